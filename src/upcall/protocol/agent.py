@@ -1,0 +1,190 @@
+"""The agent API: one WebSocket from each agent to ``/v1/agent``, JSON messages tagged by ``type``.
+
+The agent dials out, authenticates with its own token, says :class:`Register` first (with everything it runs), and
+repeats each :class:`Status` until :class:`Ack` names its number. The master repeats :class:`Launch` and :class:`End`
+after every registration; both are idempotent.
+"""
+
+import msgspec
+
+from upcall.protocol.declaration import Declaration
+
+# -- agent to master ------------------------------------------------------------------------------------------------
+
+
+class TaskExit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``state`` is one of :data:`upcall.substrate.interface.TaskState`."""
+
+    task: str
+    state: str
+    reason: str = ""
+    exit: TaskExit | None = None
+    generation: int = 0
+    place: int = 1
+
+
+class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that the agent keeps: ``service.member`` and its place number, so a fenced-off one is told apart."""
+
+    member_id: str
+    name: str
+    place: int
+
+
+class Register(msgspec.Struct, frozen=True, kw_only=True, tag="register"):
+    node: str
+    wire: int
+    boot: str
+    """Identity of this agent process, so two agents of one node are told apart (the newer one wins)."""
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    attributes: dict[str, str]
+    features: tuple[str, ...] = ()
+    tasks: tuple[TaskStatus, ...] = ()
+    volumes: tuple[VolumeStatus, ...] = ()
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
+    """A change of one task; unacknowledged ones are kept in the checkpoint."""
+
+    number: int
+    status: TaskStatus
+
+
+class TaskUsage(msgspec.Struct, frozen=True, kw_only=True):
+    task: str
+    cpu_s: float
+    """CPU seconds since its start."""
+    memory_mib: float
+    disk_mib: float = 0.0
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
+    tasks: tuple[TaskUsage, ...]
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """Fetching of artifacts for a task."""
+
+    task: str
+    text: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, tag="reply", omit_defaults=True):
+    """The answer to a :class:`Run` or :class:`ReadLog`; ``last`` ends a followed log."""
+
+    request: str
+    code: int | None = None
+    output: str = ""
+    error: str = ""
+    last: bool = True
+
+
+FromAgent = Register | Status | Usage | Progress | Reply
+
+
+# -- master to agent ------------------------------------------------------------------------------------------------
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True, tag="registered"):
+    """Registration accepted. Whatever the agent runs that no :class:`Launch` before :class:`Synced` names is ended."""
+
+    cluster: str
+    features: tuple[str, ...] = ()
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defaults=True):
+    """The task should run. Everything that templates may name comes along."""
+
+    task: str
+    declaration: Declaration
+    generation: int
+    place: int
+    address: str
+    hostname: str = ""
+    values: dict[str, str] = {}
+    """Rendered names that only the master knows: ``address.broker-1``, ``endpoint.kafka.client``, ``zone`` ..."""
+    secrets: dict[str, str] = {}
+    """Secret name in the declaration -> value. Written to files, never logged."""
+    adopt_volumes: bool = True
+    """Volumes of the same member and place number are taken up again; others are set aside."""
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True, tag="update"):
+    """Templates' values changed (an endpoint moved); applied at the next launch."""
+
+    task: str
+    values: dict[str, str]
+
+
+class Synced(msgspec.Struct, frozen=True, kw_only=True, tag="synced"):
+    """All launches that stand were repeated: what else runs here is to be ended."""
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+    task: str
+    grace_s: float
+    reason: str = ""
+
+
+class DeleteVolumes(msgspec.Struct, frozen=True, kw_only=True, tag="delete_volumes"):
+    """Volumes of this member up to this place number go."""
+
+    member_id: str
+    place: int
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run", omit_defaults=True):
+    """A one-shot tool beside a running task: same artifacts, environment, volumes, address."""
+
+    request: str
+    task: str
+    command: tuple[str, ...]
+    timeout_s: float = 60.0
+    env: dict[str, str] = {}
+    input: str = ""
+
+
+class ReadLog(msgspec.Struct, frozen=True, kw_only=True, tag="read_log", omit_defaults=True):
+    request: str
+    task: str
+    stream: str = "stdout"
+    """``stdout``, ``stderr`` or ``both``."""
+    lines: int = 100
+    follow: bool = False
+
+
+class StopReading(msgspec.Struct, frozen=True, kw_only=True, tag="stop_reading"):
+    request: str
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
+    number: int
+
+
+ToAgent = Registered | Launch | Update | Synced | End | DeleteVolumes | Run | ReadLog | StopReading | Ack
+
+_encoder = msgspec.json.Encoder()
+_from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
+_to_agent: msgspec.json.Decoder[ToAgent] = msgspec.json.Decoder(ToAgent)
+
+
+def encode(message: FromAgent | ToAgent) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode_from_agent(data: bytes | str) -> FromAgent:
+    return _from_agent.decode(data)
+
+
+def decode_to_agent(data: bytes | str) -> ToAgent:
+    return _to_agent.decode(data)

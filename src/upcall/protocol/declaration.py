@@ -1,0 +1,133 @@
+"""What a task is: a declaration, never a place.
+
+Names, not addresses, absolute paths or process ids: the substrate decides where a task runs and renders the rest at
+the launch. ``command``, ``env``, ``files``, check targets and tools may hold templates, rendered at each launch:
+
+    {{address}}  {{hostname}}          this incarnation's own address (may differ at the next)
+    {{port.client}}                    number of a declared port
+    {{sandbox}}                        working folder of this incarnation, emptied at each launch
+    {{volume.data}}                    folder of a declared volume
+    {{artifact.java.home}}             a property of a realised artifact ({{artifact.java}}: its folder)
+    {{secret.password}}                file with the secret, mode 0600
+    {{cpus}} {{memory_mib}}            what this task was given
+    {{node}} {{zone}} {{incarnation}}  where it landed, and its rising number
+    {{address.broker-1}}               address of another member of the same service
+    {{endpoint.kafka.client}}          comma-separated host:port list of another service's endpoint
+    {{attribute.rack}}                 an attribute of the node
+
+A template of a member that has no address yet delays the launch; one that can never be rendered is an error.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Restart = Literal["always", "never"]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that the task runs, fetched and verified before the start."""
+
+    name: str
+    kind: str
+    """One of the artifact plug-ins: ``wheels``, ``maven``, ``environment``, ``java``, ``files``, ``archive``."""
+    lock: str
+    """SHA-256 of the lock file, which the package registered with the master as a blob."""
+    options: dict[str, str] = {}
+
+
+class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A port on the member's own address; members of all services have addresses of their own."""
+
+    name: str
+    number: int
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A folder that outlives the task and stays with the member."""
+
+    name: str
+    size_mib: int
+    kind: str = "disk"
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file written into the sandbox before the start. ``path`` is relative to the sandbox."""
+
+    path: str
+    text: str = ""
+    blob: str = ""
+    """SHA-256 of a blob at the master, instead of ``text`` (not rendered)."""
+    mode: int = 0o644
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the agent learns whether the task is well. Exactly one of the targets is set."""
+
+    tcp: str = ""
+    """Name of a port that accepts connections."""
+    http: str = ""
+    """``port/path`` that answers with a status below 400."""
+    exec: tuple[str, ...] = ()
+    """A command that ends with 0."""
+    log: str = ""
+    """A regular expression that a line of the output matches (readiness only; recurring checks start no process)."""
+    delay_s: float = 0.0
+    interval_s: float = 5.0
+    timeout_s: float = 5.0
+    failures: int = 3
+    """Consecutive failures that make it unhealthy."""
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A reference; the value arrives as a file with mode 0600."""
+
+    name: str
+    ref: str
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task wants. ``cpus`` is a share (weights), memory and disk are limits."""
+
+    cpus: float = 0.1
+    memory_mib: int = 64
+    disk_mib: int = 0
+
+
+class Constraints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a member may be placed."""
+
+    apart: str = ""
+    """Members of the service with the same word here are on different nodes."""
+    spread: str = ""
+    """Node attribute (``zone``) over which the members with the same ``apart`` word are spread evenly."""
+    together: str = ""
+    """Name of a member of the same service whose node is shared."""
+    attributes: dict[str, str] = {}
+    """Node attributes that must match exactly."""
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One member's task, as its service wants it."""
+
+    command: tuple[str, ...]
+    artifacts: tuple[Artifact, ...] = ()
+    env: dict[str, str] = {}
+    files: tuple[File, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    ports: tuple[Port, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    resources: Resources = Resources()
+    constraints: Constraints = Constraints()
+    prepare: tuple[tuple[str, ...], ...] = ()
+    """Commands run once on fresh volumes, in order, before the first start; one that fails fails the launch."""
+    ready: Check | None = None
+    """When the task is ready; none: as soon as it runs."""
+    health: Check | None = None
+    """Checked for as long as it runs, once it was ready."""
+    start_timeout_s: float = 300.0
+    grace_s: float = 30.0
+    """Between SIGTERM and SIGKILL."""
+    restart: Restart = "always"
+    """``never``: the end with code 0 is the aim of the task (a job that finishes)."""
+    labels: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""Where tasks run, behind one interface (:mod:`upcall.substrate.interface`)."""

@@ -1,0 +1,219 @@
+"""The one seam for machines.
+
+A substrate runs what the ledger wants. ``local`` drives our own kernel and agents; ``simulated`` plays both kinds of
+placement in virtual time; Kubernetes fits behind the same words: it places, owns volumes and addresses, and lets
+others end a task without asking.
+
+A substrate is a state machine without I/O, like the ledger that it serves: each call takes the time and returns an
+:class:`Output` (what was observed, which of its own records changed, what to send to machines, when it wants to be
+called again); the master commits the records first and performs the rest afterwards. Both directions are
+level-triggered: after a reconnect both sides list and compare (:meth:`Substrate.wanted` gives the whole wanted set
+again), so a lost or a repeated message costs nothing.
+
+Identity: ``member`` is ``service.member`` (``kafka.broker-2``); an incarnation of it is one task, written
+``kafka.broker-2.7``. Times are monotonic seconds, given by the caller.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from upcall.protocol.declaration import Declaration
+
+Firmness = Literal["enforced", "intercepted", "notified", "observed"]
+"""How firmly the system can hold an operation: nothing happens without us; we can delay it; we hear of it before;
+we hear of it after."""
+
+TaskState = Literal["pending", "placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
+"""``pending``: no place yet (with a reason). ``running``: alive, not yet ready. ``unready``: was ready, fails its
+health check. ``ended``: proven dead, with an :class:`Exit`."""
+
+NodeState = Literal["up", "silent", "gone"]
+"""``silent``: nothing heard for the liveness time. ``gone``: for good (removed, or lost after ``replace_after_s``)."""
+
+
+class TaskId(msgspec.Struct, frozen=True, order=True):
+    """One incarnation of a member."""
+
+    service: str
+    member: str
+    incarnation: int
+
+    @property
+    def member_id(self) -> str:
+        return f"{self.service}.{self.member}"
+
+    def __str__(self) -> str:
+        return f"{self.service}.{self.member}.{self.incarnation}"
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What the substrate can promise, stated once at hello."""
+
+    placement: Literal["kernel", "delegated"]
+    firmness: Mapping[str, Firmness]
+    """For each verb (``stop``, ``restart``, ``replace``, ``uninstall``, ``maintenance`` ...); ``*`` is the default."""
+    stable_addresses: bool
+    """An incarnation keeps the address of the one before it."""
+    resize_in_place: bool
+    volumes_bound_to_node: bool
+    proves_death: bool
+    """A silent node's tasks can be proven dead (on one machine the keeper ends what is left of them)."""
+
+    def firmness_of(self, verb: str) -> Firmness:
+        return self.firmness.get(verb, self.firmness.get("*", "observed"))
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a task ended."""
+
+    code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    """In words when more is known: ``out of memory (limit 512 MiB)``, ``start deadline of 300 s passed``."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine, or a virtual one."""
+
+    name: str
+    cpus: float
+    memory_mib: int
+    disk_mib: int
+    attributes: Mapping[str, str] = {}
+    """``zone`` and whatever else placement may ask for."""
+
+
+# -- up: what the substrate observes --------------------------------------------------------------------------------
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="task"):
+    """A task as it stands. Repeating it is harmless; an older incarnation than the recorded one is of the past."""
+
+    task: TaskId
+    state: TaskState
+    reason: str = ""
+    node: str = ""
+    address: str = ""
+    exit: Exit | None = None
+    generation: int = 0
+
+
+class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="node"):
+    node: str
+    state: NodeState
+    reason: str = ""
+    description: Node | None = None
+
+
+class Disruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption"):
+    """Somebody else disturbs a task: becomes an operation with a foreign origin."""
+
+    id: str
+    task: TaskId
+    verb: Literal["stop", "evict", "preempt"]
+    firmness: Firmness
+    reason: str
+    who: str
+    deadline_s: float | None = None
+    """Seconds from now until the substrate goes ahead anyway."""
+
+
+class DisruptionOver(msgspec.Struct, frozen=True, kw_only=True, tag="disruption_over"):
+    id: str
+    happened: bool
+
+
+class Unplaced(msgspec.Struct, frozen=True, kw_only=True, tag="unplaced"):
+    """A plan that does not fit: nothing of it is reserved. ``reason`` says what is missing and what would fit."""
+
+    service: str
+    members: tuple[str, ...]
+    reason: str
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True, tag="reserved"):
+    """A member has a reserved place, from now on or again."""
+
+    member_id: str
+    node: str
+    address: str
+
+
+Up = Observed | NodeObserved | Disruption | DisruptionOver | Unplaced | Placed
+
+
+class RecordChange(msgspec.Struct, frozen=True):
+    """A durable record of the substrate's own (``value`` None: deleted). Each is written alone."""
+
+    kind: str
+    key: str
+    value: Any | None
+
+
+class Send(msgspec.Struct, frozen=True):
+    """A message to one machine's agent, released after the commit."""
+
+    node: str
+    message: Any
+
+
+class Output(msgspec.Struct):
+    """What a call gave. Appended to, so that several calls share one."""
+
+    up: list[Up] = msgspec.field(default_factory=list)
+    records: list[RecordChange] = msgspec.field(default_factory=list)
+    send: list[Send] = msgspec.field(default_factory=list)
+
+
+# -- down: what the ledger wants ------------------------------------------------------------------------------------
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that should exist. ``place`` rises when the member is to be placed anew (replace); the old place is then
+    given up, together with its volumes."""
+
+    task: TaskId
+    declaration: Declaration
+    generation: int = 1
+    place: int = 1
+
+
+class Substrate(Protocol):
+    """Every method is idempotent and takes the time; ``deadline`` says when :meth:`tick` is due next."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def reserve(
+        self, service: str, members: Mapping[str, Declaration], now_s: float, *, places: Mapping[str, int] | None = None
+    ) -> Output:
+        """Finds places for all of ``members`` at once or for none (:class:`Unplaced`). Members that have one keep it,
+        unless ``places`` names a higher place number for it."""
+        ...
+
+    def launch(self, wanted: Wanted, now_s: float) -> Output:
+        """The task should run. A member without a reservation gets one, or is ``pending`` with a reason."""
+        ...
+
+    def end(self, task: TaskId, grace_s: float, now_s: float) -> Output:
+        """The task should not run: SIGTERM, grace, SIGKILL. Reported as ``ended`` once it is proven dead."""
+        ...
+
+    def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:
+        """The member's address and reservation are free; its volumes after a grace, in which a new reservation of the
+        same member takes them back."""
+        ...
+
+    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
+        """Asks the substrate to delay a foreign disruption while it can, or to let it go on."""
+        ...
+
+    def wanted(self, tasks: Sequence[Wanted], now_s: float) -> Output:
+        """The whole wanted set (after a start of the master): what is not in it is ended."""
+        ...
+
+    def tick(self, now_s: float) -> Output: ...
+
+    def deadline(self) -> float | None: ...
