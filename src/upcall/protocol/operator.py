@@ -1,0 +1,241 @@
+"""The operator API: what people and programs ask of the master (``/v1``, JSON, OpenAPI at ``/openapi.json``).
+
+    GET  /v1/status                                  Status
+    GET  /v1/packages                                list[PackageView]
+    GET  /v1/services                                list[ServiceView]
+    POST /v1/services                                Install -> ServiceView
+    GET  /v1/services/{service}                      ServiceView (with plans, members, endpoints)
+    POST /v1/services/{service}/uninstall            Ask -> OperationView
+    GET  /v1/services/{service}/plans                list[PlanView of protocol.service, as JSON]
+    POST /v1/services/{service}/plans/{plan}/{verb}  PlanControl (verb: pause, resume, force, restart) -> {}
+    POST /v1/services/{service}/actions/{action}     arguments object -> the action's result
+    GET  /v1/endpoints                               list[EndpointView]
+    GET  /v1/nodes                                   list[NodeView]
+    POST /v1/nodes                                   AddNode -> NodeView
+    POST /v1/nodes/{node}/drain                      Drain -> OperationView
+    POST /v1/nodes/{node}/undrain                    Ask -> OperationView
+    POST /v1/nodes/{node}/remove                     Drain -> OperationView
+    GET  /v1/tasks                                   list[TaskView]
+    POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, kill, replace) -> OperationView
+    GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
+    GET  /v1/operations                              ?all=  -> list[OperationView]
+    GET  /v1/operations/{operation}                  OperationView
+    GET  /v1/operations/{operation}/why              Why
+    POST /v1/operations/{operation}/{verb}           Ask (verb: force, cancel, assume_dead) -> OperationView
+    GET  /v1/events                                  ?since=&follow=  -> list[Event], or server-sent events
+    PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> names only
+    POST /v1/login-codes                             LoginCode              POST /v1/login {code} -> {token}
+    POST /v1/shutdown, /v1/startup                   Ask -> OperationView
+    PUT  /v1/packages/{name}/{version}               protocol.service.Package, PUT /v1/blobs/{sha256} (bytes)
+
+Errors are :class:`upcall.protocol.errors.Problem` as JSON with the status of the error's kind. Every call carries
+``Authorization: Bearer <token>``.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+"""Names of services, members and nodes: lower case, digits, single dashes (valid in DNS)."""
+
+
+class Strict(BaseModel):
+    """A request: a key that nobody knows is a mistake of the caller."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class View(BaseModel):
+    """A response: clients ignore what they do not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+# -- requests -------------------------------------------------------------------------------------------------------
+
+
+class Install(Strict):
+    package: str = Field(max_length=200)
+    name: str = Field(default="", max_length=40)
+    """Default: the package's name."""
+    version: str = Field(default="", max_length=40)
+    options: dict[str, Any] = {}
+    bindings: dict[str, str] = {}
+    """Need -> service name; default: a service of the need's own name."""
+
+
+class Ask(Strict):
+    reason: str = Field(default="", max_length=500)
+    force: bool = False
+
+
+class Drain(Strict):
+    reason: str = Field(default="maintenance", max_length=500)
+    window_s: float = Field(default=600.0, gt=0, le=7 * 86_400)
+    on_deadline: Literal["hold", "proceed", "force"] = "hold"
+
+
+class AddNode(Strict):
+    name: str = Field(default="", max_length=40)
+    """Default: the next free ``node-N``."""
+    zone: str = Field(default="", max_length=40)
+    attributes: dict[str, str] = {}
+
+
+class PlanControl(Strict):
+    phase: str = ""
+    step: str = ""
+
+
+class SecretValue(Strict):
+    value: str = Field(max_length=65_536)
+
+
+class Login(Strict):
+    code: str = Field(max_length=100)
+
+
+# -- responses ------------------------------------------------------------------------------------------------------
+
+
+class LoginCode(View):
+    code: str
+    expires_s: float
+
+
+class PackageView(View):
+    name: str
+    version: str
+    description: str = ""
+    options_schema: dict[str, Any] = {}
+    actions: list[dict[str, Any]] = []
+
+
+class EndpointView(View):
+    service: str
+    name: str
+    protocol: str = "tcp"
+    addresses: list[str] = []
+    description: str = ""
+
+
+class TaskView(View):
+    """A member and its newest incarnation."""
+
+    member: str
+    """``kafka.broker-2``"""
+    service: str
+    name: str
+    incarnation: int
+    task: str
+    state: str
+    """As in protocol.service.Member."""
+    reason: str = ""
+    node: str = ""
+    zone: str = ""
+    address: str = ""
+    ports: dict[str, int] = {}
+    since: float = 0.0
+    cpus: float = 0.0
+    memory_mib: int = 0
+    cpu_used: float = 0.0
+    """Cores, over the last usage interval."""
+    memory_used_mib: float = 0.0
+    starts: int = 0
+
+
+class ServiceView(View):
+    name: str
+    package: str
+    version: str
+    revision: int
+    options: dict[str, Any] = {}
+    bindings: dict[str, str] = {}
+    desired: str = "running"
+    state: str = ""
+    """``deploying``, ``running``, ``degraded``, ``blocked``, ``uninstalling``, ``shut down``, ``no host``"""
+    reason: str = ""
+    ready: int = 0
+    wanted: int = 0
+    members: list[TaskView] = []
+    plans: list[dict[str, Any]] = []
+    endpoints: list[EndpointView] = []
+    actions: list[dict[str, Any]] = []
+
+
+class NodeView(View):
+    name: str
+    state: str
+    """``up``, ``draining``, ``drained``, ``silent``, ``gone``"""
+    reason: str = ""
+    zone: str = ""
+    attributes: dict[str, str] = {}
+    cpus: float = 0.0
+    memory_mib: int = 0
+    memory_reserved_mib: int = 0
+    memory_used_mib: float = 0.0
+    cpu_used: float = 0.0
+    members: list[str] = []
+    features: list[str] = []
+
+
+class OperationView(View):
+    id: str
+    kind: str
+    klass: str
+    who_wins: str = ""
+    state: str
+    target: str
+    """Node, service, member or task."""
+    service: str = ""
+    member: str = ""
+    reason: str
+    asked_by: str
+    origin: str = "ours"
+    parent: str = ""
+    children: list[str] = []
+    firmness: str = "enforced"
+    on_deadline: str = ""
+    deadline_at: float | None = None
+    since: float = 0.0
+    ended_at: float | None = None
+    outcome: str = ""
+    waits_for: str = ""
+    """In words: ``deferred by kafka: 2 partitions ...``, ``held by the guard: 2 of 3 ready, minimum 2``."""
+    next_look_at: float | None = None
+    forced_by: str = ""
+    forced_reason: str = ""
+
+
+class Why(View):
+    operation: OperationView
+    lines: list[str]
+    """The whole answer for a person, a sentence a line."""
+    children: list["Why"] = []
+
+
+class Event(View):
+    sequence: int
+    cluster: str = ""
+    at: float
+    kind: str
+    """``operation``, ``consent``, ``task``, ``node``, ``service``, ``plan``, ``master``, ``gap``"""
+    subject: str
+    text: str
+    data: dict[str, Any] = {}
+
+
+class Status(View):
+    cluster: str
+    version: str
+    master_since: float
+    url: str = ""
+    page_url: str = ""
+    event_sequence: int
+    """The snapshot is as of this event."""
+    nodes: list[NodeView]
+    services: list[ServiceView]
+    operations: list[OperationView]
+    waiting: list[str] = []
+    """What is stuck, in words."""

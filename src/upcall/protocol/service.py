@@ -1,0 +1,327 @@
+"""The service API: what a service's scheduler and the master say to each other. Public, for any language.
+
+One stream for each service from the master (``GET /v1/service/{name}/stream``, server-sent events whose data is one
+JSON object with a ``type``) and these calls, all with the stream's id in the header ``Upcall-Stream`` (the newest
+subscription fences the older one off; a fenced call answers ``stale``):
+
+    PUT  /v1/service/{name}/members        Declare       LAUNCH: the members wanted; answers Accepted
+    PUT  /v1/service/{name}/endpoints      Endpoints     what others may connect to
+    PUT  /v1/service/{name}/plans          Plans         status of the plans, to show
+    POST /v1/service/{name}/propose        Propose       answers Accepted with the operation's id
+    POST /v1/service/{name}/answers        Answers       consent; idempotent on operation and epoch
+    POST /v1/service/{name}/withdraw       Withdraw      takes acceptances back, until ``begin``
+    POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult
+    GET|PUT|DELETE /v1/service/{name}/state/{key}        key-value space, compare-and-swap (StateWrite)
+    POST /v1/service/{name}/replies/{id}   ActionReply   the answer to an ``action``
+
+A host that runs several services reads ``GET /v1/host/stream`` too: the whole set of services that it should run
+(:class:`Assignments`) and registers the packages that it has (``PUT /v1/packages/{name}/{version}``,
+:class:`Package`). Every event holds a whole set with a version: a lost one costs nothing.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from upcall.protocol.declaration import Declaration
+
+# -- packages and hosts ---------------------------------------------------------------------------------------------
+
+
+class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something a person may ask of the service in one call (create a topic, submit a job)."""
+
+    name: str
+    description: str = ""
+    arguments: dict[str, Any] = {}
+    """JSON Schema of the arguments object."""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the master knows of a package: enough to check options without running its code."""
+
+    name: str
+    version: str
+    description: str = ""
+    entry: str = ""
+    """``module:Class`` of the service, importable in the host (with ``source`` unpacked on its path)."""
+    options_schema: dict[str, Any] = {}
+    actions: tuple[ActionSpec, ...] = ()
+    source: str = ""
+    """SHA-256 of a blob (a tar of Python files); empty for a package that the host has installed."""
+    blobs: tuple[str, ...] = ()
+    """Digests of the blobs that its declarations name (lock files), each uploaded by ``PUT /v1/blobs/{sha256}``."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    service: str
+    package: str
+    version: str
+    entry: str
+    source: str = ""
+
+
+class Assignments(msgspec.Struct, frozen=True, kw_only=True, tag="assignments"):
+    """The services that this host runs: the whole set."""
+
+    version: int
+    services: tuple[Assignment, ...]
+
+
+# -- stream ---------------------------------------------------------------------------------------------------------
+
+
+class Subscribed(msgspec.Struct, frozen=True, kw_only=True, tag="subscribed"):
+    stream: str
+    """To be sent as ``Upcall-Stream`` with every call."""
+    wire: int
+    features: tuple[str, ...] = ()
+    heartbeat_s: float = 5.0
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a service may know of machines, for sizing and racks; never an address of one."""
+
+    name: str
+    zone: str = ""
+    cpus: float = 0
+    memory_mib: int = 0
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="service"):
+    """The service as it is wanted."""
+
+    name: str
+    package: str
+    version: str
+    revision: int
+    options: dict[str, Any]
+    desired: Literal["running", "uninstalling", "shut_down"] = "running"
+    bindings: dict[str, str] = {}
+    """Need -> name of the service that fulfils it."""
+    nodes: tuple[NodeView, ...] = ()
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member as observed."""
+
+    name: str
+    incarnation: int = 0
+    place: int = 1
+    """Rises when the member was placed anew: its volumes are then empty."""
+    state: str = "wanted"
+    """``wanted`` (declared, not started), ``held`` (by a drain), ``lost``, or a task state."""
+    generation: int = 0
+    """Of the declaration that the incarnation runs; ``declared_generation`` is the newest."""
+    declared_generation: int = 0
+    node: str = ""
+    zone: str = ""
+    address: str = ""
+    ports: dict[str, int] = {}
+    reason: str = ""
+    exit_code: int | None = None
+    starts: int = 0
+    """How often it was started at this place; 0 or 1: its volumes are fresh."""
+
+
+class Members(msgspec.Struct, frozen=True, kw_only=True, tag="members"):
+    version: int
+    members: tuple[Member, ...]
+    unplaced: str = ""
+    """Why the declared members that have no place do not fit; empty when all have one."""
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pending or begun operation on this service, as shown to it."""
+
+    id: str
+    kind: str
+    klass: str
+    state: str
+    reason: str
+    asked_by: str
+    member: str = ""
+    """Empty: the whole service."""
+    incarnation: int = 0
+    node: str = ""
+    parent: str = ""
+    origin: str = "ours"
+    firmness: str = "enforced"
+    on_deadline: str = ""
+    deadline_s: float | None = None
+    """Seconds from now until the window is over."""
+    keeps_volumes: bool = True
+    comes_back: bool = True
+    answer: str = ""
+    """What this service last answered (``accept``, ``defer`` ...), empty when it is asked."""
+
+
+class Operations(msgspec.Struct, frozen=True, kw_only=True, tag="operations"):
+    """The whole pending set. Accepting several means: all of them at the same time."""
+
+    epoch: str
+    version: int
+    operations: tuple[Operation, ...]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+    """Something began, ended or is over."""
+
+    what: str
+    """``begun``, ``done``, ``failed``, ``withdrawn``, ``lifted``, ``lost``, ``shutdown``, ``startup`` ..."""
+    operation: Operation
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
+    """A person asks; answered on ``replies/{id}``. Names that begin with ``plan/`` control a plan
+    (``plan/pause``, ``plan/resume``, ``plan/force``, ``plan/restart`` with ``plan``, ``phase``, ``step``)."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = {}
+    who: str = ""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    pass
+
+
+StreamEvent = Subscribed | Wanted | Members | Operations | Told | Action | Heartbeat | Assignments
+
+
+# -- calls ----------------------------------------------------------------------------------------------------------
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What holds while nobody answers, and below every answer."""
+
+    minimum: int = 0
+    """Members that stay known ready under any voluntary or windowed operation."""
+    at_most: int = 1
+    """Members taken away at once by operations that nobody answered for."""
+    silence: Literal["hold", "proceed"] = "hold"
+    """Windowed operations and cures without an answer: fail closed (data) or open."""
+    holds_data: bool = True
+
+
+class MemberWanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    declaration: Declaration
+    start: bool = False
+    """False: a place is reserved, nothing started yet. Starting twice is starting once."""
+    minimum: bool = True
+    """Counts for the minimum (a job beside the service may not)."""
+
+
+class Declare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All members that the service wants, as a whole set. A member that is left out is *not* ended: removing is an
+    operation. A changed declaration is the next generation and takes effect at the next incarnation."""
+
+    members: dict[str, MemberWanted]
+    policy: Policy = Policy()
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    port: str
+    """Name of the port; the addresses are those of ``members`` that run."""
+    members: tuple[str, ...]
+    protocol: str = "tcp"
+    description: str = ""
+
+
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    endpoints: tuple[Endpoint, ...]
+
+
+class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A service proposes an operation on itself (a restart of a member by its update plan)."""
+
+    key: str
+    """Idempotency key, unique in the service."""
+    kind: str
+    member: str = ""
+    reason: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    operation: str
+    verdict: Literal["accept", "defer", "decline", "wait", "restart", "replace"]
+    """The last three answer ``lost``: wait for it, start it again here, or elsewhere."""
+    reason: str = ""
+    valid_s: float = 60.0
+    counts_on: tuple[str, ...] | None = None
+    """Incarnations (``broker-1.3``) that an acceptance counts on; None: all that are ready."""
+    retry_after_s: float = 5.0
+    progress: float | None = None
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    epoch: str
+    answers: tuple[Answer, ...]
+
+
+class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
+    operations: tuple[str, ...]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    operation: str = ""
+    version: int = 0
+
+
+class RunTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    member: str
+    command: tuple[str, ...]
+    timeout_s: float = 60.0
+    env: dict[str, str] = {}
+    input: str = ""
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    code: int
+    output: str = ""
+    error: str = ""
+
+
+class StateEntry(msgspec.Struct, frozen=True, kw_only=True):
+    value: Any
+    version: int
+
+
+class StateWrite(msgspec.Struct, frozen=True, kw_only=True):
+    value: Any
+    version: int
+    """The version that was read; 0: the key must not exist. Another one answers ``stale``."""
+
+
+class ActionReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    ok: bool
+    result: Any = None
+    error: str = ""
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    state: Literal["pending", "waiting", "running", "done", "failed", "paused", "forced"]
+    reason: str = ""
+    since: float = 0.0
+    """Wall clock, seconds since 1970."""
+
+
+class PhaseView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    strategy: Literal["serial", "parallel"]
+    state: str
+    steps: tuple[StepView, ...]
+
+
+class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    """``deploy``, ``recovery``, ``uninstall``."""
+    state: str
+    reason: str = ""
+    phases: tuple[PhaseView, ...]
+
+
+class Plans(msgspec.Struct, frozen=True, kw_only=True):
+    plans: tuple[PlanView, ...]
