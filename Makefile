@@ -1,0 +1,52 @@
+# Two commands do everything: `make demo` and `make test`. All that they need lands inside this checkout
+# (.venv, build) and in the user's own cache folder.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+ARGS ?=
+
+.PHONY: help
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
+
+.venv/.demo: requirements/demo.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh "$(PYTHON)" requirements/demo.txt $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh "$(PYTHON)" requirements/dev.txt $@
+	@touch .venv/.demo
+
+.PHONY: demo
+demo: .venv/.demo  ## the whole platform on this machine, with a recorded flight on it (ARGS=--once: until the first anomaly)
+	@.venv/bin/upcall demo $(ARGS)
+
+.PHONY: test
+test: .venv/.dev  ## all tests, the real systems among them
+	@scripts/chromium.sh || true
+	.venv/bin/pytest $(ARGS)
+
+.PHONY: quick
+quick: .venv/.dev  ## the fast tests alone
+	.venv/bin/pytest -n auto -m "not real and not browser" $(ARGS)
+
+.PHONY: lint
+lint: .venv/.dev  ## formatter, linter, types, architecture
+	.venv/bin/ruff format --check src tests examples benchmarks scripts
+	.venv/bin/ruff check src tests examples benchmarks scripts
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python scripts/check_names.py
+
+.PHONY: lock
+lock: .venv/.dev  ## pin versions and hashes anew
+	@for extra in demo:all dev:dev; do \
+	  .venv/bin/uv pip compile -q pyproject.toml --extra $${extra#*:} --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/$${extra%:*}.txt; done
+
+.PHONY: drain
+drain: .venv/.dev  ## two nodes drained under load, Kafka is asked (writes build/drain.json)
+	@.venv/bin/python -m benchmarks.drain $(ARGS)
+
+.PHONY: clean
+clean:  ## removes what was made in this checkout
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

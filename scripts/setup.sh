@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Makes .venv from a pinned requirements file: scripts/setup.sh PYTHON REQUIREMENTS STAMP
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$1 requirements=$2 stamp=$3
+
+say() { printf 'upcall setup: %s\n' "$*" >&2; }
+
+system=$(uname -s) machine=$(uname -m)
+if [ "$system" != Linux ] || { [ "$machine" != x86_64 ] && [ "$machine" != aarch64 ]; }; then
+  say "this machine is $system on $machine; upcall runs on Linux on x86-64 or arm64 (a virtual machine or WSL 2 works)"
+  exit 1
+fi
+
+newest=""
+for candidate in "$python" python3.13 python3.12 python3.11; do
+  if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    newest=$candidate
+    break
+  fi
+done
+if [ -z "$newest" ]; then
+  say "no Python 3.11 or newer found as $python, python3.13, python3.12 or python3.11; on Debian 12 or Ubuntu 24.04: apt install python3 python3-venv"
+  exit 1
+fi
+
+if ! [ -x .venv/bin/python ]; then
+  if ! "$newest" -m venv .venv 2>/tmp/upcall-venv-$$; then
+    cat /tmp/upcall-venv-$$ >&2; rm -f /tmp/upcall-venv-$$; rm -rf .venv
+    say "$newest cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"
+    exit 1
+  fi
+  rm -f /tmp/upcall-venv-$$
+fi
+
+say "installing $requirements into .venv"
+grep -A 1000 '^uv==' "$requirements" | awk 'NR == 1 || /^ +--hash/ {print; next} {exit}' > .venv/uv.txt
+sed -i '$ s/ \\$//' .venv/uv.txt
+.venv/bin/python -m pip install -q --require-hashes --no-deps -r .venv/uv.txt
+.venv/bin/uv pip sync -q --python .venv/bin/python --require-hashes "$requirements"
+.venv/bin/uv pip install -q --python .venv/bin/python --no-deps --editable .
+touch "$stamp"
