@@ -1,0 +1,137 @@
+"""What the master asks of a store: records, each with a version.
+
+A record is (kind, key) -> bytes. Its version is opaque, rises with every write and never comes back, not even after
+a deletion, so ``expected_version`` tells "unchanged since I read it" from "the same again". No promise may depend on
+two records being written at once: :meth:`Store.commit` takes several only because one flush to the disk is cheaper
+than many. (With SQLite they do become durable together; with Kubernetes objects they would not.)
+
+After ``commit`` returns, the changes survive the death of the process and of the machine. After it raises, none of
+them is visible in this store; the caller throws away what it derived, loads again and goes on from there.
+
+Beside the records there are two things with other shapes: ``events``, an append-only log for people, bounded by
+count, and ``blobs``, files addressed by their SHA-256.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """Base of what a store may raise."""
+
+
+class VersionConflict(StoreError):
+    """Someone else has written the record since it was read, or the sequence of an event is taken."""
+
+
+class CommitFailed(StoreError):
+    """Nothing of the commit is visible: the disk is full, read-only or broken."""
+
+
+class TooLarge(StoreError):
+    """A value above its bound."""
+
+
+class BlobMismatch(StoreError):
+    """The bytes do not have the SHA-256 that was said."""
+
+
+class Corrupt(StoreError):
+    """What is on the disk is not what was written."""
+
+
+class FutureVersion(StoreError):
+    """The data were written by a newer version, which this one must not touch."""
+
+
+class Busy(StoreError):
+    """Another process has the store open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    kind: str
+    key: str
+    value: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """``expected_version``: None writes whatever stands there; 0 means that nothing may stand there."""
+
+    kind: str
+    key: str
+    value: bytes
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Deleting what is not there is no error, unless a version was expected."""
+
+    kind: str
+    key: str
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One event; ``sequence`` is above all before it in this cluster."""
+
+    cluster: str
+    sequence: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    cluster: str
+    sequence: int
+    value: bytes
+
+
+Change = Put | Delete | Append
+
+
+class Store(Protocol):
+    """Writes come from one thread at a time; reads may come from any and see what is committed."""
+
+    def put(self, kind: str, key: str, value: bytes, expected_version: int | None = None) -> int:
+        """Durable when it returns. Gives the record's new version."""
+        ...
+
+    def delete(self, kind: str, key: str, expected_version: int | None = None) -> None: ...
+
+    def commit(self, changes: Sequence[Change]) -> int:
+        """All of ``changes``, in order, with one flush. Gives the version that all written records now have."""
+        ...
+
+    def get(self, kind: str, key: str) -> Record | None: ...
+
+    def load(self, kind: str) -> list[Record]:
+        """All records of a kind, by key."""
+        ...
+
+    def kinds(self) -> list[str]: ...
+
+    def events_after(self, cluster: str, sequence: int, limit: int = 1000) -> list[Event]:
+        """The events above ``sequence``, oldest first. The first one may be later than ``sequence + 1``: a gap."""
+        ...
+
+    def events_bounds(self, cluster: str) -> tuple[int, int]:
+        """(first, last) sequence that is still there; (0, 0) if there was none."""
+        ...
+
+    def put_blob(self, data: bytes, sha256: str = "") -> str:
+        """Gives the SHA-256 of ``data``, and refuses data that have another than ``sha256``."""
+        ...
+
+    def blob(self, sha256: str) -> bytes | None: ...
+
+    def has_blob(self, sha256: str) -> bool: ...
+
+    def delete_blob(self, sha256: str) -> None: ...
+
+    def close(self) -> None: ...
