@@ -1,0 +1,121 @@
+"""What the driver does after the commit, in order. Repeating any of these is harmless.
+
+The driver writes :attr:`Outcome.changes` first, each on its own if it must, and performs :attr:`Outcome.effects`
+afterwards; when the process dies between the two, ``Started`` repeats what still stands.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from upcall.operations.records import RecordChange
+
+
+class _Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all effects."""
+
+
+class Reserve(_Effect, tag="reserve"):
+    """Find places for all of these members at once, or for none."""
+
+    service: str
+    places: dict[str, int]
+    """Member name -> place number; a higher one than before means: give the old place up."""
+
+
+class Launch(_Effect, tag="launch"):
+    service: str
+    member: str
+    incarnation: int
+    place: int
+    generation: int
+
+
+class EndTask(_Effect, tag="end_task"):
+    """The only effect that ends a task. ``operation`` has begun and names this incarnation (or, for what is left of
+    an older one, it is the operation that gave it up)."""
+
+    service: str
+    member: str
+    incarnation: int
+    grace_s: float
+    operation: str
+    reason: str
+
+
+class Release(_Effect, tag="release"):
+    """Address and reservation are free; volumes after a grace."""
+
+    service: str
+    member: str
+    keep_volumes_s: float
+
+
+class Cordon(_Effect, tag="cordon"):
+    """Nothing new is placed on a node in maintenance."""
+
+    node: str
+    closed: bool
+
+
+class HoldDisruption(_Effect, tag="hold_disruption"):
+    id: str
+    hold: bool
+
+
+class Show(_Effect, tag="show"):
+    """The service's set changed, or it is asked again: send ``ledger.pending(service)``."""
+
+    service: str
+
+
+class Told(_Effect, tag="told"):
+    """The service is told what became of an operation."""
+
+    service: str
+    operation: str
+    what: Literal["begun", "ended", "withdrawn", "maintenance over", "lost", "up"]
+    text: str = ""
+
+
+class Event(_Effect, tag="event"):
+    """For the journal and the event stream."""
+
+    kind: str
+    subject: str
+    text: str
+    service: str = ""
+    operation: str = ""
+    data: dict[str, Any] = {}
+
+
+class Alert(_Effect, tag="alert"):
+    """A person is told, once, that something is stuck."""
+
+    operation: str
+    text: str
+    service: str = ""
+
+
+Effect: TypeAlias = (
+    Reserve | Launch | EndTask | Release | Cordon | HoldDisruption | Show | Told | Event | Alert
+)  # fmt: skip
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's error: what was wrong, where, and what would be right. Nothing was changed."""
+
+    code: Literal["invalid", "not_found", "conflict", "stale"]
+    message: str
+    where: str = ""
+    expected: str = ""
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What one input gave."""
+
+    changes: list[RecordChange] = msgspec.field(default_factory=list)
+    effects: list[Effect] = msgspec.field(default_factory=list)
+    operation: str = ""
+    """The operation that the input proposed or found."""
+    refused: Refused | None = None

@@ -1,0 +1,247 @@
+"""What can happen, in the field's words. A recorded list of these replays any run.
+
+Services and members are named (``kafka``, ``broker-2``); a member is ``kafka.broker-2`` and one incarnation of it,
+a task, is ``kafka.broker-2.7``. Durations are seconds from the moment of the input.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from upcall.operations.records import Choice, Epoch, Firmness, Policy, Verdict
+from upcall.operations.table import Kind, OnDeadline
+
+TaskState = Literal["pending", "placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
+NodeState = Literal["up", "silent", "gone"]
+
+
+class _Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all inputs."""
+
+
+# -- from the driver ------------------------------------------------------------------------------------------------
+
+
+class Started(_Input, tag="started"):
+    """The first input after the ledger was built from its records: repeats every effect that still stands."""
+
+    firmness: dict[str, Firmness] = {}
+    """For each verb, how firmly the substrate holds it; ``*`` is the default."""
+
+
+class Tick(_Input, tag="tick"):
+    """``deadline()`` has come."""
+
+
+class ClockJumped(_Input, tag="clock_jumped"):
+    """The judge slept (suspend, overload): every deadline starts anew. Windows by wall time do not."""
+
+    slept_s: float
+
+
+# -- from services --------------------------------------------------------------------------------------------------
+
+
+class DeclareService(_Input, tag="declare_service"):
+    """Declares or alters a service."""
+
+    name: str
+    minimum: int = 0
+    stateful: bool = True
+    policy: Policy = Policy()
+    needs: tuple[str, ...] = ()
+
+
+class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    generation: int = 1
+    restart: Literal["always", "never"] = "always"
+    start_timeout_s: float = 300.0
+    grace_s: float = 30.0
+
+
+class DeclareMembers(_Input, tag="declare_members"):
+    """A group: places are found for all of them at once or for none. Declaring again alters the generation, which
+    the next incarnation gets; it restarts nothing."""
+
+    service: str
+    members: tuple[MemberDeclaration, ...]
+
+
+class StartMembers(_Input, tag="start_members"):
+    """They should run from now on. Idempotent: what runs, or was launched and not ended, is not launched again. A
+    member that a person stopped is given back."""
+
+    service: str
+    members: tuple[str, ...]
+
+
+class WithdrawMembers(_Input, tag="withdraw_members"):
+    """Members that were declared and never launched are not wanted any more (a plan was cancelled)."""
+
+    service: str
+    members: tuple[str, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """About one operation."""
+
+    verdict: Verdict
+    valid_s: float = 60.0
+    """Accept: a reservation, good for so long."""
+    counts_on: tuple[str, ...] | None = None
+    """Accept: tasks that must stay; ``None``: all that are ready now and are not taken by this same answer."""
+    retry_after_s: float = 10.0
+    reason: str = ""
+    progress: float | None = None
+    choice: Choice = ""
+    """Prefer: ``wait``, ``in_place`` or ``elsewhere``."""
+
+
+class Answers(_Input, tag="answers"):
+    """One answer about the set that was shown; accepting several means all of them at the same time."""
+
+    service: str
+    epoch: Epoch
+    answers: dict[str, Answer]
+
+
+class WithdrawAnswer(_Input, tag="withdraw_answer"):
+    """The service takes an acceptance back; refused once the operation has begun."""
+
+    service: str
+    operation: str
+
+
+class Confirm(_Input, tag="confirm"):
+    """The service says: the member has left (a removal that prepares), or the plan is finished."""
+
+    service: str
+    operation: str
+
+
+class HostSubscribed(_Input, tag="host_subscribed"):
+    service: str
+
+
+class HostUnsubscribed(_Input, tag="host_unsubscribed"):
+    service: str
+
+
+# -- from people and programs ---------------------------------------------------------------------------------------
+
+
+class Propose(_Input, tag="propose"):
+    """Any kind of operation. The same ``key`` again gives the same operation."""
+
+    kind: Kind
+    asked_by: str
+    reason: str = ""
+    service: str = ""
+    members: tuple[str, ...] = ()
+    node: str = ""
+    parent: str = ""
+    key: str = ""
+    window_s: float | None = None
+    """Maintenance: how long services may choose the moment."""
+    on_deadline: OnDeadline | None = None
+    """``None``: each service's default, ``hold`` with data and ``proceed`` without."""
+    remove: bool = False
+    """Maintenance: the node goes for good; members are placed elsewhere (``vacate``)."""
+    force: bool = False
+    """Over consent, guard and dependents; ``reason`` stays in the record."""
+    impact: str = ""
+
+
+class Force(_Input, tag="force"):
+    operation: str
+    who: str
+    why: str
+
+
+class Pause(_Input, tag="pause"):
+    """Holds an operation that has not begun, until it is resumed."""
+
+    operation: str
+    who: str
+    why: str = ""
+    on: Literal["pause", "resume"] = "pause"
+
+
+class Cancel(_Input, tag="cancel"):
+    """Withdraws what has not begun. Of a drain: the same word as undrain."""
+
+    operation: str
+    who: str
+    why: str = ""
+
+
+class Undrain(_Input, tag="undrain"):
+    node: str
+    who: str
+    why: str = ""
+
+
+class Up(_Input, tag="up"):
+    """The reverse of ``shutdown``."""
+
+    who: str
+
+
+class AssumeDead(_Input, tag="assume_dead"):
+    """A person's word that an incarnation cannot write any more."""
+
+    service: str
+    member: str
+    who: str
+    why: str
+
+
+# -- from the substrate ---------------------------------------------------------------------------------------------
+
+
+class TaskObserved(_Input, tag="task_observed"):
+    """A task as it stands. Repeating it is harmless; an older incarnation than the recorded one is of the past."""
+
+    service: str
+    member: str
+    incarnation: int
+    state: TaskState
+    node: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+    generation: int = 0
+
+
+class NodeObserved(_Input, tag="node_observed"):
+    node: str
+    state: NodeState
+    reason: str = ""
+
+
+class DisruptionBegan(_Input, tag="disruption_began"):
+    """Somebody else disturbs a task."""
+
+    id: str
+    service: str
+    member: str
+    incarnation: int
+    verb: Literal["stop", "evict", "preempt"]
+    firmness: Firmness
+    reason: str
+    who: str
+    deadline_s: float | None = None
+
+
+class DisruptionEnded(_Input, tag="disruption_ended"):
+    id: str
+    happened: bool
+
+
+Input: TypeAlias = (
+    Started | Tick | ClockJumped
+    | DeclareService | DeclareMembers | StartMembers | WithdrawMembers
+    | Answers | WithdrawAnswer | Confirm | HostSubscribed | HostUnsubscribed
+    | Propose | Force | Pause | Cancel | Undrain | Up | AssumeDead
+    | TaskObserved | NodeObserved | DisruptionBegan | DisruptionEnded
+)  # fmt: skip

@@ -1,0 +1,297 @@
+"""What is durable, and in which words.
+
+Each record is written alone: no promise depends on two of them being written at once. Whatever can be computed from
+the records and from what is observed is *derived*, never stored:
+
+    begun, ended, forced, cancelled, lifted   the operation's record; ``executing`` is one write, before the effect
+    incarnation, place                        the member's record, written before the launch. A higher place number is
+                                              also the proof that the old place was given up
+    ended                                     the member's record: the highest incarnation known to be dead, by an
+                                              observed end or by a person's word. Written before anything that follows
+    held by a drain                           derived: a stop of the current incarnation has begun, and its drain is
+                                              not lifted; undrain is one write, on the drain
+    gone                                      derived from the begun uninstall or removal, until the member's record
+                                              says ``removed``
+    acceptance, deferral                      one consent record a service, void after a restart of the master
+    epoch                                     (start of the master, n): one durable write at each start, n in memory
+    deferred, accepted, behind another,       derived, for people
+    held by the guard
+
+Every record carries ``version``, which rises by one with each write of it, so that a store can compare and swap.
+Identifiers are counters that the records themselves hold: the next operation's number is one above the highest on
+record, which is why the highest one is never compacted away.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from upcall.operations.table import Class, Kind, OnDeadline, State
+
+FORMAT = 1
+"""Of the encoding below. A reader refuses what is newer than itself."""
+
+Firmness = Literal["enforced", "intercepted", "notified", "observed"]
+Origin = Literal["ours", "foreign"]
+Verdict = Literal["accept", "defer", "decline", "prefer"]
+Choice = Literal["", "wait", "in_place", "elsewhere"]
+"""What a service prefers for a lost member: wait, restart here, replace elsewhere."""
+
+
+class Epoch(msgspec.Struct, frozen=True, order=True):
+    """Which world an answer is about."""
+
+    start: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.start}.{self.n}"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The static policy: what holds when the service gives no answer at all."""
+
+    at_most: int = 1
+    """Members taken away at once without an answer."""
+    order: tuple[str, ...] = ()
+    """Members in the order in which they go without an answer; those not named come last."""
+    silence: Literal["", "hold", "proceed"] = ""
+    """What silence means for windowed operations; the empty word: ``hold`` with data, ``proceed`` without. A voluntary
+    operation never proceeds by silence, whatever stands here."""
+    on_lost: Literal["restart", "ask", "wait"] = "restart"
+    """A process that died on a live node: restart it here at once; ask first, for ``answer_s``; wait for an answer."""
+    answer_s: float = 30.0
+    """How long an answer may take before it counts as silence; for a cure it is the whole window."""
+    replace_after_s: float = 600.0
+    """How long a member on a silent node is waited for."""
+    leaves: bool = False
+    """A removal waits until the service confirms that the member has left (data moved)."""
+    leave_s: float = 3600.0
+    """How long a member may take to leave before the removal has failed."""
+    keep_volumes_s: float = 86400.0
+    """After an uninstall; an install under the same name takes them back."""
+    stuck_after_s: float = 40.0
+    """When a person is told, once, that an operation waits without progress."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who overrode the usual course, why and when; in the record for good."""
+
+    who: str
+    why: str = ""
+    wall_s: float = 0.0
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an operation touches. Stop, restart and cure name incarnations for life; removals name members, whose
+    incarnations are frozen at execution; maintenance names a node."""
+
+    service: str = ""
+    members: tuple[str, ...] = ()
+    """Member names within the service."""
+    incarnations: tuple[int, ...] = ()
+    """Parallel to ``members``; empty until a removal executes."""
+    node: str = ""
+
+    def incarnation_of(self, member: str) -> int:
+        """0 when it is not frozen yet, or the member is none of ours."""
+        if not self.incarnations or member not in self.members:
+            return 0
+        return self.incarnations[self.members.index(member)]
+
+
+class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="service"):
+    name: str
+    minimum: int = 0
+    """Members that must stay ready."""
+    stateful: bool = True
+    policy: Policy = Policy()
+    needs: tuple[str, ...] = ()
+    """Services without which this one cannot work."""
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def silence(self) -> Literal["hold", "proceed"]:
+        if self.policy.silence == "":
+            return "hold" if self.stateful else "proceed"
+        return self.policy.silence
+
+
+class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="member"):
+    service: str
+    name: str
+    generation: int = 1
+    """Of its declaration; an incarnation keeps the one that it was launched with."""
+    incarnation: int = 0
+    """0: never launched."""
+    place: int = 1
+    ended: int = 0
+    """The highest incarnation known to have ended."""
+    ended_how: str = ""
+    finished: bool = False
+    """``restart=never``, and the last end was the aim (code 0)."""
+    started: bool = False
+    """It was asked to run; from then on the ledger keeps it running."""
+    initialised: bool = False
+    """It was ready once: starting it again takes nothing away from anybody."""
+    node: str = ""
+    """Where it was seen last."""
+    by: str = ""
+    """The operation that made the current incarnation necessary; empty after a plain launch."""
+    restart: Literal["always", "never"] = "always"
+    start_timeout_s: float = 300.0
+    grace_s: float = 30.0
+    removed: Mark | None = None
+    """A tombstone: it keeps the numbers from being used twice, and says until when volumes can be taken back."""
+    volumes_until_wall_s: float = 0.0
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.service}.{self.name}"
+
+    @property
+    def task(self) -> str:
+        return f"{self.service}.{self.name}.{self.incarnation}"
+
+    @property
+    def over(self) -> bool:
+        """The current incarnation is known to have ended (or there was none yet)."""
+        return self.ended >= self.incarnation
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="operation"):
+    id: str
+    kind: Kind
+    class_: Class = msgspec.field(name="class")
+    target: Target
+    reason: str
+    asked_by: str
+    state: State = "open"
+    key_given: str = ""
+    """Idempotency key of who proposed it."""
+    origin: Origin = "ours"
+    foreign_id: str = ""
+    """The substrate's name for a disruption that somebody else began."""
+    parent: str = ""
+    firmness: Firmness = "enforced"
+    impact: str = ""
+    """Which data survives, in words."""
+    deadline_wall_s: float | None = None
+    """The end of its window."""
+    on_deadline: OnDeadline = "hold"
+    choice: Choice = ""
+    """How a lost member comes back, decided at the begin."""
+    proposed_wall_s: float = 0.0
+    since_wall_s: float = 0.0
+    """When it came into its present state."""
+    forced: Mark | None = None
+    paused: Mark | None = None
+    cancelled: Mark | None = None
+    lifted: Mark | None = None
+    alerted: bool = False
+    """A person was told that it is stuck; once is enough."""
+    over_consent: bool = False
+    """Its window (or notice) was over at the begin: it went ahead without the service's acceptance."""
+    outcome: str = ""
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+    @property
+    def number(self) -> int:
+        return int(self.id.removeprefix("op-"))
+
+    @property
+    def live(self) -> bool:
+        return self.state in ("open", "preparing", "executing")
+
+    @property
+    def begun(self) -> bool:
+        """It takes away what it touches, from now until it is over."""
+        return self.state in ("preparing", "executing")
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer as it was recorded. Times are monotonic, of this start of the master."""
+
+    verdict: Verdict
+    at_s: float
+    until_s: float
+    """Accept: valid until. Defer, decline, prefer to wait: asked again at."""
+    reason: str = ""
+    progress: float | None = None
+    counts_on: tuple[str, ...] = ()
+    """Tasks that must stay as they are for the acceptance to hold."""
+    choice: Choice = ""
+
+
+class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="consent"):
+    service: str
+    epoch: Epoch
+    answers: dict[str, Given] = {}
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.service
+
+
+Record: TypeAlias = ServiceRecord | MemberRecord | Operation | ConsentRecord
+
+
+class Put(msgspec.Struct, frozen=True, tag="put"):
+    """Write this record; its ``version`` is one above the stored one."""
+
+    record: Record
+
+
+class Delete(msgspec.Struct, frozen=True, tag="delete"):
+    kind: str
+    key: str
+
+
+RecordChange: TypeAlias = Put | Delete
+
+
+class NewerFormat(ValueError):
+    """A record was written by a newer release."""
+
+
+class _Framed(msgspec.Struct, frozen=True):
+    format: int
+    record: Record
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[_Framed] = msgspec.json.Decoder(_Framed)
+_format_decoder: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def kind_of(record: Record) -> str:
+    """The tag under which a store files it: ``service``, ``member``, ``operation``, ``consent``."""
+    return str(record.__struct_config__.tag)
+
+
+def encode(record: Record) -> bytes:
+    return _encoder.encode(_Framed(FORMAT, record))
+
+
+def decode(data: bytes) -> Record:
+    found = int(bytes(_format_decoder.decode(data).get("format", msgspec.Raw(b"0"))))
+    if found != FORMAT:
+        raise NewerFormat(
+            f"record has format {found}; this release reads format {FORMAT}: use the release that wrote it"
+        )
+    return _decoder.decode(data).record
+
+
+def next_operation_id(operations: Iterable[str]) -> str:
+    return f"op-{max((int(known.removeprefix('op-')) for known in operations), default=0) + 1}"

@@ -1,0 +1,198 @@
+"""The one table: kinds, classes, states and transitions.
+
+The ledger asks this table for every change of an operation's state (:func:`next_state`), the documentation's diagram
+is drawn from it, the explorer walks it, and the checker of recorded event logs reads it. Change it here, explore
+again, and everything else follows.
+
+**Who wins.** Six classes, printed wherever an operation is shown; :data:`CLASSES` says who wins in each. Voluntary
+operations wait for the service, however long; silence never lets one proceed, for any service, until a person
+forces it. Windowed ones wait within their window; at its end ``on_deadline`` decides: ``hold`` goes on waiting and tells
+a person once, ``proceed`` goes over the service's answer but not over the guard, ``force`` over both. A cure has the
+answer time as its window, then the guard alone. A notice passes whatever is answered. What is involuntary has
+happened; only what follows is asked. A grant is told.
+
+**May begin** = its parent is not lifted, and no operation on its members has begun, and the system is not shut down,
+and the target is what was asked about, and one of (forced | told only | a valid acceptance | window over with
+``proceed`` or ``force`` | notice over | a cure, unanswered, of a member that is not ready | a loss on a live node, or
+after ``replace_after_s`` with proof of death or a person's word), and the guard (:mod:`upcall.operations.guard`).
+
+**Which incarnation.** Stop, restart and cure name one incarnation for life: when it is over by itself they are
+withdrawn, never retargeted; a new one is proposed only against an incarnation not known to have ended. Removals name
+the member; its incarnation is frozen at execution.
+
+**When it is over.** A stop, when its incarnation has ended or a newer one was seen; a restart, when a newer
+incarnation is ready (so the slot stays taken until then), or has failed when the start deadline, counted from the
+launch and whatever flaps between, has passed. A drain is done when every member there is held or gone and no child
+is live; it stays in effect until it is lifted. Only what has not begun can be cancelled.
+
+**Contenders** of one service begin in the order of :data:`RANK`, then by age.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+Class = Literal["involuntary", "cure", "notice", "windowed", "voluntary", "grant"]
+State = Literal["open", "preparing", "executing", "done", "failed", "withdrawn", "declined", "lifted"]
+OnDeadline = Literal["hold", "proceed", "force"]
+Kind = Literal[
+    "restart", "move", "replace", "update", "upgrade", "finalize", "scale_in", "shrink", "rebalance", "uninstall",
+    "stop", "vacate", "maintenance", "preempt", "reclaim", "evict", "kill", "lost", "scale_out", "grow", "shutdown",
+]  # fmt: skip
+
+Shape = Literal["away", "back", "removal", "foreign", "plan", "node", "system"]
+"""What an operation does to what it touches. ``away``: ends an incarnation and holds the member. ``back``: ends it
+if it still runs, and brings the next one. ``removal``: the member leaves, then it ends, and its place is given up.
+``foreign``: the substrate ends it, we can hold it up at most. ``plan``: ends nothing itself; its steps are
+operations below it. ``node``: maintenance, a parent of stops. ``system``: shutdown."""
+
+Word = Literal[
+    "may begin", "decline", "cancel", "parent lifted", "incarnation over", "healthy again", "node back", "called off",
+    "superseded", "has left", "deadline", "newer ready", "start deadline", "node lost for good", "shutdown", "finished",
+    "all held", "lift",
+]  # fmt: skip
+"""What moves an operation on."""
+
+CLASSES: Final[dict[Class, str]] = {
+    "voluntary": "the service decides, until a person forces it",
+    "windowed": "the service decides when, within the window; then on_deadline decides",
+    "cure": "the service decides when, within the answer time; then the guard alone",
+    "notice": "the system, when the notice is over",
+    "involuntary": "it happened; the service is asked what next",
+    "grant": "the system; the service is told",
+}
+
+RANK: Final[dict[Class, int]] = {
+    "involuntary": 0, "cure": 1, "notice": 2, "windowed": 3, "voluntary": 4, "grant": 5,
+}  # fmt: skip
+
+LIVE: Final[frozenset[State]] = frozenset({"open", "preparing", "executing"})
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of operation."""
+
+    class_: Class
+    """Its class when it has no parent from whose cause it inherits one."""
+    shape: Shape
+    asked: bool
+    """Whether the service is asked (whether, when or what next); else it is told."""
+    meaning: str
+    gives_back: Literal["", "in_place", "elsewhere"] = ""
+    """Where the member's next incarnation comes."""
+    releases: bool = False
+    """Address, reservation and, after a grace, volumes are released at its end."""
+    waives_minimum: bool = False
+    by_people: bool = True
+    """People and services may propose it; else only the ledger or a substrate begins it."""
+
+
+KINDS: Final[dict[Kind, Row]] = {
+    "restart": Row(class_="voluntary", shape="back", asked=True, gives_back="in_place",
+                   meaning="end one incarnation, bring the next in the same place"),
+    "move": Row(class_="voluntary", shape="removal", asked=True, gives_back="elsewhere",
+                meaning="the member leaves its place and comes up in another"),
+    "replace": Row(class_="voluntary", shape="removal", asked=True, gives_back="elsewhere",
+                   meaning="give the member's place and volumes up, start it anew elsewhere"),
+    "update": Row(class_="voluntary", shape="plan", asked=True, meaning="new options, by restarts below it"),
+    "upgrade": Row(class_="voluntary", shape="plan", asked=True, meaning="a new version, by restarts below it"),
+    "finalize": Row(class_="voluntary", shape="plan", asked=True, meaning="the point of no return of an upgrade"),
+    "scale_in": Row(class_="voluntary", shape="removal", asked=True, releases=True, meaning="members leave for good"),
+    "shrink": Row(class_="voluntary", shape="plan", asked=True, meaning="members get less, by restarts below it"),
+    "rebalance": Row(class_="voluntary", shape="plan", asked=True, meaning="the service spreads its load anew"),
+    "uninstall": Row(class_="voluntary", shape="removal", asked=True, releases=True, waives_minimum=True,
+                     meaning="the whole service ends, asked once"),
+    "stop": Row(class_="windowed", shape="away", asked=True, meaning="end one incarnation and hold the member"),
+    "vacate": Row(class_="windowed", shape="removal", asked=True, gives_back="elsewhere", by_people=False,
+                  meaning="the node is removed: the member ends here and comes up elsewhere"),
+    "maintenance": Row(class_="windowed", shape="node", asked=False, meaning="a node is drained: stops below it"),
+    "preempt": Row(class_="notice", shape="back", asked=True, gives_back="in_place", by_people=False,
+                   meaning="somebody with more weight needs the room"),
+    "reclaim": Row(class_="notice", shape="back", asked=True, gives_back="in_place", by_people=False,
+                   meaning="revocable capacity goes"),
+    "evict": Row(class_="notice", shape="foreign", asked=True, by_people=False,
+                 meaning="somebody on the substrate evicts the task"),
+    "kill": Row(class_="involuntary", shape="foreign", asked=False, by_people=False,
+                meaning="somebody on the substrate ended the task"),
+    "lost": Row(class_="involuntary", shape="back", asked=True, gives_back="in_place", by_people=False,
+                meaning="process or node gone: wait, restart here, or replace elsewhere"),
+    "scale_out": Row(class_="grant", shape="plan", asked=True, meaning="more members"),
+    "grow": Row(class_="grant", shape="plan", asked=True, meaning="members get more"),
+    "shutdown": Row(class_="grant", shape="system", asked=False, waives_minimum=True,
+                    meaning="the whole system goes down; its reverse lifts it"),
+}  # fmt: skip
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """In ``state``, an operation of one of these shapes (and kinds, if any are named) moves by ``word``."""
+
+    state: State
+    word: Word
+    next: State
+    shapes: tuple[Shape, ...]
+    kinds: tuple[Kind, ...] = ()
+    classes: tuple[Class, ...] = ()
+
+    def applies(self, kind: Kind, class_: Class) -> bool:
+        return (
+            KINDS[kind].shape in self.shapes
+            and (not self.kinds or kind in self.kinds)
+            and (not self.classes or class_ in self.classes)
+        )
+
+
+_ASKED: Final[tuple[Shape, ...]] = ("away", "back", "removal", "foreign", "plan")
+
+TRANSITIONS: Final[tuple[Transition, ...]] = (
+    # An open operation waits: accepted, deferred, lapsed, stale or silent are answers, not states.
+    Transition("open", "may begin", "executing", ("away", "back", "foreign", "plan", "system")),
+    Transition("open", "may begin", "preparing", ("removal",)),
+    Transition("open", "decline", "declined", _ASKED, classes=("voluntary", "grant")),
+    Transition("open", "cancel", "withdrawn", _ASKED),
+    Transition("open", "parent lifted", "withdrawn", _ASKED),
+    Transition("open", "incarnation over", "withdrawn", ("away", "back", "removal")),
+    Transition("open", "healthy again", "withdrawn", ("back",), classes=("cure",)),
+    Transition("open", "node back", "withdrawn", ("back",), kinds=("lost",)),
+    Transition("open", "superseded", "withdrawn", _ASKED),
+    Transition("open", "called off", "withdrawn", ("foreign",)),
+    # The substrate went ahead before we let it: the record says so.
+    Transition("open", "finished", "done", ("foreign",)),
+    # Removal has two phases: the member leaves, and only then does it end.
+    Transition("preparing", "has left", "executing", ("removal",)),
+    Transition("preparing", "deadline", "failed", ("removal",)),
+    Transition("preparing", "cancel", "withdrawn", ("removal",)),
+    Transition("preparing", "parent lifted", "withdrawn", ("removal",)),
+    Transition("preparing", "shutdown", "failed", ("removal",)),
+    # Begun: it goes on to its end, whatever happens to its parent.
+    Transition("executing", "incarnation over", "done", ("away", "removal", "foreign", "system")),
+    Transition("executing", "node lost for good", "done", ("away", "removal", "system"),
+               kinds=("stop", "uninstall", "scale_in", "shutdown")),
+    Transition("executing", "newer ready", "done", ("back",)),
+    Transition("executing", "start deadline", "failed", ("back",)),
+    Transition("executing", "shutdown", "failed", ("back",)),
+    Transition("executing", "node lost for good", "failed", ("back",), kinds=("restart", "preempt", "reclaim")),
+    Transition("executing", "called off", "withdrawn", ("foreign",)),
+    Transition("executing", "finished", "done", ("plan",)),
+    # What stays in effect until somebody lifts it.
+    Transition("open", "all held", "done", ("node",)),
+    Transition("open", "lift", "lifted", ("node",)),
+    Transition("done", "lift", "lifted", ("node", "away", "system")),
+    Transition("executing", "lift", "lifted", ("system",)),
+)  # fmt: skip
+
+
+class NoTransition(AssertionError):
+    """The ledger tried what the table does not have: a mistake in the ledger, never in its input."""
+
+
+def next_state(kind: Kind, class_: Class, state: State, word: Word) -> State | None:
+    """Where ``word`` takes an operation, or ``None`` when the table refuses it."""
+    for transition in TRANSITIONS:
+        if transition.state == state and transition.word == word and transition.applies(kind, class_):
+            return transition.next
+    return None
+
+
+def reachable(kind: Kind, class_: Class, state: State) -> frozenset[State]:
+    """Every state that one transition leads to; what the checker of event logs allows."""
+    return frozenset(t.next for t in TRANSITIONS if t.state == state and t.applies(kind, class_))

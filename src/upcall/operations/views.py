@@ -1,0 +1,92 @@
+"""What others read from the ledger: a service its pending set, a person the whys, the driver the wanted tasks."""
+
+from typing import Literal
+
+import msgspec
+
+from upcall.operations.records import Epoch, Firmness, Given, Mark, Operation
+
+
+class PendingOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One operation as its service sees it."""
+
+    operation: Operation
+    asked: bool
+    """An answer is wanted now."""
+    asked_times: int
+    """Rises each time it is asked afresh."""
+    answer: Given | None = None
+    """The answer that stands."""
+    window_left_s: float | None = None
+    who_wins: str = ""
+
+
+class PendingSet(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole set of what is wanted from a service; a lost one costs nothing."""
+
+    service: str
+    epoch: Epoch
+    version: int
+    operations: tuple[PendingOperation, ...] = ()
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who waits for whom, since when, for what reason, looked at next when."""
+
+    operation: Operation
+    waits_for: str
+    """``kafka``, ``kafka's host``, ``the guard``, ``op-12``, ``proof of death``, ``a person``, ``the substrate`` ..."""
+    reason: str
+    since_s: float
+    next_look_s: float | None = None
+    stuck: bool = False
+    """Nothing moves unless somebody does something."""
+    who_wins: str = ""
+    firmness: Firmness = "enforced"
+    forced: Mark | None = None
+    paused: Mark | None = None
+
+    def sentence(self) -> str:
+        """As ``upcall why`` prints it."""
+        op = self.operation
+        text = f"{op.id} {op.kind} ({op.class_}, {self.firmness}) {op.state}"
+        if self.waits_for:
+            text += f": waits for {self.waits_for}, since {self.since_s:.0f} s"
+        if self.reason:
+            text += f": {self.reason}"
+        if self.next_look_s is not None:
+            text += f"; looked at again in {self.next_look_s:.0f} s"
+        return f"{text}. Who wins: {self.who_wins}"
+
+
+MemberStatus = Literal[
+    "declared", "launching", "unready", "ready", "stopping", "held", "down", "unknown", "finished", "leaving", "gone"
+]
+
+
+class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member, as recorded and as observed."""
+
+    service: str
+    name: str
+    incarnation: int
+    place: int
+    generation: int
+    status: MemberStatus
+    observed: str = ""
+    """The substrate's word for the current incarnation, empty when nothing was heard since the start."""
+    node: str = ""
+    reason: str = ""
+    operation: str = ""
+    """The live operation on it, if any."""
+    initialised: bool = False
+
+
+class WantedTask(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A task that should run now; what is in no such list is ended."""
+
+    service: str
+    member: str
+    incarnation: int
+    place: int
+    generation: int
