@@ -11,11 +11,7 @@ import msgspec
 from upcall.operations.records import RecordChange
 
 
-class _Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all effects."""
-
-
-class Reserve(_Effect, tag="reserve"):
+class Reserve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="reserve"):
     """Find places for all of these members at once, or for none."""
 
     service: str
@@ -23,7 +19,7 @@ class Reserve(_Effect, tag="reserve"):
     """Member name -> place number; a higher one than before means: give the old place up."""
 
 
-class Launch(_Effect, tag="launch"):
+class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="launch"):
     service: str
     member: str
     incarnation: int
@@ -31,7 +27,7 @@ class Launch(_Effect, tag="launch"):
     generation: int
 
 
-class EndTask(_Effect, tag="end_task"):
+class EndTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="end_task"):
     """The only effect that ends a task. ``operation`` has begun and names this incarnation (or, for what is left of
     an older one, it is the operation that gave it up)."""
 
@@ -43,7 +39,7 @@ class EndTask(_Effect, tag="end_task"):
     reason: str
 
 
-class Release(_Effect, tag="release"):
+class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="release"):
     """Address and reservation are free; volumes after a grace."""
 
     service: str
@@ -51,25 +47,25 @@ class Release(_Effect, tag="release"):
     keep_volumes_s: float
 
 
-class Cordon(_Effect, tag="cordon"):
+class Cordon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="cordon"):
     """Nothing new is placed on a node in maintenance."""
 
     node: str
     closed: bool
 
 
-class HoldDisruption(_Effect, tag="hold_disruption"):
+class HoldDisruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hold_disruption"):
     id: str
     hold: bool
 
 
-class Show(_Effect, tag="show"):
+class Show(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="show"):
     """The service's set changed, or it is asked again: send ``ledger.pending(service)``."""
 
     service: str
 
 
-class Told(_Effect, tag="told"):
+class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="told"):
     """The service is told what became of an operation."""
 
     service: str
@@ -78,7 +74,7 @@ class Told(_Effect, tag="told"):
     text: str = ""
 
 
-class Event(_Effect, tag="event"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
     """For the journal and the event stream."""
 
     kind: str
@@ -89,7 +85,7 @@ class Event(_Effect, tag="event"):
     data: dict[str, Any] = {}
 
 
-class Alert(_Effect, tag="alert"):
+class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alert"):
     """A person is told, once, that something is stuck."""
 
     operation: str

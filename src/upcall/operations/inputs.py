@@ -15,25 +15,21 @@ TaskState = Literal["pending", "placed", "fetching", "starting", "running", "rea
 NodeState = Literal["up", "silent", "gone"]
 
 
-class _Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all inputs."""
-
-
 # -- from the driver ------------------------------------------------------------------------------------------------
 
 
-class Started(_Input, tag="started"):
+class Started(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="started"):
     """The first input after the ledger was built from its records: repeats every effect that still stands."""
 
     firmness: dict[str, Firmness] = {}
     """For each verb, how firmly the substrate holds it; ``*`` is the default."""
 
 
-class Tick(_Input, tag="tick"):
+class Tick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tick"):
     """``deadline()`` has come."""
 
 
-class ClockJumped(_Input, tag="clock_jumped"):
+class ClockJumped(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="clock_jumped"):
     """The judge slept (suspend, overload): every deadline starts anew. Windows by wall time do not."""
 
     slept_s: float
@@ -42,7 +38,7 @@ class ClockJumped(_Input, tag="clock_jumped"):
 # -- from services --------------------------------------------------------------------------------------------------
 
 
-class DeclareService(_Input, tag="declare_service"):
+class DeclareService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="declare_service"):
     """Declares or alters a service."""
 
     name: str
@@ -60,7 +56,7 @@ class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     grace_s: float = 30.0
 
 
-class DeclareMembers(_Input, tag="declare_members"):
+class DeclareMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="declare_members"):
     """A group: places are found for all of them at once or for none. Declaring again alters the generation, which
     the next incarnation gets; it restarts nothing."""
 
@@ -68,7 +64,7 @@ class DeclareMembers(_Input, tag="declare_members"):
     members: tuple[MemberDeclaration, ...]
 
 
-class StartMembers(_Input, tag="start_members"):
+class StartMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="start_members"):
     """They should run from now on. Idempotent: what runs, or was launched and not ended, is not launched again. A
     member that a person stopped is given back."""
 
@@ -76,7 +72,7 @@ class StartMembers(_Input, tag="start_members"):
     members: tuple[str, ...]
 
 
-class WithdrawMembers(_Input, tag="withdraw_members"):
+class WithdrawMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="withdraw_members"):
     """Members that were declared and never launched are not wanted any more (a plan was cancelled)."""
 
     service: str
@@ -98,7 +94,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Prefer: ``wait``, ``in_place`` or ``elsewhere``."""
 
 
-class Answers(_Input, tag="answers"):
+class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="answers"):
     """One answer about the set that was shown; accepting several means all of them at the same time."""
 
     service: str
@@ -106,32 +102,32 @@ class Answers(_Input, tag="answers"):
     answers: dict[str, Answer]
 
 
-class WithdrawAnswer(_Input, tag="withdraw_answer"):
+class WithdrawAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="withdraw_answer"):
     """The service takes an acceptance back; refused once the operation has begun."""
 
     service: str
     operation: str
 
 
-class Confirm(_Input, tag="confirm"):
+class Confirm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="confirm"):
     """The service says: the member has left (a removal that prepares), or the plan is finished."""
 
     service: str
     operation: str
 
 
-class HostSubscribed(_Input, tag="host_subscribed"):
+class HostSubscribed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="host_subscribed"):
     service: str
 
 
-class HostUnsubscribed(_Input, tag="host_unsubscribed"):
+class HostUnsubscribed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="host_unsubscribed"):
     service: str
 
 
 # -- from people and programs ---------------------------------------------------------------------------------------
 
 
-class Propose(_Input, tag="propose"):
+class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="propose"):
     """Any kind of operation. The same ``key`` again gives the same operation."""
 
     kind: Kind
@@ -153,13 +149,13 @@ class Propose(_Input, tag="propose"):
     impact: str = ""
 
 
-class Force(_Input, tag="force"):
+class Force(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="force"):
     operation: str
     who: str
     why: str
 
 
-class Pause(_Input, tag="pause"):
+class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="pause"):
     """Holds an operation that has not begun, until it is resumed."""
 
     operation: str
@@ -168,7 +164,7 @@ class Pause(_Input, tag="pause"):
     on: Literal["pause", "resume"] = "pause"
 
 
-class Cancel(_Input, tag="cancel"):
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="cancel"):
     """Withdraws what has not begun. Of a drain: the same word as undrain."""
 
     operation: str
@@ -176,19 +172,19 @@ class Cancel(_Input, tag="cancel"):
     why: str = ""
 
 
-class Undrain(_Input, tag="undrain"):
+class Undrain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="undrain"):
     node: str
     who: str
     why: str = ""
 
 
-class Up(_Input, tag="up"):
+class Up(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="up"):
     """The reverse of ``shutdown``."""
 
     who: str
 
 
-class AssumeDead(_Input, tag="assume_dead"):
+class AssumeDead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="assume_dead"):
     """A person's word that an incarnation cannot write any more."""
 
     service: str
@@ -200,7 +196,7 @@ class AssumeDead(_Input, tag="assume_dead"):
 # -- from the substrate ---------------------------------------------------------------------------------------------
 
 
-class TaskObserved(_Input, tag="task_observed"):
+class TaskObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="task_observed"):
     """A task as it stands. Repeating it is harmless; an older incarnation than the recorded one is of the past."""
 
     service: str
@@ -213,13 +209,13 @@ class TaskObserved(_Input, tag="task_observed"):
     generation: int = 0
 
 
-class NodeObserved(_Input, tag="node_observed"):
+class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="node_observed"):
     node: str
     state: NodeState
     reason: str = ""
 
 
-class DisruptionBegan(_Input, tag="disruption_began"):
+class DisruptionBegan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption_began"):
     """Somebody else disturbs a task."""
 
     id: str
@@ -233,7 +229,7 @@ class DisruptionBegan(_Input, tag="disruption_began"):
     deadline_s: float | None = None
 
 
-class DisruptionEnded(_Input, tag="disruption_ended"):
+class DisruptionEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption_ended"):
     id: str
     happened: bool
 

@@ -6,8 +6,8 @@ again, and everything else follows.
 
 **Who wins.** Six classes, printed wherever an operation is shown; :data:`CLASSES` says who wins in each. Voluntary
 operations wait for the service, however long; silence never lets one proceed, for any service, until a person
-forces it. Windowed ones wait within their window; at its end ``on_deadline`` decides: ``hold`` goes on waiting and tells
-a person once, ``proceed`` goes over the service's answer but not over the guard, ``force`` over both. A cure has the
+forces it. Windowed ones wait within their window; at its end ``on_deadline`` decides: ``hold`` goes on waiting and
+tells a person once, ``proceed`` goes over the service's answer but not over the guard, ``force`` over both. A cure has the
 answer time as its window, then the guard alone. A notice passes whatever is answered. What is involuntary has
 happened; only what follows is asked. A grant is told.
 
