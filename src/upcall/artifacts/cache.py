@@ -1,0 +1,175 @@
+"""The shared cache: files by what they are, trees by what they were made from.
+
+    files/ab/<sha256>      one verified file; what is here was hashed on its way in
+    trees/<key>/           a realised artifact (a Java runtime, a folder of jars); complete or not there at all
+    partial/<key>/         being made by whoever holds the key's lock; left behind by a crash, cleared by the next
+    locks/<key>            advisory locks, so that the agents of several virtual nodes share one download
+
+Two rules make it safe to share and to kill at any instant. Something is made in ``partial`` on the same file system
+and then *renamed*: a reader sees all of it or nothing. And whoever makes a key holds its lock (released by the kernel
+when the holder dies), so nothing is fetched twice at the same time, and a lock is never stale.
+
+A file that is there by name is trusted for its hash but not for its size, which costs one ``stat``; :meth:`verify`
+reads everything again for those who doubt their disk.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from upcall.artifacts.errors import ArtifactError, Mismatch, NoSpace
+from upcall.artifacts.lock import LockedFile
+from upcall.artifacts.progress import Meter
+
+CHUNK_BYTES = 1 << 20
+SPARE_BYTES = 200 << 20
+"""Left free on the disk, whatever is fetched."""
+
+
+def default_root() -> Path:
+    """``UPCALL_CACHE``, or the user's cache folder as the XDG convention has it."""
+    if given := os.environ.get("UPCALL_CACHE"):
+        return Path(given).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "upcall"
+
+
+def hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Cache:
+    """One cache folder. Cheap to make; any number of processes may have one on the same root."""
+
+    def __init__(self, root: Path | None = None, *, offline: bool | None = None) -> None:
+        self.root = (root or default_root()).absolute()
+        self.offline = bool(os.environ.get("UPCALL_OFFLINE")) if offline is None else offline
+        """Refuse the network even where there is one."""
+        try:
+            for name in ("files", "trees", "partial", "locks"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            probe = self.root / "locks" / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"the artifact cache {self.root} cannot be written: {error.strerror}",
+                where=str(self.root),
+                expected="a folder that this user may write (set UPCALL_CACHE to another one)",
+            ) from error
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def file_path(self, sha256: str) -> Path:
+        return self.root / "files" / sha256[:2] / sha256
+
+    def has(self, file: LockedFile) -> bool:
+        """Whether the file is here whole. One of another size is damaged and removed."""
+        path = self.file_path(file.sha256)
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            return False
+        if found == file.size:
+            return True
+        path.unlink(missing_ok=True)
+        return False
+
+    def put(self, path: Path, file: LockedFile, artifact: str) -> Path:
+        """Take a fetched file in by moving it, if it is the one that was locked; else throw it away and say so."""
+        got = hash_file(path)
+        if got != file.sha256:
+            path.unlink(missing_ok=True)
+            raise Mismatch(artifact, file.name, expected=file.sha256, got=got)
+        target = self.file_path(file.sha256)
+        target.parent.mkdir(exist_ok=True)
+        path.chmod(0o644)
+        path.replace(target)
+        return target
+
+    def verify(self, file: LockedFile, artifact: str) -> None:
+        """Read a cached file again; a damaged one is removed and reported."""
+        path = self.file_path(file.sha256)
+        if path.exists() and (got := hash_file(path)) != file.sha256:
+            path.unlink(missing_ok=True)
+            raise Mismatch(artifact, file.name, expected=file.sha256, got=got)
+
+    def link(self, file: LockedFile, target: Path) -> None:
+        """Show a cached file under its name: a hard link where the file system can, else a copy."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = self.file_path(file.sha256)
+        try:
+            target.hardlink_to(source)
+        except OSError:
+            shutil.copy2(source, target)
+
+    # -- trees ------------------------------------------------------------------------------------------------------
+
+    def tree(self, key: str) -> Path | None:
+        """The finished tree of this key, or nothing."""
+        path = self.root / "trees" / key
+        return path if path.is_dir() else None
+
+    @contextmanager
+    def making(self, key: str) -> Iterator[Path]:
+        """An empty folder that becomes the tree of ``key`` when the block ends well. Call with the key locked."""
+        partial = self.root / "partial" / key
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self.drop_tree(key)
+        partial.rename(self.root / "trees" / key)
+
+    def drop_tree(self, key: str) -> None:
+        """Forget a tree: first its name, in one step, then its files."""
+        path = self.root / "trees" / key
+        aside = self.root / "partial" / f"{key}.old-{os.getpid()}"
+        with suppress(FileNotFoundError):
+            path.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+
+    # -- sharing ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, key: str, meter: Meter | None = None) -> Iterator[None]:
+        """Hold the lock of ``key`` against other threads and processes; wait for it, interruptible by the meter."""
+        descriptor = os.open(self.root / "locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            waited = False
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if meter is None:
+                        fcntl.flock(descriptor, fcntl.LOCK_EX)
+                        break
+                    if not waited:
+                        meter.begin("another process is fetching it", 0)
+                        waited = True
+                    meter.wait(0.1)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def need_space(self, size_bytes: int, artifact: str) -> None:
+        """Refuse before the download, not in the middle of it."""
+        free = shutil.disk_usage(self.root).free
+        if free < size_bytes + SPARE_BYTES:
+            raise NoSpace(
+                f"artifact {artifact} needs {size_bytes >> 20} MiB and {free >> 20} MiB are free",
+                where=str(self.root),
+                expected=f"{(size_bytes + SPARE_BYTES) >> 20} MiB free, or UPCALL_CACHE on another disk",
+            )

@@ -1,0 +1,138 @@
+"""Installing locked Python distributions by ``uv``, for all kinds that come from the Python registry.
+
+``uv`` gets the exact versions with the hashes of every file that fits some supported machine, and refuses anything
+else (``--require-hashes``). It chooses the file for this machine and Python, keeps its own download cache (inside
+ours, so a killed fetch goes on with the distribution it stopped at) and hard-links the files out of it.
+"""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import psutil
+
+from upcall.artifacts.errors import ArtifactError, Mismatch, NoBuild, NotCached
+from upcall.artifacts.kinds import Job
+from upcall.artifacts.lock import Lock, LockedFile
+
+POLL_S = 0.2
+_MISMATCH = re.compile(r"Hash mismatch for `(?P<name>[^`]+)`.*?Computed:\s*(?P<got>sha256:[0-9a-f]{64})", re.DOTALL)
+_OFFLINE = re.compile(
+    r"network connectivity is disabled|error sending request|dns error|failed to lookup|Failed to fetch|"
+    r"Connection refused|tunnel error|timed out|Request failed after",
+    re.IGNORECASE,
+)
+
+
+def find_uv() -> str:
+    """The ``uv`` that came as a Python package, else the one on the PATH."""
+    from uv import find_uv_bin
+
+    try:
+        return str(find_uv_bin())
+    except FileNotFoundError as error:
+        raise ArtifactError("uv is not installed", expected="pip install 'upcall[artifacts]'") from error
+
+
+def requirements(files: Iterable[LockedFile], *, purpose: str = "") -> str:
+    """The locked files as a requirements text with hashes, one line a distribution."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for file in files:
+        if file.purpose == purpose:
+            grouped.setdefault((file.source, file.marker), []).append(file.sha256)
+    lines = []
+    for (source, marker), hashes in sorted(grouped.items()):
+        condition = f" ; {marker}" if marker else ""
+        lines.append(f"{source}{condition} " + " ".join(f"--hash=sha256:{value}" for value in sorted(hashes)))
+    return "\n".join(lines) + "\n"
+
+
+def check_build(artifact: str, lock: Lock) -> None:
+    """Refuse, in our own words, what has no file for this kind of machine."""
+    machine = platform.machine()
+    by_source: dict[str, list[str]] = {}
+    for file in lock.files:
+        by_source.setdefault(file.source, []).append(file.name)
+    for source, names in by_source.items():
+        portable = any(name.endswith((f"_{machine}.whl", "-any.whl")) or ".tar." in name for name in names)
+        if not portable:
+            kinds = sorted({name.removesuffix(".whl").rsplit("-", 1)[-1] for name in names})
+            raise NoBuild(f"{artifact} ({source})", f"Linux on {machine}", ", ".join(kinds))
+
+
+def uv_install(job: Job, lock: Lock, arguments: Sequence[str], scratch: Path) -> None:
+    """Run ``uv pip install`` for the lock, with progress, and turn its failures into ours."""
+    name = job.artifact.name
+    check_build(name, lock)
+    wanted = scratch / "requirements.txt"
+    wanted.write_text(requirements(lock.files))
+    command = [
+        find_uv(), "pip", "install", "--quiet", "--no-progress", "--no-config", "--no-deps", "--require-hashes",
+        "--requirements", str(wanted), *arguments,
+    ]  # fmt: skip
+    if build := [file for file in lock.files if file.purpose == "build"]:
+        constraints = scratch / "build.txt"
+        constraints.write_text(requirements(build, purpose="build"))
+        command += ["--build-constraints", str(constraints)]
+    if job.cache.offline:
+        command.append("--offline")
+    unpacked = max(lock.unpacked_bytes, lock.bytes_total, 1)
+    job.cache.need_space(unpacked, name)
+    job.meter.begin(f"fetching {lock.name} {lock.version}", unpacked)
+    environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    environment["UV_CACHE_DIR"] = str(job.cache.root / "uv")
+    code, errors = _run(job, command, environment)
+    if code != 0:
+        _explain(name, errors)
+    job.meter.finish()
+
+
+def interpreter() -> str:
+    """The Python that environments are made for: the one below the virtual environment that we run in."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def _run(job: Job, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run to the end; what it has written so far is the progress, because it unpacks while it downloads."""
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    errors: list[str] = []
+    reader = threading.Thread(target=lambda stream=process.stderr: errors.append(stream.read()), daemon=True)
+    reader.start()
+    seen = 0
+    try:
+        while process.poll() is None:
+            written = _written_bytes(process.pid)
+            job.meter.add(max(0, written - seen), fetched=not job.cache.offline)
+            seen = max(seen, written)
+            job.meter.wait(POLL_S)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        reader.join()
+    return process.returncode, "".join(errors)
+
+
+def _written_bytes(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).io_counters().write_chars)
+    except (psutil.Error, OSError):
+        return 0
+
+
+def _explain(artifact: str, errors: str) -> None:
+    if found := _MISMATCH.search(errors):
+        raise Mismatch(artifact, found["name"], expected="one of the hashes in its lock", got=found["got"])
+    if _OFFLINE.search(errors):
+        raise NotCached(artifact, "its Python distributions", "the Python registry cannot be reached")
+    last = [line.strip() for line in errors.splitlines() if line.strip()][-6:]
+    raise ArtifactError(f"artifact {artifact} could not be installed: {' '.join(last)}", where=artifact)
