@@ -1,0 +1,91 @@
+"""Unix sockets in folders whose paths may be long, and requests over them: one JSON object a line, both ways.
+
+A socket's address holds 107 bytes, a data folder's path may hold more; ``/proc/self/fd/<folder>/<name>`` is always
+short. The socket has mode 0600, and the peer's user is compared as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+"""A command line with a few hundred jars has 50 KiB; the kernel's own limit for one is 2 MiB."""
+
+
+@contextlib.contextmanager
+def short_address(path: str) -> Iterator[str]:
+    """An address for ``path`` that fits; valid within the block."""
+    folder, name = os.path.split(path)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{name}"
+    finally:
+        os.close(descriptor)
+
+
+def listen(path: str) -> socket.socket:
+    """Whoever calls this holds a lock, so a socket that lies there already is a dead one's."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    mask = os.umask(0o177)
+    try:
+        with short_address(path) as address:
+            listener.bind(address)
+    finally:
+        os.umask(mask)
+    listener.listen(16)
+    listener.setblocking(False)
+    return listener
+
+
+def connect(path: str, timeout_s: float | None) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    client.settimeout(timeout_s)
+    try:
+        with short_address(path) as address:
+            client.connect(address)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def same_user(client: socket.socket) -> bool:
+    _pid, user, _group = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return bool(user == os.getuid())
+
+
+class Lines:
+    """Collects what arrives until a line is whole."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """The requests that are complete now. ``ValueError`` for what is none."""
+        self._buffer += data
+        if len(self._buffer) > REQUEST_BYTES_MAX:
+            raise ValueError(f"a request has at most {REQUEST_BYTES_MAX} bytes")
+        *lines, self._buffer = self._buffer.split(b"\n")
+        requests = [json.loads(line) for line in lines]
+        if not all(isinstance(request, dict) for request in requests):
+            raise ValueError("a request is a JSON object")
+        return requests
+
+
+def ask(path: str, request: dict[str, Any], timeout_s: float | None = 30.0) -> dict[str, Any]:
+    """One request, one answer. ``OSError`` when nobody listens or the answer does not come."""
+    with connect(path, timeout_s) as client:
+        client.sendall(json.dumps(request).encode() + b"\n")
+        lines = Lines()
+        while data := client.recv(65536):
+            for answer in lines.feed(data):
+                return answer
+    raise ConnectionResetError(f"{path}: closed before it answered")
