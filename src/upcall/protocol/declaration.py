@@ -14,6 +14,8 @@ the launch. ``command``, ``env``, ``files``, check targets and tools may hold te
     {{address.broker-1}}               address of another member of the same service
     {{endpoint.kafka.client}}          comma-separated host:port list of another service's endpoint
     {{attribute.rack}}                 an attribute of the node
+    {{python}}                         the platform's own Python interpreter
+    {{replaced.address}}               address at the place before this one (only in a ``replacement``)
 
 A template of a member that has no address yet delays the launch; one that can never be rendered is an error.
 """

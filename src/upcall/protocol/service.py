@@ -37,6 +37,14 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """JSON Schema of the arguments object."""
 
 
+class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another service whose endpoint a package's tasks connect to."""
+
+    name: str
+    endpoint: str
+    optional: bool = False
+
+
 class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the master knows of a package: enough to check options without running its code."""
 
@@ -47,6 +55,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``module:Class`` of the service, importable in the host (with ``source`` unpacked on its path)."""
     options_schema: dict[str, Any] = {}
     actions: tuple[ActionSpec, ...] = ()
+    needs: tuple[NeedSpec, ...] = ()
     source: str = ""
     """SHA-256 of a blob (a tar of Python files); empty for a package that the host has installed."""
     blobs: tuple[str, ...] = ()
@@ -210,6 +219,9 @@ class MemberWanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """False: a place is reserved, nothing started yet. Starting twice is starting once."""
     minimum: bool = True
     """Counts for the minimum (a job beside the service may not)."""
+    replacement: Declaration | None = None
+    """Instead of ``declaration`` at every place after the first (``place`` above 1), whose volumes were empty; it may
+    name ``{{replaced.address}}``, the last address at the place before. None: the same declaration everywhere."""
 
 
 class Declare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,68 @@
+"""The SDK that a service's experts write against: ``from upcall.service import *`` is all that a package needs.
+
+It sees the protocol and nothing else of the platform: no node, no offer, no address. See ``docs/service.md``.
+"""
+
+from pydantic import Field
+
+from upcall.protocol.declaration import (
+    Artifact,
+    Check,
+    Constraints,
+    Declaration,
+    File,
+    Port,
+    Resources,
+    Secret,
+    Volume,
+)
+from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.service import Operation, Policy, Told, ToolResult
+from upcall.service.actions import action
+from upcall.service.consent import Verdict, accept, decline, defer, replace, restart, wait
+from upcall.service.endpoints import Endpoint
+from upcall.service.member import Member, MemberSet, ToolFailed
+from upcall.service.needs import Need
+from upcall.service.options import ServiceOptions
+from upcall.service.pod import Pod
+from upcall.service.service import Service
+from upcall.service.steps import Do, Phase, Start
+
+__all__ = [
+    "Artifact",
+    "Check",
+    "Conflict",
+    "Constraints",
+    "Declaration",
+    "Do",
+    "Endpoint",
+    "Field",
+    "File",
+    "Invalid",
+    "Member",
+    "MemberSet",
+    "Need",
+    "NotFound",
+    "Operation",
+    "Phase",
+    "Pod",
+    "Policy",
+    "Port",
+    "Resources",
+    "Secret",
+    "Service",
+    "ServiceOptions",
+    "Start",
+    "Told",
+    "ToolFailed",
+    "ToolResult",
+    "Verdict",
+    "Volume",
+    "accept",
+    "action",
+    "decline",
+    "defer",
+    "replace",
+    "restart",
+    "wait",
+]

@@ -1,0 +1,75 @@
+"""What a running service stands on: the facts of the moment, and the calls it may make.
+
+The runner fills it before each call into the expert's code; tests fill it by hand. A service reads it through its own
+attributes (``self.members``, ``self.state`` ...), never directly.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from upcall.protocol import service as wire
+from upcall.service.member import Runner, _nowhere
+from upcall.service.state import State
+
+R = TypeVar("R")
+
+THREADS_MAX: Final = 4
+"""Blocking clients of one service at once. Each service has threads of its own, so they run out for it alone."""
+
+
+class Volatile:
+    """A :class:`upcall.service.state.Keep` in memory, for services that no host runs."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, tuple[Any, int]] = {}
+
+    async def read(self, key: str) -> tuple[Any, int]:
+        return self.entries.get(key, (None, 0))
+
+    async def write(self, key: str, value: Any, version: int) -> int:
+        self.entries[key] = (value, version + 1)
+        return version + 1
+
+    async def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+
+async def _no_proposal(_propose: wire.Propose) -> str:
+    raise RuntimeError("only a service that a host runs can propose")
+
+
+@dataclass
+class Context:
+    """One service's surroundings."""
+
+    name: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    bindings: Mapping[str, str] = field(default_factory=dict)
+    nodes: tuple[wire.NodeView, ...] = ()
+    members: Mapping[str, wire.Member] = field(default_factory=dict)
+    operations: tuple[wire.Operation, ...] = ()
+    state: State = field(default_factory=lambda: State(Volatile()))
+    run_tool: Runner = _nowhere
+    propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal
+    refresh: Callable[[], None] = lambda: None
+    _threads: ThreadPoolExecutor | None = None
+
+    @property
+    def log(self) -> logging.Logger:
+        return logging.getLogger(f"upcall.services.{self.name or 'unnamed'}")
+
+    async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=f"{self.name}-blocking")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, functools.partial(function, *args, **kwargs))
+
+    def close(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None

@@ -1,0 +1,147 @@
+"""Members: the service's own tasks, as last observed.
+
+A member is a name that lasts (``broker-2``); what runs under it at the moment is its incarnation. A :class:`Member` is
+a snapshot: it does not change under the expert's hands; the next call gets a newer one.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import UpcallError
+
+Runner = Callable[[wire.RunTool], Awaitable[wire.ToolResult]]
+
+
+class ToolFailed(UpcallError):
+    """A one-shot tool ended with a code that was not expected."""
+
+    code = "tool_failed"
+
+    def __init__(self, member: str, command: Sequence[str], result: wire.ToolResult) -> None:
+        last = (result.error or result.output).strip().splitlines()[-1:] or [""]
+        super().__init__(f"{command[0]} ended with {result.code}: {last[0][:300]}", where=member)
+        self.result = result
+
+
+async def _nowhere(_tool: wire.RunTool) -> wire.ToolResult:
+    raise RuntimeError("this member is a plain value: tools run only in a service that a host runs")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the service."""
+
+    name: str
+    pod: str = ""
+    """Empty: a member that no pod names any more."""
+    index: int = -1
+    """Its number in its pod, from 0."""
+    seen: wire.Member = field(default_factory=lambda: wire.Member(name=""))
+    """What was last observed of it."""
+    peers: tuple[str, ...] = ()
+    """Names of the other members of its pod."""
+    replacing: bool = False
+    """Only while its declaration is made: the one for a place after the first, where volumes are empty and
+    ``{{replaced.address}}`` is the address that the member had at the place before."""
+    _runner: Runner = field(default=_nowhere, repr=False, compare=False)
+
+    @property
+    def ready(self) -> bool:
+        return self.seen.state == "ready"
+
+    @property
+    def state(self) -> str:
+        return self.seen.state
+
+    @property
+    def incarnation(self) -> int:
+        return self.seen.incarnation
+
+    @property
+    def task(self) -> str:
+        """Name of the incarnation, as ``counts_on`` wants it: ``broker-2.7``."""
+        return f"{self.name}.{self.seen.incarnation}"
+
+    @property
+    def started(self) -> bool:
+        """Whether it was ever started: it may have data, and starting it again takes nothing away."""
+        return self.seen.incarnation > 0
+
+    @property
+    def placed(self) -> bool:
+        return bool(self.seen.node) or self.started
+
+    @property
+    def place(self) -> int:
+        """1, and one more each time that it was replaced."""
+        return self.seen.place
+
+    @property
+    def address(self) -> str:
+        return self.seen.address
+
+    @property
+    def zone(self) -> str:
+        """Zone of its node; empty until it has a place. In a declaration write ``{{zone}}``."""
+        return self.seen.zone
+
+    def at(self, port: str) -> str:
+        """``host:port`` for a client in the host process; empty while the member has no address."""
+        number = self.seen.ports.get(port)
+        return f"{self.seen.address}:{number}" if self.seen.address and number else ""
+
+    async def run(
+        self,
+        command: Sequence[str],
+        *,
+        timeout_s: float = 60.0,
+        env: Mapping[str, str] | None = None,
+        input: str = "",
+        codes: tuple[int, ...] = (0,),
+    ) -> wire.ToolResult:
+        """Runs a one-shot tool beside the member, with its artifacts, environment, volumes and address.
+
+        Raises :class:`ToolFailed` when its exit code is not one of ``codes`` (``()``: any code will do).
+        """
+        tool = wire.RunTool(
+            member=self.name, command=tuple(command), timeout_s=timeout_s, env=dict(env or {}), input=input
+        )
+        result = await self._runner(tool)
+        if codes and result.code not in codes:
+            raise ToolFailed(self.name, command, result)
+        return result
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MemberSet(Mapping[str, Member]):
+    """All members by name, in the order of their pods."""
+
+    def __init__(self, members: Iterable[Member] = ()) -> None:
+        self._members = {member.name: member for member in members}
+
+    def __getitem__(self, name: str) -> Member:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def ready(self) -> list[Member]:
+        return [member for member in self._members.values() if member.ready]
+
+    def of(self, pod: str) -> list[Member]:
+        """The members of one pod."""
+        return [member for member in self._members.values() if member.pod == pod]
+
+    def without(self, member: Member | str) -> list[Member]:
+        """All but this one."""
+        return [other for name, other in self._members.items() if name != str(member)]
+
+    def __repr__(self) -> str:
+        return f"MemberSet({', '.join(f'{m.name}: {m.state}' for m in self._members.values())})"

@@ -1,0 +1,74 @@
+"""Needs: which other services this one connects to.
+
+A need is a class attribute. On an instance it reads as the bound service's endpoint, rendered at each launch::
+
+    class Ingest(Service):
+        kafka = Need("kafka", endpoint="client")
+
+        def task(self, member):
+            return Declaration(command=("ingest", "--bootstrap", str(self.kafka)), ...)
+
+``install --bind kafka=events`` binds it to the service ``events``; by default it is the service of the need's own
+name. The master uses the bindings for the order of ``shutdown``, and names who needs what before an uninstall.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+from upcall.protocol.service import NeedSpec
+
+if TYPE_CHECKING:
+    from upcall.service.service import Service
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A need of a running service: which service fulfils it, and its template."""
+
+    need: str
+    service: str
+    endpoint: str
+
+    @property
+    def template(self) -> str:
+        """A comma-separated ``host:port`` list, filled in at each launch."""
+        return f"{{{{endpoint.{self.service}.{self.endpoint}}}}}"
+
+    def __str__(self) -> str:
+        return self.template
+
+    def __bool__(self) -> bool:
+        return bool(self.service)
+
+
+class Need:
+    """Another service that must be there (or may be, if ``optional``)."""
+
+    def __init__(self, name: str, *, endpoint: str, optional: bool = False) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.optional = optional
+
+    @property
+    def spec(self) -> NeedSpec:
+        return NeedSpec(name=self.name, endpoint=self.endpoint, optional=self.optional)
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> "Need": ...
+    @overload
+    def __get__(self, instance: "Service", owner: type[Any]) -> Bound: ...
+    def __get__(self, instance: "Service | None", owner: type[Any]) -> "Need | Bound":
+        if instance is None:
+            return self
+        default = "" if self.optional else self.name
+        return Bound(self.name, instance.bindings.get(self.name, default), self.endpoint)
+
+
+def needs_of(service: type[Any]) -> tuple[Need, ...]:
+    """All needs of a service class, its bases' first."""
+    found: dict[str, Need] = {}
+    for base in reversed(service.__mro__):
+        for value in vars(base).values():
+            if isinstance(value, Need):
+                found[value.name] = value
+    return tuple(found.values())

@@ -1,0 +1,74 @@
+"""Pods: which members a service has.
+
+``Pod("broker", count=3, task=self.broker)`` gives the members ``broker-0``, ``broker-1`` and ``broker-2``; the method
+``broker`` declares each one's task. A pod also says where its members may be: on different nodes (``apart``) and
+spread over zones (``spread="zone"``), how they start the first time, and what of them others may connect to.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+from upcall.protocol.declaration import Constraints, Declaration
+from upcall.service.endpoints import Endpoint
+from upcall.service.member import Member
+
+Strategy = Literal["serial", "parallel"]
+
+MEMBERS_MAX: Final = 1000
+"""A pod beyond this is a mistake in an option, not a wish."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A set of members with the same kind of task."""
+
+    name: str
+    count: int = 1
+    task: Callable[[Member], Declaration] | None = None
+    """Declares one member's task; default: the service's ``task`` method."""
+    names: tuple[str, ...] | None = None
+    """Names of the members, when they have names of their own (jobs) instead of numbers."""
+    strategy: Strategy = "parallel"
+    """How the members start for the first time. Members that were started before always start together."""
+    apart: bool = True
+    """No two members on the same node."""
+    spread: str = ""
+    """Node attribute over which the members are spread evenly (``zone``)."""
+    counts: bool = True
+    """Whether the members count for the service's minimum (a job beside a service does not)."""
+    endpoints: Iterable[Endpoint | str] = field(default=())
+    """A plain word is a port's name, and the endpoint's."""
+
+    def __post_init__(self) -> None:
+        for name in (self.name, *(self.names or ())):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"pod {self.name!r}: {name!r} is no name (lower case, digits, single dashes)")
+        if not 0 <= self.count <= MEMBERS_MAX:
+            raise ValueError(f"pod {self.name!r}: count {self.count} is not within 0 and {MEMBERS_MAX}")
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        if self.names is not None:
+            return self.names
+        return tuple(f"{self.name}-{index}" for index in range(self.count))
+
+    @property
+    def declared_endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(Endpoint(word) if isinstance(word, str) else word for word in self.endpoints)
+
+    def placed(self, declaration: Declaration) -> Declaration:
+        """``declaration`` with the pod's constraints, where it states none of its own."""
+        given = declaration.constraints
+        constraints = Constraints(
+            apart=given.apart or (self.name if self.apart else ""),
+            spread=given.spread or self.spread,
+            together=given.together,
+            attributes=given.attributes,
+        )
+        return msgspec.structs.replace(declaration, constraints=constraints)

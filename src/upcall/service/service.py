@@ -1,0 +1,260 @@
+"""``Service``: the class that an expert writes.
+
+A service is a description first: which options it has, which pods, what each member's task is. That alone deploys it,
+keeps it up and treats it as a careful stranger would: one member at a time is taken away, and only while all others
+are ready. Everything else is optional: a method is the place where an expert's knowledge goes ::
+
+    class Kafka(Service):
+        \"\"\"Apache Kafka in KRaft mode.\"\"\"
+
+        options: KafkaOptions
+
+        def pods(self):
+            return [Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=["client"])]
+
+        def broker(self, member):
+            return Declaration(command=(...), ports=(Port(name="client", number=9092),), ready=Check(tcp="client"))
+
+        async def may_stop(self, broker, why):
+            at_risk = await self.partitions_at_risk(without=broker)
+            if at_risk:
+                return defer(f"{len(at_risk)} partitions would fall below min.insync.replicas", retry_after=5)
+            return accept()
+
+        @action
+        async def create_topic(self, name: str, partitions: int = 3): ...
+
+The rules of every call into a service: it has a deadline (``answer_timeout_s``, ``hook_timeout_s``); one that is late
+or raises counts as silence and is logged; it may come again, so it must be fine to run it twice. Blocking clients run
+by ``await self.blocking(function, ...)``, in threads of this service alone.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+from pydantic import ValidationError
+
+from upcall.protocol.declaration import Artifact, Declaration
+from upcall.protocol.errors import NotFound
+from upcall.protocol.service import NodeView, Operation, Policy, Propose, Told
+from upcall.service import stranger
+from upcall.service.consent import Verdict, accept, decline, defer, wait
+from upcall.service.context import Context
+from upcall.service.member import Member, MemberSet
+from upcall.service.options import ServiceOptions
+from upcall.service.pod import Pod
+from upcall.service.state import State
+from upcall.service.steps import Phase
+
+R = TypeVar("R")
+
+
+class Service:
+    """Base of every service. Its docstring is the package's description."""
+
+    package: ClassVar[str] = ""
+    """Name of the package; default: the class name, ``HelloWorld`` as ``hello-world``."""
+    version: ClassVar[str] = "0.1.0"
+    answer_timeout_s: ClassVar[float] = 10.0
+    """Deadline of each question (``may_...``, ``on_lost``). Later is silence."""
+    hook_timeout_s: ClassVar[float] = 300.0
+    """Deadline of each hook (``on_start``, ``after_ready``, ``before_replace``, ``on_told``)."""
+
+    Options: ClassVar[type[ServiceOptions]] = ServiceOptions
+    options: ServiceOptions
+    """Annotate it with the service's own model, or nest a class ``Options``."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "Options" not in vars(cls) and "options" in vars(cls).get("__annotations__", {}):
+            module = vars(inspect.getmodule(cls) or object())
+            hint = get_type_hints(cls, globalns=dict(module), localns=dict(vars(cls)))["options"]
+            if not (isinstance(hint, type) and issubclass(hint, ServiceOptions)):
+                raise TypeError(f"{cls.__name__}.options: {hint} is not a subclass of ServiceOptions")
+            cls.Options = hint
+        if not cls.package or "package" not in vars(cls):
+            cls.package = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower().strip("_")
+
+    def __init__(self, context: Context | None = None) -> None:
+        self._context = context or Context()
+        with contextlib.suppress(ValidationError):  # an option without a default: whoever runs it sets them
+            self.options = self.Options.model_validate(dict(self._context.options))
+
+    # -- what it is made of -----------------------------------------------------------------------------------------
+
+    def pods(self) -> list[Pod]:
+        """The members it has, from ``self.options`` and what ``on_start`` loaded. Called often; must be quick."""
+        return [Pod("server")]
+
+    def task(self, member: Member) -> Declaration:
+        """One member's task, for pods that name no method of their own."""
+        raise NotImplementedError(f"{type(self).__name__} needs task(member), or pods with a task= of their own")
+
+    def deploy(self) -> list[Phase]:
+        """The plan of a first deployment. Default: the pods one after the other, each by its strategy."""
+        return [Phase.start(pod) for pod in self.pods()]
+
+    def policy(self) -> Policy:
+        """What holds while nobody answers, and below every answer.
+
+        Default: all members but one stay ready; silence holds windowed operations when there are volumes (data), and
+        lets them pass when there are none.
+        """
+        return stranger.policy(self)
+
+    # -- upcalls: the system asks, before ---------------------------------------------------------------------------
+
+    async def may_stop(self, member: Member, why: Operation) -> Verdict:
+        """May this member be stopped now, and stay away for a while (maintenance)? Also asked, unless overridden,
+        for :meth:`may_restart` and :meth:`may_replace`."""
+        return stranger.may_stop(self, member, why)
+
+    async def may_restart(self, member: Member, why: Operation) -> Verdict:
+        """May this member be stopped and started again at once (an update, a failing health check)?"""
+        return await self.may_stop(member, why)
+
+    async def may_replace(self, member: Member, why: Operation) -> Verdict:
+        """May this member be moved to a new place with empty volumes, although nothing is wrong with it?"""
+        return await self.may_stop(member, why)
+
+    async def may_uninstall(self, why: Operation) -> Verdict:
+        """May the whole service go? Asked once. Volumes stay for a grace."""
+        return accept()
+
+    async def may_change(self, member: Member | None, why: Operation) -> Verdict:
+        """Any other kind of operation (``why.kind``), on a member or on the whole service."""
+        if member is not None:
+            return await self.may_stop(member, why)
+        return decline(f"{self.package} {self.version} does not know how to {why.kind.replace('_', ' ')}")
+
+    async def on_lost(self, member: Member, why: Operation) -> Verdict:
+        """A member is lost with its node: :func:`wait`, :func:`restart` it, or :func:`replace` it?"""
+        return wait(f"{member.name} may come back")
+
+    async def answer_set(self, operations: tuple[Operation, ...]) -> Mapping[str, Verdict]:
+        """Answers for the set of pending operations at once; accepting several means all of them at the same time.
+
+        Default: asks the methods above one after the other and accepts at most one. Override it only for a service
+        that can spare several (the members of one rack). An operation that is left out is not answered.
+        """
+        return await stranger.one_at_a_time(self, operations)
+
+    async def answer_one(self, operation: Operation) -> Verdict:
+        """The answer of the method that this operation's kind belongs to."""
+        member = self.members.get(operation.member) if operation.member else None
+        if operation.kind == "uninstall":
+            return await self.may_uninstall(operation)
+        if member is None and operation.member:
+            return defer(f"{operation.member} is not known here yet", retry_after=2)
+        if member is None:
+            return await self.may_change(None, operation)
+        match operation.kind:
+            case "lost":
+                return await self.on_lost(member, operation)
+            case "stop" | "vacate" | "preempt" | "reclaim":
+                return await self.may_stop(member, operation)
+            case "restart" | "cure":
+                return await self.may_restart(member, operation)
+            case "replace" | "move":
+                return await self.may_replace(member, operation)
+        return await self.may_change(member, operation)
+
+    # -- upcalls: the system tells, after ---------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Once for each start of the host, before anything else: load what ``pods`` needs from ``self.state``."""
+
+    async def before_replace(self, member: Member) -> None:
+        """Before this service agrees that a member is replaced: remember what its successor will need."""
+
+    async def after_ready(self, member: Member) -> None:
+        """A new incarnation of a member is ready (at least once for each). A start step waits for its end; so an
+        expert joins a voter here, or moves partitions onto the member."""
+
+    async def on_told(self, told: Told) -> None:
+        """An operation began, ended, or is over: ``told.what``, ``told.operation``."""
+
+    # -- what it can see and do -------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The service's own name; the package may be installed several times."""
+        return self._context.name
+
+    @property
+    def members(self) -> MemberSet:
+        """All members, as last observed."""
+        return stranger.members(self, self._context)
+
+    def pod(self, name: str) -> Pod:
+        for pod in self.pods():
+            if pod.name == name:
+                return pod
+        raise NotFound(f"{type(self).__name__} has no pod {name!r}", expected=", ".join(p.name for p in self.pods()))
+
+    @property
+    def nodes(self) -> tuple[NodeView, ...]:
+        """The machines, for sizing and racks."""
+        return self._context.nodes
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """All pending and begun operations on this service."""
+        return self._context.operations
+
+    @property
+    def bindings(self) -> Mapping[str, str]:
+        """Need -> name of the service that fulfils it."""
+        return self._context.bindings
+
+    @property
+    def state(self) -> State:
+        """The service's own memory at the master: a few small values, compare-and-swap, fenced."""
+        return self._context.state
+
+    @property
+    def log(self) -> logging.Logger:
+        return self._context.log
+
+    async def propose(self, kind: str, member: Member | str = "", *, reason: str, key: str) -> str:
+        """Proposes an operation on this service itself; it is then asked about it like about any other. The same
+        ``key`` twice is one operation. Gives the operation's id."""
+        return await self._context.propose(Propose(key=key, kind=kind, member=str(member), reason=reason))
+
+    def refresh(self) -> None:
+        """What ``pods`` gives has changed: declare it again. (Not needed after an action.)"""
+        self._context.refresh()
+
+    async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Runs a blocking call in a thread of this service."""
+        return await self._context.blocking(function, *args, **kwargs)
+
+    # -- files of the package ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def folder(cls) -> Path:
+        """The folder of the package's own files."""
+        return Path(inspect.getfile(cls)).resolve().parent
+
+    @classmethod
+    def artifact(cls, name: str, *, kind: str, lock: str = "", options: Mapping[str, str] | None = None) -> Artifact:
+        """An artifact locked by the file ``lock/<lock>`` (default ``<name>.json``) of the package's folder."""
+        return Artifact(
+            name=name, kind=kind, lock=cls.blob(f"lock/{lock or f'{name}.json'}"), options=dict(options or {})
+        )
+
+    @classmethod
+    def blob(cls, path: str) -> str:
+        """SHA-256 of a file below ``lock/`` or ``blobs/`` of the package's folder, as declarations name it."""
+        file = cls.folder() / path
+        if not path.startswith(("lock/", "blobs/")) or not file.is_file():
+            raise NotFound(
+                f"no file {path!r}", where=cls.__name__, expected="a file below lock/ or blobs/ of the package"
+            )
+        return hashlib.sha256(file.read_bytes()).hexdigest()

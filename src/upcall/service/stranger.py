@@ -1,0 +1,120 @@
+"""The careful stranger: what a service does where its expert wrote nothing.
+
+Somebody who knows nothing about a system, and is careful, takes one member away at a time, and only while all others
+are ready. A member that is not ready itself costs nothing; it may be taken as long as nothing else is under way (or
+two sick members would wait for each other for ever).
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from upcall.protocol.errors import UpcallError
+from upcall.protocol.service import Member as Seen
+from upcall.protocol.service import Operation, Policy
+from upcall.service.consent import Verdict, accept, defer
+from upcall.service.context import Context
+from upcall.service.member import Member, MemberSet
+
+if TYPE_CHECKING:
+    from upcall.service.service import Service
+
+BEGUN: Final = ("executing", "preparing")
+"""States of an operation from its begin to its end."""
+
+ENDED: Final = ("done", "failed", "withdrawn", "declined", "cancelled", "lifted")
+
+TOLD: Final = ("scale_out", "grow", "shutdown", "startup")
+"""Kinds that are told; they need no answer."""
+
+GIVES_BACK: Final = ("lost",)
+"""Kinds that take nothing away: the member is away already."""
+
+
+def members(service: "Service", context: Context) -> MemberSet:
+    """The members of all pods, then those that are still there although no pod names them any more."""
+    found: list[Member] = []
+    named: set[str] = set()
+    for pod in service.pods():
+        names = pod.member_names
+        for index, name in enumerate(names):
+            peers = tuple(other for other in names if other != name)
+            seen = context.members.get(name, Seen(name=name))
+            found.append(Member(name, pod.name, index, seen, peers, _runner=context.run_tool))
+            named.add(name)
+    for name, seen in context.members.items():
+        if name not in named:
+            found.append(Member(name, seen=seen, _runner=context.run_tool))
+    return MemberSet(found)
+
+
+def policy(service: "Service") -> Policy:
+    """All members but one stay ready; fail closed with volumes, open without."""
+    counted = [name for pod in service.pods() if pod.counts for name in pod.member_names]
+    has_volumes = any(
+        (pod.task or service.task)(member).volumes
+        for pod in service.pods()
+        for member in service.members.of(pod.name)[:1]
+    )
+    return Policy(
+        minimum=max(len(counted) - 1, 0),
+        at_most=1,
+        silence="hold" if has_volumes else "proceed",
+        holds_data=has_volumes,
+    )
+
+
+def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:
+    """Only while all others that count are ready, unless the member itself is not."""
+    if not member.ready:
+        return accept(f"{member.name} is not ready anyway")
+    counting = {name for pod in service.pods() if pod.counts for name in pod.member_names}
+    away = [other for other in service.members.without(member) if other.name in counting and not other.ready]
+    if away:
+        return defer(f"{_names(away)} {'is' if len(away) == 1 else 'are'} not ready", retry_after=5)
+    return accept()
+
+
+async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -> Mapping[str, Verdict]:
+    """Asks about each operation in the order given, until one is accepted; the rest come after it."""
+    verdicts: dict[str, Verdict] = {}
+    taken = next((op for op in service.operations if _takes(op)), None)
+    for operation in operations:
+        if taken is not None and operation.kind not in GIVES_BACK:
+            verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
+            continue
+        verdict = await asked(service, operation)
+        if verdict is None:
+            continue
+        if verdict.takes_away:
+            if taken is not None:
+                verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
+                continue
+            taken = operation
+        verdicts[operation.id] = verdict
+    return verdicts
+
+
+async def asked(service: "Service", operation: Operation) -> Verdict | None:
+    """One question with its deadline; None is silence, and the log says why."""
+    try:
+        async with asyncio.timeout(service.answer_timeout_s):
+            return await service.answer_one(operation)
+    except TimeoutError:
+        service.log.warning("no answer to %s (%s) within %g s", operation.id, operation.kind, service.answer_timeout_s)
+    except UpcallError as error:
+        service.log.warning("no answer to %s (%s): %s", operation.id, operation.kind, error)
+    except Exception:
+        service.log.exception("no answer to %s (%s)", operation.id, operation.kind)
+    return None
+
+
+def _takes(operation: Operation) -> bool:
+    """Whether the operation takes a member away now, or may at any moment."""
+    if operation.state in ENDED or operation.kind in TOLD or not operation.member:
+        return False
+    return operation.state in BEGUN or operation.answer == "accept"
+
+
+def _names(members: Iterable[Member]) -> str:
+    return ", ".join(sorted(member.name for member in members))
