@@ -22,45 +22,16 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
 
 import msgspec
 
 from upcall.artifacts.errors import ArtifactError, LockInvalid
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import digest_of
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.training import FORMAT, Training, decode_training
 
-FORMAT: Final = 1
 _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
 LOG_TAIL_CHARS = 800
-
-
-class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How one application is trained; the blob that stands in place of a lock file."""
-
-    format: int = FORMAT
-    kind: Literal["archive"] = "archive"
-    name: str
-    """The artifact's name in declarations, which the command's ``options`` template uses."""
-    mode: Literal["cds", "aot"]
-    """Dynamic class archive (any Java), or AOT cache (Java 25)."""
-    task: Declaration
-    uses: tuple[str, ...]
-    """Names of the artifacts that the archive depends on: the runtime and the jars."""
-    exercise: tuple[tuple[str, ...], ...] = ()
-    """Commands run once it is ready, to load what a busy process loads."""
-    exits: bool = False
-    """It ends by itself (a tool, a job); else it is ended once it was ready and exercised."""
-    timeout_s: float = 180.0
-
-
-_decoder = msgspec.json.Decoder(Training)
-
-
-def render_training(training: Training) -> bytes:
-    """The one text of a training, whose SHA-256 is the artifact's lock."""
-    return msgspec.json.format(msgspec.json.encode(training), indent=1) + b"\n"
 
 
 class Archives:
@@ -95,7 +66,7 @@ class Archives:
 
 def parse_training(data: bytes, where: str) -> Training:
     try:
-        training = _decoder.decode(data)
+        training = decode_training(data)
     except msgspec.DecodeError as error:
         raise LockInvalid(f"training of {where} cannot be read: {error}", where=where) from error
     if training.format != FORMAT:
@@ -207,7 +178,7 @@ def _values(job: Job, training: Training, scratch: Path) -> dict[str, str]:
         values[f"artifact.{name}"] = str(realised.path)
         for key, value in realised.properties.items():
             values[f"artifact.{name}.{key}"] = value
-    return values
+    return values | {name: render(text, values) for name, text in training.values.items()}
 
 
 def _await_ready(

@@ -45,7 +45,8 @@ def resolve_maven(wanted: Iterable[str], left_out: Iterable[str]) -> list[Locked
         asked = []
         for coordinate in wanted:
             group, name, version = coordinate.split(":")
-            asked.append(Dependency(context.project(group, name).at_version(version).artifact()))
+            # raw: as Maven itself does it. Else each wish would also manage the versions of all the others.
+            asked.append(Dependency(context.project(group, name).at_version(version).artifact(), raw=True))
         inputs, transitive = context.resolver.resolve(asked)
         chosen: dict[tuple[str, str, str], Any] = {}
         for dependency in [*inputs, *transitive]:

@@ -1,0 +1,1 @@
+"""The catalog: one folder a system, each with its experts' knowledge as code."""

@@ -1,0 +1,151 @@
+"""A broker's files and commands: everything Kafka is told, as text with templates that the node fills in.
+
+Brokers are combined (broker and controller) and form a *dynamic* quorum: its voters are records in Kafka's own
+metadata, so they can be removed and added later. Each voter has a directory id; the first ones are formatted with the
+list of all of them (``--initial-controllers``), later ones without (``--no-initial-controllers``), and added by the
+voter tool once they run.
+"""
+
+import base64
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from upcall.catalog.kafka.sizing import BrokerSizing
+
+CLIENT_PORT: Final = 9092
+CONTROLLER_PORT: Final = 9093
+READY_LINE: Final = r"Kafka Server started"
+JARS: Final = "{{artifact.kafka.classpath}}"
+JAVA: Final = "{{artifact.java.java}}"
+ARCHIVE: Final = "{{artifact.archive.options}}"
+
+LOG4J2: Final = """\
+status=error
+appender.c.type=Console
+appender.c.name=c
+appender.c.layout.type=PatternLayout
+appender.c.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
+rootLogger.level=info
+rootLogger.appenderRef.c.ref=c
+"""
+
+
+@dataclass(frozen=True)
+class Voter:
+    """A controller of the first quorum."""
+
+    node_id: int
+    member: str
+    directory_id: str
+
+
+def new_cluster_id() -> str:
+    return _short(uuid.uuid4())
+
+
+def directory_id(cluster_id: str, node_id: int) -> str:
+    """A broker's directory id in the first quorum; every member can work out everybody's."""
+    return _short(uuid.uuid5(uuid.NAMESPACE_OID, f"{cluster_id}/{node_id}"))
+
+
+def _short(value: uuid.UUID) -> str:
+    """Kafka's way to write a UUID: URL-safe base64 without padding; one that starts with '-' reads as an option."""
+    text = base64.urlsafe_b64encode(value.bytes).decode().rstrip("=")
+    return text if not text.startswith("-") else "A" + text[1:]
+
+
+def voters(cluster_id: str, members: Mapping[int, str]) -> tuple[Voter, ...]:
+    return tuple(Voter(node, member, directory_id(cluster_id, node)) for node, member in sorted(members.items()))
+
+
+def server_properties(
+    *, node_id: int, members: Sequence[str], sizing: BrokerSizing, options: Mapping[str, str] | None = None
+) -> str:
+    """``server.properties`` of one broker. ``members`` are all brokers' names; ``options`` are the user's and win."""
+    replication = min(3, len(members))
+    in_sync = max(1, replication - 1)
+    bootstrap = ",".join(f"{{{{address.{member}}}}}:{{{{port.controller}}}}" for member in members)
+    listeners = "PLAINTEXT://{{address}}:{{port.client}},CONTROLLER://{{address}}:{{port.controller}}"
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": str(node_id),
+        "broker.rack": "{{zone}}",
+        "listeners": listeners,
+        "advertised.listeners": listeners,
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.bootstrap.servers": bootstrap,
+        "log.dirs": "{{volume.data}}/logs",
+        "num.network.threads": str(sizing.network_threads),
+        "num.io.threads": str(sizing.io_threads),
+        "num.replica.fetchers": str(sizing.replica_fetchers),
+        "num.recovery.threads.per.data.dir": str(sizing.recovery_threads),
+        "background.threads": str(sizing.background_threads),
+        "log.cleaner.dedupe.buffer.size": str(sizing.cleaner_buffer_bytes),
+        "log.cleaner.io.buffer.size": "65536",
+        "log.segment.bytes": str(sizing.segment_bytes),
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": str(replication),
+        "transaction.state.log.num.partitions": "2",
+        "transaction.state.log.replication.factor": str(replication),
+        "transaction.state.log.min.isr": str(in_sync),
+        "share.coordinator.state.topic.num.partitions": "2",
+        "share.coordinator.state.topic.replication.factor": str(replication),
+        "share.coordinator.state.topic.min.isr": str(in_sync),
+        "default.replication.factor": str(replication),
+        "min.insync.replicas": str(in_sync),
+        "group.initial.rebalance.delay.ms": "0",
+        "auto.create.topics.enable": "false",
+        # A broker that was killed and starts again waits for the end of its own old session: 3 s instead of 9.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        "replica.fetch.backoff.ms": "200",
+    }
+    settings.update(options or {})
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def jvm_flags(sizing: BrokerSizing) -> tuple[str, ...]:
+    collector = "-XX:+UseSerialGC" if sizing.serial_gc else "-XX:+UseG1GC"
+    return (
+        f"-Xms{sizing.heap_mib}m",
+        f"-Xmx{sizing.heap_mib}m",
+        "-Xss512k",
+        collector,
+        f"-XX:MaxDirectMemorySize={sizing.direct_mib}m",
+        f"-XX:ReservedCodeCacheSize={sizing.code_cache_mib}m",
+        f"-XX:MaxMetaspaceSize={sizing.metaspace_mib}m",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+        "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties",
+    )
+
+
+def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
+    return (JAVA, ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", "{{sandbox}}/server.properties")
+
+
+def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:
+    """Make a fresh volume this cluster's. Without ``first`` it joins a quorum that exists."""
+    if first:
+        listed = ",".join(
+            f"{voter.node_id}@{{{{address.{voter.member}}}}}:{{{{port.controller}}}}:{voter.directory_id}"
+            for voter in first
+        )
+        quorum: tuple[str, ...] = ("--initial-controllers", listed)
+    else:
+        quorum = ("--no-initial-controllers",)
+    properties = "{{sandbox}}/server.properties"
+    return tool_command("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties, "--ignore-formatted", *quorum)
+
+
+def tool_command(main_class: str, *arguments: str) -> tuple[str, ...]:
+    """One of Kafka's own tools, started as lightly as a JVM can be."""
+    return (
+        JAVA, ARCHIVE, "-Xmx96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+        "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", "-cp", JARS, main_class, *arguments,
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""A broker as a task declaration, and the training run of its class archive.
+
+The training is the same declaration with other values, so both command lines agree (an archive is rejected when they
+do not). It is formatted as a quorum of one and ended as soon as it serves.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from upcall.catalog.kafka import config
+from upcall.catalog.kafka.sizing import size_broker
+from upcall.catalog.locks import blobs, locked, trained
+from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
+from upcall.protocol.training import Training
+
+PACKAGE = "upcall.catalog.kafka"
+TRAINING_CLUSTER = "dHJhaW5pbmdjbHVzdGVyMQ"
+TRAINING_MEMORY_MIB = 448
+
+
+def broker_task(
+    *,
+    node_id: int,
+    members: Sequence[str],
+    format_volume: tuple[str, ...],
+    resources: Resources,
+    cores: float,
+    options: Mapping[str, str] | None = None,
+    artifacts: tuple[Artifact, ...] = (),
+) -> Declaration:
+    """One broker. ``format_volume`` is the command for a fresh volume (:func:`config.format_command`)."""
+    sizing = size_broker(resources.memory_mib, cores, resources.disk_mib)
+    properties = config.server_properties(node_id=node_id, members=members, sizing=sizing, options=options)
+    return Declaration(
+        command=config.start_command(sizing),
+        artifacts=artifacts,
+        files=(
+            File(path="server.properties", text=properties),
+            File(path="log4j2.properties", text=config.LOG4J2),
+        ),
+        volumes=(Volume(name="data", size_mib=resources.disk_mib),),
+        ports=(
+            Port(name="client", number=config.CLIENT_PORT),
+            Port(name="controller", number=config.CONTROLLER_PORT),
+        ),
+        resources=resources,
+        constraints=Constraints(apart="broker", spread="zone"),
+        prepare=(format_volume,),
+        ready=Check(log=config.READY_LINE),
+        health=Check(tcp="client", interval_s=5, failures=3),
+        # Leading partitions are handed over and segments closed: seconds, unless the quorum is gone.
+        grace_s=30,
+    )
+
+
+@lru_cache
+def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
+    """What a broker runs: the runtime, Kafka's jars, their class archive."""
+    first = config.voters(TRAINING_CLUSTER, {1: "broker-1"})
+    task = broker_task(
+        node_id=1,
+        members=("broker-1",),
+        format_volume=config.format_command(TRAINING_CLUSTER, first),
+        resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
+        cores=2,
+    )
+    training = Training(
+        name="archive", mode="aot", task=task, uses=("java", "kafka"), values={"address.broker-1": "{{address}}"}
+    )
+    return locked(PACKAGE, "java"), locked(PACKAGE, "kafka"), trained(training)
+
+
+def artifact_blobs() -> dict[str, bytes]:
+    return blobs(artifacts())

@@ -1,0 +1,46 @@
+"""How a class archive is made: the blob that an ``archive`` artifact names in place of a lock file.
+
+A training is a task declaration (the one that is launched later, so that both command lines agree), started once by
+``fetch`` with one more flag, ended when it is ready, and asked for what it loaded.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from upcall.protocol.declaration import Declaration
+
+FORMAT: Final = 1
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one application is trained; the blob that stands in place of a lock file."""
+
+    format: int = FORMAT
+    kind: Literal["archive"] = "archive"
+    name: str
+    """The artifact's name in declarations, which the command's ``options`` template uses."""
+    mode: Literal["cds", "aot"]
+    """Dynamic class archive (any Java), or AOT cache (Java 25)."""
+    task: Declaration
+    uses: tuple[str, ...]
+    """Names of the artifacts that the archive depends on: the runtime and the jars."""
+    values: dict[str, str] = {}
+    """More names for its templates, themselves rendered (``address.broker-1``: ``{{address}}``)."""
+    exercise: tuple[tuple[str, ...], ...] = ()
+    """Commands run once it is ready, to load what a busy process loads."""
+    exits: bool = False
+    """It ends by itself (a tool, a job); else it is ended once it was ready and exercised."""
+    timeout_s: float = 180.0
+
+
+_decoder = msgspec.json.Decoder(Training)
+
+
+def render_training(training: Training) -> bytes:
+    """The one text of a training, whose SHA-256 is the artifact's lock."""
+    return msgspec.json.format(msgspec.json.encode(training), indent=1) + b"\n"
+
+
+def decode_training(data: bytes) -> Training:
+    return _decoder.decode(data)
