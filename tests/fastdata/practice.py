@@ -35,13 +35,13 @@ def practice_flight(seconds: int = 1_200) -> Flight:
     return flight_of_rows(practice_rows(seconds))
 
 
-def practice_run(flight: Flight, **changes: Any) -> Run:
+def practice_run(recorded: Flight, **changes: Any) -> Run:
     said: dict[str, Any] = {
-        "flight": flight.name,
-        "flight_digest": flight.digest,
+        "flight": recorded.name,
+        "flight_digest": recorded.digest,
         "seed": 7,
         "rate_hz": 128,
         "start_us": START_US,
-        "seconds": flight.seconds,
+        "seconds": recorded.seconds,
     }
     return Run(**(said | changes))

@@ -1,6 +1,7 @@
 """The schedule of labelled faults: drawn from the seed, bounded, found without history."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from practice import practice_flight, practice_run
@@ -40,7 +41,7 @@ def test_few_sensors_are_faulty_at_once_and_none_twice(plan: str, blocks: int) -
 def test_faults_come_steadily_in_all_kinds() -> None:
     faults = schedule(practice_run(FLIGHT))
     begins = [fault.begin_sample / 128 for fault in faults]
-    assert max(b - a for a, b in zip(begins, begins[1:], strict=False)) <= 20
+    assert max(b - a for a, b in pairwise(begins)) <= 20
     assert len(faults) > 1_100  # more than 500 in an hour
     kinds = Counter(fault.kind for fault in faults)
     assert set(kinds) == set(FaultKind)

