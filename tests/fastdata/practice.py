@@ -21,7 +21,7 @@ def practice_rows(seconds: int = 1_200) -> list[dict[str, Any]]:
                 "icao24": "abc123",
                 "callsign": "TEST1",
                 "altitude": float(min(600 + climb * 40, 38_000)),
-                "groundspeed": float(min(140 + climb, 480)),
+                "groundspeed": float(min(140 + climb // 2, 400)),
                 "track": float((350 + max(0, second - 200) // 3) % 360),
                 "vertical_rate": 2_400.0 if second < seconds // 3 else 0.0 if second < 2 * seconds // 3 else -1_800.0,
                 "latitude": 50.0 + second / 10_000,

@@ -41,7 +41,7 @@ def test_the_bits_are_the_same_on_every_machine_and_in_every_version() -> None:
         for block in range(sensors.BLOCKS):
             for second in (0, 9, 50, 300, 601, 1_199):
                 digest.update(generator.generate(block, second * 128, 128).astype("<i2").tobytes())
-    assert digest.hexdigest() == "f475f8f386b1cc6ddbc9bfc6a2215b3449a8bd4ed22f8c2bd32d3d0dc52cfd33"
+    assert digest.hexdigest() == "5213a29190d269b29cbd88c40744fbb9ee6d3564da40319894a0a8a6ceb4d2e9"
 
 
 def test_seeds_and_rates_give_other_readings() -> None:
@@ -98,7 +98,7 @@ def test_the_flight_drives_the_sensors() -> None:
 
     low, high = 5, 600
     assert mean_value(Kind.TEMPERATURE, low) > mean_value(Kind.TEMPERATURE, high) + 8  # less the ram rise
-    assert mean_value(Kind.PRESSURE, low) > 900 > 400 > mean_value(Kind.PRESSURE, high)
+    assert mean_value(Kind.PRESSURE, low) > 900 > 500 > mean_value(Kind.PRESSURE, high)
     assert mean_value(Kind.FUEL, low) > mean_value(Kind.FUEL, high) + 100
     assert abs(mean_value(Kind.STRAIN, low)) > 100
 
