@@ -101,5 +101,6 @@ BY_CODE: dict[str, type[UpcallError]] = {
 
 def from_problem(problem: Problem) -> UpcallError:
     """The error that a client raises for what the server said."""
-    kind = BY_CODE.get(problem.code, UpcallError)
-    return kind(problem.message, where=problem.where, expected=problem.expected, **problem.details)
+    error = BY_CODE.get(problem.code, UpcallError)(problem.message)
+    error.problem = problem  # whole, with a code that this version may not know
+    return error

@@ -210,6 +210,10 @@ class Substrate(Protocol):
         """Asks the substrate to delay a foreign disruption while it can, or to let it go on."""
         ...
 
+    def cordon(self, node: str, now_s: float, *, closed: bool) -> Output:
+        """Nothing new is placed on a closed node; what runs there and what is reserved there stays."""
+        ...
+
     def wanted(self, tasks: Sequence[Wanted], now_s: float) -> Output:
         """The whole wanted set (after a start of the master): what is not in it is ended."""
         ...

@@ -1,0 +1,10 @@
+"""The master: drives the pure cores, keeps what they recorded, and speaks to services, agents and people.
+
+Flow of everything that happens here::
+
+    call or message -> core.turn(...) -> ledger and substrate (pure) -> record changes
+                    -> one commit for many turns -> answers, messages, events released in order
+
+:mod:`~upcall.master.core` couples ledger and substrate; :mod:`~upcall.master.commit` makes it durable;
+``service_api``, ``agent_api`` and ``operator_api`` are the three doors.
+"""

@@ -1,0 +1,176 @@
+"""The connections of agents: who is there, what goes out to them, and requests that wait for their reply."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from upcall.protocol import agent as wire
+from upcall.protocol import service as service_wire
+from upcall.protocol.errors import Conflict, NotFound, NotNow
+from upcall.substrate.interface import Send
+
+log = logging.getLogger(__name__)
+
+QUEUED_MAX: Final = 10_000
+"""Messages to an agent that does not read: then its connection is closed and it starts again with whole sets."""
+REPLY_GRACE_S: Final = 10.0
+LOG_QUEUED_MAX: Final = 1000
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One agent's WebSocket, seen from the sender's side."""
+
+    node: str
+    boot: str
+    queue: "asyncio.Queue[wire.ToAgent | None]" = field(default_factory=lambda: asyncio.Queue(QUEUED_MAX))
+    closed: bool = False
+
+    def send(self, message: wire.ToAgent) -> None:
+        if self.closed:
+            return
+        try:
+            self.queue.put_nowait(message)
+        except asyncio.QueueFull:
+            log.warning("%s does not read its messages; its connection is closed", self.node)
+            self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            while self.queue.full():
+                self.queue.get_nowait()
+            self.queue.put_nowait(None)
+
+
+@dataclass(slots=True)
+class Usage:
+    """Of one task: cores over the last interval, MiB now."""
+
+    cpu_cores: float = 0.0
+    memory_mib: float = 0.0
+    cpu_s: float = 0.0
+    at_s: float = 0.0
+
+
+class Agents:
+    """``place_of`` gives (task id, node) of a member's current incarnation."""
+
+    def __init__(self, place_of: Callable[[str], tuple[str, str] | None]) -> None:
+        self._place_of = place_of
+        self._connections: dict[str, Connection] = {}
+        self._replies: dict[str, asyncio.Queue[wire.Reply]] = {}
+        self.usage: dict[str, Usage] = {}
+        """task -> usage, of connected agents' running tasks."""
+        self.features: dict[str, tuple[str, ...]] = {}
+        self.progress: dict[str, wire.Progress] = {}
+
+    # -- connections ------------------------------------------------------------------------------------------------
+
+    def connect(self, node: str, boot: str) -> Connection:
+        """The newer one of two agents of a node wins."""
+        if older := self._connections.get(node):
+            older.close()
+        connection = self._connections[node] = Connection(node, boot)
+        return connection
+
+    def disconnect(self, connection: Connection) -> bool:
+        """True when it was the current one."""
+        connection.close()
+        if self._connections.get(connection.node) is not connection:
+            return False
+        del self._connections[connection.node]
+        return True
+
+    def connected(self, node: str) -> bool:
+        return node in self._connections
+
+    def send(self, send: Send) -> None:
+        """What is lost because nobody is connected comes again after the registration."""
+        if connection := self._connections.get(send.node):
+            connection.send(send.message)
+
+    def close_all(self) -> None:
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    # -- what agents tell -------------------------------------------------------------------------------------------
+
+    def note_usage(self, message: wire.Usage, now_s: float) -> None:
+        for each in message.tasks:
+            before = self.usage.get(each.task)
+            usage = Usage(memory_mib=each.memory_mib, cpu_s=each.cpu_s, at_s=now_s)
+            if before and now_s > before.at_s and each.cpu_s >= before.cpu_s:
+                usage.cpu_cores = (each.cpu_s - before.cpu_s) / (now_s - before.at_s)
+            self.usage[each.task] = usage
+
+    def forget_task(self, task: str) -> None:
+        self.usage.pop(task, None)
+        self.progress.pop(task, None)
+
+    def reply(self, message: wire.Reply) -> None:
+        if waiting := self._replies.get(message.request):
+            if waiting.full():
+                waiting.get_nowait()
+            waiting.put_nowait(message)
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def _connection_of(self, member: str) -> tuple[str, Connection]:
+        place = self._place_of(member)
+        if place is None:
+            raise NotFound(f"{member} has no task", where="member", expected="a member that runs")
+        task, node = place
+        connection = self._connections.get(node)
+        if connection is None:
+            raise NotNow(f"the agent of {node} is not connected", where=member, expected="its return")
+        return task, connection
+
+    async def run(self, member: str, tool: service_wire.RunTool) -> service_wire.ToolResult:
+        """A one-shot tool beside a member."""
+        task, connection = self._connection_of(member)
+        request = secrets.token_hex(8)
+        replies = self._replies[request] = asyncio.Queue(1)
+        connection.send(
+            wire.Run(
+                request=request,
+                task=task,
+                command=tool.command,
+                timeout_s=tool.timeout_s,
+                env=tool.env,
+                input=tool.input,
+            )
+        )
+        try:
+            reply = await asyncio.wait_for(replies.get(), tool.timeout_s + REPLY_GRACE_S)
+        except TimeoutError:
+            raise NotNow(f"no reply from {connection.node} within {tool.timeout_s:.0f} s", where=member) from None
+        finally:
+            del self._replies[request]
+        if reply.code is None:
+            raise Conflict(reply.error or "the tool did not end by itself", where=member)
+        return service_wire.ToolResult(code=reply.code, output=reply.output, error=reply.error)
+
+    async def read_log(self, member: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
+        """Text of a task's log; when followed, until the caller goes away or the task ends."""
+        task, connection = self._connection_of(member)
+        request = secrets.token_hex(8)
+        replies = self._replies[request] = asyncio.Queue(LOG_QUEUED_MAX)
+        connection.send(wire.ReadLog(request=request, task=task, stream=stream, lines=lines, follow=follow))
+        last = False
+        try:
+            while not last:
+                reply = await asyncio.wait_for(replies.get(), None if follow else REPLY_GRACE_S)
+                if reply.error:
+                    raise Conflict(reply.error, where=member)
+                last = reply.last
+                yield reply.output
+        except TimeoutError:
+            raise NotNow(f"no reply from {connection.node}", where=member) from None
+        finally:
+            del self._replies[request]
+            if not last:
+                connection.send(wire.StopReading(request=request))

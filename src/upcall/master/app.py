@@ -1,0 +1,130 @@
+"""Puts the master together: store, cores, doors."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
+
+from upcall import __version__
+from upcall.master import agent_api, operator_api, service_api, services
+from upcall.master.agents import Agents
+from upcall.master.context import launch_context
+from upcall.master.core import Core
+from upcall.master.events import Event, Journal
+from upcall.master.folder import Cluster, DataFolder
+from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers
+from upcall.master.machines import Machines
+from upcall.master.metrics import exposition
+from upcall.master.notify import Notifier
+from upcall.master.secrets import Secrets
+from upcall.master.streams import Streams
+from upcall.master.tokens import Principal, Tokens
+from upcall.master.views import Views
+from upcall.store.sqlite import SqliteStore
+from upcall.substrate.local import LocalSubstrate
+
+
+@dataclass(frozen=True)
+class Master:
+    """The parts that the doors and tests reach for."""
+
+    app: FastAPI
+    core: Core
+    views: Views
+    tokens: Tokens
+
+
+def make(folder: DataFolder, cluster: Cluster) -> Master:
+    """Everything but the socket. Raises what :class:`SqliteStore` and the data folder raise."""
+    store = SqliteStore(folder.database)
+    tokens, secrets = Tokens(folder.tokens), Secrets(folder.secret_values)
+    journal = Journal(cluster.cluster, _kept_events(store, cluster.cluster))
+    streams, hosts = Streams(), Streams()
+    agents = Agents(lambda member: _place_of(core, member))
+    notifier = Notifier(streams, agents.send)
+
+    def substrate(core: Core) -> LocalSubstrate:
+        return LocalSubstrate(
+            core.state.substrate_records,
+            prefix=cluster.prefix,
+            context=lambda task, declaration: launch_context(core, secrets, task, declaration),
+        )
+
+    core = Core(store, journal, substrate, notifier)
+    machines = Machines(folder, cluster, tokens)
+    views = Views(core, agents, streams)
+    door = service_api.ServiceDoor(core, streams, hosts, agents)
+    core.after_turn.append(services.finish_uninstalls)
+    core.after_turn.append(door.assign_changes)
+    core.after_turn.append(machines.follow(lambda: _local(core)))
+    operator = operator_api.OperatorDoor(core, views, door, machines, tokens, secrets)
+    agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
+
+    def authenticate(authorization: str) -> Principal:
+        return tokens.authenticate(authorization, core.monotonic())
+
+    def principal(request: Request) -> Principal:
+        return authenticate(request.headers.get("authorization", ""))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        core.start()
+        yield
+        streams.close_all()
+        hosts.close_all()
+        agents.close_all()
+        await core.close()
+        await asyncio.to_thread(store.close)
+
+    app = FastAPIOffline(
+        title="upcall",
+        version=__version__,
+        description=(operator_api.__doc__ or "").strip(),
+        lifespan=lifespan,
+    )
+    install_error_handlers(app)
+    app.include_router(operator_api.router(operator, principal))
+    app.include_router(service_api.router(door, principal))
+    app.include_router(agent_api.router(agent_door, core, authenticate, principal))
+    _metrics_route(app, views, principal)
+    own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
+    app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS))
+    return Master(app, core, views, tokens)
+
+
+def _metrics_route(app: FastAPI, views: Views, principal: Callable[[Request], Principal]) -> None:
+    @app.get("/metrics", tags=["operator API"])
+    async def metrics(request: Request) -> Response:
+        principal(request).must_be("operator")
+        return Response(exposition(views), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _kept_events(store: SqliteStore, cluster: str) -> list[Event]:
+    from upcall.master.events import KEPT
+
+    _, last = store.events_bounds(cluster)
+    found = store.events_after(cluster, max(0, last - KEPT), limit=KEPT)
+    return [msgspec.json.decode(event.value, type=Event) for event in found]
+
+
+def _place_of(core: Core, member: str) -> tuple[str, str] | None:
+    service, _, name = member.partition(".")
+    for view in core.state.ledger.members(service):
+        if view.name == name and view.incarnation:
+            return f"{member}.{view.incarnation}", core.state.places.get(member, (view.node, ""))[0]
+    return None
+
+
+def _local(core: Core) -> LocalSubstrate:
+    assert isinstance(core.substrate, LocalSubstrate)
+    return core.substrate
+
+
+def now() -> float:
+    return time.time()

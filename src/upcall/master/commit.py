@@ -1,0 +1,108 @@
+"""Group commit: many turns, one transaction, effects released afterwards in order.
+
+A turn is what one input caused. While one transaction is being written, the turns that arrive wait together for the
+next. When a commit fails, nothing of its turns happened: their callers hear "not now", the cores are thrown away and
+loaded again from what is durable.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from upcall.master.events import Event
+from upcall.protocol.errors import NotNow
+from upcall.store.interface import Append, Change, Delete, Put, Store, StoreError
+
+BATCH_TURNS_MAX: Final = 512
+"""Turns in one transaction: bounds what one failure throws away."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one input caused: durable first, visible afterwards."""
+
+    changes: list[Change] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
+    """Sends, notifications: released in order once the changes are durable."""
+    done: "asyncio.Future[None] | None" = None
+
+    def put(self, kind: str, key: str, value: Any) -> None:
+        self.changes.append(Put(kind, key, value if isinstance(value, bytes) else msgspec.json.encode(value)))
+
+    def delete(self, kind: str, key: str) -> None:
+        self.changes.append(Delete(kind, key))
+
+    @property
+    def empty(self) -> bool:
+        return not (self.changes or self.events)
+
+
+class Committer:
+    """Writes turns in groups on a thread of its own; everything else happens on the loop's thread."""
+
+    def __init__(self, store: Store, release: Callable[[list[Event]], None], failed: Callable[[str], None]) -> None:
+        self._store = store
+        self._release = release
+        self._failed = failed
+        self._waiting: list[Turn] = []
+        self._writing = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+
+    def submit(self, turn: Turn) -> "asyncio.Future[None]":
+        """The future is done when the turn is durable, or fails with :class:`NotNow`."""
+        turn.done = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        if not self._writing:
+            self._begin()
+        return turn.done
+
+    def _begin(self) -> None:
+        batch, self._waiting = self._waiting[:BATCH_TURNS_MAX], self._waiting[BATCH_TURNS_MAX:]
+        self._writing = True
+        changes: list[Change] = [change for turn in batch for change in turn.changes]
+        changes += [
+            Append(event.cluster, event.sequence, msgspec.json.encode(event)) for turn in batch for event in turn.events
+        ]
+        if not changes:
+            self._finish(batch, None)
+            return
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._store.commit, changes)
+        writing.add_done_callback(lambda done: self._finish(batch, done.exception()))
+
+    def _finish(self, batch: list[Turn], error: BaseException | None) -> None:
+        self._writing = False
+        if error is not None:
+            self._abandon(batch, error)
+        else:
+            for turn in batch:
+                self._release(turn.events)
+                for effect in turn.after:
+                    effect()
+                if turn.done and not turn.done.done():
+                    turn.done.set_result(None)
+        if self._waiting and not self._writing:
+            self._begin()
+
+    def _abandon(self, batch: list[Turn], error: BaseException) -> None:
+        if not isinstance(error, StoreError):
+            raise error
+        lost, self._waiting = batch + self._waiting, []
+        self._failed(str(error))
+        for turn in lost:
+            if turn.done and not turn.done.done():
+                turn.done.set_exception(NotNow(f"could not be recorded: {error}", expected="the same call later"))
+                turn.done.exception()  # Nobody may wait for it: not an error of the loop.
+
+    async def drain(self) -> None:
+        """Returns once nothing waits to be written."""
+        while self._writing or self._waiting:
+            turn = Turn()
+            await self.submit(turn)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)

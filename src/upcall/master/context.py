@@ -1,0 +1,64 @@
+"""What a launch needs and only the master knows: addresses of peers, endpoints of others, secrets.
+
+A name that is not known *yet* (a peer without an address) delays the launch; one that can never be known (no such
+member) is an error that the service's code sees as the reason of the pending task.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from upcall.master.core import Core
+from upcall.master.secrets import Secrets
+from upcall.master.services import endpoint_addresses
+from upcall.protocol.declaration import Declaration
+from upcall.protocol.errors import UpcallError
+from upcall.substrate.interface import TaskId
+
+_NAME: Final = re.compile(r"\{\{\s*((?:address|endpoint|replaced)\.[^}\s]+)\s*\}\}")
+
+
+@dataclass(frozen=True)
+class LaunchContext:
+    """``missing`` says why the launch waits; empty: everything is there."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    missing: str = ""
+
+
+def launch_context(core: Core, secrets: Secrets, task: TaskId, declaration: Declaration) -> LaunchContext:
+    values: dict[str, str] = {}
+    missing: list[str] = []
+    text = msgspec.json.encode(declaration).decode()
+    for name in sorted(set(_NAME.findall(text))):
+        value = _value(core, task, name)
+        if value:
+            values[name] = value
+        else:
+            missing.append(name)
+    node = core.state.places.get(task.member_id, ("", ""))[0]
+    values["zone"] = core.zone(node)
+    try:
+        found = {secret.name: secrets.resolve(secret.ref) for secret in declaration.secrets}
+    except UpcallError as error:
+        return LaunchContext(values=values, missing=str(error))
+    return LaunchContext(values, found, f"waits for {', '.join(missing)}" if missing else "")
+
+
+def _value(core: Core, task: TaskId, name: str) -> str:
+    kind, _, rest = name.partition(".")
+    if kind == "address":
+        return core.state.places.get(f"{task.service}.{rest}", ("", ""))[1]
+    if kind == "replaced":
+        return core.state.replaced.get(task.member_id, "")
+    other, _, endpoint_name = rest.partition(".")
+    service = core.state.services.get(other)
+    if service is None:
+        return ""
+    for endpoint in service.endpoints:
+        if endpoint.name == endpoint_name:
+            return ",".join(endpoint_addresses(core, service, endpoint))
+    return ""

@@ -1,0 +1,423 @@
+"""One thread runs the pure cores: input -> record changes, effects, next deadline.
+
+A turn takes one input through the ledger, performs the ledger's effects on the substrate (pure too), feeds what the
+substrate observed back, and goes on until nothing more follows. Only then is it handed to the committer; sends,
+answers and notifications are released after the commit, in order.
+
+This module holds the only call of ``substrate.end``: nothing ends a task but an effect of a begun operation.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+import msgspec
+
+from upcall.master import records as r
+from upcall.master import state as states
+from upcall.master.commit import Committer, Turn
+from upcall.master.events import Event, Journal
+from upcall.operations import effects as fx
+from upcall.operations import inputs as given
+from upcall.operations.records import Put, encode, kind_of
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Stale, UpcallError
+from upcall.store.interface import Store
+from upcall.substrate import interface as sub
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Desired = Literal["running", "uninstalling", "shut_down"]
+
+STEPS_MAX: Final = 100_000
+"""Inputs that one turn may cause: far above any real cascade, so a loop is found and not felt."""
+LATE_S: Final = 5.0
+"""A timer that fires this much late means that the judge slept."""
+
+REFUSED: Final[dict[str, type[UpcallError]]] = {
+    "invalid": Invalid,
+    "not_found": NotFound,
+    "conflict": Conflict,
+    "stale": Stale,
+}
+
+
+class Listener(Protocol):
+    """Who is told, after the commit, what services should hear."""
+
+    def show(self, core: "Core", service: str) -> Callable[[], None] | None: ...
+    def members(self, core: "Core", service: str) -> Callable[[], None] | None: ...
+    def wanted(self, core: "Core", service: str) -> Callable[[], None] | None: ...
+    def told(self, core: "Core", told: fx.Told) -> Callable[[], None] | None: ...
+    def send(self, send: sub.Send) -> None: ...
+
+
+class Transaction:
+    """One turn while it runs."""
+
+    def __init__(self, core: "Core") -> None:
+        self.core = core
+        self.turn = Turn()
+        self.now_s = core.monotonic()
+        self.wall_s = core.wall()
+        self._queue: deque[fx.Effect | sub.Up] = deque()
+        self._steps = 0
+        self.dirty_members: set[str] = set()
+        self.dirty_wanted: set[str] = set()
+        self._shown: set[str] = set()
+        self._told: list[fx.Told] = []
+
+    # -- records and events -----------------------------------------------------------------------------------------
+
+    def put(self, kind: str, key: str, value: Any) -> None:
+        self.turn.put(kind, key, value)
+
+    def delete(self, kind: str, key: str) -> None:
+        self.turn.delete(kind, key)
+
+    def event(self, kind: str, subject: str, text: str, **data: Any) -> None:
+        self.turn.events.append(self.core.journal.make(kind, subject, text, self.wall_s, data))
+
+    # -- the two cores ----------------------------------------------------------------------------------------------
+
+    def ledger(self, item: given.Input) -> fx.Outcome:
+        """One input to the ledger and all that follows from it. A refused one raises and has changed nothing."""
+        outcome = self._handle(item)
+        if outcome.refused:
+            refused = outcome.refused
+            raise REFUSED[refused.code](refused.message, where=refused.where, expected=refused.expected)
+        self.settle()
+        return outcome
+
+    def substrate(self, output: sub.Output) -> None:
+        """What a call of the substrate gave, and all that follows from it."""
+        self._absorb(output)
+        self.settle()
+
+    def settle(self) -> None:
+        while self._queue:
+            self._steps += 1
+            assert self._steps < STEPS_MAX, "one turn caused more inputs than any real cascade: effects feed themselves"
+            item = self._queue.popleft()
+            if isinstance(item, sub.Up):
+                self._observe(item)
+            else:
+                self._perform(item)
+
+    def _handle(self, item: given.Input) -> fx.Outcome:
+        outcome = self.core.state.ledger.handle(item, self.now_s, self.wall_s)
+        for change in outcome.changes:
+            if isinstance(change, Put):
+                self.turn.put(states.LEDGER_PREFIX + kind_of(change.record), change.record.key, encode(change.record))
+            else:
+                self.turn.delete(states.LEDGER_PREFIX + change.kind, change.key)
+        self._queue.extend(outcome.effects)
+        return outcome
+
+    def _absorb(self, output: sub.Output) -> None:
+        for change in output.records:
+            kind = states.SUBSTRATE_PREFIX + change.kind
+            if change.value is None:
+                self.turn.delete(kind, change.key)
+            else:
+                self.turn.put(kind, change.key, change.value)
+        for send in output.send:
+            self.turn.after.append(lambda send=send: self.core.listener.send(send))  # type: ignore[misc]
+        self._queue.extend(output.up)
+
+    # -- effects of the ledger --------------------------------------------------------------------------------------
+
+    def _perform(self, effect: fx.Effect) -> None:
+        substrate, services = self.core.substrate, self.core.state.services
+        match effect:
+            case fx.Reserve(service=name, places=places):
+                if service := services.get(name):
+                    wanted = {m: d for m, n in places.items() if (d := service.declaration(m, place=n)) is not None}
+                    service.unplaced = ""
+                    self._absorb(substrate.reserve(name, wanted, self.now_s, places=places))
+                    self.dirty_members.add(name)
+            case fx.Launch():
+                self._launch(effect)
+            case fx.EndTask():
+                task = sub.TaskId(effect.service, effect.member, effect.incarnation)
+                self._absorb(substrate.end(task, effect.grace_s, self.now_s))
+                self.dirty_members.add(effect.service)
+            case fx.Release(service=name, member=member, keep_volumes_s=keep_s):
+                self._absorb(substrate.release(f"{name}.{member}", self.now_s, keep_volumes_s=keep_s))
+                self.core.state.places.pop(f"{name}.{member}", None)
+                self.dirty_members.add(name)
+            case fx.Cordon(node=node, closed=closed):
+                self._absorb(substrate.cordon(node, self.now_s, closed=closed))
+            case fx.HoldDisruption(id=disruption, hold=hold):
+                self._absorb(substrate.hold_disruption(disruption, self.now_s, hold=hold))
+            case fx.Show(service=name):
+                self._shown.add(name)
+                self.dirty_members.add(name)
+            case fx.Told():
+                self._told.append(effect)
+                self.dirty_members.add(effect.service)
+                self.dirty_wanted.add(effect.service)
+            case fx.Event():
+                data = {"service": effect.service, "operation": effect.operation, **effect.data}
+                self.event(effect.kind, effect.subject, effect.text, **{k: v for k, v in data.items() if v})
+                if effect.service:
+                    self.dirty_members.add(effect.service)
+            case fx.Alert():
+                data = {"service": effect.service, "operation": effect.operation, "alert": True}
+                self.event("alert", effect.operation, effect.text, **data)
+
+    def _launch(self, effect: fx.Launch) -> None:
+        service = self.core.state.services.get(effect.service)
+        declaration = service.declaration(effect.member, effect.generation, effect.place) if service else None
+        if declaration is None:
+            self.event("master", f"{effect.service}.{effect.member}", "cannot be launched: it is not declared")
+            return
+        task = sub.TaskId(effect.service, effect.member, effect.incarnation)
+        wanted = sub.Wanted(task=task, declaration=declaration, generation=effect.generation, place=effect.place)
+        self._absorb(self.core.substrate.launch(wanted, self.now_s))
+        self.dirty_members.add(effect.service)
+
+    # -- what the substrate observed --------------------------------------------------------------------------------
+
+    def _observe(self, up: sub.Up) -> None:
+        state = self.core.state
+        match up:
+            case sub.Observed(task=task):
+                if up.node:
+                    state.places[task.member_id] = (
+                        up.node,
+                        up.address or state.places.get(task.member_id, ("", ""))[1],
+                    )
+                state.since[task.member_id] = self.wall_s
+                if up.exit is not None:
+                    state.exits[task.member_id] = up.exit.code
+                reason = up.exit.reason if up.exit and up.exit.reason else up.reason
+                self._handle(
+                    given.TaskObserved(
+                        service=task.service,
+                        member=task.member,
+                        incarnation=task.incarnation,
+                        state=up.state,
+                        node=up.node,
+                        reason=reason,
+                        exit_code=_exit_code(up.exit),
+                        generation=up.generation,
+                    )
+                )
+                self.dirty_members.add(task.service)
+            case sub.NodeObserved():
+                self.core.note_node(up)
+                self._handle(given.NodeObserved(node=up.node, state=up.state, reason=up.reason))
+                self.event("node", up.node, f"{up.node} is {up.state}" + (f": {up.reason}" if up.reason else ""))
+                self.dirty_wanted.update(state.services)
+            case sub.Placed(member_id=member_id):
+                before = state.places.get(member_id)
+                if before and before[1] and before[1] != up.address:
+                    state.replaced[member_id] = before[1]
+                    self.put(r.REPLACED, member_id, before[1].encode())
+                state.places[member_id] = (up.node, up.address)
+                self.dirty_members.add(member_id.partition(".")[0])
+            case sub.Unplaced(service=name):
+                if (service := state.services.get(name)) and service.unplaced != up.reason:
+                    service.unplaced = up.reason
+                    self.event("placement", name, f"no place for {', '.join(up.members)}: {up.reason}", service=name)
+                self.dirty_members.add(name)
+            case sub.Disruption(task=task):
+                self._handle(
+                    given.DisruptionBegan(
+                        id=up.id,
+                        service=task.service,
+                        member=task.member,
+                        incarnation=task.incarnation,
+                        verb=up.verb,
+                        firmness=up.firmness,
+                        reason=up.reason,
+                        who=up.who,
+                        deadline_s=up.deadline_s,
+                    )
+                )
+            case sub.DisruptionOver():
+                self._handle(given.DisruptionEnded(id=up.id, happened=up.happened))
+
+    # -- the end of the turn ----------------------------------------------------------------------------------------
+
+    def finish(self) -> Turn:
+        """Notifications are made now, from this turn's state, and released after the commit."""
+        core, listener = self.core, self.core.listener
+        notices: list[Callable[[], None] | None] = []
+        notices += [listener.wanted(core, name) for name in sorted(self.dirty_wanted)]
+        notices += [listener.members(core, name) for name in sorted(self.dirty_members)]
+        notices += [listener.show(core, name) for name in sorted(self._shown)]
+        notices += [listener.told(core, told) for told in self._told]
+        self.turn.after.extend(notice for notice in notices if notice is not None)
+        return self.turn
+
+
+def _exit_code(ended: sub.Exit | None) -> int | None:
+    """As a shell says it: 128 + signal."""
+    if ended is None:
+        return None
+    if ended.code is not None:
+        return ended.code
+    return 128 + ended.signal if ended.signal is not None else None
+
+
+class Core:
+    """Owns the state, the substrate, the journal and the clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        make_substrate: Callable[["Core"], sub.Substrate],
+        listener: Listener,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.store, self.journal, self.listener = store, journal, listener
+        self.monotonic, self.wall = monotonic, wall
+        self._make_substrate = make_substrate
+        self._committer = Committer(store, self._release, self._commit_failed)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s = 0.0
+        self._reloads = 0
+        self.state = states.load(store, states.start_number(store))
+        self.substrate = make_substrate(self)
+        self.nodes: dict[str, sub.NodeObserved] = {}
+        self.after_turn: list[Callable[[Transaction], None]] = []
+        """Called at the end of each turn, before its commit: what follows from the state as a whole."""
+
+    def start(self) -> None:
+        """The first turn: repeats what still stands."""
+
+        def first(tx: Transaction) -> None:
+            firmness = dict(self.substrate.capabilities.firmness)
+            tx.ledger(given.Started(firmness=firmness))
+            wanted = []
+            for task in self.state.ledger.wanted():
+                service = self.state.services.get(task.service)
+                declaration = service.declaration(task.member, task.generation, task.place) if service else None
+                if declaration is not None:
+                    task_id = sub.TaskId(task.service, task.member, task.incarnation)
+                    wanted.append(
+                        sub.Wanted(task=task_id, declaration=declaration, generation=task.generation, place=task.place)
+                    )
+            tx.substrate(self.substrate.wanted(wanted, tx.now_s))
+
+        self._run(first)
+
+    # -- what follows from the state --------------------------------------------------------------------------------
+
+    def note_node(self, seen: sub.NodeObserved) -> None:
+        before = self.nodes.get(seen.node)
+        if seen.description is None and before is not None:
+            seen = msgspec.structs.replace(seen, description=before.description)
+        self.nodes[seen.node] = seen
+        if seen.state == "gone":
+            del self.nodes[seen.node]
+
+    def zone(self, node: str) -> str:
+        known = self.nodes.get(node)
+        return known.description.attributes.get("zone", "") if known and known.description else ""
+
+    def desired(self, service: str) -> Desired:
+        """What is wanted of a service as a whole: derived from the operations that stand."""
+        for operation in self.state.ledger.operations():
+            if operation.kind == "shutdown" and operation.state in ("executing", "done"):
+                return "shut_down"
+            if operation.kind == "uninstall" and operation.target.service == service and operation.begun:
+                return "uninstalling"
+        return "running"
+
+    # -- turns ------------------------------------------------------------------------------------------------------
+
+    def turn(self, work: Callable[[Transaction], T]) -> "Awaitable[T]":
+        """Runs ``work`` now; what it returned is given once all that it caused is durable. What it raises is raised
+        at once, so ``work`` refuses before it changes anything."""
+        result, done = self._run(work)
+
+        async def wait() -> T:
+            await asyncio.shield(done)
+            return result
+
+        return wait()
+
+    def post(self, work: Callable[[Transaction], object]) -> None:
+        """As :meth:`turn`, for inputs whose answer nobody waits for."""
+        self._run(work)
+
+    async def durable(self) -> None:
+        """Returns when everything that happened before is durable: what was read until now may be told."""
+        await self._committer.submit(Turn())
+
+    def _run(self, work: Callable[[Transaction], T]) -> "tuple[T, asyncio.Future[None]]":
+        tx = Transaction(self)
+        try:
+            result = work(tx)
+        except UpcallError:
+            if not tx.turn.empty:
+                # Something was changed before the refusal: what is in memory is true, so it is recorded.
+                self._committer.submit(tx.finish())
+            raise
+        for rule in self.after_turn:
+            rule(tx)
+        done = self._committer.submit(tx.finish())
+        self._schedule()
+        return result, done
+
+    def _release(self, events: list[Event]) -> None:
+        self.journal.release(events)
+
+    def _commit_failed(self, reason: str) -> None:
+        """Nothing of the last turns is durable: forget them all and begin again from the records."""
+        log.error("a commit failed, reloading from the store: %s", reason)
+        self._reloads += 1
+        self.journal.forget_unreleased()
+        try:
+            start = states.start_number(self.store)
+        except Exception:
+            # Even this cannot be written. The number must differ all the same: answers to the old world are void.
+            start = self.state.start + self._reloads * 1_000_000
+        self.state = states.load(self.store, start)
+        self.substrate = self._make_substrate(self)
+        asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
+
+    def _restart_after_failure(self) -> None:
+        try:
+            self.start()
+        except NotNow:
+            asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        deadlines = [due for due in (self.state.ledger.deadline(), self.substrate.deadline()) if due is not None]
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if deadlines:
+            self._timer_due_s = min(deadlines)
+            delay_s = max(0.0, self._timer_due_s - self.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        late_s = self.monotonic() - self._timer_due_s
+
+        def tick(tx: Transaction) -> None:
+            if late_s > LATE_S:
+                tx.event("master", "clock", f"the master slept for {late_s:.0f} s: every deadline starts anew")
+                tx.ledger(given.ClockJumped(slept_s=late_s))
+            tx.substrate(self.substrate.tick(tx.now_s))
+            tx.ledger(given.Tick())
+
+        self._timer = None
+        self._run(tick)
+
+    async def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        await self._committer.drain()
+        self._committer.close()

@@ -1,0 +1,110 @@
+"""The journal: bounded, numbered, resumable.
+
+An event is (cluster, sequence). It gets its number in the turn that caused it, becomes durable with that turn's
+commit, and only then reaches readers. Who resumes from before the oldest kept event gets a ``gap`` event that says
+how many are missing, and reads a fresh snapshot.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+KEPT: Final = 20_000
+"""Events kept on disk and in memory: some hours of a busy cluster in a few MiB."""
+READ_AT_ONCE: Final = 500
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    sequence: int
+    cluster: str
+    at: float
+    """Wall clock, seconds since 1970."""
+    kind: str
+    subject: str
+    text: str
+    data: dict[str, Any] = {}
+
+
+class Journal:
+    """Numbers events, keeps the newest, wakes readers."""
+
+    def __init__(self, cluster: str, events: Iterable[Event] = (), *, kept: int = KEPT) -> None:
+        self._cluster = cluster
+        self._events: deque[Event] = deque(events, maxlen=kept)
+        self._next = self._events[-1].sequence + 1 if self._events else 1
+        self._news = asyncio.Event()
+
+    @property
+    def last(self) -> int:
+        """Number of the newest released event."""
+        return self._events[-1].sequence if self._events else 0
+
+    def make(self, kind: str, subject: str, text: str, at: float, data: Mapping[str, Any] | None = None) -> Event:
+        """A new event; it is not visible before :meth:`release`."""
+        event = Event(
+            sequence=self._next,
+            cluster=self._cluster,
+            at=at,
+            kind=kind,
+            subject=subject,
+            text=text,
+            data=dict(data or {}),
+        )
+        self._next += 1
+        return event
+
+    def release(self, events: Iterable[Event]) -> None:
+        self._events.extend(events)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def forget_unreleased(self) -> None:
+        """After a failed commit: the numbers of what was never seen are free again."""
+        self._next = self.last + 1
+
+    def since(self, sequence: int, limit: int = READ_AT_ONCE) -> list[Event]:
+        """Events after ``sequence``, oldest first; begins with a gap where some are missing."""
+        if not self._events or sequence >= self.last:
+            return []
+        first = self._events[0].sequence
+        found: list[Event] = []
+        if sequence + 1 < first:
+            missing = first - sequence - 1
+            found.append(
+                Event(
+                    sequence=first - 1,
+                    cluster=self._cluster,
+                    at=self._events[0].at,
+                    kind="gap",
+                    subject="events",
+                    text=f"{missing} older events are no longer kept; read a fresh snapshot",
+                    data={"missing": missing},
+                )
+            )
+            sequence = first - 1
+        start = sequence + 1 - first
+        stop = min(len(self._events), start + limit)
+        # A deque indexes slowly in its middle; readers are nearly always at its end.
+        if stop == len(self._events):
+            newest = [self._events[-number] for number in range(1, stop - start + 1)]
+            return found + newest[::-1]
+        return found + [self._events[index] for index in range(start, stop)]
+
+    def newest(self, count: int) -> list[Event]:
+        return self.since(max(0, self.last - count), limit=count) if count else []
+
+    async def follow(self, sequence: int) -> AsyncIterator[list[Event]]:
+        """Batches of events after ``sequence``, for ever. A cluster that began anew (its numbers are lower than what
+        the reader has seen) is read from its beginning."""
+        if sequence > self.last:
+            sequence = 0
+        while True:
+            news = self._news
+            if batch := self.since(sequence):
+                sequence = batch[-1].sequence
+                yield batch
+            else:
+                await news.wait()

@@ -1,0 +1,81 @@
+"""The data folder of a cluster: what lies where, and its version."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from upcall.protocol.errors import Invalid
+from upcall.protocol.versions import DATA_FOLDER
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """``cluster.json``: chosen once at the first ``up``."""
+
+    version: int
+    cluster: str
+    """Id of the cluster: part of every event's identity."""
+    prefix: str
+    """The cluster's own loopback range, ``127.a.b``: members' addresses are taken from it."""
+    url: str
+    page_url: str = ""
+
+
+class DataFolder:
+    """Paths below the data folder. Secrets are in files that only the owner may read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def cluster_file(self) -> Path:
+        return self.root / "cluster.json"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "master" / "upcall.sqlite"
+
+    @property
+    def tokens(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def secret_values(self) -> Path:
+        return self.root / "secrets" / "values"
+
+    @property
+    def keeper_socket(self) -> Path:
+        return self.root / "keeper.sock"
+
+    def load_cluster(self) -> Cluster:
+        try:
+            cluster = msgspec.json.decode(self.cluster_file.read_bytes(), type=Cluster)
+        except FileNotFoundError:
+            raise Invalid(
+                "not a data folder of upcall", where=str(self.root), expected="a folder that `upcall up` made"
+            ) from None
+        except (msgspec.DecodeError, OSError) as error:
+            raise Invalid(f"cannot be read: {error}", where=str(self.cluster_file)) from error
+        if cluster.version > DATA_FOLDER:
+            raise Invalid(
+                f"data folder of version {cluster.version}",
+                where=str(self.root),
+                expected=f"version {DATA_FOLDER} or older; a newer upcall wrote it",
+            )
+        return cluster
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Writes a file atomically, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

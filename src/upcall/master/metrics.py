@@ -1,0 +1,59 @@
+"""``/metrics`` for Prometheus: read from the state when asked, so counting costs nothing in between."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from upcall.master.views import Views
+
+
+class _Collector(Collector):
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    def collect(self) -> Iterator[Metric]:
+        nodes = GaugeMetricFamily("upcall_node_up", "1 while the node's agent is heard", labels=["node", "zone"])
+        reserved = GaugeMetricFamily(
+            "upcall_node_memory_reserved_bytes", "Memory reserved on the node", labels=["node"]
+        )
+        for node in self._views.nodes():
+            nodes.add_metric([node.name, node.zone], float(node.state in ("up", "draining", "drained")))
+            reserved.add_metric([node.name], float(node.memory_reserved_mib << 20))
+        yield nodes
+        yield reserved
+        ready = GaugeMetricFamily("upcall_service_members_ready", "Members known ready", labels=["service"])
+        wanted = GaugeMetricFamily("upcall_service_members_wanted", "Members wanted", labels=["service"])
+        for service in self._views.services():
+            ready.add_metric([service.name], service.ready)
+            wanted.add_metric([service.name], service.wanted)
+        yield ready
+        yield wanted
+        cpu = GaugeMetricFamily(
+            "upcall_task_cpu_cores", "Cores used over the last interval", labels=["service", "member"]
+        )
+        memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=["service", "member"])
+        starts = GaugeMetricFamily("upcall_member_starts", "Incarnations so far", labels=["service", "member"])
+        for task in self._views.tasks():
+            cpu.add_metric([task.service, task.name], task.cpu_used)
+            memory.add_metric([task.service, task.name], task.memory_used_mib * (1 << 20))
+            starts.add_metric([task.service, task.name], task.starts)
+        yield cpu
+        yield memory
+        yield starts
+        operations = GaugeMetricFamily("upcall_operations", "Live operations", labels=["kind", "class", "state"])
+        counts: dict[tuple[str, str, str], int] = {}
+        for operation in self._views.operations():
+            key = (operation.kind, operation.klass, operation.state)
+            counts[key] = counts.get(key, 0) + 1
+        for labels, count in sorted(counts.items()):
+            operations.add_metric(list(labels), count)
+        yield operations
+        yield GaugeMetricFamily("upcall_operations_waiting", "Operations that wait", value=len(self._views.waiting()))
+
+
+def exposition(views: Views) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(_Collector(views))
+    return generate_latest(registry)

@@ -1,0 +1,324 @@
+"""The door for people and programs: the operator API, with its OpenAPI description."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from upcall.master import services
+from upcall.master.core import Core, Transaction
+from upcall.master.events import Event
+from upcall.master.machines import Machines
+from upcall.master.secrets import Secrets
+from upcall.master.service_api import ServiceDoor
+from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
+from upcall.master.views import Views, package_view
+from upcall.operations import inputs as given
+from upcall.operations.effects import Outcome
+from upcall.protocol import operator as view
+from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.versions import WIRE
+
+PlanVerb = Literal["pause", "resume", "force", "restart"]
+TaskVerb = Literal["restart", "kill", "replace"]
+OperationVerb = Literal["force", "cancel", "assume_dead"]
+LogStream = Literal["stdout", "stderr", "both"]
+LINES_MAX = 100_000
+TASK_KINDS: dict[TaskVerb, Any] = {"restart": "restart", "kill": "stop", "replace": "replace"}
+
+
+class OperatorDoor:
+    def __init__(
+        self, core: Core, views: Views, door: ServiceDoor, machines: Machines, tokens: Tokens, secrets: Secrets
+    ) -> None:
+        self.core, self.views, self.door = core, views, door
+        self.machines, self.tokens, self.secrets = machines, tokens, secrets
+
+    async def propose(self, item: given.Propose) -> view.OperationView:
+        outcome = await self.core.turn(lambda tx: tx.ledger(item))
+        return self.shown(outcome)
+
+    def shown(self, outcome: Outcome) -> view.OperationView:
+        return self.views.operation(self.views.find_operation(outcome.operation))
+
+    async def maintenance(self, node: str, ask: view.Drain, who: str, *, remove: bool) -> view.OperationView:
+        self.views.node(node)
+        return await self.propose(
+            given.Propose(
+                kind="maintenance",
+                asked_by=who,
+                reason=ask.reason,
+                node=node,
+                window_s=ask.window_s,
+                on_deadline=ask.on_deadline,
+                remove=remove,
+            )
+        )
+
+
+def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> APIRouter:
+    core, views = door.core, door.views
+    api = APIRouter(prefix="/v1", tags=["operator API"])
+
+    def operator_caller(who: Annotated[Principal, Depends(principal)]) -> Principal:
+        who.must_be("operator")
+        return who
+
+    Who = Annotated[Principal, Depends(operator_caller)]
+
+    # -- the whole --------------------------------------------------------------------------------------------------
+
+    @api.get("/status")
+    async def status(_: Who) -> view.Status:
+        found = view.Status(
+            cluster=door.machines.cluster.cluster,
+            version=str(WIRE),
+            master_since=door.machines.since_wall_s,
+            url=door.machines.cluster.url,
+            page_url=door.machines.cluster.page_url,
+            event_sequence=core.journal.last,
+            nodes=views.nodes(),
+            services=views.services(),
+            operations=views.operations(),
+            waiting=views.waiting(),
+        )
+        await core.durable()
+        return found
+
+    @api.post("/shutdown")
+    async def shutdown(who: Who, ask: view.Ask) -> view.OperationView:
+        return await door.propose(given.Propose(kind="shutdown", asked_by=who.name, reason=ask.reason))
+
+    @api.post("/startup")
+    async def startup(who: Who, ask: view.Ask) -> dict[str, Any]:
+        await core.turn(lambda tx: tx.ledger(given.Up(who=who.name)))
+        return {}
+
+    # -- packages and services --------------------------------------------------------------------------------------
+
+    @api.get("/packages")
+    async def packages(_: Who) -> list[view.PackageView]:
+        return [package_view(package) for package in core.state.packages.all()]
+
+    @api.get("/services")
+    async def list_services(_: Who) -> list[view.ServiceView]:
+        return views.services()
+
+    @api.post("/services")
+    async def install(who: Who, request: view.Install) -> view.ServiceView:
+        def record(tx: Transaction) -> services.Service:
+            service = services.install(tx, request, who.name)
+            door.door.assign(tx)
+            return service
+
+        return views.service(await core.turn(record))
+
+    @api.get("/services/{service}")
+    async def service(service: str, _: Who) -> view.ServiceView:
+        return views.service(services.find(core, service))
+
+    @api.post("/services/{service}/uninstall")
+    async def uninstall(service: str, who: Who, ask: view.Ask) -> view.OperationView:
+        services.find(core, service)
+        item = given.Propose(kind="uninstall", asked_by=who.name, reason=ask.reason, service=service, force=ask.force)
+        return await door.propose(item)
+
+    @api.get("/services/{service}/plans")
+    async def plans(service: str, _: Who) -> list[dict[str, Any]]:
+        return views.service(services.find(core, service)).plans
+
+    @api.post("/services/{service}/plans/{plan}/{verb}")
+    async def control_plan(
+        service: str, plan: str, verb: PlanVerb, who: Who, control: view.PlanControl
+    ) -> dict[str, Any]:
+        services.find(core, service)
+        arguments = {"plan": plan, "phase": control.phase, "step": control.step}
+        await door.door.act(service, f"plan/{verb}", arguments, who.name)
+        return {}
+
+    @api.post("/services/{service}/actions/{action}")
+    async def act(
+        service: str, action: str, who: Who, arguments: Annotated[dict[str, Any], Body(default_factory=dict)]
+    ) -> JSONResponse:
+        known = {each["name"] for each in views.service(services.find(core, service)).actions}
+        if action not in known:
+            raise Invalid(
+                f"{service} has no action {action!r}{services.nearest(action, known)}",
+                where="action",
+                expected=f"one of {', '.join(sorted(known))}" if known else "a service with actions",
+            )
+        result = await door.door.act(service, action, arguments, who.name)
+        core.post(lambda tx: tx.event("action", service, f"{who.name}: {action}", service=service, action=action))
+        return JSONResponse(result)
+
+    @api.get("/endpoints")
+    async def endpoints(_: Who) -> list[view.EndpointView]:
+        return [endpoint for each in core.state.services.values() for endpoint in views.endpoints(each)]
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    @api.get("/nodes")
+    async def nodes(_: Who) -> list[view.NodeView]:
+        return views.nodes()
+
+    @api.post("/nodes")
+    async def add_node(who: Who, request: view.AddNode) -> dict[str, Any]:
+        name = await door.machines.add_node(request)
+        core.post(lambda tx: tx.event("node", name, f"{name} is added by {who.name}"))
+        return {"name": name}
+
+    @api.post("/nodes/{node}/drain")
+    async def drain(node: str, who: Who, ask: view.Drain) -> view.OperationView:
+        return await door.maintenance(node, ask, who.name, remove=False)
+
+    @api.post("/nodes/{node}/undrain")
+    async def undrain(node: str, who: Who, ask: view.Ask) -> view.OperationView:
+        views.node(node)
+        outcome = await core.turn(lambda tx: tx.ledger(given.Undrain(node=node, who=who.name, why=ask.reason)))
+        return door.shown(outcome)
+
+    @api.post("/nodes/{node}/remove")
+    async def remove_node(node: str, who: Who, ask: view.Drain) -> view.OperationView:
+        return await door.maintenance(node, ask, who.name, remove=True)
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    @api.get("/tasks")
+    async def tasks(_: Who, service: str = "") -> list[view.TaskView]:
+        return views.tasks(service)
+
+    @api.post("/tasks/{member}/{verb}")
+    async def task_verb(member: str, verb: TaskVerb, who: Who, ask: view.Ask) -> view.OperationView:
+        task = views.task(member)
+        if member == task.task and verb == "kill" and task.state in ("wanted", "gone"):
+            raise Conflict(f"{member} does not run", where="member")
+        return await door.propose(
+            given.Propose(
+                kind=TASK_KINDS[verb],
+                asked_by=who.name,
+                reason=ask.reason or f"{verb} asked for by {who.name}",
+                service=task.service,
+                members=(task.name,),
+                force=ask.force,
+            )
+        )
+
+    @api.get("/tasks/{member}/logs", response_class=StreamingResponse)
+    async def logs(
+        member: str,
+        _: Who,
+        lines: Annotated[int, Query(ge=0, le=LINES_MAX)] = 100,
+        follow: bool = False,
+        stream: LogStream = "both",
+    ) -> StreamingResponse:
+        task = views.task(member)
+        text = door.door.agents.read_log(task.member, stream, lines, follow=follow)
+        # The first part is awaited here, so that an error still has its status.
+        first = await anext(text, "")
+
+        async def body() -> AsyncIterator[str]:
+            yield first
+            async for part in text:
+                yield part
+
+        return StreamingResponse(body(), media_type="text/plain; charset=utf-8")
+
+    # -- operations -------------------------------------------------------------------------------------------------
+
+    @api.get("/operations")
+    async def operations(_: Who, all: bool = False) -> list[view.OperationView]:
+        return views.operations(ended=all)
+
+    @api.get("/operations/{operation}")
+    async def operation(operation: str, _: Who) -> view.OperationView:
+        return views.operation(views.find_operation(operation))
+
+    @api.get("/operations/{operation}/why")
+    async def why(operation: str, _: Who) -> view.Why:
+        return views.why(views.find_operation(operation))
+
+    @api.post("/operations/{operation}/{verb}")
+    async def operation_verb(operation: str, verb: OperationVerb, who: Who, ask: view.Ask) -> view.OperationView:
+        found = views.find_operation(operation)
+        item: given.Input
+        if verb == "force":
+            if not ask.reason:
+                raise Invalid("forcing wants a reason", where="reason", expected="why it is right, for the record")
+            item = given.Force(operation=operation, who=who.name, why=ask.reason)
+        elif verb == "cancel":
+            item = given.Cancel(operation=operation, who=who.name, why=ask.reason)
+        else:
+            target = found.target
+            if not target.members:
+                raise Invalid(f"{operation} is about no member", where="operation", expected="a `lost` operation")
+            item = given.AssumeDead(service=target.service, member=target.members[0], who=who.name, why=ask.reason)
+        await core.turn(lambda tx: tx.ledger(item))
+        return views.operation(views.find_operation(operation))
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    @api.get("/events")
+    async def events(
+        _: Who,
+        since: Annotated[int, Query(ge=-1)] = -1,
+        follow: bool = False,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 500,
+        last_event_id: Annotated[str, Header()] = "",
+        accept: Annotated[str, Header()] = "",
+    ) -> Response:
+        """With ``since`` (or ``Last-Event-ID``): what came after it, a ``gap`` first where some are no longer kept.
+        Without: the newest ones."""
+        if last_event_id.isdigit():
+            since = int(last_event_id)
+        if not (follow or "text/event-stream" in accept):
+            found = core.journal.newest(limit) if since < 0 else core.journal.since(since, limit)
+            return Response(_json(found), media_type="application/json")
+        start = max(0, core.journal.last - limit) if since < 0 else since
+        return StreamingResponse(_follow(core, start), media_type="text/event-stream")
+
+    # -- secrets and login ------------------------------------------------------------------------------------------
+
+    @api.get("/secrets")
+    async def secret_names(_: Who) -> list[str]:
+        return door.secrets.names()
+
+    @api.put("/secrets/{name}")
+    async def put_secret(name: str, who: Who, secret: view.SecretValue) -> dict[str, Any]:
+        await asyncio.to_thread(door.secrets.put, name, secret.value)
+        core.post(lambda tx: tx.event("secret", name, f"secret {name} is set by {who.name}"))
+        return {}
+
+    @api.post("/login-codes")
+    async def login_code(_: Who) -> view.LoginCode:
+        return view.LoginCode(code=door.tokens.login_code(core.monotonic()), expires_s=CODE_VALID_S)
+
+    @api.post("/login")
+    async def login(request: view.Login) -> dict[str, str]:
+        return {"token": door.tokens.login(request.code, core.monotonic())}
+
+    return api
+
+
+def _json(events: list[Event]) -> bytes:
+    return msgspec.json.encode(events)
+
+
+async def _follow(core: Core, since: int) -> AsyncIterator[bytes]:
+    """Server-sent events with ids, so that a reader resumes where it was; a comment keeps idle connections open."""
+    stream = core.journal.follow(since)
+    pending: asyncio.Future[list[Event]] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(anext(stream))
+            done, _ = await asyncio.wait({pending}, timeout=15.0)
+            if not done:
+                yield b": still here\n\n"
+                continue
+            batch, pending = pending.result(), None
+            yield b"".join(b"id: %d\ndata: %b\n\n" % (event.sequence, msgspec.json.encode(event)) for event in batch)
+    finally:
+        if pending:
+            pending.cancel()

@@ -1,0 +1,70 @@
+"""The master's own durable records. Each has a kind and a key, is written alone, and has a version."""
+
+from typing import Any, Final
+
+import msgspec
+
+from upcall.protocol.service import Endpoint, MemberWanted, PlanView, Policy
+
+SERVICE: Final = "service"
+DECLARATION: Final = "declaration"
+POLICY: Final = "policy"
+ENDPOINTS: Final = "endpoints"
+PLANS: Final = "plans"
+PACKAGE: Final = "package"
+STATE: Final = "state"
+MASTER: Final = "master"
+REPLACED: Final = "replaced"
+"""A member's address at the place before the present one, as text."""
+
+
+class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as a person wants it: every revision of its options has a number."""
+
+    name: str
+    package: str
+    version: str
+    revision: int
+    options: dict[str, Any]
+    bindings: dict[str, str] = {}
+    created_at: float = 0.0
+    asked_by: str = ""
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A member as its service declared it, with the number of the declaration."""
+
+    service: str
+    name: str
+    generation: int
+    wanted: MemberWanted
+
+
+class PolicyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    service: str
+    policy: Policy
+
+
+class EndpointsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    service: str
+    endpoints: tuple[Endpoint, ...]
+
+
+class PlansRecord(msgspec.Struct, frozen=True, kw_only=True):
+    service: str
+    plans: tuple[PlanView, ...]
+
+
+class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of a service's own memory."""
+
+    service: str
+    key: str
+    value: Any
+    version: int
+
+
+class MasterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the master was started: the first half of every epoch."""
+
+    start: int

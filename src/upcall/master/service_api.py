@@ -1,0 +1,342 @@
+"""The door for services: public, for any language; our own host comes through it too."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import Response, StreamingResponse
+
+from upcall.master import records as r
+from upcall.master import services
+from upcall.master.agents import Agents
+from upcall.master.core import Core, Transaction
+from upcall.master.http import BLOB_BYTES_MAX, answer, decode
+from upcall.master.notify import members_event, operations_event, wanted_event
+from upcall.master.streams import Stream, Streams
+from upcall.master.tokens import Principal
+from upcall.operations import inputs as given
+from upcall.operations.records import Epoch
+from upcall.operations.table import KINDS
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Stale, TooLarge
+from upcall.store.interface import BlobMismatch
+
+log = logging.getLogger(__name__)
+
+ACTION_TIMEOUT_S: Final = 120.0
+ANSWERS_MAX: Final = 1000
+PACKAGES_MAX: Final = 1000
+TOOL_TIMEOUT_MAX_S: Final = 3600.0
+
+
+class ServiceDoor:
+    """Subscriptions, and actions on their way to a service."""
+
+    def __init__(self, core: Core, streams: Streams, hosts: Streams, agents: Agents) -> None:
+        self.core, self.streams, self.hosts, self.agents = core, streams, hosts, agents
+        self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
+        self._assignments_version = 0
+
+    # -- streams ----------------------------------------------------------------------------------------------------
+
+    def subscribe(self, service: str) -> Stream:
+        known = services.find(self.core, service)
+        stream = self.streams.subscribe(service)
+
+        def subscribed(tx: Transaction) -> None:
+            tx.event("service", service, f"{service}: its code is connected", service=service)
+            tx.ledger(given.HostSubscribed(service=service))
+            for event in (
+                wanted_event(self.core, known),
+                members_event(self.core, known),
+                operations_event(self.core, service),
+            ):
+                tx.turn.after.append(lambda event=event: stream.send(event))  # type: ignore[misc]
+
+        self.core.post(subscribed)
+        return stream
+
+    def unsubscribe(self, service: str, stream: Stream) -> None:
+        if not self.streams.unsubscribe(service, stream) or service not in self.core.state.services:
+            return
+
+        def gone(tx: Transaction) -> None:
+            tx.event("service", service, f"{service}: its code is disconnected", service=service)
+            tx.ledger(given.HostUnsubscribed(service=service))
+
+        self.core.post(gone)
+
+    def assignments(self) -> wire.Assignments:
+        self._assignments_version += 1
+        found = []
+        for service in self.core.state.services.values():
+            record = service.record
+            try:
+                package = self.core.state.packages.find(record.package, record.version)
+            except NotFound:
+                continue
+            found.append(
+                wire.Assignment(
+                    service=record.name,
+                    package=record.package,
+                    version=record.version,
+                    entry=package.entry,
+                    source=package.source,
+                )
+            )
+        return wire.Assignments(version=self._assignments_version, services=tuple(found))
+
+    def assign(self, tx: Transaction) -> None:
+        """Tells the hosts what there is to run, after the commit."""
+        tx.turn.after.append(self.assign_now)
+
+    def assign_now(self) -> None:
+        names = self.hosts.names()
+        if names:
+            # One host runs everything; the others stand by until it is gone.
+            self.hosts.send(names[0], self.assignments())
+
+    # -- actions ----------------------------------------------------------------------------------------------------
+
+    async def act(self, service: str, name: str, arguments: dict[str, Any], who: str) -> Any:
+        """Hands an action to the service's code and waits for its reply."""
+        if not self.streams.connected(service):
+            raise NotNow(f"the code of {service} is not connected", where=service, expected="its host to come back")
+        action = wire.Action(id=secrets.token_hex(8), name=name, arguments=arguments, who=who)
+        reply = self._actions[action.id] = asyncio.get_running_loop().create_future()
+        try:
+            self.streams.send(service, action)
+            replied = await asyncio.wait_for(reply, ACTION_TIMEOUT_S)
+        except TimeoutError:
+            raise NotNow(f"{service} has not answered {name!r} within {ACTION_TIMEOUT_S:.0f} s") from None
+        finally:
+            del self._actions[action.id]
+        if not replied.ok:
+            raise Conflict(replied.error or f"{name} failed", where=f"{service} {name}")
+        return replied.result
+
+    def replied(self, action: str, reply: wire.ActionReply) -> None:
+        waiting = self._actions.get(action)
+        if waiting and not waiting.done():
+            waiting.set_result(reply)
+
+
+def _ledger_answer(item: wire.Answer) -> given.Answer:
+    choices: dict[str, Any] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere"}
+    if item.verdict in choices:
+        return given.Answer(
+            verdict="prefer",
+            choice=choices[item.verdict],
+            reason=item.reason,
+            retry_after_s=item.retry_after_s,
+            progress=item.progress,
+        )
+    return given.Answer(
+        verdict=item.verdict,  # type: ignore[arg-type]
+        valid_s=item.valid_s,
+        counts_on=item.counts_on,
+        retry_after_s=item.retry_after_s,
+        reason=item.reason,
+        progress=item.progress,
+    )
+
+
+def _epoch(text: str) -> Epoch:
+    start, _, number = text.partition(".")
+    if not (start.isdigit() and number.isdigit()):
+        raise Invalid(f"not an epoch: {text!r}", where="epoch", expected="the epoch of the set that is answered")
+    return Epoch(int(start), int(number))
+
+
+async def _events(stream: Stream, end: Callable[[], None]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in stream.read():
+            yield chunk
+    finally:
+        end()
+
+
+def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIRouter:
+    core = door.core
+    api = APIRouter(tags=["service API"], include_in_schema=True)
+    Who = Annotated[Principal, Depends(principal)]
+
+    def service_caller(who: Who) -> Principal:
+        who.must_be("host", "operator")
+        return who
+
+    Host = Annotated[Principal, Depends(service_caller)]
+
+    def current_stream(name: str, _: Host, upcall_stream: Annotated[str, Header()] = "") -> str:
+        """The service's name, once its caller is known to be the newest subscription."""
+        door.streams.check(name, upcall_stream)
+        return name
+
+    Current = Annotated[str, Depends(current_stream)]
+
+    @api.get("/v1/host/stream", response_class=StreamingResponse)
+    async def host_stream(who: Host, host: str = "host") -> StreamingResponse:
+        stream = door.hosts.subscribe(f"{who.name}/{host}")
+
+        def end() -> None:
+            door.hosts.unsubscribe(f"{who.name}/{host}", stream)
+            door.assign_now()
+
+        door.assign_now()
+        return StreamingResponse(_events(stream, end), media_type="text/event-stream")
+
+    @api.get("/v1/service/{name}/stream", response_class=StreamingResponse)
+    async def service_stream(name: str, _: Host) -> StreamingResponse:
+        stream = door.subscribe(name)
+        return StreamingResponse(
+            _events(stream, lambda: door.unsubscribe(name, stream)), media_type="text/event-stream"
+        )
+
+    @api.put("/v1/packages/{name}/{version}")
+    async def register_package(name: str, version: str, request: Request, _: Host) -> Response:
+        package = await decode(request, wire.Package)
+        if (package.name, package.version) != (name, version):
+            raise Invalid("the body names another package", where="name", expected=f"{name} {version}")
+        for digest in (*package.blobs, *([package.source] if package.source else [])):
+            if not core.store.has_blob(digest):
+                raise Invalid(f"blob {digest} is missing", where="blobs", expected=f"PUT /v1/blobs/{digest} first")
+
+        def register(tx: Transaction) -> None:
+            packages = tx.core.state.packages
+            if len(packages.all()) >= PACKAGES_MAX:
+                raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
+            if packages.put(package):
+                tx.put(r.PACKAGE, f"{name}@{version}", package)
+                tx.event("package", name, f"package {name} {version} is registered")
+            door.assign(tx)
+
+        await core.turn(register)
+        return answer({})
+
+    @api.put("/v1/blobs/{sha256}")
+    async def put_blob(sha256: str, request: Request, _: Host) -> Response:
+        data = await request.body()
+        if len(data) > BLOB_BYTES_MAX:
+            raise TooLarge(f"a blob of {len(data)} bytes", expected=f"at most {BLOB_BYTES_MAX} bytes")
+        try:
+            await asyncio.to_thread(core.store.put_blob, data, sha256)
+        except BlobMismatch as error:
+            raise Invalid(str(error), where="body", expected=sha256) from None
+        return answer({})
+
+    @api.get("/v1/blobs/{sha256}")
+    async def get_blob(sha256: str, who: Who) -> Response:
+        return await blob(core, sha256)
+
+    @api.put("/v1/service/{name}/members")
+    async def declare(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Declare)
+        version = await core.turn(lambda tx: services.declare(tx, name, body))
+        return answer(wire.Accepted(version=version))
+
+    @api.put("/v1/service/{name}/endpoints")
+    async def endpoints(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Endpoints)
+        await core.turn(lambda tx: services.set_endpoints(tx, name, body))
+        return answer(wire.Accepted())
+
+    @api.put("/v1/service/{name}/plans")
+    async def plans(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Plans)
+        await core.turn(lambda tx: services.set_plans(tx, name, body))
+        return answer(wire.Accepted())
+
+    @api.post("/v1/service/{name}/propose")
+    async def propose(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Propose)
+        proposal = given.Propose(
+            kind=_kind(body.kind),
+            asked_by=name,
+            reason=body.reason,
+            service=name,
+            members=(body.member,) if body.member else (),
+            key=f"{name}/{body.key}",
+        )
+        outcome = await core.turn(lambda tx: tx.ledger(proposal))
+        return answer(wire.Accepted(operation=outcome.operation))
+
+    @api.post("/v1/service/{name}/answers")
+    async def answers(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Answers)
+        if len(body.answers) > ANSWERS_MAX:
+            raise TooLarge(f"{len(body.answers)} answers", expected=f"at most {ANSWERS_MAX}")
+        item = given.Answers(
+            service=name,
+            epoch=_epoch(body.epoch),
+            answers={each.operation: _ledger_answer(each) for each in body.answers},
+        )
+
+        try:
+            await core.turn(lambda tx: tx.ledger(item))
+        except Stale:
+            # With the refusal comes the current set.
+            door.streams.send(name, operations_event(core, name))
+            raise
+        return answer(wire.Accepted())
+
+    @api.post("/v1/service/{name}/withdraw")
+    async def withdraw(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Withdraw)
+
+        def take_back(tx: Transaction) -> None:
+            for operation in body.operations:
+                tx.ledger(given.WithdrawAnswer(service=name, operation=operation))
+
+        await core.turn(take_back)
+        return answer(wire.Accepted())
+
+    @api.post("/v1/service/{name}/confirm/{operation}")
+    async def confirm(name: Current, operation: str) -> Response:
+        await core.turn(lambda tx: tx.ledger(given.Confirm(service=name, operation=operation)))
+        return answer(wire.Accepted(operation=operation))
+
+    @api.post("/v1/service/{name}/run")
+    async def run(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.RunTool)
+        if not 0 < body.timeout_s <= TOOL_TIMEOUT_MAX_S:
+            raise Invalid(f"a timeout of {body.timeout_s} s", where="timeout_s", expected=f"up to {TOOL_TIMEOUT_MAX_S}")
+        return answer(await door.agents.run(f"{name}.{body.member}", body))
+
+    @api.get("/v1/service/{name}/state/{key:path}")
+    async def read_state(name: Current, key: str) -> Response:
+        return answer(services.read_memory(core, name, key))
+
+    @api.put("/v1/service/{name}/state/{key:path}")
+    async def write_state(name: Current, key: str, request: Request) -> Response:
+        body = await decode(request, wire.StateWrite)
+        return answer(await core.turn(lambda tx: services.write_memory(tx, name, key, body)))
+
+    @api.delete("/v1/service/{name}/state/{key:path}")
+    async def delete_state(name: Current, key: str, version: int) -> Response:
+        await core.turn(lambda tx: services.delete_memory(tx, name, key, version))
+        return answer(wire.Accepted())
+
+    @api.post("/v1/service/{name}/replies/{action}")
+    async def reply(name: Current, action: str, request: Request) -> Response:
+        door.replied(action, await decode(request, wire.ActionReply))
+        return answer(wire.Accepted())
+
+    return api
+
+
+def _kind(kind: str) -> Any:
+    row = KINDS.get(kind)  # type: ignore[call-overload]
+    if row is None or not row.by_people:
+        known = ", ".join(name for name, each in KINDS.items() if each.by_people)
+        raise Invalid(f"no kind of operation that can be proposed: {kind!r}", where="kind", expected=f"one of {known}")
+    return kind
+
+
+async def blob(core: Core, sha256: str) -> Response:
+    data = await asyncio.to_thread(core.store.blob, sha256)
+    if data is None:
+        raise NotFound(f"no blob {sha256}", where="sha256")
+    return Response(data, media_type="application/octet-stream")

@@ -1,0 +1,267 @@
+"""Services as people want them: install, uninstall, what a service declared of itself."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from upcall.master import records as r
+from upcall.master.core import Core, Transaction
+from upcall.master.packages import check_options, nearest
+from upcall.master.state import Service
+from upcall.operations import inputs as given
+from upcall.operations.records import Policy as LedgerPolicy
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
+from upcall.protocol.operator import NAME, Install
+
+MEMBERS_MAX = 1000
+MEMORY_KEYS_MAX = 10_000
+MEMORY_BYTES_MAX = 256 << 10
+_NAME = re.compile(NAME)
+
+
+def find(core: Core, name: str) -> Service:
+    service = core.state.services.get(name)
+    if service is None:
+        known = core.state.services
+        raise NotFound(
+            f"no service {name!r}{nearest(name, known)}",
+            where="service",
+            expected=f"one of {', '.join(sorted(known))}" if known else "an installed service (none is)",
+        )
+    return service
+
+
+def install(tx: Transaction, request: Install, who: str) -> Service:
+    """Records the wanted service. Everything that can be refused is refused before anything is recorded."""
+    core = tx.core
+    package = core.state.packages.find(request.package, request.version)
+    check_options(package, request.options)
+    name = request.name or package.name
+    if not _NAME.match(name) or len(name) > 40:
+        raise Invalid(f"not a name of a service: {name!r}", where="name", expected="lower case letters, digits, dashes")
+    if name in core.state.services:
+        raise Conflict(
+            f"a service {name!r} is installed already", where="name", expected="another name (--name), or uninstall it"
+        )
+    bindings = _bindings(core, package, request.bindings)
+    record = r.ServiceRecord(
+        name=name,
+        package=package.name,
+        version=package.version,
+        revision=1,
+        options=request.options,
+        bindings=bindings,
+        created_at=tx.wall_s,
+        asked_by=who,
+    )
+    tx.ledger(given.DeclareService(name=name, needs=tuple(sorted(set(bindings.values())))))
+    service = core.state.services[name] = Service(record)
+    tx.put(r.SERVICE, name, record)
+    tx.event("service", name, f"{name} is wanted: package {package.name} {package.version}", who=who)
+    return service
+
+
+def _bindings(core: Core, package: wire.Package, asked: Mapping[str, str]) -> dict[str, str]:
+    needs = {need.name: need for need in package.needs}
+    for name in asked:
+        if name not in needs:
+            raise Invalid(
+                f"package {package.name} has no need {name!r}{nearest(name, needs)}",
+                where=f"bindings.{name}",
+                expected=f"one of {', '.join(needs)}" if needs else "no bindings",
+            )
+    bindings = {}
+    for name, need in needs.items():
+        service = asked.get(name, name)
+        if service in core.state.services:
+            bindings[name] = service
+        elif name in asked or not need.optional:
+            raise Conflict(
+                f"{package.name} needs {name}, and no service {service!r} is installed",
+                where=f"bindings.{name}",
+                expected=f"`upcall install {name}` first, or another service bound to it",
+            )
+    return bindings
+
+
+def finish_uninstalls(tx: Transaction) -> None:
+    """A rule of the core: what an ended uninstall leaves behind goes. A service's own memory stays as long as its
+    volumes may be taken back."""
+    ledger, services = tx.core.state.ledger, tx.core.state.services
+    for operation in ledger.operations():
+        name = operation.target.service
+        if operation.kind != "uninstall" or operation.state != "done" or name not in services:
+            continue
+        if operation.proposed_wall_s < services[name].record.created_at:
+            continue  # An older life of the same name.
+        service = services.pop(name)
+        tx.delete(r.SERVICE, name)
+        for kind in (r.POLICY, r.ENDPOINTS, r.PLANS):
+            tx.delete(kind, name)
+        for member, generations in service.members.items():
+            for generation in generations:
+                tx.delete(r.DECLARATION, declaration_key(name, member, generation))
+        tx.event("service", name, f"{name} is uninstalled")
+
+
+def declaration_key(service: str, member: str, generation: int) -> str:
+    return f"{service}.{member}@{generation}"
+
+
+def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
+    """The service's whole set of members. Gives the version of the declared set (its highest generation)."""
+    service = find(tx.core, name)
+    _check_members(request)
+    for member, wanted in request.members.items():
+        _declare_member(tx, service, member, wanted)
+    if request.policy != service.policy or not service.members:
+        service.policy = request.policy
+        tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=request.policy))
+    policy = request.policy
+    tx.ledger(
+        given.DeclareService(
+            name=name,
+            minimum=policy.minimum,
+            stateful=policy.holds_data,
+            policy=LedgerPolicy(at_most=policy.at_most, silence=policy.silence),
+            needs=tuple(sorted(set(service.record.bindings.values()))),
+        )
+    )
+    tx.ledger(given.DeclareMembers(service=name, members=tuple(_ledger_members(service, request))))
+    if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
+        tx.ledger(given.StartMembers(service=name, members=starting))
+    _forget_old_generations(tx, service)
+    tx.dirty_members.add(name)
+    return max((service.generation(member) for member in service.members), default=0)
+
+
+def _check_members(request: wire.Declare) -> None:
+    if len(request.members) > MEMBERS_MAX:
+        raise TooLarge(f"{len(request.members)} members", where="members", expected=f"at most {MEMBERS_MAX}")
+    for member, wanted in request.members.items():
+        if not _NAME.match(member):
+            raise Invalid(f"not a name of a member: {member!r}", where="members", expected="lower case, digits, dashes")
+        if not wanted.declaration.command:
+            raise Invalid("the command is empty", where=f"members.{member}.declaration.command", expected="a program")
+
+
+def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> None:
+    generations = service.members.setdefault(member, {})
+    newest = max(generations, default=0)
+    if newest and generations[newest].declaration == wanted.declaration:
+        if generations[newest] == wanted:
+            return
+        generation = newest  # Only "start" changed: the same declaration.
+    else:
+        generation = newest + 1
+    generations[generation] = wanted
+    name = service.record.name
+    declared = r.Declared(service=name, name=member, generation=generation, wanted=wanted)
+    tx.put(r.DECLARATION, declaration_key(name, member, generation), declared)
+
+
+def _ledger_members(service: Service, request: wire.Declare) -> list[given.MemberDeclaration]:
+    return [
+        given.MemberDeclaration(
+            name=member,
+            generation=service.generation(member),
+            restart=wanted.declaration.restart,
+            start_timeout_s=wanted.declaration.start_timeout_s,
+            grace_s=wanted.declaration.grace_s,
+        )
+        for member, wanted in request.members.items()
+    ]
+
+
+def _forget_old_generations(tx: Transaction, service: Service) -> None:
+    """Only the newest declaration and the one that runs are needed."""
+    running = {
+        task.member: task.generation for task in tx.core.state.ledger.wanted() if task.service == service.record.name
+    }
+    for member, generations in service.members.items():
+        for generation in sorted(generations)[:-1]:
+            if generation != running.get(member):
+                del generations[generation]
+                tx.delete(r.DECLARATION, declaration_key(service.record.name, member, generation))
+
+
+def set_endpoints(tx: Transaction, name: str, request: wire.Endpoints) -> None:
+    service = find(tx.core, name)
+    if service.endpoints != request.endpoints:
+        service.endpoints = request.endpoints
+        tx.put(r.ENDPOINTS, name, r.EndpointsRecord(service=name, endpoints=request.endpoints))
+
+
+def set_plans(tx: Transaction, name: str, request: wire.Plans) -> None:
+    """Plans are to be shown; a step's change of state is an event."""
+    service = find(tx.core, name)
+    if service.plans == request.plans:
+        return
+    before = _steps(service.plans)
+    for key, step in _steps(request.plans).items():
+        if key not in before or (before[key].state, before[key].reason) != (step.state, step.reason):
+            text = f"{' / '.join(key)}: {step.state}" + (f" ({step.reason})" if step.reason else "")
+            tx.event("plan", name, text, service=name, plan=key[0], phase=key[1], step=key[2], state=step.state)
+    service.plans = request.plans
+    tx.put(r.PLANS, name, r.PlansRecord(service=name, plans=request.plans))
+
+
+def _steps(plans: tuple[wire.PlanView, ...]) -> dict[tuple[str, str, str], wire.StepView]:
+    return {(plan.name, phase.name, step.name): step for plan in plans for phase in plan.phases for step in phase.steps}
+
+
+# -- a service's own memory -----------------------------------------------------------------------------------------
+
+
+def read_memory(core: Core, name: str, key: str) -> wire.StateEntry:
+    entry = core.state.memory.get((name, key))
+    if entry is None:
+        raise NotFound(f"no key {key!r} in the memory of {name}", where="key")
+    return entry
+
+
+def write_memory(tx: Transaction, name: str, key: str, write: wire.StateWrite) -> wire.StateEntry:
+    """Compare and swap: the version that was read must still be the current one."""
+    find(tx.core, name)
+    memory = tx.core.state.memory
+    _expect_version(tx.core, name, key, write.version)
+    size = len(msgspec.json.encode(write.value))
+    if size > MEMORY_BYTES_MAX:
+        raise TooLarge(f"{size} bytes for key {key!r}", where="value", expected=f"at most {MEMORY_BYTES_MAX} bytes")
+    if (name, key) not in memory and sum(1 for service, _ in memory if service == name) >= MEMORY_KEYS_MAX:
+        raise TooLarge(f"{name} has {MEMORY_KEYS_MAX} keys", where="key", expected="fewer keys")
+    entry = memory[name, key] = wire.StateEntry(value=write.value, version=write.version + 1)
+    tx.put(r.STATE, f"{name}/{key}", r.StateRecord(service=name, key=key, value=write.value, version=entry.version))
+    return entry
+
+
+def delete_memory(tx: Transaction, name: str, key: str, version: int) -> None:
+    _expect_version(tx.core, name, key, version)
+    if tx.core.state.memory.pop((name, key), None):
+        tx.delete(r.STATE, f"{name}/{key}")
+
+
+def _expect_version(core: Core, name: str, key: str, version: int) -> None:
+    entry = core.state.memory.get((name, key))
+    stands = entry.version if entry else 0
+    if stands != version:
+        raise Conflict(
+            f"key {key!r} of {name} has version {stands}",
+            where="version",
+            expected=f"{stands}, not {version}; read again",
+        )
+
+
+def endpoint_addresses(core: Core, service: Service, endpoint: wire.Endpoint) -> list[str]:
+    """``host:port`` of the members behind an endpoint that have an address."""
+    found = []
+    for member in endpoint.members:
+        declaration: Any = service.declaration(member)
+        place = core.state.places.get(f"{service.record.name}.{member}")
+        if declaration is None or place is None or not place[1]:
+            continue
+        found += [f"{place[1]}:{port.number}" for port in declaration.ports if port.name == endpoint.port]
+    return found

@@ -1,0 +1,131 @@
+"""Everything the master knows in memory, rebuilt from records whenever that is needed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from upcall.master import records as r
+from upcall.master.packages import Packages
+from upcall.operations.ledger import Ledger
+from upcall.operations.records import decode as decode_ledger_record
+from upcall.protocol.declaration import Declaration
+from upcall.protocol.service import Endpoint, MemberWanted, Package, PlanView, Policy, StateEntry
+from upcall.store.interface import Record, Store
+
+T = TypeVar("T")
+
+LEDGER_KINDS = ("service", "member", "operation", "consent")
+LEDGER_PREFIX = "ledger/"
+SUBSTRATE_PREFIX = "substrate/"
+
+
+@dataclass(slots=True)
+class Service:
+    """One installed service, as the master keeps it."""
+
+    record: r.ServiceRecord
+    policy: Policy = field(default_factory=Policy)
+    members: dict[str, dict[int, MemberWanted]] = field(default_factory=dict)
+    """Member -> generation -> declaration; older generations while a task still runs them."""
+    endpoints: tuple[Endpoint, ...] = ()
+    plans: tuple[PlanView, ...] = ()
+    unplaced: str = ""
+    members_version: int = 0
+
+    def generation(self, member: str) -> int:
+        return max(self.members.get(member, {0: None}))
+
+    def declared(self, member: str, generation: int = 0) -> MemberWanted | None:
+        """The declaration in this generation, or the newest."""
+        generations = self.members.get(member, {})
+        if not generations:
+            return None
+        return generations.get(generation) or generations[max(generations)]
+
+    def declaration(self, member: str, generation: int = 0, place: int = 1) -> Declaration | None:
+        """The declaration for a place: every one after the first had empty volumes, and may want another."""
+        wanted = self.declared(member, generation)
+        if wanted is None:
+            return None
+        return wanted.replacement if place > 1 and wanted.replacement else wanted.declaration
+
+
+@dataclass(slots=True)
+class State:
+    """The pure ledger and the master's own records; the substrate stands beside it, in the core."""
+
+    start: int
+    ledger: Ledger
+    services: dict[str, Service]
+    packages: Packages
+    memory: dict[tuple[str, str], StateEntry]
+    substrate_records: dict[tuple[str, str], Any]
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """member id -> node, address."""
+    replaced: dict[str, str] = field(default_factory=dict)
+    """member id -> its address at the place before the present one."""
+    since: dict[str, float] = field(default_factory=dict)
+    """member id -> wall time of its last change of state."""
+    exits: dict[str, int | None] = field(default_factory=dict)
+    """member id -> exit code of the incarnation that ended last."""
+    hosts: list[str] = field(default_factory=list)
+
+
+def _decode(found: list[Record], kind: type[T]) -> list[T]:
+    return [msgspec.json.decode(record.value, type=kind) for record in found]
+
+
+def load(store: Store, start: int) -> State:
+    """Rebuilds everything from the store. ``start`` is this start's number, the first half of every epoch."""
+    services = {record.name: Service(record) for record in _decode(store.load(r.SERVICE), r.ServiceRecord)}
+    for declared in _decode(store.load(r.DECLARATION), r.Declared):
+        if service := services.get(declared.service):
+            service.members.setdefault(declared.name, {})[declared.generation] = declared.wanted
+    for policy in _decode(store.load(r.POLICY), r.PolicyRecord):
+        if service := services.get(policy.service):
+            service.policy = policy.policy
+    for endpoints in _decode(store.load(r.ENDPOINTS), r.EndpointsRecord):
+        if service := services.get(endpoints.service):
+            service.endpoints = endpoints.endpoints
+    for plans in _decode(store.load(r.PLANS), r.PlansRecord):
+        if service := services.get(plans.service):
+            service.plans = plans.plans
+    memory = {
+        (entry.service, entry.key): StateEntry(value=entry.value, version=entry.version)
+        for entry in _decode(store.load(r.STATE), r.StateRecord)
+    }
+    ledger_records = [
+        decode_ledger_record(record.value) for kind in LEDGER_KINDS for record in store.load(LEDGER_PREFIX + kind)
+    ]
+    substrate_records = {
+        (kind.removeprefix(SUBSTRATE_PREFIX), record.key): msgspec.json.decode(record.value)
+        for kind in store.kinds()
+        if kind.startswith(SUBSTRATE_PREFIX)
+        for record in store.load(kind)
+    }
+    return State(
+        start=start,
+        ledger=Ledger(ledger_records, start=start),
+        services=services,
+        packages=Packages(_decode(store.load(r.PACKAGE), Package)),
+        memory=memory,
+        substrate_records=substrate_records,
+        replaced={record.key: record.value.decode() for record in store.load(r.REPLACED)},
+    )
+
+
+def start_number(store: Store) -> int:
+    """One durable write at each start of the master: epochs of different starts never meet."""
+    record = store.get(r.MASTER, "start")
+    previous = msgspec.json.decode(record.value, type=r.MasterRecord).start if record else 0
+    store.put(r.MASTER, "start", msgspec.json.encode(r.MasterRecord(start=previous + 1)))
+    return previous + 1
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """A struct as the JSON object that it becomes on the wire."""
+    built = msgspec.to_builtins(value)
+    assert isinstance(built, dict)
+    return built

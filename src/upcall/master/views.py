@@ -1,0 +1,304 @@
+"""What people see: the operator API's views, made from the state. Wall times are seconds since 1970."""
+
+from typing import Any
+
+import msgspec
+
+from upcall.master.agents import Agents
+from upcall.master.core import Core
+from upcall.master.notify import member_state
+from upcall.master.services import endpoint_addresses
+from upcall.master.state import Service
+from upcall.master.streams import Streams
+from upcall.operations.records import Operation
+from upcall.operations.table import CLASSES
+from upcall.operations.views import MemberView
+from upcall.operations.views import Why as LedgerWhy
+from upcall.protocol import operator as view
+from upcall.protocol.errors import NotFound
+from upcall.protocol.service import PlanView
+
+HIDDEN = ("gone",)
+"""Members that are of the past."""
+
+
+class Views:
+    def __init__(self, core: Core, agents: Agents, streams: Streams) -> None:
+        self._core, self._agents, self._streams = core, agents, streams
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def tasks(self, service: str = "") -> list[view.TaskView]:
+        return [
+            self._task(member) for member in self._core.state.ledger.members(service) if member.status not in HIDDEN
+        ]
+
+    def task(self, name: str) -> view.TaskView:
+        """By member (``kafka.broker-2``) or by task (``kafka.broker-2.7``)."""
+        for task in self.tasks(name.partition(".")[0]):
+            if name in (task.member, task.task):
+                return task
+        known = ", ".join(sorted(task.member for task in self.tasks())[:20])
+        raise NotFound(f"no member {name!r}", where="member", expected=f"one of {known}" if known else "a member")
+
+    def _task(self, member: MemberView) -> view.TaskView:
+        state = self._core.state
+        member_id = f"{member.service}.{member.name}"
+        task = f"{member_id}.{member.incarnation}"
+        node, address = state.places.get(member_id, (member.node, ""))
+        service = state.services.get(member.service)
+        declaration = service.declaration(member.name) if service else None
+        usage = self._agents.usage.get(task)
+        progress = self._agents.progress.get(task)
+        shown = member_state(member)
+        reason = member.reason
+        if shown == "fetching" and progress:
+            reason = progress.text
+        if member.status == "declared" and service and service.unplaced:
+            reason = service.unplaced
+        return view.TaskView(
+            member=member_id,
+            service=member.service,
+            name=member.name,
+            incarnation=member.incarnation,
+            task=task,
+            state=shown,
+            reason=reason,
+            node=node,
+            zone=self._core.zone(node),
+            address=address,
+            ports={port.name: port.number for port in declaration.ports} if declaration else {},
+            since=state.since.get(member_id, 0.0),
+            cpus=declaration.resources.cpus if declaration else 0.0,
+            memory_mib=declaration.resources.memory_mib if declaration else 0,
+            cpu_used=usage.cpu_cores if usage else 0.0,
+            memory_used_mib=usage.memory_mib if usage else 0.0,
+            starts=member.incarnation,
+        )
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    def services(self) -> list[view.ServiceView]:
+        return [self.service(service) for _, service in sorted(self._core.state.services.items())]
+
+    def service(self, service: Service) -> view.ServiceView:
+        record = service.record
+        tasks = self.tasks(record.name)
+        counted = [task for task in tasks if (wanted := service.declared(task.name)) is None or wanted.minimum]
+        ready = sum(task.state in ("ready", "finished") for task in counted)
+        state, reason = self._service_state(service, ready, len(counted))
+        package = self._package(record.package, record.version)
+        return view.ServiceView(
+            name=record.name,
+            package=record.package,
+            version=record.version,
+            revision=record.revision,
+            options=record.options,
+            bindings=record.bindings,
+            desired=self._core.desired(record.name),
+            state=state,
+            reason=reason,
+            ready=ready,
+            wanted=len(counted),
+            members=tasks,
+            plans=[msgspec.to_builtins(plan) for plan in service.plans],
+            endpoints=self.endpoints(service),
+            actions=package.actions if package else [],
+        )
+
+    def _service_state(self, service: Service, ready: int, wanted: int) -> tuple[str, str]:
+        desired = self._core.desired(service.record.name)
+        if desired == "uninstalling":
+            return "uninstalling", ""
+        if desired == "shut_down":
+            return "shut down", ""
+        if not self._streams.connected(service.record.name):
+            return "no host", "its code is not connected; its tasks run on"
+        if service.unplaced:
+            return "blocked", service.unplaced
+        plan = next((plan for plan in service.plans if plan.name == "deploy"), None)
+        if plan is None or plan.state != "done":
+            if plan is not None and plan.state in ("failed", "paused"):
+                return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
+            return "deploying", _first_reason(plan)
+        if ready < wanted:
+            return "degraded", f"{ready} of {wanted} members ready"
+        return "running", ""
+
+    def _package(self, name: str, version: str) -> view.PackageView | None:
+        try:
+            return package_view(self._core.state.packages.find(name, version))
+        except NotFound:
+            return None
+
+    def endpoints(self, service: Service) -> list[view.EndpointView]:
+        return [
+            view.EndpointView(
+                service=service.record.name,
+                name=endpoint.name,
+                protocol=endpoint.protocol,
+                addresses=endpoint_addresses(self._core, service, endpoint),
+                description=endpoint.description,
+            )
+            for endpoint in service.endpoints
+        ]
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[view.NodeView]:
+        tasks = self.tasks()
+        return [self._node(name, tasks) for name in sorted(self._core.nodes)]
+
+    def node(self, name: str) -> view.NodeView:
+        for node in self.nodes():
+            if node.name == name:
+                return node
+        known = ", ".join(sorted(self._core.nodes))
+        raise NotFound(f"no node {name!r}", where="node", expected=f"one of {known}" if known else "a node")
+
+    def _node(self, name: str, tasks: list[view.TaskView]) -> view.NodeView:
+        seen = self._core.nodes[name]
+        here = [task for task in tasks if task.node == name]
+        described = seen.description
+        state, reason = seen.state, seen.reason
+        drain = self._drain_of(name)
+        shown: str = state
+        if state == "up" and drain is not None:
+            shown = "drained" if drain.state == "done" else "draining"
+            reason = f"{drain.id}: {drain.reason}"
+        return view.NodeView(
+            name=name,
+            state=shown,
+            reason=reason,
+            zone=self._core.zone(name),
+            attributes=dict(described.attributes) if described else {},
+            cpus=described.cpus if described else 0.0,
+            memory_mib=described.memory_mib if described else 0,
+            memory_reserved_mib=sum(task.memory_mib for task in here),
+            memory_used_mib=sum(task.memory_used_mib for task in here),
+            cpu_used=sum(task.cpu_used for task in here),
+            members=sorted(task.member for task in here),
+            features=list(self._agents.features.get(name, ())),
+        )
+
+    def _drain_of(self, node: str) -> Operation | None:
+        for operation in self._core.state.ledger.operations():
+            stands = operation.state in ("open", "done") and not operation.lifted
+            if operation.kind == "maintenance" and operation.target.node == node and stands:
+                return operation
+        return None
+
+    # -- operations -------------------------------------------------------------------------------------------------
+
+    def operations(self, *, ended: bool = False) -> list[view.OperationView]:
+        """The live ones (a drain that stands is live); with ``ended`` those of the past too. Newest first."""
+        found = sorted(self._core.state.ledger.operations(), key=lambda each: each.number, reverse=True)
+        return [self.operation(each) for each in found if ended or stands(each)]
+
+    def find_operation(self, operation: str) -> Operation:
+        found = self._core.state.ledger.operation(operation)
+        if found is None:
+            raise NotFound(f"no operation {operation!r}", where="operation", expected="an id such as op-12")
+        return found
+
+    def operation(self, operation: Operation) -> view.OperationView:
+        why = self._core.state.ledger.why(operation.id) if operation.live else None
+        target = operation.target
+        member = f"{target.service}.{target.members[0]}" if len(target.members) == 1 else ""
+        wall_s = self._core.wall()
+        children = [each.id for each in self._core.state.ledger.operations() if each.parent == operation.id]
+        return view.OperationView(
+            id=operation.id,
+            kind=operation.kind,
+            klass=operation.class_,
+            who_wins=CLASSES[operation.class_],
+            state=operation.state,
+            target=target.node or _target(operation),
+            service=target.service,
+            member=member if operation.kind != "uninstall" else "",
+            reason=operation.reason,
+            asked_by=operation.asked_by,
+            origin=operation.origin,
+            parent=operation.parent,
+            children=children,
+            firmness=operation.firmness,
+            on_deadline=operation.on_deadline,
+            deadline_at=operation.deadline_wall_s,
+            since=operation.since_wall_s,
+            ended_at=None if operation.live else operation.since_wall_s,
+            outcome=operation.outcome,
+            waits_for=_waits_for(why),
+            next_look_at=wall_s + why.next_look_s if why and why.next_look_s is not None else None,
+            forced_by=operation.forced.who if operation.forced else "",
+            forced_reason=operation.forced.why if operation.forced else "",
+        )
+
+    def why(self, operation: Operation) -> view.Why:
+        ledger = self._core.state.ledger
+        why = ledger.why(operation.id)
+        lines = [why.sentence()] if why else [_ended(operation)]
+        if operation.reason:
+            lines.append(f"asked for by {operation.asked_by}: {operation.reason}")
+        children = [each for each in ledger.operations() if each.parent == operation.id]
+        return view.Why(
+            operation=self.operation(operation), lines=lines, children=[self.why(each) for each in children]
+        )
+
+    def waiting(self) -> list[str]:
+        """What waits for somebody, in words, oldest first."""
+        ledger = self._core.state.ledger
+        found = []
+        for operation in ledger.operations():
+            why = ledger.why(operation.id) if operation.state == "open" else None
+            if why and why.waits_for:
+                found.append(why.sentence())
+        return found
+
+
+def stands(operation: Operation) -> bool:
+    """Live, or a drain or shutdown that is still in effect."""
+    return operation.live or (
+        operation.kind in ("maintenance", "shutdown") and operation.state == "done" and operation.lifted is None
+    )
+
+
+def package_view(package: Any) -> view.PackageView:
+    return view.PackageView(
+        name=package.name,
+        version=package.version,
+        description=package.description,
+        options_schema=package.options_schema,
+        actions=[msgspec.to_builtins(action) for action in package.actions],
+    )
+
+
+def _target(operation: Operation) -> str:
+    target = operation.target
+    if not target.service:
+        return "the system"
+    if len(target.members) != 1 or operation.kind == "uninstall":
+        return target.service
+    incarnation = target.incarnation_of(target.members[0])
+    return f"{target.service}.{target.members[0]}" + (f".{incarnation}" if incarnation else "")
+
+
+def _waits_for(why: LedgerWhy | None) -> str:
+    if why is None or not why.waits_for:
+        return ""
+    return why.waits_for + (f": {why.reason}" if why.reason else "")
+
+
+def _ended(operation: Operation) -> str:
+    return f"{operation.id} {operation.kind} is {operation.state}" + (
+        f": {operation.outcome}" if operation.outcome else ""
+    )
+
+
+def _first_reason(plan: PlanView | None) -> str:
+    if plan is None:
+        return "its plan is being made"
+    for phase in plan.phases:
+        for step in phase.steps:
+            if step.state not in ("done", "forced"):
+                return f"{phase.name} / {step.name}" + (f": {step.reason}" if step.reason else "")
+    return plan.reason
