@@ -1,0 +1,200 @@
+"""The kernel: inputs in, record changes and effects out. No I/O, no clock, no threads, no chance.
+
+It knows nodes, who holds what on them, and where each member's reserved place is; it does not know tasks. What is
+on record is in :mod:`upcall.kernel.records`; all the rest (sums, indexes, liveness) is derived from that when it
+starts, so a kernel made of the records that another one wrote decides as that one would.
+
+An input costs what it changes: reserving one member looks at the nodes that fit best, and at nothing that other
+members have.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from upcall.kernel.books import Books
+from upcall.kernel.events import (
+    Cordon,
+    DropVolumes,
+    Effect,
+    Forget,
+    Gone,
+    Heard,
+    Input,
+    NodeChanged,
+    Register,
+    Release,
+    Reserve,
+    SetQuota,
+    Tick,
+    Write,
+)
+from upcall.kernel.nodes import Change
+from upcall.kernel.records import NODE, QUOTA, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume
+from upcall.kernel.reserving import Reserving
+
+LIVENESS_S = 15.0
+
+
+class Kernel:
+    """``records`` are (kind, key, value) as written; ``network`` is the cluster's loopback network."""
+
+    def __init__(
+        self, network: str, liveness_s: float = LIVENESS_S, records: Iterable[tuple[str, str, Any]] = ()
+    ) -> None:
+        self.books = Books(network, liveness_s)
+        self._repairs = self.books.load(records)
+        self._begun = False
+        self._handlers: dict[type, Callable[[Any, float], Iterator[Effect]]] = {
+            Register: self._register,
+            Heard: self._heard,
+            Gone: self._gone,
+            Forget: self._forget,
+            Cordon: self._cordon,
+            Reserve: self._reserve,
+            Release: self._release,
+            DropVolumes: self._drop_volumes,
+            SetQuota: self._set_quota,
+            Tick: self._tick,
+        }
+
+    def handle(self, given: Input, now_s: float) -> list[Effect]:
+        effects = [] if self._begun else self._begin(now_s)
+        effects += self._handlers[type(given)](given, now_s)
+        return effects
+
+    def _begin(self, now_s: float) -> list[Effect]:
+        """The first input brings the time; all that a clock measures starts here."""
+        self._begun = True
+        for name, node in self.books.records.items():
+            if node.gone:
+                self.books.nodes.gone(name, now_s)
+            else:
+                self.books.nodes.expect(name, now_s)
+            self.books.shelve(name)
+        self.books.left.start_graces(now_s)
+        return self._repairs
+
+    def deadline(self) -> float | None:
+        """When :class:`Tick` is due; 0 before the first input."""
+        if not self._begun:
+            return 0.0
+        dues = (self.books.nodes.deadline(), self.books.left.deadline())
+        return min((due for due in dues if due is not None), default=None)
+
+    def reservation(self, member_id: str) -> Reservation | None:
+        return self.books.reservations.get(member_id)
+
+    def node(self, name: str) -> NodeRecord | None:
+        return self.books.records.get(name)
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    def _register(self, given: Register, now_s: float) -> Iterator[Effect]:
+        record = NodeRecord(given.node, given.total, dict(given.attributes))
+        if self.books.records.get(given.node) != record:
+            self.books.set_node(record)
+            yield Write(NODE, given.node, record)
+        change = self.books.nodes.registered(given.node, now_s)
+        listed: dict[tuple[str, int], list[str]] = {}
+        for member_id, volume, fence in given.volumes:
+            listed.setdefault((member_id, fence), []).append(volume)
+        yield from self.books.left.reconcile(given.node, listed)
+        for (member_id, fence), names in listed.items():
+            yield from self._found(given.node, member_id, fence, names, now_s)
+        yield from self._changed(change)
+
+    def _found(self, node: str, member_id: str, fence: int, names: list[str], now_s: float) -> Iterator[Effect]:
+        """A node registered with volumes: those that nobody has a claim on are set aside, never deleted unasked."""
+        reservation = self.reservation(member_id)
+        if reservation is not None and (reservation.node, reservation.fence) == (node, fence):
+            return
+        if self.books.left.get(f"{member_id}/{fence}@{node}") is not None:
+            return
+        reason = "no such member is known"
+        if reservation is not None:
+            reason = f"{member_id} was placed anew on {reservation.node}"
+        volumes = tuple(Volume(name, 0) for name in sorted(names))
+        yield from self.books.left.put(LeftVolumes(member_id, fence, node, "aside", volumes, reason=reason), now_s)
+
+    def _heard(self, given: Heard, now_s: float) -> Iterator[Effect]:
+        change = self.books.nodes.heard(given.node, now_s)
+        if change is not None:
+            yield from self._changed(change)
+
+    def _changed(self, change: Change) -> Iterator[Effect]:
+        self.books.shelve(change.node)
+        yield NodeChanged(change.node, change.state, change.reason)
+
+    def _gone(self, given: Gone, now_s: float) -> Iterator[Effect]:
+        record = self.node(given.node)
+        if record is None or record.gone:
+            return
+        record = replace(record, gone=given.reason or "gone")
+        self.books.set_node(record)
+        yield Write(NODE, given.node, record)
+        self.books.nodes.gone(given.node, now_s)
+        yield from self._changed(Change(given.node, "gone", record.gone))
+
+    def _forget(self, given: Forget, now_s: float) -> Iterator[Effect]:
+        record = self.node(given.node)
+        if record is None or not record.gone or self.books.on_node(given.node):
+            return
+        for left in self.books.left.on_node(given.node):
+            yield from self.books.left.drop(left.key)
+        self.books.drop_node(given.node)
+        yield Write(NODE, given.node, None)
+
+    def _cordon(self, given: Cordon, now_s: float) -> Iterator[Effect]:
+        changed = self.books.cordoned ^ given.nodes
+        self.books.cordoned = given.nodes
+        for node in sorted(changed):
+            self.books.shelve(node)
+        yield from ()
+
+    def _tick(self, given: Tick, now_s: float) -> Iterator[Effect]:
+        for change in self.books.nodes.judge(now_s):
+            yield from self._changed(change)
+        for left in self.books.left.over(now_s):
+            if self.reservation(left.member_id) is None:
+                yield from self._delete_all(left.member_id)
+            else:
+                yield from self._delete(left)
+
+    # -- reservations -----------------------------------------------------------------------------------------------
+
+    def _reserve(self, given: Reserve, now_s: float) -> Iterator[Effect]:
+        yield from Reserving(self.books, given).run()
+
+    def _release(self, given: Release, now_s: float) -> Iterator[Effect]:
+        reservation = self.reservation(given.member_id)
+        if reservation is not None:
+            self.books.vacate(reservation)
+            self.books.addresses.free(reservation.address)
+            if reservation.need.volumes:
+                yield from self.books.left.put(LeftVolumes.kept(reservation, given.keep_volumes_s), now_s)
+            self.books.shelve(reservation.node)
+            yield Write(RESERVATION, given.member_id, None)
+        if given.keep_volumes_s <= 0:
+            yield from self._delete_all(given.member_id)
+
+    def _delete_all(self, member_id: str) -> Iterator[Effect]:
+        """The member is not installed any more: all that it left goes, also what was set aside."""
+        for left in self.books.left.of_member(member_id):
+            yield from self._delete(left)
+
+    def _delete(self, left: LeftVolumes) -> Iterator[Effect]:
+        yield from self.books.left.delete(left)
+        self.books.shelve(left.node)
+
+    def _drop_volumes(self, given: DropVolumes, now_s: float) -> Iterator[Effect]:
+        for left in self.books.left.of_member(given.member_id):
+            if left.fence == given.fence:
+                yield from self._delete(left)
+
+    def _set_quota(self, given: SetQuota, now_s: float) -> Iterator[Effect]:
+        if given.quota is None:
+            self.books.accounts.quotas.pop(given.role, None)
+        else:
+            self.books.accounts.quotas[given.role] = given.quota
+        yield Write(QUOTA, given.role, given.quota)

@@ -1,0 +1,118 @@
+"""What the kernel writes down. Everything else that it knows is derived from these.
+
+Each record is written alone: any of them may be there without the one written after it, and loading makes sense of
+what it finds (:meth:`upcall.kernel.kernel.Kernel.load`). Times never enter a record, for a monotonic clock starts
+anew with the machine; a grace that was running starts again in full.
+
+*Fence*: a number that rises each time a member starts on fresh volumes. Agents tag tasks and volumes with it, so a
+machine that returns after its member was placed elsewhere is told apart, and so is what an earlier installation of
+the same name left behind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from upcall.kernel.resources import Resources
+
+NODE: Final = "node"
+RESERVATION: Final = "reservation"
+LEFT: Final = "left_volumes"
+ADDRESSES: Final = "addresses"
+CURSOR: Final = "cursor"
+"""Key of the one record of kind ``addresses``: the next number to try."""
+QUOTA: Final = "quota"
+KINDS: Final = (NODE, RESERVATION, LEFT, ADDRESSES, QUOTA)
+
+DEFAULT_ROLE: Final = "*"
+
+
+@dataclass(frozen=True)
+class Volume:
+    name: str
+    size_mib: int
+    kind: str = "disk"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one member asks for and where it may be. ``amount`` leaves the volumes out: they outlive the task."""
+
+    amount: Resources
+    volumes: tuple[Volume, ...] = ()
+    role: str = DEFAULT_ROLE
+    apart: str = ""
+    spread: str = ""
+    together: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def volumes_amount(self) -> Resources:
+        return Resources({"disk_mib": 1000 * sum(volume.size_mib for volume in self.volumes)})
+
+    @property
+    def whole(self) -> Resources:
+        return self.amount + self.volumes_amount
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    name: str
+    total: Resources
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    gone: str = ""
+    """Why it is gone for good; empty while it may come back by itself."""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    service: str
+    member: str
+    node: str
+    address: str
+    place: int
+    """The number that the ledger gave; a higher one asks for another place."""
+    fence: int
+    need: Need
+
+    @property
+    def member_id(self) -> str:
+        return f"{self.service}.{self.member}"
+
+
+@dataclass(frozen=True)
+class LeftVolumes:
+    """Volumes without a reservation.
+
+    ``kept``: released a moment ago, taken back by the member's next reservation, deleted after ``grace_s``.
+    ``aside``: fenced off because the member got another place, or unknown; kept until a person drops them or the
+    member is released. ``deleting``: told to go; forgotten when the node has registered without them.
+    """
+
+    member_id: str
+    fence: int
+    node: str
+    state: str
+    volumes: tuple[Volume, ...] = ()
+    role: str = DEFAULT_ROLE
+    grace_s: float = 0.0
+    reason: str = ""
+
+    @classmethod
+    def kept(cls, reservation: Reservation, grace_s: float) -> "LeftVolumes":
+        need = reservation.need
+        return cls(reservation.member_id, reservation.fence, reservation.node, "kept", need.volumes, need.role, grace_s)
+
+    @classmethod
+    def aside(cls, reservation: Reservation, reason: str) -> "LeftVolumes":
+        need = reservation.need
+        fence, node = reservation.fence, reservation.node
+        return cls(reservation.member_id, fence, node, "aside", need.volumes, need.role, reason=reason)
+
+    @property
+    def key(self) -> str:
+        return f"{self.member_id}/{self.fence}@{self.node}"
+
+    @property
+    def amount(self) -> Resources:
+        return Resources({"disk_mib": 1000 * sum(volume.size_mib for volume in self.volumes)})
