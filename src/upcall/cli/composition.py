@@ -1,0 +1,270 @@
+"""A composition file: several services with their options and bindings, and what is asked of them when they run.
+
+::
+
+    requires: {cpus: 2, memory_mib: 6144, disk_mib: 4096, nodes: 3}    # checked before anything is installed
+    services:
+      - package: hello                     # required
+        name: greeter                      # default: the package's name
+        options: {members: 3}
+        bindings: {store: archive}         # need -> service; default: a service of the need's own name
+    actions:                               # one after the other, each when its service is deployed
+      - {service: greeter, action: greet, arguments: {name: you}}
+    sizes:                                 # optional: the first that fits is taken, and said
+      - {name: full}
+      - {name: small, requires: {memory_mib: 3072}, options: {greeter: {members: 1}}}
+
+Services are installed at the same time. A mistake is named with its line, its key, and what would be right.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from upcall.cli.output import nearest
+from upcall.protocol.errors import DoesNotFit, Invalid
+from upcall.protocol.operator import NAME, Install, PackageView
+
+FILE_BYTES_MAX: Final = 1 << 20
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Requires(Part):
+    """What must be there, in all."""
+
+    cpus: float = Field(default=0, ge=0)
+    memory_mib: int = Field(default=0, ge=0)
+    disk_mib: int = Field(default=0, ge=0)
+    nodes: int = Field(default=0, ge=0)
+
+    def words(self) -> str:
+        parts = [
+            f"{self.nodes} nodes" if self.nodes else "",
+            f"{self.cpus:g} cores" if self.cpus else "",
+            f"{self.memory_mib / 1024:.1f} GiB memory" if self.memory_mib else "",
+            f"{self.disk_mib / 1024:.1f} GiB disk" if self.disk_mib else "",
+        ]
+        return ", ".join(filter(None, parts)) or "nothing in particular"
+
+    def missing(self, has: "Requires") -> list[str]:
+        """What is not there, each with what is."""
+        names = {"nodes": "nodes", "cpus": "cores", "memory_mib": "MiB of memory", "disk_mib": "MiB of free disk"}
+        return [
+            f"{getattr(self, key):g} {words}, here are {getattr(has, key):g}"
+            for key, words in names.items()
+            if getattr(self, key) > getattr(has, key)
+        ]
+
+
+class ServiceItem(Part):
+    package: str = Field(min_length=1, max_length=200)
+    name: str = Field(default="", max_length=40)
+    version: str = Field(default="", max_length=40)
+    options: dict[str, Any] = {}
+    bindings: dict[str, str] = {}
+
+    @property
+    def service(self) -> str:
+        return self.name or self.package
+
+    def install(self) -> Install:
+        return Install(
+            package=self.package, name=self.service, version=self.version, options=self.options, bindings=self.bindings
+        )
+
+
+class ActionItem(Part):
+    service: str
+    action: str
+    arguments: dict[str, Any] = {}
+
+
+class Size(Part):
+    name: str
+    requires: Requires = Requires()
+    options: dict[str, dict[str, Any]] = {}
+    """Service -> options over those of the service."""
+
+
+class Composition(Part):
+    requires: Requires = Requires()
+    services: list[ServiceItem] = Field(min_length=1, max_length=100)
+    actions: list[ActionItem] = Field(default=[], max_length=1000)
+    sizes: list[Size] = Field(default=[], max_length=10)
+
+
+def load(path: Path) -> Composition:
+    """The file, checked as far as that is possible without a cluster."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"the composition cannot be read: {error.strerror}", where=str(path)) from None
+    if len(data) > FILE_BYTES_MAX:
+        raise Invalid(
+            f"{len(data)} bytes", where=str(path), expected=f"a composition of at most {FILE_BYTES_MAX} bytes"
+        )
+    try:
+        return parse(data.decode(), str(path))
+    except UnicodeDecodeError:
+        raise Invalid("not a text file", where=str(path), expected="YAML in UTF-8") from None
+
+
+def parse(text: str, where: str) -> Composition:
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise Invalid(f"not YAML: {error.problem}", where=f"{where} line {line}") from None
+    except yaml.YAMLError as error:
+        raise Invalid(f"not YAML: {error}", where=where) from None
+    if not isinstance(content, dict):
+        raise Invalid("not a composition", where=where, expected="a map with the key `services`")
+    try:
+        found = Composition.model_validate(content)
+    except ValidationError as error:
+        raise _named(error, tree, where) from None
+    _check_names(found, tree, where)
+    return found
+
+
+def fitting(composition: Composition, has: Requires) -> tuple[Composition, str]:
+    """The composition with the first of its sizes that fits, and that size's name; else what is missing."""
+    lacking = composition.requires.missing(has)
+    if not composition.sizes and not lacking:
+        return composition, ""
+    for size in composition.sizes:
+        # A size of its own requirements replaces the general ones key by key.
+        need = composition.requires.model_copy(update=size.requires.model_dump(exclude_unset=True))
+        if lacking := need.missing(has):
+            continue
+        services = [
+            one.model_copy(update={"options": {**one.options, **size.options.get(one.service, {})}})
+            for one in composition.services
+        ]
+        return composition.model_copy(update={"services": services, "requires": need}), size.name
+    raise DoesNotFit(
+        f"the composition needs {'; '.join(lacking)}",
+        where="requires",
+        expected="a larger machine, or a smaller composition",
+    )
+
+
+def check_against(composition: Composition, packages: Sequence[PackageView]) -> None:
+    """Before the first install: all packages, versions and options are known."""
+    by_name: dict[str, list[PackageView]] = {}
+    for one in packages:
+        by_name.setdefault(one.name, []).append(one)
+    for item in composition.services:
+        known = by_name.get(item.package)
+        if known is None:
+            raise Invalid(
+                f"unknown package {item.package!r}", where="services", expected=nearest(item.package, by_name)
+            )
+        versions = [one.version for one in known]
+        if item.version and item.version not in versions:
+            raise Invalid(
+                f"{item.package} has no version {item.version!r}",
+                where=f"service {item.service}",
+                expected=nearest(item.version, versions),
+            )
+        schema = known[-1].options_schema
+        options = schema.get("properties", {})
+        for key in item.options:
+            if options and key not in options and not schema.get("additionalProperties", False):
+                raise Invalid(
+                    f"{item.package} has no option {key!r}",
+                    where=f"service {item.service}",
+                    expected=nearest(key, options),
+                )
+
+
+# -- errors with lines ----------------------------------------------------------------------------------------------
+
+
+def _named(error: ValidationError, tree: yaml.Node | None, where: str) -> Invalid:
+    """The first mistake, with its line, its key, and what would be right."""
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    key = _dotted(location)
+    place = f"{where} line {_line(tree, location)}"
+    if first["type"] == "extra_forbidden":
+        return Invalid(
+            f"unknown key {location[-1]!r} in {_dotted(location[:-1])}", where=place, expected=_keys(location)
+        )
+    if first["type"] == "missing":
+        return Invalid(f"{key} is missing", where=f"{where} line {_line(tree, location[:-1])}")
+    return Invalid(f"{key}: {first['msg']}, got {first['input']!r}", where=place)
+
+
+def _keys(location: Sequence[int | str]) -> str:
+    """The known key that is nearest to the one at this location."""
+    parts: dict[str, type[BaseModel]] = {
+        "services": ServiceItem, "actions": ActionItem, "sizes": Size, "requires": Requires,
+    }  # fmt: skip
+    names = [one for one in location[:-1] if isinstance(one, str)]
+    model = parts.get(names[-1], Composition) if names else Composition
+    return nearest(str(location[-1]), model.model_fields)
+
+
+def _dotted(location: Sequence[int | str]) -> str:
+    return (
+        "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in location).lstrip(".") or "the composition"
+    )
+
+
+def _line(tree: yaml.Node | None, location: Iterable[int | str]) -> int:
+    """The line of the deepest part of ``location`` that the file has."""
+    line = 1
+    for step in location:
+        if isinstance(tree, yaml.SequenceNode) and isinstance(step, int) and step < len(tree.value):
+            tree = tree.value[step]
+            line = tree.start_mark.line + 1
+        elif isinstance(tree, yaml.MappingNode):
+            for key, value in tree.value:
+                if key.value == str(step):
+                    line, tree = key.start_mark.line + 1, value
+                    break
+            else:
+                return line
+        else:
+            return line
+    return line
+
+
+def _check_names(found: Composition, tree: yaml.Node | None, where: str) -> None:
+    import re
+
+    names: set[str] = set()
+    for at, one in enumerate(found.services):
+        line = f"{where} line {_line(tree, ('services', at, 'name' if one.name else 'package'))}"
+        if not re.match(NAME, one.service):
+            raise Invalid(
+                f"not a service's name: {one.service!r}", where=line, expected="lower case letters, digits, dashes"
+            )
+        if one.service in names:
+            raise Invalid(
+                f"two services are named {one.service!r}", where=line, expected="another `name` for one of them"
+            )
+        names.add(one.service)
+    for at, action in enumerate(found.actions):
+        if action.service not in names:
+            line = f"{where} line {_line(tree, ('actions', at, 'service'))}"
+            raise Invalid(
+                f"an action of {action.service!r}, which is no service here",
+                where=line,
+                expected=nearest(action.service, names),
+            )
+    for at, size in enumerate(found.sizes):
+        for service in size.options:
+            if service not in names:
+                line = f"{where} line {_line(tree, ('sizes', at, 'options', service))}"
+                raise Invalid(
+                    f"options of {service!r}, which is no service here", where=line, expected=nearest(service, names)
+                )

@@ -1,0 +1,191 @@
+"""Following services until they are deployed: used by every ``install``, by compositions and by the demo.
+
+A service is *deployed* when its deploy plan is done, *blocked* when it has said so for a while (a reason may pass by
+itself: a node that registers, a port that gets free), and *failed* when its plan gave up. What is looked at is the
+whole present state, again and again; a master that restarts meanwhile costs nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from upcall.cli.here import Here
+from upcall.cli.output import duration
+from upcall.protocol.errors import Conflict, DoesNotFit, UpcallError
+from upcall.protocol.operator import Ask, Install, ServiceView
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LOOK_S: Final = 0.4
+PATIENCE_S: Final = 60.0
+BLOCKED_GRACE_S: Final = 5.0
+NO_HOST_GRACE_S: Final = 45.0
+STEPS_SHOWN: Final = 6
+DONE: Final = frozenset({"done", "forced"})
+
+
+@dataclass
+class Watched:
+    """One service on its way."""
+
+    name: str
+    began: float
+    view: ServiceView | None = None
+    blocked_since: float | None = None
+    took_s: float | None = None
+    problem: str = ""
+    said: set[str] = field(default_factory=set)
+
+    @property
+    def ended(self) -> bool:
+        return self.took_s is not None or bool(self.problem)
+
+
+def look(one: Watched, view: ServiceView, now: float) -> None:
+    """Judge a service by how it is now."""
+    one.view = view
+    plan = plan_named(view, "deploy")
+    state = plan.get("state", "") if plan else ""
+    if state in DONE or (plan is None and view.state == "running" and 0 < view.wanted <= view.ready):
+        one.took_s = now - one.began
+        return
+    if state == "failed":
+        one.problem = str(plan.get("reason") or view.reason or "its deploy plan failed") if plan else "failed"
+        return
+    grace = {"blocked": BLOCKED_GRACE_S, "no host": NO_HOST_GRACE_S}.get(view.state)
+    if grace is None:
+        one.blocked_since = None
+        return
+    one.blocked_since = now if one.blocked_since is None else one.blocked_since
+    if now - one.blocked_since >= grace:
+        one.problem = view.reason or f"it is {view.state}"
+
+
+def plan_named(view: ServiceView, name: str) -> dict[str, Any] | None:
+    return next((one for one in view.plans if one.get("name") == name), None)
+
+
+def steps_of(view: ServiceView) -> list[tuple[str, str, str, str]]:
+    """(phase, step, state, reason) of the deploy plan."""
+    plan = plan_named(view, "deploy") or {}
+    return [
+        (phase.get("name", ""), step.get("name", ""), step.get("state", ""), step.get("reason", ""))
+        for phase in plan.get("phases", ())
+        for step in phase.get("steps", ())
+    ]
+
+
+def post_all(here: Here, requests: Sequence[Install]) -> list[ServiceView]:
+    """Install them all or none: when one is refused, those that this call began are taken away again."""
+    present = {one.name: one for one in here.client.services()}
+    begun: list[ServiceView] = []
+    result = []
+    try:
+        for request in requests:
+            if (there := present.get(request.name)) is not None and len(requests) > 1:
+                _must_match(there, request)
+                result.append(there)
+                continue
+            made = ServiceView.model_validate(here.client.post("/v1/services", request))
+            begun.append(made)
+            result.append(made)
+    except BaseException:
+        for made in reversed(begun):
+            try:
+                here.client.post(
+                    f"/v1/services/{made.name}/uninstall", Ask(reason="its composition was refused", force=True)
+                )
+                here.out.note(f"{made.name} is taken away again")
+            except UpcallError as error:
+                here.out.note(f"{made.name} stays: {error}")
+        raise
+    return result
+
+
+def _must_match(there: ServiceView, request: Install) -> None:
+    """A composition that is applied again finds its services there; another service of that name is a mistake."""
+    if there.package != request.package:
+        raise Conflict(
+            f"{there.name} is there already, made from package {there.package}",
+            where=f"service {there.name}",
+            expected=f"another name for this {request.package}, or `upcall uninstall {there.name}` first",
+        )
+    for key, value in request.options.items():
+        if key in there.options and there.options[key] != value:
+            raise Conflict(
+                f"{there.name} is there already with {key}={there.options[key]!r}, not {value!r}",
+                where=f"service {there.name}",
+                expected=f"the same options, or `upcall uninstall {there.name}` first",
+            )
+
+
+def follow(here: Here, names: Iterable[str], deployed: Callable[[str], None] = lambda _: None) -> list[Watched]:
+    """Until all are deployed; the first that cannot be ends it with its reason. ``deployed`` is called for each."""
+    began = time.monotonic()
+    watched = [Watched(name, began) for name in names]
+    with here.out.progress() as progress:
+        while True:
+            for one in [one for one in watched if not one.ended]:
+                view = here.client.patient(lambda name=one.name: here.client.service(name), PATIENCE_S)  # type: ignore[misc]
+                look(one, view, time.monotonic())
+            progress.show(lambda: picture(watched), [line for one in watched for line in changes(one)])
+            for one in watched:
+                if one.problem:
+                    raise DoesNotFit(
+                        f"{one.name} is blocked: {one.problem}",
+                        where=f"service {one.name}",
+                        expected=f"room or a cure for it, or `upcall uninstall {one.name}`; it goes on by itself then",
+                    )
+                if one.ended and "deployed" not in one.said:
+                    one.said.add("deployed")
+                    progress.line(f"{one.name}: deployed after {duration(one.took_s or 0)}")
+                    deployed(one.name)
+            if all(one.ended for one in watched):
+                return watched
+            time.sleep(LOOK_S)
+
+
+def changes(one: Watched) -> list[str]:
+    """What is new since the last look, for plain lines."""
+    if one.view is None:
+        return []
+    lines = [
+        f"{one.name}: {phase}/{step} {state}" + (f" ({reason})" if reason else "")
+        for phase, step, state, reason in steps_of(one.view)
+        if state not in ("pending",)
+    ]
+    if one.view.reason:
+        lines.append(f"{one.name}: {one.view.state}: {one.view.reason}")
+    fresh = [line for line in lines if line not in one.said]
+    one.said.update(fresh)
+    return fresh
+
+
+def picture(watched: Sequence[Watched]) -> "RenderableType":
+    """A bar for each service, and below it the steps that are at work."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    steps: list[Text] = []
+    for one in watched:
+        found = steps_of(one.view) if one.view else []
+        done = sum(1 for _, _, state, _ in found if state in DONE)
+        bar = ProgressBar(total=max(len(found), 1), completed=done, width=28, pulse=not found and not one.ended)
+        seconds = one.took_s if one.took_s is not None else time.monotonic() - one.began
+        words = "deployed" if one.ended else (one.view.state if one.view else "asked")
+        colour = "green" if one.ended else "yellow"
+        table.add_row(
+            Text(one.name, "bold"), bar, f"{done}/{len(found)}", Text(words, colour), Text(duration(seconds), "dim")
+        )
+        if not one.ended:
+            for phase, step, state, reason in found:
+                if state not in ("pending", *DONE) and len(steps) < STEPS_SHOWN:
+                    steps.append(Text(f"  {one.name}  {phase} / {step}: {state} {reason}".rstrip(), "dim"))
+            if one.view and one.view.reason:
+                steps.append(Text(f"  {one.name}: {one.view.reason}", "yellow"))
+    return Group(table, *steps)

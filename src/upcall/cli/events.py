@@ -1,0 +1,62 @@
+"""``upcall events``: what happened, and the conversation about it."""
+
+import sys
+import time
+from typing import Annotated, Final
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.protocol.operator import Event
+
+events_app = commands()
+APPS = {"events": events_app}
+
+COLOURS: Final = {"operation": "cyan", "consent": "magenta", "node": "blue", "gap": "red", "master": "yellow"}
+
+
+@command(events_app, "events")
+def events(
+    here: Here,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")] = 50,
+    since: Annotated[int | None, typer.Option("--since", help="After this event's number, instead.")] = None,
+    kind: Annotated[str, typer.Option("--kind", help="operation, consent, task, node, service, plan ...")] = "",
+    subject: Annotated[str, typer.Option("--about", help="A service, member, node or operation.")] = "",
+) -> None:
+    """What happened, and who asked whom; -f follows it."""
+    last = since if since is not None else 0
+    kept: list[Event] = []
+    while found := here.client.events(last):
+        last = found[-1].sequence
+        kept += [one for one in found if _wanted(one, kind, subject)]
+        if since is None:
+            kept = kept[-lines:] if lines else []
+    for one in kept:
+        _show(here, one)
+    if follow:
+        for one in here.client.follow(last):
+            if _wanted(one, kind, subject):
+                _show(here, one)
+
+
+def _wanted(event: Event, kind: str, subject: str) -> bool:
+    if event.kind == "gap":
+        return True
+    return kind in ("", event.kind) and (
+        not subject or event.subject == subject or event.subject.startswith(f"{subject}.")
+    )
+
+
+def _show(here: Here, event: Event) -> None:
+    clock = time.strftime("%H:%M:%S", time.localtime(event.at))
+    if here.out.as_json:
+        here.out.json_line(event)
+    elif sys.stdout.isatty():
+        from rich.text import Text
+
+        colour = COLOURS.get(event.kind, "")
+        words = ((f"{clock} ", "dim"), (f"{event.kind:<9} ", colour), (f"{event.subject} ", "bold"), event.text)
+        here.out.console().print(Text.assemble(*words))
+    else:
+        print(f"{event.sequence} {clock} {event.kind} {event.subject}: {event.text}", flush=True)

@@ -1,0 +1,83 @@
+"""What every command shares: the data folder, the form of the output, and how an error ends it.
+
+A command is a plain function whose first parameter is :class:`Here`. :func:`command` gives it ``--data`` and
+``--output``, and turns what it raises into words and an exit code, so that no command does so itself.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from upcall.cli.main import INTERRUPTED_EXIT
+from upcall.cli.output import Output
+from upcall.client.blocking import Client
+from upcall.client.folder import DataFolder, default_folder
+from upcall.protocol.errors import UpcallError
+
+Form = Literal["table", "json"]
+
+_DATA = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="FOLDER", envvar="UPCALL_DATA", help="Data folder of the cluster.", show_default=False
+    ),
+]
+_OUTPUT = Annotated[Form, typer.Option("--output", "-o", help="For people, or for programs.")]
+
+
+class Here:
+    """Where a command runs: which cluster, and how it speaks."""
+
+    def __init__(self, folder: Path | None = None, form: Form = "table") -> None:
+        self.folder = DataFolder(folder or default_folder())
+        self.out = Output(as_json=form == "json")
+
+    @functools.cached_property
+    def client(self) -> Client:
+        return Client.of(self.folder)
+
+
+def commands(help: str = "") -> typer.Typer:
+    """A file's commands: a noun with its own, or the one command of a verb."""
+    return typer.Typer(help=help, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function ``(here, ...)`` as a command with the shared options."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+        shared = [
+            inspect.Parameter("data_folder", inspect.Parameter.KEYWORD_ONLY, annotation=_DATA, default=None),
+            inspect.Parameter("output_form", inspect.Parameter.KEYWORD_ONLY, annotation=_OUTPUT, default="table"),
+        ]
+
+        @functools.wraps(function)
+        def wrapper(**arguments: Any) -> None:
+            here = Here(arguments.pop("data_folder"), arguments.pop("output_form"))
+            run_within(here, lambda: function(here, **arguments))
+
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
+        app.command(name, **options)(wrapper)
+        return function
+
+    return register
+
+
+def run_within(here: Here, action: Callable[[], None]) -> None:
+    """Run it; an error becomes words on standard error and exit code 1, Ctrl-C 130."""
+    try:
+        action()
+    except UpcallError as error:
+        here.out.problem(error.problem)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        here.out.note("interrupted")
+        raise typer.Exit(INTERRUPTED_EXIT) from None

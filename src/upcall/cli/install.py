@@ -1,0 +1,127 @@
+"""``upcall install`` and ``upcall uninstall``."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli import composition as compositions
+from upcall.cli import deploy
+from upcall.cli.here import Here, command, commands
+from upcall.cli.service import run_action
+from upcall.cli.values import parse_pairs
+from upcall.cli.waiting import wait_for
+from upcall.protocol.errors import Invalid
+from upcall.protocol.operator import Ask, Install, Status
+
+install_app = commands()
+uninstall_app = commands()
+APPS = {"install": install_app, "uninstall": uninstall_app}
+
+
+@command(install_app, "install")
+def install(
+    here: Here,
+    package: Annotated[
+        str, typer.Argument(metavar="[PACKAGE]", help="A package, or a path to a Python file or folder.")
+    ] = "",
+    name: Annotated[str, typer.Option("--name", help="Default: the package's name.")] = "",
+    version: Annotated[str, typer.Option("--version", help="Default: the newest.")] = "",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
+    ] = None,
+    bind: Annotated[
+        list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A composition of services.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+) -> None:
+    """Install a package, an own Python file, or a composition, and follow it until it is deployed."""
+    if file is not None:
+        if package or name or version or setting or bind:
+            raise Invalid("a composition and a package at once", where="install", expected="either -f FILE or PACKAGE")
+        apply(here, compositions.load(file), wait=not no_wait)
+        return
+    if not package:
+        raise Invalid(
+            "no package is named", where="install", expected="a package of `upcall catalog`, a path, or -f FILE"
+        )
+    options = parse_pairs(setting or [], "--set")
+    bindings = {key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()}
+    if package.endswith(".py") or "/" in package or Path(package).is_dir():
+        from upcall.cli.own import upload
+
+        package, version = upload(here, Path(package))
+    request = Install(package=package, name=name or package, version=version, options=options, bindings=bindings)
+    made = deploy.post_all(here, [request])[0]
+    if no_wait:
+        here.out.say(made, f"{made.name} is being deployed; `upcall plan show {made.name}` says how far it is")
+        return
+    watched = _follow(here, [made.name])
+    here.out.say(watched[0].view, f"{made.name} is deployed")
+
+
+def _follow(here: Here, names: list[str]) -> list[deploy.Watched]:
+    try:
+        return deploy.follow(here, names)
+    except KeyboardInterrupt:
+        here.out.note(f"no longer waiting; {', '.join(names)} goes on (`upcall uninstall` takes it away)")
+        raise
+
+
+def resources(here: Here, status: Status) -> compositions.Requires:
+    """What this cluster has."""
+    free_mib = shutil.disk_usage(here.folder.path).free >> 20
+    return compositions.Requires(
+        cpus=max((one.cpus for one in status.nodes), default=0),
+        memory_mib=sum(one.memory_mib for one in status.nodes),
+        disk_mib=free_mib,
+        nodes=len([one for one in status.nodes if one.state == "up"]),
+    )
+
+
+def apply(here: Here, composition: compositions.Composition, *, wait: bool = True) -> list[deploy.Watched]:
+    """Install a composition and run its actions: all of it is checked before the first service is begun."""
+    status = here.client.status()
+    has = resources(here, status)
+    composition, size = compositions.fitting(composition, has)
+    here.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; size {size}" if size else ""))
+    compositions.check_against(composition, here.client.packages())
+    begun = deploy.post_all(here, [one.install() for one in composition.services])
+    names = [one.name for one in begun]
+    if not wait:
+        here.out.say(begun, f"{', '.join(names)}: being deployed; actions are left to you")
+        return []
+    pending = list(composition.actions)
+    ready: set[str] = set()
+
+    def deployed(name: str) -> None:
+        ready.add(name)
+        # In the file's order: an action may rely on those above it.
+        while pending and pending[0].service in ready:
+            one = pending.pop(0)
+            run_action(here, one.service, one.action, one.arguments)
+            here.out.note(f"{one.service}: {one.action} done")
+
+    watched = deploy.follow(here, names, deployed)
+    here.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
+    return watched
+
+
+@command(uninstall_app, "uninstall")
+def uninstall(
+    here: Here,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+) -> None:
+    """Remove a service; it is asked once, as a whole."""
+    path = f"/v1/services/{quote(service, safe='')}/uninstall"
+    operation = here.client.operation_of(path, Ask(reason=reason, force=force))
+    if not no_wait:
+        operation = wait_for(here, operation)
+    words = "is uninstalled" if not no_wait else f"is being uninstalled; `upcall why {operation.id}` says how far it is"
+    here.out.say(operation, f"{service} {words}")

@@ -1,0 +1,136 @@
+"""The entry point: finds the command, loads its file alone, runs it.
+
+The table below is the whole first level. Its own words are the help, so ``upcall --help`` imports neither the command
+line library nor any command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import typer
+
+USAGE_EXIT: Final = 2
+INTERRUPTED_EXIT: Final = 130
+PIPE_EXIT: Final = 141
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "up": ("system", "Start the cluster on this machine, detached, and wait until it answers."),
+    "down": ("system", "Shut the services down in order, then the cluster; data is kept."),
+    "status": ("status", "Nodes, services, and what waits."),
+    "open": ("system", "Print the page's address with a one-use login code."),
+    "demo": ("demo", "A recorded flight of an A380 and its 20,000 sensors, live, until Ctrl-C."),
+    "catalog": ("catalog", "Packages that can be installed, with their options and actions."),
+    "install": ("install", "Install a package, an own Python file, or a composition (-f)."),
+    "uninstall": ("install", "Remove a service; it is asked once, as a whole."),
+    "service": ("service", "Services: list, show, and ask one to do something."),
+    "plan": ("plan", "Plans of a service: show, pause, resume, force, restart."),
+    "endpoints": ("service", "What clients may connect to."),
+    "node": ("node", "Nodes: list, add, remove, drain, undrain."),
+    "task": ("task", "Members and their tasks: list, show, restart, kill, replace."),
+    "logs": ("logs", "Output of a member; -f follows it."),
+    "events": ("events", "What happened, and who asked whom; -f follows it."),
+    "why": ("why", "Who waits for whom, since when and why."),
+    "operation": ("why", "Operations: list, force, cancel."),
+    "fetch": ("fetch", "Download what packages run, so that they start with no network."),
+    "secret": ("secret", "Secrets that services refer to: set, list."),
+}
+"""Command -> (module in this package, one line of help), in the order of the help."""
+
+NOUNS: Final = frozenset({"service", "plan", "node", "task", "operation", "secret"})
+"""Commands with commands of their own."""
+
+
+def help_text() -> str:
+    """The help of the first level."""
+    width = max(map(len, COMMANDS))
+    lines = [
+        "Usage: upcall COMMAND [ARGUMENTS]",
+        "",
+        "  A datacenter operating system for data services that operate themselves.",
+        "",
+        "Commands:",
+        *(f"  {name:<{width}}  {words}" for name, (_, words) in COMMANDS.items()),
+        "",
+        "Everywhere:",
+        "  --data FOLDER         Data folder of the cluster (UPCALL_DATA; default ~/.local/share/upcall).",
+        "  --output table|json   For people, or for programs.",
+        "  --help                Of each command: its arguments and options.",
+    ]
+    return "\n".join(lines)
+
+
+def application(*names: str) -> "typer.Typer":
+    """The command line with these commands loaded (all of them when none is named)."""
+    from importlib import import_module
+
+    import typer
+
+    app = typer.Typer(name="upcall", help="A datacenter operating system.", no_args_is_help=True)
+
+    @app.callback()
+    def first_level() -> None:
+        pass  # its presence keeps a single command from taking the place of the first level
+
+    for name in names or COMMANDS:
+        module, words = COMMANDS[name]
+        commands: typer.Typer = import_module(f"upcall.cli.{module}").APPS[name]
+        if name in NOUNS:
+            app.add_typer(commands, name=name, help=words)
+        else:
+            app.registered_commands.extend(commands.registered_commands)
+    return app
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code is returned (and is the process's, by the console script)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    completing = "_UPCALL_COMPLETE" in os.environ
+    if not completing and (not arguments or arguments[0] in ("--help", "-h", "help")):
+        print(help_text())
+        return 0 if arguments else USAGE_EXIT
+    if not completing and arguments[0] in ("--version", "version"):
+        from upcall import __version__
+
+        print(f"upcall {__version__}")
+        return 0
+    arguments = _shared_options_last(arguments)
+    names = () if completing else (arguments[0],)
+    if not completing and arguments[0] not in COMMANDS:
+        print(_unknown(arguments[0]), file=sys.stderr)
+        return USAGE_EXIT
+    try:
+        application(*names)(args=arguments, prog_name="upcall")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 1 if done.code else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except BrokenPipeError:
+        # The reader went away (``upcall events | head``). What is still buffered must not fail at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_EXIT
+    return 0
+
+
+def _shared_options_last(arguments: list[str]) -> list[str]:
+    """``upcall --data x status`` is ``upcall status --data x``: the shared options belong to each command."""
+    first: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith(("--data", "--output", "-o")):
+        first.append(rest.pop(0))
+        if "=" not in first[-1] and rest:
+            first.append(rest.pop(0))
+    return [*rest, *first] if rest else arguments
+
+
+def _unknown(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, COMMANDS, n=1)
+    hint = f"did you mean `upcall {near[0]}`?" if near else "`upcall --help` lists the commands"
+    return f"upcall: no command {word!r}; {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,96 @@
+"""``upcall node``: machines. A drain asks the services first; undrain brings back what it held."""
+
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.cli.status import NODE_COLUMNS, node_row
+from upcall.cli.values import parse_pairs
+from upcall.cli.waiting import wait_for
+from upcall.protocol.operator import AddNode, Ask, Drain, NodeView
+
+node_app = commands("Nodes: list, add, remove, drain, undrain.")
+APPS = {"node": node_app}
+
+Name = Annotated[str, typer.Argument(metavar="NODE")]
+Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the services.")]
+Window = Annotated[
+    float, typer.Option("--window", metavar="SECONDS", min=0.001, help="The services are asked for so long.")
+]
+OnDeadline = Annotated[
+    Literal["hold", "proceed", "force"],
+    typer.Option(help="When the window is over: wait on, go over the answer, or over answer and minimum."),
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
+
+
+@command(node_app, "list")
+def list_nodes(here: Here) -> None:
+    """Nodes, what each offers and what runs there."""
+    found = here.client.nodes()
+    here.out.show(found, NODE_COLUMNS, map(node_row, found), empty="no nodes have registered yet")
+
+
+@command(node_app, "add")
+def add(
+    here: Here,
+    name: Annotated[str, typer.Argument(metavar="[NODE]", help="Default: the next free node-N.")] = "",
+    zone: Annotated[str, typer.Option("--zone", help="Default: the zone with the fewest nodes.")] = "",
+    attribute: Annotated[
+        list[str] | None, typer.Option("--attribute", metavar="KEY=VALUE", help="For constraints.")
+    ] = None,
+) -> None:
+    """Add a virtual node with the part of the memory that is kept for it."""
+    attributes = {key: str(value) for key, value in parse_pairs(attribute or [], "--attribute").items()}
+    made = here.client.post("/v1/nodes", AddNode(name=name, zone=zone, attributes=attributes))
+    node = NodeView.model_validate(made)
+    here.out.say(node, f"{node.name} is {node.state or 'added'}, zone {node.zone}")
+
+
+@command(node_app, "drain")
+def drain(
+    here: Here,
+    node: Name,
+    reason: Reason = "maintenance",
+    window: Window = 600.0,
+    on_deadline: OnDeadline = "hold",
+    no_wait: NoWait = False,
+) -> None:
+    """Ask the services to leave a node for maintenance; members are held with their volumes until undrain."""
+    _away(here, node, "drain", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
+
+
+@command(node_app, "remove")
+def remove(
+    here: Here,
+    node: Name,
+    reason: Reason = "node is removed",
+    window: Window = 600.0,
+    on_deadline: OnDeadline = "hold",
+    no_wait: NoWait = False,
+) -> None:
+    """Drain a node for good; its members are replaced elsewhere."""
+    _away(here, node, "remove", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
+
+
+@command(node_app, "undrain")
+def undrain(here: Here, node: Name, reason: Reason = "maintenance is over", no_wait: NoWait = False) -> None:
+    """Maintenance is over: what was held comes back."""
+    operation = here.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/undrain", Ask(reason=reason))
+    if not no_wait:
+        operation = wait_for(here, operation)
+    here.out.say(operation, f"{node} is no longer drained ({operation.id}); its members come back")
+
+
+def _away(here: Here, node: str, verb: str, request: Drain, no_wait: bool) -> None:
+    operation = here.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/{verb}", request)
+    if no_wait:
+        here.out.say(
+            operation, f"{operation.id}: {verb} of {node} is asked; `upcall why {operation.id}` says how far it is"
+        )
+        return
+    operation = wait_for(here, operation, drain=verb == "drain")
+    words = "drained; `upcall node undrain " + node + "` brings its members back" if verb == "drain" else "removed"
+    here.out.say(operation, f"{node} is {words}")

@@ -1,0 +1,232 @@
+"""How results look: tables for a person, plain aligned lines without a terminal, JSON for a program.
+
+Results go to standard output; errors, notes and progress to standard error. Colours mean the same everywhere: green
+is as wanted, yellow waits or is on its way, red needs somebody.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel
+
+from upcall.protocol.errors import Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+GOOD: Final = frozenset({"up", "running", "ready", "done", "deployed", "healthy"})
+BAD: Final = frozenset({"failed", "lost", "gone", "silent", "blocked", "degraded", "no host", "ended", "declined"})
+STYLES: Final = {True: "green", False: "red", None: "yellow"}
+
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
+DAY_S: Final = 86_400
+
+
+class Output:
+    """Writes to a person or to a program; never both."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+
+    @property
+    def rich(self) -> bool:
+        """A person looks at standard output."""
+        return not self.as_json and sys.stdout.isatty()
+
+    def console(self, *, progress: bool = False) -> "Console":
+        from rich.console import Console
+
+        return Console(stderr=progress, highlight=False)
+
+    # -- results ----------------------------------------------------------------------------------------------------
+
+    def json(self, value: Any) -> None:
+        print(json.dumps(plain(value), indent=2, default=str))
+
+    def json_line(self, value: Any) -> None:
+        """One of many, a line each, as it comes."""
+        print(json.dumps(plain(value), default=str), flush=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
+        """Rows under their heads; ``empty`` says what it means that there are none."""
+        cells = [[_text(cell) for cell in row] for row in rows]
+        if self.rich:
+            self.console().print(rich_table(columns, cells, title) if cells else f"[dim]{empty}[/dim]")
+            return
+        if title:
+            print(f"{title}:")
+        if not cells:
+            print(empty)
+            return
+        widths = [max(len(row[at]) for row in [list(columns), *cells]) for at in range(len(columns))]
+        for row in [[column.upper() for column in columns], *cells]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def show(self, value: Any, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+        """The same facts in the form that was asked for."""
+        if self.as_json:
+            self.json(value)
+        else:
+            self.table(columns, rows, empty=empty)
+
+    def say(self, value: Any, words: str) -> None:
+        """One result in words, or as JSON."""
+        if self.as_json:
+            self.json(value)
+        else:
+            print(words)
+
+    # -- beside the results -----------------------------------------------------------------------------------------
+
+    def note(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+    def problem(self, problem: Problem) -> None:
+        """An error in the words of the API: what was wrong, where, and what would be right."""
+        if self.as_json:
+            shown = {key: getattr(problem, key) for key in ("code", "message", "where", "expected", "details")}
+            print(
+                json.dumps({"error": {key: value for key, value in shown.items() if value}}, default=str),
+                file=sys.stderr,
+            )
+            return
+        lines = [problem.message]
+        if problem.where:
+            lines.append(f"  where:    {problem.where}")
+        if problem.expected:
+            lines.append(f"  expected: {problem.expected}")
+        if sys.stderr.isatty():
+            from rich.text import Text
+
+            head = Text.assemble(("error: ", "bold red"), (lines[0], "bold"))
+            self.console(progress=True).print(Text("\n").join([head, *map(Text, lines[1:])]))
+        else:
+            print("error: " + "\n".join(lines), file=sys.stderr)
+
+    def progress(self) -> "Progress":
+        return Progress(self)
+
+
+class Progress:
+    """What goes on, while it goes on: a live picture on a terminal, else one plain line for each change.
+
+    ``show`` is given both; it is cheap to call often. Used as a context manager.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._live: Any = None
+        self._out = out
+        self._said: set[str] = set()
+        self._drawn_at = 0.0
+
+    def __enter__(self) -> "Progress":
+        if sys.stderr.isatty() and not self._out.as_json:
+            from rich.live import Live
+
+            self._live = Live(console=self._out.console(progress=True), refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    @property
+    def live(self) -> bool:
+        return self._live is not None
+
+    def show(self, picture: Callable[[], "RenderableType"], lines: Iterable[str]) -> None:
+        if self._live is not None:
+            self._live.update(picture())
+        elif not self._out.as_json:
+            for line in lines:
+                self.line(line)
+
+    def line(self, words: str) -> None:
+        """A line that stays; the same one is said once."""
+        if words in self._said:
+            return
+        self._said.add(words)
+        if self._live is not None:
+            self._live.console.print(words, markup=False)
+        elif not self._out.as_json:
+            print(words, file=sys.stderr, flush=True)
+
+
+# -- words ----------------------------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold of it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD, header_style="bold dim", pad_edge=False, title=title or None, title_justify="left"
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in ("name", "member", "id", "node"))
+    for row in rows:
+        cells = zip(columns, row, strict=True)
+        table.add_row(*(Text(cell, style_of(cell) if column == "state" else "") for column, cell in cells))
+    return table
+
+
+def style_of(state: str) -> str:
+    if state in GOOD:
+        return STYLES[True]
+    if state in BAD:
+        return STYLES[False]
+    return STYLES[None] if state else ""
+
+
+def ago(at: float, now: float | None = None) -> str:
+    """``12s``, ``4m``, ``3h``, ``2d``; empty for a time that never was."""
+    return duration((time.time() if now is None else now) - at) if at else ""
+
+
+def duration(seconds: float) -> str:
+    seconds = max(0, int(seconds))
+    if seconds < MINUTE_S:
+        return f"{seconds}s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S}m {seconds % MINUTE_S:02}s"
+    if seconds < DAY_S:
+        return f"{seconds // HOUR_S}h {seconds % HOUR_S // MINUTE_S:02}m"
+    return f"{seconds // DAY_S}d {seconds % DAY_S // HOUR_S}h"
+
+
+def mib(value: float) -> str:
+    return f"{value:.0f} MiB" if value < 10_240 else f"{value / 1024:.1f} GiB"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean x?`` or the known names, for an error's ``expected``."""
+    from difflib import get_close_matches
+
+    names = sorted(known)
+    near = get_close_matches(word, names, n=2)
+    if near:
+        return " or ".join(near)
+    return "one of " + ", ".join(names) if names else "nothing is known here yet"
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:g}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,49 @@
+"""``upcall secret``: values that services name by reference. A value is read from standard input or a file, never
+from an argument: arguments are seen by every user of the machine."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.protocol.errors import Invalid
+from upcall.protocol.operator import SecretValue
+
+secret_app = commands("Secrets that services refer to: set, list.")
+APPS = {"secret": secret_app}
+
+VALUE_CHARACTERS_MAX = 65_536
+
+
+@command(secret_app, "set")
+def set_secret(
+    here: Here,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    file: Annotated[Path | None, typer.Option("--file", help="Default: standard input.")] = None,
+) -> None:
+    """Set a secret from standard input or a file."""
+    try:
+        if file is not None:
+            value = file.read_text()
+        elif sys.stdin.isatty():
+            value = typer.prompt("value", hide_input=True)
+        else:
+            value = sys.stdin.read().removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"the value cannot be read: {error}", where=str(file), expected="a text file") from None
+    if not 0 < len(value) <= VALUE_CHARACTERS_MAX:
+        raise Invalid(
+            f"a value of {len(value)} characters", where=name, expected=f"1 to {VALUE_CHARACTERS_MAX} characters"
+        )
+    here.client.call("PUT", f"/v1/secrets/{quote(name, safe='')}", SecretValue(value=value))
+    here.out.say({"name": name}, f"secret {name} is set")
+
+
+@command(secret_app, "list")
+def list_secrets(here: Here) -> None:
+    """Names of the secrets; values are never shown."""
+    names: list[str] = here.client.get("/v1/secrets")
+    here.out.show(names, ("name",), [(name,) for name in names], empty="no secrets")

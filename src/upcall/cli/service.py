@@ -1,0 +1,123 @@
+"""``upcall service`` and ``upcall endpoints``: services, and what they can do for a person."""
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.catalog import argument_words
+from upcall.cli.here import Here, command, commands
+from upcall.cli.output import ago, mib, nearest
+from upcall.cli.plan import plan_rows
+from upcall.cli.status import SERVICE_COLUMNS, service_row
+from upcall.cli.values import parse_pairs
+from upcall.protocol.errors import NotFound
+from upcall.protocol.operator import EndpointView, ServiceView, TaskView
+
+service_app = commands("Services: list, show, and ask one to do something.")
+endpoints_app = commands()
+APPS = {"service": service_app, "endpoints": endpoints_app}
+
+MEMBER_COLUMNS = ("member", "state", "node", "address", "ports", "for", "memory", "cpu", "reason")
+Name = Annotated[str, typer.Argument(metavar="SERVICE")]
+
+
+@command(service_app, "list")
+def list_services(here: Here) -> None:
+    """All services."""
+    found = here.client.services()
+    here.out.show(found, SERVICE_COLUMNS, map(service_row, found), empty="no services; `upcall install` makes one")
+
+
+@command(service_app, "show")
+def show(here: Here, service: Name) -> None:
+    """One service: members, plans, endpoints, options, actions."""
+    found = here.client.service(service)
+    if here.out.as_json:
+        here.out.json(found)
+        return
+    reason = f": {found.reason}" if found.reason else ""
+    print(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
+    here.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
+    here.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
+    here.out.table(
+        ("endpoint", "protocol", "addresses", "description"), _endpoint_rows(found.endpoints), empty="no endpoints"
+    )
+    here.out.table(
+        ("option", "value"), [(key, _short(value)) for key, value in found.options.items()], empty="no options"
+    )
+    here.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
+
+
+@command(service_app, "actions")
+def actions(here: Here, service: Name) -> None:
+    """What a service can be asked to do."""
+    found = here.client.service(service)
+    here.out.show(found.actions, ("action", "arguments", "description"), _action_rows(found), empty="no actions")
+
+
+@command(service_app, "do")
+def do(
+    here: Here,
+    service: Name,
+    action: Annotated[str, typer.Argument(metavar="ACTION")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+) -> None:
+    """Ask a service to do something: `upcall service do hello greet name=you`."""
+    result = run_action(here, service, action, parse_pairs(arguments or [], f"service do {service} {action}"))
+    if here.out.as_json:
+        here.out.json(result)
+    elif isinstance(result, list) and result and all(isinstance(one, dict) for one in result):
+        columns = list(result[0])
+        here.out.table(columns, [[_short(one.get(key, "")) for key in columns] for one in result], empty="nothing")
+    elif isinstance(result, dict):
+        here.out.table(("key", "value"), [(key, _short(value)) for key, value in result.items()], empty="done")
+    else:
+        print("done" if result is None else result)
+
+
+def run_action(here: Here, service: str, action: str, arguments: dict[str, Any]) -> Any:
+    """The action's result; an unknown one is named with its nearest before anything is sent."""
+    known = [str(one.get("name", "")) for one in here.client.service(service).actions]
+    if known and action not in known:
+        raise NotFound(
+            f"{service} has no action {action!r}", where=f"service {service}", expected=nearest(action, known)
+        )
+    path = f"/v1/services/{quote(service, safe='')}/actions/{quote(action, safe='')}"
+    with here.out.progress() as progress:
+        if progress.live:
+            from rich.spinner import Spinner
+
+            progress.show(lambda: Spinner("dots", text=f" {service}: {action}"), ())
+        return here.client.post(path, arguments)
+
+
+@command(endpoints_app, "endpoints")
+def endpoints(here: Here, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
+    """What clients may connect to."""
+    found = [one for one in here.client.endpoints() if service in ("", one.service)]
+    rows = [(one.service, *row) for one, row in zip(found, _endpoint_rows(found), strict=True)]
+    columns = ("service", "endpoint", "protocol", "addresses", "description")
+    here.out.show(found, columns, rows, empty="no endpoints yet")
+
+
+def member_row(one: TaskView) -> tuple[Any, ...]:
+    memory = f"{mib(one.memory_used_mib)} of {mib(one.memory_mib)}"
+    ports = " ".join(f"{name}:{port}" for name, port in one.ports.items())
+    return (
+        f"{one.member}.{one.incarnation}", one.state, one.node, one.address, ports, ago(one.since), memory,
+        f"{one.cpu_used:.2f}", one.reason,
+    )  # fmt: skip
+
+
+def _endpoint_rows(found: list[EndpointView]) -> list[tuple[str, str, str, str]]:
+    return [(one.name, one.protocol, " ".join(one.addresses), one.description) for one in found]
+
+
+def _action_rows(found: ServiceView) -> list[tuple[str, str, str]]:
+    return [(str(one.get("name", "")), argument_words(one), str(one.get("description", ""))) for one in found.actions]
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

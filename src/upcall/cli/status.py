@@ -1,0 +1,108 @@
+"""``upcall status``: nodes, services, and what waits."""
+
+import threading
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.cli.output import mib, rich_table
+from upcall.protocol.errors import NotNow, UpcallError
+from upcall.protocol.operator import NodeView, ServiceView, Status
+
+NODE_COLUMNS: Final = ("node", "state", "zone", "memory", "used", "cpu", "members")
+SERVICE_COLUMNS: Final = ("service", "state", "ready", "package", "version", "reason")
+REFRESH_S: Final = 5.0
+"""Usage figures are no events; so often they are read anyway."""
+SETTLE_S: Final = 0.4
+
+status_app = commands()
+APPS = {"status": status_app}
+
+
+@command(status_app, "status")
+def status(
+    here: Here,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the changes until Ctrl-C.")] = False,
+) -> None:
+    """Nodes, services, and what waits."""
+    found = here.client.status()
+    if watch and here.out.rich:
+        _watch(here, found)
+    elif here.out.as_json:
+        here.out.json(found)
+    else:
+        _print(here, found)
+
+
+def node_row(node: NodeView) -> tuple[Any, ...]:
+    memory = f"{mib(node.memory_reserved_mib)} of {mib(node.memory_mib)}"
+    state = f"{node.state}" if not node.reason else f"{node.state}: {node.reason}"
+    return (
+        node.name, state, node.zone, memory, mib(node.memory_used_mib), f"{node.cpu_used:.2f} of {node.cpus:g}",
+        ", ".join(node.members),
+    )  # fmt: skip
+
+
+def service_row(service: ServiceView) -> tuple[Any, ...]:
+    ready = f"{service.ready}/{service.wanted}"
+    return (service.name, service.state, ready, service.package, service.version, service.reason)
+
+
+def _print(here: Here, found: Status) -> None:
+    print(f"cluster {found.cluster}  {found.url}  page {found.page_url or 'not up'}")
+    here.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
+    here.out.table(
+        SERVICE_COLUMNS,
+        map(service_row, found.services),
+        empty="no services; `upcall catalog` lists what can be installed",
+    )
+    for line in waiting_lines(found):
+        print(line)
+
+
+def waiting_lines(found: Status) -> list[str]:
+    """What is stuck, in words; else what is under way."""
+    lines = [f"waits: {words}" for words in found.waiting]
+    if not lines and found.operations:
+        lines = [f"under way: {one.kind} {one.target} ({one.id}) {one.waits_for}".rstrip() for one in found.operations]
+    return lines
+
+
+def _watch(here: Here, found: Status) -> None:
+    """Redrawn when an event comes, and every few seconds for the usage figures."""
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+    from rich.text import Text
+
+    changed = threading.Event()
+
+    def listen() -> None:
+        try:
+            for _ in here.client.follow(found.event_sequence):
+                changed.set()
+        except UpcallError:
+            changed.set()  # the picture below says what is wrong
+
+    def picture(now: Status) -> RenderableType:
+        head = Text.assemble(
+            ("upcall ", "bold"), (now.cluster, "cyan"), f"  {now.url}  ", (time.strftime("%H:%M:%S"), "dim")
+        )
+        return Group(
+            head,
+            rich_table(NODE_COLUMNS, [[str(cell) for cell in node_row(one)] for one in now.nodes]),
+            rich_table(SERVICE_COLUMNS, [[str(cell) for cell in service_row(one)] for one in now.services]),
+            *(Text(line, style="yellow") for line in waiting_lines(now)),
+        )
+
+    threading.Thread(target=listen, daemon=True).start()
+    with Live(picture(found), console=here.out.console(), screen=True, auto_refresh=False) as live:
+        while True:
+            changed.wait(REFRESH_S)
+            changed.clear()
+            try:
+                live.update(picture(here.client.status()), refresh=True)
+            except NotNow as away:
+                live.update(Text(str(away), style="red"), refresh=True)
+            time.sleep(SETTLE_S)

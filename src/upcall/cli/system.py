@@ -1,0 +1,196 @@
+"""``upcall up``, ``down``, ``open``: the cluster as a whole.
+
+``up`` prepares the data folder, starts the keeper detached, and waits until the master answers and all nodes have
+registered. ``down`` is the operation *shutdown*: services are told, ended in order, their volumes kept; then the keeper
+ends our own processes. Ctrl-C does not skip that: what was asked of every service is not left half-done.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import typer
+
+from upcall.cli import cluster as birth
+from upcall.cli import keeping, machine
+from upcall.cli.here import Here, command, commands
+from upcall.cli.waiting import wait_for
+from upcall.client.folder import Cluster
+from upcall.protocol.errors import Conflict, NotNow, UpcallError
+from upcall.protocol.operator import Ask, LoginCode, Status
+
+up_app, down_app, open_app = commands(), commands(), commands()
+APPS = {"up": up_app, "down": down_app, "open": open_app}
+
+START_TIMEOUT_S: Final = 120.0
+LOOK_S: Final = 0.25
+SHUT_DOWN: Final = "shut_down"
+
+
+@command(up_app, "up")
+def up(
+    here: Here,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", help="Virtual nodes, at the first `up`.", show_default="3")
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option("--memory-mib-per-node", help="Default: equal parts of this machine's, one kept for `node add`."),
+    ] = None,
+) -> None:
+    """Start the cluster on this machine, detached, and wait until it answers."""
+    status = start(here, nodes, memory)
+    found = here.folder.cluster()
+    kept = f", {len(status.services)} services" if status.services else ""
+    here.out.say(
+        status,
+        f"cluster {status.cluster} is up: {len(status.nodes)} nodes{kept}\n"
+        f"  API   {found.url}\n"
+        f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
+        f"  data  {here.folder.path}",
+    )
+
+
+def start(here: Here, nodes: int | None = None, memory: int | None = None) -> Status:
+    """``up`` without its words; what was begun is taken back when it fails or is interrupted."""
+    machine.check_platform()
+    machine.check_folder(here.folder.path)
+    with birth.only_one(here.folder):
+        if keeping.running(here.folder):
+            raise Conflict(
+                "this cluster is up already",
+                where=str(here.folder.path),
+                expected="`upcall status`, or `upcall down` first",
+            )
+        found = _prepared(here, nodes, memory)
+        birth.check_ports(found)
+        keeping.start(here.folder, found)
+        try:
+            _wait_until_answering(here, found)
+        except BaseException:
+            here.out.note("taking it down again")
+            keeping.stop(here.folder)
+            raise
+    _start_services(here)
+    return here.client.status()
+
+
+def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
+    """The folder's cluster, made now or before."""
+    if here.folder.exists():
+        found = here.folder.cluster()
+        for what, wanted, is_now in (
+            ("--nodes", nodes, len(found.nodes)),
+            ("--memory-mib-per-node", memory, found.memory_mib_per_node),
+        ):
+            if wanted not in (None, is_now):
+                raise Conflict(
+                    f"this cluster was made with {what} {is_now}, not {wanted}",
+                    where=str(here.folder.cluster_file),
+                    expected="`upcall node add` and `node remove`, or another data folder",
+                )
+        return found
+    count = birth.NODES_DEFAULT if nodes is None else nodes
+    part = machine.memory_per_node_mib(machine.memory_mib(), max(1, count)) if memory is None else memory
+    found = birth.choose(count, part, machine.cores())
+    birth.prepare(here.folder, found)
+    return found
+
+
+def _wait_until_answering(here: Here, found: Cluster) -> None:
+    began = time.monotonic()
+    wanted = {one.name for one in found.nodes}
+    with here.out.progress() as progress:
+        while True:
+            seconds = time.monotonic() - began
+            try:
+                status = here.client.patient(here.client.status, 0.0)
+                registered = {one.name for one in status.nodes if one.state == "up"}
+                words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
+                if wanted <= registered or not wanted:
+                    return
+            except NotNow:
+                words = "waiting for the master"
+            if seconds > START_TIMEOUT_S or not keeping.running(here.folder):
+                raise Conflict(
+                    f"{words} after {seconds:.0f} s; last words: {keeping.last_words(here.folder)}",
+                    where=str(here.folder.path / "logs"),
+                    expected="its logs say more",
+                )
+            progress.show(lambda words=words: _spinner(words), (words,))  # type: ignore[misc]
+            time.sleep(LOOK_S)
+
+
+def _spinner(words: str):  # type: ignore[no-untyped-def]
+    from rich.spinner import Spinner
+
+    return Spinner("dots", text=f" {words}", style="yellow")
+
+
+def _start_services(here: Here) -> None:
+    """The reverse of a shutdown that was asked before."""
+    if any(one.desired == SHUT_DOWN for one in here.client.services()):
+        here.out.note("services that were shut down start again")
+        here.client.operation_of("/v1/startup", Ask(reason="upcall up"))
+
+
+@command(down_app, "down")
+def down(here: Here) -> None:
+    """Shut the services down in order, then the cluster; data is kept."""
+    stop(here)
+    here.out.say({"data": str(here.folder.path)}, f"down; data is kept in {here.folder.path}")
+
+
+def stop(here: Here) -> None:
+    """``down`` without its words."""
+    here.folder.cluster()
+    with birth.only_one(here.folder), _interrupts_wait(here):
+        if not keeping.running(here.folder):
+            raise Conflict("this cluster is not up", where=str(here.folder.path), expected="`upcall up` starts it")
+        try:
+            operation = here.client.patient(
+                lambda: here.client.operation_of("/v1/shutdown", Ask(reason="upcall down")), START_TIMEOUT_S
+            )
+            wait_for(here, operation)
+        except UpcallError as error:
+            # The master cannot be asked or could not end something: our processes end all the same, by force.
+            here.out.note(f"shutdown is incomplete: {error}")
+        keeping.stop(here.folder)
+
+
+@contextmanager
+def _interrupts_wait(here: Here) -> Iterator[None]:
+    """Ctrl-C, also twice, is answered and does not skip the shutdown."""
+
+    def answer(*_: object) -> None:
+        os.write(sys.stderr.fileno(), b"\nstill shutting down; data is being put away safely\n")
+
+    before = signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@command(open_app, "open")
+def open_page(
+    here: Here, browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True
+) -> None:
+    """Print the page's address with a one-use login code."""
+    url = login_url(here)
+    here.out.say({"url": url}, url)
+    if browser and here.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        import webbrowser
+
+        webbrowser.open(url)
+
+
+def login_url(here: Here) -> str:
+    """Good for one login within two minutes."""
+    code = LoginCode.model_validate(here.client.post("/v1/login-codes"))
+    page = here.client.status().page_url or here.folder.cluster().page_url
+    return f"{page}/login?code={code.code}"

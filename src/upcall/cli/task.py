@@ -1,0 +1,69 @@
+"""``upcall task``: members of services and their tasks. Whatever ends one is an operation, so the service is asked."""
+
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.cli.output import nearest
+from upcall.cli.service import MEMBER_COLUMNS, member_row
+from upcall.cli.waiting import wait_for
+from upcall.protocol.errors import NotFound
+from upcall.protocol.operator import Ask, TaskView
+
+task_app = commands("Members and their tasks: list, show, restart, kill, replace.")
+APPS = {"task": task_app}
+
+VERBS = {
+    "restart": "Restart a member at its place; its service is asked when.",
+    "kill": "End a member's running task; it is started again.",
+    "replace": "Start a member anew on another node, with empty volumes.",
+}
+
+
+@command(task_app, "list")
+def list_tasks(here: Here, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
+    """All members with their newest task."""
+    found = [one for one in here.client.tasks() if service in ("", one.service)]
+    here.out.show(found, MEMBER_COLUMNS, map(member_row, found), empty="no tasks")
+
+
+@command(task_app, "show")
+def show(here: Here, member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")]) -> None:
+    """One member with all that is known of it."""
+    found = find_task(here.client.tasks(), member)
+    rows = [(key.replace("_", " "), value) for key, value in found.model_dump().items() if value not in ("", {}, None)]
+    here.out.show(found, ("key", "value"), rows, empty="nothing")
+
+
+def find_task(tasks: list[TaskView], name: str) -> TaskView:
+    for one in tasks:
+        if name in (one.member, one.task):
+            return one
+    raise NotFound(f"no member or task {name!r}", where="tasks", expected=nearest(name, [one.member for one in tasks]))
+
+
+def _verb(verb: str, words: str) -> Callable[..., None]:
+    def ask(
+        here: Here,
+        member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
+        reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
+        force: Annotated[
+            bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")
+        ] = False,
+        no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+    ) -> None:
+        path = f"/v1/tasks/{quote(member, safe='')}/{verb}"
+        operation = here.client.operation_of(path, Ask(reason=reason, force=force))
+        if not no_wait:
+            operation = wait_for(here, operation)
+        here.out.say(operation, f"{verb} of {member}: {operation.state} ({operation.id})")
+
+    ask.__doc__ = words
+    return ask
+
+
+for _name, _words in VERBS.items():
+    command(task_app, _name)(_verb(_name, _words))

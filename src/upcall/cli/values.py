@@ -1,0 +1,34 @@
+"""``key=value`` on the command line: dotted keys, and values as YAML reads them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from upcall.protocol.errors import Invalid
+
+
+def parse_pairs(pairs: Iterable[str], where: str) -> dict[str, Any]:
+    """``brokers=3 config.min.insync.replicas=2``: values as YAML reads them, so numbers and lists are those; a dotted
+    key sets one entry of a map. ``key:=text`` stays text."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        literal = key.endswith(":")
+        key = key.removesuffix(":").strip()
+        if not sign or not key:
+            raise Invalid(f"not a setting: {pair!r}", where=where, expected="key=value, for example brokers=3")
+        try:
+            value = text if literal else yaml.safe_load(text) if text.strip() else text
+        except yaml.YAMLError:
+            value = text
+        first, dot, rest = key.partition(".")
+        if dot:
+            # One level only: the rest is the inner key as it is (``config.min.insync.replicas=2``).
+            inner = found.setdefault(first, {})
+            if not isinstance(inner, dict):
+                raise Invalid(f"{first} is set to a value and to a map", where=where, expected="one of the two")
+            inner[rest] = value
+        else:
+            found[key] = value
+    return found

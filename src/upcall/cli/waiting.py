@@ -1,0 +1,63 @@
+"""Waiting for an operation: who is waited for, shown while it lasts.
+
+The wait reads the operation again and again (level-triggered), so a master that restarts meanwhile costs nothing.
+Ctrl-C ends the wait, never the operation.
+"""
+
+import time
+from typing import Final
+
+from upcall.cli.here import Here
+from upcall.cli.output import duration
+from upcall.protocol.errors import Conflict
+from upcall.protocol.operator import OperationView, Why
+
+LOOK_S: Final = 0.4
+PATIENCE_S: Final = 60.0
+"""How long the master may be away while something is waited for."""
+
+ENDED: Final = frozenset({"done", "failed", "withdrawn", "lifted", "declined", "refused"})
+GOOD_END: Final = frozenset({"done", "lifted"})
+
+
+def wait_for(here: Here, operation: OperationView, *, drain: bool = False) -> OperationView:
+    """Until it ended; a failure is raised in the operation's own words."""
+    began = time.monotonic()
+    try:
+        with here.out.progress() as progress:
+            while True:
+                why = here.client.patient(lambda: here.client.why(operation.id), PATIENCE_S)
+                if why.operation.state in ENDED:
+                    break
+                seconds = time.monotonic() - began
+                progress.show(lambda why=why, seconds=seconds: _picture(why, seconds), _lines(why))  # type: ignore[misc]
+                time.sleep(LOOK_S)
+    except KeyboardInterrupt:
+        undo = f"; `upcall node undrain {operation.target}` takes it back" if drain else ""
+        here.out.note(f"no longer waiting; {operation.id} goes on, `upcall why {operation.id}` says how far{undo}")
+        raise
+    ended = why.operation
+    if ended.state not in GOOD_END:
+        reason = ended.outcome or ended.waits_for or "no reason was given"
+        raise Conflict(f"{ended.kind} of {ended.target} {ended.state}: {reason}", where=ended.id)
+    return ended
+
+
+def _picture(why: Why, seconds: float):  # type: ignore[no-untyped-def]
+    from rich.console import Group
+    from rich.spinner import Spinner
+    from rich.text import Text
+
+    head = f" {why.operation.kind} {why.operation.target}  {why.operation.id}  {duration(seconds)}"
+    return Group(Spinner("dots", text=head, style="yellow"), *(Text(f"  {line}", style="dim") for line in _lines(why)))
+
+
+def _lines(why: Why) -> list[str]:
+    """The whole tree of who waits for whom, a line each."""
+    lines = [f"{why.operation.id} {line}" for line in why.lines] if not why.children else []
+    for child in why.children:
+        one = child.operation
+        lines.append(f"{one.id} {one.kind} {one.member or one.target}: {one.waits_for or one.state}")
+        for grand in child.children:
+            lines += _lines(grand)
+    return lines

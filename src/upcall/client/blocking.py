@@ -1,0 +1,205 @@
+"""The operator API, called from a program that waits: standard library only, one connection a call.
+
+A master that restarts answers nothing, or "not now", for a moment; calls that change nothing are repeated until their
+patience is over. Errors are the API's own (:mod:`upcall.protocol.errors`), raised again here word by word.
+"""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter
+
+from upcall.client.folder import DataFolder
+from upcall.protocol import operator as api
+from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_S: Final = 60.0
+STREAM_SILENCE_S: Final = 45.0
+"""Longer than the stream's heartbeat: a stream that says nothing for so long is opened again."""
+PATIENCE_S: Final = 10.0
+RETRY_S: Final = 0.3
+
+
+class Unreachable(NotNow):
+    """Nobody answers at the master's address."""
+
+    code = "unreachable"
+
+
+class Client:
+    """Typed calls of the operator API."""
+
+    def __init__(self, url: str, token: str, *, patience_s: float = PATIENCE_S) -> None:
+        parts = urlsplit(url)
+        self.url = url.rstrip("/")
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._token = token
+        self.patience_s = patience_s
+
+    @classmethod
+    def of(cls, folder: DataFolder) -> "Client":
+        return cls(folder.cluster().url, folder.token())
+
+    # -- what is ----------------------------------------------------------------------------------------------------
+
+    def status(self) -> api.Status:
+        return api.Status.model_validate(self.get("/v1/status"))
+
+    def packages(self) -> list[api.PackageView]:
+        return _list(api.PackageView, self.get("/v1/packages"))
+
+    def services(self) -> list[api.ServiceView]:
+        return _list(api.ServiceView, self.get("/v1/services"))
+
+    def service(self, name: str) -> api.ServiceView:
+        return api.ServiceView.model_validate(self.get(f"/v1/services/{quote(name, safe='')}"))
+
+    def nodes(self) -> list[api.NodeView]:
+        return _list(api.NodeView, self.get("/v1/nodes"))
+
+    def tasks(self) -> list[api.TaskView]:
+        return _list(api.TaskView, self.get("/v1/tasks"))
+
+    def endpoints(self) -> list[api.EndpointView]:
+        return _list(api.EndpointView, self.get("/v1/endpoints"))
+
+    def operations(self, *, ended: bool = False) -> list[api.OperationView]:
+        return _list(api.OperationView, self.get("/v1/operations" + ("?all=true" if ended else "")))
+
+    def operation(self, name: str) -> api.OperationView:
+        return api.OperationView.model_validate(self.get(f"/v1/operations/{quote(name, safe='')}"))
+
+    def why(self, name: str) -> api.Why:
+        return api.Why.model_validate(self.get(f"/v1/operations/{quote(name, safe='')}/why"))
+
+    def events(self, since: int = 0) -> list[api.Event]:
+        return _list(api.Event, self.get(f"/v1/events?since={since}"))
+
+    # -- what is asked ----------------------------------------------------------------------------------------------
+
+    def post(self, path: str, body: BaseModel | dict[str, Any] | None = None) -> Any:
+        return self.call("POST", path, body)
+
+    def operation_of(self, path: str, body: BaseModel) -> api.OperationView:
+        """A call that answers with the operation that it began."""
+        return api.OperationView.model_validate(self.post(path, body))
+
+    def get(self, path: str) -> Any:
+        """Changes nothing, so it is repeated while the master is away."""
+        return self.patient(lambda: self.call("GET", path))
+
+    def patient(self, attempt: Callable[[], T], patience_s: float | None = None) -> T:
+        """What ``attempt`` answers, repeated while the answer is "not now"."""
+        until = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
+        while True:
+            try:
+                return attempt()
+            except NotNow:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(RETRY_S)
+
+    def call(self, method: str, path: str, body: BaseModel | dict[str, Any] | bytes | None = None) -> Any:
+        """One request; the decoded JSON, or the error that the API named."""
+        with_body = body.model_dump() if isinstance(body, BaseModel) else body
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=CALL_TIMEOUT_S)
+        try:
+            response = self._send(connection, method, path, with_body)
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from None
+        finally:
+            connection.close()
+        return json.loads(text) if text else None
+
+    def lines(self, path: str, accept: str = "text/plain") -> Iterator[str]:
+        """A streamed answer, a line at a time, until the server ends it or is silent for too long."""
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=STREAM_SILENCE_S)
+        try:
+            response = self._send(connection, "GET", path, None, accept)
+            while line := response.readline():
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
+        except TimeoutError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from None
+        finally:
+            connection.close()
+
+    def follow(self, since: int) -> Iterator[api.Event]:
+        """The event stream from ``since`` on, opened again whenever it breaks; a gap comes as an event of that kind.
+
+        Raises :class:`NotNow` only when the master stays away longer than the client's patience.
+        """
+        last = since
+        while True:
+            until = time.monotonic() + self.patience_s
+            while True:
+                try:
+                    for event in self._stream(last):
+                        last = event.sequence
+                        until = time.monotonic() + self.patience_s
+                        yield event
+                    break
+                except NotNow:
+                    if time.monotonic() >= until:
+                        raise
+                    time.sleep(RETRY_S)
+
+    def _stream(self, since: int) -> Iterator[api.Event]:
+        data: list[str] = []
+        query = urlencode({"since": since, "follow": "true"})
+        for line in self.lines(f"/v1/events?{query}", "text/event-stream"):
+            if line.startswith("data:"):
+                data.append(line[5:].lstrip())
+            elif not line and data:
+                yield api.Event.model_validate_json("\n".join(data))
+                data = []
+
+    # -- wire -------------------------------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: dict[str, Any] | bytes | None,
+        accept: str = "application/json",
+    ) -> http.client.HTTPResponse:
+        headers = {"Authorization": f"Bearer {self._token}", "Accept": accept}
+        payload = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        if payload is not None:
+            headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        connection.request(method, path, payload, headers)
+        response = connection.getresponse()
+        if response.status >= http.client.BAD_REQUEST:
+            raise _error(response.status, response.read(), f"{method} {path}")
+        return response
+
+    def _away(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"the master does not answer: {error or type(error).__name__}",
+            where=self.url,
+            expected="a cluster that is up; `upcall up` starts it",
+        )
+
+
+def _list(kind: type[T], found: Any) -> list[T]:
+    return TypeAdapter(list[kind]).validate_python(found)  # type: ignore[valid-type]
+
+
+def _error(status: int, body: bytes, request: str) -> UpcallError:
+    """The problem as the API named it; for an answer that is none, what can be said of it."""
+    try:
+        return from_problem(msgspec.json.decode(body, type=Problem))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        words = body[:200].decode("utf-8", "replace").strip() or "no words"
+        kind = NotNow if status == NotNow.status else UpcallError
+        return kind(f"the master answered {status}: {words}", where=request)

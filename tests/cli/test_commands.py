@@ -1,0 +1,196 @@
+"""Each command against a live fake of the operator API: what is sent, what is shown, how it ends."""
+
+import json
+
+from conftest import Run
+
+from fake_master import FakeMaster
+
+
+def test_status_shows_nodes_services_and_what_waits(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 2, steps_done=2)
+    master.waiting = ["drain of node-2 is deferred by hello"]
+    result = run("status")
+    assert result.exit_code == 0, result.output
+    assert "node-1" in result.output
+    assert "2/2" in result.output
+    assert "waits: drain of node-2 is deferred by hello" in result.output
+
+
+def test_json_output_is_one_document_for_programs(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1)
+    for line in ("status", "node list", "task list", "service list", "catalog", "endpoints", "operation list", "why"):
+        result = run(line, "--output", "json")
+        assert result.exit_code == 0, (line, result.output)
+        json.loads(result.stdout)
+
+
+def test_install_follows_the_plan_until_deployed(run: Run, master: FakeMaster) -> None:
+    result = run("install greeter --name hello --set members=3")
+    assert result.exit_code == 0, result.output
+    assert "hello: members/m-2" in result.stderr
+    assert "hello is deployed" in result.stdout
+    asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services"))
+    assert asked["options"] == {"members": 3}
+
+
+def test_install_says_why_a_service_is_blocked_and_fails(run: Run, master: FakeMaster, monkeypatch) -> None:
+    monkeypatch.setattr("upcall.cli.deploy.BLOCKED_GRACE_S", 0.1)
+    master.blocked = "needs 3 nodes with 2 GiB free: node-1 has 1.2"
+    result = run("install greeter")
+    assert result.exit_code == 1
+    assert "needs 3 nodes with 2 GiB free" in result.stderr
+    assert "upcall uninstall greeter" in result.stderr
+
+
+def test_install_without_waiting_returns_at_once(run: Run, master: FakeMaster) -> None:
+    master.step_s = 60
+    result = run("install greeter --no-wait")
+    assert result.exit_code == 0
+    assert "upcall plan show greeter" in result.stdout
+
+
+def test_errors_use_the_words_of_the_api(run: Run) -> None:
+    result = run("install greeter --set members=77")
+    assert result.exit_code == 1
+    assert "members: 77 is out of range" in result.stderr
+    assert "options.members" in result.stderr
+    assert "1 to 9" in result.stderr
+    as_json = run("install nonsense --output json")
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stderr)["error"]["code"] == "not_found"
+
+
+def test_wrong_usage_is_exit_code_two(run: Run) -> None:
+    assert run("node drain").exit_code == 2
+    assert run("install", "--no-such-option").exit_code == 2
+
+
+def test_a_setting_without_a_value_is_refused(run: Run, master: FakeMaster) -> None:
+    result = run("install greeter --set members")
+    assert result.exit_code == 1
+    assert "key=value" in result.stderr
+    assert not master.services
+
+
+def test_drain_waits_and_shows_who_defers(run: Run, master: FakeMaster) -> None:
+    result = run("node drain node-2 --reason disks")
+    assert result.exit_code == 0, result.output
+    assert "deferred by greeter: somebody is being greeted" in result.stderr
+    assert "upcall node undrain node-2" in result.stdout
+    assert run("node undrain node-2").exit_code == 0
+
+
+def test_an_operation_that_failed_fails_the_command(run: Run, master: FakeMaster) -> None:
+    view = master.operation("restart", "hello.m-0")
+    master.end(view, "failed", "it never got ready")
+    result = run("why", view.id)
+    assert result.exit_code == 0
+    assert "restart hello.m-0: failed" in result.stdout
+
+
+def test_why_without_an_operation_shows_all_that_waits(run: Run, master: FakeMaster) -> None:
+    drain = master.operation("drain", "node-1")
+    master.operation("stop", "hello.m-0", parent=drain.id, waits_for="held by the guard: 2 of 3 ready, minimum 2")
+    result = run("why")
+    assert "op-1 drain node-1: open" in result.stdout
+    assert "  op-2 stop hello.m-0" in result.stdout
+    assert "held by the guard" in result.stdout
+
+
+def test_why_says_when_nothing_waits(run: Run) -> None:
+    assert run("why").stdout.strip() == "nothing waits"
+
+
+def test_events_are_shown_oldest_first_and_filtered(run: Run, master: FakeMaster) -> None:
+    master.happens("node", "node-1", "registered")
+    master.happens("task", "hello.m-0", "ready")
+    lines = run("events").stdout.splitlines()
+    assert lines[0].endswith("node node-1: registered")
+    assert len(lines) == 2
+    assert len(run("events --kind task").stdout.splitlines()) == 1
+    assert len(run("events --about hello").stdout.splitlines()) == 1
+    assert len(run("events -n 1").stdout.splitlines()) == 1
+
+
+def test_service_do_runs_an_action_and_names_the_nearest(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1, steps_done=1)
+    assert "hello you" in run("service do hello greet name=you").stdout
+    wrong = run("service do hello gret name=you")
+    assert wrong.exit_code == 1
+    assert "greet" in wrong.stderr
+
+
+def test_service_show_has_members_plan_and_endpoints(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 2, steps_done=2)
+    shown = run("service show hello").stdout
+    assert "hello.m-0.1" in shown
+    assert "deploy" in shown
+    assert "127.0.0.2:8000" in shown
+
+
+def test_plan_control_names_phase_and_step(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1)
+    assert run("plan show hello").exit_code == 0
+    assert run("plan force hello deploy --phase members --step m-0").exit_code == 0
+    method, path, body = master.calls[-1]
+    assert (method, path) == ("POST", "/v1/services/hello/plans/deploy/force")
+    assert body == {"phase": "members", "step": "m-0"}
+
+
+def test_task_restart_is_an_operation(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1, steps_done=1)
+    result = run("task restart hello.m-0 --reason tired")
+    assert result.exit_code == 0
+    assert "done" in result.stdout
+    assert run("task show hello.m-0").exit_code == 0
+    assert "hello.m-0" in run("task show hello.m-9").stderr
+
+
+def test_logs_come_line_by_line(run: Run) -> None:
+    assert run("logs hello.m-0 -n 3").stdout.splitlines() == ["line 0", "line 1", "line 2"]
+
+
+def test_a_secret_comes_from_standard_input_and_is_never_shown(run: Run, master: FakeMaster) -> None:
+    result = run("secret set password", input="hunter2\n")
+    assert result.exit_code == 0
+    assert "hunter2" not in result.output
+    assert master.secrets == {"password": "hunter2"}
+    assert "password" in run("secret list").stdout
+    assert run("secret set empty", input="").exit_code == 1
+
+
+def test_uninstall_waits_until_it_is_gone(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1)
+    result = run("uninstall hello --force")
+    assert result.exit_code == 0
+    assert "hello" not in master.services
+
+
+def test_open_prints_an_address_with_a_one_use_code(run: Run, master: FakeMaster) -> None:
+    assert run("open").stdout.strip() == "http://127.77.7.1:5080/login?code=code-1"
+
+
+def test_a_master_that_answers_not_now_is_asked_again(run: Run, master: FakeMaster) -> None:
+    master.not_now = 2
+    assert run("node list").exit_code == 0
+
+
+def test_operation_cancel_and_force(run: Run, master: FakeMaster) -> None:
+    view = master.operation("drain", "node-1")
+    assert run("operation list").stdout.count("op-1") == 1
+    assert run("operation cancel", view.id).exit_code == 0
+    assert master.operations["op-1"].state == "withdrawn"
+
+
+def test_catalog_shows_options_and_actions_of_a_package(run: Run) -> None:
+    shown = run("catalog greeter").stdout
+    assert "members" in shown
+    assert "integer 1..9" in shown
+    assert "greet" in shown
+    assert "greeter" in run("catalog greter").stderr
+
+
+def test_node_add(run: Run, master: FakeMaster) -> None:
+    assert "node-4" in run("node add --zone b --attribute disk=fast").stdout
+    assert master.calls[-1][2]["attributes"] == {"disk": "fast"}

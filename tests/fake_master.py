@@ -1,0 +1,422 @@
+"""A small master that answers the operator API from memory, for the tests of its clients.
+
+It is live: an installed service goes through its plan, a drain is deferred until something changes, every change is an
+event, and the event stream resumes and reports gaps. It decides nothing: what it answers is set by the test.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from upcall.protocol import operator as api
+
+TOKEN = "token-of-the-operator"
+STEP_S = 0.05
+GREETER_OPTIONS = {
+    "properties": {
+        "members": {"type": "integer", "minimum": 1, "maximum": 9, "default": 1, "description": "How many."},
+        "greeting": {"type": "string", "default": "hello"},
+    },
+    "additionalProperties": False,
+}
+GREET = {
+    "name": "greet",
+    "description": "Greet somebody.",
+    "arguments": {"properties": {"name": {"type": "string"}}, "required": ["name"]},
+}
+
+
+def problem(status: int, code: str, message: str, where: str = "", expected: str = "") -> web.Response:
+    body = {"code": code, "message": message, "where": where, "expected": expected}
+    return web.json_response(body, status=status)
+
+
+def node(name: str, zone: str, **more: Any) -> api.NodeView:
+    known = {"state": "up", "cpus": 2.0, "memory_mib": 4096, "memory_reserved_mib": 1024, "memory_used_mib": 700.0}
+    return api.NodeView(name=name, zone=zone, **{**known, **more})
+
+
+class FakeMaster:
+    """State, and a server over it in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.nodes = {f"node-{at}": node(f"node-{at}", "abc"[at - 1]) for at in (1, 2, 3)}
+        self.packages = [
+            api.PackageView(
+                name="greeter",
+                version="1.0.0",
+                description="Says hello.",
+                options_schema=GREETER_OPTIONS,
+                actions=[GREET],
+            ),
+            api.PackageView(name="archive", version="2.1.0", description="Keeps what it is given."),
+        ]
+        self.services: dict[str, api.ServiceView] = {}
+        self.operations: dict[str, api.OperationView] = {}
+        self.events: list[api.Event] = []
+        self.first_kept = 0
+        self.secrets: dict[str, str] = {}
+        self.calls: list[tuple[str, str, Any]] = []
+        self.waiting: list[str] = []
+        self.codes: set[str] = set()
+        self.sessions: set[str] = {TOKEN}
+        self.not_now = 0
+        """So many calls are answered "not now"."""
+        self.blocked = ""
+        """Why every new service is blocked."""
+        self.step_s = STEP_S
+        self.page_url = ""
+        self.url = ""
+        self.streams = 0
+        self.after_stop: Callable[[], None] = lambda: None
+        self._changed: asyncio.Event
+        self._loop: asyncio.AbstractEventLoop
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    # -- the server ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> "FakeMaster":
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+        self._changed = asyncio.Event()
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.1)
+        self._loop.run_until_complete(runner.setup())
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        self._loop.run_until_complete(site.start())
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[self._authorise])
+        app.add_routes(
+            [
+                web.get("/v1/status", self._status),
+                web.get("/v1/packages", self._list(lambda: self.packages)),
+                web.get("/v1/services", self._list(lambda: list(self.services.values()))),
+                web.post("/v1/services", self._install),
+                web.get("/v1/services/{name}", self._service),
+                web.get("/v1/services/{name}/plans", self._plans),
+                web.post("/v1/services/{name}/plans/{plan}/{verb}", self._nothing),
+                web.post("/v1/services/{name}/actions/{action}", self._action),
+                web.post("/v1/services/{name}/uninstall", self._uninstall),
+                web.get("/v1/endpoints", self._endpoints),
+                web.get("/v1/nodes", self._list(lambda: list(self.nodes.values()))),
+                web.post("/v1/nodes", self._add_node),
+                web.post("/v1/nodes/{node}/{verb}", self._node_verb),
+                web.get("/v1/tasks", self._tasks),
+                web.post("/v1/tasks/{task}/{verb}", self._task_verb),
+                web.get("/v1/tasks/{task}/logs", self._logs),
+                web.get("/v1/operations", self._operations),
+                web.get("/v1/operations/{id}", self._operation),
+                web.get("/v1/operations/{id}/why", self._why),
+                web.post("/v1/operations/{id}/{verb}", self._operation_verb),
+                web.get("/v1/events", self._events),
+                web.put("/v1/secrets/{name}", self._secret),
+                web.get("/v1/secrets", self._list(lambda: sorted(self.secrets))),
+                web.post("/v1/login-codes", self._login_code),
+                web.post("/v1/login", self._login),
+                web.post("/v1/shutdown", self._shutdown),
+                web.post("/v1/startup", self._shutdown),
+                web.put("/v1/blobs/{digest}", self._nothing),
+                web.put("/v1/packages/{name}/{version}", self._nothing),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _authorise(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        body = await request.read()
+        self.calls.append((request.method, request.path, json.loads(body) if body[:1] in (b"{", b"[") else body))
+        if self.not_now > 0:
+            self.not_now -= 1
+            return problem(503, "not_now", "the master recovers")
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in self.sessions and request.path != "/v1/login":
+            return problem(401, "unauthorised", "no valid token", "Authorization", "a token of this cluster")
+        return await handler(request)  # type: ignore[no-any-return]
+
+    def _list(self, found: Callable[[], Any]) -> Callable[[web.Request], Any]:
+        async def handler(_: web.Request) -> web.Response:
+            return await answer(found())
+
+        return handler
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def happens(self, kind: str, subject: str, text: str) -> None:
+        """An event, from any thread."""
+        event = api.Event(sequence=len(self.events) + 1, at=time.time(), kind=kind, subject=subject, text=text)
+        self.events.append(event)
+
+        def wake() -> None:
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+        self._loop.call_soon_threadsafe(wake)
+
+    def add_service(self, name: str, members: int, *, package: str = "greeter", steps_done: int = 0) -> api.ServiceView:
+        at = {
+            name: list(self.nodes)[number % len(self.nodes)]
+            for number, name in enumerate(f"m-{i}" for i in range(members))
+        }
+        steps = [{"name": one, "state": "pending", "reason": "", "since": time.time()} for one in at]
+        phase = {"name": "members", "strategy": "serial", "state": "running", "steps": steps}
+        view = api.ServiceView(
+            name=name,
+            package=package,
+            version="1.0.0",
+            revision=1,
+            state="blocked" if self.blocked else "deploying",
+            reason=self.blocked,
+            wanted=members,
+            actions=[GREET],
+            plans=[{"name": "deploy", "state": "running", "phases": [phase]}],
+            members=[
+                api.TaskView(
+                    member=f"{name}.{one}", service=name, name=one, incarnation=1, task=f"{name}.{one}.1",
+                    state="wanted", node=where, zone=self.nodes[where].zone, address=f"127.0.0.{number + 2}",
+                    ports={"http": 8000}, memory_mib=256, memory_used_mib=120.0, since=time.time(),
+                )
+                for number, (one, where) in enumerate(at.items())
+            ],
+        )  # fmt: skip
+        self.services[name] = view
+        for one in view.members:
+            self.nodes[one.node].members.append(one.member)
+        for at_step in range(steps_done):
+            self.step(view, at_step)
+        return view
+
+    def step(self, view: api.ServiceView, at: int) -> None:
+        plan = view.plans[0]
+        plan["phases"][0]["steps"][at]["state"] = "done"
+        view.members[at].state = "ready"
+        view.ready += 1
+        if view.ready == view.wanted:
+            plan["state"] = plan["phases"][0]["state"] = "done"
+            view.state = "running"
+            view.endpoints = [
+                api.EndpointView(
+                    service=view.name, name="http", addresses=[f"{one.address}:8000" for one in view.members]
+                )
+            ]
+
+    async def _deploy(self, view: api.ServiceView) -> None:
+        for at in range(view.wanted):
+            view.plans[0]["phases"][0]["steps"][at]["state"] = "running"
+            self.happens("plan", view.name, f"deploy/members/m-{at} running")
+            await asyncio.sleep(self.step_s)
+            self.step(view, at)
+            self.happens("task", view.members[at].member, "ready")
+
+    def operation(self, kind: str, target: str, **more: Any) -> api.OperationView:
+        name = f"op-{len(self.operations) + 1}"
+        known: dict[str, Any] = {"klass": "windowed", "state": "open", "reason": "maintenance", "asked_by": "operator"}
+        view = api.OperationView(id=name, kind=kind, target=target, since=time.time(), **{**known, **more})
+        self.operations[name] = view
+        self.happens("operation", name, f"{kind} of {target} is asked: {view.reason}")
+        return view
+
+    def end(self, view: api.OperationView, state: str = "done", outcome: str = "") -> None:
+        view.state, view.outcome, view.waits_for, view.ended_at = state, outcome, "", time.time()
+        self.happens("operation", view.id, f"{view.kind} of {view.target} is {state}")
+
+    def end_soon(self, view: api.OperationView, state: str = "done", outcome: str = "") -> None:
+        self._loop.call_soon_threadsafe(self._loop.call_later, self.step_s * 4, self.end, view, state, outcome)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    async def _status(self, _: web.Request) -> web.Response:
+        status = api.Status(
+            cluster="upcall-test",
+            version="0.1.0",
+            master_since=time.time(),
+            url=self.url,
+            page_url=self.page_url,
+            event_sequence=len(self.events),
+            nodes=list(self.nodes.values()),
+            services=list(self.services.values()),
+            operations=[one for one in self.operations.values() if one.ended_at is None],
+            waiting=self.waiting,
+        )
+        return await answer(status)
+
+    async def _install(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        known = {one.name: one for one in self.packages}
+        if asked["package"] not in known:
+            return problem(404, "not_found", f"unknown package {asked['package']!r}", "package", "greeter or archive")
+        if asked["name"] in self.services:
+            return problem(409, "conflict", f"{asked['name']} is there already", "name", "another name")
+        members = asked["options"].get("members", 1)
+        if not isinstance(members, int) or not 1 <= members <= 9:
+            return problem(422, "invalid", f"members: {members!r} is out of range", "options.members", "1 to 9")
+        view = self.add_service(asked["name"], members, package=asked["package"])
+        view.options = asked["options"]
+        if not self.blocked:
+            self._deploying = asyncio.ensure_future(self._deploy(view))
+        return await answer(view)
+
+    def _found(self, request: web.Request) -> api.ServiceView:
+        name = request.match_info["name"]
+        if name not in self.services:
+            raise web.HTTPNotFound(
+                text=json.dumps({"code": "not_found", "message": f"no service {name!r}"}),
+                content_type="application/json",
+            )
+        return self.services[name]
+
+    async def _service(self, request: web.Request) -> web.Response:
+        return await answer(self._found(request))
+
+    async def _plans(self, request: web.Request) -> web.Response:
+        return await answer(self._found(request).plans)
+
+    async def _action(self, request: web.Request) -> web.Response:
+        arguments = await request.json()
+        return web.json_response({"said": f"hello {arguments.get('name')}"})
+
+    async def _uninstall(self, request: web.Request) -> web.Response:
+        view = self._found(request)
+        operation = self.operation("uninstall", view.name, klass="voluntary")
+        self._loop.call_later(self.step_s, self.services.pop, view.name, None)
+        self.end_soon(operation)
+        return await answer(operation)
+
+    async def _endpoints(self, _: web.Request) -> web.Response:
+        return await answer([one for view in self.services.values() for one in view.endpoints])
+
+    async def _add_node(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        name = asked["name"] or f"node-{len(self.nodes) + 1}"
+        self.nodes[name] = node(name, asked["zone"] or "a")
+        return await answer(self.nodes[name])
+
+    async def _node_verb(self, request: web.Request) -> web.Response:
+        name, verb = request.match_info["node"], request.match_info["verb"]
+        if name not in self.nodes:
+            return problem(404, "not_found", f"no node {name!r}", "node", ", ".join(self.nodes))
+        asked = await request.json()
+        operation = self.operation(verb, name, reason=asked["reason"])
+        if verb == "drain":
+            self.nodes[name].state = "draining"
+            operation.waits_for = "deferred by greeter: somebody is being greeted"
+        else:
+            self.nodes[name].state = "up"
+        self.end_soon(operation, "lifted" if verb == "undrain" else "done")
+        return await answer(operation)
+
+    async def _tasks(self, _: web.Request) -> web.Response:
+        return await answer([one for view in self.services.values() for one in view.members])
+
+    async def _task_verb(self, request: web.Request) -> web.Response:
+        operation = self.operation(request.match_info["verb"], request.match_info["task"], klass="voluntary")
+        self.end_soon(operation)
+        return await answer(operation)
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for number in range(int(request.query["lines"])):
+            await response.write(f"line {number}\n".encode())
+        return response
+
+    async def _operations(self, request: web.Request) -> web.Response:
+        every = request.query.get("all") == "true"
+        return await answer([one for one in self.operations.values() if every or one.ended_at is None])
+
+    async def _operation(self, request: web.Request) -> web.Response:
+        return await answer(self.operations[request.match_info["id"]])
+
+    async def _why(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        if name not in self.operations:
+            return problem(404, "not_found", f"no operation {name!r}", "operation")
+        view = self.operations[name]
+        children = [
+            api.Why(operation=one, lines=[one.waits_for or one.state])
+            for one in self.operations.values()
+            if one.parent == name
+        ]
+        return await answer(api.Why(operation=view, lines=[view.waits_for or view.state], children=children))
+
+    async def _operation_verb(self, request: web.Request) -> web.Response:
+        view = self.operations[request.match_info["id"]]
+        if request.match_info["verb"] == "cancel":
+            self.end(view, "withdrawn", "cancelled by operator")
+        else:
+            view.forced_by = "operator"
+            self.end(view)
+        return await answer(view)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        since = int(request.query.get("since", 0))
+        if request.query.get("follow") != "true":
+            return await answer(self.events[since : since + 500])
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        self.streams += 1
+        if since < self.first_kept:
+            gap = api.Event(
+                sequence=self.first_kept, at=time.time(), kind="gap", subject="events", text="older ones are gone"
+            )
+            await response.write(f"id: {gap.sequence}\ndata: {gap.model_dump_json()}\n\n".encode())
+            since = self.first_kept
+        while True:
+            changed = self._changed
+            for event in self.events[since:]:
+                await response.write(f"id: {event.sequence}\ndata: {event.model_dump_json()}\n\n".encode())
+                since = event.sequence
+            await response.write(b": heartbeat\n\n")
+            await asyncio.wait([asyncio.ensure_future(changed.wait())], timeout=5)
+
+    async def _secret(self, request: web.Request) -> web.Response:
+        self.secrets[request.match_info["name"]] = (await request.json())["value"]
+        return web.json_response({})
+
+    async def _login_code(self, _: web.Request) -> web.Response:
+        code = f"code-{len(self.codes) + 1}"
+        self.codes.add(code)
+        return await answer(api.LoginCode(code=code, expires_s=120))
+
+    async def _login(self, request: web.Request) -> web.Response:
+        code = (await request.json())["code"]
+        if code not in self.codes:
+            return problem(401, "unauthorised", "this login code is used up or too old", "code", "a new one")
+        self.codes.remove(code)
+        token = f"session-of-{code}"
+        self.sessions.add(token)
+        return web.json_response({"token": token})
+
+    async def _shutdown(self, request: web.Request) -> web.Response:
+        operation = self.operation(request.path.rpartition("/")[2], "cluster", klass="grant")
+        self.end_soon(operation)
+        return await answer(operation)
+
+    async def _nothing(self, _: web.Request) -> web.Response:
+        return web.json_response({})
+
+
+async def answer(value: Any) -> web.Response:
+    many = isinstance(value, list)
+    found = [one.model_dump() if hasattr(one, "model_dump") else one for one in (value if many else [value])]
+    return web.json_response(found if many else found[0])
