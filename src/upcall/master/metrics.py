@@ -30,9 +30,7 @@ class _Collector(Collector):
             wanted.add_metric([service.name], service.wanted)
         yield ready
         yield wanted
-        cpu = GaugeMetricFamily(
-            "upcall_task_cpu_cores", "Cores used over the last interval", labels=["service", "member"]
-        )
+        cpu = GaugeMetricFamily("upcall_task_cpu_cores", "Cores used of late", labels=["service", "member"])
         memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=["service", "member"])
         starts = GaugeMetricFamily("upcall_member_starts", "Incarnations so far", labels=["service", "member"])
         for task in self._views.tasks():

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from upcall.master import services
-from upcall.master.core import Core, Transaction
+from upcall.master.core import Core
 from upcall.master.events import Event
 from upcall.master.machines import Machines
 from upcall.master.secrets import Secrets
@@ -109,12 +109,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/services")
     async def install(who: Who, request: view.Install) -> view.ServiceView:
-        def record(tx: Transaction) -> services.Service:
-            service = services.install(tx, request, who.name)
-            door.door.assign(tx)
-            return service
-
-        return views.service(await core.turn(record))
+        return views.service(await core.turn(lambda tx: services.install(tx, request, who.name)))
 
     @api.get("/services/{service}")
     async def service(service: str, _: Who) -> view.ServiceView:

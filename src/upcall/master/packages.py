@@ -26,6 +26,8 @@ class Packages:
 
     def __init__(self, packages: Iterable[Package] = ()) -> None:
         self._packages: dict[tuple[str, str], Package] = {(each.name, each.version): each for each in packages}
+        self.version = 0
+        """Rises with every change."""
 
     def put(self, package: Package) -> bool:
         """Registers; False when exactly this one stands already."""
@@ -33,6 +35,7 @@ class Packages:
         if self._packages.get(key) == package:
             return False
         self._packages[key] = package
+        self.version += 1
         return True
 
     def all(self) -> list[Package]:

@@ -39,6 +39,7 @@ class ServiceDoor:
         self.core, self.streams, self.hosts, self.agents = core, streams, hosts, agents
         self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
         self._assignments_version = 0
+        self._assigned: tuple[tuple[str, ...], int] = ((), 0)
 
     # -- streams ----------------------------------------------------------------------------------------------------
 
@@ -89,9 +90,13 @@ class ServiceDoor:
             )
         return wire.Assignments(version=self._assignments_version, services=tuple(found))
 
-    def assign(self, tx: Transaction) -> None:
-        """Tells the hosts what there is to run, after the commit."""
-        tx.turn.after.append(self.assign_now)
+    def assign_changes(self, tx: Transaction) -> None:
+        """A rule of the core: when the set of services or packages changed, the hosts hear it after the commit."""
+        state = tx.core.state
+        stands = (tuple(sorted(state.services)), state.packages.version)
+        if stands != self._assigned:
+            self._assigned = stands
+            tx.turn.after.append(self.assign_now)
 
     def assign_now(self) -> None:
         names = self.hosts.names()
@@ -211,7 +216,6 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
             if packages.put(package):
                 tx.put(r.PACKAGE, f"{name}@{version}", package)
                 tx.event("package", name, f"package {name} {version} is registered")
-            door.assign(tx)
 
         await core.turn(register)
         return answer({})

@@ -1,0 +1,1 @@
+"""What is measured, each by one command; every report says under which conditions."""

@@ -1,0 +1,89 @@
+"""Nothing is visible before it is durable, and nothing of a failed commit is."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from upcall.master.commit import Committer, Turn
+from upcall.protocol.errors import NotNow
+from upcall.store.interface import Change, CommitFailed
+
+
+class SlowStore:
+    """The edge of the machine: a disk that is slow, or full."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Change]] = []
+        self.may_write = threading.Event()
+        self.may_write.set()
+        self.full = False
+
+    def commit(self, changes: Sequence[Change]) -> int:
+        self.may_write.wait(30)
+        if self.full:
+            raise CommitFailed("the disk is full")
+        self.batches.append(list(changes))
+        return len(self.batches)
+
+
+def turn(key: str, log: list[str]) -> Turn:
+    made = Turn()
+    made.put("kind", key, b"1")
+    made.after.append(lambda: log.append(key))
+    return made
+
+
+async def test_effects_are_released_in_order_after_their_commit() -> None:
+    store, log = SlowStore(), list[str]()
+    store.may_write.clear()
+    committer = Committer(store, lambda events: None, lambda reason: None)  # type: ignore[arg-type]
+    done = [committer.submit(turn(key, log)) for key in "abc"]
+    await asyncio.sleep(0.05)
+    assert log == []
+    store.may_write.set()
+    await asyncio.gather(*done)
+    assert log == ["a", "b", "c"]
+    committer.close()
+
+
+async def test_turns_that_arrive_during_a_write_share_the_next_one() -> None:
+    store = SlowStore()
+    store.may_write.clear()
+    committer = Committer(store, lambda events: None, lambda reason: None)  # type: ignore[arg-type]
+    done = [committer.submit(turn(key, [])) for key in "abcd"]
+    store.may_write.set()
+    await asyncio.gather(*done)
+    assert [len(batch) for batch in store.batches] == [1, 3]
+    committer.close()
+
+
+async def test_a_failed_commit_answers_not_now_and_releases_nothing() -> None:
+    store, log, failures = SlowStore(), list[str](), list[str]()
+    store.full = True
+    committer = Committer(store, lambda events: None, failures.append)  # type: ignore[arg-type]
+    done = [committer.submit(turn(key, log)) for key in "ab"]
+    for each in done:
+        with pytest.raises(NotNow, match="the disk is full"):
+            await each
+    assert log == []
+    assert failures == ["the disk is full"]
+    store.full = False
+    await committer.submit(turn("c", log))
+    assert log == ["c"]
+    committer.close()
+
+
+async def test_a_turn_without_changes_waits_for_those_before_it() -> None:
+    store, log = SlowStore(), list[str]()
+    store.may_write.clear()
+    committer = Committer(store, lambda events: None, lambda reason: None)  # type: ignore[arg-type]
+    first = committer.submit(turn("a", log))
+    empty = committer.submit(Turn())
+    await asyncio.sleep(0.05)
+    assert not empty.done()
+    store.may_write.set()
+    await asyncio.gather(first, empty)
+    assert log == ["a"]
+    committer.close()
