@@ -93,6 +93,10 @@ def _compile(lines: list[str], *, dependencies: bool, purpose: str) -> list[Lock
         wheels = [
             row for row in package.get("wheels", []) if PYTHON_TAGS.search(_name(row)) and LINUX_TAGS.search(_name(row))
         ]
+        marker = package.get("marker", "")
+        for machine in ("x86_64", "aarch64"):
+            if f"platform_machine == '{machine}'" == marker:
+                wheels = [row for row in wheels if _name(row).endswith((f"_{machine}.whl", "-any.whl"))]
         for row in wheels or [package["sdist"]]:
             files.append(
                 LockedFile(
@@ -100,7 +104,7 @@ def _compile(lines: list[str], *, dependencies: bool, purpose: str) -> list[Lock
                     sha256=row["hashes"]["sha256"],
                     size=row["size"],
                     source=f"{package['name']}=={package['version']}",
-                    marker=package.get("marker", ""),
+                    marker=marker,
                     purpose=purpose,
                 )
             )

@@ -65,7 +65,7 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         cores=2,
     )
     training = Training(
-        name="archive", mode="aot", task=task, uses=("java", "kafka"), values={"address.broker-1": "{{address}}"}
+        name="archive", mode="cds", task=task, uses=("java", "kafka"), values={"address.broker-1": "{{address}}"}
     )
     return locked(PACKAGE, "java"), locked(PACKAGE, "kafka"), trained(training)
 
