@@ -319,7 +319,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         return answer(await core.turn(lambda tx: services.write_memory(tx, name, key, body)))
 
     @api.delete("/v1/service/{name}/state/{key:path}")
-    async def delete_state(name: Current, key: str, version: int) -> Response:
+    async def delete_state(name: Current, key: str, version: int | None = None) -> Response:
         await core.turn(lambda tx: services.delete_memory(tx, name, key, version))
         return answer(wire.Accepted())
 

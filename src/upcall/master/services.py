@@ -238,8 +238,9 @@ def write_memory(tx: Transaction, name: str, key: str, write: wire.StateWrite) -
     return entry
 
 
-def delete_memory(tx: Transaction, name: str, key: str, version: int) -> None:
-    _expect_version(tx.core, name, key, version)
+def delete_memory(tx: Transaction, name: str, key: str, version: int | None) -> None:
+    if version is not None:
+        _expect_version(tx.core, name, key, version)
     if tx.core.state.memory.pop((name, key), None):
         tx.delete(r.STATE, f"{name}/{key}")
 
