@@ -99,7 +99,7 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
         sandbox.mkdir()
         flag = "AOTCacheOutput" if training.mode == "aot" else "ArchiveClassesAtExit"
         options = Path(scratch) / "options"
-        options.write_text(_argument_file(f"-XX:{flag}={archive}"))
+        options.write_text(_argument_file(f"-XX:{flag}={archive}") + "-Xlog:cds=error\n")
         nothing = Path(scratch) / "none"
         nothing.touch()
         values = _values(job, training, Path(scratch))

@@ -1,0 +1,203 @@
+"""A node's files and command: everything Cassandra is told, as text with templates that the node fills in.
+
+A *new ring* is given its tokens, spread evenly by arithmetic, and does not bootstrap: there is nothing to stream yet,
+and three nodes are up in a third of the time. Every node that comes later bootstraps (``auto_bootstrap``), choosing
+its tokens itself, and one that takes a dead node's place says so (``replace_address_first_boot``).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import yaml
+
+from upcall.catalog.cassandra.sizing import NodeSizing
+
+CQL_PORT: Final = 9042
+STORAGE_PORT: Final = 7000
+JMX_PORT: Final = 7199
+READY_LINE: Final = r"Starting listening for CQL clients"
+TOKENS_PER_NODE: Final = 4
+"""A ring that will be scaled wants some; every one more slows repairs and streaming down."""
+JARS: Final = "{{artifact.cassandra.classpath}}"
+JAVA: Final = "{{artifact.java.java}}"
+ARCHIVE: Final = "{{artifact.archive.options}}"
+
+_EXPORTS = (
+    "java.base/jdk.internal.misc",
+    "java.management/com.sun.jmx.remote.security",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.rmi/sun.rmi.transport.tcp",
+    "java.sql/java.sql",
+    "java.base/java.lang.ref",
+    "jdk.unsupported/sun.misc",
+)
+_OPENS = (
+    "java.base/java.lang.module",
+    "java.base/jdk.internal.loader",
+    "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect",
+    "java.base/jdk.internal.math",
+    "java.base/jdk.internal.module",
+    "java.base/jdk.internal.util.jar",
+    "jdk.management/com.sun.management.internal",
+    "java.base/sun.nio.ch",
+    "java.base/java.io",
+    "java.base/java.nio",
+    "java.base/java.util.concurrent",
+    "java.base/java.util",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.lang",
+)
+
+LOGBACK: Final = """\
+<configuration>
+  <appender name="STDOUT" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d{HH:mm:ss.SSS} %-5level [%thread] %logger{1} %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="STDOUT"/></root>
+  <logger name="org.apache.cassandra.utils.memory" level="WARN"/>
+</configuration>
+"""
+
+
+def even_tokens(index: int, nodes: int, tokens: int = TOKENS_PER_NODE) -> tuple[int, ...]:
+    """Tokens of node ``index`` (from 0) in a new ring: all nodes' tokens together divide the ring evenly."""
+    step = 2**64 // (tokens * nodes)
+    return tuple(-(2**63) + step * (turn * nodes + index) for turn in range(tokens))
+
+
+def cassandra_yaml(
+    *,
+    cluster: str,
+    seeds: Sequence[str],
+    sizing: NodeSizing,
+    tokens: Sequence[int] | None,
+    tokens_per_node: int = TOKENS_PER_NODE,
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """``cassandra.yaml``. ``seeds`` are members' names; ``tokens`` those of a node of a new ring, else it bootstraps."""
+    addresses = ",".join(f"{{{{address.{member}}}}}:{{{{port.storage}}}}" for member in seeds)
+    settings: dict[str, Any] = {
+        "cluster_name": cluster,
+        "num_tokens": tokens_per_node,
+        "auto_bootstrap": tokens is None,
+        "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+        "listen_address": "{{address}}",
+        "rpc_address": "{{address}}",
+        "native_transport_port": CQL_PORT,
+        "storage_port": STORAGE_PORT,
+        "endpoint_snitch": "GossipingPropertyFileSnitch",
+        "seed_provider": [
+            {
+                "class_name": "org.apache.cassandra.locator.SimpleSeedProvider",
+                "parameters": [{"seeds": addresses}],
+            }
+        ],
+        "commitlog_sync": "periodic",
+        "commitlog_sync_period": "1000ms",
+        "commitlog_segment_size": f"{sizing.commitlog_segment_mib}MiB",
+        "commitlog_total_space": f"{sizing.commitlog_total_mib}MiB",
+        "data_file_directories": ["{{volume.data}}/data"],
+        "commitlog_directory": "{{volume.data}}/commitlog",
+        "saved_caches_directory": "{{volume.data}}/saved_caches",
+        "hints_directory": "{{volume.data}}/hints",
+        "cdc_raw_directory": "{{volume.data}}/cdc_raw",
+        # Mapping data files would count them as memory of the node; the index alone is what pays.
+        "disk_access_mode": "mmap_index_only",
+        "memtable_heap_space": f"{sizing.memtable_heap_mib}MiB",
+        "memtable_offheap_space": f"{sizing.memtable_offheap_mib}MiB",
+        "memtable_allocation_type": "offheap_buffers",
+        "memtable_flush_writers": 1,
+        "key_cache_size": f"{sizing.key_cache_mib}MiB",
+        "counter_cache_size": "0MiB",
+        "file_cache_size": f"{sizing.file_cache_mib}MiB",
+        "networking_cache_size": f"{sizing.networking_cache_mib}MiB",
+        "concurrent_reads": sizing.concurrent_reads,
+        "concurrent_writes": sizing.concurrent_writes,
+        "concurrent_counter_writes": 2,
+        "concurrent_compactors": sizing.concurrent_compactors,
+        "native_transport_max_threads": sizing.native_transport_threads,
+        "column_index_size": "16KiB",
+        "authenticator": "AllowAllAuthenticator",
+        "authorizer": "AllowAllAuthorizer",
+        "auto_snapshot": False,
+    }
+    if tokens is not None:
+        settings["initial_token"] = ",".join(str(token) for token in tokens)
+        settings["num_tokens"] = len(tokens)
+    settings.update(options or {})
+    return yaml.safe_dump(settings, sort_keys=False, width=10_000)
+
+
+def rack_properties(datacenter: str) -> str:
+    """Zones are racks: replicas go to different ones."""
+    return f"dc={datacenter}\nrack={{{{zone}}}}\n"
+
+
+def jvm_flags(sizing: NodeSizing) -> tuple[str, ...]:
+    collector = "-XX:+UseSerialGC" if sizing.serial_gc else "-XX:+UseG1GC"
+    return (
+        f"-Xms{sizing.heap_mib}m",
+        f"-Xmx{sizing.heap_mib}m",
+        "-Xss256k",
+        collector,
+        f"-XX:MaxDirectMemorySize={sizing.direct_mib}m",
+        f"-XX:ReservedCodeCacheSize={sizing.code_cache_mib}m",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:+UnlockDiagnosticVMOptions",
+        "-XX:ArchiveRelocationMode=0",
+        *module_flags(),
+    )
+
+
+def module_flags() -> tuple[str, ...]:
+    """What Cassandra's own start script opens; on newer runtimes it also still wants a security manager allowed."""
+    exports = tuple(f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS)
+    opens = tuple(f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS)
+    return (*exports, *opens, "-Djdk.attach.allowAttachSelf=true", "-Djava.security.manager=allow")
+
+
+def start_command(sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 3000) -> tuple[str, ...]:
+    """``replaces`` is the address of a dead node whose place this one takes at its first start."""
+    return (
+        JAVA, ARCHIVE, *jvm_flags(sizing),
+        # Gossip settles within a second on one machine; the defaults wait half a minute for a datacenter.
+        f"-Dcassandra.ring_delay_ms={ring_delay_ms}",
+        "-Dcassandra.gossip_settle_min_wait_ms=500",
+        "-Dcassandra.gossip_settle_interval_ms=500",
+        # The row overhead is measured at every start; a coarser step finds the same value in a fraction of the time.
+        "-Dcassandra.memtable_row_overhead_computation_step=2000",
+        "-Dcassandra.config=file://{{sandbox}}/cassandra.yaml",
+        "-Dcassandra-rackdc.properties=file://{{sandbox}}/cassandra-rackdc.properties",
+        "-Dcassandra.storagedir={{volume.data}}",
+        "-Dlogback.configurationFile={{sandbox}}/logback.xml",
+        *jmx_flags(),
+        *((f"-Dcassandra.replace_address_first_boot={replaces}",) if replaces else ()),
+        "-Dcassandra-foreground=yes",
+        "-cp", JARS, "org.apache.cassandra.service.CassandraDaemon",
+    )  # fmt: skip
+
+
+def jmx_flags() -> tuple[str, ...]:
+    """JMX on the node's own address, with a password that only the service and its tools know."""
+    return (
+        "-Dcassandra.jmx.remote.port={{port.jmx}}",
+        "-Dcom.sun.management.jmxremote.rmi.port={{port.jmx}}",
+        "-Djava.rmi.server.hostname={{address}}",
+        "-Dcom.sun.management.jmxremote.authenticate=true",
+        "-Dcom.sun.management.jmxremote.password.file={{sandbox}}/jmx.password",
+        "-Dcom.sun.management.jmxremote.access.file={{sandbox}}/jmx.access",
+    )
+
+
+def nodetool_command(*arguments: str) -> tuple[str, ...]:
+    """Cassandra's own tool, run beside the node."""
+    return (
+        JAVA, ARCHIVE, "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *module_flags(),
+        "-Dlogback.configurationFile={{sandbox}}/logback.xml",
+        "-cp", JARS, "org.apache.cassandra.tools.NodeTool",
+        "-h", "{{address}}", "-p", "{{port.jmx}}", "-u", "upcall", "-pwf", "{{sandbox}}/jmx.password", *arguments,
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""How a Cassandra node uses what it was given: memory in, settings out. Pure.
+
+Cassandra's defaults are for a machine of its own: caches and buffers are shares of *that machine's* memory, not of
+the node's. So each is set here. Beside the heap live memtables and buffers off the heap, compiled code, class data
+and thread stacks: a node with a heap of 256 MiB holds about 480 MiB in all.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+MEMORY_MIB_MIN: Final = 560
+HEAP_SHARE: Final = 0.42
+HEAP_MIB_MIN: Final = 224
+HEAP_MIB_MAX: Final = 31 << 10
+"""Above this, references are no longer compressed and the heap is worth less."""
+
+
+@dataclass(frozen=True)
+class NodeSizing:
+    """What the JVM and the node are told."""
+
+    heap_mib: int
+    direct_mib: int
+    code_cache_mib: int
+    serial_gc: bool
+    memtable_heap_mib: int
+    memtable_offheap_mib: int
+    key_cache_mib: int
+    file_cache_mib: int
+    networking_cache_mib: int
+    commitlog_segment_mib: int
+    commitlog_total_mib: int
+    concurrent_reads: int
+    concurrent_writes: int
+    concurrent_compactors: int
+    native_transport_threads: int
+
+
+def size_node(memory_mib: int, cores: float, disk_mib: int) -> NodeSizing:
+    """Settings for a node with this memory, this many cores it may use at most, and this much disk."""
+    if memory_mib < MEMORY_MIB_MIN:
+        raise ValueError(f"a Cassandra node needs at least {MEMORY_MIB_MIN} MiB of memory, got {memory_mib}")
+    heap = int(min(HEAP_MIB_MAX, max(HEAP_MIB_MIN, memory_mib * HEAP_SHARE)))
+    threads = max(1, round(cores))
+    # A mutation may be half a segment, so a segment of 8 MiB takes rows of up to 4 MiB.
+    segment = 8 if heap < 1024 else 32
+    return NodeSizing(
+        heap_mib=heap,
+        direct_mib=max(96, heap // 2),
+        code_cache_mib=96 if heap < 1024 else 240,
+        serial_gc=heap <= 1024,
+        memtable_heap_mib=max(32, heap // 8),
+        memtable_offheap_mib=max(32, heap // 8),
+        key_cache_mib=max(4, min(100, heap // 64)),
+        file_cache_mib=max(16, min(512, heap // 16)),
+        networking_cache_mib=max(16, min(128, heap // 16)),
+        commitlog_segment_mib=segment,
+        commitlog_total_mib=max(8 * segment, min(8192, disk_mib // 16)),
+        concurrent_reads=max(8, 8 * threads),
+        concurrent_writes=max(8, 8 * threads),
+        concurrent_compactors=max(1, threads // 2),
+        native_transport_threads=max(16, 16 * threads),
+    )

@@ -1,0 +1,77 @@
+"""A node as a task declaration, and the training run of its class archive."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.sizing import size_node
+from upcall.catalog.locks import blobs, locked, trained
+from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
+from upcall.protocol.training import Training
+
+PACKAGE = "upcall.catalog.cassandra"
+TRAINING_MEMORY_MIB = 640
+
+
+def node_task(
+    *,
+    cluster: str,
+    seeds: Sequence[str],
+    tokens: Sequence[int] | None,
+    resources: Resources,
+    cores: float,
+    jmx_password: str,
+    datacenter: str = "dc1",
+    replaces: str = "",
+    options: Mapping[str, Any] | None = None,
+    artifacts: tuple[Artifact, ...] = (),
+) -> Declaration:
+    """One node of the ring."""
+    sizing = size_node(resources.memory_mib, cores, resources.disk_mib)
+    settings = config.cassandra_yaml(cluster=cluster, seeds=seeds, sizing=sizing, tokens=tokens, options=options)
+    return Declaration(
+        command=config.start_command(sizing, replaces=replaces),
+        artifacts=artifacts,
+        files=(
+            File(path="cassandra.yaml", text=settings),
+            File(path="cassandra-rackdc.properties", text=config.rack_properties(datacenter)),
+            File(path="logback.xml", text=config.LOGBACK),
+            File(path="jmx.password", text=f"upcall {jmx_password}\n", mode=0o600),
+            File(path="jmx.access", text="upcall readwrite\n", mode=0o600),
+        ),
+        volumes=(Volume(name="data", size_mib=resources.disk_mib),),
+        ports=(
+            Port(name="cql", number=config.CQL_PORT),
+            Port(name="storage", number=config.STORAGE_PORT),
+            Port(name="jmx", number=config.JMX_PORT),
+        ),
+        resources=resources,
+        constraints=Constraints(apart="node", spread="zone"),
+        ready=Check(log=config.READY_LINE),
+        health=Check(tcp="cql", interval_s=5, failures=3),
+        start_timeout_s=600,
+        # The service drains it before; a plain SIGTERM drains too, within seconds.
+        grace_s=45,
+    )
+
+
+@lru_cache
+def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
+    """What a node runs: the runtime, Cassandra's jars, their class archive."""
+    task = node_task(
+        cluster="training",
+        seeds=("node-1",),
+        tokens=config.even_tokens(0, 1),
+        resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
+        cores=2,
+        jmx_password="training",
+    )
+    training = Training(
+        name="archive", mode="cds", task=task, uses=("java", "cassandra"), values={"address.node-1": "{{address}}"}
+    )
+    return locked(PACKAGE, "java"), locked(PACKAGE, "cassandra"), trained(training)
+
+
+def artifact_blobs() -> dict[str, bytes]:
+    return blobs(artifacts())
