@@ -10,7 +10,7 @@ randomness, nothing about where tasks run. Read it in this order:
     book         the records and what was observed, in memory; every write passes through it
     guard        known ready members against the minimum
     consents     epochs, questions and answers
-    verdict      may it begin, and if not: who waits for whom (``why`` prints the same judgement)
+    judgement    may it begin, and if not: who waits for whom (``why`` prints the same judgement)
     carry        what a begun operation does until it is over
     members      launches; what is held, gone or taken
     losses       what died, went silent or fell ill, unasked

@@ -93,9 +93,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     service: str = ""
 
 
-Effect: TypeAlias = (
-    Reserve | Launch | EndTask | Release | Cordon | HoldDisruption | Show | Told | Event | Alert
-)  # fmt: skip
+Effect: TypeAlias = Reserve | Launch | EndTask | Release | Cordon | HoldDisruption | Show | Told | Event | Alert
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

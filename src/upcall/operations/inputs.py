@@ -23,6 +23,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     firmness: dict[str, Firmness] = {}
     """For each verb, how firmly the substrate holds it; ``*`` is the default."""
+    volumes_bound_to_node: bool = True
+    """Else a member whose node is gone comes back in place, with its volumes, on another node."""
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tick"):
@@ -235,9 +237,27 @@ class DisruptionEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 Input: TypeAlias = (
-    Started | Tick | ClockJumped
-    | DeclareService | DeclareMembers | StartMembers | WithdrawMembers
-    | Answers | WithdrawAnswer | Confirm | HostSubscribed | HostUnsubscribed
-    | Propose | Force | Pause | Cancel | Undrain | Up | AssumeDead
-    | TaskObserved | NodeObserved | DisruptionBegan | DisruptionEnded
-)  # fmt: skip
+    Started
+    | Tick
+    | ClockJumped
+    | DeclareService
+    | DeclareMembers
+    | StartMembers
+    | WithdrawMembers
+    | Answers
+    | WithdrawAnswer
+    | Confirm
+    | HostSubscribed
+    | HostUnsubscribed
+    | Propose
+    | Force
+    | Pause
+    | Cancel
+    | Undrain
+    | Up
+    | AssumeDead
+    | TaskObserved
+    | NodeObserved
+    | DisruptionBegan
+    | DisruptionEnded
+)

@@ -3,61 +3,179 @@
 Everything durable is rebuilt from records; ``start`` is the master's start number, from which epochs are made. The
 driver commits :attr:`Outcome.changes` and only then performs :attr:`Outcome.effects`, in order; after a start its
 first input is :class:`~upcall.operations.inputs.Started`.
+
+An input first changes what it says (a record, an observation); then the touched services *settle*: a list of small
+rules looks at records and observations, and each does what is missing, until none finds anything. A rule makes its
+writes one at a time, and each is such that a crash after it leaves the rest to be found again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
+import msgspec
+
+from upcall.operations import carry, consents, losses, maintenance, members, requests, shown, why
+from upcall.operations.book import Book, Memory
+from upcall.operations.compaction import compact
 from upcall.operations.effects import Outcome
 from upcall.operations.inputs import Input
 from upcall.operations.records import Operation, Record, ServiceRecord
-from upcall.operations.views import MemberView, PendingSet, WantedTask, Why
+from upcall.operations.table import KINDS
+from upcall.operations.views import MemberStatus, MemberView, PendingSet, WantedTask, Why
+
+ROUNDS_MAX: Final = 200
+"""Rounds of settling; each needs a write of the round before, and chains of writes are short."""
+
+RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
+    losses.look,  # what died, went silent or fell ill gets its operation
+    maintenance.look,  # what stands on a draining node gets its stop
+    carry.progress,  # what has begun goes on; what lost its reason is withdrawn
+    consents.look,  # what may be answered is asked
+    carry.begin,  # what may begin begins
+    members.look,  # what should run, and is known to have ended, is launched
+    members.signal,  # what an executing operation ends is told to end
+    why.alert,  # what is stuck is told to a person, once
+)
+
+
+class _Dump(msgspec.Struct):
+    memory: Memory
+    records: list[Record]
 
 
 class Ledger:
     """A pure state machine: no I/O, no clock, no threads, no randomness."""
 
     def __init__(self, records: Iterable[Record], *, start: int) -> None:
-        raise NotImplementedError
+        self._book = Book(records, Memory(start=start))
 
     def handle(self, given: Input, now_s: float, wall_s: float) -> Outcome:
         """Takes one input at a monotonic and a wall time. A refused input changes nothing."""
-        raise NotImplementedError
+        book, memory = self._book, self._book.memory
+        assert now_s >= memory.now_s or memory.started_s is None, "monotonic time never goes back"
+        memory.now_s, memory.wall_s = now_s, wall_s
+        if memory.started_s is None:
+            memory.started_s = now_s
+        book.out = Outcome()
+        requests.take(book, given)
+        for service in [service for service, at_s in memory.due.items() if at_s <= now_s]:
+            del memory.due[service]
+            book.mark(service)
+        self._settle()
+        return book.out
 
     def deadline(self) -> float | None:
         """The monotonic time at which the ledger wants a ``Tick``."""
-        raise NotImplementedError
+        return min(self._book.memory.due.values(), default=None)
+
+    def _settle(self) -> None:
+        book = self._book
+        touched: set[str] = set()
+        for _ in range(ROUNDS_MAX):
+            if not book.memory.dirty:
+                break
+            services = sorted(book.memory.dirty)
+            book.memory.dirty = {}
+            touched.update(services)
+            for service in services:
+                for rule in RULES:
+                    rule(book, service)
+            maintenance.finish(book)
+        assert not book.memory.dirty, f"the ledger does not settle: {sorted(book.memory.dirty)}"
+        compact(book)
+        book.memory.dirty = {}
+        for service in sorted(touched):
+            shown.show(book, service)
 
     # -- snapshots --------------------------------------------------------------------------------------------------
 
     def pending(self, service: str) -> PendingSet:
-        raise NotImplementedError
+        return shown.pending(self._book, service)
 
     def operations(self) -> list[Operation]:
-        raise NotImplementedError
+        return sorted(self._book.operations.values(), key=lambda o: o.number)
 
     def operation(self, operation: str) -> Operation | None:
-        raise NotImplementedError
+        return self._book.operations.get(operation)
 
     def why(self, operation: str) -> Why | None:
-        raise NotImplementedError
+        found = self._book.operations.get(operation)
+        return why.why(self._book, found) if found else None
 
     def services(self) -> list[ServiceRecord]:
-        raise NotImplementedError
+        return [self._book.services[name] for name in sorted(self._book.services)]
 
     def members(self, service: str = "") -> list[MemberView]:
-        raise NotImplementedError
+        names = [service] if service else sorted(self._book.services)
+        return [_view(self._book, member.key) for name in names for member in self._book.members_of(name)]
 
     def wanted(self) -> list[WantedTask]:
         """The whole wanted set, for the substrate after a start."""
-        raise NotImplementedError
+        return [
+            WantedTask(
+                service=m.service, member=m.name, incarnation=m.incarnation, place=m.place, generation=m.generation
+            )
+            for m in requests.wanted(self._book)
+        ]
 
     def records(self) -> list[Record]:
-        raise NotImplementedError
+        book = self._book
+        return [
+            known[key]
+            for known in (book.services, book.members, book.operations, book.consents)
+            for key in sorted(known)
+        ]
 
     def dump(self) -> bytes:
         """Everything, memory too: :meth:`load` goes on identically."""
-        raise NotImplementedError
+        return msgspec.json.encode(_Dump(self._book.memory, self.records()))
 
     @classmethod
     def load(cls, data: bytes) -> "Ledger":
-        raise NotImplementedError
+        dumped = msgspec.json.decode(data, type=_Dump)
+        ledger = cls(dumped.records, start=dumped.memory.start)
+        ledger._book.memory = dumped.memory
+        return ledger
+
+
+def _view(book: Book, key: str) -> MemberView:
+    member = book.members[key]
+    seen = book.seen(member)
+    begun = book.begun_on(member)
+    live = begun or next((o for o in book.operations_on(member) if o.live), None)
+    return MemberView(
+        service=member.service,
+        name=member.name,
+        incarnation=member.incarnation,
+        place=member.place,
+        generation=member.generation,
+        status=_status(book, key),
+        observed=seen.state if seen else "",
+        node=member.node,
+        reason=(seen.reason if seen else "") or (member.ended_how if member.over else ""),
+        operation=live.id if live else "",
+        initialised=member.initialised,
+    )
+
+
+def _status(book: Book, key: str) -> MemberStatus:
+    member = book.members[key]
+    begun = book.begun_on(member)
+    if begun is not None and KINDS[begun.kind].shape == "removal":
+        return "leaving"
+    if member.over and members.held_by(book, member) is not None:
+        return "held"
+    if member.finished:
+        return "finished"
+    if not member.started or member.incarnation == 0:
+        return "declared"
+    if member.over:
+        return "down"
+    if members.ending_of(book, member) is not None:
+        return "stopping"
+    seen = book.seen(member)
+    if seen is None or not book.node_hears(member):
+        return "unknown"
+    if book.ready(member):
+        return "ready"
+    return "unready" if seen.state == "unready" else "launching"

@@ -133,6 +133,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ended: int = 0
     """The highest incarnation known to have ended."""
     ended_how: str = ""
+    ended_by: str = ""
+    """The operation that ended it, in the same write; empty when nobody asked for it."""
     finished: bool = False
     """``restart=never``, and the last end was the aim (code 0)."""
     started: bool = False
@@ -184,7 +186,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     """Which data survives, in words."""
     deadline_wall_s: float | None = None
     """The end of its window."""
-    on_deadline: OnDeadline = "hold"
+    on_deadline: OnDeadline | None = None
+    """What happens then; ``None`` on a drain: each service's default holds for the stops below it."""
+    removes_node: bool = False
+    """Maintenance: the node does not come back, so its members are placed elsewhere."""
     choice: Choice = ""
     """How a lost member comes back, decided at the begin."""
     proposed_wall_s: float = 0.0

@@ -7,9 +7,9 @@ again, and everything else follows.
 **Who wins.** Six classes, printed wherever an operation is shown; :data:`CLASSES` says who wins in each. Voluntary
 operations wait for the service, however long; silence never lets one proceed, for any service, until a person
 forces it. Windowed ones wait within their window; at its end ``on_deadline`` decides: ``hold`` goes on waiting and
-tells a person once, ``proceed`` goes over the service's answer but not over the guard, ``force`` over both. A cure has the
-answer time as its window, then the guard alone. A notice passes whatever is answered. What is involuntary has
-happened; only what follows is asked. A grant is told.
+tells a person once, ``proceed`` goes over the service's answer but not over the guard, ``force`` over both. A cure
+has the answer time as its window, then the guard alone. A notice passes whatever is answered. What is involuntary
+has happened; only what follows is asked. A grant is told.
 
 **May begin** = its parent is not lifted, and no operation on its members has begun, and the system is not shut down,
 and the target is what was asked about, and one of (forced | told only | a valid acceptance | window over with
@@ -150,7 +150,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("open", "decline", "declined", _ASKED, classes=("voluntary", "grant")),
     Transition("open", "cancel", "withdrawn", _ASKED),
     Transition("open", "parent lifted", "withdrawn", _ASKED),
-    Transition("open", "incarnation over", "withdrawn", ("away", "back", "removal")),
+    Transition("open", "incarnation over", "withdrawn", ("away", "back"),
+               kinds=("stop", "restart", "preempt", "reclaim")),
     Transition("open", "healthy again", "withdrawn", ("back",), classes=("cure",)),
     Transition("open", "node back", "withdrawn", ("back",), kinds=("lost",)),
     Transition("open", "superseded", "withdrawn", _ASKED),

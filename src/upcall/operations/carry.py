@@ -1,0 +1,269 @@
+"""What a begun operation does until it is over.
+
+Every step is level-triggered: it looks at records and observations, and does the one thing that is missing. A crash
+between two writes leaves a state from which the same look goes on.
+"""
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from upcall.operations import consents, members
+from upcall.operations.book import Book
+from upcall.operations.effects import HoldDisruption, Release, Told
+from upcall.operations.judgement import Judgement, judge
+from upcall.operations.records import Mark, MemberRecord, Operation, Target
+from upcall.operations.table import KINDS, RANK, Word
+
+# -- the begin ------------------------------------------------------------------------------------------------------
+
+
+def begin(book: Book, service: str) -> None:
+    """Lets contenders begin, by class and then by age, as far as each one may."""
+    for contender in sorted(book.live(service), key=lambda o: (RANK[o.class_], o.number)):
+        operation = book.operations[contender.id]
+        if operation.state != "open":
+            continue
+        judgement = judge(book, operation)
+        if judgement.may:
+            _begin(book, operation, judgement)
+        elif judgement.look_s is not None and judgement.look_s > book.now_s:
+            book.look_at(service, judgement.look_s)
+
+
+def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
+    taken = _targets(book, operation)
+    row = KINDS[operation.kind]
+    begun = book.advance(
+        operation, "may begin", outcome=judgement.reason, choice=judgement.choice, over_consent=judgement.over_consent
+    )
+    service = begun.target.service
+    # What is taken counts as gone for every acceptance that was not given together with this one.
+    consents.move_epoch(book, service, f"{begun.id} begins", gone=tuple(m.task for m in taken if book.ready(m)))
+    consents.forget(book, begun)
+    book.emit(Told(service=service, operation=begun.id, what="begun", text=judgement.reason))
+    if begun.foreign_id and row.shape == "foreign":
+        book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
+    if begun.kind == "uninstall":
+        for other in book.live(service):
+            if other.id != begun.id and book.allows(other, "superseded"):
+                end(book, other, "superseded", outcome=f"{service} is uninstalled by {begun.id}")
+
+
+def _targets(book: Book, operation: Operation) -> list[MemberRecord]:
+    return [m for m in book.members_of(operation.target.service) if book.covers(operation, m)]
+
+
+# -- the course -----------------------------------------------------------------------------------------------------
+
+
+def progress(book: Book, service: str) -> None:
+    """One look at every live operation of the service that needs no consent any more, or has lost its reason."""
+    for known in book.live(service):
+        operation = book.operations[known.id]
+        match (operation.state, KINDS[operation.kind].shape):
+            case ("open", _):
+                _withdraw_if_pointless(book, operation)
+            case ("preparing", _):
+                _prepare(book, operation)
+            case ("executing", "away"):
+                _away(book, operation)
+            case ("executing", "back"):
+                _back(book, operation)
+            case ("executing", "removal"):
+                _removal(book, operation)
+            case ("executing", "foreign"):
+                _foreign(book, operation)
+
+
+def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
+    parent = book.operations.get(operation.parent)
+    if parent is not None and parent.state == "lifted":
+        end(book, operation, "parent lifted", outcome=f"{parent.id} is lifted")
+        return
+    if len(operation.target.members) != 1:
+        return
+    member = book.members.get(f"{operation.target.service}.{operation.target.members[0]}")
+    if member is None or member.removed is not None:
+        end(book, operation, "superseded", outcome="the member is gone")
+        return
+    named = operation.target.incarnation_of(member.name)
+    if operation.kind == "lost":
+        if member.incarnation > named:
+            end(book, operation, "superseded", outcome=f"{member.task} took its place")
+        elif not member.over and book.node_hears(member) and book.node_state(member.node) == "up":
+            end(book, operation, "node back", outcome=f"node {member.node} is back: {member.task} is taken as it is")
+    elif operation.class_ == "cure" and book.ready(member) and member.incarnation == named:
+        end(book, operation, "healthy again", outcome=f"{member.task} is healthy again")
+    elif KINDS[operation.kind].shape == "foreign":
+        if _over(member, named):
+            went_ahead(book, operation)
+    elif named and _over(member, named) and book.allows(operation, "incarnation over"):
+        end(book, operation, "incarnation over", outcome=f"{member.key}.{named} is over by itself")
+
+
+def went_ahead(book: Book, operation: Operation) -> None:
+    given = book.answer(operation)
+    said = (
+        f"{operation.target.service} had said {given.verdict}"
+        if given
+        else f"no answer from {operation.target.service}"
+    )
+    end(book, operation, "finished", outcome=f"the substrate went ahead anyway; {said}")
+
+
+def _prepare(book: Book, operation: Operation) -> None:
+    """The member leaves (data moved, confirmed by its service), and only then does it end."""
+    parent = book.operations.get(operation.parent)
+    policy = consents.policy_of(book, operation.target.service)
+    if parent is not None and parent.state == "lifted":
+        end(book, operation, "parent lifted", outcome=f"{parent.id} is lifted")
+    elif book.shutdown() is not None:
+        end(book, operation, "shutdown", outcome="the system went down first")
+    elif not policy.leaves or operation.forced is not None:
+        execute_removal(book, operation, "nothing to move")
+    elif book.now_s >= book.since_s(operation) + policy.leave_s:
+        end(book, operation, "deadline", outcome=f"the member had not left after {policy.leave_s:.0f} s")
+    else:
+        book.look_at(operation.target.service, book.since_s(operation) + policy.leave_s)
+
+
+def execute_removal(book: Book, operation: Operation, why: str) -> None:
+    """The second phase: now the incarnations are frozen."""
+    targets = _targets(book, operation)
+    target = Target(
+        service=operation.target.service,
+        members=tuple(m.name for m in targets),
+        incarnations=tuple(m.incarnation for m in targets),
+        node=operation.target.node,
+    )
+    book.advance(operation, "has left", outcome=why, target=target)
+
+
+def _away(book: Book, operation: Operation) -> None:
+    member, named = _single(book, operation)
+    if member is None or _over(member, named):
+        end(book, operation, "incarnation over", outcome=member.ended_how if member else "the member is gone")
+    elif book.node_state(member.node) == "gone":
+        end(
+            book,
+            operation,
+            "node lost for good",
+            outcome=f"node {member.node} is gone; what remains is ended if it returns",
+        )
+
+
+def _back(book: Book, operation: Operation) -> None:
+    """A restart (of any cause) is done when the *next* incarnation is ready, so its slot stays taken until then."""
+    member, named = _single(book, operation)
+    service = operation.target.service
+    if member is None:
+        end(book, operation, "start deadline", outcome="the member is gone")
+    elif book.shutdown() is not None:
+        end(book, operation, "shutdown", outcome="the system went down first")
+    elif member.incarnation > named and book.ready(member):
+        end(book, operation, "newer ready", outcome=f"{member.task} is ready")
+    elif book.node_state(member.node) == "gone" and book.allows(operation, "node lost for good"):
+        end(book, operation, "node lost for good", outcome=f"node {member.node} is gone")
+    elif member.finished:
+        end(book, operation, "newer ready", outcome=f"{member.task} has finished")
+    elif member.incarnation > named and book.now_s >= _start_deadline_s(book, operation, member):
+        end(
+            book,
+            operation,
+            "start deadline",
+            outcome=f"{member.task} was not ready within {member.start_timeout_s:.0f} s",
+        )
+    elif member.over:
+        pause_s = members.launch_pause_s(book, member)
+        if pause_s > book.now_s:
+            book.look_at(service, pause_s)
+        else:
+            elsewhere = operation.choice == "elsewhere" and member.incarnation == named
+            members.launch(book, member, by=operation.id, elsewhere=elsewhere)
+    if member is not None and operation.id in book.operations and book.operations[operation.id].live:
+        deadline_s = _start_deadline_s(book, operation, book.members[member.key])
+        if book.members[member.key].incarnation > named and deadline_s > book.now_s:
+            book.look_at(service, deadline_s)
+
+
+def _start_deadline_s(book: Book, operation: Operation, member: MemberRecord) -> float:
+    """From the first launch, whatever flaps between; time spent fetching artifacts does not count."""
+    seen = book.seen(member)
+    if seen is not None and seen.state == "fetching":
+        return book.now_s + member.start_timeout_s
+    first_s = book.memory.first_launched.get(operation.id, book.since_s(operation))
+    return first_s + member.start_timeout_s
+
+
+def _removal(book: Book, operation: Operation) -> None:
+    row = KINDS[operation.kind]
+    targets = [book.members[f"{operation.target.service}.{name}"] for name in operation.target.members]
+    for member, named in zip(targets, operation.target.incarnations, strict=True):
+        lost = book.node_state(member.node) == "gone" and book.allows(operation, "node lost for good")
+        if not _over(member, named) and not lost:
+            return
+    for member, named in zip(targets, operation.target.incarnations, strict=True):
+        if row.releases and member.removed is None:
+            _release(book, operation, member)
+        elif member.incarnation == named and member.ended_by != operation.id:
+            # It had died before: from now on it is this operation that decides how it comes back.
+            book.put(replace(member, ended_by=operation.id))
+    if operation.kind == "uninstall":
+        _remove_service(book, operation.target.service)
+    end(
+        book,
+        operation,
+        "incarnation over",
+        outcome=f"{len(targets)} ended" if len(targets) != 1 else targets[0].ended_how,
+    )
+
+
+def _release(book: Book, operation: Operation, member: MemberRecord) -> None:
+    keep_s = consents.policy_of(book, member.service).keep_volumes_s
+    mark = Mark(who=operation.asked_by, why=operation.id, wall_s=book.wall_s)
+    book.put(replace(member, removed=mark, started=False, volumes_until_wall_s=book.wall_s + keep_s))
+    book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s))
+    book.event(
+        "member",
+        member.key,
+        f"released; volumes are kept for {keep_s:.0f} s",
+        service=member.service,
+        operation=operation.id,
+    )
+
+
+def _remove_service(book: Book, service: str) -> None:
+    consent = book.consents.get(service)
+    if consent is not None:
+        book.delete(consent)
+    record = book.services.get(service)
+    if record is not None:
+        book.delete(record)
+
+
+def _foreign(book: Book, operation: Operation) -> None:
+    member, named = _single(book, operation)
+    if member is None or _over(member, named):
+        end(book, operation, "incarnation over", outcome=member.ended_how if member else "the member is gone")
+
+
+def _single(book: Book, operation: Operation) -> tuple[MemberRecord | None, int]:
+    name = operation.target.members[0]
+    member = book.members.get(f"{operation.target.service}.{name}")
+    if member is not None and member.removed is not None:
+        member = None
+    return member, operation.target.incarnation_of(name)
+
+
+def _over(member: MemberRecord, named: int) -> bool:
+    """Its incarnation has ended, or a newer one was seen."""
+    return member.ended >= named or member.incarnation > named
+
+
+def end(book: Book, operation: Operation, word: Word, *, outcome: str, cancelled: Mark | None = None) -> None:
+    """The operation is over, or withdrawn before it began: its service is told."""
+    ended = book.advance(operation, word, outcome=outcome, cancelled=cancelled)
+    consents.forget(book, ended)
+    what: Literal["withdrawn", "ended"] = "withdrawn" if ended.state == "withdrawn" else "ended"
+    book.emit(Told(service=ended.target.service, operation=ended.id, what=what, text=outcome))

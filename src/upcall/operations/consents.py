@@ -1,0 +1,290 @@
+"""Epochs, questions and answers.
+
+**The epoch** says which world an answer is about. It moves when (a) a known-ready incarnation is lost without a begun
+operation on it, (b) any operation of the service begins, (c) minimum or policy changes. Then answers on their way
+are refused with the current set; a recorded acceptance is void if it counted on what was lost or taken, and stands
+if it was given together with what began (it does not count on that). It does *not* move when a member becomes ready,
+an operation is added, ends or is withdrawn, or an answer comes: the set has a version of its own for that. (If every
+change moved it, one flapping member would starve a service.)
+
+**A question** stands from the proposal until it is answered. It is asked again when an answer has run out or became
+void, but only when the guard could pass: a blocked set is not asked for ever. A deferral that is not renewed in its
+time counts as silence.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from upcall.operations import guard
+from upcall.operations.book import REASON_CHARS_MAX, Book, Question
+from upcall.operations.effects import Refused
+from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
+from upcall.operations.records import ConsentRecord, Given, Operation, Policy
+from upcall.operations.table import KINDS
+
+ANSWERS_MAX: Final = 1000
+"""In one call: more than a service can have pending."""
+ANSWER_S_MAX: Final = 86400.0
+"""An acceptance or a deferral for longer than a day is a mistake."""
+
+
+def policy_of(book: Book, service: str) -> Policy:
+    known = book.services.get(service)
+    return known.policy if known else Policy()
+
+
+# -- the epoch ------------------------------------------------------------------------------------------------------
+
+
+def move_epoch(book: Book, service: str, why: str, *, gone: tuple[str, ...] = ()) -> None:
+    """``gone``: tasks that are lost or taken; acceptances that counted on them are void."""
+    epoch = book.epoch(service)
+    book.memory.epochs[service] = epoch.n + 1
+    moved = book.epoch(service)
+    book.event("epoch", service, f"epoch {moved}: {why}", service=service, epoch=str(moved))
+    book.mark(service)
+    consent = _current(book, service)
+    if consent is None:
+        return
+    void = [o for o, given in consent.answers.items() if given.verdict == "accept" and set(gone) & set(given.counts_on)]
+    kept = {o: given for o, given in consent.answers.items() if o not in void}
+    book.put(replace(consent, epoch=moved, answers=kept))
+    for operation in void:
+        book.event(
+            "answer",
+            operation,
+            "the acceptance is void: it counted on what is gone",
+            service=service,
+            operation=operation,
+        )
+        ask(book, book.operations[operation])
+
+
+# -- questions ------------------------------------------------------------------------------------------------------
+
+
+def is_asked(operation: Operation) -> bool:
+    return operation.state == "open" and KINDS[operation.kind].asked
+
+
+def ask(book: Book, operation: Operation) -> None:
+    before = book.memory.questions.get(operation.id)
+    times = before.times + 1 if before else 1
+    book.memory.questions[operation.id] = Question(since_s=book.now_s, times=times)
+
+
+def look(book: Book, service: str) -> None:
+    """Drops answers that ran out, and asks (again) where an answer could change something."""
+    for operation in book.live(service):
+        if not is_asked(operation):
+            continue
+        question = book.memory.questions.get(operation.id)
+        given = book.answer(operation)
+        if given is not None and given.until_s <= book.now_s:
+            _drop(book, operation, f"the {_NOUN[given.verdict]} ran out")
+            given = None
+        if given is not None:
+            book.look_at(service, given.until_s)
+        elif question is None or (not question.stands and _could_pass(book, operation)):
+            if question is not None or _unblocked(book, operation):
+                ask(book, operation)
+        elif question.stands:
+            silent_from = question.since_s + policy_of(book, service).answer_s
+            if silent_from > book.now_s:
+                book.look_at(service, silent_from)
+
+
+def _unblocked(book: Book, operation: Operation) -> bool:
+    return not any(book.begun_on(m) for m in book.members_of(operation.target.service) if book.covers(operation, m))
+
+
+def _could_pass(book: Book, operation: Operation) -> bool:
+    return _unblocked(book, operation) and not guard.objection(book, operation)
+
+
+_NOUN: Final = {"accept": "acceptance", "defer": "deferral", "decline": "refusal", "prefer": "preference"}
+
+
+# -- answers --------------------------------------------------------------------------------------------------------
+
+
+def answer(book: Book, given: Answers) -> Refused | None:
+    """Records one answer about a set, whole or not at all."""
+    refused = _refusal(book, given)
+    if refused is not None:
+        return refused
+    accepted = [o for o, a in given.answers.items() if a.verdict == "accept"]
+    relied_on = _ready_besides(book, given.service, accepted)
+    fresh = {o: a for o, a in given.answers.items() if not _repeats(book, o, a)}
+    consent = _current(book, given.service) or _fresh_consent(book, given.service)
+    answers = dict(consent.answers)
+    for operation, one in fresh.items():
+        answers[operation] = _given(book, one, relied_on)
+    if fresh:
+        book.put(replace(consent, epoch=book.epoch(given.service), answers=answers))
+    for operation, one in fresh.items():
+        _note(book, book.operations[operation], one)
+    return None
+
+
+def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:
+    operation = book.operations.get(given.operation)
+    if operation is None or operation.target.service != given.service:
+        return Refused(
+            code="not_found",
+            message=f"{given.service} has no operation {given.operation}",
+            where="operation",
+            expected="one of its pending set",
+        )
+    if operation.state != "open":
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} has begun: its acceptance cannot be taken back",
+            where=operation.id,
+            expected="an operation that has not begun",
+        )
+    if book.answer(operation) is not None:
+        _drop(book, operation, f"{given.service} took its answer back")
+        ask(book, operation)
+    return None
+
+
+def forget(book: Book, operation: Operation) -> None:
+    """The operation is not open any more: its answer has served."""
+    if book.answer(operation) is not None:
+        consent = book.consents[operation.target.service]
+        book.put(replace(consent, answers={o: a for o, a in consent.answers.items() if o != operation.id}))
+
+
+def _refusal(book: Book, given: Answers) -> Refused | None:
+    service = given.service
+    if service not in book.services:
+        return Refused(code="not_found", message=f"no service {service!r}", where="service")
+    if given.epoch != book.epoch(service):
+        return Refused(
+            code="stale",
+            message=f"epoch is {book.epoch(service)}, the answer is about {given.epoch}",
+            where="epoch",
+            expected="an answer about the current set",
+        )
+    if len(given.answers) > ANSWERS_MAX:
+        return Refused(
+            code="invalid",
+            message=f"{len(given.answers)} answers in one call",
+            where="answers",
+            expected=f"at most {ANSWERS_MAX}",
+        )
+    for name, one in given.answers.items():
+        refused = _refusal_of_one(book, service, name, one)
+        if refused is not None:
+            return refused
+    return None
+
+
+def _refusal_of_one(book: Book, service: str, name: str, one: Answer) -> Refused | None:
+    operation = book.operations.get(name)
+    if operation is None or operation.target.service != service:
+        return Refused(
+            code="not_found",
+            message=f"{name} is not an operation on {service}",
+            where=name,
+            expected="an operation of the service's own set",
+        )
+    if operation.state != "open":
+        return Refused(
+            code="conflict",
+            message=f"{name} is {operation.state}: it is not asked any more",
+            where=name,
+            expected="an open operation",
+        )
+    if not KINDS[operation.kind].asked:
+        return Refused(code="invalid", message=f"{name} is told, not asked", where=name)
+    for label, value in (("valid_s", one.valid_s), ("retry_after_s", one.retry_after_s)):
+        if not 0 < value <= ANSWER_S_MAX:
+            return Refused(
+                code="invalid",
+                message=f"{label} is {value:g}",
+                where=f"{name}.{label}",
+                expected=f"more than 0 and at most {ANSWER_S_MAX:g}",
+            )
+    ready = {m.task for m in book.members_of(service) if book.ready(m)}
+    missing = sorted(set(one.counts_on or ()) - ready)
+    if missing:
+        return Refused(
+            code="conflict",
+            message=f"counts on {missing[0]}, which is not known to be ready",
+            where=name,
+            expected="tasks of the service that are ready",
+        )
+    return None
+
+
+def _ready_besides(book: Book, service: str, accepted: list[str]) -> tuple[str, ...]:
+    """What an acceptance counts on unless it says otherwise: all that are ready and not taken by the same answer."""
+    taken = {name for o in accepted for name in book.operations[o].target.members}
+    return tuple(m.task for m in book.members_of(service) if book.ready(m) and m.name not in taken)
+
+
+def _repeats(book: Book, operation: str, one: Answer) -> bool:
+    """The same acceptance twice for the same epoch is one answer: it does not become valid for longer."""
+    before = book.answer(book.operations[operation])
+    question = book.memory.questions.get(operation)
+    return (
+        before is not None
+        and before.verdict == one.verdict == "accept"
+        and before.until_s > book.now_s
+        and not (question and question.stands)
+    )
+
+
+def _given(book: Book, one: Answer, relied_on: tuple[str, ...]) -> Given:
+    accepts = one.verdict == "accept"
+    return Given(
+        verdict=one.verdict,
+        at_s=book.now_s,
+        until_s=book.now_s + (one.valid_s if accepts else one.retry_after_s),
+        reason=one.reason[:REASON_CHARS_MAX],
+        progress=one.progress,
+        counts_on=(relied_on if one.counts_on is None else one.counts_on) if accepts else (),
+        choice=one.choice,
+    )
+
+
+def _note(book: Book, operation: Operation, one: Answer) -> None:
+    service = operation.target.service
+    question = book.memory.questions.get(operation.id) or Question(since_s=book.now_s)
+    book.memory.questions[operation.id] = replace(question, stands=False)
+    words = (
+        one.verdict
+        + (f" {one.choice}" if one.choice else "")
+        + (f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else "")
+    )
+    book.event(
+        "answer",
+        operation.id,
+        f"{service}: {words}",
+        service=service,
+        operation=operation.id,
+        verdict=one.verdict,
+        progress=one.progress,
+    )
+    if one.verdict == "decline" and book.allows(operation, "decline"):
+        book.advance(operation, "decline", outcome=f"declined by {service}: {one.reason[:REASON_CHARS_MAX]}")
+        forget(book, operation)
+
+
+def _drop(book: Book, operation: Operation, why: str) -> None:
+    consent = book.consents[operation.target.service]
+    book.put(replace(consent, answers={o: a for o, a in consent.answers.items() if o != operation.id}))
+    book.event("answer", operation.id, why, service=consent.service, operation=operation.id)
+
+
+def _current(book: Book, service: str) -> ConsentRecord | None:
+    """The consent record, if it is of this start of the master; older ones are void."""
+    consent = book.consents.get(service)
+    return consent if consent is not None and consent.epoch.start == book.memory.start else None
+
+
+def _fresh_consent(book: Book, service: str) -> ConsentRecord:
+    return ConsentRecord(service=service, epoch=book.epoch(service))

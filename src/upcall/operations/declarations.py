@@ -1,0 +1,173 @@
+"""What services declare: themselves, their members, and which of these should run.
+
+Members are declared in groups, because places are found for a whole group or for none of it. Declaring again alters
+the generation that the *next* incarnation gets; whatever restarts a member is an operation. Starting is idempotent.
+"""
+
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
+from upcall.operations import consents, maintenance, members
+from upcall.operations.book import Book
+from upcall.operations.effects import Refused, Release, Reserve
+from upcall.operations.inputs import DeclareMembers, DeclareService, MemberDeclaration, StartMembers, WithdrawMembers
+from upcall.operations.records import Mark, MemberRecord, ServiceRecord
+from upcall.operations.table import KINDS
+
+NAME: Final = re.compile(r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?")
+"""Without a dot, which separates service, member and incarnation."""
+MEMBERS_MAX: Final = 1000
+TOMBSTONES_MAX: Final = 1000
+
+
+def _bad_name(name: str, where: str) -> Refused | None:
+    if NAME.fullmatch(name):
+        return None
+    return Refused(
+        code="invalid",
+        message=f"{name!r} is not a name",
+        where=where,
+        expected="1 to 63 of a-z, 0-9, - and _, beginning and ending with a letter or digit",
+    )
+
+
+def _leaving(book: Book, service: str) -> Refused | None:
+    for operation in book.live(service):
+        if operation.kind == "uninstall" and operation.begun:
+            return Refused(
+                code="conflict",
+                message=f"{service} is being uninstalled by {operation.id}",
+                where=service,
+                expected="wait until it is over",
+            )
+    return None
+
+
+def declare_service(book: Book, given: DeclareService) -> Refused | None:
+    refused = _bad_name(given.name, "name") or _leaving(book, given.name)
+    if refused is None and given.minimum < 0:
+        refused = Refused(code="invalid", message=f"minimum is {given.minimum}", where="minimum", expected="0 or more")
+    if refused is None and given.policy.at_most < 1:
+        refused = Refused(
+            code="invalid", message=f"at_most is {given.policy.at_most}", where="policy.at_most", expected="1 or more"
+        )
+    if refused is not None:
+        return refused
+    before = book.services.get(given.name)
+    record = ServiceRecord(
+        name=given.name,
+        minimum=given.minimum,
+        stateful=given.stateful,
+        policy=given.policy,
+        needs=tuple(sorted(set(given.needs))),
+    )
+    if before is not None and replace(before, version=0) == record:
+        return None
+    book.put(record)
+    if before is None:
+        book.event("service", given.name, "declared", service=given.name)
+    elif (before.minimum, before.policy) != (record.minimum, record.policy):
+        consents.move_epoch(book, given.name, "minimum or policy changed")
+    return None
+
+
+def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
+    if given.service not in book.services:
+        return Refused(
+            code="not_found",
+            message=f"no service {given.service!r}",
+            where="service",
+            expected="a service that was declared",
+        )
+    refused = _leaving(book, given.service)
+    for declared in given.members:
+        refused = refused or _bad_name(declared.name, "members")
+    if refused is None and len(book.members_of(given.service)) + len(given.members) > 2 * MEMBERS_MAX:
+        refused = Refused(
+            code="invalid",
+            message=f"{len(given.members)} more members",
+            where="members",
+            expected=f"at most {MEMBERS_MAX} in a service",
+        )
+    if refused is not None:
+        return refused
+    for declared in given.members:
+        _declare_member(book, given.service, declared)
+    places = {m.name: book.members[f"{given.service}.{m.name}"].place for m in given.members}
+    if places:
+        book.emit(Reserve(service=given.service, places=places))
+    return None
+
+
+def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> None:
+    before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
+    returns = before.removed is not None
+    fresh_volumes = returns and book.wall_s >= before.volumes_until_wall_s
+    record = replace(
+        before,
+        generation=declared.generation,
+        restart=declared.restart,
+        start_timeout_s=declared.start_timeout_s,
+        grace_s=declared.grace_s,
+        finished=before.finished and before.generation == declared.generation and not returns,
+        removed=None,
+        place=before.place + (1 if fresh_volumes else 0),
+        initialised=before.initialised and not fresh_volumes,
+        node="" if returns else before.node,
+        volumes_until_wall_s=0.0,
+    )
+    if before.version and record == before:
+        return
+    book.put(record)
+    if not before.version:
+        book.event("member", record.key, "declared", service=service)
+    elif returns:
+        kept = "with fresh volumes" if fresh_volumes else "and takes its volumes back"
+        book.event("member", record.key, f"declared again, {kept}", service=service)
+
+
+def start_members(book: Book, given: StartMembers, *, who: str) -> Refused | None:
+    found: list[MemberRecord] = []
+    for name in given.members:
+        member = book.members.get(f"{given.service}.{name}")
+        if member is None or member.removed is not None:
+            return Refused(
+                code="not_found",
+                message=f"{given.service} has no member {name!r}",
+                where="members",
+                expected="a member that was declared",
+            )
+        found.append(member)
+    refused = _leaving(book, given.service)
+    if refused is not None:
+        return refused
+    for member in found:
+        if not member.started:
+            book.put(replace(member, started=True))
+        holder = members.held_by(book, member)
+        if holder is not None and KINDS[holder.kind].shape == "away" and book.allows(holder, "lift"):
+            maintenance.lift(book, holder, Mark(who=who, why="started again", wall_s=book.wall_s))
+    return None
+
+
+def withdraw_members(book: Book, given: WithdrawMembers) -> Refused | None:
+    found: list[MemberRecord] = []
+    for name in given.members:
+        member = book.members.get(f"{given.service}.{name}")
+        if member is None or member.removed is not None:
+            continue
+        if member.incarnation > 0:
+            return Refused(
+                code="conflict",
+                message=f"{member.key} was launched",
+                where="members",
+                expected="a member that was never launched; else scale_in or uninstall",
+            )
+        found.append(member)
+    for member in found:
+        book.delete(member)
+        book.emit(Release(service=member.service, member=member.name, keep_volumes_s=0.0))
+        book.event("member", member.key, "withdrawn before it was launched", service=member.service)
+    return None

@@ -1,0 +1,47 @@
+"""The guard: known ready members against the minimum. It lies below every consent.
+
+Let *untaken* be the members known ready that no begun operation takes away. What is not known to be ready counts as
+down, and so does what a begun operation takes; so right after a recovery of the master, when nothing is known,
+nothing may stop.
+
+- The target is ready, or the operation keeps it away: the other untaken ones must reach the minimum.
+- The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
+  have begun. (So two members in a long pause are never both killed at once.)
+
+Waived for uninstall and shutdown; skipped when a person forced the operation, when it is only told, and when its
+window ended with ``force``. Coming back in place after a loss takes nothing away and passes: a quorum whose members
+all died must be able to start together.
+"""
+
+from upcall.operations.book import Book
+from upcall.operations.records import Operation
+from upcall.operations.table import KINDS
+
+
+def objection(book: Book, operation: Operation) -> str:
+    """Why the guard holds the operation; empty when it passes."""
+    row = KINDS[operation.kind]
+    service = book.services.get(operation.target.service)
+    if service is None or row.waives_minimum or row.shape == "plan":
+        return ""
+    members = book.members_of(service.name)
+    untaken = [member for member in members if book.ready(member) and book.begun_on(member) is None]
+    targets = [member for member in members if member.name in operation.target.members]
+    if any(book.ready(target) for target in targets) or _keeps_away(operation):
+        left = [member for member in untaken if member not in targets]
+        if len(left) < service.minimum:
+            return f"{len(untaken)} of {len(members)} ready, {len(left)} afterwards, minimum {service.minimum}"
+        return ""
+    return _alone(book, operation)
+
+
+def _keeps_away(operation: Operation) -> bool:
+    row = KINDS[operation.kind]
+    return row.shape in ("away", "removal") and not row.gives_back
+
+
+def _alone(book: Book, operation: Operation) -> str:
+    for other in book.live(operation.target.service):
+        if other.begun and other.id != operation.id and KINDS[other.kind].shape != "plan":
+            return f"{other.id} ({other.kind} of {', '.join(other.target.members)}) has begun: one at a time"
+    return ""

@@ -1,0 +1,244 @@
+"""What happened unasked: a process died, a node fell silent, a member fails its health check.
+
+An observed end is one write, on the member: the incarnation, how it ended, and which operation had ended it. When
+none had, what follows is an operation ``lost``: its service may be asked what next, and the static policy says how
+long it is waited for. A member that is alive and fails its health check, or does not become ready, gets a cure: a
+``restart`` that is asked like any other, with the answer time as its window.
+
+A node that is silent proves nothing: its members are unknown, not ready, and nothing of theirs is ended or started
+elsewhere until they are proven dead or a person says so.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from upcall.operations import consents, members
+from upcall.operations.book import REASON_CHARS_MAX, Book, Crashes, NodeSeen, Seen
+from upcall.operations.effects import EndTask
+from upcall.operations.inputs import NodeObserved, TaskObserved
+from upcall.operations.proposals import create
+from upcall.operations.records import MemberRecord, Operation, Target
+from upcall.operations.table import KINDS
+
+START_MARGIN_S: Final = 30.0
+"""An agent ends by itself what is not ready at its start deadline; beyond this the ledger asks for it."""
+
+
+# -- tasks ----------------------------------------------------------------------------------------------------------
+
+
+def observe_task(book: Book, given: TaskObserved) -> None:
+    member = book.members.get(f"{given.service}.{given.member}")
+    if member is None or given.incarnation > member.incarnation:
+        # Nothing on record ever launched it; the wanted set, which the substrate compares, ends it.
+        book.event(
+            "task",
+            f"{given.service}.{given.member}.{given.incarnation}",
+            f"{given.state}, but not on record",
+            service=given.service,
+        )
+        return
+    if given.incarnation < member.incarnation or member.over:
+        _of_the_past(book, member, given)
+    elif given.state == "ended":
+        _ended(book, member, given)
+    else:
+        _alive(book, member, given)
+
+
+def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
+    """What is left of an incarnation that was given up is ended unasked."""
+    cause = member.by if given.incarnation < member.incarnation else member.ended_by
+    operation = book.operations.get(cause)
+    if given.state in ("ended", "ending") or operation is None or operation.state == "open":
+        return
+    task = f"{member.key}.{given.incarnation}"
+    book.event(
+        "task",
+        task,
+        f"seen {given.state}, but it was given up by {cause}: ended",
+        service=member.service,
+        operation=cause,
+    )
+    book.emit(
+        EndTask(
+            service=member.service,
+            member=member.name,
+            incarnation=given.incarnation,
+            grace_s=0.0,
+            operation=cause,
+            reason="what is left of an incarnation that was given up",
+        )
+    )
+
+
+def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
+    was_ready = book.ready(member)
+    cause = _who_ended(book, member)
+    how = given.reason[:REASON_CHARS_MAX] or (
+        f"exit code {given.exit_code}" if given.exit_code is not None else "ended"
+    )
+    finished = member.restart == "never" and given.exit_code == 0 and cause is None
+    book.put(
+        replace(
+            member,
+            ended=member.incarnation,
+            ended_how=how,
+            ended_by=cause.id if cause else "",
+            finished=finished,
+            node=given.node or member.node,
+        )
+    )
+    book.memory.signalled.pop(member.key, None)
+    _remember(book, member, given)
+    book.event(
+        "task",
+        member.task,
+        how if cause is None else f"{how}, by {cause.id}",
+        service=member.service,
+        operation=cause.id if cause else "",
+        state="ended",
+        node=given.node or member.node,
+    )
+    if cause is None or (
+        KINDS[cause.kind].shape == "back" and cause.target.incarnation_of(member.name) != member.incarnation
+    ):
+        _count_crash(book, member)
+    if was_ready and cause is None:
+        consents.move_epoch(book, member.service, f"{member.task} is lost", gone=(member.task,))
+
+
+def _who_ended(book: Book, member: MemberRecord) -> Operation | None:
+    """The operation in whose course it ended; also one of the substrate's that went ahead before it was let."""
+    begun = book.begun_on(member)
+    if begun is not None:
+        return begun
+    for operation in book.operations_on(member):
+        foreign = KINDS[operation.kind].shape == "foreign" and operation.state in ("open", "done")
+        if foreign and operation.target.incarnation_of(member.name) == member.incarnation:
+            return operation
+    return None
+
+
+def _count_crash(book: Book, member: MemberRecord) -> None:
+    before = book.memory.crashes.get(member.key)
+    lived_s = book.now_s - book.memory.launched.get(member.key, book.now_s)
+    count = 1 if before is None or lived_s >= members.STABLE_S else before.count + 1
+    book.memory.crashes[member.key] = Crashes(count=count, last_s=book.now_s)
+
+
+def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
+    before = book.seen(member)
+    if before is not None and before.state == "fetching" and given.state != "fetching":
+        book.memory.launched[member.key] = book.now_s
+        if member.by in book.memory.first_launched:
+            book.memory.first_launched[member.by] = book.now_s
+    book.memory.launched.setdefault(member.key, book.now_s)
+    if given.state != "ending":
+        book.memory.signalled.pop(member.key, None)
+    _remember(book, member, given)
+    node = given.node or member.node
+    initialised = member.initialised or given.state == "ready"
+    if node != member.node or initialised != member.initialised:
+        book.put(replace(member, node=node, initialised=initialised))
+    if before is None or before.state != given.state:
+        book.event(
+            "task",
+            member.task,
+            given.state + (f": {given.reason[:REASON_CHARS_MAX]}" if given.reason else ""),
+            service=member.service,
+            state=given.state,
+            node=node,
+        )
+    book.mark(member.service)
+
+
+def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
+    before = book.seen(member)
+    same = before is not None and before.state == given.state
+    book.memory.seen[member.key] = Seen(
+        incarnation=given.incarnation,
+        state=given.state,
+        since_s=before.since_s if same and before is not None else book.now_s,
+        node=given.node or member.node,
+        reason=given.reason[:REASON_CHARS_MAX],
+    )
+
+
+# -- nodes ----------------------------------------------------------------------------------------------------------
+
+
+def observe_node(book: Book, given: NodeObserved) -> None:
+    before = book.memory.nodes.get(given.node)
+    if before is not None and before.state == given.state:
+        return
+    lost: dict[str, list[str]] = {}
+    if given.state != "up":
+        for member in sorted(book.members.values(), key=lambda m: m.key):
+            if member.node == given.node and book.ready(member) and book.begun_on(member) is None:
+                lost.setdefault(member.service, []).append(member.task)
+    book.memory.nodes[given.node] = NodeSeen(
+        state=given.state, since_s=book.now_s, reason=given.reason[:REASON_CHARS_MAX]
+    )
+    book.event(
+        "node",
+        given.node,
+        given.state + (f": {given.reason[:REASON_CHARS_MAX]}" if given.reason else ""),
+        state=given.state,
+    )
+    if given.state != "up":
+        # What was seen there is not known any more; after its return everything is observed afresh.
+        for key in [key for key, seen in book.memory.seen.items() if seen.node == given.node]:
+            del book.memory.seen[key]
+    for service, tasks in lost.items():
+        consents.move_epoch(book, service, f"node {given.node} is {given.state}", gone=tuple(tasks))
+    book.mark_node(given.node)
+    book.mark("")
+
+
+# -- what follows ---------------------------------------------------------------------------------------------------
+
+
+def look(book: Book, service: str) -> None:
+    """Proposes ``lost`` and cures where nothing has been proposed yet."""
+    if service not in book.services or book.shutdown() is not None:
+        return
+    for member in book.members_of(service):
+        if not members.runs_by(book, member) or member.incarnation == 0 or book.begun_on(member) is not None:
+            continue
+        if member.over:
+            if not member.ended_by:
+                _propose_lost(book, member, f"{member.task} ended: {member.ended_how}")
+        elif not book.node_hears(member):
+            known = book.memory.nodes[member.node]
+            _propose_lost(book, member, f"node {member.node} is {known.state}")
+        else:
+            _consider_cure(book, member)
+
+
+def _propose_lost(book: Book, member: MemberRecord, reason: str) -> None:
+    if any(o.kind == "lost" and o.live for o in book.operations_on(member)):
+        return
+    create(book, "lost", _target(member), reason=reason, asked_by="upcall")
+
+
+def _consider_cure(book: Book, member: MemberRecord) -> None:
+    seen = book.seen(member)
+    if seen is None:
+        return
+    reason = ""
+    if seen.state == "unready":
+        reason = f"{member.task} fails its health check" + (f": {seen.reason}" if seen.reason else "")
+    elif seen.state in ("starting", "running"):
+        late_s = book.memory.launched[member.key] + member.start_timeout_s + START_MARGIN_S
+        if book.now_s >= late_s:
+            reason = f"{member.task} is not ready after {member.start_timeout_s:.0f} s"
+        else:
+            book.look_at(member.service, late_s)
+    if reason and not any(o.class_ == "cure" and o.live for o in book.operations_on(member)):
+        create(book, "restart", _target(member), reason=reason, asked_by="upcall", class_="cure")
+
+
+def _target(member: MemberRecord) -> Target:
+    return Target(service=member.service, members=(member.name,), incarnations=(member.incarnation,), node=member.node)

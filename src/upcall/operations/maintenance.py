@@ -1,0 +1,121 @@
+"""Maintenance and shutdown: a parent, what lies below it, and its reverse.
+
+A drain is one operation on a node; below it a ``stop`` (or, when the node is removed for good, a ``vacate``) for each
+member there, proposed against an incarnation that is not known to have ended. It is done when every member there is
+held or gone and no child is live, and it stays in effect until it is lifted: one write, on the drain, from which
+everything else follows. A member that crashes on a draining node before its stop began comes back, until its stop
+begins. One maintenance a node: the second who asks is told whose it is.
+
+Shutdown is told, not asked. It ends first what needs others, then what is needed, all members of one service
+together, and keeps the volumes; lifting it brings everything back.
+"""
+
+from upcall.operations import consents, members
+from upcall.operations.book import Book
+from upcall.operations.effects import Cordon, Told
+from upcall.operations.proposals import create
+from upcall.operations.records import Mark, MemberRecord, Operation, Target
+from upcall.operations.table import KINDS
+
+
+def of_node(book: Book, node: str) -> Operation | None:
+    """The maintenance in effect on the node."""
+    for operation in book.standing():
+        if operation.kind == "maintenance" and operation.target.node == node:
+            return operation
+    return None
+
+
+# -- drains ---------------------------------------------------------------------------------------------------------
+
+
+def look(book: Book, service: str) -> None:
+    """Proposes what is missing below the drains that are open."""
+    if service not in book.services:
+        return
+    for drain in book.standing():
+        if drain.kind != "maintenance" or drain.state != "open":
+            continue
+        for member in book.members_of(service):
+            if member.node == drain.target.node and members.runs_by(book, member) and _wants_child(book, drain, member):
+                create(
+                    book,
+                    "vacate" if drain.removes_node else "stop",
+                    Target(
+                        service=service,
+                        members=(member.name,),
+                        node=member.node,
+                        incarnations=() if drain.removes_node else (member.incarnation,),
+                    ),
+                    reason=drain.reason or f"maintenance of {member.node}",
+                    asked_by=drain.asked_by,
+                    parent=drain,
+                )
+
+
+def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
+    if any(o.parent == drain.id and o.live for o in book.operations_on(member)):
+        return False
+    if drain.removes_node:
+        return member.incarnation > 0
+    return not member.over and members.held_by(book, member) is None
+
+
+def finish(book: Book) -> None:
+    """Drains and shutdowns that have reached what they want."""
+    for operation in book.standing():
+        if operation.kind == "maintenance" and operation.state == "open" and _all_held(book, operation):
+            book.advance(operation, "all held", outcome="every member there is held or gone")
+        elif KINDS[operation.kind].shape == "system":
+            _shut_down(book, operation)
+
+
+def _all_held(book: Book, drain: Operation) -> bool:
+    if book.children(drain):
+        return False
+    there = [
+        m
+        for m in book.members.values()
+        if m.node == drain.target.node and members.runs_by(book, m) and m.incarnation > 0
+    ]
+    return all(_is_held(book, m) and not drain.removes_node for m in there)
+
+
+def _is_held(book: Book, member: MemberRecord) -> bool:
+    return members.held_by(book, member) is not None and (member.over or book.node_state(member.node) == "gone")
+
+
+def lift(book: Book, operation: Operation, mark: Mark) -> None:
+    """Undrain, or up: what has not begun is withdrawn, what has goes on and comes back."""
+    lifted = book.advance(operation, "lift", lifted=mark, outcome=mark.why or operation.outcome)
+    if lifted.kind == "maintenance":
+        node = lifted.target.node
+        book.emit(Cordon(node=node, closed=False))
+        there = {m.service for m in book.members.values() if m.node == node and m.removed is None}
+        for service in sorted(there):
+            book.emit(Told(service=service, operation=lifted.id, what="maintenance over", text=f"node {node}"))
+    elif KINDS[lifted.kind].shape == "system":
+        for service in sorted(book.services):
+            book.emit(Told(service=service, operation=lifted.id, what="up"))
+        book.mark_all()
+
+
+# -- shutdown -------------------------------------------------------------------------------------------------------
+
+
+def _shut_down(book: Book, operation: Operation) -> None:
+    if operation.state == "open":
+        begun = book.advance(operation, "may begin", outcome="told")
+        for service in sorted(book.services):
+            consents.move_epoch(
+                book, service, f"{begun.id} begins", gone=tuple(m.task for m in book.members_of(service))
+            )
+            book.emit(Told(service=service, operation=begun.id, what="begun", text=operation.reason))
+    elif operation.state == "executing" and not _running(book):
+        book.advance(operation, "incarnation over", outcome="everything has ended; volumes are kept")
+        for service in sorted(book.services):
+            book.emit(Told(service=service, operation=operation.id, what="ended"))
+
+
+def _running(book: Book) -> list[MemberRecord]:
+    return [m for m in book.members.values() if m.removed is None and not m.over and book.node_state(m.node) != "gone"]

@@ -1,0 +1,183 @@
+"""Members: what is held, what is gone, and what is launched.
+
+A launch is one write of the member's record (the next incarnation; with a new place it is also the proof that the
+old one was given up), and only then the effect. Nothing is launched twice: an incarnation's number is used once, and
+the next is written only when the one before is known to have ended.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from upcall.operations.book import Book
+from upcall.operations.effects import EndTask, Launch, Reserve
+from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.table import KINDS
+
+PAUSE_S_MIN: Final = 1.0
+PAUSE_S_MAX: Final = 60.0
+"""Between restarts of a member that dies again and again: doubled each time, up to a minute."""
+STABLE_S: Final = 300.0
+"""A member that lived for so long is not in a crash loop any more."""
+
+
+# -- what stands ----------------------------------------------------------------------------------------------------
+
+
+def held_by(book: Book, member: MemberRecord) -> Operation | None:
+    """The drain (or the plain stop) that keeps the member down: derived, never stored on the member."""
+    for operation in book.operations_on(member):
+        if KINDS[operation.kind].shape != "away" or operation.state not in ("executing", "done"):
+            continue
+        if operation.target.incarnation_of(member.name) != member.incarnation:
+            continue
+        if not operation.parent:
+            return operation
+        parent = book.operations.get(operation.parent)
+        if parent is not None and parent.state != "lifted":
+            return parent
+    return None
+
+
+def runs_by(book: Book, member: MemberRecord) -> bool:
+    """It should run now, as far as its own record goes."""
+    return member.started and member.removed is None and not member.finished
+
+
+def ending_of(book: Book, member: MemberRecord) -> Operation | None:
+    """The executing operation that ends the current incarnation. The only reason for which a task is ever ended."""
+    if member.over:
+        return None
+    operation = book.begun_on(member)
+    if operation is None or operation.state != "executing":
+        return None
+    shape = KINDS[operation.kind].shape
+    if shape == "system":
+        return operation if _dependents_down(book, member.service) else None
+    if shape == "foreign":
+        return None
+    return operation if operation.target.incarnation_of(member.name) == member.incarnation else None
+
+
+def _dependents_down(book: Book, service: str) -> bool:
+    """Shutdown goes from sources over jobs to stores: first what needs the service, then the service."""
+    return all(
+        member.over or book.node_state(member.node) == "gone"
+        for other in book.services.values()
+        if service in other.needs and other.name != service and not _mutual(book, service, other.name)
+        for member in book.members_of(other.name)
+    )
+
+
+def _mutual(book: Book, service: str, other: str) -> bool:
+    """They need each other: then neither waits."""
+    return other in needs_of(book, service)
+
+
+def needs_of(book: Book, service: str) -> set[str]:
+    """All that the service needs, also indirectly."""
+    found: set[str] = set()
+    front = [service]
+    while front:
+        known = book.services.get(front.pop())
+        fresh = [need for need in (known.needs if known else ()) if need not in found]
+        found.update(fresh)
+        front.extend(fresh)
+    return found
+
+
+# -- launches -------------------------------------------------------------------------------------------------------
+
+
+def launch_pause_s(book: Book, member: MemberRecord) -> float:
+    """Not before this time: bounded, exponential, forgotten once it was stable."""
+    crashes = book.memory.crashes.get(member.key)
+    if crashes is None or crashes.count < 2:
+        return 0.0
+    return crashes.last_s + min(PAUSE_S_MAX, PAUSE_S_MIN * 2.0 ** min(crashes.count - 2, 16))
+
+
+def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = False) -> None:
+    assert member.over, f"{member.task} is not known to have ended"
+    launched = replace(
+        member,
+        incarnation=member.incarnation + 1,
+        place=member.place + (1 if elsewhere else 0),
+        node="" if elsewhere else member.node,
+        by=by,
+        ended_by="",
+    )
+    book.put(launched)
+    book.memory.launched[member.key] = book.now_s
+    if by in book.operations and book.operations[by].live:
+        book.memory.first_launched.setdefault(by, book.now_s)
+    book.memory.seen.pop(member.key, None)
+    if elsewhere:
+        book.emit(Reserve(service=member.service, places={member.name: launched.place}))
+    emit_launch(book, launched)
+    how = f"after {by}" if by else "wanted"
+    book.event(
+        "task",
+        launched.task,
+        f"launched, {how}" + (f", place {launched.place}" if elsewhere else ""),
+        service=member.service,
+        operation=by,
+    )
+
+
+def emit_launch(book: Book, member: MemberRecord) -> None:
+    book.emit(
+        Launch(
+            service=member.service,
+            member=member.name,
+            incarnation=member.incarnation,
+            place=member.place,
+            generation=member.generation,
+        )
+    )
+
+
+def look(book: Book, service: str) -> None:
+    """Plain launches: the first one, and what comes back after an operation that is over or lifted. Initialised
+    members that are all down start together; what was lost comes back by its own operation."""
+    if service not in book.services or book.shutdown() is not None:
+        return
+    for member in book.members_of(service):
+        if not runs_by(book, member) or not member.over or book.begun_on(member) is not None:
+            continue
+        unasked = member.incarnation > 0 and not member.ended_by
+        if unasked or held_by(book, member) is not None:
+            continue
+        pause_s = launch_pause_s(book, member)
+        if pause_s > book.now_s:
+            book.look_at(service, pause_s)
+            continue
+        cause = book.operations.get(member.ended_by)
+        launch(
+            book,
+            member,
+            by=member.ended_by,
+            elsewhere=cause is not None and KINDS[cause.kind].gives_back == "elsewhere",
+        )
+
+
+# -- ends -----------------------------------------------------------------------------------------------------------
+
+
+def signal(book: Book, service: str) -> None:
+    """Tells every task to end that an executing operation ends; once, and again when it is seen alive after all."""
+    for member in book.members_of(service):
+        operation = ending_of(book, member)
+        if operation is None or book.memory.signalled.get(member.key) == member.incarnation:
+            continue
+        book.memory.signalled[member.key] = member.incarnation
+        book.emit(
+            EndTask(
+                service=member.service,
+                member=member.name,
+                incarnation=member.incarnation,
+                grace_s=member.grace_s,
+                operation=operation.id,
+                reason=operation.reason or operation.kind,
+            )
+        )

@@ -1,0 +1,337 @@
+"""What people, services and substrates ask for, checked before anything is written.
+
+Every operation comes into being in :func:`create`. Two people who ask opposite things: the second is told whose wish
+stands, and may cancel it. The same key, or the same wish again, gives the same operation.
+"""
+
+from typing import Final
+
+from upcall.operations import members
+from upcall.operations.book import REASON_CHARS_MAX, Book
+from upcall.operations.effects import Cordon, HoldDisruption, Refused
+from upcall.operations.inputs import DisruptionBegan, Propose
+from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
+from upcall.operations.table import KINDS, Class, Kind, OnDeadline
+
+OPEN_MAX: Final = 1000
+"""Live operations of one service; a flood is refused, and no other service notices."""
+WINDOW_S_MAX: Final = 30 * 86400.0
+
+
+def create(
+    book: Book,
+    kind: Kind,
+    target: Target,
+    *,
+    reason: str,
+    asked_by: str,
+    class_: Class | None = None,
+    parent: Operation | None = None,
+    window_s: float | None = None,
+    on_deadline: OnDeadline | None = None,
+    removes_node: bool = False,
+    forced: Mark | None = None,
+    origin: Origin = "ours",
+    foreign_id: str = "",
+    firmness: Firmness | None = None,
+    impact: str = "",
+    key: str = "",
+) -> Operation:
+    """One write. What lies below another operation inherits its class, its window and what a person forced."""
+    service = book.services.get(target.service)
+    if parent is not None:
+        class_ = parent.class_
+        on_deadline = parent.on_deadline
+        forced = parent.forced
+    if on_deadline is None and service is not None:
+        on_deadline = "hold" if service.stateful else "proceed"
+    operation = Operation(
+        id=book.new_operation_id(),
+        kind=kind,
+        class_=class_ or KINDS[kind].class_,
+        target=target,
+        reason=reason[:REASON_CHARS_MAX],
+        asked_by=asked_by,
+        key_given=key,
+        origin=origin,
+        foreign_id=foreign_id,
+        parent=parent.id if parent else "",
+        firmness=firmness or book.firmness(kind),
+        impact=impact[:REASON_CHARS_MAX] or _impact(kind, removes_node=removes_node),
+        deadline_wall_s=parent.deadline_wall_s if parent else None if window_s is None else book.wall_s + window_s,
+        on_deadline=on_deadline,
+        removes_node=removes_node,
+        proposed_wall_s=book.wall_s,
+        since_wall_s=book.wall_s,
+        forced=forced,
+    )
+    book.memory.since[operation.id] = book.now_s
+    book.put(operation)
+    what = f"{operation.class_} {kind} of {describe(target)}"
+    book.event(
+        "operation",
+        operation.id,
+        f"{what} proposed by {asked_by}: {operation.reason}",
+        service=target.service,
+        operation=operation.id,
+        **{"kind": kind, "class": operation.class_, "to": "open", "parent": operation.parent},
+    )
+    if forced is not None:
+        book.event(
+            "operation",
+            operation.id,
+            f"forced by {forced.who}: {forced.why}",
+            service=target.service,
+            operation=operation.id,
+        )
+    return book.operations[operation.id]
+
+
+def describe(target: Target) -> str:
+    if not target.service:
+        return f"node {target.node}" if target.node else "the whole system"
+    if not target.members:
+        return target.service
+    tasks = []
+    for name in target.members:
+        incarnation = target.incarnation_of(name)
+        tasks.append(f"{target.service}.{name}" + (f".{incarnation}" if incarnation else ""))
+    return ", ".join(tasks)
+
+
+def _impact(kind: Kind, *, removes_node: bool) -> str:
+    if KINDS[kind].releases:
+        return "volumes are kept for a grace, then deleted"
+    if removes_node or KINDS[kind].gives_back == "elsewhere":
+        return "the member comes up elsewhere with empty volumes"
+    return "volumes are kept"
+
+
+# -- people and services --------------------------------------------------------------------------------------------
+
+
+def propose(book: Book, given: Propose) -> Operation | Refused:
+    known = _same_key(book, given)
+    if known is not None:
+        return known
+    row = KINDS[given.kind]
+    refused = _check(book, given)
+    if refused is not None:
+        return refused
+    if row.shape == "node":
+        return _maintenance(book, given)
+    if row.shape == "system":
+        return book.shutdown() or _create(book, given, Target())
+    if given.service not in book.services:
+        return Refused(code="not_found", message=f"no service {given.service!r}", where="service")
+    if len([o for o in book.live(given.service) if o.class_ == "voluntary"]) >= OPEN_MAX:
+        return Refused(
+            code="conflict",
+            message=f"{given.service} has {OPEN_MAX} operations that wait",
+            where="service",
+            expected="one of them to end first",
+        )
+    if given.kind == "uninstall":
+        return _uninstall(book, given)
+    if row.shape == "plan":
+        return _create(book, given, Target(service=given.service, members=given.members))
+    return _on_members(book, given)
+
+
+def _same_key(book: Book, given: Propose) -> Operation | None:
+    if not given.key:
+        return None
+    return next((o for o in book.operations.values() if o.key_given == given.key), None)
+
+
+def _check(book: Book, given: Propose) -> Refused | None:
+    if not KINDS[given.kind].by_people:
+        return Refused(
+            code="invalid",
+            message=f"{given.kind} is not proposed: it happens",
+            where="kind",
+            expected=", ".join(kind for kind, row in KINDS.items() if row.by_people),
+        )
+    if given.force and not given.reason.strip():
+        return Refused(code="invalid", message="force needs a reason, which stays in the record", where="reason")
+    if given.window_s is not None and not 0 <= given.window_s <= WINDOW_S_MAX:
+        return Refused(
+            code="invalid",
+            message=f"window_s is {given.window_s:g}",
+            where="window_s",
+            expected=f"0 to {WINDOW_S_MAX:g}",
+        )
+    if given.parent:
+        parent = book.operations.get(given.parent)
+        if parent is None or not parent.live:
+            return Refused(code="not_found", message=f"{given.parent} is not a live operation", where="parent")
+        if parent.target.service != given.service:
+            return Refused(
+                code="invalid", message=f"{given.parent} is not an operation on {given.service}", where="parent"
+            )
+    return None
+
+
+def _create(book: Book, given: Propose, target: Target) -> Operation:
+    forced = Mark(who=given.asked_by, why=given.reason[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.force else None
+    return create(
+        book,
+        given.kind,
+        target,
+        reason=given.reason,
+        asked_by=given.asked_by,
+        window_s=given.window_s,
+        parent=book.operations.get(given.parent),
+        on_deadline=given.on_deadline,
+        removes_node=given.remove,
+        forced=forced,
+        impact=given.impact,
+        key=given.key,
+    )
+
+
+def _maintenance(book: Book, given: Propose) -> Operation | Refused:
+    there = given.node in book.memory.nodes or any(m.node == given.node for m in book.members.values())
+    if not given.node or not there:
+        return Refused(
+            code="not_found",
+            message=f"no node {given.node!r}",
+            where="node",
+            expected=", ".join(sorted(book.memory.nodes)) or "a node that was seen",
+        )
+    for standing in book.standing():
+        if standing.kind == "maintenance" and standing.target.node == given.node:
+            return Refused(
+                code="conflict",
+                where=given.node,
+                expected="undrain it first",
+                message=f"{given.node} is in maintenance already: {standing.id}, asked by {standing.asked_by}",
+            )
+    operation = _create(book, given, Target(node=given.node))
+    book.emit(Cordon(node=given.node, closed=True))
+    return operation
+
+
+def _uninstall(book: Book, given: Propose) -> Operation | Refused:
+    standing = next((o for o in book.live(given.service) if o.kind == "uninstall"), None)
+    if standing is not None:
+        return standing
+    needed_by = sorted(s.name for s in book.services.values() if given.service in s.needs and s.name != given.service)
+    if needed_by and not given.force:
+        return Refused(
+            code="conflict",
+            message=f"{given.service} is needed by {', '.join(needed_by)}",
+            where=given.service,
+            expected=f"uninstall {' and '.join(needed_by)} first, or force it with a reason",
+        )
+    return _create(book, given, Target(service=given.service))
+
+
+def _on_members(book: Book, given: Propose) -> Operation | Refused:
+    found: list[MemberRecord] = []
+    for name in dict.fromkeys(given.members):
+        member = book.members.get(f"{given.service}.{name}")
+        if member is None or member.removed is not None:
+            return Refused(
+                code="not_found",
+                message=f"{given.service} has no member {name!r}",
+                where="members",
+                expected=", ".join(m.name for m in book.members_of(given.service)),
+            )
+        found.append(member)
+    single = given.kind != "scale_in"
+    if not found or (single and len(found) != 1):
+        return Refused(
+            code="invalid",
+            message=f"{given.kind} of {len(found)} members",
+            where="members",
+            expected="exactly one member" if single else "at least one member",
+        )
+    for member in found:
+        refused = _opposed(book, given, member)
+        if refused is not None:
+            return refused
+    by_incarnation = KINDS[given.kind].shape in ("away", "back")
+    target = Target(
+        service=given.service,
+        members=tuple(m.name for m in found),
+        node=found[0].node if single else "",
+        incarnations=tuple(m.incarnation for m in found) if by_incarnation else (),
+    )
+    same = next((o for o in book.live(given.service) if _same_wish(o, given, target)), None)
+    return same or _create(book, given, target)
+
+
+def _same_wish(operation: Operation, given: Propose, target: Target) -> bool:
+    return (
+        operation.kind == given.kind
+        and operation.target == target
+        and operation.parent == given.parent
+        and operation.class_ != "cure"
+        and not given.force
+    )
+
+
+def _opposed(book: Book, given: Propose, member: MemberRecord) -> Refused | None:
+    """Whose wish stands against this one."""
+    holder = members.held_by(book, member)
+    if holder is not None and given.kind in ("restart", "stop"):
+        return Refused(
+            code="conflict",
+            where=member.key,
+            expected=f"lift {holder.id} first (undrain, or start the member)",
+            message=f"{member.key} is held by {holder.id} ({holder.kind}), asked by {holder.asked_by}",
+        )
+    begun = book.begun_on(member)
+    if begun is not None and begun.kind in ("uninstall", "scale_in"):
+        return Refused(
+            code="conflict",
+            where=member.key,
+            expected="wait until it is over",
+            message=f"{member.key} is taken by {begun.id} ({begun.kind}), asked by {begun.asked_by}",
+        )
+    if KINDS[given.kind].shape in ("away", "back") and member.over:
+        return Refused(
+            code="conflict",
+            message=f"{member.key} does not run: {member.ended_how or 'it was never launched'}",
+            where=member.key,
+            expected="a member that runs",
+        )
+    return None
+
+
+# -- substrates -----------------------------------------------------------------------------------------------------
+
+
+def disruption(book: Book, given: DisruptionBegan) -> Operation | Refused:
+    """Somebody else disturbs a task: an operation with a foreign origin, as firm as the substrate can hold it."""
+    known = next((o for o in book.operations.values() if o.foreign_id == given.id and o.foreign_id), None)
+    member = book.members.get(f"{given.service}.{given.member}")
+    if member is None:
+        return Refused(code="not_found", message=f"no member {given.service}.{given.member}", where="member")
+    if given.deadline_s is not None and known is not None and known.live:
+        book.memory.notices[known.id] = book.now_s + given.deadline_s
+    if known is not None:
+        _hold(book, known, given)
+        return known
+    kind: Kind = "kill" if given.verb == "stop" else "evict"
+    target = Target(service=given.service, members=(given.member,), incarnations=(given.incarnation,), node=member.node)
+    operation = create(
+        book,
+        kind,
+        target,
+        reason=given.reason,
+        asked_by=given.who,
+        origin="foreign",
+        foreign_id=given.id,
+        firmness=given.firmness,
+    )
+    if given.deadline_s is not None:
+        book.memory.notices[operation.id] = book.now_s + given.deadline_s
+    _hold(book, operation, given)
+    return operation
+
+
+def _hold(book: Book, operation: Operation, given: DisruptionBegan) -> None:
+    if operation.kind == "evict" and given.firmness == "intercepted" and operation.live:
+        book.emit(HoldDisruption(id=given.id, hold=operation.state == "open"))

@@ -1,0 +1,50 @@
+"""The set that a service is shown: all that is wanted from it, whole, with its epoch and a version of its own.
+
+The version rises when an operation comes, goes on, is asked about afresh, or when the epoch moves; not with each
+answer, which the service knows itself.
+"""
+
+from upcall.operations.book import Book
+from upcall.operations.effects import Show
+from upcall.operations.judgement import window_over
+from upcall.operations.records import Operation
+from upcall.operations.table import CLASSES
+from upcall.operations.views import PendingOperation, PendingSet
+
+
+def pending(book: Book, service: str) -> PendingSet:
+    version, _ = book.memory.sets.get(service, (0, ""))
+    shown = tuple(_shown(book, operation) for operation in book.live(service))
+    return PendingSet(service=service, epoch=book.epoch(service), version=version, operations=shown)
+
+
+def _shown(book: Book, operation: Operation) -> PendingOperation:
+    question = book.memory.questions.get(operation.id)
+    window_left_s = None
+    if operation.deadline_wall_s is not None:
+        window_left_s = 0.0 if window_over(book, operation) else operation.deadline_wall_s - book.wall_s
+    elif operation.id in book.memory.notices:
+        window_left_s = max(0.0, book.memory.notices[operation.id] - book.now_s)
+    return PendingOperation(
+        operation=operation,
+        asked=question is not None and question.stands and operation.state == "open",
+        asked_times=question.times if question else 0,
+        answer=book.answer(operation),
+        window_left_s=window_left_s,
+        who_wins=CLASSES[operation.class_],
+    )
+
+
+def show(book: Book, service: str) -> None:
+    """Sends the set when it is another one than the last that was sent."""
+    parts = [str(book.epoch(service))]
+    for operation in book.live(service):
+        question = book.memory.questions.get(operation.id)
+        parts.append(f"{operation.id}:{operation.state}:{question.times if question else 0}:{bool(operation.forced)}")
+    fingerprint = " ".join(parts)
+    version, before = book.memory.sets.get(service, (0, ""))
+    known = service in book.services or before
+    if fingerprint != before and known:
+        book.memory.sets[service] = (version + 1, fingerprint)
+        if len(parts) > 1 or " " in before:
+            book.emit(Show(service=service))

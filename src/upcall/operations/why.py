@@ -1,0 +1,53 @@
+"""``why``: who waits for whom, since when, for what reason, looked at next when.
+
+It prints the judgement that the ledger itself acts on (:mod:`upcall.operations.judgement`), so it cannot pretend.
+"""
+
+from upcall.operations.book import Book
+from upcall.operations.effects import Alert
+from upcall.operations.judgement import Judgement, judge, judge_begun
+from upcall.operations.records import Operation
+from upcall.operations.table import CLASSES
+from upcall.operations.views import Why
+
+
+def judgement_of(book: Book, operation: Operation) -> Judgement:
+    if operation.state == "open" and operation.kind != "maintenance":
+        return judge(book, operation)
+    if operation.live:
+        return judge_begun(book, operation)
+    return Judgement(reason=operation.outcome)
+
+
+def why(book: Book, operation: Operation) -> Why:
+    judgement = judgement_of(book, operation)
+    look_s = judgement.look_s
+    return Why(
+        operation=operation,
+        waits_for=judgement.waits_for,
+        reason=judgement.reason,
+        since_s=book.now_s - book.since_s(operation) if operation.live else book.wall_s - operation.since_wall_s,
+        next_look_s=max(0.0, look_s - book.now_s) if look_s is not None else None,
+        stuck=operation.alerted and operation.live,
+        who_wins=CLASSES[operation.class_],
+        firmness=operation.firmness,
+        forced=operation.forced,
+        paused=operation.paused,
+    )
+
+
+def alert(book: Book, service: str) -> None:
+    """Tells a person about what is stuck: once, which is in the record."""
+    for operation in book.live(service):
+        if operation.alerted:
+            continue
+        judgement = judgement_of(book, operation)
+        if judgement.alert_s is None or judgement.may:
+            continue
+        if judgement.alert_s > book.now_s:
+            book.look_at(service, judgement.alert_s)
+            continue
+        text = f"waits for {judgement.waits_for}: {judgement.reason}"
+        book.tell_once(operation)
+        book.emit(Alert(operation=operation.id, text=text, service=service))
+        book.event("alert", operation.id, text, service=service, operation=operation.id)
