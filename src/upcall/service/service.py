@@ -32,6 +32,7 @@ by ``await self.blocking(function, ...)``, in threads of this service alone.
 import contextlib
 import hashlib
 import inspect
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -64,7 +65,8 @@ class Service:
     answer_timeout_s: ClassVar[float] = 10.0
     """Deadline of each question (``may_...``, ``on_lost``). Later is silence."""
     hook_timeout_s: ClassVar[float] = 300.0
-    """Deadline of each hook (``on_start``, ``after_ready``, ``before_replace``, ``on_told``)."""
+    """Deadline of each hook (``on_start``, ``after_ready``, ``before_replace``, ``leave``, ``on_told``). One that is
+    late or raises is called again, ever more slowly."""
 
     Options: ClassVar[type[ServiceOptions]] = ServiceOptions
     options: ServiceOptions
@@ -157,11 +159,11 @@ class Service:
         match operation.kind:
             case "lost":
                 return await self.on_lost(member, operation)
-            case "stop" | "vacate" | "preempt" | "reclaim":
+            case "stop" | "evict":
                 return await self.may_stop(member, operation)
-            case "restart" | "cure":
+            case "restart" | "preempt" | "reclaim":
                 return await self.may_restart(member, operation)
-            case "replace" | "move":
+            case "replace" | "move" | "vacate":
                 return await self.may_replace(member, operation)
         return await self.may_change(member, operation)
 
@@ -171,7 +173,14 @@ class Service:
         """Once for each start of the host, before anything else: load what ``pods`` needs from ``self.state``."""
 
     async def before_replace(self, member: Member) -> None:
-        """Before this service agrees that a member is replaced: remember what its successor will need."""
+        """Before a member is replaced: remember what its successor will need (in ``self.state``), or move away what
+        must not be lost. The replacement waits for its end."""
+
+    async def leave(self, member: Member | None, why: Operation) -> None:
+        """A member (None: the whole service) is about to be removed, and this service agreed: move its data away.
+        The removal waits for its end. Default: :meth:`before_replace` for one that comes up elsewhere."""
+        if member is not None and why.comes_back:
+            await self.before_replace(member)
 
     async def after_ready(self, member: Member) -> None:
         """A new incarnation of a member is ready (at least once for each). A start step waits for its end; so an
@@ -243,11 +252,22 @@ class Service:
         return Path(inspect.getfile(cls)).resolve().parent
 
     @classmethod
-    def artifact(cls, name: str, *, kind: str, lock: str = "", options: Mapping[str, str] | None = None) -> Artifact:
-        """An artifact locked by the file ``lock/<lock>`` (default ``<name>.json``) of the package's folder."""
-        return Artifact(
-            name=name, kind=kind, lock=cls.blob(f"lock/{lock or f'{name}.json'}"), options=dict(options or {})
-        )
+    def artifact(
+        cls, name: str, *, kind: str = "", lock: str = "", options: Mapping[str, str] | None = None
+    ) -> Artifact:
+        """The artifact that ``lock/<name>.json`` of the package's folder locks; its kind stands in the lock file."""
+        path = f"lock/{lock or f'{name}.json'}"
+        digest = cls.blob(path)
+        kind = kind or str(json.loads((cls.folder() / path).read_bytes())["kind"])
+        return Artifact(name=name, kind=kind, lock=digest, options=dict(options or {}))
+
+    @classmethod
+    def blobs(cls) -> dict[str, bytes]:
+        """All that its declarations may name by SHA-256: the files below ``lock/`` and ``blobs/``. A package that
+        makes more of them (trainings) adds them here."""
+        files = [file for part in ("lock", "blobs") for file in sorted((cls.folder() / part).rglob("*"))]
+        contents = [file.read_bytes() for file in files if file.is_file()]
+        return {hashlib.sha256(data).hexdigest(): data for data in contents}
 
     @classmethod
     def blob(cls, path: str) -> str:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from upcall.protocol.errors import Conflict, Invalid, Stale
+from upcall.protocol.errors import Conflict, Invalid
+from upcall.service.link import Fenced
 
 RETRIES_MAX: Final = 8
 """Two actions of one service may race for a key; nobody else can, so few tries suffice."""
@@ -48,7 +49,9 @@ class State:
             new = change(value if version else default)
             try:
                 await self._keep.write(checked, new, version)
-            except Stale:
+            except Fenced:
+                raise
+            except Conflict:
                 continue
             return new
         raise Conflict(f"the key changed {RETRIES_MAX} times while it was being written", where=key)

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 BEGUN: Final = ("executing", "preparing")
 """States of an operation from its begin to its end."""
 
-ENDED: Final = ("done", "failed", "withdrawn", "declined", "cancelled", "lifted")
+ENDED: Final = ("done", "failed", "withdrawn", "declined", "lifted")
 
-TOLD: Final = ("scale_out", "grow", "shutdown", "startup")
+TOLD: Final = ("maintenance", "kill", "shutdown")
 """Kinds that are told; they need no answer."""
+
+SILENT_MAX: Final = 2
+"""Two questions in a row without an answer: what is asked hangs. The others are asked at the next look."""
 
 GIVES_BACK: Final = ("lost",)
 """Kinds that take nothing away: the member is away already."""
@@ -79,13 +82,18 @@ async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -
     """Asks about each operation in the order given, until one is accepted; the rest come after it."""
     verdicts: dict[str, Verdict] = {}
     taken = next((op for op in service.operations if _takes(op)), None)
+    silent = 0
     for operation in operations:
         if taken is not None and operation.kind not in GIVES_BACK:
             verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
             continue
         verdict = await asked(service, operation)
         if verdict is None:
+            silent += 1
+            if silent >= SILENT_MAX:
+                break
             continue
+        silent = 0
         if verdict.takes_away:
             if taken is not None:
                 verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")

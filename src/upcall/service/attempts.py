@@ -1,0 +1,53 @@
+"""Trying again: what is worth it, how slowly, and how loudly.
+
+One place for the rule, so that a host that lost its master neither floods it nor the log: pauses double, a long time
+that went well starts them anew, and the same failure is told once.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from upcall.protocol.errors import UpcallError
+
+PAUSE_MIN_S: Final = 0.2
+PAUSE_MAX_S: Final = 10.0
+
+STEADY_S: Final = 30.0
+"""After this long without failure the next one is a new one, and not the same again."""
+
+
+async def persistently(
+    what: str,
+    attempt: Callable[[], Awaitable[None]],
+    *,
+    on: tuple[type[Exception], ...],
+    log: logging.Logger,
+) -> None:
+    """Calls ``attempt`` until it returns. Failures other than ``on`` are the caller's."""
+    loop = asyncio.get_running_loop()
+    pause_s, told = PAUSE_MIN_S, ""
+    while True:
+        began_s = loop.time()
+        try:
+            await attempt()
+            return
+        except on as error:
+            if loop.time() - began_s > STEADY_S:
+                pause_s, told = PAUSE_MIN_S, ""
+            if (words := in_words(error)) != told:
+                expected = isinstance(error, UpcallError | ConnectionError)
+                log.log(logging.WARNING, "%s: %s; tried again", what, words, exc_info=None if expected else error)
+                told = words
+        # Some disorder, or all services would come back in the same millisecond.
+        await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
+        pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+
+def in_words(error: BaseException) -> str:
+    """An error in one line for a person."""
+    if isinstance(error, UpcallError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

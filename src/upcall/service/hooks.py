@@ -1,0 +1,134 @@
+"""Telling the expert: what happens after something happened.
+
+Hooks run beside everything else, each until it returned once: one that raises or is late is called again, ever more
+slowly. What must not be told twice for nothing is written down (the incarnation whose ``after_ready`` returned), so a
+host that starts again tells only what was not told.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final
+
+from upcall.protocol import service as wire
+from upcall.service.asking import overridden
+from upcall.service.attempts import in_words
+from upcall.service.link import Link
+from upcall.service.service import Service
+from upcall.service.state import State
+
+TOLD_MAX: Final = 256
+"""News of a service whose expert does not keep up; older ones are dropped (the whole set is always in sight)."""
+
+BACKOFF_MAX_S: Final = 30.0
+
+READY_KEY: Final = "ready"
+
+Spawn = Callable[[Coroutine[Any, Any, object], str], object]
+
+
+class Hooks:
+    """``after_ready``, ``leave`` and ``on_told`` of one service."""
+
+    def __init__(self, service: Service, link: Link, memory: State, spawn: Spawn, changed: Callable[[], None]) -> None:
+        self._service = service
+        self._link = link
+        self._memory = memory
+        self._spawn = spawn
+        self._changed = changed
+        self._after_ready = overridden(service, "after_ready")
+        self._settled: dict[str, int] = {}
+        """Member -> incarnation whose ``after_ready`` returned."""
+        self._settling: dict[str, int] = {}
+        self._leaving: set[str] = set()
+        self._told: asyncio.Queue[wire.Told] = asyncio.Queue(TOLD_MAX)
+
+    async def load(self) -> None:
+        """What hosts before this one have told already."""
+        if self._after_ready:
+            self._settled = dict(await self._memory.get(READY_KEY, {}))
+
+    # -- after_ready ------------------------------------------------------------------------------------------------
+
+    def settling(self, members: Mapping[str, wire.Member]) -> frozenset[str]:
+        """The ready members whose hook has not returned; begins the hooks that are missing."""
+        if not self._after_ready:
+            return frozenset()
+        waiting = set()
+        for name, member in members.items():
+            if member.state != "ready" or self._settled.get(name, 0) >= member.incarnation:
+                continue
+            waiting.add(name)
+            if self._settling.get(name, 0) < member.incarnation:
+                self._settling[name] = member.incarnation
+                self._spawn(self._settle(name, member.incarnation), f"after_ready({name})")
+        return frozenset(waiting)
+
+    async def _settle(self, name: str, incarnation: int) -> None:
+        def current() -> bool:
+            seen = self._service.members.get(name)
+            return seen is not None and seen.incarnation == incarnation and seen.ready
+
+        async def tell() -> None:
+            await self._service.after_ready(self._service.members[name])
+            self._settled[name] = incarnation
+            await self._memory.set(READY_KEY, self._settled)
+
+        try:
+            await self._until_done(f"after_ready({name})", tell, current)
+        finally:
+            # Ready no more before it returned: the next time that it is ready, it is told again.
+            if self._settling.get(name) == incarnation:
+                del self._settling[name]
+            self._changed()
+
+    # -- leave ------------------------------------------------------------------------------------------------------
+
+    def leaving(self, operations: tuple[wire.Operation, ...]) -> None:
+        """Begins ``leave`` for removals that prepare, and confirms when it returned."""
+        for op in operations:
+            if op.state == "preparing" and op.id not in self._leaving:
+                self._leaving.add(op.id)
+                self._spawn(self._leave(op), f"leave({op.member})")
+
+    async def _leave(self, op: wire.Operation) -> None:
+        def prepares() -> bool:
+            return any(other.id == op.id and other.state == "preparing" for other in self._service.operations)
+
+        async def go() -> None:
+            await self._service.leave(self._service.members.get(op.member) if op.member else None, op)
+            await self._link.confirm(op.id)
+
+        try:
+            await self._until_done(f"leave({op.member or self._service.name})", go, prepares)
+        finally:
+            self._leaving.discard(op.id)
+
+    # -- on_told ----------------------------------------------------------------------------------------------------
+
+    def tell(self, told: wire.Told) -> None:
+        if self._told.full():
+            self._told.get_nowait()
+            self._service.log.warning("on_told does not keep up: the oldest of %d pieces of news was dropped", TOLD_MAX)
+        self._told.put_nowait(told)
+
+    async def telling(self) -> None:
+        """For as long as the service runs. News is told once: whoever missed it sees the whole set."""
+        while True:
+            told = await self._told.get()
+            try:
+                async with asyncio.timeout(self._service.hook_timeout_s):
+                    await self._service.on_told(told)
+            except Exception as error:
+                self._service.log.warning("on_told(%s of %s): %s", told.what, told.operation.id, in_words(error))
+
+    async def _until_done(self, what: str, call: Callable[[], Awaitable[None]], still: Callable[[], bool]) -> None:
+        pause_s = 1.0
+        while still():
+            try:
+                async with asyncio.timeout(self._service.hook_timeout_s):
+                    await call()
+                return
+            except Exception as error:
+                self._service.log.warning("%s: %s; it is called again in %g s", what, in_words(error), pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, BACKOFF_MAX_S)

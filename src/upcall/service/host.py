@@ -1,0 +1,237 @@
+"""The service host: runs the code of services against the master.
+
+    python -m upcall.service.host --master http://127.0.0.1:7070 --token-file token --data folder
+
+It registers the packages that are installed here, hears which services it should run, and gives each a thread with an
+event loop of its own: what one service's code blocks, hangs or crashes stops that service alone. A service that fell is
+started again, ever more slowly; what it knew is at the master, so nothing is lost with the host, and a second one may
+take over at any time.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Invalid, NotFound, NotNow, Unauthorised, UpcallError
+from upcall.service import package
+from upcall.service.attempts import in_words, persistently
+from upcall.service.connection import Connection
+from upcall.service.link import Fenced, MasterAway
+from upcall.service.runner import Runner
+from upcall.service.service import Service
+
+log = logging.getLogger("upcall.host")
+
+AWAY: Final = (MasterAway, NotNow, Fenced, Unauthorised)
+"""The master is away, busy, or believes somebody else: it may be otherwise soon."""
+
+STOP_TIMEOUT_S: Final = 5.0
+"""For a service's code to end; what still hangs is left behind, and ends with the process."""
+
+Connect = Callable[[], Connection]
+
+
+class Host:
+    """All services of one host."""
+
+    def __init__(self, connect: Connect, data: Path, name: str = "host") -> None:
+        self._connect = connect
+        self._data = data
+        self._name = name
+        self._services: dict[str, ServiceThread] = {}
+        self._changes: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        connection = self._connect()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._registering(connection))
+                group.create_task(self._hearing(connection))
+        finally:
+            await asyncio.gather(*(thread.stop() for thread in self._services.values()))
+            await connection.close()
+
+    # -- packages ---------------------------------------------------------------------------------------------------
+
+    async def _registering(self, connection: Connection) -> None:
+        """One package after the other; one that cannot be built is left out, and the log says why."""
+        for entry in package.installed():
+            try:
+                built = await asyncio.to_thread(package.build_installed, entry)
+            except Exception as error:
+                log.warning("package %s cannot be offered: %s", entry, in_words(error))
+                continue
+            what = f"package {built.package.name} was not registered"
+            try:
+                await persistently(what, functools.partial(register, connection, built), on=AWAY, log=log)
+            except UpcallError as error:
+                log.warning("%s: %s", what, error)
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    async def _hearing(self, connection: Connection) -> None:
+        async def hear() -> None:
+            async for event in connection.events(f"/v1/host/stream?host={quote(self._name, safe='')}"):
+                if isinstance(event, wire.Assignments):
+                    self._assign({one.service: one for one in event.services})
+            raise MasterAway("the stream of assignments ended")
+
+        await persistently("no assignments", hear, on=(Exception,), log=log)
+
+    def _assign(self, wanted: dict[str, wire.Assignment]) -> None:
+        """What changed is stopped and started anew; what did not is left alone. Nobody waits for one that hangs but
+        its own successor."""
+        for name in [*self._services, *wanted]:
+            old, assignment = self._services.get(name), wanted.get(name)
+            if (old.assignment if old else None) == assignment:
+                continue
+            new = ServiceThread(assignment, self._connect, self._data / "packages") if assignment else None
+            if new is not None:
+                self._services[name] = new
+            else:
+                del self._services[name]
+            change = asyncio.create_task(self._change(name, old, new, self._changes.get(name)))
+            self._changes[name] = change
+            change.add_done_callback(functools.partial(self._changed, name))
+
+    async def _change(
+        self, name: str, old: "ServiceThread | None", new: "ServiceThread | None", earlier: asyncio.Task[None] | None
+    ) -> None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        if old is not None:
+            await old.stop()
+        if new is not None and self._services.get(name) is new:
+            new.start()
+
+    def _changed(self, name: str, change: asyncio.Task[None]) -> None:
+        if self._changes.get(name) is change:
+            del self._changes[name]
+
+
+async def register(connection: Connection, built: package.Built) -> None:
+    """The manifest; and the blobs before it where the master lacks them."""
+    manifest = built.package
+    path = f"/v1/packages/{quote(manifest.name, safe='')}/{quote(manifest.version, safe='')}"
+    body = msgspec.json.encode(manifest)
+    try:
+        await connection.call("PUT", path, body)
+    except (Invalid, NotFound):
+        if not built.blobs:
+            raise
+        for digest, data in built.blobs.items():
+            await connection.call("PUT", f"/v1/blobs/{digest}", data, timeout_s=120.0)
+        await connection.call("PUT", path, body)
+
+
+class ServiceThread:
+    """One service: a thread, its event loop, its connection, and whoever starts it again when it fell."""
+
+    def __init__(self, assignment: wire.Assignment, connect: Connect, sources: Path) -> None:
+        self.assignment = assignment
+        self._connect = connect
+        self._sources = sources
+        # A daemon: code that hangs for ever does not keep the process alive.
+        self._thread = threading.Thread(target=self._main, name=assignment.service, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._running = threading.Event()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def stop(self) -> None:
+        if self._thread.ident is None:
+            return  # never started
+        await asyncio.to_thread(self._running.wait, STOP_TIMEOUT_S)
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
+        if self._thread.is_alive():
+            log.warning("%s: its code still hangs; it is left behind", self.assignment.service)
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._supervised())
+        except asyncio.CancelledError:
+            pass
+        except Exception:
+            log.exception("%s: its thread ended", self.assignment.service)
+
+    async def _supervised(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._running.set()
+        name = self.assignment.service
+        connection = self._connect()
+        try:
+            await persistently(f"{name} fell", lambda: self._once(connection), on=(Exception,), log=log)
+        finally:
+            await connection.close()
+
+    async def _once(self, connection: Connection) -> None:
+        """One life of the service's code: subscription after subscription, until something unforeseen ends it."""
+        name = self.assignment.service
+        service = await self._loaded(connection)
+        runner = Runner(service, name, connection)
+        try:
+            await persistently(f"{name} is not subscribed", runner.run, on=AWAY, log=log)
+        finally:
+            await runner.close()
+
+    async def _loaded(self, connection: Connection) -> type[Service]:
+        assignment = self.assignment
+        if not assignment.source:
+            return await asyncio.to_thread(package.load, assignment.entry)
+        folder = self._sources / assignment.source
+        if not folder.is_dir():
+            data = await connection.call("GET", f"/v1/blobs/{assignment.source}", timeout_s=120.0)
+            folder = await asyncio.to_thread(package.unpack, data, assignment.source, self._sources)
+        return await asyncio.to_thread(package.load, assignment.entry, folder, assignment.source)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="upcall.service.host", description="Runs the code of services.")
+    parser.add_argument("--master", required=True, help="URL of the master")
+    parser.add_argument("--token-file", required=True, type=Path, help="file with the host's token")
+    parser.add_argument("--data", required=True, type=Path, help="folder for the sources of packages")
+    parser.add_argument("--name", default="host", help="name of this host")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def connect() -> Connection:
+        # Read anew each time: a token may be changed while the host runs.
+        return Connection(given.master, given.token_file.read_text().strip(), host=given.name)
+
+    async def until_told() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await Host(connect, given.data, given.name).run()
+
+    asyncio.run(until_told())
+    logging.shutdown()
+    sys.stdout.flush()
+    # Threads of an expert's blocking client may hang for ever; the interpreter would wait for them.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

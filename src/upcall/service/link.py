@@ -1,0 +1,119 @@
+"""The link between one service and the master: the calls of the service API as methods.
+
+A :class:`Transport` carries requests; which one (HTTP, or a master in memory) is nobody's business here. Every call
+names the stream of the current subscription, so what a fenced-off host says is refused.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import NotFound, Stale
+
+T = TypeVar("T")
+
+STREAM_HEADER: Final = "Upcall-Stream"
+
+
+class MasterAway(ConnectionError):
+    """The master cannot be reached, or its stream broke: subscribe again."""
+
+
+class Fenced(Stale):
+    """Another subscription of this service is newer: what this one says is refused."""
+
+
+class Transport(Protocol):
+    """Carries requests to the master and its streams back."""
+
+    def events(self, path: str) -> AsyncIterator[wire.StreamEvent]:
+        """A stream, from its opening to its end. Raises :class:`MasterAway`, or what the master answered."""
+        ...
+
+    async def call(
+        self, method: str, path: str, body: bytes = b"", *, stream: str = "", timeout_s: float = 30.0
+    ) -> bytes:
+        """One request. Raises :class:`MasterAway`, or what the master answered."""
+        ...
+
+
+class Link:
+    """One service at its master."""
+
+    def __init__(self, transport: Transport, service: str) -> None:
+        self._transport = transport
+        self._base = f"/v1/service/{quote(service, safe='')}"
+        self._stream = ""
+
+    async def events(self) -> AsyncIterator[wire.StreamEvent]:
+        """The stream; its first event names it, and from then on all calls carry that name."""
+        async for event in self._transport.events(f"{self._base}/stream"):
+            if isinstance(event, wire.Subscribed):
+                self._stream = event.stream
+            yield event
+
+    async def declare(self, members: wire.Declare) -> None:
+        await self._call("PUT", "members", members)
+
+    async def endpoints(self, endpoints: wire.Endpoints) -> None:
+        await self._call("PUT", "endpoints", endpoints)
+
+    async def plans(self, plans: wire.Plans) -> None:
+        await self._call("PUT", "plans", plans)
+
+    async def propose(self, proposal: wire.Propose) -> str:
+        return _decoded(await self._call("POST", "propose", proposal), wire.Accepted).operation
+
+    async def answer(self, answers: wire.Answers) -> None:
+        await self._call("POST", "answers", answers)
+
+    async def withdraw(self, *operations: str) -> None:
+        await self._call("POST", "withdraw", wire.Withdraw(operations=operations))
+
+    async def confirm(self, operation: str) -> None:
+        """The member of this removal has left."""
+        await self._call("POST", f"confirm/{quote(operation, safe='')}")
+
+    async def run(self, tool: wire.RunTool) -> wire.ToolResult:
+        # The tool's own deadline is kept at the agent; a little more for the way there and back.
+        reply = await self._call("POST", "run", tool, timeout_s=tool.timeout_s + 15.0)
+        return _decoded(reply, wire.ToolResult)
+
+    async def reply(self, action: str, reply: wire.ActionReply) -> None:
+        await self._call("POST", f"replies/{quote(action, safe='')}", reply)
+
+    # -- the key-value space (:class:`upcall.service.state.Keep`) ----------------------------------------------------
+
+    async def read(self, key: str) -> tuple[Any, int]:
+        try:
+            entry = _decoded(await self._call("GET", f"state/{quote(key, safe='')}"), wire.StateEntry)
+        except NotFound:
+            return None, 0
+        return entry.value, entry.version
+
+    async def write(self, key: str, value: Any, version: int) -> int:
+        body = wire.StateWrite(value=msgspec.to_builtins(value), version=version)
+        reply = await self._call("PUT", f"state/{quote(key, safe='')}", body)
+        return _decoded(reply, wire.Accepted).version
+
+    async def delete(self, key: str) -> None:
+        _value, version = await self.read(key)
+        if version:
+            await self._call("DELETE", f"state/{quote(key, safe='')}?version={version}")
+
+    async def _call(self, method: str, what: str, body: msgspec.Struct | None = None, timeout_s: float = 30.0) -> bytes:
+        data = msgspec.json.encode(body) if body is not None else b""
+        path = f"{self._base}/{what}"
+        try:
+            return await self._transport.call(method, path, data, stream=self._stream, timeout_s=timeout_s)
+        except Stale as error:
+            if error.problem.where == STREAM_HEADER:
+                raise Fenced(error.problem.message, where=STREAM_HEADER, expected=error.problem.expected) from error
+            raise
+
+
+def _decoded(data: bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(data or b"{}", type=kind)

@@ -1,0 +1,212 @@
+"""Packages: a service class as something that can be installed.
+
+A package is a manifest (what the master knows without running any code), the blobs that its declarations name (lock
+files), and for a package that is not installed in the host its source: a tar of the files, named by its SHA-256. The
+same files always give the same tar, so building twice is building once.
+
+A source is imported under a module name made from its hash: several versions of one package live side by side in one
+host, and a package cannot shadow another one's modules. Inside, it imports its own modules relatively.
+"""
+
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import inspect
+import io
+import pkgutil
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from upcall.protocol.errors import Invalid, NotFound, TooLarge
+from upcall.protocol.service import Package
+from upcall.service.actions import actions_of
+from upcall.service.needs import needs_of
+from upcall.service.service import Service
+
+ENTRY_POINTS: Final = "upcall.services"
+"""Entry-point group by which an installed distribution offers services."""
+
+SOURCE_BYTES_MAX: Final = 8 * 2**20
+"""A package is code and lock files; what is large is an artifact."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A package, ready to be registered: first the blobs, then the manifest."""
+
+    package: Package
+    blobs: dict[str, bytes]
+
+
+def build(what: str | Path) -> Built:
+    """The package of an entry (``module:Class``), of a Python file, or of a folder with one."""
+    path = Path(what)
+    if isinstance(what, str) and ":" in what and not path.exists():
+        return _built(load(what), what)
+    if not path.exists():
+        raise NotFound(f"no file or folder {what}", expected="a Python file or folder with a service, or module:Class")
+    return _built_from_source(path.resolve())
+
+
+def build_installed(entry: str) -> Built:
+    """The package of an entry that :func:`installed` gave."""
+    return _built(load(entry), entry)
+
+
+def load(entry: str, source: Path | None = None, digest: str = "") -> type[Service]:
+    """The class that ``entry`` names; from the files in the folder ``source``, if given."""
+    module_name, _, class_name = entry.partition(":")
+    module = _imported(source, module_name, digest) if source else importlib.import_module(module_name)
+    found = getattr(module, class_name, None) if class_name else _only_service(module)
+    if not (isinstance(found, type) and issubclass(found, Service)):
+        raise Invalid(f"{entry} is no service", expected="module:Class of a subclass of upcall.service.Service")
+    return found
+
+
+def installed() -> Iterator[str]:
+    """Entries of all services that are installed here: the catalog's, and what distributions offer. Imports nothing
+    of them."""
+    catalog = importlib.util.find_spec("upcall.catalog")
+    for folder in (catalog.submodule_search_locations or ()) if catalog else ():
+        for module in pkgutil.iter_modules([folder]):
+            if module.ispkg and (Path(folder) / module.name / "service.py").is_file():
+                yield f"upcall.catalog.{module.name}.service"
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        yield point.value
+
+
+def unpack(data: bytes, digest: str, folder: Path) -> Path:
+    """A source below ``folder``, verified, whole or not at all. Doing it twice is doing it once."""
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise Invalid("the source is not the one that was named", where=digest, expected="bytes with this SHA-256")
+    target = folder / digest
+    if target.is_dir():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unpack-"))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(staging, filter="data")
+        staging.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another one was faster
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
+    if ":" not in entry:
+        entry = f"{entry}:{service.__name__}"
+    blobs = service.blobs()
+    digest = hashlib.sha256(source).hexdigest() if source else ""
+    package = Package(
+        name=service.package,
+        version=service.version,
+        description=inspect.getdoc(service) or "",
+        entry=entry,
+        options_schema=service.Options.model_json_schema(),
+        actions=tuple(action.spec for action in actions_of(service).values()),
+        needs=tuple(need.spec for need in needs_of(service)),
+        source=digest,
+        blobs=tuple(sorted(blobs)),
+    )
+    return Built(package, {**blobs, **({digest: source} if source else {})})
+
+
+def _built_from_source(path: Path) -> Built:
+    files = {path.name: path} if path.is_file() else _files(path)
+    source = _tar(files)
+    top = path.stem
+    if not top.isidentifier():
+        raise Invalid(f"{path.name!r} is no name of a Python module", expected="letters, digits, '_'")
+    module = f"{top}.service" if path.is_dir() and (path / "service.py").is_file() else top
+    digest = hashlib.sha256(source).hexdigest()
+    service = load(module, path.parent, digest)
+    return _built(service, module, source)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        parts = file.relative_to(folder).parts
+        if file.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
+            found["/".join((folder.name, *parts))] = file
+    return found
+
+
+def _tar(files: dict[str, Path]) -> bytes:
+    """The same bytes for the same files: sorted, without times, owners and modes."""
+    total = sum(file.stat().st_size for file in files.values())
+    if total > SOURCE_BYTES_MAX:
+        raise TooLarge(f"{total} bytes of source", expected=f"at most {SOURCE_BYTES_MAX}; large things are artifacts")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, file in sorted(files.items()):
+            data = file.read_bytes()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            info.mode = 0o644
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _imported(folder: Path, module_name: str, digest: str) -> ModuleType:
+    """A module of a source, below a name that only this source has."""
+    top, _, rest = module_name.partition(".")
+    alias = f"upcall_source_{digest[:16] or hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    if alias not in sys.modules:
+        _import_top(folder, top, alias)
+    return importlib.import_module(f"{alias}.{rest}") if rest else sys.modules[alias]
+
+
+def _import_top(folder: Path, top: str, alias: str) -> None:
+    package = folder / top
+    if package.is_dir():
+        init = package / "__init__.py"
+        spec = importlib.util.spec_from_file_location(
+            alias, init if init.is_file() else None, submodule_search_locations=[str(package)]
+        )
+        if spec is None:  # no __init__.py: a plain folder of modules
+            spec = importlib.machinery.ModuleSpec(alias, None, is_package=True)
+            spec.submodule_search_locations = [str(package)]
+    else:
+        spec = importlib.util.spec_from_file_location(alias, folder / f"{top}.py")
+    if spec is None:
+        raise NotFound(f"the source has no module {top!r}", where=str(folder))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module
+    try:
+        if spec.loader is not None:
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+
+
+def _only_service(module: ModuleType) -> type[Service]:
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Service)
+        and value.__module__.split(".")[0] == module.__name__.split(".")[0]
+        and value is not Service
+        and not value.__name__.startswith("_")
+    ]
+    # A class that another one here builds on is a step to it, not a service of its own.
+    finished = [value for value in own if not any(other is not value and issubclass(other, value) for other in own)]
+    if len(finished) != 1:
+        names = ", ".join(value.__name__ for value in finished) or "none"
+        raise Invalid(f"{module.__name__} has not one service but: {names}", expected="one subclass of Service")
+    return finished[0]

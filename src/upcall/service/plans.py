@@ -1,0 +1,381 @@
+"""The plan engine: pure. What comes next, from what is observed and what was written down.
+
+A plan is phases, one after the other, of steps, serial or parallel (:mod:`upcall.service.steps`). It is
+level-triggered: each input makes the whole state anew from the members as observed, the marks (which steps are over
+for good, kept in the service's key-value space) and the attempts of this process. So a host that starts again needs
+nothing but the marks, and cannot launch twice what is there already.
+
+States of a step ::
+
+    pending    its turn has not come
+    waiting    its turn, but something is missing: a place for every member of the plan, the next try, a drain's end
+    running    started, not yet ready; or its coroutine runs
+    done       for good: a member that falls later is recovery's business
+    failed     all attempts of its coroutine were used up; a person restarts or forces it
+    paused     a person paused it, its phase or the plan before it began; what has begun goes on
+    forced     a person said that it is to count as done
+
+Rules. All members of the plan have a place before the first starts, so a plan that does not fit starts nothing. Members
+that were started before need no turn: starting them again takes nothing away, and a quorum that is down forms only
+together. To restart a step that started a member takes that member away, so it is a proposal, never done here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from upcall.protocol.errors import Invalid, NotFound
+from upcall.protocol.service import Member, PhaseView, PlanView, StepView
+from upcall.service.steps import Do, Phase, Start, Step
+
+StepState = Literal["pending", "waiting", "running", "done", "failed", "paused", "forced"]
+Verb = Literal["pause", "resume", "force", "restart"]
+
+OVER: Final = ("done", "forced")
+BACKOFF_MAX_S: Final = 30.0
+"""Between two attempts of a step: often what it needs is a system that is still starting."""
+
+
+# -- inputs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The world as it stands, whole."""
+
+    members: Mapping[str, Member]
+    at_s: float
+    unplaced: str = ""
+    """Why the plan's members have no place yet."""
+    settling: frozenset[str] = frozenset()
+    """Members whose ``after_ready`` has not returned for their incarnation."""
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """The coroutine of a step returned, or raised ``error``."""
+
+    path: str
+    attempt: int
+    at_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A person controls the plan, a phase, or a step (``path`` is empty, ``phase`` or ``phase/step``)."""
+
+    verb: Verb
+    path: str
+    at_s: float
+
+
+Input = Observed | StepEnded | Control
+
+
+# -- effects --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StartMember:
+    """Declare the member as to be started. Repeating it is harmless."""
+
+    member: str
+
+
+@dataclass(frozen=True)
+class RunStep:
+    """Call the coroutine of this step, and report :class:`StepEnded`."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class ProposeRestart:
+    """Propose to restart a started member. Said again until it happened; the same key is the same operation."""
+
+    member: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Write the marks down."""
+
+    marks: Mapping[str, str]
+    paused: tuple[str, ...]
+
+
+Effect = StartMember | RunStep | ProposeRestart | Keep
+
+
+# -- state ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The coroutine of a step in this process."""
+
+    number: int
+    running: bool
+    retry_at_s: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """State of a step as last derived."""
+
+    state: StepState
+    reason: str
+    since_s: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One plan. Immutable: :meth:`handle` gives the next one, and what to do."""
+
+    name: str
+    phases: tuple[Phase, ...] = ()
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """Path of a step -> ``done``, ``forced``, or ``after:7`` (over when an incarnation after 7 is ready). Durable."""
+    paused: frozenset[str] = frozenset()
+    """Paths that a person paused. Durable."""
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    steps: Mapping[str, Seen] = field(default_factory=dict)
+    world: Observed = field(default_factory=lambda: Observed({}, 0.0))
+
+    def handle(self, given: Input) -> tuple["Plan", tuple[Effect, ...]]:
+        match given:
+            case Observed():
+                return replace(self, world=given)._advanced(given.at_s, kept=False)
+            case StepEnded():
+                return self._ended(given)
+            case Control():
+                return self._controlled(given)
+
+    def with_phases(self, phases: tuple[Phase, ...]) -> "Plan":
+        """The same progress under a plan that was made anew (a new step simply has no mark yet)."""
+        names = [phase.name for phase in phases]
+        if len(set(names)) != len(names):
+            raise Invalid(f"two phases have the same name: {', '.join(names)}", where=f"plan {self.name}")
+        plan = replace(self, phases=phases)
+        known = {path for path, _ in plan.paths()}
+        return replace(plan, marks={path: mark for path, mark in self.marks.items() if path in known})
+
+    # -- what it says -----------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        return all(self.marks.get(path) in OVER for path, _ in self.paths())
+
+    @property
+    def deadline_s(self) -> float | None:
+        """When it wants to be shown the world again at the latest."""
+        waits = [attempt.retry_at_s for attempt in self.attempts.values() if not attempt.running and attempt.retry_at_s]
+        return min(waits, default=None)
+
+    def paths(self) -> Iterator[tuple[str, Step]]:
+        for phase in self.phases:
+            for step in phase.steps:
+                yield f"{phase.name}/{step.name}", step
+
+    def step_at(self, path: str) -> Step:
+        for known, step in self.paths():
+            if known == path:
+                return step
+        raise NotFound(f"plan {self.name} has no step {path!r}", expected=", ".join(known for known, _ in self.paths()))
+
+    def view(self) -> PlanView:
+        phases = []
+        for phase in self.phases:
+            seen = [(step, self.steps.get(f"{phase.name}/{step.name}", _UNSEEN)) for step in phase.steps]
+            views = tuple(
+                StepView(name=step.name, state=it.state, reason=it.reason, since=it.since_s) for step, it in seen
+            )
+            state = summary([view.state for view in views])
+            phases.append(PhaseView(name=phase.name, strategy=phase.strategy, state=state, steps=views))
+        reason = next((step.reason for phase in phases for step in phase.steps if step.state in _TELLING), "")
+        state = "paused" if "" in self.paused and not self.over else summary([phase.state for phase in phases])
+        return PlanView(name=self.name, state=state, reason=reason, phases=tuple(phases))
+
+    # -- how it moves -----------------------------------------------------------------------------------------------
+
+    def _ended(self, ended: StepEnded) -> tuple["Plan", tuple[Effect, ...]]:
+        attempt = self.attempts.get(ended.path)
+        if attempt is None or attempt.number != ended.attempt or not attempt.running:
+            return self, ()  # of a run that was restarted or forced meanwhile
+        attempts = dict(self.attempts)
+        if not ended.error:
+            del attempts[ended.path]
+            marks = {**self.marks, ended.path: "done"}
+            return replace(self, attempts=attempts, marks=marks)._advanced(ended.at_s, kept=True)
+        retry_at_s = ended.at_s + min(2.0 ** (ended.attempt - 1), BACKOFF_MAX_S)
+        attempts[ended.path] = Attempt(ended.attempt, running=False, retry_at_s=retry_at_s, error=ended.error)
+        return replace(self, attempts=attempts)._advanced(ended.at_s, kept=False)
+
+    def _controlled(self, control: Control) -> tuple["Plan", tuple[Effect, ...]]:
+        targets = [path for path, _ in self.paths() if _within(path, control.path)]
+        if not targets:
+            known = ", ".join(path for path, _ in self.paths())
+            raise NotFound(
+                f"plan {self.name} has no phase or step {control.path!r}", expected=known or "a plan with steps"
+            )
+        paused, marks, attempts = set(self.paused), dict(self.marks), dict(self.attempts)
+        match control.verb:
+            case "pause":
+                paused.add(control.path)
+            case "resume":
+                # Resuming the whole resumes its parts: a person who says "go on" means all of it.
+                paused = {path for path in paused if path != control.path and not _within(path, control.path)}
+            case "force":
+                for path in targets:
+                    if marks.get(path) != "done":
+                        marks[path] = "forced"
+                        attempts.pop(path, None)
+            case "restart":
+                for path in targets:
+                    attempts.pop(path, None)
+                    marks.pop(path, None)
+                    step = self.step_at(path)
+                    member = self.world.members.get(step.member) if isinstance(step, Start) else None
+                    if member is not None and member.incarnation > 0:
+                        marks[path] = f"{_AFTER}{member.incarnation}"
+        plan = replace(self, paused=frozenset(paused), marks=marks, attempts=attempts)
+        return plan._advanced(control.at_s, kept=True)
+
+    def _advanced(self, at_s: float, *, kept: bool) -> tuple["Plan", tuple[Effect, ...]]:
+        """Every step's state, in order; and what follows from it."""
+        effects: list[Effect] = []
+        marks, attempts, steps = dict(self.marks), dict(self.attempts), {}
+        fits = all(_placed(self.world, step) or marks.get(path) in OVER for path, step in self.paths())
+        turn = True
+        for phase in self.phases:
+            for step in phase.steps:
+                path = f"{phase.name}/{step.name}"
+                state, reason = self._step(path, step, turn, fits, marks, attempts, at_s, effects)
+                before = self.steps.get(path)
+                since_s = before.since_s if before and before.state == state else at_s
+                steps[path] = Seen(state, reason, since_s)
+                if phase.strategy == "serial" and state not in OVER:
+                    turn = False
+            if any(steps[f"{phase.name}/{step.name}"].state not in OVER for step in phase.steps):
+                turn = False
+        if kept or marks != self.marks:
+            effects.append(Keep(marks, tuple(sorted(self.paused))))
+        return replace(self, marks=marks, attempts=attempts, steps=steps), tuple(effects)
+
+    def _step(
+        self,
+        path: str,
+        step: Step,
+        turn: bool,
+        fits: bool,
+        marks: dict[str, str],
+        attempts: dict[str, Attempt],
+        at_s: float,
+        effects: list[Effect],
+    ) -> tuple[StepState, str]:
+        mark = marks.get(path, "")
+        if isinstance(step, Start):
+            member = self.world.members.get(step.member)
+            if member is not None and member.incarnation > 0:
+                # Started before: it is to run, whatever this plan's state is.
+                effects.append(StartMember(step.member))
+                if _awaits_newer(mark, member):
+                    key = f"{self.name}/{path}/{member.incarnation}"
+                    effects.append(ProposeRestart(member.name, key, f"step {path} of plan {self.name} was restarted"))
+                if mark not in OVER and self._settled(member, mark):
+                    marks[path] = mark = "done"
+            elif member is not None and mark == "done":
+                # It was never started at all: the mark is of an earlier life of the same name.
+                del marks[path]
+                mark = ""
+        if mark == "done":
+            return "done", ""
+        if mark == "forced":
+            return "forced", "counts as done, a person said so"
+        if isinstance(step, Start) and member is not None and member.incarnation > 0:
+            return _started(member, mark, step.member in self.world.settling)
+        if path in attempts and attempts[path].running:
+            return "running", _attempt_text(step, attempts[path])
+        if self._is_paused(path):
+            return "paused", "paused by a person"
+        if not turn:
+            return "pending", ""
+        if not fits:
+            return "waiting", self.world.unplaced or "waits for places for all members of the plan"
+        if isinstance(step, Start):
+            effects.append(StartMember(step.member))
+            return "running", "is being started"
+        return _do(path, step, attempts, at_s, effects)
+
+    def _settled(self, member: Member, mark: str) -> bool:
+        """Whether the start of this member is over: ready and its hook returned, or a job that finished."""
+        if _awaits_newer(mark, member):
+            return False
+        if member.state == "ready":
+            return member.name not in self.world.settling
+        return member.state == "finished"
+
+    def _is_paused(self, path: str) -> bool:
+        return any(_within(path, paused) for paused in self.paused)
+
+
+_AFTER: Final = "after:"
+_UNSEEN = Seen("pending", "", 0.0)
+_TELLING = ("failed", "waiting", "running")
+_ORDER: tuple[StepState, ...] = ("failed", "running", "waiting", "paused", "pending")
+
+
+def summary(states: list[str]) -> str:
+    """One word for many: what most wants a person's eye comes first; ``done`` only when all are over."""
+    left = [state for state in states if state not in OVER]
+    return next((word for word in _ORDER if word in left), "done")
+
+
+def _within(path: str, scope: str) -> bool:
+    return scope in ("", path) or path.startswith(scope + "/")
+
+
+def _awaits_newer(mark: str, member: Member) -> bool:
+    return mark.startswith(_AFTER) and member.incarnation <= int(mark.removeprefix(_AFTER))
+
+
+def _placed(world: Observed, step: Step) -> bool:
+    if isinstance(step, Do):
+        return True
+    # Where a substrate places only at the launch, a declared member has no node yet; ``unplaced`` is what counts.
+    member = world.members.get(step.member)
+    return member is not None and (member.incarnation > 0 or not world.unplaced)
+
+
+def _started(member: Member, mark: str, settling: bool) -> tuple[StepState, str]:
+    if member.state == "held":
+        return "waiting", member.reason or "held by a drain"
+    if _awaits_newer(mark, member):
+        return "running", "its restart was proposed"
+    if member.state == "ready" and settling:
+        return "running", "ready; what comes after it is being done"
+    return "running", f"{member.state}: {member.reason}" if member.reason else member.state
+
+
+def _do(path: str, step: Do, attempts: dict[str, Attempt], at_s: float, effects: list[Effect]) -> tuple[StepState, str]:
+    last = attempts.get(path)
+    if last is not None and last.number >= step.attempts:
+        attempts[path] = replace(last, retry_at_s=0.0)
+        return "failed", f"{last.error} (after {last.number} attempts)"
+    if last is not None and at_s < last.retry_at_s:
+        return "waiting", f"{last.error}; tried again ({last.number} of {step.attempts} attempts so far)"
+    number = last.number + 1 if last else 1
+    attempts[path] = Attempt(number, running=True, error=last.error if last else "")
+    effects.append(RunStep(path, number))
+    return "running", _attempt_text(step, attempts[path])
+
+
+def _attempt_text(step: Step, attempt: Attempt) -> str:
+    if attempt.number == 1 or not isinstance(step, Do):
+        return ""
+    return f"attempt {attempt.number} of {step.attempts}, after: {attempt.error}"

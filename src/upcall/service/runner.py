@@ -1,0 +1,316 @@
+"""Runs one service: hears what the master says, and lets the pure parts and the expert decide what to do.
+
+Everything is level-triggered. Each event holds a whole set; after it the runner makes anew what the service wants
+(:mod:`upcall.service.wanted`), moves the plan (:mod:`upcall.service.plans`), asks the expert
+(:mod:`upcall.service.asking`), and sends only what differs from what this subscription has sent. So a lost event, a
+repeated one, a new subscription or a new host all lead to the same place, and nothing is ever launched twice.
+
+What belongs to a subscription (reading, reconciling, asking) ends with it. What the expert began (steps, hooks,
+actions) goes on beside it: the master may be away for a moment.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import msgspec
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
+from upcall.service import derived, plans, wanted
+from upcall.service.actions import action_named
+from upcall.service.asking import Clerk
+from upcall.service.attempts import in_words
+from upcall.service.context import Context
+from upcall.service.hooks import Hooks
+from upcall.service.link import Fenced, Link, MasterAway, Transport
+from upcall.service.options import validated
+from upcall.service.service import Service
+from upcall.service.state import State
+from upcall.service.steps import Do
+
+OWN_KEYS: Final = "sdk."
+"""Prefix of what the SDK itself keeps in the service's memory."""
+
+PLAN_KEY: Final = "deploy"
+ACTIONS_MAX: Final = 32
+"""Actions of one service at once; more are refused, not queued."""
+
+TROUBLE_PAUSE_S: Final = 5.0
+"""Before an expert's code that raised is called again although nothing changed."""
+
+
+class StreamEnded(MasterAway):
+    """The master closed the stream."""
+
+
+class Runner:
+    """One service in this process. ``run`` is one subscription; state that is worth it survives to the next."""
+
+    def __init__(
+        self,
+        service_class: type[Service],
+        name: str,
+        transport: Transport,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.link = Link(transport, name)
+        self.context = Context(name=name, state=State(self.link), run_tool=self.link.run, propose=self.link.propose)
+        self.context.refresh = self._look
+        self.service = service_class(self.context)
+        self.plan = plans.Plan("deploy")
+        self._wall = wall
+        self._memory = State(self.link, OWN_KEYS)
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._clerk = Clerk(self.service, self.link, self._spawn)
+        self._hooks = Hooks(self.service, self.link, self._memory, self._spawn, self._look)
+        self._dirty = asyncio.Event()
+        self._wanted: wire.Wanted | None = None
+        self._members: wire.Members | None = None
+        self._starts: set[str] = set()
+        self._begun = False
+        self._options_revision = 0
+        self._effects: list[plans.Effect] = []
+        self._unkept: plans.Keep | None = None
+        self._proposed: set[str] = set()
+        self._sent: dict[str, bytes] = {}
+        self._actions: set[str] = set()
+        self._trouble = ""
+        self._spawn(self._hooks.telling(), "on_told")
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """One subscription, from its opening to its end; raises what ended it."""
+        self._sent = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reading())
+                group.create_task(self._reconciling())
+                group.create_task(self._clerk.run())
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
+
+    async def close(self) -> None:
+        """Ends what the expert began here. What it had asked of the master stands."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.context.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, object], what: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"{self.context.name}: {what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._spent)
+
+    def _spent(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.context.log.error("%s: %s", task.get_name(), error, exc_info=error)
+
+    # -- hearing ----------------------------------------------------------------------------------------------------
+
+    async def _reading(self) -> None:
+        async for event in self.link.events():
+            self._hear(event)
+        raise StreamEnded(f"the stream of {self.context.name} ended")
+
+    def _hear(self, event: wire.StreamEvent) -> None:
+        match event:
+            case wire.Wanted():
+                self._wanted = event
+                self.context.bindings = event.bindings
+                self.context.nodes = event.nodes
+                self._look()
+            case wire.Members():
+                self._members = event
+                self.context.members = {member.name: member for member in event.members}
+                self._clerk.wake()
+                self._look()
+            case wire.Operations():
+                self.context.operations = event.operations
+                self._clerk.show(event)
+                self._look()
+            case wire.Told():
+                self._hooks.tell(event)
+            case wire.Action():
+                self._spawn(self._act(event), f"action {event.name}")
+
+    def _look(self) -> None:
+        self._dirty.set()
+
+    # -- reconciling ------------------------------------------------------------------------------------------------
+
+    async def _reconciling(self) -> None:
+        while True:
+            deadline_s = self.plan.deadline_s
+            timeout_s = max(deadline_s - self._wall(), 0.01) if deadline_s is not None else None
+            if self._trouble:
+                timeout_s = min(timeout_s or TROUBLE_PAUSE_S, TROUBLE_PAUSE_S)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._dirty.wait()
+            except TimeoutError:
+                pass
+            self._dirty.clear()
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        if self._wanted is None or self._members is None:
+            return
+        try:
+            await self._begin()
+            self._hooks.leaving(self.context.operations)
+            if self._wanted.desired == "running":
+                await self._deploy(self._members)
+            self._trouble = ""
+        except (Fenced, MasterAway, NotNow):
+            raise
+        except Exception as error:
+            if in_words(error) != self._trouble:
+                level = self.context.log.warning if isinstance(error, UpcallError) else self.context.log.exception
+                level("%s cannot say what it wants: %s", self.context.name, in_words(error))
+            self._trouble = in_words(error)
+        await self._show()
+
+    async def _begin(self) -> None:
+        """Options first, then once what was written down, then the expert's own start."""
+        assert self._wanted is not None
+        if self._options_revision != self._wanted.revision:
+            self.service.options = validated(self.service.Options, self._wanted.options, where=self.context.name)
+            self.context.options = self._wanted.options
+            self._options_revision = self._wanted.revision
+        if self._begun:
+            return
+        kept = await self._memory.get(PLAN_KEY, {})
+        self.plan = plans.Plan("deploy", marks=kept.get("marks", {}), paused=frozenset(kept.get("paused", ())))
+        await self._hooks.load()
+        async with asyncio.timeout(self.service.hook_timeout_s):
+            await self.service.on_start()
+        self._begun = True
+
+    async def _deploy(self, members: wire.Members) -> None:
+        self.plan = self.plan.with_phases(wanted.phases(self.service))
+        settling = self._hooks.settling(self.context.members)
+        self._move(plans.Observed(self.context.members, self._wall(), members.unplaced, settling))
+        proposals = self._perform()
+        await self._send("members", wanted.declared(self.service, self._starts), self.link.declare)
+        await self._send("endpoints", wanted.endpoints(self.service), self.link.endpoints)
+        if self._unkept is not None:
+            kept = self._unkept
+            await self._memory.set(PLAN_KEY, {"marks": dict(kept.marks), "paused": list(kept.paused)})
+            self._unkept = None
+        for proposal in proposals:
+            if proposal.key not in self._proposed:
+                await self.service.propose("restart", proposal.member, reason=proposal.reason, key=proposal.key)
+                self._proposed.add(proposal.key)
+
+    def _move(self, given: plans.Input) -> None:
+        """One input into the plan; what follows is performed by the next reconciling, in order."""
+        self.plan, effects = self.plan.handle(given)
+        self._effects += effects
+
+    def _perform(self) -> list[plans.ProposeRestart]:
+        effects, self._effects = self._effects, []
+        proposals = []
+        for effect in effects:
+            match effect:
+                case plans.StartMember():
+                    self._starts.add(effect.member)
+                case plans.RunStep():
+                    self._spawn(self._run_step(effect), f"step {effect.path}")
+                case plans.Keep():
+                    self._unkept = effect
+                case plans.ProposeRestart():
+                    proposals.append(effect)
+        return proposals
+
+    async def _run_step(self, run: plans.RunStep) -> None:
+        error = ""
+        try:
+            step = self.plan.step_at(run.path)
+            assert isinstance(step, Do)
+            async with asyncio.timeout(step.timeout_s):
+                await step.work()
+        except TimeoutError:
+            error = "did not end in its time"
+        except Exception as raised:
+            error = in_words(raised)
+            self.context.log.info("step %s, attempt %d: %s", run.path, run.attempt, error)
+        self._move(plans.StepEnded(run.path, run.attempt, self._wall(), error))
+        self._look()
+
+    async def _show(self) -> None:
+        deploy = self.plan.view()
+        if self._trouble:
+            deploy = msgspec.structs.replace(deploy, state="failed", reason=self._trouble)
+        over = {path for path, mark in self.plan.marks.items() if mark == "done"}
+        once_ready = frozenset(path.split("/", 1)[1] for path in over)
+        shown = [deploy, derived.recovery(self.context.members, self.context.operations, once_ready)]
+        if leaving := derived.uninstall(self.context.members, self.context.operations):
+            shown.append(leaving)
+        await self._send("plans", wire.Plans(plans=tuple(shown)), self.link.plans)
+
+    async def _send(self, what: str, body: msgspec.Struct, send: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Sends a whole set, unless this subscription has sent exactly this one."""
+        data = msgspec.json.encode(body)
+        if self._sent.get(what) != data:
+            await send(body)
+            self._sent[what] = data
+
+    # -- actions ----------------------------------------------------------------------------------------------------
+
+    async def _act(self, action: wire.Action) -> None:
+        if action.id in self._actions:
+            return
+        if len(self._actions) >= ACTIONS_MAX:
+            reply = wire.ActionReply(ok=False, error=f"{ACTIONS_MAX} actions are under way; ask again later")
+        else:
+            self._actions.add(action.id)
+            try:
+                reply = wire.ActionReply(ok=True, result=await self._acted(action))
+            except UpcallError as error:
+                reply = wire.ActionReply(ok=False, error=str(error))
+            except TimeoutError:
+                reply = wire.ActionReply(ok=False, error=f"{action.name} did not end in its time")
+            except Exception as error:
+                self.context.log.exception("action %s", action.name)
+                reply = wire.ActionReply(ok=False, error=in_words(error))
+            finally:
+                self._actions.discard(action.id)
+        try:
+            await self.link.reply(action.id, reply)
+        except (UpcallError, MasterAway) as error:
+            self.context.log.warning("the reply to action %s was lost: %s", action.name, error)
+        self._look()  # what pods() gives may have changed
+
+    async def _acted(self, action: wire.Action) -> Any:
+        if action.name.startswith("plan/"):
+            return self._controlled(action)
+        known = action_named(type(self.service), action.name)
+        async with asyncio.timeout(known.timeout_s):
+            result = await known.call(self.service, action.arguments)
+        return msgspec.to_builtins(result, enc_hook=_plain)
+
+    def _controlled(self, action: wire.Action) -> None:
+        given = action.arguments
+        if given.get("plan", "deploy") != "deploy":
+            known = "recovery and uninstall only show operations; ask of those"
+            raise NotFound(f"no plan {given.get('plan')!r} that can be controlled", expected=f"deploy ({known})")
+        verb = action.name.removeprefix("plan/")
+        if verb not in ("pause", "resume", "force", "restart"):
+            raise Invalid(f"a plan cannot {verb!r}", expected="pause, resume, force or restart")
+        if given.get("step") and not given.get("phase"):
+            raise Invalid(f"step {given['step']!r} needs its phase", where=f"plan {self.plan.name}")
+        path = "/".join(part for part in (given.get("phase", ""), given.get("step", "")) if part)
+        self.context.log.info("%s: %s plan %s %s", action.who or "somebody", verb, self.plan.name, path)
+        self._move(plans.Control(verb, path, self._wall()))  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    """What an action returned, for JSON: pydantic models too."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"an action's result has a {type(value).__name__} in it, which is no JSON")

@@ -1,0 +1,96 @@
+"""What a service wants, as the master is told: the whole set of members and endpoints, from its description.
+
+A pure function of the service (options, pods, memory) and of which members are to run. A member that was started
+before is always among these: leaving the word out would say something that nobody meant.
+"""
+
+from collections.abc import Iterable, Set
+from dataclasses import replace
+
+import msgspec
+
+from upcall.protocol.declaration import Declaration
+from upcall.protocol.errors import Invalid
+from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted
+from upcall.service.member import Member
+from upcall.service.pod import Pod
+from upcall.service.service import Service
+from upcall.service.steps import Phase, Start
+
+
+def declared(service: Service, starts: Set[str]) -> Declare:
+    """All members of all pods; ``starts`` are those whose turn has come."""
+    members: dict[str, MemberWanted] = {}
+    for pod in checked(service.pods()):
+        for member in service.members.of(pod.name):
+            first = _task(service, pod, member)
+            again = _task(service, pod, replace(member, replacing=True))
+            members[member.name] = MemberWanted(
+                declaration=first,
+                start=member.started or member.name in starts,
+                minimum=pod.counts,
+                replacement=again if again != first else None,
+            )
+    return Declare(members=members, policy=service.policy())
+
+
+def phases(service: Service) -> tuple[Phase, ...]:
+    """The plan of the expert, and after it what it forgot: members that no step of it starts."""
+    listed = tuple(service.deploy())
+    pods = checked(service.pods())
+    known = {name for pod in pods for name in pod.member_names}
+    started = {step.member for phase in listed for step in phase.steps if isinstance(step, Start)}
+    if unknown := sorted(started - known):
+        raise Invalid(f"the plan starts {', '.join(unknown)}, which no pod has", where=service.package)
+    taken = {phase.name for phase in listed}
+    more = []
+    for pod in pods:
+        left = [Start(name) for name in pod.member_names if name not in started]
+        if left:
+            name = pod.name if pod.name not in taken else f"more {pod.name}"
+            more.append(Phase(name, *left, strategy=pod.strategy))
+    return (*listed, *more)
+
+
+def endpoints(service: Service) -> Endpoints:
+    """All endpoints of all pods."""
+    found: dict[str, Endpoint] = {}
+    for pod in service.pods():
+        for endpoint in pod.declared_endpoints:
+            if endpoint.name in found:
+                raise Invalid(f"two pods have an endpoint {endpoint.name!r}", where=service.package)
+            found[endpoint.name] = endpoint.of(pod.member_names)
+    return Endpoints(endpoints=tuple(found.values()))
+
+
+def checked(pods: Iterable[Pod]) -> list[Pod]:
+    """The pods, once no name is used twice."""
+    listed = list(pods)
+    seen: dict[str, str] = {}
+    for pod in listed:
+        for name in pod.member_names:
+            if name in seen:
+                raise Invalid(
+                    f"member {name!r} is in pod {seen[name]!r} and in pod {pod.name!r}", expected="unique names"
+                )
+            seen[name] = pod.name
+    return listed
+
+
+def _task(service: Service, pod: Pod, member: Member) -> Declaration:
+    declaration = (pod.task or service.task)(member)
+    if not isinstance(declaration, Declaration):
+        raise Invalid(f"the task of {member.name} is a {type(declaration).__name__}", expected="a Declaration")
+    try:
+        # Through the wire and back: a list for a tuple is put right; a wrong type is an error here, not at the agent.
+        clean = msgspec.convert(msgspec.to_builtins(declaration), Declaration)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise Invalid(f"the task of {member.name} is no declaration: {error}", where=service.package) from error
+    ports = {port.name for port in clean.ports}
+    missing = [endpoint.port or endpoint.name for endpoint in pod.declared_endpoints]
+    missing = [port for port in missing if port not in ports]
+    if missing:
+        raise Invalid(
+            f"pod {pod.name} has endpoints of ports that it lacks: {', '.join(missing)}", where=service.package
+        )
+    return pod.placed(clean)
