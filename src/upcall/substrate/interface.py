@@ -141,7 +141,18 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, tag="reserved"):
     address: str
 
 
-Up = Observed | NodeObserved | Disruption | DisruptionOver | Unplaced | Placed
+class VolumesSetAside(msgspec.Struct, frozen=True, kw_only=True, tag="volumes_set_aside"):
+    """Volumes that no member has a claim on: of a place that was given up, or unknown. They stay until a person drops
+    them, or their member is released."""
+
+    member_id: str
+    fence: int
+    node: str
+    volumes: tuple[str, ...]
+    reason: str
+
+
+Up = Observed | NodeObserved | Disruption | DisruptionOver | Unplaced | Placed | VolumesSetAside
 
 
 class RecordChange(msgspec.Struct, frozen=True):
@@ -165,6 +176,8 @@ class Output(msgspec.Struct):
     up: list[Up] = msgspec.field(default_factory=list)
     records: list[RecordChange] = msgspec.field(default_factory=list)
     send: list[Send] = msgspec.field(default_factory=list)
+    prove: list[str] = msgspec.field(default_factory=list)
+    """Nodes of which it is to be made certain that nothing runs there any more (repeated until it is said)."""
 
 
 # -- down: what the ledger wants ------------------------------------------------------------------------------------

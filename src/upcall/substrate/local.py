@@ -1,0 +1,316 @@
+"""Tasks on machines that we run ourselves: the kernel finds places, agents run what is placed.
+
+What is durable are the kernel's records (nodes, reservations, left volumes). Tasks are not: the ledger says which are
+wanted (:meth:`LocalSubstrate.wanted`, after each start), agents say which run (their registration), and the two are
+compared (:mod:`upcall.substrate.local_tasks`).
+
+Silence of a node is not the end of its tasks. :meth:`LocalSubstrate.prove_death` asks the master to make it certain,
+which on one machine its keeper can: it ends what is left of the node's processes; ``death_proven`` is the answer.
+
+Every node offers all cores of the machine, for ``cpus`` are weights: three virtual nodes on two cores offer six.
+Memory and disk are divided among the nodes, and kept to.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from upcall.kernel import events as k
+from upcall.kernel.kernel import LIVENESS_S, Kernel
+from upcall.kernel.records import Reservation
+from upcall.kernel.resources import Resources
+from upcall.protocol import agent as wire
+from upcall.protocol.declaration import Declaration
+from upcall.substrate.interface import (
+    Capabilities,
+    Node,
+    NodeObserved,
+    NodeState,
+    Output,
+    Placed,
+    RecordChange,
+    Send,
+    TaskId,
+    Unplaced,
+    VolumesSetAside,
+    Wanted,
+)
+from upcall.substrate.local_needs import RECORD_TYPES, check_registration, check_status, describe, need_of, node_state
+from upcall.substrate.local_tasks import LaunchContext, TaskRunner
+
+RETRY_S: Final = 0.25
+"""Between two looks at launches that wait for a name (an endpoint, a peer's address) to become known."""
+PROVE_AGAIN_S: Final = 10.0
+
+CAPABILITIES: Final = Capabilities(
+    placement="kernel",
+    firmness={"*": "enforced"},
+    stable_addresses=True,
+    resize_in_place=False,
+    volumes_bound_to_node=True,
+    proves_death=True,
+)
+
+
+class LocalSubstrate:
+    """``records`` are (kind, key) -> value, as :class:`RecordChange` gave them, also after a way through JSON."""
+
+    def __init__(
+        self,
+        records: Mapping[tuple[str, str], Any],
+        *,
+        prefix: str,
+        context: Callable[[TaskId, Declaration], LaunchContext],
+        cluster: str = "",
+        liveness_s: float = LIVENESS_S,
+    ) -> None:
+        loaded = [(kind, key, msgspec.convert(value, RECORD_TYPES[kind])) for (kind, key), value in records.items()]
+        self._kernel = Kernel(prefix.rstrip("."), liveness_s, loaded)
+        self._runner = TaskRunner(self, context)
+        self._cluster = cluster
+        self._connected: set[str] = set()
+        self._unsynced: dict[str, tuple[wire.TaskStatus, ...]] = {}
+        """Registrations that came before the wanted set."""
+        self._cordoned: frozenset[str] = frozenset()
+        self._nodes: dict[str, tuple[NodeState, Node | None]] = {}
+        """What was said of each node."""
+        self._proving: dict[str, float] = {}
+        """Node whose tasks are to be proven dead -> when to ask again."""
+        self._retry_s: float | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    @property
+    def kernel(self) -> Kernel:
+        """For views: nodes, reservations, what is free. Not to be changed from outside."""
+        return self._kernel
+
+    def reservation(self, member_id: str) -> Reservation | None:
+        return self._kernel.reservation(member_id)
+
+    # -- down: the ledger's wishes ----------------------------------------------------------------------------------
+
+    def reserve(
+        self, service: str, members: Mapping[str, Declaration], now_s: float, *, places: Mapping[str, int] | None = None
+    ) -> Output:
+        out = Output()
+        needs = {member: need_of(declaration) for member, declaration in members.items()}
+        refusal = self._input(k.Reserve(service, needs, dict(places or {})), now_s, out)
+        if refusal:
+            out.up.append(Unplaced(service=service, members=tuple(members), reason=refusal))
+        return self._done(now_s, out)
+
+    def launch(self, wanted: Wanted, now_s: float) -> Output:
+        out = Output()
+        self._runner.want(wanted, now_s, out)
+        return self._done(now_s, out)
+
+    def end(self, task: TaskId, grace_s: float, now_s: float) -> Output:
+        out = Output()
+        self._runner.end(task, grace_s, out)
+        return self._done(now_s, out)
+
+    def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:
+        out = Output()
+        self._runner.forget(member_id, out)
+        self._input(k.Release(member_id, keep_volumes_s), now_s, out)
+        return self._done(now_s, out)
+
+    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
+        """Nobody else disturbs tasks here."""
+        return Output()
+
+    def cordon(self, node: str, now_s: float, *, closed: bool) -> Output:
+        out = Output()
+        self._cordoned = self._cordoned | {node} if closed else self._cordoned - {node}
+        self._input(k.Cordon(self._cordoned), now_s, out)
+        return self._done(now_s, out)
+
+    def wanted(self, tasks: Sequence[Wanted], now_s: float) -> Output:
+        out = Output()
+        self._input(k.Tick(), now_s, out)
+        self._runner.wanted_known = True
+        for reservation in self._kernel.books.reservations.values():
+            out.up.append(Placed(member_id=reservation.member_id, node=reservation.node, address=reservation.address))
+        for name, record in self._kernel.books.records.items():
+            if record.gone:
+                self._show_node(name, "gone", record.gone, out)
+        for wanted in tasks:
+            self._runner.want(wanted, now_s, out)
+        self._runner.end_unwanted({wanted.task for wanted in tasks}, out)
+        unsynced, self._unsynced = self._unsynced, {}
+        for node, statuses in unsynced.items():
+            self._runner.sync(node, statuses, now_s, out)
+        return self._done(now_s, out)
+
+    def tick(self, now_s: float) -> Output:
+        out = Output()
+        self._input(k.Tick(), now_s, out)
+        self._runner.retry(now_s, out, names=True)
+        for node, again_s in list(self._proving.items()):
+            if now_s >= again_s:
+                self._ask_for_proof(node, now_s, out)
+        return self._done(now_s, out)
+
+    def deadline(self) -> float | None:
+        dues = (self._kernel.deadline(), self._retry_s, min(self._proving.values(), default=None))
+        return min((due for due in dues if due is not None), default=None)
+
+    # -- down: nodes ------------------------------------------------------------------------------------------------
+
+    def node_removed(self, node: str, now_s: float, reason: str = "removed") -> Output:
+        """Gone for good, by somebody's decision. What may still run there is to be proven dead."""
+        out = Output()
+        self._disconnected(node)
+        self._input(k.Gone(node, reason), now_s, out)
+        if self._runner.tasks.live_on(node):
+            self._ask_for_proof(node, now_s, out)
+        return self._done(now_s, out)
+
+    def forget_node(self, node: str, now_s: float) -> Output:
+        """Its record goes, if it is gone and nothing is reserved there."""
+        out = Output()
+        self._input(k.Forget(node), now_s, out)
+        if self._kernel.node(node) is None:
+            self._nodes.pop(node, None)
+            self._runner.registered.discard(node)
+            self._proving.pop(node, None)
+        return self._done(now_s, out)
+
+    def prove_death(self, node: str, now_s: float) -> Output:
+        """Asks for proof (:attr:`Output.prove`) that nothing of a silent or gone node runs, until it is there."""
+        out = Output()
+        if node not in self._proving and self._nodes.get(node, ("up", None))[0] != "up":
+            self._ask_for_proof(node, now_s, out)
+        return self._done(now_s, out)
+
+    def death_proven(self, node: str, now_s: float) -> Output:
+        """The keeper has ended all that was left of the node's processes. Void if the node is back."""
+        out = Output()
+        if self._proving.pop(node, None) is not None:
+            self._runner.proven_dead(node, out)
+        return self._done(now_s, out)
+
+    def _ask_for_proof(self, node: str, now_s: float, out: Output) -> None:
+        self._proving[node] = now_s + PROVE_AGAIN_S
+        out.prove.append(node)
+
+    def drop_volumes(self, member_id: str, fence: int, now_s: float) -> Output:
+        """A person gives up volumes that were set aside."""
+        out = Output()
+        self._input(k.DropVolumes(member_id, fence), now_s, out)
+        return self._done(now_s, out)
+
+    def set_quota(self, role: str, quota: Resources | None, now_s: float) -> Output:
+        out = Output()
+        self._input(k.SetQuota(role, quota), now_s, out)
+        return self._done(now_s, out)
+
+    # -- up: agents -------------------------------------------------------------------------------------------------
+
+    def agent(self, node: str, message: wire.FromAgent, now_s: float) -> Output:
+        """A malformed message raises ``Invalid`` and has changed nothing."""
+        out = Output()
+        match message:
+            case wire.Register():
+                self._register(node, message, now_s, out)
+            case wire.Status(number=number, status=status):
+                check_status(node, status)
+                self._input(k.Heard(node), now_s, out)
+                self._runner.take(node, status, out)
+                out.send.append(Send(node, wire.Ack(number=number)))
+            case wire.Progress():
+                self._input(k.Heard(node), now_s, out)
+                self._runner.progress(node, message, out)
+            case _:
+                self._input(k.Heard(node), now_s, out)
+        return self._done(now_s, out)
+
+    def agent_connected(self, node: str, now_s: float) -> Output:
+        """A connection is a sign of life; what it is worth is said by the registration on it."""
+        return self.agent_heard(node, now_s)
+
+    def agent_heard(self, node: str, now_s: float) -> Output:
+        out = Output()
+        self._input(k.Heard(node), now_s, out)
+        return self._done(now_s, out)
+
+    def agent_disconnected(self, node: str, now_s: float) -> Output:
+        """Only of the current connection. Nothing is judged by it: an agent that restarts is back in seconds."""
+        self._disconnected(node)
+        return Output()
+
+    def _disconnected(self, node: str) -> None:
+        self._connected.discard(node)
+        self._runner.connected.discard(node)
+        self._unsynced.pop(node, None)
+
+    def _register(self, node: str, message: wire.Register, now_s: float, out: Output) -> None:
+        total = check_registration(node, message)
+        volumes = tuple((volume.member_id, volume.name, volume.place) for volume in message.volumes)
+        self._connected.add(node)
+        out.send.append(Send(node, wire.Registered(cluster=self._cluster)))
+        self._input(k.Register(node, total, message.attributes, volumes), now_s, out)
+        if self._runner.wanted_known:
+            self._runner.sync(node, message.tasks, now_s, out)
+        else:
+            self._unsynced[node] = message.tasks
+
+    # -- the kernel -------------------------------------------------------------------------------------------------
+
+    def reserve_one(self, given: k.Reserve, now_s: float, out: Output) -> str:
+        """For a launch whose member has no place. Gives the reason when there is none."""
+        return self._input(given, now_s, out)
+
+    def _input(self, given: k.Input, now_s: float, out: Output) -> str:
+        """Performs the kernel's effects; gives the reason of a refusal."""
+        refusal = ""
+        for effect in self._kernel.handle(given, now_s):
+            match effect:
+                case k.Write(kind, key, value):
+                    out.records.append(RecordChange(kind, key, value))
+                case k.NodeChanged(node, state, reason):
+                    self._show_node(node, node_state(state), reason, out)
+                case k.Reserved(member_id, node, address):
+                    out.up.append(Placed(member_id=member_id, node=node, address=address))
+                    self._runner.left_behind(member_id, out)
+                case k.Refused(reason=reason):
+                    refusal = reason
+                case k.SetAside(left):
+                    out.up.append(
+                        VolumesSetAside(
+                            member_id=left.member_id,
+                            fence=left.fence,
+                            node=left.node,
+                            volumes=tuple(volume.name for volume in left.volumes),
+                            reason=left.reason,
+                        )
+                    )
+                case k.DeleteVolumes(node, member_id, fence):
+                    if node in self._connected:
+                        out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, place=fence)))
+        if isinstance(given, k.Register | k.Heard | k.Cordon | k.Release | k.DropVolumes | k.SetQuota | k.Tick):
+            self._runner.more_room |= bool(out.records or out.up) or isinstance(given, k.Cordon)
+        return refusal
+
+    def _show_node(self, node: str, state: NodeState, reason: str, out: Output) -> None:
+        """Tells what changed of a node, once."""
+        record = self._kernel.node(node)
+        description = describe(record) if record is not None and record.total.scalars else None
+        if self._nodes.get(node) == (state, description):
+            return
+        self._nodes[node] = (state, description)
+        if state == "up":
+            self._proving.pop(node, None)
+        out.up.append(NodeObserved(node=node, state=state, reason=reason, description=description))
+
+    def _done(self, now_s: float, out: Output) -> Output:
+        """What became possible by this call happens in it."""
+        if self._runner.more_room and self._runner.wanted_known:
+            self._runner.more_room = False
+            self._runner.retry(now_s, out, names=False)
+        self._retry_s = now_s + RETRY_S if self._runner.more_room or self._runner.waits_for_names else None
+        return out

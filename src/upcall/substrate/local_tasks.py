@@ -1,0 +1,301 @@
+"""The life of tasks on agents: launched when all is there, compared at each registration, proven dead at the end.
+
+A member never runs twice. A newer incarnation at the same place waits until the older one is proven dead; at another
+place it does not wait (the ledger had its proof, or a person's word), and what is left at the old one is ended
+unasked as soon as its node is heard of again. Tasks and volumes carry the reservation's *fence* (``place`` on the
+wire to agents), which rises with each fresh set of volumes, so what belongs to an older place is told apart.
+
+An agent is told nothing about what to run before the wanted set is known, and then everything, closed by ``Synced``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
+
+from upcall.kernel import events as k
+from upcall.kernel.records import Reservation
+from upcall.protocol import agent as wire
+from upcall.protocol.declaration import Declaration
+from upcall.substrate.interface import Exit, Observed, Output, Send, TaskId, TaskState, Wanted
+from upcall.substrate.local_needs import covers, need_of
+from upcall.substrate.tasks import Task, Tasks, parse
+
+RETRIED_MAX: Final = 64
+"""Waiting launches looked at in one call; the others have their turn in the next."""
+
+
+class LaunchContext(Protocol):
+    """What a launch needs and only the master knows. ``missing`` says what it waits for; empty: all is known."""
+
+    @property
+    def values(self) -> dict[str, str]: ...
+    @property
+    def secrets(self) -> dict[str, str]: ...
+    @property
+    def missing(self) -> str: ...
+
+
+class Places(Protocol):
+    """What is needed of the kernel."""
+
+    def reservation(self, member_id: str) -> Reservation | None: ...
+    def reserve_one(self, given: k.Reserve, now_s: float, out: Output) -> str:
+        """Gives the reason when it was refused."""
+        ...
+
+
+class TaskRunner:
+    def __init__(self, places: Places, context: Callable[[TaskId, Declaration], LaunchContext]) -> None:
+        self._places = places
+        self._context = context
+        self.tasks = Tasks()
+        self.connected: set[str] = set()
+        """Nodes that can be told things: registered on a connection that holds, and compared."""
+        self.registered: set[str] = set()
+        """Nodes that were compared at least once since we started: what they run is known."""
+        self.wanted_known = False
+        self._waiting: dict[TaskId, bool] = {}
+        """Launches that wait -> whether for a name (else for room)."""
+        self.more_room = False
+        """Something changed that launches without a place may have waited for."""
+
+    # -- wishes -----------------------------------------------------------------------------------------------------
+
+    def want(self, wanted: Wanted, now_s: float, out: Output) -> None:
+        task = self.tasks.get(wanted.task)
+        if task is None:
+            if any(other.id > wanted.task for other in self.tasks.of_member(wanted.task.member_id)):
+                return  # Of the past.
+            task = self.tasks.add(Task(wanted.task, wanted))
+        elif task.ended or task.ending:
+            out.up.append(task.observed())
+            return
+        told_generation = task.wanted.generation if task.wanted and task.told else 0
+        task.wanted = wanted
+        if task.told and wanted.generation <= told_generation and task.node in self.connected:
+            out.up.append(task.observed())
+            return
+        self._advance(task, now_s, out)
+
+    def end(self, task_id: TaskId, grace_s: float, out: Output) -> None:
+        task = self.tasks.get(task_id)
+        if task is None:
+            reservation = self._places.reservation(task_id.member_id)
+            if reservation is None or reservation.node in self.registered:
+                out.up.append(Observed(task=task_id, state="ended", exit=Exit(reason="it was not running")))
+                return
+            # Nobody knows yet what its node runs.
+            task = self.tasks.add(Task(task_id, node=reservation.node, fence=reservation.fence))
+        self._end(task, grace_s, out)
+
+    def end_unwanted(self, asked: set[TaskId], out: Output) -> None:
+        for task in self.tasks.live():
+            if task.id not in asked and not task.ending:
+                self._end(task, task.wanted.declaration.grace_s if task.wanted else 0.0, out)
+
+    def forget(self, member_id: str, out: Output) -> None:
+        """Its reservation is about to go."""
+        for task in self.tasks.of_member(member_id):
+            if task.ended:
+                self.tasks.drop(task)
+            elif not task.ending:
+                # Nobody releases what runs; if it happens all the same, its address must not be given out twice.
+                self._end(task, 0.0, out)
+
+    def left_behind(self, member_id: str, out: Output) -> None:
+        """The member may have another place: what still runs at an old one is ended unasked."""
+        reservation = self._places.reservation(member_id)
+        assert reservation is not None
+        for task in self.tasks.of_member(member_id):
+            elsewhere = (task.node, task.fence) != (reservation.node, reservation.fence)
+            if elsewhere and not task.ended and not task.ending and (task.told or task.known):
+                self._end(task, 0.0, out)
+
+    def proven_dead(self, node: str, out: Output) -> None:
+        for task in self.tasks.live_on(node):
+            self._over(task, Exit(reason=f"{node} was lost, and what was left of it was ended"), out)
+
+    def retry(self, now_s: float, out: Output, *, names: bool) -> None:
+        """Looks again at launches that wait, oldest first; those that still wait queue up at the end."""
+        due = [task_id for task_id, for_name in self._waiting.items() if for_name is names]
+        for task_id in due[:RETRIED_MAX]:
+            task = self.tasks.get(task_id)
+            del self._waiting[task_id]
+            if task is not None and task.wanted is not None and not task.ended and not task.ending:
+                self._advance(task, now_s, out)
+        self.more_room |= not names and len(due) > RETRIED_MAX
+
+    @property
+    def waits_for_names(self) -> bool:
+        return any(self._waiting.values())
+
+    # -- bringing one up, and down ----------------------------------------------------------------------------------
+
+    def _advance(self, task: Task, now_s: float, out: Output) -> None:
+        """Takes a wanted task as far as it goes: a place, the end of what was there, names, the launch."""
+        assert task.wanted is not None, f"{task.id} is not wanted"
+        self._waiting.pop(task.id, None)
+        refusal = self._place(task, now_s, out)
+        if refusal:
+            self._waiting[task.id] = False
+            self._not_yet(task, "pending", refusal, out)
+            return
+        for other in self.tasks.of_member(task.id.member_id):
+            if other.id < task.id and not other.ended and (other.node, other.fence) == (task.node, task.fence):
+                # Its end is what makes this one go on.
+                self._not_yet(task, "placed", f"waits for the end of {other.id}", out)
+                return
+        if task.node not in self.connected:
+            if task.node in self.registered:
+                self._not_yet(task, "placed", f"waits for {task.node} to register again", out)
+            return
+        context = self._context(task.id, task.wanted.declaration)
+        if context.missing:
+            self._waiting[task.id] = True
+            self._not_yet(task, "placed", context.missing, out)
+            return
+        self._send_launch(task, out, context)
+        self._not_yet(task, "placed", "", out)
+
+    def _not_yet(self, task: Task, state: TaskState, reason: str, out: Output) -> None:
+        """What we think of a task counts only until its agent has spoken."""
+        if not task.known:
+            self._show(task, state, reason, out)
+
+    def _place(self, task: Task, now_s: float, out: Output) -> str:
+        """Sees to the member's reservation. Gives the reason when there is none."""
+        assert task.wanted is not None
+        member_id, wanted = task.id.member_id, task.wanted
+        need = need_of(wanted.declaration)
+        reservation = self._places.reservation(member_id)
+        if reservation is None or wanted.place > reservation.place or not covers(reservation.need, need):
+            given = k.Reserve(task.id.service, {task.id.member: need}, {task.id.member: wanted.place})
+            refusal = self._places.reserve_one(given, now_s, out)
+            if refusal:
+                return refusal
+            reservation = self._places.reservation(member_id)
+        assert reservation is not None
+        self.tasks.move(task, reservation.node)
+        task.address, task.fence = reservation.address, reservation.fence
+        return ""
+
+    def _send_launch(self, task: Task, out: Output, context: LaunchContext | None = None) -> None:
+        """Also repeated to an agent that runs it already, which then needs to know only that it stands."""
+        if task.wanted is None or task.node not in self.connected:
+            return
+        context = context or self._context(task.id, task.wanted.declaration)
+        task.told = True
+        launch = wire.Launch(
+            task=str(task.id),
+            declaration=task.wanted.declaration,
+            generation=task.wanted.generation,
+            place=task.fence,
+            address=task.address,
+            values=dict(context.values),
+            secrets=dict(context.secrets),
+        )
+        out.send.append(Send(task.node, launch))
+
+    def _end(self, task: Task, grace_s: float, out: Output) -> None:
+        self._waiting.pop(task.id, None)
+        if task.ended:
+            out.up.append(task.observed())
+            return
+        never_told = not task.told and not task.known
+        if never_told and (not task.node or task.node in self.registered):
+            self._over(task, Exit(reason="it was never started"), out)
+            return
+        task.end_grace_s = grace_s if task.end_grace_s is None else min(grace_s, task.end_grace_s)
+        self._send_end(task, out)
+        self._show(task, "ending", task.reason if task.state == "ending" else "", out)
+
+    def _send_end(self, task: Task, out: Output) -> None:
+        if task.node in self.connected and task.end_grace_s is not None:
+            out.send.append(Send(task.node, wire.End(task=str(task.id), grace_s=task.end_grace_s)))
+
+    def _over(self, task: Task, ended: Exit, out: Output) -> None:
+        """Proven dead. What waited for that goes on."""
+        self._waiting.pop(task.id, None)
+        task.exit = ended
+        self._show(task, "ended", ended.reason, out)
+        for other in self.tasks.of_member(task.id.member_id):
+            if other.id > task.id and other.wanted is not None and not other.ended and not other.ending:
+                self._waiting[other.id] = False
+                self.more_room = True
+        if task.wanted is None:
+            self.tasks.drop(task)
+
+    def _show(self, task: Task, state: TaskState, reason: str, out: Output) -> None:
+        """Tells what changed, once."""
+        before = task.observed()
+        task.state, task.reason = state, reason
+        if task.observed() != before:
+            out.up.append(task.observed())
+
+    # -- what agents say --------------------------------------------------------------------------------------------
+
+    def sync(self, node: str, statuses: Sequence[wire.TaskStatus], now_s: float, out: Output) -> None:
+        """The node registered: compares what it runs with what is wanted there. From here on it is told things."""
+        self.connected.add(node)
+        self.registered.add(node)
+        expected = self.tasks.live_on(node)
+        listed = {status.task for status in statuses}
+        for status in statuses:
+            self.take(node, status, out)
+        for task in expected:
+            if str(task.id) in listed:
+                self._repeat(task, out)
+            elif task.known:
+                self._over(task, Exit(reason=f"the agent of {node} knows nothing of it any more"), out)
+            elif task.ending:
+                self._over(task, Exit(reason="it was not running"), out)
+            else:
+                self._advance(task, now_s, out)
+        out.send.append(Send(node, wire.Synced()))
+
+    def _repeat(self, task: Task, out: Output) -> None:
+        if task.ending:
+            self._send_end(task, out)
+        elif not task.ended:
+            self._send_launch(task, out)
+
+    def take(self, node: str, status: wire.TaskStatus, out: Output) -> None:
+        """What an agent says about a task."""
+        task_id = parse(status.task)
+        assert task_id is not None, f"{status.task} was not checked"
+        task = self.tasks.get(task_id)
+        if task is None or (task.node, task.fence) != (node, status.place):
+            self._stray(node, task_id, status, out)
+            return
+        task.known = True
+        if task.ended:
+            return
+        if status.state == "ended":
+            said = status.exit or wire.TaskExit()
+            self._over(task, Exit(code=said.code, signal=said.signal, reason=said.reason or status.reason), out)
+            return
+        task.generation = status.generation
+        state = "ending" if task.ending else cast(TaskState, status.state)
+        self._show(task, state, status.reason, out)
+
+    def _stray(self, node: str, task_id: TaskId, status: wire.TaskStatus, out: Output) -> None:
+        """A task that nobody wants where it runs: an older incarnation, or of a place that was given up."""
+        if status.state == "ended":
+            said = status.exit or wire.TaskExit()
+            ended = Exit(code=said.code, signal=said.signal, reason=said.reason or status.reason)
+            if self.tasks.get(task_id) is None:
+                out.up.append(Observed(task=task_id, state="ended", node=node, exit=ended))
+            return
+        if not self.wanted_known:
+            return
+        reason = "its member was placed anew, or it is not wanted any more"
+        if self.tasks.get(task_id) is None:
+            task = self.tasks.add(Task(task_id, node=node, fence=status.place, known=True))
+            task.end_grace_s = 0.0
+            self._show(task, "ending", reason, out)
+        out.send.append(Send(node, wire.End(task=str(task_id), grace_s=0.0, reason=reason)))
+
+    def progress(self, node: str, message: wire.Progress, out: Output) -> None:
+        task_id = parse(message.task)
+        task = self.tasks.get(task_id) if task_id else None
+        if task is not None and task.node == node and task.state in ("placed", "fetching"):
+            self._show(task, "fetching", message.text, out)
