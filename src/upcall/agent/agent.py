@@ -1,0 +1,283 @@
+"""All tasks of one node, and the conversation about them.
+
+Level-triggered: the agent registers with everything that it runs, the master repeats every launch that stands, says
+``Synced``, and what was not named is ended. Between two registrations the agent changes nothing by itself; a silent
+master is no reason to end a task.
+
+A task's record stays until the master has acknowledged its end; its folder (logs, exit record) a little longer. A
+launch that names an incarnation which ended already is answered with that end, and never started again.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from upcall.agent import retention
+from upcall.agent.bring_up import member_id
+from upcall.agent.checkpoint import TaskRecord
+from upcall.agent.connection import Connection
+from upcall.agent.launching import Started
+from upcall.agent.machine import Machine
+from upcall.agent.requests import Requests
+from upcall.agent.task import Task
+from upcall.agent.usage import EVERY_S, Usages
+from upcall.protocol import versions
+from upcall.protocol.agent import (
+    Ack,
+    DeleteVolumes,
+    End,
+    Launch,
+    ReadLog,
+    Register,
+    Registered,
+    Run,
+    StopReading,
+    Synced,
+    TaskExit,
+    TaskStatus,
+    ToAgent,
+    Update,
+)
+
+log: Final = structlog.get_logger()
+
+TAKE_OVER_TIMEOUT_S = 10.0
+"""For proving dead what ended while no agent ran, before the registration that tells of it."""
+
+
+class Agent:
+    def __init__(self, machine: Machine, connection: Connection, *, cpus: float, memory_mib: int) -> None:
+        self._machine = machine
+        self._connection = connection
+        self._cpus = cpus
+        self._memory_mib = memory_mib
+        self._boot = uuid.uuid4().hex
+        self._tasks: dict[str, Task] = {}
+        self._named: set[str] = set()
+        """Tasks that the master launched since its last ``Registered``."""
+        self._requests = Requests(machine, self._tasks, connection.send)
+        self._deletions: list[DeleteVolumes] = []
+        self._registered = False
+        self._sent = 0
+        """Number of the last status sent on this connection."""
+        self._to_say = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until it is cancelled. Tasks go on."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._machine.checkpoint.keep_writing())
+            await self._take_over()
+            group.create_task(self._keep_saying())
+            group.create_task(self._keep_measuring())
+            group.create_task(self._connection.run())
+
+    async def close(self) -> None:
+        await self._requests.close()
+        for task in list(self._tasks.values()):
+            await task.let_go()
+
+    async def _take_over(self) -> None:
+        machine = self._machine
+        await machine.launching.ready()
+        await machine.runs.end_leftovers()
+        await asyncio.to_thread(machine.volumes.empty_removed)
+        records = machine.checkpoint.state.tasks
+        for folder in list(machine.places.tasks.iterdir()):
+            started = Started.find(folder)
+            if started and folder.name not in records and started.shim.alive():
+                log.warning("a task that nobody knows is killed", task=folder.name)
+                await machine.launching.kill(started)
+        proofs = []
+        for name, record in list(records.items()):
+            started = Started.find(machine.places.task(name))
+            if record.state in ("placed", "fetching", "starting") and started is None:
+                del records[name]  # It never ran; its launch comes again.
+                continue
+            task = self._add(record, {})
+            if record.state != "ended" and (proof := task.take_over()):
+                proofs.append(proof)
+        if proofs:
+            await asyncio.wait(proofs, timeout=TAKE_OVER_TIMEOUT_S)
+        machine.checkpoint.changed()
+        self._tidy()
+
+    def _add(self, record: TaskRecord, secrets: Mapping[str, str]) -> Task:
+        task = Task(self._machine, record, self._task_changed, secrets)
+        self._tasks[task.id] = task
+        return task
+
+    def _task_changed(self, task: Task) -> None:
+        self._say(task.record.status())
+        if task.state == "ended":
+            self._delete_volumes()
+
+    # -- to the master --------------------------------------------------------------------------------------------
+
+    def _say(self, status: TaskStatus) -> None:
+        self._machine.checkpoint.say(status)
+        self._to_say.set()
+
+    async def _keep_saying(self) -> None:
+        """Statuses in their order, each written down before it is sent."""
+        checkpoint = self._machine.checkpoint
+        while True:
+            await self._to_say.wait()
+            self._to_say.clear()
+            try:
+                await checkpoint.durable()
+            except OSError as error:
+                log.error("cannot write the checkpoint", error=str(error))
+                self._to_say.set()
+                await asyncio.sleep(1.0)
+                continue
+            for status in list(checkpoint.state.unacknowledged) if self._registered else ():
+                if status.number > self._sent:
+                    self._connection.send(status)
+                    self._sent = status.number
+
+    async def _keep_measuring(self) -> None:
+        usages = Usages(self._machine)
+        while True:
+            await asyncio.sleep(EVERY_S)
+            self._connection.send(await asyncio.to_thread(usages.measure, list(self._tasks.values())))
+
+    def register(self) -> Register:
+        """The first message of a connection."""
+        disk = os.statvfs(self._machine.places.node)
+        self._registered = False
+        return Register(
+            node=self._machine.node,
+            wire=versions.WIRE,
+            boot=self._boot,
+            cpus=self._cpus,
+            memory_mib=self._memory_mib,
+            disk_mib=disk.f_bavail * disk.f_frsize >> 20,
+            attributes=dict(self._machine.attributes),
+            features=self._machine.groups.features,
+            tasks=tuple(task.record.status() for task in self._tasks.values()),
+            volumes=self._machine.volumes.kept(),
+        )
+
+    # -- from the master ------------------------------------------------------------------------------------------
+
+    def received(self, message: ToAgent) -> None:
+        match message:
+            case Registered():
+                self._named.clear()
+                self._registered = True
+                self._sent = 0
+                self._to_say.set()
+            case Launch():
+                self._launch(message)
+            case Update():
+                self._update(message)
+            case Synced():
+                self._synced()
+            case End():
+                self._end(message)
+            case DeleteVolumes():
+                self._deletions.append(message)
+                self._delete_volumes()
+            case Run():
+                self._requests.run(message)
+            case ReadLog():
+                self._requests.read_log(message)
+            case StopReading():
+                self._requests.stop(message.request)
+            case Ack():
+                self._acknowledged(message)
+
+    def _launch(self, launch: Launch) -> None:
+        self._named.add(launch.task)
+        record_of = msgspec.structs.replace(launch, secrets={})
+        if task := self._tasks.get(launch.task):
+            self._launch_again(task, record_of)
+            return
+        if ended := self._ended_before(record_of):
+            self._say(ended)
+            return
+        record = TaskRecord(launch=record_of, state="placed")
+        self._machine.checkpoint.state.tasks[launch.task] = record
+        self._add(record, launch.secrets).launch()
+        self._tidy()
+
+    def _launch_again(self, task: Task, launch: Launch) -> None:
+        """The same incarnation: its state again, and what changed of it that can change while it runs."""
+        before = task.record.launch
+        task.record.launch = launch
+        resources = launch.declaration.resources
+        if resources != before.declaration.resources and task.record.groups:
+            self._machine.groups.limit(task.record.groups, resources.cpus, resources.memory_mib)
+        if task.state == "ended" or launch.generation != before.generation:
+            self._say(task.record.status())
+        self._machine.checkpoint.changed()
+
+    def _ended_before(self, launch: Launch) -> TaskStatus | None:
+        """The end of an incarnation whose record is gone but whose folder is not."""
+        started = Started.find(self._machine.places.task(launch.task))
+        if started is None:
+            return None
+        record = started.exit_record() or {"code": None, "signal": 9}
+        end = TaskExit(code=record["code"], signal=record["signal"], reason="ended before")
+        return TaskStatus(task=launch.task, state="ended", exit=end, generation=launch.generation, place=launch.place)
+
+    def _update(self, update: Update) -> None:
+        if task := self._tasks.get(update.task):
+            task.record.launch = msgspec.structs.replace(task.record.launch, values=update.values)
+            self._machine.checkpoint.changed()
+
+    def _synced(self) -> None:
+        for task in list(self._tasks.values()):
+            if task.id not in self._named:
+                task.end(task.record.launch.declaration.grace_s, "the master does not want it any more")
+
+    def _end(self, end: End) -> None:
+        task = self._tasks.get(end.task)
+        if task is None:
+            self._say(TaskStatus(task=end.task, state="ended", exit=TaskExit(reason="it does not run here")))
+        elif task.state == "ended":
+            self._say(task.record.status())
+        else:
+            task.end(end.grace_s, end.reason)
+
+    def _acknowledged(self, ack: Ack) -> None:
+        status = self._machine.checkpoint.acknowledge(ack.number)
+        if status is None or status.state != "ended":
+            return
+        task = self._tasks.get(status.task)
+        if task is not None and task.state == "ended":
+            del self._tasks[status.task]
+            del self._machine.checkpoint.state.tasks[status.task]
+            self._tidy()
+
+    def _delete_volumes(self) -> None:
+        """Those that no task uses; the others when it has ended."""
+        using = {
+            (member_id(task.id), task.record.launch.place) for task in self._tasks.values() if task.state != "ended"
+        }
+        for deletion in list(self._deletions):
+            if not any(member == deletion.member_id and place <= deletion.place for member, place in using):
+                self._deletions.remove(deletion)
+                self._in_background(asyncio.to_thread(self._machine.volumes.delete, deletion.member_id, deletion.place))
+
+    def _tidy(self) -> None:
+        self._in_background(asyncio.to_thread(retention.tidy, self._machine.places.tasks, set(self._tasks)))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(_log_failure)
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("background work failed", error=repr(error))

@@ -1,0 +1,268 @@
+"""Control groups, as far as this machine lets us: limits, a sure kill, and exact usage.
+
+Groups are made below the one that we are in, never beside it. Three worlds exist:
+
+* **v2**: one tree. Limits need the controllers ``memory`` and ``cpu`` in our own group's ``subtree_control``, which
+  the kernel refuses while processes (ours, the user's shell) are in that group itself; ``cgroup.kill`` needs neither.
+* **v1** and **hybrid**: one tree for each controller, of which each may be writable or not.
+* nothing writable, the usual case without root and without delegation.
+
+What is missing is said, not hidden: :attr:`Groups.features` goes to the master with the registration
+(``memory-limits`` or ``no-memory-limits`` ...). The CPU is shared by weights, never by quotas: a JVM that starts on
+half a core crawls, and unused time would be lost.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+MIB: Final = 1 << 20
+V1_CONTROLLERS: Final[tuple[str, ...]] = ("memory", "cpu", "cpuacct", "freezer")
+KILL_ROUNDS: Final = 50
+
+
+class GroupUsage(NamedTuple):
+    cpu_s: float | None
+    memory_mib: float | None
+
+
+class Groups(Protocol):
+    features: tuple[str, ...]
+
+    def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
+        """Folder of the task's group for each controller; empty where there are none. Idempotent."""
+        ...
+
+    def limit(self, groups: Mapping[str, str], cpus: float, memory_mib: int) -> None: ...
+
+    def procs(self, groups: Mapping[str, str]) -> list[str]:
+        """Files that a process writes itself into."""
+        ...
+
+    def out_of_memory_kills(self, groups: Mapping[str, str]) -> int: ...
+
+    def usage(self, groups: Mapping[str, str]) -> GroupUsage: ...
+
+    def kill(self, groups: Mapping[str, str]) -> bool:
+        """Kills all that is in it; whether nothing is left."""
+        ...
+
+    def remove(self, groups: Mapping[str, str]) -> None: ...
+
+
+def group_name(node_folder: Path) -> str:
+    """One name for each node's folder, so that two clusters on one machine do not meet."""
+    digest = hashlib.sha256(os.fsencode(node_folder)).hexdigest()[:8]
+    return f"upcall-{node_folder.name}-{digest}"
+
+
+def detect(node_folder: Path) -> Groups:
+    """What can be used here, found by trying."""
+    mounts = _mounts()
+    own = _own_groups()
+    if "" in mounts and not any(name in mounts for name in V1_CONTROLLERS):
+        base = mounts[""] / own.get("", "/").lstrip("/")
+        with contextlib.suppress(OSError):
+            return V2(base / group_name(node_folder))
+    bases = {}
+    for controller in V1_CONTROLLERS:
+        if controller in mounts and controller in own:
+            base = mounts[controller] / own[controller].lstrip("/") / group_name(node_folder)
+            if _writable(base):
+                bases[controller] = base
+    return V1(bases)
+
+
+def _mounts() -> dict[str, Path]:
+    """Mount point of each v1 controller; of v2 under the empty name."""
+    found: dict[str, Path] = {}
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _device, point, kind, options, *_ = line.split(" ")
+        path = Path(point.replace("\\040", " "))
+        if kind == "cgroup2":
+            found[""] = path
+        elif kind == "cgroup":
+            found |= {option: path for option in options.split(",") if option in V1_CONTROLLERS}
+    return found
+
+
+def _own_groups() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _number, controllers, path = line.split(":", 2)
+        found |= dict.fromkeys(controllers.split(","), path)
+    return found
+
+
+def _writable(base: Path) -> bool:
+    """Whether a group can be made there (and is, then)."""
+    try:
+        base.mkdir(exist_ok=True)
+        probe = base / "probe"
+        probe.mkdir(exist_ok=True)
+        writable = os.access(probe / "cgroup.procs", os.W_OK)
+        probe.rmdir()
+    except OSError:
+        return False
+    return writable
+
+
+class V2:
+    """One tree. ``OSError`` from the constructor when no group can be made at all."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        base.mkdir(exist_ok=True)
+        if not os.access(base / "cgroup.procs", os.W_OK):
+            raise PermissionError(f"{base} is not writable")
+        for folder in (base.parent, base):
+            for controller in ("memory", "cpu"):
+                with contextlib.suppress(OSError):
+                    (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+        self._controllers = (base / "cgroup.subtree_control").read_text(encoding="ascii").split()
+        self.features: tuple[str, ...] = (
+            "memory-limits" if "memory" in self._controllers else "no-memory-limits",
+            "cpu-weights" if "cpu" in self._controllers else "no-cpu-weights",
+            "group-kill",
+        )
+
+    def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
+        group = self._base / task
+        group.mkdir(exist_ok=True)
+        groups = {"": str(group)}
+        self.limit(groups, cpus, memory_mib)
+        return groups
+
+    def limit(self, groups: Mapping[str, str], cpus: float, memory_mib: int) -> None:
+        group = Path(groups[""])
+        if "memory" in self._controllers:
+            (group / "memory.max").write_text(str(memory_mib * MIB), encoding="ascii")
+            with contextlib.suppress(OSError):  # A kernel without swap accounting has no such file.
+                (group / "memory.swap.max").write_text("0", encoding="ascii")
+        if "cpu" in self._controllers:
+            (group / "cpu.weight").write_text(str(min(max(round(cpus * 100), 1), 10000)), encoding="ascii")
+
+    def procs(self, groups: Mapping[str, str]) -> list[str]:
+        return [f"{group}/cgroup.procs" for group in groups.values()]
+
+    def out_of_memory_kills(self, groups: Mapping[str, str]) -> int:
+        return _field(Path(groups[""]) / "memory.events", "oom_kill") if groups else 0
+
+    def usage(self, groups: Mapping[str, str]) -> GroupUsage:
+        if not groups:
+            return GroupUsage(None, None)
+        group = Path(groups[""])
+        cpu_s = _field(group / "cpu.stat", "usage_usec") / 1e6 if (group / "cpu.stat").exists() else None
+        stat = group / "memory.stat"
+        memory = (_field(stat, "anon") + _field(stat, "file_mapped")) / MIB if stat.exists() else None
+        return GroupUsage(cpu_s, memory)
+
+    def kill(self, groups: Mapping[str, str]) -> bool:
+        for group in groups.values():
+            with contextlib.suppress(OSError):  # Before Linux 5.14: the loop below does it.
+                (Path(group) / "cgroup.kill").write_text("1", encoding="ascii")
+        return _kill_members(groups)
+
+    def remove(self, groups: Mapping[str, str]) -> None:
+        _remove(groups)
+
+
+class V1:
+    """A tree for each controller that is writable; with none of them, groups are empty and nothing is promised."""
+
+    def __init__(self, bases: Mapping[str, Path]) -> None:
+        self._bases = dict(bases)
+        self.features: tuple[str, ...] = (
+            "memory-limits" if "memory" in bases else "no-memory-limits",
+            "cpu-weights" if "cpu" in bases else "no-cpu-weights",
+            "group-kill" if bases else "no-group-kill",
+        )
+
+    def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
+        groups = {}
+        for controller, base in self._bases.items():
+            (base / task).mkdir(parents=True, exist_ok=True)
+            groups[controller] = str(base / task)
+        self.limit(groups, cpus, memory_mib)
+        return groups
+
+    def limit(self, groups: Mapping[str, str], cpus: float, memory_mib: int) -> None:
+        if "memory" in groups:
+            (Path(groups["memory"]) / "memory.limit_in_bytes").write_text(str(memory_mib * MIB), encoding="ascii")
+        if "cpu" in groups:
+            (Path(groups["cpu"]) / "cpu.shares").write_text(str(max(round(cpus * 1024), 2)), encoding="ascii")
+
+    def procs(self, groups: Mapping[str, str]) -> list[str]:
+        return [f"{group}/cgroup.procs" for group in groups.values()]
+
+    def out_of_memory_kills(self, groups: Mapping[str, str]) -> int:
+        return _field(Path(groups["memory"]) / "memory.oom_control", "oom_kill") if "memory" in groups else 0
+
+    def usage(self, groups: Mapping[str, str]) -> GroupUsage:
+        cpu_s = memory = None
+        if "cpuacct" in groups:
+            with contextlib.suppress(OSError):
+                cpu_s = int((Path(groups["cpuacct"]) / "cpuacct.usage").read_text(encoding="ascii")) / 1e9
+        if "memory" in groups:
+            stat = Path(groups["memory"]) / "memory.stat"
+            memory = (_field(stat, "total_rss") + _field(stat, "total_mapped_file")) / MIB
+        return GroupUsage(cpu_s, memory)
+
+    def kill(self, groups: Mapping[str, str]) -> bool:
+        """Frozen first where that is possible, so that nothing forks while it is being killed."""
+        freezer = Path(groups["freezer"]) / "freezer.state" if "freezer" in groups else None
+        if freezer:
+            with contextlib.suppress(OSError):
+                freezer.write_text("FROZEN", encoding="ascii")
+                for pid in _members(groups):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                freezer.write_text("THAWED", encoding="ascii")
+        return _kill_members(groups)
+
+    def remove(self, groups: Mapping[str, str]) -> None:
+        _remove(groups)
+
+
+def _members(groups: Mapping[str, str]) -> set[int]:
+    found: set[int] = set()
+    for group in groups.values():
+        with contextlib.suppress(OSError):
+            found |= {int(pid) for pid in (Path(group) / "cgroup.procs").read_text(encoding="ascii").split()}
+    return found - {os.getpid()}
+
+
+def _kill_members(groups: Mapping[str, str]) -> bool:
+    """A pid read from a group's file is the group's until its process is reaped, which its parent does, not we."""
+    for _ in range(KILL_ROUNDS):
+        members = _members(groups)
+        if not members:
+            return True
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return not _members(groups)
+
+
+def _remove(groups: Mapping[str, str]) -> None:
+    for group in groups.values():
+        with contextlib.suppress(OSError):  # Held by a zombie: tried again when the agent starts.
+            Path(group).rmdir()
+
+
+def _field(path: Path, name: str) -> int:
+    """A number of a file of ``name value`` lines; 0 where there is none."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    for line in lines:
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0

@@ -1,0 +1,118 @@
+"""How the agent learns whether a task is well.
+
+A *probe* asks once: None when all is well, else the reason in words. Readiness asks until the answer is yes, often at
+first (the next system is waiting for this one); health asks for as long as the task runs and calls it unhealthy after
+``failures`` bad answers in a row. Probes that come again and again start no process, but for ``exec``, which says so
+by its name. A ``log`` probe is never asked: it is told by inotify when the log grew, and answers once.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+
+from upcall.agent.tail import Tail
+from upcall.agent.watching import Watching
+from upcall.protocol.declaration import Check, Port
+from upcall.protocol.errors import Invalid
+
+Probe = Callable[[], Awaitable[str | None]]
+Exec = Callable[[tuple[str, ...], float], Awaitable[str | None]]
+"""Runs a command beside the task, with a time limit; None when it ended with 0."""
+
+FIRST_INTERVAL_S = 0.1
+READY_INTERVAL_MAX_S = 0.5
+"""Between two questions whether a task is ready, where no process has to be started for one."""
+
+
+def port_number(name: str, ports: tuple[Port, ...], where: str) -> int:
+    for port in ports:
+        if port.name == name:
+            return port.number
+    known = ", ".join(port.name for port in ports) or "none"
+    raise Invalid(f"a check names an unknown port {name!r}", where=where, expected=f"one of the declared: {known}")
+
+
+def make_probe(check: Check, address: str, ports: tuple[Port, ...], run: Exec, where: str) -> Probe:
+    """The probe of a check that is asked (all but ``log``)."""
+    if check.tcp:
+        number = port_number(check.tcp, ports, where)
+        return lambda: probe_tcp(address, number, check.timeout_s)
+    if check.http:
+        port, _, path = check.http.partition("/")
+        url = f"http://{address}:{port_number(port, ports, where)}/{path}"
+        return lambda: probe_http(url, check.timeout_s)
+    if check.exec:
+        return lambda: run(check.exec, check.timeout_s)
+    raise Invalid("a check has no target", where=where, expected="one of tcp, http, exec (or log, for readiness)")
+
+
+async def probe_tcp(address: str, port: int, timeout_s: float) -> str | None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(address, port)
+    except TimeoutError:
+        return f"{address}:{port} did not accept a connection within {timeout_s:g} s"
+    except OSError as error:
+        return f"{address}:{port}: {error.strerror or error}"
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return None
+
+
+async def probe_http(url: str, timeout_s: float) -> str | None:
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return None if response.status < 400 else f"{url} answered with status {response.status}"
+    except TimeoutError:
+        return f"{url} did not answer within {timeout_s:g} s"
+    except (aiohttp.ClientError, OSError) as error:
+        return f"{url}: {error}"
+
+
+async def until_ready(check: Check, probe: Probe, heard: Callable[[str], None]) -> None:
+    """Returns when the probe says yes; ``heard`` gets each reason why it does not."""
+    await asyncio.sleep(check.delay_s)
+    interval_max_s = check.interval_s if check.exec else min(check.interval_s, READY_INTERVAL_MAX_S)
+    interval_s = min(FIRST_INTERVAL_S, interval_max_s)
+    while (reason := await probe()) is not None:
+        heard(reason)
+        await asyncio.sleep(interval_s)
+        interval_s = min(interval_s * 1.5, interval_max_s)
+
+
+async def watch_health(check: Check, probe: Probe, passed: Callable[[], None], failed: Callable[[str], None]) -> None:
+    """For ever; ``passed`` after a good answer, ``failed`` after enough bad ones in a row."""
+    bad = 0
+    while True:
+        began_s = time.monotonic()
+        reason = await probe()
+        if reason is None:
+            bad = 0
+            passed()
+        else:
+            bad += 1
+            if bad >= check.failures:
+                failed(f"{reason} ({bad} times in a row)" if bad > 1 else reason)
+        await asyncio.sleep(max(0.0, check.interval_s - (time.monotonic() - began_s)))
+
+
+async def until_logged(pattern: str, logs: Path, watching: Watching, where: str) -> None:
+    """Returns when a line of the output matches."""
+    try:
+        expression = re.compile(pattern.encode())
+    except re.error as error:
+        raise Invalid(f"no regular expression: {error}", where=where, expected="Python's syntax") from None
+    tails = [Tail(logs / "stdout"), Tail(logs / "stderr")]
+    async with watching.folder(logs) as changed:
+        while not any(expression.search(line) for tail in tails for line in tail.lines()):
+            changed.clear()
+            if any(expression.search(line) for tail in tails for line in tail.lines()):
+                return
+            await changed.wait()

@@ -1,0 +1,80 @@
+"""Reading and following what a task wrote, across the rotated files."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from upcall.agent.tail import Tail
+from upcall.agent.watching import Watching
+from upcall.protocol.errors import Invalid, NotFound
+
+LINES_MAX = 10_000
+PART_BYTES_MAX = 256 * 1024
+"""Of one reply; what is longer comes in several."""
+READ_BYTES_MAX = 4 * 1024 * 1024
+FILES_MAX = 16
+
+STREAMS = {"stdout": ("stdout",), "stderr": ("stderr",), "both": ("stdout", "stderr")}
+
+
+def last_lines(path: Path, lines: int) -> bytes:
+    """The last lines of a log, from its rotated files too where that is needed."""
+    lines = min(max(lines, 0), LINES_MAX)
+    data = b""
+    for number in range(FILES_MAX):
+        part = path if number == 0 else path.with_name(f"{path.name}.{number}")
+        with contextlib.suppress(FileNotFoundError):
+            data = _end_of(part, READ_BYTES_MAX - len(data)) + data
+        if data.count(b"\n") > lines or len(data) >= READ_BYTES_MAX:
+            break
+    return b"".join(data.splitlines(keepends=True)[-lines:]) if lines else b""
+
+
+def _end_of(path: Path, bytes_max: int) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - bytes_max))
+        return file.read(bytes_max)
+
+
+async def read(
+    logs: Path,
+    stream: str,
+    lines: int,
+    follow: bool,
+    watching: Watching,
+    ended: asyncio.Event,
+    say: Callable[[str], None],
+) -> None:
+    """Says the last lines; with ``follow`` also what comes, until the task has ended (or the reader is cancelled)."""
+    if stream not in STREAMS:
+        raise Invalid(f"unknown stream {stream!r}", where="stream", expected="stdout, stderr or both")
+    if not logs.is_dir():
+        raise NotFound("no logs of this task are kept here", where=logs.parent.name)
+    paths = [logs / name for name in STREAMS[stream]]
+    tails = [Tail.at_end(path) for path in paths] if follow else []
+    for path in paths:
+        _say_in_parts(await asyncio.to_thread(last_lines, path, lines), say)
+    if not follow:
+        return
+    async with watching.folder(logs) as changed:
+        over = asyncio.create_task(ended.wait())
+        try:
+            while True:
+                last = ended.is_set()
+                changed.clear()
+                for tail in tails:
+                    _say_in_parts(tail.read(), say)
+                if last:
+                    return
+                grew = asyncio.create_task(changed.wait())
+                await asyncio.wait({grew, over}, return_when=asyncio.FIRST_COMPLETED)
+                grew.cancel()
+        finally:
+            over.cancel()
+
+
+def _say_in_parts(data: bytes, say: Callable[[str], None]) -> None:
+    for start in range(0, len(data), PART_BYTES_MAX):
+        say(data[start : start + PART_BYTES_MAX].decode(errors="replace"))

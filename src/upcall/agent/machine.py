@@ -1,0 +1,31 @@
+"""What the tasks of one node share: its folders, the launcher, the checkpoint, and the way to the master."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from upcall.agent.cgroups import Groups
+from upcall.agent.checkpoint import Checkpoint
+from upcall.agent.launching import Launching
+from upcall.agent.places import Places
+from upcall.agent.runs import Runs
+from upcall.agent.sources import ArtifactSource, Blobs
+from upcall.agent.volumes import Volumes
+from upcall.agent.watching import Watching
+from upcall.protocol.agent import Progress
+
+
+@dataclass(frozen=True)
+class Machine:
+    node: str
+    attributes: Mapping[str, str]
+    places: Places
+    launching: Launching
+    runs: Runs
+    volumes: Volumes
+    groups: Groups
+    watching: Watching
+    checkpoint: Checkpoint
+    artifacts: ArtifactSource
+    blobs: Blobs
+    progress: Callable[[Progress], None]
+    """Tells the master how far a fetch is; dropped when there is no connection."""

@@ -1,0 +1,33 @@
+"""Where everything of a node lies below the data folder.
+
+nodes/<node>/checkpoint.json  agent.lock  launcher.sock
+             tasks/<task>/    running.json exit.json logs/ sandbox/ secrets/    (one incarnation)
+             runs/<run>/      the same, of a one-shot tool, a preparation or an exec check
+             volumes/<service.member>/<place>/<volume>/
+             removed/         what is being deleted
+"""
+
+from pathlib import Path
+
+
+class Places:
+    def __init__(self, data: Path, node: str) -> None:
+        self.data = data.absolute()
+        self.node = self.data / "nodes" / node
+        self.tasks = self.node / "tasks"
+        self.runs = self.node / "runs"
+        self.volumes = self.node / "volumes"
+        self.removed = self.node / "removed"
+        self.checkpoint = self.node / "checkpoint.json"
+        self.lock = self.node / "agent.lock"
+
+    def make(self) -> None:
+        for folder in (self.tasks, self.runs, self.volumes, self.removed):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.node.chmod(0o700)
+
+    def task(self, task: str) -> Path:
+        return self.tasks / task
+
+    def sandbox(self, task: str) -> Path:
+        return self.tasks / task / "sandbox"

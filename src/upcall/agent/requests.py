@@ -1,0 +1,81 @@
+"""What the master asks for and awaits an answer to: tools beside a task, and its logs. Bounded in number."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import structlog
+
+from upcall.agent import logs, tools
+from upcall.agent.machine import Machine
+from upcall.agent.task import Task
+from upcall.protocol.agent import ReadLog, Reply, Run
+from upcall.protocol.errors import UpcallError
+
+log: Final = structlog.get_logger()
+
+AT_ONCE_MAX = 64
+
+
+class Requests:
+    def __init__(self, machine: Machine, tasks: Mapping[str, Task], answer: Callable[[Reply], None]) -> None:
+        self._machine = machine
+        self._tasks = tasks
+        self._answer = answer
+        self._working: dict[str, asyncio.Task[None]] = {}
+
+    def run(self, request: Run) -> None:
+        self._serve(request.request, self._run(request))
+
+    def read_log(self, request: ReadLog) -> None:
+        self._serve(request.request, self._read_log(request))
+
+    def stop(self, request: str) -> None:
+        if working := self._working.get(request):
+            working.cancel()
+
+    async def close(self) -> None:
+        working = list(self._working.values())
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+    def _serve(self, request: str, work: Coroutine[Any, Any, None]) -> None:
+        """A request that is repeated while it is being served is served once."""
+        if request in self._working or len(self._working) >= AT_ONCE_MAX:
+            work.close()
+            if request not in self._working:
+                self._answer(Reply(request=request, error=f"{AT_ONCE_MAX} requests are being served; ask again later"))
+            return
+        task = asyncio.create_task(self._guarded(request, work))
+        self._working[request] = task
+        task.add_done_callback(lambda _: self._working.pop(request, None))
+
+    async def _guarded(self, request: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (UpcallError, OSError) as error:
+            self._answer(Reply(request=request, error=str(error)))
+        except Exception as error:
+            log.exception("request failed", request=request)
+            self._answer(Reply(request=request, error=f"{type(error).__name__}: {error}"))
+
+    async def _run(self, request: Run) -> None:
+        self._answer(await tools.run(self._machine, self._tasks.get(request.task), request))
+
+    async def _read_log(self, request: ReadLog) -> None:
+        task = self._tasks.get(request.task)
+        over = task.over if task is not None else _set_event()
+
+        def say(text: str) -> None:
+            self._answer(Reply(request=request.request, output=text, last=False))
+
+        folder = self._machine.places.task(request.task) / "logs"
+        await logs.read(folder, request.stream, request.lines, request.follow, self._machine.watching, over, say)
+        self._answer(Reply(request=request.request))
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event

@@ -1,0 +1,306 @@
+"""Drives one task through its life: events in, :mod:`~upcall.agent.lifecycle` decides, effects out.
+
+All decisions are in the table. This file is what performs them: coroutines that wait for something and feed what
+happened back in.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, cast
+
+import structlog
+
+from upcall.agent import bring_up, checks
+from upcall.agent.bring_up import Fetched
+from upcall.agent.checkpoint import TaskRecord
+from upcall.agent.launching import CannotStart, Started
+from upcall.agent.lifecycle import RUNS, Effect, Event, State, step
+from upcall.agent.machine import Machine
+from upcall.agent.render import render_all
+from upcall.keeper import processes
+from upcall.protocol.agent import TaskExit
+from upcall.protocol.declaration import Check
+from upcall.protocol.errors import UpcallError
+
+log: Final = structlog.get_logger()
+
+PROVE_AGAIN_MAX_S = 2.0
+"""Between two looks whether what is left of a task is dead at last."""
+
+
+class Task:
+    def __init__(
+        self,
+        machine: Machine,
+        record: TaskRecord,
+        changed: Callable[["Task"], None],
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """``changed`` is called after each change of state."""
+        self.record = record
+        self.id = record.launch.task
+        self.started: Started | None = None
+        self._machine = machine
+        self._changed = changed
+        self._secrets = secrets or {}
+        self._fetched: Fetched | None = None
+        self._bringing_up: asyncio.Task[None] | None = None
+        self._checking: set[asyncio.Task[None]] = set()
+        self._others: set[asyncio.Task[None]] = set()
+        self._not_ready = "no answer yet"
+        self.over = asyncio.Event()
+        """Set once it has ended."""
+        if record.state == "ended":
+            self.over.set()
+
+    @property
+    def state(self) -> State:
+        return cast(State, self.record.state)
+
+    @property
+    def runs(self) -> bool:
+        return self.state in RUNS
+
+    # -- events in ------------------------------------------------------------------------------------------------
+
+    def launch(self) -> None:
+        self._feed("launch")
+
+    def end(self, grace_s: float, reason: str) -> None:
+        if self.state in ("ending", "ended"):
+            return
+        self.record.grace_s, self.record.end_reason = grace_s, reason
+        self._feed("end", reason)
+
+    def take_over(self) -> asyncio.Task[None] | None:
+        """Goes on with a task that an agent before this one started. The watch that proves its death is returned when
+        it is dead already."""
+        self.started = Started.find(self._machine.places.task(self.id))
+        if self.started is None:
+            self.record.exit = TaskExit(reason=self.record.end_reason or "the agent ended before the task started")
+            self._set("ended")
+            return None
+        alive = self.started.shim.alive()
+        if self.state in ("placed", "fetching", "starting"):
+            self._set("running")
+        watch = self._spawn(self._others, self._watch_exit(self.started))
+        if not alive:
+            return watch
+        log.info("taken over", task=self.id, state=self.state, pid=self.started.process.pid)
+        again: dict[str, Effect] = {"running": "await_ready", "ending": "terminate"}
+        self._perform(again.get(self.state, "watch_health"))
+        return None
+
+    def _feed(self, event: Event, reason: str = "") -> None:
+        decided = step(self.state, event)
+        if decided is None:
+            return
+        if event == "deadline":
+            self.record.end_reason = reason
+        self._set(decided.state, reason)
+        for effect in decided.effects:
+            self._perform(effect)
+
+    def _set(self, state: State, reason: str = "") -> None:
+        if (state, reason) == (self.record.state, self.record.reason):
+            return
+        self.record.state, self.record.reason = state, reason
+        log.info("task", task=self.id, state=state, reason=reason)
+        if state == "ended":
+            self.over.set()
+        self._changed(self)
+
+    # -- effects out ----------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case "fetch":
+                self._bringing_up = self._spawn(self._others, self._fetch())
+            case "start":
+                self._bringing_up = self._spawn(self._others, self._start())
+            case "cancel":
+                assert self._bringing_up is not None
+                self._bringing_up.cancel()
+            case "await_ready":
+                self._spawn(self._checking, self._await_ready())
+            case "watch_health":
+                self.record.was_ready = True
+                if self.record.launch.declaration.health is not None:
+                    self._spawn(self._checking, self._watch_health(self.record.launch.declaration.health))
+            case "terminate":
+                self._stop_checking()
+                self._spawn(self._others, self._terminate())
+            case "kill":
+                self._spawn(self._others, self._kill())
+            case "settle":
+                self._stop_checking()
+                self._spawn(self._others, asyncio.to_thread(self._settle))
+
+    async def _fetch(self) -> None:
+        try:
+            self._fetched = await bring_up.fetch(self._machine, self.record.launch)
+        except asyncio.CancelledError:
+            self._not_started(self.record.end_reason)
+        except Exception as error:
+            self._not_started(_words(error))
+        else:
+            self._feed("fetched")
+
+    async def _start(self) -> None:
+        assert self._fetched is not None
+        try:
+            started = await bring_up.start(self._machine, self.record, self._secrets, self._fetched)
+        except asyncio.CancelledError:
+            # The wish to end may have met the start: then there is a process, and it is ended like any other.
+            found = Started.find(self._machine.places.task(self.id))
+            if found is None:
+                self._not_started(self.record.end_reason)
+                return
+            started = found
+        except Exception as error:
+            self._not_started(_words(error))
+            return
+        finally:
+            self._secrets = {}
+        self.started = started
+        self._spawn(self._others, self._watch_exit(started))
+        self._feed("started", self.record.reason if self.state == "ending" else "")
+
+    def _not_started(self, reason: str) -> None:
+        self.record.exit = TaskExit(reason=reason)
+        self._feed("failed", reason)
+
+    async def _await_ready(self) -> None:
+        launch = self.record.launch
+        check, timeout_s = launch.declaration.ready, launch.declaration.start_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                if check is None:
+                    pass
+                elif check.log:
+                    logs = self._machine.places.task(self.id) / "logs"
+                    await checks.until_logged(check.log, logs, self._machine.watching, "ready")
+                else:
+                    await checks.until_ready(check, self._probe(check, "ready"), self._heard)
+        except TimeoutError:
+            self._feed("deadline", f"not ready within {timeout_s:g} s: {self._not_ready}")
+        except UpcallError as error:
+            self._feed("deadline", str(error))
+        else:
+            self._feed("passed")
+
+    def _heard(self, reason: str) -> None:
+        self._not_ready = reason
+
+    async def _watch_health(self, check: Check) -> None:
+        try:
+            probe = self._probe(check, "health")
+        except UpcallError as error:
+            self._feed("failed", str(error))
+            return
+        await checks.watch_health(check, probe, lambda: self._feed("passed"), lambda why: self._feed("failed", why))
+
+    def _probe(self, check: Check, where: str) -> checks.Probe:
+        launch = self.record.launch
+        return checks.make_probe(check, launch.address, launch.declaration.ports, self._check_by_command, where)
+
+    async def _check_by_command(self, command: tuple[str, ...], timeout_s: float) -> str | None:
+        try:
+            rendered = render_all(command, self.record.names, "check")
+            sandbox = self._machine.places.sandbox(self.id)
+            result = await self._machine.runs.run(self.id, rendered, self.record.env, sandbox, timeout_s)
+        except (UpcallError, OSError) as error:
+            return _words(error)
+        return result.trouble()
+
+    async def _terminate(self) -> None:
+        assert self.started is not None
+        with contextlib.suppress(OSError):
+            await self._machine.launching.signal(self.started, signal.SIGTERM)
+        grace_s = self.record.grace_s if self.record.grace_s >= 0 else 0.0
+        await asyncio.sleep(grace_s)
+        if self.state == "ending":
+            why = f"{self.record.end_reason or 'ended'}; killed after its grace of {grace_s:g} s"
+            self.record.end_reason = why
+            self._feed("grace_over", why)
+
+    async def _kill(self) -> None:
+        assert self.started is not None
+        with contextlib.suppress(OSError):
+            await self._machine.launching.kill(self.started)
+        await asyncio.to_thread(self._machine.groups.kill, self.record.groups)
+
+    async def _watch_exit(self, started: Started) -> None:
+        """The end of the task, once it is proven."""
+        await started.over()
+        record = started.exit_record()
+        wait_s = 0.05
+        while not await asyncio.to_thread(self._nothing_left, started, record is None):
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, PROVE_AGAIN_MAX_S)
+        self.record.exit = self._exit(record)
+        self._feed("exited", self.record.exit.reason)
+
+    def _nothing_left(self, started: Started, without_record: bool) -> bool:
+        """Kills what is left; whether that was nothing. With an exit record only the group is looked at: the shim saw
+        all its descendants end before it wrote it."""
+        left = not self._machine.groups.kill(self.record.groups)
+        if without_record:
+            node = str(self._machine.places.node)
+            left |= bool(processes.kill(lambda: processes.in_session(started.process.pid), rounds=1))
+            left |= bool(processes.kill(lambda: processes.marked(node, self.id), rounds=1))
+        return not left
+
+    def _exit(self, record: Mapping[str, Any] | None) -> TaskExit:
+        limit_mib = self.record.launch.declaration.resources.memory_mib
+        reason = self.record.end_reason
+        if not reason and self._machine.groups.out_of_memory_kills(self.record.groups):
+            reason = f"out of memory (limit {limit_mib} MiB)"
+        if record is None:
+            return TaskExit(signal=int(signal.SIGKILL), reason=reason or "its shim was killed, and the task with it")
+        return TaskExit(code=record["code"], signal=record["signal"], reason=reason)
+
+    def _settle(self) -> None:
+        self._machine.groups.remove(self.record.groups)
+        shutil.rmtree(self._machine.places.task(self.id) / "secrets", ignore_errors=True)
+
+    # -- coroutines -----------------------------------------------------------------------------------------------
+
+    def _spawn(self, among: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
+        task.add_done_callback(self._look_at)
+        return task
+
+    def _look_at(self, task: "asyncio.Task[None]") -> None:
+        """Nothing fails silently."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("task driver failed", task=self.id, error=repr(error), exc_info=error)
+
+    def _stop_checking(self) -> None:
+        current = asyncio.current_task()
+        for task in self._checking:
+            if task is not current:
+                task.cancel()
+
+    async def let_go(self) -> None:
+        """The agent ends; the task does not."""
+        working = [*self._checking, *self._others]
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+
+def _words(error: BaseException) -> str:
+    """What a person reads about a failed bring-up."""
+    if isinstance(error, CannotStart):
+        return error.problem.message
+    if isinstance(error, UpcallError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the disk'}: {error.strerror or error}"
+    return f"{type(error).__name__}: {error}"

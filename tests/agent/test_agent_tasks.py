@@ -1,0 +1,163 @@
+"""From launch to end, with real processes."""
+
+import sys
+
+from agent_node import Master, Node
+
+from upcall.protocol.declaration import Check, File, Port, Secret
+
+SERVE = (
+    "import http.server, sys\n"
+    "http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), http.server.SimpleHTTPRequestHandler)"
+    ".serve_forever()\n"
+)
+
+
+async def test_a_task_goes_through_its_states_to_ready_and_to_its_end(node: Node, master: Master) -> None:
+    await node.launch("web.server.1", "sh", "-c", "trap 'exit 3' TERM; echo up; while true; do sleep 0.1; done")
+    await master.state("web.server.1", "ready")
+    ended = await node.end("web.server.1")
+    assert master.states("web.server.1") == [
+        "fetching", "starting", "running", "ready", "ending", "ended",
+    ]  # fmt: skip
+    assert ended.exit is not None
+    assert (ended.exit.code, ended.exit.reason) == (3, "asked to")
+
+
+async def test_a_job_that_finishes_is_reported_with_its_code(node: Node, master: Master) -> None:
+    await node.launch("job.main.1", "sh", "-c", "exit 0", restart="never")
+    ended = await master.state("job.main.1", "ended")
+    assert ended.exit is not None
+    assert (ended.exit.code, ended.exit.signal, ended.exit.reason) == (0, None, "")
+
+
+async def test_ready_when_the_port_answers_and_unready_when_it_does_not(
+    node: Node, master: Master, free_port: int
+) -> None:
+    await node.launch(
+        "web.server.1",
+        sys.executable, "-c", SERVE, "{{address}}", "{{port.http}}",
+        ports=(Port(name="http", number=free_port),),
+        ready=Check(tcp="http"),
+        health=Check(http="http/health", interval_s=0.2, failures=2),
+        files=(File(path="health", text="fine"),),
+    )  # fmt: skip
+    await master.state("web.server.1", "ready")
+    (node.places.sandbox("web.server.1") / "health").unlink()
+    unready = await master.state("web.server.1", "unready")
+    assert "404" in unready.reason
+    master.forget()
+    (node.places.sandbox("web.server.1") / "health").write_text("fine again")
+    await master.state("web.server.1", "ready")
+
+
+async def test_templates_files_env_and_secrets_reach_the_task(node: Node, master: Master) -> None:
+    script = 'cat conf/app.conf; echo "$PEER"; cat "$1"; stat -c %a "$1" conf/app.conf'
+    await node.launch(
+        "app.main.3",
+        "sh", "-c", script, "app", "{{secret.password}}",
+        files=(File(path="conf/app.conf", text="{{node}} {{zone}} {{incarnation}} {{attribute.rack}}\n", mode=0o640),),
+        env={"PEER": "{{address.main-2}}"},
+        values={"address.main-2": "127.84.9.9"},
+        secrets=(Secret(name="password", ref="vault/x"),),
+        secret_values={"password": "hunter2\n"},
+    )  # fmt: skip
+    await master.state("app.main.3", "ended")
+    assert node.output("app.main.3") == "node-1 a 3 r7\n127.84.9.9\nhunter2\n600\n640\n"
+    assert "hunter2" not in node.log()
+    assert "hunter2" not in node.places.checkpoint.read_text()
+
+
+async def test_an_unknown_name_ends_the_launch_with_one_clear_reason(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "echo", "{{port.client}}", ports=(Port(name="clients", number=1234),))
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.reason == "unknown name {{port.client}}; at command[1]; expected one of: port.clients"
+
+
+async def test_a_port_in_use_is_named_with_its_address(node: Node, master: Master, free_port: int) -> None:
+    import socket
+
+    with socket.create_server((node.address, free_port)):
+        await node.launch("app.main.1", "sleep", "1000", ports=(Port(name="http", number=free_port),))
+        ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert f"port {node.address}:{free_port} (http) is in use by process" in ended.exit.reason
+
+
+async def test_a_command_that_does_not_exist_is_a_clear_reason(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "/no/such/thing")
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.reason == "cannot execute /no/such/thing: No such file or directory"
+
+
+async def test_not_ready_in_time_is_ended_and_says_why(node: Node, master: Master, free_port: int) -> None:
+    await node.launch(
+        "app.main.1", "sleep", "1000",
+        ports=(Port(name="http", number=free_port),), ready=Check(tcp="http"), start_timeout_s=1.0,
+    )  # fmt: skip
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.reason.startswith("not ready within 1 s: 127.84.")
+    assert ended.exit.signal == 15
+
+
+async def test_what_ignores_sigterm_is_killed_after_its_grace(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sh", "-c", "trap '' TERM; echo on; while true; do sleep 1000; done",
+                      ready=Check(log="^on$"))  # fmt: skip
+    await master.state("app.main.1", "ready")
+    ended = await node.end("app.main.1", grace_s=0.5)
+    assert ended.exit is not None
+    assert ended.exit.signal == 9
+    assert "killed after its grace of 0.5 s" in ended.exit.reason
+
+
+async def test_ready_by_a_line_of_the_log(node: Node, master: Master) -> None:
+    gate = node.data.parent / "gate"
+    gate.mkdir()
+    await node.launch(
+        "app.main.1",
+        "sh", "-c", f"until [ -e '{gate}/open' ]; do sleep 0.1; done; echo 'Started in 3 s' >&2; sleep 1000",
+        ready=Check(log=r"Started in \d+ s"),
+    )  # fmt: skip
+    await master.state("app.main.1", "running")
+    assert "ready" not in master.states("app.main.1")
+    (gate / "open").touch()
+    await master.state("app.main.1", "ready")
+
+
+async def test_ready_by_a_command(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sh", "-c", "sleep 0.3; touch here; sleep 1000",
+                      ready=Check(exec=("test", "-e", "{{sandbox}}/here"), interval_s=0.1))  # fmt: skip
+    await master.state("app.main.1", "ready")
+
+
+async def test_a_repeated_launch_starts_nothing_and_an_ended_one_is_told_again(node: Node, master: Master) -> None:
+    launch = await node.launch("app.main.1", "sleep", "1000")
+    await master.state("app.main.1", "ready")
+    pid = node.running("app.main.1")["task"]["pid"]
+    await master.send(launch)
+    await node.end("app.main.1")
+    assert node.running("app.main.1")["task"]["pid"] == pid
+    master.forget()
+    await master.send(launch)
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.signal == 15
+    assert master.states("app.main.1") == ["ended"]
+
+
+async def test_an_end_before_the_start_is_an_end(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sleep", "1000", prepare=(("sleep", "1000"),))
+    await master.state("app.main.1", "starting")
+    ended = await node.end("app.main.1")
+    assert ended.exit is not None
+    assert ended.exit.reason == "asked to"
+    assert [folder.name for folder in node.places.runs.iterdir()] == []
+
+
+async def test_the_end_of_an_unknown_task_is_confirmed(node: Node, master: Master) -> None:
+    ended = await node.end("app.main.9")
+    assert ended.exit is not None
+    assert ended.exit.reason == "it does not run here"
