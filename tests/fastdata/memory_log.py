@@ -23,11 +23,14 @@ class Disk:
 
 
 class MemoryLog:
-    """`answers`: how many frames it stores before it goes silent (None: all)."""
+    """Stores and reports `answers` frames (None: all), then stores `unreported` more, and loses the rest."""
 
-    def __init__(self, disk: Disk, answers: int | None = None) -> None:
+    def __init__(self, disk: Disk, answers: int | None = None, unreported: int = 0) -> None:
         self.disk = disk
         self.answers = answers
+        self.unreported = unreported
+        self.gate = threading.Event()
+        self.gate.set()
         self.danger = ""
         self.announcing: Callable[[], None] = lambda: None
         self.failed: Failed = lambda reason: None
@@ -57,7 +60,8 @@ class MemoryLog:
         def store() -> None:
             self.disk.partitions[block % len(self.disk.partitions)].append(frame)
             self.disk.due_us.append(due_us)
-            delivered()
+            if self.answers != 0:
+                delivered()
 
         self._handed.put(store)
 
@@ -77,8 +81,11 @@ class MemoryLog:
 
     def _store(self) -> None:
         while (store := self._handed.get()) is not None:
-            if self.answers is not None:
-                if self.answers == 0:
-                    continue  # lost with this process: never stored, never acknowledged
-                self.answers -= 1
+            self.gate.wait()
+            if self.answers == 0:
+                if self.unreported == 0:
+                    continue  # lost with this process: never stored
+                self.unreported -= 1
             store()
+            if self.answers:
+                self.answers -= 1

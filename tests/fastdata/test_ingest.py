@@ -129,10 +129,11 @@ async def test_the_run_stands_in_the_log_before_its_first_frame() -> None:
 
 
 async def test_nothing_is_lost_or_stored_twice_when_ingest_dies_again_and_again() -> None:
-    """Each ingest dies with frames that it took and did not store; each next one learns from the log alone."""
+    """Each dies with frames that it took and that were not stored, and with frames that were stored, which it never
+    heard; each next one learns from the log alone."""
     disk = Disk()
     clock = Clock(1.0)
-    first = Running(MemoryLog(disk, answers=3))
+    first = Running(MemoryLog(disk, answers=3, unreported=5))
     port = await first.start()
     aircraft = an_aircraft(port, clock, stop_after_s=8)
     flying = asyncio.create_task(aircraft.fly(lambda said: None))
@@ -140,15 +141,15 @@ async def test_nothing_is_lost_or_stored_twice_when_ingest_dies_again_and_again(
     for turn, answers in enumerate((3, 7, 1, 0, 20)):
         clock.seconds = 1.0 + turn
         stored_before = len(disk.frames())
-        await until(lambda ingest=ingest: ingest.log.answers == 0 and ingest.ingest.counts["frames"] > 0)
+        await until(lambda ingest=ingest: ingest.log.answers == ingest.log.unreported == 0)
         assert ingest.task is not None
         ingest.task.cancel()
         await asyncio.gather(ingest.task, return_exceptions=True)
         assert len(disk.frames()) >= stored_before
-        ingest = Running(MemoryLog(disk, answers=answers))
+        ingest = Running(MemoryLog(disk, answers=answers, unreported=turn))
         await ingest.start(port)
     clock.seconds = 9.0
-    await until(lambda: ingest.log.answers == 0)
+    await until(lambda: ingest.log.answers == ingest.log.unreported == 0)
     assert ingest.task is not None
     ingest.task.cancel()
     await asyncio.gather(ingest.task, return_exceptions=True)
@@ -297,6 +298,27 @@ async def test_frames_that_cannot_be_read_are_set_aside_and_the_stream_goes_on()
         assert "version 2" in reasons[1]
         assert "envelope" in reasons[2]
         assert (ingest.ingest.counts["corrupt"], ingest.ingest.counts["future"]) == (3, 1)
+        peer.writer.close()
+
+
+async def test_a_repeat_of_what_is_under_way_is_acknowledged_only_when_it_is_stored() -> None:
+    disk = Disk()
+    log = MemoryLog(disk)
+    log.gate.clear()
+    async with running(log) as ingest:
+        port = ingest.port.result()
+        for _connection in range(2):
+            peer = await Peer.dial(port)
+            peer.announce()
+            peer.writer.write(link.frame_message(FrameKey(0, 0, 0), a_frame(0)))
+        await until(lambda: ingest.ingest.counts["repeats"] == 1)
+        assert ingest.ingest.counts["acked"] == 0
+        log.gate.set()
+        assert await peer.acked() == [FrameKey(0, 0, 0)]
+        assert len(disk.frames()) == 1
+        peer.writer.write(link.frame_message(FrameKey(0, 0, 0), a_frame(0)))
+        assert await peer.acked() == [FrameKey(0, 0, 0)]
+        assert len(disk.frames()) == 1
         peer.writer.close()
 
 
