@@ -87,3 +87,18 @@ async def test_a_turn_without_changes_waits_for_those_before_it() -> None:
     await asyncio.gather(first, empty)
     assert log == ["a"]
     committer.close()
+
+
+async def test_after_a_mistake_in_a_turn_what_waits_is_thrown_away_and_what_is_being_written_is_told() -> None:
+    store, log, failures = SlowStore(), list[str](), list[str]()
+    store.may_write.clear()
+    committer = Committer(store, lambda events: None, failures.append)  # type: ignore[arg-type]
+    writing = committer.submit(turn("a", log))
+    waiting = committer.submit(turn("b", log))
+    committer.abandon("a turn failed")
+    store.may_write.set()
+    await writing
+    with pytest.raises(NotNow, match="a turn failed"):
+        await waiting
+    assert (log, failures) == (["a"], ["a turn failed"])
+    committer.close()

@@ -1,7 +1,6 @@
 """Puts the master together: store, cores, doors."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
 from upcall import __version__
+from upcall.cluster.folder import Cluster, DataFolder
 from upcall.master import agent_api, operator_api, service_api, services
 from upcall.master.agents import Agents
 from upcall.master.context import launch_context
 from upcall.master.core import Core
-from upcall.master.events import Event, Journal
-from upcall.master.folder import Cluster, DataFolder
+from upcall.master.events import KEPT, Event, Journal
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers
 from upcall.master.machines import Machines
 from upcall.master.metrics import exposition
@@ -63,6 +62,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(door.assign_changes)
     core.after_turn.append(machines.follow(lambda: _local(core)))
+    core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
     operator = operator_api.OperatorDoor(core, views, door, machines, tokens, secrets)
     agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
 
@@ -106,8 +106,6 @@ def _metrics_route(app: FastAPI, views: Views, principal: Callable[[Request], Pr
 
 
 def _kept_events(store: SqliteStore, cluster: str) -> list[Event]:
-    from upcall.master.events import KEPT
-
     _, last = store.events_bounds(cluster)
     found = store.events_after(cluster, max(0, last - KEPT), limit=KEPT)
     return [msgspec.json.decode(event.value, type=Event) for event in found]
@@ -124,7 +122,3 @@ def _place_of(core: Core, member: str) -> tuple[str, str] | None:
 def _local(core: Core) -> LocalSubstrate:
     assert isinstance(core.substrate, LocalSubstrate)
     return core.substrate
-
-
-def now() -> float:
-    return time.time()

@@ -51,6 +51,7 @@ class Committer:
         self._failed = failed
         self._waiting: list[Turn] = []
         self._writing = False
+        self._poisoned = ""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
 
     def submit(self, turn: Turn) -> "asyncio.Future[None]":
@@ -62,6 +63,9 @@ class Committer:
         return turn.done
 
     def _begin(self) -> None:
+        if self._poisoned:
+            self._finish([], None)
+            return
         batch, self._waiting = self._waiting[:BATCH_TURNS_MAX], self._waiting[BATCH_TURNS_MAX:]
         self._writing = True
         changes: list[Change] = [change for turn in batch for change in turn.changes]
@@ -76,17 +80,27 @@ class Committer:
 
     def _finish(self, batch: list[Turn], error: BaseException | None) -> None:
         self._writing = False
+        if self._poisoned:
+            # What was just written is durable and may be told; all that came after it was built on sand.
+            reason, self._poisoned = self._poisoned, ""
+            if error is None:
+                self._tell(batch)
+                batch = []
+            error = error or StoreError(reason)
         if error is not None:
             self._abandon(batch, error)
         else:
-            for turn in batch:
-                self._release(turn.events)
-                for effect in turn.after:
-                    effect()
-                if turn.done and not turn.done.done():
-                    turn.done.set_result(None)
+            self._tell(batch)
         if self._waiting and not self._writing:
             self._begin()
+
+    def _tell(self, batch: list[Turn]) -> None:
+        for turn in batch:
+            self._release(turn.events)
+            for effect in turn.after:
+                effect()
+            if turn.done and not turn.done.done():
+                turn.done.set_result(None)
 
     def _abandon(self, batch: list[Turn], error: BaseException) -> None:
         if not isinstance(error, StoreError):
@@ -97,6 +111,12 @@ class Committer:
             if turn.done and not turn.done.done():
                 turn.done.set_exception(NotNow(f"could not be recorded: {error}", expected="the same call later"))
                 turn.done.exception()  # Nobody may wait for it: not an error of the loop.
+
+    def abandon(self, reason: str) -> None:
+        """Throws away what waits; what is being written right now is awaited first."""
+        self._poisoned = reason
+        if not self._writing:
+            self._begin()
 
     async def drain(self) -> None:
         """Returns once nothing waits to be written."""

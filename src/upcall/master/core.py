@@ -77,7 +77,7 @@ class Transaction:
     def delete(self, kind: str, key: str) -> None:
         self.turn.delete(kind, key)
 
-    def event(self, kind: str, subject: str, text: str, **data: Any) -> None:
+    def event(self, kind: str, subject: str, text: str, /, **data: Any) -> None:
         self.turn.events.append(self.core.journal.make(kind, subject, text, self.wall_s, data))
 
     # -- the two cores ----------------------------------------------------------------------------------------------
@@ -125,6 +125,8 @@ class Transaction:
                 self.turn.put(kind, change.key, change.value)
         for send in output.send:
             self.turn.after.append(lambda send=send: self.core.listener.send(send))  # type: ignore[misc]
+        for node in output.prove:
+            self.turn.after.append(lambda node=node: self.core.prove(node))  # type: ignore[misc]
         self._queue.extend(output.up)
 
     # -- effects of the ledger --------------------------------------------------------------------------------------
@@ -210,7 +212,6 @@ class Transaction:
             case sub.NodeObserved():
                 self.core.note_node(up)
                 self._handle(given.NodeObserved(node=up.node, state=up.state, reason=up.reason))
-                self.event("node", up.node, f"{up.node} is {up.state}" + (f": {up.reason}" if up.reason else ""))
                 self.dirty_wanted.update(state.services)
             case sub.Placed(member_id=member_id):
                 before = state.places.get(member_id)
@@ -224,6 +225,9 @@ class Transaction:
                     service.unplaced = up.reason
                     self.event("placement", name, f"no place for {', '.join(up.members)}: {up.reason}", service=name)
                 self.dirty_members.add(name)
+            case sub.VolumesSetAside(member_id=member_id):
+                text = f"volumes {', '.join(up.volumes)} of {member_id} on {up.node} are set aside: {up.reason}"
+                self.event("volumes", member_id, text, node=up.node, fence=up.fence)
             case sub.Disruption(task=task):
                 self._handle(
                     given.DisruptionBegan(
@@ -284,11 +288,14 @@ class Core:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = 0.0
         self._reloads = 0
+        self._closed = False
         self.state = states.load(store, states.start_number(store))
         self.substrate = make_substrate(self)
         self.nodes: dict[str, sub.NodeObserved] = {}
         self.after_turn: list[Callable[[Transaction], None]] = []
         """Called at the end of each turn, before its commit: what follows from the state as a whole."""
+        self.prove: Callable[[str], None] = lambda node: None
+        """Makes it certain that nothing of a node runs any more."""
 
     def start(self) -> None:
         """The first turn: repeats what still stands."""
@@ -347,23 +354,31 @@ class Core:
 
     def post(self, work: Callable[[Transaction], object]) -> None:
         """As :meth:`turn`, for inputs whose answer nobody waits for."""
-        self._run(work)
+        if not self._closed:
+            self._run(work)
 
     async def durable(self) -> None:
         """Returns when everything that happened before is durable: what was read until now may be told."""
         await self._committer.submit(Turn())
 
     def _run(self, work: Callable[[Transaction], T]) -> "tuple[T, asyncio.Future[None]]":
+        if self._closed:
+            raise NotNow("the master is going down", expected="the same call after its return")
         tx = Transaction(self)
         try:
             result = work(tx)
+            for rule in self.after_turn:
+                rule(tx)
         except UpcallError:
             if not tx.turn.empty:
                 # Something was changed before the refusal: what is in memory is true, so it is recorded.
                 self._committer.submit(tx.finish())
             raise
-        for rule in self.after_turn:
-            rule(tx)
+        except Exception:
+            # A mistake of ours in the middle of a turn: what is in memory may be half of it, what is durable is not.
+            log.exception("a turn failed; its changes are thrown away")
+            self._committer.abandon("a turn failed")
+            raise
         done = self._committer.submit(tx.finish())
         self._schedule()
         return result, done
@@ -417,6 +432,8 @@ class Core:
         self._run(tick)
 
     async def close(self) -> None:
+        """Nothing is taken in any more; what was taken in becomes durable."""
+        self._closed = True
         if self._timer:
             self._timer.cancel()
         await self._committer.drain()

@@ -81,7 +81,7 @@ def wire_operation(core: Core, pending: PendingOperation) -> wire.Operation:
         parent=operation.parent,
         origin=operation.origin,
         firmness=operation.firmness,
-        on_deadline=operation.on_deadline,
+        on_deadline=operation.on_deadline or "",
         deadline_s=pending.window_left_s,
         keeps_volumes=operation.kind not in ("replace", "move", "vacate", "scale_in"),
         comes_back=operation.kind not in ("uninstall", "scale_in"),

@@ -12,6 +12,7 @@ from upcall.master import services
 from upcall.master.core import Core
 from upcall.master.events import Event
 from upcall.master.machines import Machines
+from upcall.master.packages import nearest
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
 from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
@@ -141,7 +142,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         known = {each["name"] for each in views.service(services.find(core, service)).actions}
         if action not in known:
             raise Invalid(
-                f"{service} has no action {action!r}{services.nearest(action, known)}",
+                f"{service} has no action {action!r}{nearest(action, known)}",
                 where="action",
                 expected=f"one of {', '.join(sorted(known))}" if known else "a service with actions",
             )

@@ -4,7 +4,7 @@ import re
 import secrets
 from pathlib import Path
 
-from upcall.master.folder import write_private
+from upcall.cluster.folder import write_private
 from upcall.protocol.errors import Invalid, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from upcall.master.folder import write_private
+from upcall.cluster.folder import write_private
 from upcall.protocol.errors import Forbidden, Unauthorised
 
 Role = Literal["operator", "host", "agent"]

@@ -222,7 +222,7 @@ class Views:
             parent=operation.parent,
             children=children,
             firmness=operation.firmness,
-            on_deadline=operation.on_deadline,
+            on_deadline=operation.on_deadline or "",
             deadline_at=operation.deadline_wall_s,
             since=operation.since_wall_s,
             ended_at=None if operation.live else operation.since_wall_s,

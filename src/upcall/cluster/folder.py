@@ -10,16 +10,28 @@ from upcall.protocol.errors import Invalid
 from upcall.protocol.versions import DATA_FOLDER
 
 
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """``cluster.json``: chosen once at the first ``up``."""
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual node as it was declared: its share of the machine, and where it counts as standing."""
 
-    version: int
+    name: str
+    zone: str
+    memory_mib: int
+    cpus: float
+    attributes: dict[str, str] = {}
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """``cluster.json``: chosen once at the first ``up``; nodes come and go."""
+
+    version: int = DATA_FOLDER
     cluster: str
     """Id of the cluster: part of every event's identity."""
     prefix: str
     """The cluster's own loopback range, ``127.a.b``: members' addresses are taken from it."""
     url: str
     page_url: str = ""
+    nodes: tuple[Node, ...] = ()
+    memory_mib_per_node: int = 0
 
 
 class DataFolder:
@@ -44,9 +56,15 @@ class DataFolder:
     def secret_values(self) -> Path:
         return self.root / "secrets" / "values"
 
+    def token_file(self, principal: str) -> Path:
+        return self.tokens / f"{principal}.token"
+
+    def save_cluster(self, cluster: Cluster) -> None:
+        write_private(self.cluster_file, msgspec.json.format(msgspec.json.encode(cluster), indent=2) + b"\n")
+
     @property
     def keeper_socket(self) -> Path:
-        return self.root / "keeper.sock"
+        return self.root / "keeper" / "keeper.sock"
 
     def load_cluster(self) -> Cluster:
         try:

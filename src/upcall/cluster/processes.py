@@ -1,0 +1,52 @@
+"""Our own processes, as the keeper is told to keep them: ``up`` starts them, the master adds agents of new nodes."""
+
+import sys
+from typing import Any
+
+from upcall.cluster.folder import Cluster, DataFolder, Node
+
+
+def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
+    """In the order of their start; they end in the reverse order."""
+    return [
+        _python("master", "upcall.master", "--data", str(folder.root)),
+        *(agent(folder, cluster, node) for node in cluster.nodes),
+        host(folder, cluster),
+        _python("page", "upcall.web", "--data", str(folder.root)),
+    ]
+
+
+def agent_name(node: str) -> str:
+    return f"agent-{node}"
+
+
+def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
+    attributes = {"zone": node.zone, **node.attributes}
+    words = [f"--attribute={name}={value}" for name, value in sorted(attributes.items()) if value]
+    return _python(
+        agent_name(node.name),
+        "upcall.agent",
+        "--data",
+        str(folder.root),
+        "--node",
+        node.name,
+        "--master",
+        cluster.url,
+        "--token-file",
+        str(folder.token_file(agent_name(node.name))),
+        "--cpus",
+        str(node.cpus),
+        "--memory-mib",
+        str(node.memory_mib),
+        *words,
+    )
+
+
+def host(folder: DataFolder, cluster: Cluster) -> dict[str, Any]:
+    token = str(folder.token_file("host"))
+    data = str(folder.root / "host")
+    return _python("host", "upcall.service.host", "--master", cluster.url, "--token-file", token, "--data", data)
+
+
+def _python(name: str, module: str, *words: str) -> dict[str, Any]:
+    return {"name": name, "argv": [sys.executable, "-m", module, *words]}

@@ -1,0 +1,134 @@
+"""The machines that we run ourselves: virtual nodes that come and go, and proof that a silent one is dead.
+
+Nodes are agents that the keeper keeps; the master asks the keeper over its socket. Proof of death is asked for only
+when a loss waits for it (after ``replace_after_s``): a silent agent is no reason to end what it watches.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Final, Protocol
+
+import msgspec
+
+from upcall.cluster import processes
+from upcall.cluster.folder import Cluster, DataFolder, Node
+from upcall.master.core import Core, Transaction
+from upcall.master.keeper import Keeper
+from upcall.master.tokens import Tokens
+from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.operator import AddNode
+from upcall.substrate.interface import Output
+
+log = logging.getLogger(__name__)
+
+NODES_MAX: Final = 50
+ZONES: Final = "abc"
+PROOF: Final = "proof"
+"""How the ledger begins the name of what such a loss waits for."""
+
+
+class MachineSubstrate(Protocol):
+    """What is needed of a substrate whose machines are here."""
+
+    def prove_death(self, node: str, now_s: float) -> Output: ...
+    def death_proven(self, node: str, now_s: float) -> Output: ...
+    def node_removed(self, node: str, now_s: float, reason: str = "removed") -> Output: ...
+
+
+class Machines:
+    def __init__(self, folder: DataFolder, cluster: Cluster, tokens: Tokens) -> None:
+        self.folder, self.cluster = folder, cluster
+        self.since_wall_s = time.time()
+        self._tokens = tokens
+        self._keeper = Keeper(folder.keeper_socket)
+        self._asked: set[asyncio.Task[None]] = set()
+        self._removing: set[str] = set()
+
+    async def add_node(self, request: AddNode) -> str:
+        """Another virtual node: its token, its place in ``cluster.json``, its agent."""
+        taken = {node.name for node in self.cluster.nodes}
+        name = request.name or next(f"node-{n}" for n in range(1, NODES_MAX + 2) if f"node-{n}" not in taken)
+        if name in taken:
+            raise Conflict(f"there is a node {name!r} already", where="name", expected="another name, or none")
+        if len(taken) >= NODES_MAX:
+            raise Conflict(f"{NODES_MAX} nodes are the most on one machine", where="nodes")
+        example = self.cluster.nodes[0] if self.cluster.nodes else None
+        node = Node(
+            name=name,
+            zone=request.zone or self._emptiest_zone(),
+            memory_mib=self.cluster.memory_mib_per_node,
+            cpus=example.cpus if example else 1.0,
+            attributes=request.attributes,
+        )
+        self._tokens.issue(processes.agent_name(name))
+        self._write(tuple(sorted((*self.cluster.nodes, node), key=lambda each: each.name)))
+        await self._keeper.add(processes.agent(self.folder, self.cluster, node))
+        return name
+
+    def _emptiest_zone(self) -> str:
+        counts = dict.fromkeys(ZONES, 0)
+        for node in self.cluster.nodes:
+            counts[node.zone] = counts.get(node.zone, 0) + 1
+        return min(sorted(counts), key=counts.__getitem__)
+
+    def _write(self, nodes: tuple[Node, ...]) -> None:
+        self.cluster = msgspec.structs.replace(self.cluster, nodes=nodes)
+        self.folder.save_cluster(self.cluster)
+
+    # -- a rule of the core -----------------------------------------------------------------------------------------
+
+    def follow(self, substrate: Callable[[], MachineSubstrate]) -> Callable[[Transaction], None]:
+        """After each turn: a removed node whose members have left ends; a loss that waits for proof gets it."""
+
+        def rule(tx: Transaction) -> None:
+            ledger = tx.core.state.ledger
+            for operation in ledger.operations():
+                if operation.kind == "maintenance" and operation.state == "done" and operation.removes_node:
+                    self._begin_removal(tx, substrate, operation.target.node)
+                if operation.kind != "lost" or operation.state != "open":
+                    continue
+                why = ledger.why(operation.id)
+                if why is not None and why.waits_for.startswith(PROOF):
+                    member = f"{operation.target.service}.{operation.target.members[0]}"
+                    node = tx.core.state.places.get(member, ("", ""))[0]
+                    if node:
+                        tx.substrate(substrate().prove_death(node, tx.now_s))
+
+        return rule
+
+    def _begin_removal(self, tx: Transaction, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+        if node in self._removing or node not in tx.core.nodes:
+            return
+        self._removing.add(node)
+        tx.event("node", node, f"{node} is empty and is removed")
+        core = tx.core
+        tx.turn.after.append(lambda: self._background(self._remove(core, substrate, node)))
+
+    async def _remove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+        try:
+            await self._keeper.remove(processes.agent_name(node))
+        except NotNow as error:
+            log.warning("the agent of %s could not be ended: %s", node, error)
+        self._write(tuple(each for each in self.cluster.nodes if each.name != node))
+        self._tokens.revoke(processes.agent_name(node))
+        core.post(lambda tx: tx.substrate(substrate().node_removed(node, tx.now_s)))
+        self._removing.discard(node)
+
+    def prove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+        """The substrate wants certainty that nothing of a node runs any more."""
+        self._background(self._prove(core, substrate, node))
+
+    async def _prove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+        try:
+            await self._keeper.prove_death(node)
+        except NotNow as error:
+            log.warning("no proof that %s is dead: %s", node, error)
+            return
+        core.post(lambda tx: tx.substrate(substrate().death_proven(node, tx.now_s)))
+
+    def _background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
