@@ -174,6 +174,11 @@ def _values(job: Job, training: Training, scratch: Path) -> dict[str, str]:
         folder = scratch / "volumes" / volume.name
         folder.mkdir(parents=True)
         values[f"volume.{volume.name}"] = str(folder)
+    for name, text in training.secrets.items():
+        path = scratch / f"secret-{name}"
+        path.write_text(text)
+        path.chmod(0o600)
+        values[f"secret.{name}"] = str(path)
     for name, realised in job.siblings.items():
         values[f"artifact.{name}"] = str(realised.path)
         for key, value in realised.properties.items():

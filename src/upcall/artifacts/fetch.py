@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from upcall.artifacts import archives, environments, files, java, maven, wheels
+from upcall.artifacts import archives, compiled, environments, files, java, maven, wheels
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.errors import LockInvalid
 from upcall.artifacts.kinds import BlobSource, Job, Realised, kind_named
@@ -18,7 +18,7 @@ from upcall.artifacts.lock import digest_of
 from upcall.artifacts.progress import Meter, ProgressCallback
 from upcall.protocol.declaration import Artifact
 
-BUILT_IN = (archives, environments, files, java, maven, wheels)
+BUILT_IN = (archives, compiled, environments, files, java, maven, wheels)
 """Imported for their registration as kinds."""
 
 PARALLEL = 3

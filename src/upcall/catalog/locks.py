@@ -7,7 +7,7 @@ from importlib.resources import files
 import msgspec
 
 from upcall.protocol.declaration import Artifact
-from upcall.protocol.training import Training, render_training
+from upcall.protocol.training import Compiled, Training, render_training
 
 
 def locked(package: str, name: str) -> tuple[Artifact, bytes]:
@@ -17,10 +17,10 @@ def locked(package: str, name: str) -> tuple[Artifact, bytes]:
     return Artifact(name=name, kind=kind, lock=hashlib.sha256(data).hexdigest()), data
 
 
-def trained(training: Training) -> tuple[Artifact, bytes]:
-    """The class archive that this training makes, and the training's text."""
-    data = render_training(training)
-    return Artifact(name=training.name, kind="archive", lock=hashlib.sha256(data).hexdigest()), data
+def made(wish: Training | Compiled) -> tuple[Artifact, bytes]:
+    """The artifact that is made on the machine itself (a class archive, a compiled jar), and the wish's text."""
+    data = render_training(wish)
+    return Artifact(name=wish.name, kind=wish.kind, lock=hashlib.sha256(data).hexdigest()), data
 
 
 def blobs(pairs: Iterable[tuple[Artifact, bytes]]) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""How a class archive is made: the blob that an ``archive`` artifact names in place of a lock file.
+"""Artifacts that are made on the machine itself: the blobs that they name in place of a lock file.
 
 A training is a task declaration (the one that is launched later, so that both command lines agree), started once by
 ``fetch`` with one more flag, ended when it is ready, and asked for what it loaded.
@@ -27,6 +27,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names of the artifacts that the archive depends on: the runtime and the jars."""
     values: dict[str, str] = {}
     """More names for its templates, themselves rendered (``address.broker-1``: ``{{address}}``)."""
+    secrets: dict[str, str] = {}
+    """Values that stand in for the task's secrets while it is trained."""
     exercise: tuple[tuple[str, ...], ...] = ()
     """Commands run once it is ready, to load what a busy process loads."""
     exits: bool = False
@@ -34,11 +36,25 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_s: float = 180.0
 
 
+class Compiled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Java sources to be compiled: path of the source file -> text."""
+
+    format: int = FORMAT
+    kind: Literal["compiled"] = "compiled"
+    name: str
+    sources: dict[str, str]
+    uses: tuple[str, ...]
+    """Names of the artifacts that compile it: the runtime, and jars with the Eclipse compiler among them."""
+    against: tuple[str, ...] = ()
+    """Those of them whose jars the sources refer to."""
+    release: str = "17"
+
+
 _decoder = msgspec.json.Decoder(Training)
 
 
-def render_training(training: Training) -> bytes:
-    """The one text of a training, whose SHA-256 is the artifact's lock."""
+def render_training(training: Training | Compiled) -> bytes:
+    """The one text, whose SHA-256 is the artifact's lock."""
     return msgspec.json.format(msgspec.json.encode(training), indent=1) + b"\n"
 
 

@@ -160,12 +160,14 @@ def module_flags() -> tuple[str, ...]:
     return (*exports, *opens, "-Djdk.attach.allowAttachSelf=true", "-Djava.security.manager=allow")
 
 
-def start_command(sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 3000) -> tuple[str, ...]:
+def start_command(sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 30_000) -> tuple[str, ...]:
     """``replaces`` is the address of a dead node whose place this one takes at its first start."""
     return (
         JAVA, ARCHIVE, *jvm_flags(sizing),
-        # Gossip settles within a second on one machine; the defaults wait half a minute for a datacenter.
+        # Twice this time a starting node looks for its seed: much, because nodes of a ring start at the same time, on
+        # few cores. One that bootstraps sleeps through it, so those are given less (see `cassandra_yaml`).
         f"-Dcassandra.ring_delay_ms={ring_delay_ms}",
+        # Gossip settles within a second on one machine; the defaults are for a datacenter.
         "-Dcassandra.gossip_settle_min_wait_ms=500",
         "-Dcassandra.gossip_settle_interval_ms=500",
         # The row overhead is measured at every start; a coarser step finds the same value in a fraction of the time.
@@ -182,13 +184,18 @@ def start_command(sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int 
 
 
 def jmx_flags() -> tuple[str, ...]:
-    """JMX on the node's own address, with a password that only the service and its tools know."""
+    """JMX on the node's own address, with a password that only the service and its tools know.
+
+    The runtime's own agent is used, not Cassandra's, because only that one can be bound to one address.
+    """
     return (
-        "-Dcassandra.jmx.remote.port={{port.jmx}}",
+        "-Dcom.sun.management.jmxremote.host={{address}}",
+        "-Dcom.sun.management.jmxremote.port={{port.jmx}}",
         "-Dcom.sun.management.jmxremote.rmi.port={{port.jmx}}",
         "-Djava.rmi.server.hostname={{address}}",
+        "-Dcom.sun.management.jmxremote.ssl=false",
         "-Dcom.sun.management.jmxremote.authenticate=true",
-        "-Dcom.sun.management.jmxremote.password.file={{sandbox}}/jmx.password",
+        "-Dcom.sun.management.jmxremote.password.file={{secret.jmx}}",
         "-Dcom.sun.management.jmxremote.access.file={{sandbox}}/jmx.access",
     )
 
@@ -198,6 +205,7 @@ def nodetool_command(*arguments: str) -> tuple[str, ...]:
     return (
         JAVA, ARCHIVE, "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *module_flags(),
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",
-        "-cp", JARS, "org.apache.cassandra.tools.NodeTool",
-        "-h", "{{address}}", "-p", "{{port.jmx}}", "-u", "upcall", "-pwf", "{{sandbox}}/jmx.password", *arguments,
+        "-Djava.naming.factory.initial=upcall.RegistryContextFactory",
+        "-cp", f"{JARS}:{{{{artifact.registry.classpath}}}}", "org.apache.cassandra.tools.NodeTool",
+        "-h", "{{address}}", "-p", "{{port.jmx}}", "-u", "upcall", "-pwf", "{{secret.jmx}}", *arguments,
     )  # fmt: skip

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.sizing import size_node
-from upcall.catalog.locks import blobs, locked, trained
-from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
-from upcall.protocol.training import Training
+from upcall.catalog.locks import blobs, locked, made
+from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
+from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
 TRAINING_MEMORY_MIB = 640
+RING_DELAY_NEW_MS = 30_000
+RING_DELAY_JOIN_MS = 5_000
 
 
 def node_task(
@@ -21,23 +24,24 @@ def node_task(
     tokens: Sequence[int] | None,
     resources: Resources,
     cores: float,
-    jmx_password: str,
+    jmx_secret: str,
     datacenter: str = "dc1",
     replaces: str = "",
     options: Mapping[str, Any] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
-    """One node of the ring."""
+    """One node of the ring. The secret's value is the line ``upcall <password>`` of a JMX password file."""
     sizing = size_node(resources.memory_mib, cores, resources.disk_mib)
     settings = config.cassandra_yaml(cluster=cluster, seeds=seeds, sizing=sizing, tokens=tokens, options=options)
     return Declaration(
-        command=config.start_command(sizing, replaces=replaces),
+        command=config.start_command(
+            sizing, replaces=replaces, ring_delay_ms=RING_DELAY_NEW_MS if tokens is not None else RING_DELAY_JOIN_MS
+        ),
         artifacts=artifacts,
         files=(
             File(path="cassandra.yaml", text=settings),
             File(path="cassandra-rackdc.properties", text=config.rack_properties(datacenter)),
             File(path="logback.xml", text=config.LOGBACK),
-            File(path="jmx.password", text=f"upcall {jmx_password}\n", mode=0o600),
             File(path="jmx.access", text="upcall readwrite\n", mode=0o600),
         ),
         volumes=(Volume(name="data", size_mib=resources.disk_mib),),
@@ -46,6 +50,7 @@ def node_task(
             Port(name="storage", number=config.STORAGE_PORT),
             Port(name="jmx", number=config.JMX_PORT),
         ),
+        secrets=(Secret(name="jmx", ref=jmx_secret),),
         resources=resources,
         constraints=Constraints(apart="node", spread="zone"),
         ready=Check(log=config.READY_LINE),
@@ -58,19 +63,31 @@ def node_task(
 
 @lru_cache
 def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
-    """What a node runs: the runtime, Cassandra's jars, their class archive."""
+    """What a node runs: the runtime, Cassandra's jars, what nodetool lacks in that runtime, the class archive."""
     task = node_task(
         cluster="training",
         seeds=("node-1",),
         tokens=config.even_tokens(0, 1),
         resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
         cores=2,
-        jmx_password="training",
+        jmx_secret="training",
     )
     training = Training(
-        name="archive", mode="cds", task=task, uses=("java", "cassandra"), values={"address.node-1": "{{address}}"}
+        name="archive",
+        mode="cds",
+        task=task,
+        uses=("java", "cassandra"),
+        values={"address.node-1": "{{address}}"},
+        secrets={"jmx": "upcall training\n"},
     )
-    return locked(PACKAGE, "java"), locked(PACKAGE, "cassandra"), trained(training)
+    registry = Compiled(
+        name="registry",
+        sources={
+            "upcall/RegistryContextFactory.java": (files(PACKAGE) / "java" / "RegistryContextFactory.java").read_text()
+        },
+        uses=("java", "cassandra"),
+    )
+    return locked(PACKAGE, "java"), locked(PACKAGE, "cassandra"), made(registry), made(training)
 
 
 def artifact_blobs() -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.sizing import size_broker
-from upcall.catalog.locks import blobs, locked, trained
+from upcall.catalog.locks import blobs, locked, made
 from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
 from upcall.protocol.training import Training
 
@@ -67,7 +67,7 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
     training = Training(
         name="archive", mode="cds", task=task, uses=("java", "kafka"), values={"address.broker-1": "{{address}}"}
     )
-    return locked(PACKAGE, "java"), locked(PACKAGE, "kafka"), trained(training)
+    return locked(PACKAGE, "java"), locked(PACKAGE, "kafka"), made(training)
 
 
 def artifact_blobs() -> dict[str, bytes]:
