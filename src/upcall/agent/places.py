@@ -12,7 +12,7 @@ from pathlib import Path
 
 class Places:
     def __init__(self, data: Path, node: str) -> None:
-        self.data = data.absolute()
+        self.data = data.resolve()  # The keeper finds processes by this path: one spelling for one folder.
         self.node = self.data / "nodes" / node
         self.tasks = self.node / "tasks"
         self.runs = self.node / "runs"
