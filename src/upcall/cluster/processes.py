@@ -7,9 +7,9 @@ from upcall.cluster.folder import Cluster, DataFolder, Node
 
 
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
-    """In the order of their start; they end in the reverse order."""
+    """In the order of their start; they end in the reverse order: the master hears what the others have to say."""
     return [
-        _python("master", "upcall.master", "--data", str(folder.root)),
+        {**_python("master", "upcall.master", "--data", str(folder.root)), "stop_order": 3},
         *(agent(folder, cluster, node) for node in cluster.nodes),
         host(folder, cluster),
         _python("page", "upcall.web", "--data", str(folder.root)),
@@ -23,7 +23,7 @@ def agent_name(node: str) -> str:
 def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
     attributes = {"zone": node.zone, **node.attributes}
     words = [f"--attribute={name}={value}" for name, value in sorted(attributes.items()) if value]
-    return _python(
+    process = _python(
         agent_name(node.name),
         "upcall.agent",
         "--data",
@@ -40,12 +40,14 @@ def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
         str(node.memory_mib),
         *words,
     )
+    return {**process, "node": node.name, "stop_order": 2}
 
 
 def host(folder: DataFolder, cluster: Cluster) -> dict[str, Any]:
     token = str(folder.token_file("host"))
     data = str(folder.root / "host")
-    return _python("host", "upcall.service.host", "--master", cluster.url, "--token-file", token, "--data", data)
+    words = ("--master", cluster.url, "--token-file", token, "--data", data)
+    return {**_python("host", "upcall.service.host", *words), "stop_order": 1}
 
 
 def _python(name: str, module: str, *words: str) -> dict[str, Any]:
