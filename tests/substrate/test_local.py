@@ -356,6 +356,15 @@ def test_a_launch_that_got_lost_is_repeated(cluster: Cluster) -> None:
     assert cluster.told() == ["node-1 registered", "node-1 launch a.m.1 place 1 at 127.40.7.10", "node-1 synced"]
 
 
+def test_an_agent_that_restarts_while_it_fetches_is_told_again(cluster: Cluster) -> None:
+    cluster.launch("a.m.1")
+    cluster.status("node-1", "a.m.1", "fetching")
+    cluster.said(), cluster.told()
+    cluster.register("node-1")
+    assert cluster.told() == ["node-1 registered", "node-1 launch a.m.1 place 1 at 127.40.7.10", "node-1 synced"]
+    assert cluster.said() == ["a.m.1 placed"]
+
+
 def test_an_end_while_the_agent_is_away_is_told_when_it_is_back(cluster: Cluster) -> None:
     cluster.launch("a.m.1")
     cluster.status("node-1", "a.m.1", "ready")

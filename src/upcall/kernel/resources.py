@@ -108,6 +108,9 @@ class Resources:
         yield from (name for name, pairs in self.ranges.items() if _without(pairs, free.ranges.get(name, ())))
         yield from (name for name, items in self.sets.items() if set(items) - set(free.sets.get(name, ())))
 
+    def names(self) -> tuple[str, ...]:
+        return (*self.scalars, *self.ranges, *self.sets)
+
     def say(self, name: str) -> str:
         """One of its amounts in words: ``1.2 GiB memory``, ``0.5 cpus``, ``ports 31000-31005``."""
         if name in self.ranges:
@@ -117,7 +120,7 @@ class Resources:
         return say(name, self.scalar(name))
 
     def __str__(self) -> str:
-        return ", ".join(self.say(name) for name in (*self.scalars, *self.ranges, *self.sets)) or "nothing"
+        return ", ".join(self.say(name) for name in self.names()) or "nothing"
 
 
 def say(name: str, thousandths: int) -> str:

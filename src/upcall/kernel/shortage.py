@@ -76,8 +76,12 @@ def _short(alike: Sequence[Group], search: Search, views: Sequence[View], unusab
         if not search.allows(group, view):
             says.append(f"{view.name} {_forbids(group, view)}")
             continue
-        lacking = list(group.amount.lacking(search.free(view))) or short
-        says.append(f"{view.name} has {_free(search.free(view), lacking)} free" if lacking else f"{view.name} would do")
+        free = search.free(view)
+        lacking = list(group.amount.lacking(free)) or short
+        if not lacking and group.apart:
+            says.append(f"{view.name} would do")
+        else:
+            says.append(f"{view.name} has {_free(free, lacking or list(group.amount.scalars))} free")
     fitting = _capacity(group, search, views, count)
     would = [f"{fitting} of {count}"] if fitting else []
     scalars = [name for name in short if group.amount.scalar(name)]
@@ -114,7 +118,9 @@ def _forbids(group: Group, view: View) -> str:
 
 
 def _free(free: Resources, names: Sequence[str]) -> str:
-    return " and ".join(free.say(name) if name in free.scalars else f"no {name.removesuffix('_mib')}" for name in names)
+    """A node that shrank below what is held on it has nothing free, not less than nothing."""
+    some = {name for name in free.names() if free.scalars.get(name, 1) > 0}
+    return " and ".join(free.say(name) if name in some else f"no {name.removesuffix('_mib')}" for name in names)
 
 
 def _nodes(count: int) -> str:

@@ -22,6 +22,8 @@ from upcall.substrate.tasks import Task, Tasks, parse
 RETRIED_MAX: Final = 64
 """Waiting launches looked at in one call; the others have their turn in the next."""
 
+BEFORE_ITS_START: Final = frozenset({"pending", "placed", "fetching", "starting"})
+
 
 class LaunchContext(Protocol):
     """What a launch needs and only the master knows. ``missing`` says what it waits for; empty: all is known."""
@@ -244,11 +246,13 @@ class TaskRunner:
         for task in expected:
             if str(task.id) in listed:
                 self._repeat(task, out)
-            elif task.known:
-                self._over(task, Exit(reason=f"the agent of {node} knows nothing of it any more"), out)
             elif task.ending:
                 self._over(task, Exit(reason="it was not running"), out)
+            elif task.known and task.state not in BEFORE_ITS_START:
+                self._over(task, Exit(reason=f"the agent of {node} knows nothing of it any more"), out)
             else:
+                # Never told, or told and lost: an agent that restarts forgets what it had not started.
+                task.known = False
                 self._advance(task, now_s, out)
         out.send.append(Send(node, wire.Synced()))
 

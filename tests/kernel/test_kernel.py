@@ -1,0 +1,407 @@
+"""Reservations, volumes and addresses over their whole life, and what a restart makes of the records."""
+
+import itertools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kernel_plans import amount, apply, cluster, load, need, node, placed, reserve
+
+from upcall.kernel.addresses import FIRST, LAST, Addresses
+from upcall.kernel.events import (
+    Cordon,
+    DeleteVolumes,
+    DropVolumes,
+    Effect,
+    Forget,
+    Gone,
+    Heard,
+    NodeChanged,
+    Refused,
+    Register,
+    Release,
+    Reserve,
+    Reserved,
+    SetAside,
+    SetQuota,
+    Tick,
+    Write,
+)
+from upcall.kernel.kernel import Kernel
+from upcall.kernel.records import LEFT, RESERVATION
+from upcall.kernel.resources import Resources
+from upcall.kernel.volumes import DELETING_MAX
+
+
+def registered(each: Register, *volumes: tuple[str, str, int]) -> Register:
+    return Register(each.node, each.total, each.attributes, volumes)
+
+
+def replace_member(kernel: Kernel, member: str, place: int, **more: Any) -> list[Effect]:
+    return kernel.handle(Reserve("s", {member: need(100, 50, **more)}, {member: place}), 1.0)
+
+
+def test_a_replaced_member_leaves_its_volumes_and_gets_another_node_and_address() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    assert reserve(kernel, m=need(100, 50)) == {"m": "n1"}
+    effects = replace_member(kernel, "m", 2)
+    assert placed(effects) == {"m": "n2"}
+    (aside,) = [effect.volumes for effect in effects if isinstance(effect, SetAside)]
+    assert (aside.node, aside.fence, aside.reason) == ("n1", 1, "s.m was placed anew")
+    new = kernel.reservation("s.m")
+    assert new is not None
+    assert (new.address, new.fence, new.place) == ("127.40.8.11", 2, 2)
+    assert kernel.books.accounts.held("n1") == Resources({"disk_mib": 50_000}), "its volumes are still there"
+    assert placed(replace_member(kernel, "m", 2)) == {"m": "n2"}, "the same place number again changes nothing"
+    kernel.books.accounts.check()
+
+
+def test_a_replaced_member_gets_the_same_node_if_no_other_fits() -> None:
+    kernel = cluster(node("n1"), node("n2", 50))
+    reserve(kernel, m=need(100, 50))
+    assert placed(replace_member(kernel, "m", 2)) == {"m": "n1"}
+    assert kernel.reservation("s.m").fence == 2  # type: ignore[union-attr]
+
+
+def test_a_replacement_that_does_not_fit_keeps_the_old_place() -> None:
+    kernel = cluster(node("n1", disk_mib=60))
+    reserve(kernel, m=need(100, 50))
+    before = kernel.reservation("s.m")
+    reason = placed(replace_member(kernel, "m", 2))
+    assert "n1 has 10 MiB disk free" in str(reason), "the old volumes are not thrown away for it"
+    assert kernel.reservation("s.m") == before
+
+
+def test_members_that_swap_room_are_moved_together() -> None:
+    """Each node has room for one: only when both are given up at once can they change places."""
+    kernel = cluster(node("n1", 100), node("n2", 100))
+    first = reserve(kernel, a=need(100), b=need(100))
+    again = placed(kernel.handle(Reserve("s", {"a": need(100), "b": need(100)}, {"a": 2, "b": 2}), 1.0))
+    assert first == {"a": "n1", "b": "n2"}
+    assert again == {"a": "n2", "b": "n1"}
+
+
+def test_a_member_is_resized_where_it_is_or_not_at_all() -> None:
+    kernel = cluster(node("n1", 1000), node("n2", 5000))
+    reserve(kernel, m=need(900, 50))
+    old = kernel.reservation("s.m")
+    assert old is not None
+    assert reserve(kernel, m=need(1000, 80)) == {"m": "n1"}
+    new = kernel.reservation("s.m")
+    assert new is not None
+    assert (new.address, new.fence, new.node) == (old.address, old.fence, "n1")
+    assert kernel.books.accounts.free("n1").scalar("memory_mib") == 0
+    reason = reserve(kernel, m=need(1001, 80))
+    assert (
+        reason
+        == "needs a node with 1001 MiB memory free for m: n1 has 1000 MiB memory free; would fit: 1000 MiB memory"
+    )
+    assert kernel.reservation("s.m") == new
+
+
+def test_a_volume_is_never_lost_by_a_declaration_that_leaves_it_out() -> None:
+    kernel = cluster(node("n1"))
+    reserve(kernel, m=need(100, 50))
+    reserve(kernel, m=need(100))
+    assert kernel.reservation("s.m").need.volumes_amount.scalar("disk_mib") == 50_000  # type: ignore[union-attr]
+
+
+def test_kept_volumes_bring_their_member_back_to_their_node() -> None:
+    kernel = cluster(node("n1", 1000), node("n2", 500))
+    assert reserve(kernel, m=need(600, 50)) == {"m": "n1"}
+    kernel.handle(Release("s.m", 60.0), 1.0)
+    assert reserve(kernel, m=need(100, 50)) == {"m": "n1"}, "n2 would be the better fit"
+    assert kernel.reservation("s.m").fence == 1  # type: ignore[union-attr]
+    kernel.handle(Release("s.m", 60.0), 1.0)
+    reserve(kernel, "t", other=need(950))
+    assert "n1 has 50 MiB memory free" in str(reserve(kernel, m=need(100, 50)))
+    effects = kernel.handle(Tick(), 62.0)
+    assert [e for e in effects if isinstance(e, DeleteVolumes)] == [DeleteVolumes("n1", "s.m", 1)]
+    assert reserve(kernel, now_s=63.0, m=need(100, 50)) == {"m": "n2"}
+    assert kernel.reservation("s.m").fence == 2, "n1 may still have the old ones"  # type: ignore[union-attr]
+
+
+def test_kept_volumes_on_a_node_that_is_gone_do_not_hold_their_member_back() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(100, 50))
+    kernel.handle(Release("s.m", 60.0), 1.0)
+    kernel.handle(Gone("n1", "lost"), 1.0)
+    assert reserve(kernel, m=need(100, 50)) == {"m": "n2"}
+
+
+def test_release_without_grace_deletes_all_that_the_member_left_anywhere() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(100, 50))
+    replace_member(kernel, "m", 2)
+    effects = kernel.handle(Release("s.m"), 1.0)
+    deleted = [effect for effect in effects if isinstance(effect, DeleteVolumes)]
+    assert sorted(deleted, key=lambda d: d.fence) == [DeleteVolumes("n1", "s.m", 1), DeleteVolumes("n2", "s.m", 2)]
+    assert not kernel.books.accounts.held("n1").scalars
+    assert not kernel.books.accounts.held("n2").scalars
+
+
+def test_release_and_reserve_are_a_round_trip() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    free = {name: kernel.books.accounts.free(name) for name in ("n1", "n2")}
+    for _ in range(300):
+        assert isinstance(reserve(kernel, a=need(100, 5, apart="x"), b=need(100, 5, apart="x")), dict)
+        kernel.handle(Release("s.a"), 1.0)
+        kernel.handle(Release("s.b"), 1.0)
+        for name in ("n1", "n2"):
+            kernel.handle(registered(node(name)), 1.0)
+    assert free == {name: kernel.books.accounts.free(name) for name in ("n1", "n2")}
+    assert not kernel.books.left.of_member("s.a")
+    assert kernel.books.addresses.room() == LAST - FIRST + 1
+
+
+def test_deletions_that_are_never_confirmed_are_bounded() -> None:
+    kernel = cluster(node("n1", disk_mib=10**9))
+    for number in range(DELETING_MAX + 5):
+        reserve(kernel, **{f"m{number}": need(1, 1)})
+        kernel.handle(Release(f"s.m{number}"), 1.0)
+    assert len(kernel.books.left.on_node("n1")) == DELETING_MAX
+    assert not kernel.books.left.of_member("s.m0")
+
+
+def test_volumes_found_on_a_node_are_set_aside_and_dropped_by_a_person() -> None:
+    kernel = cluster(node("n1"))
+    effects = kernel.handle(registered(node("n1"), ("x.m", "data", 4), ("x.m", "log", 4)), 1.0)
+    (aside,) = [effect.volumes for effect in effects if isinstance(effect, SetAside)]
+    assert (aside.fence, [volume.name for volume in aside.volumes]) == (4, ["data", "log"])
+    again = kernel.handle(registered(node("n1"), ("x.m", "data", 4), ("x.m", "log", 4)), 1.0)
+    assert not [effect for effect in again if isinstance(effect, SetAside | Write)], "known already"
+    assert reserve(kernel, "x", m=need(1, 1)) == {"m": "n1"}
+    assert kernel.reservation("x.m").fence == 5, "never the number of what somebody else left"  # type: ignore[union-attr]
+    effects = kernel.handle(DropVolumes("x.m", 4), 1.0)
+    assert DeleteVolumes("n1", "x.m", 4) in effects
+    assert DeleteVolumes("n1", "x.m", 4) in kernel.handle(registered(node("n1"), ("x.m", "data", 4)), 1.0), "repeated"
+    kernel.handle(registered(node("n1")), 1.0)
+    assert not kernel.books.left.of_member("x.m")
+
+
+def test_volumes_that_a_node_has_lost_are_forgotten() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(100, 50))
+    kernel.handle(Release("s.m", 600.0), 1.0)
+    kernel.handle(registered(node("n1")), 1.0)
+    assert not kernel.books.left.of_member("s.m")
+    assert not kernel.books.accounts.held("n1").scalars
+
+
+def test_addresses_come_back_as_late_as_possible_and_run_out_clearly() -> None:
+    addresses = Addresses("127.1.2")
+    first = addresses.take("a")
+    addresses.free(first)
+    assert addresses.take("b") != first
+    kernel = cluster(Register("n1", amount(10**6, 1000.0), {}))
+    room = LAST - FIRST + 1
+    assert isinstance(reserve(kernel, **{f"m{n}": need(1) for n in range(room - 1)}), dict)
+    assert reserve(kernel, x=need(1), y=need(1)) == "needs 2 addresses in 127.40.8.0/24: 1 are free; would fit: 1"
+    assert isinstance(reserve(kernel, x=need(1)), dict)
+    used = {reservation.address for reservation in kernel.books.reservations.values()}
+    assert len(used) == room
+
+
+@pytest.mark.parametrize("network", ["127.1", "127.1.2.3", "127.1.x", "127.1.300", ""])
+def test_a_network_that_is_none_is_refused(network: str) -> None:
+    with pytest.raises(ValueError, match=r"like 127\.23\.45"):
+        Kernel(network)
+
+
+def test_a_role_stays_within_its_quota() -> None:
+    kernel = cluster(node("n1"))
+    kernel.handle(SetQuota("batch", Resources({"memory_mib": 1024_000})), 1.0)
+    assert reserve(kernel, a=need(600, role="batch")) == {"a": "n1"}
+    assert (
+        reserve(kernel, b=need(600, role="batch"))
+        == "role batch has a quota of 1 GiB memory: 600 MiB memory wanted, 424 MiB memory left"
+    )
+    assert reserve(kernel, b=need(600)) == {"b": "n1"}, "other roles have no quota"
+    assert isinstance(reserve(kernel, a=need(1200, role="batch")), str)
+    assert reserve(kernel, a=need(300, role="batch")) == {"a": "n1"}
+    assert reserve(kernel, c=need(600, role="batch")) == {"c": "n1"}
+    kernel.handle(SetQuota("batch", None), 1.0)
+    assert reserve(kernel, d=need(600, role="batch")) == {"d": "n1"}
+    kernel.books.accounts.check()
+
+
+def test_a_node_that_comes_back_smaller_keeps_what_it_has_and_gets_no_more() -> None:
+    kernel = cluster(node("n1", 4000))
+    reserve(kernel, m=need(3000, 50))
+    kernel.handle(node("n1", 1000), 1.0)
+    assert kernel.books.accounts.free("n1").scalar("memory_mib") == -2000_000
+    assert reserve(kernel, n=need(1)) == "needs a node with 1 MiB memory free for n: n1 has no memory free"
+    assert reserve(kernel, m=need(3000, 50)) == {"m": "n1"}, "what it has, it has"
+    reserve(kernel, m=need(3000, 50, apart="x"))
+    kernel.handle(Release("s.m", 60.0), 1.0)
+    kernel.books.accounts.check()
+
+
+def test_a_node_that_moves_to_another_zone_is_counted_there() -> None:
+    kernel = cluster(node("n1", zone="a"), node("n2", zone="b"))
+    assert reserve(kernel, x=need(1, spread="zone")) == {"x": "n1"}
+    kernel.handle(node("n1", zone="b"), 1.0)
+    kernel.handle(node("n2", zone="a"), 1.0)
+    assert reserve(kernel, y=need(1, spread="zone")) == {"y": "n2"}
+
+
+def test_nothing_is_placed_on_silent_gone_and_cordoned_nodes() -> None:
+    kernel = cluster(node("n1"), node("n2"), node("n3"), node("n4"))
+    kernel.handle(Gone("n1", "burnt"), 1.0)
+    kernel.handle(Cordon(frozenset({"n2"})), 1.0)
+    for now_s in (7.0, 14.0):
+        kernel.handle(Heard("n4"), now_s)
+    effects = kernel.handle(Tick(), 15.0)
+    assert [(e.node, e.state) for e in effects if isinstance(e, NodeChanged)] == [("n2", "silent"), ("n3", "silent")]
+    assert reserve(kernel, **{f"m{n}": need(1, apart="m") for n in range(2)}) == (
+        "needs 2 nodes with 0.1 cpus, 1 MiB memory free for m0, m1 (each on another node): n4 would do, n1 is gone, "
+        "n2 is kept free for its maintenance, n3 is silent; would fit: 1 of 2"
+    )
+    kernel.handle(node("n2"), 16.0)
+    assert isinstance(reserve(kernel, **{f"m{n}": need(1, apart="m") for n in range(2)}), str), "still cordoned"
+    kernel.handle(Cordon(frozenset()), 16.0)
+    assert isinstance(reserve(kernel, **{f"m{n}": need(1, apart="m") for n in range(2)}), dict)
+
+
+def test_a_node_is_forgotten_only_when_gone_and_empty() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(1, 1))
+    assert kernel.handle(Forget("n1"), 1.0) == []
+    kernel.handle(Gone("n1", "lost"), 1.0)
+    assert kernel.handle(Forget("n1"), 1.0) == [], "s.m is still reserved there"
+    replace_member(kernel, "m", 2)
+    assert Write("node", "n1", None) in kernel.handle(Forget("n1"), 1.0)
+    assert not kernel.books.left.on_node("n1")
+    kernel.books.accounts.check()
+
+
+# -- restarts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_starts_graces_and_silence_anew() -> None:
+    records: dict[tuple[str, str], Any] = {}
+    kernel = cluster()
+    for given in (node("n1"), Reserve("s", {"m": need(1, 1)}), Release("s.m", 60.0)):
+        apply(records, kernel.handle(given, 0.0))
+    again = load(records)
+    assert again.deadline() == 0.0
+    assert not [e for e in again.handle(Tick(), 5000.0) if not isinstance(e, Write)]
+    assert not again.handle(Tick(), 5014.0)
+    assert [e.state for e in again.handle(Tick(), 5015.0) if isinstance(e, NodeChanged)] == ["silent"]
+    assert again.deadline() == 5060.0
+    assert DeleteVolumes("n1", "s.m", 1) in again.handle(Tick(), 5060.0)
+
+
+def _moves(kernel: Kernel) -> list[Effect]:
+    return replace_member(kernel, "m", 2)
+
+
+def _released(kernel: Kernel) -> list[Effect]:
+    return kernel.handle(Release("s.m", 60.0), 1.0)
+
+
+def _taken_back(kernel: Kernel) -> list[Effect]:
+    return kernel.handle(Reserve("s", {"k": need(100, 50)}), 1.0)
+
+
+@pytest.mark.parametrize("act", [_moves, _released, _taken_back])
+def test_a_crash_between_any_two_records_loses_no_volume(act: Callable[[Kernel], list[Effect]]) -> None:
+    for count in itertools.count():
+        records: dict[tuple[str, str], Any] = {}
+        kernel = cluster()
+        before = (node("n1"), node("n2"), Reserve("s", {"m": need(100, 50), "k": need(100, 50)}), Release("s.k", 60.0))
+        for given in before:
+            apply(records, kernel.handle(given, 0.0))
+        effects = act(kernel)
+        apply(records, effects, count)
+        again = load(records)
+        again.handle(Tick(), 0.0)
+        volumes = {(r.node, m, r.fence) for m, r in again.books.reservations.items() if r.need.volumes}
+        left = {(v.node, v.member_id, v.fence) for name in ("n1", "n2") for v in again.books.left.on_node(name)}
+        assert not volumes & left, "no volume has two owners"
+        assert {(n, m, f) for n, m, f in volumes | left if m == "s.m"} >= {("n1", "s.m", 1)}
+        assert {(n, m, f) for n, m, f in volumes | left if m == "s.k"} == {("n1", "s.k", 1)}
+        again.books.accounts.check()
+        if count >= sum(isinstance(effect, Write) for effect in effects):
+            break
+    assert count >= 2
+
+
+def test_a_reservation_whose_node_record_is_missing_is_kept_on_a_node_that_is_gone() -> None:
+    records: dict[tuple[str, str], Any] = {}
+    kernel = cluster()
+    for given in (node("n1"), Reserve("s", {"m": need(1)})):
+        apply(records, kernel.handle(given, 0.0))
+    del records["node", "n1"]
+    again = load(records)
+    assert reserve(again, x=need(1)) == (
+        "needs a node with 0.1 cpus, 1 MiB memory for x: n1 is gone".replace("memory for", "memory free for")
+    )
+    assert again.handle(node("n1"), 1.0)
+    assert reserve(again, x=need(1)) == {"x": "n1"}
+
+
+# -- what an event costs --------------------------------------------------------------------------------------------
+
+
+def _lines(work: Callable[[], object]) -> int:
+    """Lines of Python that ``work`` executes: a count, so it does not depend on the machine."""
+    count = 0
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def _crowded(members: int) -> Kernel:
+    """``members`` on record, all of one service, on as many nodes as are needed; from records, for the range of
+    addresses is small on purpose."""
+    from upcall.kernel.records import NODE, NodeRecord, Reservation
+
+    records: list[tuple[str, str, Any]] = []
+    for number in range(max(1, members // 50)):
+        record = NodeRecord(f"n{number:03}", amount(100_000, 100.0, 10**6), {"zone": "abc"[number % 3]})
+        records.append((NODE, record.name, record))
+    for number in range(members):
+        address = f"10.0.{number // 250}.{number % 250}"
+        wants = need(100, 10, apart=f"w{number}", spread="zone")
+        reservation = Reservation("s", f"x{number}", f"n{number // 50:03}", address, 1, 1, wants)
+        records.append((RESERVATION, reservation.member_id, reservation))
+    kernel = Kernel("127.40.8", 15.0, records)
+    kernel.handle(Tick(), 0.0)
+    return kernel
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda kernel: reserve(kernel, new=need(100, 10, apart="new")),
+        lambda kernel: kernel.handle(Reserve("s", {"x7": need(200, 10, apart="w7", spread="zone")}), 1.0),
+        lambda kernel: kernel.handle(Release("s.x7", 60.0), 1.0),
+        lambda kernel: kernel.handle(Heard("n000"), 1.0),
+        lambda kernel: kernel.handle(Tick(), 1.0),
+    ],
+    ids=["reserve", "resize", "release", "heard", "tick"],
+)
+def test_an_event_costs_what_it_changes_not_what_exists(act: Callable[[Kernel], object]) -> None:
+    few, many = _crowded(50), _crowded(2000)
+    few_lines, many_lines = _lines(lambda: act(few)), _lines(lambda: act(many))
+    assert many_lines <= few_lines + 60, (few_lines, many_lines)
+
+
+def test_a_refusal_is_not_a_reservation() -> None:
+    kernel = cluster(node("n1", 100))
+    effects = kernel.handle(Reserve("s", {"a": need(101)}), 1.0)
+    assert [type(effect) for effect in effects] == [Refused]
+    assert not [effect for effect in effects if isinstance(effect, Reserved)]
+    assert LEFT not in {effect.kind for effect in effects if isinstance(effect, Write)}
