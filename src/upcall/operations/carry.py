@@ -33,16 +33,15 @@ def begin(book: Book, service: str) -> None:
 
 def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
     taken = _targets(book, operation)
-    row = KINDS[operation.kind]
     begun = book.advance(
         operation, "may begin", outcome=judgement.reason, choice=judgement.choice, over_consent=judgement.over_consent
     )
     service = begun.target.service
     # What is taken counts as gone for every acceptance that was not given together with this one.
-    consents.move_epoch(book, service, f"{begun.id} begins", gone=tuple(m.task for m in taken if book.ready(m)))
     consents.forget(book, begun)
+    consents.move_epoch(book, service, f"{begun.id} begins", gone=tuple(m.task for m in taken if book.ready(m)))
     book.emit(Told(service=service, operation=begun.id, what="begun", text=judgement.reason))
-    if begun.foreign_id and row.shape == "foreign":
+    if begun.kind == "evict":
         book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
     if begun.kind == "uninstall":
         for other in book.live(service):
@@ -88,7 +87,9 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
         end(book, operation, "superseded", outcome="the member is gone")
         return
     named = operation.target.incarnation_of(member.name)
-    if operation.kind == "lost":
+    if operation.kind == "vacate" and parent is not None and member.node not in ("", parent.target.node):
+        end(book, operation, "superseded", outcome=f"{member.key} is on {member.node} now")
+    elif operation.kind == "lost":
         if member.incarnation > named:
             end(book, operation, "superseded", outcome=f"{member.task} took its place")
         elif not member.over and book.node_hears(member) and book.node_state(member.node) == "up":
@@ -99,7 +100,7 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
         if _over(member, named):
             went_ahead(book, operation)
     elif named and _over(member, named) and book.allows(operation, "incarnation over"):
-        end(book, operation, "incarnation over", outcome=f"{member.key}.{named} is over by itself")
+        end(book, operation, "incarnation over", outcome=f"{member.key}.{named} is over")
 
 
 def went_ahead(book: Book, operation: Operation) -> None:

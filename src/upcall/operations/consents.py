@@ -222,8 +222,9 @@ def _refusal_of_one(book: Book, service: str, name: str, one: Answer) -> Refused
 
 def _ready_besides(book: Book, service: str, accepted: list[str]) -> tuple[str, ...]:
     """What an acceptance counts on unless it says otherwise: all that are ready and not taken by the same answer."""
-    taken = {name for o in accepted for name in book.operations[o].target.members}
-    return tuple(m.task for m in book.members_of(service) if book.ready(m) and m.name not in taken)
+    taking = [book.operations[o] for o in accepted]
+    ready = (m for m in book.members_of(service) if book.ready(m))
+    return tuple(m.task for m in ready if not any(book.covers(operation, m) for operation in taking))
 
 
 def _repeats(book: Book, operation: str, one: Answer) -> bool:
@@ -255,11 +256,7 @@ def _note(book: Book, operation: Operation, one: Answer) -> None:
     service = operation.target.service
     question = book.memory.questions.get(operation.id) or Question(since_s=book.now_s)
     book.memory.questions[operation.id] = replace(question, stands=False)
-    words = (
-        one.verdict
-        + (f" {one.choice}" if one.choice else "")
-        + (f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else "")
-    )
+    words = _in_words(one)
     book.event(
         "answer",
         operation.id,
@@ -272,6 +269,16 @@ def _note(book: Book, operation: Operation, one: Answer) -> None:
     if one.verdict == "decline" and book.allows(operation, "decline"):
         book.advance(operation, "decline", outcome=f"declined by {service}: {one.reason[:REASON_CHARS_MAX]}")
         forget(book, operation)
+
+
+def _in_words(one: Answer) -> str:
+    words = {
+        "accept": f"accept, good for {one.valid_s:.0f} s",
+        "defer": f"defer, ask again in {one.retry_after_s:.0f} s",
+        "decline": "decline",
+        "prefer": f"prefer {one.choice or 'otherwise'}",
+    }[one.verdict]
+    return words + (f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else "")
 
 
 def _drop(book: Book, operation: Operation, why: str) -> None:

@@ -89,7 +89,10 @@ class Ledger:
 
     # -- snapshots --------------------------------------------------------------------------------------------------
 
-    def pending(self, service: str) -> PendingSet:
+    # ``now_s`` and ``wall_s``: the moment of the question; without them, of the last input.
+
+    def pending(self, service: str, now_s: float | None = None, wall_s: float | None = None) -> PendingSet:
+        self._look_at_clock(now_s, wall_s)
         return shown.pending(self._book, service)
 
     def operations(self) -> list[Operation]:
@@ -98,9 +101,16 @@ class Ledger:
     def operation(self, operation: str) -> Operation | None:
         return self._book.operations.get(operation)
 
-    def why(self, operation: str) -> Why | None:
+    def why(self, operation: str, now_s: float | None = None, wall_s: float | None = None) -> Why | None:
+        self._look_at_clock(now_s, wall_s)
         found = self._book.operations.get(operation)
         return why.why(self._book, found) if found else None
+
+    def _look_at_clock(self, now_s: float | None, wall_s: float | None) -> None:
+        """What has passed since the last input; the next input brings its own time."""
+        memory = self._book.memory
+        memory.now_s = max(memory.now_s, now_s or 0.0)
+        memory.wall_s = memory.wall_s if wall_s is None else wall_s
 
     def services(self) -> list[ServiceRecord]:
         return [self._book.services[name] for name in sorted(self._book.services)]

@@ -58,7 +58,9 @@ def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
         return False
     if drain.removes_node:
         return member.incarnation > 0
-    return not member.over and members.held_by(book, member) is None
+    # Only what is seen there: where a new incarnation lands is not known before it does.
+    seen = book.seen(member) is not None
+    return seen and not member.over and members.held_by(book, member) is None
 
 
 def finish(book: Book) -> None:
@@ -73,6 +75,8 @@ def finish(book: Book) -> None:
 def _all_held(book: Book, drain: Operation) -> bool:
     if book.children(drain):
         return False
+    if book.node_state(drain.target.node) == "gone":
+        return True
     there = [
         m
         for m in book.members.values()
@@ -87,7 +91,9 @@ def _is_held(book: Book, member: MemberRecord) -> bool:
 
 def lift(book: Book, operation: Operation, mark: Mark) -> None:
     """Undrain, or up: what has not begun is withdrawn, what has goes on and comes back."""
-    lifted = book.advance(operation, "lift", lifted=mark, outcome=mark.why or operation.outcome)
+    lifted = book.advance(
+        operation, "lift", lifted=mark, outcome=f"lifted by {mark.who}" + (f": {mark.why}" if mark.why else "")
+    )
     if lifted.kind == "maintenance":
         node = lifted.target.node
         book.emit(Cordon(node=node, closed=False))

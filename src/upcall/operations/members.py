@@ -103,7 +103,7 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
         member,
         incarnation=member.incarnation + 1,
         place=member.place + (1 if elsewhere else 0),
-        node="" if elsewhere else member.node,
+        node="" if elsewhere or not book.memory.volumes_bound_to_node else member.node,
         by=by,
         ended_by="",
     )

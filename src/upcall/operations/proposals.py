@@ -67,11 +67,11 @@ def create(
     )
     book.memory.since[operation.id] = book.now_s
     book.put(operation)
-    what = f"{operation.class_} {kind} of {describe(target)}"
+    what = f"{operation.class_} {kind} of {describe(target)} proposed by {asked_by}"
     book.event(
         "operation",
         operation.id,
-        f"{what} proposed by {asked_by}: {operation.reason}",
+        what + (f": {operation.reason}" if reason else ""),
         service=target.service,
         operation=operation.id,
         **{"kind": kind, "class": operation.class_, "to": "open", "parent": operation.parent},

@@ -264,6 +264,14 @@ class SimulatedSubstrate:
             self._move(self._tasks[running], "ready")
         return self._flush()
 
+    def make_ready(self, member_id: str, now_s: float) -> Output:
+        """Ends the slowness of a member in :attr:`slow`."""
+        self.slow.discard(member_id)
+        running = self.running(member_id)
+        if running is not None and self._tasks[running].state == "running":
+            self._up(self._tasks[running])
+        return self._flush()
+
     def silence(self, node: str, now_s: float, *, dies: bool = False) -> Output:
         """Nothing is heard of it any more. With ``dies``, its tasks are dead too, which nobody can see."""
         machine = self._machines[node]

@@ -1,0 +1,27 @@
+"""The meaning of the ledger, by example: each scenario on both kinds of the simulated substrate."""
+
+import os
+from pathlib import Path
+
+import pytest
+from transcript import KINDS, parse, render, run
+
+from upcall.substrate.simulated import SimulatedKind
+
+SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_scenario_comes_out_as_written(path: Path, kind: SimulatedKind) -> None:
+    if os.environ.get("UPCALL_REWRITE"):
+        path.write_text(render(parse(path.read_text()), {kind: run(path, kind) for kind in KINDS}))
+    blocks = parse(path.read_text())
+    for block, result in zip(blocks, run(path, kind), strict=True):
+        if block.commands:
+            expected = block.expected.get(kind, block.expected.get("both"))
+            assert result == expected, f"{path.name} on {kind}, after: {'; '.join(block.commands)}"
+
+
+def test_all_eighteen_are_there() -> None:
+    assert [int(path.stem[:2]) for path in SCENARIOS] == list(range(1, 19))
