@@ -1,0 +1,51 @@
+"""``ingest``: takes frames from the aircraft, stores them in Kafka, acknowledges only what is stored there."""
+
+from upcall.fastdata.services import LINK_TOKEN
+from upcall.protocol.declaration import Check, Declaration, Port, Resources, Secret
+from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
+
+PORT = 7400
+
+
+class Ingest(Service):
+    """Takes frames from an aircraft and stores them in Kafka; acknowledges what Kafka has acknowledged."""
+
+    class Options(ServiceOptions):
+        topic: str = Field("frames", max_length=200, description="topic of the frames")
+        runs_topic: str = Field("runs", max_length=200, description="compacted topic of the runs")
+        dead_topic: str = Field("frames-dead", max_length=200, description="topic of what could not be read")
+        memory_mib: int = Field(192, ge=128, le=4096, description="memory of the process")
+
+    options: Options
+    kafka = Need("kafka", endpoint="client")
+
+    def pods(self) -> list[Pod]:
+        return [Pod("receiver", endpoints=["frames"])]
+
+    def task(self, member: Member) -> Declaration:
+        options = self.options
+        return Declaration(
+            command=("{{python}}", "-m", "upcall.fastdata.ingest"),
+            env={
+                "UPCALL_INGEST_BOOTSTRAP_SERVERS": str(self.kafka),
+                "UPCALL_INGEST_LISTEN": "{{address}}:{{port.frames}}",
+                "UPCALL_INGEST_TOKEN_FILE": "{{secret.link}}",
+                "UPCALL_INGEST_TOPIC": options.topic,
+                "UPCALL_INGEST_RUNS_TOPIC": options.runs_topic,
+                "UPCALL_INGEST_DEAD_TOPIC": options.dead_topic,
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+            ports=(Port(name="frames", number=PORT),),
+            secrets=(Secret(name="link", ref=LINK_TOKEN),),
+            resources=Resources(cpus=0.5, memory_mib=options.memory_mib, disk_mib=64),
+            ready=Check(tcp="frames", interval_s=0.5),
+            health=Check(tcp="frames", interval_s=5),
+            # Kafka may be away for longer than a start; the process waits for it.
+            start_timeout_s=600,
+            grace_s=15,
+        )
+
+    async def may_stop(self, member: Member, why: Operation) -> Verdict:
+        """The aircraft keeps what is not acknowledged; a stop costs nothing but lag."""
+        return accept()
