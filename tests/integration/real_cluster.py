@@ -1,0 +1,117 @@
+"""A real cluster in a temporary data folder: keeper, master, agents, host, all of it, as `upcall up` starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from upcall.client.blocking import Client
+from upcall.cluster.folder import DataFolder
+from upcall.protocol.operator import TaskView
+
+T = TypeVar("T")
+
+WAIT_S = 90.0
+"""Generous: a condition, not a speed."""
+
+
+class Cluster:
+    def __init__(self, data: Path, *, nodes: int = 3, memory_mib_per_node: int = 512) -> None:
+        self.data = data
+        self.nodes = nodes
+        self.memory_mib_per_node = memory_mib_per_node
+
+    def up(self) -> None:
+        self.upcall("up", "--nodes", str(self.nodes), "--memory-mib-per-node", str(self.memory_mib_per_node))
+
+    def down(self) -> None:
+        self.upcall("down")
+
+    def upcall(self, *words: str, check: bool = True, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
+        """The command line, in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "upcall.cli", *words],
+            env={**os.environ, "UPCALL_DATA": str(self.data), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"upcall {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        return done
+
+    @property
+    def client(self) -> Client:
+        return Client.of(DataFolder(self.data))
+
+    # -- waiting ----------------------------------------------------------------------------------------------------
+
+    def until(self, what: str, look: Callable[[], T], wait_s: float = WAIT_S) -> T:
+        """The first true value of ``look``; with what stood at last when it does not come."""
+        end = time.monotonic() + wait_s
+        while True:
+            found = look()
+            if found:
+                return found
+            if time.monotonic() > end:
+                events = "\n".join(f"{event.sequence} {event.text}" for event in self.client.events(limit=60))
+                raise AssertionError(f"not within {wait_s} s: {what}; found {found!r}\n{events}")
+            time.sleep(0.1)
+
+    def task(self, member: str) -> TaskView:
+        return next(task for task in self.client.tasks() if task.member == member)
+
+    def until_ready(self, *members: str, wait_s: float = WAIT_S) -> list[TaskView]:
+        def look() -> list[TaskView]:
+            found = [task for task in self.client.tasks() if task.member in members and task.state == "ready"]
+            return found if len(found) == len(members) else []
+
+        return self.until(f"{', '.join(members)} ready", look, wait_s)
+
+    # -- processes --------------------------------------------------------------------------------------------------
+
+    def processes(self) -> dict[str, int]:
+        """Name -> pid of our own processes, as the keeper's status file says."""
+        status = json.loads((self.data / "keeper" / "status.json").read_bytes())
+        return {each["name"]: each["pid"] for each in map(_flat, status["processes"]) if each.get("pid")}
+
+    def keeper_pid(self) -> int:
+        status = json.loads((self.data / "keeper" / "status.json").read_bytes())
+        return int(status["supervisor"]["pid"])
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        pid = self.processes()[name]
+        os.kill(pid, number)
+        return pid
+
+    def until_restarted(self, name: str, before: int) -> None:
+        self.until(f"{name} runs again", lambda: self.processes().get(name, before) != before)
+
+
+def _flat(process: dict[str, Any]) -> dict[str, Any]:
+    identity = process.get("identity") or {}
+    return {"name": process["name"], "pid": identity.get("pid")}
+
+
+def pids_of(needle: str) -> list[int]:
+    """Processes whose command line holds ``needle``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if any(needle.encode() in word for word in words):
+                found.append(int(entry.name))
+    return found
+
+
+def last_lines(paths: Sequence[Path], count: int = 30) -> str:
+    return "\n".join(f"== {path.name}\n" + "\n".join(path.read_text().splitlines()[-count:]) for path in paths)

@@ -1,0 +1,126 @@
+"""A service of one's own, end to end: the whole system with real processes."""
+
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+from real_cluster import Cluster
+
+from upcall.protocol.operator import Ask, Drain, TaskView
+
+HELLO = str(Path(__file__).parents[2] / "examples" / "hello.py")
+MEMBERS = ("hello.web-0", "hello.web-1", "hello.web-2")
+
+
+@pytest.fixture(scope="module")
+def hello(cluster: Cluster) -> Cluster:
+    cluster.upcall("install", HELLO, "--set", "count=3")
+    return cluster
+
+
+def says(cluster: Cluster, task: TaskView) -> str:
+    with urllib.request.urlopen(f"http://{task.address}:{task.ports['http']}/") as response:
+        return str(response.read().decode())
+
+
+def test_hello_is_under_30_lines() -> None:
+    assert len(Path(HELLO).read_text().splitlines()) < 30
+
+
+def test_each_member_answers_on_another_node(hello: Cluster) -> None:
+    tasks = hello.until_ready(*MEMBERS)
+    assert len({task.node for task in tasks}) == 3
+    assert says(hello, tasks[0]) == f"hello, world from {tasks[0].name}\n"
+
+
+def test_a_process_that_dies_comes_back_in_place(hello: Cluster) -> None:
+    before = hello.until_ready("hello.web-1")[0]
+    (pid,) = [pid for pid in _pids(hello) if f"--bind\0{before.address}\0" in _words(pid)]
+    os.kill(pid, signal.SIGKILL)
+    after = hello.until(
+        "the next incarnation is ready",
+        lambda: next((t for t in hello.until_ready("hello.web-1") if t.incarnation > before.incarnation), None),
+    )
+    assert (after.node, after.address) == (before.node, before.address)
+    assert "hello, world" in says(hello, after)
+
+
+def test_a_drained_member_is_held_until_undrain(hello: Cluster) -> None:
+    before = hello.until_ready("hello.web-0")[0]
+    hello.until_ready(*MEMBERS)
+    drain = hello.client.operation_of(f"/v1/nodes/{before.node}/drain", Drain(reason="new memory"))
+    hello.until("the drain is done", lambda: hello.client.operation(drain.id).state == "done")
+    held = hello.task("hello.web-0")
+    assert (held.state, held.node) == ("held", before.node)
+    text = [event.text for event in hello.client.events(limit=200)]
+    assert any("hello: accept" in line for line in text)
+    hello.client.operation_of(f"/v1/nodes/{before.node}/undrain", Ask())
+    after = hello.until_ready("hello.web-0")[0]
+    assert (after.node, after.address, after.incarnation) == (before.node, before.address, before.incarnation + 1)
+
+
+@pytest.mark.parametrize("name", ["master", "host", "agent-node-2"])
+def test_tasks_outlive_the_sigkill_of(hello: Cluster, name: str) -> None:
+    before = {task.member: task.task for task in hello.until_ready(*MEMBERS)}
+    pid = hello.kill(name)
+    hello.until_restarted(name, pid)
+    after = hello.until_ready(*MEMBERS)
+    assert {task.member: task.task for task in after} == before
+    assert all("hello, world" in says(hello, task) for task in after)
+    hello.until("its code is connected", lambda: hello.client.service("hello").state == "running")
+
+
+def test_a_restart_that_nobody_answers_waits_until_a_person_forces_it(hello: Cluster) -> None:
+    before = hello.until_ready(*MEMBERS)[1]
+    hello.kill("host", signal.SIGSTOP)
+    try:
+        asked = hello.client.operation_of(f"/v1/tasks/{before.member}/restart", Ask(reason="it leaks"))
+        why = hello.client.why(asked.id)
+        assert "waits for hello" in why.lines[0]
+        assert hello.task(before.member).task == before.task
+        hello.client.operation_of(f"/v1/operations/{asked.id}/force", Ask(reason="the host is stopped"))
+        hello.until("it is restarted", lambda: hello.task(before.member).incarnation > before.incarnation)
+        hello.until("it is done", lambda: hello.client.operation(asked.id).state == "done")
+        assert hello.client.operation(asked.id).forced_reason == "the host is stopped"
+    finally:
+        hello.kill("host", signal.SIGCONT)
+
+
+def test_logs_of_a_member_can_be_read(hello: Cluster) -> None:
+    task = hello.until_ready("hello.web-2")[0]
+    says(hello, task)
+    assert '"GET / HTTP/1.1" 200' in hello.upcall("logs", "hello.web-2").stdout
+
+
+def test_uninstall_leaves_nothing_behind(hello: Cluster) -> None:
+    hello.upcall("uninstall", "hello")
+    assert hello.client.services() == []
+    assert [task for task in hello.client.tasks() if task.service == "hello"] == []
+    hello.until("no process is left", lambda: not _pids(hello))
+
+
+def _pids(cluster: Cluster) -> list[int]:
+    """Processes of hello's members."""
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit()
+        and "http.server" in (words := _words(int(entry.name)))
+        and str(cluster.data) in _environ(entry) + words
+    ]
+
+
+def _words(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _environ(entry: Path) -> str:
+    try:
+        return (entry / "environ").read_bytes().decode(errors="replace") + str((entry / "cwd").readlink())
+    except OSError:
+        return ""
