@@ -9,8 +9,6 @@ import signal
 import sys
 from pathlib import Path
 
-import structlog
-
 from upcall.agent import cgroups
 from upcall.agent.agent import Agent
 from upcall.agent.checkpoint import Checkpoint
@@ -91,13 +89,14 @@ async def serve(options: argparse.Namespace) -> int:
     stopping = asyncio.ensure_future(told.wait())
     await asyncio.wait({running, gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if gone.done():
-        structlog.get_logger().error("the data folder is gone", folder=str(places.data))
+        logging.error("the data folder %s is gone", places.data)
         return EXIT_GONE
     if running.done():
         running.result()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await agent.close()
+    machine.groups.close()
     return 0
 
 
@@ -116,16 +115,7 @@ async def _gone(guard: FolderGuard) -> None:
 
 
 def main() -> int:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o027)
     options = arguments()
     try:

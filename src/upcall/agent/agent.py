@@ -9,13 +9,13 @@ launch that names an incarnation which ended already is answered with that end, 
 """
 
 import asyncio
+import logging
 import os
 import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from upcall.agent import retention
 from upcall.agent.bring_up import member_id
@@ -44,7 +44,7 @@ from upcall.protocol.agent import (
     Update,
 )
 
-log: Final = structlog.get_logger()
+log: Final = logging.getLogger(__name__)
 
 TAKE_OVER_TIMEOUT_S = 10.0
 """For proving dead what ended while no agent ran, before the registration that tells of it."""
@@ -93,7 +93,7 @@ class Agent:
         for folder in list(machine.places.tasks.iterdir()):
             started = Started.find(folder)
             if started and folder.name not in records and started.shim.alive():
-                log.warning("a task that nobody knows is killed", task=folder.name)
+                log.warning("%s runs here and nobody knows it: killed", folder.name)
                 await machine.launching.kill(started)
         proofs = []
         for name, record in list(records.items()):
@@ -134,7 +134,7 @@ class Agent:
             try:
                 await checkpoint.durable()
             except OSError as error:
-                log.error("cannot write the checkpoint", error=str(error))
+                log.error("cannot write the checkpoint: %s", error)
                 self._to_say.set()
                 await asyncio.sleep(1.0)
                 continue
@@ -280,4 +280,4 @@ class Agent:
 
 def _log_failure(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("background work failed", error=repr(error))
+        log.error("background work failed", exc_info=error)

@@ -53,6 +53,10 @@ class Groups(Protocol):
 
     def remove(self, groups: Mapping[str, str]) -> None: ...
 
+    def close(self) -> None:
+        """Removes the node's own groups; they stay while tasks run in them."""
+        ...
+
 
 def group_name(node_folder: Path) -> str:
     """One name for each node's folder, so that two clusters on one machine do not meet."""
@@ -101,7 +105,7 @@ def _own_groups() -> dict[str, str]:
 def _writable(base: Path) -> bool:
     """Whether a group can be made there (and is, then)."""
     try:
-        base.mkdir(exist_ok=True)
+        base.mkdir(parents=True, exist_ok=True)
         probe = base / "probe"
         probe.mkdir(exist_ok=True)
         writable = os.access(probe / "cgroup.procs", os.W_OK)
@@ -170,6 +174,9 @@ class V2:
     def remove(self, groups: Mapping[str, str]) -> None:
         _remove(groups)
 
+    def close(self) -> None:
+        _remove({"": str(self._base)})
+
 
 class V1:
     """A tree for each controller that is writable; with none of them, groups are empty and nothing is promised."""
@@ -227,6 +234,9 @@ class V1:
 
     def remove(self, groups: Mapping[str, str]) -> None:
         _remove(groups)
+
+    def close(self) -> None:
+        _remove({controller: str(base) for controller, base in self._bases.items()})
 
 
 def _members(groups: Mapping[str, str]) -> set[int]:

@@ -6,6 +6,7 @@ after each registration; everything else (usage, progress, replies) is dropped w
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,11 @@ from typing import Final
 
 import aiohttp
 import msgspec
-import structlog
 
 from upcall.protocol.agent import FromAgent, Register, ToAgent, decode_to_agent, encode
 from upcall.protocol.errors import Invalid
 
-log: Final = structlog.get_logger()
+log: Final = logging.getLogger(__name__)
 
 REDIAL_FIRST_S = 0.2
 REDIAL_MAX_S = 5.0
@@ -71,7 +71,7 @@ class Connection:
             except (aiohttp.ClientError, OSError, Invalid) as error:
                 reason = str(error) or type(error).__name__
             if reason != said:
-                log.warning("no connection to the master", url=self._url, reason=reason)
+                log.warning("no connection to %s: %s", self._url, reason)
                 said = reason
             if asyncio.get_running_loop().time() - began_s > SILENT_FOR_S:
                 wait_s, said = REDIAL_FIRST_S, ""
@@ -102,7 +102,7 @@ class Connection:
         try:
             message = decode_to_agent(data)
         except msgspec.MsgspecError as error:
-            log.warning("message of the master not understood", error=str(error))
+            log.warning("message of the master not understood: %s", error)
             return
         self._received(message)
 

@@ -5,8 +5,6 @@ import errno
 import socket
 from collections.abc import Sequence
 
-import psutil
-
 from upcall.protocol.declaration import Port
 from upcall.protocol.errors import Conflict, Invalid
 
@@ -34,6 +32,8 @@ def _check(address: str, port: Port) -> None:
 
 
 def _by_whom(address: str, number: int) -> str:
+    import psutil  # Slow to load, and rarely needed.
+
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             local = connection.laddr

@@ -1,10 +1,9 @@
 """What the master asks for and awaits an answer to: tools beside a task, and its logs. Bounded in number."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
-
-import structlog
 
 from upcall.agent import logs, tools
 from upcall.agent.machine import Machine
@@ -12,7 +11,7 @@ from upcall.agent.task import Task
 from upcall.protocol.agent import ReadLog, Reply, Run
 from upcall.protocol.errors import UpcallError
 
-log: Final = structlog.get_logger()
+log: Final = logging.getLogger(__name__)
 
 AT_ONCE_MAX = 64
 
@@ -57,7 +56,7 @@ class Requests:
         except (UpcallError, OSError) as error:
             self._answer(Reply(request=request, error=str(error)))
         except Exception as error:
-            log.exception("request failed", request=request)
+            log.exception("request %s failed", request)
             self._answer(Reply(request=request, error=f"{type(error).__name__}: {error}"))
 
     async def _run(self, request: Run) -> None:

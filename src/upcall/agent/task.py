@@ -6,12 +6,11 @@ happened back in.
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, cast
-
-import structlog
 
 from upcall.agent import bring_up, checks
 from upcall.agent.bring_up import Fetched
@@ -25,7 +24,7 @@ from upcall.protocol.agent import TaskExit
 from upcall.protocol.declaration import Check
 from upcall.protocol.errors import UpcallError
 
-log: Final = structlog.get_logger()
+log: Final = logging.getLogger(__name__)
 
 PROVE_AGAIN_MAX_S = 2.0
 """Between two looks whether what is left of a task is dead at last."""
@@ -89,7 +88,7 @@ class Task:
         watch = self._spawn(self._others, self._watch_exit(self.started))
         if not alive:
             return watch
-        log.info("taken over", task=self.id, state=self.state, pid=self.started.process.pid)
+        log.info("%s taken over: %s, pid %d", self.id, self.state, self.started.process.pid)
         again: dict[str, Effect] = {"running": "await_ready", "ending": "terminate"}
         self._perform(again.get(self.state, "watch_health"))
         return None
@@ -108,7 +107,7 @@ class Task:
         if (state, reason) == (self.record.state, self.record.reason):
             return
         self.record.state, self.record.reason = state, reason
-        log.info("task", task=self.id, state=state, reason=reason)
+        log.info("%s is %s%s", self.id, state, f": {reason}" if reason else "")
         if state == "ended":
             self.over.set()
         self._changed(self)
@@ -279,7 +278,7 @@ class Task:
     def _look_at(self, task: "asyncio.Task[None]") -> None:
         """Nothing fails silently."""
         if not task.cancelled() and (error := task.exception()):
-            log.error("task driver failed", task=self.id, error=repr(error), exc_info=error)
+            log.error("the driver of %s failed", self.id, exc_info=error)
 
     def _stop_checking(self) -> None:
         current = asyncio.current_task()

@@ -1,0 +1,209 @@
+"""Volumes, tools, logs, limits, usage and blobs of real tasks."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from agent_node import Master, Node, eventually
+
+from upcall.agent import cgroups
+from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskUsage, Update, Usage
+from upcall.protocol.declaration import Check, File, Resources, Volume
+
+DATA = (Volume(name="data", size_mib=10),)
+
+
+async def done(node: Node, master: Master, task: str) -> None:
+    ended = await master.state(task, "ended")
+    assert ended.exit is not None
+    assert ended.exit.code == 0, (ended, node.output(task, "stderr"))
+
+
+async def test_a_volume_stays_with_the_member_and_is_prepared_once(node: Node, master: Master) -> None:
+    declared = {
+        "volumes": DATA,
+        "prepare": (("sh", "-c", 'echo prepared >> "$0/state"', "{{volume.data}}"),),
+    }
+    command = ("sh", "-c", 'echo "$1" >> "$0/state"; cat "$0/state"', "{{volume.data}}", "{{incarnation}}")
+    await node.launch("db.main.1", *command, **declared)
+    await done(node, master, "db.main.1")
+    await node.launch("db.main.2", *command, **declared)
+    await done(node, master, "db.main.2")
+    assert node.output("db.main.2") == "prepared\n1\n2\n"
+
+
+async def test_a_new_place_has_fresh_volumes_and_the_old_ones_are_kept_apart(node: Node, master: Master) -> None:
+    command = ("sh", "-c", 'ls "$0"; touch "$0/$1"', "{{volume.data}}", "{{incarnation}}")
+    await node.launch("db.main.1", *command, volumes=DATA)
+    await done(node, master, "db.main.1")
+    await node.launch("db.main.2", *command, volumes=DATA, place=2)
+    await done(node, master, "db.main.2")
+    assert node.output("db.main.2") == ""
+    await node.kill()
+    await node.start()
+    register = await master.registered(2)
+    assert [(volume.member_id, volume.name, volume.place) for volume in register.volumes] == [
+        ("db.main", "data", 1),
+        ("db.main", "data", 2),
+    ]
+    await master.send(DeleteVolumes(member_id="db.main", place=1))
+    volumes = node.places.volumes / "db.main"
+    await eventually(lambda: [folder.name for folder in volumes.iterdir()] == ["2"], "the old place is deleted")
+
+
+async def test_a_half_prepared_volume_is_wiped_and_prepared_again(node: Node, master: Master) -> None:
+    gate = node.data.parent / "gate"
+    script = 'ls "$0"; touch "$0/half"; until [ -e "$1" ]; do sleep 0.1; done; touch "$0/whole"'
+    prepare = (("sh", "-c", script, "{{volume.data}}", str(gate)),)
+    await node.launch("db.main.1", "ls", "{{volume.data}}", volumes=DATA, prepare=prepare)
+    half = node.places.volumes / "db.main" / "1" / "data" / "half"
+    await eventually(half.exists, "the preparation began")
+    await node.kill()
+    half.with_name("rubbish").touch()
+    gate.touch()
+    await node.start()
+    await done(node, master, "db.main.1")
+    assert node.output("db.main.1") == "half\nwhole\n"
+
+
+async def test_a_preparation_that_fails_fails_the_launch_and_says_why(node: Node, master: Master) -> None:
+    prepare = (("sh", "-c", "echo no quorum >&2; exit 4"),)
+    await node.launch("db.main.1", "true", volumes=DATA, prepare=prepare)
+    ended = await master.state("db.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.reason == "preparation 1 of 1 ended with code 4: no quorum"
+
+
+async def test_volumes_in_use_are_deleted_when_their_task_has_ended(node: Node, master: Master) -> None:
+    await node.launch("db.main.1", "sleep", "1000", volumes=DATA)
+    await master.state("db.main.1", "ready")
+    await master.send(DeleteVolumes(member_id="db.main", place=1))
+    await master.send(Run(request="look", task="db.main.1", command=("ls", "-d", "{{volume.data}}")))
+    assert (await master.reply("look")).code == 0
+    await node.end("db.main.1")
+    await eventually(lambda: not (node.places.volumes / "db.main").exists(), "the volumes are deleted")
+
+
+async def test_a_tool_runs_beside_the_task_with_its_names_and_environment(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sleep", "1000", env={"WHO": "app"}, values={"endpoint.db": "127.0.0.1:1"})
+    await master.state("app.main.1", "ready")
+    await master.send(Update(task="app.main.1", values={"endpoint.db": "127.0.0.9:2"}))
+    command = ("sh", "-c", 'cat; echo "$WHO $MORE $0"; pwd; exit 3', "{{endpoint.db}}")
+    await master.send(
+        Run(request="r1", task="app.main.1", command=command, env={"MORE": "{{address}}"}, input="given\n")
+    )
+    reply = await master.reply("r1")
+    sandbox = node.places.sandbox("app.main.1")
+    assert (reply.code, reply.error) == (3, "")
+    assert reply.output == f"given\napp {node.address} 127.0.0.9:2\n{sandbox}\n"
+    assert list(node.places.runs.iterdir()) == []
+
+
+async def test_a_tool_is_bounded_in_time_and_output(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sleep", "1000")
+    await master.state("app.main.1", "ready")
+    await master.send(Run(request="slow", task="app.main.1", command=("sleep", "1000"), timeout_s=0.3))
+    assert (await master.reply("slow")).error == "did not end within 0.3 s"
+    script = "import sys; [print(i) for i in range(400000)]"
+    await master.send(Run(request="loud", task="app.main.1", command=(sys.executable, "-c", script)))
+    reply = await master.reply("loud")
+    assert len(reply.output) <= 512 * 1024
+    assert reply.output.endswith("399999\n")
+
+
+async def test_a_tool_for_a_task_that_does_not_run_is_a_clear_error(node: Node, master: Master) -> None:
+    await master.send(Run(request="r1", task="app.main.1", command=("true",)))
+    assert (await master.reply("r1")).error == "app.main.1 does not run on node-1"
+
+
+async def test_logs_are_read_and_followed_to_the_end(node: Node, master: Master) -> None:
+    gate = node.data.parent / "gate"
+    script = f"echo one; echo two; until [ -e '{gate}' ]; do sleep 0.1; done; echo three; echo four >&2"
+    await node.launch("app.main.1", "sh", "-c", script, ready=Check(log="two"))
+    await master.state("app.main.1", "ready")
+    await master.send(ReadLog(request="last", task="app.main.1", lines=1))
+    await master.reply("last")
+    assert master.output("last") == "two\n"
+    await master.send(ReadLog(request="all", task="app.main.1", stream="both", follow=True))
+    await master.until(lambda: master.output("all") == "one\ntwo\n", "what is there already")
+    gate.touch()
+    await master.reply("all")
+    assert sorted(master.output("all").splitlines()) == ["four", "one", "three", "two"]
+    await master.send(ReadLog(request="after", task="app.main.1", lines=2))
+    await master.reply("after")
+    assert master.output("after") == "two\nthree\n"
+
+
+async def test_a_reader_can_stop_following(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sh", "-c", "echo one; sleep 1000")
+    await master.send(ReadLog(request="r1", task="no.such.1"))
+    assert "no logs of this task" in (await master.reply("r1")).error
+    await master.state("app.main.1", "ready")
+    await master.send(ReadLog(request="r2", task="app.main.1", follow=True))
+    await master.until(lambda: "one\n" in master.output("r2"), "the reader reads")
+    await master.send(StopReading(request="r2"))
+    await master.reply("r2")
+
+
+async def test_usage_of_each_task_is_told(node: Node, master: Master) -> None:
+    script = (
+        "import time\ndata = bytearray(64 << 20)\nend = time.process_time() + 0.3\n"
+        "while time.process_time() < end: pass\ntime.sleep(1000)\n"
+    )
+    await node.launch("app.main.1", sys.executable, "-c", script, resources=Resources(memory_mib=256))
+    await master.state("app.main.1", "ready")
+    await master.until(lambda: any(one.cpu_s > 0.1 and one.memory_mib > 60 for one in used(master)), "its usage")
+
+
+def used(master: Master) -> list[TaskUsage]:
+    return [one for usage in master.of(Usage) for one in usage.tasks]
+
+
+async def test_blobs_are_fetched_verified_and_kept(node: Node, master: Master) -> None:
+    digest = master.add_blob(b"\x00binary\xff")
+    bad = master.add_blob(b"right")
+    master.blobs[bad] = b"wrong"
+    await node.launch("app.main.1", "wc", "-c", "lib/x.bin", files=(File(path="lib/x.bin", blob=digest),))
+    await done(node, master, "app.main.1")
+    assert node.output("app.main.1") == "8 lib/x.bin\n"
+    await node.launch("app.main.2", "true", files=(File(path="x", blob=bad),))
+    ended = await master.state("app.main.2", "ended")
+    assert ended.exit is not None
+    assert "does not match its hash" in ended.exit.reason
+
+
+async def test_files_outside_the_sandbox_are_refused(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "true", files=(File(path="../../escape", text="x"),))
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert "a file lies outside its sandbox" in ended.exit.reason
+
+
+def memory_limited(tmp_path: Path) -> bool:
+    probe = tmp_path / "probe-node"
+    probe.mkdir()
+    groups = cgroups.detect(probe)
+    groups.close()
+    return "memory-limits" in groups.features
+
+
+async def test_an_out_of_memory_kill_is_named_as_one(node: Node, master: Master, tmp_path: Path) -> None:
+    if not memory_limited(tmp_path):
+        pytest.skip("this user may not limit memory here (no writable memory controller)")
+    script = "data = []\nwhile True: data.append(bytearray(1 << 20))"
+    await node.launch("app.main.1", sys.executable, "-c", script, resources=Resources(memory_mib=48))
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert (ended.exit.signal, ended.exit.reason) == (9, "out of memory (limit 48 MiB)")
+
+
+async def test_groups_are_gone_after_the_task(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sleep", "1000")
+    await master.state("app.main.1", "ready")
+    assert node.process is not None
+    name = cgroups.group_name(node.places.node)
+    found = [path for path in Path("/sys/fs/cgroup").rglob(f"{name}/app.main.1") if path.is_dir()]
+    await node.end("app.main.1")
+    await eventually(lambda: not any(path.exists() for path in found), "the groups are removed")
+    assert await node.stop() == 0
+    assert [path for path in Path("/sys/fs/cgroup").rglob(name) if path.is_dir()] == []
