@@ -10,6 +10,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/propose        Propose       answers Accepted with the operation's id
     POST /v1/service/{name}/answers        Answers       consent; idempotent on operation and epoch
     POST /v1/service/{name}/withdraw       Withdraw      takes acceptances back, until ``begin``
+    POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left
     POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult
     GET|PUT|DELETE /v1/service/{name}/state/{key}        key-value space, compare-and-swap (StateWrite)
     POST /v1/service/{name}/replies/{id}   ActionReply   the answer to an ``action``
@@ -211,6 +212,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     silence: Literal["hold", "proceed"] = "hold"
     """Windowed operations and cures without an answer: fail closed (data) or open."""
     holds_data: bool = True
+    order: tuple[str, ...] = ()
+    """Members in the order in which they go without an answer."""
+    answer_s: float = 30.0
+    """How long an answer may take before it counts as silence; for a cure it is the whole window."""
+    replace_after_s: float = 600.0
+    """How long a member on a silent node is waited for."""
+    leaves: bool = False
+    """A removal waits until the service confirms (``POST .../confirm/{operation}``) that the member has left."""
 
 
 class MemberWanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
