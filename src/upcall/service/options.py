@@ -12,7 +12,7 @@ An option that nobody knows is a mistake of the caller and is refused by name.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from upcall.protocol.errors import Invalid
 
@@ -23,6 +23,10 @@ class ServiceOptions(BaseModel):
     """Base of every service's options. Instances are frozen: a change of options is a new revision."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    replace_after_s: float = Field(
+        600.0, ge=90.0, le=86_400.0, description="how long a member on a node that is silent is waited for"
+    )
 
 
 def validated(model: type[M], values: Mapping[str, Any], *, where: str) -> M:

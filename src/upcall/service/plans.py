@@ -250,7 +250,7 @@ class Plan:
         """Every step's state, in order; and what follows from it."""
         effects: list[Effect] = []
         marks, attempts, steps = dict(self.marks), dict(self.attempts), {}
-        fits = all(_placed(self.world, step) or marks.get(path) in OVER for path, step in self.paths())
+        fits = all(_placed(self.world, step) for _, step in self.paths())
         turn = True
         for phase in self.phases:
             for step in phase.steps:

@@ -61,6 +61,7 @@ class Runner:
         self.context.refresh = self._look
         self.service = service_class(self.context)
         self.plan = plans.Plan("deploy")
+        self._view = self.plan.view()
         self._wall = wall
         self._memory = State(self.link, OWN_KEYS)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -196,6 +197,7 @@ class Runner:
         settling = self._hooks.settling(self.context.members)
         self._move(plans.Observed(self.context.members, self._wall(), members.unplaced, settling))
         proposals = self._perform()
+        view = self.plan.view()
         await self._send("members", wanted.declared(self.service, self._starts), self.link.declare)
         await self._send("endpoints", wanted.endpoints(self.service), self.link.endpoints)
         if self._unkept is not None:
@@ -206,6 +208,7 @@ class Runner:
             if proposal.key not in self._proposed:
                 await self.service.propose("restart", proposal.member, reason=proposal.reason, key=proposal.key)
                 self._proposed.add(proposal.key)
+        self._view = view  # shown once it is written down; the plan itself may have moved on meanwhile
 
     def _move(self, given: plans.Input) -> None:
         """One input into the plan; what follows is performed by the next reconciling, in order."""
@@ -243,7 +246,7 @@ class Runner:
         self._look()
 
     async def _show(self) -> None:
-        deploy = self.plan.view()
+        deploy = self._view
         if self._trouble:
             deploy = msgspec.structs.replace(deploy, state="failed", reason=self._trouble)
         over = {path for path, mark in self.plan.marks.items() if mark == "done"}

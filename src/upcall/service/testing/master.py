@@ -121,9 +121,11 @@ class PlayedMaster:
     def tell(self, what: str, operation: str) -> None:
         self._queue.put_nowait(wire.Told(what=what, operation=self.operations[operation]))
 
-    async def act(self, name: str, **arguments: Any) -> wire.ActionReply:
+    async def act(self, action_name: str, /, **arguments: Any) -> wire.ActionReply:
         """A person calls an action."""
-        action = wire.Action(id=f"action-{len(self._actions) + 1}", name=name, arguments=arguments, who="a person")
+        action = wire.Action(
+            id=f"action-{len(self._actions) + 1}", name=action_name, arguments=arguments, who="a person"
+        )
         self._actions[action.id] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(action)
         return await self._actions[action.id]
