@@ -7,24 +7,20 @@ it is whole, and an ``up`` that was killed before it begins again.
 """
 
 import fcntl
-import json
-import os
 import secrets
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from upcall.client.folder import Cluster, DataFolder, Node
+from upcall.cluster.folder import Cluster, DataFolder, Node, write_private
+from upcall.cluster.processes import agent_name
 from upcall.protocol.errors import Conflict, Invalid
-from upcall.protocol.versions import DATA_FOLDER
 
 MASTER_PORT: Final = 5050
 PAGE_PORT: Final = 5080
-PORTS_TRIED: Final = 50
+PORTS_TRIED: Final = 20
+"""For each; the two do not meet."""
 RANGES_TRIED: Final = 200
 NODES_DEFAULT: Final = 3
 NODES_MAX: Final = 50
@@ -33,6 +29,7 @@ RANGE_OCTETS: Final = (16, 250)
 """Of ``127.a``: the low ones are where other software expects itself."""
 
 Free = Callable[[str, int], bool]
+Below = Callable[[int], int]
 
 
 def free(address: str, port: int) -> bool:
@@ -47,12 +44,7 @@ def free(address: str, port: int) -> bool:
 
 
 def choose(
-    nodes: int,
-    memory_mib_per_node: int,
-    cpus: float,
-    *,
-    below: Callable[[int], int] = secrets.randbelow,
-    is_free: Free = free,
+    nodes: int, memory_mib: int, cpus: float, *, below: Below = secrets.randbelow, is_free: Free = free
 ) -> Cluster:
     """A new cluster: pure but for what the two functions say."""
     if not 1 <= nodes <= NODES_MAX:
@@ -66,7 +58,7 @@ def choose(
     else:
         raise Conflict(
             "no free ports on any loopback range",
-            where=f"ports {MASTER_PORT} and {PAGE_PORT}",
+            where=f"ports from {MASTER_PORT} and {PAGE_PORT} on",
             expected="that programs which listen on 0.0.0.0 leave some free",
         )
     return Cluster(
@@ -75,10 +67,10 @@ def choose(
         url=f"http://{prefix}.1:{ports[0]}",
         page_url=f"http://{prefix}.1:{ports[1]}",
         nodes=tuple(
-            Node(name=f"node-{at + 1}", zone=ZONES[at % len(ZONES)], memory_mib=memory_mib_per_node, cpus=cpus)
+            Node(name=f"node-{at + 1}", zone=ZONES[at % len(ZONES)], memory_mib=memory_mib, cpus=cpus)
             for at in range(nodes)
         ),
-        memory_mib_per_node=memory_mib_per_node,
+        memory_mib_per_node=memory_mib,
     )
 
 
@@ -86,50 +78,26 @@ def _port(address: str, first: int, is_free: Free) -> int | None:
     return next((port for port in range(first, first + PORTS_TRIED) if is_free(address, port)), None)
 
 
-def encode(cluster: Cluster) -> dict[str, Any]:
-    """As it stands in ``cluster.json``."""
-    known = asdict(replace(cluster, more={}))
-    del known["more"]
-    return {**cluster.more, **known, "version": DATA_FOLDER, "nodes": [asdict(one) for one in cluster.nodes]}
-
-
 def prepare(folder: DataFolder, cluster: Cluster) -> None:
     """Write a new data folder. What is there already (of an ``up`` that was killed) is used."""
-    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("operator", "host", "page", *(f"agent-{one.name}" for one in cluster.nodes)):
-        path = folder.secret_file(f"{name}.token")
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("operator", "host", "page", *(agent_name(one.name) for one in cluster.nodes)):
+        path = folder.token_file(name)
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32).encode())
-    write_private(folder.cluster_file, json.dumps(encode(cluster), indent=2).encode() + b"\n")
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Whole or not at all, readable by its owner only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    folder.save_cluster(cluster)
 
 
 @contextmanager
 def only_one(folder: DataFolder) -> Iterator[None]:
     """One ``up`` or ``down`` of a folder at a time; the kernel takes the lock back when its holder dies."""
-    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder.path / "up.lock").open("w") as lock:
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder.root / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict(
-                "another `up` or `down` works on this data folder",
-                where=str(folder.path),
-                expected="that it ends first",
+                "another `up` or `down` works on this data folder", where=str(folder.root), expected="that it ends"
             ) from None
         yield
 

@@ -12,6 +12,8 @@ from upcall.protocol.operator import Event
 events_app = commands()
 APPS = {"events": events_app}
 
+LINES_MAX: Final = 10_000
+FILTERED_AMONG: Final = 5_000
 COLOURS: Final = {"operation": "cyan", "consent": "magenta", "node": "blue", "gap": "red", "master": "yellow"}
 
 
@@ -19,21 +21,25 @@ COLOURS: Final = {"operation": "cyan", "consent": "magenta", "node": "blue", "ga
 def events(
     here: Here,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=LINES_MAX, help="From the end.")] = 50,
     since: Annotated[int | None, typer.Option("--since", help="After this event's number, instead.")] = None,
     kind: Annotated[str, typer.Option("--kind", help="operation, consent, task, node, service, plan ...")] = "",
     subject: Annotated[str, typer.Option("--about", help="A service, member, node or operation.")] = "",
 ) -> None:
     """What happened, and who asked whom; -f follows it."""
-    last = since if since is not None else 0
-    kept: list[Event] = []
-    while found := here.client.events(last):
-        last = found[-1].sequence
-        kept += [one for one in found if _wanted(one, kind, subject)]
-        if since is None:
-            kept = kept[-lines:] if lines else []
-    for one in kept:
-        _show(here, one)
+    last = since if since is not None else here.client.status().event_sequence
+    if since is None:
+        # A filter is looked for among the newest alone; the whole journal may be long.
+        found = here.client.events(limit=max(lines, FILTERED_AMONG) if kind or subject else lines) if lines else []
+        last = found[-1].sequence if found else last
+        for one in [one for one in found if _wanted(one, kind, subject)][-lines:]:
+            _show(here, one)
+    else:
+        while found := here.client.events(last):
+            last = found[-1].sequence
+            for one in found:
+                if _wanted(one, kind, subject):
+                    _show(here, one)
     if follow:
         for one in here.client.follow(last):
             if _wanted(one, kind, subject):

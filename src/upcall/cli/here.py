@@ -15,7 +15,7 @@ import typer
 from upcall.cli.main import INTERRUPTED_EXIT
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
-from upcall.client.folder import DataFolder, default_folder
+from upcall.client.folder import folder_at
 from upcall.protocol.errors import UpcallError
 
 Form = Literal["table", "json"]
@@ -33,7 +33,7 @@ class Here:
     """Where a command runs: which cluster, and how it speaks."""
 
     def __init__(self, folder: Path | None = None, form: Form = "table") -> None:
-        self.folder = DataFolder(folder or default_folder())
+        self.folder = folder_at(folder)
         self.out = Output(as_json=form == "json")
 
     @functools.cached_property

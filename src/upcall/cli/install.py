@@ -73,7 +73,7 @@ def _follow(here: Here, names: list[str]) -> list[deploy.Watched]:
 
 def resources(here: Here, status: Status) -> compositions.Requires:
     """What this cluster has."""
-    free_mib = shutil.disk_usage(here.folder.path).free >> 20
+    free_mib = shutil.disk_usage(here.folder.root).free >> 20
     return compositions.Requires(
         cpus=max((one.cpus for one in status.nodes), default=0),
         memory_mib=sum(one.memory_mib for one in status.nodes),
@@ -82,7 +82,9 @@ def resources(here: Here, status: Status) -> compositions.Requires:
     )
 
 
-def apply(here: Here, composition: compositions.Composition, *, wait: bool = True) -> list[deploy.Watched]:
+def apply(
+    here: Here, composition: compositions.Composition, *, wait: bool = True, quiet: bool = False
+) -> list[deploy.Watched]:
     """Install a composition and run its actions: all of it is checked before the first service is begun."""
     status = here.client.status()
     has = resources(here, status)
@@ -106,7 +108,8 @@ def apply(here: Here, composition: compositions.Composition, *, wait: bool = Tru
             here.out.note(f"{one.service}: {one.action} done")
 
     watched = deploy.follow(here, names, deployed)
-    here.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
+    if not quiet:
+        here.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
     return watched
 
 

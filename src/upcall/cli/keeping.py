@@ -1,25 +1,81 @@
-"""The keeper, as ``up`` and ``down`` use it: which processes it keeps, how it is started, asked and ended."""
+"""The keeper, as ``up`` and ``down`` use it: told what to keep, started detached, asked to end everything."""
 
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
-from upcall.client.folder import Cluster, DataFolder
+from upcall.cluster.folder import Cluster, DataFolder
+from upcall.cluster.processes import all_processes
+from upcall.keeper import spec, start
+from upcall.keeper.sweeping import Sweep
+from upcall.protocol.errors import Conflict
 
-STOP_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 120.0
+LEFT_GRACE_S: Final = 10.0
 LOOK_S: Final = 0.1
-LAST_WORDS_BYTES: Final = 2000
+LAST_WORDS_BYTES: Final = 4000
+LAST_WORDS: Final = 3
 
 
-def processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
-    """Ours, in the order of their start."""
-    data = str(folder.path)
+def running(folder: DataFolder) -> bool:
+    return start.runs(str(folder.root))
 
-    def python(name: str, *words: str) -> dict[str, Any]:
-        return {"name": name, "argv": [sys.executable, "-m", *words]}
 
-    return [
-        python("master", "upcall.master", "--data", data),
-        *(python(f"agent-{one.name}", "upcall.agent", "--data", data, "--node", one.name) for one in cluster.nodes),
-        python("host", "upcall.service.host", "--data", data),
-        python("page", "upcall.web", "--data", data),
-    ]
+def begin(folder: DataFolder, cluster: Cluster) -> None:
+    """Start the keeper, detached; it starts everything else."""
+    listed = [spec.parse_process(one) for one in all_processes(folder, cluster)]
+    (folder.root / "keeper").mkdir(mode=0o700, exist_ok=True)
+    spec.save(str(folder.root), {one.name: one for one in listed})
+    done = subprocess.run(
+        [sys.executable, "-m", "upcall.keeper", str(folder.root)],
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = done.stderr.strip().removeprefix("upcall.keeper: ") or "it gave no reason"
+        raise Conflict(f"the keeper did not start: {words}", where=str(folder.root))
+
+
+def end(folder: DataFolder, meanwhile: Callable[[list[str]], None] = lambda _: None) -> None:
+    """End everything of this data folder, in order, and return when it is gone. ``meanwhile`` gets what still runs."""
+    root = str(folder.root)
+    until = time.monotonic() + STOP_TIMEOUT_S
+    if running(folder):
+        try:
+            start.ask(root, "shutdown")
+        except start.CannotKeep as error:
+            raise Conflict(f"the keeper cannot be asked to end: {error}", where=root) from None
+        while running(folder):
+            if time.monotonic() > until:
+                raise Conflict(f"still not down after {STOP_TIMEOUT_S:g} s", where=root, expected="its logs say more")
+            meanwhile(_kept(root))
+            time.sleep(LOOK_S)
+    # Tasks outlive a keeper that was killed; nothing of ours may stay.
+    sweep = Sweep(root, LEFT_GRACE_S)
+    while not sweep.look():
+        if time.monotonic() > until:
+            raise Conflict("some processes do not end", where=root, expected="that they can be killed")
+        time.sleep(LOOK_S)
+
+
+def _kept(root: str) -> list[str]:
+    try:
+        listed: list[dict[str, Any]] = start.ask(root, "status", 5.0)["processes"]
+    except start.CannotKeep:
+        return []
+    return [str(one["name"]) for one in listed if one.get("identity")]
+
+
+def last_words(folder: DataFolder) -> str:
+    """The end of the master's log, for an error."""
+    try:
+        data = (folder.root / "logs" / "master.log").read_bytes()[-LAST_WORDS_BYTES:]
+    except OSError:
+        return "none"
+    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    return " / ".join(lines[-LAST_WORDS:]) or "none"

@@ -17,7 +17,7 @@ def logs(
     member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")] = 100,
-    stream: Annotated[Literal["stdout", "stderr"], typer.Option(help="Which of the two.")] = "stdout",
+    stream: Annotated[Literal["stdout", "stderr", "both"], typer.Option(help="Which of the two.")] = "both",
 ) -> None:
     """Output of a member; -f follows it."""
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})

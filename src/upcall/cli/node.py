@@ -1,18 +1,23 @@
 """``upcall node``: machines. A drain asks the services first; undrain brings back what it held."""
 
-from typing import Annotated, Literal
+import time
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 import typer
 
 from upcall.cli.here import Here, command, commands
+from upcall.cli.output import mib
 from upcall.cli.status import NODE_COLUMNS, node_row
 from upcall.cli.values import parse_pairs
-from upcall.cli.waiting import wait_for
+from upcall.cli.waiting import LOOK_S, PATIENCE_S, wait_for
+from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import AddNode, Ask, Drain, NodeView
 
 node_app = commands("Nodes: list, add, remove, drain, undrain.")
 APPS = {"node": node_app}
+
+UP_TIMEOUT_S: Final = 120.0
 
 Name = Annotated[str, typer.Argument(metavar="NODE")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the services.")]
@@ -45,8 +50,23 @@ def add(
     """Add a virtual node with the part of the memory that is kept for it."""
     attributes = {key: str(value) for key, value in parse_pairs(attribute or [], "--attribute").items()}
     made = here.client.post("/v1/nodes", AddNode(name=name, zone=zone, attributes=attributes))
-    node = NodeView.model_validate(made)
-    here.out.say(node, f"{node.name} is {node.state or 'added'}, zone {node.zone}")
+    node = _until_up(here, str(made["name"]))
+    here.out.say(node, f"{node.name} is up: zone {node.zone}, {mib(node.memory_mib)}")
+
+
+def _until_up(here: Here, name: str) -> NodeView:
+    """The node, when it has registered and nothing keeps it away."""
+    until = time.monotonic() + UP_TIMEOUT_S
+    with here.out.progress() as progress:
+        while True:
+            found = next((one for one in here.client.patient(here.client.nodes, PATIENCE_S) if one.name == name), None)
+            if found is not None and found.state == "up":
+                return found
+            state = f"{found.state} {found.reason}".strip() if found else "not registered yet"
+            if time.monotonic() > until:
+                raise Conflict(f"{name} is {state} after {UP_TIMEOUT_S:g} s", where=f"node {name}", expected="up")
+            progress.line(f"{name}: {state}")
+            time.sleep(LOOK_S)
 
 
 @command(node_app, "drain")
@@ -80,7 +100,7 @@ def undrain(here: Here, node: Name, reason: Reason = "maintenance is over", no_w
     """Maintenance is over: what was held comes back."""
     operation = here.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/undrain", Ask(reason=reason))
     if not no_wait:
-        operation = wait_for(here, operation)
+        _until_up(here, node)
     here.out.say(operation, f"{node} is no longer drained ({operation.id}); its members come back")
 
 

@@ -17,7 +17,7 @@ from upcall.protocol.errors import Problem
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-GOOD: Final = frozenset({"up", "running", "ready", "done", "deployed", "healthy"})
+GOOD: Final = frozenset({"up", "running", "ready", "done", "finished"})
 BAD: Final = frozenset({"failed", "lost", "gone", "silent", "blocked", "degraded", "no host", "ended", "declined"})
 STYLES: Final = {True: "green", False: "red", None: "yellow"}
 

@@ -8,10 +8,11 @@ import typer
 
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import mib, rich_table
+from upcall.cli.why import standing
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.protocol.operator import NodeView, ServiceView, Status
 
-NODE_COLUMNS: Final = ("node", "state", "zone", "memory", "used", "cpu", "members")
+NODE_COLUMNS: Final = ("node", "state", "zone", "memory", "used", "cpu", "members", "reason")
 SERVICE_COLUMNS: Final = ("service", "state", "ready", "package", "version", "reason")
 REFRESH_S: Final = 5.0
 """Usage figures are no events; so often they are read anyway."""
@@ -38,11 +39,16 @@ def status(
 
 def node_row(node: NodeView) -> tuple[Any, ...]:
     memory = f"{mib(node.memory_reserved_mib)} of {mib(node.memory_mib)}"
-    state = f"{node.state}" if not node.reason else f"{node.state}: {node.reason}"
     return (
-        node.name, state, node.zone, memory, mib(node.memory_used_mib), f"{node.cpu_used:.2f} of {node.cpus:g}",
+        node.name,
+        node.state,
+        node.zone,
+        memory,
+        mib(node.memory_used_mib),
+        f"{node.cpu_used:.2f} of {node.cpus:g}",
         ", ".join(node.members),
-    )  # fmt: skip
+        "" if node.state == "up" else node.reason,
+    )
 
 
 def service_row(service: ServiceView) -> tuple[Any, ...]:
@@ -65,8 +71,11 @@ def _print(here: Here, found: Status) -> None:
 def waiting_lines(found: Status) -> list[str]:
     """What is stuck, in words; else what is under way."""
     lines = [f"waits: {words}" for words in found.waiting]
-    if not lines and found.operations:
-        lines = [f"under way: {one.kind} {one.target} ({one.id}) {one.waits_for}".rstrip() for one in found.operations]
+    for one in found.operations:
+        if one.ended_at is not None:
+            lines.append(standing(one))
+        elif not found.waiting:
+            lines.append(f"under way: {one.kind} {one.target} ({one.id}) {one.waits_for}".rstrip())
     return lines
 
 

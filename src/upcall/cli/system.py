@@ -19,7 +19,8 @@ from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
 from upcall.cli.here import Here, command, commands
 from upcall.cli.waiting import wait_for
-from upcall.client.folder import Cluster
+from upcall.client.folder import cluster_of
+from upcall.cluster.folder import Cluster
 from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.operator import Ask, LoginCode, Status
 
@@ -28,6 +29,7 @@ APPS = {"up": up_app, "down": down_app, "open": open_app}
 
 START_TIMEOUT_S: Final = 120.0
 LOOK_S: Final = 0.25
+REGISTERED: Final = frozenset({"up", "draining", "drained"})
 SHUT_DOWN: Final = "shut_down"
 
 
@@ -44,36 +46,36 @@ def up(
 ) -> None:
     """Start the cluster on this machine, detached, and wait until it answers."""
     status = start(here, nodes, memory)
-    found = here.folder.cluster()
+    found = cluster_of(here.folder)
     kept = f", {len(status.services)} services" if status.services else ""
     here.out.say(
         status,
         f"cluster {status.cluster} is up: {len(status.nodes)} nodes{kept}\n"
         f"  API   {found.url}\n"
         f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
-        f"  data  {here.folder.path}",
+        f"  data  {here.folder.root}",
     )
 
 
 def start(here: Here, nodes: int | None = None, memory: int | None = None) -> Status:
     """``up`` without its words; what was begun is taken back when it fails or is interrupted."""
     machine.check_platform()
-    machine.check_folder(here.folder.path)
+    machine.check_folder(here.folder.root)
     with birth.only_one(here.folder):
         if keeping.running(here.folder):
             raise Conflict(
                 "this cluster is up already",
-                where=str(here.folder.path),
+                where=str(here.folder.root),
                 expected="`upcall status`, or `upcall down` first",
             )
         found = _prepared(here, nodes, memory)
         birth.check_ports(found)
-        keeping.start(here.folder, found)
+        keeping.begin(here.folder, found)
         try:
             _wait_until_answering(here, found)
         except BaseException:
             here.out.note("taking it down again")
-            keeping.stop(here.folder)
+            keeping.end(here.folder)
             raise
     _start_services(here)
     return here.client.status()
@@ -81,8 +83,8 @@ def start(here: Here, nodes: int | None = None, memory: int | None = None) -> St
 
 def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
     """The folder's cluster, made now or before."""
-    if here.folder.exists():
-        found = here.folder.cluster()
+    if here.folder.cluster_file.exists():
+        found = cluster_of(here.folder)
         for what, wanted, is_now in (
             ("--nodes", nodes, len(found.nodes)),
             ("--memory-mib-per-node", memory, found.memory_mib_per_node),
@@ -109,16 +111,17 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
             seconds = time.monotonic() - began
             try:
                 status = here.client.patient(here.client.status, 0.0)
-                registered = {one.name for one in status.nodes if one.state == "up"}
+                registered = {one.name for one in status.nodes if one.state in REGISTERED}
                 words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
+                missing = ", ".join(sorted(wanted - registered))
                 if wanted <= registered or not wanted:
                     return
             except NotNow:
-                words = "waiting for the master"
+                words, missing = "waiting for the master", "the master"
             if seconds > START_TIMEOUT_S or not keeping.running(here.folder):
                 raise Conflict(
-                    f"{words} after {seconds:.0f} s; last words: {keeping.last_words(here.folder)}",
-                    where=str(here.folder.path / "logs"),
+                    f"{words} after {seconds:.0f} s (missing: {missing}); last words: {keeping.last_words(here.folder)}",
+                    where=str(here.folder.root / "logs"),
                     expected="its logs say more",
                 )
             progress.show(lambda words=words: _spinner(words), (words,))  # type: ignore[misc]
@@ -135,22 +138,22 @@ def _start_services(here: Here) -> None:
     """The reverse of a shutdown that was asked before."""
     if any(one.desired == SHUT_DOWN for one in here.client.services()):
         here.out.note("services that were shut down start again")
-        here.client.operation_of("/v1/startup", Ask(reason="upcall up"))
+        here.client.post("/v1/startup", Ask(reason="upcall up"))
 
 
 @command(down_app, "down")
 def down(here: Here) -> None:
     """Shut the services down in order, then the cluster; data is kept."""
     stop(here)
-    here.out.say({"data": str(here.folder.path)}, f"down; data is kept in {here.folder.path}")
+    here.out.say({"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}")
 
 
 def stop(here: Here) -> None:
     """``down`` without its words."""
-    here.folder.cluster()
+    cluster_of(here.folder)
     with birth.only_one(here.folder), _interrupts_wait(here):
         if not keeping.running(here.folder):
-            raise Conflict("this cluster is not up", where=str(here.folder.path), expected="`upcall up` starts it")
+            raise Conflict("this cluster is not up", where=str(here.folder.root), expected="`upcall up` starts it")
         try:
             operation = here.client.patient(
                 lambda: here.client.operation_of("/v1/shutdown", Ask(reason="upcall down")), START_TIMEOUT_S
@@ -159,7 +162,7 @@ def stop(here: Here) -> None:
         except UpcallError as error:
             # The master cannot be asked or could not end something: our processes end all the same, by force.
             here.out.note(f"shutdown is incomplete: {error}")
-        keeping.stop(here.folder)
+        keeping.end(here.folder)
 
 
 @contextmanager
@@ -192,5 +195,5 @@ def open_page(
 def login_url(here: Here) -> str:
     """Good for one login within two minutes."""
     code = LoginCode.model_validate(here.client.post("/v1/login-codes"))
-    page = here.client.status().page_url or here.folder.cluster().page_url
+    page = here.client.status().page_url or cluster_of(here.folder).page_url
     return f"{page}/login?code={code.code}"

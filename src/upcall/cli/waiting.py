@@ -16,7 +16,7 @@ LOOK_S: Final = 0.4
 PATIENCE_S: Final = 60.0
 """How long the master may be away while something is waited for."""
 
-ENDED: Final = frozenset({"done", "failed", "withdrawn", "lifted", "declined", "refused"})
+ENDED: Final = frozenset({"done", "failed", "withdrawn", "lifted", "declined"})
 GOOD_END: Final = frozenset({"done", "lifted"})
 
 
@@ -53,11 +53,8 @@ def _picture(why: Why, seconds: float):  # type: ignore[no-untyped-def]
 
 
 def _lines(why: Why) -> list[str]:
-    """The whole tree of who waits for whom, a line each."""
-    lines = [f"{why.operation.id} {line}" for line in why.lines] if not why.children else []
-    for child in why.children:
-        one = child.operation
-        lines.append(f"{one.id} {one.kind} {one.member or one.target}: {one.waits_for or one.state}")
-        for grand in child.children:
-            lines += _lines(grand)
-    return lines
+    """Who is waited for at the leaves of the tree, a line each."""
+    if why.children:
+        return [line for child in why.children for line in _lines(child)]
+    one = why.operation
+    return [f"{one.id} {one.kind} {one.member or one.target}: {one.waits_for or one.state}"]

@@ -32,20 +32,17 @@ def why(
         _show(here, [here.client.why(operation)])
         return
     status = here.client.status()
-    waiting = here.client.operations()
-    roots = [one for one in waiting if not one.parent or one.parent not in {other.id for other in waiting}]
-    found = [here.client.why(one.id) for one in roots]
+    known = {one.id for one in status.operations}
+    roots = [one for one in status.operations if one.parent not in known]
+    waiting = [here.client.why(one.id) for one in roots if one.ended_at is None]
     if here.out.as_json:
-        here.out.json({"waiting": status.waiting, "operations": found})
+        here.out.json({"waiting": status.waiting, "operations": waiting})
         return
-    blocked = [one for one in status.services if one.reason and one.state not in ("running",)]
-    for line in status.waiting:
-        print(line)
-    for service in blocked:
-        print(f"{service.name} is {service.state}: {service.reason}")
-    _show(here, found)
-    if not found and not status.waiting and not blocked:
-        print("nothing waits")
+    lines = [f"{one.name} is {one.state}: {one.reason}" for one in status.services if one.reason]
+    lines += [f"{standing(one)}" for one in roots if one.ended_at is not None]
+    for found in waiting:
+        lines += why_lines(found)
+    print("\n".join(lines) or "nothing waits")
 
 
 def _show(here: Here, found: list[Why]) -> None:
@@ -57,12 +54,17 @@ def _show(here: Here, found: list[Why]) -> None:
             print(line)
 
 
+def standing(one: OperationView) -> str:
+    """An operation that is over and still has effect, and what ends that."""
+    ends = f"`upcall node undrain {one.target}`" if one.kind == "maintenance" else "`upcall up`"
+    return f"{one.id} {one.kind} of {one.target} stands for {ago(one.since)}; {ends} ends it"
+
+
 def why_lines(found: Why, depth: int = 0) -> list[str]:
-    """The answer with those below it, indented."""
-    one = found.operation
-    since = f" for {ago(one.since)}" if one.since else ""
-    lines = [f"{'  ' * depth}{one.id} {one.kind} {one.member or one.target}: {one.state}{since}"]
-    lines += [f"{'  ' * depth}  {line}" for line in found.lines]
+    """The answer with those below it, indented; further lines of one hang below its first."""
+    first, *rest = found.lines or [f"{found.operation.id} {found.operation.kind}: {found.operation.state}"]
+    pad = "  " * depth
+    lines = [pad + first, *(f"{pad}    {line}" for line in rest)]
     for child in found.children:
         lines += why_lines(child, depth + 1)
     return lines
@@ -72,7 +74,7 @@ def why_lines(found: Why, depth: int = 0) -> list[str]:
 def list_operations(
     here: Here, ended: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False
 ) -> None:
-    """Operations, newest last."""
+    """Operations, newest first."""
     found = here.client.operations(ended=ended)
     here.out.show(found, COLUMNS, map(operation_row, found), empty="no operation is open")
 
@@ -86,7 +88,7 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
     def ask(
         here: Here,
         operation: Annotated[str, typer.Argument(metavar="OPERATION")],
-        reason: Annotated[str, typer.Option("--reason", help="Recorded with your name.")] = "",
+        reason: Annotated[str, typer.Option("--reason", help="Recorded with your name.")],
     ) -> None:
         path = f"/v1/operations/{quote(operation, safe='')}/{verb.replace('-', '_')}"
         found = here.client.operation_of(path, Ask(reason=reason))

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from pydantic import BaseModel, TypeAdapter
 
-from upcall.client.folder import DataFolder
+from upcall.client.folder import cluster_of, token_of
+from upcall.cluster.folder import DataFolder
 from upcall.protocol import operator as api
 from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
 
@@ -45,7 +46,7 @@ class Client:
 
     @classmethod
     def of(cls, folder: DataFolder) -> "Client":
-        return cls(folder.cluster().url, folder.token())
+        return cls(cluster_of(folder).url, token_of(folder))
 
     # -- what is ----------------------------------------------------------------------------------------------------
 
@@ -79,8 +80,10 @@ class Client:
     def why(self, name: str) -> api.Why:
         return api.Why.model_validate(self.get(f"/v1/operations/{quote(name, safe='')}/why"))
 
-    def events(self, since: int = 0) -> list[api.Event]:
-        return _list(api.Event, self.get(f"/v1/events?since={since}"))
+    def events(self, since: int | None = None, limit: int = 500) -> list[api.Event]:
+        """After ``since``, oldest first; without it the newest ones."""
+        after = "" if since is None else f"since={since}&"
+        return _list(api.Event, self.get(f"/v1/events?{after}limit={limit}"))
 
     # -- what is asked ----------------------------------------------------------------------------------------------
 

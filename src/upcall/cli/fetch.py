@@ -1,0 +1,169 @@
+"""``upcall fetch``: what packages run, downloaded before it is needed; afterwards they start with no network at all."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from upcall.cli import composition as compositions
+from upcall.cli.here import Here, command, commands
+from upcall.cli.output import Progress, duration, nearest
+from upcall.protocol.declaration import Artifact
+from upcall.protocol.errors import Invalid, NotFound, UpcallError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from upcall.artifacts.progress import Progress as Moment
+    from upcall.service.package import Built
+
+fetch_app = commands()
+APPS = {"fetch": fetch_app}
+
+MIB: Final = 1 << 20
+DRAW_S: Final = 0.15
+
+
+@command(fetch_app, "fetch")
+def fetch(
+    here: Here,
+    packages: Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Names, or paths.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="All packages of a composition.")] = None,
+) -> None:
+    """Download what packages run, verified by hash, so that they start with no network; needs no cluster."""
+    names = list(packages or [])
+    if file is not None:
+        names += [one.package for one in compositions.load(file).services]
+    if not names:
+        raise Invalid("no package is named", where="fetch", expected="packages, paths, or -f FILE")
+    found = [find(name) for name in dict.fromkeys(names)]
+    results = []
+    for built in found:
+        began = time.monotonic()
+        artifacts = artifacts_of(built)
+        fetched_mib = _fetch(here, built, artifacts) if artifacts else 0.0
+        results.append(
+            {"package": built.package.name, "artifacts": len(artifacts), "fetched_mib": round(fetched_mib, 1)}
+        )
+        here.out.note(
+            f"{built.package.name}: {len(artifacts)} artifacts ready after {duration(time.monotonic() - began)}"
+        )
+    here.out.show(results, ("package", "artifacts", "fetched_mib"), [list(one.values()) for one in results], empty="")
+
+
+def find(name: str) -> "Built":
+    """The package of that name among those installed here, or of a path."""
+    from upcall.service import package
+
+    if name.endswith(".py") or "/" in name:
+        return package.build(Path(name))
+    known = []
+    # The likely ones first: each that is looked at has to be imported.
+    for entry in sorted(package.installed(), key=lambda entry: name.replace("-", "_") not in entry):
+        try:
+            built = package.build_installed(entry)
+        except ImportError:
+            continue  # a client library of that package is not installed; another package is wanted perhaps
+        if built.package.name == name:
+            return built
+        known.append(built.package.name)
+    raise NotFound(f"unknown package {name!r}", where="packages installed here", expected=nearest(name, known))
+
+
+class _Head(msgspec.Struct):
+    kind: str
+    name: str
+
+
+def artifacts_of(built: "Built") -> list[Artifact]:
+    """Everything that the package's locks describe; other blobs of it are files of its own."""
+    found = []
+    for digest, data in built.blobs.items():
+        try:
+            head = msgspec.json.decode(data, type=_Head)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        found.append(Artifact(name=head.name, kind=head.kind, lock=digest))
+    return found
+
+
+def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
+    """Realise them in this process, with progress; MiB that came over the network or from the cache's files."""
+    from upcall.artifacts.cache import Cache
+    from upcall.artifacts.fetch import fetch as realise
+
+    moments: dict[str, Moment] = {}
+    stop, over = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+    cache = Cache()
+    before = _bytes(cache.root / "files")
+
+    def work() -> None:
+        try:
+            # A dict's assignment is atomic; the drawing thread copies it.
+            realise(
+                artifacts,
+                cache,
+                built.blobs.__getitem__,
+                lambda m: moments.update({m.artifact: m}),
+                train=True,
+                stop=stop,
+            )
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        with here.out.progress() as progress:
+            while not over.wait(DRAW_S):
+                _show(progress, built.package.name, list(moments.values()))
+            _show(progress, built.package.name, list(moments.values()))
+    except KeyboardInterrupt:
+        stop.set()
+        thread.join()
+        here.out.note("stopped; what is complete stays in the cache")
+        raise
+    thread.join()
+    if failed:
+        error = failed[0]
+        raise error if isinstance(error, UpcallError) else Invalid(f"{type(error).__name__}: {error}", where="fetch")
+    return (_bytes(cache.root / "files") - before) / MIB
+
+
+def _show(progress: Progress, package: str, moments: "list[Moment]") -> None:
+    progress.show(lambda: _picture(moments), _lines(package, moments))
+
+
+def _lines(package: str, moments: "list[Moment]") -> Iterator[str]:
+    """One for each stage of each artifact: figures that change would be lines without end."""
+    for one in moments:
+        if one.text:
+            yield f"{package}: {one.artifact}: {one.text}"
+
+
+def _picture(moments: "list[Moment]") -> "RenderableType":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for one in moments:
+        done, total = one.done_bytes / MIB, one.total_bytes / MIB
+        bar = ProgressBar(total=max(total, 0.001), completed=done, width=28, pulse=not total and not one.finished)
+        rate = "" if one.finished or not one.rate_bytes_s else f"{one.rate_bytes_s / MIB:.1f} MiB/s"
+        size = f"{done:.0f}/{total:.0f} MiB" if total else ""
+        table.add_row(
+            Text(one.artifact, "bold"), bar, size, Text(rate, "dim"), Text("ready" if one.finished else one.text, "dim")
+        )
+    return table
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

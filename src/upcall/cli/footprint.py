@@ -1,0 +1,79 @@
+"""What a cluster's processes take on this machine: found by the mark in their environment, measured by the kernel.
+
+Memory is the proportional set size: a page that several processes share (a runtime's libraries, class archives)
+counts once in all, not once in each.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+MARK: Final = b"UPCALL_NODE_FOLDER="
+"""Every process that the keeper starts inherits it: the data folder, or a node's folder below it."""
+SAMPLE_S: Final = 2.0
+
+
+def processes(folder: Path, proc: Path = Path("/proc")) -> list[int]:
+    """Process ids of everything that belongs to this data folder."""
+    home = os.fsencode(folder)
+    found = []
+    for entry in proc.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        environment = _read(entry / "environ")
+        at = environment.find(MARK)
+        if at < 0:
+            continue
+        value = environment[at + len(MARK) :].partition(b"\0")[0]
+        if value == home or value.startswith(home + b"/"):
+            found.append(int(entry.name))
+    return found
+
+
+def memory_mib(pids: list[int], proc: Path = Path("/proc")) -> float:
+    """Proportional set size of them all."""
+    total_kib = 0
+    for pid in pids:
+        for line in _read(proc / str(pid) / "smaps_rollup").splitlines():
+            if line.startswith(b"Pss:"):
+                total_kib += int(line.split()[1])
+    return total_kib / 1024
+
+
+class Peak:
+    """The most memory seen so far."""
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+
+    def sample(self, folder: Path) -> None:
+        self.mib = max(self.mib, memory_mib(processes(folder)))
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[Peak]:
+    """Sampled in a thread for as long as the block lasts."""
+    peak = Peak()
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.wait(SAMPLE_S):
+            peak.sample(folder)
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,102 @@
+"""The operator API for event loops: calls, and one event stream that many readers may share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from pydantic import BaseModel
+
+from upcall.protocol import operator as api
+from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
+
+CALL_TIMEOUT_S: Final = 30.0
+STREAM_SILENCE_S: Final = 45.0
+LINE_BYTES_MAX: Final = 1 << 20
+
+
+class AsyncClient:
+    """Typed calls; ``token`` may differ from call to call (a page acts as the person who is logged in)."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        # Made within the loop that uses it; the size of a line is the size of an event.
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX)
+        return self._session
+
+    def _headers(self, token: str | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token if token is None else token}"}
+
+    async def call(self, method: str, path: str, body: BaseModel | None = None, *, token: str | None = None) -> Any:
+        """One request; the decoded JSON, or the error that the API named."""
+        payload = None if body is None else body.model_dump()
+        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
+        try:
+            async with self._open().request(
+                method, self.url + path, json=payload, headers=self._headers(token), timeout=timeout
+            ) as response:
+                text = await response.read()
+                if response.status >= 400:
+                    raise _error(response.status, text, f"{method} {path}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._away(error) from None
+        return msgspec.json.decode(text) if text else None
+
+    async def status(self) -> api.Status:
+        return api.Status.model_validate(await self.call("GET", "/v1/status"))
+
+    async def operation(self, name: str) -> api.OperationView:
+        return api.OperationView.model_validate(await self.call("GET", f"/v1/operations/{name}"))
+
+    async def events(self, limit: int) -> list[api.Event]:
+        return [api.Event.model_validate(one) for one in await self.call("GET", f"/v1/events?limit={limit}")]
+
+    async def follow(self, since: int) -> AsyncIterator[api.Event]:
+        """Events after ``since``, until the stream breaks (:class:`NotNow`); a gap comes as an event of that kind."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=STREAM_SILENCE_S)
+        headers = {**self._headers(None), "Accept": "text/event-stream"}
+        try:
+            async with self._open().get(
+                f"{self.url}/v1/events?since={since}&follow=true", headers=headers, timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise _error(response.status, await response.read(), "GET /v1/events")
+                async for line in response.content:
+                    if line.startswith(b"data:"):
+                        yield api.Event.model_validate_json(line[5:])
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._away(error) from None
+        raise NotNow("the event stream ended", where=self.url)
+
+    def _away(self, error: Exception) -> NotNow:
+        return NotNow(f"the master does not answer: {error or type(error).__name__}", where=self.url)
+
+
+def _error(status: int, body: bytes, request: str) -> UpcallError:
+    try:
+        return from_problem(msgspec.json.decode(body, type=Problem))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        kind = NotNow if status == NotNow.status else UpcallError
+        return kind(f"the master answered {status}", where=request)
+
+
+async def backoff(attempt: int) -> None:
+    """Half a second, doubled to at most five."""
+    await asyncio.sleep(min(5.0, 0.5 * 2 ** min(attempt, 5)))

@@ -1,0 +1,47 @@
+// Services with their plans. A plan that is done is one thin line; one at work shows phases and steps.
+export default {
+  mixins: [window.upcall.ticking],
+  template: `
+  <section class="u-panel u-services" aria-label="Services">
+    <h2>Services</h2>
+    <p v-if="!services.length" class="u-none">Nothing is installed. <code>upcall catalog</code> lists what can be.</p>
+    <article v-for="service in services" :key="service.name" class="u-service" :data-service="service.name" :data-state="service.state">
+      <header>
+        <i class="dot" :class="tone(service.state)"></i><h3>{{ service.name }}</h3>
+        <span class="u-soft">{{ service.package === service.name ? "" : service.package }} {{ service.version }}</span>
+        <span class="u-fill"></span>
+        <span class="u-num">{{ service.ready }}<i>/{{ service.wanted }} ready</i></span>
+        <span class="u-state" :class="tone(service.state)">{{ service.state }}</span>
+      </header>
+      <p v-if="service.reason" class="u-reason">{{ service.reason }}</p>
+      <p v-for="one in service.unplaced" :key="one.member" class="u-reason">{{ one.member }}: {{ one.state }} {{ one.reason }}</p>
+      <div v-for="plan in service.plans" :key="plan.name" class="u-plan" :class="{ over: over(plan) }" :data-plan="plan.name" :data-state="plan.state">
+        <div class="u-planhead">
+          <span>{{ plan.name }}</span>
+          <div class="u-track"><div v-for="phase in plan.phases" :key="phase.name" class="u-phasebar" :style="{ flex: Math.max(1, phase.steps.length) }" :title="phase.name">
+            <i v-for="step in phase.steps" :key="step.name" :class="tone(step.state)" :title="phase.name + ' / ' + step.name + ': ' + step.state + (step.reason ? ' · ' + step.reason : '')"></i></div></div>
+          <em>{{ plan.done }}<i>/{{ plan.steps }}</i></em>
+          <span class="u-state" :class="tone(plan.state)">{{ plan.state }}</span>
+        </div>
+        <p v-if="plan.reason" class="u-reason">{{ plan.reason }}</p>
+        <ul v-if="!over(plan)" class="u-steps">
+          <template v-for="phase in plan.phases" :key="phase.name">
+            <li v-for="step in busy(phase)" :key="phase.name + step.name">
+              <i class="dot" :class="tone(step.state)"></i><span>{{ phase.name }} / {{ step.name }}</span>
+              <span class="u-soft">{{ step.state }}{{ step.reason ? " · " + step.reason : "" }}</span>
+              <span class="u-num u-age">{{ ago(step.since) }}</span>
+            </li>
+          </template>
+        </ul>
+      </div>
+      <details v-if="service.endpoints.length" class="u-ends"><summary>{{ service.endpoints.length === 1 ? "1 endpoint" : service.endpoints.length + " endpoints" }}</summary>
+        <dl><template v-for="end in service.endpoints" :key="end.name"><dt>{{ end.name }} <i>{{ end.protocol }}</i></dt><dd>{{ end.addresses.join(", ") }}</dd></template></dl>
+      </details>
+    </article>
+  </section>`,
+  props: { services: Array },
+  methods: {
+    over: (plan) => plan.steps === plan.done && ["done", "finished", ""].includes(plan.state),
+    busy: (phase) => phase.steps.filter((step) => !["done", "forced", "pending"].includes(step.state)),
+  },
+};

@@ -1,0 +1,80 @@
+"""Tabs by plug-in: what an installed package wants to show beside the cluster.
+
+A plug-in is a function ``register(tabs)`` that adds tabs; it is named by an entry point in the group ``upcall.web.tabs``
+(or a module of this project, below). A tab is offered while a service of one of its packages is installed, and built
+when it is first looked at::
+
+    def register(tabs: Tabs) -> None:
+        tabs.add(Tab(name="hello", label="Greetings", packages=frozenset({"hello"}), build=build))
+
+    def build(context: TabContext) -> None:
+        ui.label(context.live.status.cluster)     # any NiceGUI element; timers and callbacks end with the browser
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Final
+
+import structlog
+
+from upcall.client.streaming import AsyncClient
+from upcall.protocol.operator import EndpointView, Status
+from upcall.web.live import Live
+
+GROUP: Final = "upcall.web.tabs"
+OWN: Final = ("upcall.fastdata.tab:register",)
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class TabContext:
+    """What a tab may use: the shared picture, and the operator API."""
+
+    live: Live
+    client: AsyncClient
+
+    def endpoints(self, package: str) -> list[EndpointView]:
+        """Endpoints of all services of a package, as of now."""
+        status = self.live.status
+        services = status.services if status is not None else []
+        return [end for service in services if service.package == package for end in service.endpoints]
+
+
+@dataclass(frozen=True)
+class Tab:
+    name: str
+    label: str
+    packages: frozenset[str]
+    """Offered while a service of one of these is installed."""
+    build: Callable[[TabContext], None]
+
+    def offered(self, status: Status | None) -> bool:
+        return status is not None and any(one.package in self.packages for one in status.services)
+
+
+@dataclass
+class Tabs:
+    """Those that were registered, in their order."""
+
+    found: list[Tab] = field(default_factory=list)
+
+    def add(self, tab: Tab) -> None:
+        if any(one.name == tab.name for one in self.found):
+            raise ValueError(f"two tabs are named {tab.name!r}")
+        self.found.append(tab)
+
+    @classmethod
+    def load(cls) -> "Tabs":
+        """All plug-ins of this installation. One that fails is said and left out; the page is there without it."""
+        tabs = cls()
+        for name in dict.fromkeys([*OWN, *(one.value for one in entry_points(group=GROUP))]):
+            module, _, function = name.partition(":")
+            try:
+                getattr(import_module(module), function)(tabs)
+            except ModuleNotFoundError as missing:
+                log.info("tab is not installed", tab=name, missing=missing.name)
+            except Exception as error:
+                log.error("tab failed", tab=name, error=repr(error))
+        return tabs
