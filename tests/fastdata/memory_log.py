@@ -75,6 +75,9 @@ class MemoryLog:
     def reader_in_danger(self, *, held: bool) -> str:
         return self.danger
 
+    def trouble(self) -> str:
+        return ""
+
     def close(self, timeout_s: float) -> None:
         self._handed.put(None)
         self._thread.join(timeout_s)

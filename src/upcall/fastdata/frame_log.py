@@ -51,5 +51,8 @@ class FrameLog(Protocol):
         `held`: nothing is stored at present, for such a reason.
         """
 
+    def trouble(self) -> str:
+        """What the log's client complains of at present, for people; empty when all is well."""
+
     def close(self, timeout_s: float) -> None:
         """Waits for what was handed over, then lets go."""

@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 RETRY_S: Final = 0.5
 POLL_S: Final = 0.1
+TROUBLE_S: Final = 5.0
+"""How long a complaint of the client counts as news."""
 DEAD_BYTES_MAX: Final = 500_000
 """What is kept of something that is no frame."""
 QUEUE_KBYTES: Final = 256 * 1_024
@@ -58,6 +60,7 @@ class KafkaSettings:
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": "upcall-ingest",
             "socket.keepalive.enable": True,
+            "log_level": 2,  # a broker that is away is said once a second by us, not at each try by the client
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1_000,
             **(self.client or {}),
@@ -102,6 +105,7 @@ class KafkaLog:
         self._poller: threading.Thread | None = None
         self._looker: Consumer | None = None
         self._admin: AdminClient | None = None
+        self._trouble = (-TROUBLE_S, "")
         self._stored_bytes = 0
         self._stored_frames = 0
 
@@ -163,6 +167,10 @@ class KafkaLog:
         )
         return next((reason for reason in said if reason), "")
 
+    def trouble(self) -> str:
+        since, said = self._trouble
+        return said if time.monotonic() - since < TROUBLE_S else ""
+
     def close(self, timeout_s: float) -> None:
         self._closing.set()
         if self._poller is not None:
@@ -193,9 +201,10 @@ class KafkaLog:
             self._producer.poll(POLL_S)
 
     def _on_error(self, error: KafkaError) -> None:
-        """Brokers that are away are none of our business: the client goes on trying. A broken promise is."""
+        """Brokers that are away are worth a word: the client goes on trying. A broken promise is the end."""
         if error.fatal():
             self._failed(f"Kafka's client gave up: {error}")
+        self._trouble = (time.monotonic(), str(error))
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Repeats a read until it succeeds: brokers and topics may come later than we do."""

@@ -336,6 +336,7 @@ class Ingest:
             "connections": len(self._connections),
             "under_way_bytes": self.under_way_bytes,
             "holding": self.holding,
+            "log_trouble": self._log.trouble(),
             **{name: self.counts[name] for name in counted},
         }
 
