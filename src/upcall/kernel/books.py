@@ -49,7 +49,8 @@ class Books:
         return [self.reservations[member_id] for member_id in self._by_service.get(service, ())]
 
     def occupied(self, service: str) -> Occupancy:
-        return self._occupied.setdefault(service, Occupancy())
+        """To look at; what is counted for good goes through :meth:`count`."""
+        return self._occupied.get(service) or Occupancy()
 
     def unusable(self) -> dict[str, str]:
         """Node -> why nothing is placed there."""
@@ -79,7 +80,8 @@ class Books:
 
     def count(self, reservation: Reservation, count: int) -> None:
         attributes = self.records[reservation.node].attributes
-        self.occupied(reservation.service).add(reservation.need, reservation.node, attributes, count)
+        occupied = self._occupied.setdefault(reservation.service, Occupancy())
+        occupied.add(reservation.need, reservation.node, attributes, count)
 
     def drop_node(self, node: str) -> None:
         self.nodes.forget(node)

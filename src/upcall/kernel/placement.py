@@ -13,11 +13,13 @@ without one, then without the other, for a service that runs unevenly is better 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from upcall.kernel.pool import MEMORY, Pool, View
 from upcall.kernel.records import Need
 from upcall.kernel.resources import NOTHING, Resources
+
+K = TypeVar("K")
 
 EXACT_GROUPS_MAX: Final = 12
 STEPS_MAX: Final = 20_000
@@ -48,17 +50,19 @@ class Occupancy:
 
     def add(self, need: Need, node: str, attributes: Mapping[str, str], count: int = 1) -> None:
         if need.apart:
-            _count(self.nodes.setdefault(need.apart, {}), node, count)
+            _count(self.nodes, need.apart, node, count)
         if need.spread:
-            value = attributes.get(need.spread, "")
-            _count(self.values.setdefault((need.apart, need.spread), {}), value, count)
+            _count(self.values, (need.apart, need.spread), attributes.get(need.spread, ""), count)
 
 
-def _count(counts: dict[str, int], key: str, count: int) -> None:
-    counts[key] = counts.get(key, 0) + count
-    assert counts[key] >= 0, f"{key} is counted below zero"
-    if not counts[key]:
-        del counts[key]
+def _count(index: dict[K, dict[str, int]], key: K, value: str, count: int) -> None:
+    counts = index.setdefault(key, {})
+    counts[value] = counts.get(value, 0) + count
+    assert counts[value] >= 0, f"{key}: {value} is counted below zero"
+    if not counts[value]:
+        del counts[value]
+    if not counts:
+        del index[key]
 
 
 @dataclass(frozen=True)

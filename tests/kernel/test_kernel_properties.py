@@ -1,0 +1,238 @@
+"""Any sequence of inputs, with restarts and crashes between any two records: the invariants hold."""
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from kernel_plans import amount, apply, load
+
+from upcall.kernel.events import (
+    Cordon,
+    DropVolumes,
+    Effect,
+    Forget,
+    Gone,
+    Heard,
+    Input,
+    Refused,
+    Register,
+    Release,
+    Reserve,
+    Reserved,
+    SetQuota,
+    Tick,
+    Write,
+)
+from upcall.kernel.kernel import Kernel
+from upcall.kernel.placement import Occupancy
+from upcall.kernel.records import Need, Volume
+
+NODES = ("n1", "n2", "n3", "n4")
+MEMBERS = tuple(f"m{n}" for n in range(6))
+SERVICES = ("s", "t")
+MEMBER_IDS = tuple(f"{service}.{member}" for service in SERVICES for member in MEMBERS)
+
+
+def apart_of(member: str) -> str:
+    """A member's word is for life: a new wish about where to be applies from the next place on."""
+    return "x" if int(member[1:]) % 2 else ""
+
+
+needs = st.builds(
+    lambda memory, volume, zone, role: (memory, volume, zone, role),
+    st.integers(1, 6),
+    st.sampled_from([0, 0, 10, 20]),
+    st.sampled_from(["", "zone"]),
+    st.sampled_from(["*", "batch"]),
+)
+
+
+def need_for(member: str, drawn: tuple[int, int, str, str]) -> Need:
+    memory, volume, zone, role = drawn
+    volumes = (Volume("data", volume),) if volume else ()
+    return Need(amount(memory * 100, 0.5), volumes, role=role, apart=apart_of(member), spread=zone)
+
+
+class KernelMachine(RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.now_s = 0.0
+        self.records: dict[tuple[str, str], Any] = {}
+        self.kernel: Kernel = load(self.records)
+        self.cordoned: frozenset[str] = frozenset()
+        self.shrunk: set[str] = set()
+
+    def give(self, given: Input) -> list[Effect]:
+        effects = self.kernel.handle(given, self.now_s)
+        apply(self.records, effects)
+        return effects
+
+    # -- inputs -----------------------------------------------------------------------------------------------------
+
+    @rule(
+        name=st.sampled_from(NODES),
+        memory=st.integers(1, 12),
+        zone=st.sampled_from("ab"),
+        volumes=st.lists(st.tuples(st.sampled_from(MEMBER_IDS), st.integers(1, 4)), max_size=2),
+        keeps=st.booleans(),
+    )
+    def register(self, name: str, memory: int, zone: str, volumes: list[tuple[str, int]], keeps: bool) -> None:
+        """``keeps``: the node has what is on record for it, besides what nobody expects."""
+        if keeps:
+            volumes = volumes + [(left.member_id, left.fence) for left in self.kernel.books.left.on_node(name)]
+        listed = tuple((member_id, "data", fence) for member_id, fence in volumes)
+        self.give(Register(name, amount(memory * 100, 8.0, 100), {"zone": zone}, listed))
+
+    @rule(seconds=st.sampled_from([0.5, 8.0, 16.0, 40.0]))
+    def tick(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.give(Tick())
+
+    @rule(name=st.sampled_from(NODES))
+    def hear(self, name: str) -> None:
+        self.give(Heard(name))
+
+    @rule(name=st.sampled_from(NODES))
+    def gone(self, name: str) -> None:
+        self.give(Gone(name, "lost"))
+
+    @rule(name=st.sampled_from(NODES))
+    def forget(self, name: str) -> None:
+        self.give(Forget(name))
+
+    @rule(names=st.sets(st.sampled_from(NODES), max_size=2))
+    def cordon(self, names: set[str]) -> None:
+        self.cordoned = frozenset(names)
+        self.give(Cordon(self.cordoned))
+
+    @rule(
+        service=st.sampled_from(SERVICES),
+        plan=st.dictionaries(st.sampled_from(MEMBERS), needs, min_size=1, max_size=4),
+        places=st.dictionaries(st.sampled_from(MEMBERS), st.integers(1, 4), max_size=2),
+    )
+    def reserve(self, service: str, plan: dict[str, tuple[int, int, str, str]], places: dict[str, int]) -> None:
+        before, records = _state(self.kernel), dict(self.records)
+        given = Reserve(service, {member: need_for(member, drawn) for member, drawn in plan.items()}, places)
+        effects = self.give(given)
+        refused = [effect for effect in effects if isinstance(effect, Refused)]
+        reserved = {effect.member_id for effect in effects if isinstance(effect, Reserved)}
+        if refused:
+            assert refused[0].reason
+            assert not reserved
+            assert _state(self.kernel) == before, "nothing half-done"
+            assert self.records == records
+        else:
+            assert reserved == {f"{service}.{member}" for member in plan}, "the whole plan"
+        again = self.give(given)
+        assert not [effect for effect in again if isinstance(effect, Write)], "the same again changes nothing"
+
+    @rule(member_id=st.sampled_from(MEMBER_IDS), keep_s=st.sampled_from([0.0, 30.0]))
+    def release(self, member_id: str, keep_s: float) -> None:
+        self.give(Release(member_id, keep_s))
+        assert self.kernel.reservation(member_id) is None
+
+    @rule(member_id=st.sampled_from(MEMBER_IDS), fence=st.integers(1, 4))
+    def drop(self, member_id: str, fence: int) -> None:
+        self.give(DropVolumes(member_id, fence))
+
+    @rule(memory=st.one_of(st.none(), st.integers(1, 8)))
+    def quota(self, memory: int | None) -> None:
+        self.give(SetQuota("batch", None if memory is None else amount(memory * 100, 100.0)))
+
+    # -- restarts ---------------------------------------------------------------------------------------------------
+
+    @rule()
+    def restart(self) -> None:
+        before = _durable(self.kernel)
+        self.kernel = load(self.records)
+        assert _durable(self.kernel) == before, "the records say it all"
+        self._begin()
+
+    @rule(member_id=st.sampled_from(MEMBER_IDS), kept=st.integers(0, 3), keep_s=st.sampled_from([0.0, 30.0]))
+    def crash_in_a_release(self, member_id: str, kept: int, keep_s: float) -> None:
+        self._crash(Release(member_id, keep_s), kept)
+
+    @rule(service=st.sampled_from(SERVICES), drawn=needs, place=st.integers(1, 5), kept=st.integers(0, 4))
+    def crash_in_a_reservation(self, service: str, drawn: tuple[int, int, str, str], place: int, kept: int) -> None:
+        needs = {member: need_for(member, drawn) for member in MEMBERS[:3]}
+        self._crash(Reserve(service, needs, dict.fromkeys(needs, place)), kept)
+
+    def _crash(self, given: Input, kept: int) -> None:
+        """Only the first ``kept`` records of what ``given`` causes are written."""
+        apply(self.records, self.kernel.handle(given, self.now_s), kept)
+        self.kernel = load(self.records)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.give(Cordon(self.cordoned))
+
+    # -- what must hold ---------------------------------------------------------------------------------------------
+
+    @invariant()
+    def sums_are_exact(self) -> None:
+        self.kernel.books.accounts.check()
+
+    @invariant()
+    def no_address_twice(self) -> None:
+        reservations = self.kernel.books.reservations.values()
+        addresses = [reservation.address for reservation in reservations]
+        assert len(set(addresses)) == len(addresses)
+        assert self.kernel.books.addresses._taken == {r.address: r.member_id for r in reservations}
+
+    @invariant()
+    def apart_is_apart(self) -> None:
+        taken = set()
+        for reservation in self.kernel.books.reservations.values():
+            if reservation.need.apart:
+                where = (reservation.service, reservation.need.apart, reservation.node)
+                assert where not in taken, where
+                taken.add(where)
+
+    @invariant()
+    def no_volume_has_two_owners(self) -> None:
+        owned = {(r.node, r.member_id, r.fence) for r in self.kernel.books.reservations.values()}
+        left = {(v.node, v.member_id, v.fence) for name in NODES for v in self.kernel.books.left.on_node(name)}
+        assert not owned & left
+
+    @invariant()
+    def indexes_are_what_a_recount_gives(self) -> None:
+        books = self.kernel.books
+        for service in SERVICES:
+            recount = Occupancy()
+            for reservation in books.of_service(service):
+                attributes = books.records[reservation.node].attributes
+                recount.add(reservation.need, reservation.node, attributes)
+            counted = books.occupied(service)
+            assert recount == counted
+        usable = {name for name in books.records if books.nodes.usable(name)} - self.cordoned
+        assert {view.name: view.free for view in books.pool} == {name: books.free(name) for name in usable}
+
+    @invariant()
+    def records_are_what_is_in_memory(self) -> None:
+        assert _durable(load(self.records)) == _durable(self.kernel)
+
+
+def _durable(kernel: Kernel) -> object:
+    """All that must survive a restart."""
+    books = kernel.books
+    return (
+        books.records,
+        books.reservations,
+        {name: sorted(books.left.on_node(name), key=lambda left: left.key) for name in books.records},
+        {name: (books.accounts.held(name), books.accounts.free(name)) for name in books.records},
+        {role: books.accounts.role(role) for role in ("*", "batch")},
+        books.accounts.quotas,
+        books.addresses.cursor,
+        books.addresses._taken,
+    )
+
+
+def _state(kernel: Kernel) -> str:
+    books = kernel.books
+    occupied = [repr(books.occupied(service)) for service in SERVICES]
+    return repr((_durable(kernel), [repr(view) for view in books.pool], occupied))
+
+
+class TestKernel(KernelMachine.TestCase):  # type: ignore[misc, name-defined]
+    settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
