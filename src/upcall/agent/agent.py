@@ -131,6 +131,7 @@ class Agent:
         while True:
             await self._to_say.wait()
             self._to_say.clear()
+            written = checkpoint.state.next_number  # What is said while this is being written waits for the next turn.
             try:
                 await checkpoint.durable()
             except OSError as error:
@@ -139,7 +140,7 @@ class Agent:
                 await asyncio.sleep(1.0)
                 continue
             for status in list(checkpoint.state.unacknowledged) if self._registered else ():
-                if status.number > self._sent:
+                if self._sent < status.number < written:
                     self._connection.send(status)
                     self._sent = status.number
 

@@ -53,6 +53,9 @@ class Requests:
     async def _guarded(self, request: str, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+        except asyncio.CancelledError:
+            self._answer(Reply(request=request))  # It was told to stop.
+            raise
         except (UpcallError, OSError) as error:
             self._answer(Reply(request=request, error=str(error)))
         except Exception as error:

@@ -1,0 +1,118 @@
+"""Volumes, tails, retention: file work without processes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from upcall.agent import logs, retention, sandbox
+from upcall.agent.tail import Tail
+from upcall.agent.volumes import Volumes
+from upcall.keeper.logs import RotatingLog
+from upcall.protocol.declaration import File
+from upcall.protocol.errors import Invalid
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Volumes:
+    for name in ("volumes", "removed"):
+        (tmp_path / name).mkdir()
+    return Volumes(tmp_path / "volumes", tmp_path / "removed")
+
+
+def write(volumes: Volumes, member: str, place: int, text: str) -> Path:
+    path = Path(volumes.paths(member, place, ["data"])["data"]) / "file"
+    path.write_text(text)
+    return path
+
+
+def test_a_prepared_set_is_taken_up_again(volumes: Volumes) -> None:
+    volumes.create("a.b", 1, ["data"], adopt=True)
+    file = write(volumes, "a.b", 1, "kept")
+    volumes.mark_prepared("a.b", 1)
+    volumes.create("a.b", 1, ["data", "more"], adopt=True)
+    assert file.read_text() == "kept"
+
+
+def test_a_half_prepared_set_is_wiped(volumes: Volumes) -> None:
+    volumes.create("a.b", 1, ["data"], adopt=True)
+    file = write(volumes, "a.b", 1, "half")
+    volumes.create("a.b", 1, ["data"], adopt=True)
+    assert not file.exists()
+    assert not volumes.prepared("a.b", 1)
+
+
+def test_what_may_not_be_adopted_is_set_aside_and_not_deleted(volumes: Volumes, tmp_path: Path) -> None:
+    volumes.create("a.b", 1, ["data"], adopt=True)
+    write(volumes, "a.b", 1, "old")
+    volumes.mark_prepared("a.b", 1)
+    volumes.create("a.b", 1, ["data"], adopt=False)
+    assert not volumes.prepared("a.b", 1)
+    aside = list((tmp_path / "volumes" / "a.b").glob("1.aside-*/data/file"))
+    assert [file.read_text() for file in aside] == ["old"]
+    assert [(kept.name, kept.place) for kept in volumes.kept()] == [("data", 1)]
+
+
+def test_deletion_goes_up_to_a_place(volumes: Volumes, tmp_path: Path) -> None:
+    for place in (1, 2, 3):
+        volumes.create("a.b", place, ["data"], adopt=True)
+    volumes.delete("a.b", 2)
+    assert [kept.place for kept in volumes.kept()] == [3]
+    volumes.delete("a.b", 3)
+    assert volumes.kept() == ()
+    assert list((tmp_path / "volumes").iterdir()) == []
+    assert list((tmp_path / "removed").iterdir()) == []
+
+
+def test_a_tail_reads_each_byte_once_across_a_rotation(tmp_path: Path) -> None:
+    log = RotatingLog(str(tmp_path / "stdout"), max_bytes=30, files=3)
+    tail = Tail(tmp_path / "stdout")
+    seen: list[bytes] = []
+    for number in range(20):
+        log.write(b"line %02d\n" % number)
+        if number % 3 == 0:
+            seen += tail.lines()
+    seen += tail.lines()
+    assert seen == [b"line %02d" % number for number in range(20)]
+
+
+def test_the_last_lines_reach_into_rotated_files(tmp_path: Path) -> None:
+    log = RotatingLog(str(tmp_path / "stdout"), max_bytes=30, files=4)
+    for number in range(9):
+        log.write(b"line %02d\n" % number)
+    assert logs.last_lines(tmp_path / "stdout", 5) == b"".join(b"line %02d\n" % n for n in range(4, 9))
+    assert logs.last_lines(tmp_path / "nothing", 5) == b""
+
+
+def test_a_full_disk_drops_output_and_counts_it() -> None:
+    log = RotatingLog("/dev/full")
+    log.write(b"lost")
+    assert log.dropped_bytes == 4
+
+
+def test_the_last_sandbox_and_a_few_logs_of_each_member_are_kept(tmp_path: Path) -> None:
+    for number in range(1, 11):
+        (tmp_path / f"a.b.{number}" / "sandbox").mkdir(parents=True)
+        (tmp_path / f"a.b.{number}" / "logs").mkdir()
+    retention.tidy(tmp_path, {"a.b.10"})
+    left = sorted(int(folder.name.split(".")[2]) for folder in tmp_path.iterdir())
+    assert left == [6, 7, 8, 9, 10]
+    assert sorted(folder.parent.name for folder in tmp_path.glob("*/sandbox")) == ["a.b.10", "a.b.9"]
+
+
+def test_secrets_are_private_files(tmp_path: Path) -> None:
+    sandbox.write_secrets(tmp_path / "secrets", {"password": "x"})
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "secrets" / "password").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(Invalid, match="cannot be named"):
+        sandbox.write_secrets(tmp_path / "secrets", {"../up": "x"})
+
+
+def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        sandbox.write_file(tmp_path, File(path="bin/run", text="{{a}}", mode=0o755), {"a": "b"}, None)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "bin" / "run").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "bin" / "run").read_text() == "b"
