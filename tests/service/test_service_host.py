@@ -65,7 +65,7 @@ def played(service: str, **options: object) -> PlayedMaster:
 async def until(condition: Callable[[], object]) -> None:
     """What is awaited happens in other threads and processes, so it is looked at again and again."""
     async with asyncio.timeout(60):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

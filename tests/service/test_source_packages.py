@@ -98,7 +98,7 @@ def test_an_artifact_is_named_by_its_lock_file(greeter: Path) -> None:
     service = package.load(built.package.entry, greeter.parent, built.package.source)
     (artifact,) = Scenario(service).run().task("server-0").artifacts
     assert (artifact.kind, artifact.lock) == ("java", hashlib.sha256(LOCK).hexdigest())
-    with pytest.raises(NotFound, match="no file .*wheels"):
+    with pytest.raises(NotFound, match=r"no file .*wheels"):
         service.artifact("wheels")
 
 

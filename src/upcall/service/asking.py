@@ -17,7 +17,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Stale
 from upcall.service.consent import Verdict, wait
 from upcall.service.link import Fenced, Link
-from upcall.service.service import Service
+from upcall.service.service import Service, overridden
 from upcall.service.stranger import TOLD
 
 RENEW_AT: Final = 0.8
@@ -198,8 +198,3 @@ class Clerk:
         )
         operations = self._pending.operations if self._pending else ()
         return members, tuple((op.id, op.state, op.answer == "accept") for op in operations)
-
-
-def overridden(service: Service, method: str) -> bool:
-    """Whether the expert wrote this method."""
-    return getattr(type(service), method) is not getattr(Service, method)

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from upcall.protocol import service as wire
-from upcall.service.asking import overridden
 from upcall.service.attempts import in_words
 from upcall.service.link import Link
-from upcall.service.service import Service
+from upcall.service.service import Service, overridden
 from upcall.service.state import State
 
 TOLD_MAX: Final = 256

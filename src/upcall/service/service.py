@@ -278,3 +278,8 @@ class Service:
                 f"no file {path!r}", where=cls.__name__, expected="a file below lock/ or blobs/ of the package"
             )
         return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def overridden(service: Service, method: str) -> bool:
+    """Whether the expert wrote this method."""
+    return getattr(type(service), method) is not getattr(Service, method)

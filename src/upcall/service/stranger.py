@@ -65,20 +65,7 @@ def policy(service: "Service") -> Policy:
         silence="hold" if has_volumes else "proceed",
         holds_data=has_volumes,
         replace_after_s=service.options.replace_after_s,
-        leaves=_leaves(service),
     )
-
-
-def _leaves(service: "Service") -> bool:
-    """Whether there is anything to wait for before a removal: an expert wrote what."""
-    own, plain = type(service), _plain_service()
-    return own.leave is not plain.leave or own.before_replace is not plain.before_replace
-
-
-def _plain_service() -> "type[Service]":
-    from upcall.service.service import Service  # The base imports this module for its defaults.
-
-    return Service
 
 
 def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:

@@ -11,10 +11,10 @@ import msgspec
 
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
-from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted
+from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy
 from upcall.service.member import Member
 from upcall.service.pod import Pod
-from upcall.service.service import Service
+from upcall.service.service import Service, overridden
 from upcall.service.steps import Phase, Start
 
 
@@ -31,7 +31,15 @@ def declared(service: Service, starts: Set[str]) -> Declare:
                 minimum=pod.counts,
                 replacement=again if again != first else None,
             )
-    return Declare(members=members, policy=service.policy())
+    return Declare(members=members, policy=_policy(service))
+
+
+def _policy(service: Service) -> Policy:
+    """The expert's policy, and what follows from what else the expert wrote: a removal waits for ``leave`` only where
+    there is one."""
+    given = service.policy()
+    leaves = overridden(service, "leave") or overridden(service, "before_replace")
+    return msgspec.structs.replace(given, leaves=given.leaves or leaves)
 
 
 def phases(service: Service) -> tuple[Phase, ...]:

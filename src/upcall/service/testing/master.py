@@ -324,7 +324,7 @@ class PlayedMaster:
         for op in list(self.operations.values()):
             if op.state != "open" or op.answer not in ("accept", "replace", "restart") or not self._allowed(op):
                 continue
-            if op.kind in ("replace", "uninstall", "scale_in"):
+            if op.kind in ("replace", "uninstall", "scale_in") and self.declared and self.declared.policy.leaves:
                 self.operations[op.id] = msgspec.structs.replace(op, state="preparing")
                 self.epoch += 1
                 self.show()
