@@ -31,7 +31,7 @@ from upcall.artifacts.lock import digest_of
 from upcall.protocol.training import FORMAT, Training, decode_training
 
 _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
-LOG_TAIL_CHARS = 800
+LOG_TAIL_CHARS = 4000
 
 
 class Archives:

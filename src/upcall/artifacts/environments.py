@@ -1,7 +1,8 @@
 """Python environments for what a task runs in Python: a virtual environment of its own, made by ``uv`` from the lock.
 
 The environment depends on the interpreter it was made for, so its key names the interpreter's version besides the
-lock. It is made relocatable, because it is built in one folder and then renamed into place.
+lock. The option ``jars`` names a folder of jars inside (``pyspark/jars``), listed as the property ``classpath``. It is
+made relocatable, because it is built in one folder and then renamed into place.
 """
 
 import subprocess
@@ -27,7 +28,10 @@ class Environments:
             with job.cache.locked(key, job.meter):
                 tree = job.cache.tree(key) or self._make(job, lock, key, python)
         site = next((tree / "lib").glob("python*/site-packages"))
-        return Realised(tree, {"site": str(site), "python": str(tree / "bin" / "python")})
+        properties = {"site": str(site), "python": str(tree / "bin" / "python")}
+        if jars := job.artifact.options.get("jars"):
+            properties["classpath"] = ":".join(sorted(str(path) for path in (site / jars).glob("*.jar")))
+        return Realised(tree, properties)
 
     def _make(self, job: Job, lock: Lock, key: str, python: str) -> Path:
         with job.cache.making(key) as folder:

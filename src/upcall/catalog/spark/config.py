@@ -1,0 +1,182 @@
+"""Commands and settings of Spark's processes (standalone mode), as text with templates that the node fills in.
+
+Every process is started directly by its main class with an explicit, sorted list of jars, never by Spark's shell
+scripts: one class archive then serves master, worker, driver and executors alike, and pages of it are shared between
+them. The connector's jars are on the class path of all of them, so nothing is resolved or shipped at a job's start.
+
+Only executors are started by Spark itself (by the worker), through the ``java`` in its ``JAVA_HOME``; that one is
+:data:`LAUNCHER`.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+
+MASTER_PORT: Final = 7077
+PAGE_PORT: Final = 8080
+MASTER_READY: Final = r"I have been elected leader! New state: ALIVE"
+WORKER_READY: Final = r"Successfully registered with master"
+
+JAVA: Final = "{{artifact.java.java}}"
+ARCHIVE: Final = "{{artifact.archive.options}}"
+JARS: Final = "{{artifact.pyspark.classpath}}:{{artifact.connector.classpath}}"
+SECRETS: Final = "{{secret.spark}}"
+PYTHON: Final = "{{artifact.pyspark.python}}"
+
+_OPENS = (
+    "java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util",
+    "java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs",
+    "sun.security.action", "sun.util.calendar",
+)  # fmt: skip
+
+LOG4J2: Final = """\
+status=error
+appender.c.type=Console
+appender.c.name=c
+appender.c.target=SYSTEM_ERR
+appender.c.layout.type=PatternLayout
+appender.c.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
+rootLogger.level=info
+rootLogger.appenderRef.c.ref=c
+logger.blocks.name=org.apache.spark.storage
+logger.blocks.level=warn
+logger.tasks.name=org.apache.spark.scheduler
+logger.tasks.level=warn
+logger.run.name=org.apache.spark.executor.Executor
+logger.run.level=warn
+logger.code.name=org.apache.spark.sql.catalyst.expressions.codegen
+logger.code.level=warn
+logger.client.name=org.apache.kafka
+logger.client.level=warn
+"""
+
+
+@lru_cache
+def launcher() -> str:
+    """The ``java`` for executors."""
+    return (files(__package__) / "java_launcher.sh").read_text()
+
+
+def module_flags() -> tuple[str, ...]:
+    """What Spark's own scripts open to it."""
+    opens = tuple(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS)
+    return (*opens, "-Djdk.reflect.useDirectMethodHandle=false", "-Dio.netty.tryReflectionSetAccessible=true")
+
+
+def jvm_flags(heap_mib: int, first_mib: int = 64) -> tuple[str, ...]:
+    return (
+        f"-Xms{first_mib}m", f"-Xmx{heap_mib}m", "-Xss1m", "-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=96m",
+        "-XX:TieredStopAtLevel=1", "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0",
+        "-XX:+ExitOnOutOfMemoryError", "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", *module_flags(),
+    )  # fmt: skip
+
+
+def executor_options() -> str:
+    """Spark refuses a heap size here (it has its own setting) and expands no templates of ours but these."""
+    return (
+        "-Xss1m -XX:+UseSerialGC -XX:ReservedCodeCacheSize=96m -XX:TieredStopAtLevel=1 "
+        "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0"
+    )
+
+
+def environment() -> dict[str, str]:
+    """For every process; the Python ones of executors inherit it from their worker."""
+    return {
+        "SPARK_HOME": "{{artifact.pyspark.site}}/pyspark",
+        "JAVA_HOME": "{{sandbox}}/java",
+        "UPCALL_JAVA": JAVA,
+        "UPCALL_JAVA_OPTIONS": ARCHIVE,
+        "SPARK_CLASSPATH_LIST": JARS,
+        "PYSPARK_PYTHON": PYTHON,
+        "PYSPARK_DRIVER_PYTHON": PYTHON,
+        "SPARK_LOCAL_IP": "{{address}}",
+        "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_SCALA_VERSION": "2.13",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        # One thread for each task: Spark already runs as many tasks as there are cores.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def authentication() -> dict[str, str]:
+    """All of Spark's own connections know the secret; the REST submission server, which does not, stays off.
+
+    The secret's value is one line of a properties file (``spark.authenticate.secret=...``), which each process reads
+    by ``--properties-file``: so it stands in no argument, and executors get it from their worker.
+    """
+    return {"spark.authenticate": "true"}
+
+
+def secret_value(secret: str) -> str:
+    return f"spark.authenticate.secret={secret}\n"
+
+
+def _properties(settings: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"-D{name}={value}" for name, value in settings.items())
+
+
+def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]:
+    settings = {**authentication(), "spark.master.rest.enabled": "false", **options}
+    return (
+        JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
+        "org.apache.spark.deploy.master.Master", "--host", "{{address}}", "--port", "{{port.master}}",
+        "--webui-port", "{{port.page}}", "--properties-file", SECRETS,
+    )  # fmt: skip
+
+
+def worker_command(
+    heap_mib: int, master: str, cores: int, executor_memory_mib: int, options: Mapping[str, str]
+) -> tuple[str, ...]:
+    """``master`` is the master member's name."""
+    settings = {
+        **authentication(),
+        # What executors leave behind in the sandbox is bounded.
+        "spark.worker.cleanup.enabled": "true",
+        "spark.worker.cleanup.interval": "300",
+        "spark.worker.cleanup.appDataTtl": "1800",
+        **options,
+    }
+    return (
+        JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
+        "org.apache.spark.deploy.worker.Worker", "--host", "{{address}}", "--webui-port", "{{port.page}}",
+        "--cores", str(cores), "--memory", f"{executor_memory_mib}m", "--work-dir", "{{sandbox}}/work",
+        "--properties-file", SECRETS,
+        f"spark://{{{{address.{master}}}}}:{MASTER_PORT}",
+    )  # fmt: skip
+
+
+def job_settings(
+    *, cores: int, executor_memory_mib: int, options: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a streaming job on few cores wants; ``options`` are the user's and win."""
+    return {
+        **authentication(),
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "{{address}}",
+        "spark.driver.bindAddress": "{{address}}",
+        "spark.executor.memory": f"{executor_memory_mib}m",
+        "spark.executor.cores": str(cores),
+        "spark.cores.max": str(cores),
+        "spark.executor.extraJavaOptions": executor_options(),
+        "spark.executor.processTreeMetrics.enabled": "false",
+        "spark.sql.shuffle.partitions": str(cores),
+        "spark.sql.streaming.metricsEnabled": "false",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.shutdown.timeout": "5s",
+        "spark.local.dir": "{{sandbox}}/local",
+        **(options or {}),
+    }
+
+
+def submit_command(
+    heap_mib: int, master: str, settings: Mapping[str, str], application: str, arguments: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """A driver: the JVM that runs the application's Python process beside itself. ``master`` is a master's URL."""
+    confs = tuple(word for name, value in settings.items() for word in ("--conf", f"{name}={value}"))
+    return (
+        JAVA, ARCHIVE, *jvm_flags(heap_mib, 128), "-cp", JARS, "org.apache.spark.deploy.SparkSubmit",
+        "--master", master, "--properties-file", SECRETS, *confs, application, *arguments,
+    )  # fmt: skip

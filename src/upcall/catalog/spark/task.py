@@ -1,0 +1,134 @@
+"""Master, worker and driver as task declarations, and the training run of the class archive they share."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+
+import msgspec
+
+from upcall.catalog.locks import blobs, locked, made
+from upcall.catalog.spark import config
+from upcall.catalog.spark.sizing import DAEMON_HEAP_MIB, EXECUTOR_HEAP_MIB_MIN, driver_heap_mib, size_worker
+from upcall.protocol.declaration import Artifact, Check, Declaration, File, Port, Resources, Secret, Volume
+from upcall.protocol.training import Training
+
+PACKAGE = "upcall.catalog.spark"
+TRAINING_MEMORY_MIB = 1024
+
+
+def _files(*more: File) -> tuple[File, ...]:
+    return (
+        File(path="log4j2.properties", text=config.LOG4J2),
+        File(path="java/bin/java", text=config.launcher(), mode=0o755),
+        *more,
+    )
+
+
+def master_task(
+    *, resources: Resources, secret: str, options: Mapping[str, str] | None = None, artifacts: tuple[Artifact, ...] = ()
+) -> Declaration:
+    return Declaration(
+        command=config.master_command(DAEMON_HEAP_MIB, options or {}),
+        artifacts=artifacts,
+        env=config.environment(),
+        files=_files(),
+        ports=(Port(name="master", number=config.MASTER_PORT), Port(name="page", number=config.PAGE_PORT)),
+        secrets=(Secret(name="spark", ref=secret),),
+        resources=resources,
+        ready=Check(log=config.MASTER_READY),
+        health=Check(tcp="master", interval_s=5, failures=3),
+        grace_s=10,
+    )
+
+
+def worker_task(
+    *,
+    master: str,
+    cores: int,
+    resources: Resources,
+    secret: str,
+    options: Mapping[str, str] | None = None,
+    artifacts: tuple[Artifact, ...] = (),
+) -> Declaration:
+    sizing = size_worker(resources.memory_mib, cores)
+    return Declaration(
+        command=config.worker_command(
+            DAEMON_HEAP_MIB, master, sizing.cores, sizing.executor_memory_mib, options or {}
+        ),
+        artifacts=artifacts,
+        env=config.environment(),
+        files=_files(),
+        ports=(Port(name="page", number=config.PAGE_PORT),),
+        secrets=(Secret(name="spark", ref=secret),),
+        resources=resources,
+        ready=Check(log=config.WORKER_READY),
+        health=Check(tcp="page", interval_s=5, failures=3),
+        grace_s=15,
+    )
+
+
+def driver_task(
+    *,
+    master: str,
+    application: str,
+    arguments: Sequence[str] = (),
+    cores: int,
+    executor_memory_mib: int,
+    resources: Resources,
+    secret: str,
+    env: Mapping[str, str] | None = None,
+    more_files: Sequence[File] = (),
+    volume: bool = True,
+    options: Mapping[str, str] | None = None,
+    artifacts: tuple[Artifact, ...] = (),
+) -> Declaration:
+    """A job. ``master`` is a URL (with templates); ``application`` the path of a Python file (with templates)."""
+    settings = config.job_settings(cores=cores, executor_memory_mib=executor_memory_mib, options=options)
+    return Declaration(
+        command=config.submit_command(
+            driver_heap_mib(resources.memory_mib), master, settings, application, tuple(arguments)
+        ),
+        artifacts=artifacts,
+        env={**config.environment(), **(env or {})},
+        files=_files(*more_files),
+        volumes=(Volume(name="checkpoint", size_mib=resources.disk_mib),) if volume else (),
+        secrets=(Secret(name="spark", ref=secret),),
+        resources=resources,
+        # A query is stopped at a batch boundary; executors are told.
+        grace_s=20,
+    )
+
+
+def pyspark() -> tuple[Artifact, bytes]:
+    artifact, data = locked(PACKAGE, "pyspark")
+    return msgspec.structs.replace(artifact, options={"jars": "pyspark/jars"}), data
+
+
+@lru_cache
+def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
+    """What every process of Spark runs: the runtime, pyspark with Spark's jars, the connector, the class archive."""
+    task = driver_task(
+        master="local[2]",
+        application="{{sandbox}}/training.py",
+        arguments=(str(EXECUTOR_HEAP_MIB_MIN),),
+        cores=1,
+        executor_memory_mib=EXECUTOR_HEAP_MIB_MIN,
+        resources=Resources(cpus=2, memory_mib=TRAINING_MEMORY_MIB),
+        secret="training",
+        more_files=(File(path="training.py", text=(files(PACKAGE) / "training.py").read_text()),),
+        volume=False,
+    )
+    training = Training(
+        name="archive",
+        mode="cds",
+        task=task,
+        uses=("java", "pyspark", "connector"),
+        secrets={"spark": config.secret_value("training")},
+        exits=True,
+        timeout_s=300,
+    )
+    return locked(PACKAGE, "java"), pyspark(), locked(PACKAGE, "connector"), made(training)
+
+
+def artifact_blobs() -> dict[str, bytes]:
+    return blobs(artifacts())
