@@ -140,7 +140,9 @@ def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:
     else:
         quorum = ("--no-initial-controllers",)
     properties = "{{sandbox}}/server.properties"
-    return tool_command("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties, "--ignore-formatted", *quorum)
+    return tool_command(
+        "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties, "--ignore-formatted", *quorum
+    )
 
 
 def tool_command(main_class: str, *arguments: str) -> tuple[str, ...]:

@@ -1,0 +1,28 @@
+"""What a person may choose of Kafka."""
+
+from pydantic import Field, field_validator
+
+from upcall.service import ServiceOptions
+
+
+class KafkaOptions(ServiceOptions):
+    brokers: int = Field(
+        3,
+        ge=1,
+        le=9,
+        description="brokers, which are controllers too: 1, or 3 and more (two have no majority without each other)",
+        json_schema_extra={"not": {"const": 2}},
+    )
+    memory_mib: int = Field(448, ge=320, le=65_536, description="memory of each broker, page cache apart")
+    cpus: float = Field(0.5, gt=0, le=64, description="share of the cores of each broker")
+    disk_mib: int = Field(2048, ge=256, description="volume of each broker")
+    settings: dict[str, str] = Field(
+        default={}, description="Kafka's own settings (server.properties), over those made here"
+    )
+
+    @field_validator("brokers")
+    @classmethod
+    def _has_a_majority(cls, brokers: int) -> int:
+        if brokers == 2:
+            raise ValueError("two brokers have no majority without each other: take 1, or 3 and more")
+        return brokers

@@ -1,0 +1,78 @@
+"""The controllers' quorum: who votes, and how a replaced broker gets its vote back.
+
+A voter is known by node id *and* directory id (of its metadata log's folder). A broker that was replaced under its
+node id has a new directory, so it must be added as a voter, and adding fails while the old one still stands ("duplicate
+voter"): first out, then in. Clients have no calls for voters; Kafka's own tool runs beside a member.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+from upcall.catalog.kafka.config import tool_command
+from upcall.service import Member
+
+TOOL = "org.apache.kafka.tools.MetadataQuorumCommand"
+TOOL_TIMEOUT_S = 60.0
+_VOTERS = re.compile(r"^CurrentVoters:\s*(\[.*\])\s*$", re.MULTILINE)
+_DIRECTORY = re.compile(r"^directory\.id=(\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A voter as the quorum lists it."""
+
+    node_id: int
+    directory_id: str
+
+
+def parse_voters(text: str) -> list[Standing]:
+    """From ``describe --status``."""
+    found = _VOTERS.search(text)
+    if found is None:
+        raise ValueError(f"no line of voters in: {text[:200]!r}")
+    return [Standing(int(each["id"]), str(each.get("directoryId", ""))) for each in json.loads(found.group(1))]
+
+
+def parse_directory(meta_properties: str) -> str:
+    found = _DIRECTORY.search(meta_properties)
+    if found is None:
+        raise ValueError("meta.properties names no directory.id")
+    return found.group(1)
+
+
+async def voters(beside: Member) -> list[Standing]:
+    result = await beside.run(_tool("describe", "--status"), timeout_s=TOOL_TIMEOUT_S)
+    return parse_voters(result.output)
+
+
+async def join(member: Member, node_id: int, beside: Member) -> str:
+    """Makes the member's present directory the voter of its node id. What was done already is not done again.
+
+    ``beside`` is another member, on which the tool runs while the new one does not vote yet. Says what was done.
+    """
+    meta = await member.run(("cat", "{{volume.data}}/logs/meta.properties"))
+    directory = parse_directory(meta.output)
+    standing = [each for each in await voters(beside) if each.node_id == node_id]
+    if any(each.directory_id == directory for each in standing):
+        return "it votes already"
+    for old in standing:
+        remove = _tool(
+            "remove-controller", "--controller-id", str(node_id), "--controller-directory-id", old.directory_id
+        )
+        await beside.run(remove, timeout_s=TOOL_TIMEOUT_S)
+    add = tool_command(
+        TOOL,
+        *("--command-config", "{{sandbox}}/server.properties", "--bootstrap-controller", _controllers(beside)),
+        "add-controller",
+    )
+    await member.run(add, timeout_s=TOOL_TIMEOUT_S)
+    return f"{len(standing)} old vote taken away, one given"
+
+
+def _tool(*words: str) -> tuple[str, ...]:
+    return tool_command(TOOL, "--bootstrap-server", "{{address}}:{{port.client}}", *words)
+
+
+def _controllers(member: Member) -> str:
+    return member.at("controller")
