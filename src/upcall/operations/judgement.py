@@ -56,7 +56,7 @@ def judge(book: Book, operation: Operation) -> Judgement:
 
 
 def _blocked(book: Book, operation: Operation) -> Judgement | None:
-    if KINDS[operation.kind].shape in ("system", "foreign", "plan"):
+    if KINDS[operation.kind].shape in ("system", "plan"):
         return None
     for member in book.members_of(operation.target.service):
         if not book.covers(operation, member):
