@@ -71,8 +71,8 @@ async def test_the_launcher_is_started_again_and_its_tasks_live_on(node: Node, m
     stat = stat_of(shim.pid)
     assert stat is not None
     os.kill(stat.parent, signal.SIGKILL)
-    await node.launch("app.main.2", "sleep", "1000")
-    await master.state("app.main.2", "ready")
+    await node.launch("app.other.1", "sleep", "1000")
+    await master.state("app.other.1", "ready")
     assert shim.alive()
     assert (await node.end("app.main.1")).exit is not None
 
@@ -107,16 +107,16 @@ async def test_tasks_run_on_while_the_master_is_down_and_are_told_of_afterwards(
     gate = node.data.parent / "gate"
     os.mkfifo(gate)
     await node.launch("app.main.1", "sleep", "1000")
-    await node.launch("app.main.2", "sh", "-c", f"read x < '{gate}'; exit 9")
+    await node.launch("app.other.1", "sh", "-c", f"read x < '{gate}'; exit 9")
     await master.state("app.main.1", "ready")
-    await master.state("app.main.2", "ready")
+    await master.state("app.other.1", "ready")
     await master.stop()
     await asyncio.to_thread(gate.write_text, "go\n")
-    exit_record = str(node.places.task("app.main.2") / records.EXIT)
+    exit_record = str(node.places.task("app.other.1") / records.EXIT)
     await eventually(lambda: records.read(exit_record), "the task ended")
     master.forget()
     await master.start()
-    ended = await master.state("app.main.2", "ended")
+    ended = await master.state("app.other.1", "ended")
     assert ended.exit is not None
     assert ended.exit.code == 9
     assert Identity.from_json(node.running("app.main.1")["task"]).alive()
@@ -136,9 +136,9 @@ async def test_what_is_not_acknowledged_is_said_again(node: Node, master: Master
 
 async def test_what_no_launch_names_is_ended_after_synced(node: Node, master: Master) -> None:
     await node.launch("app.main.1", "sleep", "1000")
-    await node.launch("app.main.2", "sleep", "1000")
+    await node.launch("app.other.1", "sleep", "1000")
     await master.state("app.main.1", "ready")
-    await master.state("app.main.2", "ready")
+    await master.state("app.other.1", "ready")
     await master.stop()
     del master.launches["app.main.1"]
     master.forget()
@@ -146,7 +146,7 @@ async def test_what_no_launch_names_is_ended_after_synced(node: Node, master: Ma
     ended = await master.state("app.main.1", "ended")
     assert ended.exit is not None
     assert ended.exit.reason == "the master does not want it any more"
-    assert Identity.from_json(node.running("app.main.2")["task"]).alive()
+    assert Identity.from_json(node.running("app.other.1")["task"]).alive()
 
 
 async def test_everything_ends_itself_when_the_data_folder_is_deleted(node: Node, master: Master) -> None:

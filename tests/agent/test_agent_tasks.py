@@ -4,6 +4,7 @@ import sys
 
 from agent_node import Master, Node
 
+from upcall.protocol.agent import Status
 from upcall.protocol.declaration import Check, File, Port, Secret
 
 SERVE = (
@@ -161,3 +162,15 @@ async def test_the_end_of_an_unknown_task_is_confirmed(node: Node, master: Maste
     ended = await node.end("app.main.9")
     assert ended.exit is not None
     assert ended.exit.reason == "it does not run here"
+
+
+async def test_two_incarnations_of_a_member_never_run_side_by_side(node: Node, master: Master) -> None:
+    slow = "trap 'sleep 0.3; exit 0' TERM; echo on; while true; do sleep 0.1; done"
+    await node.launch("app.main.1", "sh", "-c", slow, ready=Check(log="^on$"))
+    await master.state("app.main.1", "ready")
+    await node.launch("app.main.2", "sleep", "1000")
+    await master.state("app.main.2", "starting")
+    await node.end("app.main.1")
+    await master.state("app.main.2", "ready")
+    heard = [(said.status.task, said.status.state) for said in master.of(Status)]
+    assert heard.index(("app.main.1", "ended")) < heard.index(("app.main.2", "running"))

@@ -72,3 +72,10 @@ def test_a_newer_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text('{"version": 99, "tasks": {"what": "ever"}}')
     with pytest.raises(Conflict, match="version 99, which is newer than this program"):
         Checkpoint(path)
+
+
+def test_a_broken_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.json"
+    path.write_text('{"version": 1, "tasks": 7}')
+    with pytest.raises(Conflict, match=r"the checkpoint cannot be read: .* at .*checkpoint\.json"):
+        Checkpoint(path)

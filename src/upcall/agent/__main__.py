@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--token-file", required=True, type=Path)
     parser.add_argument("--cpus", required=True, type=float)
     parser.add_argument("--memory-mib", required=True, type=int)
+    parser.add_argument("--disk-mib", type=int, default=0, help="room for volumes; measured when it is not given")
     parser.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--cache", type=Path, default=None, help="cache of artifacts and blobs, shared by all nodes")
     parsed = parser.parse_args()
@@ -79,7 +80,7 @@ async def serve(options: argparse.Namespace) -> int:
         blobs=blobs,
         progress=connection.send,
     )
-    agent = Agent(machine, connection, cpus=options.cpus, memory_mib=options.memory_mib)
+    agent = Agent(machine, connection, cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib)
     running = asyncio.ensure_future(agent.run())
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -10,7 +10,6 @@ launch that names an incarnation which ended already is answered with that end, 
 
 import asyncio
 import logging
-import os
 import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
@@ -25,7 +24,7 @@ from upcall.agent.launching import Started
 from upcall.agent.machine import Machine
 from upcall.agent.requests import Requests
 from upcall.agent.task import Task
-from upcall.agent.usage import EVERY_S, Usages
+from upcall.agent.usage import EVERY_S, Usages, disk_room_mib
 from upcall.protocol import versions
 from upcall.protocol.agent import (
     Ack,
@@ -51,11 +50,15 @@ TAKE_OVER_TIMEOUT_S = 10.0
 
 
 class Agent:
-    def __init__(self, machine: Machine, connection: Connection, *, cpus: float, memory_mib: int) -> None:
+    def __init__(
+        self, machine: Machine, connection: Connection, *, cpus: float, memory_mib: int, disk_mib: int = 0
+    ) -> None:
+        """``disk_mib`` 0: what is free now, and what our own volumes hold already."""
         self._machine = machine
         self._connection = connection
         self._cpus = cpus
         self._memory_mib = memory_mib
+        self._disk_mib = disk_mib
         self._boot = uuid.uuid4().hex
         self._tasks: dict[str, Task] = {}
         self._named: set[str] = set()
@@ -86,6 +89,8 @@ class Agent:
 
     async def _take_over(self) -> None:
         machine = self._machine
+        if not self._disk_mib:
+            self._disk_mib = await asyncio.to_thread(disk_room_mib, machine.places.volumes)
         await machine.launching.ready()
         await machine.runs.end_leftovers()
         await asyncio.to_thread(machine.volumes.empty_removed)
@@ -95,6 +100,7 @@ class Agent:
             if started and folder.name not in records and started.shim.alive():
                 log.warning("%s runs here and nobody knows it: killed", folder.name)
                 await machine.launching.kill(started)
+                await started.over()
         proofs = []
         for name, record in list(records.items()):
             started = Started.find(machine.places.task(name))
@@ -112,6 +118,7 @@ class Agent:
     def _add(self, record: TaskRecord, secrets: Mapping[str, str]) -> Task:
         task = Task(self._machine, record, self._task_changed, secrets)
         self._tasks[task.id] = task
+        self._machine.over[task.id] = task.over
         return task
 
     def _task_changed(self, task: Task) -> None:
@@ -152,7 +159,6 @@ class Agent:
 
     def register(self) -> Register:
         """The first message of a connection."""
-        disk = os.statvfs(self._machine.places.node)
         self._registered = False
         return Register(
             node=self._machine.node,
@@ -160,7 +166,7 @@ class Agent:
             boot=self._boot,
             cpus=self._cpus,
             memory_mib=self._memory_mib,
-            disk_mib=disk.f_bavail * disk.f_frsize >> 20,
+            disk_mib=self._disk_mib,
             attributes=dict(self._machine.attributes),
             features=self._machine.groups.features,
             tasks=tuple(task.record.status() for task in self._tasks.values()),
@@ -255,7 +261,7 @@ class Agent:
             return
         task = self._tasks.get(status.task)
         if task is not None and task.state == "ended":
-            del self._tasks[status.task]
+            del self._tasks[status.task], self._machine.over[status.task]
             del self._machine.checkpoint.state.tasks[status.task]
             self._tidy()
 

@@ -1,8 +1,8 @@
 """From a launch message to a running process, in the order in which things may fail.
 
-Fetch (artifacts, blobs) -> names -> sandbox and secrets -> volumes, prepared if they are fresh -> files -> is the port
-free? -> control groups -> start. All that can be wrong with a declaration is found before the process exists, and
-each wrong thing is one sentence that ends up as the reason of the task's end.
+Fetch (artifacts, blobs) -> names -> the incarnation before is dead -> sandbox and secrets -> files -> volumes -> is the
+port free? -> volumes prepared, if they are fresh -> control groups -> start. All that can be wrong with a declaration
+is found before the process exists, and each wrong thing is one sentence that ends up as the reason of the task's end.
 """
 
 import asyncio
@@ -71,6 +71,7 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
     command = render_all(declaration.command, record.names, "command")
     if not command:
         raise Invalid("there is no command", where="command", expected="at least one word")
+    await _alone(machine, launch.task)
     await asyncio.to_thread(sandbox.write_secrets, folder / "secrets", wanted)
     await asyncio.to_thread(_fill, launch, where, record.names, fetched)
     await asyncio.to_thread(machine.volumes.create, member, launch.place, volume_names, adopt=launch.adopt_volumes)
@@ -102,6 +103,13 @@ def _fill(launch: Launch, folder: Path, names: Mapping[str, str], fetched: Fetch
     sandbox.empty(folder)
     for file in launch.declaration.files:
         sandbox.write_file(folder, file, names, fetched.blobs[file.blob] if file.blob else None)
+
+
+async def _alone(machine: Machine, task: str) -> None:
+    """Two incarnations of a member never run side by side, whatever the master thinks: they share volumes and ports."""
+    for other, over in list(machine.over.items()):
+        if other != task and member_id(other) == member_id(task):
+            await over.wait()
 
 
 async def _prepare(machine: Machine, record: TaskRecord, where: Path) -> None:

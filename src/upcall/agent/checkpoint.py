@@ -121,24 +121,31 @@ class Checkpoint:
                     written.set_result(None)
 
 
+class _Versioned(msgspec.Struct):
+    version: int
+
+
 def _load(path: Path) -> State:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return State()
-    version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("version", msgspec.Raw(b"0"))
-    if int(bytes(version)) > versions.CHECKPOINT:
-        raise Conflict(
-            f"the checkpoint has version {bytes(version).decode()}, which is newer than this program",
-            where=str(path),
-            expected=f"at most version {versions.CHECKPOINT}",
-        )
-    return msgspec.json.decode(data, type=State)
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).version
+        if version > versions.CHECKPOINT:
+            raise Conflict(
+                f"the checkpoint has version {version}, which is newer than this program",
+                where=str(path),
+                expected=f"at most version {versions.CHECKPOINT}",
+            )
+        return msgspec.json.decode(data, type=State)
+    except msgspec.MsgspecError as error:
+        raise Conflict(f"the checkpoint cannot be read: {error}", where=str(path)) from None
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """The old content or the new, never half of one."""
-    beside = path.with_name(f"{path.name}.new")
+    """The old content or the new, never half of one. The agents of several nodes may write the same file."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with contextlib.closing(os.fdopen(descriptor, "wb", closefd=False)) as file:

@@ -25,6 +25,7 @@ Exec = Callable[[tuple[str, ...], float], Awaitable[str | None]]
 """Runs a command beside the task, with a time limit; None when it ended with 0."""
 
 FIRST_INTERVAL_S = 0.1
+LATE_S = 2.0
 READY_INTERVAL_MAX_S = 0.5
 """Between two questions whether a task is ready, where no process has to be started for one."""
 
@@ -88,19 +89,28 @@ async def until_ready(check: Check, probe: Probe, heard: Callable[[str], None]) 
 
 
 async def watch_health(check: Check, probe: Probe, passed: Callable[[], None], failed: Callable[[str], None]) -> None:
-    """For ever; ``passed`` after a good answer, ``failed`` after enough bad ones in a row."""
+    """For ever; ``passed`` after a good answer, ``failed`` after enough bad ones in a row.
+
+    Who finds its own clock late (the machine was overloaded or asleep) does not judge others by it: bad answers that
+    took longer than they could have, or before which this coroutine overslept, are not counted.
+    """
     bad = 0
+    due_s = time.monotonic()
     while True:
         began_s = time.monotonic()
         reason = await probe()
+        late = began_s - due_s > LATE_S or time.monotonic() - began_s > check.timeout_s + LATE_S
         if reason is None:
             bad = 0
             passed()
+        elif late:
+            bad = 0
         else:
             bad += 1
             if bad >= check.failures:
                 failed(f"{reason} ({bad} times in a row)" if bad > 1 else reason)
-        await asyncio.sleep(max(0.0, check.interval_s - (time.monotonic() - began_s)))
+        due_s = max(time.monotonic(), began_s + check.interval_s)
+        await asyncio.sleep(due_s - time.monotonic())
 
 
 async def until_logged(pattern: str, logs: Path, watching: Watching, where: str) -> None:

@@ -1,7 +1,8 @@
 """What the tasks of one node share: its folders, the launcher, the checkpoint, and the way to the master."""
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from upcall.agent.cgroups import Groups
 from upcall.agent.checkpoint import Checkpoint
@@ -29,3 +30,5 @@ class Machine:
     blobs: Blobs
     progress: Callable[[Progress], None]
     """Tells the master how far a fetch is; dropped when there is no connection."""
+    over: dict[str, asyncio.Event] = field(default_factory=dict)
+    """For each task that is known here: set once it has ended."""

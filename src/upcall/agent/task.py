@@ -234,22 +234,25 @@ class Task:
 
     async def _watch_exit(self, started: Started) -> None:
         """The end of the task, once it is proven."""
+        session = started.process.pid if started.shim.alive() else None
         await started.over()
         record = started.exit_record()
         wait_s = 0.05
-        while not await asyncio.to_thread(self._nothing_left, started, record is None):
+        while not await asyncio.to_thread(self._nothing_left, record is None, session):
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, PROVE_AGAIN_MAX_S)
         self.record.exit = self._exit(record)
         self._feed("exited", self.record.exit.reason)
 
-    def _nothing_left(self, started: Started, without_record: bool) -> bool:
+    def _nothing_left(self, without_record: bool, session: int | None) -> bool:
         """Kills what is left; whether that was nothing. With an exit record only the group is looked at: the shim saw
-        all its descendants end before it wrote it."""
+        all its descendants end before it wrote it. A session's number belongs to the task only while we watch: one of
+        a task that died long ago may be a stranger's by now."""
         left = not self._machine.groups.kill(self.record.groups)
         if without_record:
             node = str(self._machine.places.node)
-            left |= bool(processes.kill(lambda: processes.in_session(started.process.pid), rounds=1))
+            if session is not None:
+                left |= bool(processes.kill(lambda: processes.in_session(session), rounds=1))
             left |= bool(processes.kill(lambda: processes.marked(node, self.id), rounds=1))
         return not left
 

@@ -71,6 +71,12 @@ def _count(task: Task, everything: dict[int, Stat]) -> tuple[float, float]:
     return cpu_ticks / _TICKS_A_SECOND, pages * _PAGE_BYTES / _MIB
 
 
+def disk_room_mib(volumes: Path) -> int:
+    """What volumes here may hold: what is free, and what they hold already."""
+    disk = os.statvfs(volumes)
+    return int(disk.f_bavail * disk.f_frsize / _MIB + disk_mib([volumes]))
+
+
 def disk_mib(folders: Iterable[Path]) -> float:
     """Blocks in use below the folders; a walk that meets too many entries stops there (a lower bound)."""
     blocks = entries = 0

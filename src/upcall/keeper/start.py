@@ -19,6 +19,10 @@ from upcall.keeper.identity import Identity
 from upcall.keeper.spec import SpecInvalid
 from upcall.keeper.supervisor import Supervisor
 
+LOCK_TRIES = 5
+"""Somebody who only asks whether one runs (:func:`runs`) holds the lock for an instant."""
+LOCK_AGAIN_S = 0.05
+
 
 class CannotKeep(Exception):
     """Why there is no supervisor for a folder; a sentence for a person."""
@@ -132,16 +136,18 @@ def _begin(data_folder: str) -> Supervisor:
 def _lock(keeper: str, data_folder: str) -> None:
     """Never closed: it is held as long as this process lives. Children do not inherit it."""
     descriptor = os.open(os.path.join(keeper, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        status = records.read(os.path.join(keeper, "status.json")) or {}
-        pid = status.get("supervisor", {}).get("pid", "unknown")
-        os.close(descriptor)
-        raise CannotKeep(
-            f"upcall runs already in {data_folder} (keeper pid {pid}); `upcall down` ends it, "
-            "or choose another data folder"
-        ) from None
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(LOCK_AGAIN_S)
+    status = records.read(os.path.join(keeper, "status.json")) or {}
+    pid = status.get("supervisor", {}).get("pid", "unknown")
+    os.close(descriptor)
+    raise CannotKeep(
+        f"upcall runs already in {data_folder} (keeper pid {pid}); `upcall down` ends it, or choose another data folder"
+    )
 
 
 def _end_children_of_the_last(keeper: str) -> None:
