@@ -27,6 +27,9 @@ ENDED: Final = ("done", "failed", "withdrawn", "declined", "lifted")
 TOLD: Final = ("maintenance", "kill", "shutdown")
 """Kinds that are told; they need no answer."""
 
+SAID_MAX: Final = 1000
+"""Operations whose silence is remembered as told."""
+
 SILENT_MAX: Final = 2
 """Two questions in a row without an answer: what is asked hangs. The others are asked at the next look."""
 
@@ -110,12 +113,23 @@ async def asked(service: "Service", operation: Operation) -> Verdict | None:
         async with asyncio.timeout(service.answer_timeout_s):
             return await service.answer_one(operation)
     except TimeoutError:
-        service.log.warning("no answer to %s (%s) within %g s", operation.id, operation.kind, service.answer_timeout_s)
+        _say(service, operation, f"within {service.answer_timeout_s:g} s", None)
     except UpcallError as error:
-        service.log.warning("no answer to %s (%s): %s", operation.id, operation.kind, error)
-    except Exception:
-        service.log.exception("no answer to %s (%s)", operation.id, operation.kind)
+        _say(service, operation, f"because: {error}", None)
+    except Exception as error:
+        _say(service, operation, f"because: {type(error).__name__}: {error}", error)
     return None
+
+
+def _say(service: "Service", operation: Operation, why: str, error: Exception | None) -> None:
+    """Once for each operation and reason; the question is asked again every few seconds, for hours if need be."""
+    said = service._context.said
+    if said.get(operation.id) == why:
+        return
+    if len(said) >= SAID_MAX:
+        said.clear()
+    said[operation.id] = why
+    service.log.warning("no answer to %s (%s) %s", operation.id, operation.kind, why, exc_info=error)
 
 
 def _takes(operation: Operation) -> bool:
