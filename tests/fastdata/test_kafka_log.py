@@ -154,11 +154,13 @@ def a_run(**changes: Any) -> Run:
     return Run(**(said | changes))
 
 
-def stored(log: KafkaLog, run: Run, block: int, first: int, samples: int = 32) -> None:
-    counts = np.zeros((samples, 10), np.int16)
+def store(log: KafkaLog, *frames: tuple[Run, int, int]) -> None:
+    """Stores short frames of (run, block, first sample), and waits until all are delivered."""
     done: list[int] = []
-    log.append(block, encode(Frame(run.run_id, block, first, 128, counts)), run.due_us(first), lambda: done.append(1))
-    until(lambda: bool(done), "a delivery")
+    for run, block, first in frames:
+        frame = encode(Frame(run.run_id, block, first, 128, np.zeros((32, 10), np.int16)))
+        log.append(block, frame, run.due_us(first), lambda: done.append(1))
+    until(lambda: len(done) == len(frames), "all deliveries")
 
 
 def no_failure(reason: str) -> None:
@@ -174,19 +176,18 @@ def test_a_new_ingest_learns_from_the_log_how_far_each_block_has_come(broker: On
     assert not log.is_announced(run)
     for each in (old, run):
         log.announce(each)
-    stored(log, run, 7, 0)
-    for first in range(0, 32 * 100, 32):  # block 7 stands far from the end of its partition
-        stored(log, old, 7, first)
-        stored(log, run, 1, first)
-    stored(log, run, 4, 64)
+    frames = [(run, 7, 0)]
+    for first in range(0, 32 * 500, 32):  # block 7 stands far from the end of its partition
+        frames += [(old, 7, first), (run, 1, first)]
+    store(log, *frames, (run, 4, 64))
     log.close(30.0)
 
     log = KafkaLog(named)
     log.open(no_failure)
     assert log.is_announced(run)
     assert not log.is_announced(unseen)
-    assert log.last_samples(run) == {7: 31, 1: 32 * 100 - 1, 4: 95}
-    assert log.last_samples(old) == {7: 32 * 100 - 1}
+    assert log.last_samples(run) == {7: 31, 1: 32 * 500 - 1, 4: 95}
+    assert log.last_samples(old) == {7: 32 * 500 - 1}
     assert log.last_samples(unseen) == {}
     log.close(30.0)
 
@@ -209,9 +210,8 @@ def test_a_reader_that_falls_behind_is_in_danger_until_it_commits(broker: OneBro
     log.open(no_failure)
     run = a_run(start_us=time.time_ns() // 1_000 - 550_000_000)  # its first readings are 550 s old; 600 s are kept
     assert log.reader_in_danger(held=False) == ""
-    for first in range(0, 32 * 300, 32):
-        stored(log, run, 0, first)
-    assert "partition 0: the oldest unread reading is 55" in log.reader_in_danger(held=False)
+    store(log, *((run, 0, first) for first in range(0, 32 * 300, 32)))
+    assert "partition 0: the oldest unread reading is 5" in log.reader_in_danger(held=False)
     reader = Consumer(named.consumer(named.reader_group))
     reader.commit(offsets=[TopicPartition(named.topic, 0, 290)], asynchronous=False)
     assert log.reader_in_danger(held=True) == ""

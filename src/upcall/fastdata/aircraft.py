@@ -31,7 +31,7 @@ from upcall.fastdata.sampling import Sampler
 WAIT_S: Final = (0.005, 0.25)
 """Bounds of the wait for the next readings: never busy, and never late by more than a short frame after a clock's
 jump."""
-REDIAL_S: Final = (0.1, 3.0)
+REDIAL_S: Final = (0.1, 1.0)
 """Pause before dialling again: doubled from the first to the second of these."""
 DIAL_TIMEOUT_S: Final = 5.0
 STATUS_S: Final = 1.0

@@ -204,7 +204,7 @@ class KafkaLog:
         """Brokers that are away are worth a word: the client goes on trying. A broken promise is the end."""
         if error.fatal():
             self._failed(f"Kafka's client gave up: {error}")
-        self._trouble = (time.monotonic(), str(error))
+        self._trouble = (time.monotonic(), error.str())
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Repeats a read until it succeeds: brokers and topics may come later than we do."""

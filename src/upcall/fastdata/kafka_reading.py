@@ -134,21 +134,20 @@ def _read(consumer: Consumer, topic: str, partition: int, lower: int, upper: int
 
 def _until(consumer: Consumer, where: str, upper: int) -> Iterator[Message]:
     while True:
-        batch = consumer.consume(num_messages=256, timeout=SILENCE_S)
-        if not batch:
+        message = consumer.poll(SILENCE_S)  # not consume(): that waits until it has as many as asked for
+        if message is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{where} yields nothing"))
-        for message in batch:
-            error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    return
-                raise KafkaException(error)
-            offset = message.offset()
-            assert offset is not None
-            if offset < upper:
-                yield message
-            if offset >= upper - 1:
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
                 return
+            raise KafkaException(error)
+        offset = message.offset()
+        assert offset is not None
+        if offset < upper:
+            yield message
+        if offset >= upper - 1:
+            return
 
 
 def _header(message: Message) -> FrameHeader | None:
