@@ -188,3 +188,10 @@ def test_ended_run_does_not_hold_its_open_second_for_ever() -> None:
         offset += 1
     assert [(w.run_id, w.count) for w in windows if w.run_id == "old"] == [("old", 10)]
     assert at.still_open() == []
+
+
+def test_messages_that_were_counted_before_a_restart_are_not_counted_again() -> None:
+    at = Assembler(3, [], {}, no_score, count_from=2)
+    for offset in range(4):
+        list(at.add(offset, message(offset)))
+    assert (at.tally.frames, at.tally.readings, at.tally.next_offset) == (2, 2 * RATE * SENSORS_PER_BLOCK, 4)

@@ -195,12 +195,16 @@ class Assembler:
         opened: Iterable[OpenSecond],
         stored_until: Mapping[BlockKey, int],
         score: Callable[[Counts, int], bytes],
+        count_from: int = 0,
     ) -> None:
+        """`stored_until`: the last second of each block that is final; `count_from`: messages before this offset were
+        counted by an earlier reader."""
         self.tally = Tally(partition)
         self.refused: list[Refused] = []
         self._partition = partition
         self._until = dict(stored_until)
         self._score = score
+        self._count_from = count_from
         self._open: dict[BlockKey, _Gathering] = {}
         for second in opened:
             for offset, data in second.frames:
@@ -209,8 +213,8 @@ class Assembler:
 
     def add(self, offset: int, data: bytes) -> Iterator[Window]:
         """Takes one message of the log; yields the seconds that it made final."""
-        tally = self.tally
-        tally.next_offset = offset + 1
+        self.tally.next_offset = offset + 1
+        tally = self.tally if offset >= self._count_from else Tally(self._partition)
         tally.frames += 1
         tally.packed_bytes += len(data)
         try:

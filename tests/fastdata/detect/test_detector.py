@@ -9,7 +9,7 @@ import pytest
 from wing import Wing
 
 from upcall.fastdata.detect.detector import RECALL_S, BlockDetector
-from upcall.fastdata.detect.episodes import Episode, EpisodeKind, confidence
+from upcall.fastdata.detect.episodes import Episode, EpisodeKind, confidence, read_health
 from upcall.fastdata.detect.tests import SCORES, score
 from upcall.fastdata.sensors import SENSORS_PER_BLOCK
 from upcall.fastdata.windows import statistics
@@ -172,14 +172,15 @@ def test_detector_made_anew_from_the_store_writes_the_same_episodes(crash: int) 
     assert len(whole) == 4
 
     before = BlockDetector(RUN, BLOCK)
-    episodes = watch(rows[:crash], before)
+    episodes: dict[tuple, Episode] = {}
+    ticks = []
+    for row in rows[:crash]:
+        newest = before.trail.newest
+        episodes |= {episode.key: episode for episode in before.observe(*row)}
+        if before.trail.newest != newest:
+            tick, levels, groups = before.newest_tick()
+            ticks.append((tick, levels.copy(), groups.copy()))
     again = BlockDetector(RUN, BLOCK)
-    trail = before.trail
-    ticks = [
-        (tick, trail.levels[tick - trail.newest - 1], trail.neighbours[tick - trail.newest - 1])
-        for tick in range(max(0, trail.newest - 29), trail.newest + 1)
-        if tick >= 0
-    ]
     again.restore(ticks, episodes.values(), rows[crash - RECALL_S : crash])
     for row in rows[crash:]:
         for episode in again.observe(*row):
@@ -190,3 +191,15 @@ def test_detector_made_anew_from_the_store_writes_the_same_episodes(crash: int) 
 def test_confidence_grows_with_the_margin_and_shrinks_with_disturbed_neighbours() -> None:
     assert 0.7 < confidence(1.0, 49) < confidence(2.0, 49) < confidence(5.0, 49) <= 1
     assert confidence(2.0, 20) < confidence(2.0, 49)
+
+
+def test_health_says_kind_and_severity_in_a_byte() -> None:
+    wing = Wing(BLOCK, seed=14)
+    detector = BlockDetector(RUN, BLOCK)
+    watch(stored(wing, range(30), shift=lambda s: {5: 7.0} if s >= 15 else {}), detector)
+    health = detector.health()
+    assert np.flatnonzero(health).tolist() == [5]
+    kind, severity = read_health(int(health[5]))
+    assert kind is EpisodeKind.STEP
+    assert severity in (6, 7)
+    assert read_health(0) == (None, 0)

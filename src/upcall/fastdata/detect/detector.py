@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from upcall.fastdata.detect import drift
 from upcall.fastdata.detect.drift import Bools, Floats, Trail, median
-from upcall.fastdata.detect.episodes import COMMON_MAX, REPORT_S, Episode, EpisodeKind, confidence
+from upcall.fastdata.detect.episodes import COMMON_MAX, REPORT_S, Episode, EpisodeKind, confidence, health_of
 from upcall.fastdata.detect.tests import NOISE_RATIO, SPIKE_SIGMA, STUCK_SHARE, Scores
 from upcall.fastdata.sensors import NEIGHBOURS, SENSORS_PER_BLOCK, TABLE, block_slice
 
@@ -47,6 +47,7 @@ RECALL_S: Final = max(drift.TICK_S, RECENT)
 """The last so many stored seconds are what a detector needs besides ticks and episodes."""
 TRAIL_S: Final = drift.TICKS * drift.TICK_S
 """Ticks and episodes as old as this matter."""
+SPIKE_SHOWN_S: Final = 10
 FORGET_S: Final = 60
 """How long a spike, an opening or a closing is remembered; longer than anything asks for."""
 
@@ -98,10 +99,10 @@ class BlockDetector:
         episodes: Iterable[Episode],
         seconds: Iterable[tuple[int, npt.NDArray[np.float32], Scores]],
     ) -> None:
-        """From the store, as of one second: (tick, levels, neighbours) in order, the block's episodes of the last
-        `TRAIL_S`, the last `RECALL_S` seconds."""
-        for tick, levels, neighbours in ticks:
-            self.trail.add_tick(tick, levels, neighbours)
+        """From the store, as of one second: ticks as `newest_tick` gave them, in order; the block's episodes that are
+        open or began within `TRAIL_S`; the last `RECALL_S` seconds."""
+        for tick, levels, groups in ticks:
+            self.trail.add_tick(tick, levels.astype(np.float64), np.repeat(groups, NEIGHBOURS) * self._per_unit)
         episodes = list(episodes)
         for episode in episodes:
             if episode.is_open:
@@ -164,6 +165,21 @@ class BlockDetector:
         self._note_spikes(second, seen)
         changed += self._report_spikes(second)
         return changed
+
+    def newest_tick(self) -> tuple[int, Floats, Floats]:
+        """(tick, levels, what each group's middle neighbour reads): to be stored when a tick was completed."""
+        groups = self.trail.neighbours[-1, ::NEIGHBOURS] / self._per_unit[::NEIGHBOURS]
+        return self.trail.newest, self.trail.levels[-1], groups
+
+    def health(self) -> npt.NDArray[np.uint8]:
+        """A byte for each sensor: 0 is healthy; else kind (1 to 5) times 32 plus the severity, bounded at 31."""
+        health = np.zeros(SENSORS_PER_BLOCK, np.uint8)
+        for column, episode in self._last_spike.items():
+            if episode.end > self.second - SPIKE_SHOWN_S:
+                health[column] = health_of(episode)
+        for column, episode in self.open.items():
+            health[column] = health_of(episode)
+        return health
 
     # --- the recent past
 
