@@ -31,6 +31,7 @@ from upcall.fastdata.sampling import Sampler
 WAIT_S: Final = (0.005, 0.25)
 """Bounds of the wait for the next readings: never busy, and never late by more than a short frame after a clock's
 jump."""
+BUFFER_S_MAX: Final = 3_600
 REDIAL_S: Final = (0.1, 1.0)
 """Pause before dialling again: doubled from the first to the second of these."""
 DIAL_TIMEOUT_S: Final = 5.0
@@ -47,6 +48,10 @@ class Settings:
     """Seconds of readings to take, then end once all is acknowledged; 0: fly on."""
     grace_s: float = 5.0
     """After a signal to end: how long to wait for acknowledgements."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.buffer_s <= BUFFER_S_MAX:
+            raise ValueError(f"a buffer of {self.buffer_s} s: 1 to {BUFFER_S_MAX} are possible")
 
 
 class Aircraft:

@@ -19,7 +19,7 @@ from upcall.fastdata.frames import FrameError, FrameHeader, inspect
 from upcall.fastdata.retention import Retention
 from upcall.fastdata.runs import Run
 
-CALL_TIMEOUT_S: Final = 10.0
+CALL_TIMEOUT_S: Final = 5.0
 SILENCE_S: Final = 15.0
 """A partition that yields nothing for so long cannot be read now."""
 TAIL_FIRST: Final = 64

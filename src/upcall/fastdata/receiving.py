@@ -95,6 +95,7 @@ class Ingest:
         stop: asyncio.Task[bool] = asyncio.create_task(stopping.wait())
         beside: list[asyncio.Task[None]] = []
         server: asyncio.Server | None = None
+        self._say({"event": "waiting", "why": "the log is not reached yet"})
         try:
             either: set[asyncio.Future[Any]] = {opening, stop}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
