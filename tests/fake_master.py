@@ -135,7 +135,7 @@ class FakeMaster:
                 web.post("/v1/login-codes", self._login_code),
                 web.post("/v1/login", self._login),
                 web.post("/v1/shutdown", self._shutdown),
-                web.post("/v1/startup", self._shutdown),
+                web.post("/v1/startup", self._nothing),
                 web.put("/v1/blobs/{digest}", self._nothing),
                 web.put("/v1/packages/{name}/{version}", self._nothing),
             ]
@@ -309,7 +309,7 @@ class FakeMaster:
         asked = await request.json()
         name = asked["name"] or f"node-{len(self.nodes) + 1}"
         self.nodes[name] = node(name, asked["zone"] or "a")
-        return await answer(self.nodes[name])
+        return web.json_response({"name": name})
 
     async def _node_verb(self, request: web.Request) -> web.Response:
         name, verb = request.match_info["node"], request.match_info["verb"]
@@ -317,6 +317,7 @@ class FakeMaster:
             return problem(404, "not_found", f"no node {name!r}", "node", ", ".join(self.nodes))
         asked = await request.json()
         operation = self.operation(verb, name, reason=asked["reason"])
+        operation.kind = "maintenance"
         if verb == "drain":
             self.nodes[name].state = "draining"
             operation.waits_for = "deferred by greeter: somebody is being greeted"
@@ -353,11 +354,9 @@ class FakeMaster:
             return problem(404, "not_found", f"no operation {name!r}", "operation")
         view = self.operations[name]
         children = [
-            api.Why(operation=one, lines=[one.waits_for or one.state])
-            for one in self.operations.values()
-            if one.parent == name
+            api.Why(operation=one, lines=[sentence(one)]) for one in self.operations.values() if one.parent == name
         ]
-        return await answer(api.Why(operation=view, lines=[view.waits_for or view.state], children=children))
+        return await answer(api.Why(operation=view, lines=[sentence(view), "asked for by operator"], children=children))
 
     async def _operation_verb(self, request: web.Request) -> web.Response:
         view = self.operations[request.match_info["id"]]
@@ -369,9 +368,11 @@ class FakeMaster:
         return await answer(view)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        since = int(request.query.get("since", 0))
+        limit = int(request.query.get("limit", 500))
+        since = int(request.query.get("since", -1))
         if request.query.get("follow") != "true":
-            return await answer(self.events[since : since + 500])
+            return await answer(self.events[-limit:] if since < 0 else self.events[since : since + limit])
+        since = max(0, len(self.events) - limit) if since < 0 else since
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         self.streams += 1
@@ -420,3 +421,7 @@ async def answer(value: Any) -> web.Response:
     many = isinstance(value, list)
     found = [one.model_dump() if hasattr(one, "model_dump") else one for one in (value if many else [value])]
     return web.json_response(found if many else found[0])
+
+
+def sentence(one: api.OperationView) -> str:
+    return f"{one.id} {one.kind} of {one.target} ({one.klass}) {one.state}: {one.waits_for or one.outcome or 'begins'}"

@@ -86,15 +86,15 @@ def test_an_operation_that_failed_fails_the_command(run: Run, master: FakeMaster
     master.end(view, "failed", "it never got ready")
     result = run("why", view.id)
     assert result.exit_code == 0
-    assert "restart hello.m-0: failed" in result.stdout
+    assert "restart of hello.m-0 (windowed) failed: it never got ready" in result.stdout
 
 
 def test_why_without_an_operation_shows_all_that_waits(run: Run, master: FakeMaster) -> None:
     drain = master.operation("drain", "node-1")
     master.operation("stop", "hello.m-0", parent=drain.id, waits_for="held by the guard: 2 of 3 ready, minimum 2")
     result = run("why")
-    assert "op-1 drain node-1: open" in result.stdout
-    assert "  op-2 stop hello.m-0" in result.stdout
+    assert "op-1 drain of node-1 (windowed) open" in result.stdout
+    assert "  op-2 stop of hello.m-0" in result.stdout
     assert "held by the guard" in result.stdout
 
 
@@ -179,7 +179,7 @@ def test_a_master_that_answers_not_now_is_asked_again(run: Run, master: FakeMast
 def test_operation_cancel_and_force(run: Run, master: FakeMaster) -> None:
     view = master.operation("drain", "node-1")
     assert run("operation list").stdout.count("op-1") == 1
-    assert run("operation cancel", view.id).exit_code == 0
+    assert run("operation cancel --reason mistaken", view.id).exit_code == 0
     assert master.operations["op-1"].state == "withdrawn"
 
 
@@ -193,4 +193,5 @@ def test_catalog_shows_options_and_actions_of_a_package(run: Run) -> None:
 
 def test_node_add(run: Run, master: FakeMaster) -> None:
     assert "node-4" in run("node add --zone b --attribute disk=fast").stdout
-    assert master.calls[-1][2]["attributes"] == {"disk": "fast"}
+    asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/nodes"))
+    assert asked["attributes"] == {"disk": "fast"}

@@ -119,8 +119,9 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
             except NotNow:
                 words, missing = "waiting for the master", "the master"
             if seconds > START_TIMEOUT_S or not keeping.running(here.folder):
+                said = keeping.last_words(here.folder)
                 raise Conflict(
-                    f"{words} after {seconds:.0f} s (missing: {missing}); last words: {keeping.last_words(here.folder)}",
+                    f"{words} after {seconds:.0f} s (missing: {missing}); last words: {said}",
                     where=str(here.folder.root / "logs"),
                     expected="its logs say more",
                 )

@@ -10,6 +10,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +27,7 @@ SESSION_S: Final = 12 * 3600.0
 SESSIONS_MAX: Final = 200
 CODE_CHARACTERS_MAX: Final = 100
 FORM_BYTES_MAX: Final = 4096
+FRAME: Final = Path(__file__).parent / "login.html"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1")
 """Beside the page's own address: what a forwarded port looks like."""
 SECURITY_HEADERS: Final = (
@@ -154,34 +156,19 @@ def _with_headers(send: Send) -> Send:
 
 def _form(code: str, trouble: str = "") -> str:
     if code:
-        body = (
-            f"<form method=post action=/login><input type=hidden name=code value='{html.escape(code[:CODE_CHARACTERS_MAX])}'>"
-            "<button>Log in</button></form><script>document.forms[0].submit()</script>"
-        )
-    else:
-        words = f"<p class=bad>{html.escape(trouble)}</p>" if trouble else ""
-        body = (
-            f"{words}<p>This page wants a login. Run <code>upcall open</code> in a terminal on this machine and follow "
-            "the address it prints, or give its code here.</p>"
-            "<form method=post action=/login><input name=code placeholder='one-use code' autocomplete=off autofocus required>"
+        given = html.escape(code[:CODE_CHARACTERS_MAX])
+        return _page(
+            f"<form method=post action=/login><input type=hidden name=code value='{given}'>"
             "<button>Log in</button></form>"
+            "<script>document.forms[0].submit()</script>"
         )
-    return _page(body)
+    return _page(
+        (f"<p class=bad>{html.escape(trouble)}</p>" if trouble else "")
+        + "<p>This page wants a login. Run <code>upcall open</code> in a terminal on this machine and follow the "
+        "address that it prints, or give its code here.</p><form method=post action=/login>"
+        "<input name=code placeholder='one-use code' autocomplete=off autofocus required><button>Log in</button></form>"
+    )
 
 
 def _page(body: str) -> str:
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        "<title>upcall</title><link rel=icon href=/favicon.svg><style>"
-        ":root{color-scheme:light dark;--line:#d9dee6;--back:#f5f6f8;--face:#fff;--text:#18202c;--soft:#5d6878;--mark:#2459d6}"
-        "@media(prefers-color-scheme:dark){:root{--line:#273040;--back:#0d1219;--face:#151c26;--text:#e6ebf2;--soft:#93a0b3;"
-        "--mark:#6f9bff}}"
-        "body{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--back);color:var(--text);"
-        "font:15px/1.55 system-ui,sans-serif}main{width:min(24rem,88vw);padding:2rem;background:var(--face);"
-        "border:1px solid var(--line);border-radius:12px}h1{margin:0 0 .75rem;font-size:1.15rem;letter-spacing:-.01em}"
-        "p{color:var(--soft);margin:.5rem 0 1rem}.bad{color:#d0405a}code{color:var(--text)}form{display:flex;gap:.5rem}"
-        "input{flex:1;min-width:0;padding:.5rem .65rem;font:inherit;color:inherit;background:var(--back);"
-        "border:1px solid var(--line);border-radius:7px}button{padding:.5rem .9rem;font:inherit;color:#fff;"
-        "background:var(--mark);border:0;border-radius:7px}a{color:var(--mark)}</style>"
-        f"<main><h1>upcall</h1>{body}</main></html>"
-    )
+    return FRAME.read_text().replace("{{body}}", body)

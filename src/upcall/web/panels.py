@@ -12,7 +12,10 @@ from upcall.protocol.operator import Event, NodeView, OperationView, ServiceView
 Item = dict[str, Any]
 
 DONE: Final = frozenset({"done", "forced"})
-READY: Final = frozenset({"ready", "finished"})
+SHOWN: Final = {"id", "kind", "klass", "who_wins", "state", "target", "reason", "asked_by", "origin", "firmness"} | {
+    "on_deadline", "deadline_at", "since", "ended_at", "outcome", "waits_for", "forced_by", "forced_reason"
+}  # fmt: skip
+"""Of an operation."""
 
 
 def summary(status: Status | None, *, connected: bool, trouble: str) -> Item:
@@ -86,7 +89,7 @@ def services(status: Status) -> list[Item]:
             "reason": one.reason,
             "ready": one.ready,
             "wanted": one.wanted,
-            "plans": [_plan(plan) for plan in one.plans],
+            "plans": [_plan(plan) for plan in one.plans if _worth_showing(plan)],
             "endpoints": [
                 {"name": end.name, "protocol": end.protocol, "addresses": end.addresses} for end in one.endpoints
             ],
@@ -99,6 +102,11 @@ def services(status: Status) -> list[Item]:
 def _by_need(one: ServiceView) -> tuple[bool, str]:
     """Those that want a look come first."""
     return one.state in ("running", "shut down"), one.name
+
+
+def _worth_showing(plan: dict[str, Any]) -> bool:
+    """A plan without a step, and nothing to say, is only a name."""
+    return bool(plan.get("reason")) or any(phase.get("steps") for phase in plan.get("phases", ()))
 
 
 def _plan(plan: dict[str, Any]) -> Item:
@@ -138,12 +146,7 @@ def operations(live: Iterable[OperationView], ended: Iterable[OperationView]) ->
 
 
 def _operation(one: OperationView, children: dict[str, list[OperationView]], current: Collection[str]) -> Item:
-    known = one.model_dump(
-        include={
-            "id", "kind", "klass", "who_wins", "state", "target", "reason", "asked_by", "origin", "firmness", "on_deadline",
-            "deadline_at", "since", "ended_at", "outcome", "waits_for", "forced_by", "forced_reason",
-        }
-    )  # fmt: skip
+    known = one.model_dump(include=SHOWN)
     # The instant of the next look moves a little with every answer; seconds are what is shown.
     known["next_look_at"] = None if one.next_look_at is None else round(one.next_look_at)
     known["stands"] = one.ended_at is not None and one.id in current

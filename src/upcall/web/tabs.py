@@ -1,8 +1,8 @@
 """Tabs by plug-in: what an installed package wants to show beside the cluster.
 
-A plug-in is a function ``register(tabs)`` that adds tabs; it is named by an entry point in the group ``upcall.web.tabs``
-(or a module of this project, below). A tab is offered while a service of one of its packages is installed, and built
-when it is first looked at::
+A plug-in is a function ``register(tabs)`` that adds tabs; it is named by an entry point in the group
+``upcall.web.tabs`` (or a module of this project, below). A tab is offered while a service of one of its packages is
+installed, and built when it is first looked at::
 
     def register(tabs: Tabs) -> None:
         tabs.add(Tab(name="hello", label="Greetings", packages=frozenset({"hello"}), build=build))

@@ -24,6 +24,8 @@
 
   window.upcall = {
     theme,
+    // A step or a member that is "running" is on its way; a service that is "running" has arrived.
+    way: (state) => state === "running" ? "wait" : window.upcall.tone(state),
     tone: (state) => GOOD.includes(state) ? "good" : BAD.includes(state) ? "bad" : CALM.includes(state) ? "calm" : "wait",
     onTick(tick) { listeners.add(tick); return () => listeners.delete(tick); },
     duration(seconds) {
@@ -44,7 +46,7 @@
     mounted() { this.stopTicking = window.upcall.onTick((now) => { this.now = now; }); },
     unmounted() { this.stopTicking(); },
     methods: {
-      tone: window.upcall.tone, size: window.upcall.size, share: window.upcall.share, clock: window.upcall.clock,
+      tone: window.upcall.tone, way: window.upcall.way, size: window.upcall.size, share: window.upcall.share, clock: window.upcall.clock,
       kindOf: window.upcall.kind,
       ago(at) { return at ? window.upcall.duration(this.now - at) : ""; },
       until(at) { return window.upcall.duration(at - this.now); },

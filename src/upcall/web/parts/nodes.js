@@ -28,10 +28,10 @@ export default {
           </div>
         </div>
         <ul class="u-members">
-          <li v-for="one in node.members" :key="one.member" :title="one.reason || one.address" :data-member="one.member" :data-state="one.state">
-            <i class="dot" :class="tone(one.state)"></i>
+          <li v-for="one in node.members" :key="one.member" :title="[one.reason, one.address, size(one.used_mib) + ' of ' + size(one.memory_mib), one.cpu_used.toFixed(2) + ' cores', one.starts + ' starts'].filter(Boolean).join(' · ')" :data-member="one.member" :data-state="one.state">
+            <i class="dot" :class="way(one.state)"></i>
             <span class="u-name">{{ one.member }}<small>.{{ one.incarnation }}</small></span>
-            <span class="u-what" :class="tone(one.state)">{{ one.state === 'ready' ? '' : one.state }}<template v-if="one.reason && one.state !== 'ready'"> · {{ one.reason }}</template></span>
+            <span class="u-what" :class="way(one.state)">{{ one.state === 'ready' ? '' : one.state }}<template v-if="one.reason && one.state !== 'ready'"> · {{ one.reason }}</template></span>
             <span class="u-num u-mem">{{ one.used_mib ? size(one.used_mib) : "" }}</span>
             <span class="u-num u-age">{{ ago(one.since) }}</span>
             <button class="u-quiet u-mini" :aria-label="'Restart ' + one.member" title="Restart" @click="act('restart', one.member)">

@@ -19,15 +19,15 @@ export default {
         <div class="u-planhead">
           <span>{{ plan.name }}</span>
           <div class="u-track"><div v-for="phase in plan.phases" :key="phase.name" class="u-phasebar" :style="{ flex: Math.max(1, phase.steps.length) }" :title="phase.name">
-            <i v-for="step in phase.steps" :key="step.name" :class="tone(step.state)" :title="phase.name + ' / ' + step.name + ': ' + step.state + (step.reason ? ' · ' + step.reason : '')"></i></div></div>
+            <i v-for="step in phase.steps" :key="step.name" :class="way(step.state)" :title="phase.name + ' / ' + step.name + ': ' + step.state + (step.reason ? ' · ' + step.reason : '')"></i></div></div>
           <em>{{ plan.done }}<i>/{{ plan.steps }}</i></em>
-          <span class="u-state" :class="tone(plan.state)">{{ plan.state }}</span>
+          <span class="u-state" :class="way(plan.state)">{{ plan.state }}</span>
         </div>
         <p v-if="plan.reason" class="u-reason">{{ plan.reason }}</p>
         <ul v-if="!over(plan)" class="u-steps">
           <template v-for="phase in plan.phases" :key="phase.name">
             <li v-for="step in busy(phase)" :key="phase.name + step.name">
-              <i class="dot" :class="tone(step.state)"></i><span>{{ phase.name }} / {{ step.name }}</span>
+              <i class="dot" :class="way(step.state)"></i><span>{{ phase.name }} / {{ step.name }}</span>
               <span class="u-soft">{{ step.state }}{{ step.reason ? " · " + step.reason : "" }}</span>
               <span class="u-num u-age">{{ ago(step.since) }}</span>
             </li>

@@ -1,0 +1,201 @@
+"""The page in a real browser: what a person sees and does, live, with no network but loopback."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fake_master import FakeMaster
+from served_page import Page
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.browser
+
+TIMEOUT_MS = 30_000
+expect = playwright.expect
+expect.set_options(timeout=TIMEOUT_MS)
+
+
+@pytest.fixture
+def open_page(browser, web_page: Page) -> Iterator:  # type: ignore[no-untyped-def]
+    """Opens the page as a new visitor who logs in by a code; nothing may go wrong in the browser meanwhile."""
+    contexts = []
+    trouble: list[str] = []
+
+    def look(request) -> None:  # type: ignore[no-untyped-def]
+        if not request.url.startswith((web_page.url, web_page.url.replace("http", "ws", 1), "data:", "blob:")):
+            trouble.append(f"elsewhere: {request.url}")
+
+    def opened(**options):  # type: ignore[no-untyped-def]
+        context = browser.new_context(
+            **{"viewport": {"width": 1440, "height": 900}, "color_scheme": "light", **options}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
+        page.on(
+            "requestfailed", lambda request: trouble.append(f"failed: {request.url}") if not _ours(request) else None
+        )
+        page.on("request", lambda request: trouble.append(f"elsewhere: {request.url}") if not _ours(request) else None)
+        page.goto(web_page.login_url())
+        page.wait_for_selector(".u-node")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not trouble
+
+
+def test_nodes_services_and_events_are_there_after_the_login(open_page, master: FakeMaster) -> None:
+    master.add_service("seen", 3, steps_done=2)
+    master.happens("service", "seen", "is installed")
+    page = open_page()
+    expect(page.locator("[data-node]")).to_have_count(3)
+    service = page.locator("[data-service=seen]")
+    expect(service).to_contain_text("2/3 ready")
+    expect(service.locator("[data-plan=deploy]")).to_contain_text("2/3")
+    expect(page.locator("[data-node=node-1] [data-member='seen.m-0']")).to_be_visible()
+    expect(page.locator(".u-log")).to_contain_text("is installed")
+    assert "code=" not in page.url
+
+
+def test_a_change_appears_by_itself_and_what_stays_is_not_drawn_anew(open_page, master: FakeMaster) -> None:
+    view = master.add_service("alive", 2, steps_done=1)
+    master.happens("service", "alive", "is installed")
+    page = open_page()
+    card = page.locator("[data-service=alive]")
+    expect(card).to_contain_text("1/2 ready")
+    page.evaluate("document.querySelector('[data-service=alive]').mark = 'the same element'")
+    page.evaluate("document.querySelector('[data-node=node-3]').mark = 'the same element'")
+    master.step(view, 1)
+    master.happens("task", "alive.m-1", "ready at last")
+    expect(card).to_contain_text("2/2 ready")
+    expect(page.locator(".u-log li").first).to_contain_text("ready at last")
+    for selector in ("[data-service=alive]", "[data-node=node-3]"):
+        assert page.evaluate(f"document.querySelector('{selector}').mark") == "the same element"
+
+
+def test_a_drain_is_confirmed_first_and_shows_who_defers(open_page, master: FakeMaster) -> None:
+    master.step_s = 1.0
+    page = open_page()
+    page.locator("[data-node=node-2] header button", has_text="Drain").click()
+    dialog = page.locator("dialog[open]")
+    expect(dialog).to_contain_text("Drain node-2?")
+    asked_before = sum(path.endswith("/drain") for _, path, _ in master.calls)
+    dialog.locator("button", has_text="Leave it").click()
+    assert sum(path.endswith("/drain") for _, path, _ in master.calls) == asked_before
+    page.locator("[data-node=node-2] header button", has_text="Drain").click()
+    dialog.locator("input").first.fill("new disks")
+    dialog.locator("button[type=submit]").click()
+    expect(page.locator(".u-operations")).to_contain_text("deferred by greeter: somebody is being greeted")
+    expect(page.locator(".u-toasts")).to_contain_text("drain of node-2")
+    expect(page.locator("[data-node=node-2]")).to_contain_text("draining")
+    body = next(body for _, path, body in master.calls if path == "/v1/nodes/node-2/drain")
+    assert body == {"reason": "new disks", "window_s": 600.0, "on_deadline": "hold"}
+    page.locator("[data-node=node-2] header button", has_text="Undrain").click()
+    dialog.locator("button[type=submit]").click()
+    expect(page.locator("[data-node=node-2] .u-state").first).to_have_text("up")
+    master.step_s = 0.05
+
+
+def test_an_operation_is_forced_with_a_reason_and_a_member_restarted(open_page, master: FakeMaster) -> None:
+    master.add_service("acted", 1, steps_done=1)
+    view = master.operation("stop", "acted.m-0", waits_for="deferred by acted: not now")
+    page = open_page()
+    row = page.locator(f"[data-operation={view.id}]")
+    row.locator("button", has_text="Force").click()
+    dialog = page.locator("dialog[open]")
+    dialog.locator("button[type=submit]").click()
+    expect(dialog).to_be_visible()  # a reason is required
+    dialog.locator("input").fill("the disk burns")
+    dialog.locator("button[type=submit]").click()
+    expect(row).to_have_attribute("data-state", "done")
+    member = page.locator("[data-member='acted.m-0']")
+    member.hover()
+    member.locator("button").click()
+    dialog.locator("button[type=submit]").click()
+    expect(page.locator(".u-toasts")).to_contain_text("restart of acted.m-0")
+    assert any(path == "/v1/tasks/acted.m-0/restart" for _, path, _ in master.calls)
+
+
+def test_an_error_of_the_api_is_shown_in_its_own_words(open_page, master: FakeMaster) -> None:
+    page = open_page()
+    page.locator("[data-node=node-3] header button", has_text="Drain").click()
+    node = master.nodes.pop("node-3")
+    page.locator("dialog[open] button[type=submit]").click()
+    expect(page.locator(".u-toasts .bad")).to_contain_text("no node 'node-3'")
+    master.nodes["node-3"] = node
+
+
+def test_light_and_dark_follow_the_system_until_somebody_chooses(open_page) -> None:
+    page = open_page(color_scheme="dark")
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.emulate_media(color_scheme="light")
+    expect(root).to_have_attribute("data-theme", "light")
+    toggle = page.locator("button[aria-label^=Theme]")
+    toggle.click()
+    toggle.click()
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.reload()
+    page.wait_for_selector(".u-node")
+    expect(root).to_have_attribute("data-theme", "dark")
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(open_page, master: FakeMaster) -> None:
+    master.operation("stop", "a-service-with-a-long-name.member-12", waits_for="deferred by it: " + "long-reason " * 20)
+    page = open_page(viewport={"width": 360, "height": 740})
+    page.wait_for_selector(".u-op")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_event_log_is_bounded_and_who_reads_back_is_not_pushed_away(open_page, master: FakeMaster) -> None:
+    page = open_page()
+    for number in range(450):
+        master.happens("task", "flood", f"number {number}")
+    expect(page.locator(".u-log li").first).to_contain_text("number 449")
+    assert page.locator(".u-log li").count() <= 400
+    page.locator(".u-log").evaluate("list => { list.scrollTop = 500; }")
+    page.wait_for_function("document.querySelector('.u-log').scrollTop > 100")
+    page.wait_for_timeout(300)  # the browser tells of the scrolling with its next frame
+    master.happens("task", "flood", "while somebody reads")
+    page.wait_for_timeout(1000)
+    expect(page.locator(".u-log li").first).to_contain_text("number 449")
+    page.locator(".u-log").evaluate("list => { list.scrollTop = 0; }")
+    expect(page.locator(".u-log li").first).to_contain_text("while somebody reads")
+
+
+def test_all_browsers_share_one_event_stream(open_page, master: FakeMaster) -> None:
+    pages = [open_page() for _ in range(3)]
+    streams = master.streams
+    master.happens("node", "node-1", "everybody hears this")
+    for page in pages:
+        expect(page.locator(".u-log")).to_contain_text("everybody hears this")
+    assert master.streams == streams
+
+
+def test_a_tab_of_a_plug_in_comes_and_goes_with_its_service(open_page, master: FakeMaster) -> None:
+    page = open_page()
+    tabs = page.locator("[role=tab]")
+    expect(tabs).to_have_count(1)
+    master.add_service("greetings", 1, package="tabbed")
+    master.happens("service", "greetings", "is installed")
+    expect(tabs).to_have_count(2)
+    tabs.nth(1).click()
+    expect(page.locator(".greetings")).to_have_text("greetings from upcall-test")
+    expect(page.locator(".u-nodes")).to_be_hidden()
+    del master.services["greetings"]
+    master.happens("service", "greetings", "is gone")
+    expect(tabs).to_have_count(1)
+    expect(page.locator(".u-nodes")).to_be_visible()
+
+
+def test_a_master_that_is_away_is_said_and_comes_back(open_page, master: FakeMaster) -> None:
+    page = open_page()
+    expect(page.locator(".u-live")).to_have_text("live")
+    master.not_now = 4
+    master.happens("node", "node-1", "makes the picture old")
+    expect(page.locator(".u-live")).to_have_text("reconnecting")
+    expect(page.locator(".u-live")).to_have_text("live")
+    expect(page.locator("[data-node]")).to_have_count(3)

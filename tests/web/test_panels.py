@@ -1,0 +1,79 @@
+"""What each panel shows: pure functions of a snapshot."""
+
+import time
+
+from fake_master import FakeMaster
+from upcall.protocol import operator as api
+from upcall.web import panels
+
+
+def status(master: FakeMaster, **more: object) -> api.Status:
+    known = {
+        "cluster": "upcall-test",
+        "version": "1",
+        "master_since": 0.0,
+        "event_sequence": 1,
+        "nodes": list(master.nodes.values()),
+        "services": list(master.services.values()),
+        "operations": list(master.operations.values()),
+    }
+    return api.Status.model_validate({**known, **more})
+
+
+def operation(name: str, **more: object) -> api.OperationView:
+    known = {"kind": "stop", "klass": "windowed", "state": "open", "target": name, "reason": "", "asked_by": "operator"}
+    return api.OperationView.model_validate({"id": name, **known, **more})
+
+
+def test_members_stand_at_their_nodes(master: FakeMaster) -> None:
+    master.add_service("panels", 2, steps_done=1)
+    shown = panels.nodes(status(master))
+    first = next(one for one in shown if one["name"] == "node-1")
+    assert [one["member"] for one in first["members"] if one["member"].startswith("panels")] == ["panels.m-0"]
+    summary = panels.summary(status(master), connected=True, trouble="")
+    assert (summary["nodes_up"], summary["nodes"]) == (3, 3)
+
+
+def test_nothing_changes_while_only_time_passes_and_usage_trembles(master: FakeMaster) -> None:
+    before = panels.nodes(status(master))
+    master.nodes["node-1"].memory_used_mib += 1.4
+    master.nodes["node-1"].cpu_used += 0.001
+    assert panels.nodes(status(master)) == before
+
+
+def test_a_plan_counts_its_steps_and_an_empty_one_is_left_out(master: FakeMaster) -> None:
+    view = master.add_service("counted", 3, steps_done=2)
+    view.plans.append({"name": "recovery", "state": "done", "reason": "", "phases": []})
+    shown = next(one for one in panels.services(status(master)) if one["name"] == "counted")
+    assert [(one["name"], one["done"], one["steps"]) for one in shown["plans"]] == [("deploy", 2, 3)]
+
+
+def test_services_that_want_a_look_come_first() -> None:
+    def service(name: str, state: str) -> api.ServiceView:
+        return api.ServiceView(name=name, package=name, version="1", revision=1, state=state)
+
+    found = api.Status(
+        cluster="c", version="1", master_since=0, event_sequence=0, nodes=[], operations=[],
+        services=[service("a", "running"), service("z", "blocked")],
+    )  # fmt: skip
+    assert [one["name"] for one in panels.services(found)] == ["z", "a"]
+
+
+def test_operations_are_a_tree_and_what_is_over_comes_last() -> None:
+    now = time.time()
+    drain = operation("op-1", kind="maintenance", since=now - 10)
+    child = operation("op-2", parent="op-1", since=now - 9)
+    over = operation("op-3", state="done", since=now, ended_at=now)
+    shown = panels.operations([drain, child], [over])
+    assert [one["id"] for one in shown] == ["op-1", "op-3"]
+    assert [one["id"] for one in shown[0]["children"]] == ["op-2"]
+
+
+def test_a_drain_that_stands_is_not_of_the_past() -> None:
+    drain = operation("op-1", kind="maintenance", state="done", ended_at=1.0)
+    assert panels.operations([drain], [])[0]["stands"] is True
+    assert panels.operations([], [drain])[0]["stands"] is False
+
+
+def test_a_child_whose_parent_is_not_known_is_shown_all_the_same() -> None:
+    assert [one["id"] for one in panels.operations([operation("op-9", parent="op-1")], [])] == ["op-9"]
