@@ -1,8 +1,8 @@
 """Python environments for what a task runs in Python: a virtual environment of its own, made by ``uv`` from the lock.
 
 The environment depends on the interpreter it was made for, so its key names the interpreter's version besides the
-lock. The option ``jars`` names a folder of jars inside (``pyspark/jars``), listed as the property ``classpath``. It is
-made relocatable, because it is built in one folder and then renamed into place.
+lock. Jars that a distribution brings along (``pyspark/jars``) are listed as the property ``classpath``. It is made
+relocatable, because it is built in one folder and then renamed into place.
 """
 
 import subprocess
@@ -29,8 +29,8 @@ class Environments:
                 tree = job.cache.tree(key) or self._make(job, lock, key, python)
         site = next((tree / "lib").glob("python*/site-packages"))
         properties = {"site": str(site), "python": str(tree / "bin" / "python")}
-        if jars := job.artifact.options.get("jars"):
-            properties["classpath"] = ":".join(sorted(str(path) for path in (site / jars).glob("*.jar")))
+        if jars := sorted(site.glob("*/jars/*.jar")):
+            properties["classpath"] = ":".join(str(path) for path in jars)
         return Realised(tree, properties)
 
     def _make(self, job: Job, lock: Lock, key: str, python: str) -> Path:

@@ -5,7 +5,7 @@ scripts: one class archive then serves master, worker, driver and executors alik
 them. The connector's jars are on the class path of all of them, so nothing is resolved or shipped at a job's start.
 
 Only executors are started by Spark itself (by the worker), through the ``java`` in its ``JAVA_HOME``; that one is
-:data:`LAUNCHER`.
+``java_launcher.sh``. Python processes begin with ``python_start.py``.
 """
 
 from collections.abc import Mapping
@@ -53,9 +53,9 @@ logger.client.level=warn
 
 
 @lru_cache
-def launcher() -> str:
-    """The ``java`` for executors."""
-    return (files(__package__) / "java_launcher.sh").read_text()
+def source(name: str) -> str:
+    """A file of this package that goes into sandboxes."""
+    return (files(__package__) / name).read_text()
 
 
 def module_flags() -> tuple[str, ...]:
@@ -93,6 +93,7 @@ def environment() -> dict[str, str]:
         "SPARK_LOCAL_IP": "{{address}}",
         "SPARK_NO_DAEMONIZE": "1",
         "SPARK_SCALA_VERSION": "2.13",
+        "PYTHONPATH": "{{sandbox}}/python",
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         # One thread for each task: Spark already runs as many tasks as there are cores.

@@ -2,9 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib.resources import files
-
-import msgspec
 
 from upcall.catalog.locks import blobs, locked, made
 from upcall.catalog.spark import config
@@ -19,7 +16,8 @@ TRAINING_MEMORY_MIB = 1024
 def _files(*more: File) -> tuple[File, ...]:
     return (
         File(path="log4j2.properties", text=config.LOG4J2),
-        File(path="java/bin/java", text=config.launcher(), mode=0o755),
+        File(path="java/bin/java", text=config.source("java_launcher.sh"), mode=0o755),
+        File(path="python/sitecustomize.py", text=config.source("python_start.py")),
         *more,
     )
 
@@ -99,11 +97,6 @@ def driver_task(
     )
 
 
-def pyspark() -> tuple[Artifact, bytes]:
-    artifact, data = locked(PACKAGE, "pyspark")
-    return msgspec.structs.replace(artifact, options={"jars": "pyspark/jars"}), data
-
-
 @lru_cache
 def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
     """What every process of Spark runs: the runtime, pyspark with Spark's jars, the connector, the class archive."""
@@ -115,7 +108,7 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         executor_memory_mib=EXECUTOR_HEAP_MIB_MIN,
         resources=Resources(cpus=2, memory_mib=TRAINING_MEMORY_MIB),
         secret="training",
-        more_files=(File(path="training.py", text=(files(PACKAGE) / "training.py").read_text()),),
+        more_files=(File(path="training.py", text=config.source("training.py")),),
         volume=False,
     )
     training = Training(
@@ -127,7 +120,7 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         exits=True,
         timeout_s=300,
     )
-    return locked(PACKAGE, "java"), pyspark(), locked(PACKAGE, "connector"), made(training)
+    return locked(PACKAGE, "java"), locked(PACKAGE, "pyspark"), locked(PACKAGE, "connector"), made(training)
 
 
 def artifact_blobs() -> dict[str, bytes]:
