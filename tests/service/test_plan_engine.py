@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import Member
-from upcall.service.plans import Control, Keep, Observed, Plan, ProposeRestart, RunStep, StartMember, StepEnded
+from upcall.service.plan_inputs import Control, Keep, Observed, ProposeRestart, RunStep, StartMember, StepEnded
+from upcall.service.plans import Plan
 from upcall.service.steps import Do, Phase, Start
 
 

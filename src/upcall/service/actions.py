@@ -1,6 +1,6 @@
 """Actions: what a person may ask of a service in one call.
 
-``@action`` on an async method makes it a command (``upcall service kafka create-topic --name t``) and an API call. Its
+``@action`` on an async method makes it a command (``upcall service queue create-topic --name t``) and an API call. Its
 arguments' JSON Schema comes from the signature; what arrives is validated before the method sees it, and what the
 method returns goes back as JSON.
 """

@@ -4,7 +4,7 @@ An operation is shown to its service before anything happens. The answer is one 
 function, so that an expert's method reads as a sentence::
 
     if at_risk:
-        return defer(f"{len(at_risk)} partitions would fall below min.insync.replicas", retry_after=5)
+        return defer(f"{len(at_risk)} partitions would have too few replicas", retry_after=5)
     return accept()
 
 ``accept`` is a reservation: it holds for ``valid_s`` seconds, and only while the incarnations that it counts on are

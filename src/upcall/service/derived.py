@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from upcall.protocol.service import Member, Operation, PhaseView, PlanView, StepView
-from upcall.service.plans import summary
+from upcall.service.plans import in_short, summary
 from upcall.service.stranger import BEGUN, ENDED
 
 RECOVERING: Final = ("lost", "replace", "restart", "vacate", "move")
@@ -57,7 +57,7 @@ def _under(operation: Operation, member: Member) -> StepView:
 def _back(member: Member) -> str:
     if member.state == "ended" and member.exit_code is not None:
         return f"ended with code {member.exit_code}; is started again"
-    return f"{member.state}: {member.reason}" if member.reason else member.state
+    return in_short(member)
 
 
 def _plan(name: str, phase: str, steps: list[StepView]) -> PlanView:

@@ -1,7 +1,7 @@
 """Endpoints: what others may connect to, by name.
 
 An endpoint is a named port of the members of a pod. Others never see an address in their declarations: they write
-``{{endpoint.kafka.client}}`` (or bind a :class:`upcall.service.needs.Need`), and each launch gets the addresses that
+``{{endpoint.queue.client}}`` (or bind a :class:`upcall.service.needs.Need`), and each launch gets the addresses that
 are right then.
 """
 

@@ -3,12 +3,12 @@
 A need is a class attribute. On an instance it reads as the bound service's endpoint, rendered at each launch::
 
     class Ingest(Service):
-        kafka = Need("kafka", endpoint="client")
+        queue = Need("queue", endpoint="client")
 
         def task(self, member):
-            return Declaration(command=("ingest", "--bootstrap", str(self.kafka)), ...)
+            return Declaration(command=("ingest", "--bootstrap", str(self.queue)), ...)
 
-``install --bind kafka=events`` binds it to the service ``events``; by default it is the service of the need's own
+``install --bind queue=events`` binds it to the service ``events``; by default it is the service of the need's own
 name. The master uses the bindings for the order of ``shutdown``, and names who needs what before an uninstall.
 """
 

@@ -26,89 +26,24 @@ from typing import Final, Literal
 
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.service import Member, PhaseView, PlanView, StepView
+from upcall.service.plan_inputs import (
+    Control,
+    Effect,
+    Input,
+    Keep,
+    Observed,
+    ProposeRestart,
+    RunStep,
+    StartMember,
+    StepEnded,
+)
 from upcall.service.steps import Do, Phase, Start, Step
 
 StepState = Literal["pending", "waiting", "running", "done", "failed", "paused", "forced"]
-Verb = Literal["pause", "resume", "force", "restart"]
 
 OVER: Final = ("done", "forced")
 BACKOFF_MAX_S: Final = 30.0
 """Between two attempts of a step: often what it needs is a system that is still starting."""
-
-
-# -- inputs ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The world as it stands, whole."""
-
-    members: Mapping[str, Member]
-    at_s: float
-    unplaced: str = ""
-    """Why the plan's members have no place yet."""
-    settling: frozenset[str] = frozenset()
-    """Members whose ``after_ready`` has not returned for their incarnation."""
-
-
-@dataclass(frozen=True)
-class StepEnded:
-    """The coroutine of a step returned, or raised ``error``."""
-
-    path: str
-    attempt: int
-    at_s: float
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Control:
-    """A person controls the plan, a phase, or a step (``path`` is empty, ``phase`` or ``phase/step``)."""
-
-    verb: Verb
-    path: str
-    at_s: float
-
-
-Input = Observed | StepEnded | Control
-
-
-# -- effects --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class StartMember:
-    """Declare the member as to be started. Repeating it is harmless."""
-
-    member: str
-
-
-@dataclass(frozen=True)
-class RunStep:
-    """Call the coroutine of this step, and report :class:`StepEnded`."""
-
-    path: str
-    attempt: int
-
-
-@dataclass(frozen=True)
-class ProposeRestart:
-    """Propose to restart a started member. Said again until it happened; the same key is the same operation."""
-
-    member: str
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Keep:
-    """Write the marks down."""
-
-    marks: Mapping[str, str]
-    paused: tuple[str, ...]
-
-
-Effect = StartMember | RunStep | ProposeRestart | Keep
 
 
 # -- state ----------------------------------------------------------------------------------------------------------
@@ -252,10 +187,14 @@ class Plan:
         marks, attempts, steps = dict(self.marks), dict(self.attempts), {}
         fits = all(_placed(self.world, step) for _, step in self.paths())
         turn = True
+        told = False
         for phase in self.phases:
             for step in phase.steps:
                 path = f"{phase.name}/{step.name}"
                 state, reason = self._step(path, step, turn, fits, marks, attempts, at_s, effects)
+                if state == "waiting" and reason == self.world.unplaced:
+                    # The reason is one and may be long: the first step tells it for all.
+                    reason, told = ("waits for its place, with the others" if told else reason), True
                 before = self.steps.get(path)
                 since_s = before.since_s if before and before.state == state else at_s
                 steps[path] = Seen(state, reason, since_s)
@@ -359,7 +298,13 @@ def _started(member: Member, mark: str, settling: bool) -> tuple[StepState, str]
         return "running", "its restart was proposed"
     if member.state == "ready" and settling:
         return "running", "ready; what comes after it is being done"
-    return "running", f"{member.state}: {member.reason}" if member.reason else member.state
+    return "running", in_short(member)
+
+
+def in_short(member: Member) -> str:
+    """How a member stands that is on its way."""
+    state = "runs, not ready yet" if member.state == "running" else member.state
+    return f"{state}: {member.reason}" if member.reason else state
 
 
 def _do(path: str, step: Do, attempts: dict[str, Attempt], at_s: float, effects: list[Effect]) -> tuple[StepState, str]:

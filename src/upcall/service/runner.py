@@ -17,15 +17,27 @@ from typing import Any, Final
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
+from upcall.protocol.errors import NotNow, UpcallError
 from upcall.service import derived, plans, wanted
-from upcall.service.actions import action_named
 from upcall.service.asking import Clerk
 from upcall.service.attempts import in_words
 from upcall.service.context import Context
+from upcall.service.desk import Desk
 from upcall.service.hooks import Hooks
 from upcall.service.link import Fenced, Link, MasterAway, Transport
 from upcall.service.options import validated
+from upcall.service.plan_inputs import (
+    Control,
+    Effect,
+    Input,
+    Keep,
+    Observed,
+    ProposeRestart,
+    RunStep,
+    StartMember,
+    StepEnded,
+    Verb,
+)
 from upcall.service.service import Service
 from upcall.service.state import State
 from upcall.service.steps import Do
@@ -34,9 +46,6 @@ OWN_KEYS: Final = "sdk."
 """Prefix of what the SDK itself keeps in the service's memory."""
 
 PLAN_KEY: Final = "deploy"
-ACTIONS_MAX: Final = 32
-"""Actions of one service at once; more are refused, not queued."""
-
 TROUBLE_PAUSE_S: Final = 5.0
 """Before an expert's code that raised is called again although nothing changed."""
 
@@ -73,11 +82,11 @@ class Runner:
         self._starts: set[str] = set()
         self._begun = False
         self._options_revision = 0
-        self._effects: list[plans.Effect] = []
-        self._unkept: plans.Keep | None = None
+        self._effects: list[Effect] = []
+        self._unkept: Keep | None = None
         self._proposed: set[str] = set()
         self._sent: dict[str, bytes] = {}
-        self._actions: set[str] = set()
+        self._desk = Desk(self.service, self.link, self._control, self._look)
         self._trouble = ""
         self._spawn(self._hooks.telling(), "on_told")
 
@@ -137,7 +146,7 @@ class Runner:
             case wire.Told():
                 self._hooks.tell(event)
             case wire.Action():
-                self._spawn(self._act(event), f"action {event.name}")
+                self._spawn(self._desk.act(event), f"action {event.name}")
 
     def _look(self) -> None:
         self._dirty.set()
@@ -195,7 +204,7 @@ class Runner:
     async def _deploy(self, members: wire.Members) -> None:
         self.plan = self.plan.with_phases(wanted.phases(self.service))
         settling = self._hooks.settling(self.context.members)
-        self._move(plans.Observed(self.context.members, self._wall(), members.unplaced, settling))
+        self._move(Observed(self.context.members, self._wall(), members.unplaced, settling))
         proposals = self._perform()
         view = self.plan.view()
         await self._send("members", wanted.declared(self.service, self._starts), self.link.declare)
@@ -210,27 +219,30 @@ class Runner:
                 self._proposed.add(proposal.key)
         self._view = view  # shown once it is written down; the plan itself may have moved on meanwhile
 
-    def _move(self, given: plans.Input) -> None:
+    def _control(self, verb: Verb, path: str) -> None:
+        self._move(Control(verb, path, self._wall()))
+
+    def _move(self, given: Input) -> None:
         """One input into the plan; what follows is performed by the next reconciling, in order."""
         self.plan, effects = self.plan.handle(given)
         self._effects += effects
 
-    def _perform(self) -> list[plans.ProposeRestart]:
+    def _perform(self) -> list[ProposeRestart]:
         effects, self._effects = self._effects, []
         proposals = []
         for effect in effects:
             match effect:
-                case plans.StartMember():
+                case StartMember():
                     self._starts.add(effect.member)
-                case plans.RunStep():
+                case RunStep():
                     self._spawn(self._run_step(effect), f"step {effect.path}")
-                case plans.Keep():
+                case Keep():
                     self._unkept = effect
-                case plans.ProposeRestart():
+                case ProposeRestart():
                     proposals.append(effect)
         return proposals
 
-    async def _run_step(self, run: plans.RunStep) -> None:
+    async def _run_step(self, run: RunStep) -> None:
         error = ""
         try:
             step = self.plan.step_at(run.path)
@@ -242,7 +254,7 @@ class Runner:
         except Exception as raised:
             error = in_words(raised)
             self.context.log.info("step %s, attempt %d: %s", run.path, run.attempt, error)
-        self._move(plans.StepEnded(run.path, run.attempt, self._wall(), error))
+        self._move(StepEnded(run.path, run.attempt, self._wall(), error))
         self._look()
 
     async def _show(self) -> None:
@@ -262,58 +274,3 @@ class Runner:
         if self._sent.get(what) != data:
             await send(body)
             self._sent[what] = data
-
-    # -- actions ----------------------------------------------------------------------------------------------------
-
-    async def _act(self, action: wire.Action) -> None:
-        if action.id in self._actions:
-            return
-        if len(self._actions) >= ACTIONS_MAX:
-            reply = wire.ActionReply(ok=False, error=f"{ACTIONS_MAX} actions are under way; ask again later")
-        else:
-            self._actions.add(action.id)
-            try:
-                reply = wire.ActionReply(ok=True, result=await self._acted(action))
-            except UpcallError as error:
-                reply = wire.ActionReply(ok=False, error=str(error))
-            except TimeoutError:
-                reply = wire.ActionReply(ok=False, error=f"{action.name} did not end in its time")
-            except Exception as error:
-                self.context.log.exception("action %s", action.name)
-                reply = wire.ActionReply(ok=False, error=in_words(error))
-            finally:
-                self._actions.discard(action.id)
-        try:
-            await self.link.reply(action.id, reply)
-        except (UpcallError, MasterAway) as error:
-            self.context.log.warning("the reply to action %s was lost: %s", action.name, error)
-        self._look()  # what pods() gives may have changed
-
-    async def _acted(self, action: wire.Action) -> Any:
-        if action.name.startswith("plan/"):
-            return self._controlled(action)
-        known = action_named(type(self.service), action.name)
-        async with asyncio.timeout(known.timeout_s):
-            result = await known.call(self.service, action.arguments)
-        return msgspec.to_builtins(result, enc_hook=_plain)
-
-    def _controlled(self, action: wire.Action) -> None:
-        given = action.arguments
-        if given.get("plan", "deploy") != "deploy":
-            known = "recovery and uninstall only show operations; ask of those"
-            raise NotFound(f"no plan {given.get('plan')!r} that can be controlled", expected=f"deploy ({known})")
-        verb = action.name.removeprefix("plan/")
-        if verb not in ("pause", "resume", "force", "restart"):
-            raise Invalid(f"a plan cannot {verb!r}", expected="pause, resume, force or restart")
-        if given.get("step") and not given.get("phase"):
-            raise Invalid(f"step {given['step']!r} needs its phase", where=f"plan {self.plan.name}")
-        path = "/".join(part for part in (given.get("phase", ""), given.get("step", "")) if part)
-        self.context.log.info("%s: %s plan %s %s", action.who or "somebody", verb, self.plan.name, path)
-        self._move(plans.Control(verb, path, self._wall()))  # type: ignore[arg-type]
-
-
-def _plain(value: Any) -> Any:
-    """What an action returned, for JSON: pydantic models too."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    raise TypeError(f"an action's result has a {type(value).__name__} in it, which is no JSON")

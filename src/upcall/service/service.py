@@ -4,10 +4,10 @@ A service is a description first: which options it has, which pods, what each me
 keeps it up and treats it as a careful stranger would: one member at a time is taken away, and only while all others
 are ready. Everything else is optional: a method is the place where an expert's knowledge goes ::
 
-    class Kafka(Service):
-        \"\"\"Apache Kafka in KRaft mode.\"\"\"
+    class Queue(Service):
+        \"\"\"A replicated queue.\"\"\"
 
-        options: KafkaOptions
+        options: QueueOptions
 
         def pods(self):
             return [Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=["client"])]
@@ -18,7 +18,7 @@ are ready. Everything else is optional: a method is the place where an expert's 
         async def may_stop(self, broker, why):
             at_risk = await self.partitions_at_risk(without=broker)
             if at_risk:
-                return defer(f"{len(at_risk)} partitions would fall below min.insync.replicas", retry_after=5)
+                return defer(f"{len(at_risk)} partitions would have too few replicas", retry_after=5)
             return accept()
 
         @action

@@ -1,0 +1,86 @@
+"""What moves a plan, and what follows: the inputs and the effects of :mod:`upcall.service.plans`.
+
+All are frozen; a recorded list of inputs replays any course of a plan.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from upcall.protocol.service import Member
+
+Verb = Literal["pause", "resume", "force", "restart"]
+
+# -- inputs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The world as it stands, whole."""
+
+    members: Mapping[str, Member]
+    at_s: float
+    unplaced: str = ""
+    """Why the plan's members have no place yet."""
+    settling: frozenset[str] = frozenset()
+    """Members whose ``after_ready`` has not returned for their incarnation."""
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """The coroutine of a step returned, or raised ``error``."""
+
+    path: str
+    attempt: int
+    at_s: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A person controls the plan, a phase, or a step (``path`` is empty, ``phase`` or ``phase/step``)."""
+
+    verb: Verb
+    path: str
+    at_s: float
+
+
+Input = Observed | StepEnded | Control
+
+
+# -- effects --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StartMember:
+    """Declare the member as to be started. Repeating it is harmless."""
+
+    member: str
+
+
+@dataclass(frozen=True)
+class RunStep:
+    """Call the coroutine of this step, and report :class:`StepEnded`."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class ProposeRestart:
+    """Propose to restart a started member. Said again until it happened; the same key is the same operation."""
+
+    member: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Write the marks down."""
+
+    marks: Mapping[str, str]
+    paused: tuple[str, ...]
+
+
+Effect = StartMember | RunStep | ProposeRestart | Keep
