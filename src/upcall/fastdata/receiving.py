@@ -18,14 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import json
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from upcall.fastdata import link
+from upcall.fastdata.connection import Connection, refusal_of
 from upcall.fastdata.frame_log import FRAME_BYTES_MAX, FrameLog, LogClosed
 from upcall.fastdata.frames import CorruptFrame, Frame, FrameError, FutureFrame, decode, encode, inspect
 from upcall.fastdata.link import FrameKey, LinkError, Message, MessageType
@@ -34,30 +32,15 @@ from upcall.fastdata.runs import Run
 
 UNDER_WAY_BYTES_MAX: Final = 32 * 1024 * 1024
 """Handed to the log and not yet stored: beyond it no frame is read from a connection."""
-UNSENT_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Acknowledgements that an aircraft does not take: it is hung up on."""
 STATUS_S: Final = 1.0
 LOOK_S: Final = 5.0
 """Between two looks at how far the reader is behind."""
 FLUSH_S: Final = 10.0
 """At the end: how long the log may take to store what was handed over."""
-RUNS_MAX: Final = 64
-"""Runs of one connection: a run lasts for hours."""
 
 
 class LogFailed(Exception):
     """The log broke its promise: this ingest must end, and the next one look at what is stored."""
-
-
-@dataclass(slots=True, eq=False)
-class Connection:
-    """One aircraft's connection."""
-
-    writer: asyncio.StreamWriter
-    runs: dict[int, Run] = field(default_factory=dict)
-    """By the aircraft's ordinals."""
-    ordinals: dict[str, int] = field(default_factory=dict)
-    unsent: list[FrameKey] = field(default_factory=list)
 
 
 class Ingest:
@@ -141,7 +124,7 @@ class Ingest:
         connection = Connection(writer)
         try:
             hello = await asyncio.wait_for(link.receive(reader, link.JSON_BYTES_MAX), link.HELLO_TIMEOUT_S)
-            refusal = self._refusal(hello)
+            refusal = refusal_of(hello, self._token)
             if refusal:
                 self.counts["refused"] += 1
                 writer.write(link.json_message(MessageType.REFUSED, reason=refusal))
@@ -170,26 +153,9 @@ class Ingest:
             self._latest = {run_id: other for run_id, other in self._latest.items() if other is not connection}
             writer.close()
 
-    def _refusal(self, message: Message) -> str:
-        if message.type is not MessageType.HELLO:
-            return f"the first message is {message.type.name}: HELLO is expected"
-        said = link.said_in(message)
-        if said.get("protocol") != link.PROTOCOL:
-            return f"protocol {said.get('protocol')!r}: this ingest speaks {link.PROTOCOL}"
-        if not hmac.compare_digest(str(said.get("token", "")).encode(), self._token):
-            return "the token is not the one that this ingest knows"
-        return ""
-
     async def _on_run(self, connection: Connection, message: Message) -> None:
         """A run before its first frame: its record is stored, or it is known and its positions are asked of the log."""
-        said = link.said_in(message)
-        ordinal = said.get("ordinal")
-        try:
-            run = Run.from_json(json.dumps(said.get("run")))
-        except ValueError as error:
-            raise LinkError(str(error)) from error
-        if not isinstance(ordinal, int) or not 0 <= ordinal < 2**32 or len(connection.runs) >= RUNS_MAX:
-            raise LinkError(f"RUN with ordinal {ordinal!r} after {len(connection.runs)} runs")
+        ordinal, run = connection.run_of(message)
         async with self._opening:
             if run.run_id not in self._known:
                 if self._log.is_announced(run):
@@ -236,7 +202,7 @@ class Ingest:
         else:
             self.counts["repeats"] += 1
             if judged.verdict is Verdict.STORED:
-                self._acknowledge(connection, key)
+                connection.acknowledge(key)
 
     def _append(self, run: Run, block: int, first_sample: int, last_sample: int, data: bytes) -> None:
         self.under_way_bytes += len(data)
@@ -248,7 +214,7 @@ class Ingest:
             for first in self._positions.delivered(run.run_id, block, last_sample):
                 connection = self._latest.get(run.run_id)
                 if connection is not None:
-                    self._acknowledge(connection, FrameKey(connection.ordinals[run.run_id], block, first))
+                    connection.acknowledge(FrameKey(connection.ordinals[run.run_id], block, first))
 
         self._log.append(block, data, run.due_us(first_sample), lambda: self._hand_back(stored))
 
@@ -260,7 +226,7 @@ class Ingest:
 
         def stored() -> None:
             self.under_way_bytes -= len(data)
-            self._acknowledge(connection, key)
+            connection.acknowledge(key)
 
         self._log.set_aside(data, reason, lambda: self._hand_back(stored))
 
@@ -279,22 +245,8 @@ class Ingest:
         except Exception as error:
             self._fail(f"what the log says it stored contradicts what it was given: {error!r}")
         for connection in list(self._connections):
-            self._flush(connection)
+            connection.flush()
         self._room.set()
-
-    def _acknowledge(self, connection: Connection, key: FrameKey) -> None:
-        self.counts["acked"] += 1
-        if not connection.unsent and self._loop is not None:
-            self._loop.call_soon(self._flush, connection)
-        connection.unsent.append(key)
-
-    def _flush(self, connection: Connection) -> None:
-        if not connection.unsent or connection not in self._connections:
-            return
-        connection.writer.write(link.ack_message(connection.unsent))
-        connection.unsent.clear()
-        if connection.writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            connection.writer.transport.abort()
 
     def _on_failure(self, reason: str) -> None:
         """In the log's thread."""
