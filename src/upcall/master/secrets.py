@@ -36,9 +36,12 @@ class Secrets:
         return path.read_text()
 
     def resolve(self, reference: str) -> str:
-        """The value behind a declaration's ``Secret.ref``."""
-        generated = reference.removeprefix("generated:")
-        return self.get_or_make(generated) if generated != reference else self.get(reference)
+        """The value behind a declaration's ``Secret.ref``: the name of a secret, or ``generated:<name>``, which is made
+        at its first use. After a bar comes a form with the value in place of ``{}``: ``generated:jmx|upcall {}``."""
+        name, bar, form = reference.partition("|")
+        generated = name.removeprefix("generated:")
+        value = self.get_or_make(generated) if generated != name else self.get(name)
+        return form.replace("{}", value) if bar else value
 
     def _path(self, name: str) -> Path:
         if not _NAME.match(name):

@@ -77,7 +77,7 @@ def cassandra_yaml(
     tokens_per_node: int = TOKENS_PER_NODE,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """``cassandra.yaml``. ``seeds`` are members' names; ``tokens`` those of a node of a new ring, else it bootstraps."""
+    """``cassandra.yaml``. ``seeds`` are members' names; ``tokens``: of a node of a new ring, others bootstrap."""
     addresses = ",".join(f"{{{{address.{member}}}}}:{{{{port.storage}}}}" for member in seeds)
     settings: dict[str, Any] = {
         "cluster_name": cluster,

@@ -70,7 +70,7 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         tokens=config.even_tokens(0, 1),
         resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
         cores=2,
-        jmx_secret="training",
+        jmx_secret="training",  # noqa: S106 - a reference
     )
     training = Training(
         name="archive",

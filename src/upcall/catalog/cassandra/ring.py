@@ -1,0 +1,135 @@
+"""What Cassandra itself says of its ring: who owns what, who is up, what moves.
+
+The rule is Cassandra's own: a read or write at QUORUM needs a majority of a range's replicas. So a node may stop when
+every range that has a replica on it keeps a majority of live replicas without it, and while nothing joins, leaves,
+moves or streams (a range that is on its way has fewer good copies than the ring says).
+
+System keyspaces do not count: they are local to each node, or have copies that no client waits for.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.policies import DCAwareRoundRobinPolicy
+from cassandra.query import dict_factory
+
+TIMEOUT_S: Final = 5.0
+ROWS_MAX: Final = 1000
+DATACENTER: Final = "dc1"
+SETTLED: Final = ("NORMAL", "shutdown")
+"""Words of a node's state in gossip when nothing of its data is on its way; a node that is down says ``shutdown``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One range of the ring in one keyspace, with the addresses of its replicas."""
+
+    keyspace: str
+    replicas: tuple[str, ...]
+
+    @property
+    def quorum(self) -> int:
+        return len(self.replicas) // 2 + 1
+
+
+def at_risk(ranges: Iterable[Range], up: Set[str], without: str) -> dict[str, int]:
+    """Keyspace -> how many ranges would have no majority of live replicas without this node."""
+    found: dict[str, int] = {}
+    for each in ranges:
+        alive = sum(replica in up and replica != without for replica in each.replicas)
+        if without in each.replicas and alive < each.quorum:
+            found[each.keyspace] = found.get(each.keyspace, 0) + 1
+    return found
+
+
+def is_user_keyspace(name: str) -> bool:
+    return name != "system" and not name.startswith(("system_", "dse_"))
+
+
+def on_the_way(states: Mapping[str, str]) -> dict[str, str]:
+    """Address -> word, of the nodes that join, leave or move."""
+    words = {address: state.split(",")[0] for address, state in states.items()}
+    return {address: word for address, word in words.items() if word and word not in SETTLED}
+
+
+class Ring:
+    """Blocking questions to a ring; run beside the loop."""
+
+    def __init__(self, addresses: Sequence[str], port: int) -> None:
+        self.addresses = tuple(addresses)
+        profile = ExecutionProfile(
+            load_balancing_policy=DCAwareRoundRobinPolicy(local_dc=DATACENTER),
+            request_timeout=TIMEOUT_S,
+            row_factory=dict_factory,
+        )
+        self._cluster = Cluster(
+            list(addresses),
+            port=port,
+            protocol_version=5,
+            connect_timeout=TIMEOUT_S,
+            control_connection_timeout=TIMEOUT_S,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            idle_heartbeat_interval=10,
+        )
+        self._session: Session | None = None
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+    def _connected(self) -> Session:
+        if self._session is None:
+            self._session = self._cluster.connect()
+        return self._session
+
+    def ranges(self) -> list[Range]:
+        self._connected()
+        metadata = self._cluster.metadata
+        ring = metadata.token_map
+        return [
+            Range(keyspace, tuple(sorted(host.address for host in ring.get_replicas(keyspace, token))))
+            for keyspace in metadata.keyspaces
+            if is_user_keyspace(keyspace)
+            for token in ring.ring
+        ]
+
+    def moving(self) -> dict[str, str]:
+        """Nodes that join, leave or move, and streams that one of the asked nodes knows."""
+        session = self._connected()
+        states = {str(row["address"]): str(row.get("status") or "") for row in session.execute(GOSSIP)}
+        found = on_the_way(states)
+        for row in session.execute(STREAMS):
+            found[str(row["id"])] = f"stream {row['status']}"
+        return found
+
+    def create_keyspace(self, name: str, replication: int) -> None:
+        factor = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': {replication}}}"
+        self._connected().execute(f'CREATE KEYSPACE IF NOT EXISTS "{name}" WITH replication = {factor}', timeout=30.0)
+
+    def drop_keyspace(self, name: str) -> None:
+        self._connected().execute(f'DROP KEYSPACE IF EXISTS "{name}"', timeout=30.0)
+
+    def keyspaces(self) -> list[dict[str, Any]]:
+        query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
+        return [
+            {"keyspace": row["keyspace_name"], "replication": dict(row["replication"])}
+            for row in self._connected().execute(query)
+            if is_user_keyspace(row["keyspace_name"])
+        ]
+
+    def execute(self, statement: str) -> list[dict[str, Any]]:
+        rows = self._connected().execute(statement, timeout=30.0)
+        return [{name: _plain(value) for name, value in row.items()} for row in islice(rows, ROWS_MAX)]
+
+
+GOSSIP: Final = "SELECT address, status FROM system_views.gossip_info"
+STREAMS: Final = "SELECT id, status FROM system_views.streaming WHERE status = 'started' ALLOW FILTERING"
+
+Question = Callable[[Ring], Any]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can carry it."""
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
