@@ -77,6 +77,12 @@ def test_a_new_epoch_asks_about_everything_that_does_not_stand() -> None:
     assert made.due(pending(STOP, epoch="1.2"), NOW, 0.1) == (STOP,)
 
 
+def test_what_was_deferred_and_has_begun_all_the_same_wakes_nobody() -> None:
+    made = docket(defer("busy", retry_after=5))
+    assert made.due(pending(operation("stop", "b-1", state="executing"), version=2), NOW, 1) == ()
+    assert made.next_s(100) is None
+
+
 def test_what_is_over_is_forgotten() -> None:
     made = docket(defer("busy"))
     assert made.due(pending(), NOW, 1) == ()

@@ -118,6 +118,18 @@ def test_a_mark_of_an_earlier_life_of_the_name_does_not_count() -> None:
     assert states(plan)["node/n-0"] == "running"
 
 
+def test_what_came_after_an_earlier_life_does_not_count_either() -> None:
+    plan = Plan("deploy", SERIAL, marks={"node/n-0": "done", "node/n-1": "done", "schema/keyspace": "done"})
+    plan, effects = step(plan, seen(n_0="wanted", n_1="wanted"))
+    assert started(effects) == ["n-0"]
+    assert states(plan) == {"node/n-0": "running", "node/n-1": "pending", "schema/keyspace": "pending"}
+
+
+def test_a_long_reason_is_told_by_one_step_for_all() -> None:
+    plan, _ = step(Plan("deploy", PARALLEL), seen(n_0="wanted", n_1="wanted", unplaced="needs 3 nodes"))
+    assert [it.reason for it in plan.steps.values()] == ["needs 3 nodes", "waits for its place, with the others"]
+
+
 def test_a_plan_that_grew_does_only_what_is_new() -> None:
     plan, _ = step(Plan("deploy", PARALLEL), seen(n_0="ready", n_1="ready"))
     wider = (Phase("node", Start("n-0"), Start("n-1"), Start("n-2"), strategy="parallel"),)

@@ -8,7 +8,7 @@ import pytest
 from sample_services import Life, Plain, Store
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import NotNow
+from upcall.protocol.errors import NotFound, NotNow
 from upcall.service import Declaration, Member, ToolFailed, action, decline, replace, restart
 from upcall.service.link import Fenced, Link
 from upcall.service.state import State
@@ -415,6 +415,21 @@ def test_a_lost_member_may_be_started_again_where_it_was(live: Live) -> None:
         assert life.master.members["node-2"].place == 1
 
     live(Store, script)
+
+
+def test_an_answer_that_the_master_refuses_does_not_end_the_service(live: Live) -> None:
+    class Refusing(PlayedMaster):
+        def _answered(self, answers: wire.Answers) -> None:
+            raise NotFound("no operation op-1")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.master.propose("stop", "node-1", klass="windowed")
+        await asyncio.sleep(30)
+        assert life.code.heard.count("start") == 1
+        assert (await life.master.act("submit", name="etl")).ok
+
+    live(Store, script, master=Refusing(service="store"))
 
 
 def test_what_began_and_ended_is_told(live: Live) -> None:

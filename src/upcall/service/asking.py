@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Stale
+from upcall.protocol.errors import NotNow, Stale, UpcallError
 from upcall.service.consent import Verdict, wait
 from upcall.service.link import Fenced, Link
 from upcall.service.service import Service, overridden
@@ -49,7 +49,9 @@ class Docket:
         self._answered: dict[str, Answered] = {}
 
     def due(self, pending: wire.Operations, world: Hashable, now_s: float) -> tuple[wire.Operation, ...]:
-        self._answered = {op.id: self._answered[op.id] for op in pending.operations if op.id in self._answered}
+        # What has begun or is over needs no further look.
+        still = [op.id for op in pending.operations if op.state == "open" and op.id in self._answered]
+        self._answered = {op: self._answered[op] for op in still}
         return tuple(op for op in pending.operations if self._is_due(op, pending, world, now_s))
 
     def _is_due(self, op: wire.Operation, pending: wire.Operations, world: Hashable, now_s: float) -> bool:
@@ -150,6 +152,10 @@ class Clerk:
         except Stale as error:
             # With the refusal comes the current set, and it is asked about as such.
             self._service.log.info("answers of epoch %s came late: %s", pending.epoch, error)
+        except NotNow:
+            raise
+        except UpcallError as error:
+            self._service.log.warning("answers were refused: %s", error)
 
     async def _verdicts(self, due: tuple[wire.Operation, ...]) -> dict[str, Verdict]:
         service = self._service

@@ -54,6 +54,8 @@ class Hooks:
             return frozenset()
         waiting = set()
         for name, member in members.items():
+            if member.incarnation == 0:
+                self._settled.pop(name, None)  # what is remembered is of an earlier life of the same name
             if member.state != "ready" or self._settled.get(name, 0) >= member.incarnation:
                 continue
             waiting.add(name)
@@ -69,7 +71,8 @@ class Hooks:
 
         async def tell() -> None:
             await self._service.after_ready(self._service.members[name])
-            self._settled[name] = incarnation
+            known = self._service.members
+            self._settled = {other: at for other, at in self._settled.items() if other in known} | {name: incarnation}
             await self._memory.set(READY_KEY, self._settled)
 
         try:

@@ -20,6 +20,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ ENTRY_POINTS: Final = "upcall.services"
 
 SOURCE_BYTES_MAX: Final = 8 * 2**20
 """A package is code and lock files; what is large is an artifact."""
+
+
+_importing = threading.Lock()
+"""Two services of one package start in two threads, and a module is there before it is whole."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +170,10 @@ def _imported(folder: Path, module_name: str, digest: str) -> ModuleType:
     """A module of a source, below a name that only this source has."""
     top, _, rest = module_name.partition(".")
     alias = f"upcall_source_{digest[:16] or hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-    if alias not in sys.modules:
-        _import_top(folder, top, alias)
-    return importlib.import_module(f"{alias}.{rest}") if rest else sys.modules[alias]
+    with _importing:
+        if alias not in sys.modules:
+            _import_top(folder, top, alias)
+        return importlib.import_module(f"{alias}.{rest}") if rest else sys.modules[alias]
 
 
 def _import_top(folder: Path, top: str, alias: str) -> None:

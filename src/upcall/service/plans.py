@@ -229,8 +229,10 @@ class Plan:
                 if mark not in OVER and self._settled(member, mark):
                     marks[path] = mark = "done"
             elif member is not None and mark == "done":
-                # It was never started at all: the mark is of an earlier life of the same name.
-                del marks[path]
+                # It was never started at all: the mark is of an earlier life of the same name, and so is what came
+                # after it.
+                for later in self._from(path):
+                    marks.pop(later, None)
                 mark = ""
         if mark == "done":
             return "done", ""
@@ -250,6 +252,11 @@ class Plan:
             effects.append(StartMember(step.member))
             return "running", "is being started"
         return _do(path, step, attempts, at_s, effects)
+
+    def _from(self, path: str) -> list[str]:
+        """This step and all after it."""
+        paths = [known for known, _ in self.paths()]
+        return paths[paths.index(path) :]
 
     def _settled(self, member: Member, mark: str) -> bool:
         """Whether the start of this member is over: ready and its hook returned, or a job that finished."""

@@ -183,7 +183,12 @@ class Runner:
                 level = self.context.log.warning if isinstance(error, UpcallError) else self.context.log.exception
                 level("%s cannot say what it wants: %s", self.context.name, in_words(error))
             self._trouble = in_words(error)
-        await self._show()
+        try:
+            await self._show()
+        except (Fenced, NotNow):
+            raise
+        except UpcallError as error:
+            self.context.log.warning("the plans of %s cannot be shown: %s", self.context.name, error)
 
     async def _begin(self) -> None:
         """Options first, then once what was written down, then the expert's own start."""
