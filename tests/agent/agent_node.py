@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 
 from upcall.agent.places import Places
 from upcall.keeper import processes, records
+from upcall.keeper.sweeping import Sweep
 from upcall.protocol.agent import (
     Ack,
     End,
@@ -259,7 +260,8 @@ async def node(tmp_path: Path, master: Master) -> AsyncIterator[Node]:
     assert node.process is not None
     if node.process.returncode is None:
         await node.kill()
-    processes.kill(node.left)
+    sweep = Sweep(str(node.places.node), grace_s=0.0)
+    await eventually(sweep.look, "nothing is left")
 
 
 async def eventually(condition: Callable[[], Any], what: str) -> Any:

@@ -183,7 +183,7 @@ def memory_limited(tmp_path: Path) -> bool:
     probe = tmp_path / "probe-node"
     probe.mkdir()
     groups = cgroups.detect(probe)
-    groups.close()
+    groups.tidy([])
     return "memory-limits" in groups.features
 
 

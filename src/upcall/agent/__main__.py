@@ -97,7 +97,7 @@ async def serve(options: argparse.Namespace) -> int:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await agent.close()
-    machine.groups.close()
+    machine.groups.tidy(machine.checkpoint.state.tasks)
     return 0
 
 

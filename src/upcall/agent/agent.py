@@ -276,7 +276,9 @@ class Agent:
                 self._in_background(asyncio.to_thread(self._machine.volumes.delete, deletion.member_id, deletion.place))
 
     def _tidy(self) -> None:
-        self._in_background(asyncio.to_thread(retention.tidy, self._machine.places.tasks, set(self._tasks)))
+        """What ended tasks left. The tasks themselves are handed over, no copy: a launch may come meanwhile."""
+        self._in_background(asyncio.to_thread(self._machine.groups.tidy, self._tasks))
+        self._in_background(asyncio.to_thread(retention.tidy, self._machine.places.tasks, self._tasks))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

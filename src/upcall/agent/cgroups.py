@@ -3,7 +3,8 @@
 Groups are made below the one that we are in, never beside it. Three worlds exist:
 
 * **v2**: one tree. Limits need the controllers ``memory`` and ``cpu`` in our own group's ``subtree_control``, which
-  the kernel refuses while processes (ours, the user's shell) are in that group itself; ``cgroup.kill`` needs neither.
+  the kernel refuses while processes (the user's shell) are in that group itself (:mod:`upcall.keeper.delegation`);
+  ``cgroup.kill`` needs neither.
 * **v1** and **hybrid**: one tree for each controller, of which each may be writable or not.
 * nothing writable, the usual case without root and without delegation.
 
@@ -16,9 +17,12 @@ import contextlib
 import hashlib
 import os
 import signal
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
+
+from upcall.keeper.delegation import LEAF
 
 MIB: Final = 1 << 20
 V1_CONTROLLERS: Final[tuple[str, ...]] = ("memory", "cpu", "cpuacct", "freezer")
@@ -53,8 +57,8 @@ class Groups(Protocol):
 
     def remove(self, groups: Mapping[str, str]) -> None: ...
 
-    def close(self) -> None:
-        """Removes the node's own groups; they stay while tasks run in them."""
+    def tidy(self, tasks: Collection[str]) -> None:
+        """Removes groups of other tasks than these, and the node's own when there are none."""
         ...
 
 
@@ -70,6 +74,7 @@ def detect(node_folder: Path) -> Groups:
     own = _own_groups()
     if "" in mounts and not any(name in mounts for name in V1_CONTROLLERS):
         base = mounts[""] / own.get("", "/").lstrip("/")
+        base = base.parent if base.name == LEAF else base  # The keeper moved out of the way for us.
         with contextlib.suppress(OSError):
             return V2(base / group_name(node_folder))
     bases = {}
@@ -103,13 +108,13 @@ def _own_groups() -> dict[str, str]:
 
 
 def _writable(base: Path) -> bool:
-    """Whether a group can be made there (and is, then)."""
+    """Whether a group can be made there, found by making one."""
+    existed = base.exists()
     try:
         base.mkdir(parents=True, exist_ok=True)
-        probe = base / "probe"
-        probe.mkdir(exist_ok=True)
-        writable = os.access(probe / "cgroup.procs", os.W_OK)
-        probe.rmdir()
+        writable = os.access(base / "cgroup.procs", os.W_OK)
+        if not existed:
+            base.rmdir()
     except OSError:
         return False
     return writable
@@ -120,13 +125,10 @@ class V2:
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        base.mkdir(exist_ok=True)
+        self._making = threading.Lock()
+        self._make_base()
         if not os.access(base / "cgroup.procs", os.W_OK):
             raise PermissionError(f"{base} is not writable")
-        for folder in (base.parent, base):
-            for controller in ("memory", "cpu"):
-                with contextlib.suppress(OSError):
-                    (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
         self._controllers = (base / "cgroup.subtree_control").read_text(encoding="ascii").split()
         self.features: tuple[str, ...] = (
             "memory-limits" if "memory" in self._controllers else "no-memory-limits",
@@ -134,9 +136,18 @@ class V2:
             "group-kill",
         )
 
+    def _make_base(self) -> None:
+        self._base.mkdir(parents=True, exist_ok=True)
+        for folder in (self._base.parent, self._base):
+            for controller in ("memory", "cpu"):
+                with contextlib.suppress(OSError):
+                    (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
+
     def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
         group = self._base / task
-        group.mkdir(exist_ok=True)
+        with self._making:
+            self._make_base()
+            group.mkdir(exist_ok=True)
         groups = {"": str(group)}
         self.limit(groups, cpus, memory_mib)
         return groups
@@ -174,8 +185,9 @@ class V2:
     def remove(self, groups: Mapping[str, str]) -> None:
         _remove(groups)
 
-    def close(self) -> None:
-        _remove({"": str(self._base)})
+    def tidy(self, tasks: Collection[str]) -> None:
+        with self._making:
+            _tidy(self._base, tasks)
 
 
 class V1:
@@ -183,6 +195,7 @@ class V1:
 
     def __init__(self, bases: Mapping[str, Path]) -> None:
         self._bases = dict(bases)
+        self._making = threading.Lock()
         self.features: tuple[str, ...] = (
             "memory-limits" if "memory" in bases else "no-memory-limits",
             "cpu-weights" if "cpu" in bases else "no-cpu-weights",
@@ -191,9 +204,10 @@ class V1:
 
     def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
         groups = {}
-        for controller, base in self._bases.items():
-            (base / task).mkdir(parents=True, exist_ok=True)
-            groups[controller] = str(base / task)
+        with self._making:
+            for controller, base in self._bases.items():
+                (base / task).mkdir(parents=True, exist_ok=True)
+                groups[controller] = str(base / task)
         self.limit(groups, cpus, memory_mib)
         return groups
 
@@ -235,8 +249,19 @@ class V1:
     def remove(self, groups: Mapping[str, str]) -> None:
         _remove(groups)
 
-    def close(self) -> None:
-        _remove({controller: str(base) for controller, base in self._bases.items()})
+    def tidy(self, tasks: Collection[str]) -> None:
+        with self._making:
+            for base in self._bases.values():
+                _tidy(base, tasks)
+
+
+def _tidy(base: Path, tasks: Collection[str]) -> None:
+    """Removing a group in which something runs is refused by the kernel, so this can do no harm."""
+    with contextlib.suppress(OSError):
+        for folder in [path for path in base.iterdir() if path.is_dir() and path.name not in tasks]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        base.rmdir()
 
 
 def _members(groups: Mapping[str, str]) -> set[int]:

@@ -67,7 +67,9 @@ class Shim:
         os.close(self._report)
         self._loop()
         self._drain()
-        if not self._gone:
+        if self._gone:
+            remove_groups(groups_of(self._request))  # Nobody is left who would.
+        else:
             self._write_exit()
 
     # -- start ----------------------------------------------------------------------------------------------------
@@ -98,6 +100,7 @@ class Shim:
             "shim": Identity.own().to_json(),
             "task": identity.to_json(),
             "started_at": self._started_at,
+            "groups": groups_of(self._request),
         }
         try:
             os.makedirs(logs, exist_ok=True)
@@ -224,6 +227,19 @@ class Shim:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self._guard.gone():
                     return
                 time.sleep(1.0)
+
+
+def groups_of(request: dict[str, Any]) -> list[str]:
+    """Folders of the control groups that the command is in."""
+    return [os.path.dirname(procs) for procs in request.get("cgroups", ())]
+
+
+def remove_groups(groups: list[str]) -> None:
+    """With the node's group around them, once that is empty. The kernel refuses while something runs in one."""
+    for group in groups:
+        with contextlib.suppress(OSError):
+            os.rmdir(group)
+            os.rmdir(os.path.dirname(group))
 
 
 def run(request: dict[str, Any], report: int) -> NoReturn:

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from upcall.keeper import linux, records, sockets
+from upcall.keeper import delegation, linux, records, sockets
 from upcall.keeper.identity import Identity
 from upcall.keeper.spec import SpecInvalid
 from upcall.keeper.supervisor import Supervisor
@@ -119,6 +119,7 @@ def _begin(data_folder: str) -> Supervisor:
         for folder in (keeper, os.path.join(data_folder, "logs")):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         _lock(keeper, data_folder)
+        delegation.make_room()
         linux.become_subreaper()
         linux.name_process("upcall-keeper")
         os.chdir("/")

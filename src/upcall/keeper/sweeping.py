@@ -7,11 +7,13 @@ write their records and end; when it is over, whatever still carries the mark is
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import signal
 import time
 
-from upcall.keeper import processes
+from upcall.keeper import processes, records, shim
 from upcall.keeper.identity import Stat
 
 LOOK_EVERY_S = 0.05
@@ -31,6 +33,7 @@ class Sweep:
         """Kills what is due; True when nothing is left."""
         left = [stat for stat in processes.marked(self._folder) if stat.pid not in self._spared]
         if not left:
+            self._remove_groups()
             return True
         if time.monotonic() < self._kill_at:
             commands = [stat for stat in left if _is_command(stat)]
@@ -41,6 +44,14 @@ class Sweep:
         self.killed |= {stat.pid for stat in left}
         processes.send(left, signal.SIGKILL)
         return False
+
+    def _remove_groups(self) -> None:
+        """Control groups of tasks whose agent could not remove them any more."""
+        for pattern in (("nodes", "*", "tasks", "*"), ("tasks", "*")):
+            for record in glob.iglob(os.path.join(glob.escape(self._folder), *pattern, records.RUNNING)):
+                with contextlib.suppress(ValueError):
+                    running = records.read(record)
+                    shim.remove_groups(running.get("groups", []) if running else [])
 
 
 def _is_command(stat: Stat) -> bool:
