@@ -178,6 +178,7 @@ def _ledger_members(service: Service, request: wire.Declare) -> list[given.Membe
             restart=wanted.declaration.restart,
             start_timeout_s=wanted.declaration.start_timeout_s,
             grace_s=wanted.declaration.grace_s,
+            counts=wanted.minimum,
         )
         for member, wanted in request.members.items()
     ]

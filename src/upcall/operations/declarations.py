@@ -111,6 +111,7 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> No
         restart=declared.restart,
         start_timeout_s=declared.start_timeout_s,
         grace_s=declared.grace_s,
+        counts=declared.counts,
         finished=before.finished and before.generation == declared.generation and not returns,
         removed=None,
         place=before.place + (1 if fresh_volumes else 0),

@@ -8,6 +8,8 @@ nothing may stop.
 - The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
   have begun. (So two members in a long pause are never both killed at once.)
 
+Members that do not count for the minimum (a job beside a service) cost nothing and save nothing.
+
 Waived for uninstall and shutdown; skipped when a person forced the operation, when it is only told, and when its
 window ended with ``force``. Coming back in place after a loss takes nothing away and passes: a quorum whose members
 all died must be able to start together.
@@ -24,9 +26,11 @@ def objection(book: Book, operation: Operation) -> str:
     service = book.services.get(operation.target.service)
     if service is None or row.waives_minimum or row.shape == "plan":
         return ""
-    members = book.members_of(service.name)
+    targets = [member for member in book.members_of(service.name) if member.name in operation.target.members]
+    if targets and not any(target.counts for target in targets):
+        return ""
+    members = [member for member in book.members_of(service.name) if member.counts]
     untaken = [member for member in members if book.ready(member) and book.begun_on(member) is None]
-    targets = [member for member in members if member.name in operation.target.members]
     if any(book.ready(target) for target in targets) or _keeps_away(operation):
         left = [member for member in untaken if member not in targets]
         if len(left) < service.minimum:

@@ -56,6 +56,8 @@ class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     restart: Literal["always", "never"] = "always"
     start_timeout_s: float = 300.0
     grace_s: float = 30.0
+    counts: bool = True
+    """For the minimum (a job beside a service does not)."""
 
 
 class DeclareMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="declare_members"):

@@ -148,6 +148,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     restart: Literal["always", "never"] = "always"
     start_timeout_s: float = 300.0
     grace_s: float = 30.0
+    counts: bool = True
+    """For the service's minimum."""
     removed: Mark | None = None
     """A tombstone: it keeps the numbers from being used twice, and says until when volumes can be taken back."""
     volumes_until_wall_s: float = 0.0
