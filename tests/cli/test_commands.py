@@ -1,10 +1,13 @@
 """Each command against a live fake of the operator API: what is sent, what is shown, how it ends."""
 
 import json
+from collections.abc import Callable
 
-from conftest import Run
+from typer.testing import Result
 
 from fake_master import FakeMaster
+
+Run = Callable[..., Result]
 
 
 def test_status_shows_nodes_services_and_what_waits(run: Run, master: FakeMaster) -> None:

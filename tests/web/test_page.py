@@ -33,10 +33,7 @@ def open_page(browser, web_page: Page) -> Iterator:  # type: ignore[no-untyped-d
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on(
-            "requestfailed", lambda request: trouble.append(f"failed: {request.url}") if not _ours(request) else None
-        )
-        page.on("request", lambda request: trouble.append(f"elsewhere: {request.url}") if not _ours(request) else None)
+        page.on("request", look)
         page.goto(web_page.login_url())
         page.wait_for_selector(".u-node")
         return page

@@ -190,7 +190,8 @@ def check_against(composition: Composition, packages: Sequence[PackageView]) -> 
 
 def _named(error: ValidationError, tree: yaml.Node | None, where: str) -> Invalid:
     """The first mistake, with its line, its key, and what would be right."""
-    first = error.errors(include_url=False)[0]
+    # A key that nobody knows is often the missing one, misspelt: it is named first.
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     location = first["loc"]
     key = _dotted(location)
     place = f"{where} line {_line(tree, location)}"

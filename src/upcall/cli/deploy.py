@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upcall.cli.here import Here
 from upcall.cli.output import duration
+from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Conflict, DoesNotFit, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView
 
@@ -80,28 +81,33 @@ def steps_of(view: ServiceView) -> list[tuple[str, str, str, str]]:
 def post_all(here: Here, requests: Sequence[Install]) -> list[ServiceView]:
     """Install them all or none: when one is refused, those that this call began are taken away again."""
     present = {one.name: one for one in here.client.services()}
-    begun: list[ServiceView] = []
+    again = len(requests) > 1
+    for request in requests:
+        if again and request.name in present:
+            _must_match(present[request.name], request)
+    begun: list[str] = []
     result = []
     try:
         for request in requests:
-            if (there := present.get(request.name)) is not None and len(requests) > 1:
-                _must_match(there, request)
-                result.append(there)
+            if again and request.name in present:
+                result.append(present[request.name])
                 continue
-            made = ServiceView.model_validate(here.client.post("/v1/services", request))
-            begun.append(made)
-            result.append(made)
+            result.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
+            begun.append(request.name)
     except BaseException:
-        for made in reversed(begun):
-            try:
-                here.client.post(
-                    f"/v1/services/{made.name}/uninstall", Ask(reason="its composition was refused", force=True)
-                )
-                here.out.note(f"{made.name} is taken away again")
-            except UpcallError as error:
-                here.out.note(f"{made.name} stays: {error}")
+        for name in reversed(begun):
+            _take_back(here, name)
         raise
     return result
+
+
+def _take_back(here: Here, name: str) -> None:
+    ask = Ask(reason="its composition was refused", force=True)
+    try:
+        wait_for(here, here.client.operation_of(f"/v1/services/{name}/uninstall", ask))
+        here.out.note(f"{name} is taken away again")
+    except UpcallError as error:
+        here.out.note(f"{name} stays: {error}")
 
 
 def _must_match(there: ServiceView, request: Install) -> None:

@@ -1,0 +1,95 @@
+"""Composition files: what they say, and each mistake with its line and what would be right."""
+
+import pytest
+
+from fake_master import GREETER_OPTIONS
+from upcall.cli.composition import Requires, check_against, fitting, parse
+from upcall.protocol.errors import DoesNotFit, Invalid
+from upcall.protocol.operator import PackageView
+
+GOOD = """\
+requires: {nodes: 3, memory_mib: 6144}
+services:
+  - package: greeter
+    name: hello
+    options: {members: 3}
+  - package: archive
+    bindings: {source: hello}
+actions:
+  - {service: hello, action: greet, arguments: {name: you}}
+sizes:
+  - name: full
+  - name: small
+    requires: {memory_mib: 2048, nodes: 1}
+    options: {hello: {members: 1}}
+"""
+PACKAGES = [
+    PackageView(name="greeter", version="1.0.0", options_schema=GREETER_OPTIONS),
+    PackageView(name="archive", version="2.1.0"),
+]
+
+
+def test_a_composition_becomes_installs() -> None:
+    found = parse(GOOD, "demo.yaml")
+    first, second = (one.install() for one in found.services)
+    assert (first.package, first.name, first.options) == ("greeter", "hello", {"members": 3})
+    assert (second.name, second.bindings) == ("archive", {"source": "hello"})
+    check_against(found, PACKAGES)
+
+
+def test_the_first_size_that_fits_is_taken() -> None:
+    found = parse(GOOD, "demo.yaml")
+    whole, name = fitting(found, Requires(nodes=3, memory_mib=8192))
+    assert (name, whole.services[0].options) == ("full", {"members": 3})
+    smaller, name = fitting(found, Requires(nodes=3, memory_mib=4096))
+    assert (name, smaller.services[0].options) == ("small", {"members": 1})
+
+
+def test_what_does_not_fit_is_said_with_what_there_is() -> None:
+    with pytest.raises(DoesNotFit, match="2048 MiB of memory, here are 512"):
+        fitting(parse(GOOD, "demo.yaml"), Requires(nodes=3, memory_mib=512))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services:\n  - package: a\n    nmae: b\n", ["unknown key 'nmae'", "line 3", "name"]),
+        ("service:\n  - package: a\n", ["unknown key 'service'", "line 1", "services"]),
+        ("services:\n  - name: a\n", ["services[0].package is missing", "line 2"]),
+        ("services:\n  - package: a\n    options: 7\n", ["services[0].options", "line 3", "7"]),
+        ("services: []\n", ["services", "line 1"]),
+        ("services:\n  - package: a\n  - package: a\n", ["two services are named 'a'", "line 3"]),
+        ("services:\n  - package: Aa\n", ["not a service's name: 'Aa'", "line 2"]),
+        (
+            "services:\n  - package: hello\nactions:\n  - {service: helo, action: x}\n",
+            ["'helo'", "line 4", "hello"],
+        ),
+        ("services:\n - a: [\n", ["not YAML", "line"]),
+        ("just text", ["a map with the key `services`"]),
+        ("requires: {memory: 3}\nservices:\n  - package: a\n", ["unknown key 'memory'", "line 1", "memory_mib"]),
+        (
+            "services:\n  - package: a\nsizes:\n  - name: x\n    options: {b: {}}\n",
+            ["options of 'b'", "line 5"],
+        ),
+    ],
+)
+def test_each_mistake_is_named_with_its_line(text: str, said: list[str]) -> None:
+    with pytest.raises(Invalid) as error:
+        parse(text, "my.yaml")
+    for words in said:
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ("{package: greter}", ["unknown package 'greter'", "greeter"]),
+        ("{package: greeter, version: 1.0.1}", ["no version '1.0.1'", "1.0.0"]),
+        ("{package: greeter, options: {membrs: 1}}", ["no option 'membrs'", "members"]),
+    ],
+)
+def test_packages_are_checked_before_the_first_install(service: str, said: list[str]) -> None:
+    with pytest.raises(Invalid) as error:
+        check_against(parse(f"services:\n  - {service}\n", "my.yaml"), PACKAGES)
+    for words in said:
+        assert words in str(error.value)

@@ -1,0 +1,99 @@
+"""The first level: help at once, unknown commands, exit codes, and the process as a whole."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fake_master import FakeMaster
+from upcall.cli.main import COMMANDS, NOUNS, application, help_text, run
+from upcall.protocol.operator import Event
+
+FIRST_LEVEL = [sys.executable, "-m", "upcall.cli"]
+
+
+def test_help_names_every_command_and_imports_no_library() -> None:
+    for name in COMMANDS:
+        assert f"  {name} " in help_text()
+    code = (
+        "import sys; from upcall.cli.main import run; code = run(['--help']); "
+        "heavy = {'typer', 'rich', 'pydantic', 'aiohttp', 'yaml'} & set(sys.modules); print(heavy); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_every_command_is_there_with_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert run([name, "--help"]) == 0
+        assert "Usage:" in capsys.readouterr().out
+    assert len(application().registered_commands) == len(set(COMMANDS) - NOUNS)
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["instal"]) == 2
+    assert "`upcall install`" in capsys.readouterr().err
+    assert run([]) == 2
+    assert run(["--version"]) == 0
+
+
+def test_shared_options_may_stand_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--data", str(folder), "--output=json", "node", "list"]) == 0
+    assert '"node-1"' in capsys.readouterr().out
+
+
+def test_a_folder_without_a_cluster_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--data", str(tmp_path)]) == 1
+    assert "`upcall up` first" in capsys.readouterr().err
+
+
+def test_a_master_that_is_away_says_what_to_do(
+    folder: Path, master: FakeMaster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (folder / "cluster.json").read_text()
+    (folder / "cluster.json").write_text(text.replace(master.url, "http://127.0.0.1:1"))
+    monkeypatch.setattr("upcall.cli.here.Client.of", _impatient)
+    assert run(["status", "--data", str(folder)]) == 1
+    assert "`upcall up` starts it" in capsys.readouterr().err
+
+
+def _impatient(data):  # type: ignore[no-untyped-def]
+    from upcall.client.blocking import Client
+    from upcall.client.folder import cluster_of, token_of
+
+    return Client(cluster_of(data).url, token_of(data), patience_s=0.1)
+
+
+def test_a_wrong_token_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "secrets" / "operator.token").write_text("wrong")
+    assert run(["status", "--data", str(folder)]) == 1
+    assert "no valid token" in capsys.readouterr().err
+
+
+def test_interrupt_ends_a_wait_with_130_and_says_that_it_goes_on(folder: Path, master: FakeMaster) -> None:
+    master.step_s = 600
+    command = [*FIRST_LEVEL, "install", "greeter", "--data", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while "greeter" not in master.services and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "greeter goes on" in errors
+    assert "greeter" in master.services
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path, master: FakeMaster) -> None:
+    for number in range(3000):
+        event = Event(sequence=number + 1, at=0.0, kind="task", subject="many", text="x" * 200)
+        master.events.append(event)
+    command = f"{' '.join(FIRST_LEVEL)} events -n 3000 --data {folder} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    assert done.stdout.count("\n") == 1
