@@ -186,9 +186,7 @@ def _values(job: Job, training: Training, scratch: Path) -> dict[str, str]:
     return values | {name: render(text, values) for name, text in training.values.items()}
 
 
-def _await_ready(
-    job: Job, training: Training, process: subprocess.Popen[bytes], deadline: float, log: Path
-) -> None:
+def _await_ready(job: Job, training: Training, process: subprocess.Popen[bytes], deadline: float, log: Path) -> None:
     check = training.task.ready
     if check is None or not check.log:
         raise ArtifactError(f"training {training.name} does not say which line makes it ready", where=training.name)

@@ -29,11 +29,16 @@ class CompiledSources:
         try:
             wish = msgspec.json.decode(job.data, type=Compiled)
         except msgspec.DecodeError as error:
-            raise LockInvalid(f"sources of {job.artifact.name} cannot be read: {error}", where=job.artifact.name) from error
+            raise LockInvalid(
+                f"sources of {job.artifact.name} cannot be read: {error}", where=job.artifact.name
+            ) from error
         missing = [name for name in wish.uses if name not in job.sibling_locks]
         if missing:
-            raise ArtifactError(f"artifact {job.artifact.name} is compiled with {missing[0]!r}, which was not asked for")
-        key = f"compiled-{digest_of(':'.join([job.artifact.lock, *(job.sibling_locks[name] for name in wish.uses)]).encode())}"
+            raise ArtifactError(
+                f"artifact {job.artifact.name} is compiled with {missing[0]!r}, which was not asked for"
+            )
+        parts = [job.artifact.lock, *(job.sibling_locks[name] for name in wish.uses)]
+        key = f"compiled-{digest_of(':'.join(parts).encode())}"
         tree = job.cache.tree(key)
         if tree is None:
             with job.cache.locked(key, job.meter):
@@ -60,7 +65,17 @@ class CompiledSources:
                 path.write_text(text)
                 paths.append(str(path))
             command = [java, "-XX:TieredStopAtLevel=1", "-cp", compiler, COMPILER]
-            command += ["--release", wish.release, "-proc:none", "-nowarn", "-cp", against or str(scratch), "-d", str(classes), *paths]
+            command += [
+                "--release",
+                wish.release,
+                "-proc:none",
+                "-nowarn",
+                "-cp",
+                against or str(scratch),
+                "-d",
+                str(classes),
+                *paths,
+            ]
             done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False)
             if done.returncode != 0:
                 raise ArtifactError(

@@ -36,7 +36,8 @@ class Environments:
     def _make(self, job: Job, lock: Lock, key: str, python: str) -> Path:
         with job.cache.making(key) as folder:
             made = subprocess.run(
-                [find_uv(), "venv", "--quiet", "--no-config", "--relocatable", "--allow-existing", "--python", python, folder],
+                [find_uv(), "venv", "--quiet", "--no-config", "--relocatable", "--allow-existing",
+                 "--python", python, folder],
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
             if made.returncode != 0:

@@ -145,7 +145,9 @@ def _replace(lock: Lock, *, files: list[LockedFile] | None = None, **changes: An
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m upcall.artifacts.relock", description="Make lock files anew.")
     parser.add_argument("files", nargs="*", type=Path, help="lock files (default: all of the catalog)")
-    parser.add_argument("--kind", choices=("maven", "wheels", "java", "environment"), help="make a new lock of this kind")
+    parser.add_argument(
+        "--kind", choices=("maven", "wheels", "java", "environment"), help="make a new lock of this kind"
+    )
     parser.add_argument("--name")
     parser.add_argument("--version")
     parser.add_argument("--wanted", action="append", default=[], help="coordinate or requirement (again for more)")

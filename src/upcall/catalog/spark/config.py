@@ -120,7 +120,16 @@ def _properties(settings: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]:
-    settings = {**authentication(), "spark.master.rest.enabled": "false", **options}
+    settings = {
+        **authentication(),
+        "spark.master.rest.enabled": "false",
+        # A master that starts again knows its workers and applications, and tells them where it is now.
+        "spark.deploy.recoveryMode": "FILESYSTEM",
+        "spark.deploy.recoveryDirectory": "{{volume.recovery}}",
+        # Its page may be asked to decommission a worker, which is how a worker is emptied before it stops.
+        "spark.master.ui.decommission.allow.mode": "ALLOW",
+        **options,
+    }
     return (
         JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
         "org.apache.spark.deploy.master.Master", "--host", "{{address}}", "--port", "{{port.master}}",
@@ -134,6 +143,7 @@ def worker_command(
     """``master`` is the master member's name."""
     settings = {
         **authentication(),
+        "spark.decommission.enabled": "true",
         # What executors leave behind in the sandbox is bounded.
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.cleanup.interval": "300",
@@ -150,20 +160,21 @@ def worker_command(
 
 
 def job_settings(
-    *, cores: int, executor_memory_mib: int, options: Mapping[str, str] | None = None
+    *, cores: int, cores_max: int, executor_memory_mib: int, options: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """What a streaming job on few cores wants; ``options`` are the user's and win."""
     return {
         **authentication(),
         "spark.ui.enabled": "false",
+        "spark.decommission.enabled": "true",
         "spark.driver.host": "{{address}}",
         "spark.driver.bindAddress": "{{address}}",
         "spark.executor.memory": f"{executor_memory_mib}m",
         "spark.executor.cores": str(cores),
-        "spark.cores.max": str(cores),
+        "spark.cores.max": str(cores_max),
         "spark.executor.extraJavaOptions": executor_options(),
         "spark.executor.processTreeMetrics.enabled": "false",
-        "spark.sql.shuffle.partitions": str(cores),
+        "spark.sql.shuffle.partitions": str(cores_max),
         "spark.sql.streaming.metricsEnabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.shutdown.timeout": "5s",
@@ -175,9 +186,10 @@ def job_settings(
 def submit_command(
     heap_mib: int, master: str, settings: Mapping[str, str], application: str, arguments: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """A driver: the JVM that runs the application's Python process beside itself. ``master`` is a master's URL."""
+    """A driver: the JVM that runs the application's Python process below itself. ``master`` is a master's URL."""
     confs = tuple(word for name, value in settings.items() for word in ("--conf", f"{name}={value}"))
     return (
+        PYTHON, "-I", "-S", "{{sandbox}}/driver_start.py", application,
         JAVA, ARCHIVE, *jvm_flags(heap_mib, 128), "-cp", JARS, "org.apache.spark.deploy.SparkSubmit",
         "--master", master, "--properties-file", SECRETS, *confs, application, *arguments,
     )  # fmt: skip

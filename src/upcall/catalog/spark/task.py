@@ -11,6 +11,7 @@ from upcall.protocol.training import Training
 
 PACKAGE = "upcall.catalog.spark"
 TRAINING_MEMORY_MIB = 1024
+TRAINING_WORD = "training"
 
 
 def _files(*more: File) -> tuple[File, ...]:
@@ -30,6 +31,7 @@ def master_task(
         artifacts=artifacts,
         env=config.environment(),
         files=_files(),
+        volumes=(Volume(name="recovery", size_mib=64),),
         ports=(Port(name="master", number=config.MASTER_PORT), Port(name="page", number=config.PAGE_PORT)),
         secrets=(Secret(name="spark", ref=secret),),
         resources=resources,
@@ -50,9 +52,7 @@ def worker_task(
 ) -> Declaration:
     sizing = size_worker(resources.memory_mib, cores)
     return Declaration(
-        command=config.worker_command(
-            DAEMON_HEAP_MIB, master, sizing.cores, sizing.executor_memory_mib, options or {}
-        ),
+        command=config.worker_command(DAEMON_HEAP_MIB, master, sizing.cores, sizing.executor_memory_mib, options or {}),
         artifacts=artifacts,
         env=config.environment(),
         files=_files(),
@@ -74,22 +74,25 @@ def driver_task(
     executor_memory_mib: int,
     resources: Resources,
     secret: str,
+    cores_max: int = 0,
     env: Mapping[str, str] | None = None,
     more_files: Sequence[File] = (),
-    volume: bool = True,
     options: Mapping[str, str] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
-    """A job. ``master`` is a URL (with templates); ``application`` the path of a Python file (with templates)."""
-    settings = config.job_settings(cores=cores, executor_memory_mib=executor_memory_mib, options=options)
+    """A job. ``master`` is a URL, ``application`` the path of a Python file, both with templates. A job with disk has
+    it as the volume ``checkpoint``. ``cores`` are those of one executor, ``cores_max`` of all."""
+    settings = config.job_settings(
+        cores=cores, cores_max=cores_max or cores, executor_memory_mib=executor_memory_mib, options=options
+    )
     return Declaration(
         command=config.submit_command(
             driver_heap_mib(resources.memory_mib), master, settings, application, tuple(arguments)
         ),
         artifacts=artifacts,
         env={**config.environment(), **(env or {})},
-        files=_files(*more_files),
-        volumes=(Volume(name="checkpoint", size_mib=resources.disk_mib),) if volume else (),
+        files=_files(File(path="driver_start.py", text=config.source("driver_start.py")), *more_files),
+        volumes=(Volume(name="checkpoint", size_mib=resources.disk_mib),) if resources.disk_mib else (),
         secrets=(Secret(name="spark", ref=secret),),
         resources=resources,
         # A query is stopped at a batch boundary; executors are told.
@@ -107,16 +110,15 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         cores=1,
         executor_memory_mib=EXECUTOR_HEAP_MIB_MIN,
         resources=Resources(cpus=2, memory_mib=TRAINING_MEMORY_MIB),
-        secret="training",
+        secret=TRAINING_WORD,
         more_files=(File(path="training.py", text=config.source("training.py")),),
-        volume=False,
     )
     training = Training(
         name="archive",
         mode="cds",
         task=task,
         uses=("java", "pyspark", "connector"),
-        secrets={"spark": config.secret_value("training")},
+        secrets={"spark": config.secret_value(TRAINING_WORD)},
         exits=True,
         timeout_s=300,
     )

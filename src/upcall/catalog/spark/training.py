@@ -11,18 +11,18 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-KAFKA = """
-org.apache.kafka.clients.consumer.KafkaConsumer
-org.apache.kafka.clients.admin.KafkaAdminClient
-org.apache.spark.sql.kafka010.KafkaSourceProvider
-org.apache.spark.sql.kafka010.KafkaMicroBatchStream
-org.apache.spark.sql.kafka010.KafkaOffsetReaderAdmin
-org.apache.spark.sql.kafka010.KafkaBatchPartitionReader
-org.apache.spark.sql.kafka010.consumer.KafkaDataConsumer
-org.apache.spark.executor.CoarseGrainedExecutorBackend
-org.apache.spark.deploy.worker.Worker
-org.apache.spark.deploy.master.Master
-""".split()
+KAFKA = (
+    "org.apache.kafka.clients.consumer.KafkaConsumer",
+    "org.apache.kafka.clients.admin.KafkaAdminClient",
+    "org.apache.spark.sql.kafka010.KafkaSourceProvider",
+    "org.apache.spark.sql.kafka010.KafkaMicroBatchStream",
+    "org.apache.spark.sql.kafka010.KafkaOffsetReaderAdmin",
+    "org.apache.spark.sql.kafka010.KafkaBatchPartitionReader",
+    "org.apache.spark.sql.kafka010.consumer.KafkaDataConsumer",
+    "org.apache.spark.executor.CoarseGrainedExecutorBackend",
+    "org.apache.spark.deploy.worker.Worker",
+    "org.apache.spark.deploy.master.Master",
+)
 
 
 def rows(batches: Any) -> Any:

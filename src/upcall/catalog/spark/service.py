@@ -1,0 +1,204 @@
+"""Spark in standalone mode, as its operators run it."""
+
+import urllib.request
+from typing import Any, Literal
+
+import msgspec
+
+from upcall.catalog.spark import config
+from upcall.catalog.spark.options import Job, SparkOptions
+from upcall.catalog.spark.sizing import size_worker
+from upcall.catalog.spark.task import artifact_blobs, artifacts, driver_task, master_task, worker_task
+from upcall.protocol.declaration import Artifact, Declaration, File, Resources
+from upcall.protocol.errors import Conflict, NotFound
+from upcall.service import (
+    Endpoint,
+    Field,
+    Member,
+    Operation,
+    Pod,
+    Policy,
+    Service,
+    Told,
+    Verdict,
+    accept,
+    action,
+    restart,
+)
+from upcall.service.options import validated
+
+JOBS = "jobs"
+PROGRAM = "{{sandbox}}/program.py"
+DECOMMISSION_TIMEOUT_S = 5.0
+NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+
+
+def secret_of(service: str) -> str:
+    """The reference of a Spark service's secret, for its own processes and for drivers of other services."""
+    return f"generated:{service}-auth|{config.secret_value('{}').strip()}"
+
+
+class Spark(Service):
+    """Apache Spark: a master, workers, and jobs whose drivers are kept running."""
+
+    version = "4.1.1"
+    options: SparkOptions
+    jobs: dict[str, Job]
+
+    async def on_start(self) -> None:
+        known = await self.state.get(JOBS, {})
+        self.jobs = {name: Job.model_validate(job) for name, job in known.items()}
+
+    def pods(self) -> list[Pod]:
+        master = Endpoint("master", description="where drivers and workers connect")
+        page = Endpoint("page", description="the master's own page", protocol="http")
+        jobs = tuple(f"job-{name}" for name in getattr(self, "jobs", {}))
+        return [
+            Pod("master", task=self.master, endpoints=[master, page]),
+            Pod("worker", count=self.options.workers, task=self.worker, spread="zone"),
+            Pod("job", names=jobs, task=self.job, apart=False, counts=False),
+        ]
+
+    def policy(self) -> Policy:
+        """Nothing here holds data: a job reads on where it was, so silence lets a drain pass."""
+        return Policy(minimum=0, at_most=1, silence="proceed", holds_data=False,
+                      replace_after_s=self.options.replace_after_s)  # fmt: skip
+
+    def master(self, member: Member) -> Declaration:
+        return master_task(
+            resources=Resources(cpus=0.2, memory_mib=self.options.master_memory_mib, disk_mib=64),
+            secret=secret_of(self.name),
+            options=self.options.settings,
+            artifacts=self.runs(),
+        )
+
+    def worker(self, member: Member) -> Declaration:
+        options = self.options
+        return worker_task(
+            master="master-0",
+            cores=options.cores,
+            resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib),
+            secret=secret_of(self.name),
+            options=options.settings,
+            artifacts=self.runs(),
+        )
+
+    def job(self, member: Member) -> Declaration:
+        job = self.jobs[member.name.removeprefix("job-")]
+        declaration = driver_task(
+            master=f"spark://{{{{address.master-0}}}}:{config.MASTER_PORT}",
+            application=PROGRAM,
+            arguments=job.arguments,
+            cores=min(job.cores, self.options.cores),
+            cores_max=job.cores,
+            executor_memory_mib=job.executor_memory_mib,
+            resources=Resources(cpus=0.5, memory_mib=job.memory_mib, disk_mib=job.disk_mib),
+            secret=secret_of(self.name),
+            env=job.env,
+            more_files=(File(path="program.py", text=job.program),),
+            options={**self.options.settings, **job.settings},
+            artifacts=self.runs(),
+        )
+        return msgspec.structs.replace(declaration, restart=job.restart)
+
+    def runs(self) -> tuple[Artifact, ...]:
+        return tuple(artifact for artifact, _ in artifacts())
+
+    @classmethod
+    def blobs(cls) -> dict[str, bytes]:
+        return artifact_blobs()
+
+    # -- consent ----------------------------------------------------------------------------------------------------
+
+    async def may_stop(self, member: Member, why: Operation) -> Verdict:
+        """Nothing is lost by a stop: tasks run again elsewhere, jobs read on. A worker is emptied first where another
+        one can take its work."""
+        if member.pod == "worker" and member.ready:
+            others = [other for other in self.members.of("worker") if other.ready and other.name != member.name]
+            if not others:
+                return accept("no other worker is ready: jobs stand still meanwhile")
+            await self.decommission(member)
+            return accept("decommissioned: its tasks run elsewhere")
+        return accept()
+
+    async def decommission(self, worker: Member) -> None:
+        """Asks the master to give the worker no more work and to move what it has. Asking twice is fine."""
+        page = self.members["master-0"].at("page")
+        if not page:
+            return
+        request = urllib.request.Request(f"http://{page}/workers/kill/?host={worker.address}", method="POST")
+        try:
+            await self.blocking(lambda: urllib.request.urlopen(request, timeout=DECOMMISSION_TIMEOUT_S).close())
+        except OSError as error:
+            self.log.info("%s could not be decommissioned, it is stopped as it is: %s", worker.name, error)
+
+    async def on_lost(self, member: Member, why: Operation) -> Verdict:
+        """No data: at once again, wherever the system finds a place."""
+        return restart(f"{member.name} holds no data")
+
+    # -- what a person asks -----------------------------------------------------------------------------------------
+
+    @action
+    async def submit_job(
+        self,
+        name: str = Field(pattern=NAME, max_length=50),
+        program: str = Field(description="text of the Python program"),
+        arguments: list[str] = Field(default=[]),
+        env: dict[str, str] = Field(default={}),
+        cores: int = Field(1),
+        executor_memory_mib: int = Field(480),
+        memory_mib: int = Field(832),
+        disk_mib: int = Field(256),
+        restart: Literal["always", "never"] = "always",
+        settings: dict[str, str] = Field(default={}),
+    ) -> dict[str, Any]:
+        """Runs a Python program as a job; its driver is kept running (or runs once: restart=never)."""
+        if name in self.jobs:
+            raise Conflict(f"job {name!r} is there already", expected="another name, or stop-job first")
+        job = validated(
+            Job,
+            {
+                "program": program, "arguments": arguments, "env": env, "cores": cores,
+                "executor_memory_mib": executor_memory_mib, "memory_mib": memory_mib, "disk_mib": disk_mib,
+                "restart": restart, "settings": settings,
+            },
+            where="submit-job",
+        )  # fmt: skip
+        offered = size_worker(self.options.memory_mib, self.options.cores)
+        if job.executor_memory_mib > offered.executor_memory_mib:
+            raise Conflict(
+                f"an executor of {job.executor_memory_mib} MiB fits no worker", where="executor_memory_mib",
+                expected=f"at most {offered.executor_memory_mib}",
+            )  # fmt: skip
+        await self._keep({**self.jobs, name: job})
+        return {"job": name, "member": f"job-{name}"}
+
+    @action
+    async def stop_job(self, name: str) -> dict[str, Any]:
+        """Ends a job for good; its volume stays for a grace."""
+        if name not in self.jobs:
+            raise NotFound(f"no job {name!r}", expected=", ".join(sorted(self.jobs)) or "there is none")
+        member = self.members[f"job-{name}"]
+        key = f"stop-{name}-{member.incarnation}"
+        operation = await self.propose("scale_in", member, reason=f"job {name} is to end", key=key)
+        return {"job": name, "operation": operation}
+
+    @action
+    async def list_jobs(self) -> list[dict[str, Any]]:
+        """All jobs and how they are."""
+        return [
+            {"job": name, "state": self.members[f"job-{name}"].state, "cores": job.cores, "restart": job.restart}
+            for name, job in sorted(self.jobs.items())
+        ]
+
+    async def on_told(self, told: Told) -> None:
+        """A job that has left is forgotten, so its name is free again."""
+        operation = told.operation
+        name = operation.member.removeprefix("job-")
+        if operation.kind == "scale_in" and told.what == "done" and name in self.jobs:
+            await self._keep({other: job for other, job in self.jobs.items() if other != name})
+            self.refresh()
+
+    async def _keep(self, jobs: dict[str, Job]) -> None:
+        await self.state.set(JOBS, {name: job.model_dump() for name, job in jobs.items()})
+        self.jobs = jobs
