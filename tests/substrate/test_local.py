@@ -256,6 +256,84 @@ def test_a_plan_that_does_not_fit_reserves_nothing_and_says_what_would(cluster: 
     assert cluster.records == before
 
 
+def test_launches_of_a_plan_that_does_not_fit_wait_for_the_whole_of_it(cluster: Cluster) -> None:
+    plan = {f"broker-{n}": declaration(1024, apart="broker") for n in (1, 2, 3)}
+    cluster.take(cluster.substrate.reserve("kafka", plan, cluster.now_s))
+    cluster.said()
+    for n in (1, 2, 3):
+        cluster.launch(f"kafka.broker-{n}.1", apart="broker")
+    assert all(
+        line.startswith(f"kafka.broker-{n}.1 pending: needs 3 nodes") for n, line in enumerate(cluster.said(), 1)
+    )
+    assert cluster.told() == []
+    cluster.register("node-3", memory_mib=512)
+    assert [line[:9] for line in cluster.said() if "broker" in line] == ["no place ", *["kafka.bro"] * 3]
+    cluster.register("node-4")
+    assert [line for line in cluster.told() if "launch" in line] == [
+        "node-1 launch kafka.broker-1.1 place 1 at 127.40.7.10",
+        "node-2 launch kafka.broker-2.1 place 1 at 127.40.7.11",
+        "node-4 launch kafka.broker-3.1 place 1 at 127.40.7.12",
+    ]
+
+
+def test_a_plan_that_waits_is_one_plan_again_after_a_restart(cluster: Cluster) -> None:
+    wishes = [wanted(f"kafka.broker-{n}.1", apart="broker") for n in (1, 2, 3)]
+    cluster.start()
+    for wish in wishes:
+        cluster.take(cluster.substrate.launch(wish, cluster.now_s))
+    cluster.take(cluster.substrate.wanted(wishes, cluster.now_s))
+    cluster.register("node-1")
+    cluster.register("node-2")
+    assert not [line for line in cluster.told() if "launch" in line]
+    cluster.register("node-3")
+    assert len([line for line in cluster.told() if "launch" in line]) == 3
+
+
+def test_a_plan_that_is_asked_for_again_is_refused_again(cluster: Cluster) -> None:
+    for _ in range(2):
+        cluster.take(cluster.substrate.reserve("a", {"m": declaration(9000)}, cluster.now_s))
+        assert len(cluster.said()) == 1
+    cluster.take(cluster.substrate.cordon("node-9", cluster.now_s, closed=False))
+    assert cluster.said() == [], "nothing new about it"
+
+
+def test_a_smaller_plan_takes_the_place_of_one_that_waits(cluster: Cluster) -> None:
+    plan = {f"broker-{n}": declaration(1024, apart="broker") for n in (1, 2, 3)}
+    cluster.take(cluster.substrate.reserve("kafka", plan, cluster.now_s))
+    del plan["broker-3"]
+    cluster.said()
+    cluster.take(cluster.substrate.reserve("kafka", plan, cluster.now_s))
+    assert cluster.said() == ["kafka.broker-1 on node-1 at 127.40.7.10", "kafka.broker-2 on node-2 at 127.40.7.11"]
+
+
+def test_a_plan_that_waits_goes_on_without_a_member_that_is_released(cluster: Cluster) -> None:
+    plan = {f"broker-{n}": declaration(1024, apart="broker") for n in (1, 2, 3)}
+    cluster.take(cluster.substrate.reserve("kafka", plan, cluster.now_s))
+    cluster.said()
+    cluster.take(cluster.substrate.release("kafka.broker-2", cluster.now_s))
+    cluster.take(cluster.substrate.cordon("node-9", cluster.now_s, closed=False))
+    assert cluster.said() == ["kafka.broker-1 on node-1 at 127.40.7.10", "kafka.broker-3 on node-2 at 127.40.7.11"]
+
+
+def test_a_member_that_has_its_place_comes_back_while_a_plan_waits(cluster: Cluster) -> None:
+    cluster.launch("a.m.1")
+    cluster.status("node-1", "a.m.1", "ended", exit=wire.TaskExit(code=1))
+    cluster.take(cluster.substrate.reserve("a", {"m": declaration(), "n": declaration(9000)}, cluster.now_s))
+    cluster.told()
+    cluster.launch("a.m.2")
+    assert cluster.told() == ["node-1 launch a.m.2 place 1 at 127.40.7.10"]
+
+
+def test_an_incarnation_that_was_never_launched_gives_way_to_the_next(cluster: Cluster) -> None:
+    """After a restart of the master, on a person's word that the old one is dead: it must not be launched after all."""
+    cluster.launch("a.m.1")
+    cluster.start(wanted("a.m.1"))
+    cluster.launch("a.m.2", place=2)
+    cluster.register("node-1", zone="a")
+    cluster.register("node-2", zone="b")
+    assert [line for line in cluster.told() if "launch" in line] == ["node-2 launch a.m.2 place 2 at 127.40.7.11"]
+
+
 def test_a_pending_task_starts_when_there_is_room(cluster: Cluster) -> None:
     cluster.launch("a.big.1", memory_mib=5000)
     assert cluster.said() == [

@@ -12,6 +12,7 @@ Memory and disk are divided among the nodes, and kept to.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +38,7 @@ from upcall.substrate.interface import (
     Wanted,
 )
 from upcall.substrate.local_needs import RECORD_TYPES, check_registration, check_status, describe, need_of, node_state
+from upcall.substrate.local_plans import TRIED_MAX, Plan, WaitingPlans
 from upcall.substrate.local_tasks import LaunchContext, TaskRunner
 
 RETRY_S: Final = 0.25
@@ -69,6 +71,7 @@ class LocalSubstrate:
         self._kernel = Kernel(prefix.rstrip("."), liveness_s, loaded)
         self._runner = TaskRunner(self, context)
         self._cluster = cluster
+        self._plans = WaitingPlans()
         self._connected: set[str] = set()
         self._unsynced: dict[str, tuple[wire.TaskStatus, ...]] = {}
         """Registrations that came before the wanted set."""
@@ -98,9 +101,7 @@ class LocalSubstrate:
     ) -> Output:
         out = Output()
         needs = {member: need_of(declaration) for member, declaration in members.items()}
-        refusal = self._input(k.Reserve(service, needs, dict(places or {})), now_s, out)
-        if refusal:
-            out.up.append(Unplaced(service=service, members=tuple(members), reason=refusal))
+        self._reserve(Plan(service, needs, dict(places or {})), now_s, out)
         return self._done(now_s, out)
 
     def launch(self, wanted: Wanted, now_s: float) -> Output:
@@ -116,6 +117,7 @@ class LocalSubstrate:
     def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:
         out = Output()
         self._runner.forget(member_id, out)
+        self._plans.without(member_id)
         self._input(k.Release(member_id, keep_volumes_s), now_s, out)
         return self._done(now_s, out)
 
@@ -138,6 +140,7 @@ class LocalSubstrate:
         for name, record in self._kernel.books.records.items():
             if record.gone:
                 self._show_node(name, "gone", record.gone, out)
+        self._reserve_missing(tasks, now_s, out)
         for wanted in tasks:
             self._runner.want(wanted, now_s, out)
         self._runner.end_unwanted({wanted.task for wanted in tasks}, out)
@@ -259,6 +262,36 @@ class LocalSubstrate:
         else:
             self._unsynced[node] = message.tasks
 
+    # -- places -----------------------------------------------------------------------------------------------------
+
+    def _reserve(self, plan: Plan, now_s: float, out: Output) -> None:
+        """The plan as a whole, now or later. ``plan.reason`` is what was said of it before."""
+        self._plans.drop(plan.service, plan.needs)
+        refusal = self._input(k.Reserve(plan.service, plan.needs, plan.places), now_s, out)
+        if refusal:
+            self._plans.put(replace(plan, reason=refusal))
+            if refusal != plan.reason:
+                out.up.append(Unplaced(service=plan.service, members=tuple(plan.needs), reason=refusal))
+
+    def _reserve_missing(self, tasks: Sequence[Wanted], now_s: float, out: Output) -> None:
+        """After a start: what a service has no place for is one plan again."""
+        missing: dict[str, dict[str, Wanted]] = {}
+        for wanted in tasks:
+            if self._kernel.reservation(wanted.task.member_id) is None:
+                missing.setdefault(wanted.task.service, {})[wanted.task.member] = wanted
+        for service, members in missing.items():
+            needs = {member: need_of(wanted.declaration) for member, wanted in members.items()}
+            places = {member: wanted.place for member, wanted in members.items()}
+            self._reserve(Plan(service, needs, places), now_s, out)
+
+    def _try_plans(self, now_s: float, out: Output) -> None:
+        for plan in self._plans.due():
+            self._reserve(plan, now_s, out)
+        self._runner.more_room |= len(self._plans) > TRIED_MAX
+
+    def waits_for_plan(self, member_id: str) -> str:
+        return self._plans.reason(member_id)
+
     # -- the kernel -------------------------------------------------------------------------------------------------
 
     def reserve_one(self, given: k.Reserve, now_s: float, out: Output) -> str:
@@ -311,6 +344,7 @@ class LocalSubstrate:
         """What became possible by this call happens in it."""
         if self._runner.more_room and self._runner.wanted_known:
             self._runner.more_room = False
+            self._try_plans(now_s, out)
             self._runner.retry(now_s, out, names=False)
         self._retry_s = now_s + RETRY_S if self._runner.more_room or self._runner.waits_for_names else None
         return out

@@ -40,6 +40,10 @@ class Places(Protocol):
     """What is needed of the kernel."""
 
     def reservation(self, member_id: str) -> Reservation | None: ...
+    def waits_for_plan(self, member_id: str) -> str:
+        """The reason why the plan that the member is part of has no place; empty without one."""
+        ...
+
     def reserve_one(self, given: k.Reserve, now_s: float, out: Output) -> str:
         """Gives the reason when it was refused."""
         ...
@@ -67,6 +71,7 @@ class TaskRunner:
         if task is None:
             if any(other.id > wanted.task for other in self.tasks.of_member(wanted.task.member_id)):
                 return  # Of the past.
+            self._supersede(wanted.task, out)
             task = self.tasks.add(Task(wanted.task, wanted))
         elif task.ended or task.ending:
             out.up.append(task.observed())
@@ -77,6 +82,12 @@ class TaskRunner:
             out.up.append(task.observed())
             return
         self._advance(task, now_s, out)
+
+    def _supersede(self, newer: TaskId, out: Output) -> None:
+        """An older incarnation that was not launched never will be; one that may run is waited for, or left behind."""
+        for task in self.tasks.of_member(newer.member_id):
+            if task.id < newer and not task.ended and not task.ending and not task.told and not task.known:
+                self._end(task, 0.0, out)
 
     def end(self, task_id: TaskId, grace_s: float, out: Output) -> None:
         task = self.tasks.get(task_id)
@@ -136,6 +147,10 @@ class TaskRunner:
         """Takes a wanted task as far as it goes: a place, the end of what was there, names, the launch."""
         assert task.wanted is not None, f"{task.id} is not wanted"
         self._waiting.pop(task.id, None)
+        if not self.wanted_known:
+            # Those that have no place yet are placed together, once all are known.
+            self._waiting[task.id] = False
+            return
         refusal = self._place(task, now_s, out)
         if refusal:
             self._waiting[task.id] = False
@@ -170,6 +185,8 @@ class TaskRunner:
         need = need_of(wanted.declaration)
         reservation = self._places.reservation(member_id)
         if reservation is None or wanted.place > reservation.place or not covers(reservation.need, need):
+            if reason := self._places.waits_for_plan(member_id):
+                return reason
             given = k.Reserve(task.id.service, {task.id.member: need}, {task.id.member: wanted.place})
             refusal = self._places.reserve_one(given, now_s, out)
             if refusal:
