@@ -1,13 +1,15 @@
 """What outlives what: the agent, its launcher, a shim and the master are killed, and tasks are not."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+from pathlib import Path
 
 from agent_node import Master, Node, eventually
 
-from upcall.keeper import records
+from upcall.keeper import processes, records
 from upcall.keeper.identity import Identity, stat_of
 from upcall.protocol.agent import Register, Run
 from upcall.protocol.declaration import Check, Volume
@@ -75,6 +77,20 @@ async def test_the_launcher_is_started_again_and_its_tasks_live_on(node: Node, m
     await master.state("app.other.1", "ready")
     assert shim.alive()
     assert (await node.end("app.main.1")).exit is not None
+
+
+async def test_a_dead_launcher_is_started_again_without_being_asked(node: Node, master: Master) -> None:
+    (launcher,) = [stat for stat in node.left() if processes.marks(stat.pid)[1] == "" and is_launcher(stat.pid)]
+    os.kill(launcher.pid, signal.SIGKILL)
+    await eventually(
+        lambda: [stat for stat in node.left() if is_launcher(stat.pid) and stat.pid != launcher.pid], "a new launcher"
+    )
+
+
+def is_launcher(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text() == "upcall-launcher\n"
+    return False
 
 
 async def test_a_dead_shim_ends_its_task_with_all_descendants_and_is_reported(node: Node, master: Master) -> None:

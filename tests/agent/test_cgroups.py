@@ -28,7 +28,8 @@ def v2_group() -> Iterator[Path]:
             for folder in sorted(group.rglob("*"), reverse=True):
                 if folder.is_dir():
                     folder.rmdir()
-            group.rmdir()
+            if group.exists():
+                group.rmdir()
             return
     pytest.skip("no cgroup v2 tree in which this user may make groups")
 

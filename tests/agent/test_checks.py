@@ -46,7 +46,7 @@ async def test_unhealthy_after_failures_in_a_row(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_late_clock_judges_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await judge(["bad", "bad", "bad", "bad"], monkeypatch, [60.0, 0.0, 60.0]) == []
+    assert await judge(["bad", "bad", "bad", "bad"], monkeypatch, [0.0, 60.0, 0.0, 60.0]) == []
 
 
 def test_a_check_names_ports_that_are_declared() -> None:

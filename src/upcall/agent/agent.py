@@ -9,6 +9,7 @@ launch that names an incarnation which ended already is answered with that end, 
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Coroutine, Mapping
@@ -155,6 +156,8 @@ class Agent:
         usages = Usages(self._machine)
         while True:
             await asyncio.sleep(EVERY_S)
+            with contextlib.suppress(OSError):
+                await self._machine.launching.keep()
             self._connection.send(await asyncio.to_thread(usages.measure, list(self._tasks.values())))
 
     def register(self) -> Register:

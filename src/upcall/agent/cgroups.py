@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from upcall.keeper.delegation import LEAF
+from upcall.keeper.shim import remove_groups
 
 MIB: Final = 1 << 20
 V1_CONTROLLERS: Final[tuple[str, ...]] = ("memory", "cpu", "cpuacct", "freezer")
@@ -183,7 +184,8 @@ class V2:
         return _kill_members(groups)
 
     def remove(self, groups: Mapping[str, str]) -> None:
-        _remove(groups)
+        with self._making:
+            remove_groups(list(groups.values()))
 
     def tidy(self, tasks: Collection[str]) -> None:
         with self._making:
@@ -247,7 +249,8 @@ class V1:
         return _kill_members(groups)
 
     def remove(self, groups: Mapping[str, str]) -> None:
-        _remove(groups)
+        with self._making:
+            remove_groups(list(groups.values()))
 
     def tidy(self, tasks: Collection[str]) -> None:
         with self._making:
@@ -282,12 +285,6 @@ def _kill_members(groups: Mapping[str, str]) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     return not _members(groups)
-
-
-def _remove(groups: Mapping[str, str]) -> None:
-    for group in groups.values():
-        with contextlib.suppress(OSError):  # Held by a zombie: tried again when the agent starts.
-            Path(group).rmdir()
 
 
 def _field(path: Path, name: str) -> int:

@@ -95,6 +95,7 @@ async def watch_health(check: Check, probe: Probe, passed: Callable[[], None], f
     took longer than they could have, or before which this coroutine overslept, are not counted.
     """
     bad = 0
+    await asyncio.sleep(check.delay_s)
     due_s = time.monotonic()
     while True:
         began_s = time.monotonic()

@@ -21,7 +21,7 @@ from upcall.protocol.errors import Invalid
 log: Final = logging.getLogger(__name__)
 
 REDIAL_FIRST_S = 0.2
-REDIAL_MAX_S = 5.0
+REDIAL_MAX_S = 2.0
 PING_EVERY_S = 5.0
 SILENT_FOR_S = 30.0
 """After which a connection that says nothing, not even pongs, is given up."""

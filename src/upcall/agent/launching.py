@@ -94,6 +94,11 @@ class Launching:
         """All of it, at once; ``started.over()`` says when it is done."""
         await self.signal(started, signal.SIGTERM, to="shim")
 
+    async def keep(self) -> None:
+        """A launcher that died is started again; its shims never noticed. Costs nothing while it lives."""
+        if self._stream is None or self._stream[0].at_eof():
+            await self.ready()
+
     async def ready(self) -> None:
         """A launcher runs and answers."""
         await self._ask({"do": "list"})

@@ -8,16 +8,17 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
 from upcall.agent.checkpoint import write_durably
-from upcall.artifacts.cache import Cache
-from upcall.artifacts.fetch import afetch
-from upcall.artifacts.progress import Progress
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotNow
+
+if TYPE_CHECKING:
+    from upcall.artifacts.cache import Cache
+    from upcall.artifacts.progress import Progress
 
 Report = Callable[[str, int, int], None]
 """What is being fetched, bytes done, bytes in all."""
@@ -98,17 +99,20 @@ class RegistryArtifacts:
     def __init__(self, cache_root: Path | None, blobs: Blobs) -> None:
         self._cache_root = cache_root
         self._blobs = blobs
-        self._cache: Cache | None = None
+        self._cache: Cache | None = None  # One for all: it looks at its folder when it is made.
 
     async def realise(self, artifacts: Sequence[Artifact], report: Report) -> dict[str, tuple[str, Mapping[str, str]]]:
         if not artifacts:
             return {}
+        from upcall.artifacts.cache import Cache  # Slow to load, and many a task has no artifacts.
+        from upcall.artifacts.fetch import afetch
+
         loop = asyncio.get_running_loop()
 
         def blob(digest: str) -> bytes:
             return asyncio.run_coroutine_threadsafe(self._blobs.get(digest), loop).result()
 
-        def progress(moment: Progress) -> None:
+        def progress(moment: "Progress") -> None:
             text = f"{moment.artifact}: {moment.text}"
             loop.call_soon_threadsafe(report, text, moment.done_bytes, moment.total_bytes)
 

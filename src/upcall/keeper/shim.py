@@ -236,10 +236,9 @@ def groups_of(request: dict[str, Any]) -> list[str]:
 
 def remove_groups(groups: list[str]) -> None:
     """With the node's group around them, once that is empty. The kernel refuses while something runs in one."""
-    for group in groups:
+    for folder in [*groups, *map(os.path.dirname, groups)]:
         with contextlib.suppress(OSError):
-            os.rmdir(group)
-            os.rmdir(os.path.dirname(group))
+            os.rmdir(folder)
 
 
 def run(request: dict[str, Any], report: int) -> NoReturn:
