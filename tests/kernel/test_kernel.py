@@ -122,6 +122,19 @@ def test_kept_volumes_bring_their_member_back_to_their_node() -> None:
     assert kernel.reservation("s.m").fence == 2, "n1 may still have the old ones"  # type: ignore[union-attr]
 
 
+def test_a_grace_counts_from_the_last_release() -> None:
+    kernel = cluster(node("n1"), liveness_s=1000.0)
+    reserve(kernel, m=need(100, 50))
+    kernel.handle(Release("s.m", 60.0), 0.0)
+    reserve(kernel, now_s=30.0, m=need(100, 50))
+    kernel.handle(Tick(), 55.0)
+    kernel.handle(Release("s.m", 60.0), 55.0)
+    assert not kernel.handle(Tick(), 60.0), "the first grace was over when the member came back"
+    assert kernel.deadline() == 115.0
+    assert DeleteVolumes("n1", "s.m", 1) in kernel.handle(Tick(), 115.0)
+    assert kernel.books.left.deadline() is None
+
+
 def test_kept_volumes_on_a_node_that_is_gone_do_not_hold_their_member_back() -> None:
     kernel = cluster(node("n1"), node("n2"))
     reserve(kernel, m=need(100, 50))
@@ -178,6 +191,16 @@ def test_volumes_found_on_a_node_are_set_aside_and_dropped_by_a_person() -> None
     assert DeleteVolumes("n1", "x.m", 4) in kernel.handle(registered(node("n1"), ("x.m", "data", 4)), 1.0), "repeated"
     kernel.handle(registered(node("n1")), 1.0)
     assert not kernel.books.left.of_member("x.m")
+
+
+def test_dropping_what_was_set_aside_never_takes_what_is_in_use_along() -> None:
+    kernel = cluster(node("n1"))
+    reserve(kernel, "x", m=need(1, 1))
+    kernel.handle(registered(node("n1"), ("x.m", "data", 1), ("x.m", "data", 7)), 1.0)
+    assert [left.fence for left in kernel.books.left.of_member("x.m")] == [7]
+    assert kernel.handle(DropVolumes("x.m", 7), 1.0) == [], "the node would delete 1 to 7"
+    effects = kernel.handle(Release("x.m"), 1.0)
+    assert {effect.fence for effect in effects if isinstance(effect, DeleteVolumes)} == {1, 7}
 
 
 def test_volumes_that_a_node_has_lost_are_forgotten() -> None:

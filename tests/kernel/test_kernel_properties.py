@@ -1,5 +1,6 @@
 """Any sequence of inputs, with restarts and crashes between any two records: the invariants hold."""
 
+import copy
 from typing import Any
 
 from hypothesis import settings
@@ -9,6 +10,7 @@ from kernel_plans import amount, apply, load
 
 from upcall.kernel.events import (
     Cordon,
+    DeleteVolumes,
     DropVolumes,
     Effect,
     Forget,
@@ -64,9 +66,21 @@ class KernelMachine(RuleBasedStateMachine):
         self.shrunk: set[str] = set()
 
     def give(self, given: Input) -> list[Effect]:
+        owned = self._owned()
         effects = self.kernel.handle(given, self.now_s)
         apply(self.records, effects)
+        for effect in effects:
+            if isinstance(effect, DeleteVolumes):
+                still = owned & self._owned()
+                assert not [v for v in still if v[:2] == (effect.node, effect.member_id) and v[2] <= effect.fence]
         return effects
+
+    def _owned(self) -> set[tuple[str, str, int]]:
+        """Volumes that somebody has a claim on: (node, member id, fence)."""
+        books = self.kernel.books
+        kept = [left for m in MEMBER_IDS for left in books.left.of_member(m) if left.state == "kept"]
+        reserved = {(r.node, r.member_id, r.fence) for r in books.reservations.values()}
+        return reserved | {(left.node, left.member_id, left.fence) for left in kept}
 
     # -- inputs -----------------------------------------------------------------------------------------------------
 
@@ -228,10 +242,9 @@ def _durable(kernel: Kernel) -> object:
     )
 
 
-def _state(kernel: Kernel) -> str:
+def _state(kernel: Kernel) -> object:
     books = kernel.books
-    occupied = [repr(books.occupied(service)) for service in SERVICES]
-    return repr((_durable(kernel), [repr(view) for view in books.pool], occupied))
+    return copy.deepcopy((_durable(kernel), list(books.pool), [books.occupied(service) for service in SERVICES]))
 
 
 class TestKernel(KernelMachine.TestCase):  # type: ignore[misc, name-defined]

@@ -24,7 +24,10 @@ class LeftBehind:
         self._all: dict[str, LeftVolumes] = {}
         self._by_member: dict[str, dict[str, None]] = {}
         self._by_node: dict[str, dict[str, None]] = {}
+        self._due: dict[str, float] = {}
+        """Kept volumes -> end of their grace."""
         self._graces: list[tuple[float, str]] = []
+        """A heap of the same; an entry that ``_due`` does not confirm is of an earlier release."""
 
     def of_member(self, member_id: str) -> list[LeftVolumes]:
         return [self._all[key] for key in self._by_member.get(member_id, ())]
@@ -54,7 +57,10 @@ class LeftBehind:
         if left.state != "deleting":
             self._accounts.hold(_holder(left), left.node, left.role, left.amount, fact=True)
         if left.state == "kept" and now_s is not None:
-            heapq.heappush(self._graces, (now_s + left.grace_s, left.key))
+            self._due[left.key] = now_s + left.grace_s
+            heapq.heappush(self._graces, (self._due[left.key], left.key))
+        else:
+            self._due.pop(left.key, None)
         yield Write(LEFT, left.key, left)
         if left.state == "aside":
             yield SetAside(left)
@@ -64,6 +70,7 @@ class LeftBehind:
 
     def drop(self, key: str) -> Iterator[Effect]:
         left = self._all.pop(key)
+        self._due.pop(key, None)
         if left.state != "deleting":
             self._accounts.give_back(_holder(left))
         for index, name in ((self._by_member, left.member_id), (self._by_node, left.node)):
@@ -85,21 +92,20 @@ class LeftBehind:
 
     def start_graces(self, now_s: float) -> None:
         """A monotonic clock does not survive a restart: all graces start again, in full."""
-        self._graces = [(now_s + left.grace_s, key) for key, left in self._all.items() if left.state == "kept"]
+        self._due = {key: now_s + left.grace_s for key, left in self._all.items() if left.state == "kept"}
+        self._graces = [(due_s, key) for key, due_s in self._due.items()]
         heapq.heapify(self._graces)
 
     def over(self, now_s: float) -> Iterator[LeftVolumes]:
-        while self._graces and self._graces[0][0] <= now_s:
+        while (due_s := self.deadline()) is not None and due_s <= now_s:
             _, key = heapq.heappop(self._graces)
-            left = self._all.get(key)
-            if left is not None and left.state == "kept":
-                yield left
+            yield self._all[key]
 
     def deadline(self) -> float | None:
         while self._graces:
-            left = self._all.get(self._graces[0][1])
-            if left is not None and left.state == "kept":
-                return self._graces[0][0]
+            due_s, key = self._graces[0]
+            if self._due.get(key) == due_s and self._all[key].state == "kept":
+                return due_s
             heapq.heappop(self._graces)
         return None
 
