@@ -27,7 +27,7 @@ import signal
 import time
 from typing import Any, NoReturn
 
-from upcall.keeper import linux, processes, records
+from upcall.keeper import command, linux, processes, records
 from upcall.keeper.identity import Identity
 from upcall.keeper.logs import FILES, MAX_BYTES, RotatingLog
 
@@ -37,8 +37,6 @@ LEFTOVER_GRACE_S = 5.0
 KILL_AGAIN_S = 0.05
 CHUNK_BYTES = 65536
 DRAIN_BYTES_MAX = 4 * 1024 * 1024
-TASK_OOM_SCORE = 200
-"""Raised, so that under memory pressure of the whole machine a task goes before we do."""
 
 
 class Shim:
@@ -84,7 +82,7 @@ class Shim:
         self._task = os.fork()
         if self._task == 0:
             os.close(go_write)
-            _become_task(self._request, own, (out_write, err_write), go_read, failed_write)
+            command.become(self._request, own, (out_write, err_write), go_read, failed_write)
         for descriptor in (out_write, err_write, go_read, failed_write):
             os.close(descriptor)
         logs = os.path.join(self._folder, "logs")
@@ -268,51 +266,6 @@ def _signals() -> int:
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     return wakeup
-
-
-def _become_task(request: dict[str, Any], shim: int, output: tuple[int, int], go: int, failed: int) -> NoReturn:
-    """The shim's forked child becomes the command. Never returns; says on ``failed`` why it could not."""
-    doing = "prepare to execute"
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        os.setsid()
-        linux.die_with_parent(signal.SIGKILL)
-        if os.getppid() != shim:
-            os._exit(127)
-        if not os.read(go, 1):  # The shim died, or could not write the record.
-            os._exit(127)
-        for procs in request.get("cgroups", ()):
-            doing = f"enter the cgroup {procs}"
-            with open(procs, "w", encoding="ascii") as file:
-                file.write("0")
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(TASK_OOM_SCORE))
-        os.dup2(_input(request.get("input", "")), 0)
-        os.dup2(output[0], 1)
-        os.dup2(output[1], 2)
-        doing = f"enter the folder {request['cwd']}"
-        os.chdir(request["cwd"])
-        os.umask(0o027)
-        doing = f"execute {request['argv'][0]}"
-        os.execvpe(request["argv"][0], request["argv"], request["env"])
-    except OSError as error:
-        os.write(failed, f"cannot {doing}: {error.strerror}".encode())
-    except BaseException as error:
-        os.write(failed, f"cannot {doing}: {error}".encode())
-    finally:
-        os._exit(127)
-
-
-def _input(text: str) -> int:
-    """A descriptor that gives ``text`` and then ends."""
-    if not text:
-        return os.open(os.devnull, os.O_RDONLY)
-    memory = os.memfd_create("input")
-    os.write(memory, text.encode())
-    os.lseek(memory, 0, os.SEEK_SET)
-    return memory
 
 
 def _read_all(descriptor: int) -> bytes:

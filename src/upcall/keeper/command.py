@@ -1,0 +1,58 @@
+"""The last steps before a task's command runs, in the child that the shim forked for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Any, NoReturn
+
+from upcall.keeper import linux
+
+TASK_OOM_SCORE = 200
+"""Raised, so that under memory pressure of the whole machine a task goes before we do."""
+
+
+def become(request: dict[str, Any], shim: int, output: tuple[int, int], go: int, failed: int) -> NoReturn:
+    """The shim's forked child becomes the command. Never returns; says on ``failed`` why it could not."""
+    doing = "prepare to execute"
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        linux.die_with_parent(signal.SIGKILL)
+        if os.getppid() != shim:
+            os._exit(127)
+        if not os.read(go, 1):  # The shim died, or could not write the record.
+            os._exit(127)
+        for procs in request.get("cgroups", ()):
+            doing = f"enter the cgroup {procs}"
+            with open(procs, "w", encoding="ascii") as file:
+                file.write("0")
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(TASK_OOM_SCORE))
+        os.dup2(_input(request.get("input", "")), 0)
+        os.dup2(output[0], 1)
+        os.dup2(output[1], 2)
+        doing = f"enter the folder {request['cwd']}"
+        os.chdir(request["cwd"])
+        os.umask(0o027)
+        doing = f"execute {request['argv'][0]}"
+        os.execvpe(request["argv"][0], request["argv"], request["env"])
+    except OSError as error:
+        os.write(failed, f"cannot {doing}: {error.strerror}".encode())
+    except BaseException as error:
+        os.write(failed, f"cannot {doing}: {error}".encode())
+    finally:
+        os._exit(127)
+
+
+def _input(text: str) -> int:
+    """A descriptor that gives ``text`` and then ends."""
+    if not text:
+        return os.open(os.devnull, os.O_RDONLY)
+    memory = os.memfd_create("input")
+    os.write(memory, text.encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
