@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cassandra import DriverException, RequestValidationException
+from cassandra.cluster import NoHostAvailable
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from upcall.fastdata.judging import Judge
@@ -351,7 +353,9 @@ def _patiently(what: str, call: Any) -> Any:
     while True:
         try:
             return call()
-        except Exception as error:
+        except RequestValidationException:
+            raise  # what is wrong in itself does not become right by waiting
+        except (DriverException, NoHostAvailable, KafkaException, TimeoutError) as error:
             if time.monotonic() > deadline:
                 raise
             print(f"waiting for {what}: {error}", flush=True)

@@ -37,9 +37,10 @@ RUNS_LOOKED_AT: Final = 8
 """A job that begins may meet frames of the latest so many runs in the log."""
 
 _EPISODE: Final = (
-    "run_id", "begin", "sensor", "kind", "end_second", "is_open", "seen", "severity", "confidence",
+    "run_id", "begin_second", "sensor", "kind", "end_second", "is_open", "seen", "severity", "confidence",
     "neighbours_quiet", "reading", "neighbours_say", "base", "gain",
 )  # fmt: skip
+EPISODE_COLUMNS: Final = ", ".join(_EPISODE)
 _POSITION: Final = (
     "partition", "resume_offset", "read_until", "frames", "packed_bytes", "readings", "corrupt", "future", "behind",
     "short",
@@ -191,7 +192,7 @@ class Store:
     def episodes(self, run_id: str, hours: Iterable[int]) -> list[list[Episode]]:
         """The episodes that began in these hours of a run, by block."""
         by_block: list[list[Episode]] = [[] for _ in range(BLOCKS)]
-        query = f"SELECT {', '.join(_EPISODE)} FROM episodes_by_time WHERE run_id = %s AND hour = %s"
+        query = f"SELECT {EPISODE_COLUMNS} FROM episodes_by_time WHERE run_id = %s AND hour = %s"
         for hour in hours:
             for row in self._session.execute(query, (run_id, hour)):
                 episode = episode_of(row)
@@ -201,7 +202,7 @@ class Store:
 
 def episode_of(row: Any) -> Episode:
     return Episode(
-        row.run_id, row.sensor, EpisodeKind(row.kind), row.begin, row.end_second, row.is_open, row.seen,
+        row.run_id, row.sensor, EpisodeKind(row.kind), row.begin_second, row.end_second, row.is_open, row.seen,
         row.severity, row.confidence, row.neighbours_quiet, row.reading, row.neighbours_say, row.base, row.gain,
     )  # fmt: skip
 
