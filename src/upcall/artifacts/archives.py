@@ -10,7 +10,8 @@ A package describes the training as a task declaration, the very one it launches
 The command names ``{{artifact.<archive>.options}}``, an argument ``@file`` for the ``java`` launcher: in training the
 file asks for an archive, later it names one, and where there is none it is empty.
 
-Training needs seconds to minutes and happens in ``fetch`` only (``train``); a launch takes what is there.
+Training needs seconds to minutes and happens in ``fetch`` only (``train``); a launch takes what is there. A training
+that fails is reported and leaves no archive behind; the property ``problem`` says why.
 """
 
 import os
@@ -25,13 +26,13 @@ from pathlib import Path
 
 import msgspec
 
-from upcall.artifacts.errors import ArtifactError, LockInvalid
+from upcall.artifacts.errors import ArtifactError, Cancelled, LockInvalid
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import digest_of
 from upcall.protocol.training import FORMAT, Training, decode_training
 
 _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
-LOG_TAIL_CHARS = 4000
+LOG_TAIL_CHARS = 1500
 
 
 class Archives:
@@ -41,14 +42,21 @@ class Archives:
         training = parse_training(job.data, job.artifact.name)
         key = _key(job, training)
         tree = job.cache.tree(key)
+        problem = ""
         if tree is None and job.train:
-            with job.cache.locked(key, job.meter):
-                tree = job.cache.tree(key) or self._train(job, training, key)
+            try:
+                with job.cache.locked(key, job.meter):
+                    tree = job.cache.tree(key) or self._train(job, training, key)
+            except Cancelled:
+                raise
+            except ArtifactError as error:
+                problem = str(error)
+                job.meter.begin(f"no archive, starts will be slower: {problem}", 0)
         if tree is None:
             none = job.cache.root / "no-archive.options"
             if not none.exists():
                 none.touch()
-            return Realised(job.cache.root, {"flags": "", "options": f"@{none}"})
+            return Realised(job.cache.root, {"flags": "", "options": f"@{none}", "problem": problem})
         return Realised(tree, {"flags": (tree / "flags").read_text(), "options": f"@{tree / 'options'}"})
 
     def _train(self, job: Job, training: Training, key: str) -> Path:

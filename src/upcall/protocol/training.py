@@ -33,7 +33,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Commands run once it is ready, to load what a busy process loads."""
     exits: bool = False
     """It ends by itself (a tool, a job); else it is ended once it was ready and exercised."""
-    timeout_s: float = 180.0
+    timeout_s: float = 600.0
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

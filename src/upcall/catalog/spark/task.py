@@ -120,7 +120,8 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         uses=("java", "pyspark", "connector"),
         secrets={"spark": config.secret_value(TRAINING_WORD)},
         exits=True,
-        timeout_s=300,
+        # A minute on an idle machine; the limit is for one that is busy otherwise.
+        timeout_s=1200,
     )
     return locked(PACKAGE, "java"), locked(PACKAGE, "pyspark"), locked(PACKAGE, "connector"), made(training)
 
