@@ -5,18 +5,14 @@ of incomplete seconds, and which seconds are final. It yields one row for each c
 and scores of a block: this is what the driver collects), for each second still open, for each refused message, and one
 tally for the partition.
 
-A Python worker runs one task after the other. Most of its time would not go into this code: with each task Spark calls
-`importlib.invalidate_caches()`, which reads `pyspark.zip` and the jars on `sys.path` anew, and `gc.collect()`, which
-visits every object of numpy and pyarrow. So the first task of a worker drops the zips from the path (everything is
-imported from folders) and freezes what was imported.
+A Python worker runs one task after the other, and after each Spark collects garbage: it visits every object of numpy
+and pyarrow, which takes longer than a small task. So the first task of a worker sets aside what was imported by then.
 """
 
 from __future__ import annotations
 
 import gc
 import struct
-import sys
-import zipimport
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any, Final
@@ -62,15 +58,10 @@ _is_light = False
 def lighten_worker() -> None:
     """Once in each worker; see above."""
     global _is_light
-    if _is_light:
-        return
-    _is_light = True
-    for path, importer in list(sys.path_importer_cache.items()):
-        if isinstance(importer, zipimport.zipimporter):
-            del sys.path_importer_cache[path]
-    sys.path[:] = [path for path in sys.path if not path.endswith((".zip", ".jar"))]
-    gc.collect()
-    gc.freeze()
+    if not _is_light:
+        _is_light = True
+        gc.collect()
+        gc.freeze()
 
 
 @dataclass(frozen=True, slots=True)
