@@ -1,0 +1,39 @@
+"""Artifacts without a network: small locks, and tools that are played."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from upcall.artifacts.cache import Cache
+from upcall.artifacts.files import lock_files
+from upcall.artifacts.lock import Lock, digest_of, render_lock
+from upcall.protocol.declaration import Artifact
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "a cache")
+
+
+@pytest.fixture
+def local() -> Callable[..., tuple[Artifact, dict[str, bytes]]]:
+    """An artifact of local files, and the blobs that a package registers for it."""
+
+    def make(contents: dict[str, bytes], name: str = "things") -> tuple[Artifact, dict[str, bytes]]:
+        lock = render_lock(lock_files(name, "1", contents))
+        blobs = {digest_of(data): data for data in [lock, *contents.values()]}
+        return Artifact(name=name, kind="files", lock=digest_of(lock)), blobs
+
+    return make
+
+
+@pytest.fixture
+def registered() -> Callable[[Lock], tuple[Artifact, dict[str, bytes]]]:
+    """The artifact of any lock."""
+
+    def make(lock: Lock) -> tuple[Artifact, dict[str, bytes]]:
+        data = render_lock(lock)
+        return Artifact(name=lock.name, kind=lock.kind, lock=digest_of(data)), {digest_of(data): data}
+
+    return make
