@@ -118,8 +118,25 @@ class Book:
         self._live: dict[str, dict[str, None]] = {}
         self._standing: dict[str, None] = {}
         self.out = Outcome()
-        for record in records:
+        # Indexes are kept in the order of creation, which for operations is that of their numbers.
+        for record in sorted(records, key=lambda r: r.number if isinstance(r, Operation) else 0):
             self._file(record)
+
+    def copy(self) -> "Book":
+        """Records are immutable, so only what holds them is copied."""
+        memory = replace(self.memory)
+        for name in memory.__struct_fields__:
+            value = getattr(memory, name)
+            if isinstance(value, dict):
+                setattr(memory, name, dict(value))
+        copy = Book((), memory)
+        copy.services, copy.members = dict(self.services), dict(self.members)
+        copy.operations, copy.consents = dict(self.operations), dict(self.consents)
+        copy._members_of = {key: dict(ids) for key, ids in self._members_of.items()}
+        copy._on_member = {key: dict(ids) for key, ids in self._on_member.items()}
+        copy._live = {key: dict(ids) for key, ids in self._live.items()}
+        copy._standing = dict(self._standing)
+        return copy
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -143,20 +160,22 @@ class Book:
 
     def members_of(self, service: str) -> list[MemberRecord]:
         """The service's members, without tombstones."""
-        known = (self.members[key] for key in sorted(self._members_of.get(service, ())))
-        return [member for member in known if member.removed is None]
+        members = self.members
+        return [m for key in self._members_of.get(service, ()) if (m := members[key]).removed is None]
 
     def operations_on(self, member: MemberRecord) -> Iterator[Operation]:
         """Every operation on record that names the member, oldest first."""
-        yield from sorted((self.operations[o] for o in self._on_member.get(member.key, ())), key=lambda o: o.number)
+        for operation in self._on_member.get(member.key, ()):
+            yield self.operations[operation]
 
     def live(self, service: str) -> list[Operation]:
         """The service's live operations, oldest first."""
-        return sorted((self.operations[o] for o in self._live.get(service, ())), key=lambda o: o.number)
+        operations = self.operations
+        return [operations[o] for o in self._live.get(service, ())]
 
     def standing(self) -> list[Operation]:
         """Maintenance and shutdown that are not lifted: they stay in effect after they are done."""
-        return sorted((self.operations[o] for o in self._standing), key=lambda o: o.number)
+        return [self.operations[o] for o in self._standing]
 
     def children(self, parent: Operation) -> list[Operation]:
         """Its live children."""
@@ -222,8 +241,6 @@ class Book:
         """One durable write. The version rises with each."""
         old = self._stored(record)
         record = replace(record, version=(old.version if old else 0) + 1)
-        if old is not None:
-            self._unfile(old)
         self._file(record)
         self.out.changes.append(Put(record))
         self._mark(record)
@@ -335,16 +352,18 @@ class Book:
                 self.consents[record.key] = record
             case MemberRecord():
                 self.members[record.key] = record
-                self._members_of.setdefault(record.service, {})[record.key] = None
+                known = self._members_of.setdefault(record.service, {})
+                if record.key not in known:
+                    self._members_of[record.service] = dict.fromkeys(sorted([*known, record.key]))
             case Operation():
                 self.operations[record.key] = record
                 for member in record.target.members:
                     self._on_member.setdefault(f"{record.target.service}.{member}", {})[record.id] = None
                 shape = KINDS[record.kind].shape
-                if record.live and shape not in ("node", "system"):
-                    self._live.setdefault(record.target.service, {})[record.id] = None
-                if shape in ("node", "system") and record.state in ("open", "executing", "done"):
-                    self._standing[record.id] = None
+                if shape in ("node", "system"):
+                    _keep(self._standing, record.id, stays=record.state in ("open", "executing", "done"))
+                else:
+                    _keep(self._live.setdefault(record.target.service, {}), record.id, stays=record.live)
 
     def _unfile(self, record: Record) -> None:
         match record:
@@ -361,3 +380,10 @@ class Book:
                     self._on_member.get(f"{record.target.service}.{member}", {}).pop(record.id, None)
                 self._live.get(record.target.service, {}).pop(record.id, None)
                 self._standing.pop(record.id, None)
+
+
+def _keep(index: dict[str, None], key: str, *, stays: bool) -> None:
+    if stays:
+        index[key] = None
+    else:
+        index.pop(key, None)

@@ -162,6 +162,8 @@ def _back(book: Book, operation: Operation) -> None:
         end(book, operation, "start deadline", outcome="the member is gone")
     elif book.shutdown() is not None:
         end(book, operation, "shutdown", outcome="the system went down first")
+    elif uninstall := next((o for o in book.live(service) if o.kind == "uninstall" and o.begun), None):
+        end(book, operation, "superseded", outcome=f"{service} is uninstalled by {uninstall.id}")
     elif member.incarnation > named and book.ready(member):
         end(book, operation, "newer ready", outcome=f"{member.task} is ready")
     elif book.node_state(member.node) == "gone" and book.allows(operation, "node lost for good"):

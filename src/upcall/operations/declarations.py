@@ -117,6 +117,8 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> No
         place=before.place + (1 if fresh_volumes else 0),
         initialised=before.initialised and not fresh_volumes,
         node="" if returns else before.node,
+        # Whatever ended its earlier life, it was taken away on purpose: it is not lost, and has not crashed.
+        ended_by=before.removed.why if before.removed is not None else before.ended_by,
         volumes_until_wall_s=0.0,
     )
     if before.version and record == before:
@@ -125,6 +127,7 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> No
     if not before.version:
         book.event("member", record.key, "declared", service=service)
     elif returns:
+        book.memory.crashes.pop(record.key, None)
         kept = "with fresh volumes" if fresh_volumes else "and takes its volumes back"
         book.event("member", record.key, f"declared again, {kept}", service=service)
 

@@ -62,6 +62,8 @@ def _blocked(book: Book, operation: Operation) -> Judgement | None:
         if not book.covers(operation, member):
             continue
         other = book.begun_on(member)
+        if other is not None and operation.kind == "uninstall" and KINDS[other.kind].shape == "back":
+            continue  # What brings a member back is pointless once all of it goes; it may be crashing for ever.
         if other is not None and other.id != operation.id:
             return Judgement(
                 waits_for=other.id,

@@ -87,6 +87,11 @@ class Ledger:
         for service in sorted(touched):
             shown.show(book, service)
 
+    @property
+    def book(self) -> Book:
+        """For those who look closer: the explorer and the tests. Not to be changed from outside."""
+        return self._book
+
     # -- snapshots --------------------------------------------------------------------------------------------------
 
     # ``now_s`` and ``wall_s``: the moment of the question; without them, of the last input.
@@ -139,6 +144,12 @@ class Ledger:
     def dump(self) -> bytes:
         """Everything, memory too: :meth:`load` goes on identically."""
         return msgspec.json.encode(_Dump(self._book.memory, self.records()))
+
+    def fork(self) -> "Ledger":
+        """A copy that goes its own way: for questions of the kind *what if*."""
+        copy = Ledger((), start=self._book.memory.start)
+        copy._book = self._book.copy()
+        return copy
 
     @classmethod
     def load(cls, data: bytes) -> "Ledger":

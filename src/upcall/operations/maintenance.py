@@ -57,7 +57,8 @@ def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
     if any(o.parent == drain.id and o.live for o in book.operations_on(member)):
         return False
     if drain.removes_node:
-        return member.incarnation > 0
+        # Who is stopped by a person stays so; when started again, it comes up elsewhere.
+        return member.incarnation > 0 and not _is_held(book, member)
     # Only what is seen there: where a new incarnation lands is not known before it does.
     seen = book.seen(member) is not None
     return seen and not member.over and members.held_by(book, member) is None
@@ -82,7 +83,7 @@ def _all_held(book: Book, drain: Operation) -> bool:
         for m in book.members.values()
         if m.node == drain.target.node and members.runs_by(book, m) and m.incarnation > 0
     ]
-    return all(_is_held(book, m) and not drain.removes_node for m in there)
+    return all(_is_held(book, m) for m in there)
 
 
 def _is_held(book: Book, member: MemberRecord) -> bool:

@@ -152,13 +152,14 @@ def look(book: Book, service: str) -> None:
         if pause_s > book.now_s:
             book.look_at(service, pause_s)
             continue
-        cause = book.operations.get(member.ended_by)
-        launch(
-            book,
-            member,
-            by=member.ended_by,
-            elsewhere=cause is not None and KINDS[cause.kind].gives_back == "elsewhere",
-        )
+        launch(book, member, by=member.ended_by, elsewhere=_comes_elsewhere(book, member))
+
+
+def _comes_elsewhere(book: Book, member: MemberRecord) -> bool:
+    """Its place was given up, or the node with its volumes is gone."""
+    cause = book.operations.get(member.ended_by)
+    given_up = cause is not None and KINDS[cause.kind].gives_back == "elsewhere"
+    return given_up or (book.memory.volumes_bound_to_node and book.node_state(member.node) == "gone")
 
 
 # -- ends -----------------------------------------------------------------------------------------------------------

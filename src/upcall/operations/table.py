@@ -171,6 +171,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "newer ready", "done", ("back",)),
     Transition("executing", "start deadline", "failed", ("back",)),
     Transition("executing", "shutdown", "failed", ("back",)),
+    Transition("executing", "superseded", "failed", ("back",)),  # by the uninstall of its service
     Transition("executing", "node lost for good", "failed", ("back",), kinds=("restart", "preempt", "reclaim")),
     Transition("executing", "called off", "withdrawn", ("foreign",)),
     Transition("executing", "finished", "done", ("plan",)),

@@ -1,0 +1,104 @@
+"""When two states are one: what the explorer compares.
+
+Numbers of incarnations and operations count from the current ones, ended operations that nothing derives from are
+left out, times are relative to now and cut off where no deadline reaches, and versions, epochs and texts do not
+count. Whatever the ledger can decide by is kept.
+"""
+
+from typing import Final
+
+from upcall.operations.book import Book
+from upcall.operations.ledger import Ledger
+from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.table import KINDS
+
+AGE_S_MAX: Final = 100.0
+"""Older is the same: every deadline of the explored world is shorter."""
+
+
+def canonical(ledger: Ledger) -> object:
+    book = ledger.book
+    kept = [o for o in sorted(book.operations.values(), key=lambda o: o.number) if _matters(book, o)]
+    names = {operation.id: i for i, operation in enumerate(kept)}
+    return (
+        tuple((s.name, s.minimum) for s in book.services.values()),
+        tuple(_member(book, m, names) for m in sorted(book.members.values(), key=lambda m: m.key)),
+        tuple(_operation(book, o, names) for o in kept),
+        tuple((name, seen.state) for name, seen in sorted(book.memory.nodes.items())),
+    )
+
+
+def _matters(book: Book, operation: Operation) -> bool:
+    if operation.live or (KINDS[operation.kind].shape in ("node", "system") and operation.state == "done"):
+        return True
+    for member in book.members.values():
+        if operation.id in (member.by, member.ended_by):
+            return True
+        if operation.target.incarnation_of(member.name) == member.incarnation > 0:
+            return True
+    return False
+
+
+def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
+    seen = book.seen(member)
+    crashes = book.memory.crashes.get(member.key)
+    return (
+        member.name,
+        member.incarnation > 0,
+        member.over,
+        names.get(member.ended_by, -1) if member.over else -2,
+        names.get(member.by, -1),
+        member.started,
+        member.initialised,
+        member.finished,
+        member.removed is not None,
+        member.place,
+        member.node,
+        seen.state if seen else "",
+        book.memory.signalled.get(member.key) == member.incarnation,
+        _age(book, book.memory.launched.get(member.key)) if seen and seen.state != "ready" else None,
+        (crashes.count, _age(book, crashes.last_s)) if crashes else None,
+    )
+
+
+def _operation(book: Book, operation: Operation, names: dict[str, int]) -> object:
+    question = book.memory.questions.get(operation.id) if operation.state == "open" else None
+    given = book.answer(operation)
+    live = operation.live
+    return (
+        operation.kind,
+        operation.class_,
+        operation.state,
+        tuple((m, _relative(book, operation, m)) for m in operation.target.members),
+        operation.target.node,
+        names.get(operation.parent, -1),
+        operation.forced is not None,
+        operation.choice,
+        _age(book, book.since_s(operation)) if live and _waits_by_the_clock(operation) else None,
+        _age(book, operation.deadline_wall_s)
+        if operation.state == "open" and operation.kind != "maintenance"
+        else None,
+        _age(book, book.memory.first_launched.get(operation.id)) if live else None,
+        question.stands if question else None,
+        (given.verdict, _age(book, given.until_s), _counted(book, given.counts_on)) if given and live else None,
+    )
+
+
+def _waits_by_the_clock(operation: Operation) -> bool:
+    """Something happens to it when it is old enough (the explored service has data: its silence changes nothing)."""
+    return operation.class_ == "cure" or operation.kind == "lost" or operation.begun
+
+
+def _relative(book: Book, operation: Operation, name: str) -> int | None:
+    named = operation.target.incarnation_of(name)
+    member = book.members.get(f"{operation.target.service}.{name}")
+    return named - member.incarnation if named and member else None
+
+
+def _counted(book: Book, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    current = {member.task for member in book.members.values()}
+    return tuple(task.rsplit(".", 1)[0] for task in tasks if task in current)
+
+
+def _age(book: Book, at_s: float | None) -> float | None:
+    return None if at_s is None else max(-AGE_S_MAX, round(at_s - book.now_s, 3))
