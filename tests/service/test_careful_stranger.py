@@ -61,6 +61,11 @@ def test_a_loss_is_answered_whatever_else_is_under_way() -> None:
     assert verdicts(outcome) == {"lost-web-1": ("wait", "web-1 may come back")}
 
 
+def test_a_process_that_died_on_a_node_that_is_well_is_started_again_there() -> None:
+    outcome = Scenario(Plain, members={"web-1": "ended"}, operations=[operation("lost", "web-1")]).run()
+    assert outcome.answer.verdict == "restart"
+
+
 def test_two_losses_are_not_both_replaced_at_once() -> None:
     class Eager(Plain):
         async def on_lost(self, member: Member, why: Operation) -> Verdict:

@@ -45,7 +45,7 @@ from upcall.protocol.declaration import Artifact, Declaration
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import NodeView, Operation, Policy, Propose, Told
 from upcall.service import stranger
-from upcall.service.consent import Verdict, accept, decline, defer, wait
+from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
 from upcall.service.member import Member, MemberSet
 from upcall.service.options import ServiceOptions
@@ -136,7 +136,9 @@ class Service:
         return decline(f"{self.package} {self.version} does not know how to {why.kind.replace('_', ' ')}")
 
     async def on_lost(self, member: Member, why: Operation) -> Verdict:
-        """A member is lost with its node: :func:`wait`, :func:`restart` it, or :func:`replace` it?"""
+        """A member is lost, alone or with its node: :func:`wait`, :func:`restart` it, or :func:`replace` it?"""
+        if member.state == "ended":
+            return restart(f"{member.name} ended, its node did not")
         return wait(f"{member.name} may come back")
 
     async def answer_set(self, operations: tuple[Operation, ...]) -> Mapping[str, Verdict]:
