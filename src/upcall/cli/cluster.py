@@ -44,7 +44,13 @@ def free(address: str, port: int) -> bool:
 
 
 def choose(
-    nodes: int, memory_mib: int, cpus: float, *, below: Below = secrets.randbelow, is_free: Free = free
+    nodes: int,
+    memory_mib: int,
+    cpus: float,
+    disk_mib: int = 0,
+    *,
+    below: Below = secrets.randbelow,
+    is_free: Free = free,
 ) -> Cluster:
     """A new cluster: pure but for what the two functions say."""
     if not 1 <= nodes <= NODES_MAX:
@@ -67,10 +73,13 @@ def choose(
         url=f"http://{prefix}.1:{ports[0]}",
         page_url=f"http://{prefix}.1:{ports[1]}",
         nodes=tuple(
-            Node(name=f"node-{at + 1}", zone=ZONES[at % len(ZONES)], memory_mib=memory_mib, cpus=cpus)
+            Node(
+                name=f"node-{at + 1}", zone=ZONES[at % len(ZONES)], memory_mib=memory_mib, cpus=cpus, disk_mib=disk_mib
+            )
             for at in range(nodes)
         ),
         memory_mib_per_node=memory_mib,
+        disk_mib_per_node=disk_mib,
     )
 
 

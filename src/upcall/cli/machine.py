@@ -56,10 +56,16 @@ def check_folder(path: Path) -> None:
         raise Forbidden(
             f"{home} cannot be written", where=str(path), expected="a folder of your own, by --data or UPCALL_DATA"
         )
-    stat = os.statvfs(home)
-    free_mib = stat.f_bavail * stat.f_frsize // MIB
+    free_mib = free_disk_mib(home)
     if free_mib < FREE_DISK_MIB_MIN:
         raise DoesNotFit(f"{free_mib} MiB are free", where=str(path), expected=f"{FREE_DISK_MIB_MIN} MiB or more")
+
+
+def free_disk_mib(path: Path) -> int:
+    """Free for us where ``path`` is, or will be."""
+    home = next(one for one in (path, *path.parents) if one.exists())
+    stat = os.statvfs(home)
+    return stat.f_bavail * stat.f_frsize // MIB
 
 
 def cores(

@@ -28,6 +28,8 @@ up_app, down_app, open_app = commands(), commands(), commands()
 APPS = {"up": up_app, "down": down_app, "open": open_app}
 
 START_TIMEOUT_S: Final = 120.0
+SHUTDOWN_TIMEOUT_S: Final = 300.0
+"""For all services, in their order; what still runs then is ended by the keeper."""
 LOOK_S: Final = 0.25
 REGISTERED: Final = frozenset({"up", "draining", "drained"})
 SHUT_DOWN: Final = "shut_down"
@@ -98,7 +100,9 @@ def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
         return found
     count = birth.NODES_DEFAULT if nodes is None else nodes
     part = machine.memory_per_node_mib(machine.memory_mib(), max(1, count)) if memory is None else memory
-    found = birth.choose(count, part, machine.cores())
+    # As with memory, one part is kept for `node add`.
+    disk = machine.free_disk_mib(here.folder.root) // (max(1, count) + 1)
+    found = birth.choose(count, part, machine.cores(), disk)
     birth.prepare(here.folder, found)
     return found
 
@@ -156,10 +160,9 @@ def stop(here: Here) -> None:
         if not keeping.running(here.folder):
             raise Conflict("this cluster is not up", where=str(here.folder.root), expected="`upcall up` starts it")
         try:
-            operation = here.client.patient(
-                lambda: here.client.operation_of("/v1/shutdown", Ask(reason="upcall down")), START_TIMEOUT_S
-            )
-            wait_for(here, operation)
+            if here.client.patient(here.client.services, START_TIMEOUT_S):
+                operation = here.client.operation_of("/v1/shutdown", Ask(reason="upcall down"))
+                wait_for(here, operation, timeout_s=SHUTDOWN_TIMEOUT_S)
         except UpcallError as error:
             # The master cannot be asked or could not end something: our processes end all the same, by force.
             here.out.note(f"shutdown is incomplete: {error}")

@@ -17,6 +17,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     memory_mib: int
     cpus: float
+    disk_mib: int = 0
+    """0: what is free when the agent starts."""
     attributes: dict[str, str] = {}
 
 
@@ -32,6 +34,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     page_url: str = ""
     nodes: tuple[Node, ...] = ()
     memory_mib_per_node: int = 0
+    disk_mib_per_node: int = 0
 
 
 class DataFolder:

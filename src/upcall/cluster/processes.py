@@ -38,6 +38,7 @@ def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
         str(node.cpus),
         "--memory-mib",
         str(node.memory_mib),
+        *(("--disk-mib", str(node.disk_mib)) if node.disk_mib else ()),
         *words,
     )
     return {**process, "node": node.name, "stop_order": 2}

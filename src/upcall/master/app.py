@@ -52,6 +52,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
         return LocalSubstrate(
             core.state.substrate_records,
             prefix=cluster.prefix,
+            cluster=cluster.cluster,
             context=lambda task, declaration: launch_context(core, secrets, task, declaration),
         )
 
@@ -62,6 +63,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(door.assign_changes)
     core.after_turn.append(machines.follow(lambda: _local(core)))
+    core.on_reload = lambda: _disconnect(streams, hosts, agents)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
     operator = operator_api.OperatorDoor(core, views, door, machines, tokens, secrets)
     agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
@@ -76,9 +78,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
         yield
-        streams.close_all()
-        hosts.close_all()
-        agents.close_all()
+        _disconnect(streams, hosts, agents)
         await core.close()
         await asyncio.to_thread(store.close)
 
@@ -103,6 +103,11 @@ def _metrics_route(app: FastAPI, views: Views, principal: Callable[[Request], Pr
     async def metrics(request: Request) -> Response:
         principal(request).must_be("operator")
         return Response(exposition(views), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _disconnect(streams: Streams, hosts: Streams, agents: Agents) -> None:
+    for connections in (streams, hosts, agents):
+        connections.close_all()
 
 
 def _kept_events(store: SqliteStore, cluster: str) -> list[Event]:

@@ -294,6 +294,8 @@ class Core:
         self.nodes: dict[str, sub.NodeObserved] = {}
         self.after_turn: list[Callable[[Transaction], None]] = []
         """Called at the end of each turn, before its commit: what follows from the state as a whole."""
+        self.on_reload: Callable[[], None] = lambda: None
+        """The substrate was made anew: whoever is connected has to say again what runs."""
         self.prove: Callable[[str], None] = lambda node: None
         """Makes it certain that nothing of a node runs any more."""
 
@@ -398,6 +400,8 @@ class Core:
             start = self.state.start + self._reloads * 1_000_000
         self.state = states.load(self.store, start)
         self.substrate = self._make_substrate(self)
+        self.nodes = {}
+        self.on_reload()
         asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
 
     def _restart_after_failure(self) -> None:

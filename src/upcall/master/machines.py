@@ -35,6 +35,7 @@ class MachineSubstrate(Protocol):
     def prove_death(self, node: str, now_s: float) -> Output: ...
     def death_proven(self, node: str, now_s: float) -> Output: ...
     def node_removed(self, node: str, now_s: float, reason: str = "removed") -> Output: ...
+    def forget_node(self, node: str, now_s: float) -> Output: ...
 
 
 class Machines:
@@ -60,6 +61,7 @@ class Machines:
             zone=request.zone or self._emptiest_zone(),
             memory_mib=self.cluster.memory_mib_per_node,
             cpus=example.cpus if example else 1.0,
+            disk_mib=self.cluster.disk_mib_per_node,
             attributes=request.attributes,
         )
         self._tokens.issue(processes.agent_name(name))
@@ -114,6 +116,7 @@ class Machines:
         self._write(tuple(each for each in self.cluster.nodes if each.name != node))
         self._tokens.revoke(processes.agent_name(node))
         core.post(lambda tx: tx.substrate(substrate().node_removed(node, tx.now_s)))
+        core.post(lambda tx: tx.substrate(substrate().forget_node(node, tx.now_s)))
         self._removing.discard(node)
 
     def prove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:

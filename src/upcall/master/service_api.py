@@ -70,8 +70,10 @@ class ServiceDoor:
 
         self.core.post(gone)
 
-    def assignments(self) -> wire.Assignments:
+    def assignments(self, *, run: bool) -> wire.Assignments:
         self._assignments_version += 1
+        if not run:
+            return wire.Assignments(version=self._assignments_version)
         found = []
         for service in self.core.state.services.values():
             record = service.record
@@ -99,10 +101,11 @@ class ServiceDoor:
             tx.turn.after.append(self.assign_now)
 
     def assign_now(self) -> None:
-        names = self.hosts.names()
-        if names:
-            # One host runs everything; the others stand by until it is gone.
-            self.hosts.send(names[0], self.assignments())
+        """One host runs everything, the oldest; the others stand by with nothing to run until it is gone. They are told
+        so: one that was the oldest before it lost its connection still runs what it had, and the two would fence each
+        other off for ever."""
+        for place, name in enumerate(self.hosts.names()):
+            self.hosts.send(name, self.assignments(run=place == 0))
 
     # -- actions ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from upcall.fastdata.services import LINK_TOKEN
 from upcall.protocol.declaration import Artifact, Declaration, Resources, Secret
 from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, decline
 
-BUFFER_MIB_A_SECOND = 5
+BUFFER_MIB_A_SECOND = 3
 """Packed frames of 20,000 sensors at 128 Hz take about 3 MB a second; noisier ones more."""
 
 
