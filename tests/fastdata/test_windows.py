@@ -177,7 +177,7 @@ def test_corrupt_and_future_frames_are_counted_and_set_aside_and_the_stream_goes
 
 def test_ended_run_does_not_hold_its_open_second_for_ever() -> None:
     at = assembler()
-    assert list(at.add(0, message(0, end=10, run_id="old"))) == []
+    assert list(at.add(0, message(0, block=4, end=10, run_id="old"))) == []
     offset = 1
     windows: list[Window] = []
     for second in range(PASSED_BY_MAX + 1):

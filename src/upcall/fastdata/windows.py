@@ -40,8 +40,9 @@ BlockKey = tuple[str, int]
 
 STATISTICS: Final = ("mean", "least", "greatest", "deviation")
 """The rows of a window's values, in this order."""
-PASSED_BY_MAX: Final = 10
-"""An open second whose block meanwhile yielded so many seconds of *another* run is closed: its own run has ended."""
+PASSED_BY_MAX: Final = 40
+"""An open second is closed when its partition meanwhile yielded so many windows of *another* run: its own has ended,
+in the middle of a second, and must not hold the position for ever. With five blocks to a partition this takes 8 s."""
 REFUSED_KEPT_MAX: Final = 16
 """Refused frames of a partition and micro-batch that are set aside with their bytes; all are counted."""
 REFUSED_BYTES_MAX: Final = 4_096
@@ -297,9 +298,8 @@ class Assembler:
         return window
 
     def _pass_by(self, key: BlockKey) -> Iterator[Window]:
-        """Another run's seconds of the same block went by: an ended run must not hold the position for ever."""
-        run_id, block = key
-        for other in [k for k in self._open if k[1] == block and k[0] != run_id]:
+        """A window of another run went by what is still open."""
+        for other in [other for other in self._open if other[0] != key[0]]:
             self._open[other].passed_by += 1
             if self._open[other].passed_by > PASSED_BY_MAX:
                 yield self._close(other)
