@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from upcall.operations import inputs as given
 from upcall.operations import guard
+from upcall.operations import inputs as given
 from upcall.operations.explore import Broken, Budget, explore
 
 

@@ -146,7 +146,13 @@ class Worlds(RuleBasedStateMachine):
         if self.world.substrate.running(f"kafka.{name}"):
             self.world.observe(
                 self.world.substrate.disrupt(
-                    f"d{n}-{self.world.now_s}", f"kafka.{name}", self.world.now_s, verb=verb, who="bob", reason="", deadline_s=60
+                    f"d{n}-{self.world.now_s}",
+                    f"kafka.{name}",
+                    self.world.now_s,
+                    verb=verb,
+                    who="bob",
+                    reason="",
+                    deadline_s=60,
                 )
             )
 
@@ -179,7 +185,9 @@ class Worlds(RuleBasedStateMachine):
     @rule(name=node, on_deadline=st.sampled_from(["hold", "proceed", "force", None]), remove=st.booleans())
     def drain(self, name: str, on_deadline: Any, remove: bool) -> None:
         self.world.send(
-            given.Propose(kind="maintenance", asked_by="ann", node=name, window_s=60, on_deadline=on_deadline, remove=remove)
+            given.Propose(
+                kind="maintenance", asked_by="ann", node=name, window_s=60, on_deadline=on_deadline, remove=remove
+            )
         )
 
     @rule(name=node)

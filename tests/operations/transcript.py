@@ -83,7 +83,9 @@ class Stage:
         self.lines: list[str] = []
         self.world.watchers.append(lambda world, effect: self.saw(effect))
         self.commands: dict[str, Callable[[list[str], dict[str, str]], object]] = {
-            name.removeprefix("do_").replace("_", "-"): getattr(self, name) for name in dir(self) if name.startswith("do_")
+            name.removeprefix("do_").replace("_", "-"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("do_")
         }
 
     def block(self, commands: list[str]) -> list[str]:
@@ -95,7 +97,10 @@ class Stage:
             outcome = self.commands[name]([w for w in rest if "=" not in w], options)
             if isinstance(outcome, fx.Outcome) and outcome.refused:
                 refused = outcome.refused
-                self.say(f"refused ({refused.code}): {refused.message}" + (f"; expected {refused.expected}" if refused.expected else ""))
+                self.say(
+                    f"refused ({refused.code}): {refused.message}"
+                    + (f"; expected {refused.expected}" if refused.expected else "")
+                )
         return self.lines
 
     def say(self, text: str) -> None:
@@ -141,7 +146,9 @@ class Stage:
         shown = []
         for one in pending.operations:
             op = one.operation
-            what = ",".join(f"{m}.{op.target.incarnation_of(m)}" if op.target.incarnation_of(m) else m for m in op.target.members)
+            what = ",".join(
+                f"{m}.{op.target.incarnation_of(m)}" if op.target.incarnation_of(m) else m for m in op.target.members
+            )
             state = "asked" if one.asked else (one.answer.verdict if one.answer and op.state == "open" else op.state)
             shown.append(f"{op.id} {op.kind} {what or service} {state}")
         return f"epoch {pending.epoch} [{'; '.join(shown)}]"
@@ -157,17 +164,26 @@ class Stage:
     def do_service(self, words: list[str], options: dict[str, str]) -> None:
         """Declares, starts, and waits until it is ready; quietly."""
         policy = Policy(
-            **{k: float(options[k]) for k in ("answer_s", "replace_after_s", "stuck_after_s", "keep_volumes_s") if k in options},
+            **{
+                k: float(options[k])
+                for k in ("answer_s", "replace_after_s", "stuck_after_s", "keep_volumes_s")
+                if k in options
+            },
             **{k: options[k] for k in ("silence", "on_lost") if k in options},  # type: ignore[arg-type]
         )
         self.world.send(given.HostSubscribed(service=words[0]))
         self.world.install(
-            words[0], options["members"].split(","), minimum=int(options.get("minimum", 0)), policy=policy,
-            stateful=options.get("stateful", "yes") == "yes", needs=tuple(filter(None, options.get("needs", "").split(","))),
+            words[0],
+            options["members"].split(","),
+            minimum=int(options.get("minimum", 0)),
+            policy=policy,
+            stateful=options.get("stateful", "yes") == "yes",
+            needs=tuple(filter(None, options.get("needs", "").split(","))),
             restart=options.get("restart", "always"),
-        )  # fmt: skip
+        )
         self.world.advance(5)
-        self.lines = [f"{self.world.now_s:7.1f}  {words[0]}: {len(self.world.ready(words[0]))} ready, epoch {self.epoch(words[0])}"]
+        self.lines = []
+        self.say(f"{words[0]}: {len(self.world.ready(words[0]))} ready, epoch {self.epoch(words[0])}")
 
     def do_wait(self, words: list[str], options: dict[str, str]) -> None:
         self.world.advance(float(words[0]))
@@ -184,7 +200,9 @@ class Stage:
         self.world.die_after = int(words[0])
 
     def do_crash(self, words: list[str], options: dict[str, str]) -> None:
-        self.world.observe(self.world.substrate.crash(words[0], self.world.now_s, reason=options.get("reason", "exit code 1")))
+        self.world.observe(
+            self.world.substrate.crash(words[0], self.world.now_s, reason=options.get("reason", "exit code 1"))
+        )
 
     def do_crash_all(self, words: list[str], options: dict[str, str]) -> None:
         for task in self.world.substrate.alive():
@@ -217,9 +235,14 @@ class Stage:
         deadline = options.get("deadline")
         self.world.observe(
             self.world.substrate.disrupt(
-                words[0], words[1], self.world.now_s, verb=words[2], who=options.get("by", "bob"),  # type: ignore[arg-type]
-                reason=options.get("reason", ""), deadline_s=float(deadline) if deadline else None,
-            )  # fmt: skip
+                words[0],
+                words[1],
+                self.world.now_s,
+                verb=words[2],
+                who=options.get("by", "bob"),  # type: ignore[arg-type]
+                reason=options.get("reason", ""),
+                deadline_s=float(deadline) if deadline else None,
+            )
         )
 
     # -- commands: people -------------------------------------------------------------------------------------------
@@ -229,15 +252,21 @@ class Stage:
 
     def do_propose(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[1].partition(".") if len(words) > 1 else ("", "", "")
-        return self.propose(words[0], options, service=service, members=(member,) if member else (), force="force" in words)
+        return self.propose(
+            words[0], options, service=service, members=(member,) if member else (), force="force" in words
+        )
 
     def propose(self, kind: str, options: dict[str, str], **more: object) -> fx.Outcome:
         window = options.get("window")
         return self.world.send(
             given.Propose(
-                kind=kind, asked_by=options.get("by", "ann"), reason=options.get("reason", ""),  # type: ignore[arg-type]
-                window_s=float(window) if window else None, on_deadline=options.get("on_deadline"), **more,  # type: ignore[arg-type]
-            )  # fmt: skip
+                kind=kind,
+                asked_by=options.get("by", "ann"),
+                reason=options.get("reason", ""),  # type: ignore[arg-type]
+                window_s=float(window) if window else None,
+                on_deadline=options.get("on_deadline"),
+                **more,  # type: ignore[arg-type]
+            )
         )
 
     def do_undrain(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
@@ -250,17 +279,23 @@ class Stage:
     def do_declare(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[0].partition(".")
         if member:
-            return self.world.send(given.DeclareMembers(service=service, members=(given.MemberDeclaration(name=member),)))
+            return self.world.send(
+                given.DeclareMembers(service=service, members=(given.MemberDeclaration(name=member),))
+            )
         return self.world.send(given.DeclareService(name=service, minimum=int(options.get("minimum", 0))))
 
     def do_up(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         return self.world.send(given.Up(who=options.get("by", "ann")))
 
     def do_force(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
-        return self.world.send(given.Force(operation=words[0], who=options.get("by", "ann"), why=options.get("why", "")))
+        return self.world.send(
+            given.Force(operation=words[0], who=options.get("by", "ann"), why=options.get("why", ""))
+        )
 
     def do_cancel(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
-        return self.world.send(given.Cancel(operation=words[0], who=options.get("by", "ann"), why=options.get("why", "")))
+        return self.world.send(
+            given.Cancel(operation=words[0], who=options.get("by", "ann"), why=options.get("why", ""))
+        )
 
     def do_assume_dead(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[0].partition(".")
@@ -280,10 +315,12 @@ class Stage:
         answers = {
             operation: given.Answer(
                 verdict=verdict.partition(":")[0],  # type: ignore[arg-type]
-                valid_s=float(options.get("valid", 60)), reason=options.get("reason", verdict.partition(":")[2]),
-                retry_after_s=float(options.get("retry", 10)), progress=float(progress) if progress else None,
+                valid_s=float(options.get("valid", 60)),
+                reason=options.get("reason", verdict.partition(":")[2]),
+                retry_after_s=float(options.get("retry", 10)),
+                progress=float(progress) if progress else None,
                 choice=options.get("choice", ""),  # type: ignore[arg-type]
-            )  # fmt: skip
+            )
             for operation, verdict in verdicts.items()
         }
         outcome = self.world.send(given.Answers(service=service, epoch=Epoch(int(start), int(n)), answers=answers))

@@ -26,6 +26,10 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """It goes ahead without an acceptance."""
 
 
+RESTART_PAUSE: Final = "the restart pause"
+"""What a member waits for that ended again and again."""
+
+
 class _Consent(msgspec.Struct, frozen=True, kw_only=True):
     """One of the alternatives of *may begin* holds."""
 
@@ -261,7 +265,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
             return _unanswered(book, operation, asked_s, None)
     if pause_s > book.now_s:
         return Judgement(
-            waits_for="the restart pause", reason=f"ended again and again: {member.ended_how}", look_s=pause_s
+            waits_for=RESTART_PAUSE, reason=f"ended again and again: {member.ended_how}", look_s=pause_s
         )
     return Judgement(may=True, choice="in_place", reason=f"restart here: {member.ended_how}")
 
@@ -372,7 +376,7 @@ def _start_waits(book: Book, operation: Operation) -> Judgement:
     for member in _covered(book, operation):
         if member.over and members.launch_pause_s(book, member) > book.now_s:
             return Judgement(
-                waits_for="the restart pause",
+                waits_for=RESTART_PAUSE,
                 reason=f"ended again and again: {member.ended_how}",
                 look_s=members.launch_pause_s(book, member),
             )

@@ -1,0 +1,98 @@
+"""The table is the one source: the documentation is drawn from it, and nothing in it contradicts itself."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from upcall.operations.checker import check
+from upcall.operations.diagram import in_document
+from upcall.operations.effects import Event
+from upcall.operations.table import CLASSES, KINDS, LIVE, RANK, TRANSITIONS, Kind, next_state, reachable
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def test_the_documentation_is_current() -> None:
+    text = DOCUMENT.read_text()
+    assert text == in_document(text), "docs/operations.md is older than the table: write in_document() into it"
+
+
+def test_every_kind_of_the_interface_has_its_row() -> None:
+    voluntary = {"restart", "move", "replace", "update", "upgrade", "finalize", "scale_in", "shrink", "rebalance"}
+    others = {
+        "uninstall",
+        "stop",
+        "vacate",
+        "maintenance",
+        "preempt",
+        "reclaim",
+        "lost",
+        "scale_out",
+        "grow",
+        "shutdown",
+    }
+    assert voluntary | others <= set(KINDS)
+    assert {row.class_ for row in KINDS.values()} | {"cure"} == set(CLASSES) == set(RANK)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_word_leads_to_one_state(kind: Kind) -> None:
+    for class_ in CLASSES:
+        mine = [t for t in TRANSITIONS if t.applies(kind, class_)]
+        for one, other in itertools.combinations(mine, 2):
+            assert (one.state, one.word) != (other.state, other.word), f"{one} and {other}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_live_state_can_be_left_and_every_operation_can_end(kind: Kind) -> None:
+    class_ = KINDS[kind].class_
+    front, known = ["open"], {"open"}
+    while front:
+        for state in reachable(kind, class_, front.pop()):  # type: ignore[arg-type]
+            if state not in known:
+                known.add(state)
+                front.append(state)
+    for state in known & LIVE:
+        assert reachable(kind, class_, state), f"{kind} can never leave {state}"  # type: ignore[arg-type]
+    assert "done" in known
+
+
+@pytest.mark.parametrize("kind", ["stop", "restart", "uninstall", "replace"])
+def test_what_is_executing_cannot_be_cancelled(kind: Kind) -> None:
+    assert next_state(kind, KINDS[kind].class_, "executing", "cancel") is None
+
+
+def test_a_decline_ends_only_what_is_voluntary_or_a_grant() -> None:
+    assert next_state("restart", "voluntary", "open", "decline") == "declined"
+    assert next_state("restart", "cure", "open", "decline") is None
+    assert next_state("stop", "windowed", "open", "decline") is None
+
+
+def event(subject: str, **data: str) -> Event:
+    return Event(kind="operation", subject=subject, text="", data={"kind": "stop", "class": "windowed", **data})
+
+
+def test_the_checker_accepts_a_true_log() -> None:
+    log = [
+        event("op-1", to="open"),
+        event("op-1", to="executing", word="may begin", **{"from": "open"}),
+        event("op-1", to="done", word="incarnation over", **{"from": "executing"}),
+    ]
+    assert check(log) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "objection"),
+    [
+        ({"to": "withdrawn", "word": "cancel", "from": "executing"}, "not in the table"),
+        ({"to": "done", "word": "may begin", "from": "executing"}, "not in the table"),
+        ({"to": "executing", "word": "may begin", "from": "open"}, "but it was executing"),
+        ({"to": "open"}, "comes into being"),
+    ],
+)
+def test_the_checker_names_what_contradicts_the_table(line: dict[str, str], objection: str) -> None:
+    log = [event("op-1", to="open"), event("op-1", to="executing", word="may begin", **{"from": "open"})]
+    found = check([*log, event("op-1", **line)])
+    assert len(found) == 1
+    assert objection in found[0]
