@@ -1,0 +1,149 @@
+"""Spark as a service, as pure scenarios."""
+
+import zipfile
+from io import BytesIO
+from typing import Any, ClassVar
+
+import pytest
+
+from upcall.catalog.spark.job import SparkJob, SparkJobOptions, sources_of
+from upcall.catalog.spark.options import Job
+from upcall.catalog.spark.service import Spark
+from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.service import Told
+from upcall.service import Need
+from upcall.service.actions import action_named
+from upcall.service.context import Context
+from upcall.service.testing import Scenario, operation
+
+PROGRAM = "print('hello')\n"
+JOBS = {"jobs": {"count": Job(program=PROGRAM).model_dump()}}
+
+
+async def started(**options: Any) -> Spark:
+    service = Spark(Context(name="spark", options=options))
+    await service.on_start()
+    return service
+
+
+def test_a_fresh_one_starts_its_master_and_its_workers() -> None:
+    outcome = Scenario(Spark, {"workers": 2}, fresh=True).run()
+    assert outcome.declared is not None
+    assert set(outcome.declared.members) == {"master-0", "worker-0", "worker-1"}
+    assert outcome.started == ["master-0"], "workers have nobody to register with before"
+    assert {each.name for each in outcome.endpoints} == {"master", "page"}
+
+
+def test_every_artifact_that_is_declared_is_registered_as_a_blob() -> None:
+    outcome = Scenario(Spark, {}, memory=JOBS, fresh=True).run()
+    blobs = Spark.blobs()
+    for name in ("master-0", "worker-0", "job-count"):
+        assert all(artifact.lock in blobs for artifact in outcome.task(name).artifacts)
+
+
+def test_a_job_is_a_member_that_does_not_count() -> None:
+    outcome = Scenario(Spark, {}, memory=JOBS, fresh=True).run()
+    assert outcome.declared is not None
+    job = outcome.declared.members["job-count"]
+    assert not job.minimum
+    assert {file.path: file.text for file in job.declaration.files}["program.py"] == PROGRAM
+    assert job.declaration.volumes[0].name == "checkpoint"
+
+
+def test_a_stop_of_the_only_worker_is_accepted_with_what_it_costs() -> None:
+    answer = Scenario(Spark, {}, operations=[operation("stop", "worker-0")]).run().answer
+    assert answer.verdict == "accept"
+    assert "stand still" in answer.reason
+
+
+def test_a_lost_member_starts_again_at_once() -> None:
+    assert Scenario(Spark, {}, operations=[operation("lost", "worker-0")]).run().answer.verdict == "restart"
+
+
+def test_silence_lets_a_drain_pass_because_nothing_here_holds_data() -> None:
+    outcome = Scenario(Spark, {}, memory=JOBS).run()
+    assert outcome.declared is not None
+    assert outcome.declared.policy.silence == "proceed"
+    assert not outcome.declared.policy.holds_data
+
+
+async def test_submit_keeps_the_job_and_a_second_one_of_the_name_is_refused() -> None:
+    service = await started()
+    submit = action_named(Spark, "submit-job")
+    assert await submit.call(service, {"name": "count", "program": PROGRAM}) == {"job": "count", "member": "job-count"}
+    assert "job-count" in service.pod("job").member_names
+    assert (await service.state.get("jobs"))["count"]["program"] == PROGRAM
+    with pytest.raises(Conflict, match="count"):
+        await submit.call(service, {"name": "count", "program": PROGRAM})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"name": "Not A Name", "program": PROGRAM}, "name"),
+        ({"name": "x", "program": ""}, "program"),
+        ({"name": "x", "program": PROGRAM, "cores": 0}, "cores"),
+        ({"name": "x", "program": PROGRAM, "memory": 5}, "memory"),
+        ({"name": "x"}, "program"),
+    ],
+)
+async def test_a_job_that_is_none_is_refused_by_the_name_of_what_is_wrong(arguments: dict[str, Any], said: str) -> None:
+    service = await started()
+    with pytest.raises(Invalid, match=said):
+        await action_named(Spark, "submit-job").call(service, arguments)
+    assert service.jobs == {}
+
+
+async def test_an_executor_that_fits_no_worker_is_refused_with_what_would_fit() -> None:
+    service = await started(memory_mib=1200)
+    with pytest.raises(Conflict, match="fits no worker") as caught:
+        await action_named(Spark, "submit-job").call(
+            service, {"name": "x", "program": PROGRAM, "executor_memory_mib": 4000}
+        )
+    assert "at most" in caught.value.problem.expected
+
+
+async def test_a_job_that_has_left_is_forgotten() -> None:
+    service = await started()
+    await action_named(Spark, "submit-job").call(service, {"name": "count", "program": PROGRAM})
+    await service.on_told(Told(what="begun", operation=operation("scale_in", "job-count")))
+    assert "count" in service.jobs
+    await service.on_told(Told(what="done", operation=operation("scale_in", "job-count")))
+    assert service.jobs == {}
+    with pytest.raises(NotFound, match="count"):
+        await service.stop_job("count")
+
+
+class Windows(SparkJob):
+    """A job of another package."""
+
+    class Options(SparkJobOptions):
+        topic: str = "frames"
+
+    kafka = Need("kafka", endpoint="client")
+    modules: ClassVar[tuple[str, ...]] = ("upcall.catalog.kafka",)
+    main = "upcall.catalog.kafka.sizing"
+    options: Options
+
+    def arguments(self) -> list[str]:
+        return ["--kafka", str(self.kafka), "--topic", self.options.topic]
+
+
+def test_a_job_of_another_package_finds_spark_and_what_else_it_needs() -> None:
+    outcome = Scenario(Windows, {}, bindings={"spark": "compute"}, fresh=True).run()
+    task = outcome.task("driver-0")
+    words = list(task.command)
+    assert words[words.index("--master") + 1] == "spark://{{endpoint.compute.master}}"
+    assert words[-4:] == ["--kafka", "{{endpoint.kafka.client}}", "--topic", "frames"]
+    assert "spark.submit.pyFiles={{artifact.sources.file}}" in words
+    assert task.secrets[0].ref.startswith("generated:compute-auth|")
+    assert all(artifact.lock in Windows.blobs() for artifact in task.artifacts)
+
+
+def test_the_sources_go_along_the_same_every_time() -> None:
+    artifact, _, data = sources_of(("upcall.catalog.kafka",))
+    sources_of.cache_clear()
+    assert sources_of(("upcall.catalog.kafka",))[0] == artifact
+    names = zipfile.ZipFile(BytesIO(data)).namelist()
+    assert {"upcall/__init__.py", "upcall/catalog/__init__.py", "upcall/catalog/kafka/sizing.py"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name or "spark" in name]
