@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from upcall.fastdata.position import Position, start
-from upcall.fastdata.windows import OpenSecond, Tally
-
-
-def opened(partition: int, *offsets: int) -> OpenSecond:
-    return OpenSecond("run", 0, 1, partition, tuple((offset, b"") for offset in offsets))
+from upcall.fastdata.windows import Tally
 
 
 def test_position_stays_at_the_first_frame_of_what_is_not_stored() -> None:
     position = Position(2, resume_offset=10, read_until=12)
     tally = Tally(2, frames=8, readings=80, packed_bytes=800, next_offset=20)
-    moved = position.advanced(tally, [opened(2, 18, 19), opened(2, 17)])
+    moved = position.advanced(tally, [18, 19, 17])
     assert (moved.resume_offset, moved.read_until) == (17, 20)
     assert (moved.frames, moved.readings, moved.packed_bytes) == (8, 80, 800)
 

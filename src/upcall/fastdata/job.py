@@ -37,14 +37,17 @@ from upcall.fastdata.position import GROUP, Position, Start, start
 from upcall.fastdata.raw import RawKeeper
 from upcall.fastdata.runs import Run
 from upcall.fastdata.schema import KEEP_S, KEYSPACE, connect, create
+from upcall.fastdata.sensors import BLOCKS
 from upcall.fastdata.store import Statement, Store
-from upcall.fastdata.windows import BlockKey, OpenSecond, Window
+from upcall.fastdata.windows import BlockKey, OpenSecond, Tally, Window
 
 KAFKA_TIMEOUT_S: Final = 10.0
 WAIT_FOR_SYSTEMS_S: Final = 300.0
 LOG_SHORTER_S: Final = 30.0
 """A broker that has just become leader may not know yet how far its log was acknowledged; after this it does."""
 RUN_LOOKUP_S: Final = 5.0
+PUT_ASIDE_S: Final = 20.0
+"""A second that gets no frame for so long is put aside, and the position moves on without it."""
 SUMMARY_EVERY_S: Final = 10.0
 
 
@@ -91,6 +94,10 @@ class Pipeline:
         self._judge = Judge(store)
         self._opened: dict[int, list[OpenSecond]] = {}
         """By partition."""
+        self._aside: set[tuple[int, int]] = set()
+        """(partition, offset) of frames that `pending` has."""
+        self._waiting: dict[tuple[int, int], float] = {}
+        """(partition, offset) of open frames: since when."""
         self._until: dict[BlockKey, int] = {}
         self._missing: dict[BlockKey, int] = {}
         self._known_runs: set[str] = set()
@@ -117,6 +124,10 @@ class Pipeline:
             for block, second, missing in self._store.blocks(run_id):
                 self._until[run_id, block] = second
                 self._missing[run_id, block] = missing
+            for block in range(BLOCKS):
+                for opened in self._store.put_aside(run_id, block, self._until.get((run_id, block), -1)):
+                    self._opened.setdefault(opened.partition, []).append(opened)
+                    self._aside |= {(opened.partition, offset) for offset, _ in opened.frames}
         return begun
 
     def task(self) -> Task:
@@ -154,15 +165,56 @@ class Pipeline:
             self._raw.ask(findings.wanted)
         self._summary.add(result, len(findings.episodes))
 
+    def put_aside(self) -> None:
+        """Between micro-batches: what has waited for long no longer holds the position."""
+        now = time.monotonic()
+        moved = set()
+        rows: list[Statement] = []
+        for partition, seconds in self._opened.items():
+            for opened in seconds:
+                offsets = {(partition, offset) for offset, _ in opened.frames}
+                newest = max(self._waiting.get(offset, now) for offset in offsets)
+                if offsets <= self._aside or now - newest < PUT_ASIDE_S:
+                    continue
+                rows += self._store.pending(opened)
+                self._aside |= offsets
+                moved.add(partition)
+        if rows:
+            self._store.write(rows)
+            self._move(
+                [self.positions[partition].advanced(Tally(partition), self._needed(partition)) for partition in moved]
+            )
+
     def _advance(self, result: Result) -> None:
+        now = time.monotonic()
         for tally in result.tallies:
-            mine = [second for second in result.opened if second.partition == tally.partition]
-            self._opened[tally.partition] = mine
-            before = self.positions.get(tally.partition, Position(tally.partition))
-            self.positions[tally.partition] = before.advanced(tally, mine)
-        moved = [self.positions[tally.partition] for tally in result.tallies]
-        self._store.write([self._store.position(self._settings.frames_topic, position) for position in moved])
-        self._log.show(moved)
+            self._opened[tally.partition] = [each for each in result.opened if each.partition == tally.partition]
+        open_frames = {
+            (partition, offset)
+            for partition, seconds in self._opened.items()
+            for opened in seconds
+            for offset, _ in opened.frames
+        }
+        self._waiting = {frame: self._waiting.get(frame, now) for frame in open_frames}
+        self._aside &= open_frames
+        self._move(
+            [
+                self.positions.get(tally.partition, Position(tally.partition)).advanced(
+                    tally, self._needed(tally.partition)
+                )
+                for tally in result.tallies
+            ]
+        )
+
+    def _needed(self, partition: int) -> list[int]:
+        """Offsets of frames that only the log has."""
+        offsets = (offset for opened in self._opened.get(partition, ()) for offset, _ in opened.frames)
+        return [offset for offset in offsets if (partition, offset) not in self._aside]
+
+    def _move(self, positions: list[Position]) -> None:
+        self._store.write([self._store.position(self._settings.frames_topic, position) for position in positions])
+        self.positions |= {position.partition: position for position in positions}
+        self._log.show(positions)
 
     def _announce(self, result: Result) -> None:
         """A run's record stands in the store before its first second does."""
@@ -286,6 +338,8 @@ class Streaming:
             try:
                 while query.isActive and not self._stopping.is_set():
                     query.awaitTermination(0.5)
+                    with self._between_batches:
+                        self._pipeline.put_aside()
                 if self._stopping.is_set():
                     with self._between_batches:
                         query.stop()

@@ -3,12 +3,17 @@
 The truth stands in the store, beside the seconds themselves, and nowhere else. With each micro-batch, after its seconds
 and episodes are stored, one row for each partition says
 
-    resume_offset   the first message of any second that is not stored yet: where to read on
+    resume_offset   the first message that is in no stored second and not put aside: where to read on
     read_until      the first message not read: up to here, messages have been counted
 
 A restart reads on at `resume_offset`. The seconds between that were stored already are known by their blocks' rows and
 passed over; the open ones are put together again from the log. So Spark's checkpoint, on the volume of one node, is of
 no consequence: it is made anew with each start, and may be lost with its node at any time.
+
+What is open for long (an aircraft is out of reach, or its run has ended in the middle of a second) would hold the
+position until retention overtakes it, so its packed frames are put aside in the table `pending`, and the position moves
+on. A restart takes them up again. In the usual case, a second that is split over two micro-batches, nothing is written:
+the log itself keeps the frames.
 
 The log may disagree. If it begins after our position, retention has overtaken us: what is missing is lost, counted, and
 said. If it ends before, it is another log (the topic was made anew), and it is read from its beginning.
@@ -20,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from upcall.fastdata.windows import OpenSecond, Tally
+from upcall.fastdata.windows import Tally
 
 GROUP: Final = "upcall-windows"
 """Where the position is shown in Kafka, for lag and for retention: a consumer group without members."""
@@ -41,11 +46,11 @@ class Position:
     behind: int = 0
     short: int = 0
 
-    def advanced(self, tally: Tally, opened: Iterable[OpenSecond]) -> Position:
-        """After a micro-batch: `opened` are all seconds of the partition that are still incomplete."""
+    def advanced(self, tally: Tally, needed: Iterable[int]) -> Position:
+        """After a micro-batch: `needed` are the offsets of frames that only the log still has."""
         assert tally.partition == self.partition
         next_offset = max(self.read_until, tally.next_offset)
-        resume = min([next_offset, *(second.first_offset for second in opened)])
+        resume = min([next_offset, *needed])
         assert resume >= self.resume_offset, "a position never goes back"
         return Position(
             partition=self.partition,

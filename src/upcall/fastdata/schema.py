@@ -8,6 +8,7 @@
     episodes_by_time     anomalies of a run, by hour and begin
     episodes_by_sensor   the same, by sensor
     raw                  packed frames around an anomaly, as they came
+    pending              packed frames of seconds that stay incomplete for long, so that the position can move on
     refused              messages of the log that were no frames
     position             of each partition of the log: where to read on, and what was counted on the way
 
@@ -77,6 +78,8 @@ _TABLES: Final = (
      PRIMARY KEY ((run_id, sensor), begin_second, kind)""", "CLUSTERING ORDER BY (begin_second DESC, kind ASC)", 0),
     ("raw", """run_id text, block int, minute int, first_sample bigint, frame blob,
      PRIMARY KEY ((run_id, block, minute), first_sample)""", "CLUSTERING ORDER BY (first_sample ASC)", RAW_KEEP_SHARE),
+    ("pending", """run_id text, block int, second int, partition int, offset bigint, frame blob,
+     PRIMARY KEY ((run_id, block), second, partition, offset)""", "CLUSTERING ORDER BY (second DESC)", 1),
     ("refused", """topic text, partition int, offset bigint, reason text, data blob,
      PRIMARY KEY ((topic, partition), offset)""", "CLUSTERING ORDER BY (offset DESC)", 1),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from upcall.fastdata.position import Position
 from upcall.fastdata.runs import Run
 from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, SENSORS_PER_STRIP, STRIPS_PER_BLOCK
 from upcall.fastdata.sensors import BLOCKS, SENSORS_PER_BLOCK, block_of
-from upcall.fastdata.windows import STATISTICS, Refused, Window
+from upcall.fastdata.windows import STATISTICS, OpenSecond, Refused, Window
 
 Statement = tuple[Any, Sequence[Any]]
 
@@ -62,6 +62,7 @@ class Store:
         self._by_time = self._insert("episodes_by_time", "hour", *_EPISODE)
         self._by_sensor = self._insert("episodes_by_sensor", *_EPISODE)
         self._raw = self._insert("raw", "run_id", "block", "minute", "first_sample", "frame")
+        self._pending = self._insert("pending", "run_id", "block", "second", "partition", "offset", "frame")
         self._refused = self._insert("refused", "topic", "partition", "offset", "reason", "data")
         self._position = self._insert("position", "topic", *_POSITION)
 
@@ -106,6 +107,10 @@ class Store:
 
     def raw(self, run_id: str, block: int, second: int, first_sample: int, frame: bytes) -> Statement:
         return self._raw, (run_id, block, second // MINUTE_S, first_sample, frame)
+
+    def pending(self, opened: OpenSecond) -> list[Statement]:
+        key = (opened.run_id, opened.block, opened.second, opened.partition)
+        return [(self._pending, (*key, offset, frame)) for offset, frame in opened.frames]
 
     def refused(self, topic: str, refused: Refused) -> Statement:
         return self._refused, (topic, refused.partition, refused.offset, refused.reason[:1_000], refused.data)
@@ -163,6 +168,17 @@ class Store:
         """(block, complete until, samples missing)"""
         rows = self._session.execute("SELECT block, second, missing FROM blocks WHERE run_id = %s", (run_id,))
         return [(row.block, row.second, row.missing) for row in rows]
+
+    def put_aside(self, run_id: str, block: int, after: int) -> list[OpenSecond]:
+        """Seconds of a block after `after` that were incomplete for long."""
+        rows = self._session.execute(
+            "SELECT second, partition, offset, frame FROM pending WHERE run_id = %s AND block = %s AND second > %s",
+            (run_id, block, after),
+        )
+        frames: dict[tuple[int, int], list[tuple[int, bytes]]] = {}
+        for row in rows:
+            frames.setdefault((row.second, row.partition), []).append((row.offset, row.frame))
+        return [OpenSecond(run_id, block, *key, tuple(sorted(each))) for key, each in sorted(frames.items())]
 
     def ticks(self, run_id: str, block: int, until: int, count: int) -> list[tuple[int, Any, Any]]:
         """The last `count` ticks up to tick `until`, oldest first: (tick, levels, neighbours)."""
