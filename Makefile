@@ -23,11 +23,12 @@ demo: .venv/.demo  ## the whole platform on this machine, with a recorded flight
 .PHONY: test
 test: .venv/.dev  ## all tests, the real systems among them
 	@scripts/chromium.sh || true
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
+	.venv/bin/pytest -m "real or browser" $(ARGS)
 
 .PHONY: quick
 quick: .venv/.dev  ## the fast tests alone
-	.venv/bin/pytest -n auto -m "not real and not browser" $(ARGS)
+	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
 
 .PHONY: lint
 lint: .venv/.dev  ## formatter, linter, types, architecture
