@@ -4,6 +4,8 @@ One function judges; the ledger begins what it lets pass and ``why`` prints what
 differ from what happens. The order of the questions is the order of the rules in :mod:`upcall.operations.table`.
 """
 
+from typing import Final
+
 import msgspec
 
 from upcall.operations import guard, members
@@ -264,9 +266,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
         if policy.on_lost == "wait" or book.now_s < asked_s + policy.answer_s:
             return _unanswered(book, operation, asked_s, None)
     if pause_s > book.now_s:
-        return Judgement(
-            waits_for=RESTART_PAUSE, reason=f"ended again and again: {member.ended_how}", look_s=pause_s
-        )
+        return Judgement(waits_for=RESTART_PAUSE, reason=f"ended again and again: {member.ended_how}", look_s=pause_s)
     return Judgement(may=True, choice="in_place", reason=f"restart here: {member.ended_how}")
 
 

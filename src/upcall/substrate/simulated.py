@@ -340,10 +340,11 @@ class SimulatedSubstrate:
     # -- places -----------------------------------------------------------------------------------------------------
 
     def _find(self, member_id: str, declaration: Declaration, planned: Mapping[str, tuple[str, int]]) -> str:
-        """The node with the fewest members that fits; by name among equals."""
+        """The node with the fewest members that fits, rather not the one that was given up; by name among equals."""
         places = {m: node for m, (node, _) in {**self._reserved, **planned}.items() if m != member_id}
         if self.kind == "delegated":
             places = {t.id.member_id: t.node for t in self._tasks.values() if self._alive(t) and t.node}
+        former = self._reserved.get(member_id, ("", 0))[0]
         word, service = declaration.constraints.apart, member_id.partition(".")[0]
         fits = []
         for name, machine in sorted(self._machines.items()):
@@ -355,8 +356,8 @@ class SimulatedSubstrate:
             )
             room = machine.description.memory_mib - used >= declaration.resources.memory_mib
             if machine.state == "up" and machine.heard and not machine.closed and room and not crowded:
-                fits.append((len(here), name))
-        return min(fits)[1] if fits else ""
+                fits.append((name == former, len(here), name))
+        return min(fits)[2] if fits else ""
 
     def _shortage(self, declaration: Declaration) -> str:
         usable = [m for m in self._machines.values() if m.state == "up" and not m.closed]

@@ -1,0 +1,164 @@
+"""What happens unasked: crashes, crash loops, jobs that finish, nodes that fall silent, members that fail checks."""
+
+import pytest
+
+from upcall.operations import inputs as given
+from upcall.operations.records import Policy
+from upcall.operations.views import PendingSet
+from upcall.substrate.simulated import SimulatedKind, Timing
+from upcall.substrate.world import World
+
+KINDS: tuple[SimulatedKind, ...] = ("kernel", "delegated")
+both_kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def world(kind: SimulatedKind = "kernel", *, policy: Policy | None = None, prove_s: float | None = None) -> World:
+    made = World(kind=kind, node_count=4, timing=Timing(prove_s=prove_s))
+    made.install("kafka", ("b0", "b1", "b2"), minimum=2, policy=policy)
+    made.advance(5)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
+    return made
+
+
+def launches(made: World, member: str) -> list[int]:
+    return [e.incarnation for e in made.log if type(e).__name__ == "Launch" and e.member == member]  # type: ignore[union-attr]
+
+
+@both_kinds
+def test_a_process_that_dies_is_restarted_at_once_with_the_next_number(kind: SimulatedKind) -> None:
+    made = world(kind)
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    assert launches(made, "b1") == [1, 2]
+    made.advance(5)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
+    assert [(o.kind, o.state) for o in made.ledger.operations()] == [("lost", "done")]
+
+
+@both_kinds
+def test_a_crash_loop_is_bounded_and_ends_when_the_cause_does(kind: SimulatedKind) -> None:
+    made = world(kind)
+    made.substrate.crashing.add("kafka.b1")
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    made.advance(600)
+    # Doubling from 1 s to 60 s: about 14 starts in ten minutes, not 300.
+    assert 8 <= len(launches(made, "b1")) <= 20
+    assert len(made.ledger.operations()) <= 6, "one operation carries many restarts"
+    made.substrate.crashing.clear()
+    made.advance(120)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
+
+
+def test_a_member_that_was_stable_is_restarted_without_a_pause() -> None:
+    made = world()
+    for _ in range(4):
+        made.advance(400)
+        before = len(launches(made, "b1"))
+        made.observe(made.substrate.crash("kafka.b1", made.now_s))
+        assert len(launches(made, "b1")) == before + 1
+
+
+@both_kinds
+def test_a_job_that_ends_with_0_has_finished_and_is_not_lost(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
+    made.install("job", ("j0",), restart="never")
+    made.advance(5)
+    made.observe(made.substrate.crash("job.j0", made.now_s, code=0))
+    made.advance(60)
+    assert made.ledger.operations() == []
+    assert [view.status for view in made.ledger.members("job")] == ["finished"]
+    made.die()
+    made.boot()
+    made.advance(60)
+    assert [view.status for view in made.ledger.members("job")] == ["finished"], "also after a restart of the master"
+
+
+def test_a_job_that_fails_is_lost_and_tried_again() -> None:
+    made = World()
+    made.install("job", ("j0",), restart="never")
+    made.advance(5)
+    made.observe(made.substrate.crash("job.j0", made.now_s, code=3))
+    made.advance(5)
+    assert [(o.kind, o.state) for o in made.ledger.operations()] == [("lost", "done")]
+    assert made.ready("job") == ["j0"]
+
+
+def test_a_job_that_a_drain_stopped_has_not_finished() -> None:
+    made = World()
+    made.install("job", ("j0",), restart="never", stateful=False)
+    made.advance(5)
+    node = made.substrate.node_of("job.j0")
+    made.send(given.Propose(kind="maintenance", asked_by="ann", node=node, window_s=1))
+    made.advance(10)
+    assert [view.status for view in made.ledger.members("job")] == ["held"]
+    made.send(given.Undrain(node=node, who="ann"))
+    made.advance(10)
+    assert made.ready("job") == ["j0"]
+
+
+@both_kinds
+def test_a_silent_node_is_not_the_end_of_its_members(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(replace_after_s=100))
+    node = made.substrate.node_of("kafka.b1")
+    made.observe(made.substrate.silence(node, made.now_s))
+    made.advance(100_000)
+    assert launches(made, "b1") == [1], "never without proof"
+    assert len([a for a in made.alerts if "proof" in a.text]) == 1, "a person is told once"
+
+
+def test_a_service_may_have_it_replaced_sooner_but_never_without_proof() -> None:
+    made = world(policy=Policy(replace_after_s=600), prove_s=30)
+
+    def elsewhere(pending: PendingSet) -> dict[str, given.Answer]:
+        asked = [one.operation for one in pending.operations if one.asked and one.operation.kind == "lost"]
+        return {
+            operation.id: given.Answer(verdict="prefer", choice="elsewhere", retry_after_s=3600) for operation in asked
+        }
+
+    made.host("kafka", elsewhere)
+    node = made.substrate.node_of("kafka.b1")
+    made.observe(made.substrate.silence(node, made.now_s, dies=True))
+    made.advance(44)
+    assert launches(made, "b1") == [1]
+    made.advance(6)
+    assert launches(made, "b1") == [1, 2]
+    assert made.substrate.node_of("kafka.b1") != node
+
+
+def test_a_service_that_is_asked_what_next_has_its_answer_time() -> None:
+    made = world(policy=Policy(on_lost="ask", answer_s=30))
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    made.advance(29)
+    assert launches(made, "b1") == [1]
+    made.advance(2)
+    assert launches(made, "b1") == [1, 2], "silence: the default"
+
+
+def test_what_never_becomes_ready_is_cured_one_at_a_time() -> None:
+    made = world(policy=Policy(answer_s=10))
+    made.substrate.slow |= {"kafka.b1", "kafka.b2"}
+    for name in ("b1", "b2"):
+        made.observe(made.substrate.crash(f"kafka.{name}", made.now_s))
+    made.advance(3600)
+    begun = [o for o in made.ledger.operations() if o.class_ == "cure"]
+    assert begun, "it was not left alone"
+    for member in ("b1", "b2"):
+        made.observe(made.substrate.make_ready(f"kafka.{member}", made.now_s))
+    made.advance(600)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
+    assert not [o for o in made.ledger.operations() if o.live]
+
+
+def test_memory_of_an_older_incarnation_changes_nothing() -> None:
+    made = world()
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    made.advance(5)
+    before = [(v.name, v.status) for v in made.ledger.members("kafka")]
+    late = given.TaskObserved(service="kafka", member="b1", incarnation=1, state="ended", node="n1", exit_code=1)
+    assert not made.send(late).changes
+    assert [(v.name, v.status) for v in made.ledger.members("kafka")] == before
+
+
+def test_a_task_that_is_not_on_record_changes_nothing() -> None:
+    made = world()
+    stranger = given.TaskObserved(service="kafka", member="b9", incarnation=1, state="ready", node="n1")
+    assert not made.send(stranger).changes
