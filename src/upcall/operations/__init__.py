@@ -4,18 +4,21 @@ The system does nothing to a running task of a service except as an *operation* 
 is that promise as a pure state machine: inputs in, record changes and effects out; no I/O, no clock, no threads, no
 randomness, nothing about where tasks run. Read it in this order:
 
-    table        kinds, classes, states and transitions, with the rules above them
-    records      what is durable: each record is written alone
-    inputs       what can happen            effects   what the driver does after the commit
-    book         the records and what was observed, in memory; every write passes through it
-    guard        known ready members against the minimum
-    consents     epochs, questions and answers
-    judgement    may it begin, and if not: who waits for whom (``why`` prints the same judgement)
-    carry        what a begun operation does until it is over
-    members      launches; what is held, gone or taken
-    losses       what died, went silent or fell ill, unasked
-    maintenance  drains and shutdown: a parent and what lies below it
-    proposals    what people, services and substrates ask for
-    ledger       ``handle(input) -> record changes, effects, reply``
-    explore      every reachable state of a small world
+    table         kinds, classes, states and transitions, with the rules above them
+    records       what is durable: each record is written alone
+    inputs        what can happen              effects    what the driver does after the commit
+    book          the records and (memory) what was observed; every write passes through it
+    guard         known ready members against the minimum
+    consents      epochs, questions and answers
+    judgement     may it begin, and if not: who waits for whom (why prints the same judgement);
+                  aftermath judges losses, underway what has begun, waiting has the words
+    carry         what a begun operation does until it is over
+    members       launches; what is held, gone or taken
+    losses        what died, went silent or fell ill, unasked
+    maintenance   drains and shutdown: a parent and what lies below it
+    proposals     what is asked for; people: what they say about what stands; disruptions: what others began
+    declarations  services and their members
+    ledger        handle(input) -> record changes, effects, reply
+    explore       every reachable state of a small world
+    checker, diagram    event logs and documentation against the table
 """

@@ -10,10 +10,10 @@ The book also knows what an input touched: each write marks its service, and onl
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
-import msgspec
 from msgspec.structs import replace
 
 from upcall.operations.effects import Effect, Event, Outcome
+from upcall.operations.memory import Memory, Seen
 from upcall.operations.records import (
     ConsentRecord,
     Delete,
@@ -33,75 +33,6 @@ OPERATIONS_KEPT_MAX: Final = 1000
 """Ended operations kept for people to read; older ones remain in the journal."""
 REASON_CHARS_MAX: Final = 500
 """Of words that others gave us."""
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """The current incarnation of a member, as it was observed last."""
-
-    incarnation: int
-    state: str
-    since_s: float
-    node: str = ""
-    reason: str = ""
-
-
-class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
-    state: Literal["up", "silent", "gone"]
-    since_s: float
-    reason: str = ""
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked about an open operation."""
-
-    since_s: float
-    times: int = 1
-    stands: bool = True
-    """An answer is wanted now."""
-
-
-class Crashes(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a member died in short succession; bounds how fast it is started again."""
-
-    count: int
-    last_s: float
-
-
-class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
-    subscribed: bool
-    since_s: float
-
-
-class Memory(msgspec.Struct, kw_only=True):
-    """What is forgotten at a crash, and learned again."""
-
-    start: int
-    now_s: float = 0.0
-    wall_s: float = 0.0
-    started_s: float | None = None
-    firmness: dict[str, Firmness] = {}
-    volumes_bound_to_node: bool = True
-    seen: dict[str, Seen] = {}
-    nodes: dict[str, NodeSeen] = {}
-    hosts: dict[str, HostSeen] = {}
-    epochs: dict[str, int] = {}
-    sets: dict[str, tuple[int, str]] = {}
-    """Service -> (version, print) of the set that was shown last."""
-    questions: dict[str, Question] = {}
-    since: dict[str, float] = {}
-    """Operation -> when it came into its state (monotonic)."""
-    notices: dict[str, float] = {}
-    """Operation -> when the substrate goes ahead anyway."""
-    launched: dict[str, float] = {}
-    """Member -> when its current incarnation was launched (time spent fetching does not count)."""
-    first_launched: dict[str, float] = {}
-    """Operation -> when it first launched what it brings back (time spent fetching does not count)."""
-    crashes: dict[str, Crashes] = {}
-    signalled: dict[str, int] = {}
-    """Member -> incarnation that was told to end."""
-    due: dict[str, float] = {}
-    """Service (the empty word: all) -> when it is to be looked at again."""
-    dirty: dict[str, None] = {}
 
 
 class Book:

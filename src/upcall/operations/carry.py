@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from upcall.operations import consents, members
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, Release, Told
-from upcall.operations.judgement import Judgement, judge
+from upcall.operations.judgement import judge
 from upcall.operations.records import Mark, MemberRecord, Operation, Target
 from upcall.operations.table import KINDS, RANK, Word
+from upcall.operations.waiting import Judgement
 
 # -- the begin ------------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from upcall.operations import guard
-from upcall.operations.book import REASON_CHARS_MAX, Book, Question
+from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
+from upcall.operations.memory import Question
 from upcall.operations.records import ConsentRecord, Given, Operation, Policy
 from upcall.operations.table import KINDS
 

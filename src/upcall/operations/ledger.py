@@ -15,10 +15,11 @@ from typing import Final
 import msgspec
 
 from upcall.operations import carry, consents, losses, maintenance, members, requests, shown, why
-from upcall.operations.book import Book, Memory
+from upcall.operations.book import Book
 from upcall.operations.compaction import compact
 from upcall.operations.effects import Outcome
 from upcall.operations.inputs import Input
+from upcall.operations.memory import Memory
 from upcall.operations.records import Operation, Record, ServiceRecord
 from upcall.operations.table import KINDS
 from upcall.operations.views import MemberStatus, MemberView, PendingSet, WantedTask, Why

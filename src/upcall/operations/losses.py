@@ -14,9 +14,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from upcall.operations import consents, members
-from upcall.operations.book import REASON_CHARS_MAX, Book, Crashes, NodeSeen, Seen
+from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import EndTask
 from upcall.operations.inputs import NodeObserved, TaskObserved
+from upcall.operations.memory import Crashes, NodeSeen, Seen
 from upcall.operations.proposals import create
 from upcall.operations.records import MemberRecord, Operation, Target
 from upcall.operations.table import KINDS

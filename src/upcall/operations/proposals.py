@@ -8,8 +8,8 @@ from typing import Final
 
 from upcall.operations import members
 from upcall.operations.book import REASON_CHARS_MAX, Book
-from upcall.operations.effects import Cordon, HoldDisruption, Refused
-from upcall.operations.inputs import DisruptionBegan, Propose
+from upcall.operations.effects import Cordon, Refused
+from upcall.operations.inputs import Propose
 from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
 from upcall.operations.table import KINDS, Class, Kind, OnDeadline
 
@@ -298,40 +298,3 @@ def _opposed(book: Book, given: Propose, member: MemberRecord) -> Refused | None
             expected="a member that runs",
         )
     return None
-
-
-# -- substrates -----------------------------------------------------------------------------------------------------
-
-
-def disruption(book: Book, given: DisruptionBegan) -> Operation | Refused:
-    """Somebody else disturbs a task: an operation with a foreign origin, as firm as the substrate can hold it."""
-    known = next((o for o in book.operations.values() if o.foreign_id == given.id and o.foreign_id), None)
-    member = book.members.get(f"{given.service}.{given.member}")
-    if member is None:
-        return Refused(code="not_found", message=f"no member {given.service}.{given.member}", where="member")
-    if given.deadline_s is not None and known is not None and known.live:
-        book.memory.notices[known.id] = book.now_s + given.deadline_s
-    if known is not None:
-        _hold(book, known, given)
-        return known
-    kind: Kind = "kill" if given.verb == "stop" else "evict"
-    target = Target(service=given.service, members=(given.member,), incarnations=(given.incarnation,), node=member.node)
-    operation = create(
-        book,
-        kind,
-        target,
-        reason=given.reason,
-        asked_by=given.who,
-        origin="foreign",
-        foreign_id=given.id,
-        firmness=given.firmness,
-    )
-    if given.deadline_s is not None:
-        book.memory.notices[operation.id] = book.now_s + given.deadline_s
-    _hold(book, operation, given)
-    return operation
-
-
-def _hold(book: Book, operation: Operation, given: DisruptionBegan) -> None:
-    if operation.kind == "evict" and given.firmness == "intercepted" and operation.live:
-        book.emit(HoldDisruption(id=given.id, hold=operation.state == "open"))

@@ -4,8 +4,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, consents, declarations, losses, maintenance, members, proposals
-from upcall.operations.book import REASON_CHARS_MAX, Book, HostSeen
+from upcall.operations import carry, consents, declarations, disruptions, losses, members, people, proposals
+from upcall.operations.book import Book
 from upcall.operations.effects import Cordon, Refused, Release, Reserve, Show
 from upcall.operations.inputs import (
     Answers,
@@ -33,8 +33,8 @@ from upcall.operations.inputs import (
     WithdrawAnswer,
     WithdrawMembers,
 )
-from upcall.operations.records import ConsentRecord, Mark, MemberRecord, Operation
-from upcall.operations.table import KINDS
+from upcall.operations.memory import HostSeen
+from upcall.operations.records import ConsentRecord, MemberRecord, Operation
 
 K = TypeVar("K")
 
@@ -51,7 +51,7 @@ def take(book: Book, given: Input) -> None:
 def _take(book: Book, given: Input) -> Operation | Refused | None:
     match given:
         case DisruptionBegan():
-            return proposals.disruption(book, given)
+            return disruptions.began(book, given)
         case DeclareService():
             return declarations.declare_service(book, given)
         case DeclareMembers():
@@ -69,17 +69,17 @@ def _take(book: Book, given: Input) -> Operation | Refused | None:
         case Propose():
             return proposals.propose(book, given)
         case Force():
-            return _force(book, given)
+            return people.force(book, given)
         case Pause():
-            return _pause(book, given)
+            return people.pause(book, given)
         case Cancel():
-            return _cancel(book, given)
+            return people.cancel(book, given)
         case Undrain():
-            return _undrain(book, given)
+            return people.undrain(book, given)
         case Up():
-            return _up(book, given)
+            return people.up(book, given)
         case AssumeDead():
-            return _assume_dead(book, given)
+            return people.assume_dead(book, given)
         case _:
             _learn(book, given)
             return None
@@ -97,7 +97,7 @@ def _learn(book: Book, given: Input) -> None:
         case NodeObserved():
             losses.observe_node(book, given)
         case DisruptionEnded():
-            _disruption_ended(book, given)
+            disruptions.ended(book, given)
         case HostSubscribed() | HostUnsubscribed():
             _host(book, given)
         case Tick():
@@ -187,7 +187,7 @@ def _host(book: Book, given: HostSubscribed | HostUnsubscribed) -> None:
 def _confirm(book: Book, given: Confirm) -> Refused | None:
     operation = book.operations.get(given.operation)
     if operation is None or operation.target.service != given.service:
-        return _not_found(given.operation)
+        return people.not_found(given.operation)
     if operation.state == "preparing":
         carry.execute_removal(book, operation, f"{given.service} confirms that it has left")
     elif operation.state == "executing" and book.allows(operation, "finished"):
@@ -200,159 +200,3 @@ def _confirm(book: Book, given: Confirm) -> Refused | None:
             expected="a removal that prepares, or a plan that has begun",
         )
     return None
-
-
-# -- people ---------------------------------------------------------------------------------------------------------
-
-
-def _force(book: Book, given: Force) -> Operation | Refused:
-    operation = book.operations.get(given.operation)
-    if operation is None:
-        return _not_found(given.operation)
-    if not given.why.strip():
-        return Refused(code="invalid", message="force needs a reason, which stays in the record", where="why")
-    if operation.state not in ("open", "preparing"):
-        return Refused(
-            code="conflict",
-            message=f"{operation.id} is {operation.state}: there is nothing to force",
-            where=operation.id,
-            expected="an operation that has not begun",
-        )
-    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
-    for found in [operation, *book.children(operation)]:
-        if found.state in ("open", "preparing") and found.forced is None:
-            book.put(replace(found, forced=mark, paused=None))
-            book.event(
-                "operation",
-                found.id,
-                f"forced by {mark.who}: {mark.why}",
-                service=found.target.service,
-                operation=found.id,
-            )
-    return book.operations[operation.id]
-
-
-def _pause(book: Book, given: Pause) -> Operation | Refused:
-    operation = book.operations.get(given.operation)
-    if operation is None:
-        return _not_found(given.operation)
-    if operation.state != "open" or operation.kind == "maintenance":
-        return Refused(
-            code="conflict",
-            message=f"{operation.id} is a {operation.kind} that is {operation.state}",
-            where=operation.id,
-            expected="an operation on a service that has not begun",
-        )
-    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.on == "pause" else None
-    book.put(replace(operation, paused=mark))
-    book.event(
-        "operation",
-        operation.id,
-        f"{given.on}d by {given.who}",
-        service=operation.target.service,
-        operation=operation.id,
-    )
-    return book.operations[operation.id]
-
-
-def _cancel(book: Book, given: Cancel) -> Operation | Refused:
-    operation = book.operations.get(given.operation)
-    if operation is None:
-        return _not_found(given.operation)
-    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
-    if operation.kind == "maintenance" and book.allows(operation, "lift"):
-        maintenance.lift(book, operation, mark)
-        return book.operations[operation.id]
-    parent = book.operations.get(operation.parent)
-    if parent is not None and parent.kind == "maintenance" and parent.state == "open":
-        return Refused(
-            code="conflict",
-            message=f"{operation.id} follows from {parent.id}, asked by {parent.asked_by}",
-            where=operation.id,
-            expected=f"undrain {parent.target.node}",
-        )
-    if not KINDS[operation.kind].by_people or operation.class_ == "cure":
-        return Refused(
-            code="conflict",
-            message=f"{operation.id} ({operation.class_} {operation.kind}) is nobody's wish",
-            where=operation.id,
-            expected="pause it, or remove its cause",
-        )
-    if not book.allows(operation, "cancel"):
-        return Refused(
-            code="conflict",
-            message=f"{operation.id} is {operation.state}: what has begun goes on",
-            where=operation.id,
-            expected="an operation that has not begun",
-        )
-    carry.end(
-        book,
-        operation,
-        "cancel",
-        outcome=f"cancelled by {given.who}" + (f": {mark.why}" if mark.why else ""),
-        cancelled=mark,
-    )
-    return book.operations[operation.id]
-
-
-def _undrain(book: Book, given: Undrain) -> Operation | Refused:
-    drain = maintenance.of_node(book, given.node)
-    if drain is None:
-        return Refused(
-            code="not_found",
-            message=f"{given.node} is not in maintenance",
-            where="node",
-            expected=", ".join(o.target.node for o in book.standing() if o.target.node) or "a drained node",
-        )
-    maintenance.lift(book, drain, Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s))
-    return book.operations[drain.id]
-
-
-def _up(book: Book, given: Up) -> Operation | Refused | None:
-    shutdown = book.shutdown()
-    if shutdown is None:
-        return None
-    maintenance.lift(book, shutdown, Mark(who=given.who, wall_s=book.wall_s))
-    return book.operations[shutdown.id]
-
-
-def _assume_dead(book: Book, given: AssumeDead) -> Operation | Refused:
-    member = book.members.get(f"{given.service}.{given.member}")
-    if member is None or member.removed is not None:
-        return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
-    lost = next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
-    if lost is None or member.over:
-        return Refused(
-            code="conflict",
-            message=f"{member.task} is not waiting for proof of death",
-            where=member.key,
-            expected="a member that is lost with its node",
-        )
-    if not given.why.strip():
-        return Refused(
-            code="invalid", message="a word against proof needs a reason, which stays in the record", where="why"
-        )
-    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
-    book.put(replace(lost, forced=mark))
-    book.put(replace(member, ended=member.incarnation, ended_how=f"assumed dead by {given.who}: {mark.why}"))
-    book.event(
-        "member", member.task, f"assumed dead by {given.who}: {mark.why}", service=member.service, operation=lost.id
-    )
-    return book.operations[lost.id]
-
-
-# -- the substrate --------------------------------------------------------------------------------------------------
-
-
-def _disruption_ended(book: Book, given: DisruptionEnded) -> None:
-    operation = next((o for o in book.operations.values() if o.foreign_id == given.id and o.live), None)
-    if operation is None:
-        return
-    if not given.happened:
-        carry.end(book, operation, "called off", outcome="the substrate called it off")
-    elif operation.state == "open":
-        carry.went_ahead(book, operation)
-
-
-def _not_found(operation: str) -> Refused:
-    return Refused(code="not_found", message=f"no operation {operation!r}", where="operation")

@@ -6,10 +6,10 @@ answer, which the service knows itself.
 
 from upcall.operations.book import Book
 from upcall.operations.effects import Show
-from upcall.operations.judgement import window_over
 from upcall.operations.records import Operation
 from upcall.operations.table import CLASSES
 from upcall.operations.views import PendingOperation, PendingSet
+from upcall.operations.waiting import window_over
 
 
 def pending(book: Book, service: str) -> PendingSet:

@@ -5,10 +5,12 @@ It prints the judgement that the ledger itself acts on (:mod:`upcall.operations.
 
 from upcall.operations.book import Book
 from upcall.operations.effects import Alert
-from upcall.operations.judgement import Judgement, judge, judge_begun
+from upcall.operations.judgement import judge
 from upcall.operations.records import Operation
 from upcall.operations.table import CLASSES
+from upcall.operations.underway import judge_begun
 from upcall.operations.views import Why
+from upcall.operations.waiting import Judgement
 
 
 def judgement_of(book: Book, operation: Operation) -> Judgement:

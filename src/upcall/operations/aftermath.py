@@ -1,0 +1,87 @@
+"""After a loss: wait, restart here, or replace elsewhere.
+
+It happened, so nobody is asked whether; the service is asked what next, and the static policy decides when it does
+not answer. A process that died on a node that is well comes back in place, which takes nothing from anybody. On a
+node that is silent nothing is known: the member is waited for, and never replaced before the old incarnation is
+proven dead or a person says so.
+"""
+
+from upcall.operations import guard, members
+from upcall.operations.book import Book
+from upcall.operations.consents import policy_of
+from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, unanswered
+
+
+def judge_lost(book: Book, operation: Operation) -> Judgement:
+    """Involuntary: it happened, and only what follows is asked."""
+    member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
+    if not member.over:
+        return _lost_silent(book, operation, member)
+    if book.memory.volumes_bound_to_node and not book.node_hears(member):
+        return _lost_with_node(book, operation, member)
+    return _lost_process(book, operation, member)
+
+
+def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
+    """It died on a node that is well: back in place, which takes nothing from anybody, after a bounded pause."""
+    given = book.answer(operation)
+    pause_s = members.launch_pause_s(book, member)
+    policy = policy_of(book, member.service)
+    if operation.forced is None and given is not None:
+        if given.choice == "elsewhere":
+            return _elsewhere(book, operation, f"{member.service} prefers elsewhere")
+        if given.verdict in ("defer", "decline") or given.choice == "wait":
+            return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
+    elif operation.forced is None and policy.on_lost != "restart":
+        asked_s = book.since_s(operation)
+        if policy.on_lost == "wait" or book.now_s < asked_s + policy.answer_s:
+            return unanswered(book, operation, asked_s, None)
+    if pause_s > book.now_s:
+        return Judgement(waits_for=RESTART_PAUSE, reason=f"ended again and again: {member.ended_how}", look_s=pause_s)
+    return Judgement(may=True, choice="in_place", reason=f"restart here: {member.ended_how}")
+
+
+def _lost_silent(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
+    """Nobody knows whether it still runs: wait, and never replace it without proof."""
+    patience = _patience(book, operation, member)
+    if patience is not None:
+        return patience
+    return Judgement(
+        waits_for=f"proof that {member.task} is dead",
+        reason=f"node {member.node} is silent; a person may say --assume-dead",
+        alert_s=book.since_s(operation) + policy_of(book, member.service).replace_after_s,
+    )
+
+
+def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
+    """Proven dead, and its node with it."""
+    if operation.forced is not None:
+        return Judgement(
+            may=True, choice="elsewhere", reason=f"assumed dead by {operation.forced.who}", over_consent=True
+        )
+    return _patience(book, operation, member) or _elsewhere(book, operation, f"{member.task} is proven dead")
+
+
+def _patience(book: Book, operation: Operation, member: MemberRecord) -> Judgement | None:
+    """How long a silent node is waited for: the service's wish, or ``replace_after_s``, unless it is gone for good."""
+    given = book.answer(operation)
+    if given is not None and given.choice == "elsewhere":
+        return None
+    if given is not None and (given.verdict in ("defer", "decline") or given.choice == "wait"):
+        return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
+    until_s = book.since_s(operation) + policy_of(book, member.service).replace_after_s
+    if book.node_state(member.node) == "gone" or book.now_s >= until_s:
+        return None
+    return Judgement(
+        waits_for=f"node {member.node}",
+        reason=f"silent; replaced in {until_s - book.now_s:.0f} s unless it returns",
+        look_s=until_s,
+    )
+
+
+def _elsewhere(book: Book, operation: Operation, why: str) -> Judgement:
+    objection = guard.objection(book, operation)
+    if objection:
+        return held_by_guard(book, operation, f"{why}, held by the guard: {objection}")
+    return Judgement(may=True, choice="elsewhere", reason=why)

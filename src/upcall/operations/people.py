@@ -1,0 +1,154 @@
+"""What people say about an operation that stands: force, pause, cancel, undrain, up, assume dead.
+
+Each leaves a mark with who and why, in the record for good. What has begun goes on; only what has not can be taken
+back.
+"""
+
+from msgspec.structs import replace
+
+from upcall.operations import carry, maintenance
+from upcall.operations.book import REASON_CHARS_MAX, Book
+from upcall.operations.effects import Refused
+from upcall.operations.inputs import AssumeDead, Cancel, Force, Pause, Undrain, Up
+from upcall.operations.records import Mark, Operation
+from upcall.operations.table import KINDS
+
+
+def force(book: Book, given: Force) -> Operation | Refused:
+    operation = book.operations.get(given.operation)
+    if operation is None:
+        return not_found(given.operation)
+    if not given.why.strip():
+        return Refused(code="invalid", message="force needs a reason, which stays in the record", where="why")
+    if operation.state not in ("open", "preparing"):
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} is {operation.state}: there is nothing to force",
+            where=operation.id,
+            expected="an operation that has not begun",
+        )
+    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
+    for found in [operation, *book.children(operation)]:
+        if found.state in ("open", "preparing") and found.forced is None:
+            book.put(replace(found, forced=mark, paused=None))
+            book.event(
+                "operation",
+                found.id,
+                f"forced by {mark.who}: {mark.why}",
+                service=found.target.service,
+                operation=found.id,
+            )
+    return book.operations[operation.id]
+
+
+def pause(book: Book, given: Pause) -> Operation | Refused:
+    operation = book.operations.get(given.operation)
+    if operation is None:
+        return not_found(given.operation)
+    if operation.state != "open" or operation.kind == "maintenance":
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} is a {operation.kind} that is {operation.state}",
+            where=operation.id,
+            expected="an operation on a service that has not begun",
+        )
+    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.on == "pause" else None
+    book.put(replace(operation, paused=mark))
+    book.event(
+        "operation",
+        operation.id,
+        f"{given.on}d by {given.who}",
+        service=operation.target.service,
+        operation=operation.id,
+    )
+    return book.operations[operation.id]
+
+
+def cancel(book: Book, given: Cancel) -> Operation | Refused:
+    operation = book.operations.get(given.operation)
+    if operation is None:
+        return not_found(given.operation)
+    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
+    if operation.kind == "maintenance" and book.allows(operation, "lift"):
+        maintenance.lift(book, operation, mark)
+        return book.operations[operation.id]
+    parent = book.operations.get(operation.parent)
+    if parent is not None and parent.kind == "maintenance" and parent.state == "open":
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} follows from {parent.id}, asked by {parent.asked_by}",
+            where=operation.id,
+            expected=f"undrain {parent.target.node}",
+        )
+    if not KINDS[operation.kind].by_people or operation.class_ == "cure":
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} ({operation.class_} {operation.kind}) is nobody's wish",
+            where=operation.id,
+            expected="pause it, or remove its cause",
+        )
+    if not book.allows(operation, "cancel"):
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} is {operation.state}: what has begun goes on",
+            where=operation.id,
+            expected="an operation that has not begun",
+        )
+    carry.end(
+        book,
+        operation,
+        "cancel",
+        outcome=f"cancelled by {given.who}" + (f": {mark.why}" if mark.why else ""),
+        cancelled=mark,
+    )
+    return book.operations[operation.id]
+
+
+def undrain(book: Book, given: Undrain) -> Operation | Refused:
+    drain = maintenance.of_node(book, given.node)
+    if drain is None:
+        return Refused(
+            code="not_found",
+            message=f"{given.node} is not in maintenance",
+            where="node",
+            expected=", ".join(o.target.node for o in book.standing() if o.target.node) or "a drained node",
+        )
+    maintenance.lift(book, drain, Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s))
+    return book.operations[drain.id]
+
+
+def up(book: Book, given: Up) -> Operation | Refused | None:
+    shutdown = book.shutdown()
+    if shutdown is None:
+        return None
+    maintenance.lift(book, shutdown, Mark(who=given.who, wall_s=book.wall_s))
+    return book.operations[shutdown.id]
+
+
+def assume_dead(book: Book, given: AssumeDead) -> Operation | Refused:
+    member = book.members.get(f"{given.service}.{given.member}")
+    if member is None or member.removed is not None:
+        return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
+    lost = next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
+    if lost is None or member.over:
+        return Refused(
+            code="conflict",
+            message=f"{member.task} is not waiting for proof of death",
+            where=member.key,
+            expected="a member that is lost with its node",
+        )
+    if not given.why.strip():
+        return Refused(
+            code="invalid", message="a word against proof needs a reason, which stays in the record", where="why"
+        )
+    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
+    book.put(replace(lost, forced=mark))
+    book.put(replace(member, ended=member.incarnation, ended_how=f"assumed dead by {given.who}: {mark.why}"))
+    book.event(
+        "member", member.task, f"assumed dead by {given.who}: {mark.why}", service=member.service, operation=lost.id
+    )
+    return book.operations[lost.id]
+
+
+def not_found(operation: str) -> Refused:
+    return Refused(code="not_found", message=f"no operation {operation!r}", where="operation")

@@ -1,0 +1,83 @@
+"""What an operation that has begun still waits for. It needs no consent any more; this is for people, and for the
+alert when its end does not come."""
+
+from upcall.operations import members
+from upcall.operations.book import Book
+from upcall.operations.consents import policy_of
+from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.table import KINDS
+from upcall.operations.waiting import RESTART_PAUSE, Judgement
+
+
+def judge_begun(book: Book, operation: Operation) -> Judgement:
+    """Of an operation that has begun (or a drain): what it still waits for."""
+    service = operation.target.service
+    if operation.state == "preparing":
+        policy = policy_of(book, service)
+        return Judgement(
+            waits_for=service,
+            reason="the member leaves; its service confirms when it has",
+            look_s=book.since_s(operation) + policy.leave_s,
+        )
+    match KINDS[operation.kind].shape:
+        case "node":
+            return _drain_waits(book, operation)
+        case "plan":
+            return Judgement(waits_for=service, reason="the service works on it")
+        case "foreign":
+            return Judgement(waits_for="the substrate", reason="it was let go on")
+    ending = [m for m in _covered(book, operation) if not m.over and _is_named(operation, m)]
+    if ending:
+        return _end_waits(book, operation, ending)
+    return _start_waits(book, operation)
+
+
+def _covered(book: Book, operation: Operation) -> list[MemberRecord]:
+    services = [operation.target.service] if operation.target.service else sorted(book.services)
+    return [m for service in services for m in book.members_of(service) if book.covers(operation, m)]
+
+
+def _is_named(operation: Operation, member: MemberRecord) -> bool:
+    return not operation.target.service or operation.target.incarnation_of(member.name) == member.incarnation
+
+
+def _drain_waits(book: Book, operation: Operation) -> Judgement:
+    children = book.children(operation)
+    if children:
+        names = ", ".join(
+            f"{child.id} ({child.kind} of {child.target.service}.{child.target.members[0]})" for child in children
+        )
+        return Judgement(waits_for=names, reason="what lies below it is not over")
+    return Judgement(waits_for="its members", reason=f"not all members on {operation.target.node} are held or gone")
+
+
+def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> Judgement:
+    grace_s = max(m.grace_s for m in ending)
+    slack_s = max(policy_of(book, m.service).stuck_after_s for m in ending)
+    silent = sorted({m.node for m in ending if not book.node_hears(m)})
+    tasks = ", ".join(m.task for m in ending)
+    return Judgement(
+        waits_for=f"node {silent[0]}" if silent else "the substrate",
+        reason=f"{tasks}: not known to have ended" + (", and the node is silent" if silent else ""),
+        alert_s=book.since_s(operation) + grace_s + slack_s,
+    )
+
+
+def _start_waits(book: Book, operation: Operation) -> Judgement:
+    for member in _covered(book, operation):
+        if member.over and members.launch_pause_s(book, member) > book.now_s:
+            return Judgement(
+                waits_for=RESTART_PAUSE,
+                reason=f"ended again and again: {member.ended_how}",
+                look_s=members.launch_pause_s(book, member),
+            )
+        seen = book.seen(member)
+        state = seen.state if seen else "not seen yet"
+        reason = f"{member.task} is {state}" + (f": {seen.reason}" if seen and seen.reason else "")
+        first_s = book.memory.first_launched.get(operation.id, book.since_s(operation))
+        return Judgement(
+            waits_for=member.task,
+            reason=f"{reason}; it is over when this incarnation is ready",
+            look_s=first_s + member.start_timeout_s,
+        )
+    return Judgement(waits_for="its members", reason="they are not known any more")

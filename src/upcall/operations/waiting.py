@@ -1,0 +1,102 @@
+"""The shape of a judgement, and the words for whom an operation waits.
+
+What is judged open (:mod:`upcall.operations.judgement`), lost (:mod:`upcall.operations.aftermath`) and begun
+(:mod:`upcall.operations.underway`) says it in the same form, which ``why`` prints.
+"""
+
+from typing import Final
+
+import msgspec
+
+from upcall.operations.book import Book
+from upcall.operations.consents import policy_of
+from upcall.operations.records import Choice, Operation
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    may: bool = False
+    waits_for: str = ""
+    reason: str = ""
+    look_s: float | None = None
+    """When this judgement may change by itself (monotonic)."""
+    alert_s: float | None = None
+    """When a person is to be told that it is stuck."""
+    choice: Choice = ""
+    over_consent: bool = False
+    """It goes ahead without an acceptance."""
+
+
+RESTART_PAUSE: Final = "the restart pause"
+"""What a member waits for that ended again and again."""
+
+
+def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float | None) -> Judgement:
+    service = operation.target.service
+    policy = policy_of(book, service)
+    silent_s = book.now_s - asked_s
+    looks = [at for at in (window_s, asked_s + policy.answer_s) if at is not None and at > book.now_s]
+    host = book.memory.hosts.get(service)
+    who = service if host is not None and host.subscribed else f"{service}'s host"
+    return Judgement(
+        waits_for=who,
+        reason=f"silent for {silent_s:.0f} s" if silent_s >= policy.answer_s else f"asked {silent_s:.0f} s ago",
+        look_s=min(looks, default=None),
+        alert_s=max(asked_s, book.since_s(operation)) + policy.stuck_after_s,
+    )
+
+
+def held_by_guard(book: Book, operation: Operation, reason: str) -> Judgement:
+    given = book.answer(operation)
+    window_s = window_end_s(book, operation)
+    looks = [at for at in (given.until_s if given else None, window_s) if at is not None and at > book.now_s]
+    return Judgement(
+        waits_for="the guard",
+        reason=reason,
+        look_s=min(looks, default=None),
+        alert_s=book.since_s(operation) + policy_of(book, operation.target.service).stuck_after_s,
+    )
+
+
+def answer_words(book: Book, operation: Operation) -> str:
+    given = book.answer(operation)
+    service = operation.target.service
+    if given is None:
+        return f"no answer from {service}"
+    words = {
+        "accept": "accepted",
+        "defer": "deferred",
+        "decline": "declined",
+        "prefer": f"{given.choice or 'other'} preferred",
+    }
+    text = f"{words[given.verdict]} by {service}"
+    if given.reason:
+        text += f": {given.reason}"
+    if given.progress is not None:
+        text += f" (progress {given.progress:g})"
+    return text
+
+
+def retry_s(book: Book, operation: Operation) -> float | None:
+    given = book.answer(operation)
+    return given.until_s if given else None
+
+
+# -- windows, by wall time ------------------------------------------------------------------------------------------
+
+
+def window_over(book: Book, operation: Operation) -> bool:
+    return operation.deadline_wall_s is not None and book.wall_s >= operation.deadline_wall_s
+
+
+def window_end_s(book: Book, operation: Operation) -> float | None:
+    """The moment at which its class stops waiting for an answer, in monotonic time; ``None`` when it never does, or
+    has already."""
+    if operation.class_ == "cure":
+        end_s = book.since_s(operation) + policy_of(book, operation.target.service).answer_s
+    elif operation.class_ == "notice":
+        end_s = book.memory.notices.get(operation.id, book.now_s)
+    elif operation.deadline_wall_s is not None:
+        end_s = book.now_s + operation.deadline_wall_s - book.wall_s
+    else:
+        return None
+    return end_s if end_s > book.now_s else None
