@@ -10,7 +10,7 @@ from upcall.catalog.spark.job import SparkJob, SparkJobOptions, sources_of
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.protocol.service import Told
+from upcall.protocol.service import Member, Propose, Told
 from upcall.service import Need
 from upcall.service.actions import action_named
 from upcall.service.context import Context
@@ -103,15 +103,32 @@ async def test_an_executor_that_fits_no_worker_is_refused_with_what_would_fit() 
     assert "at most" in caught.value.problem.expected
 
 
-async def test_a_job_that_has_left_is_forgotten() -> None:
-    service = await started()
+async def test_a_job_is_forgotten_when_its_member_has_left() -> None:
+    context = Context(name="spark")
+    seen = Member(name="job-count", state="ready", incarnation=1, node="node-1")
+    context.members = {"job-count": seen}
+    proposed: list[Propose] = []
+
+    async def propose(proposal: Propose) -> str:
+        proposed.append(proposal)
+        return "op-1"
+
+    context.propose = propose
+    service = Spark(context)
+    await service.on_start()
     await action_named(Spark, "submit-job").call(service, {"name": "count", "program": PROGRAM})
+    assert (await service.stop_job("count"))["operation"] == "op-1"
+    assert (proposed[0].kind, proposed[0].member) == ("scale_in", "job-count")
     await service.on_told(Told(what="begun", operation=operation("scale_in", "job-count")))
-    assert "count" in service.jobs
-    await service.on_told(Told(what="done", operation=operation("scale_in", "job-count")))
-    assert service.jobs == {}
+    assert [job["job"] for job in await service.list_jobs()] == ["count"], "it is still there"
+
+    context.members = {}
+    restarted = Spark(context)  # the news was missed: the host was away
+    await restarted.on_start()
+    assert await restarted.list_jobs() == []
+    assert await restarted.state.get("jobs") == {}
     with pytest.raises(NotFound, match="count"):
-        await service.stop_job("count")
+        await restarted.stop_job("count")
 
 
 class Windows(SparkJob):

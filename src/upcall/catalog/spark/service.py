@@ -28,6 +28,7 @@ from upcall.service import (
 from upcall.service.options import validated
 
 JOBS = "jobs"
+STOPPING = "stopping"
 PROGRAM = "{{sandbox}}/program.py"
 DECOMMISSION_TIMEOUT_S = 5.0
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
@@ -44,10 +45,13 @@ class Spark(Service):
     version = "4.1.1"
     options: SparkOptions
     jobs: dict[str, Job]
+    stopping: frozenset[str]
+    """Jobs that are to end for good; forgotten when their members have left."""
 
     async def on_start(self) -> None:
         known = await self.state.get(JOBS, {})
         self.jobs = {name: Job.model_validate(job) for name, job in known.items()}
+        self.stopping = frozenset(await self.state.get(STOPPING, []))
 
     def pods(self) -> list[Pod]:
         master = Endpoint("master", description="where drivers and workers connect")
@@ -153,6 +157,7 @@ class Spark(Service):
         settings: dict[str, str] = Field(default={}),
     ) -> dict[str, Any]:
         """Runs a Python program as a job; its driver is kept running (or runs once: restart=never)."""
+        await self._forget_left()
         if name in self.jobs:
             raise Conflict(f"job {name!r} is there already", expected="another name, or stop-job first")
         job = validated(
@@ -181,23 +186,33 @@ class Spark(Service):
         member = self.members[f"job-{name}"]
         key = f"stop-{name}-{member.incarnation}"
         operation = await self.propose("scale_in", member, reason=f"job {name} is to end", key=key)
+        await self.state.set(STOPPING, sorted(self.stopping | {name}))
+        self.stopping |= {name}
         return {"job": name, "operation": operation}
 
     @action
     async def list_jobs(self) -> list[dict[str, Any]]:
         """All jobs and how they are."""
+        await self._forget_left()
         return [
             {"job": name, "state": self.members[f"job-{name}"].state, "cores": job.cores, "restart": job.restart}
             for name, job in sorted(self.jobs.items())
         ]
 
     async def on_told(self, told: Told) -> None:
-        """A job that has left is forgotten, so its name is free again."""
-        operation = told.operation
-        name = operation.member.removeprefix("job-")
-        if operation.kind == "scale_in" and told.what == "done" and name in self.jobs:
-            await self._keep({other: job for other, job in self.jobs.items() if other != name})
-            self.refresh()
+        if told.operation.kind == "scale_in":
+            await self._forget_left()
+
+    async def _forget_left(self) -> None:
+        """A job whose member has left is forgotten, so its name is free again. Looked at again whenever jobs are
+        asked about, because news may be missed while the host is away."""
+        left = {name for name in self.stopping & self.jobs.keys() if not self.members[f"job-{name}"].placed}
+        if not left:
+            return
+        await self._keep({name: job for name, job in self.jobs.items() if name not in left})
+        await self.state.set(STOPPING, sorted(self.stopping - left))
+        self.stopping -= left
+        self.refresh()
 
     async def _keep(self, jobs: dict[str, Job]) -> None:
         await self.state.set(JOBS, {name: job.model_dump() for name, job in jobs.items()})

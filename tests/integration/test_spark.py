@@ -1,0 +1,111 @@
+"""Spark end to end: a job that ends, a job that keeps running, is killed and comes back, and ends for good."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from real_cluster import Cluster
+
+from upcall.cli import keeping
+from upcall.cluster.folder import DataFolder
+
+pytestmark = pytest.mark.real
+
+WAIT_S = 300.0
+"""The first start of all may have to fetch and runs without a class archive."""
+
+COUNTS = """
+from pyspark.sql import SparkSession
+
+def twice(batches):
+    for batch in batches:
+        yield batch
+        yield batch
+
+spark = SparkSession.builder.appName("counts").getOrCreate()
+print("counted", spark.range(1000).mapInArrow(twice, "id long").count(), flush=True)
+spark.stop()
+"""
+
+RUNS = """
+import signal, time
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.appName("runs").getOrCreate()
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+print("counted", spark.range(10).count(), flush=True)
+while not stop:
+    time.sleep(0.1)
+spark.stop()
+print("ended as it wanted", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    found = Cluster(tmp_path_factory.mktemp("cluster") / "data", nodes=2, memory_mib_per_node=2600)
+    try:
+        found.up()
+        found.upcall("install", "spark", timeout_s=WAIT_S)
+        found.until_ready("spark.master-0", "spark.worker-0", wait_s=WAIT_S)
+        yield found
+    finally:
+        if found.data.exists() and keeping.running(DataFolder(found.data)):
+            keeping.end(DataFolder(found.data))
+
+
+def submit(cluster: Cluster, name: str, program: str, **more: object) -> None:
+    arguments = {"name": name, "program": program, "disk_mib": 64, **more}
+    assert cluster.client.post("/v1/services/spark/actions/submit-job", arguments)
+
+
+def log(cluster: Cluster, member: str) -> str:
+    return cluster.upcall("logs", member, check=False).stdout
+
+
+def test_a_job_that_ends_has_counted(spark: Cluster) -> None:
+    submit(spark, "counts", COUNTS, restart="never", cores=1)
+    spark.until("the job has counted", lambda: "counted 2000" in log(spark, "spark.job-counts"), WAIT_S)
+    spark.until("the job has ended", lambda: spark.task("spark.job-counts").state in ("finished", "ended"), WAIT_S)
+
+
+def test_a_driver_that_is_killed_comes_back_in_place(spark: Cluster) -> None:
+    submit(spark, "runs", RUNS, cores=1)
+    spark.until("the job runs", lambda: "counted 10" in log(spark, "spark.job-runs"), WAIT_S)
+    before = spark.task("spark.job-runs")
+    (driver,) = _drivers(before.address)
+    os.kill(driver, signal.SIGKILL)
+    spark.until(
+        "the next incarnation has counted",
+        lambda: (
+            spark.task("spark.job-runs").incarnation > before.incarnation
+            and "counted 10" in log(spark, "spark.job-runs")
+        ),
+        WAIT_S,
+    )
+
+
+def test_a_job_is_stopped_for_good_and_its_name_is_free_again(spark: Cluster) -> None:
+    spark.client.post("/v1/services/spark/actions/stop-job", {"name": "runs"})
+
+    def jobs() -> list[str]:
+        return [job["job"] for job in spark.client.post("/v1/services/spark/actions/list-jobs", {})]
+
+    spark.until("the member has left", lambda: "spark.job-runs" not in _members(spark), WAIT_S)
+    spark.until("the job is forgotten", lambda: "runs" not in jobs(), WAIT_S)
+
+
+def _members(cluster: Cluster) -> list[str]:
+    return [task.member for task in cluster.client.tasks()]
+
+
+def _drivers(address: str) -> list[int]:
+    """The JVMs that are drivers at this address, which only this cluster has."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "name"])
+        if process.info["name"] == "java" and f"spark.driver.host={address}" in (process.info["cmdline"] or [])
+    ]
