@@ -9,7 +9,8 @@ import pytest
 
 from upcall.operations import guard
 from upcall.operations import inputs as given
-from upcall.operations.explore import Broken, Budget, explore
+from upcall.operations.explore import explore
+from upcall.operations.small_world import Broken, Budget
 
 
 def drain(node: str) -> given.Input:
