@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,10 @@ def test_raw_seconds_around_an_episode_are_asked_for_once(flown: list[Window]) -
     assert (wanted[0].partition, wanted[0].first_offset) == (2, 100 + 4 * wanted[0].second)
 
 
-def test_missing_samples_are_added_up(flown: list[Window]) -> None:
-    from dataclasses import replace
-
+def test_missing_samples_and_seconds_are_added_up(flown: list[Window]) -> None:
     judge = Judge(Stored())
-    judge.judge([flown[0], replace(flown[1], count=100)], {}, {(RUN, BLOCK): 7})
-    assert judge.missing((RUN, BLOCK)) == 7 + 28
+    judge.judge([flown[1], replace(flown[2], count=100), flown[5]], {(RUN, BLOCK): 0}, {(RUN, BLOCK): 7})
+    assert judge.missing((RUN, BLOCK)) == 7 + 28 + 2 * RATE
 
 
 def test_kinds_are_the_words_that_labels_use() -> None:

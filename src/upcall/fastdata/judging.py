@@ -74,6 +74,8 @@ class Findings:
 class _Watched:
     detector: BlockDetector
     missing: int
+    last: int
+    """The second judged last."""
     recent: deque[Window]
     """The last seconds: where their frames stand."""
     kept_until: int = -1
@@ -118,7 +120,8 @@ class Judge:
 
     def _judge(self, window: Window, watched: _Watched, findings: Findings) -> None:
         detector = watched.detector
-        watched.missing += window.rate_hz - window.count
+        watched.missing += (window.second - watched.last) * window.rate_hz - window.count
+        watched.last = window.second
         watched.recent.append(window)
         tick = detector.trail.newest
         changed = detector.observe(window.second, _means(window), _scores(window))
@@ -136,7 +139,7 @@ class Judge:
         """From the store, or from nothing where the run is new."""
         run_id, block = key
         detector = BlockDetector(run_id, block)
-        watched = _Watched(detector, missing, deque(maxlen=RECALL_S))
+        watched = _Watched(detector, missing, until, deque(maxlen=RECALL_S))
         self._watched[key] = watched
         if until < 0:
             return watched

@@ -1,6 +1,7 @@
 """The flight as it is now, for whoever shows it: one snapshot after the other, made of queries alone.
 
-Nothing on the way is asked: what a snapshot says stands in the store. Rates are differences between two snapshots;
+Nothing on the way is asked: what a snapshot says stands in the store. Rates are differences between two snapshots some
+seconds apart;
 the lag is how long ago the last complete second was due. Which episodes match a labelled fault is told for the viewer's
 sake: whoever detects does not know.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +27,8 @@ from upcall.fastdata.sensors import SENSORS_PER_BLOCK
 
 BYTES_OF_A_READING: Final = 4
 """As float32: what every MB/s here means, unless it says packed."""
+RATE_OVER_S: Final = 10.0
+"""Seconds over which a rate is taken: micro-batches come in lumps."""
 SHOWN_S: Final = 600
 """Episodes that began so long ago are no longer looked up."""
 EPISODES_SHOWN: Final = 200
@@ -38,7 +42,7 @@ class Snapshot:
     latest: Latest
     counted: Counted
     readings_per_s: float
-    """Readings that were stored since the snapshot before; 0 in the first."""
+    """Readings that were stored since a snapshot some seconds before; 0 in the first."""
     packed_mb_per_s: float
     lag_s: float
     episodes: list[Episode]
@@ -104,12 +108,15 @@ def labelled(run: Run, episodes: list[Episode]) -> dict[tuple[str, int, str, int
 
 async def watch(queries: Queries, interval_s: float = 1.0, topic: str = "frames") -> AsyncIterator[Snapshot | None]:
     """Snapshots for as long as one asks; `None` while no run is there or the store does not answer."""
-    before: Snapshot | None = None
+    seen: deque[Snapshot] = deque()
     while True:
         began = time.monotonic()
+        while len(seen) > 1 and seen[0].at < began - RATE_OVER_S:
+            seen.popleft()
         try:
-            now = await snapshot(queries, before, topic)
-            before = now or before
+            now = await snapshot(queries, seen[0] if seen else None, topic)
+            if now is not None:
+                seen.append(now)
             yield now
         except (DriverException, NoHostAvailable):
             yield None
