@@ -2,7 +2,10 @@
 
 import asyncio
 import multiprocessing
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,9 +152,6 @@ def test_processes_at_the_same_time_fetch_once(tmp_path: Path, cache: Cache, loc
 
 
 def _fetch_and_die(root: str, artifact: Artifact, blobs: dict[str, bytes]) -> None:
-    import os
-    import signal
-
     def source(digest: str) -> bytes:
         if digest == digest_of(b"last"):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -172,3 +172,16 @@ def test_after_a_kill_in_the_middle_the_next_one_finishes(cache: Cache, local: L
     realised = fetch([artifact], cache, blobs.__getitem__)["things"]
     assert (realised.path / "b").read_bytes() == b"last"
     assert list((cache.root / "partial").iterdir()) == []
+
+
+def test_what_nobody_used_for_long_is_dropped_and_the_rest_stays(cache: Cache, local: Local) -> None:
+    old, old_blobs = local({"a": b"old"}, "old")
+    new, new_blobs = local({"a": b"new"}, "new")
+    for artifact, blobs in ((old, old_blobs), (new, new_blobs)):
+        fetch([artifact], cache, blobs.__getitem__)
+    long_ago = time.time() - 400 * 86_400
+    os.utime(cache.root / "trees" / f"files-{old.lock}", (long_ago, long_ago))
+    assert cache.prune() == 3
+    assert cache.tree(f"files-{old.lock}") is None
+    assert cache.tree(f"files-{new.lock}") is not None
+    assert fetch([old], cache, old_blobs.__getitem__)["old"].path.is_dir()

@@ -1,17 +1,13 @@
 """Spark as a service, as pure scenarios."""
 
-import zipfile
-from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
-from upcall.catalog.spark.job import SparkJob, SparkJobOptions, sources_of
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.service import Member, Propose, Told
-from upcall.service import Need
 from upcall.service.actions import action_named
 from upcall.service.context import Context
 from upcall.service.testing import Scenario, operation
@@ -129,38 +125,3 @@ async def test_a_job_is_forgotten_when_its_member_has_left() -> None:
     assert await restarted.state.get("jobs") == {}
     with pytest.raises(NotFound, match="count"):
         await restarted.stop_job("count")
-
-
-class Windows(SparkJob):
-    """A job of another package."""
-
-    class Options(SparkJobOptions):
-        topic: str = "frames"
-
-    kafka = Need("kafka", endpoint="client")
-    modules: ClassVar[tuple[str, ...]] = ("upcall.catalog.kafka",)
-    main = "upcall.catalog.kafka.sizing"
-    options: Options
-
-    def arguments(self) -> list[str]:
-        return ["--kafka", str(self.kafka), "--topic", self.options.topic]
-
-
-def test_a_job_of_another_package_finds_spark_and_what_else_it_needs() -> None:
-    outcome = Scenario(Windows, {}, bindings={"spark": "compute"}, fresh=True).run()
-    task = outcome.task("driver-0")
-    words = list(task.command)
-    assert words[words.index("--master") + 1] == "spark://{{endpoint.compute.master}}"
-    assert words[-4:] == ["--kafka", "{{endpoint.kafka.client}}", "--topic", "frames"]
-    assert "spark.submit.pyFiles={{artifact.sources.file}}" in words
-    assert task.secrets[0].ref.startswith("generated:compute-auth|")
-    assert all(artifact.lock in Windows.blobs() for artifact in task.artifacts)
-
-
-def test_the_sources_go_along_the_same_every_time() -> None:
-    artifact, _, data = sources_of(("upcall.catalog.kafka",))
-    sources_of.cache_clear()
-    assert sources_of(("upcall.catalog.kafka",))[0] == artifact
-    names = zipfile.ZipFile(BytesIO(data)).namelist()
-    assert {"upcall/__init__.py", "upcall/catalog/__init__.py", "upcall/catalog/kafka/sizing.py"} <= set(names)
-    assert not [name for name in names if "__pycache__" in name or "spark" in name]

@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from upcall.artifacts.lock import LockedFile
 from upcall.artifacts.progress import Meter
 
 CHUNK_BYTES = 1 << 20
+UNUSED_S = 365 * 86_400.0
+"""How long a version that nobody uses stays."""
 SPARE_BYTES = 200 << 20
 """Left free on the disk, whatever is fetched."""
 
@@ -114,9 +117,13 @@ class Cache:
     # -- trees ------------------------------------------------------------------------------------------------------
 
     def tree(self, key: str) -> Path | None:
-        """The finished tree of this key, or nothing."""
+        """The finished tree of this key, or nothing. Looking is using: see :meth:`prune`."""
         path = self.root / "trees" / key
-        return path if path.is_dir() else None
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return path
 
     @contextmanager
     def making(self, key: str) -> Iterator[Path]:
@@ -139,6 +146,25 @@ class Cache:
         with suppress(FileNotFoundError):
             path.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
+
+    def prune(self, unused_s: float = UNUSED_S) -> int:
+        """Drop trees that nobody has looked at for so long, then files that no tree shows any more; bytes freed.
+
+        What a task runs from is looked at whenever the task is launched, so this is for versions long left behind.
+        """
+        before = time.time() - unused_s
+        freed = 0
+        for tree in list((self.root / "trees").iterdir()):
+            with self.locked(tree.name), suppress(FileNotFoundError):
+                if tree.stat().st_mtime < before:
+                    freed += sum(path.lstat().st_size for path in tree.rglob("*") if not path.is_dir())
+                    self.drop_tree(tree.name)
+        for path in (self.root / "files").glob("*/*"):
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                if state.st_nlink == 1 and max(state.st_mtime, state.st_ctime) < before:
+                    path.unlink()
+        return freed
 
     # -- sharing ----------------------------------------------------------------------------------------------------
 

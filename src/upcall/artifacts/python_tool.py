@@ -23,8 +23,8 @@ from upcall.artifacts.lock import Lock, LockedFile
 POLL_S = 0.2
 _MISMATCH = re.compile(r"Hash mismatch for `(?P<name>[^`]+)`.*?Computed:\s*(?P<got>sha256:[0-9a-f]{64})", re.DOTALL)
 _OFFLINE = re.compile(
-    r"network connectivity is disabled|network was disabled|error sending request|dns error|failed to lookup|Failed to fetch|"
-    r"Connection refused|tunnel error|timed out|Request failed after",
+    r"network connectivity is disabled|network was disabled|error sending request|dns error|failed to lookup|"
+    r"Failed to fetch|Connection refused|tunnel error|timed out|Request failed after",
     re.IGNORECASE,
 )
 

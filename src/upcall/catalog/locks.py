@@ -1,7 +1,7 @@
 """A package's artifacts: the lock files in its ``lock`` folder and its trainings, as declarations and as blobs."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.resources import files
 
 import msgspec
@@ -21,17 +21,6 @@ def made(wish: Training | Compiled) -> tuple[Artifact, bytes]:
     """The artifact that is made on the machine itself (a class archive, a compiled jar), and the wish's text."""
     data = render_training(wish)
     return Artifact(name=wish.name, kind=wish.kind, lock=hashlib.sha256(data).hexdigest()), data
-
-
-def of_files(name: str, contents: Mapping[str, bytes]) -> tuple[Artifact, bytes]:
-    """An artifact of files that the package brings along, and the lock that lists them; the contents are blobs too."""
-    files_ = [
-        {"name": path, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-        for path, data in sorted(contents.items())
-    ]
-    lock = {"format": 1, "kind": "files", "name": name, "version": "1", "files": files_}
-    data = msgspec.json.format(msgspec.json.encode(lock), indent=1)
-    return Artifact(name=name, kind="files", lock=hashlib.sha256(data).hexdigest()), data
 
 
 def blobs(pairs: Iterable[tuple[Artifact, bytes]]) -> dict[str, bytes]:
