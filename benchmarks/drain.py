@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cluster import OwnCluster, own_cluster
+from benchmarks.cluster import LOOK_S, OwnCluster, own_cluster
 from benchmarks.load import InSync, Writes, percentile_ms, read_back, replicas_in_sync
 from benchmarks.report import Promise, Report
 
@@ -160,12 +160,11 @@ def drain_both(cluster: OwnCluster, writes: Writes) -> dict[str, Any]:
 
 
 def watch(cluster: OwnCluster, second: str) -> str:
-    """What ``upcall why`` said of the second drain while it was held: the words about the minimum, if they came."""
-    said, end = "", time.monotonic() + HELD_S
+    """What ``upcall why`` says of the second drain, after it was held for a while (or when it was over at once)."""
+    end = time.monotonic() + HELD_S
     while time.monotonic() < end and not over(cluster, second):
-        now = cluster.upcall("why", second)
-        said = now if WORDS in now or not said else said
-    return said
+        time.sleep(LOOK_S)
+    return cluster.upcall("why", second)
 
 
 def over(cluster: OwnCluster, drain: str) -> bool:

@@ -91,7 +91,9 @@ class Writes:
                 "bootstrap.servers": self.servers,
                 "acks": "all",
                 "message.timeout.ms": int(DEADLINE_S * 1000),
-                "linger.ms": 2,
+                "linger.ms": 5,
+                # A broker that comes back is to be talked to at once, as Java's clients do; here the default is 10 s.
+                "reconnect.backoff.max.ms": 1000,
                 "log_level": 2,
             }
         )
