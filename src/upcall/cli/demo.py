@@ -2,7 +2,7 @@
 
 Nothing here is private to the demo: the cluster is started as by ``up``, the composition installed as by
 ``install -f``, and taken down as by ``down``. What is found in the data comes from a plug-in beside the composition
-(``watch``), which asks the services that were installed.
+(``demo.watch``), which asks the services that were installed.
 """
 
 import json
@@ -114,7 +114,7 @@ def _plugged() -> tuple[compositions.Composition, Watch]:
     """The composition file and the watch of the demo's package."""
     try:
         text = (resources.files(PLUG_IN) / "demo.yaml").read_text()
-        watch = cast(Watch, import_module(f"{PLUG_IN}.watch").watch)
+        watch = cast(Watch, import_module(f"{PLUG_IN}.demo").watch)
     except (ImportError, FileNotFoundError) as missing:
         raise NotFound(
             f"the demo is not installed whole: {missing}",
