@@ -72,8 +72,8 @@ def start(here: Here, nodes: int | None = None, memory: int | None = None) -> St
             )
         found = _prepared(here, nodes, memory)
         birth.check_ports(found)
-        keeping.begin(here.folder, found)
         try:
+            keeping.begin(here.folder, found)
             _wait_until_answering(here, found)
         except BaseException:
             here.out.note("taking it down again")
@@ -118,7 +118,9 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
                 registered = {one.name for one in status.nodes if one.state in REGISTERED}
                 words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
                 missing = ", ".join(sorted(wanted - registered))
-                if wanted <= registered or not wanted:
+                if wanted <= registered and not status.packages_registered:
+                    words, missing = "nodes are registered, packages are being", "the host"
+                elif wanted <= registered:
                     return
             except NotNow:
                 words, missing = "waiting for the master", "the master"
@@ -160,7 +162,8 @@ def stop(here: Here) -> None:
         if not keeping.running(here.folder):
             raise Conflict("this cluster is not up", where=str(here.folder.root), expected="`upcall up` starts it")
         try:
-            if here.client.patient(here.client.services, START_TIMEOUT_S):
+            if services := here.client.patient(here.client.services, START_TIMEOUT_S):
+                here.out.note(f"shutting down {', '.join(one.name for one in services)}")
                 operation = here.client.operation_of("/v1/shutdown", Ask(reason="upcall down"))
                 wait_for(here, operation, timeout_s=SHUTDOWN_TIMEOUT_S)
         except UpcallError as error:

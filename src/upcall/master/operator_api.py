@@ -80,6 +80,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             master_since=door.machines.since_wall_s,
             url=door.machines.cluster.url,
             page_url=door.machines.cluster.page_url,
+            packages_registered=door.door.packages_registered,
             event_sequence=core.journal.last,
             nodes=views.nodes(),
             services=views.services(),

@@ -38,6 +38,8 @@ class ServiceDoor:
     def __init__(self, core: Core, streams: Streams, hosts: Streams, agents: Agents) -> None:
         self.core, self.streams, self.hosts, self.agents = core, streams, hosts, agents
         self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
+        self.packages_registered = bool(core.state.packages.all())
+        """A host has said, now or in an earlier life of the cluster, that all packages it has are registered."""
         self._assignments_version = 0
         self._assigned: tuple[tuple[str, ...], int] = ((), 0)
 
@@ -73,7 +75,7 @@ class ServiceDoor:
     def assignments(self, *, run: bool) -> wire.Assignments:
         self._assignments_version += 1
         if not run:
-            return wire.Assignments(version=self._assignments_version)
+            return wire.Assignments(version=self._assignments_version, services=())
         found = []
         for service in self.core.state.services.values():
             record = service.record
@@ -195,6 +197,11 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
 
         door.assign_now()
         return StreamingResponse(_events(stream, end), media_type="text/event-stream")
+
+    @api.post("/v1/host/ready")
+    async def host_ready(_: Host) -> Response:
+        door.packages_registered = True
+        return answer(wire.Accepted())
 
     @api.get("/v1/service/{name}/stream", response_class=StreamingResponse)
     async def service_stream(name: str, _: Host) -> StreamingResponse:

@@ -10,6 +10,7 @@ from upcall.master.notify import member_state
 from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
 from upcall.master.streams import Streams
+from upcall.operations.judgement import RESTART_PAUSE
 from upcall.operations.records import Operation
 from upcall.operations.table import CLASSES
 from upcall.operations.views import MemberView
@@ -74,6 +75,7 @@ class Views:
             cpu_used=usage.cpu_cores if usage else 0.0,
             memory_used_mib=usage.memory_mib if usage else 0.0,
             starts=member.incarnation,
+            exit_code=state.exits.get(member_id),
         )
 
     # -- services ---------------------------------------------------------------------------------------------------
@@ -120,10 +122,22 @@ class Views:
         if plan is None or plan.state != "done":
             if plan is not None and plan.state in ("failed", "paused"):
                 return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
+            if failing := self._failing(service.record.name):
+                return "blocked", failing
             return "deploying", _first_reason(plan)
         if ready < wanted:
             return "degraded", f"{ready} of {wanted} members ready"
         return "running", ""
+
+    def _failing(self, service: str) -> str:
+        """A member that ended again and again, and waits until it is tried once more."""
+        ledger = self._core.state.ledger
+        for operation in ledger.operations():
+            if operation.kind == "lost" and operation.live and operation.target.service == service:
+                why = ledger.why(operation.id)
+                if why is not None and why.waits_for == RESTART_PAUSE:
+                    return f"{operation.target.members[0]} {why.reason}"
+        return ""
 
     def _package(self, name: str, version: str) -> view.PackageView | None:
         try:

@@ -143,6 +143,8 @@ class TaskView(View):
     """Cores, over the last usage interval."""
     memory_used_mib: float = 0.0
     starts: int = 0
+    exit_code: int | None = None
+    """Of the incarnation that ended last; none for one that was never a process."""
 
 
 class ServiceView(View):
@@ -232,6 +234,8 @@ class Status(View):
     master_since: float
     url: str = ""
     page_url: str = ""
+    packages_registered: bool = True
+    """False while the host still says what can be installed."""
     event_sequence: int
     """The snapshot is as of this event."""
     nodes: list[NodeView]

@@ -17,7 +17,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
 
 A host that runs several services reads ``GET /v1/host/stream`` too: the whole set of services that it should run
 (:class:`Assignments`) and registers the packages that it has (``PUT /v1/packages/{name}/{version}``,
-:class:`Package`). Every event holds a whole set with a version: a lost one costs nothing.
+:class:`Package`, then ``POST /v1/host/ready``). Every event holds a whole set with a version: a lost one costs nothing.
 """
 
 from typing import Any, Literal

@@ -81,6 +81,11 @@ class Host:
             except UpcallError as error:
                 log.warning("%s: %s", what, error)
 
+        async def ready() -> None:
+            await connection.call("POST", "/v1/host/ready")
+
+        await persistently("the packages are registered, and nobody heard it", ready, on=AWAY, log=log)
+
     # -- services ---------------------------------------------------------------------------------------------------
 
     async def _hearing(self, connection: Connection) -> None:

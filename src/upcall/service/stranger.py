@@ -88,7 +88,9 @@ async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -
     taken = next((op for op in service.operations if _takes(op)), None)
     silent = 0
     for operation in operations:
-        if taken is not None and operation.kind not in GIVES_BACK:
+        # What takes all of it away need not wait for what brings one of it back.
+        whole = operation.kind == "uninstall"
+        if taken is not None and not whole and operation.kind not in GIVES_BACK:
             verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
             continue
         verdict = await asked(service, operation)
@@ -99,7 +101,7 @@ async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -
             continue
         silent = 0
         if verdict.takes_away:
-            if taken is not None:
+            if taken is not None and not whole:
                 verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
                 continue
             taken = operation
