@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-MARK: Final = b"UPCALL_NODE_FOLDER="
-"""Every process that the keeper starts inherits it: the data folder, or a node's folder below it."""
+from upcall.keeper.processes import FOLDER_MARK
+
+MARK: Final = FOLDER_MARK.encode() + b"="
+"""The keeper has it, and every process that it starts inherits it: the data folder, or a node's folder below it."""
 SAMPLE_S: Final = 2.0
 
 

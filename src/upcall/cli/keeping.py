@@ -1,5 +1,6 @@
 """The keeper, as ``up`` and ``down`` use it: told what to keep, started detached, asked to end everything."""
 
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import Any, Final
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.cluster.processes import all_processes
 from upcall.keeper import spec, start
+from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
 from upcall.protocol.errors import Conflict
 
@@ -33,7 +35,9 @@ def begin(folder: DataFolder, cluster: Cluster) -> None:
         [sys.executable, "-m", "upcall.keeper", str(folder.root)],
         capture_output=True,
         text=True,
+        env={**os.environ, FOLDER_MARK: str(folder.root)},  # so that it is found like everything that it keeps
         timeout=START_TIMEOUT_S,
+        start_new_session=True,
         check=False,
     )
     if done.returncode != 0:

@@ -20,7 +20,9 @@ ENDED: Final = frozenset({"done", "failed", "withdrawn", "lifted", "declined"})
 GOOD_END: Final = frozenset({"done", "lifted"})
 
 
-def wait_for(here: Here, operation: OperationView, *, drain: bool = False) -> OperationView:
+def wait_for(
+    here: Here, operation: OperationView, *, drain: bool = False, timeout_s: float | None = None
+) -> OperationView:
     """Until it ended; a failure is raised in the operation's own words."""
     began = time.monotonic()
     try:
@@ -30,6 +32,9 @@ def wait_for(here: Here, operation: OperationView, *, drain: bool = False) -> Op
                 if why.operation.state in ENDED:
                     break
                 seconds = time.monotonic() - began
+                if timeout_s is not None and seconds > timeout_s:
+                    waits = "; ".join(_lines(why))
+                    raise Conflict(f"{operation.kind} is not over after {timeout_s:g} s: {waits}", where=operation.id)
                 progress.show(lambda why=why, seconds=seconds: _picture(why, seconds), _lines(why))  # type: ignore[misc]
                 time.sleep(LOOK_S)
     except KeyboardInterrupt:
