@@ -130,7 +130,7 @@ def drain_both(cluster: OwnCluster, writes: Writes) -> dict[str, Any]:
 
     second = str(cluster.ask("node", "drain", "node-2", "--reason", "second", "--no-wait")["id"])
     cluster.until("an answer to the second drain", lambda: over(cluster, second) or stop_of(cluster, second).waits_for)
-    why = watch(cluster, second)
+    reason, why = watch(cluster, second)
     waited = not over(cluster, second)
     say(f"`upcall why {second}`:\n{why}")
 
@@ -151,20 +151,22 @@ def drain_both(cluster: OwnCluster, writes: Writes) -> dict[str, Any]:
     writes.phase("all back")
     time.sleep(STEADY_S)
     return {
-        "deferred_reason": next((line.strip() for line in why.splitlines() if "defer" in line and WORDS in line), ""),
-        "why_says_so": WORDS in why,
+        "deferred_reason": reason,
+        "why_says_so": "deferred by kafka" in why and WORDS in why,
         "second_went_ahead_after_undrain": waited and bool(held),
         "first_drain_s": round(first_s, 1),
         "second_drain_after_undrain_s": round(second_s, 1),
     }
 
 
-def watch(cluster: OwnCluster, second: str) -> str:
-    """What ``upcall why`` says of the second drain, after it was held for a while (or when it was over at once)."""
-    end = time.monotonic() + HELD_S
+def watch(cluster: OwnCluster, second: str) -> tuple[str, str]:
+    """The second drain, looked at until it is over, or for a while: Kafka's reason, and what ``upcall why`` says."""
+    reason, end = "", time.monotonic() + HELD_S
     while time.monotonic() < end and not over(cluster, second):
+        waits_for = str(stop_of(cluster, second).waits_for)
+        reason = waits_for if waits_for.startswith("deferred by kafka") else reason
         time.sleep(LOOK_S)
-    return cluster.upcall("why", second)
+    return reason, cluster.upcall("why", second)
 
 
 def over(cluster: OwnCluster, drain: str) -> bool:
