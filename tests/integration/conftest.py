@@ -9,9 +9,15 @@ from upcall.cluster.folder import DataFolder
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster_env() -> dict[str, str]:
+    """Environment of the module's cluster, on top of the tests' own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, cluster_env: dict[str, str]) -> Iterator[Cluster]:
     """One cluster for a module's tests; what its processes said last is shown when it does not come up."""
-    found = Cluster(tmp_path_factory.mktemp("cluster") / "data")
+    found = Cluster(tmp_path_factory.mktemp("cluster") / "data", env=cluster_env)
     try:
         found.up()
     except AssertionError:

@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from typer.testing import CliRunner
+
+from upcall.cli import footprint
+from upcall.cli.main import application
 from upcall.client.blocking import Client
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.operator import TaskView
@@ -21,8 +25,11 @@ WAIT_S = 90.0
 
 
 class Cluster:
-    def __init__(self, data: Path, *, nodes: int = 3, memory_mib_per_node: int = 512) -> None:
+    def __init__(
+        self, data: Path, *, nodes: int = 3, memory_mib_per_node: int = 512, env: Mapping[str, str] | None = None
+    ) -> None:
         self.data = data
+        self.env = dict(env or {})
         self.nodes = nodes
         self.memory_mib_per_node = memory_mib_per_node
 
@@ -33,18 +40,46 @@ class Cluster:
         self.upcall("down")
 
     def upcall(self, *words: str, check: bool = True, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
-        """The command line, in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "upcall.cli", *words],
-            env={**os.environ, "UPCALL_DATA": str(self.data), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        """The command line; `up` and `down` in a process of their own, the others in ours, which is faster."""
+        if words[0] in ("up", "down"):
+            process = self.begin(*words)
+            out, errors = process.communicate(timeout=timeout_s)
+            done = subprocess.CompletedProcess(list(words), process.returncode, out, errors)
+        else:
+            found = CliRunner().invoke(application(words[0]), [*words, "--data", str(self.data)])
+            done = subprocess.CompletedProcess(list(words), found.exit_code, found.stdout, found.stderr)
         if check:
             assert done.returncode == 0, f"upcall {' '.join(words)}: {done.stdout}\n{done.stderr}"
         return done
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """The command line in a process of its own, in a group of its own, not waited for."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "upcall.cli", *words],
+            env={**os.environ, **self.env, "UPCALL_DATA": str(self.data), "NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def refused(self, *words: str, code: int = 1) -> str:
+        """What a command says that must fail: one error, no traceback."""
+        done = self.upcall(*words, check=False)
+        assert done.returncode == code, f"upcall {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("error: ") == 1, done.stderr
+        return done.stderr
+
+    def all_processes(self) -> list[int]:
+        """Everything of this data folder: ours and tasks."""
+        return footprint.processes(self.data.resolve())
+
+    def until_no_process(self) -> None:
+        end = time.monotonic() + WAIT_S
+        while left := self.all_processes():
+            assert time.monotonic() < end, [_command(pid) for pid in left]
+            time.sleep(0.1)
 
     @property
     def client(self) -> Client:
@@ -92,6 +127,13 @@ class Cluster:
 
     def until_restarted(self, name: str, before: int) -> None:
         self.until(f"{name} runs again", lambda: self.processes().get(name, before) != before)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return f"{pid} (gone)"
 
 
 def _flat(process: dict[str, Any]) -> dict[str, Any]:

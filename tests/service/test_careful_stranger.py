@@ -82,6 +82,12 @@ def test_an_uninstall_is_accepted_and_what_nobody_knows_is_declined() -> None:
     assert (answer.verdict, answer.reason) == ("decline", "plain 0.1.0 does not know how to rebalance")
 
 
+def test_an_uninstall_does_not_wait_for_a_member_that_crashes_again_and_again() -> None:
+    crashing = operation("lost", "web-0", state="executing")
+    outcome = Scenario(Plain, members={"web-0": "ended"}, operations=[crashing, operation("uninstall")]).run()
+    assert [answer.verdict for answer in outcome.answers.values()] == ["accept"]
+
+
 def test_what_is_only_told_is_not_answered() -> None:
     assert Scenario(Plain, operations=[operation("shutdown"), operation("maintenance")]).run().answers == {}
 

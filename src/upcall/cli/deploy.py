@@ -3,17 +3,20 @@
 A service is *deployed* when its deploy plan is done, *blocked* when it has said so for a while (a reason may pass by
 itself: a node that registers, a port that gets free), and *failed* when its plan gave up. What is looked at is the
 whole present state, again and again; a master that restarts meanwhile costs nothing.
+
+What cannot be deployed is taken away again, with all else that the same command began: a mistake leaves nothing
+behind. There is one exception: once a process of it ran, its output says what is wrong, so the service stays.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from upcall.cli.here import Here
 from upcall.cli.output import duration
-from upcall.cli.waiting import wait_for
-from upcall.protocol.errors import Conflict, DoesNotFit, UpcallError
+from upcall.protocol.errors import Conflict, DoesNotFit, NotFound, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ BLOCKED_GRACE_S: Final = 5.0
 NO_HOST_GRACE_S: Final = 45.0
 STEPS_SHOWN: Final = 6
 DONE: Final = frozenset({"done", "forced"})
+RAN: Final = frozenset({"running", "ready", "unready", "ending", "finished"})
+TAKE_BACK_TIMEOUT_S: Final = 60.0
 
 
 @dataclass
@@ -37,6 +42,8 @@ class Watched:
     blocked_since: float | None = None
     took_s: float | None = None
     problem: str = ""
+    ran: bool = False
+    """A process of it was started: there is something to look at."""
     said: set[str] = field(default_factory=set)
 
     @property
@@ -47,6 +54,7 @@ class Watched:
 def look(one: Watched, view: ServiceView, now: float) -> None:
     """Judge a service by how it is now."""
     one.view = view
+    one.ran = one.ran or any(task.state in RAN or task.exit_code is not None for task in view.members)
     plan = plan_named(view, "deploy")
     state = plan.get("state", "") if plan else ""
     if state in DONE or (plan is None and view.state == "running" and 0 < view.wanted <= view.ready):
@@ -78,36 +86,60 @@ def steps_of(view: ServiceView) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def post_all(here: Here, requests: Sequence[Install]) -> list[ServiceView]:
+@dataclass
+class Begun:
+    """What a command asked for: all its services, and the names of those that were not there before."""
+
+    services: list[ServiceView] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+def post_all(here: Here, requests: Sequence[Install]) -> Begun:
     """Install them all or none: when one is refused, those that this call began are taken away again."""
     present = {one.name: one for one in here.client.services()}
     again = len(requests) > 1
     for request in requests:
         if again and request.name in present:
             _must_match(present[request.name], request)
-    begun: list[str] = []
-    result = []
+    result = Begun()
+    posting = ""
     try:
         for request in requests:
             if again and request.name in present:
-                result.append(present[request.name])
+                result.services.append(present[request.name])
                 continue
-            result.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
-            begun.append(request.name)
-    except BaseException:
-        for name in reversed(begun):
-            _take_back(here, name)
+            posting = request.name if request.name not in present else ""
+            result.services.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
+            result.names.append(request.name)
+            posting = ""
+    except BaseException as error:
+        # Interrupted in the middle of a call, it is not known whether that call came through.
+        unsure = [posting] if posting and not isinstance(error, UpcallError) else []
+        take_back(here, [*result.names, *unsure], "the command did not succeed")
         raise
     return result
 
 
-def _take_back(here: Here, name: str) -> None:
-    ask = Ask(reason="its composition was refused", force=True)
-    try:
-        wait_for(here, here.client.operation_of(f"/v1/services/{name}/uninstall", ask))
-        here.out.note(f"{name} is taken away again")
-    except UpcallError as error:
-        here.out.note(f"{name} stays: {error}")
+def take_back(here: Here, names: Sequence[str], reason: str) -> None:
+    """Uninstall what this command began, the last first."""
+    for name in reversed(names):
+        try:
+            here.client.post(f"/v1/services/{quote(name, safe='')}/uninstall", Ask(reason=reason, force=True))
+            _until_gone(here, name)
+        except NotFound:
+            continue
+        except UpcallError as error:
+            here.out.note(f"{name} stays: {error}")
+        else:
+            here.out.note(f"{name} is taken away again")
+
+
+def _until_gone(here: Here, name: str) -> None:
+    until = time.monotonic() + TAKE_BACK_TIMEOUT_S
+    while any(one.name == name for one in here.client.services()):
+        if time.monotonic() > until:
+            raise Conflict(f"not gone after {TAKE_BACK_TIMEOUT_S:g} s", where=f"service {name}")
+        time.sleep(LOOK_S)
 
 
 def _must_match(there: ServiceView, request: Install) -> None:
@@ -127,8 +159,11 @@ def _must_match(there: ServiceView, request: Install) -> None:
             )
 
 
-def follow(here: Here, names: Iterable[str], deployed: Callable[[str], None] = lambda _: None) -> list[Watched]:
-    """Until all are deployed; the first that cannot be ends it with its reason. ``deployed`` is called for each."""
+def follow(
+    here: Here, names: Iterable[str], begun: Sequence[str] = (), deployed: Callable[[str], None] = lambda _: None
+) -> list[Watched]:
+    """Until all are deployed; the first that cannot be ends it with its reason, and what this command had ``begun`` is
+    taken away again. ``deployed`` is called for each."""
     began = time.monotonic()
     watched = [Watched(name, began) for name in names]
     with here.out.progress() as progress:
@@ -139,11 +174,7 @@ def follow(here: Here, names: Iterable[str], deployed: Callable[[str], None] = l
             progress.show(lambda: picture(watched), [line for one in watched for line in changes(one)])
             for one in watched:
                 if one.problem:
-                    raise DoesNotFit(
-                        f"{one.name} is blocked: {one.problem}",
-                        where=f"service {one.name}",
-                        expected=f"room or a cure for it, or `upcall uninstall {one.name}`; it goes on by itself then",
-                    )
+                    raise _cannot_be(here, one, begun)
                 if one.ended and "deployed" not in one.said:
                     one.said.add("deployed")
                     progress.line(f"{one.name}: deployed after {duration(one.took_s or 0)}")
@@ -151,6 +182,15 @@ def follow(here: Here, names: Iterable[str], deployed: Callable[[str], None] = l
             if all(one.ended for one in watched):
                 return watched
             time.sleep(LOOK_S)
+
+
+def _cannot_be(here: Here, one: Watched, begun: Sequence[str]) -> UpcallError:
+    where, message = f"service {one.name}", f"{one.name} is blocked: {one.problem}"
+    if one.ran or one.name not in begun:
+        cure = f"a cure (`upcall logs {one.name}.MEMBER`), then it goes on by itself; or `upcall uninstall {one.name}`"
+        return Conflict(message, where=where, expected=cure)
+    take_back(here, begun, "it could not be deployed")
+    return DoesNotFit(message, where=where, expected="what fits (options, `upcall node add`), or a cure; then again")
 
 
 def changes(one: Watched) -> list[str]:

@@ -51,21 +51,26 @@ def install(
     options = parse_pairs(setting or [], "--set")
     bindings = {key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()}
     if package.endswith(".py") or "/" in package or Path(package).is_dir():
+        if version:
+            raise Invalid(
+                "an own file and a version at once", where="--version", expected="none: the file's class says which"
+            )
         from upcall.cli.own import upload
 
         package, version = upload(here, Path(package))
     request = Install(package=package, name=name or package, version=version, options=options, bindings=bindings)
-    made = deploy.post_all(here, [request])[0]
+    begun = deploy.post_all(here, [request])
+    made = begun.services[0]
     if no_wait:
         here.out.say(made, f"{made.name} is being deployed; `upcall plan show {made.name}` says how far it is")
         return
-    watched = _follow(here, [made.name])
+    watched = _follow(here, begun.names)
     here.out.say(watched[0].view, f"{made.name} is deployed")
 
 
 def _follow(here: Here, names: list[str]) -> list[deploy.Watched]:
     try:
-        return deploy.follow(here, names)
+        return deploy.follow(here, names, names)
     except KeyboardInterrupt:
         here.out.note(f"no longer waiting; {', '.join(names)} goes on (`upcall uninstall` takes it away)")
         raise
@@ -92,9 +97,9 @@ def apply(
     here.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; size {size}" if size else ""))
     compositions.check_against(composition, here.client.packages())
     begun = deploy.post_all(here, [one.install() for one in composition.services])
-    names = [one.name for one in begun]
+    names = [one.name for one in begun.services]
     if not wait:
-        here.out.say(begun, f"{', '.join(names)}: being deployed; actions are left to you")
+        here.out.say(begun.services, f"{', '.join(names)}: being deployed; actions are left to you")
         return []
     pending = list(composition.actions)
     ready: set[str] = set()
@@ -107,7 +112,7 @@ def apply(
             run_action(here, one.service, one.action, one.arguments)
             here.out.note(f"{one.service}: {one.action} done")
 
-    watched = deploy.follow(here, names, deployed)
+    watched = deploy.follow(here, names, begun.names, deployed)
     if not quiet:
         here.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
     return watched

@@ -93,6 +93,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def http_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, UpcallError):  # raised by us while the framework read the body
+            return problem_response(error.__cause__.problem, error.__cause__.status)
         code = {404: "not_found", 405: "invalid"}.get(error.status_code, "invalid")
         return problem_response(Problem(code=code, message=str(error.detail)), error.status_code)
 

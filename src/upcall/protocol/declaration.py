@@ -20,11 +20,19 @@ the launch. ``command``, ``env``, ``files``, check targets and tools may hold te
 A template of a member that has no address yet delays the launch; one that can never be rendered is an error.
 """
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 Restart = Literal["always", "never"]
+
+AMOUNT_MAX: Final = 10**9
+"""Of anything that is counted: above every machine, and exact in every arithmetic that follows."""
+DAY_S: Final = 86_400.0
+Amount = Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+Seconds = Annotated[float, Meta(ge=0, le=30 * DAY_S)]
+"""Out of range is refused where it arrives, with the path of the field."""
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,14 +50,14 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A port on the member's own address; members of all services have addresses of their own."""
 
     name: str
-    number: int
+    number: Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A folder that outlives the task and stays with the member."""
 
     name: str
-    size_mib: int
+    size_mib: Amount
     kind: str = "disk"
 
 
@@ -74,10 +82,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A command that ends with 0."""
     log: str = ""
     """A regular expression that a line of the output matches (readiness only; recurring checks start no process)."""
-    delay_s: float = 0.0
-    interval_s: float = 5.0
-    timeout_s: float = 5.0
-    failures: int = 3
+    delay_s: Seconds = 0.0
+    interval_s: Seconds = 5.0
+    timeout_s: Seconds = 5.0
+    failures: Amount = 3
     """Consecutive failures that make it unhealthy."""
 
 
@@ -91,9 +99,9 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a task wants. ``cpus`` is a share (weights), memory and disk are limits."""
 
-    cpus: float = 0.1
-    memory_mib: int = 64
-    disk_mib: int = 0
+    cpus: Annotated[float, Meta(ge=0, le=AMOUNT_MAX)] = 0.1
+    memory_mib: Amount = 64
+    disk_mib: Amount = 0
 
 
 class Constraints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,8 +135,8 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """When the task is ready; none: as soon as it runs."""
     health: Check | None = None
     """Checked for as long as it runs, once it was ready."""
-    start_timeout_s: float = 300.0
-    grace_s: float = 30.0
+    start_timeout_s: Seconds = 300.0
+    grace_s: Seconds = 30.0
     """Between SIGTERM and SIGKILL."""
     restart: Restart = "always"
     """``never``: the end with code 0 is the aim of the task (a job that finishes)."""
