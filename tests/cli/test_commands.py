@@ -37,13 +37,14 @@ def test_install_follows_the_plan_until_deployed(run: Run, master: FakeMaster) -
     assert asked["options"] == {"members": 3}
 
 
-def test_install_says_why_a_service_is_blocked_and_fails(run: Run, master: FakeMaster, monkeypatch) -> None:
+def test_install_says_why_a_service_is_blocked_and_takes_it_away_again(run: Run, master: FakeMaster, monkeypatch) -> None:
     monkeypatch.setattr("upcall.cli.deploy.BLOCKED_GRACE_S", 0.1)
     master.blocked = "needs 3 nodes with 2 GiB free: node-1 has 1.2"
     result = run("install greeter")
     assert result.exit_code == 1
     assert "needs 3 nodes with 2 GiB free" in result.stderr
-    assert "upcall uninstall greeter" in result.stderr
+    assert "greeter is taken away again" in result.stderr
+    assert "greeter" not in master.services
 
 
 def test_install_without_waiting_returns_at_once(run: Run, master: FakeMaster) -> None:
