@@ -303,8 +303,8 @@ class Core:
         """The first turn: repeats what still stands."""
 
         def first(tx: Transaction) -> None:
-            firmness = dict(self.substrate.capabilities.firmness)
-            tx.ledger(given.Started(firmness=firmness))
+            can = self.substrate.capabilities
+            tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
             wanted = []
             for task in self.state.ledger.wanted():
                 service = self.state.services.get(task.service)

@@ -91,7 +91,7 @@ class Machines:
                     self._begin_removal(tx, substrate, operation.target.node)
                 if operation.kind != "lost" or operation.state != "open":
                     continue
-                why = ledger.why(operation.id)
+                why = ledger.why(operation.id, tx.now_s, tx.wall_s)
                 if why is not None and why.waits_for.startswith(PROOF):
                     member = f"{operation.target.service}.{operation.target.members[0]}"
                     node = tx.core.state.places.get(member, ("", ""))[0]

@@ -90,7 +90,7 @@ def wire_operation(core: Core, pending: PendingOperation) -> wire.Operation:
 
 
 def operations_event(core: Core, service: str) -> wire.Operations:
-    pending = core.state.ledger.pending(service)
+    pending = core.state.ledger.pending(service, core.monotonic(), core.wall())
     return wire.Operations(
         epoch=str(pending.epoch),
         version=pending.version,

@@ -134,7 +134,7 @@ class Views:
         ledger = self._core.state.ledger
         for operation in ledger.operations():
             if operation.kind == "lost" and operation.live and operation.target.service == service:
-                why = ledger.why(operation.id)
+                why = self._why(operation)
                 if why is not None and why.waits_for == RESTART_PAUSE:
                     return f"{operation.target.members[0]} {why.reason}"
         return ""
@@ -216,7 +216,7 @@ class Views:
         return found
 
     def operation(self, operation: Operation) -> view.OperationView:
-        why = self._core.state.ledger.why(operation.id) if operation.live else None
+        why = self._why(operation) if operation.live else None
         target = operation.target
         member = f"{target.service}.{target.members[0]}" if len(target.members) == 1 else ""
         wall_s = self._core.wall()
@@ -247,9 +247,13 @@ class Views:
             forced_reason=operation.forced.why if operation.forced else "",
         )
 
+    def _why(self, operation: Operation) -> LedgerWhy | None:
+        """As of now, not of the last input."""
+        return self._core.state.ledger.why(operation.id, self._core.monotonic(), self._core.wall())
+
     def why(self, operation: Operation) -> view.Why:
         ledger = self._core.state.ledger
-        why = ledger.why(operation.id)
+        why = self._why(operation)
         lines = [why.sentence()] if why else [_ended(operation)]
         if operation.reason:
             lines.append(f"asked for by {operation.asked_by}: {operation.reason}")
@@ -263,7 +267,7 @@ class Views:
         ledger = self._core.state.ledger
         found = []
         for operation in ledger.operations():
-            why = ledger.why(operation.id) if operation.state == "open" else None
+            why = self._why(operation) if operation.state == "open" else None
             if why and why.waits_for:
                 found.append(why.sentence())
         return found
