@@ -1,0 +1,148 @@
+"""The small fault run: the whole path at full rate for two minutes, while its parts are killed one after the other.
+
+What must be in the store is computed from the run and the wall clock; every block of every second is compared. The
+aircraft is the outside world: it flies on, and forgets what was acknowledged, so a loss is a loss.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+
+import psutil
+import pytest
+from real_cluster import Cluster, last_lines
+
+from upcall.cli import keeping
+from upcall.cluster.folder import DataFolder
+from upcall.fastdata import verify
+from upcall.fastdata.flights import load_flight
+from upcall.fastdata.queries import Queries
+from upcall.fastdata.recordings import fetch_recording
+from upcall.fastdata.runs import Run
+
+pytestmark = pytest.mark.real
+
+SECONDS = 120
+BETWEEN_S = 12.0
+CATCH_UP_S = 600.0
+MEMBERS = 11
+"""Three brokers, three nodes of the store, Spark's master and worker, driver, ingest, aircraft."""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("demo") / "data", memory_mib_per_node=2560)
+    cluster.up()
+    try:
+        composition = str(files("upcall.fastdata") / "demo.yaml")
+        cluster.upcall("install", "-f", composition, timeout_s=900.0)
+        yield cluster
+    except BaseException:
+        print(last_lines(sorted((cluster.data / "logs").glob("*.log"))))
+        raise
+    finally:
+        if keeping.running(DataFolder(cluster.data)):
+            cluster.upcall("down", check=False)
+        if keeping.running(DataFolder(cluster.data)):
+            keeping.end(DataFolder(cluster.data))
+
+
+def task_pid(cluster: Cluster, member: str) -> int:
+    """Of the running task's command."""
+    task = cluster.task(member)
+    record = cluster.data / "nodes" / task.node / "tasks" / task.task / "running.json"
+    found = json.loads(record.read_bytes())
+    return int(found["task"]["pid"])
+
+
+def kill_task(cluster: Cluster, member: str) -> None:
+    """The Java process where there is one below the command, as a crash of the system itself would be."""
+    process = psutil.Process(task_pid(cluster, member))
+    below = [child for child in process.children(recursive=True) if child.name() == "java"]
+    (below or [process])[0].kill()
+
+
+def kill_everything_of_ours(cluster: Cluster) -> None:
+    """Keeper, master, agents, host and page in one instant; tasks are not ours, and live on."""
+    pids = [cluster.keeper_pid(), *cluster.processes().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    cluster.upcall("up", timeout_s=300.0)
+
+
+def store(cluster: Cluster) -> Queries:
+    (endpoint,) = [each for each in cluster.client.endpoints() if each.service == "cassandra"]
+    return Queries.connect([address.partition(":")[0] for address in endpoint.addresses])
+
+
+async def latest_run(queries: Queries) -> Run | None:
+    runs = await queries.runs(limit=1)
+    return runs[0] if runs else None
+
+
+def test_nothing_is_lost_twice_or_wrong_while_its_parts_are_killed(demo: Cluster) -> None:
+    queries = store(demo)
+    demo.until("the first second is stored", lambda: asyncio.run(_stored_until(queries)) >= 0, 300.0)
+    began = time.monotonic()
+    kills: list[tuple[str, Callable[[], object]]] = [
+        ("a broker", lambda: kill_task(demo, "kafka.broker-1")),
+        ("the stream job's driver", lambda: kill_task(demo, "windows.driver-0")),
+        ("ingest", lambda: kill_task(demo, "ingest.receiver-0")),
+        ("an agent", lambda: demo.kill("agent-node-2")),
+        ("the service host", lambda: demo.kill("host")),
+        ("the master", lambda: demo.kill("master")),
+        ("everything of ours", lambda: kill_everything_of_ours(demo)),
+    ]
+    for number, (what, kill) in enumerate(kills):
+        time.sleep(max(0.0, began + number * BETWEEN_S - time.monotonic()))
+        print(f"{time.monotonic() - began:.0f} s: SIGKILL of {what}")
+        kill()
+    time.sleep(max(0.0, began + SECONDS - time.monotonic()))
+    demo.until("all members are ready", lambda: _all_ready(demo), CATCH_UP_S)
+    run = asyncio.run(latest_run(queries))
+    assert run is not None
+    until = run.seconds_due(time.time_ns() // 1_000) - 1
+    demo.until(f"second {until} is stored", lambda: asyncio.run(_stored_until(queries)) >= until, CATCH_UP_S)
+    flight = load_flight(fetch_recording(run.flight))
+    report = asyncio.run(verify.verify(queries, run, flight, until=until, catch_up_s=0))
+    queries.close()
+    figures = {
+        "run": run.run_id,
+        "seconds": report.seconds,
+        "readings_due": report.readings_due,
+        "readings_lost": report.readings_lost,
+        "readings_twice": report.readings_twice,
+        "readings_wrong": report.readings_wrong,
+    }
+    Path("build").mkdir(exist_ok=True)
+    Path("build/fault-run.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(figures)
+    assert report.seconds >= SECONDS
+    assert report.is_right, asdict(report)
+    assert asyncio.run(_runs(demo)) == 1, "the aircraft was never restarted"
+
+
+def _all_ready(cluster: Cluster) -> bool:
+    tasks = cluster.client.tasks()
+    return len(tasks) == MEMBERS and all(task.state == "ready" for task in tasks)
+
+
+async def _stored_until(queries: Queries) -> int:
+    runs = await queries.runs(limit=1)
+    if not runs:
+        return -1
+    return (await queries.latest(runs[0].run_id)).complete_until
+
+
+async def _runs(cluster: Cluster) -> int:
+    queries = store(cluster)
+    try:
+        return len(await queries.runs())
+    finally:
+        queries.close()
