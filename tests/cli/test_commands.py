@@ -37,7 +37,7 @@ def test_install_follows_the_plan_until_deployed(run: Run, master: FakeMaster) -
     assert asked["options"] == {"members": 3}
 
 
-def test_install_says_why_a_service_is_blocked_and_takes_it_away_again(run: Run, master: FakeMaster, monkeypatch) -> None:
+def test_a_blocked_install_says_why_and_is_taken_away(run: Run, master: FakeMaster, monkeypatch) -> None:
     monkeypatch.setattr("upcall.cli.deploy.BLOCKED_GRACE_S", 0.1)
     master.blocked = "needs 3 nodes with 2 GiB free: node-1 has 1.2"
     result = run("install greeter")
