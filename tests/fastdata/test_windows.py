@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_second_split_over_frames_and_micro_batches_merges_to_the_right_row(
     log = [
         message(second, begin=begin, end=end)
         for second in (0, 1)
-        for begin, end in zip(edges, edges[1:], strict=False)
+        for begin, end in pairwise(edges)
         for _ in range(2 if repeat else 1)
     ]
     windows: list[Window] = []
