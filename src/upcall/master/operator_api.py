@@ -28,7 +28,8 @@ TaskVerb = Literal["restart", "kill", "replace"]
 OperationVerb = Literal["force", "cancel", "assume_dead"]
 LogStream = Literal["stdout", "stderr", "both"]
 LINES_MAX = 100_000
-TASK_KINDS: dict[TaskVerb, Any] = {"restart": "restart", "kill": "stop", "replace": "replace"}
+# A task that is killed is started again, like one that is restarted: either way its service is asked first.
+TASK_KINDS: dict[TaskVerb, Any] = {"restart": "restart", "kill": "restart", "replace": "replace"}
 
 
 class OperatorDoor:
