@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -40,9 +40,14 @@ def fetch(
         names += [one.package for one in compositions.load(file).services]
     if not names:
         raise Invalid("no package is named", where="fetch", expected="packages, paths, or -f FILE")
-    found = [find(name) for name in dict.fromkeys(names)]
+    results = fetch_all(here, names)
+    here.out.show(results, ("package", "artifacts", "fetched_mib"), [list(one.values()) for one in results], empty="")
+
+
+def fetch_all(here: Here, names: Iterable[str]) -> list[dict[str, Any]]:
+    """What these packages run, class archives made too; what is there already costs a look."""
     results = []
-    for built in found:
+    for built in [find(name) for name in dict.fromkeys(names)]:
         began = time.monotonic()
         artifacts = artifacts_of(built)
         fetched_mib = _fetch(here, built, artifacts) if artifacts else 0.0
@@ -52,7 +57,7 @@ def fetch(
         here.out.note(
             f"{built.package.name}: {len(artifacts)} artifacts ready after {duration(time.monotonic() - began)}"
         )
-    here.out.show(results, ("package", "artifacts", "fetched_mib"), [list(one.values()) for one in results], empty="")
+    return results
 
 
 def find(name: str) -> "Built":

@@ -13,7 +13,7 @@ from upcall.protocol.declaration import Declaration
 FORMAT: Final = 1
 
 
-class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Training(msgspec.Struct, frozen=True, kw_only=True):
     """How one application is trained; the blob that stands in place of a lock file."""
 
     format: int = FORMAT
@@ -36,7 +36,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_s: float = 600.0
 
 
-class Compiled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Java sources to be compiled: path of the source file -> text."""
 
     format: int = FORMAT

@@ -60,7 +60,7 @@ class Windows(Service):
         memory_mib: int = Field(832, ge=800, le=65_536, description="memory of the driver")
         disk_mib: int = Field(256, ge=64, description="volume of the driver, for Spark's checkpoint")
         keyspace: str = Field(KEYSPACE, pattern=r"^[a-z][a-z0-9_]{0,47}$", description="where it is stored")
-        keep_s: int = Field(86_400, ge=3600, description="seconds that are kept")
+        keep_s: int = Field(1800, ge=600, description="seconds that are kept")
         max_frames: int = Field(1200, ge=20, le=100_000, description="frames of one micro-batch")
         trigger_ms: int = Field(1000, ge=0, le=60_000, description="time between two micro-batches")
         settings: dict[str, str] = Field(default={}, description="Spark's own settings of this job")
