@@ -124,6 +124,32 @@ def test_a_service_may_have_it_replaced_sooner_but_never_without_proof() -> None
     assert made.substrate.node_of("kafka.b1") != node
 
 
+@pytest.mark.parametrize(
+    ("answer", "incarnations"),
+    [
+        (given.Answer(verdict="prefer", choice="wait", retry_after_s=3600, reason="it may come back"), [1, 2]),
+        (given.Answer(verdict="defer", retry_after_s=3600, reason="the only copy is there"), [1]),
+    ],
+)
+def test_a_service_that_waits_does_so_as_long_as_the_policy_and_one_that_defers_for_longer(
+    answer: given.Answer, incarnations: list[int]
+) -> None:
+    made = world(policy=Policy(replace_after_s=100), prove_s=10)
+
+    def says(pending: PendingSet) -> dict[str, given.Answer]:
+        return {one.operation.id: answer for one in pending.operations if one.asked and one.operation.kind == "lost"}
+
+    made.host("kafka", says)
+    made.observe(made.substrate.silence(made.substrate.node_of("kafka.b1"), made.now_s, dies=True))
+    made.advance(100)
+    assert launches(made, "b1") == [1]
+    why = next(made.ledger.why(operation.id) for operation in made.ledger.operations() if operation.live)
+    assert why is not None
+    assert answer.reason in why.reason
+    made.advance(900)
+    assert launches(made, "b1") == incarnations
+
+
 def test_a_service_that_is_asked_what_next_has_its_answer_time() -> None:
     made = world(policy=Policy(on_lost="ask", answer_s=30))
     made.observe(made.substrate.crash("kafka.b1", made.now_s))

@@ -64,18 +64,23 @@ def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> J
 
 
 def _patience(book: Book, operation: Operation, member: MemberRecord) -> Judgement | None:
-    """How long a silent node is waited for: the service's wish, or ``replace_after_s``, unless it is gone for good."""
+    """How long a silent node is waited for: ``replace_after_s``, unless it is gone for good.
+
+    A service may have it sooner (``elsewhere``), or hold it as long as it defers. Its ``wait`` agrees with the policy
+    and lengthens nothing: a node lost for good would be waited for for ever.
+    """
     given = book.answer(operation)
     if given is not None and given.choice == "elsewhere":
         return None
-    if given is not None and (given.verdict in ("defer", "decline") or given.choice == "wait"):
+    if given is not None and given.verdict in ("defer", "decline"):
         return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
     until_s = book.since_s(operation) + policy_of(book, member.service).replace_after_s
     if book.node_state(member.node) == "gone" or book.now_s >= until_s:
         return None
+    said = f"{answer_words(book, operation)}; " if given is not None and given.choice == "wait" else ""
     return Judgement(
         waits_for=f"node {member.node}",
-        reason=f"silent; replaced in {until_s - book.now_s:.0f} s unless it returns",
+        reason=f"{said}silent; replaced in {until_s - book.now_s:.0f} s unless it returns",
         look_s=until_s,
     )
 
