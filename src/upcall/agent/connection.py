@@ -22,6 +22,8 @@ log: Final = logging.getLogger(__name__)
 
 REDIAL_FIRST_S = 0.2
 REDIAL_MAX_S = 2.0
+REDIAL_QUICK_S = 5.0
+"""For so long the pauses do not grow: a master that starts beside us, or again, is a moment away."""
 PING_EVERY_S = 5.0
 SILENT_FOR_S = 30.0
 """After which a connection that says nothing, not even pongs, is given up."""
@@ -61,6 +63,7 @@ class Connection:
         """For ever."""
         wait_s = REDIAL_FIRST_S
         said = ""
+        away_since_s = asyncio.get_running_loop().time()
         while True:
             began_s = asyncio.get_running_loop().time()
             try:
@@ -75,8 +78,10 @@ class Connection:
                 said = reason
             if asyncio.get_running_loop().time() - began_s > SILENT_FOR_S:
                 wait_s, said = REDIAL_FIRST_S, ""
+                away_since_s = asyncio.get_running_loop().time()
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(wait_s * 2, REDIAL_MAX_S)
+            if asyncio.get_running_loop().time() - away_since_s > REDIAL_QUICK_S:
+                wait_s = min(wait_s * 2, REDIAL_MAX_S)
 
     async def _talk(self) -> None:
         headers = {"Authorization": f"Bearer {self.token()}"}

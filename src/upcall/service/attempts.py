@@ -14,6 +14,8 @@ from upcall.protocol.errors import UpcallError
 
 PAUSE_MIN_S: Final = 0.2
 PAUSE_MAX_S: Final = 10.0
+QUICK_S: Final = 3.0
+"""For so long the pauses do not grow: a master that starts beside us, or again, is a moment away."""
 
 STEADY_S: Final = 30.0
 """After this long without failure the next one is a new one, and not the same again."""
@@ -29,6 +31,7 @@ async def persistently(
     """Calls ``attempt`` until it returns. Failures other than ``on`` are the caller's."""
     loop = asyncio.get_running_loop()
     pause_s, told = PAUSE_MIN_S, ""
+    failing_since_s: float | None = None
     while True:
         began_s = loop.time()
         try:
@@ -37,13 +40,16 @@ async def persistently(
         except on as error:
             if loop.time() - began_s > STEADY_S:
                 pause_s, told = PAUSE_MIN_S, ""
+                failing_since_s = None
             if (words := in_words(error)) != told:
                 expected = isinstance(error, UpcallError | ConnectionError)
                 log.log(logging.WARNING, "%s: %s; tried again", what, words, exc_info=None if expected else error)
                 told = words
         # Some disorder, or all services would come back in the same millisecond.
         await asyncio.sleep(pause_s * random.uniform(0.7, 1.3))
-        pause_s = min(2 * pause_s, PAUSE_MAX_S)
+        failing_since_s = began_s if failing_since_s is None else failing_since_s
+        if loop.time() - failing_since_s > QUICK_S:
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
 def in_words(error: BaseException) -> str:

@@ -53,6 +53,8 @@ class Host:
         self._name = name
         self._services: dict[str, ServiceThread] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
+        self._heard = asyncio.Event()
+        """The master has spoken: before that, packages that are built have nowhere to go."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -69,6 +71,7 @@ class Host:
 
     async def _registering(self, connection: Connection) -> None:
         """One package after the other; one that cannot be built is left out, and the log says why."""
+        await self._heard.wait()
         for entry in package.installed():
             try:
                 built = await asyncio.to_thread(package.build_installed, entry)
@@ -91,6 +94,7 @@ class Host:
     async def _hearing(self, connection: Connection) -> None:
         async def hear() -> None:
             async for event in connection.events(f"/v1/host/stream?host={quote(self._name, safe='')}"):
+                self._heard.set()
                 if isinstance(event, wire.Assignments):
                     self._assign({one.service: one for one in event.services})
             raise MasterAway("the stream of assignments ended")
