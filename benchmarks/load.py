@@ -24,10 +24,24 @@ DEADLINE_S: Final = 5.0
 PAYLOAD: Final = bytes(range(256)) * 2
 KEY_BYTES: Final = 8
 FLUSH_S: Final = 2 * DEADLINE_S
+WARM_UP_WRITES: Final = 2000
+PIPELINED: Final = 20
+WARM_UP_S: Final = 60.0
 SAMPLE_EVERY_S: Final = 0.05
 SAMPLE_TIMEOUT_S: Final = 2.0
 SAMPLERS: Final = 3
 READ_BACK_S: Final = 120.0
+
+
+def warm_up(servers: str, topic: str) -> None:
+    """Writes that count for nothing: what is measured are brokers at work, not the first seconds of a JVM."""
+    producer = Producer({"bootstrap.servers": servers, "acks": "all", "linger.ms": 0, "log_level": 2})
+    until = time.monotonic() + WARM_UP_S
+    for number in range(WARM_UP_WRITES):
+        producer.produce(topic, PAYLOAD, number.to_bytes(KEY_BYTES, "big"))
+        if number % PIPELINED == 0:
+            producer.flush(max(0.0, until - time.monotonic()))
+    producer.flush(max(0.0, until - time.monotonic()))
 
 
 @dataclass
