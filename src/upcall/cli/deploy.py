@@ -30,6 +30,8 @@ STEPS_SHOWN: Final = 6
 DONE: Final = frozenset({"done", "forced"})
 RAN: Final = frozenset({"running", "ready", "unready", "ending", "finished"})
 TAKE_BACK_TIMEOUT_S: Final = 60.0
+PLACED_TIMEOUT_S: Final = 5.0
+PLACED_LOOK_S: Final = 0.05
 
 
 @dataclass
@@ -112,12 +114,27 @@ def post_all(here: Here, requests: Sequence[Install]) -> Begun:
             result.services.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
             result.names.append(request.name)
             posting = ""
+            if request is not requests[-1]:
+                _until_placed(here, request.name)
     except BaseException as error:
         # Interrupted in the middle of a call, it is not known whether that call came through.
         unsure = [posting] if posting and not isinstance(error, UpcallError) else []
         take_back(here, [*result.names, *unsure], "the command did not succeed")
         raise
     return result
+
+
+def _until_placed(here: Here, name: str) -> None:
+    """Places are given in the order of the file: what is hard to place (members apart from each other) comes first
+    there, and finds the nodes still empty. One that waits for room, or for its code, holds up nobody for long."""
+    until = time.monotonic() + PLACED_TIMEOUT_S
+    while time.monotonic() < until:
+        service = here.client.service(name)
+        if service.members and all(member.node for member in service.members):
+            return
+        if service.state == "blocked":
+            return
+        time.sleep(PLACED_LOOK_S)
 
 
 def take_back(here: Here, names: Sequence[str], reason: str) -> None:

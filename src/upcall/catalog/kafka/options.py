@@ -14,7 +14,7 @@ class KafkaOptions(ServiceOptions):
         json_schema_extra={"not": {"const": 2}},
     )
     memory_mib: int = Field(448, ge=320, le=65_536, description="memory of each broker, page cache apart")
-    cpus: float = Field(0.5, gt=0, le=64, description="share of the cores of each broker")
+    cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each broker")
     disk_mib: int = Field(2048, ge=256, description="volume of each broker")
     settings: dict[str, str] = Field(
         default={}, description="Kafka's own settings (server.properties), over those made here"

@@ -11,7 +11,7 @@ class SparkOptions(ServiceOptions):
     workers: int = Field(1, ge=1, le=100, description="workers, each on a node of its own")
     cores: int = Field(2, ge=1, le=64, description="tasks that a worker runs at once")
     memory_mib: int = Field(1200, ge=1016, le=262_144, description="memory of each worker, with its executors")
-    cpus: float = Field(1.0, gt=0, le=64, description="share of the cores of each worker")
+    cpus: float = Field(0.5, gt=0, le=64, description="share of the cores of each worker")
     master_memory_mib: int = Field(256, ge=224, le=8192, description="memory of the master")
     settings: dict[str, str] = Field(default={}, description="Spark's own settings, over those made here")
 

@@ -38,7 +38,7 @@ class Ingest(Service):
             },
             ports=(Port(name="frames", number=PORT),),
             secrets=(Secret(name="link", ref=LINK_TOKEN),),
-            resources=Resources(cpus=0.5, memory_mib=options.memory_mib, disk_mib=64),
+            resources=Resources(cpus=0.2, memory_mib=options.memory_mib, disk_mib=64),
             ready=Check(tcp="frames", interval_s=0.5),
             health=Check(tcp="frames", interval_s=5),
             # Kafka may be away for longer than a start; the process waits for it.

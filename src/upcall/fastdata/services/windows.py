@@ -85,7 +85,7 @@ class Windows(Service):
             ),
             cores=options.cores,
             executor_memory_mib=options.executor_memory_mib,
-            resources=Resources(cpus=0.5, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
+            resources=Resources(cpus=0.3, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             secret=secret_of(self.spark.service),
             more_files=(
                 File(path="program.py", text=PROGRAM),
