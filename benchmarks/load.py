@@ -225,7 +225,7 @@ def read_back(servers: str, topic: str) -> Counter[int]:
     try:
         numbers = consumer.list_topics(topic, timeout=READ_BACK_S).topics[topic].partitions
         parts = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers]
-        ends = {part.partition: consumer.get_watermark_offsets(part, timeout=READ_BACK_S)[1] for part in parts}
+        ends = {part.partition: _end(consumer, part) for part in parts}
         left = {number for number, end in ends.items() if end > 0}
         consumer.assign(parts)
         found: Counter[int] = Counter()
@@ -243,6 +243,18 @@ def read_back(servers: str, topic: str) -> Counter[int]:
         return found
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, part: TopicPartition) -> int:
+    """A leader that was just elected does not know for a moment what is committed."""
+    until = time.monotonic() + READ_BACK_S
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(part, timeout=READ_BACK_S)[1])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.OFFSET_NOT_AVAILABLE or time.monotonic() > until:
+                raise
+            time.sleep(SAMPLE_EVERY_S)
 
 
 def percentile_ms(sorted_s: list[float], percent: float) -> float | None:

@@ -1,0 +1,42 @@
+"""A cluster that runs one real system, for a module's tests. Artifacts come from the user's own cache."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# The cluster that all tests with real processes start.
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+
+from real_cluster import Cluster, last_lines
+from real_members import Begin
+
+from upcall.cli import keeping
+from upcall.cluster.folder import DataFolder
+
+START_S = 400.0
+"""Generous: it may have to fetch first, and starts without a class archive then."""
+
+
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
+    """Clusters of this module, which end with it."""
+    begun: list[Cluster] = []
+
+    def up(*install: str, nodes: int, memory_mib_per_node: int) -> Cluster:
+        data = tmp_path_factory.mktemp("cluster") / "data"
+        found = Cluster(data, nodes=nodes, memory_mib_per_node=memory_mib_per_node)
+        begun.append(found)
+        try:
+            found.up()
+            found.upcall("install", *install, timeout_s=START_S)
+        except AssertionError:
+            print(last_lines(sorted((data / "logs").glob("*.log"))))
+            raise
+        return found
+
+    yield up
+    for cluster in begun:
+        if cluster.data.exists() and keeping.running(DataFolder(cluster.data)):
+            keeping.end(DataFolder(cluster.data))

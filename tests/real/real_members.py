@@ -1,0 +1,87 @@
+"""What tests of this folder do with members of a service: find their processes, drain their nodes, lose them."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from real_cluster import Cluster
+
+from upcall.protocol.operator import Ask, Drain, OperationView, TaskView, Why
+
+Begin = Callable[..., Cluster]
+"""``begin(*install, nodes=, memory_mib_per_node=)``: a cluster with one service installed."""
+
+WAIT_S = 300.0
+"""A condition, not a speed."""
+
+
+def act(cluster: Cluster, service: str, action: str, **arguments: Any) -> Any:
+    """One call, as the page and the command line make it."""
+    return cluster.client.post(f"/v1/services/{service}/actions/{action}", arguments)
+
+
+def jvm_of(cluster: Cluster, task: TaskView, main_class: str) -> int:
+    """The process of a member: the one with its main class whose working folder is the member's sandbox."""
+    sandbox = str(cluster.data / "nodes" / task.node / "tasks" / task.task / "sandbox")
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if main_class in words and str((entry / "cwd").readlink()) == sandbox:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    assert len(found) == 1, f"processes of {task.task} in {sandbox}: {found}"
+    return found[0]
+
+
+def kill(cluster: Cluster, task: TaskView, main_class: str) -> None:
+    os.kill(jvm_of(cluster, task, main_class), signal.SIGKILL)
+
+
+def lose_node(cluster: Cluster, task: TaskView, main_class: str) -> None:
+    """Nothing is heard of the member's node any more, and nothing on it works: its agent stands still, its process
+    is gone."""
+    cluster.kill(f"agent-{task.node}", signal.SIGSTOP)
+    kill(cluster, task, main_class)
+
+
+def drain(cluster: Cluster, node: str) -> OperationView:
+    return cluster.client.operation_of(f"/v1/nodes/{node}/drain", Drain(reason="new memory"))
+
+
+def undrain(cluster: Cluster, node: str) -> None:
+    cluster.client.operation_of(f"/v1/nodes/{node}/undrain", Ask())
+
+
+def until_done(cluster: Cluster, operation: OperationView) -> None:
+    cluster.until(f"{operation.id} is done", lambda: cluster.client.operation(operation.id).state == "done", WAIT_S)
+
+
+def until_why(cluster: Cluster, operation: OperationView, words: str) -> str:
+    """Waits until ``upcall why`` says it; the whole of what it says."""
+
+    def look() -> str:
+        text = "\n".join(_lines(cluster.client.why(operation.id)))
+        return text if words in text else ""
+
+    return cluster.until(f"`why` says {words!r}", look, WAIT_S)
+
+
+def _lines(why: Why) -> list[str]:
+    return [*why.lines, *(line for child in why.children for line in _lines(child))]
+
+
+def until_next_incarnation(cluster: Cluster, before: TaskView, *, elsewhere: bool = False) -> TaskView:
+    """The member, ready again as a later incarnation; ``elsewhere``: on another node."""
+
+    def look() -> TaskView | None:
+        now = cluster.task(before.member)
+        later = now.incarnation > before.incarnation and now.state == "ready"
+        return now if later and (now.node != before.node or not elsewhere) else None
+
+    found = cluster.until(f"{before.member} is ready again", look, WAIT_S)
+    assert found is not None
+    return found

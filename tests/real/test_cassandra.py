@@ -1,0 +1,145 @@
+"""Real Cassandra on a real cluster: asked before a drain, killed, and (slow) lost with its node for good.
+
+The tests of this module follow each other on one cluster, and each leaves three nodes up. Rows are written and read at
+LOCAL_QUORUM: what was acknowledged survives any one node.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from cassandra import ConsistencyLevel
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, Session
+from cassandra.cluster import Cluster as Driver
+from cassandra.policies import DCAwareRoundRobinPolicy
+from real_cluster import Cluster
+from real_members import (
+    WAIT_S,
+    Begin,
+    act,
+    drain,
+    kill,
+    lose_node,
+    undrain,
+    until_done,
+    until_next_incarnation,
+    until_why,
+)
+
+pytestmark = pytest.mark.real
+
+MAIN = "org.apache.cassandra.service.CassandraDaemon"
+NODES = ("cassandra.node-0", "cassandra.node-1", "cassandra.node-2")
+KEYSPACE = "fast"
+ROWS = 300
+
+
+@pytest.fixture(scope="module")
+def cassandra(begin: Begin) -> Cluster:
+    cluster = begin("cassandra", "--set", "nodes=3", "--set", "replace_after_s=90", nodes=3, memory_mib_per_node=640)
+    cluster.until_ready(*NODES, wait_s=WAIT_S)
+    cluster.upcall("service", "do", "cassandra", "create-keyspace", f"name={KEYSPACE}")
+    return cluster
+
+
+@pytest.fixture
+def session(cassandra: Cluster) -> Iterator[Session]:
+    """As an application that wants its rows to survive."""
+    addresses = next(each.addresses for each in cassandra.client.endpoints() if each.service == "cassandra")
+    profile = ExecutionProfile(
+        load_balancing_policy=DCAwareRoundRobinPolicy(local_dc="dc1"),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=30.0,
+    )
+    driver = Driver(
+        [address.partition(":")[0] for address in addresses],
+        protocol_version=5,
+        connect_timeout=30.0,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+    )
+    session = driver.connect(KEYSPACE)
+    session.execute("CREATE TABLE IF NOT EXISTS rows (id int PRIMARY KEY, text text)", timeout=60.0)
+    yield session
+    driver.shutdown()
+
+
+def write(session: Session, text: str) -> None:
+    insert = session.prepare("INSERT INTO rows (id, text) VALUES (?, ?)")
+    for number in range(ROWS):
+        session.execute(insert, (number, text))
+
+
+def texts(session: Session) -> list[str]:
+    """Of all rows, each asked for by its key."""
+    select = session.prepare("SELECT text FROM rows WHERE id = ?")
+    return [session.execute(select, (number,)).one()[0] for number in range(ROWS)]
+
+
+def status(cluster: Cluster) -> dict[str, str]:
+    """Address -> the two letters of ``nodetool status``."""
+    return {address: letters for letters, address in re.findall(r"^([UD][NLJM])\s+(\S+)", _status(cluster), re.M)}
+
+
+def _status(cluster: Cluster) -> str:
+    return str(act(cluster, "cassandra", "status"))
+
+
+def test_a_keyspace_is_one_command_with_as_many_copies_as_fit(cassandra: Cluster) -> None:
+    found = act(cassandra, "cassandra", "keyspaces")
+    assert [each["keyspace"] for each in found] == [KEYSPACE]
+    assert found[0]["replication"]["dc1"] == "3"
+
+
+def test_nodetool_runs_beside_a_member_and_zones_are_racks(cassandra: Cluster) -> None:
+    tasks = [cassandra.task(member) for member in NODES]
+    assert status(cassandra) == {task.address: "UN" for task in tasks}
+    racks = {line.split()[-1] for line in _status(cassandra).splitlines() if line.startswith("UN")}
+    assert racks == {task.zone for task in tasks}
+    assert len(racks) == 3
+
+
+def test_a_second_drain_is_deferred_and_rows_stay_at_quorum(cassandra: Cluster, session: Session) -> None:
+    write(session, "before the drain")
+    first, second, _ = (cassandra.task(member) for member in NODES)
+    until_done(cassandra, drain(cassandra, first.node))
+    assert cassandra.task(first.member).state == "held"
+    waiting = drain(cassandra, second.node)
+    said = until_why(cassandra, waiting, "quorum")
+    assert re.search(rf"deferred by cassandra: token ranges would lose their quorum: \d+ of {KEYSPACE}", said)
+    assert texts(session) == ["before the drain"] * ROWS
+    write(session, "while one is held")
+    assert cassandra.task(second.member).task == second.task, "it runs on"
+    undrain(cassandra, first.node)
+    until_done(cassandra, waiting)
+    assert cassandra.task(second.member).state == "held"
+    assert texts(session) == ["while one is held"] * ROWS
+    undrain(cassandra, second.node)
+    after = until_next_incarnation(cassandra, second)
+    assert (after.node, after.address) == (second.node, second.address)
+
+
+def test_a_killed_node_starts_again_in_place_with_its_rows(cassandra: Cluster, session: Session) -> None:
+    write(session, "before the kill")
+    before = cassandra.task(NODES[0])
+    kill(cassandra, before, MAIN)
+    assert texts(session) == ["before the kill"] * ROWS, "two of three are a quorum"
+    after = until_next_incarnation(cassandra, before)
+    assert (after.node, after.address) == (before.node, before.address)
+    assert texts(session) == ["before the kill"] * ROWS
+
+
+@pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="over three minutes; UPCALL_LONG_TESTS=1 runs it")
+def test_a_node_lost_for_good_is_replaced_and_its_ranges_filled_again(cassandra: Cluster, session: Session) -> None:
+    write(session, "before the loss")
+    before = cassandra.task(NODES[1])
+    cassandra.upcall("node", "add")
+    lose_node(cassandra, before, MAIN)
+    after = until_next_incarnation(cassandra, before, elsewhere=True)
+    assert after.node == "node-4"
+    expected = {cassandra.task(member).address: "UN" for member in NODES}
+    cassandra.until("the ring is whole, without the old one", lambda: status(cassandra) == expected, WAIT_S)
+    assert texts(session) == ["before the loss"] * ROWS
+    # The new one alone holds every row: each node has a copy of each.
+    until_done(cassandra, drain(cassandra, cassandra.task(NODES[0]).node))
+    assert texts(session) == ["before the loss"] * ROWS

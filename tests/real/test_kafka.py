@@ -1,0 +1,195 @@
+"""Real Kafka on a real cluster: asked before a drain, killed, lost with its node for good, gone without a trace.
+
+The tests of this module follow each other on one cluster, and each leaves three brokers in sync.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from real_cluster import Cluster
+from real_members import (
+    WAIT_S,
+    Begin,
+    act,
+    drain,
+    kill,
+    lose_node,
+    undrain,
+    until_done,
+    until_next_incarnation,
+    until_why,
+)
+
+pytestmark = pytest.mark.real
+
+MAIN = "kafka.Kafka"
+BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
+TOPIC = "writes"
+PARTITIONS = 6
+MESSAGES = 600
+SETTINGS = {"log.retention.hours": "71"}
+
+
+@pytest.fixture(scope="module")
+def kafka(begin: Begin) -> Cluster:
+    cluster = begin(
+        "kafka",
+        *("--set", "brokers=3", "--set", "replace_after_s=90", "--set", f"settings={json.dumps(SETTINGS)}"),
+        nodes=3,
+        memory_mib_per_node=512,
+    )
+    cluster.until_ready(*BROKERS, wait_s=WAIT_S)
+    cluster.upcall("service", "do", "kafka", "create-topic", f"name={TOPIC}", f"partitions={PARTITIONS}")
+    return cluster
+
+
+def servers(cluster: Cluster) -> str:
+    return ",".join(next(each.addresses for each in cluster.client.endpoints() if each.service == "kafka"))
+
+
+def in_sync(cluster: Cluster) -> Counter[int]:
+    """How many partitions of the topic have how many replicas in sync; empty while nobody answers."""
+    try:
+        found = AdminClient({"bootstrap.servers": servers(cluster), "log_level": 2}).list_topics(TOPIC, timeout=5)
+    except KafkaException:
+        return Counter()
+    return Counter(len(partition.isrs) for partition in found.topics[TOPIC].partitions.values())
+
+
+def until_in_sync(cluster: Cluster) -> None:
+    cluster.until("all replicas in sync", lambda: in_sync(cluster) == {3: PARTITIONS}, WAIT_S)
+
+
+def write(cluster: Cluster, name: str) -> set[str]:
+    """Messages that all replicas in sync have acknowledged."""
+    acknowledged: set[str] = set()
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is None:
+            acknowledged.add(message.key().decode())
+
+    producer = Producer({"bootstrap.servers": servers(cluster), "acks": "all", "log_level": 2})
+    for number in range(MESSAGES):
+        producer.produce(TOPIC, b"x" * 100, f"{name}-{number}", on_delivery=delivered)
+    producer.flush(WAIT_S)
+    assert len(acknowledged) == MESSAGES
+    return acknowledged
+
+
+def ends(consumer: Consumer, parts: list[TopicPartition]) -> int:
+    """Messages in all of them; 0 while a new leader does not know yet what is committed."""
+    try:
+        return sum(consumer.get_watermark_offsets(part, timeout=60)[1] for part in parts)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.OFFSET_NOT_AVAILABLE:
+            raise
+        return 0
+
+
+def read(cluster: Cluster) -> set[str]:
+    """All keys that stand in the log."""
+    consumer = Consumer({"bootstrap.servers": servers(cluster), "group.id": "none", "log_level": 2})
+    try:
+        parts = [TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in range(PARTITIONS)]
+        count = cluster.until("the ends of the log", lambda: ends(consumer, parts), WAIT_S)
+        consumer.assign(parts)
+        messages: list[Any] = []
+        while len(messages) < count:
+            found = [message for message in consumer.consume(count, timeout=30) if not message.error()]
+            assert found, f"{len(messages)} of {count} messages, then nothing more"
+            messages += found
+        return {message.key().decode() for message in messages}
+    finally:
+        consumer.close()
+
+
+def test_a_topic_is_one_command_and_a_second_time_changes_nothing(kafka: Cluster) -> None:
+    assert act(kafka, "kafka", "create-topic", name=TOPIC)["created"] is False
+    topics = act(kafka, "kafka", "topics")
+    assert {"topic": TOPIC, "partitions": PARTITIONS, "replication": 3, "out_of_sync": 0} in topics
+
+
+def test_a_users_own_setting_reaches_the_brokers(kafka: Cluster) -> None:
+    admin = AdminClient({"bootstrap.servers": servers(kafka), "log_level": 2})
+    for broker in ("1", "2", "3"):
+        asked = admin.describe_configs([ConfigResource(ResourceType.BROKER, broker)], request_timeout=30)
+        found = next(iter(asked.values())).result(30)
+        assert found["log.retention.hours"].value == SETTINGS["log.retention.hours"]
+        assert found["min.insync.replicas"].value == "2"
+
+
+def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> None:
+    first, second, _ = (kafka.task(member) for member in BROKERS)
+    away = drain(kafka, first.node)
+    until_done(kafka, away)
+    assert kafka.task(first.member).state == "held"
+    waiting = drain(kafka, second.node)
+    said = until_why(kafka, waiting, "min.insync.replicas")
+    assert f"deferred by kafka: {PARTITIONS} partitions would fall below min.insync.replicas" in said
+    assert kafka.task(second.member).task == second.task, "it runs on"
+    assert kafka.client.operation(waiting.id).state == "open"
+    undrain(kafka, first.node)
+    until_done(kafka, waiting)
+    assert kafka.task(second.member).state == "held"
+    assert kafka.task(first.member).state == "ready"
+    undrain(kafka, second.node)
+    after = until_next_incarnation(kafka, second)
+    assert (after.node, after.address) == (second.node, second.address)
+    until_in_sync(kafka)
+
+
+def test_a_killed_broker_starts_again_in_place_with_what_it_had(kafka: Cluster) -> None:
+    written = write(kafka, "before the kill")
+    before = kafka.task(BROKERS[2])
+    kill(kafka, before, MAIN)
+    after = until_next_incarnation(kafka, before)
+    assert (after.node, after.address) == (before.node, before.address)
+    until_in_sync(kafka)
+    assert written <= read(kafka)
+
+
+def test_a_broker_lost_with_its_node_is_replaced_elsewhere_and_votes_again(kafka: Cluster) -> None:
+    written = write(kafka, "before the loss")
+    voters = {each["node_id"]: each["directory_id"] for each in act(kafka, "kafka", "voters")}
+    assert set(voters) == {1, 2, 3}
+    before = kafka.task(BROKERS[1])
+    kafka.upcall("node", "add")
+    lose_node(kafka, before, MAIN)
+    after = until_next_incarnation(kafka, before, elsewhere=True)
+    assert after.node == "node-4"
+
+    def voters_now() -> dict[int, str]:
+        return {each["node_id"]: each["directory_id"] for each in act(kafka, "kafka", "voters")}
+
+    kafka.until("the new broker votes", lambda: voters_now().get(2, voters[2]) != voters[2], WAIT_S)
+    now = voters_now()
+    assert set(now) == {1, 2, 3}, "the old vote is gone"
+    assert (now[1], now[3]) == (voters[1], voters[3])
+    until_in_sync(kafka)
+    assert written <= read(kafka)
+    assert write(kafka, "after the loss") <= read(kafka)
+
+
+def test_uninstall_leaves_nothing(kafka: Cluster) -> None:
+    kafka.upcall("uninstall", "kafka")
+    assert kafka.client.services() == []
+    assert [task for task in kafka.client.tasks() if task.service == "kafka"] == []
+    kafka.until("no broker is left", lambda: not brokers_of(kafka.data))
+
+
+def brokers_of(data: Path) -> list[int]:
+    """JVMs of a cluster, on whatever node."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if MAIN in words and str((entry / "cwd").readlink()).startswith(str(data)):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
