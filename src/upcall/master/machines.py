@@ -7,7 +7,7 @@ when a loss waits for it (after ``replace_after_s``): a silent agent is no reaso
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, Protocol
 
 import msgspec
@@ -47,8 +47,9 @@ class Machines:
         self._asked: set[asyncio.Task[None]] = set()
         self._removing: set[str] = set()
 
-    async def add_node(self, request: AddNode) -> str:
-        """Another virtual node: its token, its place in ``cluster.json``, its agent."""
+    async def add_node(self, request: AddNode, before: Callable[[str], Awaitable[None]]) -> str:
+        """Another virtual node: its token, its place in ``cluster.json``, its agent. ``before`` is awaited when the
+        name is known and may be used."""
         taken = {node.name for node in self.cluster.nodes}
         name = request.name or next(f"node-{n}" for n in range(1, NODES_MAX + 2) if f"node-{n}" not in taken)
         if name in taken:
@@ -64,6 +65,7 @@ class Machines:
             disk_mib=self.cluster.disk_mib_per_node,
             attributes=request.attributes,
         )
+        await before(name)
         self._tokens.issue(processes.agent_name(name))
         self._write(tuple(sorted((*self.cluster.nodes, node), key=lambda each: each.name)))
         await self._keeper.add(processes.agent(self.folder, self.cluster, node))

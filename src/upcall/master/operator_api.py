@@ -9,18 +9,18 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from upcall.master import services
-from upcall.master.core import Core
+from upcall.master.core import Core, Transaction
 from upcall.master.events import Event
 from upcall.master.machines import Machines
 from upcall.master.packages import nearest
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
 from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
-from upcall.master.views import Views, package_view
+from upcall.master.views import Views, package_view, stands
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
-from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
@@ -46,8 +46,15 @@ class OperatorDoor:
     def shown(self, outcome: Outcome) -> view.OperationView:
         return self.views.operation(self.views.find_operation(outcome.operation))
 
-    async def maintenance(self, node: str, ask: view.Drain, who: str, *, remove: bool) -> view.OperationView:
+    def check_node(self, node: str) -> None:
+        """Refuses a node that there is not; of one that is only late (the master has just started) it says so."""
+        declared = {each.name for each in self.machines.cluster.nodes}
+        if node in declared and node not in self.core.nodes:
+            raise NotNow(f"{node} has not registered yet", where="node", expected="the same call in a moment")
         self.views.node(node)
+
+    async def maintenance(self, node: str, ask: view.Drain, who: str, *, remove: bool) -> view.OperationView:
+        self.check_node(node)
         return await self.propose(
             given.Propose(
                 kind="maintenance",
@@ -164,8 +171,13 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/nodes")
     async def add_node(who: Who, request: view.AddNode) -> dict[str, Any]:
-        name = await door.machines.add_node(request)
-        core.post(lambda tx: tx.event("node", name, f"{name} is added by {who.name}"))
+        def added(tx: Transaction, name: str) -> None:
+            # A node of that name was removed once: what kept it away is over, or the new one would be removed too.
+            if any(stands(each) and each.target.node == name for each in tx.core.state.ledger.operations()):
+                tx.ledger(given.Undrain(node=name, who=who.name, why="the node is added anew"))
+            tx.event("node", name, f"{name} is added by {who.name}")
+
+        name = await door.machines.add_node(request, lambda name: core.turn(lambda tx: added(tx, name)))
         return {"name": name}
 
     @api.post("/nodes/{node}/drain")
@@ -174,7 +186,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/nodes/{node}/undrain")
     async def undrain(node: str, who: Who, ask: view.Ask) -> view.OperationView:
-        views.node(node)
+        door.check_node(node)
         outcome = await core.turn(lambda tx: tx.ledger(given.Undrain(node=node, who=who.name, why=ask.reason)))
         return door.shown(outcome)
 
