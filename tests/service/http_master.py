@@ -28,6 +28,7 @@ class HttpMaster:
     requests: list[str] = field(default_factory=list)
     url: str = ""
     port: int = 0
+    refuses_ready: bool = False
 
     def __post_init__(self) -> None:
         self._hosts: set[asyncio.Queue[wire.Assignments]] = set()
@@ -59,6 +60,7 @@ class HttpMaster:
     async def serving(self) -> AsyncIterator["HttpMaster"]:
         app = web.Application(middlewares=[self._errors], client_max_size=2**26)
         app.router.add_get("/v1/host/stream", self._host_stream)
+        app.router.add_post("/v1/host/ready", self._ready)
         app.router.add_put("/v1/packages/{name}/{version}", self._package)
         app.router.add_put("/v1/blobs/{digest}", self._put_blob)
         app.router.add_get("/v1/blobs/{digest}", self._get_blob)
@@ -107,6 +109,11 @@ class HttpMaster:
         stream = request.headers.get("Upcall-Stream", "")
         body = await self._played(request).call(request.method, request.path, await request.read(), stream=stream)
         return web.Response(body=body)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if self.refuses_ready:
+            raise NotFound("an older master does not know this call")
+        return web.Response(body=b"{}")
 
     async def _package(self, request: web.Request) -> web.Response:
         package = msgspec.json.decode(await request.read(), type=wire.Package)

@@ -86,6 +86,16 @@ async def test_a_package_from_a_file_is_registered_assigned_and_deployed(tmp_pat
             await until(lambda: hello.operations[stop].state == "executing")
 
 
+async def test_a_master_that_refuses_the_word_that_all_is_registered_keeps_its_host(tmp_path: Path) -> None:
+    async with HttpMaster(refuses_ready=True).serving() as master:
+        built = await offered(master, EXAMPLES / "hello.py")
+        async with hosting(master, tmp_path / "data"):
+            await until(lambda: "POST /v1/host/ready" in master.requests)
+            hello = played("hello")
+            master.assign("hello", built.package, hello)
+            await until(deployed(hello))
+
+
 async def test_a_hung_service_stalls_no_other_and_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

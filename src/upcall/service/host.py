@@ -87,7 +87,12 @@ class Host:
         async def ready() -> None:
             await connection.call("POST", "/v1/host/ready")
 
-        await persistently("the packages are registered, and nobody heard it", ready, on=AWAY, log=log)
+        what = "the packages are registered, and nobody heard it"
+        try:
+            await persistently(what, ready, on=AWAY, log=log)
+        except UpcallError as error:
+            # Said for those who wait for it; the services that run here must not end with it.
+            log.warning("%s: %s", what, error)
 
     # -- services ---------------------------------------------------------------------------------------------------
 
