@@ -86,6 +86,7 @@ def test_the_password_of_jmx_stands_in_no_argument_and_no_file() -> None:
     task = Scenario(Cassandra, {}, fresh=True).run().task("node-0")
     assert [secret.ref for secret in task.secrets] == ["generated:cassandra-jmx|upcall {}"]
     assert "-Dcom.sun.management.jmxremote.password.file={{secret.jmx}}" in task.command
+    assert "-Dcom.sun.management.jmxremote.password.toHashes=false" in task.command, "nodetool reads it too"
     assert next(file for file in task.files if file.path == "jmx.access").mode == 0o600
 
 

@@ -94,6 +94,7 @@ def test_a_keyspace_is_one_command_with_as_many_copies_as_fit(cassandra: Cluster
 def test_nodetool_runs_beside_a_member_and_zones_are_racks(cassandra: Cluster) -> None:
     tasks = [cassandra.task(member) for member in NODES]
     assert status(cassandra) == {task.address: "UN" for task in tasks}
+    # A second time, after a login: the password file is still what nodetool reads.
     racks = {line.split()[-1] for line in _status(cassandra).splitlines() if line.startswith("UN")}
     assert racks == {task.zone for task in tasks}
     assert len(racks) == 3
