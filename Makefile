@@ -22,7 +22,7 @@ demo: .venv/.demo  ## the whole platform on this machine, with a recorded flight
 
 .PHONY: test
 test: .venv/.dev  ## all tests, the real systems among them
-	@scripts/chromium.sh || true
+	@.venv/bin/python tests/browser.py || true
 	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
 	.venv/bin/pytest -m "real or browser" $(ARGS)
 
