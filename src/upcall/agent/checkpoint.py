@@ -10,6 +10,7 @@ Volumes are not listed in it either: their folders are the record (:mod:`upcall.
 import asyncio
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 import msgspec
@@ -144,8 +145,9 @@ def _load(path: Path) -> State:
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """The old content or the new, never half of one. The agents of several nodes may write the same file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    """The old content or the new, never half of one. Several agents, and several tasks of
+    one, may write the same file at once."""
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with contextlib.closing(os.fdopen(descriptor, "wb", closefd=False)) as file:
