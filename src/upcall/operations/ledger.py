@@ -73,15 +73,17 @@ class Ledger:
         book = self._book
         touched: set[str] = set()
         for _ in range(ROUNDS_MAX):
-            if not book.memory.dirty:
-                break
             services = sorted(book.memory.dirty)
             book.memory.dirty = {}
             touched.update(services)
             for service in services:
                 for rule in RULES:
                     rule(book, service)
+            written = len(book.out.changes)
+            # Also when no service is touched: a drain of an empty node, a shutdown of nothing.
             maintenance.finish(book)
+            if not book.memory.dirty and len(book.out.changes) == written:
+                break
         assert not book.memory.dirty, f"the ledger does not settle: {sorted(book.memory.dirty)}"
         compact(book)
         book.memory.dirty = {}
