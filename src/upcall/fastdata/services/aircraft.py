@@ -6,10 +6,14 @@ from typing import Literal
 from upcall.fastdata.recordings import lock_bytes
 from upcall.fastdata.services import LINK_TOKEN
 from upcall.protocol.declaration import Artifact, Declaration, Resources, Secret
-from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, decline
+from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
 BUFFER_MIB_A_SECOND = 3
 """Packed frames of 20,000 sensors at 128 Hz take about 3 MB a second; noisier ones more."""
+
+
+GRACE_S = 20
+"""At its end, for what is not acknowledged yet."""
 
 
 class Aircraft(Service):
@@ -43,13 +47,14 @@ class Aircraft(Service):
                 *("--rate", str(options.rate_hz), "--blocks", str(options.blocks)),
                 *("--begin-s", str(options.begin_s), "--faults", options.faults),
                 *("--buffer-s", str(options.buffer_s), "--stop-after-s", str(options.stop_after_s)),
+                *("--grace-s", str(GRACE_S)),
             ),
             artifacts=(self._recording(),),
             secrets=(Secret(name="link", ref=LINK_TOKEN),),
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             resources=Resources(cpus=0.2, memory_mib=memory_mib, disk_mib=64),
             restart="never" if options.stop_after_s else "always",
-            grace_s=15,
+            grace_s=GRACE_S + 5,
         )
 
     def _recording(self) -> Artifact:
@@ -62,5 +67,6 @@ class Aircraft(Service):
         return {hashlib.sha256(data).hexdigest(): data for data in locks}
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
-        """What it has not handed over lies in its memory alone."""
-        return decline("an aircraft in flight keeps unacknowledged readings in its memory")
+        """What it has not handed over lies in its memory alone: at the end it waits until that is acknowledged, and
+        the next start is another flight."""
+        return accept()
