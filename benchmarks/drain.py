@@ -9,13 +9,16 @@ soon as its broker is in sync again, the second drain goes ahead by itself. Then
 that was acknowledged is read back.
 
 **Sabotage.** Two things stand between that second drain and the data: what Kafka's code answers, and below it the
-ledger's guard, which keeps two of three brokers ready whatever is answered. Each alone keeps the writes alive, so:
+ledger's guard, which keeps two of three brokers ready whatever is answered. The guard alone keeps most of it alive, so
+it takes both off to see writes fail:
 
-    SABOTAGE=may-stop-always-accepts    Kafka's code accepts everything. The guard alone holds the second drain: no
-                                        write fails, but nobody says why (``deferred_reason`` is empty: red)
+    SABOTAGE=may-stop-always-accepts    Kafka's code accepts everything. The guard holds the second drain until the
+                                        first broker is *ready* again, which is before it is in sync: nobody says why
+                                        (``deferred_reason`` is empty: red), and partitions may fall below their
+                                        minimum for a moment (``under_min_isr_s``)
     SABOTAGE=guard-off                  the same, and the declared minimum is 0, so nothing holds it: partitions
-                                        fall below their minimum (``under_min_isr_s``) and writes fail
-                                        (``failed_requests``): red
+                                        fall below their minimum for long, and writes fail (``under_min_isr_s``,
+                                        ``failed_requests``: red)
 
 A sabotaged Kafka is a user's own service: one Python file that builds on the catalog's, installed under its name.
 """
