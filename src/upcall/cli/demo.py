@@ -6,7 +6,6 @@ Nothing here is private to the demo: the cluster is started as by ``up``, the co
 """
 
 import json
-import os
 import subprocess
 import time
 from collections import deque
@@ -65,9 +64,10 @@ def demo(
     calibration_s = calibrate()
     composition, watch = _plugged()
     here.out.note(f"the demo needs {composition.requires.words()}")
-    fetched_before = _cache_bytes()
     # Without class archives the Java systems take three times as long to start: they are made here, once.
-    fetch_all(here, [one.package for one in composition.services])
+    fetched_mib = sum(
+        float(one["fetched_mib"]) for one in fetch_all(here, [one.package for one in composition.services])
+    )
     ours = not keeping.running(here.folder)
     if ours:
         system.start(here)
@@ -89,7 +89,6 @@ def demo(
             {"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
         )
         return
-    fetched_mib = (_cache_bytes() - fetched_before) / (1 << 20)
     figures = {
         **_machine(),
         "seconds": round(time.monotonic() - began, 1),
@@ -193,13 +192,3 @@ def _commit() -> str:
     except OSError:
         return ""
     return "" if commit == "?" or dirty == "?" else commit + ("" if not dirty else "-dirty")
-
-
-def _cache_bytes() -> int:
-    """What lies in the artifact cache: its growth is what was fetched."""
-    from upcall.artifacts.cache import default_root
-
-    total = 0
-    for folder, _, names in os.walk(default_root() / "files"):
-        total += sum((Path(folder) / name).stat().st_size for name in names)
-    return total

@@ -97,7 +97,7 @@ def artifacts_of(built: "Built") -> list[Artifact]:
 
 
 def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
-    """Realise them in this process, with progress; MiB that came over the network or from the cache's files."""
+    """Realise them in this process, with progress; MiB that were fetched."""
     from upcall.artifacts.cache import Cache
     from upcall.artifacts.fetch import fetch as realise
 
@@ -105,7 +105,6 @@ def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
     stop, over = threading.Event(), threading.Event()
     failed: list[BaseException] = []
     cache = Cache()
-    before = _bytes(cache.root / "files")
 
     def work() -> None:
         try:
@@ -139,7 +138,7 @@ def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
     if failed:
         error = failed[0]
         raise error if isinstance(error, UpcallError) else Invalid(f"{type(error).__name__}: {error}", where="fetch")
-    return (_bytes(cache.root / "files") - before) / MIB
+    return sum(moment.done_bytes for moment in moments.values()) / MIB
 
 
 def _show(progress: Progress, package: str, moments: "list[Moment]") -> None:
@@ -168,7 +167,3 @@ def _picture(moments: "list[Moment]") -> "RenderableType":
             Text(one.artifact, "bold"), bar, size, Text(rate, "dim"), Text("ready" if one.finished else one.text, "dim")
         )
     return table
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
