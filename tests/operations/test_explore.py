@@ -18,10 +18,10 @@ def drain(node: str) -> given.Input:
 
 
 def restart(member: str) -> given.Input:
-    return given.Propose(kind="restart", asked_by="ann", service="kafka", members=(member,))
+    return given.Propose(kind="restart", asked_by="ann", service="log", members=(member,))
 
 
-UNINSTALL = given.Propose(kind="uninstall", asked_by="ann", service="kafka")
+UNINSTALL = given.Propose(kind="uninstall", asked_by="ann", service="log")
 SHUTDOWN = given.Propose(kind="shutdown", asked_by="ann")
 
 SMALL = {

@@ -17,7 +17,7 @@ from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Policy, Record, RecordChange, kind_of
 from upcall.operations.table import KINDS
 
-SERVICE: Final = "kafka"
+SERVICE: Final = "log"
 MEMBERS: Final = ("b0", "b1", "b2")
 NODE_OF: Final = {"b0": "n0", "b1": "n1", "b2": "n2"}
 POLICY: Final = Policy(answer_s=10, replace_after_s=20, stuck_after_s=1000)

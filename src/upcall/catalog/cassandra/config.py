@@ -196,7 +196,7 @@ def jmx_flags() -> tuple[str, ...]:
         "-Dcom.sun.management.jmxremote.ssl=false",
         "-Dcom.sun.management.jmxremote.authenticate=true",
         "-Dcom.sun.management.jmxremote.password.file={{secret.jmx}}",
-        # By default the runtime writes hashes over the passwords in that file at the first login; nodetool reads it too.
+        # By default the runtime writes hashes over the passwords in that file at the first login; nodetool reads it too
         "-Dcom.sun.management.jmxremote.password.toHashes=false",
         "-Dcom.sun.management.jmxremote.access.file={{sandbox}}/jmx.access",
     )
