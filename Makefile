@@ -23,8 +23,8 @@ demo: .venv/.demo  ## the whole platform on this machine, with a recorded flight
 .PHONY: test
 test: .venv/.dev  ## all tests, the real systems among them
 	@.venv/bin/python tests/browser.py || true
-	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
-	.venv/bin/pytest -m "real or browser" $(ARGS)
+	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft
+	.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: quick
 quick: .venv/.dev  ## the fast tests alone
@@ -47,6 +47,14 @@ lock: .venv/.dev  ## pin versions and hashes anew
 .PHONY: drain
 drain: .venv/.dev  ## two nodes drained under load, Kafka is asked (writes build/drain.json)
 	@.venv/bin/python -m benchmarks.drain $(ARGS)
+
+.PHONY: detect
+detect: .venv/.dev  ## detection on labelled faults of other seeds and another flight (writes build/detect.json)
+	@.venv/bin/python -m benchmarks.detect $(ARGS)
+
+.PHONY: source
+source: .venv/.dev  ## speed of generating, packing, unpacking (writes build/source.json)
+	@.venv/bin/python -m benchmarks.source $(ARGS)
 
 .PHONY: clean
 clean:  ## removes what was made in this checkout
