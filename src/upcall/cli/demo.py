@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, cast
 
 import typer
 
+from upcall.cli import cluster as birth
 from upcall.cli import composition as compositions
 from upcall.cli import footprint, keeping, machine, system
 from upcall.cli.fetch import fetch_all
@@ -33,6 +34,7 @@ APPS = {"demo": demo_app}
 
 PLUG_IN: Final = "upcall.fastdata"
 FOUND_SHOWN: Final = 12
+MEMORY_STEP_MIB: Final = 64
 LINE_EVERY_S: Final = 10.0
 REPORT: Final = Path("build") / "demo.json"
 CALIBRATION_ADDITIONS: Final = 3_000_000
@@ -70,7 +72,7 @@ def demo(
     )
     ours = not keeping.running(here.folder)
     if ours:
-        system.start(here)
+        system.start(here, memory=_memory_mib(composition.requires))
     matched: Mapping[str, Any] | None = None
     try:
         with footprint.watched(here.folder.root) as peak:
@@ -110,6 +112,16 @@ def demo(
             where=str(REPORT),
             expected="one found fault, and nothing left behind",
         )
+
+
+def _memory_mib(requires: compositions.Requires) -> int | None:
+    """Of each node, where the usual parts are too small because one of them is kept for ``node add``: then the demo
+    gets that one too."""
+    total, nodes = machine.memory_mib(), birth.NODES_DEFAULT
+    room = total - machine.SPARE_MIB
+    if room // (nodes + 1) * nodes >= requires.memory_mib or room < requires.memory_mib:
+        return None
+    return room // nodes // MEMORY_STEP_MIB * MEMORY_STEP_MIB
 
 
 def _plugged() -> tuple[compositions.Composition, Watch]:

@@ -1,0 +1,23 @@
+"""How much memory the demo's nodes get."""
+
+import pytest
+
+from upcall.cli import demo, machine
+from upcall.cli.composition import Requires
+
+FULL = Requires(nodes=3, memory_mib=6144)
+
+
+@pytest.mark.parametrize(
+    ("total_mib", "part_mib"),
+    [
+        (24_576, None),  # the usual parts are large enough
+        (7_946, 2304),  # a machine of 8 GiB: the part for `node add` is given to the demo
+        (4_096, None),  # too small for the full size in any case: a smaller one is taken
+    ],
+)
+def test_the_full_demo_fits_a_machine_of_8_gib(
+    monkeypatch: pytest.MonkeyPatch, total_mib: int, part_mib: int | None
+) -> None:
+    monkeypatch.setattr(machine, "memory_mib", lambda: total_mib)
+    assert demo._memory_mib(FULL) == part_mib
