@@ -34,7 +34,7 @@ if ! [ -x .venv/bin/python ]; then
 fi
 
 say "installing $requirements into .venv"
-grep -A 1000 '^uv==' "$requirements" | awk 'NR == 1 || /^ +--hash/ {print; next} {exit}' > .venv/uv.txt
+awk '/^uv==/ {found = 1; print; next} found && /^ +--hash/ {print; next} found {exit}' "$requirements" > .venv/uv.txt
 sed -i '$ s/ \\$//' .venv/uv.txt
 .venv/bin/python -m pip install -q --require-hashes --no-deps -r .venv/uv.txt
 .venv/bin/uv pip sync -q --python .venv/bin/python --require-hashes "$requirements"
