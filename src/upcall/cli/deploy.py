@@ -220,10 +220,15 @@ def changes(one: Watched) -> list[str]:
         if state not in ("pending",)
     ]
     if one.view.reason:
-        lines.append(f"{one.name}: {one.view.state}: {one.view.reason}")
+        lines.append(f"{one.name}: {_now(one.view)}")
     fresh = [line for line in lines if line not in one.said]
     one.said.update(fresh)
     return fresh
+
+
+def _now(view: ServiceView) -> str:
+    """A service that has just been asked for has no host yet: that is how each begins."""
+    return "its code is being started" if view.state == "no host" else f"{view.state}: {view.reason}"
 
 
 def picture(watched: Sequence[Watched]) -> "RenderableType":
@@ -250,5 +255,5 @@ def picture(watched: Sequence[Watched]) -> "RenderableType":
                 if state not in ("pending", *DONE) and len(steps) < STEPS_SHOWN:
                     steps.append(Text(f"  {one.name}  {phase} / {step}: {state} {reason}".rstrip(), "dim"))
             if one.view and one.view.reason:
-                steps.append(Text(f"  {one.name}: {one.view.reason}", "yellow"))
+                steps.append(Text(f"  {one.name}: {_now(one.view)}", "yellow"))
     return Group(table, *steps)

@@ -14,7 +14,9 @@ APPS = {"events": events_app}
 
 LINES_MAX: Final = 10_000
 FILTERED_AMONG: Final = 5_000
-COLOURS: Final = {"operation": "cyan", "consent": "magenta", "node": "blue", "gap": "red", "master": "yellow"}
+ABOUT: Final = ("service", "operation", "node")
+"""What an event may be about besides its subject."""
+COLOURS: Final = {"operation": "cyan", "answer": "magenta", "node": "blue", "gap": "red", "master": "yellow"}
 
 
 @command(events_app, "events")
@@ -23,7 +25,7 @@ def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=LINES_MAX, help="From the end.")] = 50,
     since: Annotated[int | None, typer.Option("--since", help="After this event's number, instead.")] = None,
-    kind: Annotated[str, typer.Option("--kind", help="operation, consent, task, node, service, plan ...")] = "",
+    kind: Annotated[str, typer.Option("--kind", help="operation, answer, task, node, service, plan ...")] = "",
     subject: Annotated[str, typer.Option("--about", help="A service, member, node or operation.")] = "",
 ) -> None:
     """What happened, and who asked whom; -f follows it."""
@@ -32,8 +34,11 @@ def events(
         # A filter is looked for among the newest alone; the whole journal may be long.
         found = here.client.events(limit=max(lines, FILTERED_AMONG) if kind or subject else lines) if lines else []
         last = found[-1].sequence if found else last
-        for one in [one for one in found if _wanted(one, kind, subject)][-lines:]:
+        wanted = [one for one in found if _wanted(one, kind, subject)][-lines:]
+        for one in wanted:
             _show(here, one)
+        if lines and not wanted:
+            here.out.note(f"none among the newest {len(found)} events")
     else:
         while found := here.client.events(last):
             last = found[-1].sequence
@@ -49,9 +54,8 @@ def events(
 def _wanted(event: Event, kind: str, subject: str) -> bool:
     if event.kind == "gap":
         return True
-    return kind in ("", event.kind) and (
-        not subject or event.subject == subject or event.subject.startswith(f"{subject}.")
-    )
+    about = (event.subject, *(event.data.get(key) for key in ABOUT))
+    return kind in ("", event.kind) and (not subject or subject in about or event.subject.startswith(f"{subject}."))
 
 
 def _show(here: Here, event: Event) -> None:

@@ -5,6 +5,7 @@ is as wanted, yellow waits or is on its way, red needs somebody.
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 GOOD: Final = frozenset({"up", "running", "ready", "done", "finished"})
 BAD: Final = frozenset({"failed", "lost", "gone", "silent", "blocked", "degraded", "no host", "ended", "declined"})
+UNBROKEN: Final = frozenset({"name", "member", "id", "node", "state", "address", "for", "service", "cpu"})
+"""Columns whose words are read, or copied, as one."""
 STYLES: Final = {True: "green", False: "red", None: "yellow"}
+
+SECONDS: Final = re.compile(r"\b\d+ s\b")
+"""What counts up or down in a line while nothing has changed."""
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -147,10 +153,11 @@ class Progress:
                 self.line(line)
 
     def line(self, words: str) -> None:
-        """A line that stays; the same one is said once."""
-        if words in self._said:
+        """A line that stays; the same one is said once, however many seconds it has been so."""
+        said = SECONDS.sub("", words)
+        if said in self._said:
             return
-        self._said.add(words)
+        self._said.add(said)
         if self._live is not None:
             self._live.console.print(words, markup=False)
         elif not self._out.as_json:
@@ -180,7 +187,7 @@ def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
         box=box.SIMPLE_HEAD, header_style="bold dim", pad_edge=False, title=title or None, title_justify="left"
     )
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in ("name", "member", "id", "node"))
+        table.add_column(column, overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         cells = zip(columns, row, strict=True)
         table.add_row(*(Text(cell, style_of(cell) if column == "state" else "") for column, cell in cells))

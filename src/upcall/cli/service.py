@@ -45,7 +45,7 @@ def show(here: Here, service: Name) -> None:
         ("endpoint", "protocol", "addresses", "description"), _endpoint_rows(found.endpoints), empty="no endpoints"
     )
     here.out.table(
-        ("option", "value"), [(key, _short(value)) for key, value in found.options.items()], empty="no options"
+        ("option", "value"), [(key, _short(value)) for key, value in found.options.items()], empty="no options are set"
     )
     here.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
 

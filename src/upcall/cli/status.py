@@ -75,7 +75,7 @@ def waiting_lines(found: Status) -> list[str]:
         if one.ended_at is not None:
             lines.append(standing(one))
         elif not found.waiting:
-            lines.append(f"under way: {one.kind} {one.target} ({one.id}) {one.waits_for}".rstrip())
+            lines.append(f"under way: {one.kind} {one.member or one.target} ({one.id}) {one.waits_for}".rstrip())
     return lines
 
 

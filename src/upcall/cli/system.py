@@ -119,7 +119,7 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
                 words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
                 missing = ", ".join(sorted(wanted - registered))
                 if wanted <= registered and not status.packages_registered:
-                    words, missing = "nodes are registered, packages are being", "the host"
+                    words, missing = "nodes are registered; packages are not yet", "the host"
                 elif wanted <= registered:
                     return
             except NotNow:

@@ -1,5 +1,6 @@
 """``upcall task``: members of services and their tasks. Whatever ends one is an operation, so the service is asked."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import quote
@@ -7,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.here import Here, command, commands
-from upcall.cli.output import nearest
+from upcall.cli.output import ago, nearest
 from upcall.cli.service import MEMBER_COLUMNS, member_row
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import NotFound
@@ -34,8 +35,20 @@ def list_tasks(here: Here, service: Annotated[str, typer.Argument(help="Of one s
 def show(here: Here, member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")]) -> None:
     """One member with all that is known of it."""
     found = find_task(here.client.tasks(), member)
-    rows = [(key.replace("_", " "), value) for key, value in found.model_dump().items() if value not in ("", {}, None)]
+    rows = [(key.replace("_", " "), value) for key, value in _facts(found).items() if value not in ("", None)]
     here.out.show(found, ("key", "value"), rows, empty="nothing")
+
+
+def _facts(one: TaskView) -> dict[str, object]:
+    """Its fields as a person reads them."""
+    return one.model_dump() | {
+        "ports": " ".join(f"{name}:{port}" for name, port in one.ports.items()),
+        "since": f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(one.since))} ({ago(one.since)})"
+        if one.since
+        else "",
+        "cpu_used": f"{one.cpu_used:.2f}",
+        "memory_used_mib": f"{one.memory_used_mib:.0f}",
+    }
 
 
 def find_task(tasks: list[TaskView], name: str) -> TaskView:

@@ -44,7 +44,7 @@ def wait_for(
     ended = why.operation
     if ended.state not in GOOD_END:
         reason = ended.outcome or ended.waits_for or "no reason was given"
-        raise Conflict(f"{ended.kind} of {ended.target} {ended.state}: {reason}", where=ended.id)
+        raise Conflict(f"{ended.kind} of {ended.member or ended.target} {ended.state}: {reason}", where=ended.id)
     return ended
 
 
@@ -53,7 +53,7 @@ def _picture(why: Why, seconds: float):  # type: ignore[no-untyped-def]
     from rich.spinner import Spinner
     from rich.text import Text
 
-    head = f" {why.operation.kind} {why.operation.target}  {why.operation.id}  {duration(seconds)}"
+    head = f" {why.operation.kind} {_what(why)}  {why.operation.id}  {duration(seconds)}"
     return Group(Spinner("dots", text=head, style="yellow"), *(Text(f"  {line}", style="dim") for line in _lines(why)))
 
 
@@ -62,4 +62,9 @@ def _lines(why: Why) -> list[str]:
     if why.children:
         return [line for child in why.children for line in _lines(child)]
     one = why.operation
-    return [f"{one.id} {one.kind} {one.member or one.target}: {one.waits_for or one.state}"]
+    return [f"{one.id} {one.kind} {_what(why)}: {one.waits_for or one.state}"]
+
+
+def _what(why: Why) -> str:
+    """The member, if it is one; its node is named beside it."""
+    return why.operation.member or why.operation.target

@@ -92,7 +92,7 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
     ) -> None:
         path = f"/v1/operations/{quote(operation, safe='')}/{verb.replace('-', '_')}"
         found = here.client.operation_of(path, Ask(reason=reason))
-        here.out.say(found, f"{found.id} {found.kind} {found.target}: {found.state}")
+        here.out.say(found, f"{found.id} {found.kind} of {found.member or found.target}: {found.state}")
 
     ask.__doc__ = words
     return ask

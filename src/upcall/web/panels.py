@@ -146,7 +146,7 @@ def operations(live: Iterable[OperationView], ended: Iterable[OperationView]) ->
 
 
 def _operation(one: OperationView, children: dict[str, list[OperationView]], current: Collection[str]) -> Item:
-    known = one.model_dump(include=SHOWN)
+    known = one.model_dump(include=SHOWN) | {"target": one.member or one.target}
     # The instant of the next look moves a little with every answer; seconds are what is shown.
     known["next_look_at"] = None if one.next_look_at is None else round(one.next_look_at)
     known["stands"] = one.ended_at is not None and one.id in current
