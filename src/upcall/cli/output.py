@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 GOOD: Final = frozenset({"up", "running", "ready", "done", "finished"})
 BAD: Final = frozenset({"failed", "lost", "gone", "silent", "blocked", "degraded", "no host", "ended", "declined"})
-UNBROKEN: Final = frozenset({"name", "member", "id", "node", "state", "address", "for", "service", "cpu"})
-"""Columns whose words are read, or copied, as one."""
 STYLES: Final = {True: "green", False: "red", None: "yellow"}
+
+SPARED: Final = ("cpu", "used", "memory", "zone", "version", "address", "description")
+"""Columns that a narrow terminal can do without, in this order."""
+WORD_MAX: Final = 32
+GAP: Final = 2
 
 SECONDS: Final = re.compile(r"\b\d+ s\b")
 """What counts up or down in a line while nothing has changed."""
@@ -61,7 +64,9 @@ class Output:
         """Rows under their heads; ``empty`` says what it means that there are none."""
         cells = [[_text(cell) for cell in row] for row in rows]
         if self.rich:
-            self.console().print(rich_table(columns, cells, title) if cells else f"[dim]{empty}[/dim]")
+            console = self.console()
+            console.print()
+            console.print(rich_table(columns, cells, title, console.width) if cells else f"[dim]{empty}[/dim]")
             return
         if title:
             print(f"{title}:")
@@ -178,20 +183,47 @@ def plain(value: Any) -> Any:
     return value
 
 
-def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> Any:
+def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", width: int = 80) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    cells = [list(row) for row in rows]
+    widths = fitted(columns, cells, width)
+    shown = [at for at, wide in enumerate(widths) if wide]
+    left_out = ", ".join(column for column, wide in zip(columns, widths, strict=True) if not wide)
     table = Table(
-        box=box.SIMPLE_HEAD, header_style="bold dim", pad_edge=False, title=title or None, title_justify="left"
-    )
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in UNBROKEN)
-    for row in rows:
-        cells = zip(columns, row, strict=True)
-        table.add_row(*(Text(cell, style_of(cell) if column == "state" else "") for column, cell in cells))
+        box=box.SIMPLE_HEAD, header_style="bold dim", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0),
+        title=title or None, title_justify="left", caption_justify="left",
+        caption=f"no room for: {left_out}" if left_out else None,
+    )  # fmt: skip
+    for at in shown:
+        table.add_column(columns[at], overflow="fold", width=widths[at])
+    for row in cells:
+        table.add_row(*(Text(row[at], style_of(row[at]) if columns[at] == "state" else "") for at in shown))
     return table
+
+
+def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """How wide each column is, 0 for one that is left out: words stay whole, and what is spared most easily goes first
+    when there is no room for that."""
+    texts = [[columns[at], *(row[at] for row in rows)] for at in range(len(columns))]
+    widths = [max(map(len, column)) for column in texts]
+    least = [min(WORD_MAX, max(len(word) for text in column for word in text.split() or [""])) for column in texts]
+
+    def excess(of: list[int]) -> int:
+        return sum(of) + GAP * (sum(map(bool, of)) - 1) - width
+
+    for spared in SPARED:
+        if excess(least) > 0 and spared in columns:
+            least[columns.index(spared)] = widths[columns.index(spared)] = 0
+    while (over := excess(widths)) > 0:
+        at = max(range(len(widths)), key=lambda at: (widths[at] > least[at], widths[at]))
+        if widths[at] <= least[at]:
+            break
+        others = [wide for one, wide in enumerate(widths) if one != at and wide > least[one]]
+        widths[at] = max(least[at], min(max(others, default=0), widths[at] - 1), widths[at] - over)
+    return widths
 
 
 def style_of(state: str) -> str:

@@ -94,19 +94,25 @@ def _watch(here: Here, found: Status) -> None:
         except UpcallError:
             changed.set()  # the picture below says what is wrong
 
+    console = here.out.console()
+
     def picture(now: Status) -> RenderableType:
         head = Text.assemble(
             ("upcall ", "bold"), (now.cluster, "cyan"), f"  {now.url}  ", (time.strftime("%H:%M:%S"), "dim")
         )
         return Group(
             head,
-            rich_table(NODE_COLUMNS, [[str(cell) for cell in node_row(one)] for one in now.nodes]),
-            rich_table(SERVICE_COLUMNS, [[str(cell) for cell in service_row(one)] for one in now.services]),
+            "",
+            rich_table(NODE_COLUMNS, [[str(cell) for cell in node_row(one)] for one in now.nodes], width=console.width),
+            "",
+            rich_table(
+                SERVICE_COLUMNS, [[str(cell) for cell in service_row(one)] for one in now.services], width=console.width
+            ),
             *(Text(line, style="yellow") for line in waiting_lines(now)),
         )
 
     threading.Thread(target=listen, daemon=True).start()
-    with Live(picture(found), console=here.out.console(), screen=True, auto_refresh=False) as live:
+    with Live(picture(found), console=console, screen=True, auto_refresh=False) as live:
         while True:
             changed.wait(REFRESH_S)
             changed.clear()
