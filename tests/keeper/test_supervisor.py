@@ -225,9 +225,8 @@ def test_death_of_a_nodes_tasks_is_proven_and_no_other_node_is_touched(kept: Kep
     _, other = start_task(kept, "node-2", "a.c.1", "exec sleep 1000")
     answer = kept.ask("prove_death", node="node-1")
     assert answer["killed"] >= 3
-    assert not shim.alive()
-    assert not task.alive()
-    assert not agent.alive()
+    # A process that is past its last instruction may still stand in the table for a moment.
+    eventually(lambda: not any(each.alive() for each in (shim, task, agent)), "all are dead")
     assert other.alive()
     assert kept.running("agent-node-1") != agent
 

@@ -43,7 +43,15 @@ def check_folder(path: Path) -> None:
             where=str(path),
             expected="letters, digits and . _ - + @ = only: class paths and option files cannot carry the others",
         )
-    if path.exists() and not path.is_dir():
+    try:
+        there = path.exists()
+    except PermissionError:
+        raise Forbidden(
+            f"{path} cannot be reached: a folder above it is closed to you",
+            where=str(path),
+            expected="a folder of your own, by --data or UPCALL_DATA",
+        ) from None
+    if there and not path.is_dir():
         raise Invalid(
             "the data folder is a file", where=str(path), expected="a folder, or a path where one can be made"
         )
