@@ -1,14 +1,18 @@
 """``key=value`` on the command line: dotted keys, and values as YAML reads them."""
 
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from upcall.protocol.errors import Invalid
 
 
+FILE_BYTES_MAX: Final = 1 << 20
+
+
 def parse_pairs(pairs: Iterable[str], where: str) -> dict[str, Any]:
     """``brokers=3 config.min.insync.replicas=2``: values as YAML reads them, so numbers and lists are those; a dotted
-    key sets one entry of a map. ``key:=text`` stays text."""
+    key sets one entry of a map. ``key:=text`` stays text; ``key=@file`` is the text of a file."""
     import yaml
 
     found: dict[str, Any] = {}
@@ -19,7 +23,10 @@ def parse_pairs(pairs: Iterable[str], where: str) -> dict[str, Any]:
         if not sign or not key:
             raise Invalid(f"not a setting: {pair!r}", where=where, expected="key=value, for example brokers=3")
         try:
-            value = text if literal else yaml.safe_load(text) if text.strip() else text
+            if text.startswith("@") and not literal:
+                value = _text_of(Path(text[1:]), pair, where)
+            else:
+                value = text if literal else yaml.safe_load(text) if text.strip() else text
         except yaml.YAMLError:
             value = text
         first, dot, rest = key.partition(".")
@@ -32,3 +39,16 @@ def parse_pairs(pairs: Iterable[str], where: str) -> dict[str, Any]:
         else:
             found[key] = value
     return found
+
+
+def _text_of(path: Path, pair: str, where: str) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{pair!r}: {error.strerror}", where=where, expected="@ and the path of a text file") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise Invalid(f"{path} has {len(data)} bytes", where=where, expected=f"at most {FILE_BYTES_MAX}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path} is not text", where=where, expected="a file in UTF-8") from None
