@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from upcall.protocol.errors import Invalid
 
-
 FILE_BYTES_MAX: Final = 1 << 20
 
 
