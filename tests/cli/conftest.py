@@ -1,6 +1,7 @@
 """A cluster that is only pretended: a data folder, and a fake master behind its address."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fake_master import TOKEN, FakeMaster
 from upcall.cli.main import application
+
+# A shell starts what it puts in the background with interrupts ignored, and children inherit that: tests that
+# interrupt what they start would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Run = Callable[..., Result]
 

@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,6 +7,11 @@ from real_cluster import Cluster, last_lines
 
 from upcall.cli import keeping
 from upcall.cluster.folder import DataFolder
+
+# A shell starts what it puts in the background with interrupts ignored, and children inherit that: tests that
+# interrupt what they start would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
