@@ -11,6 +11,9 @@ from real_cluster import Cluster
 from upcall.protocol.operator import Ask, Drain, TaskView
 
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.py")
+BROKEN = """    async def may_stop(self, member: Member, why: Operation) -> Verdict:
+        raise RuntimeError("my may_stop is broken")
+"""
 MEMBERS = ("hello.web-0", "hello.web-1", "hello.web-2")
 
 
@@ -86,6 +89,19 @@ def test_a_restart_that_nobody_answers_waits_until_a_person_forces_it(hello: Clu
         assert hello.client.operation(asked.id).forced_reason == "the host is stopped"
     finally:
         hello.kill("host", signal.SIGCONT)
+
+
+def test_why_says_what_broke_in_code_that_does_not_answer(hello: Cluster, tmp_path: Path) -> None:
+    own = tmp_path / "broken.py"
+    text = Path(HELLO).read_text().replace("class Hello(", "class Broken(")
+    own.write_text(text.split("    async def may_stop")[0] + BROKEN)
+    hello.upcall("install", str(own))
+    asked = hello.client.operation_of("/v1/tasks/broken.web-0/restart", Ask(reason="it leaks"))
+    hello.until(
+        "why says it", lambda: any("my may_stop is broken" in line for line in hello.client.why(asked.id).lines)
+    )
+    assert hello.client.operation(asked.id).state == "open"
+    hello.upcall("uninstall", "broken")
 
 
 def test_logs_of_a_member_can_be_read(hello: Cluster) -> None:

@@ -292,6 +292,8 @@ class Core:
         self.state = states.load(store, states.start_number(store))
         self.substrate = make_substrate(self)
         self.nodes: dict[str, sub.NodeObserved] = {}
+        self.notes: dict[str, str] = {}
+        """Operation -> what its service's code last said of its silence."""
         self.after_turn: list[Callable[[Transaction], None]] = []
         """Called at the end of each turn, before its commit: what follows from the state as a whole."""
         self.on_reload: Callable[[], None] = lambda: None

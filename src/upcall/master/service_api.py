@@ -312,6 +312,12 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         await core.turn(lambda tx: tx.ledger(given.Confirm(service=name, operation=operation)))
         return answer(wire.Accepted(operation=operation))
 
+    @api.post("/v1/service/{name}/notes")
+    async def note(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Note)
+        await core.turn(lambda tx: services.note(tx, name, body))
+        return answer(wire.Accepted(operation=body.operation))
+
     @api.post("/v1/service/{name}/run")
     async def run(name: Current, request: Request) -> Response:
         body = await decode(request, wire.RunTool)

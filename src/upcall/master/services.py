@@ -17,6 +17,7 @@ from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.protocol.operator import NAME, Install
 
 MEMBERS_MAX = 1000
+NOTES_MAX = 1000
 MEMORY_KEYS_MAX = 10_000
 MEMORY_BYTES_MAX = 256 << 10
 _NAME = re.compile(NAME)
@@ -219,6 +220,20 @@ def set_plans(tx: Transaction, name: str, request: wire.Plans) -> None:
 
 def _steps(plans: tuple[wire.PlanView, ...]) -> dict[tuple[str, str, str], wire.StepView]:
     return {(plan.name, phase.name, step.name): step for plan in plans for phase in plan.phases for step in phase.steps}
+
+
+def note(tx: Transaction, name: str, said: wire.Note) -> None:
+    """Kept with the operation for as long as this master lives; the event is kept for longer."""
+    operation = tx.core.state.ledger.operation(said.operation)
+    if operation is None or operation.target.service != name:
+        raise NotFound(f"{name} has no operation {said.operation!r}", where="operation")
+    if len(said.text) > wire.NOTE_CHARS_MAX:
+        raise TooLarge(f"{len(said.text)} characters", where="text", expected=f"at most {wire.NOTE_CHARS_MAX}")
+    notes = tx.core.notes
+    notes[said.operation] = said.text
+    while len(notes) > NOTES_MAX:
+        del notes[next(iter(notes))]
+    tx.event("host", said.operation, f"{name}: {said.text}", service=name, operation=said.operation)
 
 
 # -- a service's own memory -----------------------------------------------------------------------------------------

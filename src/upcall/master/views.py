@@ -255,6 +255,8 @@ class Views:
         ledger = self._core.state.ledger
         why = self._why(operation)
         lines = [why.sentence()] if why else [_ended(operation)]
+        if operation.state == "open" and (said := self._core.notes.get(operation.id)):
+            lines.append(f"{operation.target.service}: {said}")
         if operation.reason:
             lines.append(f"asked for by {operation.asked_by}: {operation.reason}")
         children = [each for each in ledger.operations() if each.parent == operation.id]
@@ -269,7 +271,7 @@ class Views:
         for operation in ledger.operations():
             why = self._why(operation) if operation.state == "open" else None
             if why and why.waits_for:
-                found.append(why.sentence())
+                found.append(why.brief())
         return found
 
 

@@ -67,7 +67,7 @@ def create(
     )
     book.memory.since[operation.id] = book.now_s
     book.put(operation)
-    what = f"{operation.class_} {kind} of {describe(target)} proposed by {asked_by}"
+    what = f"{operation.class_} {kind} of {target.words()} proposed by {asked_by}"
     book.event(
         "operation",
         operation.id,
@@ -85,18 +85,6 @@ def create(
             operation=operation.id,
         )
     return book.operations[operation.id]
-
-
-def describe(target: Target) -> str:
-    if not target.service:
-        return f"node {target.node}" if target.node else "the whole system"
-    if not target.members:
-        return target.service
-    tasks = []
-    for name in target.members:
-        incarnation = target.incarnation_of(name)
-        tasks.append(f"{target.service}.{name}" + (f".{incarnation}" if incarnation else ""))
-    return ", ".join(tasks)
 
 
 def _impact(kind: Kind, *, removes_node: bool) -> str:

@@ -94,6 +94,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Parallel to ``members``; empty until a removal executes."""
     node: str = ""
 
+    def words(self) -> str:
+        """``kafka.broker-2.7``, ``kafka``, ``node node-2``, ``the whole system``."""
+        if not self.service:
+            return f"node {self.node}" if self.node else "the whole system"
+        tasks = []
+        for name in self.members:
+            incarnation = self.incarnation_of(name)
+            tasks.append(f"{self.service}.{name}" + (f".{incarnation}" if incarnation else ""))
+        return ", ".join(tasks) or self.service
+
     def incarnation_of(self, member: str) -> int:
         """0 when it is not frozen yet, or the member is none of ours."""
         if not self.incarnations or member not in self.members:

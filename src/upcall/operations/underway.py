@@ -58,7 +58,7 @@ def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> 
     tasks = ", ".join(m.task for m in ending)
     return Judgement(
         waits_for=f"node {silent[0]}" if silent else "the substrate",
-        reason=f"{tasks}: not known to have ended" + (", and the node is silent" if silent else ""),
+        reason=f"{tasks}: ending" + (", and the node is silent" if silent else ""),
         alert_s=book.since_s(operation) + grace_s + slack_s,
     )
 

@@ -48,15 +48,19 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def sentence(self) -> str:
         """As ``upcall why`` prints it."""
+        return f"{self.brief()}. Who wins: {self.who_wins}"
+
+    def brief(self) -> str:
+        """Without who wins, which is the same for each class."""
         op = self.operation
-        text = f"{op.id} {op.kind} ({op.class_}, {self.firmness}) {op.state}"
+        text = f"{op.id} {op.kind} of {op.target.words()} ({op.class_}, {self.firmness}) {op.state}"
         if self.waits_for:
             text += f": waits for {self.waits_for}, since {self.since_s:.0f} s"
         if self.reason:
             text += f": {self.reason}"
         if self.next_look_s is not None:
             text += f"; looked at again in {self.next_look_s:.0f} s"
-        return f"{text}. Who wins: {self.who_wins}"
+        return text
 
 
 MemberStatus = Literal[

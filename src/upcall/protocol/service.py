@@ -11,6 +11,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/answers        Answers       consent; idempotent on operation and epoch
     POST /v1/service/{name}/withdraw       Withdraw      takes acceptances back, until ``begin``
     POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left
+    POST /v1/service/{name}/notes          Note          for people: why there is no answer
     POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult
     GET|PUT|DELETE /v1/service/{name}/state/{key}        key-value space, compare-and-swap (StateWrite)
     POST /v1/service/{name}/replies/{id}   ActionReply   the answer to an ``action``
@@ -288,6 +289,16 @@ class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     operation: str = ""
     version: int = 0
+
+
+NOTE_CHARS_MAX = 1000
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a person should know of an operation: why it gets no answer. Shown by ``why`` and as an event."""
+
+    operation: str
+    text: str
 
 
 class RunTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -57,6 +57,8 @@ class Context:
     run_tool: Runner = _nowhere
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal
     refresh: Callable[[], None] = lambda: None
+    note: Callable[[str, str], None] = lambda operation, text: None
+    """Tells people, by the system, why an operation gets no answer."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
     _threads: ThreadPoolExecutor | None = None

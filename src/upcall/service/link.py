@@ -77,6 +77,9 @@ class Link:
         """The member of this removal has left."""
         await self._call("POST", f"confirm/{quote(operation, safe='')}")
 
+    async def note(self, note: wire.Note) -> None:
+        await self._call("POST", "notes", note)
+
     async def run(self, tool: wire.RunTool) -> wire.ToolResult:
         # The tool's own deadline is kept at the agent; a little more for the way there and back.
         reply = await self._call("POST", "run", tool, timeout_s=tool.timeout_s + 15.0)

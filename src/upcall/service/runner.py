@@ -10,6 +10,7 @@ actions) goes on beside it: the master may be away for a moment.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -67,6 +68,7 @@ class Runner:
     ) -> None:
         self.link = Link(transport, name)
         self.context = Context(name=name, state=State(self.link), run_tool=self.link.run, propose=self.link.propose)
+        self.context.note = lambda operation, text: self._spawn(self._note(operation, text), f"note {operation}")
         self.context.refresh = self._look
         self.service = service_class(self.context)
         self.plan = plans.Plan("deploy")
@@ -109,6 +111,10 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.context.close()
+
+    async def _note(self, operation: str, text: str) -> None:
+        with contextlib.suppress(UpcallError, ConnectionError):  # A note that is lost costs nothing.
+            await self.link.note(wire.Note(operation=operation, text=text[: wire.NOTE_CHARS_MAX]))
 
     def _spawn(self, work: Coroutine[Any, Any, object], what: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"{self.context.name}: {what}")

@@ -132,6 +132,7 @@ def _say(service: "Service", operation: Operation, why: str, error: Exception | 
         said.clear()
     said[operation.id] = why
     service.log.warning("no answer to %s (%s) %s", operation.id, operation.kind, why, exc_info=error)
+    service._context.note(operation.id, f"its code gave no answer {why}")
 
 
 def _takes(operation: Operation) -> bool:
