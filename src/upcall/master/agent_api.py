@@ -47,6 +47,7 @@ class AgentDoor:
             connection = self._agents.connect(register.node, register.boot)
             self._agents.features[register.node] = register.features
             sender = asyncio.create_task(_send_all(socket, connection))
+            self._core.post(lambda tx: tx.event("node", register.node, "its agent is connected"))
             self._input(register.node, register)
             while not connection.closed:
                 self._receive(register.node, await socket.receive_text())
@@ -106,7 +107,11 @@ class AgentDoor:
         self._core.post(lambda tx: tx.substrate(self._substrate().agent_heard(node, tx.now_s)))
 
     def _disconnected(self, node: str) -> None:
-        self._core.post(lambda tx: tx.substrate(self._substrate().agent_disconnected(node, tx.now_s)))
+        def gone(tx: Transaction) -> None:
+            tx.event("node", node, "its agent is disconnected; its tasks run on")
+            tx.substrate(self._substrate().agent_disconnected(node, tx.now_s))
+
+        self._core.post(gone)
 
 
 async def _send_all(socket: WebSocket, connection: Connection) -> None:

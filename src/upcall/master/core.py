@@ -305,6 +305,7 @@ class Core:
         """The first turn: repeats what still stands."""
 
         def first(tx: Transaction) -> None:
+            tx.event("master", "master", f"started, for the {self.state.start}. time in this cluster's life")
             can = self.substrate.capabilities
             tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
             wanted = []
