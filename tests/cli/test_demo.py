@@ -1,11 +1,13 @@
 """How much memory the demo's nodes get."""
 
+from importlib.resources import files
+
 import pytest
 
 from upcall.cli import demo, machine
-from upcall.cli.composition import Requires
+from upcall.cli.composition import parse
 
-FULL = Requires(nodes=3, memory_mib=6144)
+FULL = parse((files("upcall.fastdata") / "demo.yaml").read_text(), "demo.yaml").requires
 
 
 @pytest.mark.parametrize(
