@@ -11,7 +11,16 @@ import pytest
 from upcall.agent import cgroups
 from upcall.keeper.delegation import LEAF
 
-FORKS = "import os, time\nos.fork()\nos.setsid() if os.fork() == 0 else None\nprint('on', flush=True)\ntime.sleep(1000)"
+FORKS = """
+import os, time
+first = os.getpid()
+os.fork()
+if os.fork() == 0:
+    os.setsid()
+if os.getpid() == first:
+    print("on", flush=True)
+time.sleep(1000)
+"""
 
 
 @pytest.fixture
