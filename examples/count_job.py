@@ -1,6 +1,6 @@
 """A job of one's own, in one command::
 
-    upcall service do spark submit-job name=count program=@examples/count_job.py restart=never
+upcall service do spark submit-job name=count program=@examples/count_job.py restart=never
 """
 
 from pyspark.sql import SparkSession
