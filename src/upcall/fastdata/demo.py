@@ -57,7 +57,13 @@ def watch(client: ClientLike) -> Iterator[Seen]:
             snapshot = loop.run_until_complete(anext(snapshots))
             yield Seen("nothing is stored yet") if snapshot is None else _seen(snapshot, told)
     finally:
-        loop.run_until_complete(snapshots.aclose())  # type: ignore[attr-defined]
+        # Ctrl-C leaves the look that was under way: it is ended before its generator can be.
+        under_way = asyncio.all_tasks(loop)
+        for task in under_way:
+            task.cancel()
+        if under_way:
+            loop.run_until_complete(asyncio.gather(*under_way, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
         queries.close()
 
