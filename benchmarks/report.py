@@ -17,22 +17,13 @@ from typing import Any, Final, Literal
 
 import psutil
 
-CALIBRATION_ADDITIONS: Final = 3_000_000
+from upcall.cli.demo import calibrate
+
 CALIBRATION_LIMIT_S: Final = 0.2
 REFERENCE_CPUS: Final = 2
 BUILD: Final = Path("build")
 
 Binds = Literal["everywhere", "reference"]
-
-
-def calibration_s() -> float:
-    """Seconds that a fixed loop takes now: the same host was seen to vary threefold within an hour."""
-    began = time.perf_counter()
-    total = 0
-    for number in range(CALIBRATION_ADDITIONS):
-        total += number
-    assert total
-    return time.perf_counter() - began
 
 
 def commit() -> str:
@@ -78,11 +69,11 @@ class Report:
     seed: int = 0
     figures: dict[str, Any] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
-    _calibration_before_s: float = field(default_factory=calibration_s)
+    _calibration_before_s: float = field(default_factory=calibrate)
 
     def finish(self) -> int:
         """Writes the report, prints it, and gives the exit code: 0 when every promise that binds here holds."""
-        after_s = calibration_s()
+        after_s = calibrate()
         memory_gib = round(psutil.virtual_memory().total / (1 << 30), 1)
         conditions = {
             "commit": commit(),

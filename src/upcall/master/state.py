@@ -1,6 +1,5 @@
 """Everything the master knows in memory, rebuilt from records whenever that is needed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,7 +69,6 @@ class State:
     """member id -> wall time of its last change of state."""
     exits: dict[str, int | None] = field(default_factory=dict)
     """member id -> exit code of the incarnation that ended last."""
-    hosts: list[str] = field(default_factory=list)
 
 
 def _decode(found: list[Record], kind: type[T]) -> list[T]:
@@ -122,10 +120,3 @@ def start_number(store: Store) -> int:
     previous = msgspec.json.decode(record.value, type=r.MasterRecord).start if record else 0
     store.put(r.MASTER, "start", msgspec.json.encode(r.MasterRecord(start=previous + 1)))
     return previous + 1
-
-
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """A struct as the JSON object that it becomes on the wire."""
-    built = msgspec.to_builtins(value)
-    assert isinstance(built, dict)
-    return built
