@@ -1,11 +1,13 @@
 """Aircraft and ingest as programs: bad input is one clear error, a signal is an orderly end, imports stay light."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from practice import START_US, practice_flight, practice_rows, practice_run
 
 from upcall.fastdata import aircraft, ingest
 from upcall.fastdata.aircraft import Aircraft, Settings, parse_addresses
+from upcall.fastdata.frame_log import LogClosed
+from upcall.fastdata.kafka_log import KafkaLog, KafkaSettings
 
 HOST = f"127.85.{os.getpid() % 250}.{os.getppid() % 250 + 1}"
 PATIENCE_S = 60.0
@@ -124,6 +128,26 @@ def test_a_signal_ends_both_programs_in_order(folder: Path, number: signal.Signa
     finally:
         flight.kill()
         taking.kill()
+
+
+def test_a_log_may_be_closed_at_any_moment_of_its_opening() -> None:
+    def opens(log: KafkaLog) -> None:
+        with contextlib.suppress(LogClosed):
+            log.open(lambda _reason: None)
+
+    opened: list[threading.Thread] = []
+    for moment in range(0, 2_000, 100):
+        log = KafkaLog(KafkaSettings(bootstrap_servers=f"{HOST}:9"))
+        opened.append(threading.Thread(target=opens, args=(log,)))
+        opened[-1].start()
+        while log._producer is None:
+            pass
+        for _ in range(moment):
+            pass
+        log.close(0.0)
+    for thread in opened:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), "it was closed, and tries on"
 
 
 def test_imports_pull_no_more_than_they_need() -> None:

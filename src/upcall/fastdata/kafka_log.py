@@ -101,6 +101,8 @@ class KafkaLog:
         self._announced: set[str] = set()
         self._failed: Failed = _ignore
         self._closing = threading.Event()
+        self._beginning = threading.Lock()
+        """Whoever closes meets a producer with its poller, or none: it may come while the log is opened."""
         self._producer: Producer | None = None
         self._poller: threading.Thread | None = None
         self._looker: Consumer | None = None
@@ -111,9 +113,11 @@ class KafkaLog:
 
     def open(self, failed: Failed) -> None:
         self._failed = failed
-        self._producer = Producer(self.settings.producer() | {"error_cb": self._on_error})
-        self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
-        self._poller.start()
+        with self._beginning:
+            self._check_open()
+            self._producer = Producer(self.settings.producer() | {"error_cb": self._on_error})
+            self._poller = threading.Thread(target=self._poll, name="kafka-poll", daemon=True)
+            self._poller.start()
         for topic in (self.settings.runs_topic, self.settings.dead_topic):
             self._patiently(partial(reading.partitions, self._producer, topic))
         self.partitions = self._patiently(partial(reading.partitions, self._producer, self.settings.topic))
@@ -173,8 +177,10 @@ class KafkaLog:
 
     def close(self, timeout_s: float) -> None:
         self._closing.set()
-        if self._poller is not None:
-            self._poller.join()  # first: two threads that report deliveries could swap them
+        with self._beginning:
+            poller = self._poller
+        if poller is not None:
+            poller.join()  # first: two threads that report deliveries could swap them
         if self._producer is not None:
             self._producer.flush(timeout_s)
         if self._looker is not None:
