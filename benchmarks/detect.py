@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.report import Promise, Report
+from upcall.cli.figures import Promise, Report
 from upcall.fastdata.detect import detector, drift
 from upcall.fastdata.detect.detector import BlockDetector
 from upcall.fastdata.detect.episodes import Episode, EpisodeKind

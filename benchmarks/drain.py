@@ -31,7 +31,7 @@ from typing import Any, Final
 
 from benchmarks.cluster import LOOK_S, OwnCluster, own_cluster
 from benchmarks.load import InSync, Writes, percentile_ms, read_back, replicas_in_sync, warm_up
-from benchmarks.report import Promise, Report
+from upcall.cli.figures import Promise, Report
 
 NODES: Final = 3
 NODE_MEMORY_MIB: Final = 512

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.report import Promise, Report
+from upcall.cli.figures import Promise, Report
 from upcall.fastdata import sensors
 from upcall.fastdata.flights import load_flight
 from upcall.fastdata.frames import Frame, decode, encode

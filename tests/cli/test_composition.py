@@ -40,9 +40,9 @@ def test_a_composition_becomes_installs() -> None:
 def test_the_first_size_that_fits_is_taken() -> None:
     found = parse(GOOD, "demo.yaml")
     whole, name = fitting(found, Requires(nodes=3, memory_mib=8192))
-    assert (name, whole.services[0].options) == ("full", {"members": 3})
+    assert (name.split(";")[0], whole.services[0].options) == ("size full", {"members": 3})
     smaller, name = fitting(found, Requires(nodes=3, memory_mib=4096))
-    assert (name, smaller.services[0].options) == ("small", {"members": 1})
+    assert (name.split(";")[0], smaller.services[0].options) == ("size small", {"members": 1})
 
 
 def test_what_does_not_fit_is_said_with_what_there_is() -> None:

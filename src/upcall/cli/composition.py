@@ -98,6 +98,12 @@ class Composition(Part):
     actions: list[ActionItem] = Field(default=[], max_length=1000)
     sizes: list[Size] = Field(default=[], max_length=10)
 
+    def needs(self) -> "list[Requires]":
+        """Of each size in turn: its own requirements replace the general ones key by key."""
+        return [
+            self.requires.model_copy(update=size.requires.model_dump(exclude_unset=True)) for size in self.sizes
+        ] or [self.requires]
+
 
 def load(path: Path) -> Composition:
     """The file, checked as far as that is possible without a cluster."""
@@ -135,20 +141,21 @@ def parse(text: str, where: str) -> Composition:
 
 
 def fitting(composition: Composition, has: Requires) -> tuple[Composition, str]:
-    """The composition with the first of its sizes that fits, and that size's name; else what is missing."""
+    """The composition in the first of its sizes that fits, and which that is and why; else what is missing."""
     lacking = composition.requires.missing(has)
     if not composition.sizes and not lacking:
         return composition, ""
-    for size in composition.sizes:
-        # A size of its own requirements replaces the general ones key by key.
-        need = composition.requires.model_copy(update=size.requires.model_dump(exclude_unset=True))
+    passed: list[str] = []
+    for size, need in zip(composition.sizes, composition.needs(), strict=False):
         if lacking := need.missing(has):
+            passed.append(f"{size.name} needs {', '.join(lacking)}")
             continue
         services = [
             one.model_copy(update={"options": {**one.options, **size.options.get(one.service, {})}})
             for one in composition.services
         ]
-        return composition.model_copy(update={"services": services, "requires": need}), size.name
+        words = "; ".join([f"size {size.name}", *passed[-1:]])
+        return composition.model_copy(update={"services": services, "requires": need}), words
     raise DoesNotFit(
         f"the composition needs {'; '.join(lacking)}",
         where="requires",

@@ -5,24 +5,22 @@ Nothing here is private to the demo: the cluster is started as by ``up``, the co
 (``demo.watch``), which asks the services that were installed.
 """
 
-import json
-import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module, resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, cast
 
 import typer
 
-from upcall.cli import cluster as birth
 from upcall.cli import composition as compositions
 from upcall.cli import footprint, keeping, machine, system
 from upcall.cli.fetch import fetch_all
+from upcall.cli.figures import Promise, Report
 from upcall.cli.here import Here, command, commands
 from upcall.cli.install import apply
 from upcall.cli.output import duration
+from upcall.cli.sizing import Nodes, nodes_for
 from upcall.client.blocking import Client
 from upcall.protocol.errors import Conflict, NotFound
 
@@ -34,11 +32,14 @@ APPS = {"demo": demo_app}
 
 PLUG_IN: Final = "upcall.fastdata"
 FOUND_SHOWN: Final = 12
-MEMORY_STEP_MIB: Final = 64
 LINE_EVERY_S: Final = 10.0
-REPORT: Final = Path("build") / "demo.json"
-CALIBRATION_ADDITIONS: Final = 3_000_000
 FIRST_ANOMALY_TIMEOUT_S: Final = 900.0
+PROMISES: Final = (
+    Promise("first_anomaly", "one that matches a labelled fault", bool),
+    Promise("to_first_anomaly_s", "at most 90 s, warm", lambda value: value <= 90, "reference"),
+    Promise("peak_memory_mib", "at most 6144 MiB", lambda value: value <= 6144, "reference"),
+    Promise("left_processes", "none", lambda value: value == 0),
+)
 
 
 class Seen(Protocol):
@@ -62,8 +63,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the first anomaly; write build/demo.json.")] = False,
 ) -> None:
     """A recorded flight of an A380 with its 20,000 modelled sensors, found faulty live, until Ctrl-C; data is kept."""
-    began = time.monotonic() - _made_for_s()
-    calibration_s = calibrate()
+    report = Report("demo", PROMISES, seed=None, began=time.monotonic() - _made_for_s())
     composition, watch = _plugged()
     here.out.note(f"the demo needs {composition.requires.words()}")
     # Without class archives the Java systems take three times as long to start: they are made here, once.
@@ -72,7 +72,12 @@ def demo(
     )
     ours = not keeping.running(here.folder)
     if ours:
-        system.start(here, memory=_memory_mib(composition.requires))
+        nodes = (
+            Nodes()
+            if here.folder.cluster_file.exists()
+            else nodes_for(composition, machine.memory_mib(), machine.cores())
+        )
+        system.start(here, nodes.count, nodes.memory_mib)
     matched: Mapping[str, Any] | None = None
     try:
         with footprint.watched(here.folder.root) as peak:
@@ -82,36 +87,29 @@ def demo(
     except KeyboardInterrupt:
         here.out.note("\ntaking it down; the data is kept")
     finally:
-        first_s = time.monotonic() - began
+        first_s = time.monotonic() - report.began
         if ours:
             system.stop(here)
-    left = footprint.processes(here.folder.root) if ours else []
     if not once:
         here.out.say(
             {"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
         )
         return
-    figures = {
-        **_machine(),
-        "seconds": round(time.monotonic() - began, 1),
-        "seed": (matched or {}).get("seed"),
-        "calibration_s": round(max(calibration_s, calibrate()), 3),
-        "to_first_anomaly_s": round(first_s, 1) if matched else None,
+    warm = fetched_mib < 1
+    report.seed = (matched or {}).get("seed")
+    report.figures = {
+        "to_first_anomaly_s": round(first_s, 1) if matched and warm else None,
+        "cold_s": round(first_s, 1) if matched and not warm else None,
         "first_anomaly": dict(matched) if matched else None,
         "peak_memory_mib": round(peak.mib),
-        "left_processes": len(left),
+        "left_processes": len(footprint.processes(here.folder.root)) if ours else 0,
         "fetched_mib": round(fetched_mib, 1),
-        "cold_s": round(first_s, 1) if matched and fetched_mib >= 1 else None,
     }
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(figures, indent=2) + "\n")
-    here.out.show(figures, ("figure", "value"), list(figures.items()), empty="")
-    if matched is None or left:
-        raise Conflict(
-            "no anomaly matched a labelled fault" if matched is None else f"{len(left)} processes are left",
-            where=str(REPORT),
-            expected="one found fault, and nothing left behind",
-        )
+    report.promises = tuple(one for one in PROMISES if warm or one.name != "to_first_anomaly_s")
+    judged = report.judge()
+    here.out.show(judged.figures, ("figure", "value", "promise"), judged.rows(), empty="")
+    if judged.broken:
+        raise Conflict("; ".join(judged.broken), where=str(judged.path), expected="what was promised")
 
 
 def _made_for_s() -> float:
@@ -122,16 +120,6 @@ def _made_for_s() -> float:
         if ancestor.name() == "make":
             return max(0.0, time.time() - ancestor.create_time())
     return 0.0
-
-
-def _memory_mib(requires: compositions.Requires) -> int | None:
-    """Of each node, where the usual parts are too small because one of them is kept for ``node add``: then the demo
-    gets that one too."""
-    total, nodes = machine.memory_mib(), birth.NODES_DEFAULT
-    room = total - machine.SPARE_MIB
-    if room // (nodes + 1) * nodes >= requires.memory_mib or room < requires.memory_mib:
-        return None
-    return room // nodes // MEMORY_STEP_MIB * MEMORY_STEP_MIB
 
 
 def _plugged() -> tuple[compositions.Composition, Watch]:
@@ -184,37 +172,3 @@ def _picture(seen: Seen, found: Sequence[str], seconds: float) -> "RenderableTyp
         "dots", text=Text.assemble((f" {seen.text}", "bold"), (f"  {duration(seconds)}", "dim")), style="green"
     )
     return Group(head, *(Text(f"  {line}", "yellow") for line in reversed(found)), Text("  Ctrl-C ends it", "dim"))
-
-
-# -- figures --------------------------------------------------------------------------------------------------------
-
-
-def calibrate() -> float:
-    """Seconds of a fixed loop: how fast this machine is just now."""
-    began = time.perf_counter()
-    total = 0
-    for number in range(CALIBRATION_ADDITIONS):
-        total += number
-    return time.perf_counter() - began
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "commit": _commit(),
-        "cpus": machine.cores(),
-        "memory_gib": round(machine.memory_mib() / 1024, 1),
-    }
-
-
-def _commit() -> str:
-    """The full hash of a clean tree; empty where there is none."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else "?"
-
-    try:
-        commit, dirty = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
-    except OSError:
-        return ""
-    return "" if commit == "?" or dirty == "?" else commit + ("" if not dirty else "-dirty")

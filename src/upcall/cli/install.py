@@ -94,7 +94,7 @@ def apply(
     status = here.client.status()
     has = resources(here, status)
     composition, size = compositions.fitting(composition, has)
-    here.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; size {size}" if size else ""))
+    here.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
     compositions.check_against(composition, here.client.packages())
     begun = deploy.post_all(here, [one.install() for one in composition.services])
     names = [one.name for one in begun.services]
