@@ -244,6 +244,8 @@ class Transaction:
                 )
             case sub.DisruptionOver():
                 self._handle(given.DisruptionEnded(id=up.id, happened=up.happened))
+            case sub.Disruptions():
+                self._handle(given.DisruptionsListed(ids=up.ids))
 
     # -- the end of the turn ----------------------------------------------------------------------------------------
 

@@ -231,6 +231,7 @@ class Book:
         self.memory.since[moved.id] = self.now_s
         if state != "open":
             self.memory.questions.pop(moved.id, None)
+            self.memory.said.pop(moved.id, None)
         self.put(moved)
         self.event(
             "operation",

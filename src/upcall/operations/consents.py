@@ -20,8 +20,8 @@ from upcall.operations import guard
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
-from upcall.operations.memory import Question
-from upcall.operations.records import ConsentRecord, Given, Operation, Policy
+from upcall.operations.memory import Question, Said
+from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Verdict
 from upcall.operations.table import KINDS
 
 ANSWERS_MAX: Final = 1000
@@ -83,7 +83,7 @@ def look(book: Book, service: str) -> None:
         question = book.memory.questions.get(operation.id)
         given = book.answer(operation)
         if given is not None and given.until_s <= book.now_s:
-            _drop(book, operation, f"the {_NOUN[given.verdict]} ran out")
+            _drop(book, operation, f"the {_NOUN[given.verdict]} ran out", lapsed=given.verdict)
             given = None
         if given is not None:
             book.look_at(service, given.until_s)
@@ -257,19 +257,33 @@ def _note(book: Book, operation: Operation, one: Answer) -> None:
     service = operation.target.service
     question = book.memory.questions.get(operation.id) or Question(since_s=book.now_s)
     book.memory.questions[operation.id] = replace(question, stands=False)
-    words = _in_words(one)
-    book.event(
-        "answer",
-        operation.id,
-        f"{service}: {words}",
-        service=service,
-        operation=operation.id,
-        verdict=one.verdict,
-        progress=one.progress,
-    )
+    if _is_news(book, operation, one):
+        book.event(
+            "answer",
+            operation.id,
+            f"{service}: {_in_words(one)}",
+            service=service,
+            operation=operation.id,
+            verdict=one.verdict,
+            progress=one.progress,
+        )
     if one.verdict == "decline" and book.allows(operation, "decline"):
         book.advance(operation, "decline", outcome=f"declined by {service}: {one.reason[:REASON_CHARS_MAX]}")
         forget(book, operation)
+
+
+def _is_news(book: Book, operation: Operation, one: Answer) -> bool:
+    """A deferral that is renewed for the same reason is counted, not told again. An acceptance is always told: each is
+    a reservation of its own."""
+    if one.verdict == "accept":
+        book.memory.said.pop(operation.id, None)
+        return True
+    words = f"{one.verdict} {one.choice}: {one.reason[:REASON_CHARS_MAX]}"
+    before = book.memory.said.get(operation.id)
+    same = before is not None and before.words == words
+    times = before.times + 1 if before is not None and same else 1
+    book.memory.said[operation.id] = Said(words=words, last_s=book.now_s, times=times)
+    return not same
 
 
 def _in_words(one: Answer) -> str:
@@ -282,10 +296,10 @@ def _in_words(one: Answer) -> str:
     return words + (f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else "")
 
 
-def _drop(book: Book, operation: Operation, why: str) -> None:
+def _drop(book: Book, operation: Operation, why: str, *, lapsed: Verdict | None = None) -> None:
     consent = book.consents[operation.target.service]
     book.put(replace(consent, answers={o: a for o, a in consent.answers.items() if o != operation.id}))
-    book.event("answer", operation.id, why, service=consent.service, operation=operation.id)
+    book.event("answer", operation.id, why, service=consent.service, operation=operation.id, lapsed=lapsed)
 
 
 def _current(book: Book, service: str) -> ConsentRecord | None:

@@ -7,7 +7,7 @@ the substrate is asked to hold it while its service is asked; when it goes ahead
 from upcall.operations import carry
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, Refused
-from upcall.operations.inputs import DisruptionBegan, DisruptionEnded
+from upcall.operations.inputs import DisruptionBegan, DisruptionEnded, DisruptionsListed
 from upcall.operations.proposals import create
 from upcall.operations.records import Operation, Target
 from upcall.operations.table import Kind
@@ -45,6 +45,14 @@ def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
 def _hold(book: Book, operation: Operation, given: DisruptionBegan) -> None:
     if operation.kind == "evict" and given.firmness == "intercepted" and operation.live:
         book.emit(HoldDisruption(id=given.id, hold=operation.state == "open"))
+
+
+def listed(book: Book, given: DisruptionsListed) -> None:
+    """After a reconnect both sides compare. What the substrate does not list is over, and the news of it was lost:
+    left open it would stand for ever, and one that was let go on would keep its member from everybody else."""
+    for operation in list(book.operations.values()):
+        if operation.kind == "evict" and operation.live and operation.foreign_id not in given.ids:
+            carry.end(book, operation, "called off", outcome="the substrate does not know of it any more")
 
 
 def ended(book: Book, given: DisruptionEnded) -> None:

@@ -238,6 +238,12 @@ class DisruptionEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     happened: bool
 
 
+class DisruptionsListed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruptions_listed"):
+    """All disruptions that stand, as the substrate says after a start of the master, when it has told its tasks."""
+
+    ids: tuple[str, ...] = ()
+
+
 Input: TypeAlias = (
     Started
     | Tick
@@ -262,4 +268,5 @@ Input: TypeAlias = (
     | NodeObserved
     | DisruptionBegan
     | DisruptionEnded
+    | DisruptionsListed
 )

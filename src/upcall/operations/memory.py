@@ -32,6 +32,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """An answer is wanted now."""
 
 
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service said last of an open operation, when it was not an acceptance. Said again in the same words it is
+    no news, but ``why`` tells how often."""
+
+    words: str
+    last_s: float
+    times: int = 1
+
+
 class Crashes(msgspec.Struct, frozen=True, kw_only=True):
     """How often a member died in short succession; bounds how fast it is started again."""
 
@@ -60,6 +69,8 @@ class Memory(msgspec.Struct, kw_only=True):
     sets: dict[str, tuple[int, str]] = {}
     """Service -> (version, print) of the set that was shown last."""
     questions: dict[str, Question] = {}
+    said: dict[str, Said] = {}
+    """Operation -> what was said of it last; it outlives the answer, which runs out."""
     since: dict[str, float] = {}
     """Operation -> when it came into its state (monotonic)."""
     notices: dict[str, float] = {}

@@ -17,6 +17,7 @@ from upcall.operations.inputs import (
     DeclareService,
     DisruptionBegan,
     DisruptionEnded,
+    DisruptionsListed,
     Force,
     HostSubscribed,
     HostUnsubscribed,
@@ -98,6 +99,8 @@ def _learn(book: Book, given: Input) -> None:
             losses.observe_node(book, given)
         case DisruptionEnded():
             disruptions.ended(book, given)
+        case DisruptionsListed():
+            disruptions.listed(book, given)
         case HostSubscribed() | HostUnsubscribed():
             _host(book, given)
         case Tick():

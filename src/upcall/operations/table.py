@@ -171,7 +171,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "newer ready", "done", ("back",)),
     Transition("executing", "start deadline", "failed", ("back",)),
     Transition("executing", "shutdown", "failed", ("back",)),
-    Transition("executing", "superseded", "failed", ("back",)),  # by the uninstall of its service
+    # By the uninstall of its service: it did not fail, nobody wants it any more.
+    Transition("executing", "superseded", "withdrawn", ("back",)),
     Transition("executing", "node lost for good", "failed", ("back",), kinds=("restart", "preempt", "reclaim")),
     Transition("executing", "called off", "withdrawn", ("foreign",)),
     Transition("executing", "finished", "done", ("plan",)),

@@ -45,10 +45,15 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     firmness: Firmness = "enforced"
     forced: Mark | None = None
     paused: Mark | None = None
+    said_times: int = 0
+    """How often in a row the service has given the answer that stands, when it was not an acceptance."""
+    said_last_s: float = 0.0
+    """Seconds since it said so last."""
 
     def sentence(self) -> str:
         """As ``upcall why`` prints it."""
-        return f"{self.brief()}. Who wins: {self.who_wins}"
+        said = f". Said {self.said_times} times, last {self.said_last_s:.0f} s ago" if self.said_times > 1 else ""
+        return f"{self.brief()}{said}. Who wins: {self.who_wins}"
 
     def brief(self) -> str:
         """Without who wins, which is the same for each class."""

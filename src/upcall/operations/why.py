@@ -24,6 +24,7 @@ def judgement_of(book: Book, operation: Operation) -> Judgement:
 def why(book: Book, operation: Operation) -> Why:
     judgement = judgement_of(book, operation)
     look_s = judgement.look_s
+    said = book.memory.said.get(operation.id)
     return Why(
         operation=operation,
         waits_for=judgement.waits_for,
@@ -35,6 +36,8 @@ def why(book: Book, operation: Operation) -> Why:
         firmness=operation.firmness,
         forced=operation.forced,
         paused=operation.paused,
+        said_times=said.times if said else 0,
+        said_last_s=book.now_s - said.last_s if said else 0.0,
     )
 
 

@@ -125,6 +125,13 @@ class DisruptionOver(msgspec.Struct, frozen=True, kw_only=True, tag="disruption_
     happened: bool
 
 
+class Disruptions(msgspec.Struct, frozen=True, kw_only=True, tag="disruptions"):
+    """All that stand now, after a start of the master and after the tasks: what it believes to stand and is not among
+    them is over."""
+
+    ids: tuple[str, ...] = ()
+
+
 class Unplaced(msgspec.Struct, frozen=True, kw_only=True, tag="unplaced"):
     """A plan that does not fit: nothing of it is reserved. ``reason`` says what is missing and what would fit."""
 
@@ -152,7 +159,7 @@ class VolumesSetAside(msgspec.Struct, frozen=True, kw_only=True, tag="volumes_se
     reason: str
 
 
-Up = Observed | NodeObserved | Disruption | DisruptionOver | Unplaced | Placed | VolumesSetAside
+Up = Observed | NodeObserved | Disruption | DisruptionOver | Disruptions | Unplaced | Placed | VolumesSetAside
 
 
 class RecordChange(msgspec.Struct, frozen=True):

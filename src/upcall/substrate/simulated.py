@@ -18,6 +18,8 @@ from typing import Literal
 from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import (
     Capabilities,
+    DisruptionOver,
+    Disruptions,
     Exit,
     Output,
     Placed,
@@ -126,6 +128,7 @@ class SimulatedSubstrate(SimulatedCluster):
                 out.up.extend(self.launch(wanted, now_s).up)
         for disruption_id in self._disruptions:
             self._say_disruption(disruption_id, now_s, "told again", "the substrate")
+        self._out.append(Disruptions(ids=tuple(self._disruptions)))
         out.up.extend(self._flush().up)
         return out
 
@@ -248,4 +251,10 @@ class SimulatedSubstrate(SimulatedCluster):
             self._go_ahead(disruption_id, now_s)
         elif until_s is not None:
             self._at(until_s, lambda at_s: self._go_ahead(disruption_id, at_s))
+        return self._flush()
+
+    def call_off(self, disruption_id: str) -> Output:
+        """Whoever began it has thought better of it."""
+        if self._disruptions.pop(disruption_id, None) is not None:
+            self._out.append(DisruptionOver(id=disruption_id, happened=False))
         return self._flush()

@@ -20,6 +20,7 @@ from upcall.protocol.declaration import Constraints, Declaration, Resources
 from upcall.substrate.interface import (
     Disruption,
     DisruptionOver,
+    Disruptions,
     NodeObserved,
     Observed,
     Output,
@@ -358,5 +359,7 @@ def as_input(up: Up) -> given.Input | None:
             )
         case DisruptionOver():
             return given.DisruptionEnded(id=up.id, happened=up.happened)
+        case Disruptions():
+            return given.DisruptionsListed(ids=up.ids)
         case _:
             return None
