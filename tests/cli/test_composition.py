@@ -46,7 +46,7 @@ def test_the_first_size_that_fits_is_taken() -> None:
 
 
 def test_what_does_not_fit_is_said_with_what_there_is() -> None:
-    with pytest.raises(DoesNotFit, match="2048 MiB of memory, here are 512"):
+    with pytest.raises(DoesNotFit, match=r"2048 MiB of memory \(here: 512\)"):
         fitting(parse(GOOD, "demo.yaml"), Requires(nodes=3, memory_mib=512))
 
 

@@ -72,7 +72,7 @@ def test_a_refused_service_leaves_nothing_behind(run: Run, master: FakeMaster, t
 def test_resources_are_shown_and_checked_first(run: Run, master: FakeMaster, tmp_path: Path) -> None:
     result = run("install -f", written(tmp_path, "requires: {nodes: 9, memory_mib: 1024}\n" + TWO))
     assert result.exit_code == 1
-    assert "9 nodes, here are 3" in result.stderr
+    assert "9 nodes (here: 3)" in result.stderr
     assert not master.services
     fits = run("install -f", written(tmp_path, "requires: {nodes: 2, memory_mib: 1024}\n" + TWO))
     assert "needs 2 nodes, 1.0 GiB memory; here:" in fits.stderr

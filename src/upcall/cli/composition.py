@@ -24,7 +24,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from upcall.cli.output import nearest
+from upcall.cli.output import counted, nearest
 from upcall.protocol.errors import DoesNotFit, Invalid
 from upcall.protocol.operator import NAME, Install, PackageView
 
@@ -45,8 +45,8 @@ class Requires(Part):
 
     def words(self) -> str:
         parts = [
-            f"{self.nodes} nodes" if self.nodes else "",
-            f"{self.cpus:g} cores" if self.cpus else "",
+            counted(self.nodes, "node") if self.nodes else "",
+            counted(self.cpus, "core") if self.cpus else "",
             f"{self.memory_mib / 1024:.1f} GiB memory" if self.memory_mib else "",
             f"{self.disk_mib / 1024:.1f} GiB disk" if self.disk_mib else "",
         ]
@@ -56,7 +56,7 @@ class Requires(Part):
         """What is not there, each with what is."""
         names = {"nodes": "nodes", "cpus": "cores", "memory_mib": "MiB of memory", "disk_mib": "MiB of free disk"}
         return [
-            f"{getattr(self, key):g} {words}, here are {getattr(has, key):g}"
+            f"{getattr(self, key):g} {words} (here: {getattr(has, key):g})"
             for key, words in names.items()
             if getattr(self, key) > getattr(has, key)
         ]
@@ -148,7 +148,7 @@ def fitting(composition: Composition, has: Requires) -> tuple[Composition, str]:
     passed: list[str] = []
     for size, need in zip(composition.sizes, composition.needs(), strict=False):
         if lacking := need.missing(has):
-            passed.append(f"{size.name} needs {', '.join(lacking)}")
+            passed.append(f"{size.name} needs {' and '.join(lacking)}")
             continue
         services = [
             one.model_copy(update={"options": {**one.options, **size.options.get(one.service, {})}})

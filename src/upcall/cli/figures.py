@@ -113,4 +113,6 @@ class Report:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -1,8 +1,8 @@
 """Which size of a composition this machine can hold, and what nodes a new cluster needs for it.
 
 ``up`` by itself makes three nodes of equal parts and keeps one more part for ``node add``. A composition that needs
-what is kept gets it, and a size that fits one node only as a whole gets one node: the largest size that can run is
-the one that runs.
+what is kept gets it, and one that names fewer nodes gets so few: it might not fit in parts. The largest size that can
+run is the one that runs.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,6 @@ def nodes_for(composition: Composition, total_mib: int, cores: float) -> Nodes:
 def _nodes(need: Requires, room: int) -> Nodes:
     count = need.nodes or cluster.NODES_DEFAULT
     usual = room // (cluster.NODES_DEFAULT + 1) // machine.STEP_MIB * machine.STEP_MIB
-    if count <= cluster.NODES_DEFAULT and usual * cluster.NODES_DEFAULT >= need.memory_mib:
+    if count == cluster.NODES_DEFAULT and usual * cluster.NODES_DEFAULT >= need.memory_mib:
         return Nodes()
     return Nodes(count, room // count // STEP_MIB * STEP_MIB)

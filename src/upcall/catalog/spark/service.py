@@ -70,7 +70,7 @@ class Spark(Service):
 
     def master(self, member: Member) -> Declaration:
         return master_task(
-            resources=Resources(cpus=0.2, memory_mib=self.options.master_memory_mib, disk_mib=64),
+            resources=Resources(cpus=0.1, memory_mib=self.options.master_memory_mib, disk_mib=64),
             secret=secret_of(self.name),
             options=self.options.settings,
             artifacts=self.runs(),

@@ -52,7 +52,7 @@ class Aircraft(Service):
             artifacts=(self._recording(),),
             secrets=(Secret(name="link", ref=LINK_TOKEN),),
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            resources=Resources(cpus=0.2, memory_mib=memory_mib, disk_mib=64),
+            resources=Resources(cpus=max(0.05, 0.2 * share), memory_mib=memory_mib, disk_mib=64),
             restart="never" if options.stop_after_s else "always",
             grace_s=GRACE_S + 5,
         )

@@ -14,6 +14,7 @@ class Ingest(Service):
         topic: str = Field("frames", max_length=200, description="topic of the frames")
         runs_topic: str = Field("runs", max_length=200, description="compacted topic of the runs")
         dead_topic: str = Field("frames-dead", max_length=200, description="topic of what could not be read")
+        cpus: float = Field(0.2, gt=0, le=64, description="share of the cores")
         memory_mib: int = Field(192, ge=128, le=4096, description="memory of the process")
 
     options: Options
@@ -38,7 +39,7 @@ class Ingest(Service):
             },
             ports=(Port(name="frames", number=PORT),),
             secrets=(Secret(name="link", ref=LINK_TOKEN),),
-            resources=Resources(cpus=0.2, memory_mib=options.memory_mib, disk_mib=64),
+            resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=64),
             ready=Check(tcp="frames", interval_s=0.5),
             health=Check(tcp="frames", interval_s=5),
             # Kafka may be away for longer than a start; the process waits for it.

@@ -57,6 +57,7 @@ class Windows(Service):
     class Options(ServiceOptions):
         cores: int = Field(2, ge=1, le=64, description="tasks at once")
         executor_memory_mib: int = Field(480, ge=480, le=65_536, description="heap of the executor")
+        cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of the driver")
         memory_mib: int = Field(832, ge=800, le=65_536, description="memory of the driver")
         disk_mib: int = Field(256, ge=64, description="volume of the driver, for Spark's checkpoint")
         keyspace: str = Field(KEYSPACE, pattern=r"^[a-z][a-z0-9_]{0,47}$", description="where it is stored")
@@ -85,7 +86,7 @@ class Windows(Service):
             ),
             cores=options.cores,
             executor_memory_mib=options.executor_memory_mib,
-            resources=Resources(cpus=0.3, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
+            resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             secret=secret_of(self.spark.service),
             more_files=(
                 File(path="program.py", text=PROGRAM),
