@@ -118,6 +118,14 @@ def test_a_service_may_not_name_anothers_members(server: Server) -> None:
         theirs.events.close()
 
 
+@pytest.mark.parametrize("kind", ["shutdown", "maintenance"])
+def test_a_service_may_not_propose_what_touches_others(stranger: Stranger, kind: str) -> None:
+    status, said = stranger.call("POST", "propose", {"key": f"all-{kind}", "kind": kind, "reason": "because"})
+    assert (status, said["code"]) == (403, "forbidden")
+    operations = stranger.server.call("GET", "/v1/operations?all=true").json()
+    assert not [each for each in operations if each["kind"] == kind]
+
+
 def test_the_second_subscription_fences_the_first(stranger: Stranger) -> None:
     assert stranger.call("PUT", "state/k", {"value": 1, "version": 0})[0] in (200, 409)
     second = Stranger(stranger.server)

@@ -253,7 +253,13 @@ class Stage:
     def do_propose(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[1].partition(".") if len(words) > 1 else ("", "", "")
         return self.propose(
-            words[0], options, service=service, members=(member,) if member else (), force="force" in words
+            words[0],
+            options,
+            service=service,
+            members=(member,) if member else (),
+            force="force" in words,
+            scope=options.get("scope", ""),
+            node=options.get("node", ""),
         )
 
     def propose(self, kind: str, options: dict[str, str], **more: object) -> fx.Outcome:

@@ -23,7 +23,7 @@ from upcall.master.events import Event, Journal
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.records import Put, encode, kind_of
-from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Stale, UpcallError
+from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, NotNow, Stale, UpcallError
 from upcall.store.interface import Store
 from upcall.substrate import interface as sub
 
@@ -41,6 +41,7 @@ REFUSED: Final[dict[str, type[UpcallError]]] = {
     "not_found": NotFound,
     "conflict": Conflict,
     "stale": Stale,
+    "forbidden": Forbidden,
 }
 
 

@@ -269,6 +269,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         proposal = given.Propose(
             kind=_kind(body.kind),
             asked_by=name,
+            scope=name,
             reason=body.reason,
             service=name,
             members=(body.member,) if body.member else (),
@@ -348,10 +349,10 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
 
 
 def _kind(kind: str) -> Any:
-    row = KINDS.get(kind)  # type: ignore[call-overload]
-    if row is None or not row.by_people:
-        known = ", ".join(name for name, each in KINDS.items() if each.by_people)
-        raise Invalid(f"no kind of operation that can be proposed: {kind!r}", where="kind", expected=f"one of {known}")
+    """A kind that there is; whether a service may propose it is the ledger's to say."""
+    if kind not in KINDS:
+        known = ", ".join(name for name, each in KINDS.items() if each.by_services)
+        raise Invalid(f"no kind of operation: {kind!r}", where="kind", expected=f"one of {known}")
     return kind
 
 

@@ -99,7 +99,7 @@ Effect: TypeAlias = Reserve | Launch | EndTask | Release | Cordon | HoldDisrupti
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's error: what was wrong, where, and what would be right. Nothing was changed."""
 
-    code: Literal["invalid", "not_found", "conflict", "stale"]
+    code: Literal["invalid", "not_found", "conflict", "stale", "forbidden"]
     message: str
     where: str = ""
     expected: str = ""

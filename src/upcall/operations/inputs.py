@@ -136,6 +136,8 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     kind: Kind
     asked_by: str
+    scope: str = ""
+    """The service that proposes: its code reaches itself alone. Empty: a person, who may reach everything."""
     reason: str = ""
     service: str = ""
     members: tuple[str, ...] = ()

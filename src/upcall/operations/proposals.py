@@ -99,6 +99,9 @@ def _impact(kind: Kind, *, removes_node: bool) -> str:
 
 
 def propose(book: Book, given: Propose) -> Operation | Refused:
+    refused = _out_of_scope(given)
+    if refused is not None:
+        return refused
     known = _same_key(book, given)
     if known is not None:
         return known
@@ -132,13 +135,39 @@ def _same_key(book: Book, given: Propose) -> Operation | None:
     return next((o for o in book.operations.values() if o.key_given == given.key), None)
 
 
+def _out_of_scope(given: Propose) -> Refused | None:
+    """A service's code proposes for itself: what is shared (a node, the system), what is another's, and the power to
+    force are people's."""
+    if not given.scope:
+        return None
+    row = KINDS[given.kind]
+    if row.by_people and not row.by_services:
+        return Refused(
+            code="forbidden",
+            message=f"{given.scope} may not propose {given.kind}: it touches more than one service",
+            where="kind",
+            expected=", ".join(kind for kind, row in KINDS.items() if row.by_services),
+        )
+    if given.service != given.scope or given.node or given.force:
+        what = "force" if given.force else f"an operation on {given.service or given.node or 'the whole system'}"
+        return Refused(
+            code="forbidden",
+            message=f"{given.scope} may not propose {what}",
+            where="force" if given.force else "service",
+            expected=f"an operation on {given.scope} that it is asked about",
+        )
+    return None
+
+
 def _check(book: Book, given: Propose) -> Refused | None:
     if not KINDS[given.kind].by_people:
         return Refused(
             code="invalid",
             message=f"{given.kind} is not proposed: it happens",
             where="kind",
-            expected=", ".join(kind for kind, row in KINDS.items() if row.by_people),
+            expected=", ".join(
+                kind for kind, row in KINDS.items() if (row.by_services if given.scope else row.by_people)
+            ),
         )
     if given.force and not given.reason.strip():
         return Refused(code="invalid", message="force needs a reason, which stays in the record", where="reason")

@@ -68,6 +68,9 @@ RANK: Final[dict[Class, int]] = {
 
 LIVE: Final[frozenset[State]] = frozenset({"open", "preparing", "executing"})
 
+OF_ONE_SERVICE: Final[frozenset[Shape]] = frozenset({"away", "back", "removal", "plan"})
+"""What a service may propose, on itself. Nodes and the whole system are shared: they are people's."""
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of operation."""
@@ -84,7 +87,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Address, reservation and, after a grace, volumes are released at its end."""
     waives_minimum: bool = False
     by_people: bool = True
-    """People and services may propose it; else only the ledger or a substrate begins it."""
+    """People may propose it, and services where it touches one service alone; else only the ledger or a substrate
+    begins it."""
+
+    @property
+    def by_services(self) -> bool:
+        return self.by_people and self.shape in OF_ONE_SERVICE
 
 
 KINDS: Final[dict[Kind, Row]] = {
