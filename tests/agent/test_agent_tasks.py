@@ -93,15 +93,29 @@ async def test_a_command_that_does_not_exist_is_a_clear_reason(node: Node, maste
     assert ended.exit.reason == "cannot execute /no/such/thing: No such file or directory"
 
 
-async def test_not_ready_in_time_is_ended_and_says_why(node: Node, master: Master, free_port: int) -> None:
+async def test_not_ready_in_time_is_said_with_its_reason_and_never_ended(
+    node: Node, master: Master, free_port: int
+) -> None:
+    gate = node.data.parent / "gate"
     await node.launch(
-        "app.main.1", "sleep", "1000",
-        ports=(Port(name="http", number=free_port),), ready=Check(tcp="http"), start_timeout_s=1.0,
+        "app.main.1",
+        "sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.1; done; exec \"$@\"", "wait",
+        sys.executable, "-c", SERVE, "{{address}}", "{{port.http}}",
+        ports=(Port(name="http", number=free_port),), ready=Check(tcp="http"), start_timeout_s=0.5,
+        health=Check(http="http/well", interval_s=0.2, failures=1),
     )  # fmt: skip
-    ended = await master.state("app.main.1", "ended")
-    assert ended.exit is not None
-    assert ended.exit.reason.startswith("not ready within 1 s: 127.84.")
-    assert ended.exit.signal == 15
+    late = await master.state("app.main.1", "unready")
+    assert late.reason.startswith("not ready within 0.5 s: 127.84.")
+    pid = node.running("app.main.1")["task"]["pid"]
+    await node.kill()
+    await node.start()
+    await master.registered(2)
+    master.forget()
+    gate.touch()
+    await master.state("app.main.1", "ready")
+    assert node.running("app.main.1")["task"]["pid"] == pid, "the same process, ready at last"
+    await master.until(lambda: any("404" in said.status.reason for said in master.of(Status)), "its health is watched")
+    assert not {"ending", "ended"} & set(master.states("app.main.1"))
 
 
 async def test_what_ignores_sigterm_is_killed_after_its_grace(node: Node, master: Master) -> None:

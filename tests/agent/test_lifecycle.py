@@ -28,11 +28,28 @@ def test_a_life_without_trouble() -> None:
         "running await_ready",
         "ready watch_health",
         "unready",
-        "ready",
+        "ready watch_health",
         "ending terminate",
         "ending kill",
         "ended settle",
     ]
+
+
+def test_what_is_late_is_said_and_not_ended() -> None:
+    assert walk("launch", "fetched", "started", "late", "late", "passed", "late", "failed")[2:] == [
+        "running await_ready",
+        "unready",
+        "-",
+        "ready watch_health",
+        "-",
+        "unready",
+    ]
+
+
+def test_only_the_masters_wish_ends_what_runs() -> None:
+    for state in ("running", "ready", "unready"):
+        ways = {event for event, decided in TABLE[state].items() if decided.state == "ending"}
+        assert ways == {"end"}
 
 
 def test_a_start_that_meets_the_wish_to_end_is_terminated() -> None:
@@ -44,7 +61,7 @@ def test_a_start_that_meets_the_wish_to_end_is_terminated() -> None:
 
 
 def test_late_answers_mean_nothing() -> None:
-    assert walk("launch", "fetched", "started", "end", "passed", "deadline", "end")[4:] == ["-", "-", "-"]
+    assert walk("launch", "fetched", "started", "end", "passed", "late", "end")[4:] == ["-", "-", "-"]
 
 
 def test_every_state_is_known_to_the_substrate() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from upcall.operations import inputs as given
+from upcall.operations.effects import EndTask
 from upcall.operations.records import Policy
 from upcall.operations.views import PendingSet
 from upcall.substrate.simulated import SimulatedKind, Timing
@@ -22,6 +23,10 @@ def world(kind: SimulatedKind = "kernel", *, policy: Policy | None = None, prove
 
 def launches(made: World, member: str) -> list[int]:
     return [e.incarnation for e in made.log if type(e).__name__ == "Launch" and e.member == member]  # type: ignore[union-attr]
+
+
+def ends(made: World) -> list[EndTask]:
+    return [effect for effect in made.log if isinstance(effect, EndTask)]
 
 
 @both_kinds
@@ -172,6 +177,48 @@ def test_what_never_becomes_ready_is_cured_one_at_a_time() -> None:
     made.advance(600)
     assert made.ready("kafka") == ["b0", "b1", "b2"]
     assert not [o for o in made.ledger.operations() if o.live]
+
+
+@both_kinds
+def test_what_is_late_is_asked_for_and_ended_by_its_cure_alone_with_its_grace(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(answer_s=60))
+    made.substrate.slow.add("kafka.b1")
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    made.advance(320)  # Its restart gave up on it: a restart in which a member does not become ready has failed.
+    made.observe(made.substrate.late("kafka.b1", made.now_s))
+    cure = made.ledger.operations()[-1]
+    assert (cure.class_, cure.kind, cure.state) == ("cure", "restart", "open")
+    made.advance(59)
+    assert ends(made) == [], "it is its service's to say when, within the answer time"
+    made.advance(2)
+    assert [(one.member, one.operation) for one in ends(made)] == [("b1", cure.id)]
+    assert ends(made)[0].grace_s == made.ledger.book.members["kafka.b1"].grace_s > 0
+
+
+@both_kinds
+def test_what_is_late_and_gets_ready_is_left_alone(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(answer_s=60))
+    made.substrate.slow.add("kafka.b1")
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    made.advance(320)
+    made.observe(made.substrate.late("kafka.b1", made.now_s))
+    made.observe(made.substrate.heal("kafka.b1", made.now_s))
+    made.advance(600)
+    assert made.ledger.operations()[-1].state == "withdrawn"
+    assert ends(made) == []
+    assert launches(made, "b1") == [1, 2]
+
+
+@both_kinds
+def test_cures_one_after_the_other_have_the_pauses_of_a_crash_loop(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(answer_s=1))
+    for _ in range(600):
+        made.observe(made.substrate.sicken("kafka.b1", made.now_s))
+        made.advance(1)
+    # Asked, ended and started within 6 s: without a pause these would be a hundred.
+    assert 6 <= len(launches(made, "b1")) <= 20
+    made.advance(120)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
 
 
 def test_memory_of_an_older_incarnation_changes_nothing() -> None:

@@ -5,9 +5,10 @@ The rules, which the table below spells out:
 * A task is brought up in two stages that take time: *fetching* (artifacts, blobs) and *starting* (sandbox, volumes,
   their preparation, the process). Each ends with success or with ``failed``; a wish to end cancels it first.
 * ``running`` means alive and not yet ready. It becomes ``ready`` by its readiness check, and then swings between
-  ``ready`` and ``unready`` with its health check. The agent judges health; it never acts on it: whether an unhealthy
-  task is restarted is an operation, and those are the master's.
-* A task that is not ready when its start deadline passes is ended: it has promised to nobody yet.
+  ``ready`` and ``unready`` with its health check. One that is not ready when its start deadline passes is ``unready``
+  too, and is asked on: a store that replays a long log comes late, and is as welcome.
+* The agent judges; it never acts on its judgement. Whether what is unhealthy or late is restarted is an operation, and
+  those are the master's: a running task enters ``ending`` by the master's ``end``, and in no other way.
 * ``ending`` starts with SIGTERM and goes on to SIGKILL when the grace is over. Nothing leaves it but proof of death.
 * ``ended`` is final, and is said only when nothing of the task is left.
 * ``vanished`` (the shim died and with it the task) is like any other end, with its own reason.
@@ -20,12 +21,12 @@ from typing import Final, Literal, NamedTuple
 
 State = Literal["placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
 
-Event = Literal["launch", "fetched", "started", "passed", "failed", "deadline", "end", "grace_over", "exited"]
+Event = Literal["launch", "fetched", "started", "passed", "failed", "late", "end", "grace_over", "exited"]
 """``passed`` and ``failed`` come from checks while the task runs; before that, ``failed`` is the bring-up's."""
 
 Effect = Literal["fetch", "start", "cancel", "await_ready", "watch_health", "terminate", "kill", "settle"]
-"""``cancel``: stop the bring-up, which answers with ``failed`` or ``exited``. ``settle``: the task is over; stop its
-checks, free its groups."""
+"""``cancel``: stop the bring-up, which answers with ``failed`` or ``exited``. ``watch_health``: see to it that it is
+watched; nothing, where it is already. ``settle``: the task is over; stop its checks, free its groups."""
 
 
 class Step(NamedTuple):
@@ -50,7 +51,7 @@ TABLE: Final[dict[State, dict[Event, Step]]] = {
     },
     "running": {
         "passed": Step("ready", ("watch_health",)),
-        "deadline": Step("ending", ("terminate",)),
+        "late": Step("unready"),
         "end": Step("ending", ("terminate",)),
         "exited": Step("ended", ("settle",)),
     },
@@ -60,7 +61,7 @@ TABLE: Final[dict[State, dict[Event, Step]]] = {
         "exited": Step("ended", ("settle",)),
     },
     "unready": {
-        "passed": Step("ready"),
+        "passed": Step("ready", ("watch_health",)),
         "end": Step("ending", ("terminate",)),
         "exited": Step("ended", ("settle",)),
     },

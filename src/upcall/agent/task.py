@@ -10,6 +10,7 @@ import logging
 import shutil
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, Final, cast
 
 from upcall.agent import bring_up, checks
@@ -50,6 +51,7 @@ class Task:
         self._checking: set[asyncio.Task[None]] = set()
         self._others: set[asyncio.Task[None]] = set()
         self._not_ready = "no answer yet"
+        self._watched = False
         self.over = asyncio.Event()
         """Set once it has ended."""
         if record.state == "ended":
@@ -90,15 +92,14 @@ class Task:
             return watch
         log.info("%s taken over: %s, pid %d", self.id, self.state, self.started.process.pid)
         again: dict[str, Effect] = {"running": "await_ready", "ending": "terminate"}
-        self._perform(again.get(self.state, "watch_health"))
+        late = self.state == "unready" and not self.record.was_ready
+        self._perform("await_ready" if late else again.get(self.state, "watch_health"))
         return None
 
     def _feed(self, event: Event, reason: str = "") -> None:
         decided = step(self.state, event)
         if decided is None:
             return
-        if event == "deadline":
-            self.record.end_reason = reason
         self._set(decided.state, reason)
         for effect in decided.effects:
             self._perform(effect)
@@ -125,9 +126,11 @@ class Task:
                 self._bringing_up.cancel()
             case "await_ready":
                 self._spawn(self._checking, self._await_ready())
+                self._spawn(self._checking, self._tell_when_late())
             case "watch_health":
                 self.record.was_ready = True
-                if self.record.launch.declaration.health is not None:
+                if self.record.launch.declaration.health is not None and not self._watched:
+                    self._watched = True
                     self._spawn(self._checking, self._watch_health(self.record.launch.declaration.health))
             case "terminate":
                 self._stop_checking()
@@ -173,26 +176,32 @@ class Task:
         self._feed("failed", reason)
 
     async def _await_ready(self) -> None:
-        launch = self.record.launch
-        check, timeout_s = launch.declaration.ready, launch.declaration.start_timeout_s
+        """However late it comes: that is for the master to judge."""
+        check = self.record.launch.declaration.ready
         try:
-            async with asyncio.timeout(timeout_s):
-                if check is None:
-                    pass
-                elif check.log:
-                    logs = self._machine.places.task(self.id) / "logs"
-                    await checks.until_logged(check.log, logs, self._machine.watching, "ready")
-                else:
-                    await checks.until_ready(check, self._probe(check, "ready"), self._heard)
-        except TimeoutError:
-            self._feed("deadline", f"not ready within {timeout_s:g} s: {self._not_ready}")
+            if check is None:
+                pass
+            elif check.log:
+                self._not_ready = f"no line matches {check.log!r} yet"
+                await checks.until_logged(check.log, self._logs, self._machine.watching, "ready")
+            else:
+                await checks.until_ready(check, self._probe(check, "ready"), self._heard)
         except UpcallError as error:
-            self._feed("deadline", str(error))
+            self._feed("late", str(error))
         else:
             self._feed("passed")
 
+    async def _tell_when_late(self) -> None:
+        timeout_s = self.record.launch.declaration.start_timeout_s
+        await asyncio.sleep(timeout_s)
+        self._feed("late", f"not ready within {timeout_s:g} s: {self._not_ready}")
+
     def _heard(self, reason: str) -> None:
         self._not_ready = reason
+
+    @property
+    def _logs(self) -> Path:
+        return self._machine.places.task(self.id) / "logs"
 
     async def _watch_health(self, check: Check) -> None:
         try:

@@ -3,7 +3,8 @@
 An observed end is one write, on the member: the incarnation, how it ended, and which operation had ended it. When
 none had, what follows is an operation ``lost``: its service may be asked what next, and the static policy says how
 long it is waited for. A member that is alive and fails its health check, or does not become ready, gets a cure: a
-``restart`` that is asked like any other, with the answer time as its window.
+``restart`` that is asked like any other, with the answer time as its window. Nothing ends it before: whoever runs it
+reports that it is unhealthy or late, and goes on looking.
 
 A node that is silent proves nothing: its members are unknown, not ready, and nothing of theirs is ended or started
 elsewhere until they are proven dead or a person says so.
@@ -23,7 +24,7 @@ from upcall.operations.records import MemberRecord, Operation, Target
 from upcall.operations.table import KINDS
 
 START_MARGIN_S: Final = 30.0
-"""An agent ends by itself what is not ready at its start deadline; beyond this the ledger asks for it."""
+"""A node says itself that a start is late (``unready``); beyond this the ledger no longer waits for it to say so."""
 
 
 # -- tasks ----------------------------------------------------------------------------------------------------------
@@ -102,9 +103,7 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         state="ended",
         node=given.node or member.node,
     )
-    if cause is None or (
-        KINDS[cause.kind].shape == "back" and cause.target.incarnation_of(member.name) != member.incarnation
-    ):
+    if cause is None or _counts_as_crash(cause, member):
         _count_crash(book, member)
     if was_ready and cause is None:
         consents.move_epoch(book, member.service, f"{member.task} is lost", gone=(member.task,))
@@ -120,6 +119,13 @@ def _who_ended(book: Book, member: MemberRecord) -> Operation | None:
         if foreign and operation.target.incarnation_of(member.name) == member.incarnation:
             return operation
     return None
+
+
+def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
+    """What was cured was no better than dead: cures one after the other have the pauses of a crash loop. Likewise
+    what an operation brought and did not keep up."""
+    brought = cause.target.incarnation_of(member.name) != member.incarnation
+    return KINDS[cause.kind].shape == "back" and (brought or cause.class_ == "cure")
 
 
 def _count_crash(book: Book, member: MemberRecord) -> None:
@@ -230,7 +236,7 @@ def _consider_cure(book: Book, member: MemberRecord) -> None:
         return
     reason = ""
     if seen.state == "unready":
-        reason = f"{member.task} fails its health check" + (f": {seen.reason}" if seen.reason else "")
+        reason = f"{member.task} is not well" + (f": {seen.reason}" if seen.reason else "")
     elif seen.state in ("starting", "running"):
         late_s = book.memory.launched[member.key] + member.start_timeout_s + START_MARGIN_S
         if book.now_s >= late_s:

@@ -26,8 +26,8 @@ Firmness = Literal["enforced", "intercepted", "notified", "observed"]
 we hear of it after."""
 
 TaskState = Literal["pending", "placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
-"""``pending``: no place yet (with a reason). ``running``: alive, not yet ready. ``unready``: was ready, fails its
-health check. ``ended``: proven dead, with an :class:`Exit`."""
+"""``pending``: no place yet (with a reason). ``running``: alive, not yet ready. ``unready``: fails its
+health check, or is not ready at its start deadline; it runs on. ``ended``: proven dead, with an :class:`Exit`."""
 
 NodeState = Literal["up", "silent", "gone"]
 """``silent``: nothing heard for the liveness time. ``gone``: for good (removed, or lost after ``replace_after_s``)."""

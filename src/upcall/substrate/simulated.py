@@ -174,6 +174,13 @@ class SimulatedSubstrate(SimulatedCluster):
             self._move(self._tasks[running], "unready", reason)
         return self._flush()
 
+    def late(self, member_id: str, now_s: float) -> Output:
+        """Its start deadline passes, and it runs on; it may become ready all the same."""
+        running = self.running(member_id)
+        if running is not None and self._tasks[running].state == "running":
+            self._move(self._tasks[running], "unready", "not ready within its start timeout")
+        return self._flush()
+
     def heal(self, member_id: str, now_s: float) -> Output:
         running = self.running(member_id)
         if running is not None and self._tasks[running].state == "unready":
