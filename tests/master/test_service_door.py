@@ -74,6 +74,12 @@ def test_a_declared_set_is_the_whole_set(stranger: Stranger) -> None:
             {"members": {"m-1": {"declaration": {"command": ["a"], "ports": [{"name": "p", "number": 99999}]}}}},
         ),
         ("PUT", "members", {"members": {}, "policy": {"minimum": -1}}),
+        ("PUT", "members", {"members": {}, "policy": {"at_most": 0}}),
+        ("PUT", "members", {"members": {}, "policy": {"answer_s": -1}}),
+        ("PUT", "members", {"members": {}, "policy": {"answer_s": 0}}),
+        ("PUT", "members", b'{"members": {}, "policy": {"answer_s": 1e999}}'),
+        ("PUT", "members", {"members": {}, "policy": {"replace_after_s": 1e12}}),
+        ("POST", "propose", {"key": "k" * 201, "kind": "restart", "member": "m-0", "reason": "x"}),
         ("POST", "propose", {"key": "1", "kind": "explode", "reason": "x"}),
         ("POST", "propose", {"key": "1", "kind": "restart", "member": "nobody", "reason": "x"}),
         ("POST", "propose", {"key": "1", "kind": "lost", "member": "m-0", "reason": "x"}),
@@ -96,6 +102,33 @@ def test_garbage_is_refused_in_words_and_changes_nothing(
     assert 400 <= status < 500, (status, said)
     assert said["message"]
     assert stranger.server.call("GET", "/v1/tasks").body == before
+
+
+@pytest.mark.parametrize(
+    ("members", "policy"),
+    [
+        ({"good": MEMBER, "g" * 64: MEMBER}, POLICY),
+        ({"good": MEMBER, "line\n": MEMBER}, POLICY),
+        ({"good": MEMBER}, {"minimum": 1001}),
+        ({"good": MEMBER}, {"at_most": 1001}),
+    ],
+)
+def test_of_a_declaration_that_is_refused_nothing_is_recorded(
+    stranger: Stranger, members: object, policy: object
+) -> None:
+    def recorded() -> object:
+        store = stranger.server.master.core.store
+        return [(each.kind, each.key, each.value) for kind in store.kinds() for each in store.load(kind)]
+
+    before = recorded()
+    status, said = stranger.call("PUT", "members", {"members": members, "policy": policy})
+    assert status == 422, said
+    # Whatever such a turn left behind is durable by now: a later one is.
+    stranger.call("PUT", "state/after", {"value": 1, "version": 0})
+    stranger.call("DELETE", "state/after")
+    assert recorded() == before
+    service = stranger.server.in_loop(lambda: stranger.server.master.core.state.services["log"])
+    assert "good" not in service.members
 
 
 def test_more_members_than_any_service_has_are_refused(stranger: Stranger) -> None:

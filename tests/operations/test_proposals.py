@@ -213,3 +213,27 @@ def test_bad_input_is_one_clear_error_with_nothing_half_done(made: World, item: 
     assert outcome.refused.message
     assert not outcome.changes
     assert made.ledger.records() == before
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"at_most": 0},
+        {"at_most": 1001},
+        {"answer_s": 0},
+        {"answer_s": -1},
+        {"answer_s": float("nan")},
+        {"answer_s": float("inf")},
+        {"replace_after_s": 0},
+        {"leave_s": -1},
+        {"stuck_after_s": float("inf")},
+        {"keep_volumes_s": -1},
+        {"keep_volumes_s": float("nan")},
+    ],
+)
+def test_a_policy_that_never_waits_or_waits_for_ever_is_refused(made: World, policy: dict[str, float]) -> None:
+    before = made.ledger.records()
+    outcome = made.send(given.DeclareService(name="kafka", minimum=2, policy=Policy(**policy)))  # type: ignore[arg-type]
+    assert outcome.refused is not None
+    assert outcome.refused.where == f"policy.{next(iter(policy))}"
+    assert made.ledger.records() == before

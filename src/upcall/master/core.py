@@ -86,11 +86,15 @@ class Transaction:
     def ledger(self, item: given.Input) -> fx.Outcome:
         """One input to the ledger and all that follows from it. A refused one raises and has changed nothing."""
         outcome = self._handle(item)
-        if outcome.refused:
-            refused = outcome.refused
-            raise REFUSED[refused.code](refused.message, where=refused.where, expected=refused.expected)
+        self.refuse(outcome.refused)
         self.settle()
         return outcome
+
+    @staticmethod
+    def refuse(refused: fx.Refused | None) -> None:
+        """The ledger's refusal as the error that a caller sees; nothing when there is none."""
+        if refused:
+            raise REFUSED[refused.code](refused.message, where=refused.where, expected=refused.expected)
 
     def substrate(self, output: sub.Output) -> None:
         """What a call of the substrate gave, and all that follows from it."""

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upcall.protocol.errors import Forbidden, Invalid, Problem, TooLarge, UpcallError
 
-BODY_BYTES_MAX: Final = 4 << 20
+BODY_BYTES_MAX: Final = 3 << 20
+"""What is recorded of one body fits one record of the store, with room for what the master adds."""
 BLOB_BYTES_MAX: Final = 64 << 20
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 

@@ -41,7 +41,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     package = core.state.packages.find(request.package, request.version)
     check_options(package, request.options)
     name = request.name or package.name
-    if not _NAME.match(name) or len(name) > 40:
+    if not _NAME.fullmatch(name) or len(name) > 40:
         raise Invalid(f"not a name of a service: {name!r}", where="name", expected="lower case letters, digits, dashes")
     if name in core.state.services:
         raise Conflict(
@@ -113,14 +113,13 @@ def declaration_key(service: str, member: str, generation: int) -> str:
 
 
 def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
-    """The service's whole set of members. Gives the version of the declared set (its highest generation)."""
+    """The service's whole set of members. Gives the version of the declared set (its highest generation).
+
+    All that can be refused is refused before anything is recorded: the members are looked at first, and what the
+    ledger says of the policy comes before the master's own records."""
     service = find(tx.core, name)
     _check_members(request)
-    for member, wanted in request.members.items():
-        _declare_member(tx, service, member, wanted)
-    if request.policy != service.policy or not service.members:
-        service.policy = request.policy
-        tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=request.policy))
+    tx.refuse(tx.core.state.ledger.objection(name, request.members))
     policy = request.policy
     tx.ledger(
         given.DeclareService(
@@ -138,6 +137,11 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
             needs=tuple(sorted(set(service.record.bindings.values()))),
         )
     )
+    if policy != service.policy or not service.members:
+        service.policy = policy
+        tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=policy))
+    for member, wanted in request.members.items():
+        _declare_member(tx, service, member, wanted)
     tx.ledger(given.DeclareMembers(service=name, members=tuple(_ledger_members(service, request))))
     if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
         tx.ledger(given.StartMembers(service=name, members=starting))
@@ -150,7 +154,7 @@ def _check_members(request: wire.Declare) -> None:
     if len(request.members) > MEMBERS_MAX:
         raise TooLarge(f"{len(request.members)} members", where="members", expected=f"at most {MEMBERS_MAX}")
     for member, wanted in request.members.items():
-        if not _NAME.match(member):
+        if not _NAME.fullmatch(member):
             raise Invalid(f"not a name of a member: {member!r}", where="members", expected="lower case, digits, dashes")
         if not wanted.declaration.command:
             raise Invalid("the command is empty", where=f"members.{member}.declaration.command", expected="a program")

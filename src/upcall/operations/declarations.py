@@ -20,6 +20,9 @@ NAME: Final = re.compile(r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?")
 """Without a dot, which separates service, member and incarnation."""
 MEMBERS_MAX: Final = 1000
 TOMBSTONES_MAX: Final = 1000
+POLICY_S_MAX: Final = 30 * 86400.0
+"""Longer than any repair, and finite: what waits longer waits for a person."""
+KEEP_VOLUMES_S_MAX: Final = 366 * 86400.0
 
 
 def _bad_name(name: str, where: str) -> Refused | None:
@@ -45,14 +48,38 @@ def _leaving(book: Book, service: str) -> Refused | None:
     return None
 
 
+def _out_of_bounds(given: DeclareService) -> Refused | None:
+    """Numbers that would stop a service for ever, or never wait at all. Written so that not-a-number is refused too."""
+    policy = given.policy
+    for where, count, least in (("minimum", given.minimum, 0), ("policy.at_most", policy.at_most, 1)):
+        if not least <= count <= MEMBERS_MAX:
+            expected = f"{least} to {MEMBERS_MAX}"
+            return Refused(code="invalid", message=f"{where} is {count}", where=where, expected=expected)
+    if len(policy.order) > 2 * MEMBERS_MAX:
+        return Refused(code="invalid", message=f"{len(policy.order)} members in order", where="policy.order",
+                       expected=f"at most {2 * MEMBERS_MAX}")  # fmt: skip
+    for name in ("answer_s", "replace_after_s", "leave_s", "stuck_after_s"):
+        value: float = getattr(policy, name)
+        if not 0 < value <= POLICY_S_MAX:
+            return Refused(
+                code="invalid",
+                message=f"policy.{name} is {value:g}",
+                where=f"policy.{name}",
+                expected=f"more than 0 and at most {POLICY_S_MAX:g} seconds",
+            )
+    if not 0 <= policy.keep_volumes_s <= KEEP_VOLUMES_S_MAX:
+        return Refused(
+            code="invalid",
+            message=f"policy.keep_volumes_s is {policy.keep_volumes_s:g}",
+            where="policy.keep_volumes_s",
+            expected=f"0 to {KEEP_VOLUMES_S_MAX:g} seconds",
+        )
+    return None
+
+
 def declare_service(book: Book, given: DeclareService) -> Refused | None:
     refused = _bad_name(given.name, "name") or _leaving(book, given.name)
-    if refused is None and given.minimum < 0:
-        refused = Refused(code="invalid", message=f"minimum is {given.minimum}", where="minimum", expected="0 or more")
-    if refused is None and given.policy.at_most < 1:
-        refused = Refused(
-            code="invalid", message=f"at_most is {given.policy.at_most}", where="policy.at_most", expected="1 or more"
-        )
+    refused = refused or _out_of_bounds(given)
     if refused is not None:
         return refused
     before = book.services.get(given.name)
@@ -73,24 +100,30 @@ def declare_service(book: Book, given: DeclareService) -> Refused | None:
     return None
 
 
-def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
-    if given.service not in book.services:
+def objection(book: Book, service: str, names: tuple[str, ...]) -> Refused | None:
+    """What stands against declaring members of these names."""
+    if service not in book.services:
         return Refused(
             code="not_found",
-            message=f"no service {given.service!r}",
+            message=f"no service {service!r}",
             where="service",
             expected="a service that was declared",
         )
-    refused = _leaving(book, given.service)
-    for declared in given.members:
-        refused = refused or _bad_name(declared.name, "members")
-    if refused is None and len(book.members_of(given.service)) + len(given.members) > 2 * MEMBERS_MAX:
+    refused = _leaving(book, service)
+    for name in names:
+        refused = refused or _bad_name(name, "members")
+    if refused is None and len(book.members_of(service)) + len(names) > 2 * MEMBERS_MAX:
         refused = Refused(
             code="invalid",
-            message=f"{len(given.members)} more members",
+            message=f"{len(names)} more members",
             where="members",
             expected=f"at most {MEMBERS_MAX} in a service",
         )
+    return refused
+
+
+def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
+    refused = objection(book, given.service, tuple(declared.name for declared in given.members))
     if refused is not None:
         return refused
     for declared in given.members:

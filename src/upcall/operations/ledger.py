@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from upcall.operations import carry, consents, losses, maintenance, members, requests, shown, why
+from upcall.operations import carry, consents, declarations, losses, maintenance, members, requests, shown, why
 from upcall.operations.book import Book
 from upcall.operations.compaction import compact
-from upcall.operations.effects import Outcome
+from upcall.operations.effects import Outcome, Refused
 from upcall.operations.inputs import Input
 from upcall.operations.memory import Memory
 from upcall.operations.records import Operation, Record, ServiceRecord
@@ -94,6 +94,11 @@ class Ledger:
     def book(self) -> Book:
         """For those who look closer: the explorer and the tests. Not to be changed from outside."""
         return self._book
+
+    def objection(self, service: str, members: Iterable[str]) -> Refused | None:
+        """What :class:`DeclareMembers` with these names would be refused for: for drivers that keep records of their
+        own beside, and want none of a set that is refused."""
+        return declarations.objection(self._book, service, tuple(members))
 
     # -- snapshots --------------------------------------------------------------------------------------------------
 

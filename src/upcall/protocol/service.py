@@ -21,11 +21,16 @@ A host that runs several services reads ``GET /v1/host/stream`` too: the whole s
 :class:`Package`, then ``POST /v1/host/ready``). Every event holds a whole set with a version: a lost one costs nothing.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.declaration import AMOUNT_MAX, DAY_S, Amount, Declaration
+
+KEY_CHARS_MAX: Final = 200
+Patience = Annotated[float, Meta(gt=0, le=30 * DAY_S)]
+"""Seconds that somebody is waited for: never none at all, and never for ever."""
 
 # -- packages and hosts ---------------------------------------------------------------------------------------------
 
@@ -206,18 +211,18 @@ StreamEvent = Subscribed | Wanted | Members | Operations | Told | Action | Heart
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What holds while nobody answers, and below every answer."""
 
-    minimum: int = 0
+    minimum: Amount = 0
     """Members that stay known ready under any voluntary or windowed operation."""
-    at_most: int = 1
+    at_most: Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] = 1
     """Members taken away at once by operations that nobody answered for."""
     silence: Literal["hold", "proceed"] = "hold"
     """Windowed operations and cures without an answer: fail closed (data) or open."""
     holds_data: bool = True
     order: tuple[str, ...] = ()
     """Members in the order in which they go without an answer."""
-    answer_s: float = 30.0
+    answer_s: Patience = 30.0
     """How long an answer may take before it counts as silence; for a cure it is the whole window."""
-    replace_after_s: float = 600.0
+    replace_after_s: Patience = 600.0
     """How long a member on a silent node is waited for."""
     leaves: bool = False
     """A removal waits until the service confirms (``POST .../confirm/{operation}``) that the member has left."""
@@ -258,7 +263,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A service proposes an operation on itself (a restart of a member by its update plan)."""
 
-    key: str
+    key: Annotated[str, Meta(max_length=KEY_CHARS_MAX)]
     """Idempotency key, unique in the service."""
     kind: str
     member: str = ""
