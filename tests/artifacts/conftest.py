@@ -1,9 +1,10 @@
 """Artifacts without a network: small locks, and tools that are played."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from file_server import FileServer, serving
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.files import lock_files
@@ -14,6 +15,16 @@ from upcall.protocol.declaration import Artifact
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "a cache")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """Files on loopback, reached without a proxy; what is tried again is tried at once."""
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("upcall.artifacts.transfer.PAUSE_S", 0.001)
+    with serving() as served:
+        yield served
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""Jars: asked for by coordinate, judged by hash, gone on with where it stopped. The resolver is played."""
+"""Jars: asked for by coordinate, judged by hash, gone on with where it stopped. The repository is on loopback."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from file_server import FileServer
 
-from upcall.artifacts import maven
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.errors import Mismatch, NotCached
 from upcall.artifacts.fetch import fetch
@@ -19,33 +19,42 @@ JARS = {"zeta-1.jar": b"zeta", "alpha-2.jar": b"alpha", "mid-3.jar": b"mid"}
 @pytest.fixture
 def jars(registered: Registered) -> tuple[Artifact, dict[str, bytes]]:
     listed = tuple(
-        LockedFile(name=name, sha256=digest_of(data), size=len(data), source=f"org.example:{name[:-6]}:jar:1")
+        LockedFile(name=name, sha256=digest_of(data), size=len(data), source=f"org.example:{name[:-6]}:jar:{name[-5]}")
         for name, data in JARS.items()
     )
     return registered(Lock(format=FORMAT, kind="maven", name="lib", version="1", files=listed))
 
 
 class Registry:
-    """Stands in for the resolver."""
+    """A Maven repository on loopback."""
 
-    def __init__(self) -> None:
-        self.contents = dict(JARS)
-        self.asked: list[str] = []
+    def __init__(self, server: FileServer) -> None:
+        self.server = server
+        for name, data in JARS.items():
+            self.give(name, data)
 
-    def __call__(self, artifact: str, file: LockedFile, scratch: Path) -> Path:
-        self.asked.append(file.name)
-        if file.name not in self.contents:
-            raise NotCached(artifact, file.name, "the registry cannot be reached")
-        path = scratch / file.name
-        path.write_bytes(self.contents[file.name])
-        return path
+    def path(self, name: str) -> str:
+        library, version = name.removesuffix(".jar").split("-")
+        return f"/maven/org/example/{library}/{version}/{name}"
+
+    def give(self, name: str, data: bytes) -> None:
+        self.server.files[self.path(name)] = data
+
+    def lose(self, name: str) -> None:
+        del self.server.files[self.path(name)]
+
+    @property
+    def asked(self) -> list[str]:
+        return [one.path.rsplit("/", 1)[1] for one in self.server.asked]
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    played = Registry()
-    monkeypatch.setattr(maven, "_download", played)
-    return played
+def registry(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """What the resolver's own settings name instead of the public one."""
+    settings = tmp_path / "jgo.conf"
+    settings.write_text(f"[repositories]\ncentral = {server.url('/maven')}\n")
+    monkeypatch.setenv("JGO_CONFIG_FILE", str(settings))
+    return Registry(server)
 
 
 def test_the_class_path_lists_jar_by_jar_sorted(
@@ -63,7 +72,7 @@ def test_once_fetched_no_registry_is_asked(
 ) -> None:
     artifact, blobs = jars
     first = fetch([artifact], cache, blobs.__getitem__)
-    registry.asked.clear()
+    registry.server.asked.clear()
     offline = Cache(cache.root, offline=True)
     assert fetch([artifact], offline, blobs.__getitem__) == first
     assert registry.asked == []
@@ -73,22 +82,43 @@ def test_after_a_broken_fetch_only_the_missing_jars_are_asked_for(
     cache: Cache, jars: tuple[Artifact, dict[str, bytes]], registry: Registry
 ) -> None:
     artifact, blobs = jars
-    del registry.contents["mid-3.jar"]
+    registry.lose("mid-3.jar")
     with pytest.raises(NotCached):
         fetch([artifact], cache, blobs.__getitem__)
     have = {name for name, data in JARS.items() if cache.file_path(digest_of(data)).exists()}
-    registry.contents["mid-3.jar"] = b"mid"
-    registry.asked.clear()
+    registry.give("mid-3.jar", b"mid")
+    registry.server.asked.clear()
     fetch([artifact], cache, blobs.__getitem__)
     assert set(registry.asked) == set(JARS) - have
     assert "mid-3.jar" in registry.asked
+
+
+def test_after_a_broken_fetch_a_jar_is_gone_on_with_inside(
+    cache: Cache, jars: tuple[Artifact, dict[str, bytes]], registry: Registry
+) -> None:
+    artifact, blobs = jars
+    cache.part(LockedFile(name="zeta-1.jar", sha256=digest_of(b"zeta"), size=4)).write_bytes(b"ze")
+    fetch([artifact], cache, blobs.__getitem__)
+    assert {(one.path, one.first) for one in registry.server.asked} == {
+        (registry.path("zeta-1.jar"), 2), (registry.path("mid-3.jar"), None), (registry.path("alpha-2.jar"), None),
+    }  # fmt: skip
+
+
+def test_a_jar_that_the_repository_lacks_is_an_error_without_an_address(
+    cache: Cache, jars: tuple[Artifact, dict[str, bytes]], registry: Registry
+) -> None:
+    artifact, blobs = jars
+    registry.lose("mid-3.jar")
+    with pytest.raises(NotCached, match=r"mid-3.jar.*the registry does not have it") as caught:
+        fetch([artifact], cache, blobs.__getitem__)
+    assert "127." not in str(caught.value)
 
 
 def test_a_jar_with_another_hash_is_refused_and_not_kept(
     cache: Cache, jars: tuple[Artifact, dict[str, bytes]], registry: Registry
 ) -> None:
     artifact, blobs = jars
-    registry.contents["mid-3.jar"] = b"mud"
+    registry.give("mid-3.jar", b"mud")
     with pytest.raises(Mismatch) as caught:
         fetch([artifact], cache, blobs.__getitem__)
     message = str(caught.value)
@@ -113,7 +143,7 @@ def test_a_jar_that_was_cut_short_on_disk_is_fetched_again(
     artifact, blobs = jars
     realised = fetch([artifact], cache, blobs.__getitem__)["lib"]
     (realised.path / "mid-3.jar").write_bytes(b"m")
-    registry.asked.clear()
+    registry.server.asked.clear()
     again = fetch([artifact], cache, blobs.__getitem__)["lib"]
     assert (again.path / "mid-3.jar").read_bytes() == b"mid"
     assert registry.asked == ["mid-3.jar"]
@@ -126,6 +156,7 @@ def test_without_a_network_the_resolver_is_an_error_of_ours(
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr("upcall.artifacts.transfer.PAUSE_S", 0.001)
     artifact, blobs = jars
     with pytest.raises(NotCached, match="cannot be reached"):
         fetch([artifact], cache, blobs.__getitem__)

@@ -1,13 +1,11 @@
 """Wheels and environments by the real ``uv``, from a folder of wheels instead of a registry."""
 
-import base64
-import hashlib
 import subprocess
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_distributions import wheel_of
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.errors import Mismatch, NoBuild, NotCached
@@ -20,31 +18,12 @@ Registered = Callable[[Lock], tuple[Artifact, dict[str, bytes]]]
 CONTENTS = {"thing/__init__.py": b"ANSWER = 42\n", "thing/data.bin": b"\0\1\2"}
 
 
-def make_wheel(folder: Path) -> Path:
-    """The smallest wheel that is one."""
-    about = "thing-1.0.dist-info"
-    files = {
-        **CONTENTS,
-        f"{about}/METADATA": b"Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n",
-        f"{about}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(
-        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
-        for name, data in files.items()
-    )
-    path = folder / "thing-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, data in files.items():
-            wheel.writestr(name, data)
-        wheel.writestr(f"{about}/RECORD", record + f"{about}/RECORD,,\n")
-    return path
-
-
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LockedFile:
     folder = tmp_path / "wheels"
     folder.mkdir()
-    path = make_wheel(folder)
+    path = folder / "thing-1.0-py3-none-any.whl"
+    path.write_bytes(wheel_of("thing", CONTENTS))
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     return LockedFile(

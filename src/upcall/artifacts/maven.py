@@ -1,24 +1,23 @@
-"""Java libraries by Maven coordinates, fetched by ``jgo``.
+"""Java libraries by Maven coordinates.
 
-The lock has already decided which jars; nothing is resolved here. Each jar is asked for by its full coordinate, a few
-at a time, lands in a scratch repository, is judged by its SHA-256 and moves into the cache, so an interrupted fetch
-goes on with the jar it stopped at.
+The lock has already decided which jars; nothing is resolved here. ``jgo`` knows the repositories, by its user's
+settings, and where in them a coordinate lies. The bytes come a few jars at a time by
+:mod:`~upcall.artifacts.transfer`, judged by SHA-256, so an interrupted fetch goes on inside the jar it stopped in.
 
 ``classpath`` lists the jars one by one in sorted order, because a class archive is valid only for the exact text of
 the class path it was made with, and refuses folders on it.
 """
 
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from upcall.artifacts.connection import Refused
 from upcall.artifacts.errors import NotCached
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import Lock, LockedFile, parse_lock
+from upcall.artifacts.transfer import Transfers
 
 PARALLEL = 6
 """Jars are small and many: a few connections hide the round trips without troubling the registry."""
-ATTEMPTS = 3
 
 
 class Maven:
@@ -40,36 +39,27 @@ class Maven:
         name = job.artifact.name
         missing = [file for file in lock.files if not job.cache.has(file)]
         if missing:
-            size = sum(file.size for file in missing)
             if job.cache.offline:
                 raise NotCached(name, f"{len(missing)} of {len(lock.files)} jars", "the network is switched off")
-            job.cache.need_space(size, name)
-            job.meter.begin(f"fetching {len(missing)} jars of {lock.name} {lock.version}", size)
-            self._fetch(job, missing, key)
+            self._fetch(job, lock, missing)
         with job.cache.making(key) as folder:
             for file in lock.files:
                 job.cache.verify(file, name)
                 job.cache.link(file, folder / file.name)
         return job.cache.root / "trees" / key
 
-    def _fetch(self, job: Job, missing: list[LockedFile], key: str) -> None:
-        scratch = job.cache.root / "partial" / f"{key}.repository"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+    def _fetch(self, job: Job, lock: Lock, missing: list[LockedFile]) -> None:
+        name = job.artifact.name
+        transfers = Transfers(job.cache, job.meter, name)
+        transfers.begin(f"fetching {len(missing)} jars of {lock.name} {lock.version}", missing)
 
         def one(file: LockedFile) -> None:
-            job.meter.check()
-            path = _download(job.artifact.name, file, scratch)
-            job.cache.put(path, file, job.artifact.name)
-            job.meter.add(file.size, fetched=True)
+            try:
+                transfers.bring(file, addresses(file))
+            except Refused as error:
+                raise NotCached(name, file.name, str(error)) from None
 
-        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="maven")
-        try:
-            for result in [pool.submit(one, file) for file in missing]:
-                result.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            shutil.rmtree(scratch, ignore_errors=True)
+        transfers.side_by_side(PARALLEL, one, missing)
 
 
 def _whole(tree: Path, lock: Lock) -> bool:
@@ -79,37 +69,17 @@ def _whole(tree: Path, lock: Lock) -> bool:
         return False
 
 
-def _download(artifact: str, file: LockedFile, scratch: Path) -> Path:
-    """Ask the resolver for one jar. Its repositories are its own business (and its user's configuration)."""
-    import requests
+def addresses(file: LockedFile) -> list[str]:
+    """Where the resolver would ask for this jar. Its repositories are its own business (and its user's settings)."""
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext
 
-    context = MavenContext(repo_cache=scratch, timeout=60)
+    context = MavenContext()
     context.remote_repos.update(GlobalSettings.load().repositories)
     group, name, packaging, *classifier, version = file.source.split(":")
     wanted = context.project(group, name).at_version(version).artifact("".join(classifier), packaging)
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return Path(wanted.resolve())
-        except (OSError, RuntimeError, requests.RequestException) as error:
-            # A half-written jar must not be taken for a whole one by the next attempt.
-            if wanted.cached_path is not None:
-                wanted.cached_path.unlink(missing_ok=True)
-            if attempt == ATTEMPTS:
-                raise NotCached(artifact, file.name, _reason(error)) from error
-    raise AssertionError("unreachable")
-
-
-def _reason(error: Exception) -> str:
-    """Tell 'no network' from 'no such file' without printing an address."""
-    import requests
-
-    if isinstance(error, requests.RequestException):
-        return f"the registry cannot be reached ({type(error).__name__})"
-    if isinstance(error, OSError):
-        return str(error.strerror)
-    return "the registry does not have it"
+    path = f"{wanted.component.path_prefix.as_posix()}/{wanted.filename}"
+    return [f"{str(base).rstrip('/')}/{path}" for base in context.remote_repos.values()]
 
 
 register("maven", Maven())

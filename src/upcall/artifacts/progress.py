@@ -43,20 +43,22 @@ class Meter:
         self._stop = stop or threading.Event()
         self._guard = threading.Lock()
         self._done_bytes = 0
+        self._there_bytes = 0
         self._total_bytes = 0
         self._text = ""
         self._began_s = time.monotonic()
         self._reported_s = 0.0
 
-    def begin(self, text: str, total_bytes: int) -> None:
-        """A new stage, counted from zero."""
+    def begin(self, text: str, total_bytes: int, there_bytes: int = 0) -> None:
+        """A new stage, counted from what is there already (which does not make it look faster)."""
         with self._guard:
-            self._text, self._total_bytes, self._done_bytes = text, total_bytes, 0
+            self._text, self._total_bytes = text, total_bytes
+            self._there_bytes = self._done_bytes = there_bytes
             self._began_s, self._reported_s = time.monotonic(), 0.0
         self.add(0)
 
     def add(self, size: int, *, fetched: bool = False) -> None:
-        """``size`` more bytes are done. Raises when the fetch was told to stop."""
+        """``size`` more bytes are done (fewer, when some were of no use). Raises when the fetch was told to stop."""
         self.check()
         with self._guard:
             self._done_bytes += size
@@ -86,5 +88,6 @@ class Meter:
 
     def _snapshot(self, now: float, *, finished: bool = False) -> Progress:
         elapsed = max(now - self._began_s, 1e-3)
-        done = self._total_bytes if finished else min(self._done_bytes, self._total_bytes)
-        return Progress(self.artifact, self._text, done, self._total_bytes, self._done_bytes / elapsed, finished)
+        done = self._total_bytes if finished else max(0, min(self._done_bytes, self._total_bytes))
+        rate = max(0, self._done_bytes - self._there_bytes) / elapsed
+        return Progress(self.artifact, self._text, done, self._total_bytes, rate, finished)

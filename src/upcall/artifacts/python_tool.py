@@ -1,9 +1,4 @@
-"""Installing locked Python distributions by ``uv``, for all kinds that come from the Python registry.
-
-``uv`` gets the exact versions with the hashes of every file that fits some supported machine, and refuses anything
-else (``--require-hashes``). It chooses the file for this machine and Python, keeps its own download cache (inside
-ours, so a killed fetch goes on with the distribution it stopped at) and hard-links the files out of it.
-"""
+"""``uv``, the tool of the Python registry: how it is found, asked and run, and what its failures mean to us."""
 
 import os
 import platform
@@ -11,8 +6,9 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -67,40 +63,22 @@ def check_build(artifact: str, lock: Lock) -> None:
             raise NoBuild(f"{artifact} ({source})", f"Linux on {machine}", ", ".join(kinds))
 
 
-def uv_install(job: Job, lock: Lock, arguments: Sequence[str], scratch: Path) -> None:
-    """Run ``uv pip install`` for the lock, with progress, and turn its failures into ours."""
-    name = job.artifact.name
-    check_build(name, lock)
-    wanted = scratch / "requirements.txt"
-    wanted.write_text(requirements(lock.files))
-    command = [
-        find_uv(), "pip", "install", "--quiet", "--no-progress", "--no-config", "--no-deps", "--require-hashes",
-        "--requirements", str(wanted), *arguments,
-    ]  # fmt: skip
-    if build := [file for file in lock.files if file.purpose == "build"]:
-        constraints = scratch / "build.txt"
-        constraints.write_text(requirements(build, purpose="build"))
-        command += ["--build-constraints", str(constraints)]
-    if job.cache.offline:
-        command.append("--offline")
-    unpacked = max(lock.unpacked_bytes, lock.bytes_total, 1)
-    job.cache.need_space(unpacked, name)
-    job.meter.begin(f"fetching {lock.name} {lock.version}", unpacked)
-    environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    environment["UV_CACHE_DIR"] = str(job.cache.root / "uv")
-    code, errors = _run(job, command, environment)
-    if code != 0:
-        _explain(name, errors)
-    job.meter.finish()
-
-
 def interpreter() -> str:
     """The Python that environments are made for: the one below the virtual environment that we run in."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _run(job: Job, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run to the end; what it has written so far is the progress, because it unpacks while it downloads."""
+def uv_environment(cache: Path) -> dict[str, str]:
+    """Ours, with all that the user configured for uv, but without the environment that we run in."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    return environment | {"UV_CACHE_DIR": str(cache)}
+
+
+def run_uv(
+    job: Job, command: Sequence[str], environment: Mapping[str, str], arrived: Callable[[int], None] | None = None
+) -> tuple[int, str]:
+    """Run to the end, interruptible; its exit code and what it said. ``arrived`` is told how much more it has written,
+    which is its progress, because it unpacks while it downloads."""
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -111,9 +89,10 @@ def _run(job: Job, command: list[str], environment: dict[str, str]) -> tuple[int
     seen = 0
     try:
         while process.poll() is None:
-            written = _written_bytes(process.pid)
-            job.meter.add(max(0, written - seen), fetched=not job.cache.offline)
-            seen = max(seen, written)
+            if arrived is not None:
+                written = _written_bytes(process.pid)
+                arrived(max(0, written - seen))
+                seen = max(seen, written)
             job.meter.wait(POLL_S)
     except BaseException:
         process.terminate()
@@ -131,10 +110,16 @@ def _written_bytes(pid: int) -> int:
         return 0
 
 
-def _explain(artifact: str, errors: str) -> None:
+def explain(artifact: str, errors: str) -> NoReturn:
+    """Turn a failure of uv into ours."""
     if found := _MISMATCH.search(errors):
         raise Mismatch(artifact, found["name"], expected="one of the hashes in its lock", got=found["got"])
-    if _OFFLINE.search(errors):
-        raise NotCached(artifact, "its Python distributions", "the Python registry cannot be reached")
+    explain_network(artifact, errors)
     last = [line.strip() for line in errors.splitlines() if line.strip()][-6:]
     raise ArtifactError(f"artifact {artifact} could not be installed: {' '.join(last)}", where=artifact)
+
+
+def explain_network(artifact: str, errors: str) -> None:
+    """Raise if what uv said is that it reached nobody."""
+    if _OFFLINE.search(errors):
+        raise NotCached(artifact, "its Python distributions", "the Python registry cannot be reached")

@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 from upcall.artifacts.cache import hash_file
+from upcall.artifacts.distributions import drop_installed
 from upcall.artifacts.errors import Mismatch
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import Lock, parse_lock
-from upcall.artifacts.python_tool import interpreter, uv_install
+from upcall.artifacts.python_install import install
+from upcall.artifacts.python_tool import interpreter
 
 
 class Wheels:
@@ -35,15 +37,14 @@ def unpacked(job: Job, lock: Lock, key: str) -> Path:
             return tree
         with job.cache.making(key) as folder:
             site = folder / "site"
-            uv_install(job, lock, ["--target", str(site), "--python", interpreter()], folder)
+            install(job, lock, folder, python=interpreter(), into=["--target", str(site)])
             _settle(job.artifact.name, lock, site, folder)
+        drop_installed(job.cache, lock)
     return job.cache.root / "trees" / key
 
 
 def _settle(artifact: str, lock: Lock, site: Path, folder: Path) -> None:
     """Move what is wanted from the installed site to the tree's top, and drop the rest."""
-    for leftover in [path for path in folder.iterdir() if path != site]:
-        leftover.unlink()
     if lock.kept:
         for file in lock.kept:
             source = site / file.name
