@@ -1,21 +1,30 @@
 """No system's name outside the folders that are about systems; no registry's address and no machine's path anywhere.
 
-The core must not know what it hosts: a name of a hosted system in it is knowledge in the wrong place.
+The core must not know what it hosts: a name of a hosted system in it is knowledge in the wrong place. That holds for
+all of its text, whatever the language: code, strings, comments, docstrings, what the page loads. An example in the
+core is about nobody in particular.
 """
 
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-SYSTEMS = re.compile(r"\b(kafka|cassandra|spark|pekko|flink|zookeeper|redis|elasticsearch)\b", re.IGNORECASE)
+CORE = "src/upcall/"
 ALLOWED = ("src/upcall/catalog/", "src/upcall/fastdata/")
-EXAMPLE = re.compile(r"``[^`]*``|\{\{[^}]*\}\}|\"\"\".*?\"\"\"|#.*?$", re.DOTALL | re.MULTILINE)
-"""Docstrings and comments may give examples; code may not."""
+SYSTEMS = re.compile(
+    r"kafka|cassandra|zookeeper|elasticsearch|pekko|flink"
+    r"|spark(?!l)"  # A sparkline is a picture.
+    r"|redis(?![a-z])",  # To redistribute is a verb.
+    re.IGNORECASE,
+)
+"""Also as a part of a longer name."""
 REGISTRY = re.compile(
     r"https?://[^\s\"')]*(pypi|pythonhosted|repo1?\.maven|maven\.apache\.org/maven2|npmjs|crates\.io|deb\.debian)"
 )
 MACHINE = re.compile(r"/(root|home/[a-z]+|work)/[A-Za-z.]")
+ITSELF = "scripts/check_names.py"
 
 
 def tracked() -> list[Path]:
@@ -23,31 +32,28 @@ def tracked() -> list[Path]:
     return [Path(name) for name in listed.split("\0") if name and Path(name).is_file()]
 
 
-def without_prose(source: str) -> str:
-    """The source with docstrings and comments blanked, line numbers kept."""
-    return EXAMPLE.sub(lambda match: "\n" * match.group().count("\n"), source)
+def in_text(name: str, text: str) -> Iterator[str]:
+    """What does not belong into the file ``name`` (its path in the checkout)."""
+    core = name.startswith(CORE) and not name.startswith(ALLOWED)
+    for number, line in enumerate(text.splitlines(), 1):
+        if core and (match := SYSTEMS.search(line)):
+            yield f"{name}:{number}: the name of a hosted system ({match.group()}) in the core"
+        if REGISTRY.search(line):
+            yield f"{name}:{number}: the address of a registry"
+        if MACHINE.search(line):
+            yield f"{name}:{number}: a path of a particular machine"
 
 
 def findings() -> list[str]:
-    found = []
+    found: list[str] = []
     for path in tracked():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            found.append(f"{path}: a binary file")
-            continue
         name = path.as_posix()
-        if name == "scripts/check_names.py":
+        if name == ITSELF:
             continue
-        if name.startswith("src/upcall/") and name.endswith(".py") and not name.startswith(ALLOWED):
-            for number, line in enumerate(without_prose(text).splitlines(), 1):
-                if match := SYSTEMS.search(line):
-                    found.append(f"{name}:{number}: the name of a hosted system ({match.group()}) in the core")
-        for number, line in enumerate(text.splitlines(), 1):
-            if REGISTRY.search(line):
-                found.append(f"{name}:{number}: the address of a registry")
-            if MACHINE.search(line):
-                found.append(f"{name}:{number}: a path of a particular machine")
+        try:
+            found += in_text(name, path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            found.append(f"{name}: a binary file")
     return found
 
 

@@ -1,7 +1,7 @@
 """Python environments for what a task runs in Python: a virtual environment of its own, made by ``uv`` from the lock.
 
 The environment depends on the interpreter it was made for, so its key names the interpreter's version besides the
-lock. Jars that a distribution brings along (``pyspark/jars``) are listed as the property ``classpath``. It is made
+lock. Jars that a distribution brings along (``NAME/jars``) are listed as the property ``classpath``. It is made
 relocatable, because it is built in one folder and then renamed into place.
 """
 

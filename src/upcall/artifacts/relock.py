@@ -1,9 +1,9 @@
 """For maintainers: make lock files anew, or for the first time.
 
     python -m upcall.artifacts.relock                              every lock of the catalog, from its own ``wanted``
-    python -m upcall.artifacts.relock src/.../lock/kafka.json      just these
-    python -m upcall.artifacts.relock FILE --kind maven --name kafka --version 4.3.1 \\
-        --wanted org.apache.kafka:kafka_2.13:4.3.1 --leave-out 'org.eclipse.jetty*'
+    python -m upcall.artifacts.relock src/.../lock/NAME.json       just these
+    python -m upcall.artifacts.relock FILE --kind maven --name NAME --version 4.3.1 \\
+        --wanted GROUP:ARTIFACT:4.3.1 --leave-out 'GROUP*'
 
 A lock remembers what was wanted and what is left out, so no other file describes it. Nothing of an address is
 written: the resolvers know their registries. Files for machines we do not run on are dropped.

@@ -35,7 +35,7 @@ class Views:
         ]
 
     def task(self, name: str) -> view.TaskView:
-        """By member (``kafka.broker-2``) or by task (``kafka.broker-2.7``)."""
+        """By member (``store.replica-2``) or by task (``store.replica-2.7``)."""
         for task in self.tasks(name.partition(".")[0]):
             if name in (task.member, task.task):
                 return task

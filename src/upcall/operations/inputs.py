@@ -1,7 +1,7 @@
 """What can happen, in the field's words. A recorded list of these replays any run.
 
-Services and members are named (``kafka``, ``broker-2``); a member is ``kafka.broker-2`` and one incarnation of it,
-a task, is ``kafka.broker-2.7``. Durations are seconds from the moment of the input.
+Services and members are named (``store``, ``replica-2``); a member is ``store.replica-2`` and one incarnation of it,
+a task, is ``store.replica-2.7``. Durations are seconds from the moment of the input.
 """
 
 from typing import Literal, TypeAlias

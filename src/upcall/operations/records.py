@@ -95,7 +95,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node: str = ""
 
     def words(self) -> str:
-        """``kafka.broker-2.7``, ``kafka``, ``node node-2``, ``the whole system``."""
+        """``store.replica-2.7``, ``store``, ``node node-2``, ``the whole system``."""
         if not self.service:
             return f"node {self.node}" if self.node else "the whole system"
         tasks = []

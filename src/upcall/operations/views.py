@@ -35,7 +35,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     operation: Operation
     waits_for: str
-    """``kafka``, ``kafka's host``, ``the guard``, ``op-12``, ``proof of death``, ``a person``, ``the substrate`` ..."""
+    """``store``, ``store's host``, ``the guard``, ``op-12``, ``proof of death``, ``a person``, ``the substrate`` ..."""
     reason: str
     since_s: float
     next_look_s: float | None = None

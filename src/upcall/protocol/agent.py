@@ -112,7 +112,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defau
     address: str
     hostname: str = ""
     values: dict[str, str] = {}
-    """Rendered names that only the master knows: ``address.broker-1``, ``endpoint.kafka.client``, ``zone`` ..."""
+    """Rendered names that only the master knows: ``address.replica-1``, ``endpoint.store.client``, ``zone`` ..."""
     secrets: dict[str, str] = {}
     """Secret name in the declaration -> value. Written to files, never logged."""
     adopt_volumes: bool = True

@@ -11,8 +11,8 @@ the launch. ``command``, ``env``, ``files``, check targets and tools may hold te
     {{secret.password}}                file with the secret, mode 0600
     {{cpus}} {{memory_mib}}            what this task was given
     {{node}} {{zone}} {{incarnation}}  where it landed, and its rising number
-    {{address.broker-1}}               address of another member of the same service
-    {{endpoint.kafka.client}}          comma-separated host:port list of another service's endpoint
+    {{address.replica-1}}              address of another member of the same service
+    {{endpoint.store.client}}          comma-separated host:port list of another service's endpoint
     {{attribute.rack}}                 an attribute of the node
     {{python}}                         the platform's own Python interpreter
     {{replaced.address}}               address at the place before this one (only in a ``replacement``)

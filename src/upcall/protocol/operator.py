@@ -124,7 +124,7 @@ class TaskView(View):
     """A member and its newest incarnation."""
 
     member: str
-    """``kafka.broker-2``"""
+    """``store.replica-2``"""
     service: str
     name: str
     incarnation: int
@@ -204,7 +204,7 @@ class OperationView(View):
     ended_at: float | None = None
     outcome: str = ""
     waits_for: str = ""
-    """In words: ``deferred by kafka: 2 partitions ...``, ``held by the guard: 2 of 3 ready, minimum 2``."""
+    """In words: ``deferred by store: 2 copies ...``, ``held by the guard: 2 of 3 ready, minimum 2``."""
     next_look_at: float | None = None
     forced_by: str = ""
     forced_reason: str = ""

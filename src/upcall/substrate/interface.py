@@ -10,8 +10,8 @@ called again); the master commits the records first and performs the rest afterw
 level-triggered: after a reconnect both sides list and compare (:meth:`Substrate.wanted` gives the whole wanted set
 again), so a lost or a repeated message costs nothing.
 
-Identity: ``member`` is ``service.member`` (``kafka.broker-2``); an incarnation of it is one task, written
-``kafka.broker-2.7``. Times are monotonic seconds, given by the caller.
+Identity: ``member`` is ``service.member`` (``store.replica-2``); an incarnation of it is one task, written
+``store.replica-2.7``. Times are monotonic seconds, given by the caller.
 """
 
 from collections.abc import Mapping, Sequence

@@ -84,7 +84,7 @@ class SimulatedCluster:
     repeat: float = 0.0
     timing: Timing = field(default_factory=Timing)
     crashing: set[str] = field(default_factory=set)
-    """Members (``kafka.b1``) that end by themselves soon after each start."""
+    """Members (``store.replica-2``) that end by themselves soon after each start."""
     slow: set[str] = field(default_factory=set)
     """Members that run and never become ready."""
     violations: list[str] = field(default_factory=list)
