@@ -9,6 +9,7 @@ from conftest import Server, register
 
 from upcall.master.http import BODY_BYTES_MAX
 from upcall.protocol import agent as wire
+from upcall.store.interface import CommitFailed
 
 OPEN = {"/v1/login"}
 """Whoever has a code may call it."""
@@ -101,6 +102,8 @@ def test_our_own_page_may_call(server: Server) -> None:
         ("PUT", "/v1/packages/a/1", b'{"name": "a", "version": "1", "blobs": ["none"]}'),
         ("PUT", "/v1/blobs/" + "0" * 64, b"other"),
         ("PUT", "/v1/secrets/..%2Fa", b'{"value": "x"}'),
+        ("POST", "/v1/nodes/x/drain", b'{"window_s": 1e999}'),
+        ("GET", "/v1/events?since=%C2%B2", None),
     ],
 )
 def test_a_malformed_call_is_refused_in_words(server: Server, method: str, path: str, body: bytes | None) -> None:
@@ -133,7 +136,32 @@ def test_a_body_without_a_length_is_counted(server: Server, path: str) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("length", ["-1", "many", "99999999999999999999"])
+@pytest.mark.parametrize("number", ["\xb2", "9" * 5000, "-1", "1.5", "x"])
+def test_what_looks_like_a_number_and_is_none_is_refused_in_words(server: Server, number: str) -> None:
+    """Superscripts are digits to ``str.isdigit`` and none to ``int``, which does not take thousands of them either."""
+    answer = server.call("GET", "/v1/events", Last_Event_ID=number)
+    assert problem(answer, 422, "invalid")["where"] == "Last-Event-ID"
+
+
+def test_a_mistake_of_ours_is_a_problem_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(server.master.core.state.packages, "all", fails)
+    found = problem(server.call("GET", "/v1/packages"), 500, "internal")
+    assert (found["message"], found["where"]) == ("a mistake of the master: ZeroDivisionError", "GET /v1/packages")
+
+
+def test_a_store_that_cannot_be_written_says_not_now(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(data: bytes, sha256: str) -> str:
+        raise CommitFailed("nothing was written: the disk is full")
+
+    monkeypatch.setattr(server.master.core.store, "put_blob", fails)
+    found = problem(server.call("PUT", "/v1/blobs/" + "0" * 64, b"x", principal="host"), 503, "not_now")
+    assert "the disk is full" in found["message"]
+
+
+@pytest.mark.parametrize("length", ["-1", "many", "\xb2", "99999999999999999999"])
 def test_a_length_that_is_none_is_refused(server: Server, length: str) -> None:
     connection = server.connect()
     connection.putrequest("POST", "/v1/services")

@@ -23,6 +23,13 @@ def test_newest_version_is_the_default() -> None:
     assert packages.find("log", "1.2").version == "1.2"
 
 
+def test_a_version_of_odd_digits_is_found_like_any_other() -> None:
+    """Superscripts are digits to ``str.isdigit``, and none to ``int``."""
+    packages = Packages([package("1.\xb2"), package("1." + "9" * 5000), package("1.1")])
+    assert packages.find("log", "1.\xb2").version == "1.\xb2"
+    assert packages.find("log").version == "1.1"
+
+
 def test_unknown_package_names_the_nearest() -> None:
     with pytest.raises(NotFound, match=r"no package 'lgo', did you mean 'log'\?"):
         Packages([package()]).find("lgo")

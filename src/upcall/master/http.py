@@ -9,7 +9,9 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from upcall.protocol.errors import Forbidden, Invalid, Problem, TooLarge, UpcallError
+from upcall.protocol.errors import Forbidden, Invalid, NotNow, Problem, TooLarge, UpcallError
+from upcall.protocol.numbers import whole
+from upcall.store.interface import StoreError
 
 BODY_BYTES_MAX: Final = 3 << 20
 """What is recorded of one body fits one record of the store, with room for what the master adds."""
@@ -59,7 +61,8 @@ class Gate:
     @staticmethod
     def _check_length(headers: dict[str, str], limit: int) -> None:
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > limit:
+        said = whole(length)
+        if said is None or said > limit:
             raise TooLarge(f"a body of {length} bytes", expected=f"at most {limit} bytes")
 
 
@@ -99,6 +102,23 @@ def install_error_handlers(app: FastAPI) -> None:
         code = {404: "not_found", 405: "invalid"}.get(error.status_code, "invalid")
         return problem_response(Problem(code=code, message=str(error.detail)), error.status_code)
 
+    async def store_error(_: Request, error: Exception) -> Response:
+        # The disk is full or broken: nothing was written, and the caller may try again.
+        said = NotNow(str(error), expected="the same call when the store can be written")
+        return problem_response(said.problem, said.status)
+
+    async def our_mistake(request: Request, error: Exception) -> Response:
+        # The server logs it with its traceback once this answer is out; the caller learns no more than its name.
+        problem = Problem(
+            code=UpcallError.code,
+            message=f"a mistake of the master: {type(error).__name__}",
+            where=f"{request.method} {request.url.path}",
+            expected="an answer; the master's log says more",
+        )
+        return problem_response(problem, UpcallError.status)
+
+    app.add_exception_handler(Exception, our_mistake)
+    app.add_exception_handler(StoreError, store_error)
     app.add_exception_handler(UpcallError, upcall_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
@@ -111,6 +131,8 @@ async def decode(request: Request, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
         raise Invalid(message, where=where.strip("`") or "body", expected=kind.__name__) from None
+    except RecursionError:
+        raise Invalid("the body is nested too deeply", where="body", expected=kind.__name__) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {error}", where="body", expected=kind.__name__) from None
 

@@ -21,6 +21,7 @@ from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, Invalid, NotNow
+from upcall.protocol.numbers import whole
 from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
@@ -281,8 +282,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     ) -> Response:
         """With ``since`` (or ``Last-Event-ID``): what came after it, a ``gap`` first where some are no longer kept.
         Without: the newest ones."""
-        if last_event_id.isdigit():
-            since = int(last_event_id)
+        if last_event_id:
+            resumed = whole(last_event_id)
+            if resumed is None:
+                raise Invalid(f"not an event's id: {last_event_id!r}", where="Last-Event-ID", expected="a whole number")
+            since = resumed
         if not (follow or "text/event-stream" in accept):
             found = core.journal.newest(limit) if since < 0 else core.journal.since(since, limit)
             return Response(_json(found), media_type="application/json")

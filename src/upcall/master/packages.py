@@ -8,6 +8,7 @@ import jsonschema
 import jsonschema.validators
 
 from upcall.protocol.errors import Invalid, NotFound
+from upcall.protocol.numbers import whole
 from upcall.protocol.service import Package
 
 
@@ -18,7 +19,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:
-    return tuple((int(part) if part.isdigit() else -1, part) for part in version.replace("-", ".").split("."))
+    return tuple((-1 if (n := whole(part)) is None else n, part) for part in version.replace("-", ".").split("."))
 
 
 class Packages:

@@ -22,6 +22,7 @@ from upcall.operations.records import Epoch
 from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Stale, TooLarge
+from upcall.protocol.numbers import whole
 from upcall.store.interface import BlobMismatch
 
 log = logging.getLogger(__name__)
@@ -155,10 +156,10 @@ def _ledger_answer(item: wire.Answer) -> given.Answer:
 
 
 def _epoch(text: str) -> Epoch:
-    start, _, number = text.partition(".")
-    if not (start.isdigit() and number.isdigit()):
+    start, number = (whole(part) for part in (text.partition(".")[0], text.partition(".")[2]))
+    if start is None or number is None:
         raise Invalid(f"not an epoch: {text!r}", where="epoch", expected="the epoch of the set that is answered")
-    return Epoch(int(start), int(number))
+    return Epoch(start, number)
 
 
 async def _events(stream: Stream, end: Callable[[], None]) -> AsyncIterator[bytes]:
