@@ -151,6 +151,16 @@ def test_task_restart_is_an_operation(run: Run, master: FakeMaster) -> None:
     assert "hello.m-0" in run("task show hello.m-9").stderr
 
 
+def test_task_start_gives_a_stopped_member_back(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1, steps_done=1)
+    result = run("task start hello.m-0 --reason morning")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("hello.m-0 is started again")
+    method, path, body = master.calls[-1]
+    assert (method, path) == ("POST", "/v1/tasks/hello.m-0/start")
+    assert body["reason"] == "morning"
+
+
 def test_logs_come_line_by_line(run: Run) -> None:
     assert run("logs hello.m-0 -n 3").stdout.splitlines() == ["line 0", "line 1", "line 2"]
 

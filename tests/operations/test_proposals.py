@@ -237,3 +237,18 @@ def test_a_policy_that_never_waits_or_waits_for_ever_is_refused(made: World, pol
     assert outcome.refused is not None
     assert outcome.refused.where == f"policy.{next(iter(policy))}"
     assert made.ledger.records() == before
+
+
+def test_a_member_that_a_plans_stop_holds_can_be_given_back(made: World) -> None:
+    """The plan above it is no drain: it is never lifted, so its end must not hold the member for ever."""
+    plan = propose(made, "update").operation
+    accept(made, plan)
+    stop = propose(made, "stop", "b1", parent=plan).operation
+    accept(made, stop)
+    made.advance(5)
+    made.send(given.Confirm(service="kafka", operation=plan))
+    assert made.ledger.members("kafka")[1].status == "held"
+    outcome = made.send(given.GiveBack(service="kafka", member="b1", who="ann"))
+    assert outcome.operation == stop
+    made.advance(5)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]

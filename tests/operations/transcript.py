@@ -282,6 +282,10 @@ class Stage:
         service, _, member = words[0].partition(".")
         return self.world.send(given.StartMembers(service=service, members=(member,)))
 
+    def do_give_back(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        service, _, member = words[0].partition(".")
+        return self.world.send(given.GiveBack(service=service, member=member, who=options.get("by", "ann")))
+
     def do_declare(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[0].partition(".")
         if member:

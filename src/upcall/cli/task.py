@@ -14,7 +14,7 @@ from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import Ask, TaskView
 
-task_app = commands("Members and their tasks: list, show, restart, kill, replace.")
+task_app = commands("Members and their tasks: list, show, restart, kill, replace, start.")
 APPS = {"task": task_app}
 
 VERBS = {
@@ -56,6 +56,18 @@ def find_task(tasks: list[TaskView], name: str) -> TaskView:
         if name in (one.member, one.task):
             return one
     raise NotFound(f"no member or task {name!r}", where="tasks", expected=nearest(name, [one.member for one in tasks]))
+
+
+@command(task_app, "start")
+def start(
+    here: Here,
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
+    reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
+) -> None:
+    """Start a member again that was stopped (by its service, say). What a drain holds, `node undrain` gives back."""
+    operation = here.client.operation_of(f"/v1/tasks/{quote(member, safe='')}/start", Ask(reason=reason))
+    words = f"{member} is started again: {operation.kind} {operation.id} is {operation.state}"
+    here.out.say(operation, words)
 
 
 def _verb(verb: str, words: str) -> Callable[..., None]:

@@ -25,7 +25,7 @@ from upcall.protocol.numbers import whole
 from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
-TaskVerb = Literal["restart", "kill", "replace"]
+TaskVerb = Literal["restart", "kill", "replace", "start"]
 OperationVerb = Literal["force", "cancel", "assume_dead"]
 LogStream = Literal["stdout", "stderr", "both"]
 LINES_MAX = 100_000
@@ -204,6 +204,9 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.post("/tasks/{member}/{verb}")
     async def task_verb(member: str, verb: TaskVerb, who: Who, ask: view.Ask) -> view.OperationView:
         task = views.task(member)
+        if verb == "start":
+            item = given.GiveBack(service=task.service, member=task.name, who=who.name, why=ask.reason)
+            return door.shown(await core.turn(lambda tx: tx.ledger(item)))
         if member == task.task and verb == "kill" and task.state in ("wanted", "gone"):
             raise Conflict(f"{member} does not run", where="member")
         return await door.propose(

@@ -178,6 +178,15 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     why: str = ""
 
 
+class GiveBack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="give_back"):
+    """A member that a stop of its own holds is started again: the reverse of ``stop``, as undrain is of a drain."""
+
+    service: str
+    member: str
+    who: str
+    why: str = ""
+
+
 class Undrain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="undrain"):
     node: str
     who: str
@@ -263,6 +272,7 @@ Input: TypeAlias = (
     | Force
     | Pause
     | Cancel
+    | GiveBack
     | Undrain
     | Up
     | AssumeDead

@@ -25,18 +25,24 @@ STABLE_S: Final = 300.0
 
 
 def held_by(book: Book, member: MemberRecord) -> Operation | None:
-    """The drain (or the plain stop) that keeps the member down: derived, never stored on the member."""
+    """The drain (or the plain stop) that keeps the member down: derived, never stored on the member. What lies below a
+    drain is lifted with it; any other stop (a plan's is one too) by starting the member."""
     for operation in book.operations_on(member):
         if KINDS[operation.kind].shape != "away" or operation.state not in ("executing", "done"):
             continue
         if operation.target.incarnation_of(member.name) != member.incarnation:
             continue
-        if not operation.parent:
-            return operation
         parent = book.operations.get(operation.parent)
+        if not operation.parent or (parent is not None and KINDS[parent.kind].shape != "node"):
+            return operation
         if parent is not None and parent.state != "lifted":
             return parent
     return None
+
+
+def way_back(holder: Operation, member: MemberRecord) -> str:
+    """What to do for a held member to run again."""
+    return f"undrain {holder.target.node}" if KINDS[holder.kind].shape == "node" else f"start {member.key}"
 
 
 def runs_by(book: Book, member: MemberRecord) -> bool:

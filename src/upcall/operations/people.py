@@ -1,4 +1,4 @@
-"""What people say about an operation that stands: force, pause, cancel, undrain, up, assume dead.
+"""What people say about an operation that stands: force, pause, cancel, give back, undrain, up, assume dead.
 
 Each leaves a mark with who and why, in the record for good. What has begun goes on; only what has not can be taken
 back.
@@ -6,10 +6,10 @@ back.
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, maintenance
+from upcall.operations import carry, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
-from upcall.operations.inputs import AssumeDead, Cancel, Force, Pause, Undrain, Up
+from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, Pause, Undrain, Up
 from upcall.operations.records import Mark, Operation
 from upcall.operations.table import KINDS
 
@@ -88,11 +88,12 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
             expected="pause it, or remove its cause",
         )
     if not book.allows(operation, "cancel"):
+        held = [m for m in book.members_of(operation.target.service) if members.held_by(book, m) == operation]
         return Refused(
             code="conflict",
             message=f"{operation.id} is {operation.state}: what has begun goes on",
             where=operation.id,
-            expected="an operation that has not begun",
+            expected=members.way_back(operation, held[0]) if held else "an operation that has not begun",
         )
     carry.end(
         book,
@@ -102,6 +103,36 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
         cancelled=mark,
     )
     return book.operations[operation.id]
+
+
+def give_back(book: Book, given: GiveBack) -> Operation | Refused:
+    member = book.members.get(f"{given.service}.{given.member}")
+    if member is None or member.removed is not None:
+        return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
+    holder = members.held_by(book, member)
+    if holder is None:
+        return Refused(
+            code="conflict",
+            message=f"{member.key} is not held by a stop" + ("" if member.started else ": its plan has not started it"),
+            where=member.key,
+            expected="a member that was stopped",
+        )
+    if not book.allows(holder, "lift"):
+        return Refused(
+            code="conflict",
+            message=f"{holder.id} ({holder.kind} of {member.task}) has begun, and {member.task} has not ended yet",
+            where=member.key,
+            expected="the same again when it has",
+        )
+    if KINDS[holder.kind].shape != "away":
+        return Refused(
+            code="conflict",
+            message=f"{member.key} is held by {holder.id} ({holder.kind}), asked by {holder.asked_by}",
+            where=member.key,
+            expected=members.way_back(holder, member),
+        )
+    maintenance.lift(book, holder, Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s))
+    return book.operations[holder.id]
 
 
 def undrain(book: Book, given: Undrain) -> Operation | Refused:

@@ -296,7 +296,7 @@ def _opposed(book: Book, given: Propose, member: MemberRecord) -> Refused | None
         return Refused(
             code="conflict",
             where=member.key,
-            expected=f"lift {holder.id} first (undrain, or start the member)",
+            expected=f"{members.way_back(holder, member)} first",
             message=f"{member.key} is held by {holder.id} ({holder.kind}), asked by {holder.asked_by}",
         )
     begun = book.begun_on(member)

@@ -8,8 +8,8 @@ the records and from what is observed is *derived*, never stored:
                                               also the proof that the old place was given up
     ended                                     the member's record: the highest incarnation known to be dead, by an
                                               observed end or by a person's word. Written before anything that follows
-    held by a drain                           derived: a stop of the current incarnation has begun, and its drain is
-                                              not lifted; undrain is one write, on the drain
+    held                                      derived: a stop of the current incarnation has begun, and neither it nor
+                                              its drain is lifted; undrain is one write, on the drain
     gone                                      derived from the begun uninstall or removal, until the member's record
                                               says ``removed``
     acceptance, deferral                      one consent record a service, void after a restart of the master

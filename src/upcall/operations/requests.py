@@ -19,6 +19,7 @@ from upcall.operations.inputs import (
     DisruptionEnded,
     DisruptionsListed,
     Force,
+    GiveBack,
     HostSubscribed,
     HostUnsubscribed,
     Input,
@@ -75,6 +76,8 @@ def _take(book: Book, given: Input) -> Operation | Refused | None:
             return people.pause(book, given)
         case Cancel():
             return people.cancel(book, given)
+        case GiveBack():
+            return people.give_back(book, given)
         case Undrain():
             return people.undrain(book, given)
         case Up():

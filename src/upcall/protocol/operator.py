@@ -16,7 +16,7 @@
     POST /v1/nodes/{node}/undrain                    Ask -> OperationView
     POST /v1/nodes/{node}/remove                     Drain -> OperationView
     GET  /v1/tasks                                   list[TaskView]
-    POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, kill, replace) -> OperationView
+    POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, kill, replace, start) -> OperationView
     GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
     GET  /v1/operations                              ?all=  -> list[OperationView]
     GET  /v1/operations/{operation}                  OperationView
