@@ -54,3 +54,31 @@ async def test_a_follower_hears_what_comes_later() -> None:
 async def test_a_reader_of_an_older_life_of_the_cluster_starts_at_its_beginning() -> None:
     follower = journal(2).follow(999)
     assert [event.sequence for event in await anext(follower)] == [1, 2]
+
+
+def mixed() -> Journal:
+    """1 and 4 are news, the rest is detail."""
+    found = Journal("c")
+    found.release([found.make("task", f"s{n}", "text", 0.0, detail=n not in (1, 4)) for n in range(1, 7)])
+    return found
+
+
+def test_details_are_read_only_by_who_asks_for_them() -> None:
+    found = mixed()
+    assert [event.sequence for event in found.newest(10, detail=False)] == [1, 4]
+    assert [event.sequence for event in found.newest(1, detail=False)] == [4]
+    assert [event.sequence for event in found.since(1, detail=False)] == [4]
+    assert [event.sequence for event in found.since(0, limit=1, detail=False)] == [1]
+    assert [event.sequence for event in found.since(1)] == [2, 3, 4, 5, 6]
+
+
+async def test_a_follower_without_details_wakes_for_the_next_news_only() -> None:
+    found = mixed()
+    stream = found.follow(4, detail=False)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    found.release([found.make("task", "quiet", "text", 0.0, detail=True)])
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    found.release([found.make("task", "news", "text", 0.0)])
+    assert [event.subject for event in await waiting] == ["news"]

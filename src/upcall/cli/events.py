@@ -14,7 +14,7 @@ APPS = {"events": events_app}
 
 LINES_MAX: Final = 10_000
 FILTERED_AMONG: Final = 5_000
-ABOUT: Final = ("service", "operation", "node")
+ABOUT: Final = ("service", "operation", "node", "member")
 """What an event may be about besides its subject."""
 COLOURS: Final = {"operation": "cyan", "answer": "magenta", "node": "blue", "gap": "red", "master": "yellow"}
 
@@ -27,12 +27,14 @@ def events(
     since: Annotated[int | None, typer.Option("--since", help="After this event's number, instead.")] = None,
     kind: Annotated[str, typer.Option("--kind", help="operation, answer, task, node, service, plan ...")] = "",
     subject: Annotated[str, typer.Option("--about", help="A service, member, node or operation.")] = "",
+    detail: Annotated[bool, typer.Option("--detail", help="Each step on the way too.")] = False,
 ) -> None:
     """What happened, and who asked whom; -f follows it."""
     last = since if since is not None else here.client.status().event_sequence
     if since is None:
         # A filter is looked for among the newest alone; the whole journal may be long.
-        found = here.client.events(limit=max(lines, FILTERED_AMONG) if kind or subject else lines) if lines else []
+        among = max(lines, FILTERED_AMONG) if kind or subject else lines
+        found = here.client.events(limit=among, detail=detail) if lines else []
         last = found[-1].sequence if found else last
         wanted = [one for one in found if _wanted(one, kind, subject)][-lines:]
         for one in wanted:
@@ -40,13 +42,13 @@ def events(
         if lines and not wanted:
             here.out.note(f"none among the newest {len(found)} events")
     else:
-        while found := here.client.events(last):
+        while found := here.client.events(last, detail=detail):
             last = found[-1].sequence
             for one in found:
                 if _wanted(one, kind, subject):
                     _show(here, one)
     if follow:
-        for one in here.client.follow(last):
+        for one in here.client.follow(last, detail=detail):
             if _wanted(one, kind, subject):
                 _show(here, one)
 

@@ -89,7 +89,7 @@ def _watch(here: Here, found: Status) -> None:
 
     def listen() -> None:
         try:
-            for _ in here.client.follow(found.event_sequence):
+            for _ in here.client.follow(found.event_sequence, detail=True):
                 changed.set()
         except UpcallError:
             changed.set()  # the picture below says what is wrong

@@ -80,10 +80,10 @@ class Client:
     def why(self, name: str) -> api.Why:
         return api.Why.model_validate(self.get(f"/v1/operations/{quote(name, safe='')}/why"))
 
-    def events(self, since: int | None = None, limit: int = 500) -> list[api.Event]:
-        """After ``since``, oldest first; without it the newest ones."""
+    def events(self, since: int | None = None, limit: int = 500, *, detail: bool = False) -> list[api.Event]:
+        """After ``since``, oldest first; without it the newest ones. ``detail``: each step on the way too."""
         after = "" if since is None else f"since={since}&"
-        return _list(api.Event, self.get(f"/v1/events?{after}limit={limit}"))
+        return _list(api.Event, self.get(f"/v1/events?{after}limit={limit}" + ("&detail=true" if detail else "")))
 
     # -- what is asked ----------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class Client:
         finally:
             connection.close()
 
-    def follow(self, since: int) -> Iterator[api.Event]:
+    def follow(self, since: int, *, detail: bool = False) -> Iterator[api.Event]:
         """The event stream from ``since`` on, opened again whenever it breaks; a gap comes as an event of that kind.
 
         Raises :class:`NotNow` only when the master stays away longer than the client's patience.
@@ -146,7 +146,7 @@ class Client:
             until = time.monotonic() + self.patience_s
             while True:
                 try:
-                    for event in self._stream(last):
+                    for event in self._stream(last, detail=detail):
                         last = event.sequence
                         until = time.monotonic() + self.patience_s
                         yield event
@@ -156,9 +156,9 @@ class Client:
                         raise
                     time.sleep(RETRY_S)
 
-    def _stream(self, since: int) -> Iterator[api.Event]:
+    def _stream(self, since: int, *, detail: bool) -> Iterator[api.Event]:
         data: list[str] = []
-        query = urlencode({"since": since, "follow": "true"})
+        query = urlencode({"since": since, "follow": "true", **({"detail": "true"} if detail else {})})
         for line in self.lines(f"/v1/events?{query}", "text/event-stream"):
             if line.startswith("data:"):
                 data.append(line[5:].lstrip())

@@ -69,12 +69,13 @@ class AsyncClient:
         return [api.Event.model_validate(one) for one in await self.call("GET", f"/v1/events?limit={limit}")]
 
     async def follow(self, since: int) -> AsyncIterator[api.Event]:
-        """Events after ``since``, until the stream breaks (:class:`NotNow`); a gap comes as an event of that kind."""
+        """All events after ``since``, each step on the way too, until the stream breaks (:class:`NotNow`); a gap comes
+        as an event of that kind."""
         timeout = aiohttp.ClientTimeout(total=None, sock_read=STREAM_SILENCE_S)
         headers = {**self._headers(None), "Accept": "text/event-stream"}
         try:
             async with self._open().get(
-                f"{self.url}/v1/events?since={since}&follow=true", headers=headers, timeout=timeout
+                f"{self.url}/v1/events?since={since}&follow=true&detail=true", headers=headers, timeout=timeout
             ) as response:
                 if response.status >= 400:
                     raise _error(response.status, await response.read(), "GET /v1/events")

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import msgspec
 
 from upcall.master import records as r
+from upcall.master import reporting
 from upcall.master import state as states
 from upcall.master.commit import Committer, Turn
 from upcall.master.events import Event, Journal
@@ -78,8 +79,8 @@ class Transaction:
     def delete(self, kind: str, key: str) -> None:
         self.turn.delete(kind, key)
 
-    def event(self, kind: str, subject: str, text: str, /, **data: Any) -> None:
-        self.turn.events.append(self.core.journal.make(kind, subject, text, self.wall_s, data))
+    def event(self, kind: str, subject: str, text: str, /, *, detail: bool = False, **data: Any) -> None:
+        self.turn.events.append(self.core.journal.make(kind, subject, text, self.wall_s, data, detail=detail))
 
     # -- the two cores ----------------------------------------------------------------------------------------------
 
@@ -167,13 +168,28 @@ class Transaction:
                 self.dirty_members.add(effect.service)
                 self.dirty_wanted.add(effect.service)
             case fx.Event():
-                data = {"service": effect.service, "operation": effect.operation, **effect.data}
-                self.event(effect.kind, effect.subject, effect.text, **{k: v for k, v in data.items() if v})
+                self._tell(effect)
                 if effect.service:
                     self.dirty_members.add(effect.service)
             case fx.Alert():
-                data = {"service": effect.service, "operation": effect.operation, "alert": True}
-                self.event("alert", effect.operation, effect.text, **data)
+                about = {"service": effect.service, "operation": effect.operation}
+                self.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
+
+    def _tell(self, effect: fx.Event) -> None:
+        if effect.kind == "alert":
+            return  # the Alert beside it is told
+        ledger = self.core.state.ledger
+        operation, by = ledger.operation(effect.operation), None
+        data: dict[str, Any] = {"service": effect.service, "operation": effect.operation, **effect.data}
+        if effect.kind == "task":
+            data["member"] = effect.subject.rpartition(".")[0]
+            data["node"] = data.get("node") or self.core.state.places.get(data["member"], ("", ""))[0]
+            effect = msgspec.structs.replace(effect, data=data)
+            by = ledger.made_necessary(effect.subject)
+        elif operation is not None and len(operation.target.members) == 1:
+            data["member"] = f"{effect.service}.{operation.target.members[0]}"
+        text, detail = reporting.line(effect, operation, by)
+        self.event(effect.kind, effect.subject, text, detail=detail, **{k: v for k, v in data.items() if v})
 
     def _launch(self, effect: fx.Launch) -> None:
         service = self.core.state.services.get(effect.service)

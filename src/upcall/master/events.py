@@ -8,6 +8,7 @@ how many are missing, and reads a fresh snapshot.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     text: str
     data: dict[str, Any] = {}
+    detail: bool = False
+    """On the way to what the next events say; a person reads it only when asked for."""
 
 
 class Journal:
@@ -42,7 +45,16 @@ class Journal:
         """Number of the newest released event."""
         return self._events[-1].sequence if self._events else 0
 
-    def make(self, kind: str, subject: str, text: str, at: float, data: Mapping[str, Any] | None = None) -> Event:
+    def make(
+        self,
+        kind: str,
+        subject: str,
+        text: str,
+        at: float,
+        data: Mapping[str, Any] | None = None,
+        *,
+        detail: bool = False,
+    ) -> Event:
         """A new event; it is not visible before :meth:`release`."""
         event = Event(
             sequence=self._next,
@@ -52,6 +64,7 @@ class Journal:
             subject=subject,
             text=text,
             data=dict(data or {}),
+            detail=detail,
         )
         self._next += 1
         return event
@@ -65,8 +78,8 @@ class Journal:
         """After a failed commit: the numbers of what was never seen are free again."""
         self._next = self.last + 1
 
-    def since(self, sequence: int, limit: int = READ_AT_ONCE) -> list[Event]:
-        """Events after ``sequence``, oldest first; begins with a gap where some are missing."""
+    def since(self, sequence: int, limit: int = READ_AT_ONCE, *, detail: bool = True) -> list[Event]:
+        """Events after ``sequence``, oldest first, details only if wanted; begins with a gap where some are missing."""
         if not self._events or sequence >= self.last:
             return []
         first = self._events[0].sequence
@@ -86,6 +99,9 @@ class Journal:
             )
             sequence = first - 1
         start = sequence + 1 - first
+        if not detail:
+            told = (event for event in islice(self._events, start, None) if not event.detail)
+            return found + list(islice(told, limit))
         stop = min(len(self._events), start + limit)
         # A deque indexes slowly in its middle; readers are nearly always at its end.
         if stop == len(self._events):
@@ -93,18 +109,23 @@ class Journal:
             return found + newest[::-1]
         return found + [self._events[index] for index in range(start, stop)]
 
-    def newest(self, count: int) -> list[Event]:
+    def newest(self, count: int, *, detail: bool = True) -> list[Event]:
+        if not detail:
+            told = (event for event in reversed(self._events) if not event.detail)
+            return list(islice(told, count))[::-1]
         return self.since(max(0, self.last - count), limit=count) if count else []
 
-    async def follow(self, sequence: int) -> AsyncIterator[list[Event]]:
+    async def follow(self, sequence: int, *, detail: bool = True) -> AsyncIterator[list[Event]]:
         """Batches of events after ``sequence``, for ever. A cluster that began anew (its numbers are lower than what
         the reader has seen) is read from its beginning."""
         if sequence > self.last:
             sequence = 0
         while True:
             news = self._news
-            if batch := self.since(sequence):
+            last = self.last
+            if batch := self.since(sequence, detail=detail):
                 sequence = batch[-1].sequence
                 yield batch
             else:
+                sequence = max(sequence, last)  # what is left are details, which are not looked at again
                 await news.wait()

@@ -106,7 +106,7 @@ class Machines:
         if node in self._removing or node not in tx.core.nodes:
             return
         self._removing.add(node)
-        tx.event("node", node, f"{node} is empty and is removed")
+        tx.event("node", node, "empty, and is removed")
         core = tx.core
         tx.turn.after.append(lambda: self._background(self._remove(core, substrate, node)))
 

@@ -176,7 +176,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             # A node of that name was removed once: what kept it away is over, or the new one would be removed too.
             if any(stands(each) and each.target.node == name for each in tx.core.state.ledger.operations()):
                 tx.ledger(given.Undrain(node=name, who=who.name, why="the node is added anew"))
-            tx.event("node", name, f"{name} is added by {who.name}")
+            tx.event("node", name, f"added by {who.name}")
 
         name = await door.machines.add_node(request, lambda name: core.turn(lambda tx: added(tx, name)))
         return {"name": name}
@@ -280,21 +280,23 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         since: Annotated[int, Query(ge=-1)] = -1,
         follow: bool = False,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 500,
+        detail: bool = False,
         last_event_id: Annotated[str, Header()] = "",
         accept: Annotated[str, Header()] = "",
     ) -> Response:
         """With ``since`` (or ``Last-Event-ID``): what came after it, a ``gap`` first where some are no longer kept.
-        Without: the newest ones."""
+        Without: the newest ones. ``detail``: each step on the way too."""
         if last_event_id:
             resumed = whole(last_event_id)
             if resumed is None:
                 raise Invalid(f"not an event's id: {last_event_id!r}", where="Last-Event-ID", expected="a whole number")
             since = resumed
         if not (follow or "text/event-stream" in accept):
-            found = core.journal.newest(limit) if since < 0 else core.journal.since(since, limit)
+            journal = core.journal
+            found = journal.newest(limit, detail=detail) if since < 0 else journal.since(since, limit, detail=detail)
             return Response(_json(found), media_type="application/json")
         start = max(0, core.journal.last - limit) if since < 0 else since
-        return StreamingResponse(_follow(core, start), media_type="text/event-stream")
+        return StreamingResponse(_follow(core, start, detail=detail), media_type="text/event-stream")
 
     # -- secrets and login ------------------------------------------------------------------------------------------
 
@@ -305,7 +307,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.put("/secrets/{name}")
     async def put_secret(name: str, who: Who, secret: view.SecretValue) -> dict[str, Any]:
         await asyncio.to_thread(door.secrets.put, name, secret.value)
-        core.post(lambda tx: tx.event("secret", name, f"secret {name} is set by {who.name}"))
+        core.post(lambda tx: tx.event("secret", name, f"set by {who.name}"))
         return {}
 
     @api.post("/login-codes")
@@ -323,9 +325,9 @@ def _json(events: list[Event]) -> bytes:
     return msgspec.json.encode(events)
 
 
-async def _follow(core: Core, since: int) -> AsyncIterator[bytes]:
+async def _follow(core: Core, since: int, *, detail: bool) -> AsyncIterator[bytes]:
     """Server-sent events with ids, so that a reader resumes where it was; a comment keeps idle connections open."""
-    stream = core.journal.follow(since)
+    stream = core.journal.follow(since, detail=detail)
     pending: asyncio.Future[list[Event]] | None = None
     try:
         while True:

@@ -51,7 +51,7 @@ class ServiceDoor:
         stream = self.streams.subscribe(service)
 
         def subscribed(tx: Transaction) -> None:
-            tx.event("service", service, f"{service}: its code is connected", service=service)
+            tx.event("service", service, "its code is connected", service=service)
             tx.ledger(given.HostSubscribed(service=service))
             for event in (
                 wanted_event(self.core, known),
@@ -68,7 +68,7 @@ class ServiceDoor:
             return
 
         def gone(tx: Transaction) -> None:
-            tx.event("service", service, f"{service}: its code is disconnected", service=service)
+            tx.event("service", service, "its code is disconnected; its tasks run on", service=service)
             tx.ledger(given.HostUnsubscribed(service=service))
 
         self.core.post(gone)
@@ -226,7 +226,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
                 raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
             if packages.put(package):
                 tx.put(r.PACKAGE, f"{name}@{version}", package)
-                tx.event("package", name, f"package {name} {version} is registered")
+                tx.event("package", name, f"version {version} is registered")
 
         await core.turn(register)
         return answer({})

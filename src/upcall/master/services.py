@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from upcall.master import records as r
+from upcall.master import reporting
 from upcall.master.core import Core, Transaction
 from upcall.master.packages import check_options, nearest
 from upcall.master.state import Service
@@ -61,7 +62,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     tx.ledger(given.DeclareService(name=name, needs=tuple(sorted(set(bindings.values())))))
     service = core.state.services[name] = Service(record)
     tx.put(r.SERVICE, name, record)
-    tx.event("service", name, f"{name} is wanted: package {package.name} {package.version}", who=who)
+    tx.event("service", name, f"wanted by {who}: package {package.name} {package.version}", who=who)
     return service
 
 
@@ -105,7 +106,7 @@ def finish_uninstalls(tx: Transaction) -> None:
         for member, generations in service.members.items():
             for generation in generations:
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
-        tx.event("service", name, f"{name} is uninstalled")
+        tx.event("service", name, "uninstalled")
 
 
 def declaration_key(service: str, member: str, generation: int) -> str:
@@ -216,8 +217,13 @@ def set_plans(tx: Transaction, name: str, request: wire.Plans) -> None:
     before = _steps(service.plans)
     for key, step in _steps(request.plans).items():
         if key not in before or (before[key].state, before[key].reason) != (step.state, step.reason):
-            text = f"{' / '.join(key)}: {step.state}" + (f" ({step.reason})" if step.reason else "")
-            tx.event("plan", name, text, service=name, plan=key[0], phase=key[1], step=key[2], state=step.state)
+            text, detail = reporting.step(key[0], " / ".join(key), step, starts_member=key[2] in service.members)
+            data = {"plan": key[0], "phase": key[1], "step": key[2], "state": step.state}
+            tx.event("plan", name, text, detail=detail, service=name, **data)
+    known = {plan.name: plan for plan in service.plans}
+    for plan in request.plans:
+        if text := reporting.plan(known.get(plan.name), plan):
+            tx.event("plan", name, text, service=name, plan=plan.name, state=plan.state)
     service.plans = request.plans
     tx.put(r.PLANS, name, r.PlansRecord(service=name, plans=request.plans))
 

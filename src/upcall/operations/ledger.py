@@ -114,6 +114,11 @@ class Ledger:
     def operation(self, operation: str) -> Operation | None:
         return self._book.operations.get(operation)
 
+    def made_necessary(self, task: str) -> Operation | None:
+        """The operation after which this incarnation was launched, if it is the member's newest."""
+        member = self._book.members.get(task.rpartition(".")[0])
+        return self._book.operations.get(member.by) if member is not None and member.task == task else None
+
     def why(self, operation: str, now_s: float | None = None, wall_s: float | None = None) -> Why | None:
         self._look_at_clock(now_s, wall_s)
         found = self._book.operations.get(operation)

@@ -97,7 +97,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def words(self) -> str:
         """``store.replica-2.7``, ``store``, ``node node-2``, ``the whole system``."""
         if not self.service:
-            return f"node {self.node}" if self.node else "the whole system"
+            named = self.node if self.node.startswith("node") else f"node {self.node}"
+            return named if self.node else "the whole system"
         tasks = []
         for name in self.members:
             incarnation = self.incarnation_of(name)
@@ -229,6 +230,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     @property
     def live(self) -> bool:
         return self.state in ("open", "preparing", "executing")
+
+    def words(self) -> str:
+        """``stop of log.broker-2.7``, ``removal of node-2``."""
+        return f"{'removal' if self.removes_node else self.kind} of {self.target.words()}"
 
     @property
     def begun(self) -> bool:

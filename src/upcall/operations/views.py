@@ -58,7 +58,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def brief(self) -> str:
         """Without who wins, which is the same for each class."""
         op = self.operation
-        text = f"{op.id} {op.kind} of {op.target.words()} ({op.class_}, {self.firmness}) {op.state}"
+        text = f"{op.id} {op.words()} ({op.class_}, {self.firmness}) {op.state}"
         if self.waits_for:
             text += f": waits for {self.waits_for}, since {self.since_s:.0f} s"
         if self.reason:

@@ -22,7 +22,7 @@
     GET  /v1/operations/{operation}                  OperationView
     GET  /v1/operations/{operation}/why              Why
     POST /v1/operations/{operation}/{verb}           Ask (verb: force, cancel, assume_dead) -> OperationView
-    GET  /v1/events                                  ?since=&follow=  -> list[Event], or server-sent events
+    GET  /v1/events                                  ?since=&follow=&detail=  -> list[Event], or server-sent events
     PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> names only
     POST /v1/login-codes                             LoginCode              POST /v1/login {code} -> {token}
     POST /v1/shutdown, /v1/startup                   Ask -> OperationView
@@ -222,10 +222,13 @@ class Event(View):
     cluster: str = ""
     at: float
     kind: str
-    """``operation``, ``consent``, ``task``, ``node``, ``service``, ``plan``, ``master``, ``gap``"""
+    """``operation``, ``answer``, ``alert``, ``task``, ``member``, ``node``, ``service``, ``plan``, ``package``,
+    ``action``, ``master``, ``gap`` ..."""
     subject: str
     text: str
     data: dict[str, Any] = {}
+    detail: bool = False
+    """On the way to what the next events say."""
 
 
 class Status(View):

@@ -137,7 +137,8 @@ class Live:
         if anew and found and found[-1].sequence < last:
             self.events.clear()  # another cluster's numbers
             last = -1
-        fresh = [one for one in found if one.sequence > last or one.kind == "gap"]
+        # A detail made the picture old, which is all that it is for.
+        fresh = [one for one in found if (one.sequence > last or one.kind == "gap") and not one.detail]
         self.events.extend(fresh)
         if fresh:
             for listener in list(self._event_listeners):
