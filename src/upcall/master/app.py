@@ -17,7 +17,7 @@ from upcall.master.agents import Agents
 from upcall.master.context import launch_context
 from upcall.master.core import Core
 from upcall.master.events import KEPT, Event, Journal
-from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers
+from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
 from upcall.master.machines import Machines
 from upcall.master.metrics import exposition
 from upcall.master.notify import Notifier
@@ -92,14 +92,14 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     app.include_router(operator_api.router(operator, principal))
     app.include_router(service_api.router(door, principal))
     app.include_router(agent_api.router(agent_door, core, authenticate, principal))
-    _metrics_route(app, views, principal)
+    _metrics_route(app, core, views, principal)
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
     app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS))
     return Master(app, core, views, tokens)
 
 
-def _metrics_route(app: FastAPI, views: Views, principal: Callable[[Request], Principal]) -> None:
-    @app.get("/metrics", tags=["operator API"])
+def _metrics_route(app: FastAPI, core: Core, views: Views, principal: Callable[[Request], Principal]) -> None:
+    @app.get("/metrics", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
     async def metrics(request: Request) -> Response:
         principal(request).must_be("operator")
         return Response(exposition(views), media_type="text/plain; version=0.0.4; charset=utf-8")

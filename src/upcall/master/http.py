@@ -1,9 +1,10 @@
 """What all three doors share: who calls, from where, how much, and errors in one form."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -122,6 +123,19 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(UpcallError, upcall_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
+
+
+def told_when_durable(durable: Callable[[], Awaitable[None]]) -> Any:
+    """A dependency of a call or of a router: its answer leaves only when everything that it may tell is durable. An
+    error waits too: that there is no such service may be what a crash undoes."""
+
+    async def after_reading() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await durable()
+
+    return Depends(after_reading, scope="function")
 
 
 async def decode(request: Request, kind: type[T]) -> T:

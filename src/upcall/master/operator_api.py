@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from upcall.master import services
 from upcall.master.core import Core, Transaction
 from upcall.master.events import Event
+from upcall.master.http import told_when_durable
 from upcall.master.machines import Machines
 from upcall.master.packages import nearest
 from upcall.master.secrets import Secrets
@@ -71,7 +72,7 @@ class OperatorDoor:
 
 def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> APIRouter:
     core, views = door.core, door.views
-    api = APIRouter(prefix="/v1", tags=["operator API"])
+    api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
 
     def operator_caller(who: Annotated[Principal, Depends(principal)]) -> Principal:
         who.must_be("operator")
@@ -83,7 +84,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.get("/status")
     async def status(_: Who) -> view.Status:
-        found = view.Status(
+        return view.Status(
             cluster=door.machines.cluster.cluster,
             version=str(WIRE),
             master_since=door.machines.since_wall_s,
@@ -96,8 +97,6 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             operations=views.operations(),
             waiting=views.waiting(),
         )
-        await core.durable()
-        return found
 
     @api.post("/shutdown")
     async def shutdown(who: Who, ask: view.Ask) -> view.OperationView:

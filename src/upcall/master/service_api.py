@@ -13,7 +13,7 @@ from upcall.master import records as r
 from upcall.master import services
 from upcall.master.agents import Agents
 from upcall.master.core import Core, Transaction
-from upcall.master.http import BLOB_BYTES_MAX, answer, decode
+from upcall.master.http import BLOB_BYTES_MAX, answer, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
 from upcall.master.streams import Stream, Streams
 from upcall.master.tokens import Principal
@@ -192,11 +192,14 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
     async def host_stream(who: Host, host: str = "host") -> StreamingResponse:
         stream = door.hosts.subscribe(f"{who.name}/{host}")
 
+        def assign(tx: Transaction) -> None:
+            tx.turn.after.append(door.assign_now)
+
         def end() -> None:
             door.hosts.unsubscribe(f"{who.name}/{host}", stream)
-            door.assign_now()
+            core.post(assign)
 
-        door.assign_now()
+        core.post(assign)
         return StreamingResponse(_events(stream, end), media_type="text/event-stream")
 
     @api.post("/v1/host/ready")
@@ -327,7 +330,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
             raise Invalid(f"a timeout of {body.timeout_s} s", where="timeout_s", expected=f"up to {TOOL_TIMEOUT_MAX_S}")
         return answer(await door.agents.run(f"{name}.{body.member}", body))
 
-    @api.get("/v1/service/{name}/state/{key:path}")
+    @api.get("/v1/service/{name}/state/{key:path}", dependencies=[told_when_durable(core.durable)])
     async def read_state(name: Current, key: str) -> Response:
         return answer(services.read_memory(core, name, key))
 
