@@ -1,32 +1,25 @@
-"""A life of a service against a master in memory, in virtual time."""
+"""Every life of a service is lived twice: on a cluster that we place on, and on one that somebody else places on."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sample_services import Life
 
 from upcall.service import Service
-from upcall.service.testing import PlayedMaster, run
-
-Script = Callable[[Life], Awaitable[None]]
+from upcall.testing import KINDS, Script, SimulatedKind, live
 
 
-@pytest.fixture
-def live() -> Callable[..., None]:
-    """``live(Store, script, count=3)``: the script with a running service, in virtual time."""
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> SimulatedKind:
+    found: SimulatedKind = request.param
+    return found
 
-    def start(service: type[Service], script: Script, *, master: PlayedMaster | None = None, **options: Any) -> None:
-        async def main() -> None:
-            life = Life(service, master or PlayedMaster(service=service.package, options=options))
-            life.start_host()
-            try:
-                async with asyncio.timeout(3600):
-                    await script(life)
-            finally:
-                await life.kill_host()
 
-        run(main())
+@pytest.fixture(name="live")
+def lived(kind: SimulatedKind) -> Callable[..., None]:
+    """``live(Store, script, count=3, cluster={"nodes": 4})``: the script with a running service."""
+
+    def start(service: type[Service], script: Script, *, cluster: dict[str, Any] | None = None, **options: Any) -> None:
+        live(service, script, kind=kind, options=options, **(cluster or {}))
 
     return start

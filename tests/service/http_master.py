@@ -1,4 +1,4 @@
-"""Masters in memory behind real HTTP: the paths of the service API, server-sent events, tokens, blobs."""
+"""Simulated masters behind real HTTP, in real time: the service API, server-sent events, tokens, blobs."""
 
 import asyncio
 import hashlib
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid, NotFound, Unauthorised, UpcallError
-from upcall.service.testing import PlayedMaster
+from upcall.testing import SimulatedMaster
 
 TOKEN = "a-token-of-the-host"
 LISTEN = "127.203.17.5"
@@ -21,7 +21,7 @@ LISTEN = "127.203.17.5"
 class HttpMaster:
     """Several services at one address."""
 
-    services: dict[str, PlayedMaster] = field(default_factory=dict)
+    services: dict[str, SimulatedMaster] = field(default_factory=dict)
     assignments: dict[str, wire.Assignment] = field(default_factory=dict)
     packages: dict[str, wire.Package] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -32,10 +32,12 @@ class HttpMaster:
 
     def __post_init__(self) -> None:
         self._hosts: set[asyncio.Queue[wire.Assignments]] = set()
-        self._changed = asyncio.Event()
+        self._lives: list[asyncio.Task[None]] = []
 
-    def assign(self, service: str, package: wire.Package, played: PlayedMaster) -> None:
-        self.services[service] = played
+    def assign(self, service: str, package: wire.Package, played: SimulatedMaster) -> None:
+        if self.services.get(service) is not played:
+            self.services[service] = played
+            self._live(played)
         self.assignments[service] = wire.Assignment(
             service=service,
             package=package.name,
@@ -72,10 +74,18 @@ class HttpMaster:
         await site.start()
         self.port = runner.addresses[0][1]
         self.url = f"http://{LISTEN}:{self.port}"
+        for played in self.services.values():
+            self._live(played)
         try:
             yield self
         finally:
+            for life in self._lives:
+                life.cancel()
+            await asyncio.gather(*self._lives, return_exceptions=True)
             await runner.cleanup()
+
+    def _live(self, played: SimulatedMaster) -> None:
+        self._lives.append(asyncio.create_task(played.live()))
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: object) -> web.StreamResponse:
@@ -133,7 +143,7 @@ class HttpMaster:
     async def _get_blob(self, request: web.Request) -> web.Response:
         return web.Response(body=self.blobs[request.match_info["digest"]])
 
-    def _played(self, request: web.Request) -> PlayedMaster:
+    def _played(self, request: web.Request) -> SimulatedMaster:
         name = request.match_info["name"]
         if name not in self.services:
             raise NotFound(f"no service {name!r}")

@@ -1,7 +1,5 @@
-"""Services to test the SDK with, and the life of one with its master."""
+"""Services to test the SDK with."""
 
-import asyncio
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,6 @@ from upcall.service import (
     action,
     defer,
 )
-from upcall.service.attempts import persistently
-from upcall.service.link import Fenced, MasterAway
-from upcall.service.runner import Runner
-from upcall.service.testing import PlayedMaster
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -120,47 +114,3 @@ class Store(Service):
         """Runs a job."""
         self.jobs = await self.state.update("jobs", lambda jobs: [*jobs, name], [])
         return {"job": name, "retries": retries}
-
-
-@dataclass
-class Life:
-    """A running service: its master, and its code in one host after another."""
-
-    service: type[Service]
-    master: PlayedMaster
-    runner: Runner = field(init=False)
-    _task: "asyncio.Task[None] | None" = None
-
-    def start_host(self) -> None:
-        """A host starts, with nothing in its memory."""
-        loop = asyncio.get_running_loop()
-        self.runner = Runner(self.service, self.master.service, self.master, wall=loop.time)
-        self._task = loop.create_task(
-            persistently("test", self.runner.run, on=(MasterAway, Fenced), log=self.runner.context.log)
-        )
-
-    async def kill_host(self) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        await self.runner.close()
-        if not self._task.cancelled():
-            self._task.result()
-
-    @property
-    def code(self) -> Any:
-        """The service's own object in the host."""
-        return self.runner.service
-
-    async def until_deployed(self) -> None:
-        await self.master.until(lambda: self.plan_state("deploy") == "done")
-
-    def plan_state(self, name: str) -> str:
-        return self.master.plans[name].state if name in self.master.plans else ""
-
-    def steps(self, plan: str = "deploy") -> dict[str, tuple[str, str]]:
-        return {
-            f"{phase.name}/{step.name}": (step.state, step.reason)
-            for phase in self.master.plans[plan].phases
-            for step in phase.steps
-        }

@@ -16,7 +16,7 @@ from upcall.service import host as host_module
 from upcall.service import package
 from upcall.service.connection import Connection
 from upcall.service.host import Host, register
-from upcall.service.testing import PlayedMaster
+from upcall.testing import SimulatedKind, SimulatedMaster, Timing
 
 HUNG = """
 import time
@@ -58,8 +58,15 @@ async def offered(master: HttpMaster, path: Path) -> package.Built:
     return built
 
 
-def played(service: str, **options: object) -> PlayedMaster:
-    return PlayedMaster(service=service, options=options, start_s=0.05)
+Played = Callable[..., SimulatedMaster]
+QUICK = Timing(place_s=0.02, start_s=0.02, ready_s=0.02, end_s=0.02)
+"""These are lived in real time."""
+
+
+@pytest.fixture
+def played(kind: SimulatedKind) -> Played:
+    """``played("hello", count=2)``: a master of this service, on a cluster of either kind."""
+    return lambda service, **options: SimulatedMaster(service, kind, options=options, timing=QUICK)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -69,11 +76,11 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-def deployed(master: PlayedMaster) -> Callable[[], bool]:
+def deployed(master: SimulatedMaster) -> Callable[[], bool]:
     return lambda: "deploy" in master.plans and master.plans["deploy"].state == "done"
 
 
-async def test_a_package_from_a_file_is_registered_assigned_and_deployed(tmp_path: Path) -> None:
+async def test_a_package_from_a_file_is_registered_assigned_and_deployed(tmp_path: Path, played: Played) -> None:
     async with HttpMaster().serving() as master:
         built = await offered(master, EXAMPLES / "hello.py")
         assert master.packages["hello"].source in master.blobs
@@ -82,11 +89,13 @@ async def test_a_package_from_a_file_is_registered_assigned_and_deployed(tmp_pat
             master.assign("hello", built.package, hello)
             await until(deployed(hello))
             assert hello.launches == ["web-0.1", "web-1.1", "web-2.1"]
-            stop = hello.propose("stop", "web-1", klass="windowed")
-            await until(lambda: hello.operations[stop].state == "executing")
+            stop = hello.propose("stop", "web-1")
+            await until(lambda: hello.operations[stop].state in ("executing", "done"))
 
 
-async def test_a_master_that_refuses_the_word_that_all_is_registered_keeps_its_host(tmp_path: Path) -> None:
+async def test_a_master_that_refuses_the_word_that_all_is_registered_keeps_its_host(
+    tmp_path: Path, played: Played
+) -> None:
     async with HttpMaster(refuses_ready=True).serving() as master:
         built = await offered(master, EXAMPLES / "hello.py")
         async with hosting(master, tmp_path / "data"):
@@ -97,7 +106,7 @@ async def test_a_master_that_refuses_the_word_that_all_is_registered_keeps_its_h
 
 
 async def test_a_hung_service_stalls_no_other_and_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_module, "STOP_TIMEOUT_S", 0.5)
     (tmp_path / "hung.py").write_text(HUNG)
@@ -108,7 +117,7 @@ async def test_a_hung_service_stalls_no_other_and_is_left_behind(
         async with hosting(master, tmp_path / "data"):
             master.assign("hung", hung_package, hung)
             await until(deployed(hung))
-            hung.propose("stop", "server-0", klass="windowed")
+            hung.propose("stop", "server-0")
             await asyncio.sleep(0.5)
             master.assign("hello", hello_package, hello)
             await until(deployed(hello))
@@ -117,7 +126,7 @@ async def test_a_hung_service_stalls_no_other_and_is_left_behind(
             assert hung.answers == []
 
 
-async def test_a_service_that_crashes_is_started_again_and_stalls_no_other(tmp_path: Path) -> None:
+async def test_a_service_that_crashes_is_started_again_and_stalls_no_other(tmp_path: Path, played: Played) -> None:
     (tmp_path / "crashing.py").write_text(CRASHING)
     async with HttpMaster().serving() as master:
         built = package.build(EXAMPLES / "hello.py")
@@ -132,7 +141,7 @@ async def test_a_service_that_crashes_is_started_again_and_stalls_no_other(tmp_p
             assert set(host._services) == {"crashing", "hello"}
 
 
-async def test_a_new_source_replaces_the_running_code(tmp_path: Path) -> None:
+async def test_a_new_source_replaces_the_running_code(tmp_path: Path, played: Played) -> None:
     file = tmp_path / "hello.py"
     text = (EXAMPLES / "hello.py").read_text()
     file.write_text(text)
@@ -154,7 +163,7 @@ async def test_a_new_source_replaces_the_running_code(tmp_path: Path) -> None:
             assert hello.launches == ["web-0.1"]
 
 
-async def test_a_service_that_is_no_longer_assigned_is_stopped(tmp_path: Path) -> None:
+async def test_a_service_that_is_no_longer_assigned_is_stopped(tmp_path: Path, played: Played) -> None:
     async with HttpMaster().serving() as master:
         built = await offered(master, EXAMPLES / "hello.py")
         hello = played("hello")
@@ -168,7 +177,7 @@ async def test_a_service_that_is_no_longer_assigned_is_stopped(tmp_path: Path) -
             assert hello.answers == []
 
 
-async def test_a_master_that_comes_back_is_found_again(tmp_path: Path) -> None:
+async def test_a_master_that_comes_back_is_found_again(tmp_path: Path, played: Played) -> None:
     master = HttpMaster()
     async with master.serving():
         built = await offered(master, EXAMPLES / "hello.py")
@@ -179,8 +188,8 @@ async def test_a_master_that_comes_back_is_found_again(tmp_path: Path) -> None:
         await until(deployed(hello))
     try:
         async with master.serving():
-            stop = hello.propose("stop", "web-1", klass="windowed")
-            await until(lambda: hello.operations[stop].answer == "accept")
+            stop = hello.propose("stop", "web-1")
+            await until(lambda: hello.operations[stop].state == "done")
             assert len(hello.launches) == 2
     finally:
         await hosted.__aexit__(None, None, None)
@@ -194,7 +203,7 @@ async def test_a_wrong_token_is_refused_by_name() -> None:
         await connection.close()
 
 
-async def test_the_host_as_a_process_ends_at_sigterm(tmp_path: Path) -> None:
+async def test_the_host_as_a_process_ends_at_sigterm(tmp_path: Path, played: Played) -> None:
     (tmp_path / "token").write_text(TOKEN + "\n")
     async with HttpMaster().serving() as master:
         built = await offered(master, EXAMPLES / "hello.py")

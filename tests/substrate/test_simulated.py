@@ -8,6 +8,7 @@ from upcall.substrate.interface import (
     DisruptionOver,
     NodeObserved,
     Observed,
+    Placed,
     Substrate,
     TaskId,
     Unplaced,
@@ -53,9 +54,97 @@ def test_a_plan_that_does_not_fit_reserves_nothing() -> None:
     too_many = {f"b{i}": TASK for i in range(4)}
     found = substrate.reserve("kafka", too_many, 0.0).up
     assert [type(up) for up in found] == [Unplaced]
-    assert "node of its own" in found[0].reason  # type: ignore[union-attr]
+    assert found[0].reason.startswith("needs 4 nodes with 0.1 cpus, 1000 MiB memory free")  # type: ignore[union-attr]
+    assert found[0].reason.endswith("would fit: 3 of 4")  # type: ignore[union-attr]
     fits = substrate.reserve("kafka", {f"b{i}": TASK for i in range(3)}, 0.0).up
     assert sorted(up.node for up in fits) == ["n0", "n1", "n2"]  # type: ignore[union-attr]
+
+
+def test_a_refused_plan_holds_nothing_and_is_placed_whole_once_there_is_room() -> None:
+    substrate = cluster("kernel")
+    substrate.reserve("kafka", {f"b{i}": TASK for i in range(4)}, 0.0)
+    substrate.launch(wanted("b0"), 1.0)
+    run(substrate, 30)
+    assert substrate.alive() == [], "a launch of one of its members waits for the plan"
+    found = substrate.join(small_nodes(4)[3], 30.0).up
+    assert sorted(up.node for up in found if isinstance(up, Placed)) == ["n0", "n1", "n2", "n3"]
+    run(substrate, 60)
+    assert [str(task) for task in substrate.alive()] == ["kafka.b0.1"]
+
+
+def placed_by(kind: SimulatedKind, constraints: list[Constraints], memory_mib: int = 1000, nodes: int = 4) -> list[str]:
+    """Where members with these constraints land, one after the other; or the reason of the first that does not."""
+    substrate = SimulatedSubstrate(kind, small_nodes(nodes))
+    wishes = {
+        f"b{i}": Declaration(command=("run",), resources=Resources(memory_mib=memory_mib), constraints=each)
+        for i, each in enumerate(constraints)
+    }
+    refused = [up.reason for up in substrate.reserve("kafka", wishes, 0.0).up if isinstance(up, Unplaced)]
+    if refused:
+        return refused
+    seen: list[object] = []
+    for name, wish in wishes.items():
+        seen += substrate.launch(Wanted(task=TaskId("kafka", name, 1), declaration=wish), 0.0).up
+    waits = [up.reason for up in seen if isinstance(up, Observed) and up.state == "pending" and up.reason]
+    run(substrate, 10)
+    return waits or [substrate.node_of(f"kafka.{name}") for name in wishes]
+
+
+@both_kinds
+def test_constraints_bind_whoever_places(kind: SimulatedKind) -> None:
+    apart = Constraints(apart="web")
+    assert len(set(placed_by(kind, [apart] * 4))) == 4
+    zone = Constraints(attributes={"zone": "zone-2"})
+    assert placed_by(kind, [zone, zone]) == ["n2", "n2"]
+    first, second = placed_by(kind, [apart, Constraints(together="b0")])
+    assert first == second
+    assert len(set(placed_by(kind, [Constraints(spread="zone")] * 4))) == 4
+
+
+@pytest.mark.parametrize(
+    ("constraints", "memory_mib", "kernel", "delegated"),
+    [
+        (
+            [Constraints(apart="web")] * 3,
+            1000,
+            "needs 3 nodes with 0.1 cpus, 1000 MiB memory free for b0, b1, b2 (each on another node): "
+            "n0 would do, n1 would do; would fit: 2 of 3",
+            "0 of 2 nodes will do: 2 with one that it keeps apart from",
+        ),
+        (
+            [Constraints(apart="web")] * 2,
+            6144,
+            "needs 2 nodes with 6 GiB memory free for b0, b1 (each on another node): n0 has 4 GiB memory free, "
+            "n1 has 4 GiB memory free; would fit: 2 with 4 GiB memory each",
+            "0 of 2 nodes will do: 2 with too little memory",
+        ),
+        (
+            [Constraints(attributes={"zone": "zone-7"})],
+            1000,
+            "needs a node with 0.1 cpus, 1000 MiB memory free and zone=zone-7 for b0: n0 has zone=zone-0, "
+            "n1 has zone=zone-1",
+            "0 of 2 nodes will do: 2 without the attributes that it asks for",
+        ),
+    ],
+)
+def test_each_kind_says_in_its_own_way_what_does_not_fit(
+    constraints: list[Constraints], memory_mib: int, kernel: str, delegated: str
+) -> None:
+    assert placed_by("kernel", constraints, memory_mib, nodes=2) == [kernel]
+    assert set(placed_by("delegated", constraints, memory_mib, nodes=2)) == {delegated}
+
+
+@both_kinds
+def test_a_task_without_a_place_waits_and_takes_the_first_that_there_is(kind: SimulatedKind) -> None:
+    substrate = cluster(kind)
+    for i in range(3):
+        substrate.cordon(f"n{i}", 0.0, closed=True)
+    seen = [*substrate.launch(wanted("b0"), 0.0).up, *run(substrate, 100)]
+    reasons = {up.reason for up in seen if isinstance(up, Observed) and up.reason}
+    assert len(reasons) == 1, "said once, not at every try"
+    substrate.cordon("n1", 100.0, closed=False)
+    run(substrate, 110)
+    assert substrate.node_of("kafka.b0") == "n1"
 
 
 @both_kinds

@@ -6,13 +6,14 @@ from upcall.master.core import Core
 from upcall.master.state import Service
 from upcall.master.streams import Streams
 from upcall.operations import effects as fx
-from upcall.operations.records import Operation
+from upcall.operations.records import Given, Operation
 from upcall.operations.views import MemberView, PendingOperation
 from upcall.protocol import service as wire
 from upcall.substrate import interface as sub
 
 STATUS_WORDS = {"declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "gone": "gone"}
 """Members that are in none of the substrate's states."""
+PREFERENCES = {"wait": "wait", "in_place": "restart", "elsewhere": "replace"}
 
 
 class Notifier:
@@ -58,7 +59,7 @@ class Notifier:
         if operation is None or not self._streams.connected(told.service):
             return None
         event = wire.Told(
-            what=told.what,
+            what=operation.state if told.what == "ended" else told.what,
             operation=wire_operation(core, PendingOperation(operation=operation, asked=False, asked_times=0)),
         )
         return lambda: self._streams.send(told.service, event)
@@ -85,8 +86,13 @@ def wire_operation(core: Core, pending: PendingOperation) -> wire.Operation:
         deadline_s=pending.window_left_s,
         keeps_volumes=operation.kind not in ("replace", "move", "vacate", "scale_in"),
         comes_back=operation.kind not in ("uninstall", "scale_in"),
-        answer=pending.answer.verdict if pending.answer and not pending.asked else "",
+        answer=_answered(pending.answer) if pending.answer and not pending.asked else "",
     )
+
+
+def _answered(answer: Given) -> str:
+    """In the words in which the service said it."""
+    return PREFERENCES[answer.choice] if answer.choice else answer.verdict
 
 
 def operations_event(core: Core, service: str) -> wire.Operations:

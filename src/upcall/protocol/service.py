@@ -184,7 +184,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     """Something began, ended or is over."""
 
     what: str
-    """``begun``, ``done``, ``failed``, ``withdrawn``, ``lifted``, ``lost``, ``shutdown``, ``startup`` ..."""
+    """``begun``; how it ended: ``done``, ``failed``, ``declined``, ``withdrawn``; ``maintenance over`` (a drain was
+    lifted), ``up`` (the system is, after a shutdown)."""
     operation: Operation
 
 

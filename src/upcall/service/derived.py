@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from upcall.protocol.service import Member, Operation, PhaseView, PlanView, StepView
-from upcall.service.plans import in_short, summary
+from upcall.service.plans import on_its_way, summary
 from upcall.service.stranger import BEGUN, ENDED
 
 RECOVERING: Final = ("lost", "replace", "restart", "vacate", "move")
@@ -25,7 +25,7 @@ def recovery(members: Mapping[str, Member], operations: Iterable[Operation], onc
         if operation is not None:
             steps.append(_under(operation, member))
         elif name in once_ready and member.state in DOWN:
-            steps.append(StepView(name=name, state="running", reason=_back(member)))
+            steps.append(_back(name, member))
     return _plan("recovery", "members", steps)
 
 
@@ -47,17 +47,18 @@ def uninstall(members: Mapping[str, Member], operations: Iterable[Operation]) ->
 def _under(operation: Operation, member: Member) -> StepView:
     name = f"{operation.kind} {member.name}"
     if operation.state in BEGUN:
-        return StepView(name=name, state="running", reason=_back(member))
+        return _back(name, member)
     answered = f"answered: {operation.answer}" if operation.answer else "is asked"
     return StepView(
         name=name, state="waiting", reason=f"{operation.reason} ({answered})" if operation.reason else answered
     )
 
 
-def _back(member: Member) -> str:
+def _back(name: str, member: Member) -> StepView:
+    state, reason = on_its_way(member)
     if member.state == "ended" and member.exit_code is not None:
-        return f"ended with code {member.exit_code}; is started again"
-    return in_short(member)
+        reason = f"ended with code {member.exit_code}; is started again"
+    return StepView(name=name, state=state, reason=reason)
 
 
 def _plan(name: str, phase: str, steps: list[StepView]) -> PlanView:

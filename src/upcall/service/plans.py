@@ -8,14 +8,16 @@ nothing but the marks, and cannot launch twice what is there already.
 States of a step ::
 
     pending    its turn has not come
-    waiting    its turn, but something is missing: a place for every member of the plan, the next try, a drain's end
+    waiting    its turn, but something is missing: a place for every member of the plan, or for this one, the next try,
+               a drain's end
     running    started, not yet ready; or its coroutine runs
     done       for good: a member that falls later is recovery's business
     failed     all attempts of its coroutine were used up; a person restarts or forces it
     paused     a person paused it, its phase or the plan before it began; what has begun goes on
     forced     a person said that it is to count as done
 
-Rules. All members of the plan have a place before the first starts, so a plan that does not fit starts nothing. Members
+Rules. All members of the plan have a place before the first starts, so a plan that does not fit starts nothing (where
+somebody else places, nobody can promise that: a member gets its place when it is launched, or waits for it). Members
 that were started before need no turn: starting them again takes nothing away, and a quorum that is down forms only
 together. To restart a step that started a member takes that member away, so it is a proposal, never done here.
 """
@@ -305,13 +307,16 @@ def _started(member: Member, mark: str, settling: bool) -> tuple[StepState, str]
         return "running", "its restart was proposed"
     if member.state == "ready" and settling:
         return "running", "ready; what comes after it is being done"
-    return "running", in_short(member)
+    return on_its_way(member)
 
 
-def in_short(member: Member) -> str:
-    """How a member stands that is on its way."""
+def on_its_way(member: Member) -> tuple[StepState, str]:
+    """How a member stands that was started and is not ready. Where places are somebody else's to give, it may have
+    none yet: then it waits, and what that scheduler says is the reason."""
+    if member.state == "pending" and member.reason:
+        return "waiting", member.reason
     state = "runs, not ready yet" if member.state == "running" else member.state
-    return f"{state}: {member.reason}" if member.reason else state
+    return "running", f"{state}: {member.reason}" if member.reason else state
 
 
 def _do(path: str, step: Do, attempts: dict[str, Attempt], at_s: float, effects: list[Effect]) -> tuple[StepState, str]:

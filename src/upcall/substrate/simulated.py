@@ -21,13 +21,12 @@ from upcall.substrate.interface import (
     DisruptionOver,
     Disruptions,
     Exit,
+    Node,
     Output,
-    Placed,
     TaskId,
-    Unplaced,
     Wanted,
 )
-from upcall.substrate.simulated_cluster import Held, SimulatedCluster, Task
+from upcall.substrate.simulated_cluster import Held, Machine, SimulatedCluster, Task
 from upcall.substrate.simulated_cluster import SimulatedKind as SimulatedKind
 from upcall.substrate.simulated_cluster import Timing as Timing
 from upcall.substrate.simulated_cluster import small_nodes as small_nodes
@@ -54,22 +53,8 @@ class SimulatedSubstrate(SimulatedCluster):
         self, service: str, members: Mapping[str, Declaration], now_s: float, *, places: Mapping[str, int] | None = None
     ) -> Output:
         self._declared.update({f"{service}.{name}": declaration for name, declaration in members.items()})
-        if self.kind == "delegated":
-            return self._flush()
-        found: dict[str, tuple[str, int]] = {}
-        for name, declaration in members.items():
-            member_id, place = f"{service}.{name}", (places or {}).get(name, 1)
-            known = self._reserved.get(member_id)
-            if known is not None and known[1] >= place:
-                continue
-            node = self._find(member_id, declaration, found)
-            if not node:
-                self._out.append(Unplaced(service=service, members=tuple(members), reason=self._shortage(declaration)))
-                return self._flush()
-            found[member_id] = (node, place)
-        self._reserved.update(found)
-        for member_id, (node, _) in found.items():
-            self._out.append(Placed(member_id=member_id, node=node, address=self._address()))
+        if self.kind == "kernel":
+            self._reserve_or_wait(service, {name: (places or {}).get(name, 1) for name in members})
         return self._flush()
 
     def launch(self, wanted: Wanted, now_s: float) -> Output:
@@ -95,8 +80,10 @@ class SimulatedSubstrate(SimulatedCluster):
         def drop(at_s: float) -> None:
             if self._declared.get(member_id) is None:
                 self._reserved.pop(member_id, None)
+                self._more_room()
 
         self._declared.pop(member_id, None)
+        self._plans.without(member_id)
         self._at(now_s + keep_volumes_s, drop)
         return self._flush()
 
@@ -111,6 +98,7 @@ class SimulatedSubstrate(SimulatedCluster):
     def cordon(self, node: str, now_s: float, *, closed: bool) -> Output:
         if node in self._machines:
             self._machines[node].closed = closed
+            self._more_room()
         return self._flush()
 
     def wanted(self, tasks: Sequence[Wanted], now_s: float) -> Output:
@@ -221,11 +209,19 @@ class SimulatedSubstrate(SimulatedCluster):
         machine = self._machines[node]
         machine.heard, machine.state = True, "up"
         self._say_node(machine)
+        self._more_room()
         for task in list(self._tasks.values()):
             if task.node == node:
                 self._say(task)
                 if task.end_grace_s is not None and self._alive(task):
                     self._end(task, task.end_grace_s, now_s)
+        return self._flush()
+
+    def join(self, node: Node, now_s: float) -> Output:
+        """One more machine."""
+        machine = self._machines[node.name] = Machine(node)
+        self._say_node(machine, "registered")
+        self._more_room()
         return self._flush()
 
     def remove(self, node: str, now_s: float) -> Output:

@@ -1,7 +1,9 @@
-"""Tests of a service without machines: a scenario as a pure function, and a whole life in virtual time."""
+"""Tests of a service without machines: one question and its answer, as a pure function.
 
-from upcall.service.testing.master import PlayedMaster
+A whole life on a cluster, of either kind of placement, is in :mod:`upcall.testing`.
+"""
+
 from upcall.service.testing.scenario import Outcome, Scenario, operation
 from upcall.service.testing.virtual import VirtualLoop, run
 
-__all__ = ["Outcome", "PlayedMaster", "Scenario", "VirtualLoop", "operation", "run"]
+__all__ = ["Outcome", "Scenario", "VirtualLoop", "operation", "run"]

@@ -19,7 +19,7 @@ from upcall.service.context import Context
 from upcall.service.runner import Runner
 from upcall.service.service import Service
 from upcall.service.testing import virtual
-from upcall.service.testing.master import PlayedMaster, Tool, ok
+from upcall.service.testing.still import StillMaster, Tool, ok
 
 RUN_S: Final = 0.4
 """Virtual seconds a scenario lasts: everything that follows at once has followed, nothing is asked a second time."""
@@ -99,12 +99,11 @@ class Scenario:
         return virtual.run(self._run(for_s))
 
     async def _run(self, for_s: float) -> Outcome:
-        master = PlayedMaster(
+        master = StillMaster(
             service=self.service.package,
             options=self.options,
             bindings=self.bindings,
             nodes=self.nodes,
-            still=True,
             tool=self.tool,
             members={} if self.fresh else self._members(),
             operations={op.id: op for op in self.operations},

@@ -1,0 +1,205 @@
+"""What a test does to a service's world: people ask for things, members fall ill, machines come and go.
+
+Members are named without their service (``web-1``), nodes as the cluster names them (``n0``). Everything here is one
+input and returns at once; wait for what follows with :meth:`SimulatedMaster.until`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from upcall.operations import inputs as given
+from upcall.operations.views import PendingOperation
+from upcall.protocol import service as wire
+from upcall.service.testing.still import Tool, ok
+from upcall.substrate.interface import Node
+from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing
+from upcall.testing.seen import Seen
+from upcall.testing.transport import WorldTransport
+
+WHO = "a person"
+
+
+class SimulatedMaster(WorldTransport):
+    """One service, the real ledger, and a simulated cluster of one kind or the other."""
+
+    def __init__(
+        self,
+        service: str,
+        kind: SimulatedKind,
+        *,
+        options: Mapping[str, Any] | None = None,
+        bindings: Mapping[str, str] | None = None,
+        nodes: int = 3,
+        timing: Timing | None = None,
+        loss: float = 0.0,
+        repeat: float = 0.0,
+        seed: int = 0,
+        tool: Tool = ok,
+    ) -> None:
+        """``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
+        twice."""
+        self.kind = kind
+        self.options: dict[str, Any] = dict(options or {})
+        self.bindings = dict(bindings or {})
+        self.revision = 1
+        world = Seen(kind=kind, node_count=nodes, timing=timing or Timing(), loss=loss, repeat=repeat, seed=seed)
+        super().__init__(service, world, self._wanted, tool)
+
+    # -- what stands ------------------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> dict[str, wire.Member]:
+        return {member.name: member for member in self._members().members}
+
+    def state(self, member: str) -> str:
+        return self.members[member].state if member in self.members else ""
+
+    def node_of(self, member: str) -> str:
+        return self.members[member].node
+
+    @property
+    def operations(self) -> dict[str, wire.Operation]:
+        """Those that are over too, as far as the ledger remembers them."""
+        live = {each.operation.id: each for each in self.world.ledger.pending(self.service).operations}
+        every = self.world.ledger.operations()
+        return {op.id: self._operation(live.get(op.id) or _alone(op)) for op in every}
+
+    @property
+    def launches(self) -> list[str]:
+        """Every incarnation that was started: ``web-0.1``."""
+        return [f"{task.member}.{task.incarnation}" for task in self.world.launched]
+
+    @property
+    def cluster(self) -> SimulatedSubstrate:
+        """For what is not here."""
+        return self.world.substrate
+
+    async def until_ready(self, *members: str) -> None:
+        wanted = members or tuple(self.declared.members if self.declared else ())
+        await self.until(lambda: all(self.state(name) == "ready" for name in wanted))
+
+    async def until_proposed(self, kind: str, member: str) -> str:
+        """Waits until somebody has proposed this; gives the operation's id."""
+
+        def found() -> list[str]:
+            return [op.id for op in self.operations.values() if (op.kind, op.member) == (kind, member)]
+
+        await self.until(found)
+        return found()[-1]
+
+    # -- people -----------------------------------------------------------------------------------------------------
+
+    def propose(self, kind: str, member: str = "", **more: Any) -> str:
+        """Anything that a person may ask for; gives the operation's id."""
+        proposed: Any = kind
+        service = "" if kind in ("maintenance", "shutdown") else self.service
+        members = (member,) if member else ()
+        reason = more.pop("reason", "a test wants it")
+        proposal = given.Propose(kind=proposed, asked_by=WHO, reason=reason, service=service, members=members, **more)
+        return self.send(proposal).operation
+
+    def drain(self, node: str, *, window_s: float = 600.0, **more: Any) -> str:
+        return self.propose("maintenance", node=node, window_s=window_s, **more)
+
+    def undrain(self, node: str) -> None:
+        self.send(given.Undrain(node=node, who=WHO))
+
+    def change(self, **options: Any) -> None:
+        """New options: the next revision."""
+        self.options |= options
+        self.revision += 1
+        self._kick.set()
+
+    # -- bad luck ---------------------------------------------------------------------------------------------------
+
+    def crash(self, member: str, *, code: int = 1, reason: str = "") -> None:
+        """Its process ends by itself."""
+        self.disturb(lambda now_s: self.cluster.crash(self._id(member), now_s, code=code, reason=reason))
+
+    def sicken(self, member: str) -> None:
+        """It fails its health check."""
+        self.disturb(lambda now_s: self.cluster.sicken(self._id(member), now_s))
+
+    def heal(self, member: str) -> None:
+        self.disturb(lambda now_s: self.cluster.heal(self._id(member), now_s))
+
+    def slow(self, *members: str) -> None:
+        """They run, and do not become ready (:meth:`make_ready`)."""
+        self.cluster.slow.update(self._id(member) for member in members)
+
+    def make_ready(self, member: str) -> None:
+        self.disturb(lambda now_s: self.cluster.make_ready(self._id(member), now_s))
+
+    def silence(self, node: str, *, dies: bool = True) -> None:
+        """Nothing is heard of it any more; with ``dies`` its tasks are dead, which nobody can see."""
+        self.disturb(lambda now_s: self.cluster.silence(node, now_s, dies=dies))
+
+    def recover(self, node: str) -> None:
+        self.disturb(lambda now_s: self.cluster.recover(node, now_s))
+
+    def remove(self, node: str) -> None:
+        """It is gone for good, which proves that what ran there is dead."""
+        self.disturb(lambda now_s: self.cluster.remove(node, now_s))
+
+    def join(self, node: Node) -> None:
+        """One more machine."""
+        self.disturb(lambda now_s: self.cluster.join(node, now_s))
+
+    def disrupt(
+        self,
+        disruption: str,
+        member: str,
+        verb: Literal["stop", "evict", "preempt"],
+        *,
+        who: str = "somebody else",
+        reason: str = "",
+        deadline_s: float | None = None,
+    ) -> None:
+        """Somebody else ends a task: at once (``stop``), or until a deadline to which it can be held."""
+        self.disturb(
+            lambda now_s: self.cluster.disrupt(
+                disruption, self._id(member), now_s, verb=verb, who=who, reason=reason, deadline_s=deadline_s
+            )
+        )
+
+    def die(self) -> None:
+        """SIGKILL of the master, and its next start on the same records."""
+        self.catch_up()
+        self.world.die()
+        self.world.boot()
+        self.disconnect()
+
+    # -- below ------------------------------------------------------------------------------------------------------
+
+    def _id(self, member: str) -> str:
+        return f"{self.service}.{member}"
+
+    def _wanted(self) -> wire.Wanted:
+        nodes = tuple(
+            wire.NodeView(
+                name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib
+            )
+            for node in self.world.nodes.values()
+        )
+        return wire.Wanted(
+            name=self.service,
+            package=self.service,
+            version="0.1.0",
+            revision=self.revision,
+            options=self.options,
+            desired=self._desired(),
+            bindings=self.bindings,
+            nodes=nodes,
+        )
+
+    def _desired(self) -> Literal["running", "uninstalling", "shut_down"]:
+        for operation in self.world.ledger.operations():
+            if operation.kind == "shutdown" and operation.state in ("executing", "done"):
+                return "shut_down"
+            if operation.kind == "uninstall" and operation.begun:
+                return "uninstalling"
+        return "running"
+
+
+def _alone(operation: Any) -> PendingOperation:
+    return PendingOperation(operation=operation, asked=False, asked_times=0)
