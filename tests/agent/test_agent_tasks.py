@@ -2,7 +2,7 @@
 
 import sys
 
-from agent_node import Master, Node
+from agent_node import Master, Node, eventually
 
 from upcall.protocol.agent import Status
 from upcall.protocol.declaration import Check, File, Port, Secret
@@ -140,6 +140,32 @@ async def test_ready_by_a_line_of_the_log(node: Node, master: Master) -> None:
     assert "ready" not in master.states("app.main.1")
     (gate / "open").touch()
     await master.state("app.main.1", "ready")
+
+
+async def test_unhealthy_by_a_line_of_the_log_that_was_written_after_it_was_ready(node: Node, master: Master) -> None:
+    gate = node.data.parent / "gate"
+    said = "echo 'ERROR not there yet'; echo up; until [ -e \"$0\" ]; do sleep 0.05; done; echo 'ERROR: stuck' >&2; "
+    await node.launch("app.main.1", "sh", "-c", said + "sleep 1000", str(gate),
+                      ready=Check(log="^up$"), health=Check(log="^ERROR"))  # fmt: skip
+    await master.state("app.main.1", "ready")
+    # What is written while no agent looks is not missed, and what came before is not held against it.
+    await node.kill()
+    gate.touch()
+    await eventually(lambda: "stuck" in node.output("app.main.1", "stderr"), "the line is written")
+    await node.start()
+    unwell = await master.state("app.main.1", "unready")
+    assert unwell.reason == "a line of its stderr matches '^ERROR'"
+    assert "ended" not in master.states("app.main.1")
+
+
+async def test_a_check_that_cannot_be_carried_out_ends_the_launch_before_there_is_a_process(
+    node: Node, master: Master
+) -> None:
+    await node.launch("app.main.1", "sleep", "1000", ready=Check(tcp="http"))
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.reason.startswith("the ready check of app.main.1 names an unknown port 'http'")
+    assert "running" not in master.states("app.main.1")
 
 
 async def test_ready_by_a_command(node: Node, master: Master) -> None:

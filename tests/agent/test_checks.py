@@ -3,10 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from upcall.agent import checks
+from upcall.agent.tail import Tail
+from upcall.agent.watching import Watching
 from upcall.protocol.declaration import Check, Port
 from upcall.protocol.errors import Invalid
 
@@ -56,7 +59,7 @@ def test_a_check_names_ports_that_are_declared() -> None:
     ports = (Port(name="client", number=1),)
     with pytest.raises(Invalid, match="unknown port 'clients'; at ready; expected one of the declared: client"):
         checks.make_probe(Check(tcp="clients"), "127.0.0.1", ports, run, "ready")
-    with pytest.raises(Invalid, match="a check has no target"):
+    with pytest.raises(Invalid, match="a check has no target that can be asked"):
         checks.make_probe(Check(), "127.0.0.1", ports, run, "health")
 
 
@@ -70,3 +73,34 @@ async def test_a_port_that_accepts_is_well_and_one_that_does_not_says_why() -> N
     reason = await checks.probe_http(f"http://127.84.0.1:{port}/", 30.0)
     assert reason is not None
     assert str(port) in reason
+
+
+async def test_a_log_is_looked_at_from_where_it_stood_also_when_it_was_rotated_since(tmp_path: Path) -> None:
+    watching = Watching()
+    try:
+        (tmp_path / "stdout").write_text("ERROR while starting\n")
+        after = checks.written_so_far(tmp_path)
+        looking = asyncio.create_task(checks.until_logged("ERROR", tmp_path, watching, "health", after))
+        with (tmp_path / "stdout").open("a") as log:
+            log.write("all is well\n")
+        await asyncio.sleep(0)
+        (tmp_path / "stdout").rename(tmp_path / "stdout.1")
+        (tmp_path / "stdout").write_text("new file\n")
+        (tmp_path / "stderr").write_text("an ERROR at last\n")
+        async with asyncio.timeout(60):
+            assert await looking == "stderr"
+    finally:
+        watching.close()
+
+
+def test_a_log_rotated_more_than_once_is_read_from_its_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "stdout"
+    log.write_text("old\n" * 100)
+    after = Tail.at_end(log).position
+    for text in ("lost\n", "kept\n"):
+        log.rename(tmp_path / "stdout.1") if not (tmp_path / "stdout.1").exists() else log.replace(
+            tmp_path / "stdout.1"
+        )
+        log.write_text(text)
+        (tmp_path / f"keeps-{text.strip()}").hardlink_to(log)  # so that no inode is used twice
+    assert Tail(log, after).lines() == [b"kept"]

@@ -113,6 +113,9 @@ def test_garbage_is_refused_in_words_and_changes_nothing(
     [
         ({"good": MEMBER, "g" * 64: MEMBER}, POLICY),
         ({"good": MEMBER, "line\n": MEMBER}, POLICY),
+        ({"good": MEMBER, "bad": {"declaration": {"command": ["x"], "ready": {}}}}, POLICY),
+        ({"good": MEMBER, "bad": {"declaration": {"command": ["x"], "health": {"tcp": "client"}}}}, POLICY),
+        ({"good": MEMBER, "bad": MEMBER | {"replacement": {"command": ["x"], "health": {"log": "("}}}}, POLICY),
         ({"good": MEMBER}, {"minimum": 1001}),
         ({"good": MEMBER}, {"at_most": 1001}),
     ],

@@ -8,6 +8,7 @@ from sample_services import Plain, Store
 from upcall.protocol.declaration import Constraints
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.service import (
+    Check,
     Declaration,
     Do,
     Endpoint,
@@ -24,7 +25,7 @@ from upcall.service import (
 from upcall.service.context import Context
 from upcall.service.options import validated
 from upcall.service.testing import Scenario
-from upcall.service.wanted import checked, phases
+from upcall.service.wanted import checked, declared, phases
 
 
 def made(service: type[Service], **context: Any) -> Any:
@@ -114,6 +115,18 @@ def test_a_pod_keeps_its_members_apart_unless_the_task_says_otherwise() -> None:
 def test_the_same_member_in_two_pods_is_refused() -> None:
     with pytest.raises(Invalid, match=r"a-0.*pod 'a' and in pod 'b'"):
         checked([Pod("a"), Pod("b", names=("a-0",))])
+
+
+def test_a_check_that_cannot_work_is_refused_with_its_member_and_its_name() -> None:
+    class Deaf(Service):
+        """Watches a port that it does not have."""
+
+        def task(self, member: Member) -> Declaration:
+            return Declaration(command=("x",), ports=(Port(name="http", number=80),), health=Check(tcp="https"))
+
+    with pytest.raises(Invalid, match=r"the health check of server-0 names an unknown port 'https'; at deaf.health; "
+                                      "expected one of the declared: http"):  # fmt: skip
+        declared(made(Deaf), starts=set())
 
 
 def test_every_pod_member_is_declared_with_its_own_task() -> None:

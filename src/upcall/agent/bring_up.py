@@ -15,6 +15,7 @@ from upcall.agent.checkpoint import TaskRecord
 from upcall.agent.launching import Started
 from upcall.agent.machine import Machine
 from upcall.agent.render import names_of, render_all, render_map
+from upcall.protocol import checks
 from upcall.protocol.agent import Launch, Progress
 from upcall.protocol.errors import Invalid, UpcallError
 
@@ -43,6 +44,7 @@ async def fetch(machine: Machine, launch: Launch) -> Fetched:
         machine.progress(Progress(task=launch.task, text=text, done_bytes=done_bytes, total_bytes=total_bytes))
 
     declaration = launch.declaration
+    checks.validate(launch.task, declaration)
     artifacts = await machine.artifacts.realise(declaration.artifacts, report)
     wanted = sorted({file.blob for file in declaration.files if file.blob})
     blobs = {digest: await machine.blobs.get(digest) for digest in wanted}

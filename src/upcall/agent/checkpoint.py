@@ -35,6 +35,8 @@ class TaskRecord(msgspec.Struct, kw_only=True):
     reason: str = ""
     exit: TaskExit | None = None
     was_ready: bool = False
+    logged: dict[str, tuple[int, int]] = {}
+    """Where its logs stood when it became ready: what a health check of the log looks at comes after."""
     end_reason: str = ""
     """Why it is being ended; part of its exit's reason when the agent decided it."""
     grace_s: float = 0.0

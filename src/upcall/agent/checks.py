@@ -3,19 +3,20 @@
 A *probe* asks once: None when all is well, else the reason in words. Readiness asks until the answer is yes, often at
 first (the next system is waiting for this one); health asks for as long as the task runs and calls it unhealthy after
 ``failures`` bad answers in a row. Probes that come again and again start no process, but for ``exec``, which says so
-by its name. A ``log`` probe is never asked: it is told by inotify when the log grew, and answers once.
+by its name. A ``log`` check is never asked: it is told by inotify when the log grew, and answers once. For readiness
+a line that matches is the yes; for health it is the no, for good: what was logged cannot be unsaid.
 """
 
 import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import aiohttp
 
-from upcall.agent.tail import Tail
+from upcall.agent.tail import Position, Tail
 from upcall.agent.watching import Watching
 from upcall.protocol.declaration import Check, Port
 from upcall.protocol.errors import Invalid
@@ -24,6 +25,7 @@ Probe = Callable[[], Awaitable[str | None]]
 Exec = Callable[[tuple[str, ...], float], Awaitable[str | None]]
 """Runs a command beside the task, with a time limit; None when it ended with 0."""
 
+STREAMS = ("stdout", "stderr")
 FIRST_INTERVAL_S = 0.1
 LATE_S = 2.0
 READY_INTERVAL_MAX_S = 0.5
@@ -49,7 +51,7 @@ def make_probe(check: Check, address: str, ports: tuple[Port, ...], run: Exec, w
         return lambda: probe_http(url, check.timeout_s)
     if check.exec:
         return lambda: run(check.exec, check.timeout_s)
-    raise Invalid("a check has no target", where=where, expected="one of tcp, http, exec (or log, for readiness)")
+    raise Invalid("a check has no target that can be asked", where=where, expected="one of tcp, http, exec")
 
 
 async def probe_tcp(address: str, port: int, timeout_s: float) -> str | None:
@@ -114,16 +116,25 @@ async def watch_health(check: Check, probe: Probe, passed: Callable[[], None], f
         await asyncio.sleep(due_s - time.monotonic())
 
 
-async def until_logged(pattern: str, logs: Path, watching: Watching, where: str) -> None:
-    """Returns when a line of the output matches."""
+async def until_logged(
+    pattern: str, logs: Path, watching: Watching, where: str, after: Mapping[str, Position] | None = None
+) -> str:
+    """Returns when a line of the output matches: the stream in which it stands. ``after``: looks only at what was
+    written since."""
     try:
         expression = re.compile(pattern.encode())
     except re.error as error:
         raise Invalid(f"no regular expression: {error}", where=where, expected="Python's syntax") from None
-    tails = [Tail(logs / "stdout"), Tail(logs / "stderr")]
+    tails = {stream: Tail(logs / stream, (after or {}).get(stream)) for stream in STREAMS}
     async with watching.folder(logs) as changed:
-        while not any(expression.search(line) for tail in tails for line in tail.lines()):
-            changed.clear()
-            if any(expression.search(line) for tail in tails for line in tail.lines()):
-                return
+        while True:
+            changed.clear()  # Before the look: what is written during it is looked at again.
+            for stream, tail in tails.items():
+                if any(expression.search(line) for line in tail.lines()):
+                    return stream
             await changed.wait()
+
+
+def written_so_far(logs: Path) -> dict[str, Position]:
+    """Where each stream's log stands now."""
+    return {stream: Tail.at_end(logs / stream).position for stream in STREAMS}

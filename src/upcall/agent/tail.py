@@ -5,14 +5,16 @@ from pathlib import Path
 
 LINE_BYTES_MAX = 65536
 
+Position = tuple[int, int]
+"""Inode and offset: they mean the same byte after a rotation, and to another process."""
+
 
 class Tail:
     """Reads a log that grows and is rotated, line by line, each line once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, after: Position | None = None) -> None:
         self._path = path
-        self._inode = 0
-        self._offset = 0
+        self._inode, self._offset = after or (0, 0)
         self._rest = b""
 
     @classmethod
@@ -23,6 +25,10 @@ class Tail:
             status = path.stat()
             tail._inode, tail._offset = status.st_ino, status.st_size
         return tail
+
+    @property
+    def position(self) -> Position:
+        return self._inode, self._offset
 
     def lines(self) -> list[bytes]:
         """Whole lines since the last call (and an unfinished one that grew too long)."""
@@ -39,6 +45,8 @@ class Tail:
         if self._inode and _inode(self._path) != self._inode and _inode(rotated) == self._inode:
             data = self._read_from(rotated)
             self._inode, self._offset = 0, 0
+        elif self._inode and _inode(self._path) not in (self._inode, 0):
+            self._inode, self._offset = 0, 0  # Rotated more than once since: what is left of it is read whole.
         if self._inode == 0:
             self._inode = _inode(self._path)
         return data + self._read_from(self._path)

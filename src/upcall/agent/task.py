@@ -128,7 +128,7 @@ class Task:
                 self._spawn(self._checking, self._await_ready())
                 self._spawn(self._checking, self._tell_when_late())
             case "watch_health":
-                self.record.was_ready = True
+                self._has_been_ready()
                 if self.record.launch.declaration.health is not None and not self._watched:
                     self._watched = True
                     self._spawn(self._checking, self._watch_health(self.record.launch.declaration.health))
@@ -203,8 +203,19 @@ class Task:
     def _logs(self) -> Path:
         return self._machine.places.task(self.id) / "logs"
 
+    def _has_been_ready(self) -> None:
+        health = self.record.launch.declaration.health
+        if health is not None and health.log and not self.record.was_ready:
+            self.record.logged = checks.written_so_far(self._logs)
+        self.record.was_ready = True
+
     async def _watch_health(self, check: Check) -> None:
         try:
+            if check.log:
+                after = self.record.logged
+                stream = await checks.until_logged(check.log, self._logs, self._machine.watching, "health", after)
+                self._feed("failed", f"a line of its {stream} matches {check.log!r}")
+                return
             probe = self._probe(check, "health")
         except UpcallError as error:
             self._feed("failed", str(error))

@@ -13,6 +13,7 @@ from upcall.master.packages import check_options, nearest
 from upcall.master.state import Service
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy as LedgerPolicy
+from upcall.protocol import checks
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.protocol.operator import NAME, Install
@@ -159,6 +160,9 @@ def _check_members(request: wire.Declare) -> None:
             raise Invalid(f"not a name of a member: {member!r}", where="members", expected="lower case, digits, dashes")
         if not wanted.declaration.command:
             raise Invalid("the command is empty", where=f"members.{member}.declaration.command", expected="a program")
+        checks.validate(member, wanted.declaration, where=f"members.{member}.declaration")
+        if wanted.replacement is not None:
+            checks.validate(member, wanted.replacement, where=f"members.{member}.replacement")
 
 
 def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> None:

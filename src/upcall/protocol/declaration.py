@@ -72,7 +72,8 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the agent learns whether the task is well. Exactly one of the targets is set."""
+    """How the agent learns whether the task is well. Exactly one of the targets is set
+    (:mod:`upcall.protocol.checks` says what else must hold)."""
 
     tcp: str = ""
     """Name of a port that accepts connections."""
@@ -81,7 +82,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exec: tuple[str, ...] = ()
     """A command that ends with 0."""
     log: str = ""
-    """A regular expression that a line of the output matches (readiness only; recurring checks start no process)."""
+    """A regular expression, looked for in each line of the output; intervals and counts have no meaning for it.
+    As readiness, a line that matches means ready. As health, a line that matches, written after the task was ready,
+    means unhealthy: at once, and until the task is started anew."""
     delay_s: Seconds = 0.0
     interval_s: Seconds = 5.0
     timeout_s: Seconds = 5.0
@@ -136,6 +139,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     health: Check | None = None
     """Checked for as long as it runs, once it was ready."""
     start_timeout_s: Seconds = 300.0
+    """From its start until it is ready. One that is late is ``unready``: nothing but its cure, an operation, ends it."""
     grace_s: Seconds = 30.0
     """Between SIGTERM and SIGKILL."""
     restart: Restart = "always"

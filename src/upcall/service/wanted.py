@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
+from upcall.protocol import checks
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
 from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy
@@ -94,6 +95,7 @@ def _task(service: Service, pod: Pod, member: Member) -> Declaration:
         clean = msgspec.convert(msgspec.to_builtins(declaration), Declaration)
     except (msgspec.ValidationError, TypeError) as error:
         raise Invalid(f"the task of {member.name} is no declaration: {error}", where=service.package) from error
+    checks.validate(member.name, clean, where=service.package)
     ports = {port.name for port in clean.ports}
     missing = [endpoint.port or endpoint.name for endpoint in pod.declared_endpoints]
     missing = [port for port in missing if port not in ports]
