@@ -220,6 +220,16 @@ def assigned(stream: Sse) -> list[str]:
     return [each["service"] for each in stream.until("assignments")["services"]]
 
 
+def test_another_life_of_a_name_is_another_assignment(server: Server) -> None:
+    stream = server.stream("/v1/host/stream?host=lives", principal="host")
+    try:
+        lives = {each["service"]: each["installed_at"] for each in stream.until("assignments")["services"]}
+        told = server.in_loop(lambda: server.master.core.state.services["log"].record.created_at)
+        assert lives["log"] == told > 0
+    finally:
+        stream.close()
+
+
 def test_one_host_runs_everything_and_the_others_stand_by(server: Server) -> None:
     first = server.stream("/v1/host/stream?host=one", principal="host")
     assert assigned(first) == ["log", "other"]

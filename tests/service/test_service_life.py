@@ -103,6 +103,39 @@ def test_a_pause_survives_the_host(live: Live) -> None:
     live(Store, script)
 
 
+def test_what_was_done_for_an_earlier_life_of_the_name_is_done_again(live: Live) -> None:
+    """Taken back after an uninstall, a service finds its memory, and in it that its plan was over."""
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        before = life.code.heard.count("schema")
+        await life.kill_host()
+        life.start_host()
+        await life.until_deployed()
+        assert life.code.heard.count("schema") == 0, "the same life: nothing is done twice"
+        await life.kill_host()
+        life.master.installed_at += 1
+        life.start_host()
+        await life.master.until(lambda: "schema" in life.code.heard)
+        await life.until_deployed()
+        assert life.code.heard.count("schema") == before == 1
+
+    live(Store, script)
+
+
+def test_code_of_an_earlier_life_does_nothing_for_the_next_one(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        shown = life.master.plans["deploy"]
+        life.master.installed_at += 1
+        life.master.change(nodes=4)
+        await asyncio.sleep(60)
+        assert life.master.plans["deploy"] == shown
+        assert "node-3.1" not in life.master.launches
+
+    live(Store, script)
+
+
 def test_a_stuck_member_can_be_forced(live: Live) -> None:
     async def script(life: Life) -> None:
         life.master.slow("node-0")

@@ -148,6 +148,7 @@ def wanted_event(core: Core, service: Service) -> wire.Wanted:
         options=record.options,
         desired=core.desired(record.name),
         bindings=record.bindings,
+        installed_at=record.created_at,
         nodes=tuple(
             wire.NodeView(
                 name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib

@@ -91,6 +91,7 @@ class ServiceDoor:
                     version=record.version,
                     entry=package.entry,
                     source=package.source,
+                    installed_at=record.created_at,
                 )
             )
         return wire.Assignments(version=self._assignments_version, services=tuple(found))

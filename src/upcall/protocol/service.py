@@ -75,6 +75,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str
     entry: str
     source: str = ""
+    installed_at: float = 0.0
+    """As in :class:`Wanted`: another life of the name is another assignment, however little else differs."""
 
 
 class Assignments(msgspec.Struct, frozen=True, kw_only=True, tag="assignments"):
@@ -116,6 +118,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     bindings: dict[str, str] = {}
     """Need -> name of the service that fulfils it."""
     nodes: tuple[NodeView, ...] = ()
+    installed_at: float = 0.0
+    """Wall time of the installation. A service that was uninstalled and comes back under its name, with its volumes and
+    its memory, has another one: what was done for the earlier life is not done for this one."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -83,6 +83,7 @@ class Runner:
         self._members: wire.Members | None = None
         self._starts: set[str] = set()
         self._begun = False
+        self._life = 0.0
         self._options_revision = 0
         self._effects: list[Effect] = []
         self._unkept: Keep | None = None
@@ -176,6 +177,8 @@ class Runner:
     async def _reconcile(self) -> None:
         if self._wanted is None or self._members is None:
             return
+        if self._begun and self._wanted.installed_at != self._life:
+            return  # It was taken back under its name: that life is its own assignment, which is on its way.
         try:
             await self._begin()
             self._hooks.leaving(self.context.operations)
@@ -205,7 +208,10 @@ class Runner:
             self._options_revision = self._wanted.revision
         if self._begun:
             return
+        self._life = self._wanted.installed_at
         kept = await self._memory.get(PLAN_KEY, {})
+        if kept.get("installed_at") != self._life:
+            kept = {}  # Done for an earlier life of this name: its members are gone, and its steps run again.
         self.plan = plans.Plan("deploy", marks=kept.get("marks", {}), paused=frozenset(kept.get("paused", ())))
         await self._hooks.load()
         async with asyncio.timeout(self.service.hook_timeout_s):
@@ -222,7 +228,8 @@ class Runner:
         await self._send("endpoints", wanted.endpoints(self.service), self.link.endpoints)
         if self._unkept is not None:
             kept = self._unkept
-            await self._memory.set(PLAN_KEY, {"marks": dict(kept.marks), "paused": list(kept.paused)})
+            plan = {"marks": dict(kept.marks), "paused": list(kept.paused), "installed_at": self._life}
+            await self._memory.set(PLAN_KEY, plan)
             self._unkept = None
         for proposal in proposals:
             if proposal.key not in self._proposed:

@@ -42,6 +42,8 @@ class SimulatedMaster(WorldTransport):
         self.options: dict[str, Any] = dict(options or {})
         self.bindings = dict(bindings or {})
         self.revision = 1
+        self.installed_at = 0.0
+        """Another one is another life of the same name, with the memory of the one before."""
         world = Seen(kind=kind, node_count=nodes, timing=timing or Timing(), loss=loss, repeat=repeat, seed=seed)
         super().__init__(service, world, self._wanted, tool)
 
@@ -190,6 +192,7 @@ class SimulatedMaster(WorldTransport):
             desired=self._desired(),
             bindings=self.bindings,
             nodes=nodes,
+            installed_at=self.installed_at,
         )
 
     def _desired(self) -> Literal["running", "uninstalling", "shut_down"]:

@@ -214,6 +214,7 @@ class WorldTransport:
             given.Propose(
                 kind=kind,
                 asked_by=self.service,
+                scope=self.service,
                 reason=proposal.reason,
                 service=self.service,
                 members=(proposal.member,) if proposal.member else (),
