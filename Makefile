@@ -57,6 +57,10 @@ detect: .venv/.dev  ## detection on labelled faults of other seeds and another f
 source: .venv/.dev  ## speed of generating, packing, unpacking (writes build/source.json)
 	@.venv/bin/python -m benchmarks.source $(ARGS)
 
+.PHONY: turns
+turns: .venv/.dev  ## what an event costs the master, with little and with much on record (writes build/turns.json)
+	@.venv/bin/python -m benchmarks.turns $(ARGS)
+
 .PHONY: clean
 clean:  ## removes what was made in this checkout
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

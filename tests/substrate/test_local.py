@@ -10,6 +10,7 @@ from upcall.protocol import agent as wire
 from upcall.protocol.declaration import Constraints, Declaration, Resources, Volume
 from upcall.protocol.errors import Invalid
 from upcall.substrate.interface import (
+    NodeExpected,
     NodeObserved,
     Observed,
     Output,
@@ -20,7 +21,8 @@ from upcall.substrate.interface import (
     VolumesSetAside,
     Wanted,
 )
-from upcall.substrate.local import PROVE_AGAIN_S, RETRY_S, LocalSubstrate
+from upcall.substrate.local import PROVE_AGAIN_S, LocalSubstrate
+from upcall.substrate.local_waiting import LOOKED_AT_MAX
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Context:
     values: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     missing: str = ""
+    waits_on: frozenset[str] = frozenset()
 
 
 class Cluster:
@@ -42,13 +45,18 @@ class Cluster:
     def start(self, *wanted: Wanted) -> None:
         """The master starts (again)."""
         self.substrate = LocalSubstrate(
-            self.records, prefix="127.40.7", context=lambda task, declaration: self.context, cluster="c"
+            self.records, prefix="127.40.7", context=lambda task, declaration: self.look(), cluster="c"
         )
+        self.asked = 0
         self.up: list[Any] = []
         self.sent: list[tuple[str, Any]] = []
         self.prove: list[str] = []
         if wanted:
             self.take(self.substrate.wanted(wanted, self.now_s))
+
+    def look(self) -> Context:
+        self.asked += 1
+        return self.context
 
     def take(self, out: Output) -> Output:
         for change in out.records:
@@ -149,6 +157,8 @@ def _words(item: Any) -> str:
             return f"{item.task} {item.state}{exit_}" + (f": {item.reason}" if item.reason else "")
         case NodeObserved():
             return f"{item.node} is {item.state}: {item.reason}"
+        case NodeExpected():
+            return f"{item.node} is expected"
         case Placed():
             return f"{item.member_id} on {item.node} at {item.address}"
         case Unplaced():
@@ -352,17 +362,63 @@ def test_a_pending_task_can_be_ended(cluster: Cluster) -> None:
 
 
 def test_a_launch_waits_for_names_that_are_not_known_yet(cluster: Cluster) -> None:
-    cluster.context = Context(missing="waits for address.broker-2")
+    cluster.context = Context(missing="waits for address.broker-2", waits_on=frozenset({"a"}))
     cluster.launch("a.m.1")
     assert cluster.said()[-1] == "a.m.1 placed: waits for address.broker-2"
     assert cluster.told() == []
-    assert cluster.substrate.deadline() == cluster.now_s + RETRY_S
     cluster.context = Context(values={"address.broker-2": "127.40.7.11"}, secrets={"password": "x"})
-    cluster.now_s += RETRY_S
-    cluster.take(cluster.substrate.tick(cluster.now_s))
+    cluster.take(cluster.substrate.known(["another"], cluster.now_s))
+    assert cluster.told() == []
+    cluster.take(cluster.substrate.known(["a"], cluster.now_s))
     ((_, launch),) = cluster.sent
     assert launch.values == {"address.broker-2": "127.40.7.11"}
     assert launch.secrets == {"password": "x"}
+
+
+def test_who_waits_for_a_name_is_not_looked_at_until_it_is_known(cluster: Cluster) -> None:
+    """Whatever happens meanwhile, and however much time passes: nothing polls."""
+    cluster.context = Context(missing="waits for endpoint.b.c", waits_on=frozenset({"b"}))
+    cluster.launch("a.m.1")
+    asked = cluster.asked
+    quiet_until = cluster.substrate.deadline()
+    assert quiet_until is not None, "nodes are listened to"
+    assert quiet_until > cluster.now_s + 1
+    for _ in range(10):
+        cluster.now_s += 1
+        cluster.take(cluster.substrate.agent_heard("node-1", cluster.now_s))
+        cluster.take(cluster.substrate.tick(cluster.now_s))
+        cluster.take(cluster.substrate.known(["c"], cluster.now_s))
+    assert cluster.asked == asked
+    cluster.take(cluster.substrate.known(["b"], cluster.now_s))
+    assert cluster.asked == asked + 1
+
+
+def test_a_flood_of_launches_that_wait_for_a_name_is_gone_on_with_at_once(cluster: Cluster) -> None:
+    cluster.context = Context(missing="waits for endpoint.b.c", waits_on=frozenset({"b"}))
+    many = LOOKED_AT_MAX + 5
+    for number in range(many):
+        cluster.launch(f"a.m-{number}.1", memory_mib=1, cpus=0.01)
+    cluster.told()
+    cluster.context = Context()
+    cluster.take(cluster.substrate.known(["b"], cluster.now_s))
+    assert len(cluster.told()) == LOOKED_AT_MAX
+    assert cluster.substrate.deadline() == cluster.now_s
+    cluster.take(cluster.substrate.tick(cluster.now_s))
+    assert len(cluster.told()) == 5
+    assert cluster.substrate.deadline() != cluster.now_s
+
+
+def test_launches_that_nothing_fits_are_looked_at_once_for_each_change_of_room(cluster: Cluster) -> None:
+    """More of them than one call looks at: they have their turn, and then there is silence."""
+    for number in range(LOOKED_AT_MAX + 5):
+        cluster.launch(f"a.m-{number}.1", memory_mib=5000)
+    cluster.register("node-3", memory_mib=100)
+    calls = 0
+    while cluster.substrate.deadline() == cluster.now_s:
+        calls += 1
+        assert calls < 10, "it polls"
+        cluster.take(cluster.substrate.tick(cluster.now_s))
+    assert calls == 1
 
 
 # -- restarts -------------------------------------------------------------------------------------------------------
@@ -376,7 +432,12 @@ def test_after_a_restart_of_the_master_tasks_go_on(cluster: Cluster) -> None:
     assert cluster.told() == ["node-1 registered"], "nothing is ended before the wanted set is known"
     cluster.take(cluster.substrate.wanted([wanted("a.m.1")], cluster.now_s))
     assert cluster.told() == ["node-1 launch a.m.1 place 1 at 127.40.7.10", "node-1 synced"]
-    assert cluster.said() == ["node-1 is up: registered", "a.m on node-1 at 127.40.7.10", "a.m.1 ready"]
+    assert cluster.said() == [
+        "node-1 is up: registered",
+        "a.m on node-1 at 127.40.7.10",
+        "node-2 is expected",
+        "a.m.1 ready",
+    ]
 
 
 def test_what_runs_is_told_to_go_on_even_while_a_name_is_missing(cluster: Cluster) -> None:

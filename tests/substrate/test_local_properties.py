@@ -27,6 +27,7 @@ class Context:
     values: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     missing: str = ""
+    waits_on: frozenset[str] = frozenset()
 
 
 @dataclass

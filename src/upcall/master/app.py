@@ -14,7 +14,7 @@ from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.master import agent_api, operator_api, service_api, services
 from upcall.master.agents import Agents
-from upcall.master.context import launch_context
+from upcall.master.context import launch_context, tell_names
 from upcall.master.core import Core
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
@@ -63,6 +63,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(door.assign_changes)
     core.after_turn.append(machines.follow(lambda: _local(core)))
+    core.after_turn.append(tell_names(lambda: _local(core)))
     core.on_reload = lambda: _disconnect(streams, hosts, agents)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
     operator = operator_api.OperatorDoor(core, views, door, machines, tokens, secrets)

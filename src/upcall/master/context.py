@@ -5,18 +5,22 @@ member) is an error that the service's code sees as the reason of the pending ta
 """
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from upcall.master.core import Core
+from upcall.master.changes import Changed
+from upcall.master.core import Core, Transaction
 from upcall.master.secrets import Secrets
 from upcall.master.services import endpoint_addresses
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
-from upcall.substrate.interface import TaskId
+from upcall.substrate.interface import Output, TaskId
 
+SECRETS: Final = "secrets/"
+"""What launches wait on that lack a secret; no service has such a name."""
 _NAME: Final = re.compile(r"\{\{\s*((?:address|endpoint|replaced)\.[^}\s]+)\s*\}\}")
 
 
@@ -27,6 +31,8 @@ class LaunchContext:
     values: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     missing: str = ""
+    waits_on: frozenset[str] = frozenset()
+    """Services whose places, ports or endpoints the missing comes from, or :data:`SECRETS`."""
 
 
 def launch_context(core: Core, secrets: Secrets, task: TaskId, declaration: Declaration) -> LaunchContext:
@@ -44,8 +50,33 @@ def launch_context(core: Core, secrets: Secrets, task: TaskId, declaration: Decl
     try:
         found = {secret.name: secrets.resolve(secret.ref) for secret in declaration.secrets}
     except UpcallError as error:
-        return LaunchContext(values=values, missing=str(error))
-    return LaunchContext(values, found, f"waits for {', '.join(missing)}" if missing else "")
+        return LaunchContext(values=values, missing=str(error), waits_on=frozenset({SECRETS}))
+    if not missing:
+        return LaunchContext(values, found)
+    waits_on = frozenset(_source(task, name) for name in missing)
+    return LaunchContext(values, found, f"waits for {', '.join(missing)}", waits_on)
+
+
+class NamingSubstrate(Protocol):
+    """What is needed of a substrate whose launches wait for names."""
+
+    def known(self, names: Iterable[str], now_s: float) -> Output: ...
+
+
+def tell_names(substrate: Callable[[], NamingSubstrate]) -> Callable[[Transaction, Changed], None]:
+    """A rule of the core: launches that wait for a name go on when it is known better."""
+
+    def rule(tx: Transaction, changed: Changed) -> None:
+        if changed.names:
+            tx.substrate(substrate().known(changed.names, tx.now_s))
+
+    return rule
+
+
+def _source(task: TaskId, name: str) -> str:
+    """The service that a name comes from."""
+    kind, _, rest = name.partition(".")
+    return rest.partition(".")[0] if kind == "endpoint" else task.service
 
 
 def _value(core: Core, task: TaskId, name: str) -> str:

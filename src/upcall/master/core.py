@@ -19,11 +19,12 @@ import msgspec
 from upcall.master import records as r
 from upcall.master import reporting
 from upcall.master import state as states
+from upcall.master.changes import Changed
 from upcall.master.commit import Committer, Turn
 from upcall.master.events import Event, Journal
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
-from upcall.operations.records import Put, encode, kind_of
+from upcall.operations.records import Operation, Put, encode, kind_of
 from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, NotNow, Stale, UpcallError
 from upcall.store.interface import Store
 from upcall.substrate import interface as sub
@@ -66,6 +67,7 @@ class Transaction:
         self.wall_s = core.wall()
         self._queue: deque[fx.Effect | sub.Up] = deque()
         self._steps = 0
+        self.changed = Changed()
         self.dirty_members: set[str] = set()
         self.dirty_wanted: set[str] = set()
         self._shown: set[str] = set()
@@ -117,6 +119,8 @@ class Transaction:
         for change in outcome.changes:
             if isinstance(change, Put):
                 self.turn.put(states.LEDGER_PREFIX + kind_of(change.record), change.record.key, encode(change.record))
+                if isinstance(change.record, Operation):
+                    self.changed.operations[change.record.id] = None
             else:
                 self.turn.delete(states.LEDGER_PREFIX + change.kind, change.key)
         self._queue.extend(outcome.effects)
@@ -155,9 +159,13 @@ class Transaction:
             case fx.Release(service=name, member=member, keep_volumes_s=keep_s):
                 self._absorb(substrate.release(f"{name}.{member}", self.now_s, keep_volumes_s=keep_s))
                 self.core.state.places.pop(f"{name}.{member}", None)
+                if self.core.state.seen.pop(f"{name}.{member}", None):
+                    self.delete(r.SEEN, f"{name}.{member}")
                 self.dirty_members.add(name)
             case fx.Cordon(node=node, closed=closed):
                 self._absorb(substrate.cordon(node, self.now_s, closed=closed))
+            case fx.ProveDeath(node=node):
+                self.changed.proofs[node] = None
             case fx.HoldDisruption(id=disruption, hold=hold):
                 self._absorb(substrate.hold_disruption(disruption, self.now_s, hold=hold))
             case fx.Show(service=name):
@@ -209,13 +217,9 @@ class Transaction:
         match up:
             case sub.Observed(task=task):
                 if up.node:
-                    state.places[task.member_id] = (
-                        up.node,
-                        up.address or state.places.get(task.member_id, ("", ""))[1],
-                    )
-                state.since[task.member_id] = self.wall_s
-                if up.exit is not None:
-                    state.exits[task.member_id] = up.exit.code
+                    _, known = state.places.get(task.member_id, ("", ""))
+                    self._place(task.member_id, up.node, up.address or known)
+                self._note_member(up)
                 reason = up.exit.reason if up.exit and up.exit.reason else up.reason
                 self._handle(
                     given.TaskObserved(
@@ -232,14 +236,17 @@ class Transaction:
                 self.dirty_members.add(task.service)
             case sub.NodeObserved():
                 self.core.note_node(up)
+                self.changed.nodes[up.node] = None
                 self._handle(given.NodeObserved(node=up.node, state=up.state, reason=up.reason))
                 self.dirty_wanted.update(state.services)
+            case sub.NodeExpected():
+                self.core.expected[up.node] = up
             case sub.Placed(member_id=member_id):
                 before = state.places.get(member_id)
                 if before and before[1] and before[1] != up.address:
                     state.replaced[member_id] = before[1]
                     self.put(r.REPLACED, member_id, before[1].encode())
-                state.places[member_id] = (up.node, up.address)
+                self._place(member_id, up.node, up.address)
                 self.dirty_members.add(member_id.partition(".")[0])
             case sub.Unplaced(service=name):
                 if (service := state.services.get(name)) and service.unplaced != up.reason:
@@ -267,6 +274,28 @@ class Transaction:
                 self._handle(given.DisruptionEnded(id=up.id, happened=up.happened))
             case sub.Disruptions():
                 self._handle(given.DisruptionsListed(ids=up.ids))
+
+    def _place(self, member_id: str, node: str, address: str) -> None:
+        """Launches may wait for its address, or for an endpoint that it is behind."""
+        places = self.core.state.places
+        if places.get(member_id) != (node, address):
+            places[member_id] = (node, address)
+            self.changed.names[member_id.partition(".")[0]] = None
+
+    def _note_member(self, up: sub.Observed) -> None:
+        """Since when it is as it is. Seen again in the same state, after a restart of ours too, it has been so all the
+        time."""
+        known, key = self.core.state.seen, up.task.member_id
+        if up.task.service not in self.core.state.services:
+            return
+        before = known.get(key)
+        if before and up.task.incarnation < before.incarnation:
+            return  # what is left of one that was given up
+        if before and (up.task.incarnation, up.state) == (before.incarnation, before.state):
+            return
+        ended = up.exit.code if up.exit is not None else before.exit_code if before else None
+        known[key] = r.SeenRecord(incarnation=up.task.incarnation, state=up.state, since=self.wall_s, exit_code=ended)
+        self.put(r.SEEN, key, known[key])
 
     # -- the end of the turn ----------------------------------------------------------------------------------------
 
@@ -315,10 +344,12 @@ class Core:
         self.state = states.load(store, states.start_number(store))
         self.substrate = make_substrate(self)
         self.nodes: dict[str, sub.NodeObserved] = {}
+        self.expected: dict[str, sub.NodeExpected] = {}
+        """Nodes on record that were not heard of since the start."""
         self.notes: dict[str, str] = {}
         """Operation -> what its service's code last said of its silence."""
-        self.after_turn: list[Callable[[Transaction], None]] = []
-        """Called at the end of each turn, before its commit: what follows from the state as a whole."""
+        self.after_turn: list[Callable[[Transaction, Changed], None]] = []
+        """Called with what a turn changed, before its commit: what follows from that."""
         self.on_reload: Callable[[], None] = lambda: None
         """The substrate was made anew: whoever is connected has to say again what runs."""
         self.prove: Callable[[str], None] = lambda node: None
@@ -328,6 +359,7 @@ class Core:
         """The first turn: repeats what still stands."""
 
         def first(tx: Transaction) -> None:
+            tx.changed.operations = {operation.id: None for operation in self.state.ledger.operations()}
             tx.event("master", "master", f"started, for the {self.state.start}. time in this cluster's life")
             can = self.substrate.capabilities
             tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
@@ -347,25 +379,32 @@ class Core:
     # -- what follows from the state --------------------------------------------------------------------------------
 
     def note_node(self, seen: sub.NodeObserved) -> None:
-        before = self.nodes.get(seen.node)
+        expected = self.expected.pop(seen.node, None)
+        before = self.nodes.get(seen.node) or expected
         if seen.description is None and before is not None:
             seen = msgspec.structs.replace(seen, description=before.description)
         self.nodes[seen.node] = seen
         if seen.state == "gone":
             del self.nodes[seen.node]
 
+    def known_nodes(self) -> dict[str, sub.NodeObserved | sub.NodeExpected]:
+        """By name: those that were heard of since the start, and those that are still waited for."""
+        known: dict[str, sub.NodeObserved | sub.NodeExpected] = {**self.expected, **self.nodes}
+        return {name: known[name] for name in sorted(known)}
+
     def zone(self, node: str) -> str:
-        known = self.nodes.get(node)
+        known = self.nodes.get(node) or self.expected.get(node)
         return known.description.attributes.get("zone", "") if known and known.description else ""
 
     def desired(self, service: str) -> Desired:
         """What is wanted of a service as a whole: derived from the operations that stand."""
-        for operation in self.state.ledger.operations():
-            if operation.kind == "shutdown" and operation.state in ("executing", "done"):
-                return "shut_down"
-            if operation.kind == "uninstall" and operation.target.service == service and operation.begun:
-                return "uninstalling"
-        return "running"
+        ledger = self.state.ledger
+        shutdown = ledger.shutdown()
+        for operation in ledger.live(service):
+            if operation.kind == "uninstall" and operation.begun:
+                earlier = shutdown is not None and shutdown.number < operation.number
+                return "shut_down" if earlier else "uninstalling"
+        return "shut_down" if shutdown is not None else "running"
 
     # -- turns ------------------------------------------------------------------------------------------------------
 
@@ -393,23 +432,36 @@ class Core:
         if self._closed:
             raise NotNow("the master is going down", expected="the same call after its return")
         tx = Transaction(self)
+        refused: UpcallError | None = None
         try:
-            result = work(tx)
-            for rule in self.after_turn:
-                rule(tx)
-        except UpcallError:
-            if not tx.turn.empty:
-                # Something was changed before the refusal: what is in memory is true, so it is recorded.
-                self._committer.submit(tx.finish())
-            raise
+            try:
+                result = work(tx)
+            except UpcallError as error:
+                refused = error
+            self._follow(tx)
         except Exception:
             # A mistake of ours in the middle of a turn: what is in memory may be half of it, what is durable is not.
             log.exception("a turn failed; its changes are thrown away")
             self._committer.abandon("a turn failed")
             raise
+        if refused is not None:
+            if not tx.turn.empty:
+                # Something was changed before the refusal: what is in memory is true, so it is recorded.
+                self._committer.submit(tx.finish())
+            raise refused
         done = self._committer.submit(tx.finish())
         self._schedule()
         return result, done
+
+    def _follow(self, tx: Transaction) -> None:
+        """The rules, until nothing follows any more."""
+        for _ in range(STEPS_MAX):
+            if not tx.changed:
+                return
+            changed, tx.changed = tx.changed, Changed()
+            for rule in self.after_turn:
+                rule(tx, changed)
+        raise AssertionError("one turn caused more changes than any real cascade: rules feed themselves")
 
     def _release(self, events: list[Event]) -> None:
         self.journal.release(events)
@@ -426,7 +478,7 @@ class Core:
             start = self.state.start + self._reloads * 1_000_000
         self.state = states.load(self.store, start)
         self.substrate = self._make_substrate(self)
-        self.nodes = {}
+        self.nodes, self.expected = {}, {}
         self.on_reload()
         asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
 

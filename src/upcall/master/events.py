@@ -7,7 +7,7 @@ how many are missing, and reads a fresh snapshot.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -69,7 +69,9 @@ class Journal:
         self._next += 1
         return event
 
-    def release(self, events: Iterable[Event]) -> None:
+    def release(self, events: Collection[Event]) -> None:
+        if not events:
+            return  # Most turns are heartbeats: no reader is woken for nothing.
         self._events.extend(events)
         self._news.set()
         self._news = asyncio.Event()

@@ -14,6 +14,7 @@ import msgspec
 
 from upcall.cluster import processes
 from upcall.cluster.folder import Cluster, DataFolder, Node
+from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
 from upcall.master.keeper import Keeper
 from upcall.master.tokens import Tokens
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 
 NODES_MAX: Final = 50
 ZONES: Final = "abc"
-PROOF: Final = "proof"
-"""How the ledger begins the name of what such a loss waits for."""
 
 
 class MachineSubstrate(Protocol):
@@ -83,27 +82,24 @@ class Machines:
 
     # -- a rule of the core -----------------------------------------------------------------------------------------
 
-    def follow(self, substrate: Callable[[], MachineSubstrate]) -> Callable[[Transaction], None]:
+    def follow(self, substrate: Callable[[], MachineSubstrate]) -> Callable[[Transaction, Changed], None]:
         """After each turn: a removed node whose members have left ends; a loss that waits for proof gets it."""
 
-        def rule(tx: Transaction) -> None:
+        def rule(tx: Transaction, changed: Changed) -> None:
             ledger = tx.core.state.ledger
-            for operation in ledger.operations():
-                if operation.kind == "maintenance" and operation.state == "done" and operation.removes_node:
-                    self._begin_removal(tx, substrate, operation.target.node)
-                if operation.kind != "lost" or operation.state != "open":
-                    continue
-                why = ledger.why(operation.id, tx.now_s, tx.wall_s)
-                if why is not None and why.waits_for.startswith(PROOF):
-                    member = f"{operation.target.service}.{operation.target.members[0]}"
-                    node = tx.core.state.places.get(member, ("", ""))[0]
-                    if node:
-                        tx.substrate(substrate().prove_death(node, tx.now_s))
+            touched = (ledger.operation(number) for number in changed.operations)
+            nodes = {one.target.node: None for one in touched if one is not None and one.kind == "maintenance"}
+            for node in nodes | changed.nodes:
+                standing = ledger.maintenance(node)
+                if standing is not None and standing.state == "done" and standing.removes_node:
+                    self._begin_removal(tx, substrate, node)
+            for node in changed.proofs:
+                tx.substrate(substrate().prove_death(node, tx.now_s))
 
         return rule
 
     def _begin_removal(self, tx: Transaction, substrate: Callable[[], MachineSubstrate], node: str) -> None:
-        if node in self._removing or node not in tx.core.nodes:
+        if node in self._removing or not (node in tx.core.nodes or node in tx.core.expected):
             return
         self._removing.add(node)
         tx.event("node", node, "empty, and is removed")

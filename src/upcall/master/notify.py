@@ -121,6 +121,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
     member_id = f"{view.service}.{view.name}"
     node, address = core.state.places.get(member_id, (view.node, ""))
     declaration = service.declaration(view.name)
+    seen = core.state.seen.get(member_id)
     return wire.Member(
         name=view.name,
         incarnation=view.incarnation,
@@ -133,7 +134,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         address=address,
         ports={port.name: port.number for port in declaration.ports} if declaration else {},
         reason=view.reason,
-        exit_code=core.state.exits.get(member_id),
+        exit_code=seen.exit_code if seen else None,
         starts=view.incarnation,
     )
 
@@ -153,7 +154,7 @@ def wanted_event(core: Core, service: Service) -> wire.Wanted:
             wire.NodeView(
                 name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib
             )
-            for seen in core.nodes.values()
+            for seen in core.known_nodes().values()
             if (node := seen.description) is not None
         ),
     )

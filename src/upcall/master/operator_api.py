@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from upcall.master import services
+from upcall.master.context import SECRETS
 from upcall.master.core import Core, Transaction
 from upcall.master.events import Event
 from upcall.master.http import told_when_durable
@@ -17,7 +18,7 @@ from upcall.master.packages import nearest
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
 from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
-from upcall.master.views import Views, package_view, stands
+from upcall.master.views import Views, package_view
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
@@ -173,7 +174,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     async def add_node(who: Who, request: view.AddNode) -> dict[str, Any]:
         def added(tx: Transaction, name: str) -> None:
             # A node of that name was removed once: what kept it away is over, or the new one would be removed too.
-            if any(stands(each) and each.target.node == name for each in tx.core.state.ledger.operations()):
+            if tx.core.state.ledger.maintenance(name) is not None:
                 tx.ledger(given.Undrain(node=name, who=who.name, why="the node is added anew"))
             tx.event("node", name, f"added by {who.name}")
 
@@ -306,7 +307,12 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.put("/secrets/{name}")
     async def put_secret(name: str, who: Who, secret: view.SecretValue) -> dict[str, Any]:
         await asyncio.to_thread(door.secrets.put, name, secret.value)
-        core.post(lambda tx: tx.event("secret", name, f"set by {who.name}"))
+
+        def told(tx: Transaction) -> None:
+            tx.event("secret", name, f"set by {who.name}")
+            tx.changed.names[SECRETS] = None
+
+        core.post(told)
         return {}
 
     @api.post("/login-codes")

@@ -14,6 +14,7 @@ PLANS: Final = "plans"
 PACKAGE: Final = "package"
 STATE: Final = "state"
 MASTER: Final = "master"
+SEEN: Final = "seen"
 REPLACED: Final = "replaced"
 """A member's address at the place before the present one, as text."""
 
@@ -62,6 +63,18 @@ class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     value: Any
     version: int
+
+
+class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member as it was observed last, for people: since when, and how it ended before. The ledger believes only what
+    is observed after its start; so a member that is seen unchanged then has been so since ``since``."""
+
+    incarnation: int
+    state: str
+    since: float
+    """Wall time."""
+    exit_code: int | None = None
+    """Of the incarnation that ended last."""
 
 
 class MasterRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from upcall.master import records as r
 from upcall.master import services
 from upcall.master.agents import Agents
+from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
 from upcall.master.http import BLOB_BYTES_MAX, answer, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
@@ -42,7 +43,6 @@ class ServiceDoor:
         self.packages_registered = bool(core.state.packages.all())
         """A host has said, now or in an earlier life of the cluster, that all packages it has are registered."""
         self._assignments_version = 0
-        self._assigned: tuple[tuple[str, ...], int] = ((), 0)
 
     # -- streams ----------------------------------------------------------------------------------------------------
 
@@ -96,12 +96,10 @@ class ServiceDoor:
             )
         return wire.Assignments(version=self._assignments_version, services=tuple(found))
 
-    def assign_changes(self, tx: Transaction) -> None:
-        """A rule of the core: when the set of services or packages changed, the hosts hear it after the commit."""
-        state = tx.core.state
-        stands = (tuple(sorted(state.services)), state.packages.version)
-        if stands != self._assigned:
-            self._assigned = stands
+    def assign_changes(self, tx: Transaction, changed: Changed) -> None:
+        """A rule of the core: when the set of services or packages changed, the hosts hear it after the commit. (Who
+        connects is told then: see the host's stream.)"""
+        if changed.assignments:
             tx.turn.after.append(self.assign_now)
 
     def assign_now(self) -> None:
@@ -229,6 +227,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
             if len(packages.all()) >= PACKAGES_MAX:
                 raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
             if packages.put(package):
+                tx.changed.assignments = True
                 tx.put(r.PACKAGE, f"{name}@{version}", package)
                 tx.event("package", name, f"version {version} is registered")
 

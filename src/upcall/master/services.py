@@ -8,6 +8,7 @@ import msgspec
 
 from upcall.master import records as r
 from upcall.master import reporting
+from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
 from upcall.master.packages import check_options, nearest
 from upcall.master.state import Service
@@ -62,6 +63,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     )
     tx.ledger(given.DeclareService(name=name, needs=tuple(sorted(set(bindings.values())))))
     service = core.state.services[name] = Service(record)
+    tx.changed.assignments = True
     tx.put(r.SERVICE, name, record)
     tx.event("service", name, f"wanted by {who}: package {package.name} {package.version}", who=who)
     return service
@@ -90,17 +92,21 @@ def _bindings(core: Core, package: wire.Package, asked: Mapping[str, str]) -> di
     return bindings
 
 
-def finish_uninstalls(tx: Transaction) -> None:
+def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
     """A rule of the core: what an ended uninstall leaves behind goes. A service's own memory stays as long as its
     volumes may be taken back."""
     ledger, services = tx.core.state.ledger, tx.core.state.services
-    for operation in ledger.operations():
+    for number in changed.operations:
+        operation = ledger.operation(number)
+        if operation is None or operation.kind != "uninstall" or operation.state != "done":
+            continue
         name = operation.target.service
-        if operation.kind != "uninstall" or operation.state != "done" or name not in services:
+        if name not in services:
             continue
         if operation.proposed_wall_s < services[name].record.created_at:
             continue  # An older life of the same name.
         service = services.pop(name)
+        tx.changed.assignments = True
         tx.delete(r.SERVICE, name)
         for kind in (r.POLICY, r.ENDPOINTS, r.PLANS):
             tx.delete(kind, name)
@@ -176,6 +182,7 @@ def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire
         generation = newest + 1
     generations[generation] = wanted
     name = service.record.name
+    tx.changed.names[name] = None  # an endpoint says which port of it, and not its number
     declared = r.Declared(service=name, name=member, generation=generation, wanted=wanted)
     tx.put(r.DECLARATION, declaration_key(name, member, generation), declared)
 
@@ -210,6 +217,7 @@ def set_endpoints(tx: Transaction, name: str, request: wire.Endpoints) -> None:
     service = find(tx.core, name)
     if service.endpoints != request.endpoints:
         service.endpoints = request.endpoints
+        tx.changed.names[name] = None
         tx.put(r.ENDPOINTS, name, r.EndpointsRecord(service=name, endpoints=request.endpoints))
 
 

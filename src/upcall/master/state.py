@@ -65,10 +65,8 @@ class State:
     """member id -> node, address."""
     replaced: dict[str, str] = field(default_factory=dict)
     """member id -> its address at the place before the present one."""
-    since: dict[str, float] = field(default_factory=dict)
-    """member id -> wall time of its last change of state."""
-    exits: dict[str, int | None] = field(default_factory=dict)
-    """member id -> exit code of the incarnation that ended last."""
+    seen: dict[str, r.SeenRecord] = field(default_factory=dict)
+    """member id -> as it was observed last, also before this start."""
 
 
 def _decode(found: list[Record], kind: type[T]) -> list[T]:
@@ -110,6 +108,7 @@ def load(store: Store, start: int) -> State:
         packages=Packages(_decode(store.load(r.PACKAGE), Package)),
         memory=memory,
         substrate_records=substrate_records,
+        seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in store.load(r.SEEN)},
         replaced={record.key: record.value.decode() for record in store.load(r.REPLACED)},
     )
 

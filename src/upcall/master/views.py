@@ -18,6 +18,7 @@ from upcall.operations.views import Why as LedgerWhy
 from upcall.protocol import operator as view
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import PlanView
+from upcall.substrate.interface import NodeExpected, NodeObserved
 
 HIDDEN = ("gone",)
 """Members that are of the past."""
@@ -49,6 +50,7 @@ class Views:
         node, address = state.places.get(member_id, (member.node, ""))
         service = state.services.get(member.service)
         declaration = service.declaration(member.name) if service else None
+        seen = state.seen.get(member_id)
         usage = self._agents.usage.get(task)
         progress = self._agents.progress.get(task)
         shown = member_state(member)
@@ -69,13 +71,13 @@ class Views:
             zone=self._core.zone(node),
             address=address,
             ports={port.name: port.number for port in declaration.ports} if declaration else {},
-            since=state.since.get(member_id, 0.0),
+            since=seen.since if seen else 0.0,
             cpus=declaration.resources.cpus if declaration else 0.0,
             memory_mib=declaration.resources.memory_mib if declaration else 0,
             cpu_used=usage.cpu_cores if usage else 0.0,
             memory_used_mib=usage.memory_mib if usage else 0.0,
             starts=member.incarnation,
-            exit_code=state.exits.get(member_id),
+            exit_code=seen.exit_code if seen else None,
         )
 
     # -- services ---------------------------------------------------------------------------------------------------
@@ -131,9 +133,8 @@ class Views:
 
     def _failing(self, service: str) -> str:
         """A member that ended again and again, and waits until it is tried once more."""
-        ledger = self._core.state.ledger
-        for operation in ledger.operations():
-            if operation.kind == "lost" and operation.live and operation.target.service == service:
+        for operation in self._core.state.ledger.live(service):
+            if operation.kind == "lost":
                 why = self._why(operation)
                 if why is not None and why.waits_for == RESTART_PAUSE:
                     return f"{operation.target.members[0]} {why.reason}"
@@ -160,22 +161,25 @@ class Views:
     # -- nodes ------------------------------------------------------------------------------------------------------
 
     def nodes(self) -> list[view.NodeView]:
-        tasks = self.tasks()
-        return [self._node(name, tasks) for name in sorted(self._core.nodes)]
+        tasks: dict[str, list[view.TaskView]] = {}
+        for task in self.tasks():
+            tasks.setdefault(task.node, []).append(task)
+        return [self._node(name, seen, tasks.get(name, [])) for name, seen in self._core.known_nodes().items()]
 
     def node(self, name: str) -> view.NodeView:
         for node in self.nodes():
             if node.name == name:
                 return node
-        known = ", ".join(sorted(self._core.nodes))
+        known = ", ".join(self._core.known_nodes())
         raise NotFound(f"no node {name!r}", where="node", expected=f"one of {known}" if known else "a node")
 
-    def _node(self, name: str, tasks: list[view.TaskView]) -> view.NodeView:
-        seen = self._core.nodes[name]
-        here = [task for task in tasks if task.node == name]
+    def _node(self, name: str, seen: NodeObserved | NodeExpected, here: list[view.TaskView]) -> view.NodeView:
         described = seen.description
-        state, reason = seen.state, seen.reason
-        drain = self._drain_of(name)
+        if isinstance(seen, NodeExpected):
+            state, reason = "silent", "it has not registered yet since the master's start"
+        else:
+            state, reason = seen.state, seen.reason
+        drain = self._core.state.ledger.maintenance(name)
         shown: str = state
         if state == "up" and drain is not None:
             shown = "drained" if drain.state == "done" else "draining"
@@ -195,19 +199,12 @@ class Views:
             features=list(self._agents.features.get(name, ())),
         )
 
-    def _drain_of(self, node: str) -> Operation | None:
-        for operation in self._core.state.ledger.operations():
-            stands = operation.state in ("open", "done") and not operation.lifted
-            if operation.kind == "maintenance" and operation.target.node == node and stands:
-                return operation
-        return None
-
     # -- operations -------------------------------------------------------------------------------------------------
 
     def operations(self, *, ended: bool = False) -> list[view.OperationView]:
         """The live ones (a drain that stands is live); with ``ended`` those of the past too. Newest first."""
-        found = sorted(self._core.state.ledger.operations(), key=lambda each: each.number, reverse=True)
-        return [self.operation(each) for each in found if ended or stands(each)]
+        ledger = self._core.state.ledger
+        return [self.operation(each) for each in reversed(ledger.operations() if ended else ledger.standing())]
 
     def find_operation(self, operation: str) -> Operation:
         found = self._core.state.ledger.operation(operation)
@@ -220,7 +217,7 @@ class Views:
         target = operation.target
         member = f"{target.service}.{target.members[0]}" if len(target.members) == 1 else ""
         wall_s = self._core.wall()
-        children = [each.id for each in self._core.state.ledger.operations() if each.parent == operation.id]
+        children = [each.id for each in self._core.state.ledger.children(operation.id)]
         return view.OperationView(
             id=operation.id,
             kind=operation.kind,
@@ -259,27 +256,17 @@ class Views:
             lines.append(f"{operation.target.service}: {said}")
         if operation.reason:
             lines.append(f"asked for by {operation.asked_by}: {operation.reason}")
-        children = [each for each in ledger.operations() if each.parent == operation.id]
-        return view.Why(
-            operation=self.operation(operation), lines=lines, children=[self.why(each) for each in children]
-        )
+        children = [self.why(each) for each in ledger.children(operation.id)]
+        return view.Why(operation=self.operation(operation), lines=lines, children=children)
 
     def waiting(self) -> list[str]:
         """What waits for somebody, in words, oldest first."""
-        ledger = self._core.state.ledger
         found = []
-        for operation in ledger.operations():
+        for operation in self._core.state.ledger.standing():
             why = self._why(operation) if operation.state == "open" else None
             if why and why.waits_for:
                 found.append(why.brief())
         return found
-
-
-def stands(operation: Operation) -> bool:
-    """Live, or a drain or shutdown that is still in effect."""
-    return operation.live or (
-        operation.kind in ("maintenance", "shutdown") and operation.state == "done" and operation.lifted is None
-    )
 
 
 def package_view(package: Any) -> view.PackageView:

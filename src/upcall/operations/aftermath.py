@@ -50,6 +50,7 @@ def _lost_silent(book: Book, operation: Operation, member: MemberRecord) -> Judg
     return Judgement(
         waits_for=f"proof that {member.task} is dead",
         reason=f"node {member.node} is silent; a person may say --assume-dead",
+        proof_of=member.node,
         alert_s=book.since_s(operation) + policy_of(book, member.service).replace_after_s,
     )
 

@@ -7,12 +7,14 @@ a record, and every effect can be derived from records and observations once mor
 The book also knows what an input touched: each write marks its service, and only marked services are looked at.
 """
 
+import heapq
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from msgspec.structs import replace
 
 from upcall.operations.effects import Effect, Event, Outcome
+from upcall.operations.indexes import Indexes
 from upcall.operations.memory import Memory, Seen
 from upcall.operations.records import (
     ConsentRecord,
@@ -25,7 +27,6 @@ from upcall.operations.records import (
     Put,
     Record,
     ServiceRecord,
-    next_operation_id,
 )
 from upcall.operations.table import KINDS, NoTransition, State, Word, next_state
 
@@ -44,11 +45,11 @@ class Book:
         self.members: dict[str, MemberRecord] = {}
         self.operations: dict[str, Operation] = {}
         self.consents: dict[str, ConsentRecord] = {}
-        self._members_of: dict[str, dict[str, None]] = {}
-        self._on_member: dict[str, dict[str, None]] = {}
-        self._live: dict[str, dict[str, None]] = {}
-        self._standing: dict[str, None] = {}
+        self.indexes = Indexes()
+        self._dues: list[tuple[float, str]] = []
+        """A heap over ``memory.due``; what is not there any more is passed over."""
         self.out = Outcome()
+        self.remember(memory)
         # Indexes are kept in the order of creation, which for operations is that of their numbers.
         for record in sorted(records, key=lambda r: r.number if isinstance(r, Operation) else 0):
             self._file(record)
@@ -63,11 +64,13 @@ class Book:
         copy = Book((), memory)
         copy.services, copy.members = dict(self.services), dict(self.members)
         copy.operations, copy.consents = dict(self.operations), dict(self.consents)
-        copy._members_of = {key: dict(ids) for key, ids in self._members_of.items()}
-        copy._on_member = {key: dict(ids) for key, ids in self._on_member.items()}
-        copy._live = {key: dict(ids) for key, ids in self._live.items()}
-        copy._standing = dict(self._standing)
+        copy.indexes = self.indexes.copy()
         return copy
+
+    def remember(self, memory: Memory) -> None:
+        self.memory = memory
+        self._dues = [(at_s, service) for service, at_s in memory.due.items()]
+        heapq.heapify(self._dues)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -85,33 +88,64 @@ class Book:
 
     def look_at(self, service: str, at_s: float) -> None:
         """Asks for a look at the service at this time; the earliest wins."""
-        self.memory.due[service] = min(at_s, self.memory.due.get(service, at_s))
+        due = self.memory.due
+        if service not in due or at_s < due[service]:
+            due[service] = at_s
+            heapq.heappush(self._dues, (at_s, service))
+
+    def next_look_s(self) -> float | None:
+        """The earliest look that was asked for."""
+        due = self.memory.due
+        while self._dues:
+            at_s, service = self._dues[0]
+            if due.get(service) == at_s:
+                return at_s
+            heapq.heappop(self._dues)
+        return None
+
+    def mark_due(self) -> None:
+        """Marks the services that are to be looked at by now."""
+        while (at_s := self.next_look_s()) is not None and at_s <= self.now_s:
+            _, service = heapq.heappop(self._dues)
+            del self.memory.due[service]
+            self.mark(service)
 
     # -- reads ------------------------------------------------------------------------------------------------------
 
     def members_of(self, service: str) -> list[MemberRecord]:
         """The service's members, without tombstones."""
         members = self.members
-        return [m for key in self._members_of.get(service, ()) if (m := members[key]).removed is None]
+        return [m for key in self.indexes.members_of.get(service, ()) if (m := members[key]).removed is None]
+
+    def members_on(self, node: str) -> list[MemberRecord]:
+        """Members that were seen on the node last, tombstones too."""
+        return [self.members[key] for key in self.indexes.members_on.get(node, ())]
 
     def operations_on(self, member: MemberRecord) -> Iterator[Operation]:
         """Every operation on record that names the member, oldest first."""
-        for operation in self._on_member.get(member.key, ()):
+        for operation in self.indexes.on_member.get(member.key, ()):
             yield self.operations[operation]
 
     def live(self, service: str) -> list[Operation]:
         """The service's live operations, oldest first."""
         operations = self.operations
-        return [operations[o] for o in self._live.get(service, ())]
+        return [operations[o] for o in self.indexes.live.get(service, ())]
+
+    def all_live(self) -> list[Operation]:
+        """Every live operation, and those that stand, oldest first."""
+        return sorted((self.operations[o] for o in self.indexes.all_live), key=lambda o: o.number)
 
     def standing(self) -> list[Operation]:
         """Maintenance and shutdown that are not lifted: they stay in effect after they are done."""
-        return [self.operations[o] for o in self._standing]
+        return [self.operations[o] for o in self.indexes.standing]
 
     def children(self, parent: Operation) -> list[Operation]:
         """Its live children."""
-        live = (self.operations[o] for ids in self._live.values() for o in ids)
-        return sorted((o for o in live if o.parent == parent.id), key=lambda o: o.number)
+        return [o for o in self.below(parent.id) if o.live]
+
+    def below(self, parent: str) -> list[Operation]:
+        """Its children on record, also those that have ended, oldest first."""
+        return [self.operations[o] for o in self.indexes.below.get(parent, ())]
 
     def seen(self, member: MemberRecord) -> Seen | None:
         """What was observed of the *current* incarnation since the master's start."""
@@ -207,20 +241,19 @@ class Book:
         self.emit(Event(kind=kind, subject=subject, text=text, service=service, operation=operation, data=dict(data)))
 
     def new_operation_id(self) -> str:
-        return next_operation_id(self.operations)
+        return f"op-{self.indexes.numbers[-1] + 1 if self.indexes.numbers else 1}"
 
     def mark(self, service: str) -> None:
         """The service is to be looked at before this input is done."""
         self.memory.dirty[service] = None
 
     def mark_all(self) -> None:
-        for service in {*self.services, *self._members_of, *self._live}:
+        for service in {*self.services, *self.indexes.members_of, *self.indexes.live}:
             self.mark(service)
 
     def mark_node(self, node: str) -> None:
-        for member in self.members.values():
-            if member.node == node:
-                self.mark(member.service)
+        for member in self.members_on(node):
+            self.mark(member.service)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -283,19 +316,11 @@ class Book:
             case ConsentRecord():
                 self.consents[record.key] = record
             case MemberRecord():
+                self.indexes.file_member(record, self.members.get(record.key))
                 self.members[record.key] = record
-                known = self._members_of.setdefault(record.service, {})
-                if record.key not in known:
-                    self._members_of[record.service] = dict.fromkeys(sorted([*known, record.key]))
             case Operation():
+                self.indexes.file_operation(record, new=record.key not in self.operations)
                 self.operations[record.key] = record
-                for member in record.target.members:
-                    self._on_member.setdefault(f"{record.target.service}.{member}", {})[record.id] = None
-                shape = KINDS[record.kind].shape
-                if shape in ("node", "system"):
-                    _keep(self._standing, record.id, stays=record.state in ("open", "executing", "done"))
-                else:
-                    _keep(self._live.setdefault(record.target.service, {}), record.id, stays=record.live)
 
     def _unfile(self, record: Record) -> None:
         match record:
@@ -304,18 +329,6 @@ class Book:
             case ConsentRecord():
                 self.consents.pop(record.key, None)
             case MemberRecord():
-                self.members.pop(record.key, None)
-                self._members_of.get(record.service, {}).pop(record.key, None)
+                self.indexes.unfile_member(self.members.pop(record.key))
             case Operation():
-                self.operations.pop(record.key, None)
-                for member in record.target.members:
-                    self._on_member.get(f"{record.target.service}.{member}", {}).pop(record.id, None)
-                self._live.get(record.target.service, {}).pop(record.id, None)
-                self._standing.pop(record.id, None)
-
-
-def _keep(index: dict[str, None], key: str, *, stays: bool) -> None:
-    if stays:
-        index[key] = None
-    else:
-        index.pop(key, None)
+                self.indexes.unfile_operation(self.operations.pop(record.key))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from upcall.operations import consents, members
 from upcall.operations.book import Book
-from upcall.operations.effects import HoldDisruption, Release, Told
+from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Told
 from upcall.operations.judgement import judge
 from upcall.operations.records import Mark, MemberRecord, Operation, Target
 from upcall.operations.table import KINDS, RANK, Word
@@ -30,6 +30,8 @@ def begin(book: Book, service: str) -> None:
             _begin(book, operation, judgement)
         elif judgement.look_s is not None and judgement.look_s > book.now_s:
             book.look_at(service, judgement.look_s)
+        elif judgement.proof_of:
+            book.emit(ProveDeath(operation=operation.id, node=judgement.proof_of))
 
 
 def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:

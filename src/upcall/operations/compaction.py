@@ -4,31 +4,46 @@ Never those that something still derives from: a drain, stop or shutdown that is
 a member's last incarnation or began its current one, and the highest number, from which the next one is made.
 """
 
+from typing import Final
+
 from upcall.operations.book import OPERATIONS_KEPT_MAX, Book
 from upcall.operations.declarations import TOMBSTONES_MAX
-from upcall.operations.records import Operation
+from upcall.operations.records import MemberRecord, Operation, Put, RecordChange
+
+LOOKED_AT_MAX: Final = 16
+"""Operations that one input looks through for what may be forgotten: each adds a few at most, so it keeps up."""
 
 
 def compact(book: Book) -> None:
     if len(book.operations) > OPERATIONS_KEPT_MAX:
         _forget_operations(book)
-    tombstones = len(book.members) - sum(1 for m in book.members.values() if m.removed is None)
-    if tombstones > TOMBSTONES_MAX:
-        _forget_tombstones(book, tombstones - TOMBSTONES_MAX)
+    surplus = len(book.indexes.tombstones) - TOMBSTONES_MAX
+    if surplus > 0 and any(_is_tombstone(change) for change in book.out.changes):
+        _forget_tombstones(book, surplus)
 
 
 def _forget_operations(book: Book) -> None:
-    oldest_first = sorted(book.operations.values(), key=lambda o: o.number)
-    named = {o for m in book.members.values() for o in (m.by, m.ended_by) if o}
-    named |= {o.parent for o in oldest_first if o.live and o.parent}
-    for operation in oldest_first[:-1]:
+    """The oldest first, from where the last look ended; after the newest it begins again."""
+    memory = book.memory
+    numbers = book.indexes.after(memory.compacted, LOOKED_AT_MAX)
+    for number in numbers:
         if len(book.operations) <= OPERATIONS_KEPT_MAX:
-            break
-        if not operation.live and operation.id not in named and not _in_effect(book, operation):
+            return
+        memory.compacted = number
+        operation = book.operations[f"op-{number}"]
+        if not _is_needed(book, operation):
             book.delete(operation)
+    if len(numbers) < LOOKED_AT_MAX:
+        memory.compacted = 0
 
 
-def _in_effect(book: Book, operation: Operation) -> bool:
+def _is_tombstone(change: RecordChange) -> bool:
+    return isinstance(change, Put) and isinstance(change.record, MemberRecord) and change.record.removed is not None
+
+
+def _is_needed(book: Book, operation: Operation) -> bool:
+    if operation.live or book.indexes.named(operation.id) or book.children(operation):
+        return True
     if operation.kind in ("maintenance", "shutdown"):
         return operation.state == "done"
     members = (book.members.get(f"{operation.target.service}.{name}") for name in operation.target.members)
@@ -41,7 +56,7 @@ def _in_effect(book: Book, operation: Operation) -> bool:
 def _forget_tombstones(book: Book, surplus: int) -> None:
     """The oldest whose volumes cannot be taken back any more: nothing of theirs is left to be mistaken for."""
     gone = sorted(
-        (m for m in book.members.values() if m.removed is not None and book.wall_s >= m.volumes_until_wall_s),
+        (m for key in book.indexes.tombstones if book.wall_s >= (m := book.members[key]).volumes_until_wall_s),
         key=lambda m: (m.volumes_until_wall_s, m.key),
     )
     for member in gone[:surplus]:

@@ -54,6 +54,14 @@ class Cordon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     closed: bool
 
 
+class ProveDeath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="prove_death"):
+    """A lost member is replaced once its last incarnation is proven dead: see to that proof, if the substrate can.
+    Repeated whenever the loss is looked at, for as long as it waits."""
+
+    operation: str
+    node: str
+
+
 class HoldDisruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hold_disruption"):
     id: str
     hold: bool
@@ -93,7 +101,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     service: str = ""
 
 
-Effect: TypeAlias = Reserve | Launch | EndTask | Release | Cordon | HoldDisruption | Show | Told | Event | Alert
+Effect: TypeAlias = (
+    Reserve | Launch | EndTask | Release | Cordon | ProveDeath | HoldDisruption | Show | Told | Event | Alert
+)
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):

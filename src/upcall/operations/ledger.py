@@ -59,15 +59,13 @@ class Ledger:
             memory.started_s = now_s
         book.out = Outcome()
         requests.take(book, given)
-        for service in [service for service, at_s in memory.due.items() if at_s <= now_s]:
-            del memory.due[service]
-            book.mark(service)
+        book.mark_due()
         self._settle()
         return book.out
 
     def deadline(self) -> float | None:
         """The monotonic time at which the ledger wants a ``Tick``."""
-        return min(self._book.memory.due.values(), default=None)
+        return self._book.next_look_s()
 
     def _settle(self) -> None:
         book = self._book
@@ -110,6 +108,26 @@ class Ledger:
 
     def operations(self) -> list[Operation]:
         return sorted(self._book.operations.values(), key=lambda o: o.number)
+
+    def live(self, service: str) -> list[Operation]:
+        """The service's live operations, oldest first."""
+        return self._book.live(service)
+
+    def standing(self) -> list[Operation]:
+        """All that is live, and drains and shutdowns that are done and not lifted; oldest first."""
+        return self._book.all_live()
+
+    def children(self, operation: str) -> list[Operation]:
+        """What was proposed below it, also what has ended."""
+        return self._book.below(operation)
+
+    def maintenance(self, node: str) -> Operation | None:
+        """The drain of the node, or its removal, until it is lifted."""
+        return maintenance.of_node(self._book, node)
+
+    def shutdown(self) -> Operation | None:
+        """The shutdown in effect."""
+        return self._book.shutdown()
 
     def operation(self, operation: str) -> Operation | None:
         return self._book.operations.get(operation)
@@ -168,7 +186,7 @@ class Ledger:
     def load(cls, data: bytes) -> "Ledger":
         dumped = msgspec.json.decode(data, type=_Dump)
         ledger = cls(dumped.records, start=dumped.memory.start)
-        ledger._book.memory = dumped.memory
+        ledger._book.remember(dumped.memory)
         return ledger
 
 

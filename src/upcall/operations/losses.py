@@ -27,6 +27,10 @@ START_MARGIN_S: Final = 30.0
 """A node says itself that a start is late (``unready``); beyond this the ledger no longer waits for it to say so."""
 
 
+NOT_YET: Final = ("pending", "fetching")
+"""Without a place, or without what it runs: this is not time in which it starts."""
+
+
 # -- tasks ----------------------------------------------------------------------------------------------------------
 
 
@@ -137,7 +141,7 @@ def _count_crash(book: Book, member: MemberRecord) -> None:
 
 def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     before = book.seen(member)
-    if before is not None and before.state == "fetching" and given.state != "fetching":
+    if before is not None and before.state in NOT_YET and given.state != before.state:
         book.memory.launched[member.key] = book.now_s
         if member.by in book.memory.first_launched:
             book.memory.first_launched[member.by] = book.now_s
@@ -182,8 +186,8 @@ def observe_node(book: Book, given: NodeObserved) -> None:
         return
     lost: dict[str, list[str]] = {}
     if given.state != "up":
-        for member in sorted(book.members.values(), key=lambda m: m.key):
-            if member.node == given.node and book.ready(member) and book.begun_on(member) is None:
+        for member in sorted(book.members_on(given.node), key=lambda m: m.key):
+            if book.ready(member) and book.begun_on(member) is None:
                 lost.setdefault(member.service, []).append(member.task)
     book.memory.nodes[given.node] = NodeSeen(
         state=given.state, since_s=book.now_s, reason=given.reason[:REASON_CHARS_MAX]
@@ -196,8 +200,8 @@ def observe_node(book: Book, given: NodeObserved) -> None:
     )
     if given.state != "up":
         # What was seen there is not known any more; after its return everything is observed afresh.
-        for key in [key for key, seen in book.memory.seen.items() if seen.node == given.node]:
-            del book.memory.seen[key]
+        for member in book.members_on(given.node):
+            book.memory.seen.pop(member.key, None)
     for service, tasks in lost.items():
         consents.move_epoch(book, service, f"node {given.node} is {given.state}", gone=tuple(tasks))
     book.mark_node(given.node)

@@ -78,11 +78,7 @@ def _all_held(book: Book, drain: Operation) -> bool:
         return False
     if book.node_state(drain.target.node) == "gone":
         return True
-    there = [
-        m
-        for m in book.members.values()
-        if m.node == drain.target.node and members.runs_by(book, m) and m.incarnation > 0
-    ]
+    there = [m for m in book.members_on(drain.target.node) if members.runs_by(book, m) and m.incarnation > 0]
     return all(_is_held(book, m) for m in there)
 
 
@@ -98,7 +94,7 @@ def lift(book: Book, operation: Operation, mark: Mark) -> None:
     if lifted.kind == "maintenance":
         node = lifted.target.node
         book.emit(Cordon(node=node, closed=False))
-        there = {m.service for m in book.members.values() if m.node == node and m.removed is None}
+        there = {m.service for m in book.members_on(node) if m.removed is None}
         for service in sorted(there):
             book.emit(Told(service=service, operation=lifted.id, what="maintenance over", text=f"node {node}"))
     elif KINDS[lifted.kind].shape == "system":

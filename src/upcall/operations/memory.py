@@ -76,12 +76,14 @@ class Memory(msgspec.Struct, kw_only=True):
     notices: dict[str, float] = {}
     """Operation -> when the substrate goes ahead anyway."""
     launched: dict[str, float] = {}
-    """Member -> when its current incarnation was launched (time spent fetching does not count)."""
+    """Member -> when its current incarnation was launched (time without a place, or spent fetching, does not count)."""
     first_launched: dict[str, float] = {}
-    """Operation -> when it first launched what it brings back (time spent fetching does not count)."""
+    """Operation -> when it first launched what it brings back (time without a place, or spent fetching, does not count)."""
     crashes: dict[str, Crashes] = {}
     signalled: dict[str, int] = {}
     """Member -> incarnation that was told to end."""
     due: dict[str, float] = {}
     """Service (the empty word: all) -> when it is to be looked at again."""
     dirty: dict[str, None] = {}
+    compacted: int = 0
+    """Number of the operation up to which history was looked through last."""

@@ -132,7 +132,7 @@ def propose(book: Book, given: Propose) -> Operation | Refused:
 def _same_key(book: Book, given: Propose) -> Operation | None:
     if not given.key:
         return None
-    return next((o for o in book.operations.values() if o.key_given == given.key), None)
+    return book.operations.get(book.indexes.by_key.get(given.key, ""))
 
 
 def _out_of_scope(given: Propose) -> Refused | None:
@@ -208,7 +208,7 @@ def _create(book: Book, given: Propose, target: Target) -> Operation:
 
 
 def _maintenance(book: Book, given: Propose) -> Operation | Refused:
-    there = given.node in book.memory.nodes or any(m.node == given.node for m in book.members.values())
+    there = given.node in book.memory.nodes or book.members_on(given.node)
     if not given.node or not there:
         return Refused(
             code="not_found",

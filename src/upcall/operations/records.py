@@ -22,7 +22,6 @@ Identifiers are counters that the records themselves hold: the next operation's 
 record, which is why the highest one is never compacted away.
 """
 
-from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -313,7 +312,3 @@ def decode(data: bytes) -> Record:
             f"record has format {found}; this release reads format {FORMAT}: use the release that wrote it"
         )
     return _decoder.decode(data).record
-
-
-def next_operation_id(operations: Iterable[str]) -> str:
-    return f"op-{max((int(known.removeprefix('op-')) for known in operations), default=0) + 1}"

@@ -24,6 +24,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     choice: Choice = ""
     over_consent: bool = False
     """It goes ahead without an acceptance."""
+    proof_of: str = ""
+    """It waits for proof that nothing of this node runs any more: whoever can give it should."""
 
 
 RESTART_PAUSE: Final = "the restart pause"

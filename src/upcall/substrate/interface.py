@@ -107,6 +107,14 @@ class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     description: Node | None = None
 
 
+class NodeExpected(msgspec.Struct, frozen=True, kw_only=True, tag="node_expected"):
+    """After a start: a node that is on record and was not heard of since. Nothing follows from it; it is there to be
+    seen until it registers, or is observed ``silent`` after the liveness time."""
+
+    node: str
+    description: Node | None = None
+
+
 class Disruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption"):
     """Somebody else disturbs a task: becomes an operation with a foreign origin."""
 
@@ -159,7 +167,17 @@ class VolumesSetAside(msgspec.Struct, frozen=True, kw_only=True, tag="volumes_se
     reason: str
 
 
-Up = Observed | NodeObserved | Disruption | DisruptionOver | Disruptions | Unplaced | Placed | VolumesSetAside
+Up = (
+    Observed
+    | NodeObserved
+    | NodeExpected
+    | Disruption
+    | DisruptionOver
+    | Disruptions
+    | Unplaced
+    | Placed
+    | VolumesSetAside
+)
 
 
 class RecordChange(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ Every node offers all cores of the machine, for ``cpus`` are weights: three virt
 Memory and disk are divided among the nodes, and kept to.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import (
     Capabilities,
     Node,
+    NodeExpected,
     NodeObserved,
     NodeState,
     Output,
@@ -38,11 +39,9 @@ from upcall.substrate.interface import (
     Wanted,
 )
 from upcall.substrate.local_needs import RECORD_TYPES, check_registration, check_status, describe, need_of, node_state
-from upcall.substrate.local_plans import TRIED_MAX, Plan, WaitingPlans
+from upcall.substrate.local_plans import Plan, WaitingPlans
 from upcall.substrate.local_tasks import LaunchContext, TaskRunner
 
-RETRY_S: Final = 0.25
-"""Between two looks at launches that wait for a name (an endpoint, a peer's address) to become known."""
 PROVE_AGAIN_S: Final = 10.0
 
 CAPABILITIES: Final = Capabilities(
@@ -80,7 +79,8 @@ class LocalSubstrate:
         """What was said of each node."""
         self._proving: dict[str, float] = {}
         """Node whose tasks are to be proven dead -> when to ask again."""
-        self._retry_s: float | None = None
+        self._backlog_s: float | None = None
+        """What one call left over is gone on with at once."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -121,6 +121,12 @@ class LocalSubstrate:
         self._input(k.Release(member_id, keep_volumes_s), now_s, out)
         return self._done(now_s, out)
 
+    def known(self, names: Iterable[str], now_s: float) -> Output:
+        """Launches may wait for these names (:attr:`LaunchContext.waits_on`), and they are known better."""
+        out = Output()
+        self._runner.waiting.known(names)
+        return self._done(now_s, out)
+
     def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
         """Nobody else disturbs tasks here."""
         return Output()
@@ -140,6 +146,8 @@ class LocalSubstrate:
         for name, record in self._kernel.books.records.items():
             if record.gone:
                 self._show_node(name, "gone", record.gone, out)
+            elif name not in self._nodes:
+                out.up.append(NodeExpected(node=name, description=describe(record)))
         self._reserve_missing(tasks, now_s, out)
         for wanted in tasks:
             self._runner.want(wanted, now_s, out)
@@ -152,14 +160,13 @@ class LocalSubstrate:
     def tick(self, now_s: float) -> Output:
         out = Output()
         self._input(k.Tick(), now_s, out)
-        self._runner.retry(now_s, out, names=True)
         for node, again_s in list(self._proving.items()):
             if now_s >= again_s:
                 self._ask_for_proof(node, now_s, out)
         return self._done(now_s, out)
 
     def deadline(self) -> float | None:
-        dues = (self._kernel.deadline(), self._retry_s, min(self._proving.values(), default=None))
+        dues = (self._kernel.deadline(), self._backlog_s, min(self._proving.values(), default=None))
         return min((due for due in dues if due is not None), default=None)
 
     # -- down: nodes ------------------------------------------------------------------------------------------------
@@ -285,9 +292,8 @@ class LocalSubstrate:
             self._reserve(Plan(service, needs, places), now_s, out)
 
     def _try_plans(self, now_s: float, out: Output) -> None:
-        for plan in self._plans.due():
+        for plan in self._plans.turns():
             self._reserve(plan, now_s, out)
-        self._runner.more_room |= len(self._plans) > TRIED_MAX
 
     def waits_for_plan(self, member_id: str) -> str:
         return self._plans.reason(member_id)
@@ -310,6 +316,7 @@ class LocalSubstrate:
                 case k.Reserved(member_id, node, address):
                     out.up.append(Placed(member_id=member_id, node=node, address=address))
                     self._runner.left_behind(member_id, out)
+                    self._runner.placed(member_id)
                 case k.Refused(reason=reason):
                     refusal = reason
                 case k.SetAside(left):
@@ -325,8 +332,10 @@ class LocalSubstrate:
                 case k.DeleteVolumes(node, member_id, fence):
                     if node in self._connected:
                         out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, place=fence)))
-        if isinstance(given, k.Register | k.Heard | k.Cordon | k.Release | k.DropVolumes | k.SetQuota | k.Tick):
-            self._runner.more_room |= bool(out.records or out.up) or isinstance(given, k.Cordon)
+        gives = isinstance(given, k.Register | k.Heard | k.Release | k.DropVolumes | k.SetQuota | k.Tick)
+        if isinstance(given, k.Cordon) or (gives and (out.records or out.up)):
+            self._plans.more_room()
+            self._runner.waiting.more_room()
         return refusal
 
     def _show_node(self, node: str, state: NodeState, reason: str, out: Output) -> None:
@@ -342,9 +351,10 @@ class LocalSubstrate:
 
     def _done(self, now_s: float, out: Output) -> Output:
         """What became possible by this call happens in it."""
-        if self._runner.more_room and self._runner.wanted_known:
-            self._runner.more_room = False
+        self._backlog_s = None
+        if self._runner.wanted_known:
             self._try_plans(now_s, out)
-            self._runner.retry(now_s, out, names=False)
-        self._retry_s = now_s + RETRY_S if self._runner.more_room or self._runner.waits_for_names else None
+            self._runner.go_on(now_s, out)
+            if self._plans.backlog or self._runner.waiting.backlog:
+                self._backlog_s = now_s
         return out

@@ -13,7 +13,7 @@ from typing import Final
 from upcall.kernel.records import Need
 
 TRIED_MAX: Final = 16
-"""Plans tried again in one call; the others have their turn in the next."""
+"""Plans tried again in one call; the others have their turn in the next, at once."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class WaitingPlans:
         self._plans: dict[int, Plan] = {}
         self._of: dict[str, int] = {}
         self._next = 0
+        self._turns = 0
+        """How many have not been tried since there was more room: they stand in front."""
 
     def put(self, plan: Plan) -> None:
         """At the end of the queue, in place of those that it overlaps."""
@@ -62,8 +64,22 @@ class WaitingPlans:
         number = self._of.get(member_id)
         return self._plans[number].reason if number is not None else ""
 
-    def due(self) -> Iterator[Plan]:
-        yield from list(self._plans.values())[:TRIED_MAX]
+    def more_room(self) -> None:
+        self._turns = len(self._plans)
 
-    def __len__(self) -> int:
-        return len(self._plans)
+    def turns(self) -> Iterator[Plan]:
+        """Those whose turn it is, a bounded number. One that is refused again goes to the end (:meth:`put`)."""
+        for _ in range(TRIED_MAX):
+            if not self.backlog:
+                return
+            self._turns -= 1
+            yield next(iter(self._plans.values()))
+
+    def due(self) -> Iterator[Plan]:
+        """A first turn for a bounded number of all, for who has no event of more room."""
+        self.more_room()
+        yield from self.turns()
+
+    @property
+    def backlog(self) -> bool:
+        return self._turns > 0 and bool(self._plans)

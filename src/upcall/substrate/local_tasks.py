@@ -17,10 +17,8 @@ from upcall.protocol import agent as wire
 from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import Exit, Observed, Output, Send, TaskId, TaskState, Wanted
 from upcall.substrate.local_needs import covers, need_of
+from upcall.substrate.local_waiting import WaitingLaunches
 from upcall.substrate.tasks import Task, Tasks, parse
-
-RETRIED_MAX: Final = 64
-"""Waiting launches looked at in one call; the others have their turn in the next."""
 
 BEFORE_ITS_START: Final = frozenset({"pending", "placed", "fetching", "starting"})
 
@@ -34,6 +32,10 @@ class LaunchContext(Protocol):
     def secrets(self) -> dict[str, str]: ...
     @property
     def missing(self) -> str: ...
+    @property
+    def waits_on(self) -> frozenset[str]:
+        """What the missing comes from, in words of the master's own; it says when that is known better."""
+        ...
 
 
 class Places(Protocol):
@@ -59,10 +61,7 @@ class TaskRunner:
         self.registered: set[str] = set()
         """Nodes that were compared at least once since we started: what they run is known."""
         self.wanted_known = False
-        self._waiting: dict[TaskId, bool] = {}
-        """Launches that wait -> whether for a name (else for room)."""
-        self.more_room = False
-        """Something changed that launches without a place may have waited for."""
+        self.waiting = WaitingLaunches()
 
     # -- wishes -----------------------------------------------------------------------------------------------------
 
@@ -123,37 +122,35 @@ class TaskRunner:
             if elsewhere and not task.ended and not task.ending and (task.told or task.known):
                 self._end(task, 0.0, out)
 
+    def placed(self, member_id: str) -> None:
+        """A plan that waited has found its places: so have its launches."""
+        for task in self.tasks.of_member(member_id):
+            if self.waiting.waits_for_room(task.id):
+                self.waiting.wake(task.id)
+
     def proven_dead(self, node: str, out: Output) -> None:
         for task in self.tasks.live_on(node):
             self._over(task, Exit(reason=f"{node} was lost, and what was left of it was ended"), out)
 
-    def retry(self, now_s: float, out: Output, *, names: bool) -> None:
-        """Looks again at launches that wait, oldest first; those that still wait queue up at the end."""
-        due = [task_id for task_id, for_name in self._waiting.items() if for_name is names]
-        for task_id in due[:RETRIED_MAX]:
+    def go_on(self, now_s: float, out: Output) -> None:
+        """Looks again at launches whose turn it is."""
+        for task_id in self.waiting.turns():
             task = self.tasks.get(task_id)
-            del self._waiting[task_id]
             if task is not None and task.wanted is not None and not task.ended and not task.ending:
                 self._advance(task, now_s, out)
-        self.more_room |= not names and len(due) > RETRIED_MAX
-
-    @property
-    def waits_for_names(self) -> bool:
-        return any(self._waiting.values())
 
     # -- bringing one up, and down ----------------------------------------------------------------------------------
 
     def _advance(self, task: Task, now_s: float, out: Output) -> None:
         """Takes a wanted task as far as it goes: a place, the end of what was there, names, the launch."""
         assert task.wanted is not None, f"{task.id} is not wanted"
-        self._waiting.pop(task.id, None)
+        self.waiting.drop(task.id)
         if not self.wanted_known:
             # Those that have no place yet are placed together, once all are known.
-            self._waiting[task.id] = False
             return
         refusal = self._place(task, now_s, out)
         if refusal:
-            self._waiting[task.id] = False
+            self.waiting.room(task.id)
             self._not_yet(task, "pending", refusal, out)
             return
         for other in self.tasks.of_member(task.id.member_id):
@@ -167,7 +164,7 @@ class TaskRunner:
             return
         context = self._context(task.id, task.wanted.declaration)
         if context.missing:
-            self._waiting[task.id] = True
+            self.waiting.names(task.id, context.waits_on)
             self._not_yet(task, "placed", context.missing, out)
             return
         self._send_launch(task, out, context)
@@ -215,7 +212,7 @@ class TaskRunner:
         out.send.append(Send(task.node, launch))
 
     def _end(self, task: Task, grace_s: float, out: Output) -> None:
-        self._waiting.pop(task.id, None)
+        self.waiting.drop(task.id)
         if task.ended:
             out.up.append(task.observed())
             return
@@ -233,13 +230,12 @@ class TaskRunner:
 
     def _over(self, task: Task, ended: Exit, out: Output) -> None:
         """Proven dead. What waited for that goes on."""
-        self._waiting.pop(task.id, None)
+        self.waiting.drop(task.id)
         task.exit = ended
         self._show(task, "ended", ended.reason, out)
         for other in self.tasks.of_member(task.id.member_id):
             if other.id > task.id and other.wanted is not None and not other.ended and not other.ending:
-                self._waiting[other.id] = False
-                self.more_room = True
+                self.waiting.wake(other.id)
         if task.wanted is None:
             self.tasks.drop(task)
 

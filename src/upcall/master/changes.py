@@ -1,0 +1,29 @@
+"""What a turn changed: all that the rules which run after it may act on.
+
+A rule (an ended uninstall leaves nothing behind; an emptied node is removed; a launch that waits for a name goes on
+when the name is known) follows from the state as a whole, but it can only come to hold when something that it speaks of
+changes. So each turn collects what it touched, and its rules look at that alone: a heartbeat, which touches nothing,
+costs nothing, however much is on record.
+
+Nothing is remembered from one turn to the next, so nothing can become stale: the first turn after a start, or after a
+failed commit, counts everything on record as changed, and the rules see the whole state once.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Changed:
+    operations: dict[str, None] = field(default_factory=dict)
+    """Operations whose record was written, in that order."""
+    nodes: dict[str, None] = field(default_factory=dict)
+    """Nodes that were observed anew."""
+    proofs: dict[str, None] = field(default_factory=dict)
+    """Nodes of which the ledger wants proof that nothing runs there any more."""
+    names: dict[str, None] = field(default_factory=dict)
+    """What launches may wait on (a service's places, ports and endpoints; secrets) and is known better."""
+    assignments: bool = False
+    """Services were installed or removed, or a package came: hosts have something else to run."""
+
+    def __bool__(self) -> bool:
+        return bool(self.operations or self.nodes or self.proofs or self.names or self.assignments)
