@@ -37,8 +37,8 @@ class FileServer:
     """Fall silent after so many bytes, until let go."""
     password: str = ""
     """``name:password`` that has to be given."""
-    refuses: Callable[[str, str], bool] = lambda path, agent: False
-    """By path and program: whether the answer is 403."""
+    refuses: Callable[[str, str], int] = lambda path, agent: 0
+    """By path and program: the status that is all of the answer."""
     let_go: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
@@ -70,8 +70,8 @@ def serving() -> Iterator[FileServer]:
                 self._only(served.statuses.pop(0))
             elif served.password and self.headers.get("Authorization") != f"Basic {token}":
                 self._only(401)
-            elif served.refuses(self.path, self.headers.get("User-Agent", "")):
-                self._only(403)
+            elif status := served.refuses(self.path, self.headers.get("User-Agent", "")):
+                self._only(status)
             elif self.path not in served.files:
                 self._only(404)
             else:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,9 +166,14 @@ def test_with_no_network_and_nothing_fetched_the_error_says_what_helps(cache: Ca
     assert index.server.asked == []
 
 
-def test_what_only_uv_may_have_uv_gets(cache: Cache, index: Index) -> None:
+def only_for_uv(file: LockedFile, status: int) -> Callable[[str, str], int]:
+    return lambda path, agent: 0 if agent.startswith("uv/") or path != f"/files/{file.name}" else status
+
+
+@pytest.mark.parametrize("status", [403, 503], ids=["refused", "never reached"])
+def test_what_only_uv_may_have_uv_gets(cache: Cache, index: Index, status: int) -> None:
     """An index that wants something else than we know: the file comes all the same, by uv's own download."""
-    index.server.refuses = lambda path, agent: path == f"/files/{THING.name}" and not agent.startswith("uv/")
+    index.server.refuses = only_for_uv(THING, status)
     tree = realise(cache, THING, MADE, TOOLS)
     assert (tree / "thing" / "data.bin").read_bytes() == BIG
     assert (tree / "made" / "data.bin").read_bytes() == BIG
@@ -175,8 +181,21 @@ def test_what_only_uv_may_have_uv_gets(cache: Cache, index: Index) -> None:
 
 
 def test_a_source_whose_tool_only_uv_may_have_comes_by_uv(cache: Cache, index: Index) -> None:
-    index.server.refuses = lambda path, agent: path == f"/files/{TOOLS.name}" and not agent.startswith("uv/")
+    index.server.refuses = only_for_uv(TOOLS, 403)
     assert (realise(cache, MADE, TOOLS) / "made" / "data.bin").read_bytes() == BIG
+
+
+def test_a_line_that_broke_for_good_in_the_middle_is_not_begun_anew_by_uv(cache: Cache, index: Index) -> None:
+    index.server.cuts = [MIDDLE, *[0] * 100]
+    with pytest.raises(NotCached, match="thing"):
+        realise(cache, THING)
+    assert None not in index.about(THING)[1:]
+    assert cache.part_bytes(THING) >= MIDDLE - CHUNK_BYTES
+    index.server.cuts.clear()
+    index.server.asked.clear()
+    there = cache.part_bytes(THING)
+    realise(cache, THING)
+    assert index.about(THING) == [there]
 
 
 def test_the_password_in_an_index_address_is_used_for_its_files(

@@ -178,7 +178,7 @@ def test_another_address_goes_on_with_the_same_part(cache: Cache, server: FileSe
 def test_an_address_that_does_not_give_it_is_not_asked_again(cache: Cache, server: FileServer) -> None:
     with pytest.raises(Refused, match="does not have it"):
         bring(cache, server.url("/not/there"))
-    server.refuses = lambda _path, _agent: True
+    server.refuses = lambda _path, _agent: 403
     with pytest.raises(Refused, match="HTTP 403"):
         bring(cache, server.url("/not/there"))
     assert len(server.asked) == 2

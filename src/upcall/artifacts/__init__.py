@@ -2,7 +2,8 @@
 
 A package of the catalog names what it runs by *lock files*: every file with its SHA-256 and size, and no address.
 The tools of each registry know where their registry is (``uv`` for Python, ``jgo`` for Maven), so no host is named
-here, and mirrors that a user configured for those tools are honoured.
+here, and mirrors that a user configured for those tools are honoured. They say where a file is; the bytes come by
+:mod:`~upcall.artifacts.transfer`, which goes on inside a file where an earlier attempt stopped.
 
 Three layers, each with one job:
 

@@ -1,6 +1,7 @@
 """The shared cache: files by what they are, trees by what they were made from.
 
-    files/ab/<sha256>      one verified file; what is here was hashed on its way in
+    files/ab/<sha256>      one verified file; what is here was hashed on its way in. A tree shows it by a hard link, or
+                           holds its contents, and then it is dropped (Python distributions)
     trees/<key>/           a realised artifact (a Java runtime, a folder of jars); complete or not there at all
     partial/<key>/         being made by whoever holds the key's lock; left behind by a crash, cleared by the next
     partial/<sha256>.part  the beginning of a file; left behind by a crash, gone on with by the next

@@ -63,6 +63,6 @@ class NoSpace(ArtifactError):
 
 
 class Cancelled(ArtifactError):
-    """The fetch was told to stop; what is complete stays in the cache."""
+    """The fetch was told to stop; what came so far stays in the cache."""
 
     code = "artifact_cancelled"

@@ -2,7 +2,7 @@
 
 Artifacts of one request are independent, so they are fetched side by side; class archives come last, because they are
 made from the others. The answer maps the names of the request to what was realised. The first failure stops the rest;
-whatever was complete by then stays in the cache, so trying again goes on from there.
+whatever came by then stays in the cache, the beginnings of files too, so trying again goes on from there.
 """
 
 import asyncio

@@ -20,6 +20,7 @@ from typing import Final
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.connection import Refused
 from upcall.artifacts.distributions import Located, locate
+from upcall.artifacts.errors import NotCached
 from upcall.artifacts.kinds import Job
 from upcall.artifacts.lock import Lock, LockedFile
 from upcall.artifacts.python_tool import check_build, explain, find_uv, requirements, run_uv, uv_environment
@@ -73,9 +74,15 @@ def _bring(job: Job, lock: Lock, wanted: list[Located], links: Path) -> set[str]
     transfers.begin(f"fetching {lock.name} {lock.version}", missing, besides_bytes=_unpacked_bytes(lock) + building)
 
     def one(located: Located) -> None:
-        with suppress(Refused):
+        try:
             transfers.bring(located.file, [located.address], links / located.file.name)
-            ready.add(located.file.name)
+        except Refused:
+            return
+        except NotCached:
+            if job.cache.part_bytes(located.file):
+                raise
+            return  # uv reached the index, and we reached nothing of it: it may know a way (a proxy of its own)
+        ready.add(located.file.name)
 
     # The largest first: the small ones fit beside it.
     transfers.side_by_side(PARALLEL, one, sorted(wanted, key=lambda located: -located.file.size))
