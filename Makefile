@@ -31,6 +31,10 @@ test: .venv/.dev  ## all tests, the real systems among them
 quick: .venv/.dev  ## the fast tests alone
 	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
 
+.PHONY: explore
+explore: .venv/.dev  ## every reachable state of small worlds of the ledger, the bigger ones too (minutes)
+	.venv/bin/python -m upcall.operations.explore
+
 .PHONY: lint
 lint: .venv/.dev  ## formatter, linter, types, architecture
 	.venv/bin/ruff format --check src tests examples benchmarks scripts

@@ -4,51 +4,25 @@ The usual run takes seconds; ``UPCALL_EXPLORE=1`` walks the bigger worlds (minut
 """
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from upcall.operations import guard
-from upcall.operations import inputs as given
-from upcall.operations.explore import explore
+from upcall.operations import explore as explorer
+from upcall.operations import guard, people
+from upcall.operations.effects import Refused
+from upcall.operations.explore import Unfinished, explore
 from upcall.operations.small_world import Broken, Budget
-
-
-def drain(node: str) -> given.Input:
-    return given.Propose(kind="maintenance", asked_by="ann", node=node, window_s=15, on_deadline="hold")
-
-
-def restart(member: str) -> given.Input:
-    return given.Propose(kind="restart", asked_by="ann", service="log", members=(member,))
-
-
-UNINSTALL = given.Propose(kind="uninstall", asked_by="ann", service="log")
-SHUTDOWN = given.Propose(kind="shutdown", asked_by="ann")
-
-SMALL = {
-    "two restarts, a deferral, a death": Budget(wishes=(restart("b0"), restart("b1")), deaths=1),
-    "a restart and a drain of its node, a deferral, a death": Budget(wishes=(restart("b0"), drain("n0")), deaths=1),
-    "a restart, a failing task, a death": Budget(wishes=(restart("b0"),), deaths=1, failures=1, deferrals=0),
-    "two drains": Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0),
-    "uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), deaths=0, deferrals=0),
-    "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, restart("b0")), deaths=0, deferrals=0, forces=1),
-}
-BIG = {
-    "two drains, a death": Budget(wishes=(drain("n0"), drain("n1")), deaths=1),
-    "uninstall and a drain, a death": Budget(wishes=(UNINSTALL, drain("n0")), deaths=1),
-    "shutdown and a restart, a death": Budget(wishes=(SHUTDOWN, restart("b0")), deaths=1, deferrals=0),
-    "a drain, a failing task, a death": Budget(wishes=(drain("n0"),), deaths=1, failures=1, deferrals=0),
-    "a restart and a drain, a failing task": Budget(wishes=(restart("b0"), drain("n1")), deaths=0, failures=1),
-    "two restarts, a slow start, a failing task": Budget(
-        wishes=(restart("b0"), restart("b1")), deaths=0, failures=1, slow=1
-    ),
-}
+from upcall.operations.table import KINDS
+from upcall.operations.worlds import BIG, RESTART, SMALL, drain, member
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_small_world_keeps_its_promises_and_has_no_dead_end(name: str) -> None:
     found = explore(SMALL[name])
-    assert found.states > 100
-    assert found.deaths > 0 or SMALL[name].deaths == 0
+    assert found.transitions > found.states > 10
+    assert (found.deaths > 0) == (SMALL[name].deaths > 0)
 
 
 @pytest.mark.skipif(not os.environ.get("UPCALL_EXPLORE"), reason="minutes; UPCALL_EXPLORE=1 walks the bigger worlds")
@@ -57,7 +31,62 @@ def test_bigger_world_keeps_its_promises_and_has_no_dead_end(name: str) -> None:
     assert explore(BIG[name]).states > 1000
 
 
+def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the_ordinary_run() -> None:
+    walked = {getattr(wish, "kind", "") for budget in SMALL.values() for wish in budget.wishes}
+    ending = {kind for kind, row in KINDS.items() if row.by_people and row.shape != "plan"}
+    assert ending - walked == {"move"}, "a move is a removal that gives back elsewhere, as a replacement is"
+    for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves"):
+        assert any(getattr(budget, what) for budget in SMALL.values()), what
+    assert any(not budget.returns for budget in SMALL.values())
+
+
+# -- it can fail ----------------------------------------------------------------------------------------------------
+
+
 def test_the_explorer_finds_a_ledger_without_a_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "objection", lambda book, operation: "")
     with pytest.raises(Broken, match="leaves 1 of 2"):
         explore(Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0))
+
+
+def test_the_explorer_finds_a_stop_without_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = Refused(code="conflict", message="no", where="member")
+    monkeypatch.setattr(people, "give_back", lambda book, item: refused)
+    with pytest.raises(Broken, match="a dead end"):
+        explore(Budget(wishes=(member("stop", "b0"),), deaths=0, deferrals=0))
+
+
+def test_a_world_beyond_the_bound_is_not_called_explored() -> None:
+    budget = Budget(wishes=(RESTART,), deaths=0, deferrals=0)
+    states = explore(budget).states
+    assert explore(budget, states_max=states).states == states
+    with pytest.raises(Unfinished, match=f"more than {states - 1} states"):
+        explore(budget, states_max=states - 1)
+
+
+# -- by hand --------------------------------------------------------------------------------------------------------
+
+
+def test_by_hand_it_prints_what_it_walked() -> None:
+    world = "a scale-in, a death"
+    found = explore(SMALL[world])
+    program = [sys.executable, "-m", "upcall.operations.explore"]
+    done = subprocess.run([*program, world], capture_output=True, text=True, timeout=120, check=True)
+    walked = f"{found.states} states, {found.transitions} transitions, {found.deaths} deaths"
+    assert done.stdout == f"{world} ... {walked}: all promises hold\n"
+    wrong = subprocess.run([*program, "three drains"], capture_output=True, text=True, timeout=120)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("no world 'three drains'; known are:")
+
+
+def test_by_hand_it_walks_all_worlds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    walked: list[Budget] = []
+
+    def walk(budget: Budget) -> explorer.Explored:
+        walked.append(budget)
+        return explorer.Explored()
+
+    monkeypatch.setattr(explorer, "explore", walk)
+    explorer.main([])
+    assert walked == [*SMALL.values(), *BIG.values()]
+    assert len(capsys.readouterr().out.splitlines()) == len(SMALL) + len(BIG)

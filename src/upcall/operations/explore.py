@@ -1,5 +1,7 @@
 """Every reachable state of a small world: one service of three members, two wishes, one crash of the master.
 
+    python -m upcall.operations.explore [WORLD ...]        walks the worlds (all: minutes), and prints what it walked
+
 It is the real ledger that is explored, not a model of it: from each state, everything that people, the service, the
 tasks, time and bad luck can do next is done to a copy; between any two record writes the master may die once. States
 that differ only in what cannot matter (numbers of incarnations and operations, versions, times that are past) are one
@@ -9,13 +11,16 @@ start and end, the service accepts, drains are lifted, time passes) must lead to
 The rules were first found so, with a model; whoever changes one explores again.
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
+from upcall.operations.records import Operation
+from upcall.operations.small_steps import Turn, steps
 from upcall.operations.small_world import (
     SERVICE,
     Broken,
@@ -28,10 +33,14 @@ from upcall.operations.small_world import (
     in_the_world,
     performed,
     reborn,
-    steps,
 )
 
 FAIR_STEPS_MAX: Final = 300
+STATES_MAX: Final = 1_000_000
+
+
+class Unfinished(AssertionError):
+    """The world has more states than the bound: what was walked proves nothing about the rest."""
 
 
 class Explored(msgspec.Struct):
@@ -40,14 +49,17 @@ class Explored(msgspec.Struct):
     deaths: int = 0
 
 
-def explore(budget: Budget, *, minimum: int = 2, states_max: int = 1_000_000) -> Explored:
-    """Walks everything; raises :class:`Broken` at the first promise that does not hold."""
+def explore(budget: Budget, *, minimum: int = 2, states_max: int = STATES_MAX) -> Explored:
+    """Walks everything, or raises: :class:`Broken` at the first promise that does not hold, :class:`Unfinished` when
+    there is more than ``states_max``."""
     found = Explored()
     first = beginning(budget, minimum=minimum)
     seen: dict[object, None] = {first.key(): None}
     front: list[tuple[State, tuple[str, ...]]] = [(first, ())]
     restful: set[object] = set()
     while front:
+        if found.states >= states_max:
+            raise Unfinished(f"more than {states_max} states: {len(front)} were seen and not walked")
         state, way = front.pop()
         found.states += 1
         _rests(state, way, restful)
@@ -58,8 +70,6 @@ def explore(budget: Budget, *, minimum: int = 2, states_max: int = 1_000_000) ->
             if key not in seen:
                 seen[key] = None
                 front.append((successor, (*way, name)))
-        if found.states >= states_max:
-            break
     return found
 
 
@@ -68,24 +78,26 @@ def explore(budget: Budget, *, minimum: int = 2, states_max: int = 1_000_000) ->
 
 def _successors(state: State, way: tuple[str, ...]) -> Iterator[tuple[str, State]]:
     dead: set[object] = set()
-    for name, item, budget in steps(state):
-        before = replace(state, budget=budget)
-        if item is None:
-            yield name, reborn(before, state.ledger.records(), way)
-            continue
-        before = in_the_world(before, name, item)
-        outcome, after = handled(before, item)
-        yield name, performed(after, outcome, (*way, name))
-        if budget.deaths:
+    for step in steps(state):
+        before = in_the_world(replace(state, budget=step.budget), step.item)
+        outcome, after = handled(before, step.item)
+        yield step.name, performed(after, outcome, (*way, step.name))
+        if step.budget.deaths:
             # Each record is written alone: the master may die before, between and after the writes, before any effect.
+            reduced = replace(before, budget=replace(step.budget, deaths=step.budget.deaths - 1))
             for written in range(len(outcome.changes) + 1):
                 records = after_writes(state.ledger.records(), outcome.changes[:written])
-                reduced = replace(before, budget=replace(budget, deaths=budget.deaths - 1))
-                corpse = (tuple(map(id, records)), tuple(reduced.tasks.values()), reduced.now_s, reduced.budget)
+                corpse = (
+                    tuple(map(id, records)),
+                    tuple(reduced.tasks.values()),
+                    tuple(reduced.nodes.values()),
+                    reduced.now_s,
+                    reduced.budget,
+                )
                 if corpse in dead:
                     continue
                 dead.add(corpse)
-                yield f"{name}, {written} written, dies", reborn(reduced, records, way)
+                yield f"{step.name}, {written} written, dies", reborn(reduced, records, (*way, step.name))
 
 
 # -- no dead end ----------------------------------------------------------------------------------------------------
@@ -94,7 +106,8 @@ def _successors(state: State, way: tuple[str, ...]) -> Iterator[tuple[str, State
 def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
     """A fair environment leads to rest from here; states on the way are known from then on."""
     passed: list[object] = []
-    current = replace(state, budget=Budget(deaths=0, deferrals=0))
+    usual = Budget(deaths=0, deferrals=0, returns=state.budget.returns, leaves=state.budget.leaves)
+    current = replace(state, budget=usual)
     for _ in range(FAIR_STEPS_MAX):
         key = current.key()
         if key in restful or _at_rest(current):
@@ -110,26 +123,39 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
 
 
 def _at_rest(state: State) -> bool:
-    quiet = not any(
-        o.live or (o.kind in ("maintenance", "shutdown") and o.state == "done") for o in state.ledger.operations()
-    )
+    """Nothing is wanted or in effect any more, and all that belongs to the service is ready."""
+    quiet = not any(o.live or _in_effect(state, o) for o in state.ledger.operations())
     return quiet and all(view.status == "ready" for view in state.ledger.members(SERVICE))
 
 
-_FAIR: Final[tuple[Callable[[str], bool], ...]] = (
-    lambda name: name.endswith((" ready", " ended")) and "fails" not in name,
-    lambda name: name.endswith("fails: ready"),
-    lambda name: name.startswith("accept "),
-    lambda name: name == "time passes",
-    lambda name: name.startswith("lift ") or name == "up",
-)
+def _in_effect(state: State, operation: Operation) -> bool:
+    if operation.kind == "maintenance":
+        return operation.state == "done" and state.nodes[operation.target.node] != "gone"
+    return operation.kind == "shutdown" and operation.state == "done"
 
 
 def _fair(state: State) -> given.Input | None:
-    """Tasks first, then answers, then time; drains are lifted when nothing else moves."""
-    possible = list(steps(state))
-    for wanted in _FAIR:
-        for name, item, _ in possible:
-            if wanted(name):
-                return item
-    return None
+    """Tasks first, then nodes, answers, time; what people hold is given back when nothing else moves."""
+    step = min(steps(state), key=lambda each: each.turn, default=None)
+    return step.item if step is not None and step.turn != Turn.NEVER else None
+
+
+# -- by hand --------------------------------------------------------------------------------------------------------
+
+
+def main(wanted: list[str]) -> None:
+    """Walks the named worlds (all without names), and prints what was walked."""
+    from upcall.operations.worlds import BIG, SMALL
+
+    worlds = {**SMALL, **BIG}
+    unknown = [name for name in wanted if name not in worlds]
+    if unknown:
+        sys.exit(f"no world {unknown[0]!r}; known are:\n  " + "\n  ".join(worlds))
+    for name in wanted or worlds:
+        print(f"{name} ...", end=" ", flush=True)
+        found = explore(worlds[name])
+        print(f"{found.states} states, {found.transitions} transitions, {found.deaths} deaths: all promises hold")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -74,6 +74,7 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         names.get(operation.parent, -1),
         operation.forced is not None,
         operation.choice,
+        operation.removes_node,
         _age(book, book.since_s(operation)) if live and _waits_by_the_clock(operation) else None,
         _age(book, operation.deadline_wall_s)
         if operation.state == "open" and operation.kind != "maintenance"

@@ -1,11 +1,11 @@
-"""A world small enough to be explored: one service of three members on three nodes, and what can happen to it.
+"""A world small enough to be explored: one service of three members, a node for each and a spare one.
 
-Tasks, time, people and the service are steps; the ledger in it is the real one. Each step makes a new state and leaves
-the old one as it was. The promises that concern a single step are checked as its effects are performed.
+Tasks, nodes, time, people and the service are steps (:mod:`upcall.operations.small_steps`); the ledger in it is the
+real one. Each step makes a new state and leaves the old one as it was. The promises that concern a single step are
+checked as its effects are performed.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -14,13 +14,15 @@ from upcall.operations import inputs as given
 from upcall.operations.effects import EndTask, Launch, Outcome, Told
 from upcall.operations.explored import canonical
 from upcall.operations.ledger import Ledger
-from upcall.operations.records import Delete, Policy, Record, RecordChange, kind_of
+from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
 from upcall.operations.table import KINDS
 
 SERVICE: Final = "log"
 MEMBERS: Final = ("b0", "b1", "b2")
-NODE_OF: Final = {"b0": "n0", "b1": "n1", "b2": "n2"}
-POLICY: Final = Policy(answer_s=10, replace_after_s=20, stuck_after_s=1000)
+NODES: Final = ("n0", "n1", "n2", "n3")
+"""Each member begins on the node of its number; what is replaced goes to the first that is up and has none."""
+POLICY: Final = Policy(answer_s=10, replace_after_s=20, leave_s=15, stuck_after_s=1000)
+"""Short times, so that each matters within a few steps."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -28,6 +30,10 @@ class Task(msgspec.Struct, frozen=True):
 
     incarnation: int = 0
     phase: str = "ended"
+    node: str = ""
+    place: int = 1
+    heard: bool = True
+    """The ledger may know it; not so after its node was silent, until it is seen again."""
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -39,41 +45,50 @@ class Budget(msgspec.Struct, frozen=True):
     failures: int = 0
     """Of tasks: a process dies, or fails its health check."""
     deferrals: int = 1
+    declines: int = 0
     forces: int = 0
     slow: int = 0
     """How often time passes while a task starts or ends; else these are prompt."""
+    silences: int = 0
+    """How often a node falls silent."""
+    returns: bool = True
+    """A silent node may come back; else its tasks are proven dead at last."""
+    leaves: bool = False
+    """The service moves data away before a member is removed, and confirms it."""
 
 
 class State(msgspec.Struct, frozen=True):
     ledger: Ledger
     tasks: dict[str, Task]
+    nodes: dict[str, Literal["up", "silent", "gone"]]
     now_s: float
     budget: Budget
     accepted: frozenset[str] = frozenset()
     """Operations whose acceptance the ledger took."""
 
     def key(self) -> object:
-        tasks = tuple((name, task.phase) for name, task in self.tasks.items())
-        return (canonical(self.ledger), tasks, self.budget)
+        tasks = tuple((task.phase, task.node, task.heard) for task in self.tasks.values())
+        return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.budget)
+
+    def hears(self, task: Task) -> bool:
+        """Its node can be talked to."""
+        return self.nodes.get(task.node) == "up"
 
 
 class Broken(AssertionError):
     """A promise does not hold; the message has the way there."""
 
 
-Step = tuple[str, given.Input | None, Budget]
-"""What is done: its name, the input that the ledger gets (``None``: the master dies), and the budget after it."""
-
-
 def beginning(budget: Budget, *, minimum: int) -> State:
     """All three ready, nothing wanted from anybody."""
-    ledger = Ledger((), start=1)
-    state = State(ledger, {name: Task() for name in MEMBERS}, 0.0, budget)
+    tasks = {name: Task(node=node) for name, node in zip(MEMBERS, NODES, strict=False)}
+    state = State(Ledger((), start=1), tasks, dict.fromkeys(NODES, "up"), 0.0, budget)
     declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40) for name in MEMBERS)
+    policy = replace(POLICY, leaves=budget.leaves)
     usual: list[given.Input] = [
         given.Started(),
-        *(given.NodeObserved(node=node, state="up") for node in NODE_OF.values()),
-        given.DeclareService(name=SERVICE, minimum=minimum, policy=POLICY),
+        *(given.NodeObserved(node=node, state="up") for node in NODES),
+        given.DeclareService(name=SERVICE, minimum=minimum, policy=policy),
         given.HostSubscribed(service=SERVICE),
         given.DeclareMembers(service=SERVICE, members=declared),
         given.StartMembers(service=SERVICE, members=MEMBERS),
@@ -81,71 +96,22 @@ def beginning(budget: Budget, *, minimum: int) -> State:
     for item in usual:
         state = applied(state, item, ())
     for name in MEMBERS:
-        state = applied(_moved(state, name, "ready"), _observation(name, Task(1, "ready")), ())
+        state = applied(state, observation(name, replace(state.tasks[name], phase="ready")), ())
     return state
-
-
-# -- what can happen ---------------------------------------------------------------------------------------------------
-
-
-def steps(state: State) -> Iterator[Step]:
-    budget = state.budget
-    yield from _task_steps(state)
-    for i, wish in enumerate(budget.wishes):
-        rest = budget.wishes[:i] + budget.wishes[i + 1 :]
-        yield f"wish {i} of {len(budget.wishes)}", wish, replace(budget, wishes=rest)
-    yield from _answers(state)
-    for operation in state.ledger.operations():
-        if operation.kind == "maintenance" and operation.state in ("open", "done"):
-            yield f"lift {operation.id}", given.Cancel(operation=operation.id, who="ann"), budget
-        elif operation.kind == "shutdown" and operation.state in ("executing", "done"):
-            yield "up", given.Up(who="ann"), budget
-        elif budget.forces and operation.state == "open":
-            forced = given.Force(operation=operation.id, who="ann", why="now")
-            yield f"force {operation.id}", forced, replace(budget, forces=budget.forces - 1)
-    if state.ledger.deadline() is not None:
-        busy = any(task.phase in ("starting", "ending") for task in state.tasks.values())
-        left = replace(budget, slow=budget.slow - busy)
-        if left.slow >= 0:
-            yield "time passes", given.Tick(), left
-
-
-def _task_steps(state: State) -> Iterator[Step]:
-    budget = state.budget
-    for name, task in state.tasks.items():
-        following = {"starting": "ready", "ending": "ended"}.get(task.phase)
-        if following:
-            yield f"{name} {following}", _observation(name, Task(task.incarnation, following)), budget
-        failures = {"ready": ("ended", "unready"), "starting": ("ended",), "unready": ("ready",)}.get(task.phase, ())
-        for phase in failures:
-            left = replace(budget, failures=budget.failures - (phase != "ready"))
-            if left.failures >= 0:
-                yield f"{name} fails: {phase}", _observation(name, Task(task.incarnation, phase)), left
-
-
-def _answers(state: State) -> Iterator[Step]:
-    pending = state.ledger.pending(SERVICE)
-    asked = [one.operation.id for one in pending.operations if one.asked]
-    choices: list[tuple[str, dict[str, given.Answer], Budget]] = []
-    accept = given.Answer(verdict="accept", valid_s=10)
-    choices += [(f"accept {operation}", {operation: accept}, state.budget) for operation in asked]
-    if len(asked) > 1:
-        choices.append(("accept all", dict.fromkeys(asked, accept), state.budget))
-    if asked and state.budget.deferrals:
-        left = replace(state.budget, deferrals=state.budget.deferrals - 1)
-        choices.append(("defer all", dict.fromkeys(asked, given.Answer(verdict="defer", retry_after_s=10)), left))
-    for name, answers, budget in choices:
-        yield name, given.Answers(service=SERVICE, epoch=pending.epoch, answers=answers), budget
 
 
 # -- doing it -------------------------------------------------------------------------------------------------------
 
 
-def in_the_world(state: State, name: str, item: given.Input) -> State:
-    """What happens outside of the ledger: a task moves, time passes, an answer is on its way."""
+def in_the_world(state: State, item: given.Input) -> State:
+    """What happens outside of the ledger: a task moves, a node falls silent, time passes, an answer is on its way."""
     match item:
-        case given.TaskObserved():
-            return _moved(state, item.member, item.state)
+        case given.TaskObserved(member=name):
+            seen = replace(state.tasks[name], phase=item.state, heard=True)
+            return replace(state, tasks={**state.tasks, name: seen})
+        case given.NodeObserved(node=node):
+            tasks = {name: replace(t, heard=t.heard and t.node != node) for name, t in state.tasks.items()}
+            return replace(state, tasks=tasks, nodes={**state.nodes, node: item.state})
         case given.Tick():
             return replace(state, now_s=max(state.now_s, state.ledger.deadline() or 0.0))
         case given.Answers(answers=answers):
@@ -154,17 +120,13 @@ def in_the_world(state: State, name: str, item: given.Input) -> State:
     return state
 
 
-def _moved(state: State, name: str, phase: str) -> State:
-    return replace(state, tasks={**state.tasks, name: Task(max(1, state.tasks[name].incarnation), phase)})
-
-
-def _observation(name: str, task: Task) -> given.TaskObserved:
+def observation(name: str, task: Task) -> given.TaskObserved:
     return given.TaskObserved(
         service=SERVICE,
         member=name,
         incarnation=task.incarnation,
         state=task.phase,  # type: ignore[arg-type]
-        node=NODE_OF[name],
+        node=task.node,
         exit_code=0 if task.phase == "ended" else None,
     )
 
@@ -176,7 +138,7 @@ def handled(state: State, item: given.Input) -> tuple[Outcome, State]:
 
 
 def applied(state: State, item: given.Input, way: tuple[str, ...]) -> State:
-    outcome, after = handled(in_the_world(state, "", item), item)
+    outcome, after = handled(in_the_world(state, item), item)
     return performed(after, outcome, way)
 
 
@@ -184,20 +146,31 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
     tasks = dict(state.tasks)
     for effect in outcome.effects:
         match effect:
-            case Launch(member=name, incarnation=incarnation):
+            case Launch(member=name, incarnation=incarnation, place=place):
                 if incarnation > tasks[name].incarnation:
                     hold(tasks[name].phase == "ended", f"{effect} while {tasks[name]} lives", way)
-                    tasks[name] = Task(incarnation, "starting")
+                    tasks[name] = Task(incarnation, "starting", _node_for(state, tasks, name, place), place)
             case EndTask(member=name, incarnation=incarnation):
                 _justified(state, effect, tasks[name], way)
-                if tasks[name].incarnation == incarnation and tasks[name].phase != "ended":
-                    tasks[name] = Task(incarnation, "ending")
+                # What a silent node is told it does not hear; it is told again when it is back.
+                alive = tasks[name].incarnation == incarnation and tasks[name].phase != "ended"
+                if alive and state.hears(tasks[name]):
+                    tasks[name] = replace(tasks[name], phase="ending")
             case Told(what="begun", operation=operation):
                 begun = state.ledger.operation(operation)
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)
     _one_at_a_time(state, way)
     return replace(state, tasks=tasks)
+
+
+def _node_for(state: State, tasks: dict[str, Task], name: str, place: int) -> str:
+    before = tasks[name]
+    if place == before.place and state.nodes[before.node] != "gone":
+        return before.node
+    used = {task.node for other, task in tasks.items() if other != name} | {before.node}
+    up = [node for node, known in state.nodes.items() if known == "up"]
+    return next((node for node in up if node not in used), up[0])
 
 
 def after_writes(records: list[Record], changes: list[RecordChange]) -> list[Record]:
@@ -215,11 +188,12 @@ def reborn(state: State, records: list[Record], way: tuple[str, ...]) -> State:
     state = replace(state, ledger=Ledger(records, start=2))
     state = applied(state, given.Started(), way)
     state = applied(state, given.HostSubscribed(service=SERVICE), way)
-    for node in NODE_OF.values():
-        state = applied(state, given.NodeObserved(node=node, state="up"), way)
+    for node, known in state.nodes.items():
+        if known != "gone":
+            state = applied(state, given.NodeObserved(node=node, state=known), way)
     for name, task in sorted(state.tasks.items()):
-        if task.incarnation:
-            state = applied(state, _observation(name, task), way)
+        if task.incarnation and state.hears(task):
+            state = applied(state, observation(name, task), way)
     return state
 
 
@@ -237,11 +211,7 @@ def _justified(state: State, effect: EndTask, task: Task, way: tuple[str, ...]) 
     begun = operation is not None and operation.state in ("executing", "done", "failed")
     hold(begun, f"{effect} without a begun operation", way)
     assert operation is not None
-    if (
-        operation.class_ in ("voluntary", "windowed")
-        and not operation.forced
-        and not KINDS[operation.kind].waives_minimum
-    ):
+    if not _over_guard(operation) and operation.class_ in ("voluntary", "windowed"):
         views = state.ledger.members(SERVICE)
         left = [view for view in views if view.status == "ready" and view.name != effect.member]
         minimum = state.ledger.services()[0].minimum
@@ -249,6 +219,12 @@ def _justified(state: State, effect: EndTask, task: Task, way: tuple[str, ...]) 
         # A signal that is repeated after a crash says nothing about the moment of the begin.
         began_before = operation.id not in state.ledger.book.memory.since
         hold(not fresh or began_before or len(left) >= minimum, f"{effect} leaves {len(left)} of {minimum}", way)
+
+
+def _over_guard(operation: Operation) -> bool:
+    """A person said so (now, or when the window was set), or nothing is to be left."""
+    at_the_end = operation.over_consent and operation.on_deadline == "force"
+    return operation.forced is not None or at_the_end or KINDS[operation.kind].waives_minimum
 
 
 def _one_at_a_time(state: State, way: tuple[str, ...]) -> None:

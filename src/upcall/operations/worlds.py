@@ -1,0 +1,65 @@
+"""The worlds that are explored: two wishes or so, and what may happen beside them.
+
+Each of :data:`SMALL` takes a second or so, and is walked by the ordinary tests; :data:`BIG` ones take minutes.
+"""
+
+from typing import Final
+
+from upcall.operations import inputs as given
+from upcall.operations.small_world import SERVICE, Budget
+from upcall.operations.table import Kind, OnDeadline
+
+
+def drain(node: str, on_deadline: OnDeadline = "hold", *, remove: bool = False) -> given.Input:
+    return given.Propose(
+        kind="maintenance", asked_by="ann", node=node, window_s=15, on_deadline=on_deadline, remove=remove
+    )
+
+
+def member(kind: Kind, name: str) -> given.Input:
+    return given.Propose(kind=kind, asked_by="ann", service=SERVICE, members=(name,))
+
+
+UNINSTALL: Final = given.Propose(kind="uninstall", asked_by="ann", service=SERVICE)
+SHUTDOWN: Final = given.Propose(kind="shutdown", asked_by="ann")
+RESTART: Final = member("restart", "b0")
+
+SMALL: Final[dict[str, Budget]] = {
+    "two restarts, a deferral, a death": Budget(wishes=(RESTART, member("restart", "b1"))),
+    "a restart and a drain of its node, a deferral, a death": Budget(wishes=(RESTART, drain("n0"))),
+    "a restart, a failing task, a death": Budget(wishes=(RESTART,), failures=1, deferrals=0),
+    "a restart, declined, a death": Budget(wishes=(RESTART,), deferrals=0, declines=1),
+    "two drains": Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0),
+    "two drains, proceed": Budget(wishes=(drain("n0", "proceed"), drain("n1", "proceed")), deaths=0),
+    "two drains, force": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deaths=0),
+    "a drain, proceed, declined, a death": Budget(wishes=(drain("n0", "proceed"),), deferrals=0, declines=1),
+    "a drain, force, a failing task": Budget(wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1),
+    "a replacement, a death": Budget(wishes=(member("replace", "b0"),)),
+    "a replacement and a drain": Budget(wishes=(member("replace", "b0"), drain("n1")), deaths=0, deferrals=0),
+    "a replacement that moves data first, a death": Budget(wishes=(member("replace", "b0"),), leaves=True),
+    "a scale-in, a death": Budget(wishes=(member("scale_in", "b0"),)),
+    "a scale-in and a drain": Budget(wishes=(member("scale_in", "b0"), drain("n1")), deaths=0, deferrals=0),
+    "a stop, a death": Budget(wishes=(member("stop", "b0"),)),
+    "a stop and a drain of its node": Budget(wishes=(member("stop", "b0"), drain("n0")), deaths=0, deferrals=0),
+    "a node is removed, a death": Budget(wishes=(drain("n0", remove=True),), deferrals=0),
+    "a node is removed, a restart": Budget(wishes=(drain("n0", remove=True), RESTART), deaths=0, deferrals=0),
+    "a silent node that returns or is proven dead, a death": Budget(silences=1, deferrals=0),
+    "a silent node that never returns, a death": Budget(silences=1, returns=False, deferrals=0),
+    "a silent node and a restart": Budget(wishes=(RESTART,), silences=1, deaths=0, deferrals=0),
+    "uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), deaths=0, deferrals=0),
+    "uninstall, a silent node": Budget(wishes=(UNINSTALL,), silences=1, deaths=0, deferrals=0),
+    "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, RESTART), deaths=0, deferrals=0, forces=1),
+}
+BIG: Final[dict[str, Budget]] = {
+    "two drains, a deferral, a death": Budget(wishes=(drain("n0"), drain("n1"))),
+    "two drains, force, a death": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deferrals=0),
+    "uninstall and a drain, a deferral, a death": Budget(wishes=(UNINSTALL, drain("n0"))),
+    "shutdown and a restart, a death": Budget(wishes=(SHUTDOWN, RESTART), deferrals=0),
+    "a drain, a failing task, a death": Budget(wishes=(drain("n0"),), failures=1, deferrals=0),
+    "a restart and a drain, a failing task, a deferral": Budget(wishes=(RESTART, drain("n1")), deaths=0, failures=1),
+    "a silent node and a drain of another, a death": Budget(wishes=(drain("n1"),), silences=1, deferrals=0),
+    "a silent node and a drain of it": Budget(wishes=(drain("n0"),), silences=1, deaths=0, deferrals=0),
+    "two restarts, a slow start, a failing task": Budget(
+        wishes=(RESTART, member("restart", "b1")), deaths=0, failures=1, slow=1
+    ),
+}
