@@ -17,6 +17,7 @@ from upcall.master.agents import Agents
 from upcall.master.context import launch_context, tell_names
 from upcall.master.core import Core
 from upcall.master.events import KEPT, Event, Journal
+from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
 from upcall.master.machines import Machines
 from upcall.master.metrics import exposition
@@ -37,6 +38,7 @@ class Master:
     core: Core
     views: Views
     tokens: Tokens
+    housekeeping: Housekeeping
 
 
 def make(folder: DataFolder, cluster: Cluster) -> Master:
@@ -59,7 +61,8 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core = Core(store, journal, substrate, notifier)
     machines = Machines(folder, cluster, tokens)
     views = Views(core, agents, streams)
-    door = service_api.ServiceDoor(core, streams, hosts, agents)
+    housekeeping = Housekeeping(core)
+    door = service_api.ServiceDoor(core, streams, hosts, agents, housekeeping)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(door.assign_changes)
     core.after_turn.append(machines.follow(lambda: _local(core)))
@@ -78,7 +81,10 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
+        sweeping = asyncio.create_task(housekeeping.run())
         yield
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
         _disconnect(streams, hosts, agents)
         await core.close()
         await asyncio.to_thread(store.close)
@@ -96,7 +102,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     _metrics_route(app, core, views, principal)
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
     app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS))
-    return Master(app, core, views, tokens)
+    return Master(app, core, views, tokens, housekeeping)
 
 
 def _metrics_route(app: FastAPI, core: Core, views: Views, principal: Callable[[Request], Principal]) -> None:

@@ -42,6 +42,21 @@ class Packages:
     def all(self) -> list[Package]:
         return [self._packages[key] for key in sorted(self._packages, key=lambda key: (key[0], _version_key(key[1])))]
 
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        """Name and version."""
+        return key in self._packages
+
+    def beyond(self, kept: int) -> list[Package]:
+        """Of each package, all versions but the ``kept`` newest."""
+        by_name: dict[str, list[Package]] = {}
+        for package in self.all():
+            by_name.setdefault(package.name, []).append(package)
+        return [package for versions in by_name.values() for package in versions[:-kept]]
+
+    def forget(self, package: Package) -> None:
+        del self._packages[package.name, package.version]
+        self.version += 1
+
     def find(self, name: str, version: str = "") -> Package:
         """The package in this version; without a version, the newest."""
         versions = sorted((v for n, v in self._packages if n == name), key=_version_key)

@@ -14,6 +14,7 @@ from upcall.master import services
 from upcall.master.agents import Agents
 from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
+from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import BLOB_BYTES_MAX, answer, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
 from upcall.master.streams import Stream, Streams
@@ -37,8 +38,11 @@ TOOL_TIMEOUT_MAX_S: Final = 3600.0
 class ServiceDoor:
     """Subscriptions, and actions on their way to a service."""
 
-    def __init__(self, core: Core, streams: Streams, hosts: Streams, agents: Agents) -> None:
+    def __init__(
+        self, core: Core, streams: Streams, hosts: Streams, agents: Agents, housekeeping: Housekeeping
+    ) -> None:
         self.core, self.streams, self.hosts, self.agents = core, streams, hosts, agents
+        self.housekeeping = housekeeping
         self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
         self.packages_registered = bool(core.state.packages.all())
         """A host has said, now or in an earlier life of the cluster, that all packages it has are registered."""
@@ -218,20 +222,22 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         package = await decode(request, wire.Package)
         if (package.name, package.version) != (name, version):
             raise Invalid("the body names another package", where="name", expected=f"{name} {version}")
-        for digest in (*package.blobs, *([package.source] if package.source else [])):
-            if not core.store.has_blob(digest):
-                raise Invalid(f"blob {digest} is missing", where="blobs", expected=f"PUT /v1/blobs/{digest} first")
 
         def register(tx: Transaction) -> None:
             packages = tx.core.state.packages
-            if len(packages.all()) >= PACKAGES_MAX:
+            if (name, version) not in packages and len(packages.all()) >= PACKAGES_MAX:
                 raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
             if packages.put(package):
                 tx.changed.assignments = True
                 tx.put(r.PACKAGE, f"{name}@{version}", package)
                 tx.event("package", name, f"version {version} is registered")
 
-        await core.turn(register)
+        async with door.housekeeping.blobs:
+            for digest in (*package.blobs, *([package.source] if package.source else [])):
+                if not core.store.has_blob(digest):
+                    raise Invalid(f"blob {digest} is missing", where="blobs", expected=f"PUT /v1/blobs/{digest} first")
+            registered = core.turn(register)
+        await registered
         return answer({})
 
     @api.put("/v1/blobs/{sha256}")
@@ -240,7 +246,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         if len(data) > BLOB_BYTES_MAX:
             raise TooLarge(f"a blob of {len(data)} bytes", expected=f"at most {BLOB_BYTES_MAX} bytes")
         try:
-            await asyncio.to_thread(core.store.put_blob, data, sha256)
+            await door.housekeeping.put_blob(data, sha256)
         except BlobMismatch as error:
             raise Invalid(str(error), where="body", expected=sha256) from None
         return answer({})

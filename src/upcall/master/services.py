@@ -62,6 +62,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
         asked_by=who,
     )
     tx.ledger(given.DeclareService(name=name, needs=tuple(sorted(set(bindings.values())))))
+    forget_memory(tx, name)
     service = core.state.services[name] = Service(record)
     tx.changed.assignments = True
     tx.put(r.SERVICE, name, record)
@@ -288,6 +289,16 @@ def delete_memory(tx: Transaction, name: str, key: str, version: int | None) -> 
         _expect_version(tx.core, name, key, version)
     if tx.core.state.memory.pop((name, key), None):
         tx.delete(r.STATE, f"{name}/{key}")
+
+
+def forget_memory(tx: Transaction, name: str) -> None:
+    """What an uninstalled service remembered goes when its volumes can no longer be taken back."""
+    memory, ledger = tx.core.state.memory, tx.core.state.ledger
+    if ledger.volumes_until(name) > tx.wall_s:
+        return
+    for service, key in [entry for entry in memory if entry[0] == name]:
+        del memory[service, key]
+        tx.delete(r.STATE, f"{service}/{key}")
 
 
 def _expect_version(core: Core, name: str, key: str, version: int) -> None:

@@ -155,6 +155,16 @@ class Ledger:
         names = [service] if service else sorted(self._book.services)
         return [_view(self._book, member.key) for name in names for member in self._book.members_of(name)]
 
+    def volumes_until(self, service: str) -> float:
+        """Wall time until which what the service left behind can be taken back under its name; 0 when nothing can."""
+        gone = (m for m in self._book.members.values() if m.service == service and m.removed is not None)
+        return max((m.volumes_until_wall_s for m in gone), default=0.0)
+
+    def may_return(self, service: str, member: str, wall_s: float) -> bool:
+        """It is a member, or was one and can be taken back with its volumes."""
+        found = self._book.members.get(f"{service}.{member}")
+        return found is not None and (found.removed is None or found.volumes_until_wall_s > wall_s)
+
     def wanted(self) -> list[WantedTask]:
         """The whole wanted set, for the substrate after a start."""
         return [

@@ -201,6 +201,9 @@ class SqliteStore:
     def has_blob(self, sha256: str) -> bool:
         return bool(self._rows("SELECT 1 FROM blobs WHERE sha256 = ?", (sha256,)))
 
+    def blobs(self) -> dict[str, int]:
+        return {str(digest): int(str(size)) for digest, size in self._rows("SELECT sha256, size FROM blobs", ())}
+
     def delete_blob(self, sha256: str) -> None:
         with self._transaction() as connection:
             connection.execute("DELETE FROM blobs WHERE sha256 = ?", (sha256,))
