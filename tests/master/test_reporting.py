@@ -7,14 +7,16 @@ from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation
 from upcall.protocol.service import PhaseView, PlanView, StepView
+from upcall.substrate.simulated import SimulatedKind
 from upcall.substrate.world import World
+from upcall.testing import KINDS
 
 
 class Reader:
     """Reads a world's events as the master tells them: with the ledger's state at the end of each turn."""
 
-    def __init__(self) -> None:
-        self.world = World()
+    def __init__(self, kind: SimulatedKind) -> None:
+        self.world = World(kind=kind)
         self.lines: list[str] = []
         self.details: list[str] = []
         self.world.watchers.append(self._see)
@@ -32,9 +34,9 @@ class Reader:
         return found
 
 
-@pytest.fixture
-def reader() -> Reader:
-    found = Reader()
+@pytest.fixture(params=KINDS)
+def reader(request: pytest.FixtureRequest) -> Reader:
+    found = Reader(request.param)
     found.world.install("log", ["b0", "b1", "b2"], minimum=2)
     found.world.advance(10)
     return found

@@ -4,12 +4,13 @@ import pytest
 
 from upcall.operations import inputs as given
 from upcall.operations.views import PendingSet
+from upcall.substrate.simulated import SimulatedKind
 from upcall.substrate.world import World
 
 
-def evicted(*, verdict: str = "") -> World:
-    """Three ready members on somebody else's cluster, and an eviction of the first."""
-    world = World(kind="delegated", node_count=4)
+def evicted(kind: SimulatedKind, *, verdict: str = "") -> World:
+    """Three ready members, and an eviction of the first."""
+    world = World(kind=kind, node_count=4)
     world.install("log", ["b0", "b1", "b2"], minimum=2)
     if verdict:
 
@@ -33,8 +34,10 @@ def state_of(world: World, kind: str) -> str:
 
 
 @pytest.mark.parametrize("heard", [True, False])
-def test_an_eviction_that_was_called_off_is_over_also_when_the_news_of_it_was_lost(heard: bool) -> None:
-    world = evicted(verdict="defer")
+def test_an_eviction_that_was_called_off_is_over_also_when_the_news_of_it_was_lost(
+    kind: SimulatedKind, heard: bool
+) -> None:
+    world = evicted(kind, verdict="defer")
     assert state_of(world, "evict") == "open"
     if not heard:
         world.die()
@@ -47,9 +50,11 @@ def test_an_eviction_that_was_called_off_is_over_also_when_the_news_of_it_was_lo
 
 
 @pytest.mark.parametrize("die_after", range(8))
-def test_an_eviction_that_is_called_off_in_a_crash_never_keeps_its_member_from_others(die_after: int) -> None:
+def test_an_eviction_that_is_called_off_in_a_crash_never_keeps_its_member_from_others(
+    kind: SimulatedKind, die_after: int
+) -> None:
     """Begun, it takes the member from everybody else: a drain would wait behind it without end."""
-    world = evicted(verdict="defer")
+    world = evicted(kind, verdict="defer")
     die = world.die
 
     def dies_and_it_is_called_off() -> None:
@@ -75,8 +80,8 @@ def _node_of_b0(world: World) -> str:
     return next(member.node for member in world.ledger.members("log") if member.name == "b0")
 
 
-def test_an_eviction_that_stands_is_told_again_and_stays_the_same_operation() -> None:
-    world = evicted(verdict="defer")
+def test_an_eviction_that_stands_is_told_again_and_stays_the_same_operation(kind: SimulatedKind) -> None:
+    world = evicted(kind, verdict="defer")
     world.die()
     world.boot()
     world.advance(3)

@@ -6,14 +6,11 @@ from upcall.operations import inputs as given
 from upcall.operations.effects import EndTask
 from upcall.operations.records import Policy
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind, Timing
+from upcall.substrate.simulated import SimulatedKind, Timing, small_nodes
 from upcall.substrate.world import World
 
-KINDS: tuple[SimulatedKind, ...] = ("kernel", "delegated")
-both_kinds = pytest.mark.parametrize("kind", KINDS)
 
-
-def world(kind: SimulatedKind = "kernel", *, policy: Policy | None = None, prove_s: float | None = None) -> World:
+def world(kind: SimulatedKind, *, policy: Policy | None = None, prove_s: float | None = None) -> World:
     made = World(kind=kind, node_count=4, timing=Timing(prove_s=prove_s))
     made.install("kafka", ("b0", "b1", "b2"), minimum=2, policy=policy)
     made.advance(5)
@@ -29,7 +26,6 @@ def ends(made: World) -> list[EndTask]:
     return [effect for effect in made.log if isinstance(effect, EndTask)]
 
 
-@both_kinds
 def test_a_process_that_dies_is_restarted_at_once_with_the_next_number(kind: SimulatedKind) -> None:
     made = world(kind)
     made.observe(made.substrate.crash("kafka.b1", made.now_s))
@@ -39,7 +35,6 @@ def test_a_process_that_dies_is_restarted_at_once_with_the_next_number(kind: Sim
     assert [(o.kind, o.state) for o in made.ledger.operations()] == [("lost", "done")]
 
 
-@both_kinds
 def test_a_crash_loop_is_bounded_and_ends_when_the_cause_does(kind: SimulatedKind) -> None:
     made = world(kind)
     made.substrate.crashing.add("kafka.b1")
@@ -53,8 +48,8 @@ def test_a_crash_loop_is_bounded_and_ends_when_the_cause_does(kind: SimulatedKin
     assert made.ready("kafka") == ["b0", "b1", "b2"]
 
 
-def test_a_member_that_was_stable_is_restarted_without_a_pause() -> None:
-    made = world()
+def test_a_member_that_was_stable_is_restarted_without_a_pause(kind: SimulatedKind) -> None:
+    made = world(kind)
     for _ in range(4):
         made.advance(400)
         before = len(launches(made, "b1"))
@@ -62,7 +57,6 @@ def test_a_member_that_was_stable_is_restarted_without_a_pause() -> None:
         assert len(launches(made, "b1")) == before + 1
 
 
-@both_kinds
 def test_a_job_that_ends_with_0_has_finished_and_is_not_lost(kind: SimulatedKind) -> None:
     made = World(kind=kind)
     made.install("job", ("j0",), restart="never")
@@ -77,8 +71,8 @@ def test_a_job_that_ends_with_0_has_finished_and_is_not_lost(kind: SimulatedKind
     assert [view.status for view in made.ledger.members("job")] == ["finished"], "also after a restart of the master"
 
 
-def test_a_job_that_fails_is_lost_and_tried_again() -> None:
-    made = World()
+def test_a_job_that_fails_is_lost_and_tried_again(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
     made.install("job", ("j0",), restart="never")
     made.advance(5)
     made.observe(made.substrate.crash("job.j0", made.now_s, code=3))
@@ -87,8 +81,8 @@ def test_a_job_that_fails_is_lost_and_tried_again() -> None:
     assert made.ready("job") == ["j0"]
 
 
-def test_a_job_that_a_drain_stopped_has_not_finished() -> None:
-    made = World()
+def test_a_job_that_a_drain_stopped_has_not_finished(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
     made.install("job", ("j0",), restart="never", stateful=False)
     made.advance(5)
     node = made.substrate.node_of("job.j0")
@@ -100,7 +94,6 @@ def test_a_job_that_a_drain_stopped_has_not_finished() -> None:
     assert made.ready("job") == ["j0"]
 
 
-@both_kinds
 def test_a_silent_node_is_not_the_end_of_its_members(kind: SimulatedKind) -> None:
     made = world(kind, policy=Policy(replace_after_s=100))
     node = made.substrate.node_of("kafka.b1")
@@ -110,8 +103,8 @@ def test_a_silent_node_is_not_the_end_of_its_members(kind: SimulatedKind) -> Non
     assert len([a for a in made.alerts if "proof" in a.text]) == 1, "a person is told once"
 
 
-def test_a_service_may_have_it_replaced_sooner_but_never_without_proof() -> None:
-    made = world(policy=Policy(replace_after_s=600), prove_s=30)
+def test_a_service_may_have_it_replaced_sooner_but_never_without_proof(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(replace_after_s=600), prove_s=30)
 
     def elsewhere(pending: PendingSet) -> dict[str, given.Answer]:
         asked = [one.operation for one in pending.operations if one.asked and one.operation.kind == "lost"]
@@ -137,9 +130,9 @@ def test_a_service_may_have_it_replaced_sooner_but_never_without_proof() -> None
     ],
 )
 def test_a_service_that_waits_does_so_as_long_as_the_policy_and_one_that_defers_for_longer(
-    answer: given.Answer, incarnations: list[int]
+    kind: SimulatedKind, answer: given.Answer, incarnations: list[int]
 ) -> None:
-    made = world(policy=Policy(replace_after_s=100), prove_s=10)
+    made = world(kind, policy=Policy(replace_after_s=100), prove_s=10)
 
     def says(pending: PendingSet) -> dict[str, given.Answer]:
         return {one.operation.id: answer for one in pending.operations if one.asked and one.operation.kind == "lost"}
@@ -155,8 +148,8 @@ def test_a_service_that_waits_does_so_as_long_as_the_policy_and_one_that_defers_
     assert launches(made, "b1") == incarnations
 
 
-def test_a_service_that_is_asked_what_next_has_its_answer_time() -> None:
-    made = world(policy=Policy(on_lost="ask", answer_s=30))
+def test_a_service_that_is_asked_what_next_has_its_answer_time(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(on_lost="ask", answer_s=30))
     made.observe(made.substrate.crash("kafka.b1", made.now_s))
     made.advance(29)
     assert launches(made, "b1") == [1]
@@ -164,8 +157,8 @@ def test_a_service_that_is_asked_what_next_has_its_answer_time() -> None:
     assert launches(made, "b1") == [1, 2], "silence: the default"
 
 
-def test_what_never_becomes_ready_is_cured_one_at_a_time() -> None:
-    made = world(policy=Policy(answer_s=10))
+def test_what_never_becomes_ready_is_cured_one_at_a_time(kind: SimulatedKind) -> None:
+    made = world(kind, policy=Policy(answer_s=10))
     made.substrate.slow |= {"kafka.b1", "kafka.b2"}
     for name in ("b1", "b2"):
         made.observe(made.substrate.crash(f"kafka.{name}", made.now_s))
@@ -179,7 +172,6 @@ def test_what_never_becomes_ready_is_cured_one_at_a_time() -> None:
     assert not [o for o in made.ledger.operations() if o.live]
 
 
-@both_kinds
 def test_what_is_late_is_asked_for_and_ended_by_its_cure_alone_with_its_grace(kind: SimulatedKind) -> None:
     made = world(kind, policy=Policy(answer_s=60))
     made.substrate.slow.add("kafka.b1")
@@ -195,7 +187,6 @@ def test_what_is_late_is_asked_for_and_ended_by_its_cure_alone_with_its_grace(ki
     assert ends(made)[0].grace_s == made.ledger.book.members["kafka.b1"].grace_s > 0
 
 
-@both_kinds
 def test_what_is_late_and_gets_ready_is_left_alone(kind: SimulatedKind) -> None:
     made = world(kind, policy=Policy(answer_s=60))
     made.substrate.slow.add("kafka.b1")
@@ -209,7 +200,6 @@ def test_what_is_late_and_gets_ready_is_left_alone(kind: SimulatedKind) -> None:
     assert launches(made, "b1") == [1, 2]
 
 
-@both_kinds
 def test_cures_one_after_the_other_have_the_pauses_of_a_crash_loop(kind: SimulatedKind) -> None:
     made = world(kind, policy=Policy(answer_s=1))
     for _ in range(600):
@@ -221,8 +211,8 @@ def test_cures_one_after_the_other_have_the_pauses_of_a_crash_loop(kind: Simulat
     assert made.ready("kafka") == ["b0", "b1", "b2"]
 
 
-def test_memory_of_an_older_incarnation_changes_nothing() -> None:
-    made = world()
+def test_memory_of_an_older_incarnation_changes_nothing(kind: SimulatedKind) -> None:
+    made = world(kind)
     made.observe(made.substrate.crash("kafka.b1", made.now_s))
     made.advance(5)
     before = [(v.name, v.status) for v in made.ledger.members("kafka")]
@@ -231,7 +221,19 @@ def test_memory_of_an_older_incarnation_changes_nothing() -> None:
     assert [(v.name, v.status) for v in made.ledger.members("kafka")] == before
 
 
-def test_a_task_that_is_not_on_record_changes_nothing() -> None:
-    made = world()
+def test_a_task_that_is_not_on_record_changes_nothing(kind: SimulatedKind) -> None:
+    made = world(kind)
     stranger = given.TaskObserved(service="kafka", member="b9", incarnation=1, state="ready", node="n1")
     assert not made.send(stranger).changes
+
+
+def test_the_time_in_which_there_was_no_place_is_not_time_to_start_in(kind: SimulatedKind) -> None:
+    """Once it has one it is young: nobody cures it for having been launched long ago."""
+    made = World(kind=kind, node_count=2)
+    made.install("kafka", ("b0", "b1", "b2"), minimum=2)
+    made.advance(1000)
+    assert "pending" in {view.observed for view in made.ledger.members("kafka")}
+    made.observe(made.substrate.join(small_nodes(3)[2], made.now_s))
+    made.advance(60)
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
+    assert made.ledger.operations() == []

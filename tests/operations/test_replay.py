@@ -50,8 +50,8 @@ def test_a_recording_replays_identically_also_when_written_out_and_read_back(pat
         assert other.deadline() == ledger.deadline()
 
 
-def test_a_fork_goes_its_own_way() -> None:
-    lines = recording(SCENARIOS[0], "kernel")
+def test_a_fork_goes_its_own_way(kind: SimulatedKind) -> None:
+    lines = recording(SCENARIOS[0], kind)
     ledger = Ledger((), start=1)
     for line in lines[:-3]:
         ledger.handle(line.input, line.now_s, line.wall_s)
@@ -64,9 +64,9 @@ def test_a_fork_goes_its_own_way() -> None:
     assert fork.dump() != before
 
 
-def test_records_are_written_and_read_one_by_one() -> None:
+def test_records_are_written_and_read_one_by_one(kind: SimulatedKind) -> None:
     ledger = Ledger((), start=1)
-    for line in recording(SCENARIOS[0], "kernel"):
+    for line in recording(SCENARIOS[0], kind):
         ledger.handle(line.input, line.now_s, line.wall_s)
     records = ledger.records()
     assert {type(record).__name__ for record in records} >= {

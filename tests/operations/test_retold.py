@@ -2,11 +2,12 @@
 
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy
+from upcall.substrate.simulated import SimulatedKind
 from upcall.substrate.world import World
 
 
-def deferring() -> tuple[World, str]:
-    world = World()
+def deferring(kind: SimulatedKind) -> tuple[World, str]:
+    world = World(kind=kind)
     world.install("log", ["b0", "b1", "b2"], minimum=2, policy=Policy(stuck_after_s=1000))
     world.advance(5)
     node = next(one.node for one in world.ledger.members("log") if one.name == "b1")
@@ -23,8 +24,8 @@ def told(world: World, stop: str) -> list[str]:
     return [one.text for one in world.events if one.kind == "answer" and one.subject == stop]
 
 
-def test_a_deferral_that_is_renewed_for_the_same_reason_is_one_event_and_why_counts_it() -> None:
-    world, stop = deferring()
+def test_a_deferral_that_is_renewed_for_the_same_reason_is_one_event_and_why_counts_it(kind: SimulatedKind) -> None:
+    world, stop = deferring(kind)
     for _ in range(4):
         say(world, stop, "defer", "moving leaders")
         world.advance(4)
@@ -35,8 +36,8 @@ def test_a_deferral_that_is_renewed_for_the_same_reason_is_one_event_and_why_cou
     assert "Said 4 times, last 4 s ago" in why.sentence()
 
 
-def test_another_reason_is_news_and_so_is_the_first_one_when_it_comes_back() -> None:
-    world, stop = deferring()
+def test_another_reason_is_news_and_so_is_the_first_one_when_it_comes_back(kind: SimulatedKind) -> None:
+    world, stop = deferring(kind)
     for reason in ("moving leaders", "moving leaders", "one is behind", "moving leaders"):
         say(world, stop, "defer", reason)
         world.advance(1)
@@ -45,8 +46,8 @@ def test_another_reason_is_news_and_so_is_the_first_one_when_it_comes_back() -> 
     ]  # fmt: skip
 
 
-def test_a_deferral_that_ran_out_and_is_given_again_is_still_the_same() -> None:
-    world, stop = deferring()
+def test_a_deferral_that_ran_out_and_is_given_again_is_still_the_same(kind: SimulatedKind) -> None:
+    world, stop = deferring(kind)
     say(world, stop, "defer", "moving leaders")
     world.advance(20)
     say(world, stop, "defer", "moving leaders")
@@ -54,8 +55,8 @@ def test_a_deferral_that_ran_out_and_is_given_again_is_still_the_same() -> None:
     assert texts == ["log: defer, ask again in 5 s: moving leaders", "the deferral ran out"]
 
 
-def test_the_count_survives_being_written_out_and_read_back() -> None:
-    world, stop = deferring()
+def test_the_count_survives_being_written_out_and_read_back(kind: SimulatedKind) -> None:
+    world, stop = deferring(kind)
     say(world, stop, "defer", "moving leaders")
     say(world, stop, "defer", "moving leaders")
     again = type(world.ledger).load(world.ledger.dump())
@@ -64,8 +65,8 @@ def test_the_count_survives_being_written_out_and_read_back() -> None:
     assert why.said_times == 2
 
 
-def test_every_acceptance_is_told() -> None:
-    world, stop = deferring()
+def test_every_acceptance_is_told(kind: SimulatedKind) -> None:
+    world, stop = deferring(kind)
     say(world, stop, "defer", "moving leaders")
     say(world, stop, "accept")
     assert told(world, stop) == ["log: defer, ask again in 5 s: moving leaders", "log: accept, good for 60 s"]

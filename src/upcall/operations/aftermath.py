@@ -18,8 +18,9 @@ def judge_lost(book: Book, operation: Operation) -> Judgement:
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
     if not member.over:
         return _lost_silent(book, operation, member)
-    if book.memory.volumes_bound_to_node and not book.node_hears(member):
-        return _lost_with_node(book, operation, member)
+    if not book.node_hears(member):
+        bound = book.memory.volumes_bound_to_node
+        return (_lost_with_node if bound else _lost_beside_its_volumes)(book, operation, member)
     return _lost_process(book, operation, member)
 
 
@@ -64,7 +65,18 @@ def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> J
     return _patience(book, operation, member) or _elsewhere(book, operation, f"{member.task} is proven dead")
 
 
-def _patience(book: Book, operation: Operation, member: MemberRecord) -> Judgement | None:
+def _lost_beside_its_volumes(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
+    """Proven dead, and its node with it, but its volumes follow it: it comes back with them wherever there is room. A
+    ``wait`` was for that node, so it holds no longer than a node is waited for."""
+    given = book.answer(operation)
+    if operation.forced is None and given is not None and given.choice == "wait":
+        return _patience(book, operation, member, "started again with its volumes") or Judgement(
+            may=True, choice="in_place", reason=f"restart with its volumes: {member.ended_how}"
+        )
+    return _lost_process(book, operation, member)
+
+
+def _patience(book: Book, operation: Operation, member: MemberRecord, then: str = "replaced") -> Judgement | None:
     """How long a silent node is waited for: ``replace_after_s``, unless it is gone for good.
 
     A service may have it sooner (``elsewhere``), or hold it as long as it defers. Its ``wait`` agrees with the policy
@@ -81,7 +93,7 @@ def _patience(book: Book, operation: Operation, member: MemberRecord) -> Judgeme
     said = f"{answer_words(book, operation)}; " if given is not None and given.choice == "wait" else ""
     return Judgement(
         waits_for=f"node {member.node}",
-        reason=f"{said}silent; replaced in {until_s - book.now_s:.0f} s unless it returns",
+        reason=f"{said}silent; {then} in {until_s - book.now_s:.0f} s unless it returns",
         look_s=until_s,
     )
 

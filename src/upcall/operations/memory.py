@@ -78,7 +78,7 @@ class Memory(msgspec.Struct, kw_only=True):
     launched: dict[str, float] = {}
     """Member -> when its current incarnation was launched (time without a place, or spent fetching, does not count)."""
     first_launched: dict[str, float] = {}
-    """Operation -> when it first launched what it brings back (time without a place, or spent fetching, does not count)."""
+    """Operation -> when it first launched what it brings back (time without a place or fetching does not count)."""
     crashes: dict[str, Crashes] = {}
     signalled: dict[str, int] = {}
     """Member -> incarnation that was told to end."""

@@ -153,11 +153,15 @@ class SimulatedCluster:
         """As the local substrate does: a plan that does not fit waits whole until there is room."""
         needs = {name: need_of(self._declared[f"{service}.{name}"]) for name in places}
         self._plans.drop(service, needs)
+        moved = any(self._reserved.get(f"{service}.{name}", ("", place))[1] < place for name, place in places.items())
         reason = self._reserve(service, places)
+        moved = moved and not reason
         if reason:
             self._plans.put(Plan(service, needs, places, reason))
         if reason and reason != said:
             self._out.append(Unplaced(service=service, members=tuple(places), reason=reason))
+        if moved:
+            self._more_room()
 
     def _more_room(self) -> None:
         for plan in self._plans.due():
@@ -181,9 +185,7 @@ class SimulatedCluster:
 
     def _reserved_node(self, task: Task) -> tuple[str, str]:
         member_id = task.id.member_id
-        if self._plans.reason(member_id):
-            self._more_room()
-        elif self._reserved.get(member_id, ("", 0))[1] < task.place:
+        if not self._plans.reason(member_id) and self._reserved.get(member_id, ("", 0))[1] < task.place:
             # Launched without a plan: a plan of one.
             self._reserve_or_wait(task.id.service, {task.id.member: task.place})
         reason = self._plans.reason(member_id)

@@ -45,7 +45,8 @@ class MasterDied(Exception):
 
 @dataclass
 class World:
-    kind: SimulatedKind = "kernel"
+    kind: SimulatedKind
+    """Without a default: what is tried on one kind only has not been tried."""
     node_count: int = 3
     seed: int = 0
     loss: float = 0.0

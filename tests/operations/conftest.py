@@ -1,0 +1,12 @@
+"""Every test of a world asks for ``kind``: it runs on a cluster that we place on, and on one that others place on."""
+
+import pytest
+
+from upcall.substrate.simulated import SimulatedKind
+from upcall.testing import KINDS
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> SimulatedKind:
+    found: SimulatedKind = request.param
+    return found
