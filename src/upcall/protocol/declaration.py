@@ -139,7 +139,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     health: Check | None = None
     """Checked for as long as it runs, once it was ready."""
     start_timeout_s: Seconds = 300.0
-    """From its start until it is ready. One that is late is ``unready``: nothing but its cure, an operation, ends it."""
+    """From its start until it is ready. One that is late is ``unready``: only its cure, an operation, ends it."""
     grace_s: Seconds = 30.0
     """Between SIGTERM and SIGKILL."""
     restart: Restart = "always"
