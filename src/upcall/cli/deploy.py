@@ -26,6 +26,9 @@ LOOK_S: Final = 0.4
 PATIENCE_S: Final = 60.0
 BLOCKED_GRACE_S: Final = 5.0
 NO_HOST_GRACE_S: Final = 45.0
+RECOVERING_GRACE_S: Final = 15.0
+GRACE_S: Final = {"blocked": BLOCKED_GRACE_S, "no host": NO_HOST_GRACE_S, "recovering": RECOVERING_GRACE_S}
+"""For how long a service may be so before it is given up on."""
 STEPS_SHOWN: Final = 6
 DONE: Final = frozenset({"done", "forced"})
 RAN: Final = frozenset({"running", "ready", "unready", "ending", "finished"})
@@ -65,7 +68,7 @@ def look(one: Watched, view: ServiceView, now: float) -> None:
     if state == "failed":
         one.problem = str(plan.get("reason") or view.reason or "its deploy plan failed") if plan else "failed"
         return
-    grace = {"blocked": BLOCKED_GRACE_S, "no host": NO_HOST_GRACE_S}.get(view.state)
+    grace = GRACE_S.get(view.state)
     if grace is None:
         one.blocked_since = None
         return
@@ -202,7 +205,8 @@ def follow(
 
 
 def _cannot_be(here: Here, one: Watched, begun: Sequence[str]) -> UpcallError:
-    where, message = f"service {one.name}", f"{one.name} is blocked: {one.problem}"
+    state = one.view.state if one.view is not None and one.view.state in GRACE_S else "blocked"
+    where, message = f"service {one.name}", f"{one.name} is {state}: {one.problem}"
     if one.ran or one.name not in begun:
         cure = f"a cure (`upcall logs {one.name}.MEMBER`), then it goes on by itself; or `upcall uninstall {one.name}`"
         return Conflict(message, where=where, expected=cure)

@@ -111,6 +111,6 @@ def _away(here: Here, node: str, verb: str, request: Drain, no_wait: bool) -> No
             operation, f"{operation.id}: {verb} of {node} is asked; `upcall why {operation.id}` says how far it is"
         )
         return
-    operation = wait_for(here, operation, drain=verb == "drain")
+    operation = wait_for(here, operation)
     words = "drained; `upcall node undrain " + node + "` brings its members back" if verb == "drain" else "removed"
     here.out.say(operation, f"{node} is {words}")

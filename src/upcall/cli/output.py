@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 GOOD: Final = frozenset({"up", "running", "ready", "done", "finished"})
-BAD: Final = frozenset({"failed", "lost", "gone", "silent", "blocked", "degraded", "no host", "ended", "declined"})
+BAD: Final = frozenset(
+    {"failed", "lost", "gone", "silent", "blocked", "degraded", "recovering", "no host", "ended", "declined"}
+)
 STYLES: Final = {True: "green", False: "red", None: "yellow"}
 
 SPARED: Final = ("cpu", "used", "memory", "zone", "version", "address", "description")

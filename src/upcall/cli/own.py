@@ -10,16 +10,17 @@ from upcall.protocol.errors import Invalid, UpcallError
 
 def upload(here: Here, path: Path) -> tuple[str, str]:
     """Register the package of a Python file or folder; its name and version."""
-    from upcall.service.package import build
+    from upcall.service.package import build, in_file_words
 
     try:
         built = build(path)
     except UpcallError:
         raise
     except Exception as error:  # the file's own code was run, and may raise anything
+        words, where = in_file_words(error, path)
         raise Invalid(
-            f"{path.name} cannot be imported: {type(error).__name__}: {error}",
-            where=str(path),
+            f"{path.name} cannot be imported: {words}",
+            where=where,
             expected="a Python file or folder with one subclass of upcall.service.Service",
         ) from error
     package = built.package

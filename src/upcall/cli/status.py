@@ -8,7 +8,7 @@ import typer
 
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import mib, rich_table
-from upcall.cli.why import standing
+from upcall.cli.why import kind_of, standing, still_stands
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.protocol.operator import NodeView, ServiceView, Status
 
@@ -71,11 +71,12 @@ def _print(here: Here, found: Status) -> None:
 def waiting_lines(found: Status) -> list[str]:
     """What is stuck, in words; else what is under way."""
     lines = [f"waits: {words}" for words in found.waiting]
+    nodes = {one.name for one in found.nodes}
     for one in found.operations:
-        if one.ended_at is not None:
+        if still_stands(one, nodes):
             lines.append(standing(one))
-        elif not found.waiting:
-            lines.append(f"under way: {one.kind} {one.member or one.target} ({one.id}) {one.waits_for}".rstrip())
+        elif one.ended_at is None and not found.waiting:
+            lines.append(f"under way: {kind_of(one)} {one.member or one.target} ({one.id}) {one.waits_for}".rstrip())
     return lines
 
 

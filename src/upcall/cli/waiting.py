@@ -9,6 +9,7 @@ from typing import Final
 
 from upcall.cli.here import Here
 from upcall.cli.output import duration
+from upcall.cli.why import kind_of
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import OperationView, Why
 
@@ -20,9 +21,7 @@ ENDED: Final = frozenset({"done", "failed", "withdrawn", "lifted", "declined"})
 GOOD_END: Final = frozenset({"done", "lifted"})
 
 
-def wait_for(
-    here: Here, operation: OperationView, *, drain: bool = False, timeout_s: float | None = None
-) -> OperationView:
+def wait_for(here: Here, operation: OperationView, *, timeout_s: float | None = None) -> OperationView:
     """Until it ended; a failure is raised in the operation's own words."""
     began = time.monotonic()
     try:
@@ -34,17 +33,19 @@ def wait_for(
                 seconds = time.monotonic() - began
                 if timeout_s is not None and seconds > timeout_s:
                     waits = "; ".join(_lines(why))
-                    raise Conflict(f"{operation.kind} is not over after {timeout_s:g} s: {waits}", where=operation.id)
+                    raise Conflict(
+                        f"{kind_of(operation)} is not over after {timeout_s:g} s: {waits}", where=operation.id
+                    )
                 progress.show(lambda why=why, seconds=seconds: _picture(why, seconds), _lines(why))  # type: ignore[misc]
                 time.sleep(LOOK_S)
     except KeyboardInterrupt:
-        undo = f"; `upcall node undrain {operation.target}` takes it back" if drain else ""
+        undo = f"; `upcall node undrain {operation.target}` takes it back" if operation.kind == "maintenance" else ""
         here.out.note(f"no longer waiting; {operation.id} goes on, `upcall why {operation.id}` says how far{undo}")
         raise
     ended = why.operation
     if ended.state not in GOOD_END:
         reason = ended.outcome or ended.waits_for or "no reason was given"
-        raise Conflict(f"{ended.kind} of {ended.member or ended.target} {ended.state}: {reason}", where=ended.id)
+        raise Conflict(f"{kind_of(ended)} of {ended.member or ended.target} {ended.state}: {reason}", where=ended.id)
     return ended
 
 

@@ -1,6 +1,6 @@
 """``upcall why`` and ``upcall operation``: the question that every stuck system owes an answer to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated
 from urllib.parse import quote
 
@@ -39,7 +39,8 @@ def why(
         here.out.json({"waiting": status.waiting, "operations": waiting})
         return
     lines = [f"{one.name} is {one.state}: {one.reason}" for one in status.services if one.reason]
-    lines += [f"{standing(one)}" for one in roots if one.ended_at is not None]
+    nodes = {one.name for one in status.nodes}
+    lines += [standing(one) for one in roots if still_stands(one, nodes)]
     for found in waiting:
         lines += why_lines(found)
     print("\n".join(lines) or "nothing waits")
@@ -54,8 +55,15 @@ def _show(here: Here, found: list[Why]) -> None:
             print(line)
 
 
+def still_stands(one: OperationView, nodes: Collection[str]) -> bool:
+    """Whether an operation that is over is worth a line: the removal of a node that is gone is not."""
+    return one.ended_at is not None and (not one.removes_node or one.target in nodes)
+
+
 def standing(one: OperationView) -> str:
     """An operation that is over and still has effect, and what ends that."""
+    if one.removes_node:
+        return f"{one.id} removal of {one.target}: its members have left; the node is being taken away"
     ends = f"`upcall node undrain {one.target}`" if one.kind == "maintenance" else "`upcall up`"
     return f"{one.id} {one.kind} of {one.target} stands for {ago(one.since)}; {ends} ends it"
 
@@ -79,9 +87,13 @@ def list_operations(
     here.out.show(found, COLUMNS, map(operation_row, found), empty="no operation is open")
 
 
+def kind_of(one: OperationView) -> str:
+    return "removal" if one.removes_node else one.kind
+
+
 def operation_row(one: OperationView) -> tuple[str, ...]:
     waits = one.waits_for or one.outcome
-    return (one.id, one.kind, one.member or one.target, one.state, one.klass, ago(one.ended_at or one.since), waits)
+    return (one.id, kind_of(one), one.member or one.target, one.state, one.klass, ago(one.ended_at or one.since), waits)
 
 
 def _verb(verb: str, words: str) -> Callable[..., None]:

@@ -1,5 +1,6 @@
 """What people see: the operator API's views, made from the state. Wall times are seconds since 1970."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -10,7 +11,6 @@ from upcall.master.notify import member_state
 from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
 from upcall.master.streams import Streams
-from upcall.operations.judgement import RESTART_PAUSE
 from upcall.operations.records import Operation
 from upcall.operations.table import CLASSES
 from upcall.operations.views import MemberView
@@ -124,20 +124,21 @@ class Views:
         if plan is None or plan.state != "done":
             if plan is not None and plan.state in ("failed", "paused"):
                 return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
-            if failing := self._failing(service.record.name):
-                return "blocked", failing
+            if recovering := self._recovering(service.record.name):
+                return "recovering", recovering
             return "deploying", _first_reason(plan)
+        if recovering := self._recovering(service.record.name):
+            return "recovering", recovering
         if ready < wanted:
             return "degraded", f"{ready} of {wanted} members ready"
         return "running", ""
 
-    def _failing(self, service: str) -> str:
-        """A member that ended again and again, and waits until it is tried once more."""
-        for operation in self._core.state.ledger.live(service):
-            if operation.kind == "lost":
-                why = self._why(operation)
-                if why is not None and why.waits_for == RESTART_PAUSE:
-                    return f"{operation.target.members[0]} {why.reason}"
+    def _recovering(self, service: str) -> str:
+        """A member that ends again and again. One word for it, whether it is down, starting or ready for a moment."""
+        for member in self._core.state.ledger.members(service, self._core.monotonic()):
+            if member.ended_times:
+                now = f"next try in {math.ceil(member.pause_s)} s" if member.pause_s else f"now {member_state(member)}"
+                return f"{member.name} ended {member.ended_times} times, last: {member.ended_how}; {now}"
         return ""
 
     def _package(self, name: str, version: str) -> view.PackageView | None:
@@ -232,6 +233,7 @@ class Views:
             origin=operation.origin,
             parent=operation.parent,
             children=children,
+            removes_node=operation.removes_node,
             firmness=operation.firmness,
             on_deadline=operation.on_deadline or "",
             deadline_at=operation.deadline_wall_s,

@@ -12,7 +12,6 @@ from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
-from upcall.operations.waiting import RESTART_PAUSE as RESTART_PAUSE
 from upcall.operations.waiting import (
     Judgement,
     answer_words,

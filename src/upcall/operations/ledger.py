@@ -151,7 +151,8 @@ class Ledger:
     def services(self) -> list[ServiceRecord]:
         return [self._book.services[name] for name in sorted(self._book.services)]
 
-    def members(self, service: str = "") -> list[MemberView]:
+    def members(self, service: str = "", now_s: float | None = None) -> list[MemberView]:
+        self._look_at_clock(now_s, None)
         names = [service] if service else sorted(self._book.services)
         return [_view(self._book, member.key) for name in names for member in self._book.members_of(name)]
 
@@ -217,6 +218,9 @@ def _view(book: Book, key: str) -> MemberView:
         reason=(seen.reason if seen else "") or (member.ended_how if member.over else ""),
         operation=live.id if live else "",
         initialised=member.initialised,
+        ended_times=members.ends_again(book, member),
+        ended_how=member.ended_how,
+        pause_s=max(0.0, members.launch_pause_s(book, member) - book.now_s) if member.over else 0.0,
     )
 
 

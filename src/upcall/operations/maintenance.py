@@ -47,7 +47,7 @@ def look(book: Book, service: str) -> None:
                         node=member.node,
                         incarnations=() if drain.removes_node else (member.incarnation,),
                     ),
-                    reason=drain.reason or f"maintenance of {member.node}",
+                    reason=drain.reason or f"{'removal' if drain.removes_node else 'maintenance'} of {member.node}",
                     asked_by=drain.asked_by,
                     parent=drain,
                 )

@@ -103,6 +103,17 @@ def launch_pause_s(book: Book, member: MemberRecord) -> float:
     return crashes.last_s + min(PAUSE_S_MAX, PAUSE_S_MIN * 2.0 ** min(crashes.count - 2, 16))
 
 
+def ends_again(book: Book, member: MemberRecord) -> int:
+    """How often it ended in short succession, while that goes on: from the second time until it has been ready for as
+    long as the longest pause. A member that is ready for a second between two crashes is not well."""
+    crashes = book.memory.crashes.get(member.key)
+    if crashes is None or crashes.count < 2 or not runs_by(book, member) or held_by(book, member) is not None:
+        return 0
+    seen = book.seen(member)
+    well = book.ready(member) and seen is not None and book.now_s >= seen.since_s + PAUSE_S_MAX
+    return 0 if well else crashes.count
+
+
 def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = False) -> None:
     assert member.over, f"{member.task} is not known to have ended"
     launched = replace(

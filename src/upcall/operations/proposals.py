@@ -222,7 +222,8 @@ def _maintenance(book: Book, given: Propose) -> Operation | Refused:
                 code="conflict",
                 where=given.node,
                 expected="undrain it first",
-                message=f"{given.node} is in maintenance already: {standing.id}, asked by {standing.asked_by}",
+                message=f"{given.node} is {'being removed' if standing.removes_node else 'in maintenance'} already: "
+                f"{standing.id}, asked by {standing.asked_by}",
             )
     operation = _create(book, given, Target(node=given.node))
     book.emit(Cordon(node=given.node, closed=True))

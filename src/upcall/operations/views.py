@@ -89,6 +89,12 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     operation: str = ""
     """The live operation on it, if any."""
     initialised: bool = False
+    ended_times: int = 0
+    """How often it ended in short succession, while that goes on."""
+    ended_how: str = ""
+    """How it ended the last time."""
+    pause_s: float = 0.0
+    """It is started again in so many seconds."""
 
 
 class WantedTask(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -156,7 +156,8 @@ class ServiceView(View):
     bindings: dict[str, str] = {}
     desired: str = "running"
     state: str = ""
-    """``deploying``, ``running``, ``degraded``, ``blocked``, ``uninstalling``, ``shut down``, ``no host``"""
+    """``deploying``, ``running``, ``degraded`` (members are missing), ``recovering`` (one ends again and again),
+    ``blocked``, ``uninstalling``, ``shut down``, ``no host``"""
     reason: str = ""
     ready: int = 0
     wanted: int = 0
@@ -197,6 +198,8 @@ class OperationView(View):
     origin: str = "ours"
     parent: str = ""
     children: list[str] = []
+    removes_node: bool = False
+    """A maintenance that the node does not come back from."""
     firmness: str = "enforced"
     on_deadline: str = ""
     deadline_at: float | None = None

@@ -16,11 +16,13 @@ import importlib.util
 import inspect
 import io
 import pkgutil
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,9 @@ ENTRY_POINTS: Final = "upcall.services"
 SOURCE_BYTES_MAX: Final = 8 * 2**20
 """A package is code and lock files; what is large is an artifact."""
 
+
+_ALIAS: Final = "upcall_source_"
+"""Begins the names that sources are imported under."""
 
 _importing = threading.Lock()
 """Two services of one package start in two threads, and a module is there before it is whole."""
@@ -71,7 +76,7 @@ def load(entry: str, source: Path | None = None, digest: str = "") -> type[Servi
     """The class that ``entry`` names; from the files in the folder ``source``, if given."""
     module_name, _, class_name = entry.partition(":")
     module = _imported(source, module_name, digest) if source else importlib.import_module(module_name)
-    found = getattr(module, class_name, None) if class_name else _only_service(module)
+    found = getattr(module, class_name, None) if class_name else _only_service(module, module_name)
     if not (isinstance(found, type) and issubclass(found, Service)):
         raise Invalid(f"{entry} is no service", expected="module:Class of a subclass of upcall.service.Service")
     return found
@@ -180,10 +185,22 @@ def _tar(files: dict[str, Path]) -> bytes:
     return buffer.getvalue()
 
 
+def in_file_words(error: Exception, path: Path) -> tuple[str, str]:
+    """What went wrong while a source was imported, and where in the person's own file: without the name that it is
+    imported under."""
+    text = re.sub(rf"\b{_ALIAS}[0-9a-f]{{16}}", path.stem, f"{type(error).__name__}: {error}")
+    root = path.resolve()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file == root or root in file.parents:
+            return text, f"{path.parent / file.relative_to(root.parent)}, line {frame.lineno}"
+    return text, str(path)
+
+
 def _imported(folder: Path, module_name: str, digest: str) -> ModuleType:
     """A module of a source, below a name that only this source has."""
     top, _, rest = module_name.partition(".")
-    alias = f"upcall_source_{digest[:16] or hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    alias = f"{_ALIAS}{digest[:16] or hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
     with _importing:
         if alias not in sys.modules:
             _import_top(folder, top, alias)
@@ -214,7 +231,7 @@ def _import_top(folder: Path, top: str, alias: str) -> None:
         raise
 
 
-def _only_service(module: ModuleType) -> type[Service]:
+def _only_service(module: ModuleType, called: str) -> type[Service]:
     own = [
         value
         for value in vars(module).values()
@@ -228,5 +245,6 @@ def _only_service(module: ModuleType) -> type[Service]:
     finished = [value for value in own if not any(other is not value and issubclass(other, value) for other in own)]
     if len(finished) != 1:
         names = ", ".join(value.__name__ for value in finished) or "none"
-        raise Invalid(f"{module.__name__} has not one service but: {names}", expected="one subclass of Service")
+        where = getattr(module, "__file__", None) or ""
+        raise Invalid(f"{called} has not one service but: {names}", where=where, expected="one subclass of Service")
     return finished[0]

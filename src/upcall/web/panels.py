@@ -149,7 +149,7 @@ def _operation(one: OperationView, children: dict[str, list[OperationView]], cur
     known = one.model_dump(include=SHOWN) | {"target": one.member or one.target}
     # The instant of the next look moves a little with every answer; seconds are what is shown.
     known["next_look_at"] = None if one.next_look_at is None else round(one.next_look_at)
-    known["stands"] = one.ended_at is not None and one.id in current
+    known["stands"] = one.ended_at is not None and one.id in current and not one.removes_node
     known["children"] = [_operation(child, children, current) for child in children.get(one.id, ())]
     return known
 

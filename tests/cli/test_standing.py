@@ -1,0 +1,41 @@
+"""What ``why`` and ``status`` say of an operation that is over and still has effect: words that fit its kind."""
+
+import time
+
+from upcall.cli.status import waiting_lines
+from upcall.cli.why import operation_row, standing
+from upcall.protocol.operator import NodeView, OperationView, Status
+
+
+def operation(kind: str, target: str, *, removes: bool = False) -> OperationView:
+    return OperationView(
+        id="op-7", kind=kind, klass="windowed", state="done", target=target, reason="", asked_by="ann",
+        since=time.time(), ended_at=time.time(), removes_node=removes,
+    )  # fmt: skip
+
+
+def status(*operations: OperationView, nodes: tuple[str, ...] = ("node-1", "node-2")) -> Status:
+    return Status(
+        cluster="c", version="1", master_since=0.0, event_sequence=0, services=[], operations=list(operations),
+        nodes=[NodeView(name=name, state="up") for name in nodes],
+    )  # fmt: skip
+
+
+def test_a_drain_says_what_ends_it() -> None:
+    assert "`upcall node undrain node-2` ends it" in standing(operation("maintenance", "node-2"))
+
+
+def test_a_removal_speaks_of_no_undrain() -> None:
+    found = operation("maintenance", "node-2", removes=True)
+    assert standing(found) == "op-7 removal of node-2: its members have left; the node is being taken away"
+    assert operation_row(found)[1] == "removal"
+
+
+def test_a_removed_node_that_is_gone_is_of_the_past() -> None:
+    found = operation("maintenance", "node-2", removes=True)
+    assert waiting_lines(status(found)) == [standing(found)]
+    assert waiting_lines(status(found, nodes=("node-1",))) == []
+
+
+def test_a_shutdown_says_what_ends_it() -> None:
+    assert "`upcall up` ends it" in standing(operation("shutdown", "the system"))

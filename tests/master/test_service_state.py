@@ -1,0 +1,93 @@
+"""The one word that a service is in, and its reason, over the course of a crash loop."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from upcall.master import records as r
+from upcall.master.state import Service
+from upcall.master.views import Views
+from upcall.protocol.service import PhaseView, PlanView, StepView
+from upcall.substrate.world import World
+
+
+def plan(state: str) -> tuple[PlanView, ...]:
+    steps = (StepView(name="b0", state=state),)
+    return (
+        PlanView(
+            name="deploy", state=state, phases=(PhaseView(name="p", strategy="serial", state=state, steps=steps),)
+        ),
+    )
+
+
+class Shown:
+    """A world's service, as the operator API shows it."""
+
+    def __init__(self, plans: tuple[PlanView, ...]) -> None:
+        self.world = World()
+        self.world.install("log", ["b0", "b1", "b2"], minimum=2)
+        self.world.advance(10)
+        core = SimpleNamespace(
+            state=SimpleNamespace(ledger=self.world.ledger),
+            monotonic=lambda: self.world.now_s,
+            desired=lambda service: "running",
+        )
+        self.views = Views(core, SimpleNamespace(), SimpleNamespace(connected=lambda service: True))  # type: ignore[arg-type]
+        record = r.ServiceRecord(name="log", package="log", version="1", revision=1, options={})
+        self.service = Service(record, plans=plans)
+
+    def state(self) -> tuple[str, str]:
+        ready = len(self.world.ready("log"))
+        return self.views._service_state(self.service, ready, 3)
+
+    def states_for(self, seconds: int) -> set[str]:
+        found = set()
+        for _ in range(seconds * 2):
+            self.world.advance(0.5)
+            found.add(self.state()[0])
+        return found
+
+    def crash(self) -> None:
+        self.world.observe(self.world.substrate.crash("log.b0", self.world.now_s))
+
+
+@pytest.mark.parametrize("deploy", ["running", "done"])
+def test_a_crash_loop_is_one_state_whatever_its_member_does_at_the_moment(deploy: str) -> None:
+    shown = Shown(plan(deploy))
+    shown.world.substrate.crashing.add("log.b0")
+    shown.crash()
+    shown.world.advance(5)
+    assert shown.states_for(300) == {"recovering"}
+
+
+def test_its_reason_says_how_often_how_last_and_when_it_is_tried_again() -> None:
+    shown = Shown(plan("done"))
+    shown.world.substrate.crashing.add("log.b0")
+    shown.crash()
+    shown.world.advance(5)
+    reasons: set[str] = set()
+    for _ in range(60):
+        shown.world.advance(0.5)
+        reasons.add(shown.state()[1])
+    assert any(reason.startswith("b0 ended 5 times, last: it crashes; next try in ") for reason in reasons)
+    assert any(reason.endswith(("; now placed", "; now starting")) for reason in reasons)
+
+
+def test_a_member_that_is_ready_for_a_moment_between_two_crashes_does_not_make_it_run() -> None:
+    shown = Shown(plan("done"))
+    for _ in range(3):
+        shown.crash()
+        shown.world.advance(20)
+    assert shown.world.ready("log") == ["b0", "b1", "b2"]
+    assert shown.state()[0] == "recovering"
+    assert shown.state()[1].endswith("; now ready")
+    shown.world.advance(61)
+    assert shown.state() == ("running", "")
+
+
+def test_one_crash_is_no_crash_loop() -> None:
+    shown = Shown(plan("done"))
+    shown.crash()
+    assert shown.state() == ("degraded", "2 of 3 members ready")
+    shown.world.advance(10)
+    assert shown.state() == ("running", "")
