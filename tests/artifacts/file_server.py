@@ -33,6 +33,8 @@ class FileServer:
     """For the next requests: just this status."""
     resumed: dict[str, bytes] = field(default_factory=dict)
     """Files that look otherwise from their middle on."""
+    before: list[int] = field(default_factory=list)
+    """For the next ranges: begin so many bytes before what was asked for (and say so)."""
     hold: int | None = None
     """Fall silent after so many bytes, until let go."""
     password: str = ""
@@ -86,6 +88,8 @@ def serving() -> Iterator[FileServer]:
 
         def _answer(self, asked: Asked, data: bytes) -> None:
             first = (asked.first or 0) if served.ranges else 0
+            if first and served.before:
+                first -= served.before.pop(0)
             if first and asked.path in served.resumed:
                 data = served.resumed[asked.path]
             if first and first >= len(data):

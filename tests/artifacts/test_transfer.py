@@ -137,6 +137,15 @@ def test_a_range_that_cannot_be_had_starts_over(cache: Cache, server: FileServer
     assert [one.first for one in server.asked] == [MIDDLE, None]
 
 
+def test_another_range_than_the_asked_one_starts_over(cache: Cache, server: FileServer, big: str) -> None:
+    begun(cache, DATA[:MIDDLE])
+    server.before = [10]
+    meter = Meter("thing")
+    assert bring(cache, big, meter=meter) == DATA
+    assert [one.first for one in server.asked] == [MIDDLE, None]
+    assert meter.fetched_bytes == len(DATA), "nothing of it was taken"
+
+
 def test_a_part_that_is_whole_is_only_judged(cache: Cache, server: FileServer, big: str) -> None:
     begun(cache, DATA)
     assert bring(cache, big) == DATA
