@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typer.testing import Result
 
 from fake_master import FakeMaster
+from upcall.cli import keeping, system
 
 Run = Callable[..., Result]
 
@@ -209,3 +210,20 @@ def test_node_add(run: Run, master: FakeMaster) -> None:
     assert "node-4" in run("node add --zone b --attribute disk=fast").stdout
     asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/nodes"))
     assert asked["attributes"] == {"disk": "fast"}
+
+
+def test_down_that_had_to_use_force_is_no_success(run: Run, master: FakeMaster, monkeypatch) -> None:
+    """The keeper and what it keeps are pretended; the shutdown of the services fails."""
+    ended: list[object] = []
+    monkeypatch.setattr(keeping, "running", lambda folder: not ended)
+    monkeypatch.setattr(keeping, "end", ended.append)
+    master.add_service("hello", 1)
+    good = run("down")
+    assert (good.exit_code, len(ended)) == (0, 1), good.output
+    ended.clear()
+    monkeypatch.setattr(system, "SHUTDOWN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(master, "end_soon", lambda operation: None)
+    incomplete = run("down")
+    assert (incomplete.exit_code, len(ended)) == (1, 1)
+    assert "by force: the shutdown of the services is incomplete" in incomplete.output
+    assert "down; data is kept" not in incomplete.output

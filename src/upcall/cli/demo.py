@@ -79,6 +79,7 @@ def demo(
         )
         system.start(here, nodes.count, nodes.memory_mib)
     matched: Mapping[str, Any] | None = None
+    incomplete = ""
     try:
         with footprint.watched(here.folder.root) as peak:
             apply(here, composition, quiet=True)
@@ -89,8 +90,9 @@ def demo(
     finally:
         first_s = time.monotonic() - report.began
         if ours:
-            system.stop(here)
+            incomplete = system.stop(here)
     if not once:
+        system.check_complete(here, incomplete)
         here.out.say(
             {"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
         )
@@ -110,6 +112,7 @@ def demo(
     here.out.show(judged.figures, ("figure", "value", "promise"), judged.rows(), empty="")
     if judged.broken:
         raise Conflict("; ".join(judged.broken), where=str(judged.path), expected="what was promised")
+    system.check_complete(here, incomplete)
 
 
 def _made_for_s() -> float:

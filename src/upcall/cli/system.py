@@ -151,12 +151,23 @@ def _start_services(here: Here) -> None:
 @command(down_app, "down")
 def down(here: Here) -> None:
     """Shut the services down in order, then the cluster; data is kept."""
-    stop(here)
+    check_complete(here, stop(here))
     here.out.say({"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}")
 
 
-def stop(here: Here) -> None:
-    """``down`` without its words."""
+def check_complete(here: Here, incomplete: str) -> None:
+    """Everything has ended, but not everything in its order: that is no success."""
+    if incomplete:
+        raise Conflict(
+            f"down, by force: the shutdown of the services is incomplete: {incomplete}",
+            where=str(here.folder.root),
+            expected="each service to end in its order; the data is kept, and `upcall up` recovers from it",
+        )
+
+
+def stop(here: Here) -> str:
+    """``down`` without its words. Gives why the shutdown of the services is incomplete, if it is."""
+    incomplete = ""
     cluster_of(here.folder)
     with birth.only_one(here.folder), _interrupts_wait(here):
         if not keeping.running(here.folder):
@@ -168,8 +179,10 @@ def stop(here: Here) -> None:
                 wait_for(here, operation, timeout_s=SHUTDOWN_TIMEOUT_S)
         except UpcallError as error:
             # The master cannot be asked or could not end something: our processes end all the same, by force.
-            here.out.note(f"shutdown is incomplete: {error}")
+            incomplete = str(error)
+            here.out.note(f"shutdown is incomplete: {incomplete}")
         keeping.end(here.folder)
+    return incomplete
 
 
 @contextmanager

@@ -9,7 +9,7 @@ Requests over ``keeper/keeper.sock``, one JSON object a line:
     {"do": "status"}                         -> {"ok": true, "supervisor": identity, "processes": [...]}
     {"do": "start" | "stop", "name"}         -> {"ok": true}; ``stop`` answers when it is dead
     {"do": "add", "process": {...}}          -> {"ok": true}; kept in the spec; one of that name is replaced
-    {"do": "remove", "name"}                 -> {"ok": true} when it is dead; gone from the spec
+    {"do": "remove", "name"}                 -> {"ok": true} when it is dead; gone from the spec (or never there)
     {"do": "prove_death", "node"}            -> {"ok": true, "killed": n} once no process of the node's tasks is left;
                                                 its agent is ended first and started again afterwards
     {"do": "reload"}                         -> {"ok": true}; as SIGHUP does
@@ -242,8 +242,12 @@ class Supervisor:
         self._replace(process)
         return {"ok": True}
 
-    def _remove(self, name: str) -> Later:
-        child = self._child(name)
+    def _remove(self, name: str) -> dict[str, Any] | Later:
+        """Idempotent: who asked may have died before it heard that it is done."""
+        if name not in self._children:
+            going = [child for child in self._going if child.process.name == name]
+            return _when_dead(going[-1]) if going else {"ok": True}
+        child = self._children[name]
         spec.save(self._data, {other: kept.process for other, kept in self._children.items() if other != name})
         del self._children[name]
         self._let_go(child)

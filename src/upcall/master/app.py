@@ -14,7 +14,7 @@ from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.master import agent_api, operator_api, service_api, services
 from upcall.master.agents import Agents
-from upcall.master.context import launch_context, tell_names
+from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.housekeeping import Housekeeping
@@ -55,9 +55,10 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
             core.state.substrate_records,
             prefix=cluster.prefix,
             cluster=cluster.cluster,
-            context=lambda task, declaration: launch_context(core, secrets, task, declaration),
+            context=lambda task, declaration: launch_context(core, secrets, maker.make, task, declaration),
         )
 
+    maker = SecretMaker(lambda: core, secrets)
     core = Core(store, journal, substrate, notifier)
     machines = Machines(folder, cluster, tokens)
     views = Views(core, agents, streams)

@@ -4,6 +4,8 @@ A name that is not known *yet* (a peer without an address) delays the launch; on
 member) is an error that the service's code sees as the reason of the pending task.
 """
 
+import asyncio
+import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,12 +15,16 @@ import msgspec
 
 from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
-from upcall.master.secrets import Secrets
+from upcall.master.secrets import NotMade, Secrets
 from upcall.master.services import endpoint_addresses
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
 from upcall.substrate.interface import Output, TaskId
 
+log = logging.getLogger(__name__)
+
+MAKE_RETRY_S: Final = 5.0
+"""Between two tries to write a generated secret (the disk is full)."""
 SECRETS: Final = "secrets/"
 """What launches wait on that lack a secret; no service has such a name."""
 _NAME: Final = re.compile(r"\{\{\s*((?:address|endpoint|replaced)\.[^}\s]+)\s*\}\}")
@@ -35,7 +41,10 @@ class LaunchContext:
     """Services whose places, ports or endpoints the missing comes from, or :data:`SECRETS`."""
 
 
-def launch_context(core: Core, secrets: Secrets, task: TaskId, declaration: Declaration) -> LaunchContext:
+def launch_context(
+    core: Core, secrets: Secrets, make: Callable[[str], None], task: TaskId, declaration: Declaration
+) -> LaunchContext:
+    """``make`` is told of a secret that is to be generated, and returns at once: a turn writes no file."""
     values: dict[str, str] = {}
     missing: list[str] = []
     text = msgspec.json.encode(declaration).decode()
@@ -49,12 +58,38 @@ def launch_context(core: Core, secrets: Secrets, task: TaskId, declaration: Decl
     values["zone"] = core.zone(node)
     try:
         found = {secret.name: secrets.resolve(secret.ref) for secret in declaration.secrets}
+    except NotMade as error:
+        make(str(error.problem.details["name"]))
+        return LaunchContext(values=values, missing=error.problem.message, waits_on=frozenset({SECRETS}))
     except UpcallError as error:
         return LaunchContext(values=values, missing=str(error), waits_on=frozenset({SECRETS}))
     if not missing:
         return LaunchContext(values, found)
     waits_on = frozenset(_source(task, name) for name in missing)
     return LaunchContext(values, found, f"waits for {', '.join(missing)}", waits_on)
+
+
+class SecretMaker:
+    """Generates secrets beside the turns, and lets the launches that wait for them go on."""
+
+    def __init__(self, core: Callable[[], Core], secrets: Secrets) -> None:
+        self._core, self._secrets = core, secrets
+        self._making: dict[str, asyncio.Task[None]] = {}
+
+    def make(self, name: str) -> None:
+        if name not in self._making:
+            self._making[name] = asyncio.get_running_loop().create_task(self._make(name))
+
+    async def _make(self, name: str) -> None:
+        try:
+            await asyncio.to_thread(self._secrets.make, name)
+        except OSError as error:
+            log.warning("the secret %s cannot be made: %s", name, error)
+            await asyncio.sleep(MAKE_RETRY_S)
+        finally:
+            del self._making[name]
+        # Whoever waits looks again; what could not be made is asked for anew.
+        self._core().post(lambda tx: tx.changed.names.update({SECRETS: None}))
 
 
 class NamingSubstrate(Protocol):

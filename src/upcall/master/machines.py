@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 NODES_MAX: Final = 50
 ZONES: Final = "abc"
+REMOVE_RETRY_S: Final = 5.0
+"""Between two tries to end the agent of a node that is removed, for as long as the keeper cannot."""
 
 
 class MachineSubstrate(Protocol):
@@ -107,15 +109,33 @@ class Machines:
         tx.turn.after.append(lambda: self._background(self._remove(core, substrate, node)))
 
     async def _remove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+        """Its agent ends first: one that ran on would be nobody's, without a token and with the node's folder."""
+        try:
+            told = ""
+            while error := await self._not_ended(node):
+                if error != told:
+                    words = f"is not removed yet, because its agent cannot be ended: {error}; tried again"
+                    core.post(lambda tx, words=words: tx.event("node", node, words))  # type: ignore[misc]
+                    told = error
+                await asyncio.sleep(REMOVE_RETRY_S)
+                standing = core.state.ledger.maintenance(node)
+                if standing is None or not standing.removes_node:
+                    return  # Somebody changed their mind meanwhile.
+            self._write(tuple(each for each in self.cluster.nodes if each.name != node))
+            self._tokens.revoke(processes.agent_name(node))
+            core.post(lambda tx: tx.substrate(substrate().node_removed(node, tx.now_s)))
+            core.post(lambda tx: tx.substrate(substrate().forget_node(node, tx.now_s)))
+        finally:
+            self._removing.discard(node)
+
+    async def _not_ended(self, node: str) -> str:
+        """Ends the node's agent; why it could not be, if so."""
         try:
             await self._keeper.remove(processes.agent_name(node))
         except NotNow as error:
             log.warning("the agent of %s could not be ended: %s", node, error)
-        self._write(tuple(each for each in self.cluster.nodes if each.name != node))
-        self._tokens.revoke(processes.agent_name(node))
-        core.post(lambda tx: tx.substrate(substrate().node_removed(node, tx.now_s)))
-        core.post(lambda tx: tx.substrate(substrate().forget_node(node, tx.now_s)))
-        self._removing.discard(node)
+            return str(error)
+        return ""
 
     def prove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
         """The substrate wants certainty that nothing of a node runs any more."""

@@ -1,0 +1,78 @@
+"""Secrets: read in a turn, made beside it."""
+
+import asyncio
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Server
+
+from upcall.master.context import SECRETS, SecretMaker, launch_context
+from upcall.master.secrets import NotMade, Secrets
+from upcall.protocol.declaration import Declaration, Secret
+from upcall.protocol.errors import NotFound
+from upcall.substrate.interface import TaskId
+
+TASK = TaskId("log", "m-1", 1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = Server(tmp_path_factory.mktemp("master") / "data")
+    yield found
+    found.stop()
+
+
+def test_a_generated_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path / "values")
+    with pytest.raises(NotMade, match="waits for the secret 'jmx' to be made"):
+        secrets.resolve("generated:jmx|upcall {}")
+    assert not (tmp_path / "values").exists(), "to ask makes nothing"
+    secrets.make("jmx")
+    value = secrets.resolve("generated:jmx")
+    secrets.make("jmx")
+    assert secrets.resolve("generated:jmx|upcall {}") == f"upcall {value}"
+    assert len(value) > 20
+    assert stat.S_IMODE((tmp_path / "values" / "jmx").stat().st_mode) == 0o600
+
+
+def test_a_secret_that_a_person_has_to_set_is_never_made(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="upcall secret set key"):
+        Secrets(tmp_path).resolve("key")
+
+
+def test_a_turn_writes_no_secret_and_the_launch_waits_until_it_is_made(server: Server, tmp_path: Path) -> None:
+    core, secrets = server.master.core, Secrets(tmp_path / "values")
+    declaration = Declaration(command=("a",), secrets=(Secret(name="key", ref="generated:key"),))
+    wanted: list[str] = []
+    found = server.in_loop(lambda: launch_context(core, secrets, wanted.append, TASK, declaration))
+    assert (found.missing, found.waits_on) == ("waits for the secret 'key' to be made", {SECRETS})
+    assert wanted == ["key"]
+    assert not (tmp_path / "values").exists()
+    secrets.make("key")
+    found = server.in_loop(lambda: launch_context(core, secrets, wanted.append, TASK, declaration))
+    assert (found.missing, found.secrets) == ("", {"key": secrets.get("key")})
+
+
+def test_who_waits_for_a_secret_looks_again_when_it_is_made(server: Server, tmp_path: Path) -> None:
+    core, secrets = server.master.core, Secrets(tmp_path / "values")
+    heard = asyncio.Event()
+
+    def rule(tx: object, changed: object) -> None:
+        if SECRETS in changed.names:  # type: ignore[attr-defined]
+            heard.set()
+
+    server.in_loop(lambda: core.after_turn.append(rule))
+    maker = SecretMaker(lambda: core, secrets)
+
+    async def made(wait: Callable[[], object]) -> None:
+        maker.make("key")
+        maker.make("key")
+        async with asyncio.timeout(60):
+            await heard.wait()
+        wait()
+
+    asyncio.run_coroutine_threadsafe(made(lambda: None), server.loop).result(60)
+    server.in_loop(lambda: core.after_turn.remove(rule))
+    assert secrets.get("key")
