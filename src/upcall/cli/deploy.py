@@ -2,7 +2,7 @@
 
 A service is *deployed* when its deploy plan is done, *blocked* when it has said so for a while (a reason may pass by
 itself: a node that registers, a port that gets free), and *failed* when its plan gave up. What is looked at is the
-whole present state, again and again; a master that restarts meanwhile costs nothing.
+whole present state, whenever the event stream tells of a change; a master that restarts meanwhile costs nothing.
 
 What cannot be deployed is taken away again, with all else that the same command began: a mistake leaves nothing
 behind. There is one exception: once a process of it ran, its output says what is wrong, so the service stays.
@@ -10,19 +10,22 @@ behind. There is one exception: once a process of it ran, its output says what i
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from upcall.cli.here import Here
 from upcall.cli.output import duration
+from upcall.cli.told import Told
 from upcall.protocol.errors import Conflict, DoesNotFit, NotFound, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-LOOK_S: Final = 0.4
+REFRESH_S: Final = 5.0
+"""So often it is looked at unasked: some reasons change, and patience ends, with time alone."""
 PATIENCE_S: Final = 60.0
 BLOCKED_GRACE_S: Final = 5.0
 NO_HOST_GRACE_S: Final = 45.0
@@ -34,7 +37,7 @@ DONE: Final = frozenset({"done", "forced"})
 RAN: Final = frozenset({"running", "ready", "unready", "ending", "finished"})
 TAKE_BACK_TIMEOUT_S: Final = 60.0
 PLACED_TIMEOUT_S: Final = 5.0
-PLACED_LOOK_S: Final = 0.05
+PLACED_SETTLE_S: Final = 0.05
 
 
 @dataclass
@@ -109,16 +112,19 @@ def post_all(here: Here, requests: Sequence[Install]) -> Begun:
     result = Begun()
     posting = ""
     try:
-        for request in requests:
-            if again and request.name in present:
-                result.services.append(present[request.name])
-                continue
-            posting = request.name if request.name not in present else ""
-            result.services.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
-            result.names.append(request.name)
-            posting = ""
-            if request is not requests[-1]:
-                _until_placed(here, request.name)
+        with ExitStack() as stack:
+            told: Told | None = None
+            for request in requests:
+                if again and request.name in present:
+                    result.services.append(present[request.name])
+                    continue
+                posting = request.name if request.name not in present else ""
+                result.services.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
+                result.names.append(request.name)
+                posting = ""
+                if request is not requests[-1]:
+                    told = told or stack.enter_context(Told(here.client, settle_s=PLACED_SETTLE_S))
+                    _until_placed(here, request.name, told)
     except BaseException as error:
         # Interrupted in the middle of a call, it is not known whether that call came through.
         unsure = [posting] if posting and not isinstance(error, UpcallError) else []
@@ -127,39 +133,42 @@ def post_all(here: Here, requests: Sequence[Install]) -> Begun:
     return result
 
 
-def _until_placed(here: Here, name: str) -> None:
+def _until_placed(here: Here, name: str, told: Told) -> None:
     """Places are given in the order of the file: what is hard to place (members apart from each other) comes first
     there, and finds the nodes still empty. One that waits for room, or for its code, holds up nobody for long."""
     until = time.monotonic() + PLACED_TIMEOUT_S
-    while time.monotonic() < until:
+    while (left_s := until - time.monotonic()) > 0:
         service = here.client.service(name)
         if service.members and all(member.node for member in service.members):
             return
         if service.state == "blocked":
             return
-        time.sleep(PLACED_LOOK_S)
+        told.wait(left_s)
 
 
 def take_back(here: Here, names: Sequence[str], reason: str) -> None:
     """Uninstall what this command began, the last first."""
-    for name in reversed(names):
-        try:
-            here.client.post(f"/v1/services/{quote(name, safe='')}/uninstall", Ask(reason=reason, force=True))
-            _until_gone(here, name)
-        except NotFound:
-            continue
-        except UpcallError as error:
-            here.out.note(f"{name} stays: {error}")
-        else:
-            here.out.note(f"{name} is taken away again")
+    if not names:
+        return
+    with Told(here.client) as told:
+        for name in reversed(names):
+            try:
+                here.client.post(f"/v1/services/{quote(name, safe='')}/uninstall", Ask(reason=reason, force=True))
+                _until_gone(here, name, told)
+            except NotFound:
+                continue
+            except UpcallError as error:
+                here.out.note(f"{name} stays: {error}")
+            else:
+                here.out.note(f"{name} is taken away again")
 
 
-def _until_gone(here: Here, name: str) -> None:
+def _until_gone(here: Here, name: str, told: Told) -> None:
     until = time.monotonic() + TAKE_BACK_TIMEOUT_S
     while any(one.name == name for one in here.client.services()):
         if time.monotonic() > until:
             raise Conflict(f"not gone after {TAKE_BACK_TIMEOUT_S:g} s", where=f"service {name}")
-        time.sleep(LOOK_S)
+        told.wait(REFRESH_S)
 
 
 def _must_match(there: ServiceView, request: Install) -> None:
@@ -186,12 +195,16 @@ def follow(
     taken away again. ``deployed`` is called for each."""
     began = time.monotonic()
     watched = [Watched(name, began) for name in names]
-    with here.out.progress() as progress:
+    with here.out.progress() as progress, Told(here.client) as told:
+
+        def draw() -> None:
+            progress.show(lambda: picture(watched), [line for one in watched for line in changes(one)])
+
         while True:
             for one in [one for one in watched if not one.ended]:
                 view = here.client.patient(lambda name=one.name: here.client.service(name), PATIENCE_S)  # type: ignore[misc]
                 look(one, view, time.monotonic())
-            progress.show(lambda: picture(watched), [line for one in watched for line in changes(one)])
+            draw()
             for one in watched:
                 if one.problem:
                     raise _cannot_be(here, one, begun)
@@ -201,7 +214,7 @@ def follow(
                     deployed(one.name)
             if all(one.ended for one in watched):
                 return watched
-            time.sleep(LOOK_S)
+            told.wait(REFRESH_S, draw)
 
 
 def _cannot_be(here: Here, one: Watched, begun: Sequence[str]) -> UpcallError:

@@ -9,8 +9,9 @@ import typer
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import mib
 from upcall.cli.status import NODE_COLUMNS, node_row
+from upcall.cli.told import Told
 from upcall.cli.values import parse_pairs
-from upcall.cli.waiting import LOOK_S, PATIENCE_S, wait_for
+from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import AddNode, Ask, Drain, NodeView
 
@@ -57,7 +58,7 @@ def add(
 def _until_up(here: Here, name: str) -> NodeView:
     """The node, when it has registered and nothing keeps it away."""
     until = time.monotonic() + UP_TIMEOUT_S
-    with here.out.progress() as progress:
+    with here.out.progress() as progress, Told(here.client) as told:
         while True:
             found = next((one for one in here.client.patient(here.client.nodes, PATIENCE_S) if one.name == name), None)
             if found is not None and found.state == "up":
@@ -66,7 +67,7 @@ def _until_up(here: Here, name: str) -> NodeView:
             if time.monotonic() > until:
                 raise Conflict(f"{name} is {state} after {UP_TIMEOUT_S:g} s", where=f"node {name}", expected="up")
             progress.line(f"{name}: {state}")
-            time.sleep(LOOK_S)
+            told.wait(REFRESH_S)
 
 
 @command(node_app, "drain")

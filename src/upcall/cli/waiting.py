@@ -1,6 +1,7 @@
 """Waiting for an operation: who is waited for, shown while it lasts.
 
-The wait reads the operation again and again (level-triggered), so a master that restarts meanwhile costs nothing.
+The wait reads the whole operation whenever the event stream tells of a change (level-triggered), so a master that
+restarts meanwhile costs nothing.
 Ctrl-C ends the wait, never the operation.
 """
 
@@ -9,11 +10,13 @@ from typing import Final
 
 from upcall.cli.here import Here
 from upcall.cli.output import duration
+from upcall.cli.told import Told
 from upcall.cli.why import kind_of
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import OperationView, Why
 
-LOOK_S: Final = 0.4
+REFRESH_S: Final = 5.0
+"""So often it is looked at unasked: how long a service has been silent is no event."""
 PATIENCE_S: Final = 60.0
 """How long the master may be away while something is waited for."""
 
@@ -25,7 +28,7 @@ def wait_for(here: Here, operation: OperationView, *, timeout_s: float | None = 
     """Until it ended; a failure is raised in the operation's own words."""
     began = time.monotonic()
     try:
-        with here.out.progress() as progress:
+        with here.out.progress() as progress, Told(here.client) as told:
             while True:
                 why = here.client.patient(lambda: here.client.why(operation.id), PATIENCE_S)
                 if why.operation.state in ENDED:
@@ -36,8 +39,12 @@ def wait_for(here: Here, operation: OperationView, *, timeout_s: float | None = 
                     raise Conflict(
                         f"{kind_of(operation)} is not over after {timeout_s:g} s: {waits}", where=operation.id
                     )
-                progress.show(lambda why=why, seconds=seconds: _picture(why, seconds), _lines(why))  # type: ignore[misc]
-                time.sleep(LOOK_S)
+
+                def draw(why: Why = why) -> None:
+                    progress.show(lambda: _picture(why, time.monotonic() - began), _lines(why))
+
+                draw()
+                told.wait(REFRESH_S if timeout_s is None else min(REFRESH_S, timeout_s - seconds), draw)
     except KeyboardInterrupt:
         undo = f"; `upcall node undrain {operation.target}` takes it back" if operation.kind == "maintenance" else ""
         here.out.note(f"no longer waiting; {operation.id} goes on, `upcall why {operation.id}` says how far{undo}")

@@ -6,6 +6,7 @@ patience is over. Errors are the API's own (:mod:`upcall.protocol.errors`), rais
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
@@ -122,10 +123,15 @@ class Client:
             connection.close()
         return json.loads(text) if text else None
 
-    def lines(self, path: str, accept: str = "text/plain") -> Iterator[str]:
-        """A streamed answer, a line at a time, until the server ends it or is silent for too long."""
+    def lines(
+        self, path: str, accept: str = "text/plain", opened: Callable[[socket.socket], None] = lambda _: None
+    ) -> Iterator[str]:
+        """A streamed answer, a line at a time, until the server ends it or is silent for too long. ``opened`` gets the
+        connection's socket: who shuts it down from another thread ends the answer."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=STREAM_SILENCE_S)
         try:
+            connection.connect()
+            opened(connection.sock)
             response = self._send(connection, "GET", path, None, accept)
             while line := response.readline():
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
