@@ -17,6 +17,7 @@ from upcall.artifacts.distributions import index_passwords, preference, with_pas
 from upcall.artifacts.errors import Mismatch, NotCached
 from upcall.artifacts.fetch import fetch
 from upcall.artifacts.lock import FORMAT, Lock, LockedFile, digest_of, render_lock
+from upcall.artifacts.progress import Progress
 from upcall.protocol.declaration import Artifact
 
 BIG = random.Random(7).randbytes(1_000_000)
@@ -80,6 +81,17 @@ def test_a_wheel_comes_from_the_index_and_its_file_does_not_stay(cache: Cache, i
     assert list((cache.root / "partial").iterdir()) == []
     assert not list((cache.root / "uv").glob("archive-v0/*")), "nor in uv's cache"
     assert (tree / "thing" / "data.bin").stat().st_nlink == 1
+
+
+def test_the_last_word_of_progress_tells_what_was_fetched(cache: Cache, index: Index) -> None:
+    artifact, data = wish(THING, kind="environment")
+    cache.part(THING).write_bytes(WHEEL[:MIDDLE])
+    seen: list[Progress] = []
+    fetch([artifact], cache, lambda _digest: data, seen.append)
+    assert seen[-1].finished
+    assert seen[-1].fetched_bytes == THING.size - MIDDLE, "not what was here, nor what was unpacked"
+    fetch([artifact], cache, lambda _digest: data, seen.append)
+    assert seen[-1].fetched_bytes == 0
 
 
 def test_a_wheel_of_which_one_file_is_kept_stays_for_another_lock(cache: Cache, index: Index) -> None:

@@ -25,6 +25,8 @@ class Progress:
     total_bytes: int
     rate_bytes_s: float
     finished: bool = False
+    fetched_bytes: int = 0
+    """What came over the network in all stages so far, whatever was here before or was unpacked from it."""
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -90,4 +92,4 @@ class Meter:
         elapsed = max(now - self._began_s, 1e-3)
         done = self._total_bytes if finished else max(0, min(self._done_bytes, self._total_bytes))
         rate = max(0, self._done_bytes - self._there_bytes) / elapsed
-        return Progress(self.artifact, self._text, done, self._total_bytes, rate, finished)
+        return Progress(self.artifact, self._text, done, self._total_bytes, rate, finished, self.fetched_bytes)
