@@ -18,6 +18,7 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 120.0
 LEFT_GRACE_S: Final = 10.0
 LOOK_S: Final = 0.1
+"""What ends here are the processes that could have told; whether they have is seen in the machine's own tables."""
 LAST_WORDS_BYTES: Final = 4000
 LAST_WORDS: Final = 3
 

@@ -18,6 +18,7 @@ import typer
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
 from upcall.cli.here import Here, command, commands
+from upcall.cli.told import Told
 from upcall.cli.waiting import wait_for
 from upcall.client.folder import cluster_of
 from upcall.cluster.folder import Cluster
@@ -31,6 +32,9 @@ START_TIMEOUT_S: Final = 120.0
 SHUTDOWN_TIMEOUT_S: Final = 300.0
 """For all services, in their order; what still runs then is ended by the keeper."""
 LOOK_S: Final = 0.25
+"""Between two attempts while nobody answers who could tell."""
+REFRESH_S: Final = 2.0
+"""So often the keeper is looked at: when it ends, there will be no master to tell of anything."""
 REGISTERED: Final = frozenset({"up", "draining", "drained"})
 SHUT_DOWN: Final = "shut_down"
 
@@ -110,9 +114,9 @@ def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
 def _wait_until_answering(here: Here, found: Cluster) -> None:
     began = time.monotonic()
     wanted = {one.name for one in found.nodes}
-    with here.out.progress() as progress:
+    with here.out.progress() as progress, Told(here.client, settle_s=LOOK_S / 2) as told:
         while True:
-            seconds = time.monotonic() - began
+            seconds, wait_s = time.monotonic() - began, REFRESH_S
             try:
                 status = here.client.patient(here.client.status, 0.0)
                 registered = {one.name for one in status.nodes if one.state in REGISTERED}
@@ -123,7 +127,7 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
                 elif wanted <= registered:
                     return
             except NotNow:
-                words, missing = "waiting for the master", "the master"
+                words, missing, wait_s = "waiting for the master", "the master", LOOK_S
             if seconds > START_TIMEOUT_S or not keeping.running(here.folder):
                 said = keeping.last_words(here.folder)
                 raise Conflict(
@@ -132,7 +136,7 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
                     expected="its logs say more",
                 )
             progress.show(lambda words=words: _spinner(words), (words,))  # type: ignore[misc]
-            time.sleep(LOOK_S)
+            told.wait(wait_s)
 
 
 def _spinner(words: str):  # type: ignore[no-untyped-def]

@@ -19,7 +19,7 @@ SETTLE_S: Final = 0.25
 """Changes that come together are one look."""
 REDRAW_S: Final = 1.0
 """Seconds that are shown go on without a question to the master."""
-AGAIN_S: Final = 0.5
+AGAIN_S: Final = 0.25
 """Between attempts to reach a master that is away: nobody is there who could tell of its return."""
 
 

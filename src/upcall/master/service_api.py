@@ -208,6 +208,8 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
     @api.post("/v1/host/ready")
     async def host_ready(_: Host) -> Response:
         door.packages_registered = True
+        words = "all that this host has are registered"
+        core.post(lambda tx: tx.event("package", "packages", words, detail=True))
         return answer(wire.Accepted())
 
     @api.get("/v1/service/{name}/stream", response_class=StreamingResponse)
