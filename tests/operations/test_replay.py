@@ -1,6 +1,7 @@
 """A recorded list of inputs replays any run; written out and read back at any point, it goes on identically."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,6 +49,29 @@ def test_a_recording_replays_identically_also_when_written_out_and_read_back(pat
         assert plain(other.handle(line.input, line.now_s, line.wall_s)) == expected
         assert other.dump() == ledger.dump()
         assert other.deadline() == ledger.deadline()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_what_is_looked_up_is_what_the_records_say(path: Path, kind: SimulatedKind) -> None:
+    """At every point; in the same order too, where it is the order in which things are done."""
+    ledger = Ledger((), start=1)
+    for line in recording(path, kind):
+        ledger.handle(line.input, line.now_s, line.wall_s)
+        rebuilt = Ledger(ledger.records(), start=1)
+        assert _looked_up(ledger) == _looked_up(rebuilt)
+
+
+def _looked_up(ledger: Ledger) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, index in vars(ledger.book.indexes).items():
+        if isinstance(index, list):
+            found[name] = index
+        elif name in ("members_on", "tombstones", "standing", "all_live"):
+            found[name] = {key: value and set(value) for key, value in index.items()}
+        else:
+            found[name] = {k: list(v) if isinstance(v, dict) else v for k, v in index.items() if v or v == 0}
+    return found
 
 
 def test_a_fork_goes_its_own_way(kind: SimulatedKind) -> None:
