@@ -8,7 +8,11 @@ from upcall.master import records as r
 from upcall.master.state import Service
 from upcall.master.views import Views
 from upcall.protocol.service import PhaseView, PlanView, StepView
+from upcall.substrate.simulated import SimulatedKind
 from upcall.substrate.world import World
+from upcall.testing import KINDS
+
+both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def plan(state: str) -> tuple[PlanView, ...]:
@@ -23,8 +27,8 @@ def plan(state: str) -> tuple[PlanView, ...]:
 class Shown:
     """A world's service, as the operator API shows it."""
 
-    def __init__(self, plans: tuple[PlanView, ...]) -> None:
-        self.world = World()
+    def __init__(self, kind: SimulatedKind, plans: tuple[PlanView, ...]) -> None:
+        self.world = World(kind=kind)
         self.world.install("log", ["b0", "b1", "b2"], minimum=2)
         self.world.advance(10)
         core = SimpleNamespace(
@@ -51,17 +55,19 @@ class Shown:
         self.world.observe(self.world.substrate.crash("log.b0", self.world.now_s))
 
 
+@both_kinds
 @pytest.mark.parametrize("deploy", ["running", "done"])
-def test_a_crash_loop_is_one_state_whatever_its_member_does_at_the_moment(deploy: str) -> None:
-    shown = Shown(plan(deploy))
+def test_a_crash_loop_is_one_state_whatever_its_member_does_at_the_moment(kind: SimulatedKind, deploy: str) -> None:
+    shown = Shown(kind, plan(deploy))
     shown.world.substrate.crashing.add("log.b0")
     shown.crash()
     shown.world.advance(5)
     assert shown.states_for(300) == {"recovering"}
 
 
-def test_its_reason_says_how_often_how_last_and_when_it_is_tried_again() -> None:
-    shown = Shown(plan("done"))
+@both_kinds
+def test_its_reason_says_how_often_how_last_and_when_it_is_tried_again(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
     shown.world.substrate.crashing.add("log.b0")
     shown.crash()
     shown.world.advance(5)
@@ -73,8 +79,9 @@ def test_its_reason_says_how_often_how_last_and_when_it_is_tried_again() -> None
     assert any(reason.endswith(("; now placed", "; now starting")) for reason in reasons)
 
 
-def test_a_member_that_is_ready_for_a_moment_between_two_crashes_does_not_make_it_run() -> None:
-    shown = Shown(plan("done"))
+@both_kinds
+def test_a_member_that_is_ready_for_a_moment_between_two_crashes_does_not_make_it_run(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
     for _ in range(3):
         shown.crash()
         shown.world.advance(20)
@@ -85,8 +92,9 @@ def test_a_member_that_is_ready_for_a_moment_between_two_crashes_does_not_make_i
     assert shown.state() == ("running", "")
 
 
-def test_one_crash_is_no_crash_loop() -> None:
-    shown = Shown(plan("done"))
+@both_kinds
+def test_one_crash_is_no_crash_loop(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
     shown.crash()
     assert shown.state() == ("degraded", "2 of 3 members ready")
     shown.world.advance(10)

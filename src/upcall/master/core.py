@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
@@ -147,7 +147,9 @@ class Transaction:
             case fx.Reserve(service=name, places=places):
                 if service := services.get(name):
                     wanted = {m: d for m, n in places.items() if (d := service.declaration(m, place=n)) is not None}
-                    service.unplaced = ""
+                    if not places.keys().isdisjoint(service.unplaced_members):
+                        service.unplaced, service.unplaced_members = "", ()
+                    self._give_up(name, places)
                     self._absorb(substrate.reserve(name, wanted, self.now_s, places=places))
                     self.dirty_members.add(name)
             case fx.Launch():
@@ -159,6 +161,7 @@ class Transaction:
             case fx.Release(service=name, member=member, keep_volumes_s=keep_s):
                 self._absorb(substrate.release(f"{name}.{member}", self.now_s, keep_volumes_s=keep_s))
                 self.core.state.places.pop(f"{name}.{member}", None)
+                self.core.state.place_numbers.pop(f"{name}.{member}", None)
                 if self.core.state.seen.pop(f"{name}.{member}", None):
                     self.delete(r.SEEN, f"{name}.{member}")
                 self.dirty_members.add(name)
@@ -244,13 +247,16 @@ class Transaction:
             case sub.Placed(member_id=member_id):
                 before = state.places.get(member_id)
                 if before and before[1] and before[1] != up.address:
-                    state.replaced[member_id] = before[1]
-                    self.put(r.REPLACED, member_id, before[1].encode())
+                    self._replace(member_id, before[1])
                 self._place(member_id, up.node, up.address)
-                self.dirty_members.add(member_id.partition(".")[0])
+                name, _, member = member_id.partition(".")
+                if (service := state.services.get(name)) and member in service.unplaced_members:
+                    # A plan is placed whole: with one of its members, all have a place.
+                    service.unplaced, service.unplaced_members = "", ()
+                self.dirty_members.add(name)
             case sub.Unplaced(service=name):
                 if (service := state.services.get(name)) and service.unplaced != up.reason:
-                    service.unplaced = up.reason
+                    service.unplaced, service.unplaced_members = up.reason, up.members
                     self.event("placement", name, f"no place for {', '.join(up.members)}: {up.reason}", service=name)
                 self.dirty_members.add(name)
             case sub.VolumesSetAside(member_id=member_id):
@@ -275,6 +281,22 @@ class Transaction:
             case sub.Disruptions():
                 self._handle(given.DisruptionsListed(ids=up.ids))
 
+    def _give_up(self, service: str, places: Mapping[str, int]) -> None:
+        """Where somebody else places, nobody says when a place is given up: it is when the ledger asks for another."""
+        state, delegated = self.core.state, self.core.substrate.capabilities.placement == "delegated"
+        for member, place in places.items():
+            member_id = f"{service}.{member}"
+            before, state.place_numbers[member_id] = state.place_numbers.get(member_id, place), place
+            seen = state.seen.get(member_id)
+            address = state.places.get(member_id, ("", ""))[1] or (seen.address if seen else "")
+            if delegated and before < place and address:
+                self._replace(member_id, address)
+
+    def _replace(self, member_id: str, address: str) -> None:
+        """Whoever is there now takes over from this address."""
+        self.core.state.replaced[member_id] = address
+        self.put(r.REPLACED, member_id, address.encode())
+
     def _place(self, member_id: str, node: str, address: str) -> None:
         """Launches may wait for its address, or for an endpoint that it is behind."""
         places = self.core.state.places
@@ -294,7 +316,13 @@ class Transaction:
         if before and (up.task.incarnation, up.state) == (before.incarnation, before.state):
             return
         ended = up.exit.code if up.exit is not None else before.exit_code if before else None
-        known[key] = r.SeenRecord(incarnation=up.task.incarnation, state=up.state, since=self.wall_s, exit_code=ended)
+        known[key] = r.SeenRecord(
+            incarnation=up.task.incarnation,
+            state=up.state,
+            since=self.wall_s,
+            exit_code=ended,
+            address=up.address or (before.address if before else ""),
+        )
         self.put(r.SEEN, key, known[key])
 
     # -- the end of the turn ----------------------------------------------------------------------------------------

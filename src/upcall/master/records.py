@@ -75,6 +75,8 @@ class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Wall time."""
     exit_code: int | None = None
     """Of the incarnation that ended last."""
+    address: str = ""
+    """Its last; whoever replaces it may have to name it, after a restart of ours too."""
 
 
 class MasterRecord(msgspec.Struct, frozen=True, kw_only=True):

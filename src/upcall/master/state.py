@@ -31,6 +31,8 @@ class Service:
     endpoints: tuple[Endpoint, ...] = ()
     plans: tuple[PlanView, ...] = ()
     unplaced: str = ""
+    """Why the plan of these members has no places yet."""
+    unplaced_members: tuple[str, ...] = ()
     members_version: int = 0
 
     def generation(self, member: str) -> int:
@@ -65,6 +67,8 @@ class State:
     """member id -> node, address."""
     replaced: dict[str, str] = field(default_factory=dict)
     """member id -> its address at the place before the present one."""
+    place_numbers: dict[str, int] = field(default_factory=dict)
+    """member id -> number of the place that was asked for last."""
     seen: dict[str, r.SeenRecord] = field(default_factory=dict)
     """member id -> as it was observed last, also before this start."""
 
@@ -101,15 +105,17 @@ def load(store: Store, start: int) -> State:
         if kind.startswith(SUBSTRATE_PREFIX)
         for record in store.load(kind)
     }
+    ledger = Ledger(ledger_records, start=start)
     return State(
         start=start,
-        ledger=Ledger(ledger_records, start=start),
+        ledger=ledger,
         services=services,
         packages=Packages(_decode(store.load(r.PACKAGE), Package)),
         memory=memory,
         substrate_records=substrate_records,
         seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in store.load(r.SEEN)},
         replaced={record.key: record.value.decode() for record in store.load(r.REPLACED)},
+        place_numbers={f"{m.service}.{m.name}": m.place for name in services for m in ledger.members(name)},
     )
 
 
