@@ -23,6 +23,7 @@ OFFENCES = {
     ),
     "The page and the demo do not know the keeper": ("web/tabs.py", "from upcall.keeper import processes"),
     "An agent decides nothing that is the master's": ("agent/ports.py", "from upcall.operations import table"),
+    "The detector does not know the generator": ("fastdata/detect/drift.py", "from upcall.fastdata import faults"),
 }
 
 
