@@ -11,6 +11,9 @@ Two rules make it safe to share and to kill at any instant. Something is made in
 and then *renamed*: a reader sees all of it or nothing. And whoever makes a key holds its lock (released by the kernel
 when the holder dies), so nothing is fetched twice at the same time, and a lock is never stale.
 
+A power cut is no different: what a name stands for is on the disk before it has the name. A name that is lost costs a
+download, a tree of empty files would count as complete for ever.
+
 A file that is there by name is trusted for its hash but not for its size, which costs one ``stat``; :meth:`verify`
 reads everything again for those who doubt their disk.
 """
@@ -24,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from upcall.artifacts.disk import sync_file_system
 from upcall.artifacts.errors import ArtifactError, Mismatch, NoSpace
 from upcall.artifacts.lock import LockedFile
 from upcall.artifacts.progress import Meter
@@ -99,6 +103,8 @@ class Cache:
         target = self.file_path(file.sha256)
         target.parent.mkdir(exist_ok=True)
         path.chmod(0o644)
+        with path.open("rb") as fetched:
+            os.fsync(fetched.fileno())
         path.replace(target)
         return target
 
@@ -152,6 +158,7 @@ class Cache:
         partial.mkdir(parents=True)
         try:
             yield partial
+            sync_file_system(partial)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise

@@ -88,7 +88,7 @@ class DataFolder:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Writes a file atomically, readable by its owner only."""
+    """Writes a file atomically and durably, readable by its owner only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -100,3 +100,9 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    # The name too: a token or a secret that was used and is gone after a power cut could not be made again.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
