@@ -5,10 +5,11 @@ Nothing here is private to the demo: the cluster is started as by ``up``, the co
 (``demo.watch``), which asks the services that were installed.
 """
 
+import importlib.resources
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module, resources
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, cast
 
 import typer
@@ -16,9 +17,9 @@ import typer
 from upcall.cli import composition as compositions
 from upcall.cli import footprint, keeping, machine, system
 from upcall.cli.fetch import fetch_all
-from upcall.cli.figures import Promise, Report
 from upcall.cli.here import Here, command, commands
-from upcall.cli.install import apply
+from upcall.cli.install import apply, resources
+from upcall.cli.measured import Ran, measure
 from upcall.cli.output import duration
 from upcall.cli.sizing import Nodes, nodes_for
 from upcall.client.blocking import Client
@@ -34,12 +35,6 @@ PLUG_IN: Final = "upcall.fastdata"
 FOUND_SHOWN: Final = 12
 LINE_EVERY_S: Final = 10.0
 FIRST_ANOMALY_TIMEOUT_S: Final = 900.0
-PROMISES: Final = (
-    Promise("first_anomaly", "one that matches a labelled fault", bool),
-    Promise("to_first_anomaly_s", "at most 90 s, warm", lambda value: value <= 90, "reference"),
-    Promise("peak_memory_mib", "at most 6144 MiB", lambda value: value <= 6144, "reference"),
-    Promise("left_processes", "none", lambda value: value == 0),
-)
 
 
 class Seen(Protocol):
@@ -60,59 +55,50 @@ class Watch(Protocol):
 @command(demo_app, "demo")
 def demo(
     here: Here,
-    once: Annotated[bool, typer.Option("--once", help="End after the first anomaly; write build/demo.json.")] = False,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Measure it: until the first anomaly, on an empty data folder; build/demo.json."),
+    ] = False,
 ) -> None:
     """A recorded flight of an A380 with its 20,000 modelled sensors, found faulty live, until Ctrl-C; data is kept."""
-    report = Report("demo", PROMISES, seed=None, began=time.monotonic() - _made_for_s())
+    began = time.monotonic() - _made_for_s()
     composition, watch = _plugged()
+    if once:
+        measure(here, began, lambda fresh, peak: _run(fresh, composition, watch, once=True, peak=peak))
+        return
+    ran = _run(here, composition, watch, once=False, peak=footprint.Peak())
+    system.check_complete(here, ran.incomplete)
+    here.out.say({"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}, `upcall demo` goes on")
+
+
+def _run(here: Here, composition: compositions.Composition, watch: Watch, *, once: bool, peak: footprint.Peak) -> Ran:
+    """Everything up, watched, and what was started here down again."""
     here.out.note(f"the demo needs {composition.requires.words()}")
     # Without class archives the Java systems take three times as long to start: they are made here, once.
-    fetched_mib = sum(
-        float(one["fetched_mib"]) for one in fetch_all(here, [one.package for one in composition.services])
-    )
+    packages = [one.package for one in composition.services]
+    ran = Ran(sum(float(one["fetched_mib"]) for one in fetch_all(here, packages)))
     ours = not keeping.running(here.folder)
     if ours:
-        nodes = (
-            Nodes()
-            if here.folder.cluster_file.exists()
-            else nodes_for(composition, machine.memory_mib(), machine.cores())
-        )
+        new = not here.folder.cluster_file.exists()
+        nodes = nodes_for(composition, machine.memory_mib(), machine.cores()) if new else Nodes()
         system.start(here, nodes.count, nodes.memory_mib)
-    matched: Mapping[str, Any] | None = None
-    incomplete = ""
     try:
-        with footprint.watched(here.folder.root) as peak:
+        with footprint.watched(here.folder.root, peak):
+            size, _ = compositions.fitting(composition, resources(here, here.client.status()))
+            ran.full = size.services == composition.services
+            ran.options = {one.service: one.options for one in size.services}
             apply(here, composition, quiet=True)
             here.out.note(f"page: {system.login_url(here)}")
-            matched = _watch(here, watch(here.client), once=once)
+            ran.matched = _watch(here, watch(here.client), once=once)
     except KeyboardInterrupt:
         here.out.note("\ntaking it down; the data is kept")
+        if once:
+            raise
     finally:
-        first_s = time.monotonic() - report.began
+        ran.first_s = time.monotonic()
         if ours:
-            incomplete = system.stop(here)
-    if not once:
-        system.check_complete(here, incomplete)
-        here.out.say(
-            {"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
-        )
-        return
-    warm = fetched_mib < 1
-    report.seed = (matched or {}).get("seed")
-    report.figures = {
-        "to_first_anomaly_s": round(first_s, 1) if matched and warm else None,
-        "cold_s": round(first_s, 1) if matched and not warm else None,
-        "first_anomaly": dict(matched) if matched else None,
-        "peak_memory_mib": round(peak.mib),
-        "left_processes": len(footprint.processes(here.folder.root)) if ours else 0,
-        "fetched_mib": round(fetched_mib, 1),
-    }
-    report.promises = tuple(one for one in PROMISES if warm or one.name != "to_first_anomaly_s")
-    judged = report.judge()
-    here.out.show(judged.figures, ("figure", "value", "promise"), judged.rows(), empty="")
-    if judged.broken:
-        raise Conflict("; ".join(judged.broken), where=str(judged.path), expected="what was promised")
-    system.check_complete(here, incomplete)
+            ran.incomplete = system.stop(here)
+    return ran
 
 
 def _made_for_s() -> float:
@@ -128,7 +114,7 @@ def _made_for_s() -> float:
 def _plugged() -> tuple[compositions.Composition, Watch]:
     """The composition file and the watch of the demo's package."""
     try:
-        text = (resources.files(PLUG_IN) / "demo.yaml").read_text()
+        text = (importlib.resources.files(PLUG_IN) / "demo.yaml").read_text()
         watch = cast(Watch, import_module(f"{PLUG_IN}.demo").watch)
     except (ImportError, FileNotFoundError) as missing:
         raise NotFound(

@@ -132,13 +132,13 @@ def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
     except KeyboardInterrupt:
         stop.set()
         thread.join()
-        here.out.note("stopped; what is complete stays in the cache")
+        here.out.note("stopped; what came so far stays in the cache")
         raise
     thread.join()
     if failed:
         error = failed[0]
         raise error if isinstance(error, UpcallError) else Invalid(f"{type(error).__name__}: {error}", where="fetch")
-    return sum(moment.done_bytes for moment in moments.values()) / MIB
+    return sum(moment.fetched_bytes for moment in moments.values()) / MIB
 
 
 def _show(progress: Progress, package: str, moments: "list[Moment]") -> None:

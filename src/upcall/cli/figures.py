@@ -63,7 +63,11 @@ class Judged:
     path: Path
 
     def rows(self) -> list[tuple[str, str, str]]:
-        return [(name, _text(value), self.verdicts.get(name, "")) for name, value in self.figures.items()]
+        return [
+            (name, _text(value), self.verdicts.get(name, ""))
+            for name, value in self.figures.items()
+            if not isinstance(value, dict) or name in self.verdicts
+        ]
 
 
 @dataclass
@@ -114,5 +118,5 @@ class Report:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+        return f"{len(value)} values, in the file"
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -56,9 +56,8 @@ class Peak:
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[Peak]:
+def watched(folder: Path, peak: Peak) -> Iterator[None]:
     """Sampled in a thread for as long as the block lasts."""
-    peak = Peak()
     over = threading.Event()
 
     def loop() -> None:
@@ -68,7 +67,7 @@ def watched(folder: Path) -> Iterator[Peak]:
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()
     try:
-        yield peak
+        yield
     finally:
         over.set()
         thread.join()
