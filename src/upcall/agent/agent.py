@@ -223,12 +223,29 @@ class Agent:
         """The same incarnation: its state again, and what changed of it that can change while it runs."""
         before = task.record.launch
         task.record.launch = launch
-        resources = launch.declaration.resources
-        if resources != before.declaration.resources and task.record.groups:
-            self._machine.groups.limit(task.record.groups, resources.cpus, resources.memory_mib)
+        trouble = self._limit_again(task, before) if task.record.groups else ""
         if task.state == "ended" or launch.generation != before.generation:
-            self._say(task.record.status())
+            status = task.record.status()
+            self._say(msgspec.structs.replace(status, reason=status.reason or trouble))
         self._machine.checkpoint.changed()
+
+    def _limit_again(self, task: Task, before: Launch) -> str:
+        """More memory counts at once, and another weight. Less counts from the next start on: a limit below what a
+        running task holds would kill it, and what ends a task is an operation. Says what could not be done."""
+        record, wanted = task.record, task.record.launch.declaration.resources
+        if wanted == before.declaration.resources:
+            return ""
+        now_mib = record.memory_mib or before.declaration.resources.memory_mib
+        record.memory_mib = max(now_mib, wanted.memory_mib)
+        try:
+            self._machine.groups.limit(record.groups, wanted.cpus, record.memory_mib)
+        except OSError as error:
+            log.error("%s keeps its limits: %s", task.id, error)
+            record.memory_mib = now_mib
+            return f"keeps its limits until it is started anew: {error.strerror or error}"
+        if record.memory_mib > wanted.memory_mib:
+            return f"keeps its {record.memory_mib} MiB until it is started anew"
+        return ""
 
     def _ended_before(self, launch: Launch) -> TaskStatus | None:
         """The end of an incarnation whose record is gone but whose folder is not."""

@@ -80,6 +80,7 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
     await asyncio.to_thread(ports.check_free, launch.address, declaration.ports)
     await _prepare(machine, record, where)
     resources = declaration.resources
+    record.memory_mib = resources.memory_mib
     record.groups = await asyncio.to_thread(machine.groups.create, launch.task, resources.cpus, resources.memory_mib)
     # From here on there may be a process: what this agent knows must be on disk before there is one.
     await machine.checkpoint.durable()

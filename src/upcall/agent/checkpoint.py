@@ -45,6 +45,8 @@ class TaskRecord(msgspec.Struct, kw_only=True):
     env: dict[str, str] = {}
     groups: dict[str, str] = {}
     """Control group of each controller."""
+    memory_mib: int = 0
+    """The limit that it runs with: it was declared at its start, or more later. 0: not started yet."""
 
     def status(self) -> TaskStatus:
         return TaskStatus(

@@ -277,7 +277,7 @@ class Task:
         return not left
 
     def _exit(self, record: Mapping[str, Any] | None) -> TaskExit:
-        limit_mib = self.record.launch.declaration.resources.memory_mib
+        limit_mib = self.record.memory_mib or self.record.launch.declaration.resources.memory_mib
         reason = self.record.end_reason
         if not reason and self._machine.groups.out_of_memory_kills(self.record.groups):
             reason = f"out of memory (limit {limit_mib} MiB)"
