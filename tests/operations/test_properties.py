@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.checker import check
-from upcall.operations.records import Epoch, Operation, Policy
+from upcall.operations.recording import replay
+from upcall.operations.records import Epoch, Operation, Policy, decode, kind_of
 from upcall.operations.table import KINDS
 from upcall.operations.views import PendingSet
 from upcall.substrate.simulated import Timing
@@ -218,6 +219,10 @@ class Worlds(RuleBasedStateMachine):
     def start(self, name: str) -> None:
         self.world.send(given.StartMembers(service="kafka", members=(name,)))
 
+    @rule(name=member)
+    def a_person_starts(self, name: str) -> None:
+        self.world.send(given.GiveBack(service="kafka", member=name, who="ann"))
+
     @rule(minimum=st.integers(0, 3))
     def the_minimum_changes(self, minimum: int) -> None:
         if self.has_kafka():
@@ -277,6 +282,16 @@ class Worlds(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             come_to_rest(self.world, self.watcher)
+            replays(self.world)
+
+
+def replays(world: World) -> None:
+    """Its recording leads to the same ledger and the same store, through every death."""
+    world.send(given.Tick())
+    *_, (ledger, _) = replay(world.recording)
+    assert ledger.dump() == world.ledger.dump()
+    stored = {key: decode(data) for key, data in world.stored.items()}
+    assert {(kind_of(record), record.key): record for record in ledger.records()} == stored
 
 
 def come_to_rest(world: World, watcher: Watcher) -> None:

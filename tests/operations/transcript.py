@@ -80,6 +80,8 @@ class Stage:
     def __init__(self, kind: SimulatedKind) -> None:
         self.kind = kind
         self.world = World(kind=kind)
+        self.worlds = [self.world]
+        """All of the file, one after the other."""
         self.lines: list[str] = []
         self.world.watchers.append(lambda world, effect: self.saw(effect))
         self.commands: dict[str, Callable[[list[str], dict[str, str]], object]] = {
@@ -159,6 +161,7 @@ class Stage:
         prove = options.get("prove")
         timing = Timing(liveness_s=float(options.get("liveness", 15)), prove_s=float(prove) if prove else None)
         self.world = World(kind=self.kind, node_count=int(options.get("nodes", 3)), timing=timing)
+        self.worlds.append(self.world)
         self.world.watchers.append(lambda world, effect: self.saw(effect))
 
     def do_service(self, words: list[str], options: dict[str, str]) -> None:

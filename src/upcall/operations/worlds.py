@@ -57,7 +57,7 @@ BIG: Final[dict[str, Budget]] = {
     "shutdown and a restart, a death": Budget(wishes=(SHUTDOWN, RESTART), deferrals=0),
     "a drain, a failing task, a death": Budget(wishes=(drain("n0"),), failures=1, deferrals=0),
     "a restart and a drain, a failing task, a deferral": Budget(wishes=(RESTART, drain("n1")), deaths=0, failures=1),
-    "a silent node and a drain of another, a death": Budget(wishes=(drain("n1"),), silences=1, deferrals=0),
+    "a silent node and a drain, a deferral": Budget(wishes=(drain("n1"),), silences=1, deaths=0),
     "a silent node and a drain of it": Budget(wishes=(drain("n0"),), silences=1, deaths=0, deferrals=0),
     "two restarts, a slow start, a failing task": Budget(
         wishes=(RESTART, member("restart", "b1")), deaths=0, failures=1, slow=1

@@ -14,6 +14,7 @@ from typing import Final
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.ledger import Ledger
+from upcall.operations.recording import Began, Line, Took
 from upcall.operations.records import Delete, Policy, Put, Record, RecordChange, decode, encode, kind_of
 from upcall.operations.views import PendingSet
 from upcall.protocol.declaration import Constraints, Declaration, Resources
@@ -71,8 +72,9 @@ class World:
         self.wall_offset_s = WALL_S
         self.scripts: dict[str, Script] = {}
         self.declarations: dict[str, Declaration] = {}
-        self.inputs: list[tuple[int, given.Input, float, float]] = []
-        """Everything the ledgers were given: (start, input, monotonic, wall)."""
+        self.recording: list[Line] = []
+        """Everything the ledgers were given: replays this world."""
+        self.written = 0
         self.log: list[fx.Effect] = []
         self.events: list[fx.Event] = []
         self.alerts: list[fx.Alert] = []
@@ -95,6 +97,7 @@ class World:
     def boot(self) -> None:
         """A new start of the master on the same records and the same cluster."""
         self.start += 1
+        self.recording.append(Began(start=self.start, written=self.written))
         self.ledger = Ledger(self.records(), start=self.start)
         self.master_up = True
         capabilities = self.substrate.capabilities
@@ -151,7 +154,7 @@ class World:
         self._guarded(turn)
 
     def _take(self, item: given.Input) -> fx.Outcome:
-        self.inputs.append((self.start, item, self.now_s, self.wall_s))
+        self.recording.append(Took(input=item, now_s=self.now_s, wall_s=self.wall_s))
         outcome = self.ledger.handle(item, self.now_s, self.wall_s)
         for change in outcome.changes:
             self._write(change)
@@ -181,6 +184,7 @@ class World:
                 self.stored[key] = encode(record)
             case Delete(kind=kind, key=name):
                 self.stored.pop((kind, name), None)
+        self.written += 1
         self._count_down()
 
     def _count_down(self) -> None:
