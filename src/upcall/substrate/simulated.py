@@ -1,9 +1,10 @@
 """A cluster in virtual time, of either kind, for tests: no process, no clock, no chance beyond a seed.
 
 ``kernel``: places are found for a whole plan at once or not at all, and a member stays on its node with its volumes.
-``delegated``: each task is placed when it is launched, by somebody else's rules; volumes follow it; others may delete
-or evict a task (:meth:`SimulatedSubstrate.disrupt`). On both kinds the address changes at *every* restart, so whoever
-wrote one down is found out.
+``delegated``: each task is placed when it is launched, by somebody else's rules, or waits with what that scheduler
+says (:mod:`upcall.substrate.simulated_places`); volumes follow it; others may delete or evict a task
+(:meth:`SimulatedSubstrate.disrupt`). On both kinds the address changes at *every* restart, so whoever wrote one down
+is found out.
 
 It loses and repeats what it observes, by seed, and then says everything again every ``RESYNC_S``, as a list and
 compare would. A node can fall silent (its tasks run on, unheard), die (they end, unheard), return or go for good.
@@ -26,13 +27,14 @@ from upcall.substrate.interface import (
     TaskId,
     Wanted,
 )
-from upcall.substrate.simulated_cluster import Held, Machine, SimulatedCluster, Task
+from upcall.substrate.simulated_cluster import Held, Machine, Task
 from upcall.substrate.simulated_cluster import SimulatedKind as SimulatedKind
 from upcall.substrate.simulated_cluster import Timing as Timing
 from upcall.substrate.simulated_cluster import small_nodes as small_nodes
+from upcall.substrate.simulated_scheduling import Scheduling
 
 
-class SimulatedSubstrate(SimulatedCluster):
+class SimulatedSubstrate(Scheduling):
     """Implements :class:`upcall.substrate.interface.Substrate`; what lies below it is what tests do to it."""
 
     @property

@@ -2,7 +2,7 @@
 
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -16,15 +16,10 @@ from upcall.substrate.interface import (
     NodeState,
     Observed,
     Output,
-    Placed,
     TaskId,
     TaskState,
-    Unplaced,
     Up,
 )
-from upcall.substrate.local_needs import need_of
-from upcall.substrate.local_plans import Plan, WaitingPlans
-from upcall.substrate.simulated_places import Room, Settled, placed_by_another, placed_by_kernel
 
 RESYNC_S: Final = 5.0
 SimulatedKind = Literal["kernel", "delegated"]
@@ -100,9 +95,6 @@ class SimulatedCluster:
         self._random = random.Random(self.seed)
         self._machines = {node.name: Machine(node) for node in self.nodes}
         self._tasks: dict[TaskId, Task] = {}
-        self._reserved: dict[str, tuple[str, int]] = {}
-        self._declared: dict[str, Declaration] = {}
-        self._plans = WaitingPlans()
         self._disruptions: dict[str, Held] = {}
         self._agenda: list[tuple[float, int, Callable[[float], None]]] = []
         self._count = 0
@@ -111,90 +103,7 @@ class SimulatedCluster:
         if self.loss:
             self._at(RESYNC_S, self._resync)
 
-    # -- places -----------------------------------------------------------------------------------------------------
-
-    def _rooms(self) -> list[Room]:
-        return [Room(machine.description, self._closed(machine)) for _, machine in sorted(self._machines.items())]
-
-    def _closed(self, machine: Machine) -> str:
-        ours = self.kind == "kernel"
-        if machine.state == "gone":
-            return "is gone" if ours else "gone"
-        if machine.state == "silent" or not machine.heard:
-            return "is silent" if ours else "silent"
-        if machine.closed:
-            return "is kept free for its maintenance" if ours else "closed for new tasks"
-        return ""
-
-    def _settled(self) -> list[Settled]:
-        """Whoever has a place: on ours by its reservation, on theirs by running there."""
-        if self.kind == "delegated":
-            running = [t for t in self._tasks.values() if self._alive(t) and t.node]
-            return [Settled(t.id.member_id, t.node, t.declaration) for t in running]
-        return [
-            Settled(member_id, node, self._declared[member_id])
-            for member_id, (node, _) in self._reserved.items()
-            if member_id in self._declared
-        ]
-
-    def _reserve(self, service: str, places: Mapping[str, int]) -> str:
-        """Finds places for all that have none, or for nobody: then gives the reason."""
-        members = {name: f"{service}.{name}" for name in places}
-        known = {name: self._reserved.get(member_id, ("", 0)) for name, member_id in members.items()}
-        plan = {name: self._declared[member_id] for name, member_id in members.items() if known[name][1] < places[name]}
-        avoid = {name: known[name][0] for name in plan}
-        found, reason = placed_by_kernel(self._rooms(), self._settled(), service, plan, avoid)
-        for name, node in found.items():
-            self._reserved[members[name]] = (node, places[name])
-            self._out.append(Placed(member_id=members[name], node=node, address=self._address()))
-        return reason
-
-    def _reserve_or_wait(self, service: str, places: Mapping[str, int], said: str = "") -> None:
-        """As the local substrate does: a plan that does not fit waits whole until there is room."""
-        needs = {name: need_of(self._declared[f"{service}.{name}"]) for name in places}
-        self._plans.drop(service, needs)
-        moved = any(self._reserved.get(f"{service}.{name}", ("", place))[1] < place for name, place in places.items())
-        reason = self._reserve(service, places)
-        moved = moved and not reason
-        if reason:
-            self._plans.put(Plan(service, needs, places, reason))
-        if reason and reason != said:
-            self._out.append(Unplaced(service=service, members=tuple(places), reason=reason))
-        if moved:
-            self._more_room()
-
-    def _more_room(self) -> None:
-        for plan in self._plans.due():
-            places = {name: plan.places[name] for name in plan.needs}
-            self._reserve_or_wait(plan.service, places, plan.reason)
-
-    def _place(self, task: Task, now_s: float) -> None:
-        """Where the member is reserved, or wherever the other scheduler likes; waits when there is no room."""
-        node, reason = self._reserved_node(task) if self.kind == "kernel" else self._their_choice(task)
-        if not node:
-            self._move(task, "pending", reason)
-            self._step(task, now_s + self.timing.place_s, lambda at_s: self._place(task, at_s))
-            return
-        task.node, task.address = node, self._address()
-        self._check(task)
-        self._move(task, "placed")
-        self._step(task, now_s + self.timing.start_s, lambda at_s: self._start(task, at_s))
-
-    def _their_choice(self, task: Task) -> tuple[str, str]:
-        return placed_by_another(self._rooms(), self._settled(), task.id.member_id, task.declaration)
-
-    def _reserved_node(self, task: Task) -> tuple[str, str]:
-        member_id = task.id.member_id
-        if not self._plans.reason(member_id) and self._reserved.get(member_id, ("", 0))[1] < task.place:
-            # Launched without a plan: a plan of one.
-            self._reserve_or_wait(task.id.service, {task.id.member: task.place})
-        reason = self._plans.reason(member_id)
-        if reason:
-            return "", reason
-        node = self._reserved[member_id][0]
-        if self._machines[node].state == "gone":
-            return "", f"its place is on {node}, which is gone"
-        return node, ""
+    # -- one task's life --------------------------------------------------------------------------------------------
 
     def _check(self, task: Task) -> None:
         for other in self._tasks.values():
@@ -205,8 +114,6 @@ class SimulatedCluster:
     def _address(self) -> str:
         self._addresses += 1
         return f"10.{self._addresses >> 16 & 255}.{self._addresses >> 8 & 255}.{self._addresses & 255}"
-
-    # -- one task's life --------------------------------------------------------------------------------------------
 
     def _start(self, task: Task, now_s: float) -> None:
         self._move(task, "starting")

@@ -109,6 +109,6 @@ def live(
             world.cancel()
             await asyncio.wait([course, world])
             await life.kill_host()
-        assert played.cluster.violations == []
+        assert not played.cluster.violations, "; ".join(played.cluster.violations)
 
     run(main())

@@ -13,6 +13,7 @@ from upcall.protocol import service as wire
 from upcall.service.testing.still import Tool, ok
 from upcall.substrate.interface import Node
 from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing
+from upcall.testing import shown
 from upcall.testing.seen import Seen
 from upcall.testing.transport import WorldTransport
 
@@ -51,7 +52,7 @@ class SimulatedMaster(WorldTransport):
 
     @property
     def members(self) -> dict[str, wire.Member]:
-        return {member.name: member for member in self._members().members}
+        return {member.name: member for member in shown.members(self.world, self.service).members}
 
     def state(self, member: str) -> str:
         return self.members[member].state if member in self.members else ""
@@ -64,7 +65,7 @@ class SimulatedMaster(WorldTransport):
         """Those that are over too, as far as the ledger remembers them."""
         live = {each.operation.id: each for each in self.world.ledger.pending(self.service).operations}
         every = self.world.ledger.operations()
-        return {op.id: self._operation(live.get(op.id) or _alone(op)) for op in every}
+        return {op.id: shown.operation(self.world, live.get(op.id) or _alone(op)) for op in every}
 
     @property
     def launches(self) -> list[str]:

@@ -8,6 +8,7 @@ from upcall.operations.records import Given, Policy
 from upcall.operations.views import MemberView, PendingOperation
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, Stale, UpcallError
+from upcall.testing.seen import Seen
 
 CHOICES: Final[dict[str, Any]] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere"}
 WORDS: Final = {"declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "gone": "gone"}
@@ -44,7 +45,7 @@ def policy(said: wire.Policy) -> Policy:
     )
 
 
-def operation(pending: PendingOperation, node: str) -> wire.Operation:
+def operation(world: Seen, pending: PendingOperation) -> wire.Operation:
     op = pending.operation
     member = op.target.members[0] if len(op.target.members) == 1 and op.kind != "uninstall" else ""
     return wire.Operation(
@@ -56,7 +57,7 @@ def operation(pending: PendingOperation, node: str) -> wire.Operation:
         asked_by=op.asked_by,
         member=member,
         incarnation=op.target.incarnation_of(member) if member else 0,
-        node=op.target.node or node,
+        node=op.target.node or world.places.get(f"{op.target.service}.{member}", ("", ""))[0],
         parent=op.parent,
         origin=op.origin,
         firmness=op.firmness,
@@ -73,7 +74,35 @@ def _answered(said: Given) -> str:
     return next((word for word, choice in CHOICES.items() if choice == said.choice), said.verdict)
 
 
-def state(view: MemberView) -> str:
+def members(world: Seen, service: str) -> wire.Members:
+    refused = world.refused.get(service)
+    found = tuple(_member(world, view) for view in world.ledger.members(service))
+    return wire.Members(version=0, members=found, unplaced=refused.reason if refused else "")
+
+
+def _member(world: Seen, view: MemberView) -> wire.Member:
+    member_id = f"{view.service}.{view.name}"
+    node, address = world.places.get(member_id, (view.node, ""))
+    generations = world.generations.get(member_id, [])
+    described = world.nodes.get(node)
+    return wire.Member(
+        name=view.name,
+        incarnation=view.incarnation,
+        place=view.place,
+        state=_state(view),
+        generation=view.generation,
+        declared_generation=len(generations),
+        node=node,
+        zone=described.attributes.get("zone", "") if described else "",
+        address=address,
+        ports={port.name: port.number for port in generations[-1].declaration.ports} if generations else {},
+        reason=view.reason,
+        exit_code=world.exits.get(member_id),
+        starts=view.incarnation,
+    )
+
+
+def _state(view: MemberView) -> str:
     return WORDS.get(view.status) or view.observed or {"launching": "pending"}.get(view.status, view.status)
 
 

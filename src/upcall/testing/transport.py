@@ -15,7 +15,7 @@ import msgspec
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.records import Epoch
-from upcall.operations.views import MemberView, PendingOperation
+from upcall.operations.views import PendingOperation
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotFound, Stale
 from upcall.service.link import STREAM_HEADER, MasterAway
@@ -266,7 +266,7 @@ class WorldTransport:
                 if told is not None:
                     view = PendingOperation(operation=told, asked=False, asked_times=0)
                     what = told.state if effect.what == "ended" else effect.what
-                    self._queue.put_nowait(wire.Told(what=what, operation=self._operation(view)))
+                    self._queue.put_nowait(wire.Told(what=what, operation=shown.operation(self.world, view)))
             case _:
                 pass
 
@@ -277,11 +277,11 @@ class WorldTransport:
 
     def _tell(self) -> None:
         self._say("wanted", self._make_wanted())
-        self._say("members", self._members())
+        self._say("members", shown.members(self.world, self.service))
         if self._set_due:
             self._set_due = False
             pending = self.world.ledger.pending(self.service, self.world.now_s, self.world.wall_s)
-            operations = tuple(self._operation(each) for each in pending.operations)
+            operations = tuple(shown.operation(self.world, each) for each in pending.operations)
             self._queue.put_nowait(
                 wire.Operations(epoch=str(pending.epoch), version=pending.version, operations=operations)
             )
@@ -296,35 +296,3 @@ class WorldTransport:
             self._version += 1
             event = msgspec.structs.replace(event, version=self._version)
         self._queue.put_nowait(event)
-
-    def _operation(self, pending: PendingOperation) -> wire.Operation:
-        target = pending.operation.target
-        member_id = f"{target.service}.{target.members[0]}" if len(target.members) == 1 else ""
-        return shown.operation(pending, self.world.places.get(member_id, ("", ""))[0])
-
-    def _members(self) -> wire.Members:
-        refused = self.world.refused.get(self.service)
-        views = self.world.ledger.members(self.service)
-        members = tuple(self._member(view) for view in views)
-        return wire.Members(version=0, members=members, unplaced=refused.reason if refused else "")
-
-    def _member(self, view: MemberView) -> wire.Member:
-        member_id = f"{view.service}.{view.name}"
-        node, address = self.world.places.get(member_id, (view.node, ""))
-        generations = self.world.generations.get(member_id, [])
-        described = self.world.nodes.get(node)
-        return wire.Member(
-            name=view.name,
-            incarnation=view.incarnation,
-            place=view.place,
-            state=shown.state(view),
-            generation=view.generation,
-            declared_generation=len(generations),
-            node=node,
-            zone=described.attributes.get("zone", "") if described else "",
-            address=address,
-            ports={port.name: port.number for port in generations[-1].declaration.ports} if generations else {},
-            reason=view.reason,
-            exit_code=self.world.exits.get(member_id),
-            starts=view.incarnation,
-        )
