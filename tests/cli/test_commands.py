@@ -191,6 +191,15 @@ def test_a_master_that_answers_not_now_is_asked_again(run: Run, master: FakeMast
     assert run("node list").exit_code == 0
 
 
+def test_operation_pause_and_resume_say_who_and_why(run: Run, master: FakeMaster) -> None:
+    view = master.operation("drain", "node-1")
+    assert run("operation pause", view.id).exit_code == 2, "whoever finds it paused wants to know why"
+    assert run("operation pause --reason later", view.id).exit_code == 0
+    assert run("operation resume", view.id).exit_code == 0
+    asked = [(path.rpartition("/")[2], body) for method, path, body in master.calls if method == "POST"]
+    assert [(verb, body["reason"]) for verb, body in asked] == [("pause", "later"), ("resume", "")]
+
+
 def test_operation_cancel_and_force(run: Run, master: FakeMaster) -> None:
     view = master.operation("drain", "node-1")
     assert run("operation list").stdout.count("op-1") == 1

@@ -214,7 +214,7 @@ class KernelMachine(RuleBasedStateMachine):
         books = self.kernel.books
         for service in SERVICES:
             recount = Occupancy()
-            for reservation in books.of_service(service):
+            for reservation in (r for r in books.reservations.values() if r.service == service):
                 attributes = books.records[reservation.node].attributes
                 recount.add(reservation.need, reservation.node, attributes)
             counted = books.occupied(service)

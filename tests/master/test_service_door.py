@@ -166,6 +166,25 @@ def test_a_service_may_not_propose_what_touches_others(stranger: Stranger, kind:
     assert not [each for each in operations if each["kind"] == kind]
 
 
+def test_a_person_pauses_an_operation_and_lets_it_go_on(server: Server) -> None:
+    code = Stranger(server, "other")
+    try:
+        assert code.call("PUT", "members", {"members": {"m-7": MEMBER}, "policy": POLICY})[0] == 200
+        status, said = code.call("POST", "propose", {"key": "pause", "kind": "replace", "member": "m-7", "reason": "x"})
+        assert status == 200, said
+        path = f"/v1/operations/{said['operation']}"
+        assert server.call("POST", f"{path}/pause", {"reason": "rush hour"}).status == 200
+        why = server.call("GET", f"{path}/why").json()
+        assert "waits for a person" in why["lines"][0]
+        assert "paused by operator: rush hour" in why["lines"][0]
+        assert server.call("POST", f"{path}/resume", {"reason": ""}).status == 200
+        assert "paused" not in server.call("GET", f"{path}/why").json()["lines"][0]
+        assert server.call("POST", f"{path}/cancel", {"reason": "enough"}).json()["state"] == "withdrawn"
+        assert server.call("POST", f"{path}/pause", {"reason": "late"}).status == 409
+    finally:
+        code.events.close()
+
+
 def test_the_second_subscription_fences_the_first(stranger: Stranger) -> None:
     assert stranger.call("PUT", "state/k", {"value": 1, "version": 0})[0] in (200, 409)
     second = Stranger(stranger.server)

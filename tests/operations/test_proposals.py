@@ -59,9 +59,49 @@ def test_a_paused_operation_waits_for_a_person(made: World) -> None:
     accept(made, operation)
     why = made.ledger.why(operation)
     assert why is not None
-    assert (why.waits_for, why.reason) == ("a person", "paused by bob: demo")
+    assert (why.waits_for, why.reason) == ("a person", "paused by bob: demo; resume lets it go on")
     made.send(given.Pause(operation=operation, who="bob", on="resume"))
     assert made.ledger.operation(operation).state == "executing"  # type: ignore[union-attr]
+
+
+def test_a_paused_operation_does_not_begin_when_its_window_ends(made: World) -> None:
+    node = made.substrate.node_of("kafka.b1")
+    made.send(given.Propose(kind="maintenance", asked_by="ann", node=node, window_s=20, on_deadline="force"))
+    drain, stop = made.ledger.operations()
+    made.send(given.Pause(operation=stop.id, who="bob", why="rush hour"))
+    assert made.send(given.Pause(operation=stop.id, who="eve")).changes == []
+    made.advance(60)
+    found = made.ledger.operation(stop.id)
+    assert found is not None
+    assert (found.state, found.paused.who if found.paused else "", found.alerted) == ("open", "bob", False)
+    made.send(given.Pause(operation=stop.id, who="bob", on="resume"))
+    made.advance(10)
+    assert made.ledger.operation(drain.id).state == "done"  # type: ignore[union-attr]
+    begun = made.send(given.Pause(operation=stop.id, who="bob"))
+    assert begun.refused is not None
+    assert begun.refused.code == "conflict"
+
+
+def test_to_force_a_paused_operation_lets_it_begin(made: World) -> None:
+    operation = propose(made, "restart", "b1").operation
+    made.send(given.Pause(operation=operation, who="bob"))
+    made.send(given.Force(operation=operation, who="ann", why="it must be now"))
+    assert made.ledger.operation(operation).state == "executing"  # type: ignore[union-attr]
+
+
+def test_nobody_waits_behind_a_paused_operation_in_the_static_order(kind: SimulatedKind) -> None:
+    made = World(kind=kind, node_count=4)
+    policy = Policy(silence="proceed", order=("b0", "b1", "b2"), answer_s=10)
+    made.install("web", ("b0", "b1", "b2"), minimum=1, policy=policy)
+    made.advance(5)
+    for member in ("b0", "b1"):
+        node = made.substrate.node_of(f"web.{member}")
+        made.send(given.Propose(kind="maintenance", asked_by="ann", node=node, window_s=600))
+    first, second = (o for o in made.ledger.operations() if o.kind == "stop")
+    made.send(given.Pause(operation=first.id, who="bob"))
+    made.advance(30)
+    assert made.ledger.operation(first.id).state == "open"  # type: ignore[union-attr]
+    assert made.ledger.operation(second.id).state == "done"  # type: ignore[union-attr]
 
 
 def test_replace_gives_the_place_up_and_comes_up_elsewhere(made: World, kind: SimulatedKind) -> None:
@@ -110,6 +150,28 @@ def test_a_node_that_is_removed_is_vacated(made: World) -> None:
     assert made.ready("kafka") == ["b0", "b1", "b2"]
     assert made.substrate.node_of("kafka.b1") != node
     assert made.ledger.operations()[0].state == "done"
+
+
+def test_a_member_that_keeps_dying_is_vacated_once() -> None:
+    """It has ended already when its vacate begins, and the pause of its crash loop is not over: it waits for its launch
+    elsewhere, and nothing more is proposed meanwhile."""
+    made = World(kind="kernel", node_count=4)
+    made.install("kafka", ("b0", "b1", "b2"), minimum=0)
+    made.advance(20)
+    node = made.substrate.node_of("kafka.b0")
+    drain = given.Propose(
+        kind="maintenance", asked_by="ann", node=node, remove=True, window_s=60, on_deadline="proceed"
+    )
+    made.send(drain)
+    made.observe(made.substrate.crash("kafka.b0", made.now_s))
+    made.sleep(3600)
+    made.observe(made.substrate.crash("kafka.b0", made.now_s))
+    made.send(given.Propose(kind="shutdown", asked_by="ann"))
+    made.send(given.Up(who="ann"))
+    made.advance(120)
+    assert [o.state for o in made.ledger.operations() if o.kind == "vacate"] == ["done"]
+    assert made.ready("kafka") == ["b0", "b1", "b2"]
+    assert made.substrate.node_of("kafka.b0") != node
 
 
 def test_a_plan_begins_when_it_is_accepted_and_ends_when_its_service_says_so(made: World) -> None:

@@ -190,7 +190,7 @@ def cluster() -> Cluster:
 def test_is_a_substrate() -> None:
     substrate: Substrate = Cluster().substrate
     assert substrate.capabilities.placement == "kernel"
-    assert substrate.capabilities.firmness_of("stop") == "enforced"
+    assert substrate.capabilities.firmness == {"*": "enforced"}
 
 
 def test_places_launches_and_follows_a_task(cluster: Cluster) -> None:

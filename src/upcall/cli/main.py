@@ -32,7 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "logs": ("logs", "Output of a member; -f follows it."),
     "events": ("events", "What happened, and who asked whom; -f follows it."),
     "why": ("why", "Who waits for whom, since when and why."),
-    "operation": ("why", "Operations: list, force, cancel."),
+    "operation": ("why", "Operations: list, force, cancel, pause, resume."),
     "fetch": ("fetch", "Download what packages run, so that they start with no network."),
     "secret": ("secret", "Secrets that services refer to: set, list."),
 }

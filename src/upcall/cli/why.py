@@ -11,13 +11,15 @@ from upcall.cli.output import ago
 from upcall.protocol.operator import Ask, OperationView, Why
 
 why_app = commands()
-operation_app = commands("Operations: list, force, cancel.")
+operation_app = commands("Operations: list, force, cancel, pause, resume.")
 APPS = {"why": why_app, "operation": operation_app}
 
 COLUMNS = ("id", "kind", "target", "state", "class", "for", "waits for")
 VERBS = {
     "force": "Go over the service's answer; recorded with your name and reason.",
     "cancel": "Take it back, where it has not begun.",
+    "pause": "Hold it, where it has not begun, until you resume it: not even the end of its window lets it begin.",
+    "resume": "Let a paused one go on.",
     "assume-dead": "Your word that a lost task no longer runs, so that it may be replaced.",
 }
 
@@ -100,12 +102,17 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
     def ask(
         here: Here,
         operation: Annotated[str, typer.Argument(metavar="OPERATION")],
-        reason: Annotated[str, typer.Option("--reason", help="Recorded with your name.")],
+        reason: str,
     ) -> None:
         path = f"/v1/operations/{quote(operation, safe='')}/{verb.replace('-', '_')}"
         found = here.client.operation_of(path, Ask(reason=reason))
         here.out.say(found, f"{found.id} {found.kind} of {found.member or found.target}: {found.state}")
 
+    # To let something go on needs no reason; whatever holds, ends or overrides does.
+    option = typer.Option("--reason", help="Recorded with your name.")
+    ask.__annotations__["reason"] = Annotated[str, option]
+    if verb == "resume":
+        ask.__defaults__ = ("",)
     ask.__doc__ = words
     return ask
 

@@ -45,9 +45,6 @@ class Books:
     def on_node(self, node: str) -> list[Reservation]:
         return [self.reservations[member_id] for member_id in self._by_node.get(node, ())]
 
-    def of_service(self, service: str) -> list[Reservation]:
-        return [self.reservations[member_id] for member_id in self._by_service.get(service, ())]
-
     def occupied(self, service: str) -> Occupancy:
         """To look at; what is counted for good goes through :meth:`count`."""
         return self._occupied.get(service) or Occupancy()

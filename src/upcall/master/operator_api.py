@@ -28,7 +28,7 @@ from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
 TaskVerb = Literal["restart", "kill", "replace", "start"]
-OperationVerb = Literal["force", "cancel", "assume_dead"]
+OperationVerb = Literal["force", "cancel", "pause", "resume", "assume_dead"]
 LogStream = Literal["stdout", "stderr", "both"]
 LINES_MAX = 100_000
 # A task that is killed is started again, like one that is restarted: either way its service is asked first.
@@ -264,6 +264,8 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             item = given.Force(operation=operation, who=who.name, why=ask.reason)
         elif verb == "cancel":
             item = given.Cancel(operation=operation, who=who.name, why=ask.reason)
+        elif verb in ("pause", "resume"):
+            item = given.Pause(operation=operation, who=who.name, why=ask.reason, on=verb)
         else:
             target = found.target
             if not target.members:

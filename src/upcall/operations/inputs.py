@@ -77,7 +77,8 @@ class StartMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class WithdrawMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="withdraw_members"):
-    """Members that were declared and never launched are not wanted any more (a plan was cancelled)."""
+    """Members that were declared and never launched are not wanted any more. The seam for changed options: nothing
+    sends it yet, because a service's set of members does not shrink yet."""
 
     service: str
     members: tuple[str, ...]

@@ -34,7 +34,8 @@ class _Consent(msgspec.Struct, frozen=True, kw_only=True):
 def judge(book: Book, operation: Operation) -> Judgement:
     """Of an open operation."""
     if operation.paused is not None:
-        return Judgement(waits_for="a person", reason=f"paused by {operation.paused.who}: {operation.paused.why}")
+        why = f": {operation.paused.why}" if operation.paused.why else ""
+        return Judgement(waits_for="a person", reason=f"paused by {operation.paused.who}{why}; resume lets it go on")
     blocked = _blocked(book, operation)
     if blocked is not None:
         return blocked
@@ -138,7 +139,11 @@ def _first_in_order(book: Book, operation: Operation) -> bool:
         places = [order.index(m) if m in order else len(order) for m in other.target.members]
         return (min(places, default=len(order)), other.number)
 
-    waiting = [o for o in book.live(operation.target.service) if o.state == "open" and o.class_ == operation.class_]
+    waiting = [
+        o
+        for o in book.live(operation.target.service)
+        if o.state == "open" and o.class_ == operation.class_ and o.paused is None
+    ]
     return rank(operation) == min(rank(other) for other in waiting)
 
 

@@ -57,11 +57,18 @@ def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
     if any(o.parent == drain.id and o.live for o in book.operations_on(member)):
         return False
     if drain.removes_node:
+        if member.over and _vacated(book, drain, member):
+            return False  # It was given up here, and waits to be launched elsewhere (after the pause of a crash loop).
         # Who is stopped by a person stays so; when started again, it comes up elsewhere.
         return member.incarnation > 0 and not _is_held(book, member)
     # Only what is seen there: where a new incarnation lands is not known before it does.
     seen = book.seen(member) is not None
     return seen and not member.over and members.held_by(book, member) is None
+
+
+def _vacated(book: Book, drain: Operation, member: MemberRecord) -> bool:
+    by = book.operations.get(member.ended_by)
+    return by is not None and by.parent == drain.id and by.state == "done"
 
 
 def finish(book: Book) -> None:

@@ -29,7 +29,7 @@ def force(book: Book, given: Force) -> Operation | Refused:
         )
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
     for found in [operation, *book.children(operation)]:
-        if found.state in ("open", "preparing") and found.forced is None:
+        if found.state in ("open", "preparing") and (found.forced is None or found.paused is not None):
             book.put(replace(found, forced=mark, paused=None))
             book.event(
                 "operation",
@@ -42,6 +42,8 @@ def force(book: Book, given: Force) -> Operation | Refused:
 
 
 def pause(book: Book, given: Pause) -> Operation | Refused:
+    """Nothing begins while it is paused, whatever is answered and whichever window ends; what makes it pointless still
+    withdraws it. A wait for a person is no alarm, and nobody else waits behind it. Of a drain, its stops are paused."""
     operation = book.operations.get(given.operation)
     if operation is None:
         return not_found(given.operation)
@@ -52,12 +54,14 @@ def pause(book: Book, given: Pause) -> Operation | Refused:
             where=operation.id,
             expected="an operation on a service that has not begun",
         )
+    if (operation.paused is not None) == (given.on == "pause"):
+        return operation  # It is so already; whoever paused it first stays on record.
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.on == "pause" else None
     book.put(replace(operation, paused=mark))
     book.event(
         "operation",
         operation.id,
-        f"{given.on}d by {given.who}",
+        f"{given.on}d by {given.who}" + (f": {given.why[:REASON_CHARS_MAX]}" if given.why else ""),
         service=operation.target.service,
         operation=operation.id,
     )

@@ -21,7 +21,8 @@
     GET  /v1/operations                              ?all=  -> list[OperationView]
     GET  /v1/operations/{operation}                  OperationView
     GET  /v1/operations/{operation}/why              Why
-    POST /v1/operations/{operation}/{verb}           Ask (verb: force, cancel, assume_dead) -> OperationView
+    POST /v1/operations/{operation}/{verb}           Ask -> OperationView
+                                                     (verb: force, cancel, pause, resume, assume_dead)
     GET  /v1/events                                  ?since=&follow=&detail=  -> list[Event], or server-sent events
     PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> names only
     POST /v1/login-codes                             LoginCode              POST /v1/login {code} -> {token}

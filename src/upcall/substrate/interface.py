@@ -61,9 +61,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     proves_death: bool
     """A silent node's tasks can be proven dead (on one machine the keeper ends what is left of them)."""
 
-    def firmness_of(self, verb: str) -> Firmness:
-        return self.firmness.get(verb, self.firmness.get("*", "observed"))
-
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a task ended."""

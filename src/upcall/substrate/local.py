@@ -209,12 +209,15 @@ class LocalSubstrate:
         out.prove.append(node)
 
     def drop_volumes(self, member_id: str, fence: int, now_s: float) -> Output:
-        """A person gives up volumes that were set aside."""
+        """A person gives up volumes that were set aside. The seam for a verb of the operator API, which has none yet:
+        until then they are deleted with their node."""
         out = Output()
         self._input(k.DropVolumes(member_id, fence), now_s, out)
         return self._done(now_s, out)
 
     def set_quota(self, role: str, quota: Resources | None, now_s: float) -> Output:
+        """The most that a role may hold (none: no limit). The seam for a verb of the operator API, which has none yet:
+        until then every role may hold everything."""
         out = Output()
         self._input(k.SetQuota(role, quota), now_s, out)
         return self._done(now_s, out)

@@ -258,10 +258,6 @@ class World:
         self.send(given.HostSubscribed(service=service))
         self.answer()
 
-    def unhost(self, service: str) -> None:
-        self.scripts.pop(service, None)
-        self.send(given.HostUnsubscribed(service=service))
-
     def answer(self) -> None:
         """Lets every service that was shown its set answer it, until nobody has anything to say."""
         for _ in range(STEPS_MAX):
