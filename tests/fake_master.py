@@ -69,11 +69,16 @@ class FakeMaster:
         """So many calls are answered "not now"."""
         self.blocked = ""
         """Why every new service is blocked."""
+        self.refused = ""
+        """A service that is refused when it is asked for, for a reason that only the master knows."""
+        self.failing_actions = self.actions_not_now = 0
+        """So many actions fail, or are answered "not now"."""
         self.step_s = STEP_S
         self.page_url = ""
         self.url = ""
         self.streams = 0
         self.after_stop: Callable[[], None] = lambda: None
+        self._looks: dict[str, list[tuple[int, Callable[[], None]]]] = {}
         self._changed: asyncio.Event
         self._loop: asyncio.AbstractEventLoop
         self._ready = threading.Event()
@@ -267,6 +272,8 @@ class FakeMaster:
             return problem(404, "not_found", f"unknown package {asked['package']!r}", "package", "greeter or archive")
         if asked["name"] in self.services:
             return problem(409, "conflict", f"{asked['name']} is there already", "name", "another name")
+        if asked["name"] == self.refused:
+            return problem(409, "conflict", f"{self.refused} is not wanted here", "name")
         members = asked["options"].get("members", 1)
         if not isinstance(members, int) or not 1 <= members <= 9:
             return problem(422, "invalid", f"members: {members!r} is out of range", "options.members", "1 to 9")
@@ -285,14 +292,31 @@ class FakeMaster:
             )
         return self.services[name]
 
+    def once_looked_at(self, service: str, times: int, happens: Callable[[], None]) -> None:
+        """``happens`` at the so many-th look at a service, before the next is answered."""
+        self._looks.setdefault(service, []).append((times, happens))
+
     async def _service(self, request: web.Request) -> web.Response:
-        return await answer(self._found(request))
+        view = self._found(request)
+        given = await answer(view)
+        pending = [(left - 1, happens) for left, happens in self._looks.pop(view.name, [])]
+        self._looks[view.name] = [one for one in pending if one[0]]
+        for left, happens in pending:
+            if not left:
+                happens()
+        return given
 
     async def _plans(self, request: web.Request) -> web.Response:
         return await answer(self._found(request).plans)
 
     async def _action(self, request: web.Request) -> web.Response:
         arguments = await request.json()
+        if self.actions_not_now:
+            self.actions_not_now -= 1
+            return problem(503, "not_now", "its code is not connected")
+        if self.failing_actions:
+            self.failing_actions -= 1
+            return problem(409, "conflict", "nobody is there to greet", "greet")
         return web.json_response({"said": f"hello {arguments.get('name')}"})
 
     async def _uninstall(self, request: web.Request) -> web.Response:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from fake_master import GREETER_OPTIONS
-from upcall.cli.composition import Requires, check_against, fitting, parse
+from fake_master import GREET, GREETER_OPTIONS
+from upcall.cli.applicable import check_against
+from upcall.cli.composition import Requires, fitting, parse
 from upcall.protocol.errors import DoesNotFit, Invalid
-from upcall.protocol.operator import PackageView
+from upcall.protocol.operator import PackageView, ServiceView
 
 GOOD = """\
 requires: {nodes: 3, memory_mib: 6144}
@@ -24,9 +25,14 @@ sizes:
     options: {hello: {members: 1}}
 """
 PACKAGES = [
-    PackageView(name="greeter", version="1.0.0", options_schema=GREETER_OPTIONS),
-    PackageView(name="archive", version="2.1.0"),
+    PackageView(name="greeter", version="1.0.0", options_schema=GREETER_OPTIONS, actions=[GREET]),
+    PackageView(
+        name="archive",
+        version="2.1.0",
+        needs=[{"name": "source", "endpoint": "http"}, {"name": "mirror", "endpoint": "http", "optional": True}],
+    ),
 ]
+PRESENT = [ServiceView(name=name, package="greeter", version="1.0.0", revision=1) for name in ("greeter", "there")]
 
 
 def test_a_composition_becomes_installs() -> None:
@@ -85,11 +91,44 @@ def test_each_mistake_is_named_with_its_line(text: str, said: list[str]) -> None
     [
         ("{package: greter}", ["unknown package 'greter'", "greeter"]),
         ("{package: greeter, version: 1.0.1}", ["no version '1.0.1'", "1.0.0"]),
-        ("{package: greeter, options: {membrs: 1}}", ["no option 'membrs'", "members"]),
+        ("{package: greeter, options: {membrs: 1}}", ["unknown option 'membrs'", "members"]),
+        ("{package: greeter, options: {members: 77}}", ["service greeter options.members", "integer from 1 to 9"]),
+        ("{package: greeter, bindings: {store: x}}", ["no need 'store'", "no bindings"]),
+        ("{package: archive, bindings: {sorce: greeter}}", ["no need 'sorce'", "source"]),
+        ("{package: archive}", ["archive needs source", "'source' is neither in the file nor installed"]),
+        ("{package: archive, bindings: {source: greter}}", ["'greter' is neither", "expected greeter"]),
+        ("{package: archive, bindings: {source: there, mirror: m}}", ["archive needs mirror", "'m'"]),
+        (
+            "{package: archive, bindings: {source: one}}\n  - {package: greeter, name: one}",
+            ["service 'one' stands below it", "one above archive"],
+        ),
     ],
 )
-def test_packages_are_checked_before_the_first_install(service: str, said: list[str]) -> None:
+def test_services_are_checked_before_the_first_install(service: str, said: list[str]) -> None:
     with pytest.raises(Invalid) as error:
-        check_against(parse(f"services:\n  - {service}\n", "my.yaml"), PACKAGES)
+        check_against(parse(f"services:\n  - {service}\n", "my.yaml"), PACKAGES, PRESENT)
     for words in said:
         assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("{service: greeter, action: gret}", ["has no action 'gret'", "expected greet"]),
+        ("{service: greeter, action: greet}", ["'name' is a required property", "action greeter greet"]),
+        ("{service: greeter, action: greet, arguments: {nam: x}}", ["unknown argument 'nam'", "'name'"]),
+        ("{service: greeter, action: greet, arguments: {name: 7}}", ["7 is not of type 'string'", "arguments.name"]),
+        ("{service: archive, action: greet}", ["has no action 'greet'", "it has none"]),
+    ],
+)
+def test_actions_are_checked_before_the_first_install(action: str, said: list[str]) -> None:
+    services = "services:\n  - package: greeter\n  - {package: archive, bindings: {source: greeter}}\n"
+    with pytest.raises(Invalid) as error:
+        check_against(parse(f"{services}actions:\n  - {action}\n", "my.yaml"), PACKAGES, PRESENT)
+    for words in said:
+        assert words in str(error.value)
+
+
+def test_a_need_may_be_installed_before() -> None:
+    text = "services:\n  - {package: archive, bindings: {source: there}}\n"
+    check_against(parse(text, "my.yaml"), PACKAGES, PRESENT)

@@ -1,5 +1,7 @@
 """``install -f``: all or nothing, at the same time, actions in their order, and again without harm."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,15 +57,10 @@ def test_another_package_of_that_name_is_refused(run: Run, master: FakeMaster, t
 
 
 def test_a_refused_service_leaves_nothing_behind(run: Run, master: FakeMaster, tmp_path: Path) -> None:
-    result = run(
-        "install -f",
-        written(
-            tmp_path,
-            TWO.replace("{package: greeter, name: two}", "{package: greeter, name: two, options: {members: 99}}"),
-        ),
-    )
+    master.refused = "two"
+    result = run("install -f", written(tmp_path, TWO))
     assert result.exit_code == 1
-    assert "99 is out of range" in result.stderr
+    assert "two is not wanted here" in result.stderr
     assert "one is taken away again" in result.stderr
     uninstalls = [body for _, path, body in master.calls if path == "/v1/services/one/uninstall"]
     assert uninstalls[0]["force"] is True
@@ -88,3 +85,69 @@ def test_a_missing_file_is_named(run: Run, tmp_path: Path) -> None:
     result = run("install -f", str(tmp_path / "none.yaml"))
     assert result.exit_code == 1
     assert "none.yaml" in result.stderr
+
+
+def test_a_composition_of_one_service_can_be_applied_again(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    file = written(tmp_path, "services: [{package: greeter}]\n")
+    assert run("install -f", file).exit_code == 0
+    again = run("install -f", file)
+    assert again.exit_code == 0, again.output
+    assert "greeter" in master.services
+
+
+def test_nothing_is_begun_when_an_action_is_unknown(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    result = run("install -f", written(tmp_path, TWO.replace("service: one, action: greet", "service: one, action: x")))
+    assert result.exit_code == 1
+    assert "one (greeter) has no action 'x'" in result.stderr
+    assert not any(method == "POST" for method, _, _ in master.calls)
+
+
+def test_an_action_that_fails_takes_back_what_was_begun(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    master.add_service("one", 2, steps_done=2).options = {"members": 2}
+    master.failing_actions = 1
+    result = run("install -f", written(tmp_path, TWO))
+    assert result.exit_code == 1
+    assert "nobody is there to greet" in result.stderr
+    assert "two is taken away again" in result.stderr
+    assert list(master.services) == ["one"], "what was there before stays"
+
+
+def test_an_action_is_asked_again_while_it_cannot_be_answered(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    master.actions_not_now = 2
+    result = run("install -f", written(tmp_path, TWO))
+    assert result.exit_code == 0, result.output
+    assert "two: greet done" in result.stderr
+
+
+def test_a_plan_of_a_life_before_is_not_deployed_before_its_members_are_ready(
+    run: Run, master: FakeMaster, tmp_path: Path
+) -> None:
+    """After ``down`` and ``up`` the plan is still done, and nothing runs yet."""
+    for name in ("one", "two"):
+        view = master.add_service(name, 2, steps_done=2)
+        view.options = {"members": 2} if name == "one" else {}
+        view.state, view.ready, view.reason = "degraded", 0, "0 of 2 members ready"
+        for member in view.members:
+            member.state = "starting"
+    asked_before: list[bool] = []
+
+    def comes_up() -> None:
+        asked_before.append(any(path.endswith("/actions/greet") for _, path, _ in master.calls))
+        for view in master.services.values():
+            view.state, view.ready, view.reason = "running", 2, ""
+        master.happens("task", "two.m-1", "ready")
+
+    master.once_looked_at("two", 3, comes_up)
+    result = run("install -f", written(tmp_path, TWO))
+    assert result.exit_code == 0, result.output
+    assert asked_before == [False], "an action was asked of a service of which nothing ran"
+    assert "two: greet done" in result.stderr
+
+
+def test_an_interrupt_says_what_goes_on_and_what_was_not_run(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    master.step_s = 60
+    master.once_looked_at("two", 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    result = run("install -f", written(tmp_path, TWO))
+    assert result.exit_code == 130
+    assert "one, two: what is begun goes on" in result.stderr
+    assert "actions not run: two greet, one greet" in result.stderr

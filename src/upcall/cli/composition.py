@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from upcall.cli.output import counted, nearest
 from upcall.protocol.errors import DoesNotFit, Invalid
-from upcall.protocol.operator import NAME, Install, PackageView
+from upcall.protocol.operator import NAME, Install
 
 FILE_BYTES_MAX: Final = 1 << 20
 
@@ -161,35 +161,6 @@ def fitting(composition: Composition, has: Requires) -> tuple[Composition, str]:
         where="requires",
         expected="a larger machine, or a smaller composition",
     )
-
-
-def check_against(composition: Composition, packages: Sequence[PackageView]) -> None:
-    """Before the first install: all packages, versions and options are known."""
-    by_name: dict[str, list[PackageView]] = {}
-    for one in packages:
-        by_name.setdefault(one.name, []).append(one)
-    for item in composition.services:
-        known = by_name.get(item.package)
-        if known is None:
-            raise Invalid(
-                f"unknown package {item.package!r}", where="services", expected=nearest(item.package, by_name)
-            )
-        versions = [one.version for one in known]
-        if item.version and item.version not in versions:
-            raise Invalid(
-                f"{item.package} has no version {item.version!r}",
-                where=f"service {item.service}",
-                expected=nearest(item.version, versions),
-            )
-        schema = known[-1].options_schema
-        options = schema.get("properties", {})
-        for key in item.options:
-            if options and key not in options and not schema.get("additionalProperties", False):
-                raise Invalid(
-                    f"{item.package} has no option {key!r}",
-                    where=f"service {item.service}",
-                    expected=nearest(key, options),
-                )
 
 
 # -- errors with lines ----------------------------------------------------------------------------------------------

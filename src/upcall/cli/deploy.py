@@ -1,8 +1,9 @@
 """Following services until they are deployed: used by every ``install``, by compositions and by the demo.
 
-A service is *deployed* when its deploy plan is done, *blocked* when it has said so for a while (a reason may pass by
-itself: a node that registers, a port that gets free), and *failed* when its plan gave up. What is looked at is the
-whole present state, whenever the event stream tells of a change; a master that restarts meanwhile costs nothing.
+A service is *deployed* when its deploy plan is done and its members are ready (a plan stays done through ``down`` and
+``up``, after which they start anew), *blocked* when it has said so for a while (a reason may pass by itself: a node
+that registers, a port that gets free), and *failed* when its plan gave up. What is looked at is the whole present
+state, whenever the event stream tells of a change; a master that restarts meanwhile costs nothing.
 
 What cannot be deployed is taken away again, with all else that the same command began: a mistake leaves nothing
 behind. There is one exception: once a process of it ran, its output says what is wrong, so the service stays.
@@ -30,7 +31,14 @@ PATIENCE_S: Final = 60.0
 BLOCKED_GRACE_S: Final = 5.0
 NO_HOST_GRACE_S: Final = 45.0
 RECOVERING_GRACE_S: Final = 15.0
-GRACE_S: Final = {"blocked": BLOCKED_GRACE_S, "no host": NO_HOST_GRACE_S, "recovering": RECOVERING_GRACE_S}
+DEGRADED_GRACE_S: Final = 300.0
+"""Since the last member of it that got ready: as long as one may take to start."""
+GRACE_S: Final = {
+    "blocked": BLOCKED_GRACE_S,
+    "no host": NO_HOST_GRACE_S,
+    "recovering": RECOVERING_GRACE_S,
+    "degraded": DEGRADED_GRACE_S,
+}
 """For how long a service may be so before it is given up on."""
 STEPS_SHOWN: Final = 6
 DONE: Final = frozenset({"done", "forced"})
@@ -61,11 +69,13 @@ class Watched:
 
 def look(one: Watched, view: ServiceView, now: float) -> None:
     """Judge a service by how it is now."""
+    if one.view is not None and view.ready != one.view.ready:
+        one.blocked_since = None
     one.view = view
     one.ran = one.ran or any(task.state in RAN or task.exit_code is not None for task in view.members)
     plan = plan_named(view, "deploy")
     state = plan.get("state", "") if plan else ""
-    if state in DONE or (plan is None and view.state == "running" and 0 < view.wanted <= view.ready):
+    if _is_deployed(view, plan):
         one.took_s = now - one.began
         return
     if state == "failed":
@@ -78,6 +88,17 @@ def look(one: Watched, view: ServiceView, now: float) -> None:
     one.blocked_since = now if one.blocked_since is None else one.blocked_since
     if now - one.blocked_since >= grace:
         one.problem = view.reason or f"it is {view.state}"
+
+
+def _is_deployed(view: ServiceView, plan: dict[str, Any] | None) -> bool:
+    """A member that a drain holds is waited for by nobody here; nor is one whose step a person took for done."""
+    if plan is None:
+        return view.state == "running" and 0 < view.wanted <= view.ready
+    if plan.get("state") not in DONE or view.state not in ("running", "degraded"):
+        return False
+    held = sum(member.state == "held" for member in view.members)
+    forced = any(state == "forced" for _, _, state, _ in steps_of(view))
+    return forced or view.ready + held >= view.wanted
 
 
 def plan_named(view: ServiceView, name: str) -> dict[str, Any] | None:
@@ -102,10 +123,10 @@ class Begun:
     names: list[str] = field(default_factory=list)
 
 
-def post_all(here: Here, requests: Sequence[Install]) -> Begun:
-    """Install them all or none: when one is refused, those that this call began are taken away again."""
+def post_all(here: Here, requests: Sequence[Install], *, again: bool = False) -> Begun:
+    """Install them all or none: when one is refused, those that this call began are taken away again. ``again``: what
+    is there already, and is the same, stays (a composition may be applied as often as one likes)."""
     present = {one.name: one for one in here.client.services()}
-    again = len(requests) > 1
     for request in requests:
         if again and request.name in present:
             _must_match(present[request.name], request)

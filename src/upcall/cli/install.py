@@ -1,6 +1,7 @@
 """``upcall install`` and ``upcall uninstall``."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -9,11 +10,12 @@ import typer
 
 from upcall.cli import composition as compositions
 from upcall.cli import deploy
+from upcall.cli.applicable import check_against
 from upcall.cli.here import Here, command, commands
 from upcall.cli.service import run_action
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
-from upcall.protocol.errors import Invalid
+from upcall.protocol.errors import Invalid, UpcallError
 from upcall.protocol.operator import Ask, Install, Status
 
 install_app = commands()
@@ -90,32 +92,52 @@ def resources(here: Here, status: Status) -> compositions.Requires:
 def apply(
     here: Here, composition: compositions.Composition, *, wait: bool = True, quiet: bool = False
 ) -> list[deploy.Watched]:
-    """Install a composition and run its actions: all of it is checked before the first service is begun."""
+    """Install a composition and run its actions: all that can be known is checked before the first service is begun,
+    and what was begun is taken away again when one of them cannot be deployed or an action fails."""
     status = here.client.status()
     has = resources(here, status)
     composition, size = compositions.fitting(composition, has)
     here.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
-    compositions.check_against(composition, here.client.packages())
-    begun = deploy.post_all(here, [one.install() for one in composition.services])
+    check_against(composition, here.client.packages(), status.services)
+    begun = deploy.post_all(here, [one.install() for one in composition.services], again=True)
     names = [one.name for one in begun.services]
-    if not wait:
-        here.out.say(begun.services, f"{', '.join(names)}: being deployed; actions are left to you")
-        return []
     pending = list(composition.actions)
+    if not wait:
+        here.out.say(begun.services, f"{', '.join(names)}: being deployed" + _left_to_you(pending))
+        return []
     ready: set[str] = set()
 
     def deployed(name: str) -> None:
         ready.add(name)
         # In the file's order: an action may rely on those above it.
         while pending and pending[0].service in ready:
-            one = pending.pop(0)
-            run_action(here, one.service, one.action, one.arguments)
+            one = pending[0]
+            try:
+                run_action(here, one.service, one.action, one.arguments, patience_s=deploy.PATIENCE_S)
+            except UpcallError:
+                deploy.take_back(here, begun.names, f"its action {one.action} failed")
+                raise
+            pending.pop(0)
             here.out.note(f"{one.service}: {one.action} done")
 
-    watched = deploy.follow(here, names, begun.names, deployed)
+    try:
+        watched = deploy.follow(here, names, begun.names, deployed)
+    except KeyboardInterrupt:
+        if not quiet:
+            goes_on = f"no longer waiting; {', '.join(names)}: what is begun goes on (`upcall uninstall` takes it away)"
+            here.out.note(goes_on + _left_to_you(pending))
+        raise
     if not quiet:
         here.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
     return watched
+
+
+def _left_to_you(actions: Sequence[compositions.ActionItem]) -> str:
+    """Which actions were not run, for a command that ends before them."""
+    if not actions:
+        return ""
+    names = ", ".join(f"{one.service} {one.action}" for one in actions)
+    return f"; actions not run: {names} (`install -f` with the same file again runs all of its actions)"
 
 
 @command(uninstall_app, "uninstall")

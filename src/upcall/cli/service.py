@@ -77,8 +77,9 @@ def do(
         print("done" if result is None else result)
 
 
-def run_action(here: Here, service: str, action: str, arguments: dict[str, Any]) -> Any:
-    """The action's result; an unknown one is named with its nearest before anything is sent."""
+def run_action(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> Any:
+    """The action's result; an unknown one is named with its nearest before anything is sent. ``patience_s``: for so
+    long it is asked again while the answer is "not now", which is right for an action that may be repeated."""
     known = [str(one.get("name", "")) for one in here.client.service(service).actions]
     if known and action not in known:
         raise NotFound(
@@ -90,7 +91,7 @@ def run_action(here: Here, service: str, action: str, arguments: dict[str, Any])
             from rich.spinner import Spinner
 
             progress.show(lambda: Spinner("dots", text=f" {service}: {action}"), ())
-        return here.client.post(path, arguments)
+        return here.client.patient(lambda: here.client.post(path, arguments), patience_s)
 
 
 @command(endpoints_app, "endpoints")

@@ -14,7 +14,6 @@ from upcall.master.core import Core, Transaction
 from upcall.master.events import Event
 from upcall.master.http import told_when_durable
 from upcall.master.machines import Machines
-from upcall.master.packages import nearest
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
 from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
@@ -24,6 +23,7 @@ from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import whole
+from upcall.protocol.schema import nearest
 from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]

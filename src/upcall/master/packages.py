@@ -1,21 +1,13 @@
 """What can be installed: manifests that hosts and people registered, and the check of options against their schema."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jsonschema
-import jsonschema.validators
-
-from upcall.protocol.errors import Invalid, NotFound
+from upcall.protocol import schema
+from upcall.protocol.errors import NotFound
 from upcall.protocol.numbers import whole
+from upcall.protocol.schema import nearest
 from upcall.protocol.service import Package
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``, did you mean 'brokers'?`` or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:
@@ -78,36 +70,4 @@ class Packages:
 
 def check_options(package: Package, options: Mapping[str, Any]) -> None:
     """Checks options against the package's JSON Schema; one clear error that names the first one that is wrong."""
-    schema = dict(package.options_schema)
-    if not schema:
-        return
-    known = schema.get("properties", {})
-    for name in options:
-        if name not in known:
-            raise Invalid(
-                f"unknown option {name!r} of package {package.name}{nearest(name, known)}",
-                where=f"options.{name}",
-                expected=f"one of {', '.join(sorted(known))}" if known else "no options",
-            )
-    validator = jsonschema.validators.validator_for(schema)(schema)
-    errors = sorted(validator.iter_errors(dict(options)), key=lambda error: [str(part) for part in error.path])
-    if errors:
-        error = errors[0]
-        where = ".".join(["options", *(str(part) for part in error.path)])
-        raise Invalid(f"{error.message}", where=where, expected=_expected(error), package=package.name)
-
-
-def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
-    """What would be right, from the part of the schema that was not met."""
-    schema = error.schema if isinstance(error.schema, Mapping) else {}
-    low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
-    if low is not None or high is not None:
-        kind = schema.get("type", "number")
-        if low is not None and high is not None:
-            return f"{kind} from {low} to {high}"
-        return f"{kind} of at least {low}" if low is not None else f"{kind} of at most {high}"
-    if "enum" in schema:
-        return "one of " + ", ".join(str(value) for value in schema["enum"])
-    if "pattern" in schema:
-        return f"text that matches {schema['pattern']}"
-    return str(schema.get("type", ""))
+    schema.check(package.options_schema, options, noun="option", of=f"package {package.name}", where="options")

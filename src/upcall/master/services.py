@@ -10,7 +10,7 @@ from upcall.master import records as r
 from upcall.master import reporting
 from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
-from upcall.master.packages import check_options, nearest
+from upcall.master.packages import check_options
 from upcall.master.state import Service
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy as LedgerPolicy
@@ -18,6 +18,7 @@ from upcall.protocol import checks
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.protocol.operator import NAME, Install
+from upcall.protocol.schema import nearest
 
 MEMBERS_MAX = 1000
 NOTES_MAX = 1000

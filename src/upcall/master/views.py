@@ -278,6 +278,7 @@ def package_view(package: Any) -> view.PackageView:
         description=package.description,
         options_schema=package.options_schema,
         actions=[msgspec.to_builtins(action) for action in package.actions],
+        needs=[msgspec.to_builtins(need) for need in package.needs],
     )
 
 

@@ -111,6 +111,8 @@ class PackageView(View):
     description: str = ""
     options_schema: dict[str, Any] = {}
     actions: list[dict[str, Any]] = []
+    needs: list[dict[str, Any]] = []
+    """Other services that it connects to: ``name``, ``endpoint``, ``optional``."""
 
 
 class EndpointView(View):
