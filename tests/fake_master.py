@@ -143,6 +143,7 @@ class FakeMaster:
                 web.post("/v1/startup", self._nothing),
                 web.put("/v1/blobs/{digest}", self._nothing),
                 web.put("/v1/packages/{name}/{version}", self._nothing),
+                web.delete("/v1/packages/{name}", self._remove_package),
             ]
         )
         return app
@@ -249,6 +250,13 @@ class FakeMaster:
         self._loop.call_soon_threadsafe(self._loop.call_later, self.step_s * 4, self.end, view, state, outcome)
 
     # -- answers ------------------------------------------------------------------------------------------------------
+
+    async def _remove_package(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in {one.name for one in self.packages}:
+            return problem(404, "not_found", f"no package {name!r}", "package", "one of the catalog")
+        self.packages = [one for one in self.packages if one.name != name]
+        return await answer(self.packages)
 
     async def _status(self, _: web.Request) -> web.Response:
         status = api.Status(

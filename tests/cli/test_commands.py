@@ -215,6 +215,18 @@ def test_catalog_shows_options_and_actions_of_a_package(run: Run) -> None:
     assert "greeter" in run("catalog greter").stderr
 
 
+def test_catalog_lists_shows_and_removes_and_the_usual_words_may_be_left_out(run: Run, master: FakeMaster) -> None:
+    assert run("catalog").stdout == run("catalog list").stdout
+    assert run("catalog -o json").stdout == run("catalog list -o json").stdout
+    assert run("catalog greeter").stdout == run("catalog show greeter").stdout
+    assert "archive" in run("catalog").stdout
+    assert "package archive is removed" in run("catalog remove archive").stdout
+    assert "archive" not in run("catalog").stdout
+    refused = run("catalog remove nosuch")
+    assert refused.exit_code == 1
+    assert "no package 'nosuch'" in refused.stderr
+
+
 def test_node_add(run: Run, master: FakeMaster) -> None:
     assert "node-4" in run("node add --zone b --attribute disk=fast").stdout
     asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/nodes"))

@@ -194,6 +194,35 @@ def test_a_composition_of_which_one_part_does_not_fit_leaves_none(cluster: Clust
     nothing_left(cluster)
 
 
+def test_an_own_package_whose_install_is_taken_back_leaves_the_catalog_as_it_was(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleeting.py"
+    file.write_text(Path(GREEDY).read_text().replace("class Greedy", "class Fleeting"))
+    own = str(file)
+
+    def known() -> set[str]:
+        return {one.name for one in cluster.client.packages()}
+
+    # Refused at once; begun and taken back.
+    assert "unknown option 'nosuch'" in cluster.refused("install", own, "--set", "nosuch=1")
+    assert "fleeting" not in known()
+    assert "fleeting is blocked: needs a node with" in cluster.refused("install", own, "--set", "memory_mib=999999")
+    assert "fleeting" not in known()
+    nothing_left(cluster)
+    # One that was there before stays, and so does one that is in use.
+    upload(Here(cluster.data), file)
+    cluster.refused("install", own, "--set", "memory_mib=999999")
+    assert "fleeting" in known()
+    cluster.upcall("install", own, "--no-wait")
+    assert "package fleeting 0.1.0 is used by fleeting" in cluster.refused("catalog", "remove", "fleeting")
+    assert "is part of this installation" in cluster.refused("catalog", "remove", "ingest")
+    cluster.upcall("uninstall", "fleeting", "--force", "--reason", "over")
+    cluster.upcall("catalog", "remove", "fleeting")
+    assert "fleeting" not in known()
+    nothing_left(cluster)
+
+
 def test_a_port_in_use_is_named_with_who_uses_it(cluster: Cluster) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

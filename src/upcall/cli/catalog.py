@@ -1,30 +1,44 @@
-"""``upcall catalog``: what can be installed, with options and actions."""
+"""``upcall catalog``: what can be installed, with options and actions; and a package of one's own goes again."""
 
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 import typer
+from typer.core import TyperGroup
 
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import nearest
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PackageView
 
-catalog_app = commands()
+
+class Catalog(TyperGroup):
+    """``upcall catalog`` lists, ``upcall catalog kafka`` shows: the usual words may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first not in self.commands and first not in ctx.help_option_names:
+            args = ["list" if not first or first.startswith("-") else "show", *args]
+        return list(super().parse_args(ctx, args))
+
+
+catalog_app = commands("Packages: list, show, remove.", group=Catalog)
 APPS = {"catalog": catalog_app}
 
 
-@command(catalog_app, "catalog")
-def catalog(
-    here: Here,
-    package: Annotated[str, typer.Argument(help="Show one package with its options and actions.")] = "",
-) -> None:
-    """Packages that can be installed; with a name, its options and actions."""
+@command(catalog_app, "list")
+def list_packages(here: Here) -> None:
+    """Packages that can be installed."""
     packages = here.client.packages()
-    if not package:
-        rows = [(one.name, one.version, one.description) for one in packages]
-        here.out.show(packages, ("name", "version", "description"), rows, empty="no host has registered a package yet")
-        return
-    found = find_package(packages, package)
+    rows = [(one.name, one.version, "own" if one.own else "built in", one.description) for one in packages]
+    columns = ("name", "version", "from", "description")
+    here.out.show(packages, columns, rows, empty="no host has registered a package yet")
+
+
+@command(catalog_app, "show")
+def show(here: Here, package: Annotated[str, typer.Argument(metavar="PACKAGE")]) -> None:
+    """One package with its options and actions."""
+    found = find_package(here.client.packages(), package)
     if here.out.as_json:
         here.out.json(found)
         return
@@ -32,6 +46,18 @@ def catalog(
     here.out.table(("option", "type", "default", "description"), option_rows(found.options_schema), empty="no options")
     actions = [(one.get("name", ""), argument_words(one), one.get("description", "")) for one in found.actions]
     here.out.table(("action", "arguments", "description"), actions, empty="no actions")
+
+
+@command(catalog_app, "remove")
+def remove(
+    here: Here,
+    package: Annotated[str, typer.Argument(metavar="PACKAGE")],
+    version: Annotated[str, typer.Option("--version", help="Default: all its versions.")] = "",
+) -> None:
+    """Take a package of your own out of the catalog; no service may be made from it."""
+    query = f"?{urlencode({'version': version})}" if version else ""
+    left = here.client.call("DELETE", f"/v1/packages/{quote(package, safe='')}{query}")
+    here.out.say(left, f"package {package}{f' {version}' if version else ''} is removed")
 
 
 def find_package(packages: list[PackageView], name: str) -> PackageView:

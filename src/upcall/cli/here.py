@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from upcall.cli.main import INTERRUPTED_EXIT
 from upcall.cli.output import Output
@@ -41,9 +42,9 @@ class Here:
         return Client.of(self.folder)
 
 
-def commands(help: str = "") -> typer.Typer:
+def commands(help: str = "", *, group: type[TyperGroup] | None = None) -> typer.Typer:
     """A file's commands: a noun with its own, or the one command of a verb."""
-    return typer.Typer(help=help, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    return typer.Typer(cls=group, help=help, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 
 def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -57,13 +57,27 @@ def install(
             raise Invalid(
                 "an own file and a version at once", where="--version", expected="none: the file's class says which"
             )
-        from upcall.cli.own import upload
+        from upcall.cli import own
 
-        package, version = upload(here, Path(package))
-    request = Install(package=package, name=name or package, version=version, options=options, bindings=bindings)
+        uploaded = own.upload(here, Path(package))
+        try:
+            _deploy(here, Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
+                                  options=options, bindings=bindings), wait=not no_wait)  # fmt: skip
+        except BaseException:
+            own.take_back(here, uploaded)
+            raise
+        return
+    _deploy(
+        here,
+        Install(package=package, name=name or package, version=version, options=options, bindings=bindings),
+        wait=not no_wait,
+    )
+
+
+def _deploy(here: Here, request: Install, *, wait: bool) -> None:
     begun = deploy.post_all(here, [request])
     made = begun.services[0]
-    if no_wait:
+    if not wait:
         here.out.say(made, f"{made.name} is being deployed; `upcall plan show {made.name}` says how far it is")
         return
     watched = _follow(here, begun.names)

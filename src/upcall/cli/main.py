@@ -21,7 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("status", "Nodes, services, and what waits."),
     "open": ("system", "Print the page's address with a one-use login code."),
     "demo": ("demo", "A recorded flight of an A380 and its 20,000 sensors, live, until Ctrl-C."),
-    "catalog": ("catalog", "Packages that can be installed, with their options and actions."),
+    "catalog": ("catalog", "Packages that can be installed: list, show, remove."),
     "install": ("install", "Install a package, an own Python file, or a composition (-f)."),
     "uninstall": ("install", "Remove a service; it is asked once, as a whole."),
     "service": ("service", "Services: list, show, and ask one to do something."),
@@ -38,7 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 
-NOUNS: Final = frozenset({"service", "plan", "node", "task", "operation", "secret"})
+NOUNS: Final = frozenset({"catalog", "service", "plan", "node", "task", "operation", "secret"})
 """Commands with commands of their own."""
 
 

@@ -1,6 +1,8 @@
 """A service of one's own: its files become a package of this cluster (``upcall install path/to/hello.py``)."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -8,8 +10,16 @@ from upcall.cli.here import Here
 from upcall.protocol.errors import Invalid, UpcallError
 
 
-def upload(here: Here, path: Path) -> tuple[str, str]:
-    """Register the package of a Python file or folder; its name and version."""
+@dataclass(frozen=True)
+class Uploaded:
+    name: str
+    version: str
+    fresh: bool
+    """It was not in the catalog before."""
+
+
+def upload(here: Here, path: Path) -> Uploaded:
+    """Register the package of a Python file or folder."""
     from upcall.service.package import build, in_file_words
 
     try:
@@ -24,8 +34,21 @@ def upload(here: Here, path: Path) -> tuple[str, str]:
             expected="a Python file or folder with one subclass of upcall.service.Service",
         ) from error
     package = built.package
+    known = {(one.name, one.version) for one in here.client.packages()}
     for digest, data in built.blobs.items():
         here.client.call("PUT", f"/v1/blobs/{digest}", data)
     here.client.call("PUT", f"/v1/packages/{package.name}/{package.version}", msgspec.to_builtins(package))
     here.out.note(f"package {package.name} {package.version} is registered from {path}")
-    return package.name, package.version
+    return Uploaded(package.name, package.version, fresh=(package.name, package.version) not in known)
+
+
+def take_back(here: Here, package: Uploaded) -> None:
+    """After a command that did not succeed: a package that it brought, and that nothing uses, goes with it."""
+    if not package.fresh:
+        return
+    path = f"/v1/packages/{quote(package.name, safe='')}?{urlencode({'version': package.version})}"
+    try:
+        here.client.call("DELETE", path)
+    except UpcallError:
+        return  # its service stays, so it is in use; or the master is away, and then the service may be there too
+    here.out.note(f"package {package.name} {package.version} is taken away again")

@@ -114,6 +114,14 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     async def packages(_: Who) -> list[view.PackageView]:
         return [package_view(package) for package in core.state.packages.all()]
 
+    @api.delete("/packages/{name}")
+    async def remove_package(
+        name: str, who: Who, version: Annotated[str, Query(max_length=40)] = ""
+    ) -> list[view.PackageView]:
+        """All versions of a package of one's own, or one; those that are left."""
+        await core.turn(lambda tx: services.remove_package(tx, name, version, who.name))
+        return [package_view(package) for package in core.state.packages.all()]
+
     @api.get("/services")
     async def list_services(_: Who) -> list[view.ServiceView]:
         return views.services()

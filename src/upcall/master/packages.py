@@ -49,6 +49,11 @@ class Packages:
         del self._packages[package.name, package.version]
         self.version += 1
 
+    def versions(self, name: str, version: str = "") -> list[Package]:
+        """All versions of a package, or the one that is named; at least one."""
+        newest = self.find(name, version)
+        return [newest] if version else [package for package in self.all() if package.name == name]
+
     def find(self, name: str, version: str = "") -> Package:
         """The package in this version; without a version, the newest."""
         versions = sorted((v for n, v in self._packages if n == name), key=_version_key)

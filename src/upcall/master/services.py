@@ -94,6 +94,33 @@ def _bindings(core: Core, package: wire.Package, asked: Mapping[str, str]) -> di
     return bindings
 
 
+def remove_package(tx: Transaction, name: str, version: str, who: str) -> None:
+    """An own package that no service is made from: one version, or all of them. What it named goes with the next sweep
+    (:mod:`upcall.master.housekeeping`)."""
+    state = tx.core.state
+    going = state.packages.versions(name, version)
+    if not all(package.source for package in going):
+        raise Conflict(
+            f"package {name} is part of this installation",
+            where="package",
+            expected="a package of your own (`upcall install FILE` registers one)",
+        )
+    keys = {(package.name, package.version) for package in going}
+    users = [each.record for each in state.services.values() if (each.record.package, each.record.version) in keys]
+    if users:
+        services = sorted(user.name for user in users)
+        raise Conflict(
+            f"package {name} {users[0].version} is used by {', '.join(services)}",
+            where="package",
+            expected=" and ".join(f"`upcall uninstall {service}`" for service in services) + " first",
+        )
+    for package in going:
+        state.packages.forget(package)
+        tx.delete(r.PACKAGE, f"{package.name}@{package.version}")
+        tx.event("package", package.name, f"version {package.version} is removed by {who}")
+    tx.changed.assignments = True
+
+
 def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
     """A rule of the core: what an ended uninstall leaves behind goes. A service's own memory stays as long as its
     volumes may be taken back."""

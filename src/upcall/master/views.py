@@ -276,6 +276,7 @@ def package_view(package: Any) -> view.PackageView:
         name=package.name,
         version=package.version,
         description=package.description,
+        own=bool(package.source),
         options_schema=package.options_schema,
         actions=[msgspec.to_builtins(action) for action in package.actions],
         needs=[msgspec.to_builtins(need) for need in package.needs],

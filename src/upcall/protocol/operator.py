@@ -2,6 +2,7 @@
 
     GET  /v1/status                                  Status
     GET  /v1/packages                                list[PackageView]
+    DELETE /v1/packages/{name}                       ?version=  -> list[PackageView] that are left (own ones only)
     GET  /v1/services                                list[ServiceView]
     POST /v1/services                                Install -> ServiceView
     GET  /v1/services/{service}                      ServiceView (with plans, members, endpoints)
@@ -109,6 +110,8 @@ class PackageView(View):
     name: str
     version: str
     description: str = ""
+    own: bool = False
+    """Registered from somebody's files; else it came with the installation."""
     options_schema: dict[str, Any] = {}
     actions: list[dict[str, Any]] = []
     needs: list[dict[str, Any]] = []
