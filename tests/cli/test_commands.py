@@ -186,6 +186,10 @@ def test_open_prints_an_address_with_a_one_use_code(run: Run, master: FakeMaster
     assert run("open").stdout.strip() == "http://127.77.7.1:5080/login?code=code-1"
 
 
+def test_open_docs_prints_where_the_api_is_documented(run: Run, master: FakeMaster) -> None:
+    assert run("open --docs").stdout.strip() == f"{master.url}/docs?code=code-1"
+
+
 def test_a_master_that_answers_not_now_is_asked_again(run: Run, master: FakeMaster) -> None:
     master.not_now = 2
     assert run("node list").exit_code == 0

@@ -19,7 +19,9 @@ EXAMPLES = 6
 
 
 def test_whatever_is_sent_is_answered_and_nothing_breaks(server: Server) -> None:
-    described = schemathesis.openapi.from_url(f"{server.url}/openapi.json").exclude(path_regex=ENDLESS)
+    described = schemathesis.openapi.from_url(f"{server.url}/openapi.json", headers=server.headers()).exclude(
+        path_regex=ENDLESS
+    )
     operations = [found.ok() for found in described.get_all_operations()]
     assert len(operations) > 35
     for operation in operations:
@@ -120,7 +122,7 @@ async def test_metrics_can_be_scraped(server: Server) -> None:
 
 def test_the_documentation_needs_no_network(server: Server) -> None:
     for page in ("/docs", "/redoc"):
-        answer = server.call("GET", page, principal="")
+        answer = server.call("GET", page)
         assert answer.status == 200
         found = re.findall(r"(?:src|href)=[\"']([^\"']+)", answer.body.decode())
         assets = [one for one in found if one.endswith((".js", ".css", ".png", ".ico"))]
@@ -130,9 +132,86 @@ def test_the_documentation_needs_no_network(server: Server) -> None:
 
 
 def test_every_call_is_in_the_documentation_with_its_tag(server: Server) -> None:
-    described = server.call("GET", "/openapi.json", principal="").json()
+    described = server.call("GET", "/openapi.json").json()
     calls = [each for path in described["paths"].values() for each in path.values()]
     assert {tag for each in calls for tag in each["tags"]} == {"operator API", "service API", "agent API"}
+    assert {tag["name"] for tag in described["tags"]} == {"operator API", "service API", "agent API"}
+
+
+def references(document: Any) -> set[str]:
+    if isinstance(document, dict):
+        own = {document["$ref"]} if isinstance(document.get("$ref"), str) else set()
+        return own.union(*map(references, document.values()))
+    return set().union(*map(references, document)) if isinstance(document, list) else set()
+
+
+def test_every_call_of_services_and_agents_has_its_schemas(server: Server) -> None:
+    described = server.call("GET", "/openapi.json").json()
+    missing = []
+    for path, calls in described["paths"].items():
+        for method, call in calls.items():
+            where = f"{method.upper()} {path}"
+            assert call["responses"]["default"]["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
+            if "operator API" in call["tags"]:
+                continue
+            bodies = call.get("requestBody", {}).get("content", {})
+            wants_body = method == "put" or (method == "post" and not path.endswith(("/ready", "/confirm/{operation}")))
+            if wants_body and not any(each.get("schema") for each in bodies.values()):
+                missing.append(f"{where}: request")
+            answers = call["responses"]["200"]["content"]
+            if not any(each.get("schema") for each in answers.values()):
+                missing.append(f"{where}: response")
+    assert missing == []
+
+
+def test_what_the_document_refers_to_is_in_it(server: Server) -> None:
+    described = server.call("GET", "/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    found = {each.removeprefix("#/components/schemas/") for each in references(described)}
+    assert found - schemas.keys() == set()
+    assert {"service.Declare", "service.StreamEvent", "agent.FromAgent", "agent.ToAgent", "Problem"} <= found
+    assert {"agent.Register", "agent.Launch", "service.Wanted"} <= schemas.keys()
+    assert schemas["service.Policy"]["properties"]["answer_s"]["exclusiveMinimum"] == 0
+
+
+def test_the_document_says_that_every_call_wants_a_token(server: Server) -> None:
+    described = server.call("GET", "/openapi.json").json()
+    assert described["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert described["security"] == [{"bearer": []}]
+    calls = [(path, call) for path, calls in described["paths"].items() for call in calls.values()]
+    assert [path for path, call in calls if "security" in call] == ["/v1/login"]
+
+
+# -- the documentation in a browser ---------------------------------------------------------------------------------
+
+PAGES = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
+
+
+def test_the_documentation_wants_a_principal_too(server: Server) -> None:
+    for page in PAGES:
+        refused = server.call("GET", page, principal="")
+        assert (refused.status, refused.json()["code"]) == (401, "unauthorised")
+        assert server.call("GET", page, principal="agent-node-1").status == 403
+        assert server.call("GET", page).status == 200
+
+
+def test_a_browser_logs_in_to_the_documentation_by_a_code_and_only_there(server: Server) -> None:
+    html = {"Accept": "text/html"}
+    code = server.call("POST", "/v1/login-codes").json()["code"]
+    asked = server.call("GET", f"/docs?code={code}", principal="", **html)
+    assert asked.status == 401
+    assert f"value='{code}'" in asked.body.decode(), "to look the link up does not use it up"
+    login = server.call("POST", "/docs/login", f"code={code}".encode(), principal="")
+    assert (login.status, login.headers["location"]) == (303, "/docs")
+    said = login.headers["set-cookie"]
+    assert "HttpOnly" in said
+    assert "SameSite=strict" in said
+    cookie = {"Cookie": said.partition(";")[0]}
+    assert [server.call("GET", page, principal="", **cookie).status for page in PAGES] == [200] * len(PAGES)
+    assert server.call("GET", "/v1/status", principal="", **cookie).status == 401
+    assert server.call("POST", "/docs/login", f"code={code}".encode(), principal="").status == 401
+    evil = server.call("GET", "/docs?code='><script>", principal="", **html).body.decode()
+    assert "<script>" not in evil
 
 
 def test_a_browser_logs_in_once_by_a_code(server: Server) -> None:

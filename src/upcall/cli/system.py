@@ -205,10 +205,12 @@ def _interrupts_wait(here: Here) -> Iterator[None]:
 
 @command(open_app, "open")
 def open_page(
-    here: Here, browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True
+    here: Here,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True,
+    docs: Annotated[bool, typer.Option("--docs", help="The documentation of the API instead of the page.")] = False,
 ) -> None:
     """Print the page's address with a one-use login code."""
-    url = login_url(here)
+    url = docs_url(here) if docs else login_url(here)
     here.out.say({"url": url}, url)
     if browser and here.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         import webbrowser
@@ -221,3 +223,9 @@ def login_url(here: Here) -> str:
     code = LoginCode.model_validate(here.client.post("/v1/login-codes"))
     page = here.client.status().page_url or cluster_of(here.folder).page_url
     return f"{page}/login?code={code.code}"
+
+
+def docs_url(here: Here) -> str:
+    """As :func:`login_url`, for the documentation that the master serves of its API."""
+    code = LoginCode.model_validate(here.client.post("/v1/login-codes"))
+    return f"{cluster_of(here.folder).url}/docs?code={code.code}"

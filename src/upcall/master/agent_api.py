@@ -11,7 +11,8 @@ from fastapi.responses import Response
 
 from upcall.master.agents import Agents, Connection
 from upcall.master.core import Core, Transaction
-from upcall.master.service_api import blob
+from upcall.master.published import gives
+from upcall.master.service_api import BINARY, blob
 from upcall.master.tokens import Principal
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid
@@ -134,7 +135,7 @@ def router(
             return
         await door.serve(socket, who)
 
-    @api.get("/v1/agent/blobs/{sha256}")
+    @api.get("/v1/agent/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
     async def agent_blob(sha256: str, who: Annotated[Principal, Depends(principal)]) -> Response:
         who.must_be("agent", "operator")
         return await blob(core, sha256)

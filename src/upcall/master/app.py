@@ -16,12 +16,14 @@ from upcall.master import agent_api, operator_api, service_api, services
 from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
+from upcall.master.documentation import DocumentationGate
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
 from upcall.master.machines import Machines
 from upcall.master.metrics import exposition
 from upcall.master.notify import Notifier
+from upcall.master.published import publish
 from upcall.master.secrets import Secrets
 from upcall.master.streams import Streams
 from upcall.master.tokens import Principal, Tokens
@@ -97,10 +99,14 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
         lifespan=lifespan,
     )
     install_error_handlers(app)
+    publish(app)
     app.include_router(operator_api.router(operator, principal))
     app.include_router(service_api.router(door, principal))
     app.include_router(agent_api.router(agent_door, core, authenticate, principal))
     _metrics_route(app, core, views, principal)
+    app.add_middleware(
+        DocumentationGate, authenticate=authenticate, login=lambda code: tokens.login(code, core.monotonic())
+    )
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
     app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS))
     return Master(app, core, views, tokens, housekeeping)

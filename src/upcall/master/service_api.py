@@ -17,6 +17,7 @@ from upcall.master.core import Core, Transaction
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import BLOB_BYTES_MAX, answer, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
+from upcall.master.published import EVENTS, gives, takes
 from upcall.master.streams import Stream, Streams
 from upcall.master.tokens import Principal
 from upcall.operations import inputs as given
@@ -29,6 +30,7 @@ from upcall.store.interface import BlobMismatch
 
 log = logging.getLogger(__name__)
 
+BINARY: Final = "application/octet-stream"
 ACTION_TIMEOUT_S: Final = 120.0
 ANSWERS_MAX: Final = 1000
 PACKAGES_MAX: Final = 1000
@@ -191,7 +193,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
 
     Current = Annotated[str, Depends(current_stream)]
 
-    @api.get("/v1/host/stream", response_class=StreamingResponse)
+    @api.get("/v1/host/stream", response_class=StreamingResponse, responses=EVENTS)
     async def host_stream(who: Host, host: str = "host") -> StreamingResponse:
         stream = door.hosts.subscribe(f"{who.name}/{host}")
 
@@ -205,21 +207,21 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         core.post(assign)
         return StreamingResponse(_events(stream, end), media_type="text/event-stream")
 
-    @api.post("/v1/host/ready")
+    @api.post("/v1/host/ready", responses=gives(wire.Accepted))
     async def host_ready(_: Host) -> Response:
         door.packages_registered = True
         words = "all that this host has are registered"
         core.post(lambda tx: tx.event("package", "packages", words, detail=True))
         return answer(wire.Accepted())
 
-    @api.get("/v1/service/{name}/stream", response_class=StreamingResponse)
+    @api.get("/v1/service/{name}/stream", response_class=StreamingResponse, responses=EVENTS)
     async def service_stream(name: str, _: Host) -> StreamingResponse:
         stream = door.subscribe(name)
         return StreamingResponse(
             _events(stream, lambda: door.unsubscribe(name, stream)), media_type="text/event-stream"
         )
 
-    @api.put("/v1/packages/{name}/{version}")
+    @api.put("/v1/packages/{name}/{version}", openapi_extra=takes(wire.Package), responses=gives(dict))
     async def register_package(name: str, version: str, request: Request, _: Host) -> Response:
         package = await decode(request, wire.Package)
         if (package.name, package.version) != (name, version):
@@ -242,7 +244,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         await registered
         return answer({})
 
-    @api.put("/v1/blobs/{sha256}")
+    @api.put("/v1/blobs/{sha256}", openapi_extra=takes(bytes, BINARY), responses=gives(dict))
     async def put_blob(sha256: str, request: Request, _: Host) -> Response:
         data = await request.body()
         if len(data) > BLOB_BYTES_MAX:
@@ -253,29 +255,29 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
             raise Invalid(str(error), where="body", expected=sha256) from None
         return answer({})
 
-    @api.get("/v1/blobs/{sha256}")
+    @api.get("/v1/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
     async def get_blob(sha256: str, who: Who) -> Response:
         return await blob(core, sha256)
 
-    @api.put("/v1/service/{name}/members")
+    @api.put("/v1/service/{name}/members", openapi_extra=takes(wire.Declare), responses=gives(wire.Accepted))
     async def declare(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Declare)
         version = await core.turn(lambda tx: services.declare(tx, name, body))
         return answer(wire.Accepted(version=version))
 
-    @api.put("/v1/service/{name}/endpoints")
+    @api.put("/v1/service/{name}/endpoints", openapi_extra=takes(wire.Endpoints), responses=gives(wire.Accepted))
     async def endpoints(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Endpoints)
         await core.turn(lambda tx: services.set_endpoints(tx, name, body))
         return answer(wire.Accepted())
 
-    @api.put("/v1/service/{name}/plans")
+    @api.put("/v1/service/{name}/plans", openapi_extra=takes(wire.Plans), responses=gives(wire.Accepted))
     async def plans(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Plans)
         await core.turn(lambda tx: services.set_plans(tx, name, body))
         return answer(wire.Accepted())
 
-    @api.post("/v1/service/{name}/propose")
+    @api.post("/v1/service/{name}/propose", openapi_extra=takes(wire.Propose), responses=gives(wire.Accepted))
     async def propose(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Propose)
         proposal = given.Propose(
@@ -290,7 +292,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         outcome = await core.turn(lambda tx: tx.ledger(proposal))
         return answer(wire.Accepted(operation=outcome.operation))
 
-    @api.post("/v1/service/{name}/answers")
+    @api.post("/v1/service/{name}/answers", openapi_extra=takes(wire.Answers), responses=gives(wire.Accepted))
     async def answers(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Answers)
         if len(body.answers) > ANSWERS_MAX:
@@ -309,7 +311,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
             raise
         return answer(wire.Accepted())
 
-    @api.post("/v1/service/{name}/withdraw")
+    @api.post("/v1/service/{name}/withdraw", openapi_extra=takes(wire.Withdraw), responses=gives(wire.Accepted))
     async def withdraw(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Withdraw)
 
@@ -320,39 +322,47 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         await core.turn(take_back)
         return answer(wire.Accepted())
 
-    @api.post("/v1/service/{name}/confirm/{operation}")
+    @api.post("/v1/service/{name}/confirm/{operation}", responses=gives(wire.Accepted))
     async def confirm(name: Current, operation: str) -> Response:
         await core.turn(lambda tx: tx.ledger(given.Confirm(service=name, operation=operation)))
         return answer(wire.Accepted(operation=operation))
 
-    @api.post("/v1/service/{name}/notes")
+    @api.post("/v1/service/{name}/notes", openapi_extra=takes(wire.Note), responses=gives(wire.Accepted))
     async def note(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Note)
         await core.turn(lambda tx: services.note(tx, name, body))
         return answer(wire.Accepted(operation=body.operation))
 
-    @api.post("/v1/service/{name}/run")
+    @api.post("/v1/service/{name}/run", openapi_extra=takes(wire.RunTool), responses=gives(wire.ToolResult))
     async def run(name: Current, request: Request) -> Response:
         body = await decode(request, wire.RunTool)
         if not 0 < body.timeout_s <= TOOL_TIMEOUT_MAX_S:
             raise Invalid(f"a timeout of {body.timeout_s} s", where="timeout_s", expected=f"up to {TOOL_TIMEOUT_MAX_S}")
         return answer(await door.agents.run(f"{name}.{body.member}", body))
 
-    @api.get("/v1/service/{name}/state/{key:path}", dependencies=[told_when_durable(core.durable)])
+    @api.get(
+        "/v1/service/{name}/state/{key:path}",
+        dependencies=[told_when_durable(core.durable)],
+        responses=gives(wire.StateEntry),
+    )
     async def read_state(name: Current, key: str) -> Response:
         return answer(services.read_memory(core, name, key))
 
-    @api.put("/v1/service/{name}/state/{key:path}")
+    @api.put(
+        "/v1/service/{name}/state/{key:path}", openapi_extra=takes(wire.StateWrite), responses=gives(wire.StateEntry)
+    )
     async def write_state(name: Current, key: str, request: Request) -> Response:
         body = await decode(request, wire.StateWrite)
         return answer(await core.turn(lambda tx: services.write_memory(tx, name, key, body)))
 
-    @api.delete("/v1/service/{name}/state/{key:path}")
+    @api.delete("/v1/service/{name}/state/{key:path}", responses=gives(wire.Accepted))
     async def delete_state(name: Current, key: str, version: int | None = None) -> Response:
         await core.turn(lambda tx: services.delete_memory(tx, name, key, version))
         return answer(wire.Accepted())
 
-    @api.post("/v1/service/{name}/replies/{action}")
+    @api.post(
+        "/v1/service/{name}/replies/{action}", openapi_extra=takes(wire.ActionReply), responses=gives(wire.Accepted)
+    )
     async def reply(name: Current, action: str, request: Request) -> Response:
         door.replied(action, await decode(request, wire.ActionReply))
         return answer(wire.Accepted())

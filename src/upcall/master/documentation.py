@@ -1,0 +1,82 @@
+"""The gate of the documentation: its pages and the OpenAPI document have a principal like every other call.
+
+A program sends its token. A browser that follows a link sends none, so it logs in as the page does: by a one-use code
+(``upcall open --docs``), given in by a POST, for a session in a cookie that is good for reading these pages and for
+nothing else: no call of the API looks at a cookie, so no other site can make a browser act.
+
+One exception, on purpose: the pages' scripts and styles (``/static-offline-docs``) are files of a public package, the
+same in every installation, and tell nothing of this cluster.
+"""
+
+import html
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from upcall.master.http import problem_response
+from upcall.master.tokens import SESSION_VALID_S, Principal
+from upcall.protocol.errors import UpcallError
+
+PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+LOGIN: Final = "/docs/login"
+COOKIE: Final = "upcall_docs"
+CODE_CHARACTERS_MAX: Final = 100
+FORM_BYTES_MAX: Final = 4096
+
+
+class DocumentationGate:
+    """``authenticate`` takes the value of an Authorization header, ``login`` a code; each raises what is wrong."""
+
+    def __init__(self, app: ASGIApp, authenticate: Callable[[str], Principal], login: Callable[[str], str]) -> None:
+        self._app, self._authenticate, self._login = app, authenticate, login
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in PATHS | {LOGIN}:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        refused = await self._logged_in(request) if scope["path"] == LOGIN else self._refused(request)
+        await (refused or self._app)(scope, receive, send)
+
+    def _refused(self, request: Request) -> Response | None:
+        """Nothing for the operator and for browsers that logged in."""
+        try:
+            cookie = request.cookies.get(COOKIE)
+            said = request.headers.get("authorization") or (f"Bearer {cookie}" if cookie else "")
+            self._authenticate(said).must_be("operator")
+        except UpcallError as error:
+            if "text/html" in request.headers.get("accept", ""):
+                return _form(request.query_params.get("code", ""), error.status)
+            return problem_response(error.problem, error.status)
+        return None
+
+    async def _logged_in(self, request: Request) -> Response:
+        if request.method != "POST":
+            return RedirectResponse("/docs", 303)
+        body = b""
+        async for part in request.stream():
+            body = (body + part)[: FORM_BYTES_MAX + 1]
+        code = parse_qs(body.decode("latin-1")).get("code", [""])[0]
+        try:
+            session = self._login(code[:CODE_CHARACTERS_MAX])
+        except UpcallError as error:
+            return _form("", error.status, str(error))
+        response = RedirectResponse("/docs", 303)
+        response.set_cookie(COOKIE, session, max_age=int(SESSION_VALID_S), path="/", httponly=True, samesite="strict")
+        return response
+
+
+def _form(code: str, status: int, trouble: str = "") -> Response:
+    given = html.escape(code[:CODE_CHARACTERS_MAX], quote=True)
+    words = html.escape(trouble) or "The documentation wants a login: <code>upcall open --docs</code> prints a code."
+    body = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>upcall</title>"
+        f"<p>{words}</p>"
+        f"<form method=post action={LOGIN}><input name=code value='{given}' placeholder='one-use code' "
+        "autocomplete=off autofocus required> <button>Log in</button></form></html>"
+    )
+    return HTMLResponse(body, status)
