@@ -44,6 +44,15 @@ def test_the_users_own_settings_win() -> None:
     assert properties(options={"min.insync.replicas": "1", "x": "y"})["min.insync.replicas"] == "1"
 
 
+def test_what_a_partition_keeps_is_bounded_by_the_brokers_volume_unless_the_user_says_else() -> None:
+    assert int(properties()["log.retention.bytes"]) + int(properties()["log.segment.bytes"]) == (2048 << 20) // 16
+    smaller = properties(sizing=size_broker(448, 2, 256))
+    assert int(smaller["log.retention.bytes"]) + int(smaller["log.segment.bytes"]) == (256 << 20) // 16
+    for name in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
+        assert int(smaller[f"{name}.segment.bytes"]) <= 4 << 20, "Kafka's own topics hold no 100 MiB open"
+    assert properties(options={"log.retention.bytes": "-1"})["log.retention.bytes"] == "-1"
+
+
 def test_no_address_stands_in_a_file_but_templates() -> None:
     text = "\n".join(f"{name}={value}" for name, value in properties().items())
     assert not re.search(r"\d+\.\d+\.\d+\.\d+", text)
@@ -148,3 +157,46 @@ def test_a_driver_passes_sigterm_to_its_application_and_ends_with_its_code(tmp_p
     driver.terminate()
     assert driver.stdout.read() == "finished the batch\n"
     assert driver.wait(60) == 7
+
+
+WORKER = """
+import os, signal, subprocess, sys
+executor = subprocess.Popen(["sleep", "60"])
+def say(*words): print(*words, flush=True)
+signal.signal(signal.SIGPWR, lambda *_: (say("decommissioned"), sys.argv[1] == "leaves" and executor.terminate()))
+left = f"/proc/{executor.pid}"
+def end(*_):
+    say("ends", "full" if os.path.exists(left) else "empty")
+    executor.kill()
+    os._exit(3)
+signal.signal(signal.SIGTERM, end)
+say("serves")
+executor.wait()
+while True: signal.pause()
+"""
+"""A worker's JVM, and an executor below it that leaves when it is told to, or stays."""
+
+
+@pytest.mark.parametrize(
+    ("executor", "limit_s", "said"),
+    [
+        ("leaves", "60", ["decommissioned", "ends empty"]),
+        ("stays", "0.5", ["decommissioned", "ends full"]),
+    ],
+)
+def test_a_worker_is_decommissioned_when_its_end_has_come_and_ends_when_its_executors_have_left_or_at_the_limit(
+    tmp_path: Path, executor: str, limit_s: str, said: list[str]
+) -> None:
+    start = tmp_path / "worker_start.py"
+    start.write_text(spark.source("worker_start.py"))
+    worker = subprocess.Popen(
+        [sys.executable, "-I", "-S", start, limit_s, sys.executable, "-c", WORKER, executor],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "serves\n"
+    worker.terminate()
+    worker.terminate()
+    assert worker.stdout.read().splitlines() == said
+    assert worker.wait(60) == 3

@@ -1,5 +1,6 @@
 """Spark as a service, as pure scenarios."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -50,6 +51,31 @@ def test_a_stop_of_the_only_worker_is_accepted_with_what_it_costs() -> None:
     answer = Scenario(Spark, {}, operations=[operation("stop", "worker-0")]).run().answer
     assert answer.verdict == "accept"
     assert "stand still" in answer.reason
+
+
+def test_an_answer_about_a_worker_changes_nothing_because_its_stop_may_never_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connections: list[object] = []
+    monkeypatch.setattr(socket, "create_connection", lambda address, *_, **__: connections.append(address))
+    members = {
+        name: Member(name=name, state="ready", incarnation=1, starts=1, node=f"node-{number}",
+                     address=f"127.9.9.{number}", ports={"page": 8080})
+        for number, name in enumerate(("master-0", "worker-0", "worker-1"), 1)
+    }  # fmt: skip
+    outcome = Scenario(Spark, {"workers": 2}, members=members, operations=[operation("stop", "worker-1")]).run()
+    assert outcome.answer.verdict == "accept"
+    assert "decommissioned when its stop begins" in outcome.answer.reason
+    assert connections == [], "it serves on until then"
+    assert not outcome.tools
+
+
+def test_a_worker_has_the_time_to_be_emptied_within_its_grace() -> None:
+    worker = Scenario(Spark, {}, fresh=True).run().task("worker-0")
+    (start,) = [word for word in worker.command if word.endswith("worker_start.py")]
+    limit_s = float(worker.command[worker.command.index(start) + 1])
+    assert 0 < limit_s <= worker.grace_s - 5
+    assert "worker_start.py" in {file.path for file in worker.files}
 
 
 def test_a_lost_member_starts_again_at_once() -> None:

@@ -1,6 +1,8 @@
-"""Spark end to end: a job that ends, a job that keeps running, is killed and comes back, and ends for good."""
+"""Spark end to end: a job that ends, a job that keeps running, is killed and comes back, and ends for good; and one
+that goes on while the node of its worker is drained."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 
@@ -43,14 +45,30 @@ spark.stop()
 print("ended as it wanted", flush=True)
 """
 
+GOES_ON = """
+import time
+from pyspark.sql import SparkSession
+
+def slowly(batches):
+    for batch in batches:
+        time.sleep(1.0)
+        yield batch
+
+spark = SparkSession.builder.appName("goes-on").getOrCreate()
+number = 0
+while True:
+    number += 1
+    print("round", number, spark.range(0, 100, 1, 2).mapInArrow(slowly, "id long").count(), flush=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found = Cluster(tmp_path_factory.mktemp("cluster") / "data", nodes=2, memory_mib_per_node=2600)
     try:
         found.up()
-        found.upcall("install", "spark", timeout_s=WAIT_S)
-        found.until_ready("spark.master-0", "spark.worker-0", wait_s=WAIT_S)
+        found.upcall("install", "spark", "--set", "workers=2", timeout_s=WAIT_S)
+        found.until_ready("spark.master-0", "spark.worker-0", "spark.worker-1", wait_s=WAIT_S)
         yield found
     finally:
         if found.data.exists() and keeping.running(DataFolder(found.data)):
@@ -96,6 +114,50 @@ def test_a_job_is_stopped_for_good_and_its_name_is_free_again(spark: Cluster) ->
 
     spark.until("the member has left", lambda: "spark.job-runs" not in _members(spark), WAIT_S)
     spark.until("the job is forgotten", lambda: "runs" not in jobs(), WAIT_S)
+
+
+def test_a_job_goes_on_while_its_worker_is_taken_away(spark: Cluster) -> None:
+    """The worker is decommissioned when its stop begins: its executor ends the tasks that it has, so none fails."""
+    submit(spark, "goes-on", GOES_ON, cores=2, settings={"spark.executor.cores": "1"})
+    spark.until("two rounds", lambda: _rounds(spark) >= 2, WAIT_S)
+    workers = [f"spark.worker-{number}" for number in range(2)]
+    spark.until("executors on both", lambda: all(_executors(spark.task(one).address) for one in workers), WAIT_S)
+    # Rather the node where nothing else of it is, and then all of the node; else the worker alone.
+    others = {task.node for task in spark.client.tasks() if task.member in ("spark.master-0", "spark.job-goes-on")}
+    member = min(workers, key=lambda one: spark.task(one).node in others)
+    before, rounds = spark.task(member), _rounds(spark)
+    if before.node in others:
+        spark.upcall("task", "restart", member, timeout_s=WAIT_S)
+    else:
+        spark.upcall("node", "drain", before.node, timeout_s=WAIT_S)
+        assert spark.task(member).state == "held"
+        spark.until("the job goes on without it", lambda: _rounds(spark) >= rounds + 2, WAIT_S)
+        spark.upcall("node", "undrain", before.node)
+    spark.until("it is back", lambda: (now := spark.task(member)).incarnation > before.incarnation
+                and now.state == "ready", WAIT_S)  # fmt: skip
+    rounds = _rounds(spark)
+    spark.until("the job goes on with it", lambda: _rounds(spark) >= rounds + 2, WAIT_S)
+    assert "Decommission worker" in _logs(spark, before.task)
+    assert "Lost task" not in _logs(spark, "spark.job-goes-on.1"), "no task failed"
+
+
+def _rounds(cluster: Cluster) -> int:
+    assert cluster.task("spark.job-goes-on").incarnation <= 1, "its driver was not touched"
+    return len(re.findall(r"^round \d+ 100$", _logs(cluster, "spark.job-goes-on.1"), re.MULTILINE))
+
+
+def _logs(cluster: Cluster, task: str) -> str:
+    return "".join(path.read_text(errors="replace") for path in cluster.data.glob(f"**/tasks/{task}/logs/*"))
+
+
+def _executors(address: str) -> list[int]:
+    """The JVMs of executors at this address."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "name"])
+        if process.info["name"] == "java"
+        and {"org.apache.spark.executor.CoarseGrainedExecutorBackend", address} <= set(process.info["cmdline"] or [])
+    ]
 
 
 def _members(cluster: Cluster) -> list[str]:

@@ -5,7 +5,8 @@ scripts: one class archive then serves master, worker, driver and executors alik
 them. The connector's jars are on the class path of all of them, so nothing is resolved or shipped at a job's start.
 
 Only executors are started by Spark itself (by the worker), through the ``java`` in its ``JAVA_HOME``; that one is
-``java_launcher.sh``. Python processes begin with ``python_start.py``.
+``java_launcher.sh``. Python processes begin with ``python_start.py``. Drivers and workers are started by a small
+program each (``driver_start.py``, ``worker_start.py``) that ends them the way they want to be ended.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ MASTER_PORT: Final = 7077
 PAGE_PORT: Final = 8080
 MASTER_READY: Final = r"I have been elected leader! New state: ALIVE"
 WORKER_READY: Final = r"Successfully registered with master"
+
+WORKER_EMPTIES_S: Final = 20
+"""How long a worker that is to end waits for its executors: they end their tasks first. Less than its grace."""
 
 JAVA: Final = "{{artifact.java.java}}"
 ARCHIVE: Final = "{{artifact.archive.options}}"
@@ -126,8 +130,6 @@ def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]
         # A master that starts again knows its workers and applications, and tells them where it is now.
         "spark.deploy.recoveryMode": "FILESYSTEM",
         "spark.deploy.recoveryDirectory": "{{volume.recovery}}",
-        # Its page may be asked to decommission a worker, which is how a worker is emptied before it stops.
-        "spark.master.ui.decommission.allow.mode": "ALLOW",
         **options,
     }
     return (
@@ -140,7 +142,7 @@ def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]
 def worker_command(
     heap_mib: int, master: str, cores: int, executor_memory_mib: int, options: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """``master`` is the master member's name."""
+    """``master`` is the master member's name. On SIGTERM the worker is decommissioned, and then ends."""
     settings = {
         **authentication(),
         "spark.decommission.enabled": "true",
@@ -151,6 +153,7 @@ def worker_command(
         **options,
     }
     return (
+        PYTHON, "-I", "-S", "{{sandbox}}/worker_start.py", str(WORKER_EMPTIES_S),
         JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
         "org.apache.spark.deploy.worker.Worker", "--host", "{{address}}", "--webui-port", "{{port.page}}",
         "--cores", str(cores), "--memory", f"{executor_memory_mib}m", "--work-dir", "{{sandbox}}/work",

@@ -1,6 +1,5 @@
 """Spark in standalone mode, as its operators run it."""
 
-import urllib.request
 from typing import Any, Literal
 
 import msgspec
@@ -30,7 +29,6 @@ from upcall.service.options import validated
 JOBS = "jobs"
 STOPPING = "stopping"
 PROGRAM = "{{sandbox}}/program.py"
-DECOMMISSION_TIMEOUT_S = 5.0
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 
 
@@ -115,26 +113,17 @@ class Spark(Service):
     # -- consent ----------------------------------------------------------------------------------------------------
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
-        """Nothing is lost by a stop: tasks run again elsewhere, jobs read on. A worker is emptied first where another
-        one can take its work."""
+        """Nothing is lost by a stop: tasks run again elsewhere, jobs read on.
+
+        An answer is a word, and the stop may never begin: a worker goes on until then. Its own start program empties
+        it when its end has come (``worker_start.py``).
+        """
         if member.pod == "worker" and member.ready:
             others = [other for other in self.members.of("worker") if other.ready and other.name != member.name]
             if not others:
                 return accept("no other worker is ready: jobs stand still meanwhile")
-            await self.decommission(member)
-            return accept("decommissioned: its tasks run elsewhere")
+            return accept("it is decommissioned when its stop begins: its tasks run elsewhere")
         return accept()
-
-    async def decommission(self, worker: Member) -> None:
-        """Asks the master to give the worker no more work and to move what it has. Asking twice is fine."""
-        page = self.members["master-0"].at("page")
-        if not page:
-            return
-        request = urllib.request.Request(f"http://{page}/workers/kill/?host={worker.address}", method="POST")
-        try:
-            await self.blocking(lambda: urllib.request.urlopen(request, timeout=DECOMMISSION_TIMEOUT_S).close())
-        except OSError as error:
-            self.log.info("%s could not be decommissioned, it is stopped as it is: %s", worker.name, error)
 
     async def on_lost(self, member: Member, why: Operation) -> Verdict:
         """No data: at once again, wherever the system finds a place."""

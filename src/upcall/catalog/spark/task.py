@@ -55,13 +55,14 @@ def worker_task(
         command=config.worker_command(DAEMON_HEAP_MIB, master, sizing.cores, sizing.executor_memory_mib, options or {}),
         artifacts=artifacts,
         env=config.environment(),
-        files=_files(),
+        files=_files(File(path="worker_start.py", text=config.source("worker_start.py"))),
         ports=(Port(name="page", number=config.PAGE_PORT),),
         secrets=(Secret(name="spark", ref=secret),),
         resources=resources,
         ready=Check(log=config.WORKER_READY),
         health=Check(tcp="page", interval_s=5, failures=3),
-        grace_s=15,
+        # Its executors end their tasks before it ends.
+        grace_s=config.WORKER_EMPTIES_S + 10,
     )
 
 
