@@ -537,7 +537,26 @@ def test_silence_ends_nothing_and_is_told_once(cluster: Cluster) -> None:
     assert cluster.told() == []
     assert cluster.prove == []
     cluster.register("node-1", running("a.m.1"))
-    assert cluster.said() == ["node-1 is up: back after 40 s"]
+    assert cluster.said() == ["node-1 is up: back after 40 s", "a.m.1 ready"]
+
+
+def test_what_runs_is_told_again_after_a_silence_whether_the_connection_held_or_not(cluster: Cluster) -> None:
+    """Whoever listens forgot what it knew of a silent node's tasks."""
+    silent, heard = "node-1 is silent: nothing heard for 15 s", "node-1 is up: heard again after 40 s"
+    cluster.launch("a.m.1")
+    cluster.status("node-1", "a.m.1", "ready")
+    cluster.said()
+    cluster.wait(40.0, hear=("node-2",))
+    cluster.take(cluster.substrate.agent("node-1", wire.Usage(tasks=()), cluster.now_s))
+    assert cluster.said() == [silent, heard, "a.m.1 ready"]
+    cluster.wait(40.0, hear=("node-2",))
+    cluster.take(cluster.substrate.agent_disconnected("node-1", cluster.now_s))
+    cluster.take(cluster.substrate.agent_connected("node-1", cluster.now_s))
+    assert cluster.said() == [silent, heard]
+    cluster.register("node-1", running("a.m.1"))
+    assert cluster.said() == ["a.m.1 ready"]
+    cluster.register("node-1", running("a.m.1"))
+    assert cluster.said() == []
 
 
 def test_any_message_is_a_sign_of_life(cluster: Cluster) -> None:

@@ -345,12 +345,14 @@ class LocalSubstrate:
         """Tells what changed of a node, once."""
         record = self._kernel.node(node)
         description = describe(record) if record is not None and record.total.scalars else None
-        if self._nodes.get(node) == (state, description):
+        before = self._nodes.get(node)
+        if before == (state, description):
             return
         self._nodes[node] = (state, description)
         if state == "up":
             self._proving.pop(node, None)
         out.up.append(NodeObserved(node=node, state=state, reason=reason, description=description))
+        self._runner.hears(node, out, yes=state == "up")
 
     def _done(self, now_s: float, out: Output) -> Output:
         """What became possible by this call happens in it."""

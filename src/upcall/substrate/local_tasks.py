@@ -60,6 +60,8 @@ class TaskRunner:
         """Nodes that can be told things: registered on a connection that holds, and compared."""
         self.registered: set[str] = set()
         """Nodes that were compared at least once since we started: what they run is known."""
+        self._forgotten: set[str] = set()
+        """Nodes that fell silent: what was told of their tasks counts no more."""
         self.wanted_known = False
         self.waiting = WaitingLaunches()
 
@@ -256,6 +258,7 @@ class TaskRunner:
         listed = {status.task for status in statuses}
         for status in statuses:
             self.take(node, status, out)
+        self._tell_again(node, out)
         for task in expected:
             if str(task.id) in listed:
                 self._repeat(task, out)
@@ -268,6 +271,19 @@ class TaskRunner:
                 task.known = False
                 self._advance(task, now_s, out)
         out.send.append(Send(node, wire.Synced()))
+
+    def hears(self, node: str, out: Output, *, yes: bool) -> None:
+        """Whether the node is up. With its silence, what was known of its tasks was forgotten above: it is told again
+        when it is back, by a registration or, where the connection held, now."""
+        if not yes:
+            self._forgotten.add(node)
+        elif node in self.connected:
+            self._tell_again(node, out)
+
+    def _tell_again(self, node: str, out: Output) -> None:
+        if node in self._forgotten:
+            self._forgotten.discard(node)
+            out.up += [task.observed() for task in self.tasks.live_on(node) if task.known]
 
     def _repeat(self, task: Task, out: Output) -> None:
         if task.ending:
