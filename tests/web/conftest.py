@@ -1,21 +1,18 @@
 """The real page process over a fake master, and a browser that reaches loopback and nothing else."""
 
-import json
 import os
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "fastdata"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from browser import ARGUMENTS, NoBrowser, chromium
-from fake_master import TOKEN, FakeMaster
-from served_page import START_TIMEOUT_S, Page, free_port
+from fake_master import FakeMaster
+from served_page import Page, serving
 
 
 @pytest.fixture(scope="module")
@@ -46,38 +43,15 @@ def _plug_in(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page_url(master: FakeMaster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("data")
-    url = f"http://127.0.0.1:{free_port()}"
-    record = {"version": 1, "cluster": "upcall-test", "prefix": "127.0.0", "url": master.url, "page_url": url}
-    (folder / "cluster.json").write_text(json.dumps(record))
-    (folder / "secrets").mkdir()
-    (folder / "secrets" / "page.token").write_text(TOKEN)
-    log = (folder / "page.log").open("w")
-    environment = {**os.environ, "PYTHONPATH": str(_plug_in(tmp_path_factory.mktemp("plug-in")))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "upcall.web", "--data", str(folder)], stdout=log, stderr=log, env=environment
-    )
-    try:
-        until = time.monotonic() + START_TIMEOUT_S
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/login", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, (folder / "page.log").read_text()
-                assert time.monotonic() < until, (folder / "page.log").read_text()
-                time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+def web_page(master: FakeMaster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    plug_in = _plug_in(tmp_path_factory.mktemp("plug-in"))
+    with serving(tmp_path_factory.mktemp("data"), master, PYTHONPATH=str(plug_in)) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
-def web_page(page_url: str, master: FakeMaster) -> Page:
-    return Page(page_url, master)
+def page_url(web_page: Page) -> str:
+    return web_page.url
 
 
 @pytest.fixture(scope="session")

@@ -5,43 +5,19 @@ from collections.abc import Iterator
 import pytest
 
 from fake_master import FakeMaster
-from served_page import Page
+from served_page import TIMEOUT_MS, Page, visitors
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
-TIMEOUT_MS = 30_000
 expect = playwright.expect
 expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture
 def open_page(browser, web_page: Page) -> Iterator:  # type: ignore[no-untyped-def]
-    """Opens the page as a new visitor who logs in by a code; nothing may go wrong in the browser meanwhile."""
-    contexts = []
-    trouble: list[str] = []
-
-    def look(request) -> None:  # type: ignore[no-untyped-def]
-        if not request.url.startswith((web_page.url, web_page.url.replace("http", "ws", 1), "data:", "blob:")):
-            trouble.append(f"elsewhere: {request.url}")
-
-    def opened(**options):  # type: ignore[no-untyped-def]
-        context = browser.new_context(
-            **{"viewport": {"width": 1440, "height": 900}, "color_scheme": "light", **options}
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(TIMEOUT_MS)
-        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on("request", look)
-        page.goto(web_page.login_url())
-        page.wait_for_selector(".u-node")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not trouble
+    with visitors(browser, web_page) as opened:
+        yield opened
 
 
 def test_nodes_services_and_events_are_there_after_the_login(open_page, master: FakeMaster) -> None:

@@ -273,8 +273,9 @@ async def series(queries: Queries, snapshot: Snapshot, sensor: int, first: int, 
     sheet = sensors.SHEETS[sensors.kind_of(sensor)]
     mean, least, greatest, _ = (row.astype(float).round(6).tolist() for row in read.values)
     told: dict[str, Any] = {
+        "sensor": sensor,
         "name": sensors.name(sensor),
-        "what": f"{sheet.title}, {sheet.unit}, each second's mean between its least and greatest",
+        "what": f"{sheet.title}, {sheet.unit}; mean, least and greatest",
         "unit": sheet.unit,
         "seconds": read.seconds.tolist(),
         "mean": mean,

@@ -30,19 +30,18 @@ export default {
         <div v-if="tip" class="f-tip" :style="{ left: tip.x + 'px', top: tip.y + 'px' }">{{ tip.text }}</div>
         <ul class="f-legend"><li v-for="kind in kinds" :key="kind"><i :style="{ background: colours[kind] }"></i>{{ kind }} <b class="u-num">{{ ill[kind] || 0 }}</b></li></ul>
       </section>
-      <section class="f-card" aria-label="Altitude"><h3>Altitude <small v-if="now.flight">{{ now.flight.altitude_ft.toLocaleString() }} ft, {{ now.flight.speed_kt }} kt, heading {{ Math.round(now.flight.heading_deg) }}°</small></h3>
+      <section class="f-card f-altitude" aria-label="Altitude"><h3>Altitude <small v-if="now.flight">{{ now.flight.altitude_ft.toLocaleString() }} ft, {{ now.flight.speed_kt }} kt, heading {{ Math.round(now.flight.heading_deg) }}°</small></h3>
         <canvas ref="altitude" class="f-plot"></canvas></section>
-      <section class="f-card" aria-label="Position"><h3>Position <small v-if="now.flight">{{ now.flight.latitude.toFixed(3) }}° N, {{ now.flight.longitude.toFixed(3) }}° E</small></h3>
+      <section class="f-card f-track" aria-label="Position"><h3>Position <small v-if="now.flight">{{ degrees(now.flight.latitude, "N", "S") }}, {{ degrees(now.flight.longitude, "E", "W") }}</small></h3>
         <canvas ref="track" class="f-plot"></canvas></section>
       <section class="f-card f-found" aria-label="Anomalies"><h3>Anomalies <small>newest first; click one to see its sensor</small></h3>
-        <ol><li v-for="one in episodes" :key="one.key" :class="{ on: picked === one.sensor }" @click="pick(one.sensor)" :data-kind="one.kind">
-          <i :style="{ background: colours[one.kind] }"></i><b>{{ one.kind }}</b><code>{{ one.name }}</code>
-          <span class="f-says">{{ one.says }}</span>
-          <span v-if="one.open" class="u-state bad">now</span><span v-if="one.labelled" class="u-state good" :title="one.labelled">labelled</span>
-          <time class="u-num">{{ one.when }}</time></li>
+        <ol><li v-for="one in episodes" :key="one.key" :class="{ on: picked === one.sensor }" tabindex="0" @click="pick(one.sensor)" @keydown.enter="pick(one.sensor)" :data-kind="one.kind" :data-sensor="one.sensor">
+          <i :style="{ background: colours[one.kind] }"></i><span><b>{{ one.kind }}</b><code>{{ one.name }}</code></span>
+          <span class="f-marks"><span v-if="one.open" class="u-state bad">now</span><span v-if="one.labelled" class="u-state good" :title="one.labelled">labelled</span></span>
+          <time class="u-num">{{ one.when }}</time><span class="f-says">{{ one.says }}</span></li>
         <li v-if="!episodes.length" class="u-none">Nothing has been found yet.</li></ol></section>
-      <section class="f-card" aria-label="Sensor"><h3>{{ series ? series.name : "A sensor" }} <small>{{ series ? series.what : "click an anomaly or a dot" }}</small></h3>
-        <canvas ref="series" class="f-plot f-tall"></canvas></section>
+      <section class="f-card f-series" aria-label="Sensor"><h3>{{ series ? series.name : "A sensor" }} <small>{{ series ? series.what : "click an anomaly or a dot" }}</small></h3>
+        <canvas ref="series" class="f-plot"></canvas></section>
     </div>
     <p class="f-note">The trajectory is a recorded flight. The sensors are modelled from it, and so are their faults; the detector does not see the labels.</p>
   </div>`,
@@ -52,7 +51,7 @@ export default {
     says() {
       if (!this.run) return "The aircraft has not sent anything yet.";
       const at = window.upcall.duration(this.now.flight_second || 0);
-      return `${this.run.title}, ${at} into the recording, ${this.run.rate_hz} samples a second of each sensor`;
+      return `${this.run.title}, ${at} into the recording; each sensor is read ${this.run.rate_hz} times a second`;
     },
   },
   mounted() {
@@ -67,6 +66,7 @@ export default {
   methods: {
     million: (value) => value ? (value / 1e6).toFixed(2) + " M" : "0",
     fixed: (value, digits) => (value || 0).toFixed(digits),
+    degrees: (value, above, below) => `${Math.abs(value).toFixed(3)}° ${value < 0 ? below : above}`,
 
     // -- what the page is told --------------------------------------------------------------------------------------
     layout(told) { // once: where the sensors sit
@@ -86,7 +86,11 @@ export default {
       if (told.changed) this.paint(told.changed);
       this.drawFlight();
     },
-    show(series) { this.series = series; this.drawSeries(); },
+    show(series) { // of the sensor that was picked, or of the newest anomaly's while none was
+      this.series = series;
+      if (this.picked < 0) { this.picked = series.sensor; this.drawWings(); }
+      this.drawSeries();
+    },
     pick(sensor) { this.picked = sensor; this.$emit("pick", sensor); this.drawWings(); },
 
     // -- wings ------------------------------------------------------------------------------------------------------
@@ -142,8 +146,9 @@ export default {
       canvas.width = width * ratio; canvas.height = height * ratio;
       const context = canvas.getContext("2d");
       context.scale(ratio, ratio);
-      context.fillStyle = this.colours.edge; // the fuselage between the wings, for the eye
-      context.beginPath(); context.roundRect(left - 3400 * scale, top + 1000 * scale, 6800 * scale, 31000 * scale, 3000 * scale); context.fill();
+      const body = context.createLinearGradient(0, 0, 0, height); // the fuselage between the wings, for the eye
+      [[0, "00"], [.18, "ff"], [.82, "ff"], [1, "00"]].forEach(([at, seen]) => body.addColorStop(at, this.colours.edge + seen));
+      context.fillStyle = body; context.fillRect(left - 3400 * scale, 0, 6800 * scale, height);
       // A cell is as wide as 0.9 of 91 mm along the span, and as long as 0.8 of a twenty-fifth of the chord there.
       const wide = Math.max(.8, 82 * scale), long = (sensor) => Math.max(.8, (17700 - 13700 * (Math.abs(this.y[sensor] * 4) - 3600) / 36300) / 25 * .8 * scale);
       for (let sensor = 0; sensor < this.x.length; sensor++) {
@@ -181,14 +186,22 @@ export default {
       const altitude = this.context("altitude");
       if (altitude) {
         const { context, width, height } = altitude, high = Math.max(...this.flight.altitude_ft, 1), n = this.flight.altitude_ft.length;
-        const to = (i) => [8 + (width - 16) * i / (n - 1), height - 18 - (height - 30) * this.flight.altitude_ft[i] / high];
-        this.line(context, n, to, this.style("--line"), 1.5);
+        const px = (share) => 52 + (width - 60) * share, py = (feet) => height - 20 - (height - 30) * feet / high;
+        const to = (i) => [px(i / (n - 1)), py(this.flight.altitude_ft[i])];
+        context.fillStyle = this.style("--faint"); context.font = "11px system-ui"; context.textAlign = "right";
+        for (let feet = 0; feet <= high; feet += 10000) { // a line for each ten thousand feet
+          context.fillText(feet.toLocaleString() + (feet ? "" : " ft"), 46, py(feet) + 4);
+          this.line(context, 2, (i) => [px(i), py(feet)], this.style("--line2"), 1);
+        }
+        context.textAlign = "center";
+        for (let hour = 1; hour * 3600 < this.flight.seconds; hour++) context.fillText(`${hour} h`, px(hour * 3600 / this.flight.seconds), height - 4);
+        this.line(context, n, to, this.style("--held"), 1.5);
         const upto = Math.max(1, Math.round(marked * (n - 1)));
+        context.fillStyle = this.style("--mark-soft"); context.beginPath(); context.moveTo(px(0), py(0));
+        for (let i = 0; i <= upto; i++) context.lineTo(...to(i));
+        context.lineTo(to(upto)[0], py(0)); context.fill();
         this.line(context, upto + 1, to, this.style("--mark"), 2);
         this.dot(context, ...to(upto));
-        context.fillStyle = this.style("--faint"); context.font = "11px system-ui"; context.textAlign = "left";
-        context.fillText(`${Math.round(high).toLocaleString()} ft`, 8, 11);
-        context.textAlign = "right"; context.fillText(window.upcall.duration(this.flight.seconds), width - 8, height - 4);
       }
       const track = this.context("track");
       if (track) {
@@ -197,7 +210,7 @@ export default {
         const shrink = Math.cos((south + north) / 2 * Math.PI / 180);
         const scale = Math.min((width - 24) / Math.max(1e-6, (east - west) * shrink), (height - 24) / Math.max(1e-6, north - south));
         const to = (i) => [width / 2 + (longitude[i] - (east + west) / 2) * shrink * scale, height / 2 - (latitude[i] - (north + south) / 2) * scale];
-        this.line(context, n, to, this.style("--line"), 1.5);
+        this.line(context, n, to, this.style("--held"), 1.5);
         const upto = Math.max(1, Math.round(marked * (n - 1)));
         this.line(context, upto + 1, to, this.style("--mark"), 2);
         this.dot(context, ...to(upto));
