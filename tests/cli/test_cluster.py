@@ -6,9 +6,12 @@ import socket
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
+from typer.testing import CliRunner
 
-from upcall.cli import cluster, machine
+from upcall.cli import cluster, keeping, machine
+from upcall.cli.main import application
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import Conflict, DoesNotFit, Forbidden, Invalid, UpcallError
 
@@ -196,3 +199,36 @@ def test_a_data_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(record))
     with pytest.raises(UpcallError, match="version 99"):
         DataFolder(tmp_path).load_cluster()
+
+
+@pytest.mark.parametrize("part", [0, 1, 255, 2049, 99_999_999])
+def test_parts_that_nodes_cannot_have_are_refused_with_what_they_may(part: int) -> None:
+    with pytest.raises(DoesNotFit, match=f"{part} MiB for each of 3 nodes; .*expected 256 to 2048 MiB"):
+        machine.check_parts(part, 3, 3 * 2048 + machine.SPARE_MIB, "--memory-mib-per-node")
+    machine.check_parts(256, 3, 3 * 2048 + machine.SPARE_MIB, "--memory-mib-per-node")
+    machine.check_parts(2048, 3, 3 * 2048 + machine.SPARE_MIB, "--memory-mib-per-node")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("up --nodes 0", "1 to 50"),
+        ("up --nodes 99", "1 to 50"),
+        ("up --memory-mib-per-node 0", "256 to"),
+        ("up --memory-mib-per-node 99999999", "256 to"),
+    ],
+)
+def test_an_up_that_cannot_be_leaves_no_folder(tmp_path: Path, words: str, said: str) -> None:
+    data = tmp_path / "data"
+    refused = CliRunner().invoke(application("up"), [*words.split(), "--data", str(data)])
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert not data.exists()
+
+
+def test_a_cluster_that_cannot_be_kept_is_one_clear_error(tmp_path: Path) -> None:
+    made = cluster.choose(1, 256, 1.0)
+    broken = msgspec.structs.replace(made, nodes=(msgspec.structs.replace(made.nodes[0], name="a/b"),))
+    with pytest.raises(Invalid, match=r"agent-a/b.*cluster\.json"):
+        keeping.begin(DataFolder(tmp_path), broken)
+    assert not (tmp_path / "keeper").exists()

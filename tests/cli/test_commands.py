@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import pytest
 from typer.testing import Result
 
 from fake_master import FakeMaster
@@ -235,6 +236,24 @@ def test_node_add(run: Run, master: FakeMaster) -> None:
     assert "node-4" in run("node add --zone b --attribute disk=fast").stdout
     asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/nodes"))
     assert asked["attributes"] == {"disk": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("node add a/b", "not a node's name: 'a/b'"),
+        ("node add --zone x/y", "not a zone: 'x/y'"),
+        (f"uninstall hello --reason {'x' * 501}", "at most 500 characters"),
+    ],
+)
+def test_a_request_that_cannot_be_is_an_error_like_any_other(
+    run: Run, master: FakeMaster, words: str, said: str
+) -> None:
+    refused = run(words)
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert "Traceback" not in refused.output
+    assert [path for method, path, _ in master.calls if method == "POST"] == []
 
 
 def test_down_that_had_to_use_force_is_no_success(run: Run, master: FakeMaster, monkeypatch) -> None:

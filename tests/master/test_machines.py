@@ -11,9 +11,14 @@ import aiohttp
 import pytest
 from conftest import Server, register
 
+from upcall.cluster import machine
+from upcall.cluster.folder import Cluster, DataFolder
 from upcall.keeper import sockets
 from upcall.master import machines
+from upcall.master.tokens import Tokens
 from upcall.protocol import agent as wire
+from upcall.protocol.errors import DoesNotFit, Invalid
+from upcall.protocol.operator import AddNode
 
 
 @pytest.fixture
@@ -75,3 +80,81 @@ async def test_a_node_is_not_gone_before_its_agent_has_ended(server: Server, mon
         assert [(each["do"], each["name"]) for each in asked] == [("remove", "agent-node-1")]
         told = [text for text in words() if "its agent cannot be ended" in text]
         assert len(told) <= 2, "said once for each reason, not at each try"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"name": "a/b"}, "not a node's name: 'a/b'"),
+        ({"name": "../../evil"}, "not a node's name: '../../evil'"),
+        ({"name": "-rf"}, "not a node's name: '-rf'"),
+        ({"name": "node-9\n"}, "not a node's name"),
+        ({"zone": "x y"}, "not a zone: 'x y'"),
+        ({"zone": "../x"}, "not a zone: '../x'"),
+        ({"attributes": {"a=b": "c"}}, "not an attribute's name: 'a=b'"),
+        ({"attributes": {"a": "b\x00"}}, "not a value of attribute a"),
+        ({"attributes": {"zone": "b"}}, "the zone is no attribute"),
+    ],
+)
+def test_a_node_that_cannot_be_is_refused_with_nothing_written(
+    server: Server, asked: dict[str, object], said: str
+) -> None:
+    before = files(server)
+    refused = server.call("POST", "/v1/nodes", asked)
+    assert refused.status == 422, refused.body
+    assert said in refused.json()["message"]
+    assert refused.json()["expected"]
+    assert files(server) == before
+
+
+def files(server: Server) -> dict[str, bytes]:
+    """All that is written of nodes and tokens, and what lies beside the data folder."""
+    root = server.folder.root
+    found = [server.folder.cluster_file, *root.glob("secrets/**/*"), *root.parent.glob("*.token")]
+    return {str(path): path.read_bytes() for path in found if path.is_file()}
+
+
+def test_a_node_whose_agent_cannot_be_kept_leaves_nothing_behind(server: Server) -> None:
+    before = files(server)
+    refused = server.call("POST", "/v1/nodes", {"name": "node-9", "memory_mib": 256})  # there is no keeper here
+    assert (refused.status, refused.json()["code"]) == (503, "not_now")
+    assert files(server) == before
+    texts = [each["text"] for each in server.call("GET", "/v1/events?detail=true").json()]
+    assert not any("added by" in text for text in texts)
+
+
+def test_a_node_that_does_not_fit_this_machine_is_refused(server: Server) -> None:
+    beyond = machine.memory_mib()
+    refused = server.call("POST", "/v1/nodes", {"memory_mib": beyond})
+    assert (refused.status, refused.json()["code"]) == (409, "does_not_fit")
+    assert f"a node of {beyond} MiB does not fit" in refused.json()["message"]
+    assert refused.json()["expected"] == f"at most {beyond - machine.SPARE_MIB} MiB"
+
+
+def test_parts_are_compared_with_what_the_other_nodes_have() -> None:
+    machine.check_part(2048, [2048, 2048], 7168, "memory_mib")
+    with pytest.raises(DoesNotFit, match=r"2 nodes have 4096 MiB.*7000 MiB, of which 1024 .*expected at most 1880 MiB"):
+        machine.check_part(2048, [2048, 2048], 7000, "memory_mib")
+    with pytest.raises(DoesNotFit, match="expected another node to be removed first"):
+        machine.check_part(2048, [2048, 2048, 2048], 7168, "memory_mib")
+    with pytest.raises(Invalid, match="expected 256 MiB or more"):
+        machine.check_part(1, [], 7168, "memory_mib")
+
+
+async def test_two_nodes_at_once_get_two_names(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    made = machines.Machines(folder, Cluster(cluster="c", prefix="127.9.9", url="http://127.9.9.1:1"), Tokens(tmp_path))
+    kept: list[object] = []
+
+    class Kept:
+        async def add(self, process: dict[str, object]) -> None:
+            kept.append(process["name"])
+
+    made._keeper = Kept()  # type: ignore[assignment]
+
+    async def before(name: str) -> None:
+        await asyncio.sleep(0.01)
+
+    names = await asyncio.gather(*(made.add_node(AddNode(memory_mib=256), before) for _ in range(2)))
+    assert sorted(names) == ["node-1", "node-2"]
+    assert sorted(map(str, kept)) == ["agent-node-1", "agent-node-2"]

@@ -43,6 +43,11 @@ def free(address: str, port: int) -> bool:
     return True
 
 
+def check_count(nodes: int) -> None:
+    if not 1 <= nodes <= NODES_MAX:
+        raise Invalid(f"{nodes} nodes", where="--nodes", expected=f"1 to {NODES_MAX}")
+
+
 def choose(
     nodes: int,
     memory_mib: int,
@@ -53,8 +58,7 @@ def choose(
     is_free: Free = free,
 ) -> Cluster:
     """A new cluster: pure but for what the two functions say."""
-    if not 1 <= nodes <= NODES_MAX:
-        raise Invalid(f"{nodes} nodes", where="--nodes", expected=f"1 to {NODES_MAX}")
+    check_count(nodes)
     low, high = RANGE_OCTETS
     for _ in range(RANGES_TRIED):
         prefix = f"127.{low + below(high - low)}.{below(256)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from upcall.cli.main import INTERRUPTED_EXIT
@@ -18,6 +19,7 @@ from upcall.cli.output import Output
 from upcall.client.blocking import Client
 from upcall.client.folder import folder_at
 from upcall.protocol.errors import UpcallError
+from upcall.protocol.operator import refusal
 
 Form = Literal["table", "json"]
 
@@ -78,6 +80,10 @@ def run_within(here: Here, action: Callable[[], None]) -> None:
         action()
     except UpcallError as error:
         here.out.problem(error.problem)
+        raise typer.Exit(1) from None
+    except ValidationError as error:
+        # A request that could not even be made: the words are those of the API, which would refuse it too.
+        here.out.problem(refusal(error.errors(include_url=False)).problem)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         here.out.note("interrupted")

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.cluster.processes import all_processes
+from upcall.cluster.processes import UNUSABLE_EXIT, all_processes
 from upcall.keeper import spec, start
 from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
-from upcall.protocol.errors import Conflict
+from upcall.protocol.errors import Conflict, Invalid
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 120.0
@@ -29,7 +29,14 @@ def running(folder: DataFolder) -> bool:
 
 def begin(folder: DataFolder, cluster: Cluster) -> None:
     """Start the keeper, detached; it starts everything else."""
-    listed = [spec.parse_process(one) for one in all_processes(folder, cluster)]
+    try:
+        listed = [spec.parse_process(one) for one in all_processes(folder, cluster)]
+    except spec.SpecInvalid as error:
+        raise Invalid(
+            f"what this cluster consists of cannot be kept: {error}",
+            where=str(folder.cluster_file),
+            expected="nodes with names of letters, digits and dashes; take the other one out of the file",
+        ) from None
     (folder.root / "keeper").mkdir(mode=0o700, exist_ok=True)
     spec.save(str(folder.root), {one.name: one for one in listed})
     done = subprocess.run(
@@ -76,11 +83,24 @@ def _kept(root: str) -> list[str]:
     return [str(one["name"]) for one in listed if one.get("identity")]
 
 
+def master_gave_up(folder: DataFolder) -> bool:
+    """Whether the master cannot use this folder: it said so at two starts, so nothing passing was in its way."""
+    try:
+        listed: list[dict[str, Any]] = start.ask(str(folder.root), "status", 5.0)["processes"]
+    except start.CannotKeep:
+        return False
+    return any(
+        one["name"] == "master" and one["restarts"] > 1 and one["last_exit"] == f"code {UNUSABLE_EXIT}"
+        for one in listed
+    )
+
+
 def last_words(folder: DataFolder) -> str:
     """The end of the master's log, for an error."""
     try:
         data = (folder.root / "logs" / "master.log").read_bytes()[-LAST_WORDS_BYTES:]
     except OSError:
         return "none"
-    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    # One that is started again and again says the same each time.
+    lines = list(dict.fromkeys(line for line in data.decode("utf-8", "replace").splitlines() if line.strip()))
     return " / ".join(lines[-LAST_WORDS:]) or "none"

@@ -1,7 +1,6 @@
-"""What this machine is, as far as ``up`` has to know: platform, cores, and the memory that may really be used.
+"""Whether this machine and this folder are good for a cluster, before anything is made: platform, path, disk.
 
-A limit may stand above us in the control group tree (a container, a service unit); the least of them is the memory
-that there is. Paths are parameters, so that tests show other machines.
+What the machine has is measured by :mod:`upcall.cluster.machine`, whose words stand here too.
 """
 
 import os
@@ -9,13 +8,22 @@ import platform
 from pathlib import Path
 from typing import Final
 
+from upcall.cluster.machine import MIB, SPARE_MIB, STEP_MIB, check_parts, cores, memory_mib, memory_per_node_mib
 from upcall.protocol.errors import DoesNotFit, Forbidden, Invalid
 
+__all__ = [
+    "SPARE_MIB",
+    "STEP_MIB",
+    "check_folder",
+    "check_parts",
+    "check_platform",
+    "cores",
+    "free_disk_mib",
+    "memory_mib",
+    "memory_per_node_mib",
+]
+
 PLATFORMS: Final = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "arm64", "arm64": "arm64"}
-MIB: Final = 1 << 20
-SPARE_MIB: Final = 1024
-"""Left to the machine and to our own processes."""
-STEP_MIB: Final = 256
 FREE_DISK_MIB_MIN: Final = 512
 PATH_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@=/")
 """Others mean something in class paths, option files or shells of what runs here (space, ':', ',', '$' ...)."""
@@ -74,58 +82,3 @@ def free_disk_mib(path: Path) -> int:
     home = next(one for one in (path, *path.parents) if one.exists())
     stat = os.statvfs(home)
     return stat.f_bavail * stat.f_frsize // MIB
-
-
-def cores(
-    affinity: int | None = None, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> float:
-    """The cores that may be used: the affinity mask, or a quota that is lower."""
-    found = float(affinity or len(os.sched_getaffinity(0)))
-    for folder in _groups(root, own):
-        words = _read(folder / "cpu.max").split()
-        if len(words) == 2 and words[0].isdigit() and int(words[1]):
-            found = min(found, int(words[0]) / int(words[1]))
-    return round(found, 3)
-
-
-def memory_mib(
-    meminfo: Path = Path("/proc/meminfo"), root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> int:
-    """The memory that may be used: the machine's, or the lowest limit of a control group above us."""
-    total = next(int(line.split()[1]) // 1024 for line in _read(meminfo).splitlines() if line.startswith("MemTotal"))
-    limits = [_read(folder / name) for folder in _groups(root, own) for name in ("memory.max", "memory.limit_in_bytes")]
-    return min([total, *(int(limit) // MIB for limit in limits if limit.isdigit())])
-
-
-def memory_per_node_mib(total_mib: int, nodes: int) -> int:
-    """One more part than nodes: it is kept for ``node add``."""
-    part = (total_mib - SPARE_MIB) // (nodes + 1) // STEP_MIB * STEP_MIB
-    if part < STEP_MIB:
-        most = (total_mib - SPARE_MIB) // STEP_MIB - 1
-        fits = f"at most {most} nodes" if most > 0 else f"a machine with {SPARE_MIB + 2 * STEP_MIB} MiB or more"
-        raise DoesNotFit(
-            f"{total_mib} MiB of memory are too little for {nodes} nodes of {STEP_MIB} MiB",
-            where="memory",
-            expected=fits + f" ({SPARE_MIB} MiB are left to the machine, one part to `node add`)",
-        )
-    return part
-
-
-def _groups(root: Path, own: Path) -> list[Path]:
-    """Our control group's folder and those above it, in version 2 and 1."""
-    found: list[Path] = []
-    for line in _read(own).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
-            base = root / controllers if controllers else root
-            folder = base / path.lstrip("/")
-            found += [one for one in (folder, *folder.parents) if one == base or base in one.parents]
-            found.append(base)
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -47,10 +47,13 @@ def add(
     attribute: Annotated[
         list[str] | None, typer.Option("--attribute", metavar="KEY=VALUE", help="For constraints.")
     ] = None,
+    memory: Annotated[
+        int, typer.Option("--memory-mib", min=0, show_default=False, help="Default: as the nodes of the first `up`.")
+    ] = 0,
 ) -> None:
     """Add a virtual node with the part of the memory that is kept for it."""
     attributes = {key: str(value) for key, value in parse_pairs(attribute or [], "--attribute").items()}
-    made = here.client.post("/v1/nodes", AddNode(name=name, zone=zone, attributes=attributes))
+    made = here.client.post("/v1/nodes", AddNode(name=name, zone=zone, memory_mib=memory, attributes=attributes))
     node = _until_up(here, str(made["name"]))
     here.out.say(node, f"{node.name} is up: zone {node.zone}, {mib(node.memory_mib)}")
 

@@ -67,6 +67,8 @@ def start(here: Here, nodes: int | None = None, memory: int | None = None) -> St
     """``up`` without its words; what was begun is taken back when it fails or is interrupted."""
     machine.check_platform()
     machine.check_folder(here.folder.root)
+    if not here.folder.cluster_file.exists():
+        _sizes(nodes, memory)  # what is refused leaves no folder behind
     with birth.only_one(here.folder):
         if keeping.running(here.folder):
             raise Conflict(
@@ -102,13 +104,23 @@ def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
                     expected="`upcall node add` and `node remove`, or another data folder",
                 )
         return found
-    count = birth.NODES_DEFAULT if nodes is None else nodes
-    part = machine.memory_per_node_mib(machine.memory_mib(), max(1, count)) if memory is None else memory
+    count, part = _sizes(nodes, memory)
     # As with memory, one part is kept for `node add`.
-    disk = machine.free_disk_mib(here.folder.root) // (max(1, count) + 1)
+    disk = machine.free_disk_mib(here.folder.root) // (count + 1)
     found = birth.choose(count, part, machine.cores(), disk)
     birth.prepare(here.folder, found)
     return found
+
+
+def _sizes(nodes: int | None, memory: int | None) -> tuple[int, int]:
+    """How many nodes a new cluster gets, and the memory of each."""
+    count = birth.NODES_DEFAULT if nodes is None else nodes
+    birth.check_count(count)
+    total = machine.memory_mib()
+    if memory is None:
+        return count, machine.memory_per_node_mib(total, count)
+    machine.check_parts(memory, count, total, "--memory-mib-per-node")
+    return count, memory
 
 
 def _wait_until_answering(here: Here, found: Cluster) -> None:
@@ -128,6 +140,12 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
                     return
             except NotNow:
                 words, missing, wait_s = "waiting for the master", "the master", LOOK_S
+                if keeping.master_gave_up(here.folder):
+                    raise Conflict(
+                        f"the master cannot use this data folder: {keeping.last_words(here.folder)}",
+                        where=str(here.folder.database),
+                        expected="the records as they were (a copy put back), or another data folder",
+                    ) from None
             if seconds > START_TIMEOUT_S or not keeping.running(here.folder):
                 said = keeping.last_words(here.folder)
                 raise Conflict(

@@ -1,9 +1,12 @@
 """Our own processes, as the keeper is told to keep them: ``up`` starts them, the master adds agents of new nodes."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 from upcall.cluster.folder import Cluster, DataFolder, Node
+
+UNUSABLE_EXIT: Final = 78
+"""The master's exit code when its data folder cannot be used as it is (``EX_CONFIG``): trying again changes nothing."""
 
 
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:

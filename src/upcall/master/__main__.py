@@ -9,10 +9,10 @@ from pathlib import Path
 import uvicorn
 
 from upcall.cluster.folder import DataFolder
+from upcall.cluster.processes import UNUSABLE_EXIT
 from upcall.protocol.errors import UpcallError
 from upcall.store.interface import StoreError
 
-EXIT_USAGE = 2
 SHUTDOWN_S = 5
 
 
@@ -30,7 +30,7 @@ def main() -> int:
         master = make(folder, cluster)
     except (UpcallError, StoreError) as error:
         print(f"upcall.master: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return UNUSABLE_EXIT
     host, _, port = cluster.url.partition("://")[2].rpartition(":")
     config = uvicorn.Config(
         master.app,

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upcall.protocol.errors import Forbidden, Invalid, NotNow, Problem, TooLarge, UpcallError
 from upcall.protocol.numbers import whole
+from upcall.protocol.operator import refusal
 from upcall.store.interface import StoreError
 
 BODY_BYTES_MAX: Final = 3 << 20
@@ -91,10 +92,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def validation_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = Problem(code="invalid", message=str(first["msg"]), where=where, expected="see /openapi.json")
-        return problem_response(problem, 422)
+        said = refusal(error.errors()).problem
+        return problem_response(msgspec.structs.replace(said, expected=said.expected or "see /openapi.json"), 422)
 
     async def http_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

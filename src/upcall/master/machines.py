@@ -12,13 +12,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from upcall.cluster import processes
+from upcall.cluster import machine, processes
 from upcall.cluster.folder import Cluster, DataFolder, Node
 from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
 from upcall.master.keeper import Keeper
 from upcall.master.tokens import Tokens
-from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.operator import AddNode
 from upcall.substrate.interface import Output
 
@@ -40,17 +40,40 @@ class MachineSubstrate(Protocol):
 
 
 class Machines:
-    def __init__(self, folder: DataFolder, cluster: Cluster, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        folder: DataFolder,
+        cluster: Cluster,
+        tokens: Tokens,
+        total_mib: Callable[[], int] = machine.memory_mib,
+    ) -> None:
+        self._total_mib = total_mib
         self.folder, self.cluster = folder, cluster
         self.since_wall_s = time.time()
         self._tokens = tokens
         self._keeper = Keeper(folder.keeper_socket)
+        self._adding = asyncio.Lock()
         self._asked: set[asyncio.Task[None]] = set()
         self._removing: set[str] = set()
 
     async def add_node(self, request: AddNode, before: Callable[[str], Awaitable[None]]) -> str:
         """Another virtual node: its token, its place in ``cluster.json``, its agent. ``before`` is awaited when the
         name is known and may be used."""
+        async with self._adding:  # two at once may want the same name, or the same memory
+            node = self._node_of(request)
+            await before(node.name)
+            self._tokens.issue(processes.agent_name(node.name))
+            self._write(tuple(sorted((*self.cluster.nodes, node), key=lambda each: each.name)))
+            try:
+                await self._keeper.add(processes.agent(self.folder, self.cluster, node))
+            except BaseException:
+                self._write(tuple(each for each in self.cluster.nodes if each.name != node.name))
+                self._tokens.revoke(processes.agent_name(node.name))
+                raise
+        return node.name
+
+    def _node_of(self, request: AddNode) -> Node:
+        """The node that is asked for, if it may be made."""
         taken = {node.name for node in self.cluster.nodes}
         name = request.name or next(f"node-{n}" for n in range(1, NODES_MAX + 2) if f"node-{n}" not in taken)
         if name in taken:
@@ -58,19 +81,19 @@ class Machines:
         if len(taken) >= NODES_MAX:
             raise Conflict(f"{NODES_MAX} nodes are the most on one machine", where="nodes")
         example = self.cluster.nodes[0] if self.cluster.nodes else None
-        node = Node(
+        if "zone" in request.attributes:
+            raise Invalid("the zone is no attribute", where="attributes.zone", expected="`zone` (--zone)")
+        memory_mib = request.memory_mib or self.cluster.memory_mib_per_node
+        others_mib = [node.memory_mib for node in self.cluster.nodes]
+        machine.check_part(memory_mib, others_mib, self._total_mib(), "memory_mib")
+        return Node(
             name=name,
             zone=request.zone or self._emptiest_zone(),
-            memory_mib=self.cluster.memory_mib_per_node,
+            memory_mib=memory_mib,
             cpus=example.cpus if example else 1.0,
             disk_mib=self.cluster.disk_mib_per_node,
             attributes=request.attributes,
         )
-        await before(name)
-        self._tokens.issue(processes.agent_name(name))
-        self._write(tuple(sorted((*self.cluster.nodes, node), key=lambda each: each.name)))
-        await self._keeper.add(processes.agent(self.folder, self.cluster, node))
-        return name
 
     def _emptiest_zone(self) -> str:
         counts = dict.fromkeys(ZONES, 0)

@@ -180,13 +180,13 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/nodes")
     async def add_node(who: Who, request: view.AddNode) -> dict[str, Any]:
-        def added(tx: Transaction, name: str) -> None:
+        def wanted(tx: Transaction, name: str) -> None:
             # A node of that name was removed once: what kept it away is over, or the new one would be removed too.
             if tx.core.state.ledger.maintenance(name) is not None:
                 tx.ledger(given.Undrain(node=name, who=who.name, why="the node is added anew"))
-            tx.event("node", name, f"added by {who.name}")
 
-        name = await door.machines.add_node(request, lambda name: core.turn(lambda tx: added(tx, name)))
+        name = await door.machines.add_node(request, lambda name: core.turn(lambda tx: wanted(tx, name)))
+        await core.turn(lambda tx: tx.event("node", name, f"added by {who.name}"))
         return {"name": name}
 
     @api.post("/nodes/{node}/drain")

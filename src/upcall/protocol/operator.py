@@ -34,12 +34,20 @@ Errors are :class:`upcall.protocol.errors.Problem` as JSON with the status of th
 ``Authorization: Bearer <token>``.
 """
 
-from typing import Any, Literal
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from upcall.protocol.errors import Invalid
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 """Names of services, members and nodes: lower case, digits, single dashes (valid in DNS)."""
+WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Zones and attributes' names: they stand in option files, paths and arguments of the systems that run on a node."""
+LINE = r"[^\x00-\x1f\x7f]*"
 
 
 class Strict(BaseModel):
@@ -82,7 +90,50 @@ class AddNode(Strict):
     name: str = Field(default="", max_length=40)
     """Default: the next free ``node-N``."""
     zone: str = Field(default="", max_length=40)
-    attributes: dict[str, str] = {}
+    """Default: the zone with the fewest nodes."""
+    memory_mib: int = Field(default=0, ge=0)
+    """Default: what each node got at the first ``up``."""
+    attributes: dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=200)]] = Field(
+        default={}, max_length=100
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        return _matching(NAME, name, "a node's name", "lower case letters, digits, single dashes, a letter first")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_word(cls, zone: str) -> str:
+        return _matching(WORD, zone, "a zone", "letters, digits and . _ - only")
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_words(cls, attributes: dict[str, str]) -> dict[str, str]:
+        for name, value in attributes.items():
+            _matching(WORD, name or " ", "an attribute's name", "letters, digits and . _ - only")
+            _matching(LINE, value, f"a value of attribute {name}", "one line of text")
+        return attributes
+
+
+def _matching(pattern: str, text: str, what: str, expected: str) -> str:
+    """``text``, if it is empty (the default) or matches."""
+    if text and not re.fullmatch(pattern, text):
+        # Its context goes into the error's `expected`: see `refusal`.
+        raise PydanticCustomError(
+            "pattern", "not {what}: {text}", {"what": what, "text": repr(text), "expected": expected}
+        )
+    return text
+
+
+def refusal(errors: Sequence[Mapping[str, Any]]) -> Invalid:
+    """The first of pydantic's errors about a request, as the API and the command line say it."""
+    first = errors[0]
+    return Invalid(
+        str(first["msg"]),
+        where=".".join(str(part) for part in first["loc"]),
+        expected=str(first.get("ctx", {}).get("expected", "")),
+    )
 
 
 class PlanControl(Strict):
