@@ -10,22 +10,23 @@ from upcall.operations.book import OPERATIONS_KEPT_MAX, Book
 from upcall.operations.declarations import TOMBSTONES_MAX
 from upcall.operations.records import MemberRecord, Operation, Put, RecordChange
 
-LOOKED_AT_MAX: Final = 16
-"""Operations that one input looks through for what may be forgotten: each adds a few at most, so it keeps up."""
+LOOKED_AT_EACH: Final = 4
+"""For each new operation so many old ones are looked at: history shrinks faster than it grows, and an input that adds
+nothing to it pays nothing."""
 
 
 def compact(book: Book) -> None:
-    if len(book.operations) > OPERATIONS_KEPT_MAX:
-        _forget_operations(book)
+    if len(book.operations) > OPERATIONS_KEPT_MAX and (new := sum(map(_is_new_operation, book.out.changes))):
+        _forget_operations(book, LOOKED_AT_EACH * new)
     surplus = len(book.indexes.tombstones) - TOMBSTONES_MAX
     if surplus > 0 and any(_is_tombstone(change) for change in book.out.changes):
         _forget_tombstones(book, surplus)
 
 
-def _forget_operations(book: Book) -> None:
+def _forget_operations(book: Book, most: int) -> None:
     """The oldest first, from where the last look ended; after the newest it begins again."""
     memory = book.memory
-    numbers = book.indexes.after(memory.compacted, LOOKED_AT_MAX)
+    numbers = book.indexes.after(memory.compacted, most)
     for number in numbers:
         if len(book.operations) <= OPERATIONS_KEPT_MAX:
             return
@@ -33,8 +34,12 @@ def _forget_operations(book: Book) -> None:
         operation = book.operations[f"op-{number}"]
         if not _is_needed(book, operation):
             book.delete(operation)
-    if len(numbers) < LOOKED_AT_MAX:
+    if len(numbers) < most:
         memory.compacted = 0
+
+
+def _is_new_operation(change: RecordChange) -> bool:
+    return isinstance(change, Put) and isinstance(change.record, Operation) and change.record.version == 1
 
 
 def _is_tombstone(change: RecordChange) -> bool:
