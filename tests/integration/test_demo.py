@@ -40,11 +40,17 @@ ACTION = '''
     @action
     async def note(self, word: str) -> dict[str, str]:
         """Says it again; only while somebody is ready."""
-        if not any(member.ready for member in self.members):
+        if not any(member.ready for member in self.members.values()):
             raise NotNow("nobody is ready")
         return {"word": word}
 '''
-COMMAND = "import upcall.cli.demo as demo; demo.PLUG_IN = 'toy_demo'; import sys; from upcall.cli.main import run; sys.exit(run())"
+COMMAND = """
+import sys
+import upcall.cli.demo as demo
+from upcall.cli.main import run
+demo.PLUG_IN = "toy_demo"
+sys.exit(run())
+"""
 
 
 class Demo:

@@ -61,8 +61,10 @@ def watched(folder: Path, peak: Peak) -> Iterator[None]:
     over = threading.Event()
 
     def loop() -> None:
-        while not over.wait(SAMPLE_S):
+        ended = False
+        while not ended:
             peak.sample(folder)
+            ended = over.wait(SAMPLE_S)
 
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()
