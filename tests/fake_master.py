@@ -378,7 +378,10 @@ class FakeMaster:
         return await answer([one for one in self.operations.values() if every or one.ended_at is None])
 
     async def _operation(self, request: web.Request) -> web.Response:
-        return await answer(self.operations[request.match_info["id"]])
+        name = request.match_info["id"]
+        if name not in self.operations:
+            return problem(404, "not_found", f"no operation {name!r}", "operation")
+        return await answer(self.operations[name])
 
     async def _why(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 
 from fake_master import TOKEN, FakeMaster
 from upcall.client.streaming import AsyncClient
+from upcall.protocol.operator import OperationView
 from upcall.web import live as module
-from upcall.web.live import EVENTS_KEPT, Live
+from upcall.web import panels
+from upcall.web.live import CHILDREN_KEPT, ENDED_KEPT, EVENTS_KEPT, Live, kept
 
 TIMEOUT_S = 30.0
 
@@ -75,3 +77,42 @@ async def test_an_operation_that_ended_is_kept_for_a_while(master: FakeMaster) -
         master.end(view, "done", "it is ready again")
         await until(lambda: any(one.id == view.id for one in live.ended))
         assert live.ended[0].outcome == "it is ready again"
+
+
+async def test_what_a_drain_did_before_anybody_looked_is_told_with_it(master: FakeMaster) -> None:
+    """The one member that was really stopped, and not only those whose stop the end of the drain took back."""
+    drain = master.operation("maintenance", "node-1")
+    stopped = master.operation("stop", "kafka.broker-0", parent=drain.id)
+    waiting = master.operation("stop", "kafka.broker-1", parent=drain.id)
+    drain.children = [stopped.id, waiting.id, "op-of-long-ago"]
+    master.end(stopped, "done", "it has ended")
+    async with running(master) as live:
+        await until(lambda: stopped.id in {one.id for one in live.ended})
+        master.end(waiting, "withdrawn")
+        master.end(drain, "lifted")
+        await until(lambda: drain.id in {one.id for one in live.ended})
+        shown = next(one for one in panels.operations(live.status.operations, live.ended) if one["id"] == drain.id)  # type: ignore[union-attr]
+        assert {one["id"]: one["state"] for one in shown["children"]} == {
+            stopped.id: "done",
+            waiting.id: "withdrawn",
+        }
+    asked = [path for _, path, _ in master.calls if path.endswith("op-of-long-ago")]
+    assert len(asked) == 1, "what the master does not know is asked for once"
+
+
+def over(number: int, parent: str = "", children: tuple[str, ...] = ()) -> OperationView:
+    return OperationView(
+        id=f"op-{number}", kind="stop", klass="windowed", state="done", target="x", reason="", asked_by="operator",
+        parent=parent, children=list(children), ended_at=1.0,
+    )  # fmt: skip
+
+
+def test_what_is_over_is_bounded_and_leaves_with_what_it_belongs_to() -> None:
+    drains = [over(number, children=(f"op-{number + 100}",)) for number in range(ENDED_KEPT + 10, 0, -1)]
+    stops = [over(number + 100, parent=f"op-{number}") for number in range(ENDED_KEPT + 10, 0, -1)]
+    known = {one.id for one in kept([*stops, *drains], [])}
+    assert known == {f"op-{number + more}" for number in range(11, ENDED_KEPT + 11) for more in (0, 100)}
+    many = over(1, children=tuple(f"op-{number}" for number in range(2, CHILDREN_KEPT + 12)))
+    left = kept([over(number, parent="op-1") for number in range(CHILDREN_KEPT + 11, 1, -1)], [many])
+    assert len(left) == CHILDREN_KEPT
+    assert left[0].id == f"op-{CHILDREN_KEPT + 11}"

@@ -19,6 +19,9 @@ from upcall.protocol.operator import Event, OperationView, Status
 
 EVENTS_KEPT: Final = 400
 ENDED_KEPT: Final = 20
+"""With what they caused."""
+CHILDREN_KEPT: Final = 50
+"""Of one operation, the newest: a node has no more members."""
 SETTLE_S: Final = 0.25
 """Changes that come together are one picture."""
 USAGE_S: Final = 3.0
@@ -35,10 +38,13 @@ class Live:
         self.client = client
         self.status: Status | None = None
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
-        self.ended: deque[OperationView] = deque(maxlen=ENDED_KEPT)
-        """Operations that were seen live and are over, newest first."""
+        self.ended: list[OperationView] = []
+        """Operations that are over, newest first: those that were seen live, and what they caused or a live one did,
+        also before anybody looked."""
         self.connected = False
         self.trouble = ""
+        self._forgotten: deque[str] = deque(maxlen=EVENTS_KEPT)
+        """Operations that the master does not know any more: nobody asks for them again."""
         self._listeners: set[Listener] = set()
         self._event_listeners: set[EventListener] = set()
         self._old = asyncio.Event()
@@ -126,10 +132,23 @@ class Live:
         gone = sorted(before - {one.id for one in status.operations})
         self.status = status
         for name in gone[-ENDED_KEPT:]:
-            with contextlib.suppress(NotFound):
-                self.ended.appendleft(await self.client.operation(name))
+            await self._end(name)
+        known = {one.id for one in (*status.operations, *self.ended)}
+        for parent in (*status.operations, *self.ended):
+            for name in _children(parent):
+                if name not in known:
+                    await self._end(name)
+        self.ended = kept(self.ended, status.operations)
         for listener in list(self._listeners):
             listener()
+
+    async def _end(self, name: str) -> None:
+        if name in self._forgotten:
+            return
+        try:
+            self.ended.insert(0, await self.client.operation(name))
+        except NotFound:
+            self._forgotten.append(name)
 
     def _add(self, events: Iterable[Event], *, anew: bool = False) -> None:
         last = self.events[-1].sequence if self.events else -1
@@ -149,3 +168,21 @@ class Live:
             self.connected, self.trouble = connected, trouble
             for listener in list(self._listeners):
                 listener()
+
+
+def _children(parent: OperationView) -> list[str]:
+    return parent.children[-CHILDREN_KEPT:]
+
+
+def kept(ended: list[OperationView], current: list[OperationView]) -> list[OperationView]:
+    """A bounded part of what is over: the newest, and nothing without what it belongs to, if that is there at all."""
+    parents = {one.id: one for one in (*ended, *current)}
+    roots = [one for one in ended if one.parent not in parents]
+    chosen = {one.id for one in (*roots[:ENDED_KEPT], *current)}
+    while more := {
+        one.id
+        for one in ended
+        if one.id not in chosen and one.parent in chosen and one.id in _children(parents[one.parent])
+    }:
+        chosen |= more
+    return [one for one in ended if one.id in chosen]

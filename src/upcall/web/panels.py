@@ -155,7 +155,9 @@ def _operation(one: OperationView, children: dict[str, list[OperationView]], cur
 
 
 def event(one: Event) -> Item:
-    return {"sequence": one.sequence, "at": one.at, "kind": one.kind, "subject": one.subject, "text": one.text}
+    """The subject stands before the text, so a text that begins with it says only the rest."""
+    text = one.text.removeprefix(f"{one.subject} ")
+    return {"sequence": one.sequence, "at": one.at, "kind": one.kind, "subject": one.subject, "text": text}
 
 
 def _tens(mib: float) -> int:
