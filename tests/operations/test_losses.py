@@ -3,7 +3,7 @@
 import pytest
 
 from upcall.operations import inputs as given
-from upcall.operations.effects import EndTask
+from upcall.operations.effects import EndTask, ProveDeath
 from upcall.operations.records import Policy
 from upcall.operations.views import PendingSet
 from upcall.substrate.simulated import SimulatedKind, Timing, small_nodes
@@ -237,3 +237,26 @@ def test_the_time_in_which_there_was_no_place_is_not_time_to_start_in(kind: Simu
     made.advance(60)
     assert made.ready("kafka") == ["b0", "b1", "b2"]
     assert made.ledger.operations() == []
+
+
+@pytest.mark.parametrize("defers", [True, False])
+def test_proof_of_death_is_wanted_when_a_loss_waits_for_it_and_never_for_a_name(defers: bool) -> None:
+    """What waits, and for whom, is words for people; a service may be called anything, ``proof`` too."""
+    made = World(kind="kernel", node_count=3)
+    made.install("proof-store", ("m0", "m1"), minimum=0, policy=Policy(replace_after_s=90))
+    made.advance(5)
+    if defers:
+
+        def patient(pending: PendingSet) -> dict[str, given.Answer]:
+            asked = [each for each in pending.operations if each.asked]
+            return {one.operation.id: given.Answer(verdict="defer", retry_after_s=30) for one in asked}
+
+        made.host("proof-store", patient)
+    node = made.substrate.node_of("proof-store.m0")
+    made.observe(made.substrate.silence(node, made.now_s))
+    made.advance(300)
+    lost = made.ledger.operations()[-1]
+    why = made.ledger.why(lost.id)
+    assert why is not None
+    assert why.waits_for == ("proof-store" if defers else "proof that proof-store.m0.1 is dead")
+    assert {effect.node for effect in made.log if isinstance(effect, ProveDeath)} == (set() if defers else {node})

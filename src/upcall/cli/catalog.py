@@ -13,7 +13,7 @@ from upcall.protocol.operator import PackageView
 
 
 class Catalog(TyperGroup):
-    """``upcall catalog`` lists, ``upcall catalog kafka`` shows: the usual words may be left out."""
+    """``upcall catalog`` lists, ``upcall catalog PACKAGE`` shows: the usual words may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         first = args[0] if args else ""

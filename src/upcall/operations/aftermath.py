@@ -89,13 +89,26 @@ def _patience(book: Book, operation: Operation, member: MemberRecord, then: str 
         return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
     until_s = book.since_s(operation) + policy_of(book, member.service).replace_after_s
     if book.node_state(member.node) == "gone" or book.now_s >= until_s:
-        return None
+        return _renewal(book, operation)
     said = f"{answer_words(book, operation)}; " if given is not None and given.choice == "wait" else ""
     return Judgement(
         waits_for=f"node {member.node}",
         reason=f"{said}silent; {then} in {until_s - book.now_s:.0f} s unless it returns",
         look_s=until_s,
     )
+
+
+def _renewal(book: Book, operation: Operation) -> Judgement | None:
+    """A deferral that has just run out is asked about again, and has the answer time to be renewed: what it held up
+    (proof of death ends what is left on the node) must not happen in the moment between the two."""
+    question, service = book.memory.questions.get(operation.id), operation.target.service
+    if question is None or not question.stands or operation.id not in book.memory.said:
+        return None
+    until_s = question.since_s + policy_of(book, service).answer_s
+    if book.now_s >= until_s:
+        return None
+    reason = f"it said to wait, and is asked again since {book.now_s - question.since_s:.0f} s"
+    return Judgement(waits_for=service, reason=reason, look_s=until_s)
 
 
 def _elsewhere(book: Book, operation: Operation, why: str) -> Judgement:
