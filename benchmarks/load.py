@@ -194,11 +194,13 @@ class InSync:
 
 
 def below_minimum(client: AdminClient, minimums: dict[str, int], timeout_s: float) -> tuple[str, ...]:
+    """An answer that does not name a topic is no answer: `KafkaException`."""
     found = client.list_topics(timeout=timeout_s).topics
+    if not minimums.keys() <= found.keys():
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     return tuple(
         f"{topic}-{number}"
         for topic, minimum in minimums.items()
-        if topic in found
         for number, partition in found[topic].partitions.items()
         if len(partition.isrs) < minimum
     )

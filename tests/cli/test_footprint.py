@@ -33,3 +33,31 @@ def test_processes_of_a_folder_are_found_and_measured(tmp_path: Path) -> None:
             process.kill()
             process.wait()
     assert footprint.processes(folder) == []
+
+
+def test_what_is_left_is_found_without_its_mark(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "log").touch()
+    prefix = f"127.{16 + os.getpid() % 200}.{os.getppid() % 250}"
+    listens = (
+        f"import socket, time; s = socket.create_server(({prefix + '.9'!r}, 0)); print(1, flush=True); time.sleep(60)"
+    )
+    holds = f"import time; f = open({str(folder / 'log')!r}); print(1, flush=True); time.sleep(60)"
+    works = "import time; print(1, flush=True); time.sleep(60)"
+    environment = {"PATH": os.environ["PATH"]}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, cwd=where)
+        for code, where in ((listens, tmp_path), (holds, tmp_path), (works, folder), (works, tmp_path))
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            process.stdout.readline()
+        found = {int(words.split()[0]) for words in footprint.left(folder, prefix)}
+        assert found == {process.pid for process in started[:3]}
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert footprint.left(folder, prefix) == []

@@ -9,19 +9,23 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.resources import files
-from pathlib import Path
 
 import psutil
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from real_cluster import Cluster, last_lines
 
 from upcall.cli import keeping
+from upcall.cli.figures import Report
 from upcall.cluster.folder import DataFolder
 from upcall.fastdata import verify
 from upcall.fastdata.flights import load_flight
+from upcall.fastdata.frames import inspect
+from upcall.fastdata.kafka_log import KafkaSettings
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
@@ -69,11 +73,37 @@ def kill_task(cluster: Cluster, member: str) -> None:
 
 
 def kill_everything_of_ours(cluster: Cluster) -> None:
-    """Keeper, master, agents, host and page in one instant; tasks are not ours, and live on."""
-    pids = [cluster.keeper_pid(), *cluster.processes().values()]
+    """Keeper, master, agents with their launchers, host and page in one instant. Tasks are not ours, and live on, each
+    with its shim: that owns the task's output and end, and its death is the task's."""
+    pids = [cluster.keeper_pid(), *cluster.processes().values(), *launchers(cluster)]
+    assert len(pids) == 1 + 6 + 3, "keeper; master, host, page and three agents; a launcher for each agent"
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     cluster.upcall("up", timeout_s=300.0)
+
+
+def launchers(cluster: Cluster) -> list[int]:
+    commands = {pid: psutil.Process(pid).cmdline() for pid in cluster.all_processes()}
+    return [pid for pid, words in commands.items() if any("import launcher" in word for word in words)]
+
+
+def log_repeats(cluster: Cluster) -> int:
+    """Frames that stand more than once in the log, of what it still keeps: allowed, and reported."""
+    (servers,) = [",".join(each.addresses) for each in cluster.client.endpoints() if each.service == "kafka"]
+    consumer = Consumer(KafkaSettings(bootstrap_servers=servers).consumer("log-repeats"))
+    numbers = consumer.list_topics("frames", timeout=60).topics["frames"].partitions
+    left = {number: consumer.get_watermark_offsets(TopicPartition("frames", number), 60)[1] for number in numbers}
+    consumer.assign([TopicPartition("frames", number, OFFSET_BEGINNING) for number in numbers])
+    seen: Counter[tuple[str, int, int]] = Counter()
+    while left:
+        for message in consumer.consume(200, timeout=5.0):
+            if message.error() is None:
+                header = inspect(message.value())
+                seen[header.run_id, header.block, header.first_sample] += 1
+            if message.partition() in left and message.offset() + 1 >= left[message.partition()]:
+                del left[message.partition()]
+    consumer.close()
+    return sum(count - 1 for count in seen.values())
 
 
 def store(cluster: Cluster) -> Queries:
@@ -87,6 +117,7 @@ async def latest_run(queries: Queries) -> Run | None:
 
 
 def test_nothing_is_lost_twice_or_wrong_while_its_parts_are_killed(demo: Cluster) -> None:
+    measured = Report("fault-run")
     queries = store(demo)
     demo.until("the first second is stored", lambda: asyncio.run(_stored_until(queries)) >= 0, 300.0)
     began = time.monotonic()
@@ -112,17 +143,18 @@ def test_nothing_is_lost_twice_or_wrong_while_its_parts_are_killed(demo: Cluster
     flight = load_flight(fetch_recording(run.flight))
     report = asyncio.run(verify.verify(queries, run, flight, until=until, catch_up_s=0))
     queries.close()
-    figures = {
+    measured.seed = run.seed
+    measured.figures = {
         "run": run.run_id,
-        "seconds": report.seconds,
+        "kills": [what for what, _ in kills],
+        "seconds_compared": report.seconds,
         "readings_due": report.readings_due,
         "readings_lost": report.readings_lost,
         "readings_twice": report.readings_twice,
         "readings_wrong": report.readings_wrong,
+        "log_repeats": log_repeats(demo),
     }
-    Path("build").mkdir(exist_ok=True)
-    Path("build/fault-run.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(figures)
+    print(measured.judge().figures)
     assert report.seconds >= SECONDS
     assert report.is_right, asdict(report)
     assert asyncio.run(_runs(demo)) == 1, "the aircraft was never restarted"

@@ -35,6 +35,30 @@ def processes(folder: Path, proc: Path = Path("/proc")) -> list[int]:
     return found
 
 
+def left(folder: Path, prefix: str) -> list[str]:
+    """What of a cluster that is down is still there, in words. Its end goes by the mark, so here the mark is not
+    trusted: whoever works in its folder, holds a file of it open or listens in its range ``127.a.b`` counts too."""
+    import psutil
+
+    marked, home = set(processes(folder)), str(folder)
+    listening = {
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.ip.startswith(f"{prefix}.")
+    }
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            held = [process.cwd(), *(file.path for file in process.open_files())]
+            if process.pid in marked | listening or any(path == home or path.startswith(f"{home}/") for path in held):
+                found.append(f"{process.pid} {process.name()}")
+        except psutil.Error:
+            continue  # it ended meanwhile, or is somebody else's
+    return found
+
+
 def memory_mib(pids: list[int], proc: Path = Path("/proc")) -> float:
     """Proportional set size of them all."""
     total_kib = 0

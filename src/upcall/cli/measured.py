@@ -13,6 +13,7 @@ from typing import Any, Final
 from upcall.cli import footprint, keeping, system
 from upcall.cli.figures import Promise, Report
 from upcall.cli.here import Here
+from upcall.client.folder import cluster_of
 from upcall.protocol.errors import Conflict
 
 PROMISES: Final = (
@@ -58,6 +59,7 @@ def measure(here: Here, began: float, run: Callable[[Here, footprint.Peak], Ran]
     shutil.rmtree(folder, ignore_errors=True)
     peak = footprint.Peak()
     ran = run(fresh, peak)
+    left = footprint.left(folder, cluster_of(fresh.folder).prefix)
     warm = ran.fetched_mib < FETCHED_MIB_WARM
     seconds = round(ran.first_s - began, 1) if ran.matched else None
     report.seed = (ran.matched or {}).get("seed")
@@ -67,7 +69,8 @@ def measure(here: Here, began: float, run: Callable[[Here, footprint.Peak], Ran]
         "cold_s": None if warm else seconds,
         "first_anomaly": dict(ran.matched) if ran.matched else None,
         "peak_memory_mib": round(peak.mib),
-        "left_processes": len(footprint.processes(folder)),
+        "left_processes": len(left),
+        "left": left,
         "fetched_mib": round(ran.fetched_mib, 1),
         "options": {service: dict(options) for service, options in ran.options.items()},
     }
