@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,6 +81,9 @@ async def test_a_node_is_not_gone_before_its_agent_has_ended(server: Server, mon
         assert [(each["do"], each["name"]) for each in asked] == [("remove", "agent-node-1")]
         told = [text for text in words() if "its agent cannot be ended" in text]
         assert len(told) <= 2, "said once for each reason, not at each try"
+        operation = removed.json()["id"]
+        await until(lambda: server.call("GET", f"/v1/operations/{operation}").json()["state"] == "lifted")
+        assert server.call("GET", "/v1/operations").json() == [], "nothing stands of a node that is gone"
 
 
 @pytest.mark.parametrize(
@@ -158,3 +162,32 @@ async def test_two_nodes_at_once_get_two_names(tmp_path: Path) -> None:
     names = await asyncio.gather(*(made.add_node(AddNode(memory_mib=256), before) for _ in range(2)))
     assert sorted(names) == ["node-1", "node-2"]
     assert sorted(map(str, kept)) == ["agent-node-1", "agent-node-2"]
+
+
+async def test_a_removal_that_still_stands_of_a_node_that_is_gone_ends_at_the_next_start(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As an older master left it: the node forgotten, its removal in effect for ever."""
+    headers = {"Authorization": f"Bearer {server.tokens['agent-node-1']}"}
+    with monkeypatch.context() as older:
+        older.setattr(machines, "_close", lambda tx, node: None)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{server.url}/v1/agent", headers=headers) as agent,
+        ):
+            await agent.send_str(wire.encode(register("node-1")).decode())
+            assert (await agent.receive_json(timeout=30))["type"] == "registered"
+            server.folder.keeper_socket.parent.mkdir(exist_ok=True)
+            thread = threading.Thread(target=keeper, args=(server.folder.keeper_socket, []), daemon=True)
+            thread.start()
+            await asyncio.to_thread(server.call, "POST", "/v1/nodes/node-1/remove", {"reason": "because"})
+            await until(lambda: server.call("GET", "/v1/nodes").json() == [])
+            thread.join(60)
+    assert [each["state"] for each in server.call("GET", "/v1/operations").json()] == ["done"]
+    copy = tmp_path / "copy"
+    shutil.copytree(server.folder.root, copy, ignore=shutil.ignore_patterns("keeper"))
+    again = Server(copy)
+    try:
+        assert again.call("GET", "/v1/operations").json() == []
+    finally:
+        await asyncio.to_thread(again.stop)

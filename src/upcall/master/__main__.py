@@ -11,7 +11,7 @@ import uvicorn
 from upcall.cluster.folder import DataFolder
 from upcall.cluster.processes import UNUSABLE_EXIT
 from upcall.protocol.errors import UpcallError
-from upcall.store.interface import StoreError
+from upcall.store.interface import Busy, StoreError
 
 SHUTDOWN_S = 5
 
@@ -30,7 +30,8 @@ def main() -> int:
         master = make(folder, cluster)
     except (UpcallError, StoreError) as error:
         print(f"upcall.master: {error}", file=sys.stderr)
-        return UNUSABLE_EXIT
+        # Another master may be about to end; everything else stays as it is.
+        return 1 if isinstance(error, Busy) else UNUSABLE_EXIT
     host, _, port = cluster.url.partition("://")[2].rpartition(":")
     config = uvicorn.Config(
         master.app,

@@ -18,6 +18,7 @@ from upcall.master.changes import Changed
 from upcall.master.core import Core, Transaction
 from upcall.master.keeper import Keeper
 from upcall.master.tokens import Tokens
+from upcall.operations import inputs as given
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.operator import AddNode
 from upcall.substrate.interface import Output
@@ -117,14 +118,17 @@ class Machines:
             for node in nodes | changed.nodes:
                 standing = ledger.maintenance(node)
                 if standing is not None and standing.state == "done" and standing.removes_node:
-                    self._begin_removal(tx, substrate, node)
+                    if node in tx.core.nodes or node in tx.core.expected:
+                        self._begin_removal(tx, substrate, node)
+                    elif node not in self._removing:
+                        _close(tx, node)  # of a life before: the node went, and its removal still stood
             for node in changed.proofs:
                 tx.substrate(substrate().prove_death(node, tx.now_s))
 
         return rule
 
     def _begin_removal(self, tx: Transaction, substrate: Callable[[], MachineSubstrate], node: str) -> None:
-        if node in self._removing or not (node in tx.core.nodes or node in tx.core.expected):
+        if node in self._removing:
             return
         self._removing.add(node)
         tx.event("node", node, "empty, and is removed")
@@ -146,8 +150,7 @@ class Machines:
                     return  # Somebody changed their mind meanwhile.
             self._write(tuple(each for each in self.cluster.nodes if each.name != node))
             self._tokens.revoke(processes.agent_name(node))
-            core.post(lambda tx: tx.substrate(substrate().node_removed(node, tx.now_s)))
-            core.post(lambda tx: tx.substrate(substrate().forget_node(node, tx.now_s)))
+            core.post(lambda tx: _forget(tx, substrate(), node))
         finally:
             self._removing.discard(node)
 
@@ -176,3 +179,15 @@ class Machines:
         task = asyncio.get_running_loop().create_task(work)
         self._asked.add(task)
         task.add_done_callback(self._asked.discard)
+
+
+def _forget(tx: Transaction, substrate: MachineSubstrate, node: str) -> None:
+    """One turn: a removal that outlived its node would stand for ever, with nothing that could end it."""
+    tx.substrate(substrate.node_removed(node, tx.now_s))
+    tx.substrate(substrate.forget_node(node, tx.now_s))
+    _close(tx, node)
+
+
+def _close(tx: Transaction, node: str) -> None:
+    if tx.core.state.ledger.maintenance(node) is not None:
+        tx.ledger(given.Undrain(node=node, who="upcall", why="the node is removed"))
