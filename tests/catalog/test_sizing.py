@@ -17,8 +17,19 @@ def test_a_brokers_heap_leaves_the_page_cache_more_than_half(memory: int, cores:
     sized = kafka.size_broker(memory, cores, disk)
     assert sized.heap_mib <= max(kafka.HEAP_MIB_MIN, memory / 2)
     assert sized.cleaner_buffer_bytes < sized.heap_mib * (1 << 20) / 4, "the cleaner must not fill the heap"
-    assert 16 << 20 <= sized.segment_bytes <= 1 << 30
+    assert 4 << 20 <= sized.segment_bytes <= 1 << 30
     assert sized.io_threads >= 2
+
+
+@given(CORES, DISK)
+def test_as_many_partitions_as_planned_fit_a_brokers_volume_with_what_kafka_keeps_for_itself(
+    cores: float, disk: int
+) -> None:
+    sized = kafka.size_broker(448, cores, disk)
+    assert sized.retention_bytes >= sized.segment_bytes, "what is closed last is kept"
+    each = sized.retention_bytes + sized.segment_bytes
+    assert kafka.PARTITIONS_PLANNED * each <= (disk << 20) * kafka.TOPICS_SHARE
+    assert each <= (disk << 20) / 16, "as the options say"
 
 
 @given(st.integers(cassandra.MEMORY_MIB_MIN, 1 << 18), CORES, DISK)

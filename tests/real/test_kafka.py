@@ -25,6 +25,8 @@ from real_members import (
     until_why,
 )
 
+from upcall.catalog.kafka.options import KafkaOptions
+
 pytestmark = pytest.mark.real
 
 MAIN = "kafka.Kafka"
@@ -121,6 +123,22 @@ def test_a_users_own_setting_reaches_the_brokers(kafka: Cluster) -> None:
         found = next(iter(asked.values())).result(30)
         assert found["log.retention.hours"].value == SETTINGS["log.retention.hours"]
         assert found["min.insync.replicas"].value == "2"
+
+
+def test_a_topic_keeps_its_share_of_the_volume_unless_it_says_else(kafka: Cluster) -> None:
+    act(kafka, "kafka", "create-topic", name="short", partitions=1, config={"retention.bytes": "1048576"})
+    try:
+        admin = AdminClient({"bootstrap.servers": servers(kafka), "log_level": 2})
+        kept = {}
+        for topic in (TOPIC, "short"):
+            asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)], request_timeout=30)
+            found = next(iter(asked.values())).result(30)
+            kept[topic] = int(found["retention.bytes"].value)
+            segment = int(found["segment.bytes"].value)
+        assert kept[TOPIC] + segment == (KafkaOptions().disk_mib << 20) // 16
+        assert kept["short"] == 1 << 20
+    finally:
+        act(kafka, "kafka", "delete-topic", name="short")
 
 
 def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> None:

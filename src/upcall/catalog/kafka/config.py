@@ -87,6 +87,14 @@ def server_properties(
         "log.cleaner.dedupe.buffer.size": str(sizing.cleaner_buffer_bytes),
         "log.cleaner.io.buffer.size": "65536",
         "log.segment.bytes": str(sizing.segment_bytes),
+        "log.retention.bytes": str(sizing.retention_bytes),
+        # What comes between two checks is kept beyond the bound.
+        "log.retention.check.interval.ms": "30000",
+        # Kafka's own logs are cleaned by whole segments too, and would otherwise hold 100 MiB to 1 GiB open.
+        "metadata.log.segment.bytes": str(sizing.metadata_segment_bytes),
+        "offsets.topic.segment.bytes": str(sizing.segment_bytes),
+        "transaction.state.log.segment.bytes": str(sizing.segment_bytes),
+        "share.coordinator.state.topic.segment.bytes": str(sizing.segment_bytes),
         "offsets.topic.num.partitions": "4",
         "offsets.topic.replication.factor": str(replication),
         "transaction.state.log.num.partitions": "2",

@@ -15,7 +15,12 @@ class KafkaOptions(ServiceOptions):
     )
     memory_mib: int = Field(448, ge=320, le=65_536, description="memory of each broker, page cache apart")
     cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each broker")
-    disk_mib: int = Field(2048, ge=256, description="volume of each broker")
+    disk_mib: int = Field(
+        2048,
+        ge=256,
+        description="volume of each broker; a partition keeps at most a sixteenth of it, then its oldest messages go"
+        " (12 such partitions fill three quarters), unless its topic says retention.bytes",
+    )
     settings: dict[str, str] = Field(
         default={}, description="Kafka's own settings (server.properties), over those made here"
     )

@@ -91,7 +91,11 @@ class Kafka(Service):
         name: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$"),
         partitions: int = Field(3, ge=1, le=1000),
         replication: int = Field(0, ge=0, le=9, description="0: three, or as many as there are brokers"),
-        config: dict[str, str] = Field(default={}),
+        config: dict[str, str] = Field(
+            default={},
+            description="the topic's own settings; without retention.bytes a partition keeps at most a sixteenth of a"
+            " broker's disk_mib",
+        ),
     ) -> dict[str, Any]:
         """Creates a topic; one that exists is left as it is."""
         copies = replication or min(3, self.options.brokers)

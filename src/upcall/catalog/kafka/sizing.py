@@ -4,7 +4,10 @@ A broker lives off the page cache, so its heap stays small and the rest of the m
 fit beside the heap: direct buffers (network and log reads), compiled code, class data, thread stacks. The constants
 come from brokers measured near idle and under 50 MB/s: with a heap of 192 MiB a broker holds about 210 MiB in all.
 
-Kafka's own defaults are for machines of its own and do not fit here: the log cleaner alone reserves 128 MiB of heap.
+Kafka's own defaults are for machines of its own and do not fit here: the log cleaner alone reserves 128 MiB of heap,
+and a topic keeps a week of whatever comes, however small the disk. Kafka bounds the bytes of a partition, never those
+of a broker, so the bound follows from how many partitions a broker is planned for; a topic that needs another share
+says `retention.bytes` of its own.
 """
 
 from dataclasses import dataclass
@@ -15,6 +18,12 @@ HEAP_SHARE: Final = 0.45
 HEAP_MIB_MIN: Final = 160
 HEAP_MIB_MAX: Final = 6144
 """Above this Kafka gains nothing; the page cache does."""
+TOPICS_SHARE: Final = 0.75
+"""Of the volume, for topics; the rest is for Kafka's own ones, indexes, and what is written between two checks."""
+PARTITIONS_PLANNED: Final = 12
+"""So many partitions with the default bound fill a broker's share for topics."""
+METADATA_SEGMENT_BYTES_MIN: Final = 8 << 20
+"""Kafka refuses less."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,9 @@ class BrokerSizing:
     background_threads: int
     cleaner_buffer_bytes: int
     segment_bytes: int
+    metadata_segment_bytes: int
+    retention_bytes: int
+    """Of a partition whose topic says nothing else, closed segments; the open one comes on top."""
 
 
 def size_broker(memory_mib: int, cores: float, disk_mib: int) -> BrokerSizing:
@@ -41,6 +53,8 @@ def size_broker(memory_mib: int, cores: float, disk_mib: int) -> BrokerSizing:
         raise ValueError(f"a broker needs at least {MEMORY_MIB_MIN} MiB of memory, got {memory_mib}")
     heap = int(min(HEAP_MIB_MAX, max(HEAP_MIB_MIN, memory_mib * HEAP_SHARE)))
     threads = max(1, round(cores))
+    # Retention drops whole segments, so a small disk wants small ones: at least 64 of them.
+    segment_bytes = max(4 << 20, min(1 << 30, (disk_mib << 20) // 64))
     return BrokerSizing(
         heap_mib=heap,
         direct_mib=max(64, heap // 2),
@@ -55,6 +69,7 @@ def size_broker(memory_mib: int, cores: float, disk_mib: int) -> BrokerSizing:
         background_threads=max(2, threads),
         # The cleaner needs 24 bytes for each key it holds; 8 MiB hold 300,000 keys, more than the offsets topic has.
         cleaner_buffer_bytes=max(8 << 20, (heap << 20) // 32),
-        # Retention drops whole segments, so a small disk wants small ones: at least 64 of them.
-        segment_bytes=max(16 << 20, min(1 << 30, (disk_mib << 20) // 64)),
+        segment_bytes=segment_bytes,
+        metadata_segment_bytes=max(METADATA_SEGMENT_BYTES_MIN, segment_bytes),
+        retention_bytes=int((disk_mib << 20) * TOPICS_SHARE) // PARTITIONS_PLANNED - segment_bytes,
     )
