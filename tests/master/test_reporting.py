@@ -75,9 +75,9 @@ def test_a_crash_tells_the_exit_code_once_and_that_it_is_back(reader: Reader) ->
     reader.world.advance(30)
     ended, proposed, begins, done = reader.fresh()
     assert ended.startswith("log.b1.1: ended on n1: ")
-    assert proposed.startswith("op-1: involuntary lost of log.b1.1 proposed by upcall")
-    assert begins.startswith("op-1: lost of log.b1.1 begins: restart here")
-    assert done == "op-1: lost of log.b1.1 is done: log.b1.2 is ready"
+    assert proposed.startswith("op-1: involuntary loss of log.b1.1 proposed by upcall")
+    assert begins.startswith("op-1: loss of log.b1.1 begins: restart here")
+    assert done == "op-1: loss of log.b1.1 is done: log.b1.2 is ready"
 
 
 def test_a_restart_tells_the_exit_code_although_its_end_is_the_next_incarnation(reader: Reader) -> None:
@@ -158,3 +158,16 @@ def test_a_plan_is_told_when_it_is_done_and_when_it_failed() -> None:
     failed = PlanView(name="deploy", state="failed", reason="ValueError: no", phases=phases)
     assert reporting.plan(running, failed) == "deploy failed: ValueError: no"
     assert reporting.plan(failed, failed) == ""
+
+
+def test_an_uninstall_is_the_service_s_and_begins_once(reader: Reader) -> None:
+    reader.fresh()
+    reader.world.send(given.Propose(kind="uninstall", service="log", asked_by="ann"))
+    _accept(reader, "op-1")
+    reader.world.advance(10)
+    assert [line for line in reader.fresh() if line.startswith("op-1")] == [
+        "op-1: voluntary uninstall of log proposed by ann",
+        "op-1: log on uninstall of log: accept, good for 60 s",
+        "op-1: uninstall of log begins: accepted by log",
+        "op-1: uninstall of log is done: 3 ended",
+    ]

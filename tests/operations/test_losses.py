@@ -260,3 +260,13 @@ def test_proof_of_death_is_wanted_when_a_loss_waits_for_it_and_never_for_a_name(
     assert why is not None
     assert why.waits_for == ("proof-store" if defers else "proof that proof-store.m0.1 is dead")
     assert {effect.node for effect in made.log if isinstance(effect, ProveDeath)} == (set() if defers else {node})
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(137, "exit code 137 (SIGKILL)"), (143, "exit code 143 (SIGTERM)"), (3, "exit code 3"), (255, "exit code 255")],
+)
+def test_an_exit_code_that_is_a_signal_says_which(kind: SimulatedKind, code: int, words: str) -> None:
+    made = world(kind)
+    made.send(given.TaskObserved(service="kafka", member="b1", incarnation=1, state="ended", node="n1", exit_code=code))
+    assert words in [event.text for event in made.events if event.kind == "task"]

@@ -40,7 +40,7 @@ def why(
     if here.out.as_json:
         here.out.json({"waiting": status.waiting, "operations": waiting})
         return
-    lines = [f"{one.name} is {one.state}: {one.reason}" for one in status.services if one.reason]
+    lines = [f"{one.name}: {one.state}, {one.reason}" for one in status.services if one.reason]
     nodes = {one.name for one in status.nodes}
     lines += [standing(one) for one in roots if still_stands(one, nodes)]
     for found in waiting:

@@ -48,7 +48,7 @@ class AgentDoor:
             connection = self._agents.connect(register.node, register.boot)
             self._agents.features[register.node] = register.features
             sender = asyncio.create_task(_send_all(socket, connection))
-            self._core.post(lambda tx: tx.event("node", register.node, "its agent is connected"))
+            self._core.post(lambda tx: _connected(tx, register.node))
             self._input(register.node, register)
             while not connection.closed:
                 self._receive(register.node, await socket.receive_text())
@@ -109,7 +109,9 @@ class AgentDoor:
 
     def _disconnected(self, node: str) -> None:
         def gone(tx: Transaction) -> None:
-            tx.event("node", node, "its agent is disconnected; its tasks run on")
+            standing = tx.core.state.ledger.maintenance(node)
+            removed = standing is not None and standing.removes_node and standing.state == "done"
+            tx.event("node", node, "its agent has ended" if removed else "its agent is disconnected; its tasks run on")
             tx.substrate(self._substrate().agent_disconnected(node, tx.now_s))
 
         self._core.post(gone)
@@ -141,3 +143,9 @@ def router(
         return await blob(core, sha256)
 
     return api
+
+
+def _connected(tx: Transaction, node: str) -> None:
+    """News only of a node that was up all the time; of any other it is told next that it is up."""
+    seen = tx.core.nodes.get(node)
+    tx.event("node", node, "its agent is connected", detail=seen is None or seen.state != "up")

@@ -200,6 +200,10 @@ class Transaction:
         elif operation is not None and len(operation.target.members) == 1:
             data["member"] = f"{effect.service}.{operation.target.members[0]}"
         text, detail = reporting.line(effect, operation, by)
+        if effect.kind == "task" and (seen := self.core.state.seen.get(data["member"])) is not None:
+            # As it was before a restart of ours: found again, not changed.
+            same = (f"{data['member']}.{seen.incarnation}", seen.state) == (effect.subject, data.get("state"))
+            detail = detail or (same and seen.since < self.wall_s)
         self.event(effect.kind, effect.subject, text, detail=detail, **{k: v for k, v in data.items() if v})
 
     def _launch(self, effect: fx.Launch) -> None:
@@ -388,7 +392,7 @@ class Core:
 
         def first(tx: Transaction) -> None:
             tx.changed.operations = {operation.id: None for operation in self.state.ledger.operations()}
-            tx.event("master", "master", f"started, for the {self.state.start}. time in this cluster's life")
+            tx.event("master", "master", f"started (start {self.state.start} of this cluster)")
             can = self.substrate.capabilities
             tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
             wanted = []

@@ -23,12 +23,15 @@ MIRRORS: Final = frozenset({"recovery", "uninstall"})
 """Plans that show operations, whose own events say the same."""
 
 _VERBS: Final = {
-    "preparing": "prepares",
+    "preparing": "begins",
     "executing": "begins",
     "done": "is done",
     "failed": "failed",
     "withdrawn": "is withdrawn",
 }
+
+
+_CHOICES: Final = {"in_place": "restart it here", "elsewhere": "replace it elsewhere", "wait": "wait for it"}
 
 
 class Line(NamedTuple):
@@ -40,7 +43,9 @@ def line(event: Event, operation: Operation | None, by: Operation | None = None)
     """``operation``: the one that the event names, as it is now; ``by``: for a task, the one that made it necessary."""
     match event.kind:
         case "operation":
-            return Line(_operation(event, operation))
+            # A removal that has nothing to move began a moment ago, and was told so.
+            at_once = event.data.get("word") == "has left" and event.text.endswith("nothing to move")
+            return Line(_operation(event, operation), detail=at_once)
         case "answer":
             return Line(_answer(event, operation), detail="lapsed" in event.data)
         case "task":
@@ -60,7 +65,7 @@ def _operation(event: Event, operation: Operation | None) -> str:
     if operation is None or "from" not in data:
         return event.text
     outcome = event.text.removeprefix(f"{data['from']} -> {data['to']}: {data['word']}").removeprefix(": ")
-    verb = _VERBS.get(data["to"], "")
+    verb = "goes on" if data["from"] == "preparing" and data["to"] == "executing" else _VERBS.get(data["to"], "")
     head = f"{operation.words()} {verb}".rstrip()
     return f"{head}: {outcome}" if outcome else f"{head}: {data['word']}"
 
@@ -69,6 +74,8 @@ def _answer(event: Event, operation: Operation | None) -> str:
     if operation is None or "verdict" not in event.data:
         return event.text
     service, _, words = event.text.partition(": ")
+    for choice, meaning in _CHOICES.items():
+        words = words.replace(f"prefer {choice}", meaning, 1) if words.startswith("prefer") else words
     return f"{service} on {operation.words()}: {words}"
 
 

@@ -20,6 +20,7 @@ from upcall.protocol.errors import NotFound
 from upcall.protocol.service import PlanView
 from upcall.substrate.interface import NodeExpected, NodeObserved
 
+AWAY_NAMED_MAX = 3
 HIDDEN = ("gone",)
 """Members that are of the past."""
 
@@ -90,7 +91,7 @@ class Views:
         tasks = self.tasks(record.name)
         counted = [task for task in tasks if (wanted := service.declared(task.name)) is None or wanted.minimum]
         ready = sum(task.state in ("ready", "finished") for task in counted)
-        state, reason = self._service_state(service, ready, len(counted))
+        state, reason = self._service_state(service, counted, ready, len(counted))
         package = self._package(record.package, record.version)
         return view.ServiceView(
             name=record.name,
@@ -110,7 +111,8 @@ class Views:
             actions=package.actions if package else [],
         )
 
-    def _service_state(self, service: Service, ready: int, wanted: int) -> tuple[str, str]:
+    def _service_state(self, service: Service, tasks: list[view.TaskView], ready: int, wanted: int) -> tuple[str, str]:
+        """``tasks``: those that count."""
         desired = self._core.desired(service.record.name)
         if desired == "uninstalling":
             return "uninstalling", ""
@@ -130,7 +132,9 @@ class Views:
         if recovering := self._recovering(service.record.name):
             return "recovering", recovering
         if ready < wanted:
-            return "degraded", f"{ready} of {wanted} members ready"
+            away = [f"{task.name} {task.state}" for task in tasks if task.state not in ("ready", "finished")]
+            named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
+            return "degraded", f"{ready} of {wanted} members ready; {named}"
         return "running", ""
 
     def _recovering(self, service: str) -> str:
@@ -262,9 +266,12 @@ class Views:
         return view.Why(operation=self.operation(operation), lines=lines, children=children)
 
     def waiting(self) -> list[str]:
-        """What waits for somebody, in words, oldest first."""
+        """What waits for somebody, in words, oldest first. Of a drain, what lies below it says so itself."""
         found = []
-        for operation in self._core.state.ledger.standing():
+        ledger = self._core.state.ledger
+        for operation in ledger.standing():
+            if operation.kind == "maintenance" and any(each.state == "open" for each in ledger.children(operation.id)):
+                continue
             why = self._why(operation) if operation.state == "open" else None
             if why and why.waits_for:
                 found.append(why.brief())

@@ -23,6 +23,11 @@ from upcall.operations.proposals import create
 from upcall.operations.records import MemberRecord, Operation, Target
 from upcall.operations.table import KINDS
 
+SIGNALS: Final = {
+    129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE",
+    137: "SIGKILL", 139: "SIGSEGV", 141: "SIGPIPE", 143: "SIGTERM",
+}  # fmt: skip
+"""Exit codes that a shell gives to what a signal ended."""
 START_MARGIN_S: Final = 30.0
 """A node says itself that a start is late (``unready``); beyond this the ledger no longer waits for it to say so."""
 
@@ -82,9 +87,7 @@ def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
 def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     was_ready = book.ready(member)
     cause = _who_ended(book, member)
-    how = given.reason[:REASON_CHARS_MAX] or (
-        f"exit code {given.exit_code}" if given.exit_code is not None else "ended"
-    )
+    how = given.reason[:REASON_CHARS_MAX] or (_exit_words(given.exit_code) if given.exit_code is not None else "ended")
     finished = member.restart == "never" and given.exit_code == 0 and cause is None
     book.put(
         replace(
@@ -111,6 +114,11 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         _count_crash(book, member)
     if was_ready and cause is None:
         consents.move_epoch(book, member.service, f"{member.task} is lost", gone=(member.task,))
+
+
+def _exit_words(code: int) -> str:
+    """``exit code 137 (SIGKILL)``: nobody has to know the table by heart."""
+    return f"exit code {code}" + (f" ({SIGNALS[code]})" if code in SIGNALS else "")
 
 
 def _who_ended(book: Book, member: MemberRecord) -> Operation | None:

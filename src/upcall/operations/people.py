@@ -80,16 +80,18 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
     if parent is not None and parent.kind == "maintenance" and parent.state == "open":
         return Refused(
             code="conflict",
-            message=f"{operation.id} follows from {parent.id}, asked by {parent.asked_by}",
+            message=f"{operation.id} is not cancelled alone: it follows from {parent.id} ({parent.words()}), asked by "
+            f"{parent.asked_by}",
             where=operation.id,
             expected=f"undrain {parent.target.node}",
         )
     if not KINDS[operation.kind].by_people or operation.class_ == "cure":
         return Refused(
             code="conflict",
-            message=f"{operation.id} ({operation.class_} {operation.kind}) is nobody's wish",
+            message=f"{operation.id} ({operation.words()}) is "
+            + ("nobody's wish" if operation.live else f"{operation.state}: there is nothing to cancel"),
             where=operation.id,
-            expected="pause it, or remove its cause",
+            expected="pause it, or remove its cause" if operation.live else "an operation that has not begun",
         )
     if not book.allows(operation, "cancel"):
         held = [m for m in book.members_of(operation.target.service) if members.held_by(book, m) == operation]

@@ -231,8 +231,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
         return self.state in ("open", "preparing", "executing")
 
     def words(self) -> str:
-        """``stop of log.broker-2.7``, ``removal of node-2``."""
-        return f"{'removal' if self.removes_node else self.kind} of {self.target.words()}"
+        """``stop of log.broker-2.7``, ``loss of log.broker-2.7``, ``uninstall of log``, ``removal of node-2``."""
+        noun = "removal" if self.removes_node else "loss" if self.kind == "lost" else self.kind
+        # An uninstall freezes its members when it begins; it is the service's all the same.
+        return f"{noun} of {self.target.service if self.kind == 'uninstall' else self.target.words()}"
 
     @property
     def begun(self) -> bool:
