@@ -101,12 +101,13 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     )
     book.memory.signalled.pop(member.key, None)
     _remember(book, member, given)
+    loss = _loss_waiting_for_proof(book, member)
     book.event(
         "task",
         member.task,
-        how if cause is None else f"{how}, by {cause.id}",
+        f"{how}, by {cause.id}" if cause else f"{how}, for {loss.id}" if loss else how,
         service=member.service,
-        operation=cause.id if cause else "",
+        operation=cause.id if cause else loss.id if loss else "",
         state="ended",
         node=given.node or member.node,
     )
@@ -131,6 +132,14 @@ def _who_ended(book: Book, member: MemberRecord) -> Operation | None:
         if foreign and operation.target.incarnation_of(member.name) == member.incarnation:
             return operation
     return None
+
+
+def _loss_waiting_for_proof(book: Book, member: MemberRecord) -> Operation | None:
+    """The loss for which its death was proven: what is left on a node that does not answer is ended for it, and only
+    then may it begin."""
+    if book.node_hears(member):
+        return None
+    return next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
 
 
 def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
