@@ -58,7 +58,7 @@ def test_a_drained_member_is_held_until_undrain(hello: Cluster) -> None:
     held = hello.task("hello.web-0")
     assert (held.state, held.node) == ("held", before.node)
     text = [event.text for event in hello.client.events(limit=200)]
-    assert any("hello: accept" in line for line in text)
+    assert any(line.startswith("hello on stop of hello.web-0.") and ": accept" in line for line in text)
     hello.client.operation_of(f"/v1/nodes/{before.node}/undrain", Ask())
     after = hello.until_ready("hello.web-0")[0]
     assert (after.node, after.address, after.incarnation) == (before.node, before.address, before.incarnation + 1)
