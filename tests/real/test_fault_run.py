@@ -83,7 +83,10 @@ def kill_everything_of_ours(cluster: Cluster) -> None:
 
 
 def launchers(cluster: Cluster) -> list[int]:
-    commands = {pid: psutil.Process(pid).cmdline() for pid in cluster.all_processes()}
+    """Shims are forked from them and look like them, but have a record each."""
+    records = cluster.data.glob("nodes/*/tasks/*/running.json")
+    shims = {int(json.loads(record.read_bytes())["shim"]["pid"]) for record in records}
+    commands = {pid: psutil.Process(pid).cmdline() for pid in cluster.all_processes() if pid not in shims}
     return [pid for pid, words in commands.items() if any("import launcher" in word for word in words)]
 
 
