@@ -177,15 +177,18 @@ def test_anomalies_appear_one_after_the_other_newest_first_with_their_label(open
 def test_altitude_is_a_line_that_is_marked_as_far_as_flown(open_tab, flown: Flown) -> None:
     page = open_tab()
     expect(page.locator(".f-altitude h3")).to_contain_text(re.compile(r"[\d,]+ ft, \d+ kt, heading \d+°"))
-    box = page.locator(".f-altitude canvas").bounding_box()
-    middle = box["height"] / 2
-    flown_part, ahead = theme_colour(page, "--mark"), theme_colour(page, "--held")
-    half = box["width"] / 2
-    # A quarter of the recording is flown: the line's left part is marked, the right one is still to come.
-    until_painted(page, ".f-altitude canvas", (half / 2, middle), box["height"], flown_part)
-    right = (half * 1.6, middle)
-    assert painted(page, ".f-altitude canvas", right, box["height"] * 0.95, ahead)
-    assert not painted(page, ".f-altitude canvas", right, box["height"] * 0.95, flown_part)
+    canvas, mark, ahead = ".f-altitude canvas", theme_colour(page, "--mark"), theme_colour(page, "--held")
+    box = page.locator(canvas).bounding_box()
+    flight = load_flight(flown.state.parent / "recording.json")
+
+    def at(second: int) -> tuple[float, float]:
+        high = box["height"] - 20 - (box["height"] - 30) * flight.altitude_ft[second] / max(flight.altitude_ft)
+        return 52 + (box["width"] - 60) * second / flight.seconds, float(high)
+
+    # A quarter of the recording is flown: the line is marked that far, and the rest is still to come.
+    until_painted(page, canvas, at(AGO_S // 2), 8, mark)
+    until_painted(page, canvas, at(AGO_S * 2), 8, ahead)
+    assert not painted(page, canvas, at(AGO_S * 2), 8, mark)
     expect(page.locator(".f-track h3")).to_contain_text(re.compile(r"5\d\.\d{3}° N, 8\.\d{3}° E"))
 
 
