@@ -270,3 +270,39 @@ def test_an_exit_code_that_is_a_signal_says_which(kind: SimulatedKind, code: int
     made = world(kind)
     made.send(given.TaskObserved(service="kafka", member="b1", incarnation=1, state="ended", node="n1", exit_code=code))
     assert words in [event.text for event in made.events if event.kind == "task"]
+
+
+def test_the_proof_of_a_nodes_death_waits_for_who_defers_beside(kind: SimulatedKind) -> None:
+    """The proof ends all that is left of the node, also what its service wants to be left alone."""
+    made = World(kind=kind, node_count=1)
+    made.install("kafka", ("b0",), policy=Policy(replace_after_s=20))
+    made.install("memo", ("m0",), policy=Policy(replace_after_s=5000))
+    made.advance(5)
+    deferring = {"memo": True}
+
+    def says(pending: PendingSet) -> dict[str, given.Answer]:
+        wait = given.Answer(verdict="defer", reason="it is the only copy", retry_after_s=50)
+        return {one.operation.id: wait for one in pending.operations if one.asked and deferring["memo"]}
+
+    made.host("memo", says)
+    made.observe(made.substrate.silence("n0", made.now_s))
+    made.advance(300)
+    assert [e for e in made.log if isinstance(e, ProveDeath)] == []
+    loss = next(o for o in made.ledger.operations() if o.target.service == "kafka")
+    why = made.ledger.why(loss.id)
+    assert why is not None
+    assert why.waits_for == "memo"
+    assert "the only copy" in why.reason
+    deferring["memo"] = False
+    made.advance(200)
+    assert {e.operation for e in made.log if isinstance(e, ProveDeath)} == {loss.id}
+
+
+def test_restarts_that_a_person_asks_for_in_short_succession_are_no_failures(kind: SimulatedKind) -> None:
+    made = world(kind)
+    for number in range(1, 7):
+        asked = given.Propose(kind="restart", asked_by="ann", service="kafka", members=("b1",), key=f"{number}")
+        made.send(given.Force(operation=made.send(asked).operation, who="ann", why="now"))
+        made.advance(5)
+        assert launches(made, "b1")[-1] == number + 1
+        assert made.ready("kafka") == ["b0", "b1", "b2"], "a pause would still last"

@@ -6,11 +6,15 @@ node that is silent nothing is known: the member is waited for, and never replac
 proven dead or a person says so.
 """
 
+from typing import Final
+
 from upcall.operations import guard, members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, unanswered
+
+LOOK_AGAIN_S: Final = 1.0
 
 
 def judge_lost(book: Book, operation: Operation) -> Judgement:
@@ -45,7 +49,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
 
 def _lost_silent(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
     """Nobody knows whether it still runs: wait, and never replace it without proof."""
-    patience = _patience(book, operation, member)
+    patience = _patience(book, operation, member) or _deferred_beside(book, member)
     if patience is not None:
         return patience
     return Judgement(
@@ -54,6 +58,30 @@ def _lost_silent(book: Book, operation: Operation, member: MemberRecord) -> Judg
         proof_of=member.node,
         alert_s=book.since_s(operation) + policy_of(book, member.service).replace_after_s,
     )
+
+
+def _deferred_beside(book: Book, member: MemberRecord) -> Judgement | None:
+    """The proof is of the whole node: it would end what stands beside, too. Who said "not yet" of that is heard."""
+    for other in book.members_on(member.node):
+        if other.key == member.key or other.removed is not None or other.over or book.begun_on(other) is not None:
+            continue
+        for loss in book.operations_on(other):
+            if loss.kind != "lost" or loss.state != "open":
+                continue
+            given, renewal = book.answer(loss), _renewal(book, loss)
+            if renewal is not None:
+                until_s = renewal.look_s
+            elif given is not None and given.verdict in ("defer", "decline"):
+                # One that runs out at this very moment is asked about again before anything is looked at once more.
+                until_s = max(given.until_s, book.now_s + LOOK_AGAIN_S)
+            else:
+                continue
+            return Judgement(
+                waits_for=other.service,
+                reason=f"the proof would end {other.task} beside it: {answer_words(book, loss)}",
+                look_s=until_s,
+            )
+    return None
 
 
 def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
