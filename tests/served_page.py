@@ -48,6 +48,7 @@ def serving(
     (folder / "cluster.json").write_text(json.dumps(record))
     (folder / "secrets").mkdir()
     (folder / "secrets" / "page.token").write_text(TOKEN)
+    (folder / "secrets" / "page.token").chmod(0o600)
     log = folder / "page.log"
     with log.open("w") as said:
         process = subprocess.Popen(

@@ -33,6 +33,7 @@ def master() -> Iterator[FakeMaster]:
 def folder(master: FakeMaster, tmp_path: Path) -> Path:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "operator.token").write_text(TOKEN)
+    (tmp_path / "secrets" / "operator.token").chmod(0o600)
     record = {
         "version": 1,
         "cluster": "upcall-test",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import Result
@@ -271,3 +272,49 @@ def test_down_that_had_to_use_force_is_no_success(run: Run, master: FakeMaster, 
     assert (incomplete.exit_code, len(ended)) == (1, 1)
     assert "by force: the shutdown of the services is incomplete" in incomplete.output
     assert "down; data is kept" not in incomplete.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("endpoints nosuch", "no service 'nosuch'"),
+        ("task list nosuch", "no service 'nosuch'"),
+        ("events --kind nod", "no events are of kind 'nod'"),
+        ("events --about hell", "nothing is known of 'hell'"),
+        ("events --since 0 --about hell", "nothing is known of 'hell'"),
+        ("plan show hello deploi", "hello has no plan 'deploi'"),
+    ],
+)
+def test_a_name_that_nothing_has_is_a_mistake(run: Run, master: FakeMaster, words: str, said: str) -> None:
+    master.add_service("hello", 1)
+    master.happens("node", "node-1", "registered")
+    refused = run(words)
+    assert refused.exit_code == 1, refused.output
+    assert said in refused.stderr
+    near = words.split()[-1].replace("nosuch", "").replace("deploi", "deploy").replace("nod", "node")
+    assert near in refused.stderr
+
+
+def test_a_name_of_which_nothing_was_said_yet_is_none(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1)
+    for words in ("--about hello", "--about node-2", "--about hello.m-0", "--kind volumes"):
+        result = run(f"events {words}")
+        assert result.exit_code == 0, result.output
+    assert run("endpoints hello").exit_code == run("task list hello").exit_code == 0
+
+
+def test_what_a_plan_was_asked_is_said_to_programs_too(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 1)
+    said = json.loads(run("plan pause hello deploy -o json").stdout)
+    assert said == {"asked": "pause", "service": "hello", "plan": "deploy", "phase": "", "step": ""}
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
+def test_a_token_that_others_can_read_is_not_used(run: Run, master: FakeMaster, folder: Path, mode: int) -> None:
+    token = folder / "secrets" / "operator.token"
+    token.chmod(mode)
+    refused = run("status")
+    assert refused.exit_code == 1
+    assert f"(mode {mode:03o})" in refused.stderr
+    assert f"chmod 600 {token}" in refused.stderr
+    assert master.calls == []

@@ -1,5 +1,6 @@
 """The first level: help at once, unknown commands, exit codes, and the process as a whole."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -97,3 +98,39 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path, master: FakeMaster) -
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["node drain", "install --no-such", "status nonsense", "events --lines x"])
+def test_a_wrong_command_line_is_an_error_like_any_other(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert f"where:    upcall {words.split()[0]}" in said.err
+    assert "\u2500" not in said.err, "a box, and no terminal"
+    for form in (["--output", "json"], ["-o", "json"], ["-ojson"], ["--output=json"]):
+        assert run([*words.split(), *form]) == 2
+        assert json.loads(capsys.readouterr().err)["error"]["code"] == "usage"
+
+
+def test_helps_draw_no_boxes_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["node", "--help"], ["events", "--help"], ["node"]):
+        run(words)
+        said = capsys.readouterr()
+        assert "Usage: upcall" in said.out + said.err
+        assert "\u2500" not in said.out + said.err
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
+def test_an_interrupt_while_it_begins_leaves_no_traceback(folder: Path, master: FakeMaster, after_s: float) -> None:
+    """Whatever module is half-way in at that moment. Python's own first steps, until it has found us, are its own."""
+    code = "import sys; from upcall.cli.entry import run; print('begins', flush=True); sys.exit(run())"
+    command = [sys.executable, "-c", code, "status", "--data", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begins\n"
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, 130, -signal.SIGINT), errors
+    assert errors in ("", "interrupted\n")

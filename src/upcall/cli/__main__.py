@@ -1,7 +1,6 @@
 """``python -m upcall.cli``: the same as the console script."""
 
-import sys
+from upcall.cli.entry import run
 
-from upcall.cli.main import run
-
-sys.exit(run())
+if __name__ == "__main__":
+    raise SystemExit(run())

@@ -7,7 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from upcall.cli.here import Here, command, commands
-from upcall.protocol.operator import Event
+from upcall.cli.output import nearest
+from upcall.protocol.errors import Invalid, NotFound
+from upcall.protocol.operator import EVENT_KINDS, Event
 
 events_app = commands()
 APPS = {"events": events_app}
@@ -30,6 +32,8 @@ def events(
     detail: Annotated[bool, typer.Option("--detail", help="Each step on the way too.")] = False,
 ) -> None:
     """What happened, and who asked whom; -f follows it."""
+    if kind and kind not in EVENT_KINDS:
+        raise Invalid(f"no events are of kind {kind!r}", where="--kind", expected=nearest(kind, EVENT_KINDS))
     last = since if since is not None else here.client.status().event_sequence
     if since is None:
         # A filter is looked for among the newest alone; the whole journal may be long.
@@ -40,17 +44,33 @@ def events(
         for one in wanted:
             _show(here, one)
         if lines and not wanted:
+            if subject and not follow:
+                _check_subject(here, subject)
             here.out.note(f"none among the newest {len(found)} events")
     else:
+        shown = False
         while found := here.client.events(last, detail=detail):
             last = found[-1].sequence
             for one in found:
                 if _wanted(one, kind, subject):
+                    shown = True
                     _show(here, one)
+        if subject and not shown and not follow:
+            _check_subject(here, subject)
     if follow:
         for one in here.client.follow(last, detail=detail):
             if _wanted(one, kind, subject):
                 _show(here, one)
+
+
+def _check_subject(here: Here, subject: str) -> None:
+    """What nothing was said of, there is at least: a name that is unknown is a mistake. (One that is followed may be
+    about to come.)"""
+    status = here.client.status()
+    known = {node.name for node in status.nodes} | {service.name for service in status.services}
+    known |= {name for task in here.client.tasks() for name in (task.member, task.task)}
+    if subject not in known | {one.id for one in here.client.operations(ended=True)}:
+        raise NotFound(f"nothing is known of {subject!r}", where="--about", expected=nearest(subject, known))
 
 
 def _wanted(event: Event, kind: str, subject: str) -> bool:

@@ -14,7 +14,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from upcall.cli.main import INTERRUPTED_EXIT
+from upcall.cli.main import INTERRUPTED_EXIT, markup
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
 from upcall.client.folder import folder_at
@@ -46,7 +46,14 @@ class Here:
 
 def commands(help: str = "", *, group: type[TyperGroup] | None = None) -> typer.Typer:
     """A file's commands: a noun with its own, or the one command of a verb."""
-    return typer.Typer(cls=group, help=help, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    return typer.Typer(
+        cls=group,
+        help=help,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=markup(),
+    )
 
 
 def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

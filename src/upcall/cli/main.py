@@ -6,7 +6,8 @@ line library nor any command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 i
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import typer
@@ -61,13 +62,20 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
+def markup() -> Literal["rich"] | None:
+    """How helps look: boxes are for a terminal."""
+    return "rich" if sys.stdout is not None and sys.stdout.isatty() else None
+
+
 def application(*names: str) -> "typer.Typer":
     """The command line with these commands loaded (all of them when none is named)."""
     from importlib import import_module
 
     import typer
 
-    app = typer.Typer(name="upcall", help="A datacenter operating system.", no_args_is_help=True)
+    app = typer.Typer(
+        name="upcall", help="A datacenter operating system.", no_args_is_help=True, rich_markup_mode=markup()
+    )
 
     @app.callback()
     def first_level() -> None:
@@ -83,8 +91,9 @@ def application(*names: str) -> "typer.Typer":
     return app
 
 
-def run(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code is returned (and is the process's, by the console script)."""
+def run(argv: list[str] | None = None, loaded: Callable[[], None] = lambda: None) -> int:
+    """Run one command; the exit code is returned (and is the process's, by the console script). ``loaded`` is called
+    when all that the command needs is imported, before it does anything."""
     arguments = sys.argv[1:] if argv is None else argv
     completing = "_UPCALL_COMPLETE" in os.environ
     if not completing and (not arguments or arguments[0] in ("--help", "-h", "help")):
@@ -101,7 +110,10 @@ def run(argv: list[str] | None = None) -> int:
         print(_unknown(arguments[0]), file=sys.stderr)
         return USAGE_EXIT
     try:
-        application(*names)(args=arguments, prog_name="upcall")
+        app = application(*names)
+        loaded()
+        code = app(args=arguments, prog_name="upcall", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1 if done.code else 0
     except KeyboardInterrupt:
@@ -110,7 +122,36 @@ def run(argv: list[str] | None = None) -> int:
         # The reader went away (``upcall events | head``). What is still buffered must not fail at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_EXIT
-    return 0
+    except Exception as wrong:
+        if not hasattr(wrong, "format_message"):
+            raise
+        _say_usage(wrong, arguments)
+        return USAGE_EXIT
+
+
+def _say_usage(wrong: Any, arguments: list[str]) -> None:
+    """A wrong command line (typer's own error), as every other error is said: for a person or for a program."""
+    from upcall.cli.output import Output
+    from upcall.protocol.errors import Problem
+
+    context = wrong.ctx
+    path = context.command_path if context is not None else "upcall"
+    if type(wrong).__name__ == "NoArgsIsHelpError":
+        if not _as_json(arguments):
+            print(context.get_help(), file=sys.stderr)
+            return
+        message = "a command or an argument is missing"
+    else:
+        message = str(wrong.format_message()).replace("Value error, ", "")  # pydantic's word for its own errors
+    problem = Problem(code="usage", message=message, where=path, expected=f"`{path} --help` says what")
+    Output(as_json=_as_json(arguments)).problem(problem)
+
+
+def _as_json(arguments: list[str]) -> bool:
+    """Whether a program reads the answer, as far as a command line that is wrong tells it."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    words = (one for pair in pairs for one in ("=".join(pair), pair[0]))
+    return any(word in ("--output=json", "-o=json", "-ojson") for word in words)
 
 
 def _shared_options_last(arguments: list[str]) -> list[str]:
@@ -130,7 +171,3 @@ def _unknown(word: str) -> str:
     near = get_close_matches(word, COMMANDS, n=1)
     hint = f"did you mean `upcall {near[0]}`?" if near else "`upcall --help` lists the commands"
     return f"upcall: no command {word!r}; {hint}"
-
-
-if __name__ == "__main__":
-    sys.exit(run())

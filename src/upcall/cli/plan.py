@@ -7,7 +7,8 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.here import Here, command, commands
-from upcall.cli.output import ago
+from upcall.cli.output import ago, nearest
+from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PlanControl
 
 plan_app = commands("Plans of a service: show, pause, resume, force, restart.")
@@ -29,6 +30,9 @@ def show(
 ) -> None:
     """Plans with their phases and steps."""
     found: list[dict[str, Any]] = here.client.get(f"/v1/services/{quote(service, safe='')}/plans")
+    names = [str(one.get("name")) for one in found]
+    if plan and plan not in names:
+        raise NotFound(f"{service} has no plan {plan!r}", where=f"service {service}", expected=nearest(plan, names))
     found = [one for one in found if plan in ("", one.get("name"))]
     here.out.show(found, ("plan", "phase", "step", "state", "for", "reason"), plan_rows(found), empty="no plans yet")
 
@@ -56,7 +60,8 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
     ) -> None:
         path = f"/v1/services/{quote(service, safe='')}/plans/{quote(plan, safe='')}/{verb}"
         here.client.post(path, PlanControl(phase=phase, step=step))
-        here.out.say({}, f"{verb} was asked of {' '.join(filter(None, (service, plan, phase, step)))}")
+        asked = {"asked": verb, "service": service, "plan": plan, "phase": phase, "step": step}
+        here.out.say(asked, f"{verb} was asked of {' '.join(filter(None, (service, plan, phase, step)))}")
 
     control.__doc__ = words
     return control

@@ -97,6 +97,8 @@ def run_action(here: Here, service: str, action: str, arguments: dict[str, Any],
 @command(endpoints_app, "endpoints")
 def endpoints(here: Here, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
     """What clients may connect to."""
+    if service:
+        here.client.service(service)  # or the error that there is none
     found = [one for one in here.client.endpoints() if service in ("", one.service)]
     rows = [(one.service, *row) for one, row in zip(found, _endpoint_rows(found), strict=True)]
     columns = ("service", "endpoint", "protocol", "addresses", "description")

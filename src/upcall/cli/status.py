@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from upcall.cli import watching
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import mib, rich_table
 from upcall.cli.why import kind_of, standing, still_stands
@@ -31,10 +32,13 @@ def status(
     found = here.client.status()
     if watch and here.out.rich:
         _watch(here, found)
-    elif here.out.as_json:
-        here.out.json(found)
-    else:
+        return
+    if not here.out.as_json:
         _print(here, found)
+    elif not watch:
+        here.out.json(found)
+    if watch:
+        watching.follow(here, found)
 
 
 def node_row(node: NodeView) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from upcall.cli import keeping, machine
 from upcall.cli.here import Here, command, commands
 from upcall.cli.told import Told
 from upcall.cli.waiting import wait_for
-from upcall.client.folder import cluster_of
+from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster
 from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.operator import Ask, LoginCode, Status
@@ -77,6 +77,8 @@ def start(here: Here, nodes: int | None = None, memory: int | None = None) -> St
                 expected="`upcall status`, or `upcall down` first",
             )
         found = _prepared(here, nodes, memory)
+        for path in sorted(here.folder.tokens.glob("*.token")):
+            check_private(path)
         birth.check_ports(found)
         try:
             keeping.begin(here.folder, found)

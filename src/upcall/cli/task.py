@@ -27,6 +27,8 @@ VERBS = {
 @command(task_app, "list")
 def list_tasks(here: Here, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
     """All members with their newest task."""
+    if service:
+        here.client.service(service)  # or the error that there is none
     found = [one for one in here.client.tasks() if service in ("", one.service)]
     here.out.show(found, MEMBER_COLUMNS, map(member_row, found), empty="no tasks")
 

@@ -5,6 +5,7 @@ machine.
 """
 
 import os
+import stat
 from pathlib import Path
 
 from upcall.cluster.folder import Cluster, DataFolder
@@ -46,11 +47,23 @@ def token_of(folder: DataFolder, whose: str = "operator") -> str:
     """The token of a principal, as the file has it now."""
     path = folder.token_file(whose)
     try:
+        check_private(path)
         return path.read_text().strip()
     except FileNotFoundError:
         raise NotFound(f"the token of {whose} is missing", where=str(path), expected="`upcall up` writes it") from None
     except PermissionError:
         raise _others(str(path)) from None
+
+
+def check_private(path: Path) -> None:
+    """A token that others can read is nobody's proof of being somebody."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Forbidden(
+            f"others may read or write this secret (mode {mode:03o})",
+            where=str(path),
+            expected=f"mode 600: `chmod 600 {path}`, if nobody has read it meanwhile",
+        )
 
 
 def _others(where: str) -> Forbidden:

@@ -277,13 +277,18 @@ class Why(View):
     children: list["Why"] = []
 
 
+EVENT_KINDS = (
+    "operation", "answer", "alert", "task", "member", "node", "service", "plan", "package", "action", "placement",
+    "volumes", "secret", "host", "master", "clock", "epoch", "gap",
+)  # fmt: skip
+
+
 class Event(View):
     sequence: int
     cluster: str = ""
     at: float
     kind: str
-    """``operation``, ``answer``, ``alert``, ``task``, ``member``, ``node``, ``service``, ``plan``, ``package``,
-    ``action``, ``master``, ``gap`` ..."""
+    """One of :data:`EVENT_KINDS`."""
     subject: str
     text: str
     data: dict[str, Any] = {}

@@ -1,0 +1,29 @@
+"""Where the process begins: Ctrl-C ends it at once, and without a word, until there is something to put away.
+
+While Python imports, an interrupt is an exception in whatever module is half-way in: a traceback that is nobody's
+mistake. So until the command is loaded, and again when it is done, the signal does what it does to any program. In
+between it is the exception that commands answer.
+"""
+
+import signal
+
+_ANSWERED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""Else somebody (a shell that put us in the background) wants interrupts ignored."""
+if _ANSWERED:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run() -> int:
+    from upcall.cli import main
+
+    try:
+        return main.run(loaded=lambda: _answer(signal.default_int_handler))
+    except KeyboardInterrupt:
+        return main.INTERRUPTED_EXIT
+    finally:
+        _answer(signal.SIG_DFL)
+
+
+def _answer(how: "signal._HANDLER") -> None:
+    if _ANSWERED:
+        signal.signal(signal.SIGINT, how)

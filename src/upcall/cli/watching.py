@@ -1,0 +1,71 @@
+"""``upcall status --watch`` where nobody looks at a screen: each change as it comes, until Ctrl-C.
+
+For a person who reads a log, one line for each thing that changed; for a program, the whole status as one JSON object
+a line, again whenever something changed. What only counts (memory in use, seconds of a wait) is no change.
+"""
+
+import time
+from typing import Final
+
+from upcall.cli.here import Here
+from upcall.cli.output import SECONDS
+from upcall.cli.told import Told
+from upcall.cli.why import kind_of
+from upcall.protocol.errors import NotNow
+from upcall.protocol.operator import Status
+
+REFRESH_S: Final = 5.0
+AWAY: Final = "the master"
+
+
+def follow(here: Here, first: Status) -> None:
+    """Each change after ``first``; ends with the exception of an interrupt."""
+    said = facts(first)
+    if here.out.as_json:
+        here.out.json_line(first)
+    with Told(here.client) as told:
+        while True:
+            told.wait(REFRESH_S)
+            try:
+                status = here.client.status()
+                now = facts(status)
+            except NotNow as away:
+                status, now = None, {**said, AWAY: str(away)}
+            lines = changes(said, now)
+            if here.out.as_json:
+                if lines and status is not None:
+                    here.out.json_line(status)
+            else:
+                for line in lines:
+                    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+            said = now
+
+
+def facts(status: Status) -> dict[str, str]:
+    """Each thing with what is so of it, in words that stay the same while it is so."""
+    found = {}
+    for node in status.nodes:
+        found[f"node {node.name}"] = _words(node.state, "" if node.state == "up" else node.reason)
+    for service in status.services:
+        found[f"service {service.name}"] = _words(
+            f"{service.state} {service.ready}/{service.wanted}", "" if service.state == "running" else service.reason
+        )
+    for one in status.operations:
+        found[f"{one.id} {kind_of(one)} of {one.member or one.target}"] = _words(one.state, one.waits_for)
+    return found
+
+
+def _words(state: str, reason: str) -> str:
+    reason = SECONDS.sub("", reason).strip()
+    return f"{state}: {reason}" if reason else state
+
+
+def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    lines = [f"{name}: {words}" for name, words in now.items() if before.get(name) != words]
+    return lines + [_over(name) for name in before if name not in now]
+
+
+def _over(name: str) -> str:
+    if name == AWAY:
+        return f"{name}: answers again"
+    return f"{name}: {'over' if name.startswith('op-') else 'gone'}"
