@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,19 @@ async def test_cancelling_the_awaiting_task_stops_the_fetch(cache: Cache, local:
     release.set()
     with cache.locked(f"files-{artifact.lock}"):  # whoever was at it has given up
         assert cache.tree(f"files-{artifact.lock}") is None
+
+
+async def test_many_fetches_at_once_leave_the_loop_the_threads_that_they_wait_for(cache: Cache, local: Local) -> None:
+    """As when all members of a node come back at the same instant, and each asks for its lock."""
+    artifact, blobs = local({"a": b"1"})
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+
+    def source(digest: str) -> bytes:
+        return asyncio.run_coroutine_threadsafe(asyncio.to_thread(blobs.__getitem__, digest), loop).result(30)
+
+    fetched = await asyncio.wait_for(asyncio.gather(*(afetch([artifact], cache, source) for _ in range(3))), 30)
+    assert len({str(one["things"].path) for one in fetched}) == 1
 
 
 def test_what_does_not_fit_on_the_disk_is_refused_before(

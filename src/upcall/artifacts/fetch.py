@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from upcall.artifacts import archives, compiled, environments, files, java, maven, wheels
 from upcall.artifacts.cache import Cache
@@ -78,10 +79,18 @@ async def afetch(
     *,
     train: bool = False,
 ) -> dict[str, Realised]:
-    """:func:`fetch` off the event loop; cancelling the awaiting task stops the fetch at its next step."""
+    """:func:`fetch` off the event loop; cancelling the awaiting task stops the fetch at its next step.
+
+    In a thread of its own. A fetch takes minutes and asks its loop for blobs meanwhile; in the loop's own few threads,
+    as many fetches at once as there are threads would leave none for what all of them wait for.
+    """
     stop = threading.Event()
+    own = ThreadPoolExecutor(1, thread_name_prefix="artifacts")
+    ask = partial(fetch, artifacts, cache, blobs, progress, train=train, stop=stop)
     try:
-        return await asyncio.to_thread(fetch, artifacts, cache, blobs, progress, train=train, stop=stop)
+        return await asyncio.get_running_loop().run_in_executor(own, ask)
     except asyncio.CancelledError:
         stop.set()
         raise
+    finally:
+        own.shutdown(wait=False)
