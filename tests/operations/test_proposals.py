@@ -235,6 +235,10 @@ def test_an_install_after_the_grace_gets_fresh_volumes_and_fresh_numbers(made: W
     made.advance(5)
     record = next(r for r in made.ledger.records() if isinstance(r, MemberRecord) and r.key == "kafka.b0")
     assert (record.incarnation, record.place) == (2, 2)
+    view = next(m for m in made.ledger.members("kafka") if m.name == "b0")
+    assert (view.first_place, view.starts) == (2, 1)
+    assert not made.ledger.replaces("kafka", "b0", 2), "a service's beginning replaces nobody"
+    assert made.ledger.replaces("kafka", "b0", 3)
 
 
 def test_words_of_others_are_cut(made: World) -> None:

@@ -28,7 +28,7 @@ def members(**states: str) -> dict[str, Member]:
     for key, state in states.items():
         name = key.replace("_", "-")
         started = state not in ("wanted",)
-        found[name] = Member(name=name, state=state, node="node-1", incarnation=int(started))
+        found[name] = Member(name=name, state=state, node="node-1", incarnation=int(started), starts=int(started))
     return found
 
 
@@ -244,7 +244,7 @@ def test_restarting_the_step_of_a_running_member_is_a_proposal_until_the_next_in
     reborn = Plan("deploy", PARALLEL, marks=plan.marks)
     reborn, effects = step(reborn, ready(2))
     assert [effect.key for effect in effects if isinstance(effect, ProposeRestart)] == ["deploy/node/n-0/1"]
-    newer = {**members(n_0="ready", n_1="ready"), "n-0": Member(name="n-0", state="ready", incarnation=2)}
+    newer = {**members(n_0="ready", n_1="ready"), "n-0": Member(name="n-0", state="ready", incarnation=2, starts=2)}
     reborn, effects = step(reborn, Observed(newer, 3))
     assert reborn.over
     assert not any(isinstance(effect, ProposeRestart) for effect in effects)

@@ -146,7 +146,8 @@ class Transaction:
         match effect:
             case fx.Reserve(service=name, places=places):
                 if service := services.get(name):
-                    wanted = {m: d for m, n in places.items() if (d := service.declaration(m, place=n)) is not None}
+                    found = {m: self.core.state.declaration(name, m, place) for m, place in places.items()}
+                    wanted = {member: each for member, each in found.items() if each is not None}
                     if not places.keys().isdisjoint(service.unplaced_members):
                         service.unplaced, service.unplaced_members = "", ()
                     self._give_up(name, places)
@@ -207,8 +208,7 @@ class Transaction:
         self.event(effect.kind, effect.subject, text, detail=detail, **{k: v for k, v in data.items() if v})
 
     def _launch(self, effect: fx.Launch) -> None:
-        service = self.core.state.services.get(effect.service)
-        declaration = service.declaration(effect.member, effect.generation, effect.place) if service else None
+        declaration = self.core.state.declaration(effect.service, effect.member, effect.place, effect.generation)
         if declaration is None:
             self.event("master", f"{effect.service}.{effect.member}", "cannot be launched: it is not declared")
             return
@@ -397,8 +397,7 @@ class Core:
             tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
             wanted = []
             for task in self.state.ledger.wanted():
-                service = self.state.services.get(task.service)
-                declaration = service.declaration(task.member, task.generation, task.place) if service else None
+                declaration = self.state.declaration(task.service, task.member, task.place, task.generation)
                 if declaration is not None:
                     task_id = sub.TaskId(task.service, task.member, task.incarnation)
                     wanted.append(

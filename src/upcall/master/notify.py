@@ -125,7 +125,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
     return wire.Member(
         name=view.name,
         incarnation=view.incarnation,
-        place=view.place,
+        place=view.place - view.first_place + 1,
         state=member_state(view),
         generation=view.generation,
         declared_generation=service.generation(view.name),
@@ -135,7 +135,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         ports={port.name: port.number for port in declaration.ports} if declaration else {},
         reason=view.reason,
         exit_code=seen.exit_code if seen else None,
-        starts=view.incarnation,
+        starts=view.starts,
     )
 
 

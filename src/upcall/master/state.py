@@ -45,12 +45,12 @@ class Service:
             return None
         return generations.get(generation) or generations[max(generations)]
 
-    def declaration(self, member: str, generation: int = 0, place: int = 1) -> Declaration | None:
-        """The declaration for a place: every one after the first had empty volumes, and may want another."""
+    def declaration(self, member: str, generation: int = 0, *, replaces: bool = False) -> Declaration | None:
+        """The declaration for a place: one that replaces another has empty volumes, and may want another."""
         wanted = self.declared(member, generation)
         if wanted is None:
             return None
-        return wanted.replacement if place > 1 and wanted.replacement else wanted.declaration
+        return wanted.replacement if replaces and wanted.replacement else wanted.declaration
 
 
 @dataclass(slots=True)
@@ -71,6 +71,12 @@ class State:
     """member id -> number of the place that was asked for last."""
     seen: dict[str, r.SeenRecord] = field(default_factory=dict)
     """member id -> as it was observed last, also before this start."""
+
+    def declaration(self, service: str, member: str, place: int, generation: int = 0) -> Declaration | None:
+        """What runs at this place of a member, if both are known."""
+        known = self.services.get(service)
+        replaces = self.ledger.replaces(service, member, place)
+        return known.declaration(member, generation, replaces=replaces) if known else None
 
 
 def _decode(found: list[Record], kind: type[T]) -> list[T]:

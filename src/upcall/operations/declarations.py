@@ -148,6 +148,8 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> No
         finished=before.finished and before.generation == declared.generation and not returns,
         removed=None,
         place=before.place + (1 if fresh_volumes else 0),
+        first_place=before.place + 1 if fresh_volumes else before.first_place,
+        starts_before=before.incarnation if fresh_volumes else before.starts_before,
         initialised=before.initialised and not fresh_volumes,
         node="" if returns else before.node,
         # Whatever ended its earlier life, it was taken away on purpose: it is not lost, and has not crashed.

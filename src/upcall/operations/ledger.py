@@ -161,6 +161,11 @@ class Ledger:
         gone = (m for m in self._book.members.values() if m.service == service and m.removed is not None)
         return max((m.volumes_until_wall_s for m in gone), default=0.0)
 
+    def replaces(self, service: str, member: str, place: int) -> bool:
+        """Whether a place of the member follows another of the same life of its service."""
+        record = self.book.members.get(f"{service}.{member}")
+        return record is not None and place > record.first_place
+
     def may_return(self, service: str, member: str, wall_s: float) -> bool:
         """It is a member, or was one and can be taken back with its volumes."""
         found = self._book.members.get(f"{service}.{member}")
@@ -211,6 +216,8 @@ def _view(book: Book, key: str) -> MemberView:
         name=member.name,
         incarnation=member.incarnation,
         place=member.place,
+        first_place=member.first_place,
+        starts=member.incarnation - member.starts_before,
         generation=member.generation,
         status=_status(book, key),
         observed=seen.state if seen else "",

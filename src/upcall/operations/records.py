@@ -140,6 +140,11 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     incarnation: int = 0
     """0: never launched."""
     place: int = 1
+    first_place: int = 1
+    """Where this life of its service began. Later ones are replacements; one after an uninstall whose volumes are gone
+    is a beginning."""
+    starts_before: int = 0
+    """Incarnations at other places, whose volumes it has no more."""
     ended: int = 0
     """The highest incarnation known to have ended."""
     ended_how: str = ""

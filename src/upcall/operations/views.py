@@ -82,6 +82,10 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: int
     generation: int
     status: MemberStatus
+    first_place: int = 1
+    """Places above it are replacements."""
+    starts: int = 0
+    """How often it was started at this place."""
     observed: str = ""
     """The substrate's word for the current incarnation, empty when nothing was heard since the start."""
     node: str = ""

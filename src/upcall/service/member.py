@@ -89,8 +89,8 @@ class Member:
 
     @property
     def started(self) -> bool:
-        """Whether it was ever started: it may have data, and starting it again takes nothing away."""
-        return self.seen.incarnation > 0
+        """Whether it was ever started at its place: it may have data, and starting it again takes nothing away."""
+        return self.seen.starts > 0
 
     @property
     def placed(self) -> bool:

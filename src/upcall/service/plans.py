@@ -178,7 +178,7 @@ class Plan:
                     marks.pop(path, None)
                     step = self.step_at(path)
                     member = self.world.members.get(step.member) if isinstance(step, Start) else None
-                    if member is not None and member.incarnation > 0:
+                    if member is not None and member.starts > 0:
                         marks[path] = f"{_AFTER}{member.incarnation}"
         plan = replace(self, paused=frozenset(paused), marks=marks, attempts=attempts)
         return plan._advanced(control.at_s, kept=True)
@@ -222,7 +222,7 @@ class Plan:
         mark = marks.get(path, "")
         if isinstance(step, Start):
             member = self.world.members.get(step.member)
-            if member is not None and member.incarnation > 0:
+            if member is not None and member.starts > 0:
                 # Started before: it is to run, whatever this plan's state is.
                 effects.append(StartMember(step.member))
                 if _awaits_newer(mark, member):
@@ -231,7 +231,7 @@ class Plan:
                 if mark not in OVER and self._settled(member, mark):
                     marks[path] = mark = "done"
             elif member is not None and mark == "done":
-                # It was never started at all: the mark is of an earlier life of the same name, and so is what came
+                # It was never started here: the mark is of an earlier life of the same name, and so is what came
                 # after it.
                 for later in self._from(path):
                     marks.pop(later, None)
@@ -240,7 +240,7 @@ class Plan:
             return "done", ""
         if mark == "forced":
             return "forced", "counts as done, a person said so"
-        if isinstance(step, Start) and member is not None and member.incarnation > 0:
+        if isinstance(step, Start) and member is not None and member.starts > 0:
             return _started(member, mark, step.member in self.world.settling)
         if path in attempts and attempts[path].running:
             return "running", _attempt_text(step, attempts[path])
@@ -297,7 +297,7 @@ def _placed(world: Observed, step: Step) -> bool:
         return True
     # Where a substrate places only at the launch, a declared member has no node yet; ``unplaced`` is what counts.
     member = world.members.get(step.member)
-    return member is not None and (member.incarnation > 0 or not world.unplaced)
+    return member is not None and (member.starts > 0 or not world.unplaced)
 
 
 def _started(member: Member, mark: str, settling: bool) -> tuple[StepState, str]:

@@ -88,7 +88,7 @@ def _member(world: Seen, view: MemberView) -> wire.Member:
     return wire.Member(
         name=view.name,
         incarnation=view.incarnation,
-        place=view.place,
+        place=view.place - view.first_place + 1,
         state=_state(view),
         generation=view.generation,
         declared_generation=len(generations),
@@ -98,7 +98,7 @@ def _member(world: Seen, view: MemberView) -> wire.Member:
         ports={port.name: port.number for port in generations[-1].declaration.ports} if generations else {},
         reason=view.reason,
         exit_code=world.exits.get(member_id),
-        starts=view.incarnation,
+        starts=view.starts,
     )
 
 
