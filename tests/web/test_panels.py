@@ -85,3 +85,13 @@ def test_an_event_says_its_subject_once() -> None:
 
     assert shown("ha", "ha is uninstalled") == "is uninstalled"
     assert shown("ha", "happens to be there") == "happens to be there"
+
+
+def test_who_defers_is_named_once() -> None:
+    def shown(waits_for: str) -> str:
+        return str(panels.operations([operation("op-1", waits_for=waits_for)], [])[0]["waits_for"])
+
+    assert shown("kafka: deferred by kafka: 4 partitions are at risk") == "deferred by kafka: 4 partitions are at risk"
+    assert shown("kafka: asked 2 s ago") == "kafka: asked 2 s ago"
+    assert shown("op-2 (stop of kafka.broker-1): held") == "op-2 (stop of kafka.broker-1): held"
+    assert shown("kafka") == "kafka"

@@ -2,7 +2,7 @@
 // The theme stands on the document before anything is drawn, so a dark page never flashes white.
 (() => {
   const GOOD = ["up", "running", "ready", "done", "finished", "forced", "lifted"];
-  const BAD = ["failed", "lost", "gone", "silent", "blocked", "degraded", "recovering", "no host", "declined"];
+  const BAD = ["failed", "lost", "gone", "silent", "blocked", "recovering", "no host", "declined"];
   const CALM = ["shut down", "withdrawn", "pending", "wanted", "held", "drained", "paused"];
   const listeners = new Set();
   setInterval(() => listeners.forEach((tick) => tick(Date.now() / 1000)), 1000);
