@@ -392,3 +392,46 @@ def test_a_data_folder_of_a_newer_version_is_refused(own_cluster: Cluster) -> No
     (own_cluster.data / "cluster.json").write_text(json.dumps(record))
     assert "data folder of version 999" in own_cluster.refused("up")
     own_cluster.until_no_process()
+
+
+def test_records_that_are_damaged_are_named_at_once_and_left_as_they_are(own_cluster: Cluster) -> None:
+    up = ("up", "--nodes", "1", "--memory-mib-per-node", "256")
+    own_cluster.upcall(*up)
+    own_cluster.down()
+    database = DataFolder(own_cluster.data).database
+    kept = {path: path.read_bytes() for path in database.parent.glob(f"{database.name}*")}
+    for path in kept:
+        path.write_bytes(b"nothing that anybody could read\n" * 1000)
+    refused = own_cluster.refused("up")
+    assert "the master cannot use this data folder" in refused
+    assert str(database) in refused
+    assert refused.count("upcall.master: ") == 1, "said once, however often it was tried"
+    own_cluster.until_no_process()
+    for path, data in kept.items():
+        path.write_bytes(data)
+    own_cluster.upcall(*up)
+    own_cluster.down()
+
+
+# -- nodes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["a/b"], "not a node's name: 'a/b'"),
+        (["../../evil"], "not a node's name: '../../evil'"),
+        (["--zone", "x y"], "not a zone: 'x y'"),
+        (["--memory-mib", "99999999"], "a node of 99999999 MiB does not fit: 3 nodes have 1536 MiB"),
+        (["--memory-mib", "1"], "1 MiB for a node"),
+    ],
+)
+def test_a_node_that_cannot_be_is_refused_with_nothing_written(cluster: Cluster, words: list[str], says: str) -> None:
+    def written() -> dict[str, bytes]:
+        found = [cluster.data / "cluster.json", cluster.data / "keeper" / "spec.json"]
+        found += [*cluster.data.rglob("*.token"), *cluster.data.parent.glob("*.token")]
+        return {str(path): path.read_bytes() for path in found}
+
+    before = written()
+    assert says in cluster.refused("node", "add", *words)
+    assert written() == before

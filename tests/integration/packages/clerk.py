@@ -1,0 +1,33 @@
+"""Writes down what it is told, when everybody is there."""
+
+from upcall.protocol.declaration import Check, Declaration, Port
+from upcall.protocol.errors import NotNow
+from upcall.service import Field, Member, Pod, Service, ServiceOptions, action
+
+
+class Clerk(Service):
+    """Servers that take a moment to come, and an action that needs all of them."""
+
+    class Options(ServiceOptions):
+        count: int = Field(2, ge=1, le=3)
+
+    options: Options
+
+    def pods(self) -> list[Pod]:
+        return [Pod("desk", count=self.options.count)]
+
+    def task(self, member: Member) -> Declaration:
+        serve = "sleep 1; exec {{python}} -m http.server {{port.http}} --bind {{address}}"
+        return Declaration(
+            command=("sh", "-c", serve), ports=(Port(name="http", number=8080),), ready=Check(tcp="http")
+        )
+
+    @action
+    async def write(self, text: str) -> int:
+        """Write a word down; says how many were there to see it."""
+        there = sum(member.ready for member in self.members.values())
+        if there < self.options.count:
+            raise NotNow(f"{there} of {self.options.count} are there")
+        if text == "nonsense":
+            raise ValueError("this cannot be written down")
+        return there

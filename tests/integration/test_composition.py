@@ -1,0 +1,91 @@
+"""``install -f`` on a real cluster: checked whole, applied as often as one likes, taken back when it fails."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from real_cluster import WAIT_S, Cluster
+
+from upcall.cli.here import Here
+from upcall.cli.own import upload
+
+CLERK = Path(__file__).parent / "packages" / "clerk.py"
+COMPOSITION = """\
+services:
+  - {package: clerk, options: {count: 2}}
+actions:
+  - {service: clerk, action: write, arguments: {text: hello}}
+"""
+
+
+@pytest.fixture(scope="module")
+def clerks(cluster: Cluster) -> Cluster:
+    upload(Here(cluster.data), CLERK)
+    return cluster
+
+
+def written(tmp_path: Path, text: str = COMPOSITION) -> str:
+    path = tmp_path / "clerks.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def nothing_left(cluster: Cluster) -> None:
+    assert cluster.client.services() == []
+    assert cluster.client.tasks() == []
+    assert cluster.client.operations() == []
+
+
+@pytest.mark.parametrize(
+    ("was", "mistaken", "said"),
+    [
+        ("action: write", "action: wirte", "clerk (clerk) has no action 'wirte'"),
+        ("text: hello", "txt: hello", "unknown argument 'txt' of write, did you mean 'text'?"),
+        ("count: 2", "count: 7", "7 is greater than the maximum of 3"),
+        ("options: {count: 2}", "bindings: {store: x}", "clerk has no need 'store'"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_begun(
+    clerks: Cluster, tmp_path: Path, was: str, mistaken: str, said: str
+) -> None:
+    assert said in clerks.refused("install", "-f", written(tmp_path, COMPOSITION.replace(was, mistaken)))
+    wanted = [event for event in clerks.client.events(limit=500) if "wanted by" in event.text]
+    assert wanted == []
+    nothing_left(clerks)
+
+
+def test_an_action_that_fails_takes_back_what_was_begun(clerks: Cluster, tmp_path: Path) -> None:
+    refused = clerks.refused("install", "-f", written(tmp_path, COMPOSITION.replace("hello", "nonsense")))
+    assert "this cannot be written down" in refused
+    assert "clerk is taken away again" in refused
+    nothing_left(clerks)
+
+
+def test_an_interrupt_says_what_goes_on_and_which_actions_were_not_run(clerks: Cluster, tmp_path: Path) -> None:
+    process = clerks.begin("install", "-f", written(tmp_path))
+    clerks.until("its members are being started", lambda: clerks.client.tasks())
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=WAIT_S)
+    if process.returncode == 130 and "taken away again" in errors:  # it had not heard yet that it is installed
+        nothing_left(clerks)
+        return
+    assert process.returncode == 130, errors
+    assert "clerk: what is begun goes on" in errors
+    assert "actions not run: clerk write" in errors
+    clerks.until("it goes on to its end", lambda: clerks.client.service("clerk").state == "running")
+    clerks.upcall("uninstall", "clerk")
+
+
+def test_it_can_be_applied_again_also_after_down_and_up(clerks: Cluster, tmp_path: Path) -> None:
+    """Once more, the plan is done from a life before, and the members come up anew: the action waits for them."""
+    file = written(tmp_path)
+    for _ in range(2):
+        assert "clerk: write done" in clerks.upcall("install", "-f", file).stderr
+    before = {task.member: task.incarnation for task in clerks.client.tasks()}
+    clerks.down()
+    clerks.up()
+    assert "clerk: write done" in clerks.upcall("install", "-f", file).stderr
+    after = {task.member: task.incarnation for task in clerks.client.tasks()}
+    assert {name: number - 1 for name, number in after.items()} == before
+    clerks.upcall("uninstall", "clerk")
+    nothing_left(clerks)
