@@ -4,7 +4,7 @@ import sys
 
 from agent_node import Master, Node, eventually
 
-from upcall.protocol.agent import Status
+from upcall.protocol.agent import End, Status
 from upcall.protocol.declaration import Check, File, Port, Secret
 
 SERVE = (
@@ -196,6 +196,19 @@ async def test_an_end_before_the_start_is_an_end(node: Node, master: Master) -> 
     assert ended.exit is not None
     assert ended.exit.reason == "asked to"
     assert [folder.name for folder in node.places.runs.iterdir()] == []
+
+
+async def test_an_end_that_comes_with_its_launch_is_an_end_too(node: Node, master: Master) -> None:
+    """Both are read in one step of the agent's loop, so the bring-up is cancelled before its first line."""
+    tasks = [f"app.main-{number}.1" for number in range(20)]
+    for task in tasks:
+        await node.launch(task, "sleep", "1000")
+        await master.send(End(task=task, grace_s=5.0, reason="asked to"))
+        master.launches.pop(task)
+    for task in tasks:
+        ended = await master.state(task, "ended")
+        assert ended.exit is not None
+        assert ended.exit.reason == "asked to"
 
 
 async def test_the_end_of_an_unknown_task_is_confirmed(node: Node, master: Master) -> None:

@@ -118,9 +118,9 @@ class Task:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case "fetch":
-                self._bringing_up = self._spawn(self._others, self._fetch())
+                self._bring_up(self._fetch())
             case "start":
-                self._bringing_up = self._spawn(self._others, self._start())
+                self._bring_up(self._start())
             case "cancel":
                 assert self._bringing_up is not None
                 self._bringing_up.cancel()
@@ -140,6 +140,17 @@ class Task:
             case "settle":
                 self._stop_checking()
                 self._spawn(self._others, asyncio.to_thread(self._settle))
+
+    def _bring_up(self, stage: Coroutine[Any, Any, None]) -> None:
+        self._bringing_up = self._spawn(self._others, stage)
+        self._bringing_up.add_done_callback(self._never_begun)
+
+    def _never_begun(self, stage: "asyncio.Task[None]") -> None:
+        """Cancelled in the very step of the loop in which it was asked for, a stage runs no line of its own: it is
+        answered for here."""
+        if stage.cancelled():
+            self._secrets = {}
+            self._not_started(self.record.end_reason)
 
     async def _fetch(self) -> None:
         try:
