@@ -321,7 +321,7 @@ def test_two_ups_at_once_make_one_cluster(own_cluster: Cluster) -> None:
 @pytest.mark.parametrize("command", ["up", "down"])
 def test_an_interrupt_at_any_moment_leaves_all_or_nothing(own_cluster: Cluster, command: str) -> None:
     up = ("up", "--nodes", "1", "--memory-mib-per-node", "256")
-    for after_s in (0.3, 0.9, 1.8) if command == "up" else (0.8,):
+    for after_s in (0.05, 0.3, 0.9, 1.8) if command == "up" else (0.8,):
         if command == "down":
             own_cluster.upcall(*up)
         process = own_cluster.begin(*(up if command == "up" else ["down"]))

@@ -18,6 +18,7 @@ import typer
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
 from upcall.cli.here import Here, command, commands
+from upcall.cli.output import counted
 from upcall.cli.told import Told
 from upcall.cli.waiting import wait_for
 from upcall.client.folder import check_private, cluster_of
@@ -53,10 +54,10 @@ def up(
     """Start the cluster on this machine, detached, and wait until it answers."""
     status = start(here, nodes, memory)
     found = cluster_of(here.folder)
-    kept = f", {len(status.services)} services" if status.services else ""
+    kept = f", {counted(len(status.services), 'service')}" if status.services else ""
     here.out.say(
         status,
-        f"cluster {status.cluster} is up: {len(status.nodes)} nodes{kept}\n"
+        f"cluster {status.cluster} is up: {counted(len(status.nodes), 'node')}{kept}\n"
         f"  API   {found.url}\n"
         f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
         f"  data  {here.folder.root}",
@@ -132,7 +133,8 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
         while True:
             seconds, wait_s = time.monotonic() - began, REFRESH_S
             try:
-                status = here.client.patient(here.client.status, 0.0)
+                # Asked once: while nobody answers, there is something else to look at.
+                status = Status.model_validate(here.client.call("GET", "/v1/status"))
                 registered = {one.name for one in status.nodes if one.state in REGISTERED}
                 words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
                 missing = ", ".join(sorted(wanted - registered))
