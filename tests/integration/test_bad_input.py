@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from real_cluster import WAIT_S, Cluster
+from real_cluster import WAIT_S, Cluster, pids_of
 
 from upcall.cli import keeping, machine
 from upcall.cli.here import Here
@@ -34,6 +34,9 @@ class Registry(ThreadingHTTPServer):
 
     def __init__(self, folder: Path) -> None:
         self.cut = False
+        self.stalled: threading.Event | None = None
+        """While it is not set, nobody gets an answer."""
+        self.asked = threading.Event()
         self.wheel = folder / "written-1.0-py3-none-any.whl"
         with zipfile.ZipFile(self.wheel, "w") as archive:
             archive.writestr("written.py", "")
@@ -54,6 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        self.server.asked.set()
+        if self.server.stalled is not None:
+            self.server.stalled.wait(WAIT_S)
         if self.server.cut:
             self.connection.shutdown(socket.SHUT_RDWR)
             return
@@ -269,6 +275,32 @@ def test_no_network_on_a_cold_cache_says_what_to_do(cluster: Cluster, registry: 
     assert "artifact written is not in the cache" in refused, refused
     assert "upcall fetch" in refused
     nothing_left(cluster)
+
+
+def test_an_interrupted_fetch_ends_and_leaves_nothing_half_done(registry: Registry, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    fetching = Cluster(
+        tmp_path / "data",
+        env={"UV_DEFAULT_INDEX": registry.index, "UV_INDEX_URL": registry.index, "UPCALL_CACHE": str(cache)},
+    )
+    registry.asked.clear()
+    registry.stalled = threading.Event()
+    try:
+        process = fetching.begin("fetch", artifact_package(tmp_path, "written"))
+        assert registry.asked.wait(WAIT_S), "it never came to the network"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=WAIT_S)
+    finally:
+        registry.stalled.set()
+        registry.stalled = None
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not list((cache / "trees").glob("*"))
+    assert not fetching.data.exists(), "a fetch needs no cluster, and makes none"
+    end = time.monotonic() + WAIT_S
+    while left := pids_of(str(cache)):
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
 
 
 # -- at a bad moment ------------------------------------------------------------------------------------------------
