@@ -33,7 +33,7 @@ from upcall.cluster.folder import Cluster, DataFolder
 from upcall.kernel.records import NODE, RESERVATION, NodeRecord, Reservation
 from upcall.master import records as r
 from upcall.master.app import make
-from upcall.master.core import Core
+from upcall.master.driver import Driver
 from upcall.master.state import LEDGER_PREFIX, SUBSTRATE_PREFIX
 from upcall.operations import inputs as given
 from upcall.operations import records as ledger
@@ -61,7 +61,7 @@ RATIO_MAX: Final = 2.0
 """Between large and small: caches and garbage collection are allowed for, a look at everything is not."""
 
 DECLARATION: Final = Declaration(command=("true",), resources=Resources(cpus=0.01, memory_mib=1, disk_mib=1))
-Events = dict[str, Callable[[Core, int], None]]
+Events = dict[str, Callable[[Driver, int], None]]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ async def measure_all(report: Report) -> None:
                 }
 
 
-async def compare(few: Core, many: Core, work: Callable[[Core, int], None]) -> tuple[float, float]:
+async def compare(few: Driver, many: Driver, work: Callable[[Driver, int], None]) -> tuple[float, float]:
     """Microseconds of a turn in each, in alternating batches: a slower minute of the machine is slower for both."""
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(BATCHES):
@@ -115,7 +115,7 @@ async def compare(few: Core, many: Core, work: Callable[[Core, int], None]) -> t
     return min(taken[0]), min(taken[1])
 
 
-async def batch(core: Core, work: Callable[[Core, int], None]) -> float:
+async def batch(core: Driver, work: Callable[[Driver, int], None]) -> float:
     gc.collect()
     gc.disable()
     found = []
@@ -131,16 +131,16 @@ async def batch(core: Core, work: Callable[[Core, int], None]) -> float:
 # -- the events -----------------------------------------------------------------------------------------------------
 
 
-def heartbeat(core: Core, number: int) -> None:
+def heartbeat(core: Driver, number: int) -> None:
     core.post(lambda tx: tx.substrate(local(core).agent_heard(node_of(number), tx.now_s)))
 
 
-def observation(core: Core, number: int) -> None:
+def observation(core: Driver, number: int) -> None:
     state = "unready" if number % 2 == 0 else "ready"
     heard(core, node_of(0), wire.Status(number=number, status=status("service-0", 0, state)))
 
 
-def wish(core: Core, number: int) -> None:
+def wish(core: Driver, number: int) -> None:
     made = []
     proposal = given.Propose(kind="replace", service="service-0", members=("member-0",), asked_by="operator")
     core.post(lambda tx: made.append(tx.ledger(proposal).operation))
@@ -153,13 +153,13 @@ EVENTS: Final[Events] = {"heartbeat": heartbeat, "observation": observation, "wi
 # -- a master with something on record ------------------------------------------------------------------------------
 
 
-def local(core: Core) -> LocalSubstrate:
+def local(core: Driver) -> LocalSubstrate:
     assert isinstance(core.substrate, LocalSubstrate)
     return core.substrate
 
 
 @asynccontextmanager
-async def master(size: Size) -> AsyncIterator[Core]:
+async def master(size: Size) -> AsyncIterator[Driver]:
     with tempfile.TemporaryDirectory() as name:
         folder = DataFolder(Path(name))
         write_records(folder, size)
@@ -230,11 +230,11 @@ def status(service: str, member: int, state: str) -> wire.TaskStatus:
     return wire.TaskStatus(task=f"{service}.member-{member}.1", state=state, place=1, generation=1)
 
 
-def heard(core: Core, node: str, message: wire.FromAgent) -> None:
+def heard(core: Driver, node: str, message: wire.FromAgent) -> None:
     core.post(lambda tx: tx.substrate(local(core).agent(node, message, tx.now_s)))
 
 
-def register_all(core: Core, size: Size) -> None:
+def register_all(core: Driver, size: Size) -> None:
     """Every node comes back with what runs there."""
     tasks: dict[str, list[wire.TaskStatus]] = {node: [] for node in NODE_NAMES}
     for at in range(size.services):

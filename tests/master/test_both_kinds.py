@@ -9,7 +9,7 @@ import pytest
 
 from upcall.master import services
 from upcall.master.app import _kept_events
-from upcall.master.core import Core
+from upcall.master.driver import Driver
 from upcall.master.events import Journal
 from upcall.master.notify import Notifier, members_event
 from upcall.master.streams import Streams
@@ -42,12 +42,12 @@ both_kinds = pytest.mark.parametrize("kind", KINDS)
 @asynccontextmanager
 async def master(
     folder: Path, kind: SimulatedKind, nodes: Sequence[Node] = (), *, cluster: SimulatedSubstrate | None = None
-) -> AsyncIterator[tuple[Core, SimulatedSubstrate]]:
+) -> AsyncIterator[tuple[Driver, SimulatedSubstrate]]:
     """``cluster``: one that has outlived another master."""
     made = cluster or SimulatedSubstrate(kind, nodes or small_nodes(3), timing=QUICK)
     store = SqliteStore(folder / "state.db")
     journal = Journal("test", _kept_events(store, "test"))
-    core = Core(store, journal, lambda _: made, Notifier(Streams(), lambda send: None))
+    core = Driver(store, journal, lambda _: made, Notifier(Streams(), lambda send: None))
     core.start()
     core.post(lambda tx: tx.substrate(made.say_nodes()))
     try:
@@ -57,14 +57,14 @@ async def master(
         store.close()
 
 
-def install(core: Core, *members: str) -> None:
+def install(core: Driver, *members: str) -> None:
     core.state.packages.put(wire.Package(name="log", version="1"))
     wanted = {m: wire.MemberWanted(declaration=FIRST, replacement=AGAIN, start=True) for m in members}
     core.post(lambda tx: services.install(tx, Install(package="log"), "ann"))
     core.post(lambda tx: services.declare(tx, "log", wire.Declare(members=wanted)))
 
 
-def shown(core: Core) -> wire.Members:
+def shown(core: Driver) -> wire.Members:
     return members_event(core, core.state.services["log"])
 
 
@@ -74,7 +74,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def ready(core: Core, count: int) -> Callable[[], bool]:
+def ready(core: Driver, count: int) -> Callable[[], bool]:
     return lambda: [member.state for member in shown(core).members] == ["ready"] * count
 
 
@@ -123,15 +123,15 @@ async def test_that_address_is_known_after_a_restart_too_although_nothing_says_i
         assert kind == "kernel" or replaced(core) == before
 
 
-def address(core: Core, name: str) -> str:
+def address(core: Driver, name: str) -> str:
     return next(member.address for member in shown(core).members if member.name == name)
 
 
-def replaced(core: Core) -> str:
+def replaced(core: Driver) -> str:
     """What ``{{replaced.address}}`` is for b1."""
     return core.state.replaced.get("log.b1", "")
 
 
-def replace(core: Core) -> None:
+def replace(core: Driver) -> None:
     wish = given.Propose(kind="replace", service="log", members=("b1",), asked_by="ann", force=True, reason="a test")
     core.post(lambda tx: tx.ledger(wish))

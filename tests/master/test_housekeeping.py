@@ -11,8 +11,8 @@ from conftest import Server, Sse
 
 from upcall.master import housekeeping, service_api
 from upcall.master import records as r
-from upcall.master.core import Transaction
 from upcall.master.housekeeping import VERSIONS_KEPT
+from upcall.master.transaction import Transaction
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from upcall.master import records as r
 from upcall.master import services
 from upcall.master.app import Master, make
 from upcall.master.context import SECRETS
-from upcall.master.core import Core, Transaction
+from upcall.master.driver import Driver
 from upcall.master.secrets import Secrets
 from upcall.master.state import LEDGER_PREFIX
+from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations import records as ledger
 from upcall.protocol import agent as agent_wire
@@ -46,18 +47,18 @@ def declaration(*command: str, **more: Any) -> Declaration:
     return Declaration(command=command or ("run",), resources=Resources(memory_mib=16), **more)
 
 
-def install(core: Core, name: str, *members: str, like: Declaration | None = None) -> None:
+def install(core: Driver, name: str, *members: str, like: Declaration | None = None) -> None:
     core.state.packages.put(wire.Package(name="package", version="1"))
     wanted = {m: wire.MemberWanted(declaration=like or declaration(), start=True) for m in members or ("m",)}
     core.post(lambda tx: services.install(tx, Install(package="package", name=name), "ann"))
     core.post(lambda tx: services.declare(tx, name, wire.Declare(members=wanted)))
 
 
-def hear(core: Core, node: str, message: agent_wire.FromAgent) -> None:
+def hear(core: Driver, node: str, message: agent_wire.FromAgent) -> None:
     core.post(lambda tx: tx.substrate(core.substrate.agent(node, message, tx.now_s)))  # type: ignore[attr-defined]
 
 
-def register(core: Core, node: str, **running: str) -> None:
+def register(core: Driver, node: str, **running: str) -> None:
     """``running``: member of service ``s`` -> state of its first incarnation."""
     tasks = tuple(agent_wire.TaskStatus(task=f"s.{m}.1", state=state, generation=1) for m, state in running.items())
     message = agent_wire.Register(
@@ -73,7 +74,7 @@ def register(core: Core, node: str, **running: str) -> None:
     hear(core, node, message)
 
 
-def becomes(core: Core, node: str, state: str) -> None:
+def becomes(core: Driver, node: str, state: str) -> None:
     status = agent_wire.TaskStatus(task="s.m.1", state=state, generation=1)
     hear(core, node, agent_wire.Status(number=1, status=status))
 
@@ -106,7 +107,7 @@ class Counted(dict[str, Any]):
         return [(key, self[key]) for key in self]
 
 
-def looks(core: Core, work: Callable[[], object]) -> int:
+def looks(core: Driver, work: Callable[[], object]) -> int:
     """How many records of the ledger, and services of the master, ``work`` looks at."""
     book, state = core.state.ledger.book, core.state
     book.services, book.members = Counted(book.services), Counted(book.members)
@@ -116,7 +117,7 @@ def looks(core: Core, work: Callable[[], object]) -> int:
     return sum(one.looks for one in (book.services, book.members, book.operations, book.consents, state.services))
 
 
-def fill(core: Core, operations: int, state: str) -> None:
+def fill(core: Driver, operations: int, state: str) -> None:
     """A service with so many operations on record, and one member."""
     install(core, "full")
     for number in range(operations):
@@ -155,7 +156,7 @@ async def test_what_is_on_record_besides_costs_a_turn_nothing(tmp_path: Path, st
     assert few[1] > 0, "an observation is looked at"
 
 
-def heartbeat(core: Core) -> None:
+def heartbeat(core: Driver) -> None:
     core.post(lambda tx: tx.substrate(core.substrate.agent_heard("node-1", tx.now_s)))  # type: ignore[attr-defined]
 
 
@@ -250,7 +251,7 @@ async def test_proof_of_death_is_asked_for_when_a_loss_waits_for_it(tmp_path: Pa
         assert set(asked) == {"node-1"}
 
 
-def tick(core: Core) -> None:
+def tick(core: Driver) -> None:
     def work(tx: Transaction) -> None:
         tx.substrate(core.substrate.tick(tx.now_s))
         tx.ledger(given.Tick())
@@ -261,7 +262,7 @@ def tick(core: Core) -> None:
 # -- launches that wait for a name ----------------------------------------------------------------------------------
 
 
-def sent_by(core: Core) -> list[str]:
+def sent_by(core: Driver) -> list[str]:
     """Tasks that agents are told to launch, from now on."""
     found: list[str] = []
 

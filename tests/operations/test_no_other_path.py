@@ -65,7 +65,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
     "the master: performing it": (
         last("end", within="substrate"),
         {
-            "master/core.py:Transaction._perform": "the effect EndTask, which names its operation",
+            "master/performing.py:perform": "the effect EndTask, which names its operation",
             "substrate/world.py:World._perform": "the same, in the tests' world",
         },
     ),

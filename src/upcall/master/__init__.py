@@ -5,6 +5,8 @@ Flow of everything that happens here::
     call or message -> core.turn(...) -> ledger and substrate (pure) -> record changes
                     -> one commit for many turns -> answers, messages, events released in order
 
-:mod:`~upcall.master.core` couples ledger and substrate; :mod:`~upcall.master.commit` makes it durable;
+:mod:`~upcall.master.core` couples ledger and substrate. :mod:`~upcall.master.transaction` is one turn on them: it
+gathers (``gathering``), performs the ledger's effects (``performing``), takes in what the substrate observed
+(``observing``). :mod:`~upcall.master.driver` runs the turns, :mod:`~upcall.master.commit` makes them durable.
 ``service_api``, ``agent_api`` and ``operator_api`` are the three doors.
 """

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import Response
 
 from upcall.master.agents import Agents, Connection
-from upcall.master.core import Core, Transaction
+from upcall.master.driver import Driver
 from upcall.master.published import gives
 from upcall.master.service_api import BINARY, blob
 from upcall.master.tokens import Principal
+from upcall.master.transaction import Transaction
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid
 from upcall.protocol.versions import WIRE
@@ -35,7 +36,7 @@ class AgentSubstrate(Protocol):
 
 
 class AgentDoor:
-    def __init__(self, core: Core, agents: Agents, substrate: Callable[[], AgentSubstrate]) -> None:
+    def __init__(self, core: Driver, agents: Agents, substrate: Callable[[], AgentSubstrate]) -> None:
         self._core, self._agents, self._substrate = core, agents, substrate
 
     async def serve(self, socket: WebSocket, principal: Principal) -> None:
@@ -124,7 +125,7 @@ async def _send_all(socket: WebSocket, connection: Connection) -> None:
 
 
 def router(
-    door: AgentDoor, core: Core, authenticate: Callable[[str], Principal], principal: Callable[[Request], Principal]
+    door: AgentDoor, core: Driver, authenticate: Callable[[str], Principal], principal: Callable[[Request], Principal]
 ) -> APIRouter:
     api = APIRouter(tags=["agent API"])
 

@@ -17,6 +17,7 @@ from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
 from upcall.master.documentation import DocumentationGate
+from upcall.master.driver import Driver
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
@@ -37,7 +38,7 @@ class Master:
     """The parts that the doors and tests reach for."""
 
     app: FastAPI
-    core: Core
+    core: Driver
     views: Views
     tokens: Tokens
     housekeeping: Housekeeping
@@ -61,14 +62,14 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
         )
 
     maker = SecretMaker(lambda: core, secrets)
-    core = Core(store, journal, substrate, notifier)
+    core = Driver(store, journal, substrate, notifier)
     machines = Machines(folder, cluster, tokens)
     views = Views(core, agents, streams)
     housekeeping = Housekeeping(core)
     door = service_api.ServiceDoor(core, streams, hosts, agents, housekeeping)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(door.assign_changes)
-    core.after_turn.append(machines.follow(lambda: _local(core)))
+    core.after_turn.append(machines.follow(core, lambda: _local(core)))
     core.after_turn.append(tell_names(lambda: _local(core)))
     core.on_reload = lambda: _disconnect(streams, hosts, agents)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
@@ -112,7 +113,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     return Master(app, core, views, tokens, housekeeping)
 
 
-def _metrics_route(app: FastAPI, core: Core, views: Views, principal: Callable[[Request], Principal]) -> None:
+def _metrics_route(app: FastAPI, core: Driver, views: Views, principal: Callable[[Request], Principal]) -> None:
     @app.get("/metrics", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
     async def metrics(request: Request) -> Response:
         principal(request).must_be("operator")

@@ -14,9 +14,11 @@ from typing import Final, Protocol
 import msgspec
 
 from upcall.master.changes import Changed
-from upcall.master.core import Core, Transaction
+from upcall.master.core import Core
+from upcall.master.driver import Driver
 from upcall.master.secrets import NotMade, Secrets
 from upcall.master.services import endpoint_addresses
+from upcall.master.transaction import Transaction
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
 from upcall.substrate.interface import Output, TaskId
@@ -72,7 +74,7 @@ def launch_context(
 class SecretMaker:
     """Generates secrets beside the turns, and lets the launches that wait for them go on."""
 
-    def __init__(self, core: Callable[[], Core], secrets: Secrets) -> None:
+    def __init__(self, core: Callable[[], Driver], secrets: Secrets) -> None:
         self._core, self._secrets = core, secrets
         self._making: dict[str, asyncio.Task[None]] = {}
 

@@ -18,8 +18,9 @@ import logging
 from typing import Final
 
 from upcall.master import records as r
-from upcall.master.core import Core, Transaction
+from upcall.master.driver import Driver
 from upcall.master.services import forget_memory
+from upcall.master.transaction import Transaction
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import TooLarge
 
@@ -35,7 +36,7 @@ upload cannot fill it until nothing can be recorded any more."""
 
 
 class Housekeeping:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Driver) -> None:
         self._core = core
         self.blobs = asyncio.Lock()
         self._unnamed: set[str] = set()
@@ -73,7 +74,7 @@ class Housekeeping:
             self._unnamed.discard(sha256)
 
 
-def named(core: Core) -> set[str]:
+def named(core: Driver) -> set[str]:
     """Every blob that a package or a service's declaration names."""
     found: set[str] = set()
     for package in core.state.packages.all():

@@ -15,9 +15,10 @@ import msgspec
 from upcall.cluster import machine, processes
 from upcall.cluster.folder import Cluster, DataFolder, Node
 from upcall.master.changes import Changed
-from upcall.master.core import Core, Transaction
+from upcall.master.driver import Driver
 from upcall.master.keeper import Keeper
 from upcall.master.tokens import Tokens
+from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.operator import AddNode
@@ -108,18 +109,18 @@ class Machines:
 
     # -- a rule of the core -----------------------------------------------------------------------------------------
 
-    def follow(self, substrate: Callable[[], MachineSubstrate]) -> Callable[[Transaction, Changed], None]:
+    def follow(self, core: Driver, substrate: Callable[[], MachineSubstrate]) -> Callable[[Transaction, Changed], None]:
         """After each turn: a removed node whose members have left ends; a loss that waits for proof gets it."""
 
         def rule(tx: Transaction, changed: Changed) -> None:
-            ledger = tx.core.state.ledger
+            ledger = core.state.ledger
             touched = (ledger.operation(number) for number in changed.operations)
             nodes = {one.target.node: None for one in touched if one is not None and one.kind == "maintenance"}
             for node in nodes | changed.nodes:
                 standing = ledger.maintenance(node)
                 if standing is not None and standing.state == "done" and standing.removes_node:
-                    if node in tx.core.nodes or node in tx.core.expected:
-                        self._begin_removal(tx, substrate, node)
+                    if node in core.nodes or node in core.expected:
+                        self._begin_removal(tx, core, substrate, node)
                     elif node not in self._removing:
                         _close(tx, node)  # of a life before: the node went, and its removal still stood
             for node in changed.proofs:
@@ -127,15 +128,16 @@ class Machines:
 
         return rule
 
-    def _begin_removal(self, tx: Transaction, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+    def _begin_removal(
+        self, tx: Transaction, core: Driver, substrate: Callable[[], MachineSubstrate], node: str
+    ) -> None:
         if node in self._removing:
             return
         self._removing.add(node)
         tx.event("node", node, "empty, and is removed")
-        core = tx.core
         tx.turn.after.append(lambda: self._background(self._remove(core, substrate, node)))
 
-    async def _remove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+    async def _remove(self, core: Driver, substrate: Callable[[], MachineSubstrate], node: str) -> None:
         """Its agent ends first: one that ran on would be nobody's, without a token and with the node's folder."""
         try:
             told = ""
@@ -163,11 +165,11 @@ class Machines:
             return str(error)
         return ""
 
-    def prove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+    def prove(self, core: Driver, substrate: Callable[[], MachineSubstrate], node: str) -> None:
         """The substrate wants certainty that nothing of a node runs any more."""
         self._background(self._prove(core, substrate, node))
 
-    async def _prove(self, core: Core, substrate: Callable[[], MachineSubstrate], node: str) -> None:
+    async def _prove(self, core: Driver, substrate: Callable[[], MachineSubstrate], node: str) -> None:
         try:
             await self._keeper.prove_death(node)
         except NotNow as error:

@@ -10,13 +10,14 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from upcall.master import services
 from upcall.master.context import SECRETS
-from upcall.master.core import Core, Transaction
+from upcall.master.driver import Driver
 from upcall.master.events import Event
 from upcall.master.http import told_when_durable
 from upcall.master.machines import Machines
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
 from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
+from upcall.master.transaction import Transaction
 from upcall.master.views import Views, package_view
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
@@ -37,7 +38,7 @@ TASK_KINDS: dict[TaskVerb, Any] = {"restart": "restart", "kill": "restart", "rep
 
 class OperatorDoor:
     def __init__(
-        self, core: Core, views: Views, door: ServiceDoor, machines: Machines, tokens: Tokens, secrets: Secrets
+        self, core: Driver, views: Views, door: ServiceDoor, machines: Machines, tokens: Tokens, secrets: Secrets
     ) -> None:
         self.core, self.views, self.door = core, views, door
         self.machines, self.tokens, self.secrets = machines, tokens, secrets
@@ -340,7 +341,7 @@ def _json(events: list[Event]) -> bytes:
     return msgspec.json.encode(events)
 
 
-async def _follow(core: Core, since: int, *, detail: bool) -> AsyncIterator[bytes]:
+async def _follow(core: Driver, since: int, *, detail: bool) -> AsyncIterator[bytes]:
     """Server-sent events with ids, so that a reader resumes where it was; a comment keeps idle connections open."""
     stream = core.journal.follow(since, detail=detail)
     pending: asyncio.Future[list[Event]] | None = None

@@ -13,13 +13,14 @@ from upcall.master import records as r
 from upcall.master import services
 from upcall.master.agents import Agents
 from upcall.master.changes import Changed
-from upcall.master.core import Core, Transaction
+from upcall.master.driver import Driver
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import BLOB_BYTES_MAX, answer, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
 from upcall.master.published import EVENTS, gives, takes
 from upcall.master.streams import Stream, Streams
 from upcall.master.tokens import Principal
+from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations.records import Epoch
 from upcall.operations.table import KINDS
@@ -41,7 +42,7 @@ class ServiceDoor:
     """Subscriptions, and actions on their way to a service."""
 
     def __init__(
-        self, core: Core, streams: Streams, hosts: Streams, agents: Agents, housekeeping: Housekeeping
+        self, core: Driver, streams: Streams, hosts: Streams, agents: Agents, housekeeping: Housekeeping
     ) -> None:
         self.core, self.streams, self.hosts, self.agents = core, streams, hosts, agents
         self.housekeeping = housekeeping
@@ -378,7 +379,7 @@ def _kind(kind: str) -> Any:
     return kind
 
 
-async def blob(core: Core, sha256: str) -> Response:
+async def blob(core: Driver, sha256: str) -> Response:
     data = await asyncio.to_thread(core.store.blob, sha256)
     if data is None:
         raise NotFound(f"no blob {sha256}", where="sha256")

@@ -9,9 +9,10 @@ import msgspec
 from upcall.master import records as r
 from upcall.master import reporting
 from upcall.master.changes import Changed
-from upcall.master.core import Core, Transaction
+from upcall.master.core import Core
 from upcall.master.packages import check_options
 from upcall.master.state import Service
+from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy as LedgerPolicy
 from upcall.protocol import checks

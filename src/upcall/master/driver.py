@@ -1,0 +1,182 @@
+"""One thread drives the cores: input -> record changes, effects, next deadline.
+
+Turns run one after the other, each to its end (:mod:`~upcall.master.transaction`). After each, the rules look at what
+it changed, until nothing follows any more; then it is handed to the committer. Sends, answers and notifications are
+released after the commit, in order. A turn that failed, or a commit that did, leaves memory and records apart: then the
+cores are thrown away and loaded again from what is durable. A timer runs a turn when the earliest deadline comes.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from upcall.master import state as states
+from upcall.master.changes import Changed
+from upcall.master.commit import Committer, Turn
+from upcall.master.core import Core, Listener
+from upcall.master.events import Event, Journal
+from upcall.master.transaction import Transaction
+from upcall.operations import inputs as given
+from upcall.protocol.errors import NotNow, UpcallError
+from upcall.store.interface import Store
+from upcall.substrate import interface as sub
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ROUNDS_MAX: Final = 100_000
+"""Times that rules may follow from rules in one turn: far above any real cascade, so a loop is found and not felt."""
+LATE_S: Final = 5.0
+"""A timer that fires this much late means that the judge slept."""
+
+
+class Driver(Core):
+    """The cores, and the turns on them."""
+
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        make_substrate: Callable[[Core], sub.Substrate],
+        listener: Listener,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(store, journal, make_substrate, listener, monotonic=monotonic, wall=wall)
+        self._committer = Committer(store, self._release, self._commit_failed)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s = 0.0
+        self._reloads = 0
+        self._closed = False
+        self.after_turn: list[Callable[[Transaction, Changed], None]] = []
+        """Called with what a turn changed, before its commit: what follows from that."""
+        self.on_reload: Callable[[], None] = lambda: None
+        """The substrate was made anew: whoever is connected has to say again what runs."""
+
+    def start(self) -> None:
+        """The first turn: repeats what still stands."""
+
+        def first(tx: Transaction) -> None:
+            tx.changed.operations = {operation.id: None for operation in self.state.ledger.operations()}
+            tx.event("master", "master", f"started (start {self.state.start} of this cluster)")
+            can = self.substrate.capabilities
+            tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
+            tx.substrate(self.substrate.wanted(self.wanted_tasks(), tx.now_s))
+
+        self._run(first)
+
+    # -- turns ------------------------------------------------------------------------------------------------------
+
+    def turn(self, work: Callable[[Transaction], T]) -> "Awaitable[T]":
+        """Runs ``work`` now; what it returned is given once all that it caused is durable. What it raises is raised
+        at once, so ``work`` refuses before it changes anything."""
+        result, done = self._run(work)
+
+        async def wait() -> T:
+            await asyncio.shield(done)
+            return result
+
+        return wait()
+
+    def post(self, work: Callable[[Transaction], object]) -> None:
+        """As :meth:`turn`, for inputs whose answer nobody waits for."""
+        if not self._closed:
+            self._run(work)
+
+    async def durable(self) -> None:
+        """Returns when everything that happened before is durable: what was read until now may be told."""
+        await self._committer.submit(Turn())
+
+    def _run(self, work: Callable[[Transaction], T]) -> "tuple[T, asyncio.Future[None]]":
+        if self._closed:
+            raise NotNow("the master is going down", expected="the same call after its return")
+        tx = Transaction(self)
+        refused: UpcallError | None = None
+        try:
+            try:
+                result = work(tx)
+            except UpcallError as error:
+                refused = error
+            self._follow(tx)
+        except Exception:
+            # A mistake of ours in the middle of a turn: what is in memory may be half of it, what is durable is not.
+            log.exception("a turn failed; its changes are thrown away")
+            self._committer.abandon("a turn failed")
+            raise
+        if refused is not None:
+            if not tx.turn.empty:
+                # Something was changed before the refusal: what is in memory is true, so it is recorded.
+                self._committer.submit(tx.finish())
+            raise refused
+        done = self._committer.submit(tx.finish())
+        self._schedule()
+        return result, done
+
+    def _follow(self, tx: Transaction) -> None:
+        """The rules, until nothing follows any more."""
+        for _ in range(ROUNDS_MAX):
+            if not tx.changed:
+                return
+            changed, tx.changed = tx.changed, Changed()
+            for rule in self.after_turn:
+                rule(tx, changed)
+        raise AssertionError("one turn caused more changes than any real cascade: rules feed themselves")
+
+    def _release(self, events: list[Event]) -> None:
+        self.journal.release(events)
+
+    def _commit_failed(self, reason: str) -> None:
+        """Nothing of the last turns is durable: forget them all and begin again from the records."""
+        log.error("a commit failed, reloading from the store: %s", reason)
+        self._reloads += 1
+        self.journal.forget_unreleased()
+        try:
+            start = states.start_number(self.store)
+        except Exception:
+            # Even this cannot be written. The number must differ all the same: answers to the old world are void.
+            start = self.state.start + self._reloads * 1_000_000
+        self.load_again(start)
+        self.on_reload()
+        asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
+
+    def _restart_after_failure(self) -> None:
+        try:
+            self.start()
+        except NotNow:
+            asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        deadlines = [due for due in (self.state.ledger.deadline(), self.substrate.deadline()) if due is not None]
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if deadlines:
+            self._timer_due_s = min(deadlines)
+            delay_s = max(0.0, self._timer_due_s - self.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        late_s = self.monotonic() - self._timer_due_s
+
+        def tick(tx: Transaction) -> None:
+            if late_s > LATE_S:
+                tx.event("master", "clock", f"the master slept for {late_s:.0f} s: every deadline starts anew")
+                tx.ledger(given.ClockJumped(slept_s=late_s))
+            tx.substrate(self.substrate.tick(tx.now_s))
+            tx.ledger(given.Tick())
+
+        self._timer = None
+        self._run(tick)
+
+    async def close(self) -> None:
+        """Nothing is taken in any more; what was taken in becomes durable."""
+        self._closed = True
+        if self._timer:
+            self._timer.cancel()
+        await self._committer.drain()
+        self._committer.close()

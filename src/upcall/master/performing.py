@@ -1,0 +1,98 @@
+"""Each effect of the ledger, performed: a call of the substrate, or something that somebody is told.
+
+The ledger decides and names what follows; here it is done, and nothing is decided any more. What the substrate answers
+is taken in by the turn, where it is the next input.
+
+This module holds the only call of ``substrate.end``: nothing ends a task but an effect of a begun operation.
+"""
+
+from typing import Any
+
+import msgspec
+
+from upcall.master import reporting, whereabouts
+from upcall.master.gathering import Gathering
+from upcall.operations import effects as fx
+from upcall.substrate import interface as sub
+
+
+def perform(tx: Gathering, effect: fx.Effect) -> None:
+    substrate = tx.core.substrate
+    match effect:
+        case fx.Reserve():
+            _reserve(tx, effect)
+        case fx.Launch():
+            _launch(tx, effect)
+        case fx.EndTask():
+            task = sub.TaskId(effect.service, effect.member, effect.incarnation)
+            tx.take_from_substrate(substrate.end(task, effect.grace_s, tx.now_s))
+            tx.dirty_members.add(effect.service)
+        case fx.Release(service=name, member=member, keep_volumes_s=keep_s):
+            tx.take_from_substrate(substrate.release(f"{name}.{member}", tx.now_s, keep_volumes_s=keep_s))
+            whereabouts.forgotten(tx, f"{name}.{member}")
+            tx.dirty_members.add(name)
+        case fx.Cordon(node=node, closed=closed):
+            tx.take_from_substrate(substrate.cordon(node, tx.now_s, closed=closed))
+        case fx.ProveDeath(node=node):
+            tx.changed.proofs[node] = None
+        case fx.HoldDisruption(id=disruption, hold=hold):
+            tx.take_from_substrate(substrate.hold_disruption(disruption, tx.now_s, hold=hold))
+        case fx.Show(service=name):
+            tx.shown.add(name)
+            tx.dirty_members.add(name)
+        case fx.Told():
+            tx.told.append(effect)
+            tx.dirty_members.add(effect.service)
+            tx.dirty_wanted.add(effect.service)
+        case fx.Event():
+            _tell(tx, effect)
+            if effect.service:
+                tx.dirty_members.add(effect.service)
+        case fx.Alert():
+            about = {"service": effect.service, "operation": effect.operation}
+            tx.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
+
+
+def _reserve(tx: Gathering, effect: fx.Reserve) -> None:
+    name, places, state = effect.service, effect.places, tx.core.state
+    if name not in state.services:
+        return
+    found = {member: state.declaration(name, member, place) for member, place in places.items()}
+    wanted = {member: each for member, each in found.items() if each is not None}
+    whereabouts.unplaced_no_more(tx, name, set(places))
+    whereabouts.given_up(tx, name, places)
+    tx.take_from_substrate(tx.core.substrate.reserve(name, wanted, tx.now_s, places=places))
+    tx.dirty_members.add(name)
+
+
+def _launch(tx: Gathering, effect: fx.Launch) -> None:
+    declaration = tx.core.state.declaration(effect.service, effect.member, effect.place, effect.generation)
+    if declaration is None:
+        tx.event("master", f"{effect.service}.{effect.member}", "cannot be launched: it is not declared")
+        return
+    task = sub.TaskId(effect.service, effect.member, effect.incarnation)
+    wanted = sub.Wanted(task=task, declaration=declaration, generation=effect.generation, place=effect.place)
+    tx.take_from_substrate(tx.core.substrate.launch(wanted, tx.now_s))
+    tx.dirty_members.add(effect.service)
+
+
+def _tell(tx: Gathering, effect: fx.Event) -> None:
+    """The ledger's event in the words that a person reads."""
+    if effect.kind == "alert":
+        return  # the Alert beside it is told
+    state, ledger = tx.core.state, tx.core.state.ledger
+    operation, by = ledger.operation(effect.operation), None
+    data: dict[str, Any] = {"service": effect.service, "operation": effect.operation, **effect.data}
+    if effect.kind == "task":
+        data["member"] = effect.subject.rpartition(".")[0]
+        data["node"] = data.get("node") or state.places.get(data["member"], ("", ""))[0]
+        effect = msgspec.structs.replace(effect, data=data)
+        by = ledger.made_necessary(effect.subject)
+    elif operation is not None and len(operation.target.members) == 1:
+        data["member"] = f"{effect.service}.{operation.target.members[0]}"
+    text, detail = reporting.line(effect, operation, by)
+    if effect.kind == "task" and (seen := state.seen.get(data["member"])) is not None:
+        # As it was before a restart of ours: found again, not changed.
+        same = (f"{data['member']}.{seen.incarnation}", seen.state) == (effect.subject, data.get("state"))
+        detail = detail or (same and seen.since < tx.wall_s)
+    tx.event(effect.kind, effect.subject, text, detail=detail, **{k: v for k, v in data.items() if v})

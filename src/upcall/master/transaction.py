@@ -1,0 +1,73 @@
+"""One turn while it runs: an input, and all that follows from it, until nothing more does.
+
+The ledger's effects are performed on the substrate, what the substrate observes goes back into the ledger, and so on;
+both are pure, so a turn ends in the same moment in which it began. Only then is it handed to the committer.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from upcall.master.commit import Turn
+from upcall.master.gathering import Gathering
+from upcall.master.observing import observe
+from upcall.master.performing import perform
+from upcall.operations import effects as fx
+from upcall.operations import inputs as given
+from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, Stale, UpcallError
+from upcall.substrate import interface as sub
+
+STEPS_MAX: Final = 100_000
+"""Inputs that one turn may cause: far above any real cascade, so a loop is found and not felt."""
+
+REFUSED: Final[dict[str, type[UpcallError]]] = {
+    "invalid": Invalid,
+    "not_found": NotFound,
+    "conflict": Conflict,
+    "stale": Stale,
+    "forbidden": Forbidden,
+}
+
+
+class Transaction(Gathering):
+    """What the doors and the rules work on."""
+
+    _steps = 0
+
+    def ledger(self, item: given.Input) -> fx.Outcome:
+        """One input to the ledger and all that follows from it. A refused one raises and has changed nothing."""
+        outcome = self.hand_to_ledger(item)
+        self.refuse(outcome.refused)
+        self.settle()
+        return outcome
+
+    @staticmethod
+    def refuse(refused: fx.Refused | None) -> None:
+        """The ledger's refusal as the error that a caller sees; nothing when there is none."""
+        if refused:
+            raise REFUSED[refused.code](refused.message, where=refused.where, expected=refused.expected)
+
+    def substrate(self, output: sub.Output) -> None:
+        """What a call of the substrate gave, and all that follows from it."""
+        self.take_from_substrate(output)
+        self.settle()
+
+    def settle(self) -> None:
+        while self.queue:
+            self._steps += 1
+            assert self._steps < STEPS_MAX, "one turn caused more inputs than any real cascade: effects feed themselves"
+            item = self.queue.popleft()
+            if isinstance(item, sub.Up):
+                observe(self, item)
+            else:
+                perform(self, item)
+
+    def finish(self) -> Turn:
+        """Notifications are made now, from this turn's state, and released after the commit."""
+        core, listener = self.core, self.core.listener
+        notices: list[Callable[[], None] | None] = []
+        notices += [listener.wanted(core, name) for name in sorted(self.dirty_wanted)]
+        notices += [listener.members(core, name) for name in sorted(self.dirty_members)]
+        notices += [listener.show(core, name) for name in sorted(self.shown)]
+        notices += [listener.told(core, told) for told in self.told]
+        self.turn.after.extend(notice for notice in notices if notice is not None)
+        return self.turn

@@ -1,0 +1,77 @@
+"""Where each member is and since when it is as it is, as the master has it beside the ledger.
+
+The ledger counts places (the first, the second, ...), the substrate says which node and address a place is. What peers
+and endpoints are told follows from both, so each change is marked: launches may wait for it. Two of the facts outlive a
+restart of the master, as records: the address that a member's present place took over from (its system may have to be
+told), and how it was seen last.
+"""
+
+from collections.abc import Mapping
+
+from upcall.master import records as r
+from upcall.master.gathering import Gathering
+from upcall.substrate import interface as sub
+
+
+def found(tx: Gathering, member_id: str, node: str, address: str) -> None:
+    """Launches may wait for its address, or for an endpoint that it is behind."""
+    places = tx.core.state.places
+    if places.get(member_id) != (node, address):
+        places[member_id] = (node, address)
+        tx.changed.names[member_id.partition(".")[0]] = None
+
+
+def replaced(tx: Gathering, member_id: str, address: str) -> None:
+    """Whoever is there now takes over from this address."""
+    tx.core.state.replaced[member_id] = address
+    tx.put(r.REPLACED, member_id, address.encode())
+
+
+def given_up(tx: Gathering, service: str, places: Mapping[str, int]) -> None:
+    """Where somebody else places, nobody says when a place is given up: it is when the ledger asks for another."""
+    state, delegated = tx.core.state, tx.core.substrate.capabilities.placement == "delegated"
+    for member, place in places.items():
+        member_id = f"{service}.{member}"
+        before, state.place_numbers[member_id] = state.place_numbers.get(member_id, place), place
+        seen = state.seen.get(member_id)
+        address = state.places.get(member_id, ("", ""))[1] or (seen.address if seen else "")
+        if delegated and before < place and address:
+            replaced(tx, member_id, address)
+
+
+def seen(tx: Gathering, up: sub.Observed) -> None:
+    """Since when it is as it is. Seen again in the same state, after a restart of ours too, it has been so all the
+    time."""
+    known, key = tx.core.state.seen, up.task.member_id
+    if up.task.service not in tx.core.state.services:
+        return
+    before = known.get(key)
+    if before and up.task.incarnation < before.incarnation:
+        return  # what is left of one that was given up
+    if before and (up.task.incarnation, up.state) == (before.incarnation, before.state):
+        return
+    ended = up.exit.code if up.exit is not None else before.exit_code if before else None
+    known[key] = r.SeenRecord(
+        incarnation=up.task.incarnation,
+        state=up.state,
+        since=tx.wall_s,
+        exit_code=ended,
+        address=up.address or (before.address if before else ""),
+    )
+    tx.put(r.SEEN, key, known[key])
+
+
+def forgotten(tx: Gathering, member_id: str) -> None:
+    """It was released: whoever has this name next begins anew."""
+    state = tx.core.state
+    state.places.pop(member_id, None)
+    state.place_numbers.pop(member_id, None)
+    if state.seen.pop(member_id, None):
+        tx.delete(r.SEEN, member_id)
+
+
+def unplaced_no_more(tx: Gathering, service: str, members: set[str]) -> None:
+    """A plan is placed whole: with one of its members, all have a place; and asked for anew, it has no answer yet."""
+    known = tx.core.state.services.get(service)
+    if known is not None and not members.isdisjoint(known.unplaced_members):
+        known.unplaced, known.unplaced_members = "", ()
