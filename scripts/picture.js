@@ -82,14 +82,27 @@ window.picture = (() => {
       range.setEnd(node, to);
       return range.getBoundingClientRect();
     };
+    const pieces = function* (node) { // words, and the parts of one that is broken at the end of a line
+      for (const word of node.textContent.matchAll(/\S+/g)) {
+        const end = word.index + word[0].length;
+        let from = word.index, top = measured(node, from, from + 1).top;
+        for (let at = from + 1; at < end && measured(node, from, end).height > measured(node, from, from + 1).height + 3; at++) {
+          const next = measured(node, at, at + 1).top;
+          if (next <= top + 3) continue;
+          yield [from, at];
+          from = at; top = next;
+        }
+        yield [from, end];
+      }
+    };
     const text = (node, style, clip, alpha) => {
       const lines = [];
-      for (const word of node.textContent.matchAll(/\S+/g)) {
-        const rect = measured(node, word.index, word.index + word[0].length);
+      for (const [from, to] of pieces(node)) {
+        const rect = measured(node, from, to);
         if (!rect.width || rect.bottom > clip.bottom + 2 || rect.top < clip.top - 2 || rect.left > clip.right) continue;
         const last = lines[lines.length - 1];
-        if (last && Math.abs(last.top - rect.top) < 3) last.to = word.index + word[0].length;
-        else lines.push({ top: rect.top, from: word.index, to: word.index + word[0].length });
+        if (last && Math.abs(last.top - rect.top) < 3) last.to = to;
+        else lines.push({ top: rect.top, from, to });
       }
       for (const line of lines) {
         let rect = measured(node, line.from, line.to), said = node.textContent.slice(line.from, line.to);

@@ -22,7 +22,7 @@ from browser import ARGUMENTS, chromium
 from upcall.cli.here import Here
 from upcall.cli.system import login_url
 
-SIZE: Final = {"width": 1280, "height": 800}
+SIZE: Final = {"width": 1400, "height": 860}
 HEIGHT_MAX: Final = 1_100
 """A longer page is cut there."""
 SETTLE_MS: Final = 6_000
