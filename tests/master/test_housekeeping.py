@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Server, Sse
 
-from upcall.master import housekeeping, service_api
+from upcall.master import housekeeping, package_api
 from upcall.master import records as r
 from upcall.master.housekeeping import VERSIONS_KEPT
 from upcall.master.transaction import Transaction
@@ -110,7 +110,7 @@ def test_old_versions_that_no_service_runs_are_forgotten(server: Server) -> None
 
 def test_a_known_package_may_change_when_no_other_one_has_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert package(server, "1") == 200
-    monkeypatch.setattr(service_api, "PACKAGES_MAX", 1)
+    monkeypatch.setattr(package_api, "PACKAGES_MAX", 1)
     assert package(server, "1", description="changed") == 200
     assert package(server, "2") == 413
 

@@ -11,8 +11,8 @@ from fastapi.responses import Response
 
 from upcall.master.agents import Agents, Connection
 from upcall.master.driver import Driver
+from upcall.master.package_api import BINARY, blob
 from upcall.master.published import gives
-from upcall.master.service_api import BINARY, blob
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
 from upcall.protocol import agent as wire

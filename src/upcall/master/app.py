@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.master import agent_api, operator_api, service_api, services
+from upcall.master import agent_api, host_api, operator_api, package_api, service_api, services
 from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
@@ -66,14 +66,15 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     machines = Machines(folder, cluster, tokens)
     views = Views(core, agents, streams)
     housekeeping = Housekeeping(core)
-    door = service_api.ServiceDoor(core, streams, hosts, agents, housekeeping)
+    host_door = host_api.HostDoor(core, hosts)
+    service_door = service_api.ServiceDoor(core, streams, agents)
     core.after_turn.append(services.finish_uninstalls)
-    core.after_turn.append(door.assign_changes)
+    core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(machines.follow(core, lambda: _local(core)))
     core.after_turn.append(tell_names(lambda: _local(core)))
     core.on_reload = lambda: _disconnect(streams, hosts, agents)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
-    operator = operator_api.OperatorDoor(core, views, door, machines, tokens, secrets)
+    operator = operator_api.OperatorDoor(core, views, host_door, service_door, machines, tokens, secrets)
     agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
 
     def authenticate(authorization: str) -> Principal:
@@ -102,7 +103,9 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     install_error_handlers(app)
     publish(app)
     app.include_router(operator_api.router(operator, principal))
-    app.include_router(service_api.router(door, principal))
+    app.include_router(host_api.router(host_door, principal))
+    app.include_router(package_api.router(core, housekeeping, principal))
+    app.include_router(service_api.router(service_door, principal))
     app.include_router(agent_api.router(agent_door, core, authenticate, principal))
     _metrics_route(app, core, views, principal)
     app.add_middleware(

@@ -1,4 +1,4 @@
-"""What all three doors share: who calls, from where, how much, and errors in one form."""
+"""What all doors share: who calls, from where, how much, and errors in one form."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from upcall.master.tokens import Principal, Role
 from upcall.protocol.errors import Forbidden, Invalid, NotNow, Problem, TooLarge, UpcallError
 from upcall.protocol.numbers import whole
 from upcall.protocol.operator import refusal
@@ -122,6 +123,17 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(UpcallError, upcall_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
+
+
+def caller(principal: Callable[[Request], Principal], *roles: Role) -> Callable[[Request], Principal]:
+    """A dependency of calls: who calls, once it is known that they may."""
+
+    def allowed(request: Request) -> Principal:
+        who = principal(request)
+        who.must_be(*roles)
+        return who
+
+    return allowed
 
 
 def told_when_durable(durable: Callable[[], Awaitable[None]]) -> Any:

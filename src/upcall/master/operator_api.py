@@ -12,6 +12,7 @@ from upcall.master import services
 from upcall.master.context import SECRETS
 from upcall.master.driver import Driver
 from upcall.master.events import Event
+from upcall.master.host_api import HostDoor
 from upcall.master.http import told_when_durable
 from upcall.master.machines import Machines
 from upcall.master.secrets import Secrets
@@ -38,9 +39,16 @@ TASK_KINDS: dict[TaskVerb, Any] = {"restart": "restart", "kill": "restart", "rep
 
 class OperatorDoor:
     def __init__(
-        self, core: Driver, views: Views, door: ServiceDoor, machines: Machines, tokens: Tokens, secrets: Secrets
+        self,
+        core: Driver,
+        views: Views,
+        hosts: HostDoor,
+        services: ServiceDoor,
+        machines: Machines,
+        tokens: Tokens,
+        secrets: Secrets,
     ) -> None:
-        self.core, self.views, self.door = core, views, door
+        self.core, self.views, self.hosts, self.services = core, views, hosts, services
         self.machines, self.tokens, self.secrets = machines, tokens, secrets
 
     async def propose(self, item: given.Propose) -> view.OperationView:
@@ -92,7 +100,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             master_since=door.machines.since_wall_s,
             url=door.machines.cluster.url,
             page_url=door.machines.cluster.page_url,
-            packages_registered=door.door.packages_registered,
+            packages_registered=door.hosts.packages_registered,
             event_sequence=core.journal.last,
             nodes=views.nodes(),
             services=views.services(),
@@ -151,7 +159,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     ) -> dict[str, Any]:
         services.find(core, service)
         arguments = {"plan": plan, "phase": control.phase, "step": control.step}
-        await door.door.act(service, f"plan/{verb}", arguments, who.name)
+        await door.services.act(service, f"plan/{verb}", arguments, who.name)
         return {}
 
     @api.post("/services/{service}/actions/{action}")
@@ -165,7 +173,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
                 where="action",
                 expected=f"one of {', '.join(sorted(known))}" if known else "a service with actions",
             )
-        result = await door.door.act(service, action, arguments, who.name)
+        result = await door.services.act(service, action, arguments, who.name)
         core.post(lambda tx: tx.event("action", service, f"{who.name}: {action}", service=service, action=action))
         return JSONResponse(result)
 
@@ -238,7 +246,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         stream: LogStream = "both",
     ) -> StreamingResponse:
         task = views.task(member)
-        text = door.door.agents.read_log(task.member, stream, lines, follow=follow)
+        text = door.services.agents.read_log(task.member, stream, lines, follow=follow)
         # The first part is awaited here, so that an error still has its status.
         first = await anext(text, "")
 

@@ -1,4 +1,4 @@
-"""What is published of the three doors: one OpenAPI document, so that any language can speak to them.
+"""What is published of the doors: one OpenAPI document, so that any language can speak to them.
 
 The operator API's models describe themselves to the framework. The service and agent APIs are msgspec types, decoded
 from the raw body (their errors name the field), so their schemas are added here, from the same types: ``takes`` and

@@ -1,55 +1,46 @@
-"""The door for services: public, for any language; our own host comes through it too."""
+"""The door for services: public, for any language; our own host comes through it too.
+
+The code of a service subscribes to its stream, on which it is shown whole sets (what is wanted of it, its members, its
+pending operations), and calls back in the service's name: it declares members, answers, proposes. Only the newest
+subscription may call; one that was replaced is fenced off by its stream's id. What a service says on the wire is put
+into the ledger's words here; what it hears is put into the wire's in :mod:`~upcall.master.notify`.
+"""
 
 import asyncio
-import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
-from upcall.master import records as r
 from upcall.master import services
 from upcall.master.agents import Agents
-from upcall.master.changes import Changed
 from upcall.master.driver import Driver
-from upcall.master.housekeeping import Housekeeping
-from upcall.master.http import BLOB_BYTES_MAX, answer, decode, told_when_durable
+from upcall.master.http import answer, caller, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
 from upcall.master.published import EVENTS, gives, takes
-from upcall.master.streams import Stream, Streams
+from upcall.master.streams import Stream, Streams, read_until_gone
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations.records import Epoch
 from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Stale, TooLarge
+from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge
 from upcall.protocol.numbers import whole
-from upcall.store.interface import BlobMismatch
 
-log = logging.getLogger(__name__)
-
-BINARY: Final = "application/octet-stream"
 ACTION_TIMEOUT_S: Final = 120.0
 ANSWERS_MAX: Final = 1000
-PACKAGES_MAX: Final = 1000
 TOOL_TIMEOUT_MAX_S: Final = 3600.0
 
 
 class ServiceDoor:
     """Subscriptions, and actions on their way to a service."""
 
-    def __init__(
-        self, core: Driver, streams: Streams, hosts: Streams, agents: Agents, housekeeping: Housekeeping
-    ) -> None:
-        self.core, self.streams, self.hosts, self.agents = core, streams, hosts, agents
-        self.housekeeping = housekeeping
+    def __init__(self, core: Driver, streams: Streams, agents: Agents) -> None:
+        self.core, self.streams, self.agents = core, streams, agents
         self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
-        self.packages_registered = bool(core.state.packages.all())
-        """A host has said, now or in an earlier life of the cluster, that all packages it has are registered."""
-        self._assignments_version = 0
 
     # -- streams ----------------------------------------------------------------------------------------------------
 
@@ -79,42 +70,6 @@ class ServiceDoor:
             tx.ledger(given.HostUnsubscribed(service=service))
 
         self.core.post(gone)
-
-    def assignments(self, *, run: bool) -> wire.Assignments:
-        self._assignments_version += 1
-        if not run:
-            return wire.Assignments(version=self._assignments_version, services=())
-        found = []
-        for service in self.core.state.services.values():
-            record = service.record
-            try:
-                package = self.core.state.packages.find(record.package, record.version)
-            except NotFound:
-                continue
-            found.append(
-                wire.Assignment(
-                    service=record.name,
-                    package=record.package,
-                    version=record.version,
-                    entry=package.entry,
-                    source=package.source,
-                    installed_at=record.created_at,
-                )
-            )
-        return wire.Assignments(version=self._assignments_version, services=tuple(found))
-
-    def assign_changes(self, tx: Transaction, changed: Changed) -> None:
-        """A rule of the core: when the set of services or packages changed, the hosts hear it after the commit. (Who
-        connects is told then: see the host's stream.)"""
-        if changed.assignments:
-            tx.turn.after.append(self.assign_now)
-
-    def assign_now(self) -> None:
-        """One host runs everything, the oldest; the others stand by with nothing to run until it is gone. They are told
-        so: one that was the oldest before it lost its connection still runs what it had, and the two would fence each
-        other off for ever."""
-        for place, name in enumerate(self.hosts.names()):
-            self.hosts.send(name, self.assignments(run=place == 0))
 
     # -- actions ----------------------------------------------------------------------------------------------------
 
@@ -168,24 +123,18 @@ def _epoch(text: str) -> Epoch:
     return Epoch(start, number)
 
 
-async def _events(stream: Stream, end: Callable[[], None]) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in stream.read():
-            yield chunk
-    finally:
-        end()
+def _kind(kind: str) -> Any:
+    """A kind that there is; whether a service may propose it is the ledger's to say."""
+    if kind not in KINDS:
+        known = ", ".join(name for name, each in KINDS.items() if each.by_services)
+        raise Invalid(f"no kind of operation: {kind!r}", where="kind", expected=f"one of {known}")
+    return kind
 
 
 def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIRouter:
     core = door.core
-    api = APIRouter(tags=["service API"], include_in_schema=True)
-    Who = Annotated[Principal, Depends(principal)]
-
-    def service_caller(who: Who) -> Principal:
-        who.must_be("host", "operator")
-        return who
-
-    Host = Annotated[Principal, Depends(service_caller)]
+    api = APIRouter(tags=["service API"])
+    Host = Annotated[Principal, Depends(caller(principal, "host", "operator"))]
 
     def current_stream(name: str, _: Host, upcall_stream: Annotated[str, Header()] = "") -> str:
         """The service's name, once its caller is known to be the newest subscription."""
@@ -194,71 +143,11 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
 
     Current = Annotated[str, Depends(current_stream)]
 
-    @api.get("/v1/host/stream", response_class=StreamingResponse, responses=EVENTS)
-    async def host_stream(who: Host, host: str = "host") -> StreamingResponse:
-        stream = door.hosts.subscribe(f"{who.name}/{host}")
-
-        def assign(tx: Transaction) -> None:
-            tx.turn.after.append(door.assign_now)
-
-        def end() -> None:
-            door.hosts.unsubscribe(f"{who.name}/{host}", stream)
-            core.post(assign)
-
-        core.post(assign)
-        return StreamingResponse(_events(stream, end), media_type="text/event-stream")
-
-    @api.post("/v1/host/ready", responses=gives(wire.Accepted))
-    async def host_ready(_: Host) -> Response:
-        door.packages_registered = True
-        words = "all that this host has are registered"
-        core.post(lambda tx: tx.event("package", "packages", words, detail=True))
-        return answer(wire.Accepted())
-
     @api.get("/v1/service/{name}/stream", response_class=StreamingResponse, responses=EVENTS)
     async def service_stream(name: str, _: Host) -> StreamingResponse:
         stream = door.subscribe(name)
-        return StreamingResponse(
-            _events(stream, lambda: door.unsubscribe(name, stream)), media_type="text/event-stream"
-        )
-
-    @api.put("/v1/packages/{name}/{version}", openapi_extra=takes(wire.Package), responses=gives(dict))
-    async def register_package(name: str, version: str, request: Request, _: Host) -> Response:
-        package = await decode(request, wire.Package)
-        if (package.name, package.version) != (name, version):
-            raise Invalid("the body names another package", where="name", expected=f"{name} {version}")
-
-        def register(tx: Transaction) -> None:
-            packages = tx.core.state.packages
-            if (name, version) not in packages and len(packages.all()) >= PACKAGES_MAX:
-                raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
-            if packages.put(package):
-                tx.changed.assignments = True
-                tx.put(r.PACKAGE, f"{name}@{version}", package)
-                tx.event("package", name, f"version {version} is registered")
-
-        async with door.housekeeping.blobs:
-            for digest in (*package.blobs, *([package.source] if package.source else [])):
-                if not core.store.has_blob(digest):
-                    raise Invalid(f"blob {digest} is missing", where="blobs", expected=f"PUT /v1/blobs/{digest} first")
-            registered = core.turn(register)
-        await registered
-        return answer({})
-
-    @api.put("/v1/blobs/{sha256}", openapi_extra=takes(bytes, BINARY), responses=gives(dict))
-    async def put_blob(sha256: str, request: Request, _: Host) -> Response:
-        data = await request.body()
-        if len(data) > BLOB_BYTES_MAX:
-            raise TooLarge(f"a blob of {len(data)} bytes", expected=f"at most {BLOB_BYTES_MAX} bytes")
-        try:
-            await door.housekeeping.put_blob(data, sha256)
-        except BlobMismatch as error:
-            raise Invalid(str(error), where="body", expected=sha256) from None
-        return answer({})
-
-    @api.get("/v1/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
-    async def get_blob(sha256: str, who: Who) -> Response:
-        return await blob(core, sha256)
+        events = read_until_gone(stream, lambda: door.unsubscribe(name, stream))
+        return StreamingResponse(events, media_type="text/event-stream")
 
     @api.put("/v1/service/{name}/members", openapi_extra=takes(wire.Declare), responses=gives(wire.Accepted))
     async def declare(name: Current, request: Request) -> Response:
@@ -369,18 +258,3 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         return answer(wire.Accepted())
 
     return api
-
-
-def _kind(kind: str) -> Any:
-    """A kind that there is; whether a service may propose it is the ledger's to say."""
-    if kind not in KINDS:
-        known = ", ".join(name for name, each in KINDS.items() if each.by_services)
-        raise Invalid(f"no kind of operation: {kind!r}", where="kind", expected=f"one of {known}")
-    return kind
-
-
-async def blob(core: Driver, sha256: str) -> Response:
-    data = await asyncio.to_thread(core.store.blob, sha256)
-    if data is None:
-        raise NotFound(f"no blob {sha256}", where="sha256")
-    return Response(data, media_type="application/octet-stream")

@@ -8,7 +8,7 @@ disconnected and starts again with whole sets. The newest subscription fences th
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -67,6 +67,15 @@ class Stream:
                 await asyncio.wait_for(self._news.wait(), HEARTBEAT_S)
             except TimeoutError:
                 yield sse(wire.Heartbeat())
+
+
+async def read_until_gone(stream: Stream, end: Callable[[], None]) -> AsyncIterator[bytes]:
+    """As :meth:`Stream.read`; ``end`` is called when nobody reads any more."""
+    try:
+        async for chunk in stream.read():
+            yield chunk
+    finally:
+        end()
 
 
 class Streams:

@@ -1,0 +1,80 @@
+"""The door for packages: what can be installed, and the blobs that it consists of.
+
+A package names its code and files by their hashes, so these come first: a package that is registered is complete.
+Blobs that no package names any more are swept (:mod:`~upcall.master.housekeeping`); the lock that is held here keeps
+them until the package that names them is on record.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from upcall.master import records as r
+from upcall.master.core import Core
+from upcall.master.driver import Driver
+from upcall.master.housekeeping import Housekeeping
+from upcall.master.http import BLOB_BYTES_MAX, answer, caller, decode
+from upcall.master.published import gives, takes
+from upcall.master.tokens import Principal
+from upcall.master.transaction import Transaction
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Invalid, NotFound, TooLarge
+from upcall.store.interface import BlobMismatch
+
+BINARY: Final = "application/octet-stream"
+PACKAGES_MAX: Final = 1000
+
+
+def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Request], Principal]) -> APIRouter:
+    api = APIRouter(tags=["service API"])
+    Host = Annotated[Principal, Depends(caller(principal, "host", "operator"))]
+
+    @api.put("/v1/packages/{name}/{version}", openapi_extra=takes(wire.Package), responses=gives(dict))
+    async def register_package(name: str, version: str, request: Request, _: Host) -> Response:
+        package = await decode(request, wire.Package)
+        if (package.name, package.version) != (name, version):
+            raise Invalid("the body names another package", where="name", expected=f"{name} {version}")
+        async with housekeeping.blobs:
+            for digest in (*package.blobs, *([package.source] if package.source else [])):
+                if not core.store.has_blob(digest):
+                    raise Invalid(f"blob {digest} is missing", where="blobs", expected=f"PUT /v1/blobs/{digest} first")
+            registered = core.turn(lambda tx: _register(tx, package))
+        await registered
+        return answer({})
+
+    @api.put("/v1/blobs/{sha256}", openapi_extra=takes(bytes, BINARY), responses=gives(dict))
+    async def put_blob(sha256: str, request: Request, _: Host) -> Response:
+        data = await request.body()
+        if len(data) > BLOB_BYTES_MAX:
+            raise TooLarge(f"a blob of {len(data)} bytes", expected=f"at most {BLOB_BYTES_MAX} bytes")
+        try:
+            await housekeeping.put_blob(data, sha256)
+        except BlobMismatch as error:
+            raise Invalid(str(error), where="body", expected=sha256) from None
+        return answer({})
+
+    @api.get("/v1/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
+    async def get_blob(sha256: str, _: Annotated[Principal, Depends(principal)]) -> Response:
+        return await blob(core, sha256)
+
+    return api
+
+
+def _register(tx: Transaction, package: wire.Package) -> None:
+    name, version, packages = package.name, package.version, tx.core.state.packages
+    if (name, version) not in packages and len(packages.all()) >= PACKAGES_MAX:
+        raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
+    if packages.put(package):
+        tx.changed.assignments = True
+        tx.put(r.PACKAGE, f"{name}@{version}", package)
+        tx.event("package", name, f"version {version} is registered")
+
+
+async def blob(core: Core, sha256: str) -> Response:
+    data = await asyncio.to_thread(core.store.blob, sha256)
+    if data is None:
+        raise NotFound(f"no blob {sha256}", where="sha256")
+    return Response(data, media_type=BINARY)
