@@ -110,7 +110,7 @@ window.picture = (() => {
           const room = clip.right - parseFloat(style.fontSize) * .9;
           while (line.to > line.from && rect.right > room) rect = measured(node, line.from, --line.to);
           said = node.textContent.slice(line.from, line.to).trimEnd() + "…";
-          rect = { left: rect.left, right: clip.right, bottom: rect.bottom, height: rect.height };
+          rect = { left: rect.left, right: rect.right + parseFloat(style.fontSize) * .9, bottom: rect.bottom, height: rect.height };
         }
         out.push({ k: "text", t: said.replace(/\s+/g, " "), x: rect.left, y: rect.bottom - rect.height * .24,
           w: rect.right - rect.left, size: parseFloat(style.fontSize), weight: style.fontWeight, alpha,

@@ -18,7 +18,7 @@ export default {
       <div v-for="plan in service.plans" :key="plan.name" class="u-plan" :class="{ over: over(plan) }" :data-plan="plan.name" :data-state="plan.state">
         <div class="u-planhead">
           <span>{{ plan.name }}</span>
-          <div class="u-track"><div v-for="phase in plan.phases" :key="phase.name" class="u-phasebar" :style="{ flex: Math.max(1, phase.steps.length) }" :title="phase.name">
+          <div class="u-track"><div v-for="phase in plan.phases.filter((one) => one.steps.length)" :key="phase.name" class="u-phasebar" :style="{ flex: phase.steps.length }" :title="phase.name">
             <i v-for="step in phase.steps" :key="step.name" :class="way(step.state)" :title="phase.name + ' / ' + step.name + ': ' + step.state + (step.reason ? ' · ' + step.reason : '')"></i></div></div>
           <em>{{ plan.done }}<i>/{{ plan.steps }}</i></em>
           <span class="u-state" :class="way(plan.state)">{{ plan.state }}</span>
