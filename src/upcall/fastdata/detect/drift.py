@@ -115,6 +115,8 @@ class Trail:
         self.neighbours: Floats = np.full((TICKS, sensors), np.nan)
         self.newest = -1
         """Number of the newest tick: second // TICK_S."""
+        self.is_fitted = True
+        """Nothing of it has changed since the gains were taken from it."""
         self._seconds: list[tuple[int, Floats, Floats]] = []
 
     def add_second(self, second: int, level: Floats, x: Floats) -> bool:
@@ -139,9 +141,11 @@ class Trail:
             self.levels[-1] = self.neighbours[-1] = np.nan
         self.levels[-1], self.neighbours[-1] = level, x
         self.newest = tick
+        self.is_fitted = False
 
     def leave_out(self, column: int, begin: int, end: int) -> None:
         """The sensor had a fault in these seconds: its ticks there say nothing about what comes."""
+        self.is_fitted = False
         first = begin // TICK_S - (self.newest - TICKS + 1)
         last = (end - 1) // TICK_S - (self.newest - TICKS + 1)
         if last >= 0:
@@ -149,6 +153,21 @@ class Trail:
         for second, level, _ in self._seconds:
             if begin <= second < end:
                 level[column] = np.nan
+
+
+class Gains:
+    """How far each sensor follows its neighbours, as the trail told it last."""
+
+    def __init__(self, sensors: int) -> None:
+        self.gain: Floats = np.zeros(sensors)
+        self.error: Floats = np.full(sensors, GAIN_PRIOR)
+
+    def follow(self, trail: Trail) -> None:
+        """Fitted again when the trail has changed."""
+        if not trail.is_fitted:
+            fitted = fit(trail.levels, trail.neighbours)
+            self.gain, self.error = fitted.gain, fitted.gain_error
+            trail.is_fitted = True
 
 
 def median(rows: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
