@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 import schemathesis
-from conftest import Server, register
 from hypothesis import HealthCheck, Phase, given, settings
 from prometheus_client.parser import text_string_to_metric_families
+from served_master import Server, register
 
 from upcall.protocol import agent as wire
 

@@ -5,7 +5,7 @@ import json
 
 import aiohttp
 import pytest
-from conftest import Server, register
+from served_master import Server, register
 
 from upcall.master.http import BODY_BYTES_MAX
 from upcall.protocol import agent as wire

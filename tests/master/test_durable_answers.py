@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
-from conftest import Answer, Server
+from served_master import Answer, Server
 
 from upcall.store.interface import Change, CommitFailed
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Server, Sse
+from served_master import Server, Sse
 
 from upcall.master import housekeeping, package_api
 from upcall.master import records as r

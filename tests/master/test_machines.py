@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from conftest import Server, register
+from served_master import Server, register
 
 from upcall.cluster import machine
 from upcall.cluster.folder import Cluster, DataFolder

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Server
+from served_master import Server
 
 from upcall.master.context import SECRETS, SecretMaker, launch_context
 from upcall.master.secrets import NotMade, Secrets

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import Server, Sse
+from served_master import Server, Sse
 
 PACKAGE = {
     "name": "log",

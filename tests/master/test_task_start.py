@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from conftest import Server, Sse
+from served_master import Server, Sse
 
 from upcall.operations import inputs as given
 from upcall.operations.inputs import TaskState
