@@ -11,12 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
-
 from upcall.fastdata import sensors
 from upcall.fastdata import watch as flight_watch
 from upcall.fastdata.queries import Queries
+from upcall.fastdata.schema import NOT_NOW
 
 STORE: Final = ("cassandra", "cql")
 RETRY_S: Final = 0.5
@@ -77,7 +75,7 @@ def _connected(client: ClientLike) -> Queries | None:
     hosts, ports = zip(*(address.rsplit(":", 1) for address in addresses), strict=True)
     try:
         return Queries.connect(hosts, int(ports[0]))
-    except (DriverException, NoHostAvailable):
+    except NOT_NOW:
         return None
 
 

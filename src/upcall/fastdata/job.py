@@ -18,15 +18,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cassandra import DriverException, RequestValidationException
-from cassandra.cluster import NoHostAvailable
+from cassandra import RequestValidationException
 from confluent_kafka import KafkaException
 
 from upcall.fastdata.job_log import Log
 from upcall.fastdata.job_settings import Settings, settings
 from upcall.fastdata.pipeline import Pipeline
 from upcall.fastdata.raw import RawKeeper
-from upcall.fastdata.schema import connect, create
+from upcall.fastdata.schema import NOT_NOW, connect, create
 from upcall.fastdata.store import Store
 from upcall.fastdata.streaming import Streaming, warm_up
 
@@ -41,7 +40,7 @@ def _patiently(what: str, call: Any) -> Any:
             return call()
         except RequestValidationException:
             raise  # what is wrong in itself does not become right by waiting
-        except (DriverException, NoHostAvailable, KafkaException, TimeoutError) as error:
+        except (*NOT_NOW, KafkaException) as error:
             if time.monotonic() > deadline:
                 raise
             print(f"waiting for {what}: {error}", flush=True)

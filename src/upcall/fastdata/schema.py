@@ -25,17 +25,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cassandra import ConsistencyLevel
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra import ConsistencyLevel, DriverException
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     ExponentialReconnectionPolicy,
     FallthroughRetryPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage, ServerError
 
 from upcall.fastdata.sensors import SENSORS, SENSORS_PER_BLOCK
 
+NOT_NOW: Final = (
+    DriverException,
+    NoHostAvailable,
+    # A node that goes away in the middle of a request ends it with one of these, which are no DriverException.
+    ConnectionException,
+    ConnectionBusy,
+    ServerError,
+    OverloadedErrorMessage,
+    IsBootstrappingErrorMessage,
+    TimeoutError,
+    OSError,
+)
+"""What a request may end with that another node, or the same one later, would answer. (Mistakes in a request are
+DriverExceptions too; they end with the caller's deadline.)"""
 KEYSPACE: Final = "fastdata"
 SENSORS_PER_STRIP: Final = 100
 STRIPS: Final = SENSORS // SENSORS_PER_STRIP

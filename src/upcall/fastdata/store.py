@@ -15,14 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable, Session
+from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
 
 from upcall.fastdata.detect.episodes import Episode, EpisodeKind
 from upcall.fastdata.position import Position
 from upcall.fastdata.runs import Run
-from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, SENSORS_PER_STRIP, STRIPS_PER_BLOCK
+from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, NOT_NOW, SENSORS_PER_STRIP, STRIPS_PER_BLOCK
 from upcall.fastdata.sensors import BLOCKS, SENSORS_PER_BLOCK, block_of
 from upcall.fastdata.windows import STATISTICS, OpenSecond, Refused, Window
 
@@ -128,9 +127,7 @@ class Store:
         while left:
             failed, error = self._once(left)
             if error is not None:
-                if not isinstance(error, (DriverException, NoHostAvailable, TimeoutError)) or (
-                    time.monotonic() + pause_s > deadline
-                ):
+                if not isinstance(error, NOT_NOW) or (time.monotonic() + pause_s > deadline):
                     raise error
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_MAX_S)

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import structlog
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
 from nicegui import background_tasks, ui
 
 from upcall.fastdata import sensors
@@ -26,6 +24,7 @@ from upcall.fastdata.flights import Flight, load_flight
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
+from upcall.fastdata.schema import NOT_NOW
 from upcall.fastdata.watch import Snapshot, watch
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class Feed:
             while time.monotonic() - self._looked_at < UNSEEN_S:
                 try:
                     await self._follow()
-                except (DriverException, NoHostAvailable, OSError) as error:
+                except NOT_NOW as error:
                     self.trouble = f"The store does not answer: {error}"
                     await asyncio.sleep(RETRY_S)
         finally:
@@ -180,7 +179,7 @@ class FlightView:
         last = max(0, snapshot.second)
         try:
             told = await series(feed.queries, snapshot, self._picked, max(0, last - SERIES_S), last)
-        except (DriverException, NoHostAvailable) as error:
+        except NOT_NOW as error:
             log.info("a sensor's series could not be read", sensor=self._picked, error=repr(error))
             return
         self._shown_at = (self._picked, snapshot.second)

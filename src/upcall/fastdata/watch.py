@@ -15,14 +15,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
-
 from upcall.fastdata.detect.episodes import Episode
 from upcall.fastdata.faults import Fault, schedule
 from upcall.fastdata.matching import DRIFT_WITHIN_S, match
 from upcall.fastdata.queries import Counted, Latest, Queries
 from upcall.fastdata.runs import MICROS, Run
+from upcall.fastdata.schema import NOT_NOW
 from upcall.fastdata.sensors import SENSORS_PER_BLOCK
 
 BYTES_OF_A_READING: Final = 4
@@ -118,6 +116,6 @@ async def watch(queries: Queries, interval_s: float = 1.0, topic: str = "frames"
             if now is not None:
                 seen.append(now)
             yield now
-        except (DriverException, NoHostAvailable):
+        except NOT_NOW:
             yield None
         await asyncio.sleep(max(0.0, began + interval_s - time.monotonic()))
