@@ -102,11 +102,11 @@ def _run(here: Here, composition: compositions.Composition, watch: Watch, *, onc
 
 
 def _made_for_s() -> float:
-    """Seconds since ``make`` began, where it was make that called: what was set up before counts too."""
+    """Seconds since ``make demo`` began, where it was that which called: what was set up before counts too."""
     import psutil
 
     for ancestor in psutil.Process().parents():
-        if ancestor.name() == "make":
+        if ancestor.name() == "make" and "demo" in ancestor.cmdline():
             return max(0.0, time.time() - ancestor.create_time())
     return 0.0
 
