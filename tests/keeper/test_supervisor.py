@@ -235,7 +235,7 @@ def test_death_of_a_nodes_tasks_is_proven_and_no_other_node_is_touched(kept: Kep
 def test_shutdown_ends_tasks_kindly_and_leaves_nothing(kept: Kept) -> None:
     kept.up()
     trapped = kept.data.resolve() / "trapped"
-    script = f"trap 'exit 7' TERM; touch {trapped}; while true; do sleep 0.05; done"
+    script = f"trap 'exit 7' TERM; touch '{trapped}'; while true; do sleep 0.05; done"
     shim, task = start_task(kept, "node-1", "a.b.1", script)
     eventually(trapped.exists, "it takes a SIGTERM")
     kept.down()
