@@ -125,6 +125,27 @@ def test_the_demo_is_watched_until_an_interrupt_and_goes_on_where_it_was(folder:
         assert (folder / "data" / "cluster.json").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_the_demo_takes_it_down(folder: Path, number: signal.Signals) -> None:
+    demo = Demo(folder)
+    demo.until_watching()
+    demo.process.send_signal(number)
+    assert demo.end() == 0, "\n".join(demo.lines)
+    Cluster(folder / "data").until_no_process()
+
+
+def test_a_cluster_that_was_up_before_the_demo_stays_up_and_the_demo_says_so(folder: Path) -> None:
+    cluster = Cluster(folder / "data", env={"PYTHONPATH": str(folder / "site")})
+    cluster.up()
+    demo = Demo(folder)
+    demo.until_watching()
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.end() == 0, "\n".join(demo.lines)
+    assert not any("taking it down" in line for line in demo.lines)
+    assert any("runs on with the demo in it" in line for line in demo.lines)
+    assert cluster.client.service("greeter").state == "running"
+
+
 def test_once_is_measured_on_an_empty_folder_that_goes_again(folder: Path) -> None:
     demo = Demo(folder, "--once")
     assert demo.end() == 0, "\n".join(demo.lines)

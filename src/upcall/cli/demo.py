@@ -6,6 +6,7 @@ Nothing here is private to the demo: the cluster is started as by ``up``, the co
 """
 
 import importlib.resources
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,10 @@ def demo(
         return
     ran = _run(here, composition, watch, once=False, peak=footprint.Peak())
     system.check_complete(here, ran.incomplete)
-    here.out.say({"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}, `upcall demo` goes on")
+    words = f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
+    if not ran.ours:
+        words = "the cluster was up before, and runs on with the demo in it; `upcall down` ends it"
+    here.out.say({"data": str(here.folder.root), "down": ran.ours}, words)
 
 
 def _run(here: Here, composition: compositions.Composition, watch: Watch, *, once: bool, peak: footprint.Peak) -> Ran:
@@ -77,7 +81,9 @@ def _run(here: Here, composition: compositions.Composition, watch: Watch, *, onc
     # Without class archives the Java systems take three times as long to start: they are made here, once.
     packages = [one.package for one in composition.services]
     ran = Ran(sum(float(one["fetched_mib"]) for one in fetch_all(here, packages)))
-    ours = not keeping.running(here.folder)
+    ours = ran.ours = not keeping.running(here.folder)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # a closed terminal leaves no more behind than Ctrl-C
     if ours:
         new = not here.folder.cluster_file.exists()
         nodes = nodes_for(composition, machine.memory_mib(), machine.cores()) if new else Nodes()
@@ -91,7 +97,8 @@ def _run(here: Here, composition: compositions.Composition, watch: Watch, *, onc
             here.out.note(f"page: {system.login_url(here)}")
             ran.matched = _watch(here, watch(here.client), once=once)
     except KeyboardInterrupt:
-        here.out.note("\ntaking it down; the data is kept")
+        if ours:
+            here.out.note("\ntaking it down; the data is kept")
         if once:
             raise
     finally:

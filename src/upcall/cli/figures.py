@@ -19,6 +19,8 @@ CALIBRATION_LIMIT_S: Final = 0.2
 CALIBRATION_ADDITIONS: Final = 3_000_000
 REFERENCE_CPUS: Final = 2
 BUILD: Final = Path("build")
+COMMIT_CHARS: Final = 12
+"""Shown of it; the file has it whole."""
 
 Binds = Literal["everywhere", "reference"]
 
@@ -64,9 +66,9 @@ class Judged:
 
     def rows(self) -> list[tuple[str, str, str]]:
         return [
-            (name, _text(value), self.verdicts.get(name, ""))
+            (name, _text(value)[:COMMIT_CHARS] if name == "commit" else _text(value), self.verdicts.get(name, ""))
             for name, value in self.figures.items()
-            if not isinstance(value, dict) or name in self.verdicts
+            if name in self.verdicts or (value not in (None, []) and not isinstance(value, dict))
         ]
 
 

@@ -35,6 +35,8 @@ class Ran:
     matched: Mapping[str, Any] | None = None
     first_s: float = 0.0
     """Monotonic clock, when it was over."""
+    ours: bool = True
+    """The cluster was started for it, and ended with it."""
     full: bool = False
     """In the composition's own size, not in a smaller one."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
