@@ -75,7 +75,7 @@ def test_a_crash_tells_the_exit_code_once_and_that_it_is_back(reader: Reader) ->
     reader.world.advance(30)
     ended, proposed, begins, done = reader.fresh()
     assert ended.startswith("log.b1.1: ended on n1: ")
-    assert proposed.startswith("op-1: involuntary loss of log.b1.1 proposed by upcall")
+    assert proposed.startswith("op-1: involuntary loss of log.b1.1 seen by upcall")
     assert begins.startswith("op-1: loss of log.b1.1 begins: restart here")
     assert done == "op-1: loss of log.b1.1 is done: log.b1.2 is ready"
 

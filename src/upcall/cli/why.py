@@ -1,5 +1,6 @@
 """``upcall why`` and ``upcall operation``: the question that every stuck system owes an answer to."""
 
+import time
 from collections.abc import Callable, Collection
 from typing import Annotated
 from urllib.parse import quote
@@ -7,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.here import Here, command, commands
-from upcall.cli.output import ago
+from upcall.cli.output import ago, duration
 from upcall.protocol.operator import Ask, OperationView, Why
 
 why_app = commands()
@@ -70,14 +71,40 @@ def standing(one: OperationView) -> str:
     return f"{one.id} {one.kind} of {one.target} stands for {ago(one.since)}; {ends} ends it"
 
 
-def why_lines(found: Why, depth: int = 0) -> list[str]:
-    """The answer with those below it, indented; further lines of one hang below its first."""
-    first, *rest = found.lines or [f"{found.operation.id} {found.operation.kind}: {found.operation.state}"]
+def why_lines(found: Why, depth: int = 0, *, decided: bool = False) -> list[str]:
+    """The answer with those below it, indented; further lines of one hang below its first.
+
+    What happens when nobody answers is said once, at the topmost that is open: what is below shares its window.
+    """
+    one = found.operation
+    first, *rest = found.lines or [f"{one.id} {one.kind}: {one.state}"]
+    if one.forced_by:
+        rest.append(f"forced by {one.forced_by}" + (f": {one.forced_reason}" if one.forced_reason else ""))
+    says = one.state == "open" and not decided
+    if says and (ending := who_decides(found)):
+        rest.append(ending)
     pad = "  " * depth
     lines = [pad + first, *(f"{pad}    {line}" for line in rest)]
     for child in found.children:
-        lines += why_lines(child, depth + 1)
+        lines += why_lines(child, depth + 1, decided=decided or says)
     return lines
+
+
+def who_decides(found: Why, now: float | None = None) -> str:
+    """Who decides about one that is open: for how long its service does, and what holds then."""
+    one = found.operation
+    if one.forced_by:
+        return ""
+    if one.klass != "windowed":
+        return f"Who wins: {one.who_wins}" if one.who_wins else ""
+    if one.deadline_at is None:
+        return ""
+    left_s = one.deadline_at - (time.time() if now is None else now)
+    ends = f"window ends in {duration(left_s)}" if left_s > 0 else "window is over"
+    # A drain may leave it to each service: then those below it know.
+    below = {each.operation.on_deadline for each in found.children if each.operation.ended_at is None}
+    then = one.on_deadline or " or ".join(sorted(below - {""}))
+    return f"{ends}, then {then}" if then else ends
 
 
 @command(operation_app, "list")

@@ -11,7 +11,7 @@ from upcall.master.notify import member_state
 from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
 from upcall.master.streams import Streams
-from upcall.operations.records import Operation
+from upcall.operations.records import Mark, Operation
 from upcall.operations.table import CLASSES
 from upcall.operations.views import MemberView
 from upcall.operations.views import Why as LedgerWhy
@@ -223,6 +223,7 @@ class Views:
         member = f"{target.service}.{target.members[0]}" if len(target.members) == 1 else ""
         wall_s = self._core.wall()
         children = [each.id for each in self._core.state.ledger.children(operation.id)]
+        forced = operation.forced or self._forced_at_end(operation)
         return view.OperationView(
             id=operation.id,
             kind=operation.kind,
@@ -246,9 +247,20 @@ class Views:
             outcome=operation.outcome,
             waits_for=_waits_for(why),
             next_look_at=wall_s + why.next_look_s if why and why.next_look_s is not None else None,
-            forced_by=operation.forced.who if operation.forced else "",
-            forced_reason=operation.forced.why if operation.forced else "",
+            forced_by=forced.who if forced else "",
+            forced_reason=forced.why if forced else "",
         )
+
+    def _forced_at_end(self, operation: Operation) -> Mark | None:
+        """Its window's end forced it, as was chosen beforehand. A service whose silence lets it proceed may have begun
+        before that end, which the record does not tell apart: nothing is claimed then."""
+        deadline_s = operation.deadline_wall_s
+        if not operation.over_consent or operation.on_deadline != "force" or deadline_s is None:
+            return None
+        silence = [each.silence for each in self._core.state.ledger.services() if each.name == operation.target.service]
+        if operation.since_wall_s < deadline_s or silence != ["hold"]:
+            return None
+        return Mark(who="its deadline", why="--on-deadline force", wall_s=deadline_s)
 
     def _why(self, operation: Operation) -> LedgerWhy | None:
         """As of now, not of the last input."""
@@ -257,11 +269,11 @@ class Views:
     def why(self, operation: Operation) -> view.Why:
         ledger = self._core.state.ledger
         why = self._why(operation)
-        lines = [why.sentence()] if why else [_ended(operation)]
+        lines = [why.account()] if why else [_ended(operation)]
         if operation.state == "open" and (said := self._core.notes.get(operation.id)):
             lines.append(f"{operation.target.service}: {said}")
         if operation.reason:
-            lines.append(f"asked for by {operation.asked_by}: {operation.reason}")
+            lines.append(f"{'seen' if operation.seen else 'asked for'} by {operation.asked_by}: {operation.reason}")
         children = [self.why(each) for each in ledger.children(operation.id)]
         return view.Why(operation=self.operation(operation), lines=lines, children=children)
 

@@ -98,12 +98,12 @@ def _past_deadline(book: Book, operation: Operation) -> _Consent | Judgement | N
         if operation.on_deadline in (None, "hold"):
             return Judgement(
                 waits_for=service,
-                reason=f"the window is over, on_deadline is hold: {answer_words(book, operation)}",
+                reason=f"the window is over, then hold: {answer_words(book, operation)}",
                 look_s=retry_s(book, operation),
                 alert_s=book.now_s,
             )
         return _Consent(
-            reason=f"the window is over, on_deadline is {operation.on_deadline}",
+            reason=f"the window is over, then {operation.on_deadline}",
             skips_guard=operation.on_deadline == "force",
             over_consent=True,
         )

@@ -67,7 +67,7 @@ def create(
     )
     book.memory.since[operation.id] = book.now_s
     book.put(operation)
-    what = f"{operation.class_} {operation.words()} proposed by {asked_by}"
+    what = f"{operation.class_} {operation.words()} {'seen' if operation.seen else 'proposed'} by {asked_by}"
     book.event(
         "operation",
         operation.id,

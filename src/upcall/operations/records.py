@@ -232,6 +232,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
         return int(self.id.removeprefix("op-"))
 
     @property
+    def seen(self) -> bool:
+        """A loss: nobody asked for it."""
+        return self.kind == "lost" and self.class_ == "involuntary"
+
+    @property
     def live(self) -> bool:
         return self.state in ("open", "preparing", "executing")
 

@@ -51,12 +51,16 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds since it said so last."""
 
     def sentence(self) -> str:
-        """As ``upcall why`` prints it."""
+        """All of it in one line, also who wins."""
+        return f"{self.account()}. Who wins: {self.who_wins}"
+
+    def account(self) -> str:
+        """Without who wins: ``upcall why`` says that once, at the top of a tree."""
         said = f". Said {self.said_times} times, last {self.said_last_s:.0f} s ago" if self.said_times > 1 else ""
-        return f"{self.brief()}{said}. Who wins: {self.who_wins}"
+        return f"{self.brief()}{said}"
 
     def brief(self) -> str:
-        """Without who wins, which is the same for each class."""
+        """Also without how often it was said."""
         op = self.operation
         text = f"{op.id} {op.words()} ({op.class_}, {self.firmness}) {op.state}"
         if self.waits_for:

@@ -1,0 +1,47 @@
+"""The words of ``upcall why`` over an answer: who decides, until when, and who went over it."""
+
+import time
+from typing import Any
+
+from upcall.cli.why import who_decides, why_lines
+from upcall.protocol.operator import OperationView, Why
+
+
+def _said(one: OperationView, *children: Why) -> Why:
+    return Why(operation=one, lines=[f"{one.id} {one.state}"], children=list(children))
+
+
+def _view(name: str, state: str = "open", klass: str = "windowed", **more: Any) -> OperationView:
+    wins = "the service decides, until a person forces it"
+    rest = {"kind": "stop", "target": "t", "reason": "", "asked_by": "ann", "who_wins": wins} | more
+    return OperationView(id=name, state=state, klass=klass, **rest)
+
+
+def test_why_says_once_when_the_window_ends_and_what_then() -> None:
+    ends = time.time() + 566.5
+    stop = _said(_view("op-2", deadline_at=ends, on_deadline="hold"))
+    over = _said(_view("op-3", "done", deadline_at=ends, on_deadline="hold"))
+    drain = _said(_view("op-1", deadline_at=ends, on_deadline="hold"), stop, over)
+    first, window, *below = why_lines(drain)
+    assert (first, below) == ("op-1 open", ["  op-2 open", "  op-3 done"])
+    assert window.startswith("    window ends in ")
+    assert window.endswith(", then hold")
+    assert who_decides(drain, now=ends - 566) == "window ends in 9m 26s, then hold"
+    assert who_decides(drain, now=ends + 1) == "window is over, then hold"
+    left_open = _said(_view("op-1", deadline_at=ends), stop)
+    assert who_decides(left_open, now=ends - 5) == "window ends in 5s, then hold"
+    assert why_lines(_said(_view("op-1", "executing"), stop))[2].startswith("      window ends in ")
+
+
+def test_why_says_who_wins_where_no_window_does() -> None:
+    assert why_lines(_said(_view("op-1", klass="voluntary")))[1:] == [
+        "    Who wins: the service decides, until a person forces it"
+    ]
+    assert why_lines(_said(_view("op-1", "done", "voluntary"))) == ["op-1 done"]
+
+
+def test_why_remembers_who_forced_it() -> None:
+    done = _said(_view("op-1", "done", forced_by="operator", forced_reason="must"))
+    assert why_lines(done) == ["op-1 done", "    forced by operator: must"]
+    at_end = _said(_view("op-1", "executing", forced_by="its deadline", forced_reason="--on-deadline force"))
+    assert why_lines(at_end)[1] == "    forced by its deadline: --on-deadline force"
