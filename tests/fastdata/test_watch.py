@@ -15,7 +15,7 @@ from upcall.fastdata.faults import FaultKind, schedule
 from upcall.fastdata.queries import Counted, Latest
 from upcall.fastdata.runs import MICROS, Run
 from upcall.fastdata.sensors import SENSORS, SENSORS_PER_BLOCK
-from upcall.fastdata.watch import Snapshot, snapshot
+from upcall.fastdata.watch import RATE_OVER_S, Snapshot, snapshot
 
 
 class StoredState:
@@ -80,6 +80,25 @@ async def test_rates_are_differences_between_snapshots(state: StoredState) -> No
     assert before.readings_per_s == 0
 
 
+async def test_a_rate_is_not_known_before_something_differs_or_long_did_not(state: StoredState) -> None:
+    first = await taken(state)
+    rates = tab.Rates()
+    rates.take(first)
+    rates.take(replace(first, at=first.at + 1))  # a second look, and the next lump did not come yet
+    assert not rates.are_known
+    shown = tab.describe(first, None, {}, rates.are_known)["now"]
+    assert (shown["readings_per_s"], shown["mb_per_s"], shown["packed_mb_per_s"]) == (None, None, None)
+    flowing = replace(first, at=first.at + 2, readings_per_s=2e6, packed_mb_per_s=3.0)
+    rates.take(flowing)
+    assert tab.describe(flowing, None, {}, rates.are_known)["now"]["readings_per_s"] == 2e6
+    rates.take(replace(first, at=first.at + 3))
+    assert rates.are_known  # it stopped: 0 is the rate now
+    rates.take(replace(first, at=first.at + 4, run=replace(first.run, seed=first.run.seed + 1)))
+    assert not rates.are_known
+    rates.take(replace(first, at=first.at + 4.5 + RATE_OVER_S, run=replace(first.run, seed=first.run.seed + 1)))
+    assert rates.are_known  # nothing flows: that is a rate too
+
+
 async def test_labelled_episodes_are_told_from_others(state: StoredState) -> None:
     now = await taken(state)
     assert list(now.matched) == [state.found[0].key]
@@ -88,7 +107,7 @@ async def test_labelled_episodes_are_told_from_others(state: StoredState) -> Non
 async def test_tab_tells_what_the_snapshot_says(state: StoredState) -> None:
     now = await taken(state)
     flight = practice_flight(300)
-    told = tab.describe(now, flight, {each.key: each.key in now.matched for each in now.episodes})
+    told = tab.describe(now, flight, {each.key: each.key in now.matched for each in now.episodes}, True)
     assert (told["now"]["found"], told["now"]["matched"]) == (2, 1)
     assert told["now"]["flight"]["altitude_ft"] == flight.second_of(40)["altitude_ft"]
     assert [bool(each["labelled"]) for each in told["episodes"]] == [True, False]

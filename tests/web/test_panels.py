@@ -69,6 +69,13 @@ def test_operations_are_a_tree_and_what_is_over_comes_last() -> None:
     assert [one["id"] for one in shown[0]["children"]] == ["op-2"]
 
 
+def test_only_what_follows_from_nothing_is_cancelled_alone() -> None:
+    [drain] = panels.operations([operation("op-1", kind="maintenance"), operation("op-2", parent="op-1")], [])
+    assert (drain["cancels_alone"], drain["children"][0]["cancels_alone"]) == (True, False)
+    [orphan] = panels.operations([operation("op-9", parent="op-1")], [])
+    assert orphan["cancels_alone"] is False  # its parent is not listed, and still is its parent
+
+
 def test_a_drain_that_stands_is_not_of_the_past() -> None:
     drain = operation("op-1", kind="maintenance", state="done", ended_at=1.0)
     assert panels.operations([drain], [])[0]["stands"] is True

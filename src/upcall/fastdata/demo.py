@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from upcall.fastdata import sensors
+from upcall.fastdata import sensors, wording
 from upcall.fastdata import watch as flight_watch
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.schema import NOT_NOW
@@ -92,9 +92,8 @@ def _seen(snapshot: flight_watch.Snapshot, told: set[tuple[str, int, str, int]])
         told.add(episode.key)
         label = " (a labelled fault)" if episode.key in snapshot.matched else ""
         found.append(
-            f"second {episode.begin}: {episode.kind.value} of {sensors.name(episode.sensor)}, "
-            f"severity {episode.severity:.1f}, reads {episode.reading:.2f} where its neighbours say "
-            f"{episode.neighbours_say:.2f}{label}"
+            f"second {episode.begin}: {episode.kind.value} of {sensors.name(episode.sensor)}{label}, "
+            f"{wording.says(episode)}"
         )
     return Seen(text, found[-LINES_MAX:], _first_match(snapshot))
 

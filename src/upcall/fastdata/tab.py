@@ -18,14 +18,14 @@ import numpy as np
 import structlog
 from nicegui import background_tasks, ui
 
-from upcall.fastdata import sensors
-from upcall.fastdata.detect.episodes import Episode, EpisodeKind
+from upcall.fastdata import sensors, wording
+from upcall.fastdata.detect.episodes import Episode
 from upcall.fastdata.flights import Flight, load_flight
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
 from upcall.fastdata.schema import NOT_NOW
-from upcall.fastdata.watch import Snapshot, watch
+from upcall.fastdata.watch import RATE_OVER_S, Snapshot, watch
 
 if TYPE_CHECKING:
     from upcall.web.tabs import TabContext, Tabs
@@ -60,6 +60,25 @@ class FlightPart(ui.element, component=PARTS / "flight.js"):
 
 
 @dataclass
+class Rates:
+    """Whether the rates of a run's snapshots say anything yet.
+
+    A rate is a difference between two looks, and what is stored comes in lumps: at first nothing differs although data
+    flows. Nothing stored is told as a rate of 0 only after as long as a rate is taken over.
+    """
+
+    are_known: bool = False
+    _run: Run | None = None
+    _since: float = 0.0
+
+    def take(self, snapshot: Snapshot) -> None:
+        if snapshot.run != self._run:
+            self._run, self._since, self.are_known = snapshot.run, snapshot.at, False
+        flows = snapshot.readings_per_s > 0 and snapshot.packed_mb_per_s > 0
+        self.are_known = self.are_known or flows or snapshot.at - self._since > RATE_OVER_S
+
+
+@dataclass
 class Feed:
     """The flight as all browsers see it; runs while somebody looks."""
 
@@ -68,6 +87,7 @@ class Feed:
     flight: Flight | None = None
     trouble: str = "Waiting for the store."
     queries: Queries | None = None
+    rates: Rates = field(default_factory=Rates)
     _looked_at: float = 0.0
     _running: bool = False
     _loaded: str = ""
@@ -98,6 +118,7 @@ class Feed:
         if self.queries is None:
             hosts, ports = zip(*(address.rsplit(":", 1) for address in self.addresses), strict=True)
             self.queries = await asyncio.to_thread(Queries.connect, hosts, int(ports[0]))
+        self.rates = Rates()
         async for snapshot in watch(self.queries, UPDATE_S):
             self.trouble = "" if snapshot else "The store has no flight yet."
             if snapshot is not None:
@@ -113,6 +134,7 @@ class Feed:
             self.flight = await asyncio.to_thread(_flight_of, snapshot.run)
         for episode in snapshot.episodes:
             self.found[episode.key] = self.found.get(episode.key, False) or episode.key in snapshot.matched
+        self.rates.take(snapshot)
         self.snapshot = snapshot
 
 
@@ -163,7 +185,7 @@ class FlightView:
             self._run = snapshot.run
             self._sent[:] = 0
             self._part.run_method("began", beginning(snapshot.run, feed.flight))
-        told = describe(snapshot, feed.flight, feed.found)
+        told = describe(snapshot, feed.flight, feed.found, feed.rates.are_known)
         changed = np.flatnonzero(snapshot.latest.health != self._sent)
         told["changed"] = [[int(sensor), int(snapshot.latest.health[sensor])] for sensor in changed]
         told["trouble"] = feed.trouble
@@ -220,7 +242,10 @@ def beginning(run: Run, flight: Flight | None) -> dict[str, Any]:
     return told
 
 
-def describe(snapshot: Snapshot, flight: Flight | None, found: dict[tuple[str, int, str, int], bool]) -> dict[str, Any]:
+def describe(
+    snapshot: Snapshot, flight: Flight | None, found: dict[tuple[str, int, str, int], bool], rates_known: bool
+) -> dict[str, Any]:
+    """Now; a rate that is not known yet is none, not 0."""
     run = snapshot.run
     second = run.flight_second(max(0, snapshot.second))
     return {
@@ -228,9 +253,9 @@ def describe(snapshot: Snapshot, flight: Flight | None, found: dict[tuple[str, i
             "second": snapshot.second,
             "flight_second": second,
             "flight": flight.second_of(second) if flight is not None else None,
-            "readings_per_s": snapshot.readings_per_s,
-            "mb_per_s": snapshot.mb_per_s,
-            "packed_mb_per_s": snapshot.packed_mb_per_s,
+            "readings_per_s": snapshot.readings_per_s if rates_known else None,
+            "mb_per_s": snapshot.mb_per_s if rates_known else None,
+            "packed_mb_per_s": snapshot.packed_mb_per_s if rates_known else None,
             "bits_per_reading": snapshot.bits_per_reading,
             "lag_s": snapshot.lag_s,
             "missing": snapshot.latest.missing_samples,
@@ -250,21 +275,9 @@ def listed(episode: Episode, snapshot: Snapshot) -> dict[str, Any]:
         "kind": episode.kind.value,
         "open": episode.is_open,
         "when": f"{episode.begin} s" if episode.end <= episode.begin + 1 else f"{episode.begin} to {episode.end} s",
-        "says": words(episode),
+        "says": f"{wording.says(episode)}; {wording.sure(episode)}",
         "labelled": f"begins at {label.begin_sample / snapshot.run.rate_hz:.1f} s" if label is not None else "",
     }
-
-
-def words(episode: Episode) -> str:
-    """What an episode says, in a line."""
-    unit = sensors.SHEETS[sensors.kind_of(episode.sensor)].unit
-    sure = f"{episode.confidence:.0%} sure, {episode.neighbours_quiet} of 49 neighbours quiet"
-    if episode.kind is EpisodeKind.NOISE:
-        return f"{episode.severity:.1f} times its usual noise; {sure}"
-    if episode.kind is EpisodeKind.STUCK:
-        return f"stands at {episode.reading:.6g} {unit}, its neighbours move; {sure}"
-    should = f"reads {episode.reading:.6g}, should be {episode.neighbours_say:.6g} {unit}"
-    return f"{episode.severity:.1f} sigma: {should}; {sure}"
 
 
 async def series(queries: Queries, snapshot: Snapshot, sensor: int, first: int, last: int) -> dict[str, Any]:

@@ -151,6 +151,8 @@ def _operation(one: OperationView, children: dict[str, list[OperationView]], cur
     known["next_look_at"] = None if one.next_look_at is None else round(one.next_look_at)
     known["waits_for"] = _once(one.waits_for)
     known["stands"] = one.ended_at is not None and one.id in current and not one.removes_node
+    # What follows from another is not cancelled alone: while the other is open, the API refuses.
+    known["cancels_alone"] = not one.parent
     known["children"] = [_operation(child, children, current) for child in children.get(one.id, ())]
     return known
 

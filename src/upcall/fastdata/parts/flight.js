@@ -64,8 +64,8 @@ export default {
   },
   unmounted() { window.removeEventListener("upcall-theme", this.onTheme); this.resized.disconnect(); },
   methods: {
-    million: (value) => value ? (value / 1e6).toFixed(2) + " M" : "0",
-    fixed: (value, digits) => (value || 0).toFixed(digits),
+    million: (value) => value == null ? "–" : value ? (value / 1e6).toFixed(2) + " M" : "0",
+    fixed: (value, digits) => value == null ? "–" : value.toFixed(digits),
     degrees: (value, above, below) => `${Math.abs(value).toFixed(3)}° ${value < 0 ? below : above}`,
 
     // -- what the page is told --------------------------------------------------------------------------------------

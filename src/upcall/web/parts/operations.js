@@ -20,7 +20,7 @@ const Row = {
       <span>{{ operation.id }}</span><span v-if="own && operation.reason">{{ operation.reason }}</span><span v-if="own">asked by {{ operation.asked_by }}{{ operation.origin === "ours" ? "" : " (" + operation.origin + ")" }}</span>
       <span v-if="operation.next_look_at && !operation.ended_at && operation.next_look_at > now">looks again in {{ until(operation.next_look_at) }}</span>
       <span v-if="operation.deadline_at && !operation.ended_at && !(parent && Math.abs(operation.deadline_at - parent.deadline_at) < 1)">{{ operation.deadline_at > now ? "window ends in " + until(operation.deadline_at) : "window is over" }}{{ operation.on_deadline ? ", then " + operation.on_deadline : "" }}</span>
-      <span class="u-opacts" v-if="operation.state === 'open'"><button class="u-quiet" @click="act('cancel')">Cancel</button><button class="u-quiet bad" @click="act('force')">Force</button></span>
+      <span class="u-opacts" v-if="operation.state === 'open'"><button v-if="operation.cancels_alone" class="u-quiet" @click="act('cancel')">Cancel</button><button class="u-quiet bad" @click="act('force')">Force</button></span>
     </p>
     <ul v-if="operation.children.length" class="u-ops">
       <u-operation v-for="child in operation.children" :key="child.id" :operation="child" :parent="operation" @act="$emit('act', $event)"></u-operation>
