@@ -17,8 +17,9 @@ from upcall.operations import inputs as given
 from upcall.operations.records import Epoch
 from upcall.operations.views import PendingOperation
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, NotFound, Stale
+from upcall.protocol.errors import NotFound, Stale
 from upcall.service.link import STREAM_HEADER, MasterAway
+from upcall.service.testing.memory import remember
 from upcall.service.testing.still import Tool
 from upcall.substrate.interface import Output
 from upcall.substrate.world import World
@@ -176,7 +177,7 @@ class WorldTransport:
             case "POST", "replies":
                 self._actions[rest].set_result(msgspec.json.decode(body, type=wire.ActionReply))
             case _, "state":
-                return self._remember(method, rest, body)
+                return remember(self.memory, method, rest, body)
             case _:
                 raise NotFound(f"no call {method} {what}")
         return wire.Accepted()
@@ -232,21 +233,6 @@ class WorldTransport:
         except Stale:
             self._show_set()
             raise
-
-    def _remember(self, method: str, key: str, body: bytes) -> msgspec.Struct:
-        value, version = self.memory.get(key, (None, 0))
-        if method == "GET":
-            if not version:
-                raise NotFound(f"no key {key!r}")
-            return wire.StateEntry(value=value, version=version)
-        if method == "DELETE":
-            self.memory.pop(key, None)
-            return wire.Accepted()
-        write = msgspec.json.decode(body, type=wire.StateWrite)
-        if write.version != version:
-            raise Conflict(f"key {key!r} has version {version}", expected=f"{version}, not {write.version}")
-        self.memory[key] = (write.value, version + 1)
-        return wire.StateEntry(value=write.value, version=version + 1)
 
     async def act(self, action_name: str, /, **arguments: Any) -> wire.ActionReply:
         """A person calls an action."""

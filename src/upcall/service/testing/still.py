@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, NotFound, Stale
+from upcall.protocol.errors import NotFound, Stale
 from upcall.service.link import STREAM_HEADER
+from upcall.service.testing.memory import remember
 
 Tool = Callable[[wire.RunTool], wire.ToolResult]
 
@@ -94,25 +95,10 @@ class StillMaster:
             case "POST", "notes" | "confirm" | "withdraw":
                 pass
             case _, "state":
-                return self._remember(method, rest, body)
+                return remember(self.memory, method, rest, body)
             case _:
                 raise NotFound(f"no call {method} {what}")
         return wire.Accepted()
-
-    def _remember(self, method: str, key: str, body: bytes) -> msgspec.Struct:
-        value, version = self.memory.get(key, (None, 0))
-        if method == "GET":
-            if not version:
-                raise NotFound(f"no key {key!r}")
-            return wire.StateEntry(value=value, version=version)
-        if method == "DELETE":
-            self.memory.pop(key, None)
-            return wire.Accepted()
-        write = msgspec.json.decode(body, type=wire.StateWrite)
-        if write.version != version:
-            raise Conflict(f"key {key!r} has version {version}", expected=f"{version}, not {write.version}")
-        self.memory[key] = (write.value, version + 1)
-        return wire.StateEntry(value=write.value, version=version + 1)
 
     def _declare(self, declare: wire.Declare) -> None:
         self.declared = declare
