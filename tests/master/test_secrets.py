@@ -4,14 +4,19 @@ import asyncio
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 from served_master import Server
 
 from upcall.master.context import SECRETS, SecretMaker, launch_context
+from upcall.master.credentials import check, credentials, resolve
 from upcall.master.secrets import NotMade, Secrets
+from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration, Secret
-from upcall.protocol.errors import NotFound
+from upcall.protocol.errors import Forbidden, NotFound
 from upcall.substrate.interface import TaskId
 
 TASK = TaskId("log", "m-1", 1)
@@ -76,3 +81,70 @@ def test_who_waits_for_a_secret_looks_again_when_it_is_made(server: Server, tmp_
     asyncio.run_coroutine_threadsafe(made(lambda: None), server.loop).result(60)
     server.in_loop(lambda: core.after_turn.remove(rule))
     assert secrets.get("key")
+
+
+# -- credentials of endpoints ---------------------------------------------------------------------------------------
+
+CLIENT = wire.Endpoint(name="client", port="client", members=(), user="app", secret="generated:log.client")
+
+
+class Known:
+    """As much of a core as is asked who is bound to what."""
+
+    def __init__(self, bindings: dict[str, dict[str, str]], endpoints: dict[str, tuple[wire.Endpoint, ...]]) -> None:
+        self.state = SimpleNamespace(
+            services={
+                name: SimpleNamespace(record=SimpleNamespace(bindings=bound), endpoints=endpoints.get(name, ()))
+                for name, bound in bindings.items()
+            }
+        )
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Secrets:
+    secrets = Secrets(tmp_path / "values")
+    secrets.make("log.client")
+    return secrets
+
+
+BOUND: Any = Known({"log": {}, "reader": {"queue": "log"}, "stranger": {}}, {"log": (CLIENT,)})
+
+
+@pytest.mark.parametrize("asking", ["log", "reader", ""])
+def test_an_endpoints_password_is_told_to_its_own_service_to_the_bound_and_to_people(
+    asking: str, made: Secrets
+) -> None:
+    found = credentials(BOUND, made, asking, "endpoint:log.client")
+    assert (found.user, found.password) == ("app", made.get("log.client"))
+
+
+def test_it_is_told_to_nobody_else(made: Secrets) -> None:
+    with pytest.raises(Forbidden, match="stranger is not bound to log"):
+        credentials(BOUND, made, "stranger", "endpoint:log.client")
+    with pytest.raises(Forbidden, match="stranger is not bound to log"):
+        resolve(BOUND, made, "stranger", "endpoint:log.client|{}")
+
+
+def test_it_arrives_in_the_form_that_the_client_reads(made: Secrets) -> None:
+    password = made.get("log.client")
+    assert resolve(BOUND, made, "reader", "endpoint:log.client") == f"app:{password}"
+    assert resolve(BOUND, made, "reader", "endpoint:log.client|u={user} p={}") == f"u=app p={password}"
+
+
+def test_an_endpoint_that_asks_nobody_gives_an_empty_file(made: Secrets) -> None:
+    core: Any = Known({"log": {}}, {"log": (msgspec.structs.replace(CLIENT, user="", secret=""),)})
+    assert resolve(core, made, "log", "endpoint:log.client|u={user} p={}") == ""
+
+
+def test_a_launch_waits_for_the_service_that_it_logs_in_to(server: Server, tmp_path: Path) -> None:
+    core, secrets = server.master.core, Secrets(tmp_path / "values")
+    declaration = Declaration(command=("a",), secrets=(Secret(name="log", ref="endpoint:log.client"),))
+    found = server.in_loop(lambda: launch_context(core, secrets, print, TASK, declaration))
+    assert (found.missing, found.waits_on) == ("no service 'log'", {"log"})
+
+
+@pytest.mark.parametrize("secret", ["operator", "generated:other.client", "generated:logs.client", "generated:log"])
+def test_a_service_names_no_password_that_is_not_its_own(secret: str) -> None:
+    with pytest.raises(Forbidden, match="is not a secret of log"):
+        check("log", (msgspec.structs.replace(CLIENT, secret=secret),))
+    check("log", (CLIENT,))

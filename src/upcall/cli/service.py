@@ -42,7 +42,9 @@ def show(here: Here, service: Name) -> None:
     here.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
     here.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
     here.out.table(
-        ("endpoint", "protocol", "addresses", "description"), _endpoint_rows(found.endpoints), empty="no endpoints"
+        ("endpoint", "protocol", "addresses", "user", "description"),
+        _endpoint_rows(found.endpoints),
+        empty="no endpoints",
     )
     here.out.table(
         ("option", "value"), [(key, _short(value)) for key, value in found.options.items()], empty="no options are set"
@@ -95,14 +97,24 @@ def run_action(here: Here, service: str, action: str, arguments: dict[str, Any],
 
 
 @command(endpoints_app, "endpoints")
-def endpoints(here: Here, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
-    """What clients may connect to."""
+def endpoints(
+    here: Here,
+    service: Annotated[str, typer.Argument(help="Of one service only.")] = "",
+    passwords: Annotated[bool, typer.Option("--passwords", help="Print the passwords too.")] = False,
+) -> None:
+    """What clients may connect to, and whom they log in as."""
     if service:
         here.client.service(service)  # or the error that there is none
     found = [one for one in here.client.endpoints() if service in ("", one.service)]
+    columns = ("service", "endpoint", "protocol", "addresses", "user", "description")
     rows = [(one.service, *row) for one, row in zip(found, _endpoint_rows(found), strict=True)]
-    columns = ("service", "endpoint", "protocol", "addresses", "description")
-    here.out.show(found, columns, rows, empty="no endpoints yet")
+    if not passwords:
+        here.out.show(found, columns, rows, empty="no endpoints yet")
+        return
+    said = [here.client.credentials(one.service, one.name).password if one.user else "" for one in found]
+    shown = [{**one.model_dump(), "password": password} for one, password in zip(found, said, strict=True)]
+    told = [(*row[:5], password, *row[5:]) for row, password in zip(rows, said, strict=True)]
+    here.out.show(shown, (*columns[:5], "password", *columns[5:]), told, empty="no endpoints yet")
 
 
 def member_row(one: TaskView) -> tuple[Any, ...]:
@@ -114,8 +126,8 @@ def member_row(one: TaskView) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _endpoint_rows(found: list[EndpointView]) -> list[tuple[str, str, str, str]]:
-    return [(one.name, one.protocol, " ".join(one.addresses), one.description) for one in found]
+def _endpoint_rows(found: list[EndpointView]) -> list[tuple[str, str, str, str, str]]:
+    return [(one.name, one.protocol, " ".join(one.addresses), one.user, one.description) for one in found]
 
 
 def _action_rows(found: ServiceView) -> list[tuple[str, str, str]]:

@@ -72,6 +72,11 @@ class Client:
     def endpoints(self) -> list[api.EndpointView]:
         return _list(api.EndpointView, self.get("/v1/endpoints"))
 
+    def credentials(self, service: str, endpoint: str) -> api.CredentialsView:
+        """How a client logs in to an endpoint; empty where nobody is asked who he is."""
+        path = f"/v1/endpoints/{quote(service, safe='')}/{quote(endpoint, safe='')}/credentials"
+        return api.CredentialsView.model_validate(self.get(path))
+
     def operations(self, *, ended: bool = False) -> list[api.OperationView]:
         return _list(api.OperationView, self.get("/v1/operations" + ("?all=true" if ended else "")))
 

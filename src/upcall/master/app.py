@@ -67,7 +67,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     views = Views(core, agents, streams)
     housekeeping = Housekeeping(core)
     host_door = host_api.HostDoor(core, hosts)
-    service_door = service_api.ServiceDoor(core, streams, agents)
+    service_door = service_api.ServiceDoor(core, streams, agents, secrets)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(machines.follow(core, lambda: _local(core)))

@@ -15,6 +15,7 @@ import msgspec
 
 from upcall.master.changes import Changed
 from upcall.master.core import Core
+from upcall.master.credentials import NotYet, resolve
 from upcall.master.driver import Driver
 from upcall.master.secrets import NotMade, Secrets
 from upcall.master.services import endpoint_addresses
@@ -59,10 +60,13 @@ def launch_context(
     node = core.state.places.get(task.member_id, ("", ""))[0]
     values["zone"] = core.zone(node)
     try:
-        found = {secret.name: secrets.resolve(secret.ref) for secret in declaration.secrets}
+        found = {secret.name: resolve(core, secrets, task.service, secret.ref) for secret in declaration.secrets}
     except NotMade as error:
         make(str(error.problem.details["name"]))
         return LaunchContext(values=values, missing=error.problem.message, waits_on=frozenset({SECRETS}))
+    except NotYet as error:
+        waits_on = frozenset({str(error.problem.details["service"])})
+        return LaunchContext(values=values, missing=error.problem.message, waits_on=waits_on)
     except UpcallError as error:
         return LaunchContext(values=values, missing=str(error), waits_on=frozenset({SECRETS}))
     if not missing:

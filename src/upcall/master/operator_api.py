@@ -181,6 +181,12 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     async def endpoints(_: Who) -> list[view.EndpointView]:
         return [endpoint for each in core.state.services.values() for endpoint in views.endpoints(each)]
 
+    @api.get("/endpoints/{service}/{endpoint}/credentials")
+    async def endpoint_credentials(service: str, endpoint: str, _: Who) -> view.CredentialsView:
+        services.find(core, service)
+        found = await door.services.credentials("", f"endpoint:{service}.{endpoint}")
+        return view.CredentialsView(user=found.user, password=found.password)
+
     # -- nodes ------------------------------------------------------------------------------------------------------
 
     @api.get("/nodes")

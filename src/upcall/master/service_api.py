@@ -7,8 +7,8 @@ into the ledger's words here; what it hears is put into the wire's in :mod:`~upc
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable
+from secrets import token_hex
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -16,10 +16,12 @@ from fastapi.responses import Response, StreamingResponse
 
 from upcall.master import services
 from upcall.master.agents import Agents
+from upcall.master.credentials import credentials
 from upcall.master.driver import Driver
 from upcall.master.http import answer, caller, decode, told_when_durable
 from upcall.master.notify import members_event, operations_event, wanted_event
 from upcall.master.published import EVENTS, gives, takes
+from upcall.master.secrets import NotMade, Secrets
 from upcall.master.streams import Stream, Streams, read_until_gone
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
@@ -38,8 +40,8 @@ TOOL_TIMEOUT_MAX_S: Final = 3600.0
 class ServiceDoor:
     """Subscriptions, and actions on their way to a service."""
 
-    def __init__(self, core: Driver, streams: Streams, agents: Agents) -> None:
-        self.core, self.streams, self.agents = core, streams, agents
+    def __init__(self, core: Driver, streams: Streams, agents: Agents, secrets: Secrets) -> None:
+        self.core, self.streams, self.agents, self.secrets = core, streams, agents, secrets
         self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
 
     # -- streams ----------------------------------------------------------------------------------------------------
@@ -71,13 +73,23 @@ class ServiceDoor:
 
         self.core.post(gone)
 
+    # -- credentials ------------------------------------------------------------------------------------------------
+
+    async def credentials(self, service: str, reference: str) -> wire.Credentials:
+        """How the service's own code (empty: a person) logs in to an endpoint; a password is made at its first use."""
+        try:
+            return credentials(self.core, self.secrets, service, reference)
+        except NotMade as error:
+            await asyncio.to_thread(self.secrets.make, str(error.problem.details["name"]))
+            return credentials(self.core, self.secrets, service, reference)
+
     # -- actions ----------------------------------------------------------------------------------------------------
 
     async def act(self, service: str, name: str, arguments: dict[str, Any], who: str) -> Any:
         """Hands an action to the service's code and waits for its reply."""
         if not self.streams.connected(service):
             raise NotNow(f"the code of {service} is not connected", where=service, expected="its host to come back")
-        action = wire.Action(id=secrets.token_hex(8), name=name, arguments=arguments, who=who)
+        action = wire.Action(id=token_hex(8), name=name, arguments=arguments, who=who)
         reply = self._actions[action.id] = asyncio.get_running_loop().create_future()
         try:
             self.streams.send(service, action)
@@ -160,6 +172,13 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         body = await decode(request, wire.Endpoints)
         await core.turn(lambda tx: services.set_endpoints(tx, name, body))
         return answer(wire.Accepted())
+
+    @api.post(
+        "/v1/service/{name}/credentials", openapi_extra=takes(wire.AskCredentials), responses=gives(wire.Credentials)
+    )
+    async def ask_credentials(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.AskCredentials)
+        return answer(await door.credentials(name, body.reference))
 
     @api.put("/v1/service/{name}/plans", openapi_extra=takes(wire.Plans), responses=gives(wire.Accepted))
     async def plans(name: Current, request: Request) -> Response:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from upcall.master import credentials, reporting
 from upcall.master import records as r
-from upcall.master import reporting
 from upcall.master.changes import Changed
 from upcall.master.core import Core
 from upcall.master.packages import check_options
@@ -245,6 +245,7 @@ def _forget_old_generations(tx: Transaction, service: Service) -> None:
 
 def set_endpoints(tx: Transaction, name: str, request: wire.Endpoints) -> None:
     service = find(tx.core, name)
+    credentials.check(name, request.endpoints)
     if service.endpoints != request.endpoints:
         service.endpoints = request.endpoints
         tx.changed.names[name] = None

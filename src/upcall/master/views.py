@@ -159,6 +159,7 @@ class Views:
                 protocol=endpoint.protocol,
                 addresses=endpoint_addresses(self._core, service, endpoint),
                 description=endpoint.description,
+                user=endpoint.user,
             )
             for endpoint in service.endpoints
         ]

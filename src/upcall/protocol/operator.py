@@ -175,6 +175,15 @@ class EndpointView(View):
     protocol: str = "tcp"
     addresses: list[str] = []
     description: str = ""
+    user: str = ""
+    """Whom clients log in as; empty: nobody is asked who he is."""
+
+
+class CredentialsView(View):
+    """How a client logs in to an endpoint. Both are empty where nobody is asked who he is."""
+
+    user: str
+    password: str
 
 
 class TaskView(View):

@@ -260,6 +260,24 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: tuple[str, ...]
     protocol: str = "tcp"
     description: str = ""
+    user: str = ""
+    """Whom clients log in as; empty: nobody is asked who he is."""
+    secret: str = ""
+    """Reference of the secret that holds the user's password."""
+
+
+class AskCredentials(msgspec.Struct, frozen=True):
+    """How does one log in there? ``reference`` is ``endpoint:SERVICE.ENDPOINT``: one of the service itself, or one
+    that it is bound to."""
+
+    reference: str
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client logs in. Both are empty where nobody is asked who he is."""
+
+    user: str = ""
+    password: str = ""
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,10 @@ async def _no_proposal(_propose: wire.Propose) -> str:
     raise RuntimeError("only a service that a host runs can propose")
 
 
+async def _no_credentials(_reference: str) -> wire.Credentials | None:
+    return None
+
+
 @dataclass
 class Context:
     """One service's surroundings."""
@@ -56,6 +60,8 @@ class Context:
     state: State = field(default_factory=lambda: State(Volatile()))
     run_tool: Runner = _nowhere
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal
+    credentials: Callable[[str], Awaitable[wire.Credentials | None]] = _no_credentials
+    """By the reference of an endpoint: its own, or one that it is bound to."""
     refresh: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None
     """Tells people, by the system, why an operation gets no answer."""

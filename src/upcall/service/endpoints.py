@@ -3,6 +3,9 @@
 An endpoint is a named port of the members of a pod. Others never see an address in their declarations: they write
 ``{{endpoint.queue.client}}`` (or bind a :class:`upcall.service.needs.Need`), and each launch gets the addresses that
 are right then.
+
+An endpoint that asks its clients who they are names a user and the secret with his password. Whoever is bound to the
+endpoint is thereby granted this secret, and nobody else: see :meth:`upcall.service.needs.Bound.secret`.
 """
 
 from dataclasses import dataclass
@@ -19,6 +22,10 @@ class Endpoint:
     """Name of the port in the members' declarations; default: the endpoint's name."""
     protocol: str = "tcp"
     description: str = ""
+    user: str = ""
+    """Whom clients log in as; empty: nobody is asked who he is."""
+    secret: str = ""
+    """Reference of the secret with the user's password: :meth:`upcall.service.Service.own_secret`."""
 
     def of(self, members: tuple[str, ...]) -> wire.Endpoint:
         """The same on the wire, for these members."""
@@ -28,4 +35,6 @@ class Endpoint:
             members=members,
             protocol=self.protocol,
             description=self.description,
+            user=self.user,
+            secret=self.secret,
         )

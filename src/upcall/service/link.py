@@ -61,6 +61,11 @@ class Link:
     async def endpoints(self, endpoints: wire.Endpoints) -> None:
         await self._call("PUT", "endpoints", endpoints)
 
+    async def credentials(self, reference: str) -> wire.Credentials | None:
+        """How to log in to an endpoint of the service, or to one that it is bound to."""
+        found = _decoded(await self._call("POST", "credentials", wire.AskCredentials(reference)), wire.Credentials)
+        return found if found.user else None
+
     async def plans(self, plans: wire.Plans) -> None:
         await self._call("PUT", "plans", plans)
 

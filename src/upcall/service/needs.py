@@ -8,6 +8,9 @@ A need is a class attribute. On an instance it reads as the bound service's endp
         def task(self, member):
             return Declaration(command=("ingest", "--bootstrap", str(self.queue)), ...)
 
+Where that endpoint asks its clients who they are, ``secrets=(self.queue.secret("queue"),)`` brings the credentials, as
+the file ``{{secret.queue}}``.
+
 ``install --bind queue=events`` binds it to the service ``events``; by default it is the service of the need's own
 name. The master uses the bindings for the order of ``shutdown``, and names who needs what before an uninstall.
 """
@@ -15,6 +18,7 @@ name. The master uses the bindings for the order of ``shutdown``, and names who 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
+from upcall.protocol.declaration import Secret
 from upcall.protocol.service import NeedSpec
 
 if TYPE_CHECKING:
@@ -33,6 +37,16 @@ class Bound:
     def template(self) -> str:
         """A comma-separated ``host:port`` list, filled in at each launch."""
         return f"{{{{endpoint.{self.service}.{self.endpoint}}}}}"
+
+    @property
+    def reference(self) -> str:
+        """Of the endpoint's password, as secrets' references are written."""
+        return f"endpoint:{self.service}.{self.endpoint}"
+
+    def secret(self, name: str, form: str = "{user}:{}") -> Secret:
+        """The endpoint's credentials for a declaration: the file ``{{secret.NAME}}``. In ``form``, ``{user}`` is the
+        user and ``{}`` the password. The file is empty while the endpoint asks nobody who he is."""
+        return Secret(name=name, ref=f"{self.reference}|{form}")
 
     def __str__(self) -> str:
         return self.template

@@ -67,7 +67,13 @@ class Runner:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.link = Link(transport, name)
-        self.context = Context(name=name, state=State(self.link), run_tool=self.link.run, propose=self.link.propose)
+        self.context = Context(
+            name=name,
+            state=State(self.link),
+            run_tool=self.link.run,
+            propose=self.link.propose,
+            credentials=self.link.credentials,
+        )
         self.context.note = lambda operation, text: self._spawn(self._note(operation, text), f"note {operation}")
         self.context.refresh = self._look
         self.service = service_class(self.context)

@@ -43,11 +43,13 @@ from pydantic import ValidationError
 
 from upcall.protocol.declaration import Artifact, Declaration
 from upcall.protocol.errors import NotFound
-from upcall.protocol.service import NodeView, Operation, Policy, Propose, Told
+from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import stranger
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
+from upcall.service.endpoints import Endpoint
 from upcall.service.member import Member, MemberSet
+from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
 from upcall.service.state import State
@@ -223,6 +225,16 @@ class Service:
     def bindings(self) -> Mapping[str, str]:
         """Need -> name of the service that fulfils it."""
         return self._context.bindings
+
+    def own_secret(self, name: str, form: str = "") -> str:
+        """Reference of a secret of this service's own, made at its first use. In ``form``, ``{}`` is its value."""
+        return f"generated:{self.name}.{name}" + (f"|{form}" if form else "")
+
+    async def credentials(self, where: Bound | Endpoint) -> Credentials | None:
+        """How this service's own code logs in: to an endpoint of its own, or to one that it is bound to. ``None``:
+        nobody is asked there who he is."""
+        reference = where.reference if isinstance(where, Bound) else f"endpoint:{self.name}.{where.name}"
+        return await self._context.credentials(reference)
 
     @property
     def state(self) -> State:

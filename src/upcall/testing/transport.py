@@ -168,6 +168,8 @@ class WorldTransport:
                     self.send(given.WithdrawAnswer(service=self.service, operation=operation))
             case "POST", "confirm":
                 self.send(given.Confirm(service=self.service, operation=rest))
+            case "POST", "credentials":
+                return self._credentials(msgspec.json.decode(body, type=wire.AskCredentials).reference)
             case "POST", "notes":
                 self.notes.append(msgspec.json.decode(body, type=wire.Note))
             case "POST", "run":
@@ -207,6 +209,12 @@ class WorldTransport:
         self.send(given.DeclareMembers(service=self.service, members=members))
         if starting := tuple(name for name, wanted in declare.members.items() if wanted.start):
             self.send(given.StartMembers(service=self.service, members=starting))
+
+    def _credentials(self, reference: str) -> wire.Credentials:
+        """Of its own endpoints; of others' a life has none."""
+        own = {f"endpoint:{self.service}.{each.name}": each.user for each in self.endpoints}
+        user = own.get(reference, "")
+        return wire.Credentials(user=user, password="a password" if user else "")
 
     def _proposed(self, proposal: wire.Propose) -> str:
         self.proposals.append(proposal)

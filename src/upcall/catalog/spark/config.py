@@ -26,6 +26,9 @@ JAVA: Final = "{{artifact.java.java}}"
 ARCHIVE: Final = "{{artifact.archive.options}}"
 JARS: Final = "{{artifact.pyspark.classpath}}:{{artifact.connector.classpath}}"
 SECRETS: Final = "{{secret.spark}}"
+AUTH_USER: Final = "spark"
+"""Spark's shared secret belongs to nobody in particular."""
+AUTH_PROPERTY: Final = "spark.authenticate.secret={}"
 PYTHON: Final = "{{artifact.pyspark.python}}"
 
 _OPENS = (
@@ -116,7 +119,7 @@ def authentication() -> dict[str, str]:
 
 
 def secret_value(secret: str) -> str:
-    return f"spark.authenticate.secret={secret}\n"
+    return AUTH_PROPERTY.replace("{}", secret) + "\n"
 
 
 def _properties(settings: Mapping[str, str]) -> tuple[str, ...]:

@@ -32,11 +32,6 @@ PROGRAM = "{{sandbox}}/program.py"
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 
 
-def secret_of(service: str) -> str:
-    """The reference of a Spark service's secret, for its own processes and for drivers of other services."""
-    return f"generated:{service}-auth|{config.secret_value('{}').strip()}"
-
-
 class Spark(Service):
     """Apache Spark: a master, workers, and jobs whose drivers are kept running."""
 
@@ -52,7 +47,12 @@ class Spark(Service):
         self.stopping = frozenset(await self.state.get(STOPPING, []))
 
     def pods(self) -> list[Pod]:
-        master = Endpoint("master", description="where drivers and workers connect")
+        master = Endpoint(
+            "master",
+            description="where drivers and workers connect",
+            user=config.AUTH_USER,
+            secret=self.own_secret("auth"),
+        )
         page = Endpoint("page", description="the master's own page", protocol="http")
         jobs = tuple(f"job-{name}" for name in getattr(self, "jobs", {}))
         return [
@@ -69,7 +69,7 @@ class Spark(Service):
     def master(self, member: Member) -> Declaration:
         return master_task(
             resources=Resources(cpus=0.1, memory_mib=self.options.master_memory_mib, disk_mib=64),
-            secret=secret_of(self.name),
+            secret=self.own_secret("auth", config.AUTH_PROPERTY),
             options=self.options.settings,
             artifacts=self.runs(),
         )
@@ -80,7 +80,7 @@ class Spark(Service):
             master="master-0",
             cores=options.cores,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib),
-            secret=secret_of(self.name),
+            secret=self.own_secret("auth", config.AUTH_PROPERTY),
             options=options.settings,
             artifacts=self.runs(),
         )
@@ -95,7 +95,7 @@ class Spark(Service):
             cores_max=job.cores,
             executor_memory_mib=job.executor_memory_mib,
             resources=Resources(cpus=0.5, memory_mib=job.memory_mib, disk_mib=job.disk_mib),
-            secret=secret_of(self.name),
+            secret=self.own_secret("auth", config.AUTH_PROPERTY),
             env=job.env,
             more_files=(File(path="program.py", text=job.program),),
             options={**self.options.settings, **job.settings},

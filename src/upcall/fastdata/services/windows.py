@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import msgspec
 
-from upcall.catalog.spark.service import secret_of
+from upcall.catalog.spark import config
 from upcall.catalog.spark.task import artifact_blobs, artifacts, driver_task
 from upcall.fastdata.schema import KEYSPACE
 from upcall.protocol.declaration import Check, Declaration, File, Resources
@@ -87,7 +87,7 @@ class Windows(Service):
             cores=options.cores,
             executor_memory_mib=options.executor_memory_mib,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
-            secret=secret_of(self.spark.service),
+            secret=self.spark.secret("spark", config.AUTH_PROPERTY).ref,
             more_files=(
                 File(path="program.py", text=PROGRAM),
                 File(path=CODE, blob=hashlib.sha256(code()).hexdigest()),

@@ -1,0 +1,72 @@
+"""How clients log in to an endpoint, and who is told: its own service, those that are bound to it, and people.
+
+An endpoint names a user and the secret with his password. ``endpoint:SERVICE.ENDPOINT`` refers to both, in a
+declaration's secrets as in a question of a service's own code; to be bound to the endpoint is to be granted this
+secret, and there is no other way to one of another service.
+"""
+
+from typing import Final
+
+from upcall.master.core import Core
+from upcall.master.secrets import Secrets
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Forbidden, Invalid, NotFound, NotNow
+
+ENDPOINT: Final = "endpoint:"
+
+
+class NotYet(NotNow):
+    """The endpoint is not known yet. ``service`` is in the details."""
+
+
+def credentials(core: Core, secrets: Secrets, asking: str, reference: str) -> wire.Credentials:
+    """Of an endpoint, for a service (``asking`` empty: for a person).
+
+    Raises :class:`NotYet` while the service is not there, :class:`upcall.master.secrets.NotMade` while the password is
+    not made, :class:`Forbidden` for a service that is not bound to it.
+    """
+    name, dot, endpoint_name = reference.removeprefix(ENDPOINT).partition(".")
+    if not reference.startswith(ENDPOINT) or not dot:
+        raise Invalid(f"not a reference of an endpoint: {reference!r}", expected="endpoint:SERVICE.ENDPOINT")
+    service = core.state.services.get(name)
+    if asking and asking != name:
+        asker = core.state.services.get(asking)
+        if asker is None or name not in asker.record.bindings.values():
+            raise Forbidden(f"{asking} is not bound to {name}", where=reference, expected="a need that is bound to it")
+    if service is None:
+        raise NotYet(f"no service {name!r}", service=name)
+    for endpoint in service.endpoints:
+        if endpoint.name == endpoint_name:
+            return _of(secrets, endpoint)
+    if service.endpoints:
+        raise NotFound(f"{name} has no endpoint {endpoint_name!r}", where=reference)
+    raise NotYet(f"{name} has told no endpoint yet", service=name)
+
+
+def resolve(core: Core, secrets: Secrets, asking: str, reference: str) -> str:
+    """The value behind a secret's reference, of a declaration of the service ``asking``. After a bar comes a form: of
+    an endpoint ``{user}`` stands for the user and ``{}`` for the password."""
+    if not reference.startswith(ENDPOINT):
+        return secrets.resolve(reference)
+    name, _, form = reference.partition("|")
+    found = credentials(core, secrets, asking, name)
+    if not found.user:
+        return ""
+    return (form or "{user}:{}").replace("{user}", found.user).replace("{}", found.password)
+
+
+def check(service: str, endpoints: tuple[wire.Endpoint, ...]) -> None:
+    """An endpoint's password is its own service's secret: to tell another's would be to grant it."""
+    for endpoint in endpoints:
+        if bool(endpoint.user) != bool(endpoint.secret):
+            raise Invalid("a user without a password, or a password of nobody", where=f"endpoints.{endpoint.name}",
+                          expected="user and secret, or neither")  # fmt: skip
+        if endpoint.secret and not endpoint.secret.startswith(f"generated:{service}."):
+            raise Forbidden(f"{endpoint.secret!r} is not a secret of {service}", where=f"endpoints.{endpoint.name}",
+                            expected=f"generated:{service}.NAME")  # fmt: skip
+
+
+def _of(secrets: Secrets, endpoint: wire.Endpoint) -> wire.Credentials:
+    if not endpoint.user:
+        return wire.Credentials()
+    return wire.Credentials(user=endpoint.user, password=secrets.resolve(endpoint.secret))
