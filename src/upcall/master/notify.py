@@ -136,6 +136,8 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         reason=view.reason,
         exit_code=seen.exit_code if seen else None,
         starts=view.starts,
+        role=view.role,
+        taken_back=view.taken_back,
     )
 
 

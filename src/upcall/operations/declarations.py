@@ -126,18 +126,31 @@ def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
     refused = objection(book, given.service, tuple(declared.name for declared in given.members))
     if refused is not None:
         return refused
+    joined = _has_data(book, given)
     for declared in given.members:
-        _declare_member(book, given.service, declared)
+        _declare_member(book, given.service, declared, joined=joined)
     places = {m.name: book.members[f"{given.service}.{m.name}"].place for m in given.members}
     if places:
         book.emit(Reserve(service=given.service, places=places))
     return None
 
 
-def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> None:
+def _has_data(book: Book, given: DeclareMembers) -> bool:
+    """Whether members of the service have data, so that one which is new joins them: those that are there, and those
+    that are declared again and take their volumes back."""
+    returning = (book.members.get(f"{given.service}.{declared.name}") for declared in given.members)
+    back = (m for m in returning if m is not None and m.removed is not None and not _volumes_gone(book, m))
+    return any(member.has_data for member in (*book.members_of(given.service), *back))
+
+
+def _volumes_gone(book: Book, member: MemberRecord) -> bool:
+    return book.wall_s >= member.volumes_until_wall_s
+
+
+def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, joined: bool) -> None:
     before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
-    fresh_volumes = returns and book.wall_s >= before.volumes_until_wall_s
+    fresh_volumes = returns and _volumes_gone(book, before)
     record = replace(
         before,
         generation=declared.generation,
@@ -145,6 +158,9 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration) -> No
         start_timeout_s=declared.start_timeout_s,
         grace_s=declared.grace_s,
         counts=declared.counts,
+        portable=declared.portable,
+        joined=joined if fresh_volumes or not before.version else before.joined,
+        taken_back=before.has_data and not fresh_volumes if returns else before.taken_back,
         finished=before.finished and before.generation == declared.generation and not returns,
         removed=None,
         place=before.place + (1 if fresh_volumes else 0),

@@ -58,6 +58,8 @@ class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     grace_s: float = 30.0
     counts: bool = True
     """For the minimum (a job beside a service does not)."""
+    portable: bool = False
+    """Nothing binds it to its node."""
 
 
 class DeclareMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="declare_members"):

@@ -218,6 +218,8 @@ def _view(book: Book, key: str) -> MemberView:
         place=member.place,
         first_place=member.first_place,
         starts=member.incarnation - member.starts_before,
+        role=member.role,
+        taken_back=member.taken_back,
         generation=member.generation,
         status=_status(book, key),
         observed=seen.state if seen else "",

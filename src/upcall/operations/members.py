@@ -121,6 +121,7 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
         incarnation=member.incarnation + 1,
         place=member.place + (1 if elsewhere else 0),
         starts_before=member.incarnation if elsewhere else member.starts_before,
+        taken_back=member.taken_back and not elsewhere,
         node="" if elsewhere or not book.memory.volumes_bound_to_node else member.node,
         by=by,
         ended_by="",

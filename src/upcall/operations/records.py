@@ -38,6 +38,9 @@ Choice = Literal["", "wait", "in_place", "elsewhere"]
 """What a service prefers for a lost member: wait, restart here, replace elsewhere."""
 
 
+Role = Literal["founding", "joining", "replacing"]
+
+
 class Epoch(msgspec.Struct, frozen=True, order=True):
     """Which world an answer is about."""
 
@@ -152,6 +155,12 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The operation that ended it, in the same write; empty when nobody asked for it."""
     finished: bool = False
     """``restart=never``, and the last end was the aim (code 0)."""
+    joined: bool = False
+    """Others of its service had data already when it was declared."""
+    taken_back: bool = False
+    """Declared again within the grace: its volumes are of an earlier life of its service."""
+    portable: bool = False
+    """Nothing binds it to its node: a drain moves it, and does not hold it."""
     started: bool = False
     """It was asked to run; from then on the ledger keeps it running."""
     initialised: bool = False
@@ -177,6 +186,16 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @property
     def task(self) -> str:
         return f"{self.service}.{self.name}.{self.incarnation}"
+
+    @property
+    def role(self) -> Role:
+        """Founding, joining or replacing: what its expert is told, for a place number says nothing of the others."""
+        return "replacing" if self.place > self.first_place else "joining" if self.joined else "founding"
+
+    @property
+    def has_data(self) -> bool:
+        """It was launched at its present place."""
+        return self.incarnation > self.starts_before
 
     @property
     def over(self) -> bool:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from upcall.operations.records import Epoch, Firmness, Given, Mark, Operation
+from upcall.operations.records import Epoch, Firmness, Given, Mark, Operation, Role
 
 
 class PendingOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +90,9 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Places above it are replacements."""
     starts: int = 0
     """How often it was started at this place."""
+    role: Role = "founding"
+    taken_back: bool = False
+    """Its volumes are of an earlier life of its service."""
     observed: str = ""
     """The substrate's word for the current incarnation, empty when nothing was heard since the start."""
     node: str = ""

@@ -144,4 +144,11 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Between SIGTERM and SIGKILL."""
     restart: Restart = "always"
     """``never``: the end with code 0 is the aim of the task (a job that finishes)."""
+    portable: bool | None = None
+    """Whether nothing binds it to its node: a drain then brings it up elsewhere, with empty volumes, instead of holding
+    it until the node is back. None: as it has volumes or none."""
     labels: dict[str, str] = {}
+
+    @property
+    def bound_to_its_node(self) -> bool:
+        return bool(self.volumes) if self.portable is None else not self.portable

@@ -123,6 +123,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     its memory, has another one: what was done for the earlier life is not done for this one."""
 
 
+Role = Literal["founding", "joining", "replacing"]
+"""Why a member is at its place. ``founding``: it was declared before any member of this life of the service had data.
+``joining``: others had data already when it was declared (the service grew, or was installed again over kept volumes
+with more members). ``replacing``: it was at another place before, whose data it has no more."""
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A member as observed."""
 
@@ -143,6 +149,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     starts: int = 0
     """How often it was started at this place; 0 or 1: its volumes are fresh."""
+    role: Role = "founding"
+    taken_back: bool = False
+    """The service was installed again, and its volumes are those of the life before."""
 
 
 class Members(msgspec.Struct, frozen=True, kw_only=True, tag="members"):

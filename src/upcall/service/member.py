@@ -102,6 +102,17 @@ class Member:
         return self.seen.place
 
     @property
+    def role(self) -> wire.Role:
+        """``founding``, ``joining`` or ``replacing``: whether it begins with the others, comes to others that have
+        data, or takes the place of what it was itself. Place 1 is not the first day."""
+        return "replacing" if self.replacing else self.seen.role
+
+    @property
+    def taken_back(self) -> bool:
+        """The service was installed again, and the member's volumes are those of the life before."""
+        return self.seen.taken_back
+
+    @property
     def address(self) -> str:
         return self.seen.address
 

@@ -99,6 +99,8 @@ def _member(world: Seen, view: MemberView) -> wire.Member:
         reason=view.reason,
         exit_code=world.exits.get(member_id),
         starts=view.starts,
+        role=view.role,
+        taken_back=view.taken_back,
     )
 
 

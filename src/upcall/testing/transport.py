@@ -203,6 +203,7 @@ class WorldTransport:
                 start_timeout_s=wanted.declaration.start_timeout_s,
                 grace_s=wanted.declaration.grace_s,
                 counts=wanted.minimum,
+                portable=not wanted.declaration.bound_to_its_node,
             )
             for name, wanted in declare.members.items()
         )

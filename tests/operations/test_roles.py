@@ -1,0 +1,72 @@
+"""A member is founding, joining or replacing, and a place number does not say which."""
+
+import pytest
+
+from upcall.operations import inputs as given
+from upcall.substrate.simulated import SimulatedKind
+from upcall.substrate.world import World
+
+
+@pytest.fixture
+def world(kind: SimulatedKind) -> World:
+    made = World(kind=kind, node_count=6)
+    made.install("log", ("b0", "b1", "b2"))
+    return made
+
+
+def roles(world: World) -> dict[str, tuple[str, bool]]:
+    return {view.name: (view.role, view.taken_back) for view in world.ledger.members("log")}
+
+
+def declare(world: World, *members: str) -> None:
+    declared = tuple(given.MemberDeclaration(name=name) for name in members)
+    world.send(given.DeclareMembers(service="log", members=declared))
+
+
+def uninstall(world: World) -> None:
+    world.send(given.Propose(kind="uninstall", asked_by="ann", service="log", force=True, reason="away"))
+    world.advance(10)
+
+
+def test_who_is_declared_before_anybody_has_data_is_founding(world: World) -> None:
+    assert roles(world) == dict.fromkeys(("b0", "b1", "b2"), ("founding", False))
+    world.advance(10)
+    declare(world, "b0", "b1", "b2")
+    assert roles(world) == dict.fromkeys(("b0", "b1", "b2"), ("founding", False))
+
+
+def test_who_comes_to_others_that_have_data_is_joining(world: World) -> None:
+    world.advance(10)
+    declare(world, "b0", "b1", "b2", "b3")
+    assert roles(world)["b3"] == ("joining", False)
+
+
+def test_reinstalled_over_kept_volumes_with_more_members_the_new_ones_join(world: World) -> None:
+    """Whatever the order in which they are declared."""
+    world.advance(10)
+    uninstall(world)
+    world.send(given.DeclareService(name="log"))
+    declare(world, "b3", "b4", "b0", "b1", "b2")
+    assert roles(world) == {
+        "b0": ("founding", True),
+        "b1": ("founding", True),
+        "b2": ("founding", True),
+        "b3": ("joining", False),
+        "b4": ("joining", False),
+    }
+
+
+def test_reinstalled_after_the_grace_all_are_founding(world: World) -> None:
+    world.advance(10)
+    uninstall(world)
+    world.advance(90_000)
+    world.send(given.DeclareService(name="log"))
+    declare(world, "b0", "b1", "b2", "b3")
+    assert roles(world) == dict.fromkeys(("b0", "b1", "b2", "b3"), ("founding", False))
+
+
+def test_who_was_at_another_place_before_is_replacing(world: World) -> None:
+    world.advance(10)
+    world.send(given.Propose(kind="replace", asked_by="ann", service="log", members=("b1",), force=True, reason="disk"))
+    world.advance(20)
+    assert roles(world)["b1"] == ("replacing", False)
