@@ -24,8 +24,10 @@ demo: .venv/.demo  ## the whole platform on this machine, with a recorded flight
 test: .venv/.dev  ## all tests, the real systems among them
 	@.venv/bin/python tests/browser.py || true
 	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft
-	.venv/bin/pytest -n 2 --dist loadfile -m "not browser" $(ARGS)
-	.venv/bin/pytest -m browser $(ARGS)
+	@worst=0; \
+	.venv/bin/pytest -n 2 --dist loadfile -m "not browser" $(ARGS) || worst=$$?; \
+	.venv/bin/pytest -m browser $(ARGS) || { code=$$?; [ $$code -le $$worst ] || worst=$$code; }; \
+	exit $$worst
 
 .PHONY: quick
 quick: .venv/.dev  ## the fast tests alone

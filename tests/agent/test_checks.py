@@ -93,6 +93,24 @@ async def test_a_log_is_looked_at_from_where_it_stood_also_when_it_was_rotated_s
         watching.close()
 
 
+async def test_no_expression_and_no_line_hold_the_loop(tmp_path: Path) -> None:
+    """Python's own engine would be at it until the end of the world, and the node be lost meanwhile."""
+    watching = Watching()
+    try:
+        (tmp_path / "stderr").write_text("")
+        (tmp_path / "stdout").write_text("a" * 60_000 + "!\n")
+        looking = asyncio.create_task(checks.until_logged("^(a+)+$", tmp_path, watching, "ready"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not looking.done()
+        with (tmp_path / "stdout").open("a") as log:
+            log.write("aaa\n")
+        async with asyncio.timeout(60):
+            assert await looking == "stdout"
+    finally:
+        watching.close()
+
+
 def test_a_log_rotated_more_than_once_is_read_from_its_beginning(tmp_path: Path) -> None:
     log = tmp_path / "stdout"
     log.write_text("old\n" * 100)

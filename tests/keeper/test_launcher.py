@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from upcall.keeper import begin, processes, records, sockets
+from upcall.keeper import begin, command, processes, records, sockets
 from upcall.keeper.identity import Identity
 
 PATIENCE_S = 60.0
@@ -100,6 +100,26 @@ def test_a_command_that_cannot_be_executed_is_one_clear_error(node: Node) -> Non
     assert answer == {"error": "cannot execute no-such-command: No such file or directory"}
     assert records.read(str(node.task("a.b.1") / records.RUNNING)) is None
     assert node.ask(do="list")["running"] == []
+
+
+@pytest.mark.parametrize(("there", "said"), [(False, "No such file or directory"), (True, "Permission denied")])
+def test_a_program_is_looked_for_where_a_shell_would_and_missed_in_the_words_of_one(
+    tmp_path: Path, there: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of PATH that may not be searched hides nothing that is there: `execve` is played, since root may all."""
+    closed, program = tmp_path / "closed", tmp_path / "open" / "tool"
+    program.parent.mkdir()
+    if there:
+        program.write_text("not executable")
+
+    def refuse(path: str, *_: object) -> None:
+        hidden = path.startswith(str(closed))
+        raise PermissionError(13, "Permission denied") if hidden or there else FileNotFoundError(2, "No such file")
+
+    monkeypatch.setattr(command.os, "execve", refuse)
+    with pytest.raises(OSError) as caught:
+        command.execute(["tool"], {"PATH": f"{closed}:{program.parent}"})
+    assert caught.value.strerror.startswith(said[:12])
 
 
 def test_a_start_is_idempotent(node: Node) -> None:

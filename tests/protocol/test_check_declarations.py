@@ -2,7 +2,7 @@
 
 import pytest
 
-from upcall.protocol import checks
+from upcall.protocol import checks, patterns
 from upcall.protocol.declaration import Check, Declaration, Port
 from upcall.protocol.errors import Invalid
 
@@ -36,8 +36,11 @@ def test_what_can_be_carried_out_is_taken(check: Check) -> None:
         (Check(tcp="clients"), "names an unknown port 'clients'", "one of the declared: client, jmx"),
         (Check(http="/health"), "names an unknown port ''", "one of the declared: client, jmx"),
         (Check(exec=("",)), "runs an empty command", "a program and its arguments"),
-        (Check(log="(up"), "has no regular expression", "Python's syntax"),
-        (Check(log="x" * 1001), "has a pattern of 1001 characters", "at most 1000"),
+        (Check(log="(up"), "has a pattern that cannot be read: missing )", patterns.RIGHT),
+        (Check(log="up(?!stream)"), "has a pattern that cannot be read: invalid perl operator: (?!", patterns.RIGHT),
+        (Check(log=r"(up)\1"), r"has a pattern that cannot be read: invalid escape sequence: \1", patterns.RIGHT),
+        (Check(log="\ud800"), "has a pattern that holds half a character", patterns.RIGHT),
+        (Check(log="x" * 1001), "has a pattern that has 1001 characters", "at most 1000"),
         (Check(tcp="client", interval_s=0), "has interval_s=0", "between 0.05 and 86400 seconds"),
         (Check(tcp="client", timeout_s=0), "has timeout_s=0", "between 0.05 and 86400 seconds"),
         (Check(tcp="client", timeout_s=float("nan")), "has timeout_s=nan", "between 0.05 and 86400 seconds"),

@@ -9,7 +9,6 @@ a line that matches is the yes; for health it is the no, for good: what was logg
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import aiohttp
 
 from upcall.agent.tail import Position, Tail
 from upcall.agent.watching import Watching
+from upcall.protocol import patterns
 from upcall.protocol.declaration import Check, Port
 from upcall.protocol.errors import Invalid
 
@@ -121,10 +121,7 @@ async def until_logged(
 ) -> str:
     """Returns when a line of the output matches: the stream in which it stands. ``after``: looks only at what was
     written since."""
-    try:
-        expression = re.compile(pattern.encode())
-    except re.error as error:
-        raise Invalid(f"no regular expression: {error}", where=where, expected="Python's syntax") from None
+    expression = patterns.compiled(pattern, where)
     tails = {stream: Tail(logs / stream, (after or {}).get(stream)) for stream in STREAMS}
     async with watching.folder(logs) as changed:
         while True:

@@ -29,6 +29,7 @@ import msgspec
 from upcall.artifacts.errors import ArtifactError, Cancelled, LockInvalid
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import digest_of
+from upcall.protocol import patterns
 from upcall.protocol.training import FORMAT, Training, decode_training
 
 _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
@@ -198,7 +199,7 @@ def _await_ready(job: Job, training: Training, process: subprocess.Popen[bytes],
     check = training.task.ready
     if check is None or not check.log:
         raise ArtifactError(f"training {training.name} does not say which line makes it ready", where=training.name)
-    ready = re.compile(check.log.encode())
+    ready = patterns.compiled(check.log, f"training {training.name}")
     while not ready.search(log.read_bytes()):
         if process.poll() is not None:
             raise ArtifactError(f"training {training.name} ended before it was ready: {_tail(log)}")

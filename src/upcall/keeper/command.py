@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from typing import Any, NoReturn
@@ -39,13 +40,31 @@ def become(request: dict[str, Any], shim: int, output: tuple[int, int], go: int,
         os.chdir(request["cwd"])
         os.umask(0o027)
         doing = f"execute {request['argv'][0]}"
-        os.execvpe(request["argv"][0], request["argv"], request["env"])
+        execute(request["argv"], request["env"])
     except OSError as error:
         os.write(failed, f"cannot {doing}: {error.strerror}".encode())
     except BaseException as error:
         os.write(failed, f"cannot {doing}: {error}".encode())
     finally:
         os._exit(127)
+
+
+def execute(argv: list[str], env: dict[str, str]) -> NoReturn:
+    """Looks for the program where a shell would, and says what a shell would: "Permission denied" for a program that
+    is there and may not be executed, "No such file" where nothing of the name is to be seen. A folder of PATH that
+    may not be searched is not the program's fault."""
+    program = argv[0]
+    if "/" in program:
+        os.execve(program, argv, env)
+    failure: OSError | None = None
+    for folder in env.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder or os.curdir, program)
+        try:
+            os.execve(path, argv, env)
+        except OSError as error:
+            if failure is None and os.path.lexists(path):
+                failure = error
+    raise failure or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
 
 
 def _input(text: str) -> int:

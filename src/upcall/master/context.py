@@ -30,7 +30,8 @@ MAKE_RETRY_S: Final = 5.0
 """Between two tries to write a generated secret (the disk is full)."""
 SECRETS: Final = "secrets/"
 """What launches wait on that lack a secret; no service has such a name."""
-_NAME: Final = re.compile(r"\{\{\s*((?:address|endpoint|replaced)\.[^}\s]+)\s*\}\}")
+_NAME: Final = re.compile(r"\{\{\s*((?:address|endpoint|replaced)\.[^{}\s]+)\s*\}\}")
+"""No brace within a name: a text of many beginnings without an end costs its length, not the square of it."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from upcall.master.http import BLOB_BYTES_MAX, answer, caller, decode
 from upcall.master.published import gives, takes
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
+from upcall.protocol import schema
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid, NotFound, TooLarge
 from upcall.store.interface import BlobMismatch
@@ -37,6 +38,7 @@ def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Reques
         package = await decode(request, wire.Package)
         if (package.name, package.version) != (name, version):
             raise Invalid("the body names another package", where="name", expected=f"{name} {version}")
+        schema.vet(package.options_schema, of=f"package {name}", where="options_schema")
         async with housekeeping.blobs:
             for digest in (*package.blobs, *([package.source] if package.source else [])):
                 if not core.store.has_blob(digest):

@@ -5,16 +5,15 @@ ever. So it is looked at where it is declared (by the SDK, and by the master for
 it runs. One error names the member, the check, what is wrong with it and what would be right.
 """
 
-import re
 from typing import Final
 
+from upcall.protocol import patterns
 from upcall.protocol.declaration import DAY_S, Check, Declaration
 from upcall.protocol.errors import Invalid
 
 TARGETS: Final = ("tcp", "http", "exec", "log")
 INTERVAL_S_MIN: Final = 0.05
 """Between two questions, and for one answer: less would be a load, not a check."""
-LOG_CHARS_MAX: Final = 1000
 
 
 def validate(member: str, declaration: Declaration, where: str = "declaration") -> None:
@@ -44,12 +43,8 @@ def _target_fault(check: Check, declaration: Declaration) -> tuple[str, str] | N
             return f"names an unknown port {port!r}", names
     if check.exec and not check.exec[0]:
         return "runs an empty command", "a program and its arguments"
-    if len(check.log) > LOG_CHARS_MAX:
-        return f"has a pattern of {len(check.log)} characters", f"at most {LOG_CHARS_MAX}"
-    try:
-        re.compile(check.log.encode())
-    except re.error as error:
-        return f"has no regular expression: {error}", "Python's syntax"
+    if check.log and (wrong := patterns.fault(check.log)):
+        return f"has a pattern that {wrong[0]}", wrong[1]
     return None
 
 

@@ -82,9 +82,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exec: tuple[str, ...] = ()
     """A command that ends with 0."""
     log: str = ""
-    """A regular expression, looked for in each line of the output; intervals and counts have no meaning for it.
-    As readiness, a line that matches means ready. As health, a line that matches, written after the task was ready,
-    means unhealthy: at once, and until the task is started anew."""
+    """A regular expression (RE2's syntax), looked for in each line of the output; intervals and counts have no
+    meaning for it. As readiness, a line that matches means ready. As health, a line that matches, written after the
+    task was ready, means unhealthy: at once, and until the task is started anew."""
     delay_s: Seconds = 0.0
     interval_s: Seconds = 5.0
     timeout_s: Seconds = 5.0

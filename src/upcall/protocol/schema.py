@@ -2,16 +2,26 @@
 
 Options of a package and arguments of an action are checked by the same code and in the same words at the API and, for
 a whole composition, by the command line before anything is asked of the master.
+
+A schema is a package's, so it is judged before it judges (:func:`vet`): it fetches nothing, its patterns are matched
+in linear time (:mod:`upcall.protocol.patterns`), and it cannot multiply itself by references.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 import jsonschema
 import jsonschema.validators
+import referencing
 
+from upcall.protocol import patterns
 from upcall.protocol.errors import Invalid
+
+REFERENCES_MAX: Final = 10_000
+"""Followed while one set of values is checked: a schema of options has tens, one that doubles itself has no end."""
+_DATA: Final = frozenset({"const", "enum", "default", "examples"})
+"""Keywords whose values are no schemas."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -32,12 +42,80 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of
                 where=f"{where}.{name}",
                 expected=f"one of {', '.join(sorted(known))}" if known else f"no {noun}s",
             )
-    validator = jsonschema.validators.validator_for(schema)(schema)
+    vet(schema, of=of)
+    validator = _bounded(jsonschema.validators.validator_for(schema))(schema, registry=referencing.Registry())
     errors = sorted(validator.iter_errors(dict(values)), key=lambda error: [str(part) for part in error.path])
     if errors:
         error = errors[0]
         path = ".".join([where, *(str(part) for part in error.path)])
         raise Invalid(_message(error), where=path, expected=_expected(error), of=of)
+
+
+def vet(schema: Mapping[str, Any], *, of: str, where: str = "schema") -> None:
+    """``Invalid`` for a schema that cannot be used, or that would do more than judge values."""
+    ahead: list[tuple[str, Any]] = [(where, schema)]
+    while ahead:
+        path, part = ahead.pop()
+        if isinstance(part, Mapping):
+            if path != where and isinstance(part.get("$schema"), str):
+                raise Invalid(f"the schema of {of} has a part of another dialect", where=path, expected="one $schema")
+            _vet_part(part, of, path)
+            ahead += [(f"{path}.{key}", value) for key, value in part.items() if key not in _DATA]
+        elif isinstance(part, list):
+            ahead += [(f"{path}.{index}", value) for index, value in enumerate(part)]
+    try:
+        kind: Any = jsonschema.validators.validator_for(schema)
+        kind.check_schema(dict(schema), format_checker=jsonschema.FormatChecker(()))
+    except jsonschema.SchemaError as error:
+        path = ".".join([where, *(str(part) for part in error.path)])
+        raise Invalid(f"the schema of {of} is none: {error.message}", where=path, expected="a JSON Schema") from None
+    except RecursionError:
+        raise Invalid(f"the schema of {of} is nested too deeply", where=where, expected="fewer levels") from None
+
+
+def _vet_part(part: Mapping[str, Any], of: str, path: str) -> None:
+    pattern = part.get("pattern")
+    if isinstance(pattern, str) and (wrong := patterns.fault(pattern)):
+        raise Invalid(f"a pattern in the schema of {of} {wrong[0]}", where=f"{path}.pattern", expected=wrong[1])
+    if any(isinstance(value, Mapping) for value in _mapping(part.get("patternProperties")).values()):
+        right = "propertyNames with a pattern, and additionalProperties"
+        raise Invalid(f"the schema of {of} uses patternProperties", where=f"{path}.patternProperties", expected=right)
+    for name in ("$ref", "$dynamicRef", "$recursiveRef"):
+        reference = part.get(name)
+        if isinstance(reference, str) and not reference.startswith("#"):
+            wrong_one = f"the schema of {of} refers to {reference!r}, which is not in it"
+            raise Invalid(wrong_one, where=f"{path}.{name}", expected="a reference that starts with '#'")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _bounded(kind: Any) -> Any:
+    """This kind of validator, with patterns in linear time and so many references at most."""
+    left = REFERENCES_MAX
+
+    def counted(follow: Callable[..., Iterator[Any] | None]) -> Callable[..., Iterator[Any]]:
+        def reference(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                expected = f"at most {REFERENCES_MAX} in one check"
+                raise Invalid("the schema follows its references without an end", where="schema", expected=expected)
+            yield from follow(validator, value, instance, schema) or ()
+
+        return reference
+
+    followed = {name: counted(rule) for name, rule in kind.VALIDATORS.items() if name.endswith(("$ref", "Ref"))}
+    extend: Callable[..., Any] = jsonschema.validators.extend
+    return extend(kind, {**followed, "pattern": _pattern})
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
+    if validator.is_type(instance, "string") and not patterns.compiled(pattern).search(
+        instance.encode(errors="surrogatepass")
+    ):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
 def _message(error: "jsonschema.exceptions.ValidationError") -> str:
