@@ -19,7 +19,7 @@ from pathlib import Path
 
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
-from upcall.operations.records import Epoch, Policy
+from upcall.operations.records import Epoch, Policy, Way
 from upcall.substrate.simulated import SimulatedKind, Timing
 from upcall.substrate.world import World
 
@@ -333,6 +333,8 @@ class Stage:
                 retry_after_s=float(options.get("retry", 10)),
                 progress=float(progress) if progress else None,
                 choice=options.get("choice", ""),  # type: ignore[arg-type]
+                waiting_helps="would_help" not in options,
+                would_help=tuple(Way(does=does) for does in filter(None, options.get("would_help", "").split(";"))),
             )
             for operation, verdict in verdicts.items()
         }
@@ -361,6 +363,8 @@ class Stage:
     def do_why(self, words: list[str], options: dict[str, str]) -> None:
         why = self.world.ledger.why(words[0], self.world.now_s, self.world.wall_s)
         self.say(f"why {why.sentence()}" if why else f"no operation {words[0]}")
+        for way in why.ways if why else ():
+            self.say(f"    {way.does}" + (f": {way.command}" if way.command else "") + f" (costs: {way.costs or '?'})")
 
     def do_pending(self, words: list[str], options: dict[str, str]) -> None:
         self.say(self.set_of(words[0]))

@@ -78,8 +78,6 @@ def _launch(tx: Gathering, effect: fx.Launch) -> None:
 
 def _tell(tx: Gathering, effect: fx.Event) -> None:
     """The ledger's event in the words that a person reads."""
-    if effect.kind == "alert":
-        return  # the Alert beside it is told
     state, ledger = tx.core.state, tx.core.state.ledger
     operation, by = ledger.operation(effect.operation), None
     data: dict[str, Any] = {"service": effect.service, "operation": effect.operation, **effect.data}

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
-from upcall.master import services
+from upcall.master import said, services
 from upcall.master.agents import Agents
 from upcall.master.credentials import credentials
 from upcall.master.driver import Driver
@@ -26,11 +26,9 @@ from upcall.master.streams import Stream, Streams, read_until_gone
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
-from upcall.operations.records import Epoch
 from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge
-from upcall.protocol.numbers import whole
 
 ACTION_TIMEOUT_S: Final = 120.0
 ANSWERS_MAX: Final = 1000
@@ -108,33 +106,6 @@ class ServiceDoor:
             waiting.set_result(reply)
 
 
-def _ledger_answer(item: wire.Answer) -> given.Answer:
-    choices: dict[str, Any] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere"}
-    if item.verdict in choices:
-        return given.Answer(
-            verdict="prefer",
-            choice=choices[item.verdict],
-            reason=item.reason,
-            retry_after_s=item.retry_after_s,
-            progress=item.progress,
-        )
-    return given.Answer(
-        verdict=item.verdict,  # type: ignore[arg-type]
-        valid_s=item.valid_s,
-        counts_on=item.counts_on,
-        retry_after_s=item.retry_after_s,
-        reason=item.reason,
-        progress=item.progress,
-    )
-
-
-def _epoch(text: str) -> Epoch:
-    start, number = (whole(part) for part in (text.partition(".")[0], text.partition(".")[2]))
-    if start is None or number is None:
-        raise Invalid(f"not an epoch: {text!r}", where="epoch", expected="the epoch of the set that is answered")
-    return Epoch(start, number)
-
-
 def _kind(kind: str) -> Any:
     """A kind that there is; whether a service may propose it is the ledger's to say."""
     if kind not in KINDS:
@@ -206,12 +177,7 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         body = await decode(request, wire.Answers)
         if len(body.answers) > ANSWERS_MAX:
             raise TooLarge(f"{len(body.answers)} answers", expected=f"at most {ANSWERS_MAX}")
-        item = given.Answers(
-            service=name,
-            epoch=_epoch(body.epoch),
-            answers={each.operation: _ledger_answer(each) for each in body.answers},
-        )
-
+        item = said.answers(name, body)
         try:
             await core.turn(lambda tx: tx.ledger(item))
         except Stale:

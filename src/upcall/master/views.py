@@ -11,7 +11,7 @@ from upcall.master.notify import member_state
 from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
 from upcall.master.streams import Streams
-from upcall.operations.records import Mark, Operation
+from upcall.operations.records import Mark, Operation, Way
 from upcall.operations.table import CLASSES
 from upcall.operations.views import MemberView
 from upcall.operations.views import Why as LedgerWhy
@@ -275,6 +275,7 @@ class Views:
             lines.append(f"{operation.target.service}: {said}")
         if operation.reason:
             lines.append(f"{'seen' if operation.seen else 'asked for'} by {operation.asked_by}: {operation.reason}")
+        lines += [_way(each) for each in why.ways] if why else []
         children = [self.why(each) for each in ledger.children(operation.id)]
         return view.Why(operation=self.operation(operation), lines=lines, children=children)
 
@@ -289,6 +290,12 @@ class Views:
             if why and why.waits_for:
                 found.append(why.brief())
         return found
+
+
+def _way(way: Way) -> str:
+    """``possible: give orders a second copy: `upcall ...`; costs: room for it``."""
+    text = f"possible now: {way.does}" + (f": `{way.command}`" if way.command else "")
+    return text + (f". Costs: {way.costs}" if way.costs else "")
 
 
 def package_view(package: Any) -> view.PackageView:

@@ -15,6 +15,7 @@ from upcall.operations.judgement import judge
 from upcall.operations.records import Mark, MemberRecord, Operation, Target
 from upcall.operations.table import KINDS, RANK, Word
 from upcall.operations.waiting import Judgement
+from upcall.operations.words import span
 
 # -- the begin ------------------------------------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ def _release(book: Book, operation: Operation, member: MemberRecord) -> None:
     book.event(
         "member",
         member.key,
-        f"released; volumes are kept for {keep_s:.0f} s",
+        f"released; volumes are kept for {span(keep_s)}",
         service=member.service,
         operation=operation.id,
     )

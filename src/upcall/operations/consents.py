@@ -21,11 +21,14 @@ from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
 from upcall.operations.memory import Question, Said
-from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Verdict
+from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Verdict, Way
 from upcall.operations.table import KINDS
+from upcall.operations.words import span
 
 ANSWERS_MAX: Final = 1000
 """In one call: more than a service can have pending."""
+WAYS_MAX: Final = 8
+"""Of what would help, in one answer: more than a person reads."""
 ANSWER_S_MAX: Final = 86400.0
 """An acceptance or a deferral for longer than a day is a mistake."""
 
@@ -209,6 +212,20 @@ def _refusal_of_one(book: Book, service: str, name: str, one: Answer) -> Refused
                 where=f"{name}.{label}",
                 expected=f"more than 0 and at most {ANSWER_S_MAX:g}",
             )
+    if not one.waiting_helps and one.verdict not in ("defer", "decline"):
+        return Refused(
+            code="invalid",
+            message=f"{one.verdict}, although waiting does not help",
+            where=f"{name}.waiting_helps",
+            expected="a deferral",
+        )
+    if len(one.would_help) > WAYS_MAX:
+        return Refused(
+            code="invalid",
+            message=f"{len(one.would_help)} things that would help",
+            where=f"{name}.would_help",
+            expected=f"at most {WAYS_MAX}",
+        )
     ready = {m.task for m in book.members_of(service) if book.ready(m)}
     missing = sorted(set(one.counts_on or ()) - ready)
     if missing:
@@ -250,6 +267,14 @@ def _given(book: Book, one: Answer, relied_on: tuple[str, ...]) -> Given:
         progress=one.progress,
         counts_on=(relied_on if one.counts_on is None else one.counts_on) if accepts else (),
         choice=one.choice,
+        waiting_helps=one.waiting_helps,
+        would_help=tuple(map(_cut, one.would_help)),
+    )
+
+
+def _cut(way: Way) -> Way:
+    return Way(
+        does=way.does[:REASON_CHARS_MAX], command=way.command[:REASON_CHARS_MAX], costs=way.costs[:REASON_CHARS_MAX]
     )
 
 
@@ -278,7 +303,7 @@ def _is_news(book: Book, operation: Operation, one: Answer) -> bool:
     if one.verdict == "accept":
         book.memory.said.pop(operation.id, None)
         return True
-    words = f"{one.verdict} {one.choice}: {one.reason[:REASON_CHARS_MAX]}"
+    words = f"{one.verdict} {one.choice} {one.waiting_helps}: {one.reason[:REASON_CHARS_MAX]}"
     before = book.memory.said.get(operation.id)
     same = before is not None and before.words == words
     times = before.times + 1 if before is not None and same else 1
@@ -288,12 +313,13 @@ def _is_news(book: Book, operation: Operation, one: Answer) -> bool:
 
 def _in_words(one: Answer) -> str:
     words = {
-        "accept": f"accept, good for {one.valid_s:.0f} s",
-        "defer": f"defer, ask again in {one.retry_after_s:.0f} s",
+        "accept": f"accept, good for {span(one.valid_s)}",
+        "defer": f"defer, ask again in {span(one.retry_after_s)}",
         "decline": "decline",
         "prefer": f"prefer {one.choice or 'otherwise'}",
     }[one.verdict]
-    return words + (f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else "")
+    words += f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else ""
+    return words if one.waiting_helps else f"{words} (waiting does not help)"
 
 
 def _drop(book: Book, operation: Operation, why: str, *, lapsed: Verdict | None = None) -> None:

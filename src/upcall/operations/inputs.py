@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from upcall.operations.records import Choice, Epoch, Firmness, Policy, Verdict
+from upcall.operations.records import Choice, Epoch, Firmness, Policy, Verdict, Way
 from upcall.operations.table import Kind, OnDeadline
 
 TaskState = Literal["pending", "placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
@@ -99,6 +99,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress: float | None = None
     choice: Choice = ""
     """Prefer: ``wait``, ``in_place`` or ``elsewhere``."""
+    waiting_helps: bool = True
+    """Defer: False when the reason will not pass by itself."""
+    would_help: tuple[Way, ...] = ()
+    """Defer: what a person could do about it."""
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="answers"):

@@ -4,6 +4,8 @@ One function judges; the ledger begins what it lets pass and ``why`` prints what
 differ from what happens. The order of the questions is the order of the rules in :mod:`upcall.operations.table`.
 """
 
+from typing import Final
+
 import msgspec
 
 from upcall.operations import guard
@@ -21,6 +23,10 @@ from upcall.operations.waiting import (
     window_end_s,
     window_over,
 )
+from upcall.operations.ways import waits_for_a_person
+
+LONG: Final = 15
+"""So many times ``stuck_after_s`` a deferral may be renewed before a person is told."""
 
 
 class _Consent(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +103,7 @@ def _past_deadline(book: Book, operation: Operation) -> _Consent | Judgement | N
     elif operation.class_ == "windowed" and window_over(book, operation):
         if operation.on_deadline in (None, "hold"):
             return Judgement(
-                waits_for=service,
+                waits_for="a person" if waits_for_a_person(book, operation) else service,
                 reason=f"the window is over, then hold: {answer_words(book, operation)}",
                 look_s=retry_s(book, operation),
                 alert_s=book.now_s,
@@ -132,6 +138,13 @@ def _silence(book: Book, operation: Operation) -> _Consent | None:
     return _Consent(reason="no answer: the static policy lets it proceed", over_consent=True)
 
 
+def _deferred_long_s(book: Book, operation: Operation) -> float | None:
+    """A wish that is put off again and again, with no window to end that: a person hears of it."""
+    if operation.deadline_wall_s is not None or operation.class_ not in ("voluntary", "windowed"):
+        return None
+    return book.since_s(operation) + LONG * policy_of(book, operation.target.service).stuck_after_s
+
+
 def _first_in_order(book: Book, operation: Operation) -> bool:
     order = policy_of(book, operation.target.service).order
 
@@ -153,7 +166,13 @@ def _waits(book: Book, operation: Operation) -> Judgement:
     window_s = window_end_s(book, operation)
     if given is not None:
         look_s = min(given.until_s, window_s) if window_s is not None else given.until_s
-        return Judgement(waits_for=service, reason=answer_words(book, operation), look_s=look_s)
+        a_person = waits_for_a_person(book, operation)
+        return Judgement(
+            waits_for="a person" if a_person else service,
+            reason=answer_words(book, operation),
+            look_s=look_s,
+            alert_s=given.at_s if a_person else _deferred_long_s(book, operation),
+        )
     question = book.memory.questions.get(operation.id)
     if question is not None and not question.stands:
         objection = guard.objection(book, operation)

@@ -271,6 +271,17 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
         return self.state in ("preparing", "executing")
 
 
+class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a person can do about an operation that waits."""
+
+    does: str
+    """In words: ``give orders a second copy``."""
+    command: str = ""
+    """How, where one command does it."""
+    costs: str = ""
+    """What it costs, or puts at risk."""
+
+
 class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An answer as it was recorded. Times are monotonic, of this start of the master."""
 
@@ -283,6 +294,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counts_on: tuple[str, ...] = ()
     """Tasks that must stay as they are for the acceptance to hold."""
     choice: Choice = ""
+    waiting_helps: bool = True
+    """False: the reason will not pass by itself; somebody has to do something."""
+    would_help: tuple[Way, ...] = ()
+    """What, as its service knows."""
 
 
 class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="consent"):

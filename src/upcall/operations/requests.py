@@ -37,6 +37,7 @@ from upcall.operations.inputs import (
 )
 from upcall.operations.memory import HostSeen
 from upcall.operations.records import ConsentRecord, MemberRecord, Operation
+from upcall.operations.words import span
 
 K = TypeVar("K")
 
@@ -156,7 +157,7 @@ def _clock_jumped(book: Book, given: ClockJumped) -> None:
     memory.notices = {o: at_s + given.slept_s for o, at_s in memory.notices.items()}
     for service in sorted(book.consents):
         _renew(book, book.consents[service])
-    book.event("clock", "clock", f"slept for {given.slept_s:.0f} s: every deadline starts anew")
+    book.event("clock", "clock", f"slept for {span(given.slept_s)}: every deadline starts anew")
     memory.due = {}
     book.mark_all()
     book.mark("")

@@ -1,12 +1,17 @@
 """What an operation that has begun still waits for. It needs no consent any more; this is for people, and for the
 alert when its end does not come."""
 
+from typing import Final
+
 from upcall.operations import members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
 from upcall.operations.waiting import RESTART_PAUSE, Judgement
+
+MAY_TAKE: Final = "it has failed unless that is so in"
+"""The end of its time, which is no look."""
 
 
 def judge_begun(book: Book, operation: Operation) -> Judgement:
@@ -18,6 +23,7 @@ def judge_begun(book: Book, operation: Operation) -> Judgement:
             waits_for=service,
             reason="the member leaves; its service confirms when it has",
             look_s=book.since_s(operation) + policy.leave_s,
+            look_is=MAY_TAKE,
         )
     match KINDS[operation.kind].shape:
         case "node":
@@ -79,5 +85,6 @@ def _start_waits(book: Book, operation: Operation) -> Judgement:
             waits_for=member.task,
             reason=f"{reason}; it is over when this incarnation is ready",
             look_s=first_s + member.start_timeout_s,
+            look_is=MAY_TAKE,
         )
     return Judgement(waits_for="its members", reason="they are not known any more")

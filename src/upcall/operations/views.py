@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from upcall.operations.records import Epoch, Firmness, Given, Mark, Operation, Role
+from upcall.operations.records import Epoch, Firmness, Given, Mark, Operation, Role, Way
+from upcall.operations.words import span
 
 
 class PendingOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,12 +40,15 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     since_s: float
     next_look_s: float | None = None
+    next_look_is: str = "looked at again in"
     stuck: bool = False
     """Nothing moves unless somebody does something."""
     who_wins: str = ""
     firmness: Firmness = "enforced"
     forced: Mark | None = None
     paused: Mark | None = None
+    ways: tuple[Way, ...] = ()
+    """What a person can do about it, where nothing else moves it."""
     said_times: int = 0
     """How often in a row the service has given the answer that stands, when it was not an acceptance."""
     said_last_s: float = 0.0
@@ -56,7 +60,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def account(self) -> str:
         """Without who wins: ``upcall why`` says that once, at the top of a tree."""
-        said = f". Said {self.said_times} times, last {self.said_last_s:.0f} s ago" if self.said_times > 1 else ""
+        said = f". Said {self.said_times} times, last {span(self.said_last_s)} ago" if self.said_times > 1 else ""
         return f"{self.brief()}{said}"
 
     def brief(self) -> str:
@@ -64,11 +68,11 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         op = self.operation
         text = f"{op.id} {op.words()} ({op.class_}, {self.firmness}) {op.state}"
         if self.waits_for:
-            text += f": waits for {self.waits_for}, since {self.since_s:.0f} s"
+            text += f": waits for {self.waits_for}, since {span(self.since_s)}"
         if self.reason:
             text += f": {self.reason}"
         if self.next_look_s is not None:
-            text += f"; looked at again in {self.next_look_s:.0f} s"
+            text += f"; {self.next_look_is} {span(self.next_look_s)}"
         return text
 
 

@@ -11,6 +11,7 @@ import msgspec
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import Choice, Operation
+from upcall.operations.words import span
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +20,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     look_s: float | None = None
     """When this judgement may change by itself (monotonic)."""
+    look_is: str = "looked at again in"
+    """What that moment is: a look, or the end of its time."""
     alert_s: float | None = None
     """When a person is to be told that it is stuck."""
     choice: Choice = ""
@@ -41,7 +44,7 @@ def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float
     who = service if host is not None and host.subscribed else f"{service}'s host"
     return Judgement(
         waits_for=who,
-        reason=f"silent for {silent_s:.0f} s" if silent_s >= policy.answer_s else f"asked {silent_s:.0f} s ago",
+        reason=f"silent for {span(silent_s)}" if silent_s >= policy.answer_s else f"asked {span(silent_s)} ago",
         look_s=min(looks, default=None),
         alert_s=max(asked_s, book.since_s(operation)) + policy.stuck_after_s,
     )
@@ -75,6 +78,8 @@ def answer_words(book: Book, operation: Operation) -> str:
         text += f": {given.reason}"
     if given.progress is not None:
         text += f" (progress {given.progress:g})"
+    if not given.waiting_helps:
+        text += "; waiting does not help"
     return text
 
 

@@ -11,6 +11,7 @@ from upcall.operations.table import CLASSES
 from upcall.operations.underway import judge_begun
 from upcall.operations.views import Why
 from upcall.operations.waiting import Judgement
+from upcall.operations.ways import ways_out
 
 
 def judgement_of(book: Book, operation: Operation) -> Judgement:
@@ -31,11 +32,13 @@ def why(book: Book, operation: Operation) -> Why:
         reason=judgement.reason,
         since_s=book.now_s - book.since_s(operation) if operation.live else book.wall_s - operation.since_wall_s,
         next_look_s=max(0.0, look_s - book.now_s) if look_s is not None else None,
+        next_look_is=judgement.look_is,
         stuck=operation.alerted and operation.live,
         who_wins=CLASSES[operation.class_],
         firmness=operation.firmness,
         forced=operation.forced,
         paused=operation.paused,
+        ways=ways_out(book, operation, judgement),
         said_times=said.times if said else 0,
         said_last_s=book.now_s - said.last_s if said else 0.0,
     )
@@ -55,4 +58,3 @@ def alert(book: Book, service: str) -> None:
         text = f"waits for {judgement.waits_for}: {judgement.reason}"
         book.tell_once(operation)
         book.emit(Alert(operation=operation.id, text=text, service=service))
-        book.event("alert", operation.id, text, service=service, operation=operation.id)

@@ -303,6 +303,17 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
 
 
+class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that would help where waiting does not."""
+
+    does: str
+    """In words: ``give orders a second copy``."""
+    action: str = ""
+    """The service's own action that does it, if one does."""
+    arguments: dict[str, Any] = {}
+    costs: str = ""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     operation: str
     verdict: Literal["accept", "defer", "decline", "wait", "restart", "replace"]
@@ -313,6 +324,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Incarnations (``broker-1.3``) that an acceptance counts on; None: all that are ready."""
     retry_after_s: float = 5.0
     progress: float | None = None
+    waiting_helps: bool = True
+    """False (of a deferral): the reason will not pass by itself; a person is told at once."""
+    would_help: tuple[Way, ...] = ()
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,13 +12,23 @@ still there. ``defer`` is work in progress: the SDK asks the method again after 
 member changes, and renews the deferral; one that is not renewed counts as silence. ``decline`` ends a voluntary
 operation, and is a deferral of a windowed one. ``wait``, ``restart`` and ``replace`` answer the loss of a member.
 
+``hopeless`` is a deferral whose reason will not pass by itself (the only copy of a topic is there): it says what would
+help, a person is told at once, and ``upcall why`` prints it with the commands that are possible now::
+
+    return hopeless(
+        "the only copy of orders-0 is here",
+        would_help=Way("give orders a second copy", action="set-replicas", arguments={"name": "orders", "replicas": 2}),
+    )
+
 No answer at all is an answer too: the static policy decides then (:class:`upcall.protocol.service.Policy`).
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_in
+from typing import Any, Final, Literal
 
-from upcall.protocol.service import Answer
+from upcall.protocol import service as wire
 
 Word = Literal["accept", "defer", "decline", "wait", "restart", "replace"]
 
@@ -28,8 +38,32 @@ RETRY_AFTER_MIN_S: Final = 0.5
 RETRY_AFTER_MAX_S: Final = 600.0
 """A deferral is renewed at least this often, or a person could not tell a long wait from a forgotten one."""
 
+HOPELESS_RETRY_S: Final = 60.0
+"""Nothing is expected to change by itself."""
+
+WAYS_MAX: Final = 8
+"""As the ledger takes them in one answer."""
+
 REASON_CHARS_MAX: Final = 500
 """A reason is one sentence for a person; the rest belongs into the log."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What would help where waiting does not: a sentence, an action of the service that does it, what it costs."""
+
+    does: str
+    action: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    costs: str = ""
+
+    def on_the_wire(self) -> wire.Way:
+        return wire.Way(
+            does=self.does[:REASON_CHARS_MAX],
+            action=self.action,
+            arguments=dict(self.arguments),
+            costs=self.costs[:REASON_CHARS_MAX],
+        )
 
 
 @dataclass(frozen=True)
@@ -42,15 +76,17 @@ class Verdict:
     counts_on: tuple[str, ...] | None = None
     retry_after_s: float = 5.0
     progress: float | None = None
+    waiting_helps: bool = True
+    would_help: tuple[Way, ...] = ()
 
     @property
     def takes_away(self) -> bool:
         """Whether the operation may go ahead now, and with it a member."""
         return self.word in ("accept", "replace")
 
-    def answer_to(self, operation: str) -> Answer:
+    def answer_to(self, operation: str) -> wire.Answer:
         """The same on the wire."""
-        return Answer(
+        return wire.Answer(
             operation=operation,
             verdict=self.word,
             reason=self.reason[:REASON_CHARS_MAX],
@@ -58,6 +94,8 @@ class Verdict:
             counts_on=self.counts_on,
             retry_after_s=self.retry_after_s,
             progress=self.progress,
+            waiting_helps=self.waiting_helps,
+            would_help=tuple(way.on_the_wire() for way in self.would_help),
         )
 
 
@@ -81,6 +119,21 @@ def defer(reason: str, *, retry_after: float = 5.0, progress: float | None = Non
         raise ValueError("defer() needs a reason: a person reads it in `upcall why`")
     bounded = min(max(retry_after, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S)
     return Verdict("defer", reason, retry_after_s=bounded, progress=progress)
+
+
+def hopeless(
+    reason: str, *, would_help: "Way | str | Iterable[Way | str]" = (), retry_after: float = HOPELESS_RETRY_S
+) -> Verdict:
+    """Not now, and not later by itself: ``reason`` stays until somebody does something.
+
+    ``would_help`` says what (a sentence, or a :class:`Way`). A person is told at once. Like any deferral it is renewed,
+    and asked about again whenever a member or an operation changes, or the service calls :meth:`Service.ask_again`.
+    """
+    ways = (would_help,) if isinstance(would_help, Way | str) else tuple(would_help)
+    if len(ways) > WAYS_MAX:
+        raise ValueError(f"hopeless(would_help=...): {len(ways)} ways; a person reads at most {WAYS_MAX}")
+    found = tuple(way if isinstance(way, Way) else Way(way) for way in ways)
+    return replace_in(defer(reason, retry_after=retry_after), waiting_helps=False, would_help=found)
 
 
 def decline(reason: str) -> Verdict:

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from upcall.operations import effects as fx
-from upcall.operations import inputs as given
 from upcall.operations.records import Given, Policy
 from upcall.operations.views import MemberView, PendingOperation
 from upcall.protocol import service as wire
@@ -20,18 +19,6 @@ REFUSED: Final[dict[str, type[UpcallError]]] = {
     "stale": Stale,
     "forbidden": Forbidden,
 }
-
-
-def answer(said: wire.Answer) -> given.Answer:
-    common: dict[str, Any] = {
-        "reason": said.reason,
-        "retry_after_s": said.retry_after_s,
-        "progress": said.progress,
-    }
-    if choice := CHOICES.get(said.verdict):
-        return given.Answer(verdict="prefer", choice=choice, **common)
-    verdict: Any = said.verdict
-    return given.Answer(verdict=verdict, valid_s=said.valid_s, counts_on=said.counts_on, **common)
 
 
 def policy(said: wire.Policy) -> Policy:

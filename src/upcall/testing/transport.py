@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from upcall.master import said
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
-from upcall.operations.records import Epoch
 from upcall.operations.views import PendingOperation
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound, Stale
@@ -233,12 +233,9 @@ class WorldTransport:
         ).operation
 
     def _answered(self, answers: wire.Answers) -> None:
-        start, _, number = answers.epoch.partition(".")
         self.answers += answers.answers
-        said = {each.operation: shown.answer(each) for each in answers.answers}
-        epoch = Epoch(int(start), int(number))
         try:
-            self.send(given.Answers(service=self.service, epoch=epoch, answers=said))
+            self.send(said.answers(self.service, answers))
         except Stale:
             self._show_set()
             raise

@@ -1,0 +1,91 @@
+"""What a person can do about an operation that waits, and what each of it costs.
+
+Named where nothing else moves it: its service says that waiting does not help, its window is over and holds, the guard
+holds it, or a person was told that it is stuck. First what the service itself knows to help, then what the system can
+do: take it back, or go over the answer (and over the minimum, which is said).
+"""
+
+from upcall.operations import guard
+from upcall.operations.book import Book
+from upcall.operations.records import Given, Operation, Way
+from upcall.operations.table import KINDS
+from upcall.operations.waiting import Judgement, window_over
+
+
+def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Way, ...]:
+    if operation.state != "open" or judgement.may or operation.paused is not None:
+        return ()
+    given = book.answer(operation)
+    helpless = given is not None and not given.waiting_helps
+    told = operation.alerted or (judgement.alert_s is not None and judgement.alert_s <= book.now_s)
+    if not helpless and not told:
+        return ()
+    if judgement.proof_of:
+        return (_assume_dead(operation),)
+    if not KINDS[operation.kind].asked or KINDS[operation.kind].shape == "foreign" or operation.kind == "lost":
+        return given.would_help if given is not None else ()
+    ways = list(given.would_help) if given is not None else []
+    ways += filter(None, (_take_back(book, operation), _drain_anew(book, operation), _force(book, operation, given)))
+    return tuple(ways)
+
+
+def _take_back(book: Book, operation: Operation) -> Way | None:
+    parent = book.operations.get(operation.parent)
+    if parent is not None and parent.kind == "maintenance":
+        return Way(
+            does=f"take the {'removal' if parent.removes_node else 'drain'} back",
+            command=f"upcall node undrain {parent.target.node}",
+            costs=f"nothing: what it holds on {parent.target.node} comes back",
+        )
+    if operation.class_ == "cure" or not KINDS[operation.kind].by_people or parent is not None:
+        return None
+    return Way(
+        does="take it back",
+        command=f'upcall operation cancel {operation.id} --reason "..."',
+        costs="nothing: all stays as it is",
+    )
+
+
+def _drain_anew(book: Book, operation: Operation) -> Way | None:
+    """A window that ends with ``proceed`` goes over answers and not over the guard: of use where that would pass."""
+    parent = book.operations.get(operation.parent)
+    if parent is None or parent.kind != "maintenance" or operation.on_deadline not in (None, "hold"):
+        return None
+    if guard.objection(book, operation):
+        return None
+    node, verb = parent.target.node, "remove" if parent.removes_node else "drain"
+    return Way(
+        does="ask again, with a window that ends",
+        command=f"upcall node undrain {node} && upcall node {verb} {node} --window 60 --on-deadline proceed",
+        costs="it goes over the answers of all services there, and not below their minimum",
+    )
+
+
+def _force(book: Book, operation: Operation, given: Given | None) -> Way:
+    objection = guard.objection(book, operation)
+    costs = [f"what {operation.target.service} said comes to pass: {given.reason}"] if given and given.reason else []
+    if objection:
+        costs.append(f"it goes below the minimum: {objection}")
+    over = "its answer and its minimum" if objection else "its answer"
+    return Way(
+        does=f"let it begin over {over}",
+        command=f'upcall operation force {operation.id} --reason "..."',
+        costs="; ".join(costs) or "nobody was asked what it costs",
+    )
+
+
+def _assume_dead(operation: Operation) -> Way:
+    return Way(
+        does=f"say that it is dead, where you know that {operation.target.node} is off",
+        command=f'upcall operation assume-dead {operation.id} --reason "..."',
+        costs="if it runs after all, two of it write",
+    )
+
+
+def waits_for_a_person(book: Book, operation: Operation) -> bool:
+    """Its service says that waiting does not help, and no end of a window decides either."""
+    given = book.answer(operation)
+    if given is None or given.waiting_helps:
+        return False
+    decides = operation.class_ == "windowed" and operation.on_deadline in ("proceed", "force")
+    return not (decides and operation.deadline_wall_s is not None and not window_over(book, operation))
