@@ -122,3 +122,12 @@ def test_a_log_rotated_more_than_once_is_read_from_its_beginning(tmp_path: Path)
         log.write_text(text)
         (tmp_path / f"keeps-{text.strip()}").hardlink_to(log)  # so that no inode is used twice
     assert Tail(log, after).lines() == [b"kept"]
+
+
+async def test_a_check_by_command_is_named_in_its_reason() -> None:
+    async def run(command: tuple[str, ...], timeout_s: float) -> str | None:
+        return f"did not end within {timeout_s:g} s" if command[-1] == "hang" else None
+
+    for last, said in (("hang", "redis-cli did not end within 5 s"), ("ping", None)):
+        check = Check(exec=("{{artifact.redis}}/bin/redis-cli", last))
+        assert await checks.make_probe(check, "127.0.0.1", (), run, "health")() == said

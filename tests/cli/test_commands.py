@@ -1,6 +1,7 @@
 """Each command against a live fake of the operator API: what is sent, what is shown, how it ends."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from typer.testing import Result
 
 from fake_master import FakeMaster
 from upcall.cli import keeping, system
+from upcall.client.blocking import PATIENCE_S
 
 Run = Callable[..., Result]
 
@@ -318,3 +320,31 @@ def test_a_token_that_others_can_read_is_not_used(run: Run, master: FakeMaster, 
     assert f"(mode {mode:03o})" in refused.stderr
     assert f"chmod 600 {token}" in refused.stderr
     assert master.calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "a service 'hello' is installed already"),
+        ("--name other --set cuont=3", "unknown option 'cuont' of package hello, did you mean 'count'?"),
+    ],
+)
+def test_an_install_of_a_file_that_is_refused_registers_nothing(
+    run: Run, master: FakeMaster, words: str, said: str
+) -> None:
+    master.add_service("hello", 1)
+    refused = run("install", str(Path(__file__).parents[2] / "examples" / "hello.py"), *words.split())
+    assert refused.exit_code == 1
+    assert said in refused.output
+    assert [path for method, path, _ in master.calls if method in ("PUT", "POST")] == []
+
+
+def test_a_cluster_that_is_down_is_said_to_be_at_once(run: Run, folder: Path) -> None:
+    """Nothing keeps the folder, so nobody will answer however long one waits."""
+    record = json.loads((folder / "cluster.json").read_text())
+    (folder / "cluster.json").write_text(json.dumps(record | {"url": "http://127.77.7.2:1"}))
+    began = time.monotonic()
+    refused = run("status")
+    assert refused.exit_code == 1
+    assert "`upcall up` starts it" in refused.output
+    assert time.monotonic() - began < PATIENCE_S / 2

@@ -60,6 +60,25 @@ def test_one_that_a_service_is_made_from_stays_and_the_service_is_named(server: 
     assert server.call("DELETE", "/v1/packages/hello?version=2").status == 200
 
 
+def test_the_code_of_a_service_that_stands_is_not_exchanged_under_its_version(server: Server) -> None:
+    assert server.call("POST", "/v1/services", {"package": "hello", "name": "greeter", "version": "1"}).status == 200
+    edited = b"class Hello: pass"
+    digest = hashlib.sha256(edited).hexdigest()
+    server.call("PUT", f"/v1/blobs/{digest}", edited)
+    before = server.master.core.state.packages.find("hello", "1")
+    refused = server.call("PUT", "/v1/packages/hello/1", {"name": "hello", "version": "1", "source": digest})
+    assert refused.status == 409
+    assert refused.json()["message"] == "greeter runs package hello 1, and these are other files"
+    assert "another `version`" in refused.json()["expected"]
+    assert server.master.core.state.packages.find("hello", "1") == before
+    # The same files again are no exchange, and another version is another package.
+    assert (
+        server.call("PUT", "/v1/packages/hello/1", {"name": "hello", "version": "1", "source": before.source}).status
+        == 200
+    )
+    assert server.call("PUT", "/v1/packages/hello/3", {"name": "hello", "version": "3", "source": digest}).status == 200
+
+
 def test_only_an_operator_may(server: Server) -> None:
     assert server.call("DELETE", "/v1/packages/hello", principal="host").status == 403
     assert known(server) == ALL

@@ -20,6 +20,7 @@ from upcall.agent.watching import Watching
 from upcall.protocol import patterns
 from upcall.protocol.declaration import Check, Port
 from upcall.protocol.errors import Invalid
+from upcall.protocol.programs import program
 
 Probe = Callable[[], Awaitable[str | None]]
 Exec = Callable[[tuple[str, ...], float], Awaitable[str | None]]
@@ -50,7 +51,7 @@ def make_probe(check: Check, address: str, ports: tuple[Port, ...], run: Exec, w
         url = f"http://{address}:{port_number(port, ports, where)}/{path}"
         return lambda: probe_http(url, check.timeout_s)
     if check.exec:
-        return lambda: run(check.exec, check.timeout_s)
+        return lambda: probe_exec(check.exec, check.timeout_s, run)
     raise Invalid("a check has no target that can be asked", where=where, expected="one of tcp, http, exec")
 
 
@@ -77,6 +78,11 @@ async def probe_http(url: str, timeout_s: float) -> str | None:
         return f"{url} did not answer within {timeout_s:g} s"
     except (aiohttp.ClientError, OSError) as error:
         return f"{url}: {error}"
+
+
+async def probe_exec(command: tuple[str, ...], timeout_s: float, run: Exec) -> str | None:
+    reason = await run(command, timeout_s)
+    return reason and f"{program(command)} {reason}"
 
 
 async def until_ready(check: Check, probe: Probe, heard: Callable[[str], None]) -> None:

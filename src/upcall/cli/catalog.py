@@ -42,7 +42,7 @@ def show(here: Here, package: Annotated[str, typer.Argument(metavar="PACKAGE")])
     if here.out.as_json:
         here.out.json(found)
         return
-    print(f"{found.name} {found.version}  {found.description}")
+    here.out.line(f"{found.name} {found.version}  {found.description}")
     here.out.table(("option", "type", "default", "description"), option_rows(found.options_schema), empty="no options")
     actions = [(one.get("name", ""), argument_words(one), one.get("description", "")) for one in found.actions]
     here.out.table(("action", "arguments", "description"), actions, empty="no actions")

@@ -91,4 +91,4 @@ def _show(here: Here, event: Event) -> None:
         words = ((f"{clock} ", "dim"), (f"{event.kind:<9} ", colour), (f"{event.subject} ", "bold"), event.text)
         here.out.console().print(Text.assemble(*words))
     else:
-        print(f"{event.sequence} {clock} {event.kind} {event.subject}: {event.text}", flush=True)
+        here.out.line(f"{event.sequence} {clock} {event.kind} {event.subject}: {event.text}", flush=True)

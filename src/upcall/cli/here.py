@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from upcall.cli import keeping
 from upcall.cli.main import INTERRUPTED_EXIT, markup
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
@@ -41,7 +42,9 @@ class Here:
 
     @functools.cached_property
     def client(self) -> Client:
-        return Client.of(self.folder)
+        client = Client.of(self.folder)
+        client.gone = lambda: not keeping.running(self.folder)
+        return client
 
 
 def commands(help: str = "", *, group: type[TyperGroup] | None = None) -> typer.Typer:

@@ -59,7 +59,7 @@ def install(
             )
         from upcall.cli import own
 
-        uploaded = own.upload(here, Path(package))
+        uploaded = own.upload(here, Path(package), name, options)
         try:
             _deploy(here, Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
                                   options=options, bindings=bindings), wait=not no_wait)  # fmt: skip

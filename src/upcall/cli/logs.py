@@ -25,4 +25,4 @@ def logs(
         if here.out.as_json:
             here.out.json_line({"line": line})
         else:
-            print(line, flush=follow)
+            here.out.output(line, flush=follow)

@@ -2,6 +2,9 @@
 
 Results go to standard output; errors, notes and progress to standard error. Colours mean the same everywhere: green
 is as wanted, yellow waits or is on its way, red needs somebody.
+
+Reasons, names and descriptions come from services, tasks and packages. Whatever a command prints goes through here, so
+that none of it speaks to the terminal: a control character is shown (``\\x1b``), never obeyed.
 """
 
 import json
@@ -32,6 +35,11 @@ GAP: Final = 2
 SECONDS: Final = re.compile(r"\b\d+ s\b")
 """What counts up or down in a line while nothing has changed."""
 
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What terminals obey instead of showing it; what turns the direction of the text around, so that it reads as what it
+is not; and halves of characters, which cannot be printed."""
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
@@ -53,9 +61,9 @@ class Output:
         return not self.as_json and sys.stdout.isatty()
 
     def console(self, *, progress: bool = False) -> "Console":
-        from rich.console import Console
+        from upcall.cli.terminal import VisibleConsole
 
-        return Console(stderr=progress, highlight=False)
+        return VisibleConsole(stderr=progress, highlight=False)
 
     # -- results ----------------------------------------------------------------------------------------------------
 
@@ -68,20 +76,20 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
         """Rows under their heads; ``empty`` says what it means that there are none."""
-        cells = [[_text(cell) for cell in row] for row in rows]
+        cells = [[visible(_text(cell)) for cell in row] for row in rows]
         if self.rich:
             console = self.console()
             console.print()
             console.print(rich_table(columns, cells, title, console.width) if cells else f"[dim]{empty}[/dim]")
             return
         if title:
-            print(f"{title}:")
+            self.line(f"{title}:")
         if not cells:
-            print(empty)
+            self.line(empty)
             return
         widths = [max(len(row[at]) for row in [list(columns), *cells]) for at in range(len(columns))]
         for row in [[column.upper() for column in columns], *cells]:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            self.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
     def show(self, value: Any, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
         """The same facts in the form that was asked for."""
@@ -95,12 +103,20 @@ class Output:
         if self.as_json:
             self.json(value)
         else:
-            print(words)
+            self.line(words)
+
+    def line(self, words: str, *, flush: bool = False) -> None:
+        """Words of ours, in which others' may stand."""
+        print(visible(words), flush=flush)
+
+    def output(self, line: str, *, flush: bool = False) -> None:
+        """A line of what a task printed: as it is for a program or a file; a terminal is told nothing by it."""
+        print(visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line, flush=flush)
 
     # -- beside the results -----------------------------------------------------------------------------------------
 
     def note(self, words: str) -> None:
-        print(words, file=sys.stderr, flush=True)
+        print(visible(words), file=sys.stderr, flush=True)
 
     def problem(self, problem: Problem) -> None:
         """An error in the words of the API: what was wrong, where, and what would be right."""
@@ -122,7 +138,7 @@ class Output:
             head = Text.assemble(("error: ", "bold red"), (lines[0], "bold"))
             self.console(progress=True).print(Text("\n").join([head, *map(Text, lines[1:])]))
         else:
-            print("error: " + "\n".join(lines), file=sys.stderr)
+            print(visible("error: " + "\n".join(lines)), file=sys.stderr)
 
     def progress(self) -> "Progress":
         return Progress(self)
@@ -172,10 +188,15 @@ class Progress:
         if self._live is not None:
             self._live.console.print(words, markup=False)
         elif not self._out.as_json:
-            print(words, file=sys.stderr, flush=True)
+            print(visible(words), file=sys.stderr, flush=True)
 
 
 # -- words ----------------------------------------------------------------------------------------------------------
+
+
+def visible(text: str) -> str:
+    """``text`` with its control characters to be seen; line ends and tabs are left."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def plain(value: Any) -> Any:

@@ -1,13 +1,16 @@
 """A service of one's own: its files become a package of this cluster (``upcall install path/to/hello.py``)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from upcall.cli.here import Here
-from upcall.protocol.errors import Invalid, UpcallError
+from upcall.protocol import schema
+from upcall.protocol.errors import Conflict, Invalid, UpcallError
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,10 @@ class Uploaded:
     """It was not in the catalog before."""
 
 
-def upload(here: Here, path: Path) -> Uploaded:
-    """Register the package of a Python file or folder."""
+def upload(here: Here, path: Path, name: str = "", options: Mapping[str, Any] = {}) -> Uploaded:
+    """Register the package of a Python file or folder, for a service of this ``name`` (default: the package's own) with
+    these options. What the master would refuse of that service is refused before anything is registered: a call that
+    is refused changes nothing."""
     from upcall.service.package import build, in_file_words
 
     try:
@@ -34,6 +39,14 @@ def upload(here: Here, path: Path) -> Uploaded:
             expected="a Python file or folder with one subclass of upcall.service.Service",
         ) from error
     package = built.package
+    if (wanted := name or package.name) in {one.name for one in here.client.services()}:
+        raise Conflict(
+            f"a service {wanted!r} is installed already",
+            where="name",
+            expected=f"another name (--name), or `upcall uninstall {wanted}` first",
+        )
+    of = f"package {package.name}"
+    schema.check(package.options_schema, options, noun="option", of=of, where="options")
     known = {(one.name, one.version) for one in here.client.packages()}
     for digest, data in built.blobs.items():
         here.client.call("PUT", f"/v1/blobs/{digest}", data)

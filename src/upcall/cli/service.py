@@ -38,7 +38,7 @@ def show(here: Here, service: Name) -> None:
         here.out.json(found)
         return
     reason = f": {found.reason}" if found.reason else ""
-    print(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
+    here.out.line(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
     here.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
     here.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
     here.out.table(
@@ -76,7 +76,7 @@ def do(
     elif isinstance(result, dict):
         here.out.table(("key", "value"), [(key, _short(value)) for key, value in result.items()], empty="done")
     else:
-        print("done" if result is None else result)
+        here.out.line("done" if result is None else str(result))
 
 
 def run_action(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> Any:
@@ -91,8 +91,9 @@ def run_action(here: Here, service: str, action: str, arguments: dict[str, Any],
     with here.out.progress() as progress:
         if progress.live:
             from rich.spinner import Spinner
+            from rich.text import Text
 
-            progress.show(lambda: Spinner("dots", text=f" {service}: {action}"), ())
+            progress.show(lambda: Spinner("dots", text=Text(f" {service}: {action}")), ())
         return here.client.patient(lambda: here.client.post(path, arguments), patience_s)
 
 

@@ -61,7 +61,7 @@ def service_row(service: ServiceView) -> tuple[Any, ...]:
 
 
 def _print(here: Here, found: Status) -> None:
-    print(f"cluster {found.cluster}  {found.url}  page {found.page_url or 'not up'}")
+    here.out.line(f"cluster {found.cluster}  {found.url}  page {found.page_url or 'not up'}")
     here.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
     here.out.table(
         SERVICE_COLUMNS,
@@ -69,7 +69,7 @@ def _print(here: Here, found: Status) -> None:
         empty="no services; `upcall catalog` lists what can be installed",
     )
     for line in waiting_lines(found):
-        print(line)
+        here.out.line(line)
 
 
 def waiting_lines(found: Status) -> list[str]:

@@ -163,8 +163,9 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
 
 def _spinner(words: str):  # type: ignore[no-untyped-def]
     from rich.spinner import Spinner
+    from rich.text import Text
 
-    return Spinner("dots", text=f" {words}", style="yellow")
+    return Spinner("dots", text=Text(f" {words}"), style="yellow")
 
 
 def _start_services(here: Here) -> None:

@@ -62,7 +62,9 @@ def _picture(why: Why, seconds: float):  # type: ignore[no-untyped-def]
     from rich.text import Text
 
     head = f" {why.operation.kind} {_what(why)}  {why.operation.id}  {duration(seconds)}"
-    return Group(Spinner("dots", text=head, style="yellow"), *(Text(f"  {line}", style="dim") for line in _lines(why)))
+    return Group(
+        Spinner("dots", text=Text(head), style="yellow"), *(Text(f"  {line}", style="dim") for line in _lines(why))
+    )
 
 
 def _lines(why: Why) -> list[str]:

@@ -37,7 +37,7 @@ def follow(here: Here, first: Status) -> None:
                     here.out.json_line(status)
             else:
                 for line in lines:
-                    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+                    here.out.line(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
             said = now
 
 

@@ -46,7 +46,7 @@ def why(
     lines += [standing(one) for one in roots if still_stands(one, nodes)]
     for found in waiting:
         lines += why_lines(found)
-    print("\n".join(lines) or "nothing waits")
+    here.out.line("\n".join(lines) or "nothing waits")
 
 
 def _show(here: Here, found: list[Why]) -> None:
@@ -55,7 +55,7 @@ def _show(here: Here, found: list[Why]) -> None:
         return
     for one in found:
         for line in why_lines(one):
-            print(line)
+            here.out.line(line)
 
 
 def still_stands(one: OperationView, nodes: Collection[str]) -> bool:

@@ -38,6 +38,9 @@ class Unreachable(NotNow):
 class Client:
     """Typed calls of the operator API."""
 
+    gone: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether nobody will answer however long one waits: the cluster is down."""
+
     def __init__(self, url: str, token: str, *, patience_s: float = PATIENCE_S) -> None:
         parts = urlsplit(url)
         self.url = url.rstrip("/")
@@ -110,10 +113,8 @@ class Client:
         while True:
             try:
                 return attempt()
-            except NotNow:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(RETRY_S)
+            except NotNow as error:
+                self._go_on(error, until)
 
     def call(self, method: str, path: str, body: BaseModel | dict[str, Any] | bytes | None = None) -> Any:
         """One request; the decoded JSON, or the error that the API named."""
@@ -162,10 +163,8 @@ class Client:
                         until = time.monotonic() + self.patience_s
                         yield event
                     break
-                except NotNow:
-                    if time.monotonic() >= until:
-                        raise
-                    time.sleep(RETRY_S)
+                except NotNow as error:
+                    self._go_on(error, until)
 
     def _stream(self, since: int, *, detail: bool) -> Iterator[api.Event]:
         data: list[str] = []
@@ -196,6 +195,12 @@ class Client:
         if response.status >= http.client.BAD_REQUEST:
             raise _error(response.status, response.read(), f"{method} {path}")
         return response
+
+    def _go_on(self, error: NotNow, until: float) -> None:
+        """A pause before the next attempt; or the error, where another one is of no use."""
+        if time.monotonic() >= until or (isinstance(error, Unreachable) and self.gone()):
+            raise error
+        time.sleep(RETRY_S)
 
     def _away(self, error: Exception) -> Unreachable:
         return Unreachable(

@@ -22,7 +22,7 @@ from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
 from upcall.protocol import schema
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Invalid, NotFound, TooLarge
+from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.store.interface import BlobMismatch
 
 BINARY: Final = "application/octet-stream"
@@ -67,12 +67,37 @@ def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Reques
 
 def _register(tx: Transaction, package: wire.Package) -> None:
     name, version, packages = package.name, package.version, tx.core.state.packages
+    _must_not_exchange(tx.core, package)
     if (name, version) not in packages and len(packages.all()) >= PACKAGES_MAX:
         raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
     if packages.put(package):
         tx.changed.assignments = True
         tx.put(r.PACKAGE, f"{name}@{version}", package)
         tx.event("package", name, f"version {version} is registered")
+
+
+def _must_not_exchange(core: Core, package: wire.Package) -> None:
+    """The code of a service that stands is not exchanged behind its back: other files are another version. (What came
+    with the installation changes with it, and is the hosts' own.)"""
+    packages = core.state.packages
+    if (package.name, package.version) not in packages or not package.source:
+        return
+    stands = packages.find(package.name, package.version)
+    services = core.state.services.values()
+    users = sorted(one.record.name for one in services if _made_from(one.record, stands))
+    if users and stands != package:
+        raise Conflict(
+            f"{', '.join(users)} {'runs' if len(users) == 1 else 'run'} package {package.name} {package.version},"
+            " and these are other files",
+            where=f"package {package.name} {package.version}",
+            expected="another `version` in the service's class; or "
+            + " and ".join(f"`upcall uninstall {user}`" for user in users)
+            + " first",
+        )
+
+
+def _made_from(service: r.ServiceRecord, package: wire.Package) -> bool:
+    return (service.package, service.version) == (package.name, package.version)
 
 
 async def blob(core: Core, sha256: str) -> Response:

@@ -224,7 +224,9 @@ def _view(book: Book, key: str) -> MemberView:
         status=_status(book, key),
         observed=seen.state if seen else "",
         node=member.node,
-        reason=(seen.reason if seen else "") or (member.ended_how if member.over else ""),
+        reason=members.held_words(book, member)
+        or (seen.reason if seen else "")
+        or (member.ended_how if member.over else ""),
         operation=live.id if live else "",
         initialised=member.initialised,
         ended_times=members.ends_again(book, member),

@@ -45,6 +45,16 @@ def way_back(holder: Operation, member: MemberRecord) -> str:
     return f"undrain {holder.target.node}" if KINDS[holder.kind].shape == "node" else f"start {member.key}"
 
 
+def held_words(book: Book, member: MemberRecord) -> str:
+    """What holds a member that is down, and what gives it back; empty when nothing does."""
+    holder = held_by(book, member) if member.over else None
+    if holder is None:
+        return ""
+    of = f"the drain of {holder.target.node}" if KINDS[holder.kind].shape == "node" else f"a {holder.kind}"
+    verb = "node" if KINDS[holder.kind].shape == "node" else "task"
+    return f"held by {holder.id}, {of}; `upcall {verb} {way_back(holder, member)}` gives it back"
+
+
 def runs_by(book: Book, member: MemberRecord) -> bool:
     """It should run now, as far as its own record goes."""
     return member.started and member.removed is None and not member.finished

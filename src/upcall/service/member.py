@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
+from upcall.protocol.programs import program
 
 Runner = Callable[[wire.RunTool], Awaitable[wire.ToolResult]]
 
@@ -20,32 +21,8 @@ class ToolFailed(UpcallError):
 
     def __init__(self, member: str, command: Sequence[str], result: wire.ToolResult) -> None:
         last = (result.error or result.output).strip().splitlines()[-1:] or [""]
-        super().__init__(f"{_program(command)} ended with {result.code}: {last[0][:300]}", where=member)
+        super().__init__(f"{program(command)} ended with {result.code}: {last[0][:300]}", where=member)
         self.result = result
-
-
-def _program(command: Sequence[str]) -> str:
-    """What was run, as a person names it: ``nodetool`` for ``{{artifact.tools}}/bin/nodetool``; for an interpreter
-    what it interprets."""
-    name = command[0].rpartition("/")[2]
-    name = name[2:-2].rpartition(".")[2] if name.startswith("{{") and name.endswith("}}") else name
-    words = iter(command[1:])
-    match name:
-        case "java":
-            for word in words:
-                if word in ("-cp", "-classpath", "--class-path"):
-                    next(words, "")
-                elif not word.startswith(("-", "@", "{{")):
-                    return word.rpartition(".")[2]
-        case "python" | "python3":
-            for word in words:
-                if word == "-m":
-                    return next(words, name)
-                if word == "-c":
-                    break
-                if not word.startswith("-"):
-                    return word.rpartition("/")[2]
-    return name
 
 
 async def _nowhere(_tool: wire.RunTool) -> wire.ToolResult:
