@@ -2,13 +2,14 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent_node import Master, Node, eventually
 
 from upcall.agent import cgroups
 from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskUsage, Update, Usage
-from upcall.protocol.declaration import Check, File, Resources, Volume
+from upcall.protocol.declaration import Check, File, Resources, Secret, Volume
 
 DATA = (Volume(name="data", size_mib=10),)
 
@@ -172,11 +173,39 @@ async def test_blobs_are_fetched_verified_and_kept(node: Node, master: Master) -
     assert "does not match its hash" in ended.exit.reason
 
 
-async def test_files_outside_the_sandbox_are_refused(node: Node, master: Master) -> None:
-    await node.launch("app.main.1", "true", files=(File(path="../../escape", text="x"),))
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"files": (File(path="../../escape", text="x"),)},
+        {"files": (File(path="/etc/escape", text="x"),)},
+        {"volumes": (Volume(name="../../../escape", size_mib=1),)},
+        {"volumes": (Volume(name="/abs", size_mib=1),)},
+        {"volumes": (Volume(name=".prepared", size_mib=1),)},
+        {"secrets": (Secret(name="../escape", ref="x"),)},
+    ],
+    ids=lambda declared: repr(next(iter(declared.values())))[:50],
+)
+async def test_a_launch_whose_names_leave_their_folder_ends_with_the_reason(
+    node: Node, master: Master, tmp_path: Path, declared: dict[str, Any]
+) -> None:
+    await node.launch("app.main.1", "true", **declared)
     ended = await master.state("app.main.1", "ended")
     assert ended.exit is not None
-    assert "a file lies outside its sandbox" in ended.exit.reason
+    assert "not a name that may become a path" in ended.exit.reason
+    assert not [path for path in tmp_path.rglob("*") if "escape" in path.name]
+
+
+async def test_a_volume_that_became_a_link_is_not_followed(node: Node, master: Master, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    volumes = (Volume(name="data", size_mib=1),)
+    swap = 'rmdir "$0" && ln -s "$1" "$0"'
+    await node.launch("app.main.1", "sh", "-c", swap, "{{volume.data}}", str(tmp_path / "elsewhere"), volumes=volumes)
+    await master.state("app.main.1", "ended")
+    await node.launch("app.main.2", "touch", "{{volume.data}}/here", volumes=volumes)
+    ended = await master.state("app.main.2", "ended")
+    assert ended.exit is not None
+    assert "symbolic link" in ended.exit.reason
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def memory_limited(tmp_path: Path) -> bool:

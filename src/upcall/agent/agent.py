@@ -20,7 +20,7 @@ import msgspec
 from upcall.agent import retention
 from upcall.agent.bring_up import member_id
 from upcall.agent.checkpoint import TaskRecord
-from upcall.agent.connection import Connection
+from upcall.agent.connection import Connection, Unusable
 from upcall.agent.launching import Started
 from upcall.agent.machine import Machine
 from upcall.agent.requests import Requests
@@ -178,7 +178,7 @@ class Agent:
 
     # -- from the master ------------------------------------------------------------------------------------------
 
-    def received(self, message: ToAgent) -> None:
+    def received(self, message: ToAgent | Unusable) -> None:
         match message:
             case Registered():
                 self._named.clear()
@@ -187,6 +187,8 @@ class Agent:
                 self._to_say.set()
             case Launch():
                 self._launch(message)
+            case Unusable():
+                self._refuse(message)
             case Update():
                 self._update(message)
             case Synced():
@@ -204,6 +206,14 @@ class Agent:
                 self._requests.stop(message.request)
             case Ack():
                 self._acknowledged(message)
+
+    def _refuse(self, launch: Unusable) -> None:
+        self._named.add(launch.task)
+        if launch.task not in self._tasks:  # One that runs was launched by words that were understood.
+            said = TaskExit(reason=f"this launch cannot be carried out: {launch.reason}")
+            self._say(
+                TaskStatus(task=launch.task, state="ended", exit=said, generation=launch.generation, place=launch.place)
+            )
 
     def _launch(self, launch: Launch) -> None:
         self._named.add(launch.task)

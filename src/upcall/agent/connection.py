@@ -17,6 +17,7 @@ import msgspec
 
 from upcall.protocol.agent import FromAgent, Register, ToAgent, decode_to_agent, encode
 from upcall.protocol.errors import Invalid
+from upcall.protocol.names import TaskName, refusal
 
 log: Final = logging.getLogger(__name__)
 
@@ -31,13 +32,26 @@ MESSAGE_BYTES_MAX = 64 << 20
 QUEUE_MAX = 10_000
 
 
+class Unusable(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
+    """A launch that cannot be read as one: whose it is, and why. It is an end with a reason; silence would be waited
+    for."""
+
+    task: TaskName
+    generation: int = 0
+    place: int = 1
+    reason: str = ""
+
+
+_unusable = msgspec.json.Decoder(Unusable)
+
+
 class Connection:
     def __init__(
         self,
         master: str,
         token_file: Path,
         register: Callable[[], Register],
-        received: Callable[[ToAgent], None],
+        received: Callable[[ToAgent | Unusable], None],
     ) -> None:
         self._url = master.rstrip("/") + "/v1/agent"
         self._token_file = token_file
@@ -107,7 +121,10 @@ class Connection:
         try:
             message = decode_to_agent(data)
         except msgspec.MsgspecError as error:
-            log.warning("message of the master not understood: %s", error)
+            reason = str(refusal(error, "")) if isinstance(error, msgspec.ValidationError) else str(error)
+            log.warning("message of the master not understood: %s", reason)
+            with contextlib.suppress(msgspec.MsgspecError):
+                self._received(msgspec.structs.replace(_unusable.decode(data), reason=reason))
             return
         self._received(message)
 

@@ -9,11 +9,13 @@ nodes/<node>/checkpoint.json  agent.lock  launcher.sock
 
 from pathlib import Path
 
+from upcall.protocol.names import valid
+
 
 class Places:
     def __init__(self, data: Path, node: str) -> None:
         self.data = data.resolve()  # The keeper finds processes by this path: one spelling for one folder.
-        self.node = self.data / "nodes" / node
+        self.node = self.data / "nodes" / valid(node, "node")
         self.tasks = self.node / "tasks"
         self.runs = self.node / "runs"
         self.volumes = self.node / "volumes"
@@ -27,7 +29,7 @@ class Places:
         self.node.chmod(0o700)
 
     def task(self, task: str) -> Path:
-        return self.tasks / task
+        return self.tasks / valid(task, "task")
 
     def sandbox(self, task: str) -> Path:
-        return self.tasks / task / "sandbox"
+        return self.task(task) / "sandbox"

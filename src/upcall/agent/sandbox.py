@@ -11,6 +11,7 @@ from pathlib import Path
 from upcall.agent.render import render
 from upcall.protocol.declaration import File
 from upcall.protocol.errors import Invalid
+from upcall.protocol.names import is_inside, valid
 
 SECRET_MODE = 0o600
 
@@ -33,17 +34,15 @@ def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
     folder.mkdir(parents=True)
     folder.chmod(0o700)
     for name, value in secrets.items():
-        if "/" in name or name in ("", ".", ".."):
-            raise Invalid(f"a secret cannot be named {name!r}", where="secrets", expected="a plain file name")
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
+        descriptor = os.open(folder / valid(name, "secrets"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(value)
 
 
 def write_file(sandbox: Path, file: File, names: Mapping[str, str], blob: bytes | None) -> None:
     """A file of the declaration; ``blob`` is its content when it is not a text to be rendered."""
-    path = Path(os.path.normpath(sandbox / file.path))
-    if not path.is_relative_to(sandbox) or path == sandbox:
+    path = sandbox / file.path
+    if not is_inside(file.path):
         raise Invalid("a file lies outside its sandbox", where=file.path, expected="a path relative to the sandbox")
     path.parent.mkdir(parents=True, exist_ok=True)
     data = render(file.text, names, f"file {file.path}").encode() if blob is None else blob

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from upcall.agent.checkpoint import write_durably
 from upcall.protocol.agent import VolumeStatus
+from upcall.protocol.errors import Invalid
+from upcall.protocol.names import valid
 
 MARKER = ".prepared"
 ASIDE = ".aside"
@@ -30,7 +32,7 @@ class Volumes:
         self._removed = removed
 
     def paths(self, member_id: str, place: int, names: Iterable[str]) -> dict[str, str]:
-        return {name: str(self._set(member_id, place) / name) for name in names}
+        return {name: str(self._set(member_id, place) / valid(name, "volumes")) for name in names}
 
     def prepared(self, member_id: str, place: int) -> bool:
         return (self._set(member_id, place) / MARKER).exists()
@@ -43,7 +45,10 @@ class Volumes:
         if not self.prepared(member_id, place):
             self._remove(folder)
         for name in names:
-            (folder / name).mkdir(parents=True, exist_ok=True)
+            volume = folder / valid(name, "volumes")
+            if volume.is_symlink():  # Its task can put one there; whoever starts it next must not follow.
+                raise Invalid(f"volume {name} is a symbolic link", where=str(volume), expected="a folder")
+            volume.mkdir(parents=True, exist_ok=True)
 
     def mark_prepared(self, member_id: str, place: int) -> None:
         folder = self._set(member_id, place)
@@ -75,10 +80,10 @@ class Volumes:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _set(self, member_id: str, place: int) -> Path:
-        return self._folder / member_id / str(place)
+        return self._folder / valid(member_id, "member") / str(place)
 
     def _sets(self, member_id: str) -> list[tuple[int, Path]]:
-        folder = self._folder / member_id
+        folder = self._folder / valid(member_id, "member")
         if not folder.is_dir():
             return []
         found = [(path.name.split(ASIDE)[0], path) for path in folder.iterdir()]

@@ -121,7 +121,7 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
             **{name: render(text, values | {chosen: f"@{nothing}"}) for name, text in task.env.items()},
         }
         for file in task.files:
-            path = sandbox / file.path
+            path = sandbox / file.path  # relative, and inside: the type of a declaration's file says so
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(render(file.text, values | {chosen: f"@{options}"}))
             path.chmod(file.mode)

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from upcall.artifacts.errors import LockInvalid
+from upcall.protocol.names import is_inside
 
 FORMAT: Final = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -115,11 +116,6 @@ def _check(lock: Lock, where: str) -> None:
         names = [file.name for file in files]
         if len(set(names)) != len(names):
             raise LockInvalid(f"{where} lists a name twice", where=where, expected="each file once")
-
-
-def is_inside(name: str) -> bool:
-    """Whether a relative path stays below the folder it is put in."""
-    return bool(name) and not name.startswith("/") and "\\" not in name and ".." not in name.split("/")
 
 
 def _ordered(files: Iterable[LockedFile]) -> list[LockedFile]:

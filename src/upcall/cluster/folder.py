@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 
 from upcall.protocol.errors import Invalid
+from upcall.protocol.names import PathName
 from upcall.protocol.versions import DATA_FOLDER
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual node as it was declared: its share of the machine, and where it counts as standing."""
 
-    name: str
+    name: PathName
     zone: str
     memory_mib: int
     cpus: float

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upcall.master.tokens import Principal, Role
 from upcall.protocol.errors import Forbidden, Invalid, NotNow, Problem, TooLarge, UpcallError
+from upcall.protocol.names import refusal as refusal_of_name
 from upcall.protocol.numbers import whole
 from upcall.protocol.operator import refusal
 from upcall.store.interface import StoreError
@@ -154,8 +155,7 @@ async def decode(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await request.body(), type=kind)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        raise Invalid(message, where=where.strip("`") or "body", expected=kind.__name__) from None
+        raise refusal_of_name(error, kind.__name__) from None
     except RecursionError:
         raise Invalid("the body is nested too deeply", where="body", expected=kind.__name__) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

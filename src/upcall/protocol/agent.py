@@ -8,6 +8,7 @@ after every registration; both are idempotent.
 import msgspec
 
 from upcall.protocol.declaration import Declaration
+from upcall.protocol.names import MemberName, PathName, TaskName
 
 # -- agent to master ------------------------------------------------------------------------------------------------
 
@@ -21,7 +22,7 @@ class TaskExit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``state`` is one of :data:`upcall.substrate.interface.TaskState`."""
 
-    task: str
+    task: TaskName
     state: str
     reason: str = ""
     exit: TaskExit | None = None
@@ -32,8 +33,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A volume that the agent keeps: ``service.member`` and its place number, so a fenced-off one is told apart."""
 
-    member_id: str
-    name: str
+    member_id: MemberName
+    name: PathName
     place: int
 
 
@@ -59,7 +60,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
 
 
 class TaskUsage(msgspec.Struct, frozen=True, kw_only=True):
-    task: str
+    task: TaskName
     cpu_s: float
     """CPU seconds since its start."""
     memory_mib: float
@@ -73,7 +74,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     """Fetching of artifacts for a task."""
 
-    task: str
+    task: TaskName
     text: str
     done_bytes: int = 0
     total_bytes: int = 0
@@ -105,7 +106,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True, tag="registered"):
 class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defaults=True):
     """The task should run. Everything that templates may name comes along."""
 
-    task: str
+    task: TaskName
     declaration: Declaration
     generation: int
     place: int
@@ -113,7 +114,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defau
     hostname: str = ""
     values: dict[str, str] = {}
     """Rendered names that only the master knows: ``address.replica-1``, ``endpoint.store.client``, ``zone`` ..."""
-    secrets: dict[str, str] = {}
+    secrets: dict[PathName, str] = {}
     """Secret name in the declaration -> value. Written to files, never logged."""
     adopt_volumes: bool = True
     """Volumes of the same member and place number are taken up again; others are set aside."""
@@ -122,7 +123,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defau
 class Update(msgspec.Struct, frozen=True, kw_only=True, tag="update"):
     """Templates' values changed (an endpoint moved); applied at the next launch."""
 
-    task: str
+    task: TaskName
     values: dict[str, str]
 
 
@@ -131,7 +132,7 @@ class Synced(msgspec.Struct, frozen=True, kw_only=True, tag="synced"):
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
-    task: str
+    task: TaskName
     grace_s: float
     reason: str = ""
 
@@ -139,7 +140,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
 class DeleteVolumes(msgspec.Struct, frozen=True, kw_only=True, tag="delete_volumes"):
     """Volumes of this member up to this place number go."""
 
-    member_id: str
+    member_id: MemberName
     place: int
 
 
@@ -147,7 +148,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run", omit_defaults=Tr
     """A one-shot tool beside a running task: same artifacts, environment, volumes, address."""
 
     request: str
-    task: str
+    task: TaskName
     command: tuple[str, ...]
     timeout_s: float = 60.0
     env: dict[str, str] = {}
@@ -156,7 +157,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run", omit_defaults=Tr
 
 class ReadLog(msgspec.Struct, frozen=True, kw_only=True, tag="read_log", omit_defaults=True):
     request: str
-    task: str
+    task: TaskName
     stream: str = "stdout"
     """``stdout``, ``stderr`` or ``both``."""
     lines: int = 100

@@ -25,6 +25,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from upcall.protocol.names import Digest, DigestOrNone, PathName, RelativePath
+
 Restart = Literal["always", "never"]
 
 AMOUNT_MAX: Final = 10**9
@@ -38,10 +40,10 @@ Seconds = Annotated[float, Meta(ge=0, le=30 * DAY_S)]
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that the task runs, fetched and verified before the start."""
 
-    name: str
+    name: PathName
     kind: str
     """One of the artifact plug-ins: ``wheels``, ``maven``, ``environment``, ``java``, ``files``, ``archive``."""
-    lock: str
+    lock: Digest
     """SHA-256 of the lock file, which the package registered with the master as a blob."""
     options: dict[str, str] = {}
 
@@ -49,14 +51,14 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A port on the member's own address; members of all services have addresses of their own."""
 
-    name: str
+    name: PathName
     number: Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A folder that outlives the task and stays with the member."""
 
-    name: str
+    name: PathName
     size_mib: Amount
     kind: str = "disk"
 
@@ -64,9 +66,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file written into the sandbox before the start. ``path`` is relative to the sandbox."""
 
-    path: str
+    path: RelativePath
     text: str = ""
-    blob: str = ""
+    blob: DigestOrNone = ""
     """SHA-256 of a blob at the master, instead of ``text`` (not rendered)."""
     mode: int = 0o644
 
@@ -95,7 +97,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
     """A reference; the value arrives as a file with mode 0600."""
 
-    name: str
+    name: PathName
     ref: str
 
 

@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from upcall.protocol.declaration import AMOUNT_MAX, DAY_S, Amount, Declaration
+from upcall.protocol.names import Digest, DigestOrNone, EntryPoint
 
 KEY_CHARS_MAX: Final = 200
 Patience = Annotated[float, Meta(gt=0, le=30 * DAY_S)]
@@ -58,14 +59,14 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     version: str
     description: str = ""
-    entry: str = ""
+    entry: EntryPoint = ""
     """``module:Class`` of the service, importable in the host (with ``source`` unpacked on its path)."""
     options_schema: dict[str, Any] = {}
     actions: tuple[ActionSpec, ...] = ()
     needs: tuple[NeedSpec, ...] = ()
-    source: str = ""
+    source: DigestOrNone = ""
     """SHA-256 of a blob (a tar of Python files); empty for a package that the host has installed."""
-    blobs: tuple[str, ...] = ()
+    blobs: tuple[Digest, ...] = ()
     """Digests of the blobs that its declarations name (lock files), each uploaded by ``PUT /v1/blobs/{sha256}``."""
 
 
@@ -73,8 +74,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service: str
     package: str
     version: str
-    entry: str
-    source: str = ""
+    entry: EntryPoint
+    source: DigestOrNone = ""
     installed_at: float = 0.0
     """As in :class:`Wanted`: another life of the name is another assignment, however little else differs."""
 

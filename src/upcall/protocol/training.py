@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from upcall.protocol.declaration import Declaration
+from upcall.protocol.names import PathName, RelativePath
 
 FORMAT: Final = 1
 
@@ -18,7 +19,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     kind: Literal["archive"] = "archive"
-    name: str
+    name: PathName
     """The artifact's name in declarations, which the command's ``options`` template uses."""
     mode: Literal["cds", "aot"]
     """Dynamic class archive (any Java), or AOT cache (Java 25)."""
@@ -27,7 +28,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the artifacts that the archive depends on: the runtime and the jars."""
     values: dict[str, str] = {}
     """More names for its templates, themselves rendered (``address.broker-1``: ``{{address}}``)."""
-    secrets: dict[str, str] = {}
+    secrets: dict[PathName, str] = {}
     """Values that stand in for the task's secrets while it is trained."""
     exercise: tuple[tuple[str, ...], ...] = ()
     """Commands run once it is ready, to load what a busy process loads."""
@@ -41,8 +42,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     kind: Literal["compiled"] = "compiled"
-    name: str
-    sources: dict[str, str]
+    name: PathName
+    sources: dict[RelativePath, str]
     uses: tuple[str, ...]
     """Names of the artifacts that compile it: the runtime, and jars with the Eclipse compiler among them."""
     against: tuple[str, ...] = ()

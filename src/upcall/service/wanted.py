@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
-from upcall.protocol import checks
+from upcall.protocol import checks, names
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
 from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy
@@ -93,7 +93,14 @@ def _task(service: Service, pod: Pod, member: Member) -> Declaration:
     try:
         # Through the wire and back: a list for a tuple is put right; a wrong type is an error here, not at the agent.
         clean = msgspec.convert(msgspec.to_builtins(declaration), Declaration)
-    except (msgspec.ValidationError, TypeError) as error:
+    except msgspec.ValidationError as error:
+        said = names.refusal(error, "").problem
+        raise Invalid(
+            f"the task of {member.name} is no declaration: {said.message} at {said.where}",
+            where=service.package,
+            expected=said.expected,
+        ) from error
+    except TypeError as error:
         raise Invalid(f"the task of {member.name} is no declaration: {error}", where=service.package) from error
     checks.validate(member.name, clean, where=service.package)
     ports = {port.name for port in clean.ports}
