@@ -217,6 +217,13 @@ class Stage:
     def do_heal(self, words: list[str], options: dict[str, str]) -> None:
         self.world.observe(self.world.substrate.heal(words[0], self.world.now_s))
 
+    def do_crashing(self, words: list[str], options: dict[str, str]) -> None:
+        """From now on it ends by itself soon after each start."""
+        self.world.substrate.crashing.add(words[0])
+
+    def do_mended(self, words: list[str], options: dict[str, str]) -> None:
+        self.world.substrate.crashing.discard(words[0])
+
     def do_slow(self, words: list[str], options: dict[str, str]) -> None:
         self.world.substrate.slow.add(words[0])
 

@@ -8,7 +8,7 @@ proven dead or a person says so.
 
 from typing import Final
 
-from upcall.operations import guard, members
+from upcall.operations import guard, looping, members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import MemberRecord, Operation
@@ -20,6 +20,8 @@ LOOK_AGAIN_S: Final = 1.0
 def judge_lost(book: Book, operation: Operation) -> Judgement:
     """Involuntary: it happened, and only what follows is asked."""
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
+    if member.over and not members.is_lost(book, member):
+        return Judgement(waits_for=member.ended_by, reason=f"{member.ended_by} decides how {member.key} comes back")
     if not member.over:
         return _lost_silent(book, operation, member)
     if not book.node_hears(member):
@@ -29,7 +31,8 @@ def judge_lost(book: Book, operation: Operation) -> Judgement:
 
 
 def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
-    """It died on a node that is well: back in place, which takes nothing from anybody, after a bounded pause."""
+    """It died on a node that is well: back in place, which takes nothing from anybody, after a bounded pause. When that
+    was tried and came to nothing, its service is asked first, whatever its policy says of a first end."""
     given = book.answer(operation)
     pause_s = members.launch_pause_s(book, member)
     policy = policy_of(book, member.service)
@@ -38,7 +41,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
             return _elsewhere(book, operation, f"{member.service} prefers elsewhere")
         if given.verdict in ("defer", "decline") or given.choice == "wait":
             return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
-    elif operation.forced is None and policy.on_lost != "restart":
+    elif operation.forced is None and (policy.on_lost != "restart" or looping.came_to_nothing(book, member)):
         asked_s = book.since_s(operation)
         if policy.on_lost == "wait" or book.now_s < asked_s + policy.answer_s:
             return unanswered(book, operation, asked_s, None)

@@ -24,6 +24,7 @@ from upcall.operations.records import (
     Given,
     MemberRecord,
     Operation,
+    Policy,
     Put,
     Record,
     ServiceRecord,
@@ -196,6 +197,10 @@ class Book:
         if consent is None or consent.epoch.start != self.memory.start:
             return None
         return consent.answers.get(operation.id)
+
+    def policy(self, service: str) -> Policy:
+        known = self.services.get(service)
+        return known.policy if known else Policy()
 
     def firmness(self, verb: str) -> Firmness:
         return self.memory.firmness.get(verb, self.memory.firmness.get("*", "enforced"))

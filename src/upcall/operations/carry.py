@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import consents, members
+from upcall.operations import consents, looping, members
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Told
 from upcall.operations.judgement import judge
@@ -37,6 +37,13 @@ def begin(book: Book, service: str) -> None:
 
 def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
     taken = _targets(book, operation)
+    for member in taken:
+        other = book.begun_on(member)
+        if other is not None and other.id != operation.id and operation.kind != "uninstall":
+            # First the one write, then the other: never have two begun on one member.
+            end(book, other, "superseded", outcome=f"{operation.id} is wanted of it now: {operation.words()}")
+        if KINDS[operation.kind].gives_back == "elsewhere":
+            looping.try_now(book, member)  # What ended again and again where it is says nothing of another place.
     begun = book.advance(
         operation, "may begin", outcome=judgement.reason, choice=judgement.choice, over_consent=judgement.over_consent
     )
@@ -94,7 +101,9 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     if operation.kind == "vacate" and parent is not None and member.node not in ("", parent.target.node):
         end(book, operation, "superseded", outcome=f"{member.key} is on {member.node} now")
     elif operation.kind == "lost":
-        if member.incarnation > named:
+        if member.over and member.incarnation == named and not members.is_lost(book, member):
+            end(book, operation, "superseded", outcome=f"{member.ended_by} decides how it comes back")
+        elif member.incarnation > named:
             end(book, operation, "superseded", outcome=f"{member.task} took its place")
         elif not member.over and book.node_hears(member) and book.node_state(member.node) == "up":
             end(book, operation, "node back", outcome=f"node {member.node} is back: {member.task} is taken as it is")
@@ -103,6 +112,8 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     elif KINDS[operation.kind].shape == "foreign":
         if _over(member, named):
             went_ahead(book, operation)
+    elif operation.kind == "stop" and member.incarnation == named and members.ends_again(book, member):
+        pass  # It is down for a moment, and would come back: to keep it down is what was asked for.
     elif named and _over(member, named) and book.allows(operation, "incarnation over"):
         end(book, operation, "incarnation over", outcome=f"{member.key}.{named} is over")
 
@@ -147,6 +158,8 @@ def execute_removal(book: Book, operation: Operation, why: str) -> None:
 
 def _away(book: Book, operation: Operation) -> None:
     member, named = _single(book, operation)
+    if member is not None and member.over and member.incarnation == named and member.ended_by != operation.id:
+        member = _taken_over(book, operation, member)
     if member is None or _over(member, named):
         end(book, operation, "incarnation over", outcome=member.ended_how if member else "the member is gone")
     elif book.node_state(member.node) == "gone":
@@ -164,7 +177,9 @@ def _back(book: Book, operation: Operation) -> None:
     service = operation.target.service
     if member is None:
         end(book, operation, "start deadline", outcome="the member is gone")
-    elif book.shutdown() is not None:
+    elif shutdown := book.shutdown():
+        if member.over:
+            _taken_over(book, operation=shutdown, member=member)
         end(book, operation, "shutdown", outcome="the system went down first")
     elif uninstall := next((o for o in book.live(service) if o.kind == "uninstall" and o.begun), None):
         end(book, operation, "superseded", outcome=f"{service} is uninstalled by {uninstall.id}")
@@ -181,6 +196,8 @@ def _back(book: Book, operation: Operation) -> None:
             "start deadline",
             outcome=f"{member.task} was not ready within {member.start_timeout_s:.0f} s",
         )
+    elif member.over and member.incarnation - named >= looping.TRIES_MAX:
+        end(book, operation, "ended again", outcome=f"it ended {looping.TRIES_MAX} times: {member.ended_how}")
     elif member.over:
         pause_s = members.launch_pause_s(book, member)
         if pause_s > book.now_s:
@@ -195,10 +212,7 @@ def _back(book: Book, operation: Operation) -> None:
 
 
 def _start_deadline_s(book: Book, operation: Operation, member: MemberRecord) -> float:
-    """From the first launch, whatever flaps between; time spent fetching artifacts does not count."""
-    seen = book.seen(member)
-    if seen is not None and seen.state == "fetching":
-        return book.now_s + member.start_timeout_s
+    """From the first launch until it is ready, whatever lies between: no place yet, fetching, pauses."""
     first_s = book.memory.first_launched.get(operation.id, book.since_s(operation))
     return first_s + member.start_timeout_s
 
@@ -214,8 +228,7 @@ def _removal(book: Book, operation: Operation) -> None:
         if row.releases and member.removed is None:
             _release(book, operation, member)
         elif member.incarnation == named and member.ended_by != operation.id:
-            # It had died before: from now on it is this operation that decides how it comes back.
-            book.put(replace(member, ended_by=operation.id))
+            _taken_over(book, operation, member)
     if operation.kind == "uninstall":
         _remove_service(book, operation.target.service)
     end(
@@ -253,6 +266,12 @@ def _foreign(book: Book, operation: Operation) -> None:
     member, named = _single(book, operation)
     if member is None or _over(member, named):
         end(book, operation, "incarnation over", outcome=member.ended_how if member else "the member is gone")
+
+
+def _taken_over(book: Book, operation: Operation, member: MemberRecord) -> MemberRecord:
+    """It had died before: from now on it is this operation that decides how it comes back, and whether."""
+    book.put(replace(member, ended_by=operation.id))
+    return book.members[member.key]
 
 
 def _single(book: Book, operation: Operation) -> tuple[MemberRecord | None, int]:

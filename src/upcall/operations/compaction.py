@@ -1,7 +1,9 @@
 """History is bounded: ended operations beyond a number are forgotten here (the journal keeps them).
 
 Never those that something still derives from: a drain, stop or shutdown that is not lifted, the operation that ended
-a member's last incarnation or began its current one, and the highest number, from which the next one is made.
+a member's last incarnation or began its current one, and the highest number, from which the next one is made. A member
+that ends again and again has its latest losses on record, however long that goes on: it pushes nobody else's history
+out.
 """
 
 from typing import Final
@@ -13,6 +15,19 @@ from upcall.operations.records import MemberRecord, Operation, Put, RecordChange
 LOOKED_AT_EACH: Final = 4
 """For each new operation so many old ones are looked at: history shrinks faster than it grows, and an input that adds
 nothing to it pays nothing."""
+
+
+LOSSES_KEPT_MAX: Final = 20
+"""Of one member."""
+
+
+def forget_losses(book: Book, member: MemberRecord) -> None:
+    """Before the next one is proposed."""
+    losses = [o for o in book.operations_on(member) if o.kind == "lost" and not o.live]
+    surplus = max(0, len(losses) + 1 - LOSSES_KEPT_MAX)
+    for operation in losses[:surplus]:
+        if operation.number != book.indexes.numbers[-1] and not _is_needed(book, operation):
+            book.delete(operation)
 
 
 def compact(book: Book) -> None:

@@ -22,6 +22,7 @@ from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
 from upcall.operations.memory import Question, Said
 from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Verdict, Way
+from upcall.operations.superseding import behind
 from upcall.operations.table import KINDS
 from upcall.operations.words import span
 
@@ -34,8 +35,7 @@ ANSWER_S_MAX: Final = 86400.0
 
 
 def policy_of(book: Book, service: str) -> Policy:
-    known = book.services.get(service)
-    return known.policy if known else Policy()
+    return book.policy(service)
 
 
 # -- the epoch ------------------------------------------------------------------------------------------------------
@@ -100,7 +100,8 @@ def look(book: Book, service: str) -> None:
 
 
 def _unblocked(book: Book, operation: Operation) -> bool:
-    return not any(book.begun_on(m) for m in book.members_of(operation.target.service) if book.covers(operation, m))
+    touched = (m for m in book.members_of(operation.target.service) if book.covers(operation, m))
+    return not any(behind(book, operation, member) for member in touched)
 
 
 def _could_pass(book: Book, operation: Operation) -> bool:

@@ -6,7 +6,8 @@ nothing may stop.
 
 - The target is ready, or the operation keeps it away: the other untaken ones must reach the minimum.
 - The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
-  have begun. (So two members in a long pause are never both killed at once.)
+  have begun. (So two members in a long pause are never both killed at once.) What brings back a member that ends by
+  itself again and again does not count: it takes nothing, and may go on for ever.
 
 Members that do not count for the minimum (a job beside a service) cost nothing and save nothing.
 
@@ -15,6 +16,7 @@ window ended with ``force``. Coming back in place after a loss takes nothing awa
 all died must be able to start together.
 """
 
+from upcall.operations import looping
 from upcall.operations.book import Book
 from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
@@ -46,6 +48,7 @@ def _keeps_away(operation: Operation) -> bool:
 
 def _alone(book: Book, operation: Operation) -> str:
     for other in book.live(operation.target.service):
-        if other.begun and other.id != operation.id and KINDS[other.kind].shape != "plan":
+        waits = other.begun and other.id != operation.id and KINDS[other.kind].shape != "plan"
+        if waits and not looping.loops(book, other):
             return f"{other.id} ({other.kind} of {', '.join(other.target.members)}) has begun: one at a time"
     return ""

@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
-from upcall.operations import guard
+from upcall.operations import guard, looping
 from upcall.operations.aftermath import judge_lost
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import Operation
+from upcall.operations.superseding import behind
 from upcall.operations.table import KINDS
 from upcall.operations.waiting import (
     Judgement,
@@ -65,10 +66,8 @@ def _blocked(book: Book, operation: Operation) -> Judgement | None:
     for member in book.members_of(operation.target.service):
         if not book.covers(operation, member):
             continue
-        other = book.begun_on(member)
-        if other is not None and operation.kind == "uninstall" and KINDS[other.kind].shape == "back":
-            continue  # What brings a member back is pointless once all of it goes; it may be crashing for ever.
-        if other is not None and other.id != operation.id:
+        other = behind(book, operation, member)
+        if other is not None:
             return Judgement(
                 waits_for=other.id,
                 reason=f"behind {other.id} ({other.kind} of {member.key}, {other.state})"
@@ -132,7 +131,7 @@ def _silence(book: Book, operation: Operation) -> _Consent | None:
         return _Consent(reason="told, and not declined")
     if operation.class_ != "windowed" or service.silence != "proceed":
         return None
-    taken = [o for o in book.live(service.name) if o.begun]
+    taken = [o for o in book.live(service.name) if o.begun and not looping.loops(book, o)]
     if len(taken) >= service.policy.at_most or not _first_in_order(book, operation):
         return None
     return _Consent(reason="no answer: the static policy lets it proceed", over_consent=True)

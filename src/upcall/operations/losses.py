@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from upcall.operations import consents, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
+from upcall.operations.compaction import forget_losses
 from upcall.operations.effects import EndTask
 from upcall.operations.inputs import NodeObserved, TaskObserved
 from upcall.operations.memory import Crashes, NodeSeen, Seen
@@ -152,16 +153,18 @@ def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
 def _count_crash(book: Book, member: MemberRecord) -> None:
     before = book.memory.crashes.get(member.key)
     lived_s = book.now_s - book.memory.launched.get(member.key, book.now_s)
-    count = 1 if before is None or lived_s >= members.STABLE_S else before.count + 1
-    book.memory.crashes[member.key] = Crashes(count=count, last_s=book.now_s)
+    seen = book.seen(member)
+    stable = lived_s >= members.STABLE_S and seen is not None and seen.was_ready
+    if before is None or stable:
+        book.memory.crashes[member.key] = Crashes(count=1, last_s=book.now_s, first_s=book.now_s)
+    else:
+        book.memory.crashes[member.key] = replace(before, count=before.count + 1, last_s=book.now_s)
 
 
 def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     before = book.seen(member)
     if before is not None and before.state in NOT_YET and given.state != before.state:
         book.memory.launched[member.key] = book.now_s
-        if member.by in book.memory.first_launched:
-            book.memory.first_launched[member.by] = book.now_s
     book.memory.launched.setdefault(member.key, book.now_s)
     if given.state != "ending":
         book.memory.signalled.pop(member.key, None)
@@ -191,6 +194,7 @@ def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         since_s=before.since_s if same and before is not None else book.now_s,
         node=given.node or member.node,
         reason=given.reason[:REASON_CHARS_MAX],
+        was_ready=given.state == "ready" or (before is not None and before.was_ready),
     )
 
 
@@ -236,7 +240,7 @@ def look(book: Book, service: str) -> None:
         if not members.runs_by(book, member) or member.incarnation == 0 or book.begun_on(member) is not None:
             continue
         if member.over:
-            if not member.ended_by:
+            if members.is_lost(book, member) and members.held_by(book, member) is None:
                 _propose_lost(book, member, f"{member.task} ended: {member.ended_how}")
         elif not book.node_hears(member):
             known = book.memory.nodes[member.node]
@@ -248,6 +252,7 @@ def look(book: Book, service: str) -> None:
 def _propose_lost(book: Book, member: MemberRecord, reason: str) -> None:
     if any(o.kind == "lost" and o.live for o in book.operations_on(member)):
         return
+    forget_losses(book, member)
     create(book, "lost", _target(member), reason=reason, asked_by="upcall")
 
 

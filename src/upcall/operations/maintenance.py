@@ -62,8 +62,12 @@ def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
         # Who is stopped by a person stays so; when started again, it comes up elsewhere.
         return member.incarnation > 0 and not _is_held(book, member)
     # Only what is seen there: where a new incarnation lands is not known before it does.
-    seen = book.seen(member) is not None
-    return seen and not member.over and members.held_by(book, member) is None
+    if members.held_by(book, member) is not None:
+        return False
+    if member.over:
+        # Down for a moment between two ends: it would come back, so keeping it down is asked for now.
+        return members.ends_again(book, member) > 0 and members.is_brought_back(book, member)
+    return book.seen(member) is not None
 
 
 def _vacated(book: Book, drain: Operation, member: MemberRecord) -> bool:

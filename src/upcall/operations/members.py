@@ -17,8 +17,11 @@ from upcall.operations.table import KINDS
 PAUSE_S_MIN: Final = 1.0
 PAUSE_S_MAX: Final = 60.0
 """Between restarts of a member that dies again and again: doubled each time, up to a minute."""
+LONG_PAUSE_S: Final = 300.0
+LONG_PAUSE_FROM: Final = 20
+"""Who died so often (a quarter of an hour) gets longer pauses; a person may end one (``task restart``)."""
 STABLE_S: Final = 300.0
-"""A member that lived for so long is not in a crash loop any more."""
+"""A member that lived for so long, and was ready in that time, is not in a crash loop any more."""
 
 
 # -- what stands ----------------------------------------------------------------------------------------------------
@@ -58,6 +61,21 @@ def held_words(book: Book, member: MemberRecord) -> str:
 def runs_by(book: Book, member: MemberRecord) -> bool:
     """It should run now, as far as its own record goes."""
     return member.started and member.removed is None and not member.finished
+
+
+def is_lost(book: Book, member: MemberRecord) -> bool:
+    """It ended in the course of no operation, or of one that was to bring it back and does so no more."""
+    if not member.over or member.incarnation == 0:
+        return False
+    cause = book.operations.get(member.ended_by)
+    gave_up = cause is not None and KINDS[cause.kind].shape == "back" and cause.state in ("failed", "withdrawn")
+    return gave_up or not member.ended_by
+
+
+def is_brought_back(book: Book, member: MemberRecord) -> bool:
+    """It is down, and comes back by itself: nothing that somebody wanted has ended it."""
+    cause = book.operations.get(member.ended_by)
+    return member.over and (not member.ended_by or (cause is not None and KINDS[cause.kind].shape == "back"))
 
 
 def ending_of(book: Book, member: MemberRecord) -> Operation | None:
@@ -110,6 +128,8 @@ def launch_pause_s(book: Book, member: MemberRecord) -> float:
     crashes = book.memory.crashes.get(member.key)
     if crashes is None or crashes.count < 2:
         return 0.0
+    if crashes.count > LONG_PAUSE_FROM:
+        return crashes.last_s + LONG_PAUSE_S
     return crashes.last_s + min(PAUSE_S_MAX, PAUSE_S_MIN * 2.0 ** min(crashes.count - 2, 16))
 
 
@@ -174,8 +194,7 @@ def look(book: Book, service: str) -> None:
     for member in book.members_of(service):
         if not runs_by(book, member) or not member.over or book.begun_on(member) is not None:
             continue
-        unasked = member.incarnation > 0 and not member.ended_by
-        if unasked or held_by(book, member) is not None:
+        if is_lost(book, member) or held_by(book, member) is not None:
             continue
         pause_s = launch_pause_s(book, member)
         if pause_s > book.now_s:

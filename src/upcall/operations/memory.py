@@ -15,6 +15,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
     node: str = ""
     reason: str = ""
+    was_ready: bool = False
+    """At some time since it was launched (and heard of)."""
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,10 @@ class Crashes(msgspec.Struct, frozen=True, kw_only=True):
 
     count: int
     last_s: float
+    first_s: float = 0.0
+    """When the first of them ended."""
+    told: bool = False
+    """A person was told of this succession; once is enough."""
 
 
 class HostSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ stands, and may cancel it. The same key, or the same wish again, gives the same 
 
 from typing import Final
 
-from upcall.operations import members
+from msgspec.structs import replace
+
+from upcall.operations import looping, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Cordon, Refused
 from upcall.operations.inputs import Propose
@@ -265,6 +267,10 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
             where="members",
             expected="exactly one member" if single else "at least one member",
         )
+    if given.kind == "restart" and found[0].over:
+        again = _tried_now(book, given, found[0])
+        if again is not None:
+            return again
     for member in found:
         refused = _opposed(book, given, member)
         if refused is not None:
@@ -278,6 +284,23 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
     )
     same = next((o for o in book.live(given.service) if _same_wish(o, given, target)), None)
     return same or _create(book, given, target)
+
+
+def _tried_now(book: Book, given: Propose, member: MemberRecord) -> Operation | None:
+    """A restart of what is down already, and comes back by an operation: that one does not wait for its pause any more,
+    and forced it does not wait for its service either."""
+    bringing = (o for o in book.operations_on(member) if o.live and KINDS[o.kind].shape == "back")
+    found = next((o for o in bringing if o.kind == "lost" or o.begun), None)
+    if found is None:
+        return None
+    looping.try_now(book, member)
+    if given.force and found.state == "open":
+        mark = Mark(who=given.asked_by, why=given.reason[:REASON_CHARS_MAX], wall_s=book.wall_s)
+        book.put(replace(found, forced=mark, paused=None))
+    why = f": {given.reason[:REASON_CHARS_MAX]}" if given.reason else ""
+    words = f"{'forced' if given.force else 'to be tried now'} by {given.asked_by}{why}"
+    book.event("operation", found.id, words, service=member.service, operation=found.id)
+    return book.operations[found.id]
 
 
 def _same_wish(operation: Operation, given: Propose, target: Target) -> bool:
@@ -308,7 +331,8 @@ def _opposed(book: Book, given: Propose, member: MemberRecord) -> Refused | None
             expected="wait until it is over",
             message=f"{member.key} is taken by {begun.id} ({begun.kind}), asked by {begun.asked_by}",
         )
-    if KINDS[given.kind].shape in ("away", "back") and member.over:
+    to_stay_down = given.kind == "stop" and members.ends_again(book, member) > 0
+    if KINDS[given.kind].shape in ("away", "back") and member.over and not to_stay_down:
         return Refused(
             code="conflict",
             message=f"{member.key} does not run: {member.ended_how or 'it was never launched'}",

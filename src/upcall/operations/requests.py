@@ -145,8 +145,9 @@ def _started(book: Book, given: Started) -> None:
 
 
 def _clock_jumped(book: Book, given: ClockJumped) -> None:
-    """The judge slept: every monotonic deadline starts anew, so nothing is lost or expired because of the sleep.
-    Windows are by wall time and may be over; they say so when they are judged."""
+    """The judge slept: every monotonic deadline starts anew, so nothing is lost because of the sleep. Windows are by
+    wall time and may be over; they say so when they are judged. An acceptance is no deadline but a promise for a time:
+    the service made it about a world of then, and it does not hold for longer because we slept."""
     memory, now_s = book.memory, book.now_s
     memory.since = _all_now(memory.since, now_s)
     memory.launched = _all_now(memory.launched, now_s)
@@ -166,10 +167,13 @@ def _clock_jumped(book: Book, given: ClockJumped) -> None:
 def _renew(book: Book, consent: ConsentRecord) -> None:
     if consent.epoch.start == book.memory.start and consent.answers:
         renewed = {
-            o: replace(given, at_s=book.now_s, until_s=book.now_s + given.until_s - given.at_s)
+            o: given
+            if given.verdict == "accept"
+            else replace(given, at_s=book.now_s, until_s=book.now_s + given.until_s - given.at_s)
             for o, given in consent.answers.items()
         }
-        book.put(replace(consent, answers=renewed))
+        if renewed != consent.answers:
+            book.put(replace(consent, answers=renewed))
 
 
 def _all_now(times: dict[K, float], now_s: float) -> dict[K, float]:

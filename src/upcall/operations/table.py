@@ -21,9 +21,13 @@ withdrawn, never retargeted; a new one is proposed only against an incarnation n
 the member; its incarnation is frozen at execution.
 
 **When it is over.** A stop, when its incarnation has ended or a newer one was seen; a restart, when a newer
-incarnation is ready (so the slot stays taken until then), or has failed when the start deadline, counted from the
-launch and whatever flaps between, has passed. A drain is done when every member there is held or gone and no child
-is live; it stays in effect until it is lifted. Only what has not begun can be cancelled.
+incarnation is ready (so the slot stays taken until then), or has failed when the start deadline has passed, counted
+from the first launch whatever lies between (no place yet, fetching, the pauses of a crash loop), or when what it
+brought has ended five times; its service is then asked what next. No wish waits behind bringing back: while the member
+is not ready, what is wanted of it supersedes that (:mod:`upcall.operations.superseding`).
+
+A drain is done when every member there is held or gone and no child is live; it stays in effect until it is lifted.
+Only what has not begun can be cancelled.
 
 **Contenders** of one service begin in the order of :data:`RANK`, then by age.
 """
@@ -48,8 +52,8 @@ operations below it. ``node``: maintenance, a parent of stops. ``system``: shutd
 
 Word = Literal[
     "may begin", "decline", "cancel", "parent lifted", "incarnation over", "healthy again", "node back", "called off",
-    "superseded", "has left", "deadline", "newer ready", "start deadline", "node lost for good", "shutdown", "finished",
-    "all held", "lift",
+    "superseded", "has left", "deadline", "newer ready", "start deadline", "ended again", "node lost for good",
+    "shutdown", "finished", "all held", "lift",
 ]  # fmt: skip
 """What moves an operation on."""
 
@@ -172,14 +176,16 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("preparing", "cancel", "withdrawn", ("removal",)),
     Transition("preparing", "parent lifted", "withdrawn", ("removal",)),
     Transition("preparing", "shutdown", "failed", ("removal",)),
+    Transition("preparing", "superseded", "withdrawn", ("removal",)),
     # Begun: it goes on to its end, whatever happens to its parent.
     Transition("executing", "incarnation over", "done", ("away", "removal", "foreign", "system")),
     Transition("executing", "node lost for good", "done", ("away", "removal", "system"),
                kinds=("stop", "uninstall", "scale_in", "shutdown")),
     Transition("executing", "newer ready", "done", ("back",)),
     Transition("executing", "start deadline", "failed", ("back",)),
+    Transition("executing", "ended again", "failed", ("back",)),
     Transition("executing", "shutdown", "failed", ("back",)),
-    # By the uninstall of its service: it did not fail, nobody wants it any more.
+    # While the member is not ready, by what is wanted of it instead (:mod:`upcall.operations.superseding`).
     Transition("executing", "superseded", "withdrawn", ("back",)),
     Transition("executing", "node lost for good", "failed", ("back",), kinds=("restart", "preempt", "reclaim")),
     Transition("executing", "called off", "withdrawn", ("foreign",)),

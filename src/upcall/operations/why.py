@@ -3,6 +3,7 @@
 It prints the judgement that the ledger itself acts on (:mod:`upcall.operations.judgement`), so it cannot pretend.
 """
 
+from upcall.operations import looping
 from upcall.operations.book import Book
 from upcall.operations.effects import Alert
 from upcall.operations.judgement import judge
@@ -50,11 +51,17 @@ def alert(book: Book, service: str) -> None:
         if operation.alerted:
             continue
         judgement = judgement_of(book, operation)
-        if judgement.alert_s is None or judgement.may:
+        loop = looping.alarm(book, operation)
+        at_s = loop[0] if loop is not None else judgement.alert_s
+        if at_s is None or (judgement.may and loop is None):
             continue
-        if judgement.alert_s > book.now_s:
-            book.look_at(service, judgement.alert_s)
+        if at_s > book.now_s:
+            book.look_at(service, at_s)
             continue
-        text = f"waits for {judgement.waits_for}: {judgement.reason}"
         book.tell_once(operation)
+        if loop is not None:
+            if looping.is_told(book, operation):
+                continue
+            looping.note_told(book, operation)
+        text = loop[1] if loop is not None else f"waits for {judgement.waits_for}: {judgement.reason}"
         book.emit(Alert(operation=operation.id, text=text, service=service))
