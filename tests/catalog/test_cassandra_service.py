@@ -82,9 +82,13 @@ def test_the_users_own_settings_reach_the_file_and_win() -> None:
     assert (found["concurrent_reads"], found["auto_snapshot"]) == (3, True)
 
 
-def test_the_password_of_jmx_stands_in_no_argument_and_no_file() -> None:
+def test_passwords_stand_in_no_argument_and_no_file() -> None:
     task = Scenario(Cassandra, {}, fresh=True).run().task("node-0")
-    assert [secret.ref for secret in task.secrets] == ["generated:cassandra-jmx|upcall {}"]
+    assert {secret.name: secret.ref for secret in task.secrets} == {
+        "jmx": "generated:cassandra.jmx|upcall {}",
+        "admin": "generated:cassandra.admin",
+        "client": "generated:cassandra.client",
+    }
     assert "-Dcom.sun.management.jmxremote.password.file={{secret.jmx}}" in task.command
     assert "-Dcom.sun.management.jmxremote.password.toHashes=false" in task.command, "nodetool reads it too"
     assert next(file for file in task.files if file.path == "jmx.access").mode == 0o600

@@ -27,7 +27,9 @@ class OneNode:
         ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
         folder.mkdir(parents=True, exist_ok=True)
         sizing = size_node(768, 2.0, 4_096)
-        yaml = config.cassandra_yaml(cluster="test", seeds=("me",), sizing=sizing, tokens=config.even_tokens(0, 1))
+        yaml = config.cassandra_yaml(
+            cluster="test", seeds=("me",), sizing=sizing, tokens=config.even_tokens(0, 1), logins=False
+        )
         for template, value in (
             ("address", host), ("address.me", host), ("port.storage", "7000"), ("volume.data", str(folder)),
         ):  # fmt: skip

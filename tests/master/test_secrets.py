@@ -92,11 +92,15 @@ class Known:
     """As much of a core as is asked who is bound to what."""
 
     def __init__(self, bindings: dict[str, dict[str, str]], endpoints: dict[str, tuple[wire.Endpoint, ...]]) -> None:
+        needs = (wire.NeedSpec(name="queue", endpoint="client"),)
         self.state = SimpleNamespace(
             services={
-                name: SimpleNamespace(record=SimpleNamespace(bindings=bound), endpoints=endpoints.get(name, ()))
+                name: SimpleNamespace(
+                    record=SimpleNamespace(bindings=bound, package=name, version="1"), endpoints=endpoints.get(name, ())
+                )
                 for name, bound in bindings.items()
-            }
+            },
+            packages=SimpleNamespace(find=lambda name, version: SimpleNamespace(needs=needs)),
         )
 
 
@@ -107,7 +111,8 @@ def made(tmp_path: Path) -> Secrets:
     return secrets
 
 
-BOUND: Any = Known({"log": {}, "reader": {"queue": "log"}, "stranger": {}}, {"log": (CLIENT,)})
+ADMIN = msgspec.structs.replace(CLIENT, name="admin", user="admin", secret="generated:log.admin")
+BOUND: Any = Known({"log": {}, "reader": {"queue": "log"}, "stranger": {}}, {"log": (CLIENT, ADMIN)})
 
 
 @pytest.mark.parametrize("asking", ["log", "reader", ""])
@@ -119,10 +124,15 @@ def test_an_endpoints_password_is_told_to_its_own_service_to_the_bound_and_to_pe
 
 
 def test_it_is_told_to_nobody_else(made: Secrets) -> None:
-    with pytest.raises(Forbidden, match="stranger is not bound to log"):
+    with pytest.raises(Forbidden, match=r"stranger is not bound to log\.client"):
         credentials(BOUND, made, "stranger", "endpoint:log.client")
-    with pytest.raises(Forbidden, match="stranger is not bound to log"):
+    with pytest.raises(Forbidden, match=r"stranger is not bound to log\.client"):
         resolve(BOUND, made, "stranger", "endpoint:log.client|{}")
+
+
+def test_who_is_bound_to_one_endpoint_is_not_told_of_another(made: Secrets) -> None:
+    with pytest.raises(Forbidden, match=r"reader is not bound to log\.admin"):
+        credentials(BOUND, made, "reader", "endpoint:log.admin")
 
 
 def test_it_arrives_in_the_form_that_the_client_reads(made: Secrets) -> None:

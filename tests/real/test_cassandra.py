@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from cassandra import ConsistencyLevel
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, Session
+from cassandra import ConsistencyLevel, Unauthorized
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable, Session
 from cassandra.cluster import Cluster as Driver
 from cassandra.policies import DCAwareRoundRobinPolicy
 from real_cluster import Cluster
@@ -46,7 +47,8 @@ def cassandra(begin: Begin) -> Cluster:
 @pytest.fixture
 def session(cassandra: Cluster) -> Iterator[Session]:
     """As an application that wants its rows to survive."""
-    addresses = next(each.addresses for each in cassandra.client.endpoints() if each.service == "cassandra")
+    addresses = next(each.addresses for each in cassandra.client.endpoints() if each.name == "cql")
+    said = cassandra.client.credentials("cassandra", "cql")
     profile = ExecutionProfile(
         load_balancing_policy=DCAwareRoundRobinPolicy(local_dc="dc1"),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
@@ -54,6 +56,7 @@ def session(cassandra: Cluster) -> Iterator[Session]:
     )
     driver = Driver(
         [address.partition(":")[0] for address in addresses],
+        auth_provider=PlainTextAuthProvider(said.user, said.password),
         protocol_version=5,
         connect_timeout=30.0,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
@@ -89,6 +92,43 @@ def test_a_keyspace_is_one_command_with_as_many_copies_as_fit(cassandra: Cluster
     found = act(cassandra, "cassandra", "keyspaces")
     assert [each["keyspace"] for each in found] == [KEYSPACE]
     assert found[0]["replication"]["dc1"] == "3"
+
+
+def log_in(cluster: Cluster, user: str, password: str) -> Session:
+    address = cluster.task(NODES[0]).address
+    driver = Driver([address], protocol_version=5, connect_timeout=30.0, control_connection_timeout=30.0,
+                    auth_provider=PlainTextAuthProvider(user, password) if user else None)  # fmt: skip
+    try:
+        return driver.connect()
+    except Exception:
+        driver.shutdown()
+        raise
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("", ""), ("cassandra", "cassandra"), ("client", "guessed"), ("admin", "admin")]
+)
+def test_a_stranger_does_not_get_in(cassandra: Cluster, user: str, password: str) -> None:
+    with pytest.raises(NoHostAvailable) as refused:
+        log_in(cassandra, user, password)
+    assert "AuthenticationFailed" in str(refused.value) or "authentication" in str(refused.value), refused.value
+
+
+def test_a_client_may_do_all_with_data_and_nothing_with_roles(cassandra: Cluster) -> None:
+    said = cassandra.client.credentials("cassandra", "cql")
+    session = log_in(cassandra, said.user, said.password)
+    try:
+        session.execute(f"CREATE TABLE {KEYSPACE}.made (id int PRIMARY KEY)", timeout=60.0)
+        session.execute(f"DROP TABLE {KEYSPACE}.made", timeout=60.0)
+        for forbidden in (
+            "CREATE ROLE mallory WITH SUPERUSER = true AND LOGIN = true",
+            "ALTER ROLE admin WITH PASSWORD = 'mine'",
+            "UPDATE system_auth.roles SET is_superuser = true WHERE role = 'client'",
+        ):
+            with pytest.raises(Unauthorized):
+                session.execute(forbidden)
+    finally:
+        session.cluster.shutdown()
 
 
 def test_nodetool_runs_beside_a_member_and_zones_are_racks(cassandra: Cluster) -> None:

@@ -26,6 +26,7 @@ from upcall.fastdata import verify
 from upcall.fastdata.flights import load_flight
 from upcall.fastdata.frames import inspect
 from upcall.fastdata.kafka_log import KafkaSettings
+from upcall.fastdata.login import Login
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
@@ -110,8 +111,10 @@ def log_repeats(cluster: Cluster) -> int:
 
 
 def store(cluster: Cluster) -> Queries:
-    (endpoint,) = [each for each in cluster.client.endpoints() if each.service == "cassandra"]
-    return Queries.connect([address.partition(":")[0] for address in endpoint.addresses])
+    (endpoint,) = [each for each in cluster.client.endpoints() if (each.service, each.name) == ("cassandra", "cql")]
+    said = cluster.client.credentials("cassandra", "cql")
+    hosts = [address.partition(":")[0] for address in endpoint.addresses]
+    return Queries.connect(hosts, login=Login(said.user, said.password))
 
 
 async def latest_run(queries: Queries) -> Run | None:

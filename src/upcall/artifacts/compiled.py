@@ -50,7 +50,8 @@ class CompiledSources:
         used = {name: job.siblings[name].properties for name in wish.uses}
         java = next(properties["java"] for properties in used.values() if "java" in properties)
         compiler = ":".join(properties["classpath"] for properties in used.values() if "classpath" in properties)
-        against = ":".join(used[name]["classpath"] for name in wish.against)
+        paths_against = [jar for name in wish.against for jar in used[name]["classpath"].split(":")]
+        against = ":".join(jar for jar in paths_against if not wish.jars or Path(jar).name.startswith(wish.jars))
         with (
             job.cache.making(key) as folder,
             tempfile.TemporaryDirectory(prefix="compile-", dir=job.cache.root / "partial") as scratch,

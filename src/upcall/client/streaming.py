@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -64,6 +65,11 @@ class AsyncClient:
 
     async def operation(self, name: str) -> api.OperationView:
         return api.OperationView.model_validate(await self.call("GET", f"/v1/operations/{name}"))
+
+    async def credentials(self, service: str, endpoint: str) -> api.CredentialsView:
+        """How a client logs in to an endpoint; empty where nobody is asked who he is."""
+        path = f"/v1/endpoints/{quote(service, safe='')}/{quote(endpoint, safe='')}/credentials"
+        return api.CredentialsView.model_validate(await self.call("GET", path))
 
     async def events(self, limit: int) -> list[api.Event]:
         return [api.Event.model_validate(one) for one in await self.call("GET", f"/v1/events?limit={limit}")]

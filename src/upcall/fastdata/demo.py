@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from upcall.fastdata import sensors, wording
 from upcall.fastdata import watch as flight_watch
+from upcall.fastdata.login import Login
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.schema import NOT_NOW
 
@@ -25,6 +26,8 @@ class ClientLike(Protocol):
     """What is needed of a client of the operator API."""
 
     def endpoints(self) -> list[Any]: ...
+
+    def credentials(self, service: str, endpoint: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ def _connected(client: ClientLike) -> Queries | None:
         return None
     hosts, ports = zip(*(address.rsplit(":", 1) for address in addresses), strict=True)
     try:
-        return Queries.connect(hosts, int(ports[0]))
+        said = client.credentials(*STORE)
+        login = Login(said.user, said.password) if said.user else None
+        return Queries.connect(hosts, int(ports[0]), login=login)
     except NOT_NOW:
         return None
 

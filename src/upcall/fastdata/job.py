@@ -23,6 +23,7 @@ from confluent_kafka import KafkaException
 
 from upcall.fastdata.job_log import Log
 from upcall.fastdata.job_settings import Settings, settings
+from upcall.fastdata.login import read_login
 from upcall.fastdata.pipeline import Pipeline
 from upcall.fastdata.raw import RawKeeper
 from upcall.fastdata.schema import NOT_NOW, connect, create
@@ -48,7 +49,7 @@ def _patiently(what: str, call: Any) -> Any:
 
 
 def _session(settings: Settings) -> Any:
-    cluster = connect(settings.cassandra, settings.cassandra_port)
+    cluster = connect(settings.cassandra, settings.cassandra_port, read_login(settings.cassandra_login_file))
     try:
         session = cluster.connect()
         create(session, settings.keyspace, settings.keep_s)

@@ -16,6 +16,8 @@ class Settings:
     """Bootstrap servers."""
     cassandra: tuple[str, ...]
     cassandra_port: int = 9042
+    cassandra_login_file: str = ""
+    """See :mod:`upcall.fastdata.login`."""
     frames_topic: str = "frames"
     runs_topic: str = "runs"
     keyspace: str = KEYSPACE
@@ -30,7 +32,7 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
     """From the command line; what is not there from the environment (UPCALL_KAFKA, UPCALL_CASSANDRA, ...)."""
     parser = argparse.ArgumentParser(prog="upcall-windows", description="Frames from Kafka into seconds in Cassandra.")
     defaults = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
-    for name in ("kafka", "cassandra", "frames_topic", "runs_topic", "keyspace", "checkpoint"):
+    for name in ("kafka", "cassandra", "cassandra_login_file", "frames_topic", "runs_topic", "keyspace", "checkpoint"):
         fallback = defaults[name] if isinstance(defaults[name], str) else None
         value = os.environ.get(f"UPCALL_{name.upper()}", fallback)
         parser.add_argument(f"--{name.replace('_', '-')}", default=value, required=value is None)

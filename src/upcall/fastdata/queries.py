@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cassandra.cluster import Cluster, Session
 
 from upcall.fastdata.detect.episodes import Episode
+from upcall.fastdata.login import Login
 from upcall.fastdata.runs import Run
 from upcall.fastdata.schema import FLEET, HOUR_S, KEYSPACE, MINUTE_S, SENSORS_PER_STRIP, connect
 from upcall.fastdata.sensors import BLOCKS, SENSORS, SENSORS_PER_BLOCK, block_slice
@@ -89,9 +90,11 @@ class Queries:
         self._prepared: dict[str, Any] = {}
 
     @classmethod
-    def connect(cls, contact_points: Sequence[str], port: int = 9042, keyspace: str = KEYSPACE) -> Queries:
+    def connect(
+        cls, contact_points: Sequence[str], port: int = 9042, keyspace: str = KEYSPACE, login: Login | None = None
+    ) -> Queries:
         """Blocking; raises when the store is not there or has no tables yet."""
-        cluster: Cluster = connect(contact_points, port)
+        cluster: Cluster = connect(contact_points, port, login)
         try:
             return cls(cluster.connect(keyspace))
         except Exception:

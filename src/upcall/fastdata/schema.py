@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cassandra import ConsistencyLevel, DriverException
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import (
@@ -36,6 +37,7 @@ from cassandra.policies import (
 )
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage, ServerError
 
+from upcall.fastdata.login import Login
 from upcall.fastdata.sensors import SENSORS, SENSORS_PER_BLOCK
 
 NOT_NOW: Final = (
@@ -106,7 +108,7 @@ _POSITION: Final = """CREATE TABLE IF NOT EXISTS position (topic text, partition
     behind bigint, short bigint, PRIMARY KEY (topic, partition))"""
 
 
-def connect(contact_points: Sequence[str], port: int = 9042) -> Cluster:
+def connect(contact_points: Sequence[str], port: int = 9042, login: Login | None = None) -> Cluster:
     """A cluster whose requests go at LOCAL_QUORUM. Retries are the caller's: it knows its deadline."""
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
@@ -117,6 +119,7 @@ def connect(contact_points: Sequence[str], port: int = 9042) -> Cluster:
     return Cluster(
         list(contact_points),
         port=port,
+        auth_provider=PlainTextAuthProvider(*login) if login else None,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         reconnection_policy=ExponentialReconnectionPolicy(0.25, 4.0, max_attempts=None),
         protocol_version=5,

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +23,7 @@ from nicegui import background_tasks, ui
 from upcall.fastdata import sensors, wording
 from upcall.fastdata.detect.episodes import Episode
 from upcall.fastdata.flights import Flight, load_flight
+from upcall.fastdata.login import Login
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
@@ -83,6 +86,8 @@ class Feed:
     """The flight as all browsers see it; runs while somebody looks."""
 
     addresses: tuple[str, ...]
+    login: Callable[[], Awaitable[Login | None]]
+    """Asked for at each connection."""
     snapshot: Snapshot | None = None
     flight: Flight | None = None
     trouble: str = "Waiting for the store."
@@ -117,7 +122,7 @@ class Feed:
     async def _follow(self) -> None:
         if self.queries is None:
             hosts, ports = zip(*(address.rsplit(":", 1) for address in self.addresses), strict=True)
-            self.queries = await asyncio.to_thread(Queries.connect, hosts, int(ports[0]))
+            self.queries = await asyncio.to_thread(Queries.connect, hosts, int(ports[0]), login=await self.login())
         self.rates = Rates()
         async for snapshot in watch(self.queries, UPDATE_S):
             self.trouble = "" if snapshot else "The store has no flight yet."
@@ -169,13 +174,14 @@ class FlightView:
             self._shown_at = None
 
     async def _tick(self) -> None:
-        addresses = tuple(sorted({a for end in self._context.endpoints("cassandra") for a in end.addresses}))
+        ends = [end for end in self._context.endpoints("cassandra") if end.name == "cql"]
+        addresses = tuple(sorted({address for end in ends for address in end.addresses}))
         if not self._is_ready:
             return
         if not addresses:
             self._part.run_method("update", {"trouble": "The store is not there yet."})
             return
-        feed = _feeds.setdefault(addresses, Feed(addresses))
+        feed = _feeds.setdefault(addresses, Feed(addresses, partial(self._login, ends[0].service, ends[0].name)))
         feed.look()
         snapshot = feed.snapshot
         if snapshot is None:
@@ -192,6 +198,10 @@ class FlightView:
         self._sent = snapshot.latest.health.copy()
         self._part.run_method("update", told)
         await self._show_series(feed, snapshot)
+
+    async def _login(self, service: str, endpoint: str) -> Login | None:
+        said = await self._context.client.credentials(service, endpoint)
+        return Login(said.user, said.password) if said.user else None
 
     async def _show_series(self, feed: Feed, snapshot: Snapshot) -> None:
         if self._picked < 0 and snapshot.episodes:

@@ -25,6 +25,7 @@ import numpy as np
 
 from upcall.fastdata.flights import Flight, load_flight
 from upcall.fastdata.generator import Generator
+from upcall.fastdata.login import read_login
 from upcall.fastdata.queries import Queries, StoredSecond
 from upcall.fastdata.runs import MICROS, Run
 from upcall.fastdata.schema import KEYSPACE
@@ -120,7 +121,8 @@ def _compare_chunk(
 
 
 async def _main(arguments: argparse.Namespace) -> int:
-    queries = Queries.connect(arguments.cassandra.split(","), keyspace=arguments.keyspace)
+    login = read_login(arguments.login_file)
+    queries = Queries.connect(arguments.cassandra.split(","), keyspace=arguments.keyspace, login=login)
     try:
         known = {run.run_id: run for run in await queries.runs()}
         run = known.get(arguments.run) if arguments.run else next(iter(known.values()), None)
@@ -143,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m upcall.fastdata.verify", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--cassandra", required=True, help="addresses, separated by commas")
+    parser.add_argument("--login-file", default="", help="one line user:password")
     parser.add_argument("--flight", required=True, help="the recorded flight's file")
     parser.add_argument("--run", default="", help="its name; by default the latest")
     parser.add_argument("--keyspace", default=KEYSPACE)

@@ -29,10 +29,9 @@ def credentials(core: Core, secrets: Secrets, asking: str, reference: str) -> wi
     if not reference.startswith(ENDPOINT) or not dot:
         raise Invalid(f"not a reference of an endpoint: {reference!r}", expected="endpoint:SERVICE.ENDPOINT")
     service = core.state.services.get(name)
-    if asking and asking != name:
-        asker = core.state.services.get(asking)
-        if asker is None or name not in asker.record.bindings.values():
-            raise Forbidden(f"{asking} is not bound to {name}", where=reference, expected="a need that is bound to it")
+    if asking and asking != name and not _bound(core, asking, name, endpoint_name):
+        raise Forbidden(f"{asking} is not bound to {name}.{endpoint_name}", where=reference,
+                        expected="a need of this endpoint that is bound to it")  # fmt: skip
     if service is None:
         raise NotYet(f"no service {name!r}", service=name)
     for endpoint in service.endpoints:
@@ -64,6 +63,16 @@ def check(service: str, endpoints: tuple[wire.Endpoint, ...]) -> None:
         if endpoint.secret and not endpoint.secret.startswith(f"generated:{service}."):
             raise Forbidden(f"{endpoint.secret!r} is not a secret of {service}", where=f"endpoints.{endpoint.name}",
                             expected=f"generated:{service}.NAME")  # fmt: skip
+
+
+def _bound(core: Core, asking: str, service: str, endpoint: str) -> bool:
+    """Whether a need of the asking service's package is bound to this very endpoint."""
+    asker = core.state.services.get(asking)
+    if asker is None:
+        return False
+    package = core.state.packages.find(asker.record.package, asker.record.version)
+    bindings = asker.record.bindings
+    return any(need.endpoint == endpoint and bindings.get(need.name) == service for need in package.needs)
 
 
 def _of(secrets: Secrets, endpoint: wire.Endpoint) -> wire.Credentials:

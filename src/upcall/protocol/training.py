@@ -48,6 +48,9 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the artifacts that compile it: the runtime, and jars with the Eclipse compiler among them."""
     against: tuple[str, ...] = ()
     """Those of them whose jars the sources refer to."""
+    jars: tuple[str, ...] = ()
+    """Of these jars only those whose file names begin so; none: all. (A jar that brings classes of ``java.util`` hides
+    the runtime's own from the compiler.)"""
     release: str = "17"
 
 

@@ -16,9 +16,14 @@ CQL_PORT: Final = 9042
 STORAGE_PORT: Final = 7000
 JMX_PORT: Final = 7199
 READY_LINE: Final = r"Starting listening for CQL clients"
+READY_LINE_ROLES: Final = r"Roles are there"
+"""Where clients log in: a node is ready when they can. It says so after it listens (:data:`ROLES_DELAY_MS`)."""
+ROLES_DELAY_MS: Final = 500
+"""Before the first try to make the roles, and between two: others of a new ring may not be there yet."""
 TOKENS_PER_NODE: Final = 4
 """A ring that will be scaled wants some; every one more slows repairs and streaming down."""
-JARS: Final = "{{artifact.cassandra.classpath}}"
+JARS: Final = "{{artifact.cassandra.classpath}}:{{artifact.extras.classpath}}"
+"""Cassandra's own, and what we compile beside them."""
 JAVA: Final = "{{artifact.java.java}}"
 ARCHIVE: Final = "{{artifact.archive.options}}"
 
@@ -75,6 +80,7 @@ def cassandra_yaml(
     sizing: NodeSizing,
     tokens: Sequence[int] | None,
     tokens_per_node: int = TOKENS_PER_NODE,
+    logins: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> str:
     """``cassandra.yaml``. ``seeds`` are members' names; ``tokens``: of a node of a new ring, others bootstrap."""
@@ -120,8 +126,7 @@ def cassandra_yaml(
         "concurrent_compactors": sizing.concurrent_compactors,
         "native_transport_max_threads": sizing.native_transport_threads,
         "column_index_size": "16KiB",
-        "authenticator": "AllowAllAuthenticator",
-        "authorizer": "AllowAllAuthorizer",
+        **login_settings(logins),
         "auto_snapshot": False,
     }
     if tokens is not None:
@@ -129,6 +134,29 @@ def cassandra_yaml(
         settings["num_tokens"] = len(tokens)
     settings.update(options or {})
     return yaml.safe_dump(settings, sort_keys=False, width=10_000)
+
+
+def login_settings(logins: bool) -> dict[str, Any]:
+    """Passwords and roles, or everybody may do everything.
+
+    One copy of a role is enough to log in: a majority is for data. What a node has read of roles it uses for a while
+    and renews beside the requests, so that logins and permissions cost nothing.
+    """
+    if not logins:
+        return {"authenticator": "AllowAllAuthenticator", "authorizer": "AllowAllAuthorizer"}
+    cached = {
+        f"{what}_{word}": duration
+        for what in ("roles", "permissions", "credentials")
+        for word, duration in (("validity", "600s"), ("update_interval", "10s"))
+    }
+    return {
+        "authenticator": "PasswordAuthenticator",
+        "authorizer": "CassandraAuthorizer",
+        "role_manager": "upcall.OwnRoles",
+        "auth_read_consistency_level": "ONE",
+        "auth_write_consistency_level": "QUORUM",
+        **cached,
+    }
 
 
 def rack_properties(datacenter: str) -> str:
@@ -160,8 +188,11 @@ def module_flags() -> tuple[str, ...]:
     return (*exports, *opens, "-Djdk.attach.allowAttachSelf=true", "-Djava.security.manager=allow")
 
 
-def start_command(sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 30_000) -> tuple[str, ...]:
-    """``replaces`` is the address of a dead node whose place this one takes at its first start."""
+def start_command(
+    sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 30_000, role_copies: int = 0
+) -> tuple[str, ...]:
+    """``replaces`` is the address of a dead node whose place this one takes at its first start. ``role_copies``: on how
+    many nodes a new ring keeps each role; 0: nobody is asked who he is."""
     return (
         JAVA, ARCHIVE, *jvm_flags(sizing),
         # Twice this time a starting node looks for its seed: much, because nodes of a ring start at the same time, on
@@ -177,10 +208,21 @@ def start_command(sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int 
         "-Dcassandra.storagedir={{volume.data}}",
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",
         *jmx_flags(),
+        *(role_flags(role_copies) if role_copies else ()),
         *((f"-Dcassandra.replace_address_first_boot={replaces}",) if replaces else ()),
         "-Dcassandra-foreground=yes",
         "-cp", JARS, "org.apache.cassandra.service.CassandraDaemon",
     )  # fmt: skip
+
+
+def role_flags(copies: int) -> tuple[str, ...]:
+    """For ``OwnRoles.java``: files, never the passwords themselves."""
+    return (
+        f"-Dcassandra.system_auth.default_rf={copies}",
+        f"-Dcassandra.superuser_setup_delay_ms={ROLES_DELAY_MS}",
+        "-Dupcall.password.admin={{secret.admin}}",
+        "-Dupcall.password.client={{secret.client}}",
+    )
 
 
 def jmx_flags() -> tuple[str, ...]:
@@ -208,6 +250,6 @@ def nodetool_command(*arguments: str) -> tuple[str, ...]:
         JAVA, ARCHIVE, "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *module_flags(),
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",
         "-Djava.naming.factory.initial=upcall.RegistryContextFactory",
-        "-cp", f"{JARS}:{{{{artifact.registry.classpath}}}}", "org.apache.cassandra.tools.NodeTool",
+        "-cp", JARS, "org.apache.cassandra.tools.NodeTool",
         "-h", "{{address}}", "-p", "{{port.jmx}}", "-u", "upcall", "-pwf", "{{secret.jmx}}", *arguments,
     )  # fmt: skip

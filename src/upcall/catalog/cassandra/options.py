@@ -1,6 +1,6 @@
 """What a person may choose of Cassandra."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ class CassandraOptions(ServiceOptions):
     memory_mib: int = Field(640, ge=560, le=131_072, description="memory of each node")
     cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each node")
     disk_mib: int = Field(4096, ge=512, description="volume of each node")
+    client_auth: Literal["password", "none"] = Field(
+        "password", description="none: every user of this machine may read, change and drop everything"
+    )
     settings: dict[str, Any] = Field(
         default={}, description="Cassandra's own settings (cassandra.yaml), over those made here"
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import dict_factory
@@ -58,7 +59,8 @@ def on_the_way(states: Mapping[str, str]) -> dict[str, str]:
 class Ring:
     """Blocking questions to a ring; run beside the loop."""
 
-    def __init__(self, addresses: Sequence[str], port: int) -> None:
+    def __init__(self, addresses: Sequence[str], port: int, login: tuple[str, str] | None = None) -> None:
+        """``login``: user and password, of a superuser."""
         self.addresses = tuple(addresses)
         profile = ExecutionProfile(
             load_balancing_policy=DCAwareRoundRobinPolicy(local_dc=DATACENTER),
@@ -68,6 +70,7 @@ class Ring:
         self._cluster = Cluster(
             list(addresses),
             port=port,
+            auth_provider=PlainTextAuthProvider(*login) if login else None,
             protocol_version=5,
             connect_timeout=TIMEOUT_S,
             control_connection_timeout=TIMEOUT_S,

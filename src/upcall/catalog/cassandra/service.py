@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.options import CassandraOptions
-from upcall.catalog.cassandra.task import artifact_blobs, artifacts, node_task
+from upcall.catalog.cassandra.task import Logins, artifact_blobs, artifacts, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.service import Credentials
 from upcall.service import Endpoint, Field, Member, Operation, Pod, Service, Verdict, accept, action, defer
 
 if TYPE_CHECKING:
     from upcall.catalog.cassandra.ring import Ring
 
 T = TypeVar("T")
+CQL = "CQL native protocol"
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
 
@@ -25,10 +27,18 @@ class Cassandra(Service):
     _ring: Any = None
 
     def pods(self) -> list[Pod]:
-        cql = Endpoint("cql", description="CQL native protocol")
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
         # the seed wait for it.
-        return [Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=[cql])]
+        return [Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=self.endpoints())]
+
+    def endpoints(self) -> list[Endpoint]:
+        """``cql`` is for applications, ``admin`` for whoever runs the ring: its role may do everything."""
+        if self.options.client_auth == "none":
+            return [Endpoint("cql", description=f"{CQL}, nobody is asked who he is")]
+        return [
+            Endpoint("cql", description=CQL, user="client", secret=self.own_secret("client")),
+            Endpoint("admin", "cql", description=f"{CQL}, as superuser", user="admin", secret=self.own_secret("admin")),
+        ]
 
     def node(self, member: Member) -> Declaration:
         options, names = self.options, self.pod("node").member_names
@@ -41,10 +51,18 @@ class Cassandra(Service):
             tokens=None if member.replacing else config.even_tokens(member.index, options.nodes),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
-            jmx_secret=f"generated:{self.name}-jmx|upcall {{}}",
+            jmx_secret=self.own_secret("jmx", "upcall {}"),
+            logins=self._logins(),
             replaces=replaces,
             options=options.settings,
             artifacts=tuple(artifact for artifact, _ in artifacts()),
+        )
+
+    def _logins(self) -> Logins | None:
+        if self.options.client_auth == "none":
+            return None
+        return Logins(
+            admin=self.own_secret("admin"), client=self.own_secret("client"), copies=min(3, self.options.nodes)
         )
 
     @classmethod
@@ -123,7 +141,8 @@ class Cassandra(Service):
             await self.blocking(self._ring.close)
             self._ring = None
         if self._ring is None:
-            self._ring = await self.blocking(_connect, addresses)
+            login = None if self.options.client_auth == "none" else await self.credentials(self.endpoints()[1])
+            self._ring = await self.blocking(_connect, addresses, login)
         ring: Ring = self._ring
         try:
             return await self.blocking(question, ring)
@@ -134,10 +153,10 @@ class Cassandra(Service):
             raise
 
 
-def _connect(addresses: tuple[str, ...]) -> "Ring":
+def _connect(addresses: tuple[str, ...], login: Credentials | None) -> "Ring":
     from upcall.catalog.cassandra.ring import Ring
 
-    return Ring(addresses, config.CQL_PORT)
+    return Ring(addresses, config.CQL_PORT, (login.user, login.password) if login else None)
 
 
 def _at_risk(ring: "Ring", up: set[str], without: str) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """A node as a task declaration, and the training run of its class archive."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -13,8 +14,20 @@ from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
 TRAINING_MEMORY_MIB = 640
+EXTRAS = ("OwnRoles", "RegistryContextFactory")
+"""The roles of a ring, and what nodetool lacks in a small runtime."""
 RING_DELAY_NEW_MS = 30_000
 RING_DELAY_JOIN_MS = 5_000
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Clients are asked who they are. References of the two roles' passwords, and on how many nodes a new ring keeps
+    each role."""
+
+    admin: str
+    client: str
+    copies: int
 
 
 def node_task(
@@ -25,6 +38,7 @@ def node_task(
     resources: Resources,
     cores: float,
     jmx_secret: str,
+    logins: Logins | None = None,
     datacenter: str = "dc1",
     replaces: str = "",
     options: Mapping[str, Any] | None = None,
@@ -32,10 +46,16 @@ def node_task(
 ) -> Declaration:
     """One node of the ring. The secret's value is the line ``upcall <password>`` of a JMX password file."""
     sizing = size_node(resources.memory_mib, cores, resources.disk_mib)
-    settings = config.cassandra_yaml(cluster=cluster, seeds=seeds, sizing=sizing, tokens=tokens, options=options)
+    settings = config.cassandra_yaml(
+        cluster=cluster, seeds=seeds, sizing=sizing, tokens=tokens, logins=logins is not None, options=options
+    )
+    passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(
         command=config.start_command(
-            sizing, replaces=replaces, ring_delay_ms=RING_DELAY_NEW_MS if tokens is not None else RING_DELAY_JOIN_MS
+            sizing,
+            replaces=replaces,
+            ring_delay_ms=RING_DELAY_NEW_MS if tokens is not None else RING_DELAY_JOIN_MS,
+            role_copies=logins.copies if logins else 0,
         ),
         artifacts=artifacts,
         files=(
@@ -50,10 +70,10 @@ def node_task(
             Port(name="storage", number=config.STORAGE_PORT),
             Port(name="jmx", number=config.JMX_PORT),
         ),
-        secrets=(Secret(name="jmx", ref=jmx_secret),),
+        secrets=(Secret(name="jmx", ref=jmx_secret), *passwords),
         resources=resources,
         constraints=Constraints(apart="node", spread="zone"),
-        ready=Check(log=config.READY_LINE),
+        ready=Check(log=config.READY_LINE_ROLES if logins else config.READY_LINE),
         health=Check(tcp="cql", interval_s=5, failures=3),
         start_timeout_s=600,
         # The service drains it before; a plain SIGTERM drains too, within seconds.
@@ -63,7 +83,7 @@ def node_task(
 
 @lru_cache
 def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
-    """What a node runs: the runtime, Cassandra's jars, what nodetool lacks in that runtime, the class archive."""
+    """What a node runs: the runtime, Cassandra's jars, what we compile beside them, the class archive."""
     task = node_task(
         cluster="training",
         seeds=("node-1",),
@@ -71,23 +91,24 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
         cores=2,
         jmx_secret="training",  # noqa: S106 - a reference
+        logins=Logins(admin="training", client="training", copies=1),
     )
     training = Training(
         name="archive",
         mode="cds",
         task=task,
-        uses=("java", "cassandra"),
+        uses=("java", "cassandra", "extras"),
         values={"address.node-1": "{{address}}"},
-        secrets={"jmx": "upcall training\n"},
+        secrets={"jmx": "upcall training\n", "admin": "training", "client": "training"},
     )
-    registry = Compiled(
-        name="registry",
-        sources={
-            "upcall/RegistryContextFactory.java": (files(PACKAGE) / "java" / "RegistryContextFactory.java").read_text()
-        },
+    extras = Compiled(
+        name="extras",
+        sources={f"upcall/{name}.java": (files(PACKAGE) / "java" / f"{name}.java").read_text() for name in EXTRAS},
         uses=("java", "cassandra"),
+        against=("cassandra",),
+        jars=("cassandra-all-", "jbcrypt-", "slf4j-api-"),
     )
-    return locked(PACKAGE, "java"), locked(PACKAGE, "cassandra"), made(registry), made(training)
+    return locked(PACKAGE, "java"), locked(PACKAGE, "cassandra"), made(extras), made(training)
 
 
 def artifact_blobs() -> dict[str, bytes]:

@@ -78,6 +78,7 @@ def driver_task(
     cores_max: int = 0,
     env: Mapping[str, str] | None = None,
     more_files: Sequence[File] = (),
+    more_secrets: Sequence[Secret] = (),
     options: Mapping[str, str] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
@@ -94,7 +95,7 @@ def driver_task(
         env={**config.environment(), **(env or {})},
         files=_files(File(path="driver_start.py", text=config.source("driver_start.py")), *more_files),
         volumes=(Volume(name="checkpoint", size_mib=resources.disk_mib),) if resources.disk_mib else (),
-        secrets=(Secret(name="spark", ref=secret),),
+        secrets=(Secret(name="spark", ref=secret), *more_secrets),
         resources=resources,
         # A query is stopped at a batch boundary; executors are told.
         grace_s=20,
