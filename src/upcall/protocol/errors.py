@@ -47,6 +47,13 @@ class Invalid(UpcallError):
     status = 422
 
 
+class Malformed(Invalid):
+    """What arrived cannot be text, JSON or HTTP at all: nothing could be kept of it."""
+
+    code = "malformed"
+    status = 400
+
+
 class NotFound(UpcallError):
     code = "not_found"
     status = 404
@@ -95,7 +102,7 @@ class NotNow(UpcallError):
 
 BY_CODE: dict[str, type[UpcallError]] = {
     kind.code: kind
-    for kind in (Invalid, NotFound, Conflict, Stale, Unauthorised, Forbidden, TooLarge, DoesNotFit, NotNow)
+    for kind in (Invalid, Malformed, NotFound, Conflict, Stale, Unauthorised, Forbidden, TooLarge, DoesNotFit, NotNow)
 }
 
 
