@@ -6,14 +6,17 @@ event, and the event stream resumes and reports gaps. It decides nothing: what i
 
 import asyncio
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from upcall.protocol import operator as api
+from upcall.transport import unix
 
 TOKEN = "token-of-the-operator"
 STEP_S = 0.05
@@ -75,7 +78,10 @@ class FakeMaster:
         """So many actions fail, or are answered "not now"."""
         self.step_s = STEP_S
         self.page_url = ""
-        self.url = ""
+        self.url = "https://127.77.7.1:5050"
+        """What it says of itself; nobody listens there."""
+        self.folder = tempfile.TemporaryDirectory(prefix="upcall-fake-")
+        self.socket = Path(self.folder.name) / "run" / "master.sock"
         self.streams = 0
         self.after_stop: Callable[[], None] = lambda: None
         self._looks: dict[str, list[tuple[int, Callable[[], None]]]] = {}
@@ -94,6 +100,11 @@ class FakeMaster:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
+        self.folder.cleanup()
+
+    def serves(self, data: Path) -> None:
+        """It is the master of this data folder."""
+        (data / "run").symlink_to(self.socket.parent)
 
     def _run(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -101,10 +112,8 @@ class FakeMaster:
         self._changed = asyncio.Event()
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.1)
         self._loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.SockSite(runner, unix.listen(self.socket))
         self._loop.run_until_complete(site.start())
-        host, port = runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
         self._ready.set()
         self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())

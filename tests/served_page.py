@@ -46,6 +46,7 @@ def serving(
     url = f"http://127.0.0.1:{free_port()}"
     record = {"version": 1, "cluster": "upcall-test", "prefix": "127.0.0", "url": master.url, "page_url": url}
     (folder / "cluster.json").write_text(json.dumps(record))
+    master.serves(folder)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "page.token").write_text(TOKEN)
     (folder / "secrets" / "page.token").chmod(0o600)

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import random
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from upcall.protocol.agent import (
     encode,
 )
 from upcall.protocol.declaration import Declaration
+from upcall.transport import unix
 
 PATIENCE_S = 60.0
 TOKEN = "token-of-node-1"
@@ -49,12 +51,8 @@ class Master:
         self._changed = asyncio.Condition()
         self._socket: web.WebSocketResponse | None = None
         self._runner: web.AppRunner | None = None
-        self.address = f"127.83.{random.randint(1, 254)}.{random.randint(1, 254)}"
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.address}:{self.port}"
+        self._folder = tempfile.TemporaryDirectory(prefix="upcall-fake-")
+        self.socket = Path(self._folder.name) / "run" / "master.sock"
 
     async def start(self) -> None:
         app = web.Application()
@@ -62,10 +60,7 @@ class Master:
         app.router.add_get("/v1/agent/blobs/{digest}", self._blob)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.address, self.port)
-        await site.start()
-        assert site._server is not None
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        await web.SockSite(self._runner, unix.listen(self.socket)).start()
 
     async def stop(self) -> None:
         if self._socket is not None:
@@ -187,7 +182,8 @@ class Node:
     def command(self) -> list[str]:
         return [
             sys.executable, "-m", "upcall.agent", "--node", self.name, "--data", str(self.data),
-            "--master", self.master.url, "--token-file", str(self._token), "--cpus", "2", "--memory-mib", "2048",
+            "--master", str(self.master.socket), "--token-file", str(self._token),
+            "--cpus", "2", "--memory-mib", "2048",
             "--attribute", "zone=a", "--attribute", "rack=r7",
         ]  # fmt: skip
 

@@ -31,6 +31,7 @@ def master() -> Iterator[FakeMaster]:
 
 @pytest.fixture
 def folder(master: FakeMaster, tmp_path: Path) -> Path:
+    master.serves(tmp_path)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "operator.token").write_text(TOKEN)
     (tmp_path / "secrets" / "operator.token").chmod(0o600)

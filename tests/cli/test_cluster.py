@@ -26,7 +26,7 @@ def test_a_cluster_has_a_range_of_its_own_and_nodes_in_three_zones() -> None:
     made = cluster.choose(4, 1024, 2.0, below=numbers(10, 20, 0xABCDEF), is_free=lambda *_: True)
     assert made.cluster == "upcall-abcdef"
     assert made.prefix == "127.26.20"
-    assert made.url == "http://127.26.20.1:5050"
+    assert made.url == "https://127.26.20.1:5050"
     assert made.page_url == "http://127.26.20.1:5080"
     assert [(one.name, one.zone, one.memory_mib, one.cpus) for one in made.nodes] == [
         ("node-1", "a", 1024, 2.0),
@@ -41,7 +41,7 @@ def test_taken_ports_and_ranges_are_avoided() -> None:
         return address != "127.26.20.1" and port not in (5050, 5051)
 
     made = cluster.choose(1, 256, 1.0, below=numbers(10, 20, 11, 21), is_free=is_free)
-    assert made.url == "http://127.27.21.1:5052"
+    assert made.url == "https://127.27.21.1:5052"
 
 
 def test_no_free_port_anywhere_is_one_clear_error() -> None:
@@ -62,6 +62,7 @@ def test_everything_secret_is_readable_by_its_owner_only(tmp_path: Path) -> None
     assert sorted(path.name for path in folder.tokens.iterdir()) == [
         "agent-node-1.token",
         "agent-node-2.token",
+        "api.key",
         "host.token",
         "operator.token",
         "page.token",
@@ -69,18 +70,30 @@ def test_everything_secret_is_readable_by_its_owner_only(tmp_path: Path) -> None
     for path in (folder.cluster_file, *folder.tokens.iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
-    assert len({path.read_text() for path in folder.tokens.iterdir()}) == 5
+    assert len({path.read_text() for path in folder.tokens.iterdir()}) == 6
     assert folder.load_cluster() == made
 
 
-def test_an_interrupted_birth_is_completed_with_the_same_tokens(tmp_path: Path) -> None:
+def test_each_up_renews_the_tokens_and_keeps_the_certificate_that_others_have_pinned(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     made = cluster.choose(1, 256, 1.0)
     cluster.prepare(folder, made)
-    before = folder.token_file("operator").read_text()
-    folder.cluster_file.unlink()
-    cluster.prepare(folder, made)
-    assert folder.token_file("operator").read_text() == before
+    before, certificate = folder.token_file("operator").read_text(), folder.certificate.read_bytes()
+    cluster.renew(folder, made)
+    assert folder.token_file("operator").read_text() != before
+    assert folder.certificate.read_bytes() == certificate
+
+
+def test_a_certificate_of_another_address_or_without_its_key_is_made_anew(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    made = cluster.choose(1, 256, 1.0)
+    cluster.renew(folder, made)
+    first = folder.certificate.read_bytes()
+    cluster.renew(folder, msgspec.structs.replace(made, url="https://127.99.9.1:5050"))
+    second = folder.certificate.read_bytes()
+    folder.certificate_key.unlink()
+    cluster.renew(folder, msgspec.structs.replace(made, url="https://127.99.9.1:5050"))
+    assert len({first, second, folder.certificate.read_bytes()}) == 3
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

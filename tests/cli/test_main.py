@@ -54,8 +54,7 @@ def test_a_folder_without_a_cluster_says_what_to_do(tmp_path: Path, capsys: pyte
 def test_a_master_that_is_away_says_what_to_do(
     folder: Path, master: FakeMaster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (folder / "cluster.json").read_text()
-    (folder / "cluster.json").write_text(text.replace(master.url, "http://127.0.0.1:1"))
+    (folder / "run").unlink()
     monkeypatch.setattr("upcall.cli.here.Client.of", _impatient)
     assert run(["status", "--data", str(folder)]) == 1
     assert "`upcall up` starts it" in capsys.readouterr().err
@@ -63,9 +62,9 @@ def test_a_master_that_is_away_says_what_to_do(
 
 def _impatient(data):  # type: ignore[no-untyped-def]
     from upcall.client.blocking import Client
-    from upcall.client.folder import cluster_of, token_of
+    from upcall.client.folder import token_of
 
-    return Client(cluster_of(data).url, token_of(data), patience_s=0.1)
+    return Client(data.master_socket, token_of(data), patience_s=0.1)
 
 
 def test_a_wrong_token_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

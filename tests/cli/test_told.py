@@ -12,7 +12,7 @@ FAR_S = 60.0
 
 
 def told_of(master: FakeMaster) -> Told:
-    return Told(Client(master.url, TOKEN), settle_s=0.0)
+    return Told(Client(master.socket, TOKEN), settle_s=0.0)
 
 
 def test_what_happens_ends_the_wait(master: FakeMaster) -> None:

@@ -125,7 +125,7 @@ def test_a_port_that_is_taken_meanwhile_is_named_and_nothing_starts(cluster: Clu
     good(cluster.up())
     good(cluster.run("down"))
     url = json.loads((cluster.root / "cluster.json").read_text())["url"]
-    address, _, port = url.removeprefix("http://").partition(":")
+    address, _, port = url.removeprefix("https://").partition(":")
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((address, int(port)))

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from upcall.cluster.folder import Cluster, DataFolder, write_private
-from upcall.master.app import Master, make
+from upcall.master.app import Master, knows, make
 from upcall.protocol import agent as agent_wire
 from upcall.protocol.versions import WIRE
+from upcall.transport import bounds, inherited, unix
+from upcall.transport.listening import Listener
+from upcall.transport.server import Server as Serving
 
 PREFIX = f"127.{130 + os.getpid() % 90}.{os.getpid() // 90 % 250}"
 PRINCIPALS = ("operator", "host", "agent-node-1", "agent-node-2")
@@ -48,7 +49,7 @@ class Server:
         self.folder.save_cluster(self.cluster)
         self.master: Master
         self._made = threading.Event()
-        self._server: uvicorn.Server
+        self._server: Serving
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._made.wait(60)
@@ -60,9 +61,12 @@ class Server:
         async def serve() -> None:
             self.loop = asyncio.get_running_loop()
             self.master = make(self.folder, self.cluster)
-            config = uvicorn.Config(self.master.app, host=self.host, port=self.port, log_level="warning")
-            self._server = uvicorn.Server(config)
-            self._server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+            known = knows(self.master)
+            listeners = [
+                Listener(inherited.bound(self.host, self.port), bounds.OPEN, known),
+                Listener(unix.listen(self.folder.master_socket), bounds.LOCAL, known),
+            ]
+            self._server = Serving(self.master.app, listeners, graceful_s=5)
             self._made.set()
             await self._server.serve()
 

@@ -1,10 +1,12 @@
-"""Simulated masters behind real HTTP, in real time: the service API, server-sent events, tokens, blobs."""
+"""Simulated masters behind real HTTP on a socket, in real time: the service API, server-sent events, tokens, blobs."""
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from aiohttp import web
@@ -12,9 +14,9 @@ from aiohttp import web
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid, NotFound, Unauthorised, UpcallError
 from upcall.testing import SimulatedMaster
+from upcall.transport import unix
 
 TOKEN = "a-token-of-the-host"
-LISTEN = "127.203.17.5"
 
 
 @dataclass
@@ -26,13 +28,13 @@ class HttpMaster:
     packages: dict[str, wire.Package] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
-    url: str = ""
-    port: int = 0
     refuses_ready: bool = False
 
     def __post_init__(self) -> None:
         self._hosts: set[asyncio.Queue[wire.Assignments]] = set()
         self._lives: list[asyncio.Task[None]] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="upcall-fake-")
+        self.socket = Path(self._folder.name) / "run" / "master.sock"
 
     def assign(self, service: str, package: wire.Package, played: SimulatedMaster) -> None:
         if self.services.get(service) is not played:
@@ -70,10 +72,7 @@ class HttpMaster:
         app.router.add_route("*", "/v1/service/{name}/{rest:.+}", self._call)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, LISTEN, self.port)
-        await site.start()
-        self.port = runner.addresses[0][1]
-        self.url = f"http://{LISTEN}:{self.port}"
+        await web.SockSite(runner, unix.listen(self.socket)).start()
         for played in self.services.values():
             self._live(played)
         try:

@@ -40,7 +40,7 @@ class Crashing(Service):
 
 @asynccontextmanager
 async def hosting(master: HttpMaster, data: Path) -> AsyncIterator[Host]:
-    host = Host(lambda: Connection(master.url, TOKEN, host="host-1"), data, "host-1")
+    host = Host(lambda: Connection(master.socket, TOKEN, host="host-1"), data, "host-1")
     task = asyncio.create_task(host.run())
     try:
         yield host
@@ -52,7 +52,7 @@ async def hosting(master: HttpMaster, data: Path) -> AsyncIterator[Host]:
 async def offered(master: HttpMaster, path: Path) -> package.Built:
     """Registers a package as the command line does."""
     built = package.build(path)
-    connection = Connection(master.url, TOKEN)
+    connection = Connection(master.socket, TOKEN)
     await register(connection, built)
     await connection.close()
     return built
@@ -197,7 +197,7 @@ async def test_a_master_that_comes_back_is_found_again(tmp_path: Path, played: P
 
 async def test_a_wrong_token_is_refused_by_name() -> None:
     async with HttpMaster().serving() as master:
-        connection = Connection(master.url, "wrong")
+        connection = Connection(master.socket, "wrong")
         with pytest.raises(Unauthorised, match="no such token"):
             await connection.call("GET", "/v1/service/hello/state/x")
         await connection.close()
@@ -210,7 +210,7 @@ async def test_the_host_as_a_process_ends_at_sigterm(tmp_path: Path, played: Pla
         hello = played("hello", count=2)
         master.assign("hello", built.package, hello)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "upcall.service.host", "--master", master.url, "--name", "host-7",
+            sys.executable, "-m", "upcall.service.host", "--master", str(master.socket), "--name", "host-7",
             "--token-file", str(tmp_path / "token"), "--data", str(tmp_path / "data"),
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

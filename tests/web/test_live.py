@@ -16,7 +16,7 @@ TIMEOUT_S = 30.0
 
 @asynccontextmanager
 async def running(master: FakeMaster) -> AsyncIterator[Live]:
-    async with AsyncClient(master.url, TOKEN) as client:
+    async with AsyncClient(master.socket, TOKEN) as client:
         live = Live(client)
         task = asyncio.ensure_future(live.run())
         try:

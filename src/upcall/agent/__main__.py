@@ -22,6 +22,7 @@ from upcall.agent.volumes import Volumes
 from upcall.agent.watching import Watching
 from upcall.keeper.linux import FolderGuard
 from upcall.protocol.errors import Conflict, UpcallError
+from upcall.transport.limits import raise_open_files
 
 EXIT_USAGE = 2
 EXIT_GONE = 3
@@ -32,7 +33,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="upcall.agent", description=__doc__)
     parser.add_argument("--node", required=True)
     parser.add_argument("--data", required=True, type=Path, help="data folder of the cluster")
-    parser.add_argument("--master", required=True, help="base URL of the master")
+    parser.add_argument("--master", required=True, type=Path, help="the master's socket")
     parser.add_argument("--token-file", required=True, type=Path)
     parser.add_argument("--cpus", required=True, type=float)
     parser.add_argument("--memory-mib", required=True, type=int)
@@ -119,6 +120,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o027)
     options = arguments()
+    raise_open_files()
     try:
         return asyncio.run(serve(options))
     except UpcallError as error:

@@ -18,6 +18,7 @@ import msgspec
 from upcall.protocol.agent import FromAgent, Register, ToAgent, decode_to_agent, encode
 from upcall.protocol.errors import Invalid
 from upcall.protocol.names import TaskName, refusal
+from upcall.transport import dialling
 
 log: Final = logging.getLogger(__name__)
 
@@ -48,12 +49,12 @@ _unusable = msgspec.json.Decoder(Unusable)
 class Connection:
     def __init__(
         self,
-        master: str,
+        master: Path,
         token_file: Path,
         register: Callable[[], Register],
         received: Callable[[ToAgent | Unusable], None],
     ) -> None:
-        self._url = master.rstrip("/") + "/v1/agent"
+        self._master = master
         self._token_file = token_file
         self._register = register
         self._received = received
@@ -88,7 +89,7 @@ class Connection:
             except (aiohttp.ClientError, OSError, Invalid) as error:
                 reason = str(error) or type(error).__name__
             if reason != said:
-                log.warning("no connection to %s: %s", self._url, reason)
+                log.warning("no connection to %s: %s", self._master, reason)
                 said = reason
             if asyncio.get_running_loop().time() - began_s > SILENT_FOR_S:
                 wait_s, said = REDIAL_FIRST_S, ""
@@ -101,8 +102,12 @@ class Connection:
         headers = {"Authorization": f"Bearer {self.token()}"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENT_FOR_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-            session.ws_connect(self._url, heartbeat=SILENT_FOR_S, max_msg_size=MESSAGE_BYTES_MAX, compress=0) as socket,
+            aiohttp.ClientSession(
+                timeout=timeout, headers=headers, connector=dialling.MasterConnector(self._master)
+            ) as session,
+            session.ws_connect(
+                f"{dialling.BASE}/v1/agent", heartbeat=SILENT_FOR_S, max_msg_size=MESSAGE_BYTES_MAX, compress=0
+            ) as socket,
         ):
             await socket.send_str(encode(self._register()).decode())
             self._queue = asyncio.Queue(QUEUE_MAX)

@@ -15,6 +15,7 @@ import aiohttp
 from upcall.agent.checkpoint import write_durably
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotNow
+from upcall.transport import dialling
 
 if TYPE_CHECKING:
     from upcall.artifacts.cache import Cache
@@ -41,8 +42,8 @@ class ArtifactSource(Protocol):
 class MasterBlobs:
     """Blobs of the master, kept on disk."""
 
-    def __init__(self, master: str, token: Callable[[], str], folder: Path) -> None:
-        self._url = master.rstrip("/") + "/v1/agent/blobs/"
+    def __init__(self, master: Path, token: Callable[[], str], folder: Path) -> None:
+        self._master = master
         self._token = token
         self._folder = folder
 
@@ -77,8 +78,8 @@ class MasterBlobs:
         headers = {"Authorization": f"Bearer {self._token()}"}
         timeout = aiohttp.ClientTimeout(total=BLOB_TIMEOUT_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(self._url + digest, headers=headers) as response,
+            aiohttp.ClientSession(timeout=timeout, connector=dialling.MasterConnector(self._master)) as session,
+            session.get(f"{dialling.BASE}/v1/agent/blobs/{digest}", headers=headers) as response,
         ):
             if response.status in (401, 403, 404):
                 raise Invalid(f"the master refused the blob with status {response.status}", where=digest)

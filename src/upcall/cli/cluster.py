@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from upcall.cluster import certificate
 from upcall.cluster.folder import Cluster, DataFolder, Node, write_private
 from upcall.cluster.processes import agent_name
 from upcall.protocol.errors import Conflict, Invalid
@@ -74,7 +75,7 @@ def choose(
     return Cluster(
         cluster=f"upcall-{below(16**6):06x}",
         prefix=prefix,
-        url=f"http://{prefix}.1:{ports[0]}",
+        url=f"https://{prefix}.1:{ports[0]}",
         page_url=f"http://{prefix}.1:{ports[1]}",
         nodes=tuple(
             Node(
@@ -94,11 +95,16 @@ def _port(address: str, first: int, is_free: Free) -> int | None:
 def prepare(folder: DataFolder, cluster: Cluster) -> None:
     """Write a new data folder. What is there already (of an ``up`` that was killed) is used."""
     folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("operator", "host", "page", *(agent_name(one.name) for one in cluster.nodes)):
-        path = folder.token_file(name)
-        if not path.exists():
-            write_private(path, secrets.token_urlsafe(32).encode())
+    renew(folder, cluster)
     folder.save_cluster(cluster)
+
+
+def renew(folder: DataFolder, cluster: Cluster) -> None:
+    """At each ``up``, before anything runs: new tokens for all that is ours, so that one which was seen once is worth
+    nothing; and a certificate that holds."""
+    for name in ("operator", "host", "page", *(agent_name(one.name) for one in cluster.nodes)):
+        write_private(folder.token_file(name), secrets.token_urlsafe(32).encode())
+    certificate.ensure(folder, cluster)
 
 
 @contextmanager
@@ -117,9 +123,8 @@ def only_one(folder: DataFolder) -> Iterator[None]:
 
 def check_ports(cluster: Cluster, is_free: Free = free) -> None:
     """Before a start: the stored addresses are free, or the error says which is not."""
-    for what, url in (("master", cluster.url), ("page", cluster.page_url)):
-        address, _, port = url.removeprefix("http://").partition(":")
-        if not is_free(address, int(port)):
+    for what, (address, port) in (("master", cluster.address), ("page", cluster.page_address)):
+        if not is_free(address, port):
             raise Conflict(
                 f"port {port} in use: something else listens where the {what} should",
                 where=f"{address}:{port}",

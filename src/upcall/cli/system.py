@@ -58,7 +58,7 @@ def up(
     here.out.say(
         status,
         f"cluster {status.cluster} is up: {counted(len(status.nodes), 'node')}{kept}\n"
-        f"  API   {found.url}\n"
+        f"  API   {found.url}  (for other tools: `--cacert {here.folder.certificate}`)\n"
         f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
         f"  data  {here.folder.root}",
     )
@@ -81,6 +81,7 @@ def start(here: Here, nodes: int | None = None, memory: int | None = None) -> St
         for path in sorted(here.folder.tokens.glob("*.token")):
             check_private(path)
         birth.check_ports(found)
+        birth.renew(here.folder, found)
         try:
             keeping.begin(here.folder, found)
             _wait_until_answering(here, found)

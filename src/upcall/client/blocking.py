@@ -9,8 +9,9 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 from pydantic import BaseModel, TypeAdapter
@@ -19,6 +20,7 @@ from upcall.client.folder import cluster_of, token_of
 from upcall.cluster.folder import DataFolder
 from upcall.protocol import operator as api
 from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
+from upcall.transport import unix
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ RETRY_S: Final = 0.3
 
 
 class Unreachable(NotNow):
-    """Nobody answers at the master's address."""
+    """Nobody of ours answers at the master's socket."""
 
     code = "unreachable"
 
@@ -41,16 +43,15 @@ class Client:
     gone: Callable[[], bool] = staticmethod(lambda: False)
     """Whether nobody will answer however long one waits: the cluster is down."""
 
-    def __init__(self, url: str, token: str, *, patience_s: float = PATIENCE_S) -> None:
-        parts = urlsplit(url)
-        self.url = url.rstrip("/")
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+    def __init__(self, master: Path, token: str, *, patience_s: float = PATIENCE_S) -> None:
+        self.master = master
         self._token = token
         self.patience_s = patience_s
 
     @classmethod
     def of(cls, folder: DataFolder) -> "Client":
-        return cls(cluster_of(folder).url, token_of(folder))
+        cluster_of(folder)
+        return cls(folder.master_socket, token_of(folder))
 
     # -- what is ----------------------------------------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ class Client:
     def call(self, method: str, path: str, body: BaseModel | dict[str, Any] | bytes | None = None) -> Any:
         """One request; the decoded JSON, or the error that the API named."""
         with_body = body.model_dump() if isinstance(body, BaseModel) else body
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=CALL_TIMEOUT_S)
+        connection = _ToMaster(self.master, CALL_TIMEOUT_S)
         try:
             response = self._send(connection, method, path, with_body)
             text = response.read()
@@ -134,7 +135,7 @@ class Client:
     ) -> Iterator[str]:
         """A streamed answer, a line at a time, until the server ends it or is silent for too long. ``opened`` gets the
         connection's socket: who shuts it down from another thread ends the answer."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=STREAM_SILENCE_S)
+        connection = _ToMaster(self.master, STREAM_SILENCE_S)
         try:
             connection.connect()
             opened(connection.sock)
@@ -203,11 +204,24 @@ class Client:
         time.sleep(RETRY_S)
 
     def _away(self, error: Exception) -> Unreachable:
+        if isinstance(error, FileNotFoundError):
+            error = ConnectionError("nobody listens")
         return Unreachable(
             f"the master does not answer: {error or type(error).__name__}",
-            where=self.url,
+            where=str(self.master),
             expected="a cluster that is up; `upcall up` starts it",
         )
+
+
+class _ToMaster(http.client.HTTPConnection):
+    """HTTP over the master's socket, to a process of this user or of nobody's."""
+
+    def __init__(self, master: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._master = master
+
+    def connect(self) -> None:
+        self.sock = unix.connect(self._master, self.timeout)
 
 
 def _list(kind: type[T], found: Any) -> list[T]:

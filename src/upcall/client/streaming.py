@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from upcall.protocol import operator as api
 from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
+from upcall.transport import dialling
 
 CALL_TIMEOUT_S: Final = 30.0
 STREAM_SILENCE_S: Final = 45.0
@@ -21,8 +23,8 @@ LINE_BYTES_MAX: Final = 1 << 20
 class AsyncClient:
     """Typed calls; ``token`` may differ from call to call (a page acts as the person who is logged in)."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, master: Path, token: str) -> None:
+        self.master = master
         self._token = token
         self._session: aiohttp.ClientSession | None = None
 
@@ -39,7 +41,9 @@ class AsyncClient:
     def _open(self) -> aiohttp.ClientSession:
         # Made within the loop that uses it; the size of a line is the size of an event.
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(read_bufsize=LINE_BYTES_MAX)
+            self._session = aiohttp.ClientSession(
+                read_bufsize=LINE_BYTES_MAX, connector=dialling.MasterConnector(self.master)
+            )
         return self._session
 
     def _headers(self, token: str | None) -> dict[str, str]:
@@ -51,7 +55,7 @@ class AsyncClient:
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
         try:
             async with self._open().request(
-                method, self.url + path, json=payload, headers=self._headers(token), timeout=timeout
+                method, dialling.BASE + path, json=payload, headers=self._headers(token), timeout=timeout
             ) as response:
                 text = await response.read()
                 if response.status >= 400:
@@ -81,7 +85,7 @@ class AsyncClient:
         headers = {**self._headers(None), "Accept": "text/event-stream"}
         try:
             async with self._open().get(
-                f"{self.url}/v1/events?since={since}&follow=true&detail=true", headers=headers, timeout=timeout
+                f"{dialling.BASE}/v1/events?since={since}&follow=true&detail=true", headers=headers, timeout=timeout
             ) as response:
                 if response.status >= 400:
                     raise _error(response.status, await response.read(), "GET /v1/events")
@@ -90,10 +94,10 @@ class AsyncClient:
                         yield api.Event.model_validate_json(line[5:])
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._away(error) from None
-        raise NotNow("the event stream ended", where=self.url)
+        raise NotNow("the event stream ended", where=str(self.master))
 
     def _away(self, error: Exception) -> NotNow:
-        return NotNow(f"the master does not answer: {error or type(error).__name__}", where=self.url)
+        return NotNow(f"the master does not answer: {error or type(error).__name__}", where=str(self.master))
 
 
 def _error(status: int, body: bytes, request: str) -> UpcallError:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,6 +38,20 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib_per_node: int = 0
     disk_mib_per_node: int = 0
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the API listens for other tools."""
+        return _address(self.url)
+
+    @property
+    def page_address(self) -> tuple[str, int]:
+        return _address(self.page_url)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "127.0.0.1", parts.port or 0
+
 
 class DataFolder:
     """Paths below the data folder. Secrets are in files that only the owner may read."""
@@ -51,6 +66,20 @@ class DataFolder:
     @property
     def database(self) -> Path:
         return self.root / "master" / "upcall.sqlite"
+
+    @property
+    def master_socket(self) -> Path:
+        """Where all that is ours reaches the master; its folder is the owner's alone."""
+        return self.root / "run" / "master.sock"
+
+    @property
+    def certificate(self) -> Path:
+        """By which other tools know that they speak to this cluster; no secret."""
+        return self.root / "api.crt"
+
+    @property
+    def certificate_key(self) -> Path:
+        return self.root / "secrets" / "api.key"
 
     @property
     def tokens(self) -> Path:

@@ -9,13 +9,25 @@ UNUSABLE_EXIT: Final = 78
 """The master's exit code when its data folder cannot be used as it is (``EX_CONFIG``): trying again changes nothing."""
 
 
+API: Final = "api"
+PAGE: Final = "page"
+"""Names of the sockets that the keeper holds for master and page (:mod:`upcall.transport.inherited`)."""
+
+
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
     """In the order of their start; they end in the reverse order: the master hears what the others have to say."""
     return [
-        {**_python("master", "upcall.master", "--data", str(folder.root)), "stop_order": 3},
+        {
+            **_python("master", "upcall.master", "--data", str(folder.root)),
+            "stop_order": 3,
+            "listen": {API: _words(cluster.address)},
+        },
         *(agent(folder, cluster, node) for node in cluster.nodes),
-        host(folder, cluster),
-        _python("page", "upcall.web", "--data", str(folder.root)),
+        host(folder),
+        {
+            **_python("page", "upcall.web", "--data", str(folder.root)),
+            "listen": {PAGE: _words(cluster.page_address)},
+        },
     ]
 
 
@@ -34,7 +46,7 @@ def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
         "--node",
         node.name,
         "--master",
-        cluster.url,
+        str(folder.master_socket),
         "--token-file",
         str(folder.token_file(agent_name(node.name))),
         "--cpus",
@@ -47,11 +59,15 @@ def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
     return {**process, "node": node.name, "stop_order": 2}
 
 
-def host(folder: DataFolder, cluster: Cluster) -> dict[str, Any]:
+def host(folder: DataFolder) -> dict[str, Any]:
     token = str(folder.token_file("host"))
     data = str(folder.root / "host")
-    words = ("--master", cluster.url, "--token-file", token, "--data", data)
+    words = ("--master", str(folder.master_socket), "--token-file", token, "--data", data)
     return {**_python("host", "upcall.service.host", *words), "stop_order": 1}
+
+
+def _words(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 def _python(name: str, module: str, *words: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from upcall.keeper import linux, processes
 from upcall.keeper.identity import Identity
+from upcall.keeper.listening import Held
 from upcall.keeper.logs import RotatingLog
 from upcall.keeper.spec import Process
 
@@ -23,8 +24,9 @@ CHUNK_BYTES = 65536
 
 
 class Child:
-    def __init__(self, process: Process, data_folder: str) -> None:
+    def __init__(self, process: Process, data_folder: str, held: Held) -> None:
         self.process = process
+        self._held = held
         self.identity: Identity | None = None
         self.output = -1
         """Its standard output and error; -1 when there is none."""
@@ -88,7 +90,7 @@ class Child:
         os.set_blocking(self.output, False)
         pid = os.fork()
         if pid == 0:
-            _become(self.process, self._data, supervisor, write)
+            _become(self.process, self._data, supervisor, write, self._held)
         os.close(write)
         self.identity = Identity.of(pid)
         assert self.identity is not None, "a child that was not waited for has an entry in /proc"
@@ -143,7 +145,7 @@ class Child:
             self._log.write(data)
 
 
-def _become(process: Process, data_folder: str, supervisor: int, output: int) -> NoReturn:
+def _become(process: Process, data_folder: str, supervisor: int, output: int, held: Held) -> NoReturn:
     """The forked child becomes the process. Never returns."""
     try:
         signal.set_wakeup_fd(-1)
@@ -158,7 +160,7 @@ def _become(process: Process, data_folder: str, supervisor: int, output: int) ->
         os.dup2(output, 1)
         os.dup2(output, 2)
         folder = os.path.join(data_folder, "nodes", process.node) if process.node else data_folder
-        env = {**os.environ, **process.env, processes.FOLDER_MARK: folder}
+        env = {**os.environ, **process.env, **held.inherit(process), processes.FOLDER_MARK: folder}
         os.execvpe(process.argv[0], list(process.argv), env)
     except BaseException as error:
         with contextlib.suppress(OSError):

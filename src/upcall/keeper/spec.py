@@ -8,7 +8,8 @@
     "stop_order": 2,                 lower numbers are stopped first; equal ones together (default 0)
     "grace_s": 10,                   between SIGTERM and SIGKILL (default 10)
     "backoff_first_s": 0.2,          before it is started again after it died (defaults 0.2 and 15);
-    "backoff_max_s": 15              doubled each time, back to the first once it ran for a while
+    "backoff_max_s": 15,             doubled each time, back to the first once it ran for a while
+    "listen": {"api": "127.1.2.1:5050"}   sockets that are held for it, also while it does not run (optional)
 }]}
 """
 
@@ -23,6 +24,7 @@ from upcall.keeper import records
 VERSION = 1
 PROCESSES_MAX = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+_ADDRESS = re.compile(r"[0-9.]{7,15}:[0-9]{1,5}\Z")
 
 
 class SpecInvalid(ValueError):
@@ -38,6 +40,7 @@ class Process(NamedTuple):
     grace_s: float
     backoff_first_s: float
     backoff_max_s: float
+    listen: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         return {**self._asdict(), "argv": list(self.argv)}
@@ -55,6 +58,11 @@ def parse_process(value: Any) -> Process:
     env = value.get("env", {})
     if not isinstance(env, dict) or not all(isinstance(text, str) for text in env.values()):
         raise SpecInvalid(f"{name}: env maps names to texts")
+    listen = value.get("listen", {})
+    if not isinstance(listen, dict) or not all(
+        _NAME.match(str(what)) and isinstance(where, str) and _ADDRESS.match(where) for what, where in listen.items()
+    ):
+        raise SpecInvalid(f"{name}: listen maps names to `address:port`, not {listen!r}")
     try:
         process = Process(
             name,
@@ -65,6 +73,7 @@ def parse_process(value: Any) -> Process:
             float(value.get("grace_s", 10.0)),
             float(value.get("backoff_first_s", 0.2)),
             float(value.get("backoff_max_s", 15.0)),
+            listen,
         )
     except (TypeError, ValueError) as error:
         raise SpecInvalid(f"{name}: {error}") from None

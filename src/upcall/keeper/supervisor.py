@@ -34,6 +34,7 @@ from typing import Any
 from upcall.keeper import linux, records, sockets, spec
 from upcall.keeper.child import Child
 from upcall.keeper.identity import Identity
+from upcall.keeper.listening import Held
 from upcall.keeper.sweeping import LOOK_EVERY_S, Sweep
 
 TASKS_GRACE_S = 10.0
@@ -60,8 +61,11 @@ class Supervisor:
         for descriptor in (self._listener.fileno(), self._wakeup, self._guard.descriptor):
             if descriptor is not None:
                 self._poll.register(descriptor, select.POLLIN)
-        for process in spec.load(data_folder).values():
-            self._children[process.name] = Child(process, data_folder)
+        wanted = spec.load(data_folder)
+        self._held = Held()
+        self._held.hold(list(wanted.values()))
+        for process in wanted.values():
+            self._children[process.name] = Child(process, data_folder, self._held)
 
     # -- loop -----------------------------------------------------------------------------------------------------
 
@@ -238,7 +242,9 @@ class Supervisor:
 
     def _add(self, process: spec.Process) -> dict[str, Any]:
         wanted = {name: child.process for name, child in self._children.items()}
-        spec.save(self._data, {**wanted, process.name: process})
+        wanted[process.name] = process
+        self._held.hold(list(wanted.values()))
+        spec.save(self._data, wanted)
         self._replace(process)
         return {"ok": True}
 
@@ -248,8 +254,10 @@ class Supervisor:
             going = [child for child in self._going if child.process.name == name]
             return _when_dead(going[-1]) if going else {"ok": True}
         child = self._children[name]
-        spec.save(self._data, {other: kept.process for other, kept in self._children.items() if other != name})
         del self._children[name]
+        wanted = {other: kept.process for other, kept in self._children.items()}
+        spec.save(self._data, wanted)
+        self._held.hold(list(wanted.values()))
         self._let_go(child)
         return _when_dead(child)
 
@@ -260,7 +268,7 @@ class Supervisor:
                 before.start()
                 return
             self._let_go(before)
-        self._children[process.name] = Child(process, self._data)
+        self._children[process.name] = Child(process, self._data, self._held)
 
     def _let_go(self, child: Child) -> None:
         child.stop()
@@ -270,6 +278,7 @@ class Supervisor:
     def _reload(self) -> None:
         """What the spec says now. A spec that cannot be read changes nothing."""
         wanted = spec.load(self._data)
+        self._held.hold(list(wanted.values()))
         for name in [name for name in self._children if name not in wanted]:
             self._let_go(self._children.pop(name))
         for process in wanted.values():

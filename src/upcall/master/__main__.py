@@ -3,15 +3,17 @@
 import argparse
 import logging
 import os
+import ssl
 import sys
 from pathlib import Path
 
-import uvicorn
-
-from upcall.cluster.folder import DataFolder
-from upcall.cluster.processes import UNUSABLE_EXIT
+from upcall.cluster.folder import Cluster, DataFolder
+from upcall.cluster.processes import API, UNUSABLE_EXIT
 from upcall.protocol.errors import UpcallError
 from upcall.store.interface import Busy, StoreError
+from upcall.transport import bounds, inherited, unix
+from upcall.transport.listening import Knows, Listener
+from upcall.transport.server import Server
 
 SHUTDOWN_S = 5
 
@@ -22,7 +24,7 @@ def main() -> int:
     options = parser.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from upcall.master.app import make
+    from upcall.master.app import knows, make
 
     folder = DataFolder(options.data.absolute())
     try:
@@ -32,20 +34,27 @@ def main() -> int:
         print(f"upcall.master: {error}", file=sys.stderr)
         # Another master may be about to end; everything else stays as it is.
         return 1 if isinstance(error, Busy) else UNUSABLE_EXIT
-    host, _, port = cluster.url.partition("://")[2].rpartition(":")
-    config = uvicorn.Config(
-        master.app,
-        host=host,
-        port=int(port),
-        log_level="warning",
-        access_log=False,
-        ws_ping_interval=5.0,
-        ws_ping_timeout=20.0,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-        server_header=False,
-    )
-    uvicorn.Server(config).run()
+    try:
+        listeners = doors(folder, cluster, knows(master))
+    except OSError as error:
+        print(f"upcall.master: cannot listen: {error}", file=sys.stderr)
+        return 1
+    Server(master.app, listeners, graceful_s=SHUTDOWN_S).run()
     return 0
+
+
+def doors(folder: DataFolder, cluster: Cluster, known: Knows) -> list[Listener]:
+    """A Unix socket for all that is ours, and TLS with the cluster's own certificate for other tools. A flood on the
+    second is not felt on the first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(folder.certificate, folder.certificate_key)
+    address, port = cluster.address
+    open_to_all = inherited.taken(API, lambda: inherited.bound(address, port))
+    return [
+        Listener(unix.listen(folder.master_socket), bounds.LOCAL, known),
+        Listener(open_to_all, bounds.OPEN, known, context),
+    ]
 
 
 if __name__ == "__main__":

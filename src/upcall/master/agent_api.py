@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from upcall.master.agents import Agents, Connection
 from upcall.master.driver import Driver
+from upcall.master.http import principal_of
 from upcall.master.package_api import BINARY, blob
 from upcall.master.published import gives
 from upcall.master.tokens import Principal
@@ -124,19 +125,12 @@ async def _send_all(socket: WebSocket, connection: Connection) -> None:
     await socket.close(POLICY_VIOLATION, "a newer connection of this agent, or one that does not read")
 
 
-def router(
-    door: AgentDoor, core: Driver, authenticate: Callable[[str], Principal], principal: Callable[[Request], Principal]
-) -> APIRouter:
+def router(door: AgentDoor, core: Driver, principal: Callable[[Request], Principal]) -> APIRouter:
     api = APIRouter(tags=["agent API"])
 
     @api.websocket("/v1/agent")
     async def agent(socket: WebSocket) -> None:
-        try:
-            who = authenticate(socket.headers.get("authorization", ""))
-        except Exception as error:
-            await socket.close(POLICY_VIOLATION, str(error)[:120])
-            return
-        await door.serve(socket, who)
+        await door.serve(socket, principal_of(socket))
 
     @api.get("/v1/agent/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
     async def agent_blob(sha256: str, who: Annotated[Principal, Depends(principal)]) -> Response:

@@ -16,11 +16,12 @@ from upcall.master import agent_api, host_api, operator_api, package_api, servic
 from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
-from upcall.master.documentation import DocumentationGate
+from upcall.master.documentation import DocumentationGate, session_of
 from upcall.master.driver import Driver
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
+from upcall.master.http import principal_of as principal
 from upcall.master.machines import Machines
 from upcall.master.metrics import exposition
 from upcall.master.notify import Notifier
@@ -29,8 +30,10 @@ from upcall.master.secrets import Secrets
 from upcall.master.streams import Streams
 from upcall.master.tokens import Principal, Tokens
 from upcall.master.views import Views
+from upcall.protocol.errors import Unauthorised
 from upcall.store.sqlite import SqliteStore
 from upcall.substrate.local import LocalSubstrate
+from upcall.transport.http import Headers
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,6 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     def authenticate(authorization: str) -> Principal:
         return tokens.authenticate(authorization, core.monotonic())
 
-    def principal(request: Request) -> Principal:
-        return authenticate(request.headers.get("authorization", ""))
-
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
@@ -106,14 +106,30 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     app.include_router(host_api.router(host_door, principal))
     app.include_router(package_api.router(core, housekeeping, principal))
     app.include_router(service_api.router(service_door, principal))
-    app.include_router(agent_api.router(agent_door, core, authenticate, principal))
+    app.include_router(agent_api.router(agent_door, core, principal))
     _metrics_route(app, core, views, principal)
     app.add_middleware(
         DocumentationGate, authenticate=authenticate, login=lambda code: tokens.login(code, core.monotonic())
     )
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
-    app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS))
+    app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS), authenticate=authenticate)
     return Master(app, core, views, tokens, housekeeping)
+
+
+def knows(master: Master) -> Callable[[Headers], bool]:
+    """Whether the headers of a request say who is there: asked before anything else of it is looked at."""
+
+    def known(headers: Headers) -> bool:
+        found = next((value for name, value in headers if name == b"authorization"), b"")
+        cookie = next((value for name, value in headers if name == b"cookie"), b"")
+        said = found.decode("latin-1") or session_of(cookie.decode("latin-1"))
+        try:
+            master.tokens.authenticate(said, master.core.monotonic())
+        except Unauthorised:
+            return False
+        return True
+
+    return known
 
 
 def _metrics_route(app: FastAPI, core: Driver, views: Views, principal: Callable[[Request], Principal]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
 
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -45,8 +45,7 @@ class DocumentationGate:
     def _refused(self, request: Request) -> Response | None:
         """Nothing for the operator and for browsers that logged in."""
         try:
-            cookie = request.cookies.get(COOKIE)
-            said = request.headers.get("authorization") or (f"Bearer {cookie}" if cookie else "")
+            said = request.headers.get("authorization") or session_of(request.headers.get("cookie", ""))
             self._authenticate(said).must_be("operator")
         except UpcallError as error:
             if "text/html" in request.headers.get("accept", ""):
@@ -68,6 +67,12 @@ class DocumentationGate:
         response = RedirectResponse("/docs", 303)
         response.set_cookie(COOKIE, session, max_age=int(SESSION_VALID_S), path="/", httponly=True, samesite="strict")
         return response
+
+
+def session_of(cookies: str) -> str:
+    """What an Authorization header would say, from a browser's cookies."""
+    cookie = cookie_parser(cookies).get(COOKIE)
+    return f"Bearer {cookie}" if cookie else ""
 
 
 def _form(code: str, status: int, trouble: str = "") -> Response:

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upcall.master.tokens import Principal, Role
@@ -20,7 +21,16 @@ from upcall.store.interface import StoreError
 BODY_BYTES_MAX: Final = 3 << 20
 """What is recorded of one body fits one record of the store, with room for what the master adds."""
 BLOB_BYTES_MAX: Final = 64 << 20
+FORM_BYTES_MAX: Final = 4096
+"""Of whoever has not said who he is: a login code."""
+BODIES_OF_ONE_BYTES_MAX: Final = 96 << 20
+"""A blob, and what comes beside it."""
+BODIES_BYTES_MAX: Final = 192 << 20
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+OPEN_PATHS: Final = frozenset({"/v1/login", "/docs", "/docs/login", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+"""They let in by other means: a one-use code, or the documentation's own gate."""
+OPEN_FOLDER: Final = "/static-offline-docs/"
+PRINCIPAL: Final = "principal"
 
 T = TypeVar("T")
 
@@ -31,28 +41,40 @@ def problem_response(problem: Problem, status: int) -> Response:
 
 class Gate:
     """Refuses what comes from another site (Host and Origin: a page in the user's browser may reach loopback), and
-    bodies that are larger than any real one, before they are read."""
+    whoever does not say who he is, before anything of a body is read; bounds bodies, each and all together."""
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
-        self._app = app
-        self._hosts = hosts
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], authenticate: Callable[[str], Principal]) -> None:
+        self._app, self._hosts, self._authenticate = app, hosts, authenticate
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        path: str = scope["path"]
         try:
             self._check_site(headers)
-            limit = BLOB_BYTES_MAX if scope["path"].startswith("/v1/blobs/") else BODY_BYTES_MAX
+            who = None
+            if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
+                who = self._authenticate(headers.get("authorization", ""))
+                scope["state"] = {**scope.get("state", {}), PRINCIPAL: who}
+            limit = FORM_BYTES_MAX if who is None else BODY_BYTES_MAX
+            limit = BLOB_BYTES_MAX if who is not None and path.startswith("/v1/blobs/") else limit
             self._check_length(headers, limit)
         except UpcallError as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
                 return
-            await problem_response(error.problem, error.status)(scope, receive, send)
+            response = problem_response(error.problem, error.status)
+            response.headers["connection"] = "close"  # what it still sends is read by nobody
+            await response(scope, receive, send)
             return
-        await self._app(scope, _bounded(receive, limit), send)
+        body = self._bodies.of(who.name if who else "", limit)
+        try:
+            await self._app(scope, body.counting(receive), send)
+        finally:
+            body.over()
 
     def _check_site(self, headers: dict[str, str]) -> None:
         host = headers.get("host", "").rsplit(":", 1)[0]
@@ -70,19 +92,58 @@ class Gate:
             raise TooLarge(f"a body of {length} bytes", expected=f"at most {limit} bytes")
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """Counts what really arrives, for bodies without a length."""
-    total = 0
+class Bodies:
+    """What is held of bodies that are still arriving or being worked on: by each caller, and in all."""
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            raise TooLarge(f"a body of more than {limit} bytes", expected=f"at most {limit} bytes")
-        return message
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+        self._all = 0
 
-    return counted
+    def of(self, who: str, limit: int) -> "Body":
+        return Body(self, who, limit)
+
+    def take(self, who: str, count: int) -> None:
+        if self._held.get(who, 0) + count > BODIES_OF_ONE_BYTES_MAX or self._all + count > BODIES_BYTES_MAX:
+            raise NotNow("other calls with large bodies are not over", expected="the same call when they are")
+        self._held[who] = self._held.get(who, 0) + count
+        self._all += count
+
+    def give_back(self, who: str, count: int) -> None:
+        self._all -= count
+        left = self._held.get(who, 0) - count
+        if left > 0:
+            self._held[who] = left
+        else:
+            self._held.pop(who, None)
+
+
+class Body:
+    """Of one request: counts what really arrives, whatever its headers say."""
+
+    def __init__(self, bodies: Bodies, who: str, limit: int) -> None:
+        self._bodies, self._who, self._limit = bodies, who, limit
+        self._total = 0
+
+    def counting(self, receive: Receive) -> Receive:
+        async def counted() -> Message:
+            message = await receive()
+            if count := len(message.get("body", b"")):
+                if self._total + count > self._limit:
+                    raise TooLarge(f"a body of more than {self._limit} bytes", expected=f"at most {self._limit} bytes")
+                self._bodies.take(self._who, count)
+                self._total += count
+            return message
+
+        return counted
+
+    def over(self) -> None:
+        self._bodies.give_back(self._who, self._total)
+
+
+def principal_of(request: HTTPConnection) -> Principal:
+    """Who calls, as the gate found it."""
+    who: Principal = request.scope["state"][PRINCIPAL]
+    return who
 
 
 def install_error_handlers(app: FastAPI) -> None:

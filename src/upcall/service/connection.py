@@ -1,4 +1,4 @@
-"""The transport over HTTP: requests with a token, streams as server-sent events.
+"""The transport over HTTP on the master's Unix socket: requests with a token, streams as server-sent events.
 
 The host dials out; the master never connects to it. A stream on which nothing is heard for several heartbeats is dead,
 whatever TCP believes.
@@ -6,6 +6,7 @@ whatever TCP believes.
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -15,6 +16,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
 from upcall.service.link import STREAM_HEADER, MasterAway
 from upcall.service.sse import EventParser
+from upcall.transport import dialling
 
 HEARTBEATS_MISSED_MAX: Final = 4
 """Silence of this many heartbeats: the stream is opened anew."""
@@ -23,10 +25,10 @@ CONNECT_TIMEOUT_S: Final = 10.0
 
 
 class Connection:
-    """A :class:`upcall.service.link.Transport` to a master's URL. Belongs to one event loop."""
+    """A :class:`upcall.service.link.Transport` to a master's socket. Belongs to one event loop."""
 
-    def __init__(self, url: str, token: str, *, host: str = "") -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, master: Path, token: str, *, host: str = "") -> None:
+        self._master = master
         self._headers = {"Authorization": f"Bearer {token}"} | ({"Upcall-Host": host} if host else {})
         self._session: aiohttp.ClientSession | None = None
 
@@ -41,7 +43,7 @@ class Connection:
         parser = EventParser()
         headers = {"Accept": "text/event-stream"}
         try:
-            async with self._opened().get(self._url + path, timeout=timeout, headers=headers) as response:
+            async with self._opened().get(dialling.BASE + path, timeout=timeout, headers=headers) as response:
                 await _checked(response)
                 while True:
                     async with asyncio.timeout(silence_s):
@@ -65,7 +67,7 @@ class Connection:
             headers[STREAM_HEADER] = stream
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         try:
-            request = self._opened().request(method, self._url + path, data=body, headers=headers, timeout=timeout)
+            request = self._opened().request(method, dialling.BASE + path, data=body, headers=headers, timeout=timeout)
             async with request as response:
                 await _checked(response)
                 return await response.read()
@@ -76,8 +78,12 @@ class Connection:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # No proxy and no cookie: the master is addressed by its URL and nothing else.
-            self._session = aiohttp.ClientSession(headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
+            # No proxy and no cookie: the master is reached by its socket and by nothing else.
+            self._session = aiohttp.ClientSession(
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                connector=dialling.MasterConnector(self._master),
+            )
         return self._session
 
 

@@ -1,6 +1,6 @@
 """The service host: runs the code of services against the master.
 
-    python -m upcall.service.host --master http://127.0.0.1:7070 --token-file token --data folder
+    python -m upcall.service.host --master <data>/run/master.sock --token-file token --data folder
 
 It registers the packages that are installed here, hears which services it should run, and gives each a thread with an
 event loop of its own: what one service's code blocks, hangs or crashes stops that service alone. A service that fell is
@@ -32,6 +32,7 @@ from upcall.service.connection import Connection
 from upcall.service.link import Fenced, MasterAway
 from upcall.service.runner import Runner
 from upcall.service.service import Service
+from upcall.transport.limits import raise_open_files
 
 log = logging.getLogger("upcall.host")
 
@@ -221,7 +222,7 @@ class ServiceThread:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="upcall.service.host", description="Runs the code of services.")
-    parser.add_argument("--master", required=True, help="URL of the master")
+    parser.add_argument("--master", required=True, type=Path, help="the master's socket")
     parser.add_argument("--token-file", required=True, type=Path, help="file with the host's token")
     parser.add_argument("--data", required=True, type=Path, help="folder for the sources of packages")
     parser.add_argument("--name", default="host", help="name of this host")
@@ -231,6 +232,8 @@ def main(arguments: list[str] | None = None) -> None:
     def connect() -> Connection:
         # Read anew each time: a token may be changed while the host runs.
         return Connection(given.master, given.token_file.read_text().strip(), host=given.name)
+
+    raise_open_files()
 
     async def until_told() -> None:
         task = asyncio.current_task()

@@ -3,23 +3,23 @@
 import argparse
 import contextlib
 import json
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+
+from upcall.transport import inherited, unix
 
 MASTER_WAIT_S: Final = 10.0
 LOOK_S: Final = 0.1
 
 
-def wait_for(master: SplitResult) -> None:
-    """Until somebody listens there; a master that stays away longer is what the page then tells about."""
+def wait_for(master: Path) -> None:
+    """Until it listens there; a master that stays away longer is what the page then tells about."""
     until = time.monotonic() + MASTER_WAIT_S
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
-            socket.create_connection((master.hostname or "127.0.0.1", master.port or 80), LOOK_S).close()
+            unix.connect(master, LOOK_S).close()
             return
         time.sleep(LOOK_S)
 
@@ -30,6 +30,7 @@ def main() -> int:
     options = parser.parse_args()
 
     from upcall.client.folder import cluster_of, folder_at, token_of
+    from upcall.cluster.processes import PAGE
     from upcall.protocol.errors import UpcallError
 
     try:
@@ -38,26 +39,21 @@ def main() -> int:
     except UpcallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    address = urlsplit(cluster.page_url)
-    wait_for(urlsplit(cluster.url))
+    # At once: whoever opens the page while it starts waits in this socket's queue.
+    address, port = cluster.page_address
+    listening = inherited.taken(PAGE, lambda: inherited.bound(address, port))
+    wait_for(folder.master_socket)
 
     # Slow to load, so not before there is anything to show: at the start of a cluster the others need the processor.
-    import uvicorn
-
     from upcall.client.streaming import AsyncClient
+    from upcall.transport import bounds
+    from upcall.transport.listening import Listener
+    from upcall.transport.server import Server
     from upcall.web.app import application
 
-    app = application(AsyncClient(cluster.url, token), cluster.page_url)
+    app, knows = application(AsyncClient(folder.master_socket, token), cluster.page_url)
     print(json.dumps({"event": "page is served", "url": cluster.page_url}), flush=True)
-    uvicorn.run(
-        app,
-        host=address.hostname or "127.0.0.1",
-        port=address.port or 0,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
+    Server(app, [Listener(listening, bounds.OPEN, knows)], graceful_s=3).run()
     return 0
 
 

@@ -11,6 +11,8 @@ from nicegui import ui
 from starlette.types import ASGIApp
 
 from upcall.client.streaming import AsyncClient
+from upcall.transport.http import Headers
+from upcall.transport.listening import Knows
 from upcall.web.live import Live
 from upcall.web.login import Gate, Sessions
 from upcall.web.page import Page
@@ -25,8 +27,8 @@ FAVICON: Final = (
 )
 
 
-def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) -> ASGIApp:
-    """Everything that one page process serves."""
+def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) -> tuple[ASGIApp, Knows]:
+    """Everything that one page process serves, and whether the headers of a request say who is there."""
     import asyncio
 
     live = Live(client)
@@ -64,4 +66,8 @@ def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) ->
         binding_refresh_interval=None,
         show_welcome_message=False,
     )
-    return Gate(app, sessions, client, urlsplit(page_url).hostname or "127.0.0.1")
+
+    def knows(headers: Headers) -> bool:
+        return sessions.of({name.decode("latin-1"): value.decode("latin-1") for name, value in headers}) is not None
+
+    return Gate(app, sessions, client, urlsplit(page_url).hostname or "127.0.0.1"), knows
