@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from upcall.operations import explore as explorer
-from upcall.operations import guard, people
+from upcall.operations import carry, guard, looping, people, superseding
 from upcall.operations.effects import Refused
 from upcall.operations.explore import Unfinished, explore
 from upcall.operations.small_world import Broken, Budget
@@ -35,7 +35,7 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
     walked = {getattr(wish, "kind", "") for budget in SMALL.values() for wish in budget.wishes}
     ending = {kind for kind, row in KINDS.items() if row.by_people and row.shape != "plan"}
     assert ending - walked == {"move"}, "a move is a removal that gives back elsewhere, as a replacement is"
-    for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves"):
+    for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves", "broken", "lasting"):
         assert any(getattr(budget, what) for budget in SMALL.values()), what
     assert any(not budget.returns for budget in SMALL.values())
 
@@ -54,6 +54,24 @@ def test_the_explorer_finds_a_stop_without_a_way_back(monkeypatch: pytest.Monkey
     monkeypatch.setattr(people, "give_back", lambda book, item: refused)
     with pytest.raises(Broken, match="a dead end"):
         explore(Budget(wishes=(member("stop", "b0"),), deaths=0, deferrals=0))
+
+
+def test_the_explorer_finds_a_wish_that_waits_behind_what_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Budget(wishes=(member("replace", "b0"),), broken="b0", deaths=0, deferrals=0, failures=1)
+    monkeypatch.setattr(superseding, "gives_way", lambda *_: False)
+    explore(world)  # Bringing back fails in time, so the wish begins at last.
+    monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
+    monkeypatch.setattr(carry, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
+    with pytest.raises(Broken, match="a dead end.*behind op-"):
+        explore(world)
+
+
+def test_the_explorer_finds_a_cure_that_waits_behind_what_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looping, "loops", lambda *_: False)
+    monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
+    monkeypatch.setattr(carry, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
+    with pytest.raises(Broken, match="a dead end.*one at a time"):
+        explore(SMALL["what is broken, and the cure of another"])
 
 
 def test_a_world_beyond_the_bound_is_not_called_explored() -> None:

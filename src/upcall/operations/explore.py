@@ -34,6 +34,7 @@ from upcall.operations.small_world import (
     performed,
     reborn,
 )
+from upcall.operations.table import KINDS
 
 FAIR_STEPS_MAX: Final = 300
 STATES_MAX: Final = 1_000_000
@@ -106,7 +107,15 @@ def _successors(state: State, way: tuple[str, ...]) -> Iterator[tuple[str, State
 def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
     """A fair environment leads to rest from here; states on the way are known from then on."""
     passed: list[object] = []
-    usual = Budget(deaths=0, deferrals=0, returns=state.budget.returns, leaves=state.budget.leaves)
+    usual = Budget(
+        deaths=0,
+        deferrals=0,
+        returns=state.budget.returns,
+        leaves=state.budget.leaves,
+        broken=state.budget.broken,
+        lasting=state.budget.lasting,
+        goes_on=True,
+    )
     current = replace(state, budget=usual)
     for _ in range(FAIR_STEPS_MAX):
         key = current.key()
@@ -123,9 +132,21 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
 
 
 def _at_rest(state: State) -> bool:
-    """Nothing is wanted or in effect any more, and all that belongs to the service is ready."""
-    quiet = not any(o.live or _in_effect(state, o) for o in state.ledger.operations())
-    return quiet and all(view.status == "ready" for view in state.ledger.members(SERVICE))
+    """Nothing is wanted or in effect any more, and all that belongs to the service is ready. What is broken never is:
+    then it is enough that nothing but its own coming back is under way; what holds it may stay."""
+    broken = state.budget.broken if state.budget.broken and state.broken(state.budget.broken) else ""
+    quiet = not any(
+        (o.live and not _brings_back(o, broken)) or (not broken and _in_effect(state, o))
+        for o in state.ledger.operations()
+    )
+    at_rest = ("ready", "held") if broken else ("ready",)
+    return quiet and all(view.status in at_rest or view.name == broken for view in state.ledger.members(SERVICE))
+
+
+def _brings_back(operation: Operation, broken: str) -> bool:
+    return (
+        KINDS[operation.kind].shape == "back" and operation.target.members == (broken,) and operation.asked_by != "ann"
+    )
 
 
 def _in_effect(state: State, operation: Operation) -> bool:

@@ -62,9 +62,12 @@ def _task_steps(state: State) -> Iterator[Step]:
         if not task.heard:
             yield Step(f"{name} is seen {task.phase}", observation(name, task), budget, Turn.TASK)
         following = {"starting": "ready", "ending": "ended"}.get(task.phase)
-        if following:
+        if following == "ready" and state.broken(name):
+            if budget.goes_on:
+                yield Step(f"{name} ends again", _moves(name, task, "ended"), budget, Turn.TASK)
+        elif following:
             yield Step(f"{name} {following}", _moves(name, task, following), budget, Turn.TASK)
-        if task.phase == "unready":
+        if task.phase == "unready" and not budget.lasting:
             yield Step(f"{name} is well again", _moves(name, task, "ready"), budget, Turn.HEAL)
         if budget.failures:
             left = replace(budget, failures=budget.failures - 1)

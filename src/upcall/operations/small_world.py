@@ -53,6 +53,12 @@ class Budget(msgspec.Struct, frozen=True):
     """How often a node falls silent."""
     returns: bool = True
     """A silent node may come back; else its tasks are proven dead at last."""
+    broken: str = ""
+    """A member that ends soon after each start, for as long as it is in its first place; never ready there again."""
+    lasting: bool = False
+    """What is unwell stays so until it is cured."""
+    goes_on: bool = False
+    """What is broken ends without an end: so in a fair environment; else each end is one of the ``failures``."""
     leaves: bool = False
     """The service moves data away before a member is removed, and confirms it."""
 
@@ -69,6 +75,10 @@ class State(msgspec.Struct, frozen=True):
     def key(self) -> object:
         tasks = tuple((task.phase, task.node, task.heard) for task in self.tasks.values())
         return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.budget)
+
+    def broken(self, name: str) -> bool:
+        """It never becomes ready where it is."""
+        return name == self.budget.broken and self.tasks[name].place == 1
 
     def hears(self, task: Task) -> bool:
         """Its node can be talked to."""

@@ -48,6 +48,14 @@ SMALL: Final[dict[str, Budget]] = {
     "a silent node and a restart": Budget(wishes=(RESTART,), silences=1, deaths=0, deferrals=0),
     "uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), deaths=0, deferrals=0),
     "uninstall, a silent node": Budget(wishes=(UNINSTALL,), silences=1, deaths=0, deferrals=0),
+    "what is broken, and the cure of another": Budget(broken="b0", lasting=True, deaths=0, deferrals=0, failures=2),
+    "what is broken, a death": Budget(broken="b0", deferrals=0, failures=1),
+    "what is broken is replaced, a death": Budget(
+        wishes=(member("replace", "b0"),), broken="b0", deferrals=0, failures=1
+    ),
+    "what is broken is drained": Budget(wishes=(drain("n0", "proceed"),), broken="b0", deaths=0, failures=1),
+    "what is broken is restarted, forced": Budget(wishes=(RESTART,), broken="b0", deaths=0, failures=1, forces=1),
+    "what is broken is stopped": Budget(wishes=(member("stop", "b0"),), broken="b0", deaths=0, deferrals=0, failures=1),
     "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, RESTART), deaths=0, deferrals=0, forces=1),
 }
 BIG: Final[dict[str, Budget]] = {
@@ -59,6 +67,11 @@ BIG: Final[dict[str, Budget]] = {
     "a restart and a drain, a failing task, a deferral": Budget(wishes=(RESTART, drain("n1")), deaths=0, failures=1),
     "a silent node and a drain, a deferral": Budget(wishes=(drain("n1"),), silences=1, deaths=0),
     "a silent node and a drain of it": Budget(wishes=(drain("n0"),), silences=1, deaths=0, deferrals=0),
+    "what is broken, twice, a death": Budget(broken="b0", deferrals=0, failures=2),
+    "what is broken is drained, a deferral, a death": Budget(wishes=(drain("n0"),), broken="b0", failures=1),
+    "what is broken is replaced, another falls sick": Budget(
+        wishes=(member("replace", "b0"),), broken="b0", lasting=True, deaths=0, deferrals=0, failures=2
+    ),
     "two restarts, a slow start, a failing task": Budget(
         wishes=(RESTART, member("restart", "b1")), deaths=0, failures=1, slow=1
     ),
