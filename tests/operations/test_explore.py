@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from upcall.operations import explore as explorer
 from upcall.operations import carry, guard, looping, people, superseding
+from upcall.operations import explore as explorer
 from upcall.operations.effects import Refused
 from upcall.operations.explore import Unfinished, explore
 from upcall.operations.small_world import Broken, Budget
@@ -62,7 +62,7 @@ def test_the_explorer_finds_a_wish_that_waits_behind_what_does_not_come_back(mon
     explore(world)  # Bringing back fails in time, so the wish begins at last.
     monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
     monkeypatch.setattr(carry, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
-    with pytest.raises(Broken, match="a dead end.*behind op-"):
+    with pytest.raises(Broken, match=r"a dead end.*behind op-"):
         explore(world)
 
 
@@ -70,7 +70,7 @@ def test_the_explorer_finds_a_cure_that_waits_behind_what_does_not_come_back(mon
     monkeypatch.setattr(looping, "loops", lambda *_: False)
     monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
     monkeypatch.setattr(carry, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
-    with pytest.raises(Broken, match="a dead end.*one at a time"):
+    with pytest.raises(Broken, match=r"a dead end.*one at a time"):
         explore(SMALL["what is broken, and the cure of another"])
 
 
