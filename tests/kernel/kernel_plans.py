@@ -12,6 +12,7 @@ from upcall.kernel.resources import Resources
 TYPES: dict[str, Any] = {
     kr.NODE: kr.NodeRecord,
     kr.RESERVATION: kr.Reservation,
+    kr.COMING: kr.Reservation,
     kr.LEFT: kr.LeftVolumes,
     kr.ADDRESSES: int,
     kr.QUOTA: Resources,

@@ -10,6 +10,7 @@ from kernel_plans import amount, apply, cluster, load, need, node, placed, reser
 
 from upcall.kernel.addresses import FIRST, LAST, Addresses
 from upcall.kernel.events import (
+    CallOff,
     Cordon,
     DeleteVolumes,
     DropVolumes,
@@ -18,6 +19,7 @@ from upcall.kernel.events import (
     Gone,
     Heard,
     NodeChanged,
+    Promised,
     Refused,
     Register,
     Release,
@@ -57,11 +59,76 @@ def test_a_replaced_member_leaves_its_volumes_and_gets_another_node_and_address(
     kernel.books.accounts.check()
 
 
-def test_a_replaced_member_gets_the_same_node_if_no_other_fits() -> None:
+def test_where_only_its_own_node_will_do_a_higher_place_is_the_one_that_it_has() -> None:
     kernel = cluster(node("n1"), node("n2", 50))
     reserve(kernel, m=need(100, 50))
     assert placed(replace_member(kernel, "m", 2)) == {"m": "n1"}
+    new = kernel.reservation("s.m")
+    assert new is not None
+    assert (new.place, new.fence) == (2, 1), "its volumes are not set aside for empty ones beside them"
+
+
+def test_a_next_place_is_held_before_the_present_one_is_given_up() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(100, 50, apart="m"))
+    old = kernel.reservation("s.m")
+    effects = hold(kernel, "m", 2)
+    assert [e for e in effects if isinstance(e, Promised)] == [Promised("s.m", "n2", 2)]
+    assert kernel.reservation("s.m") == old
+    assert kernel.books.accounts.held("n2") == Resources({"cpus": 100, "memory_mib": 100_000, "disk_mib": 50_000})
+    assert [e for e in hold(kernel, "m", 2) if isinstance(e, Write)] == [], "the same again changes nothing"
+    effects = replace_member(kernel, "m", 2, apart="m")
+    assert placed(effects) == {"m": "n2"}
+    assert [e.volumes.fence for e in effects if isinstance(e, SetAside)] == [1]
+    assert kernel.coming("s.m") is None
+    kernel.books.accounts.check()
+
+
+def test_a_next_place_that_is_called_off_leaves_nothing_behind() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(100, 50))
+    before = kernel.books.accounts.free("n2")
+    hold(kernel, "m", 2)
+    kernel.handle(CallOff("s.m"), 1.0)
+    assert kernel.books.accounts.free("n2") == before
+    assert kernel.reservation("s.m").place == 1  # type: ignore[union-attr]
+
+
+def test_a_next_place_may_be_beside_on_the_same_node_with_volumes_of_its_own() -> None:
+    kernel = cluster(node("n1", 150))
+    reserve(kernel, m=need(100, 50, apart="m"))
+    assert [e.node for e in hold(kernel, "m", 2) if isinstance(e, Promised)] == ["n1"]
+    replace_member(kernel, "m", 2, apart="m")
     assert kernel.reservation("s.m").fence == 2  # type: ignore[union-attr]
+
+
+def test_volumes_that_were_set_aside_are_taken_back_at_a_new_place() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    reserve(kernel, m=need(100, 50))
+    replace_member(kernel, "m", 2)
+    effects = kernel.handle(Reserve("s", {"m": need(100, 50)}, {"m": 3}, takes={"m": 1}), 1.0)
+    assert placed(effects) == {"m": "n1"}
+    back = kernel.reservation("s.m")
+    assert back is not None
+    assert (back.node, back.fence, back.place) == ("n1", 1, 3)
+    assert [(e.volumes.node, e.volumes.fence) for e in effects if isinstance(e, SetAside)] == [("n2", 2)]
+    kernel.books.accounts.check()
+
+
+def test_volumes_that_are_kept_are_not_those_of_a_higher_place() -> None:
+    kernel = cluster(node("n1"))
+    reserve(kernel, m=need(100, 50))
+    kernel.handle(Release("s.m", 60.0), 1.0)
+    effects = replace_member(kernel, "m", 2)
+    assert kernel.reservation("s.m").fence == 2  # type: ignore[union-attr]
+    assert [e.volumes.reason for e in effects if isinstance(e, SetAside)] == [
+        "s.m was declared anew, with fresh volumes"
+    ]
+
+
+def hold(kernel: Kernel, member: str, place: int) -> list[Effect]:
+    wanted = {member: need(100, 50, apart="m")}
+    return kernel.handle(Reserve("s", wanted, {member: place}, beside=True), 1.0)
 
 
 def test_a_replacement_that_does_not_fit_keeps_the_old_place() -> None:
@@ -302,18 +369,35 @@ def test_a_node_is_forgotten_only_when_gone_and_empty() -> None:
 # -- restarts -------------------------------------------------------------------------------------------------------
 
 
-def test_a_restart_starts_graces_and_silence_anew() -> None:
+def test_a_restart_starts_silence_anew_and_leaves_graces_as_they_are() -> None:
+    """The monotonic clock begins anew with each start; the wall clock goes on."""
     records: dict[tuple[str, str], Any] = {}
     kernel = cluster()
     for given in (node("n1"), Reserve("s", {"m": need(1, 1)}), Release("s.m", 60.0)):
-        apply(records, kernel.handle(given, 0.0))
+        apply(records, kernel.handle(given, 5000.0, 100.0))
     again = load(records)
     assert again.deadline() == 0.0
-    assert not [e for e in again.handle(Tick(), 5000.0) if not isinstance(e, Write)]
-    assert not again.handle(Tick(), 5014.0)
-    assert [e.state for e in again.handle(Tick(), 5015.0) if isinstance(e, NodeChanged)] == ["silent"]
-    assert again.deadline() == 5060.0
-    assert DeleteVolumes("n1", "s.m", 1) in again.handle(Tick(), 5060.0)
+    assert not [e for e in again.handle(Tick(), 0.0, 110.0) if not isinstance(e, Write)]
+    assert not again.handle(Tick(), 14.0, 124.0)
+    assert [e.state for e in again.handle(Tick(), 15.0, 125.0) if isinstance(e, NodeChanged)] == ["silent"]
+    assert again.deadline() == 50.0
+    assert DeleteVolumes("n1", "s.m", 1) in again.handle(Tick(), 50.0, 160.0)
+
+
+def test_a_grace_ends_while_the_machine_sleeps() -> None:
+    """A monotonic clock does not count that."""
+    kernel = cluster(node("n1"), liveness_s=1000.0)
+    reserve(kernel, m=need(100, 50))
+    kernel.handle(Release("s.m", 3600.0), 10.0, 10_000.0)
+    assert DeleteVolumes("n1", "s.m", 1) in kernel.handle(Tick(), 20.0, 13_700.0)
+
+
+def test_the_ledger_may_shorten_a_grace() -> None:
+    kernel = cluster(node("n1"), liveness_s=1000.0)
+    reserve(kernel, m=need(100, 50))
+    kernel.handle(Release("s.m", 600.0), 1.0)
+    kernel.handle(Release("s.m", 60.0), 2.0)
+    assert DeleteVolumes("n1", "s.m", 1) in kernel.handle(Tick(), 62.0)
 
 
 def _moves(kernel: Kernel) -> list[Effect]:

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from kernel_plans import amount, apply, load
 
 from upcall.kernel.events import (
+    CallOff,
     Cordon,
     DeleteVolumes,
     DropVolumes,
@@ -17,6 +18,7 @@ from upcall.kernel.events import (
     Gone,
     Heard,
     Input,
+    Promised,
     Refused,
     Register,
     Release,
@@ -141,6 +143,24 @@ class KernelMachine(RuleBasedStateMachine):
         again = self.give(given)
         assert not [effect for effect in again if isinstance(effect, Write)], "the same again changes nothing"
 
+    @rule(service=st.sampled_from(SERVICES), member=st.sampled_from(MEMBERS), drawn=needs, place=st.integers(2, 5))
+    def hold_a_next_place(self, service: str, member: str, drawn: tuple[int, int, str, str], place: int) -> None:
+        before = self.kernel.reservation(f"{service}.{member}")
+        effects = self.give(Reserve(service, {member: need_for(member, drawn)}, {member: place}, beside=True))
+        promised = [effect for effect in effects if isinstance(effect, Promised)]
+        if promised:
+            assert self.kernel.reservation(f"{service}.{member}") == before, "nothing is given up for it"
+            assert self.kernel.coming(f"{service}.{member}").place == place  # type: ignore[union-attr]
+
+    @rule(member_id=st.sampled_from(MEMBER_IDS))
+    def call_off(self, member_id: str) -> None:
+        self.give(CallOff(member_id))
+        assert self.kernel.coming(member_id) is None
+
+    @rule(service=st.sampled_from(SERVICES), drawn=needs, place=st.integers(2, 5), kept=st.integers(0, 2))
+    def crash_in_a_hold(self, service: str, drawn: tuple[int, int, str, str], place: int, kept: int) -> None:
+        self._crash(Reserve(service, {"m0": need_for("m0", drawn)}, {"m0": place}, beside=True), kept)
+
     @rule(member_id=st.sampled_from(MEMBER_IDS), keep_s=st.sampled_from([0.0, 30.0]))
     def release(self, member_id: str, keep_s: float) -> None:
         self.give(Release(member_id, keep_s))
@@ -189,19 +209,21 @@ class KernelMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_address_twice(self) -> None:
-        reservations = self.kernel.books.reservations.values()
+        books = self.kernel.books
+        reservations = [*books.reservations.values(), *books.coming.values()]
         addresses = [reservation.address for reservation in reservations]
         assert len(set(addresses)) == len(addresses)
         assert self.kernel.books.addresses._taken == {r.address: r.member_id for r in reservations}
 
     @invariant()
     def apart_is_apart(self) -> None:
-        taken = set()
-        for reservation in self.kernel.books.reservations.values():
+        """Of a member's present and next place on one node, one is used at a time."""
+        taken: dict[tuple[str, str, str], str] = {}
+        books = self.kernel.books
+        for reservation in (*books.reservations.values(), *books.coming.values()):
             if reservation.need.apart:
                 where = (reservation.service, reservation.need.apart, reservation.node)
-                assert where not in taken, where
-                taken.add(where)
+                assert taken.setdefault(where, reservation.member_id) == reservation.member_id, where
 
     @invariant()
     def no_volume_has_two_owners(self) -> None:
@@ -214,7 +236,8 @@ class KernelMachine(RuleBasedStateMachine):
         books = self.kernel.books
         for service in SERVICES:
             recount = Occupancy()
-            for reservation in (r for r in books.reservations.values() if r.service == service):
+            every = (*books.reservations.values(), *books.coming.values())
+            for reservation in (r for r in every if r.service == service):
                 attributes = books.records[reservation.node].attributes
                 recount.add(reservation.need, reservation.node, attributes)
             counted = books.occupied(service)
@@ -233,6 +256,7 @@ def _durable(kernel: Kernel) -> object:
     return (
         books.records,
         books.reservations,
+        books.coming,
         {name: sorted(books.left.on_node(name), key=lambda left: left.key) for name in books.records},
         {name: (books.accounts.held(name), books.accounts.free(name)) for name in books.records},
         {role: books.accounts.role(role) for role in ("*", "batch")},

@@ -15,9 +15,11 @@ from upcall.substrate.interface import (
     Observed,
     Output,
     Placed,
+    Promised,
     Substrate,
     TaskId,
     Unplaced,
+    Unpromised,
     VolumesSetAside,
     Wanted,
 )
@@ -45,7 +47,11 @@ class Cluster:
     def start(self, *wanted: Wanted) -> None:
         """The master starts (again)."""
         self.substrate = LocalSubstrate(
-            self.records, prefix="127.40.7", context=lambda task, declaration: self.look(), cluster="c"
+            self.records,
+            prefix="127.40.7",
+            context=lambda task, declaration: self.look(),
+            cluster="c",
+            wall=lambda: self.now_s,
         )
         self.asked = 0
         self.up: list[Any] = []
@@ -719,3 +725,35 @@ def test_an_impossible_machine_is_refused(cluster: Cluster) -> None:
     with pytest.raises(Invalid, match="makes no sense"):
         cluster.register("node-9", memory_mib=-1)
     assert cluster.substrate.kernel.node("node-9") is None
+
+
+def test_a_next_place_is_held_and_used_by_the_launch_that_names_it(cluster: Cluster) -> None:
+    """Held beside the present one, which is given up only then."""
+    first = wanted("a.m.1", volume_mib=10)
+    cluster.take(cluster.substrate.launch(first, cluster.now_s))
+    present = cluster.substrate.reservation("a.m")
+    assert present is not None
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
+    (promised,) = [up for up in cluster.up if isinstance(up, Promised)]
+    assert (promised.member_id, promised.place) == ("a.m", 2)
+    assert promised.node != present.node
+    assert cluster.substrate.reservation("a.m") == present
+    cluster.start(first)
+    assert [up.node for up in cluster.up if isinstance(up, Promised)] == [promised.node], "said again after a start"
+    second = msgspec.structs.replace(first, task=task_id("a.m.2"), place=2)
+    cluster.take(cluster.substrate.launch(second, cluster.now_s))
+    assert cluster.substrate.reservation("a.m").node == promised.node  # type: ignore[union-attr]
+
+
+def test_a_next_place_that_does_not_fit_is_looked_for_until_it_is_called_off(cluster: Cluster) -> None:
+    first = wanted("a.m.1")
+    cluster.take(cluster.substrate.launch(first, cluster.now_s))
+    for node in ("node-1", "node-2"):
+        cluster.take(cluster.substrate.cordon(node, cluster.now_s, closed=True))
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
+    (refused,) = [up for up in cluster.up if isinstance(up, Unpromised)]
+    assert "node-2 is kept free for its maintenance" in refused.reason
+    cluster.take(cluster.substrate.cordon("node-2", cluster.now_s, closed=False))
+    assert [up.node for up in cluster.up if isinstance(up, Promised)] == ["node-2"]
+    cluster.take(cluster.substrate.call_off_place("a.m", cluster.now_s))
+    assert cluster.substrate.kernel.coming("a.m") is None

@@ -156,7 +156,12 @@ class LocalMachine(RuleBasedStateMachine):
         self.everything_arrives()
 
     def _master_starts(self) -> None:
-        self.substrate = LocalSubstrate(self.records, prefix="127.40.9", context=lambda task, declaration: Context())
+        self.substrate = LocalSubstrate(
+            self.records,
+            prefix="127.40.9",
+            context=lambda task, declaration: Context(),
+            wall=lambda: self.now_s,
+        )
         self.proving.clear()
         for agent in self.agents.values():
             agent.disconnect()

@@ -15,6 +15,7 @@ from upcall.kernel.placement import Occupancy
 from upcall.kernel.pool import Pool, View
 from upcall.kernel.records import (
     ADDRESSES,
+    COMING,
     CURSOR,
     LEFT,
     NODE,
@@ -37,13 +38,19 @@ class Books:
         self.pool = Pool()
         self.records: dict[str, NodeRecord] = {}
         self.reservations: dict[str, Reservation] = {}
+        self.coming: dict[str, Reservation] = {}
+        """Member -> its next place, held beside the present one."""
         self.cordoned: frozenset[str] = frozenset()
         self._occupied: dict[str, Occupancy] = {}
         self._by_node: dict[str, dict[str, None]] = {}
+        self._coming_to: dict[str, dict[str, None]] = {}
         self._by_service: dict[str, dict[str, None]] = {}
 
     def on_node(self, node: str) -> list[Reservation]:
         return [self.reservations[member_id] for member_id in self._by_node.get(node, ())]
+
+    def coming_to(self, node: str) -> list[Reservation]:
+        return [self.coming[member_id] for member_id in self._coming_to.get(node, ())]
 
     def occupied(self, service: str) -> Occupancy:
         """To look at; what is counted for good goes through :meth:`count`."""
@@ -72,7 +79,7 @@ class Books:
         self.accounts.set_total(node.name, node.total)
 
     def _count_node(self, node: str, count: int) -> None:
-        for reservation in self.on_node(node):
+        for reservation in (*self.on_node(node), *self.coming_to(node)):
             self.count(reservation, count)
 
     def count(self, reservation: Reservation, count: int) -> None:
@@ -104,7 +111,32 @@ class Books:
         self.accounts.give_back(_holder(member_id))
         self.count(reservation, -1)
         if not self._by_service[reservation.service]:
-            del self._by_service[reservation.service], self._occupied[reservation.service]
+            del self._by_service[reservation.service]
+            self._uncounted(reservation.service)
+
+    def hold_coming(self, coming: Reservation) -> None:
+        """Beside the member's present place. On the same node the two never run at the same time, so together they may
+        ask for more than there is."""
+        member_id, node, need = coming.member_id, coming.node, coming.need
+        assert member_id not in self.coming, f"{member_id} has a next place"
+        self.accounts.hold(_next_holder(member_id), node, need.role, need.whole, fact=True)
+        self.coming[member_id] = coming
+        self._coming_to.setdefault(node, {})[member_id] = None
+        self.count(coming, 1)
+
+    def drop_coming(self, member_id: str) -> Reservation | None:
+        """Its address stays taken."""
+        coming = self.coming.pop(member_id, None)
+        if coming is not None:
+            del self._coming_to[coming.node][member_id]
+            self.accounts.give_back(_next_holder(member_id))
+            self.count(coming, -1)
+            self._uncounted(coming.service)
+        return coming
+
+    def _uncounted(self, service: str) -> None:
+        if service not in self._by_service and not any(each.service == service for each in self.coming.values()):
+            self._occupied.pop(service, None)
 
     # -- starting from records --------------------------------------------------------------------------------------
 
@@ -122,7 +154,19 @@ class Books:
             self._know(reservation.node)
             self.addresses.claim(reservation.address, reservation.member_id)
             self.occupy(reservation, fact=True)
-        return list(self._load_left(sorted(by_kind.get(LEFT, {}).items())))
+        repairs = list(self._load_coming(sorted(by_kind.get(COMING, {}).items())))
+        return repairs + list(self._load_left(sorted(by_kind.get(LEFT, {}).items())))
+
+    def _load_coming(self, records: list[tuple[str, Reservation]]) -> Iterator[Effect]:
+        for member_id, coming in records:
+            present = self.reservations.get(member_id)
+            if present is None or present.place >= coming.place:
+                # The member was launched there, or released: what is written last decides.
+                yield Write(COMING, member_id, None)
+                continue
+            self._know(coming.node)
+            self.addresses.claim(coming.address, member_id)
+            self.hold_coming(coming)
 
     def _load_left(self, records: list[tuple[str, LeftVolumes]]) -> Iterator[Effect]:
         for key, left in records:
@@ -132,7 +176,7 @@ class Books:
                 yield Write(LEFT, key, None)
                 continue
             self._know(left.node)
-            for _ in self.left.put(left, None):
+            for _ in self.left.put(left):
                 pass
 
     def _know(self, node: str) -> None:
@@ -145,3 +189,7 @@ class Books:
 
 def _holder(member_id: str) -> str:
     return f"reservation {member_id}"
+
+
+def _next_holder(member_id: str) -> str:
+    return f"next place of {member_id}"

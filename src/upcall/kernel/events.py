@@ -50,15 +50,30 @@ class Cordon:
 
 @dataclass(frozen=True)
 class Reserve:
-    """Places for all of these members at once. A place number above the recorded one asks for another place."""
+    """Places for all of these members at once. A place number above the recorded one asks for another place: on another
+    node, or, when only its own will do, the place that it has. ``beside``: the next place is held (:class:`Promised`)
+    while the present one stays; it may be on the same node, with volumes of its own. ``takes``: volumes that were set
+    aside, by their fence, to be taken back at the new place."""
 
     service: str
     needs: Mapping[str, Need]
     places: Mapping[str, int] = field(default_factory=dict)
+    beside: bool = False
+    takes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CallOff:
+    """The place that is held beside the member's present one is not wanted any more."""
+
+    member_id: str
 
 
 @dataclass(frozen=True)
 class Release:
+    """The member is not wanted; its volumes are kept for so long from now, by the wall clock. Said again, the newer
+    word holds: who decides is the ledger."""
+
     member_id: str
     keep_volumes_s: float = 0.0
 
@@ -84,7 +99,7 @@ class Tick:
     pass
 
 
-Input = Register | Heard | Gone | Forget | Cordon | Reserve | Release | DropVolumes | SetQuota | Tick
+Input = Register | Heard | Gone | Forget | Cordon | Reserve | CallOff | Release | DropVolumes | SetQuota | Tick
 
 # -- effects --------------------------------------------------------------------------------------------------------
 
@@ -112,6 +127,18 @@ class Reserved:
     address: str
     moved: bool
     """The place is another one than before, or the first."""
+    place: int = 1
+    taken_back: bool = False
+    """With volumes that the member had left there."""
+
+
+@dataclass(frozen=True)
+class Promised:
+    """The member's next place is held beside its present one."""
+
+    member_id: str
+    node: str
+    place: int
 
 
 @dataclass(frozen=True)
@@ -137,4 +164,4 @@ class DeleteVolumes:
     fence: int
 
 
-Effect = Write | NodeChanged | Reserved | Refused | SetAside | DeleteVolumes
+Effect = Write | NodeChanged | Reserved | Promised | Refused | SetAside | DeleteVolumes

@@ -14,6 +14,7 @@ from typing import Any
 
 from upcall.kernel.books import Books
 from upcall.kernel.events import (
+    CallOff,
     Cordon,
     DropVolumes,
     Effect,
@@ -30,7 +31,7 @@ from upcall.kernel.events import (
     Write,
 )
 from upcall.kernel.nodes import Change
-from upcall.kernel.records import NODE, QUOTA, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume
+from upcall.kernel.records import COMING, NODE, QUOTA, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume
 from upcall.kernel.reserving import Reserving
 
 LIVENESS_S = 15.0
@@ -45,6 +46,7 @@ class Kernel:
         self.books = Books(network, liveness_s)
         self._repairs = self.books.load(records)
         self._begun = False
+        self._now_s = self._wall_s = 0.0
         self._handlers: dict[type, Callable[[Any, float], Iterator[Effect]]] = {
             Register: self._register,
             Heard: self._heard,
@@ -52,13 +54,16 @@ class Kernel:
             Forget: self._forget,
             Cordon: self._cordon,
             Reserve: self._reserve,
+            CallOff: self._call_off,
             Release: self._release,
             DropVolumes: self._drop_volumes,
             SetQuota: self._set_quota,
             Tick: self._tick,
         }
 
-    def handle(self, given: Input, now_s: float) -> list[Effect]:
+    def handle(self, given: Input, now_s: float, wall_s: float | None = None) -> list[Effect]:
+        """``wall_s``: by which graces end; without it, one clock is both."""
+        self._now_s, self._wall_s = now_s, now_s if wall_s is None else wall_s
         effects = [] if self._begun else self._begin(now_s)
         effects += self._handlers[type(given)](given, now_s)
         return effects
@@ -72,18 +77,22 @@ class Kernel:
             else:
                 self.books.nodes.expect(name, now_s)
             self.books.shelve(name)
-        self.books.left.start_graces(now_s)
         return self._repairs
 
     def deadline(self) -> float | None:
         """When :class:`Tick` is due; 0 before the first input."""
         if not self._begun:
             return 0.0
-        dues = (self.books.nodes.deadline(), self.books.left.deadline())
+        grace_s = self.books.left.deadline()
+        dues = (self.books.nodes.deadline(), None if grace_s is None else self._now_s + grace_s - self._wall_s)
         return min((due for due in dues if due is not None), default=None)
 
     def reservation(self, member_id: str) -> Reservation | None:
         return self.books.reservations.get(member_id)
+
+    def coming(self, member_id: str) -> Reservation | None:
+        """The member's next place, held beside its present one."""
+        return self.books.coming.get(member_id)
 
     def node(self, name: str) -> NodeRecord | None:
         return self.books.records.get(name)
@@ -115,7 +124,7 @@ class Kernel:
         if reservation is not None:
             reason = f"{member_id} was placed anew on {reservation.node}"
         volumes = tuple(Volume(name, 0) for name in sorted(names))
-        yield from self.books.left.put(LeftVolumes(member_id, fence, node, "aside", volumes, reason=reason), now_s)
+        yield from self.books.left.put(LeftVolumes(member_id, fence, node, "aside", volumes, reason=reason))
 
     def _heard(self, given: Heard, now_s: float) -> Iterator[Effect]:
         change = self.books.nodes.heard(given.node, now_s)
@@ -138,7 +147,7 @@ class Kernel:
 
     def _forget(self, given: Forget, now_s: float) -> Iterator[Effect]:
         record = self.node(given.node)
-        if record is None or not record.gone or self.books.on_node(given.node):
+        if record is None or not record.gone or self.books.on_node(given.node) or self.books.coming_to(given.node):
             return
         for left in self.books.left.on_node(given.node):
             yield from self.books.left.drop(left.key)
@@ -155,7 +164,7 @@ class Kernel:
     def _tick(self, given: Tick, now_s: float) -> Iterator[Effect]:
         for change in self.books.nodes.judge(now_s):
             yield from self._changed(change)
-        for left in self.books.left.over(now_s):
+        for left in self.books.left.over(self._wall_s):
             if self.reservation(left.member_id) is None:
                 yield from self._delete_all(left.member_id)
             elif not self._would_take_more(left):
@@ -164,15 +173,28 @@ class Kernel:
     # -- reservations -----------------------------------------------------------------------------------------------
 
     def _reserve(self, given: Reserve, now_s: float) -> Iterator[Effect]:
-        yield from Reserving(self.books, given).run()
+        yield from Reserving(self.books, given, self._wall_s).run()
+
+    def _call_off(self, given: CallOff, now_s: float) -> Iterator[Effect]:
+        coming = self.books.drop_coming(given.member_id)
+        if coming is not None:
+            self.books.addresses.free(coming.address)
+            self.books.shelve(coming.node)
+            yield Write(COMING, given.member_id, None)
 
     def _release(self, given: Release, now_s: float) -> Iterator[Effect]:
+        yield from self._call_off(CallOff(given.member_id), now_s)
         reservation = self.reservation(given.member_id)
+        until_wall_s = self._wall_s + given.keep_volumes_s
+        if reservation is None and given.keep_volumes_s > 0:
+            kept = self.books.left.kept(given.member_id)
+            if kept is not None:
+                yield from self.books.left.keep(kept, given.keep_volumes_s, until_wall_s)
         if reservation is not None:
             self.books.vacate(reservation)
             self.books.addresses.free(reservation.address)
             if reservation.need.volumes:
-                yield from self.books.left.put(LeftVolumes.kept(reservation, given.keep_volumes_s), now_s)
+                yield from self.books.left.put(LeftVolumes.kept(reservation, given.keep_volumes_s, until_wall_s))
             self.books.shelve(reservation.node)
             yield Write(RESERVATION, given.member_id, None)
         if given.keep_volumes_s <= 0:

@@ -1,8 +1,8 @@
 """What the kernel writes down. Everything else that it knows is derived from these.
 
 Each record is written alone: any of them may be there without the one written after it, and loading makes sense of
-what it finds (:meth:`upcall.kernel.kernel.Kernel.load`). Times never enter a record, for a monotonic clock starts
-anew with the machine; a grace that was running starts again in full.
+what it finds (:meth:`upcall.kernel.kernel.Kernel.load`). The only time in a record is the end of a grace, by the wall
+clock: a monotonic one starts anew with each start, and does not count while a laptop sleeps.
 
 *Fence*: a number that rises each time a member starts on fresh volumes. Agents tag tasks and volumes with it, so a
 machine that returns after its member was placed elsewhere is told apart, and so is what an earlier installation of
@@ -10,19 +10,21 @@ the same name left behind.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from upcall.kernel.resources import Resources
 
 NODE: Final = "node"
 RESERVATION: Final = "reservation"
+COMING: Final = "coming"
+"""A member's next place, held beside the present one until the member is launched there, or it is called off."""
 LEFT: Final = "left_volumes"
 ADDRESSES: Final = "addresses"
 CURSOR: Final = "cursor"
 """Key of the one record of kind ``addresses``: the next number to try."""
 QUOTA: Final = "quota"
-KINDS: Final = (NODE, RESERVATION, LEFT, ADDRESSES, QUOTA)
+KINDS: Final = (NODE, RESERVATION, COMING, LEFT, ADDRESSES, QUOTA)
 
 DEFAULT_ROLE: Final = "*"
 
@@ -84,9 +86,9 @@ class Reservation:
 class LeftVolumes:
     """Volumes without a reservation.
 
-    ``kept``: released a moment ago, taken back by the member's next reservation, deleted after ``grace_s``.
-    ``aside``: fenced off because the member got another place, or unknown; kept until a person drops them or the
-    member is released. ``deleting``: told to go; forgotten when the node has registered without them.
+    ``kept``: released a moment ago, taken back by the member's next reservation at the same place, deleted at
+    ``until_wall_s``. ``aside``: fenced off because the member got another place, or unknown; kept until a person takes
+    them back or drops them, or the member is released. ``deleting``: told to go; forgotten when the node has registered without them.
     """
 
     member_id: str
@@ -96,18 +98,23 @@ class LeftVolumes:
     volumes: tuple[Volume, ...] = ()
     role: str = DEFAULT_ROLE
     grace_s: float = 0.0
+    """For how long they were to be kept when they were released."""
+    until_wall_s: float = 0.0
+    """The end of that, by the wall clock; whose word it is, is the ledger's (:class:`~upcall.kernel.events.Release`)."""
+    place: int = 0
+    """The place that they were of; 0: unknown."""
     reason: str = ""
 
     @classmethod
-    def kept(cls, reservation: Reservation, grace_s: float) -> "LeftVolumes":
-        need = reservation.need
-        return cls(reservation.member_id, reservation.fence, reservation.node, "kept", need.volumes, need.role, grace_s)
+    def kept(cls, reservation: Reservation, grace_s: float, until_wall_s: float) -> "LeftVolumes":
+        left = cls.aside(reservation, "")
+        return replace(left, state="kept", grace_s=grace_s, until_wall_s=until_wall_s)
 
     @classmethod
     def aside(cls, reservation: Reservation, reason: str) -> "LeftVolumes":
-        need = reservation.need
+        need, place = reservation.need, reservation.place
         fence, node = reservation.fence, reservation.node
-        return cls(reservation.member_id, fence, node, "aside", need.volumes, need.role, reason=reason)
+        return cls(reservation.member_id, fence, node, "aside", need.volumes, need.role, place=place, reason=reason)
 
     @property
     def key(self) -> str:

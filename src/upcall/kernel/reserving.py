@@ -1,9 +1,13 @@
 """One :class:`~upcall.kernel.events.Reserve`: what of the plan needs a place, the search, and the change as a whole.
 
-For each member one of four things is asked:
+For each member one of these is asked:
 
-    new        no reservation. With kept volumes only their node will do, and they are taken back
-    moved      the place number rose: the old place is given up, its volumes are set aside, the node is avoided
+    new        no reservation. With volumes kept of the same place only their node will do, and they are taken back; those
+               of a lower place are set aside
+    moved      the place number rose: another node. The old place is given up, its volumes are set aside; where only its
+               own node will do, nothing is given up. With volumes that it takes back, their node
+    beside     the next place is held, on another node if one will do, and nothing is given up yet
+    promised   the place number rose to that of the place that is held beside: it becomes the present one
     resized    the same place with another amount: only its node will do
     the same   nothing; a wish about where to be applies from the next place on
 
@@ -14,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from upcall.kernel.books import Books
-from upcall.kernel.events import Effect, Refused, Reserve, Reserved, Write
+from upcall.kernel.events import Effect, Promised, Refused, Reserve, Reserved, Write
 from upcall.kernel.placement import Contradiction, Request, Search, groups
-from upcall.kernel.records import ADDRESSES, CURSOR, RESERVATION, LeftVolumes, Need, Reservation, Volume
+from upcall.kernel.records import ADDRESSES, COMING, CURSOR, RESERVATION, LeftVolumes, Need, Reservation, Volume
 from upcall.kernel.resources import NOTHING, Resources
 from upcall.kernel.shortage import explain
 
@@ -31,6 +35,8 @@ class Asked:
     old: Reservation | None
     kept: LeftVolumes | None
     moved: bool
+    unused: LeftVolumes | None = None
+    """What is kept of a lower place: it is not taken back."""
 
     @property
     def request(self) -> Request:
@@ -54,35 +60,53 @@ class Asked:
 
 
 class Reserving:
-    def __init__(self, books: Books, given: Reserve) -> None:
+    def __init__(self, books: Books, given: Reserve, wall_s: float) -> None:
         self._books = books
+        self._given = given
+        self._wall_s = wall_s
         self._service = given.service
         self._members = tuple(given.needs)
         self._asked: list[Asked] = []
         self._same: list[Reservation] = []
         self._updated: list[Reservation] = []
+        self._promised: list[Reservation] = []
         for member, need in given.needs.items():
             self._look_at(member, need, given.places.get(member, 1))
 
     def _look_at(self, member: str, need: Need, place: int) -> None:
         member_id = f"{self._service}.{member}"
         old = self._books.reservations.get(member_id)
+        taken = self._taken(member)
         if old is None:
-            kept = self._books.left.kept(member_id)
+            kept = taken or self._books.left.kept(member_id)
             if kept is not None and self._books.nodes.state(kept.node) == "gone":
                 kept = None
+            unused = None
+            if kept is not None and taken is None and (place > kept.place > 0 or kept.until_wall_s <= self._wall_s):
+                kept, unused = None, kept
             need = need if kept is None else replace(need, volumes=_merged(kept.volumes, need.volumes))
-            self._asked.append(Asked(member, need, place, None, kept, moved=True))
+            self._asked.append(Asked(member, need, place, None, kept, moved=True, unused=unused))
         elif place > old.place:
-            self._asked.append(Asked(member, need, place, old, None, moved=True))
+            coming = self._books.coming.get(member_id)
+            if coming is not None and coming.place == place and _covers(coming.need, need):
+                self._promised.append(coming)
+            else:
+                need = need if taken is None else replace(need, volumes=_merged(taken.volumes, need.volumes))
+                self._asked.append(Asked(member, need, place, old, taken, moved=True))
         else:
             need = replace(need, volumes=_merged(old.need.volumes, need.volumes))
-            if need == old.need:
+            if need == old.need or self._given.beside:
                 self._same.append(old)
             elif need.whole == old.need.whole and need.role == old.need.role:
                 self._updated.append(replace(old, need=need))
             else:
                 self._asked.append(Asked(member, need, old.place, old, None, moved=False))
+
+    def _taken(self, member: str) -> LeftVolumes | None:
+        """Volumes that were set aside, which it takes back."""
+        fence = self._given.takes.get(member)
+        left = self._books.left.of_member(f"{self._service}.{member}") if fence is not None else []
+        return next((one for one in left if one.fence == fence and one.state == "aside"), None)
 
     def run(self) -> Iterator[Effect]:
         found: dict[str, str] | None = {}
@@ -92,7 +116,8 @@ class Reserving:
         if found is None:
             yield Refused(self._service, self._members, reason)
             return
-        yield from self._change(found)
+        beside = self._given.beside and all(asked.old is not None for asked in self._asked)
+        yield from self._hold(found) if beside else self._change(found)
 
     # -- the search -------------------------------------------------------------------------------------------------
 
@@ -155,17 +180,63 @@ class Reserving:
 
     # -- the change -------------------------------------------------------------------------------------------------
 
+    def _hold(self, found: dict[str, str]) -> Iterator[Effect]:
+        """Next places, beside the present ones."""
+        books = self._books
+        cursor = books.addresses.cursor
+        for asked in self._asked:
+            if before := books.drop_coming(f"{self._service}.{asked.member}"):
+                books.addresses.free(before.address)
+                books.shelve(before.node)
+            coming = self._reservation(asked, found[asked.member])
+            books.hold_coming(coming)
+            books.shelve(coming.node)
+            yield Write(COMING, coming.member_id, coming)
+            self._promised.append(coming)
+        if books.addresses.cursor != cursor:
+            yield Write(ADDRESSES, CURSOR, books.addresses.cursor)
+        for coming in self._promised:
+            yield Promised(coming.member_id, coming.node, coming.place)
+        for same in (*self._updated, *self._same):
+            yield _reserved(same, moved=False)
+
+    def _move_in(self, coming: Reservation) -> Iterator[Effect]:
+        """The place that was held beside becomes the present one; what was there before is set aside."""
+        books, member_id = self._books, coming.member_id
+        old = books.reservations[member_id]
+        books.drop_coming(member_id)
+        books.vacate(old)
+        if old.need.volumes:
+            yield from books.left.put(LeftVolumes.aside(old, f"{member_id} was placed anew"))
+        books.occupy(coming, fact=True)
+        yield Write(RESERVATION, member_id, coming)
+        yield Reserved(member_id, coming.node, coming.address, moved=True, place=coming.place)
+        books.addresses.free(old.address)
+        books.shelve(old.node)
+        books.shelve(coming.node)
+        yield Write(COMING, member_id, None)
+
     def _change(self, found: dict[str, str]) -> Iterator[Effect]:
         books = self._books
         cursor = books.addresses.cursor
         after: list[Effect] = []
+        self._asked = [self._settled(asked, found[asked.member]) for asked in self._asked]
+        for coming in self._promised:
+            yield from self._move_in(coming)
         for asked in self._asked:
             if asked.old is not None:
                 books.vacate(asked.old)
         for asked in self._asked:
+            if asked.moved and (before := books.drop_coming(f"{self._service}.{asked.member}")):
+                books.addresses.free(before.address)
+                books.shelve(before.node)
+                after.append(Write(COMING, before.member_id, None))
+            if asked.unused is not None and asked.unused.until_wall_s > self._wall_s:
+                reason = f"{asked.unused.member_id} was declared anew, with fresh volumes"
+                yield from books.left.put(replace(asked.unused, state="aside", reason=reason))
             if asked.moved and asked.old is not None and asked.old.need.volumes:
                 aside = LeftVolumes.aside(asked.old, f"{asked.old.member_id} was placed anew")
-                yield from books.left.put(aside, None)
+                yield from books.left.put(aside)
             if asked.kept is not None:
                 # Written after the reservation that takes it back: a crash in between must not orphan the volumes.
                 after += books.left.drop(asked.kept.key)
@@ -173,7 +244,7 @@ class Reserving:
             reservation = self._reservation(asked, found[asked.member])
             books.occupy(reservation)
             yield Write(RESERVATION, reservation.member_id, reservation)
-            yield Reserved(reservation.member_id, reservation.node, reservation.address, moved=asked.moved)
+            yield _reserved(reservation, moved=asked.moved, taken_back=asked.kept is not None)
             if asked.moved and asked.old is not None:
                 books.addresses.free(asked.old.address)
         for updated in self._updated:
@@ -181,17 +252,25 @@ class Reserving:
             books.occupy(updated, fact=True)
             yield Write(RESERVATION, updated.member_id, updated)
         for same in (*self._updated, *self._same):
-            yield Reserved(same.member_id, same.node, same.address, moved=False)
+            yield _reserved(same, moved=False)
         for node in {node for asked in self._asked for node in asked.nodes} | {*found.values()}:
             books.shelve(node)
         if books.addresses.cursor != cursor:
             yield Write(ADDRESSES, CURSOR, books.addresses.cursor)
         yield from after
 
+    def _settled(self, asked: Asked, node: str) -> Asked:
+        """Where only the node that it is on will do, nothing is given up."""
+        stays = asked.moved and asked.kept is None and asked.old is not None and asked.old.node == node
+        if not stays or asked.old is None:
+            return asked
+        need = replace(asked.need, volumes=_merged(asked.old.need.volumes, asked.need.volumes))
+        return replace(asked, moved=False, need=need)
+
     def _reservation(self, asked: Asked, node: str) -> Reservation:
         member_id = f"{self._service}.{asked.member}"
         if asked.old is not None and not asked.moved:
-            return replace(asked.old, need=asked.need)
+            return replace(asked.old, need=asked.need, place=asked.place)
         fence = 1 + max(self._books.left.highest_fence(member_id), asked.old.fence if asked.old else 0)
         return Reservation(
             service=self._service,
@@ -202,6 +281,16 @@ class Reserving:
             fence=asked.kept.fence if asked.kept else fence,
             need=asked.need,
         )
+
+
+def _reserved(reservation: Reservation, *, moved: bool, taken_back: bool = False) -> Reserved:
+    member_id, place = reservation.member_id, reservation.place
+    return Reserved(member_id, reservation.node, reservation.address, moved, place, taken_back)
+
+
+def _covers(held: Need, need: Need) -> bool:
+    """A place that is held is what is asked for; a volume more does no harm."""
+    return replace(need, volumes=_merged(held.volumes, need.volumes)) == held
 
 
 def _merged(old: tuple[Volume, ...], new: tuple[Volume, ...]) -> tuple[Volume, ...]:

@@ -7,6 +7,7 @@ never mistaken for one that nobody knows.
 
 import heapq
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from upcall.kernel.accounts import Accounts
@@ -18,6 +19,9 @@ DELETING_MAX: Final = 1000
 aside for a person to look at."""
 
 
+SAME_MOMENT_S: Final = 1.0
+
+
 class LeftBehind:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
@@ -25,7 +29,7 @@ class LeftBehind:
         self._by_member: dict[str, dict[str, None]] = {}
         self._by_node: dict[str, dict[str, None]] = {}
         self._due: dict[str, float] = {}
-        """Kept volumes -> end of their grace."""
+        """Kept volumes -> end of their grace, by the wall clock."""
         self._graces: list[tuple[float, str]] = []
         """A heap of the same; an entry that ``_due`` does not confirm is of an earlier release."""
 
@@ -46,8 +50,7 @@ class LeftBehind:
     def highest_fence(self, member_id: str) -> int:
         return max((left.fence for left in self.of_member(member_id)), default=0)
 
-    def put(self, left: LeftVolumes, now_s: float | None) -> Iterator[Effect]:
-        """``now_s`` None: the grace starts with :meth:`start_graces`."""
+    def put(self, left: LeftVolumes) -> Iterator[Effect]:
         before = self._all.get(left.key)
         if before is not None and before.state != "deleting":
             self._accounts.give_back(_holder(before))
@@ -56,8 +59,8 @@ class LeftBehind:
         self._by_node.setdefault(left.node, {})[left.key] = None
         if left.state != "deleting":
             self._accounts.hold(_holder(left), left.node, left.role, left.amount, fact=True)
-        if left.state == "kept" and now_s is not None:
-            self._due[left.key] = now_s + left.grace_s
+        if left.state == "kept":
+            self._due[left.key] = left.until_wall_s
             heapq.heappush(self._graces, (self._due[left.key], left.key))
         else:
             self._due.pop(left.key, None)
@@ -88,20 +91,21 @@ class LeftBehind:
 
     def delete(self, left: LeftVolumes) -> Iterator[Effect]:
         if left.state != "deleting":
-            yield from self.put(_deleting(left), None)
+            yield from self.put(_deleting(left))
 
-    def start_graces(self, now_s: float) -> None:
-        """A monotonic clock does not survive a restart: all graces start again, in full."""
-        self._due = {key: now_s + left.grace_s for key, left in self._all.items() if left.state == "kept"}
-        self._graces = [(due_s, key) for key, due_s in self._due.items()]
-        heapq.heapify(self._graces)
+    def keep(self, left: LeftVolumes, grace_s: float, until_wall_s: float) -> Iterator[Effect]:
+        """What is kept already is kept until then. A word that is repeated moves the end by the time that it took to
+        say, which is not worth a record."""
+        if abs(left.until_wall_s - until_wall_s) > SAME_MOMENT_S:
+            yield from self.put(replace(left, grace_s=grace_s, until_wall_s=until_wall_s))
 
-    def over(self, now_s: float) -> Iterator[LeftVolumes]:
-        while (due_s := self.deadline()) is not None and due_s <= now_s:
+    def over(self, wall_s: float) -> Iterator[LeftVolumes]:
+        while (due_s := self.deadline()) is not None and due_s <= wall_s:
             _, key = heapq.heappop(self._graces)
             yield self._all[key]
 
     def deadline(self) -> float | None:
+        """By the wall clock."""
         while self._graces:
             due_s, key = self._graces[0]
             if self._due.get(key) == due_s and self._all[key].state == "kept":

@@ -61,6 +61,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
             core.state.substrate_records,
             prefix=cluster.prefix,
             cluster=cluster.cluster,
+            wall=core.wall,
             context=lambda task, declaration: launch_context(core, secrets, maker.make, task, declaration),
         )
 

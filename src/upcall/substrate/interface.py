@@ -145,12 +145,31 @@ class Unplaced(msgspec.Struct, frozen=True, kw_only=True, tag="unplaced"):
     reason: str
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True, tag="reserved"):
+class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="reserved"):
     """A member has a reserved place, from now on or again."""
 
     member_id: str
     node: str
     address: str
+    place: int = 1
+
+
+class Promised(msgspec.Struct, frozen=True, kw_only=True, tag="promised"):
+    """The member's next place is held, from now on or again, beside the one that it has. ``node`` is empty where
+    somebody else places: there it is found when the member is launched."""
+
+    member_id: str
+    place: int
+    node: str = ""
+
+
+class Unpromised(msgspec.Struct, frozen=True, kw_only=True, tag="unpromised"):
+    """There is no next place for the member; ``reason`` says what is missing. It is looked for again when there is more
+    room, until it is called off."""
+
+    member_id: str
+    place: int
+    reason: str
 
 
 class VolumesSetAside(msgspec.Struct, frozen=True, kw_only=True, tag="volumes_set_aside"):
@@ -173,6 +192,8 @@ Up = (
     | Disruptions
     | Unplaced
     | Placed
+    | Promised
+    | Unpromised
     | VolumesSetAside
 )
 
@@ -226,6 +247,15 @@ class Substrate(Protocol):
     ) -> Output:
         """Finds places for all of ``members`` at once or for none (:class:`Unplaced`). Members that have one keep it,
         unless ``places`` names a higher place number for it."""
+        ...
+
+    def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
+        """Finds the member's next place (:class:`Promised`, :class:`Unpromised`) while it keeps the present one, which is
+        given up when it is launched at the next."""
+        ...
+
+    def call_off_place(self, member_id: str, now_s: float) -> Output:
+        """The next place is not wanted any more; the present one stays."""
         ...
 
     def launch(self, wanted: Wanted, now_s: float) -> Output:

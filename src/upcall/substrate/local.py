@@ -11,6 +11,7 @@ Every node offers all cores of the machine, for ``cpus`` are weights: three virt
 Memory and disk are divided among the nodes, and kept to.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -31,10 +32,12 @@ from upcall.substrate.interface import (
     NodeState,
     Output,
     Placed,
+    Promised,
     RecordChange,
     Send,
     TaskId,
     Unplaced,
+    Unpromised,
     VolumesSetAside,
     Wanted,
 )
@@ -55,7 +58,8 @@ CAPABILITIES: Final = Capabilities(
 
 
 class LocalSubstrate:
-    """``records`` are (kind, key) -> value, as :class:`RecordChange` gave them, also after a way through JSON."""
+    """``records`` are (kind, key) -> value, as :class:`RecordChange` gave them, also after a way through JSON. ``wall``:
+    the clock by which what was released is kept."""
 
     def __init__(
         self,
@@ -65,12 +69,16 @@ class LocalSubstrate:
         context: Callable[[TaskId, Declaration], LaunchContext],
         cluster: str = "",
         liveness_s: float = LIVENESS_S,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         loaded = [(kind, key, msgspec.convert(value, RECORD_TYPES[kind])) for (kind, key), value in records.items()]
         self._kernel = Kernel(prefix.rstrip("."), liveness_s, loaded)
         self._runner = TaskRunner(self, context)
         self._cluster = cluster
+        self._wall = wall
         self._plans = WaitingPlans()
+        self._moves = WaitingPlans()
+        """Next places that were not found yet."""
         self._connected: set[str] = set()
         self._unsynced: dict[str, tuple[wire.TaskStatus, ...]] = {}
         """Registrations that came before the wanted set."""
@@ -104,6 +112,18 @@ class LocalSubstrate:
         self._reserve(Plan(service, needs, dict(places or {})), now_s, out)
         return self._done(now_s, out)
 
+    def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
+        out = Output()
+        service, _, member = member_id.partition(".")
+        self._hold(Plan(service, {member: need_of(declaration)}, {member: place}), now_s, out)
+        return self._done(now_s, out)
+
+    def call_off_place(self, member_id: str, now_s: float) -> Output:
+        out = Output()
+        self._moves.without(member_id)
+        self._input(k.CallOff(member_id), now_s, out)
+        return self._done(now_s, out)
+
     def launch(self, wanted: Wanted, now_s: float) -> Output:
         out = Output()
         self._runner.want(wanted, now_s, out)
@@ -118,6 +138,7 @@ class LocalSubstrate:
         out = Output()
         self._runner.forget(member_id, out)
         self._plans.without(member_id)
+        self._moves.without(member_id)
         self._input(k.Release(member_id, keep_volumes_s), now_s, out)
         return self._done(now_s, out)
 
@@ -142,7 +163,9 @@ class LocalSubstrate:
         self._input(k.Tick(), now_s, out)
         self._runner.wanted_known = True
         for reservation in self._kernel.books.reservations.values():
-            out.up.append(Placed(member_id=reservation.member_id, node=reservation.node, address=reservation.address))
+            out.up.append(_placed(reservation))
+        for coming in self._kernel.books.coming.values():
+            out.up.append(Promised(member_id=coming.member_id, place=coming.place, node=coming.node))
         for name, record in self._kernel.books.records.items():
             if record.gone:
                 self._show_node(name, "gone", record.gone, out)
@@ -283,6 +306,17 @@ class LocalSubstrate:
             if refusal != plan.reason:
                 out.up.append(Unplaced(service=plan.service, members=tuple(plan.needs), reason=refusal))
 
+    def _hold(self, plan: Plan, now_s: float, out: Output) -> None:
+        """A next place, now or later, beside the present one."""
+        self._moves.drop(plan.service, plan.needs)
+        refusal = self._input(k.Reserve(plan.service, plan.needs, plan.places, beside=True), now_s, out)
+        if not refusal:
+            return
+        self._moves.put(replace(plan, reason=refusal))
+        if refusal != plan.reason:
+            for member, place in plan.places.items():
+                out.up.append(Unpromised(member_id=f"{plan.service}.{member}", place=place, reason=refusal))
+
     def _reserve_missing(self, tasks: Sequence[Wanted], now_s: float, out: Output) -> None:
         """After a start: what a service has no place for is one plan again."""
         missing: dict[str, dict[str, Wanted]] = {}
@@ -297,6 +331,8 @@ class LocalSubstrate:
     def _try_plans(self, now_s: float, out: Output) -> None:
         for plan in self._plans.turns():
             self._reserve(plan, now_s, out)
+        for plan in self._moves.turns():
+            self._hold(plan, now_s, out)
 
     def waits_for_plan(self, member_id: str) -> str:
         return self._plans.reason(member_id)
@@ -310,16 +346,18 @@ class LocalSubstrate:
     def _input(self, given: k.Input, now_s: float, out: Output) -> str:
         """Performs the kernel's effects; gives the reason of a refusal."""
         refusal = ""
-        for effect in self._kernel.handle(given, now_s):
+        for effect in self._kernel.handle(given, now_s, self._wall()):
             match effect:
                 case k.Write(kind, key, value):
                     out.records.append(RecordChange(kind, key, value))
                 case k.NodeChanged(node, state, reason):
                     self._show_node(node, node_state(state), reason, out)
-                case k.Reserved(member_id, node, address):
-                    out.up.append(Placed(member_id=member_id, node=node, address=address))
+                case k.Reserved(member_id, node, address, place=place):
+                    out.up.append(Placed(member_id=member_id, node=node, address=address, place=place))
                     self._runner.left_behind(member_id, out)
                     self._runner.placed(member_id)
+                case k.Promised(member_id, node, place):
+                    out.up.append(Promised(member_id=member_id, place=place, node=node))
                 case k.Refused(reason=reason):
                     refusal = reason
                 case k.SetAside(left):
@@ -335,9 +373,10 @@ class LocalSubstrate:
                 case k.DeleteVolumes(node, member_id, fence):
                     if node in self._connected:
                         out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, place=fence)))
-        gives = isinstance(given, k.Register | k.Heard | k.Release | k.DropVolumes | k.SetQuota | k.Tick)
+        gives = isinstance(given, k.Register | k.Heard | k.CallOff | k.Release | k.DropVolumes | k.SetQuota | k.Tick)
         if isinstance(given, k.Cordon) or (gives and (out.records or out.up)):
             self._plans.more_room()
+            self._moves.more_room()
             self._runner.waiting.more_room()
         return refusal
 
@@ -360,6 +399,11 @@ class LocalSubstrate:
         if self._runner.wanted_known:
             self._try_plans(now_s, out)
             self._runner.go_on(now_s, out)
-            if self._plans.backlog or self._runner.waiting.backlog:
+            if self._plans.backlog or self._moves.backlog or self._runner.waiting.backlog:
                 self._backlog_s = now_s
         return out
+
+
+def _placed(reservation: Reservation) -> Placed:
+    member_id, place = reservation.member_id, reservation.place
+    return Placed(member_id=member_id, node=reservation.node, address=reservation.address, place=place)

@@ -16,6 +16,7 @@ ROLE_LABEL: Final = "role"
 RECORD_TYPES: Final[dict[str, Any]] = {
     kr.NODE: kr.NodeRecord,
     kr.RESERVATION: kr.Reservation,
+    kr.COMING: kr.Reservation,
     kr.LEFT: kr.LeftVolumes,
     kr.ADDRESSES: int,
     kr.QUOTA: Resources,

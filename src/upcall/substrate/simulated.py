@@ -24,6 +24,7 @@ from upcall.substrate.interface import (
     Exit,
     Node,
     Output,
+    Promised,
     TaskId,
     Wanted,
 )
@@ -59,6 +60,17 @@ class SimulatedSubstrate(Scheduling):
             self._reserve_or_wait(service, {name: (places or {}).get(name, 1) for name in members})
         return self._flush()
 
+    def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
+        self._declared[member_id] = declaration
+        self._hold_or_wait(member_id, place)
+        return self._flush()
+
+    def call_off_place(self, member_id: str, now_s: float) -> Output:
+        self._moves.without(member_id)
+        if self._next.pop(member_id, None):
+            self._more_room()
+        return self._flush()
+
     def launch(self, wanted: Wanted, now_s: float) -> Output:
         known = self._tasks.get(wanted.task)
         if known is not None:
@@ -86,6 +98,8 @@ class SimulatedSubstrate(Scheduling):
 
         self._declared.pop(member_id, None)
         self._plans.without(member_id)
+        self._moves.without(member_id)
+        self._next.pop(member_id, None)
         self._at(now_s + keep_volumes_s, drop)
         return self._flush()
 
@@ -119,6 +133,10 @@ class SimulatedSubstrate(Scheduling):
         for disruption_id in self._disruptions:
             self._say_disruption(disruption_id, now_s, "told again", "the substrate")
         self._out.append(Disruptions(ids=tuple(self._disruptions)))
+        for member_id in self._reserved:
+            self._out.append(self._placed(member_id))
+        for member_id, (node, place) in self._next.items():
+            self._out.append(Promised(member_id=member_id, place=place, node=node))
         out.up.extend(self._flush().up)
         return out
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from upcall.protocol.declaration import Declaration
-from upcall.substrate.interface import Placed, Unplaced
+from upcall.substrate.interface import Placed, Promised, Unplaced, Unpromised
 from upcall.substrate.local_needs import need_of
 from upcall.substrate.local_plans import Plan, WaitingPlans
 from upcall.substrate.simulated_cluster import Machine, SimulatedCluster, Task
@@ -20,8 +20,11 @@ class Scheduling(SimulatedCluster):
         super().__post_init__()
         self._reserved: dict[str, tuple[str, int]] = {}
         """Member -> node, and the number of the place."""
+        self._next: dict[str, tuple[str, int]] = {}
+        """The same of the place that is held beside it."""
         self._declared: dict[str, Declaration] = {}
         self._plans = WaitingPlans()
+        self._moves = WaitingPlans()
 
     def _rooms(self) -> list[Room]:
         return [Room(machine.description, self._closed(machine)) for _, machine in sorted(self._machines.items())]
@@ -43,21 +46,50 @@ class Scheduling(SimulatedCluster):
             return [Settled(t.id.member_id, t.node, t.declaration) for t in running]
         return [
             Settled(member_id, node, self._declared[member_id])
-            for member_id, (node, _) in self._reserved.items()
+            for member_id, (node, _) in (*self._reserved.items(), *self._next.items())
             if member_id in self._declared
         ]
 
     def _reserve(self, service: str, places: Mapping[str, int]) -> str:
         """Finds places for all that have none, or for nobody: then gives the reason."""
         members = {name: f"{service}.{name}" for name in places}
+        for name, member_id in members.items():
+            if self._next.get(member_id, ("", 0))[1] == places[name]:
+                self._reserved[member_id] = self._next.pop(member_id)
+                self._out.append(self._placed(member_id))
         known = {name: self._reserved.get(member_id, ("", 0)) for name, member_id in members.items()}
         plan = {name: self._declared[member_id] for name, member_id in members.items() if known[name][1] < places[name]}
         avoid = {name: known[name][0] for name in plan}
         found, reason = placed_by_kernel(self._rooms(), self._settled(), service, plan, avoid)
         for name, node in found.items():
             self._reserved[members[name]] = (node, places[name])
-            self._out.append(Placed(member_id=members[name], node=node, address=self._address()))
+            self._out.append(self._placed(members[name]))
         return reason
+
+    def _placed(self, member_id: str) -> Placed:
+        node, place = self._reserved[member_id]
+        return Placed(member_id=member_id, node=node, address=self._address(), place=place)
+
+    def _hold_or_wait(self, member_id: str, place: int, said: str = "") -> None:
+        """The next place, beside the present one; where somebody else places, it is found when the time comes."""
+        service, _, name = member_id.partition(".")
+        need = {name: need_of(self._declared[member_id])}
+        self._moves.drop(service, need)
+        if self.kind == "delegated":
+            self._out.append(Promised(member_id=member_id, place=place))
+            return
+        if self._next.get(member_id, ("", 0))[1] != place:
+            self._next.pop(member_id, None)
+            avoid = {name: self._reserved.get(member_id, ("", 0))[0]}
+            plan = {name: self._declared[member_id]}
+            found, reason = placed_by_kernel(self._rooms(), self._settled(), service, plan, avoid)
+            if not found:
+                self._moves.put(Plan(service, need, {name: place}, reason))
+                if reason != said:
+                    self._out.append(Unpromised(member_id=member_id, place=place, reason=reason))
+                return
+            self._next[member_id] = (found[name], place)
+        self._out.append(Promised(member_id=member_id, place=place, node=self._next[member_id][0]))
 
     def _reserve_or_wait(self, service: str, places: Mapping[str, int], said: str = "") -> None:
         """As the local substrate does: a plan that does not fit waits whole until there is room."""
@@ -77,6 +109,9 @@ class Scheduling(SimulatedCluster):
         for plan in self._plans.due():
             places = {name: plan.places[name] for name in plan.needs}
             self._reserve_or_wait(plan.service, places, plan.reason)
+        for plan in self._moves.due():
+            for name, place in plan.places.items():
+                self._hold_or_wait(f"{plan.service}.{name}", place, plan.reason)
 
     def _place(self, task: Task, now_s: float) -> None:
         """Where the member is reserved, or wherever the other scheduler likes; waits when there is no room."""
