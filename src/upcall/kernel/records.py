@@ -88,7 +88,8 @@ class LeftVolumes:
 
     ``kept``: released a moment ago, taken back by the member's next reservation at the same place, deleted at
     ``until_wall_s``. ``aside``: fenced off because the member got another place, or unknown; kept until a person takes
-    them back or drops them, or the member is released. ``deleting``: told to go; forgotten when the node has registered without them.
+    them back or drops them, or the member is released. ``deleting``: told to go; forgotten when the node has registered
+    without them.
     """
 
     member_id: str
@@ -100,7 +101,7 @@ class LeftVolumes:
     grace_s: float = 0.0
     """For how long they were to be kept when they were released."""
     until_wall_s: float = 0.0
-    """The end of that, by the wall clock; whose word it is, is the ledger's (:class:`~upcall.kernel.events.Release`)."""
+    """The end of that, by the wall clock. The word is the ledger's (:class:`~upcall.kernel.events.Release`)."""
     place: int = 0
     """The place that they were of; 0: unknown."""
     reason: str = ""

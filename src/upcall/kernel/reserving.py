@@ -2,8 +2,8 @@
 
 For each member one of these is asked:
 
-    new        no reservation. With volumes kept of the same place only their node will do, and they are taken back; those
-               of a lower place are set aside
+    new        no reservation. With volumes kept of the same place only their node will do, and they are taken back;
+               those of a lower place are set aside
     moved      the place number rose: another node. The old place is given up, its volumes are set aside; where only its
                own node will do, nothing is given up. With volumes that it takes back, their node
     beside     the next place is held, on another node if one will do, and nothing is given up yet

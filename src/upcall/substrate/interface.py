@@ -250,8 +250,8 @@ class Substrate(Protocol):
         ...
 
     def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
-        """Finds the member's next place (:class:`Promised`, :class:`Unpromised`) while it keeps the present one, which is
-        given up when it is launched at the next."""
+        """Finds the member's next place (:class:`Promised`, :class:`Unpromised`) while it keeps the present one, which
+        is given up when it is launched at the next."""
         ...
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:

@@ -58,8 +58,8 @@ CAPABILITIES: Final = Capabilities(
 
 
 class LocalSubstrate:
-    """``records`` are (kind, key) -> value, as :class:`RecordChange` gave them, also after a way through JSON. ``wall``:
-    the clock by which what was released is kept."""
+    """``records`` are (kind, key) -> value, as :class:`RecordChange` gave them, also after a way through JSON.
+    ``wall``: the clock by which what was released is kept."""
 
     def __init__(
         self,
