@@ -3,8 +3,9 @@
 import pytest
 
 from upcall.operations import inputs as given
+from upcall.operations import members
 from upcall.operations.effects import EndTask, ProveDeath
-from upcall.operations.records import Policy
+from upcall.operations.records import Policy, Restart
 from upcall.operations.views import PendingSet
 from upcall.substrate.simulated import SimulatedKind, Timing, small_nodes
 from upcall.substrate.world import World
@@ -71,14 +72,58 @@ def test_a_job_that_ends_with_0_has_finished_and_is_not_lost(kind: SimulatedKind
     assert [view.status for view in made.ledger.members("job")] == ["finished"], "also after a restart of the master"
 
 
-def test_a_job_that_fails_is_lost_and_tried_again(kind: SimulatedKind) -> None:
+def failing(kind: SimulatedKind, *, restart: Restart, restarts_max: int = 0) -> World:
     made = World(kind=kind)
-    made.install("job", ("j0",), restart="never")
+    made.install("job", ("j0",), restart=restart, restarts_max=restarts_max)
     made.advance(5)
     made.observe(made.substrate.crash("job.j0", made.now_s, code=3))
-    made.advance(5)
-    assert [(o.kind, o.state) for o in made.ledger.operations()] == [("lost", "done")]
+    made.advance(70)  # the longest pause between two starts, and more
+    return made
+
+
+def test_a_job_that_fails_is_tried_again_until_its_limit_and_then_has_failed_with_its_cause(
+    kind: SimulatedKind,
+) -> None:
+    made = failing(kind, restart="on-failure", restarts_max=2)
+    assert made.ready("job") == ["j0"], "the first failure"
+    made.observe(made.substrate.crash("job.j0", made.now_s, code=3))
+    made.die()
+    made.boot()
+    made.advance(70)
+    assert made.ready("job") == ["j0"], "the second; it is counted through deaths of the master"
+    made.observe(made.substrate.crash("job.j0", made.now_s, code=3))
+    made.advance(700)
+    view = made.ledger.members("job")[0]
+    assert (view.status, view.incarnation) == ("failed", 3)
+    assert "exit code 3" in view.reason
+    assert "restart=on-failure" in view.reason
+    assert [o.state for o in made.ledger.operations() if o.live] == [], "nobody waits for it"
+
+
+def test_a_job_that_is_never_restarted_fails_once(kind: SimulatedKind) -> None:
+    made = failing(kind, restart="never")
+    assert [(view.status, view.incarnation) for view in made.ledger.members("job")] == [("failed", 1)]
+    assert made.ledger.operations() == []
+
+
+def test_what_failed_long_after_its_last_failure_is_counted_anew(kind: SimulatedKind) -> None:
+    made = failing(kind, restart="on-failure", restarts_max=1)
+    for _ in range(3):
+        made.advance(members.STABLE_S + 1)
+        made.observe(made.substrate.crash("job.j0", made.now_s, code=3))
+        made.advance(70)
     assert made.ready("job") == ["j0"]
+
+
+def test_a_job_at_its_end_runs_once_more_when_a_person_starts_it(kind: SimulatedKind) -> None:
+    made = failing(kind, restart="never")
+    made.send(given.GiveBack(service="job", member="j0", who="ann"))
+    made.advance(70)
+    assert made.ready("job") == ["j0"]
+    assert [(o.kind, o.state, o.reason) for o in made.ledger.operations()] == [("lost", "done", "ann starts it again")]
+    made.observe(made.substrate.crash("job.j0", made.now_s, code=0))
+    made.advance(5)
+    assert [view.status for view in made.ledger.members("job")] == ["finished"]
 
 
 def test_a_job_that_a_drain_stopped_has_not_finished(kind: SimulatedKind) -> None:

@@ -395,3 +395,19 @@ def test_lost_and_repeated_messages_cost_time_and_nothing_else(live: Live, seed:
         assert life.master.cluster.alive() == []
 
     live(Store, script, cluster={"nodes": 4, "prove_s": 5.0, "loss": 0.4, "repeat": 0.4, "seed": seed})
+
+
+def test_a_job_that_fails_says_so_with_its_cause_and_holds_nobody_up(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await life.master.act("submit", name="sum")
+        await life.master.until_ready("sum")
+        life.master.crash("sum", code=3)
+        await life.master.until(lambda: life.master.state("sum") == "failed")
+        await life.master.until(lambda: life.steps()["job/sum"][0] == "failed")
+        assert "exit code 3" in life.steps()["job/sum"][1]
+        drain = life.master.drain(life.master.node_of("node-1"))
+        await life.master.until(lambda: life.master.operations[drain].state == "done")
+        assert "sum.2" not in life.master.launches
+
+    live(Store, script)

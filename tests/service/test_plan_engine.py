@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +104,12 @@ def test_done_is_for_good() -> None:
 def test_a_job_that_finished_is_done() -> None:
     plan, _ = step(Plan("deploy", (Phase("job", Start("n-0")),)), seen(n_0="finished"))
     assert plan.over
+
+
+def test_a_job_that_failed_says_so_with_its_cause() -> None:
+    failed = msgspec.structs.replace(members(n_0="failed")["n-0"], reason="exit code 3")
+    plan, _ = step(Plan("deploy", (Phase("job", Start("n-0")),)), Observed({"n-0": failed}, 0.0))
+    assert (plan.view().state, plan.view().reason) == ("failed", "n-0: exit code 3")
 
 
 def test_a_held_member_says_so() -> None:

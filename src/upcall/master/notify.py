@@ -11,7 +11,9 @@ from upcall.operations.views import MemberView, PendingOperation
 from upcall.protocol import service as wire
 from upcall.substrate import interface as sub
 
-STATUS_WORDS = {"declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "gone": "gone"}
+STATUS_WORDS = {
+    "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
+}  # fmt: skip
 """Members that are in none of the substrate's states."""
 PREFERENCES = {"wait": "wait", "in_place": "restart", "elsewhere": "replace"}
 

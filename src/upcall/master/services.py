@@ -223,6 +223,7 @@ def _ledger_members(service: Service, request: wire.Declare) -> list[given.Membe
             name=member,
             generation=service.generation(member),
             restart=wanted.declaration.restart,
+            restarts_max=wanted.declaration.restarts_max,
             start_timeout_s=wanted.declaration.start_timeout_s,
             grace_s=wanted.declaration.grace_s,
             counts=wanted.minimum,

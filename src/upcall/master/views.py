@@ -1,6 +1,7 @@
 """What people see: the operator API's views, made from the state. Wall times are seconds since 1970."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from upcall.protocol.service import PlanView
 from upcall.substrate.interface import NodeExpected, NodeObserved
 
 AWAY_NAMED_MAX = 3
+AT_THEIR_END = ("finished", "failed")
+"""They do not run, and nobody waits for them to."""
 HIDDEN = ("gone",)
 """Members that are of the past."""
 
@@ -123,7 +126,8 @@ class Views:
         if service.unplaced:
             return "blocked", service.unplaced
         plan = next((plan for plan in service.plans if plan.name == "deploy"), None)
-        if plan is None or plan.state != "done":
+        beside = self._failed_beside(service)
+        if plan is None or not _is_over(plan, beside):
             if plan is not None and plan.state in ("failed", "paused"):
                 return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
             if recovering := self._recovering(service.record.name):
@@ -135,7 +139,15 @@ class Views:
             away = [f"{task.name} {task.state}" for task in tasks if task.state not in ("ready", "finished")]
             named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
             return "degraded", f"{ready} of {wanted} members ready; {named}"
-        return "running", ""
+        return "running", "; ".join(f"{name} has failed: {reason}" for name, reason in beside.items())
+
+    def _failed_beside(self, service: Service) -> dict[str, str]:
+        """Jobs beside the service (they do not count for it) that have failed, and why: told, and no fault of it."""
+        return {
+            member.name: member.reason
+            for member in self._core.state.ledger.members(service.record.name)
+            if member.status == "failed" and (wanted := service.declared(member.name)) and not wanted.minimum
+        }
 
     def _recovering(self, service: str) -> str:
         """A member that ends again and again. One word for it, whether it is down, starting or ready for a moment."""
@@ -169,7 +181,8 @@ class Views:
     def nodes(self) -> list[view.NodeView]:
         tasks: dict[str, list[view.TaskView]] = {}
         for task in self.tasks():
-            tasks.setdefault(task.node, []).append(task)
+            if task.state not in AT_THEIR_END:
+                tasks.setdefault(task.node, []).append(task)
         return [self._node(name, seen, tasks.get(name, [])) for name, seen in self._core.known_nodes().items()]
 
     def node(self, name: str) -> view.NodeView:
@@ -329,6 +342,13 @@ def _waits_for(why: LedgerWhy | None) -> str:
 def _ended(operation: Operation) -> str:
     return f"{operation.id} {operation.kind} is {operation.state}" + (
         f": {operation.outcome}" if operation.outcome else ""
+    )
+
+
+def _is_over(plan: PlanView, failed_beside: Collection[str]) -> bool:
+    steps = [step for phase in plan.phases for step in phase.steps]
+    return plan.state == "done" or all(
+        step.state in ("done", "forced") or (step.state == "failed" and step.name in failed_beside) for step in steps
     )
 
 

@@ -189,6 +189,8 @@ def _back(book: Book, operation: Operation) -> None:
         end(book, operation, "node lost for good", outcome=f"node {member.node} is gone")
     elif member.finished:
         end(book, operation, "newer ready", outcome=f"{member.task} has finished")
+    elif member.failed:
+        end(book, operation, "start deadline", outcome=f"{member.task} has failed: {member.ended_how}")
     elif member.incarnation > named and book.now_s >= _start_deadline_s(book, operation, member):
         end(
             book,

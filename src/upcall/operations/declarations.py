@@ -151,17 +151,21 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
     before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
     fresh_volumes = returns and _volumes_gone(book, before)
+    same = before.generation == declared.generation and not returns
     record = replace(
         before,
         generation=declared.generation,
         restart=declared.restart,
+        restarts_max=declared.restarts_max,
         start_timeout_s=declared.start_timeout_s,
         grace_s=declared.grace_s,
         counts=declared.counts,
         portable=declared.portable,
         joined=joined if fresh_volumes or not before.version else before.joined,
         taken_back=before.has_data and not fresh_volumes if returns else before.taken_back,
-        finished=before.finished and before.generation == declared.generation and not returns,
+        finished=before.finished and same,
+        failed=before.failed and same,
+        failures=before.failures if same else 0,
         removed=None,
         place=before.place + (1 if fresh_volumes else 0),
         first_place=before.place + 1 if fresh_volumes else before.first_place,

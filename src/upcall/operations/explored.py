@@ -51,6 +51,7 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         member.started,
         member.initialised,
         member.finished,
+        member.failed,
         member.removed is not None,
         member.place,
         member.node,

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from upcall.operations.records import Choice, Epoch, Firmness, Policy, Verdict, Way
+from upcall.operations.records import Choice, Epoch, Firmness, Policy, Restart, Verdict, Way
 from upcall.operations.table import Kind, OnDeadline
 
 TaskState = Literal["pending", "placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
@@ -53,7 +53,8 @@ class DeclareService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     generation: int = 1
-    restart: Literal["always", "never"] = "always"
+    restart: Restart = "always"
+    restarts_max: int = 0
     start_timeout_s: float = 300.0
     grace_s: float = 30.0
     counts: bool = True

@@ -225,6 +225,7 @@ def _view(book: Book, key: str) -> MemberView:
         observed=seen.state if seen else "",
         node=member.node,
         reason=members.held_words(book, member)
+        or (member.ended_how if member.failed else "")
         or (seen.reason if seen else "")
         or (member.ended_how if member.over else ""),
         operation=live.id if live else "",
@@ -242,8 +243,8 @@ def _status(book: Book, key: str) -> MemberStatus:
         return "leaving"
     if member.over and members.held_by(book, member) is not None:
         return "held"
-    if member.finished:
-        return "finished"
+    if member.at_its_end:
+        return "failed" if member.failed else "finished"
     if not member.started or member.incarnation == 0:
         return "declared"
     if member.over:

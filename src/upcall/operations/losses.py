@@ -89,7 +89,12 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     was_ready = book.ready(member)
     cause = _who_ended(book, member)
     how = given.reason[:REASON_CHARS_MAX] or (_exit_words(given.exit_code) if given.exit_code is not None else "ended")
-    finished = member.restart == "never" and given.exit_code == 0 and cause is None
+    by_itself = cause is None or _brought(cause, member)
+    finished = member.restart != "always" and given.exit_code == 0 and by_itself
+    failures = _failures(book, member, given) if by_itself else member.failures
+    failed = failures > 0 and failures > (0 if member.restart == "never" else member.restarts_max)
+    if failed:
+        how = f"{how}; restart={member.restart}: it is not started again"
     book.put(
         replace(
             member,
@@ -97,6 +102,8 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
             ended_how=how,
             ended_by=cause.id if cause else "",
             finished=finished,
+            failures=failures,
+            failed=failed,
             node=given.node or member.node,
         )
     )
@@ -146,8 +153,28 @@ def _loss_waiting_for_proof(book: Book, member: MemberRecord) -> Operation | Non
 def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
     """What was cured was no better than dead: cures one after the other have the pauses of a crash loop. Likewise
     what an operation brought and did not keep up."""
-    brought = cause.target.incarnation_of(member.name) != member.incarnation
-    return KINDS[cause.kind].shape == "back" and (brought or cause.class_ == "cure")
+    return KINDS[cause.kind].shape == "back" and (_brought(cause, member) or cause.class_ == "cure")
+
+
+def _brought(cause: Operation, member: MemberRecord) -> bool:
+    """The operation started this incarnation, and did not end it."""
+    return KINDS[cause.kind].shape == "back" and cause.target.incarnation_of(member.name) != member.incarnation
+
+
+def _failures(book: Book, member: MemberRecord, given: TaskObserved) -> int:
+    """How often its program failed in short succession. What never was a program's end (its node was lost, it could not
+    be launched) is no failure of it."""
+    if member.restart == "always" or given.exit_code in (None, 0):
+        return member.failures
+    lived_s = book.now_s - book.memory.launched.get(member.key, book.now_s)
+    return 1 if lived_s >= members.STABLE_S else member.failures + 1
+
+
+def start_again(book: Book, member: MemberRecord, who: str, why: str) -> Operation:
+    """A person wants what is at its end to run once more: it is brought back like one that is lost."""
+    book.put(replace(member, finished=False, failed=False, failures=0))
+    reason = f"{who} starts it again" + (f": {why}" if why else "")
+    return create(book, "lost", _target(member), reason=reason, asked_by=who)
 
 
 def _count_crash(book: Book, member: MemberRecord) -> None:

@@ -60,7 +60,7 @@ def held_words(book: Book, member: MemberRecord) -> str:
 
 def runs_by(book: Book, member: MemberRecord) -> bool:
     """It should run now, as far as its own record goes."""
-    return member.started and member.removed is None and not member.finished
+    return member.started and member.removed is None and not member.at_its_end
 
 
 def is_lost(book: Book, member: MemberRecord) -> bool:

@@ -6,7 +6,7 @@ back.
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, maintenance, members
+from upcall.operations import carry, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, Pause, Undrain, Up
@@ -116,6 +116,8 @@ def give_back(book: Book, given: GiveBack) -> Operation | Refused:
     if member is None or member.removed is not None:
         return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
     holder = members.held_by(book, member)
+    if holder is None and member.at_its_end:
+        return losses.start_again(book, member, given.who, given.why[:REASON_CHARS_MAX])
     if holder is None:
         return Refused(
             code="conflict",

@@ -34,6 +34,9 @@ FORMAT = 1
 Firmness = Literal["enforced", "intercepted", "notified", "observed"]
 Origin = Literal["ours", "foreign"]
 Verdict = Literal["accept", "defer", "decline", "prefer"]
+Restart = Literal["always", "on-failure", "never"]
+"""Whether a member that ended by itself is started again: whatever its code; unless it is 0, so and so often; not at
+all."""
 Choice = Literal["", "wait", "in_place", "elsewhere"]
 """What a service prefers for a lost member: wait, restart here, replace elsewhere."""
 
@@ -154,7 +157,11 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ended_by: str = ""
     """The operation that ended it, in the same write; empty when nobody asked for it."""
     finished: bool = False
-    """``restart=never``, and the last end was the aim (code 0)."""
+    """It is not to run for ever, and the last end was its aim (code 0)."""
+    failures: int = 0
+    """Ends of its own with another code, in short succession; counted where they have a bound."""
+    failed: bool = False
+    """It is not started again: ``restart`` says that this failure was the last."""
     joined: bool = False
     """Others of its service had data already when it was declared."""
     taken_back: bool = False
@@ -169,7 +176,9 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Where it was seen last."""
     by: str = ""
     """The operation that made the current incarnation necessary; empty after a plain launch."""
-    restart: Literal["always", "never"] = "always"
+    restart: Restart = "always"
+    restarts_max: int = 0
+    """Of ``on-failure``."""
     start_timeout_s: float = 300.0
     grace_s: float = 30.0
     counts: bool = True
@@ -186,6 +195,11 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @property
     def task(self) -> str:
         return f"{self.service}.{self.name}.{self.incarnation}"
+
+    @property
+    def at_its_end(self) -> bool:
+        """It ran its course, well or not: nobody waits for it, and only a person's wish starts it again."""
+        return self.finished or self.failed
 
     @property
     def role(self) -> Role:

@@ -77,7 +77,18 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 MemberStatus = Literal[
-    "declared", "launching", "unready", "ready", "stopping", "held", "down", "unknown", "finished", "leaving", "gone"
+    "declared",
+    "launching",
+    "unready",
+    "ready",
+    "stopping",
+    "held",
+    "down",
+    "unknown",
+    "finished",
+    "failed",
+    "leaving",
+    "gone",
 ]
 
 

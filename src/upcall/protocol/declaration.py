@@ -27,7 +27,7 @@ from msgspec import Meta
 
 from upcall.protocol.names import Digest, DigestOrNone, PathName, RelativePath
 
-Restart = Literal["always", "never"]
+Restart = Literal["always", "on-failure", "never"]
 
 AMOUNT_MAX: Final = 10**9
 """Of anything that is counted: above every machine, and exact in every arithmetic that follows."""
@@ -145,7 +145,11 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     grace_s: Seconds = 30.0
     """Between SIGTERM and SIGKILL."""
     restart: Restart = "always"
-    """``never``: the end with code 0 is the aim of the task (a job that finishes)."""
+    """``always``: whatever its code, a task that ends is started again. The others are jobs: an end with code 0 is
+    their aim (``finished``). ``on-failure``: with another code one is started again, ``restarts_max`` times in short
+    succession; then it has ``failed``. ``never``: it has failed at once. What has failed stays so, with its cause,
+    until a person starts it again (``upcall task start``)."""
+    restarts_max: Amount = 3
     portable: bool | None = None
     """Whether nothing binds it to its node: a drain then brings it up elsewhere, with empty volumes, instead of holding
     it until the node is back. None: as it has volumes or none."""

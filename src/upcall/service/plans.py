@@ -303,6 +303,8 @@ def _placed(world: Observed, step: Step) -> bool:
 def _started(member: Member, mark: str, settling: bool) -> tuple[StepState, str]:
     if member.state == "held":
         return "waiting", member.reason or "held by a drain"
+    if member.state == "failed":
+        return "failed", f"{member.name}: {member.reason}"
     if _awaits_newer(mark, member):
         return "running", "its restart was proposed"
     if member.state == "ready" and settling:

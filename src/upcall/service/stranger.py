@@ -24,6 +24,9 @@ BEGUN: Final = ("executing", "preparing")
 
 ENDED: Final = ("done", "failed", "withdrawn", "declined", "lifted")
 
+AT_THEIR_END: Final = ("finished", "failed")
+"""States of a job that ran its course: nothing waits for it to come back."""
+
 TOLD: Final = ("maintenance", "kill", "shutdown")
 """Kinds that are told; they need no answer."""
 
@@ -76,7 +79,8 @@ def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:
     if not member.ready:
         return accept(f"{member.name} is not ready anyway")
     counting = {name for pod in service.pods() if pod.counts for name in pod.member_names}
-    away = [other for other in service.members.without(member) if other.name in counting and not other.ready]
+    others = [other for other in service.members.without(member) if other.name in counting]
+    away = [other for other in others if not other.ready and other.state not in AT_THEIR_END]
     if away:
         return defer(f"{_names(away)} {'is' if len(away) == 1 else 'are'} not ready", retry_after=5)
     return accept()

@@ -15,7 +15,7 @@ from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.ledger import Ledger
 from upcall.operations.recording import Began, Line, Took
-from upcall.operations.records import Delete, Policy, Put, Record, RecordChange, decode, encode, kind_of
+from upcall.operations.records import Delete, Policy, Put, Record, RecordChange, Restart, decode, encode, kind_of
 from upcall.operations.views import PendingSet
 from upcall.protocol.declaration import Constraints, Declaration, Resources
 from upcall.substrate.interface import (
@@ -311,7 +311,8 @@ class World:
         stateful: bool = True,
         needs: tuple[str, ...] = (),
         policy: Policy | None = None,
-        restart: str = "always",
+        restart: Restart = "always",
+        restarts_max: int = 0,
     ) -> None:
         """Declares a service with its members and starts them; time must pass until they are ready."""
         self.send(
@@ -320,7 +321,7 @@ class World:
             )
         )
         declared = tuple(
-            given.MemberDeclaration(name=name, restart="never" if restart == "never" else "always") for name in members
+            given.MemberDeclaration(name=name, restart=restart, restarts_max=restarts_max) for name in members
         )
         self.send(given.DeclareMembers(service=service, members=declared))
         self.send(given.StartMembers(service=service, members=tuple(members)))

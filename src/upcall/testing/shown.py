@@ -10,7 +10,9 @@ from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, Stale
 from upcall.testing.seen import Seen
 
 CHOICES: Final[dict[str, Any]] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere"}
-WORDS: Final = {"declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "gone": "gone"}
+WORDS: Final = {
+    "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
+}  # fmt: skip
 
 REFUSED: Final[dict[str, type[UpcallError]]] = {
     "invalid": Invalid,

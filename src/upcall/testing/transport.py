@@ -200,6 +200,7 @@ class WorldTransport:
                 name=name,
                 generation=self.world.declare(f"{self.service}.{name}", wanted),
                 restart=wanted.declaration.restart,
+                restarts_max=wanted.declaration.restarts_max,
                 start_timeout_s=wanted.declaration.start_timeout_s,
                 grace_s=wanted.declaration.grace_s,
                 counts=wanted.minimum,

@@ -30,5 +30,7 @@ class Job(BaseModel):
     executor_memory_mib: int = Field(480, ge=480, le=131_072, description="heap of each executor")
     memory_mib: int = Field(832, ge=800, le=65_536, description="memory of the driver")
     disk_mib: int = Field(256, ge=0, description="volume {{volume.checkpoint}}")
-    restart: Literal["always", "never"] = Field("always", description="never: it ends when it has done its work")
+    restart: Literal["always", "on-failure", "never"] = Field(
+        "always", description="on-failure, never: it ends when it has done its work"
+    )
     settings: dict[str, str] = Field(default={}, description="Spark's settings of this job")

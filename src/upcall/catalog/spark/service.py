@@ -142,10 +142,10 @@ class Spark(Service):
         executor_memory_mib: int = Field(480),
         memory_mib: int = Field(832),
         disk_mib: int = Field(256),
-        restart: Literal["always", "never"] = "always",
+        restart: Literal["always", "on-failure", "never"] = "always",
         settings: dict[str, str] = Field(default={}),
     ) -> dict[str, Any]:
-        """Runs a Python program as a job; its driver is kept running (or runs once: restart=never)."""
+        """Runs a Python program as a job; its driver is kept running, or ends (restart=on-failure, never)."""
         await self._forget_left()
         if name in self.jobs:
             raise Conflict(f"job {name!r} is there already", expected="another name, or stop-job first")
