@@ -25,12 +25,11 @@ if [ -z "$newest" ]; then
 fi
 
 if ! [ -x .venv/bin/python ]; then
-  if ! "$newest" -m venv .venv 2>/tmp/upcall-venv-$$; then
-    cat /tmp/upcall-venv-$$ >&2; rm -f /tmp/upcall-venv-$$; rm -rf .venv
+  if ! said=$("$newest" -m venv .venv 2>&1); then
+    printf '%s\n' "$said" >&2; rm -rf .venv
     say "$newest cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"
     exit 1
   fi
-  rm -f /tmp/upcall-venv-$$
 fi
 
 say "installing $requirements into .venv"

@@ -14,6 +14,9 @@ when the holder dies), so nothing is fetched twice at the same time, and a lock 
 A power cut is no different: what a name stands for is on the disk before it has the name. A name that is lost costs a
 download, a tree of empty files would count as complete for ever.
 
+The folder is its user's own, and closed to everybody else, locks too: whoever could write here would choose what our
+tasks run. One that somebody else made or could write to is refused (:mod:`upcall.keeper.private`).
+
 A file that is there by name is trusted for its hash but not for its size, which costs one ``stat``; :meth:`verify`
 reads everything again for those who doubt their disk.
 """
@@ -31,6 +34,7 @@ from upcall.artifacts.disk import sync_file_system
 from upcall.artifacts.errors import ArtifactError, Mismatch, NoSpace
 from upcall.artifacts.lock import LockedFile
 from upcall.artifacts.progress import Meter
+from upcall.keeper import private
 
 CHUNK_BYTES = 1 << 20
 UNUSED_S = 365 * 86_400.0
@@ -61,15 +65,21 @@ class Cache:
     """One cache folder. Cheap to make; any number of processes may have one on the same root."""
 
     def __init__(self, root: Path | None = None, *, offline: bool | None = None) -> None:
-        self.root = (root or default_root()).absolute()
+        self.root = (root or default_root()).resolve()
         self.offline = bool(os.environ.get("UPCALL_OFFLINE")) if offline is None else offline
         """Refuse the network even where there is one."""
         try:
-            for name in ("files", "trees", "partial", "locks"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+            for name in ("", "files", "trees", "partial", "locks"):
+                private.make(str(self.root / name))
             probe = self.root / "locks" / f".probe-{os.getpid()}"
-            probe.touch()
+            probe.touch(mode=0o600)
             probe.unlink(missing_ok=True)
+        except private.NotPrivate as error:
+            raise ArtifactError(
+                f"the artifact cache {self.root} is not to be trusted: {error.message}",
+                where=error.path,
+                expected=f"{error.expected}, or UPCALL_CACHE on another folder",
+            ) from None
         except OSError as error:
             raise ArtifactError(
                 f"the artifact cache {self.root} cannot be written: {error.strerror}",
@@ -209,7 +219,7 @@ class Cache:
 
         Who waits says so, unless it is one of several that work on what is shown (an empty ``says``).
         """
-        descriptor = os.open(self.root / "locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self.root / "locks" / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             waited = False
             while True:

@@ -7,6 +7,7 @@ it is whole, and an ``up`` that was killed before it begins again.
 """
 
 import fcntl
+import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ def _port(address: str, first: int, is_free: Free) -> int | None:
 
 def prepare(folder: DataFolder, cluster: Cluster) -> None:
     """Write a new data folder. What is there already (of an ``up`` that was killed) is used."""
-    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.make_private()
     renew(folder, cluster)
     folder.save_cluster(cluster)
 
@@ -107,11 +108,15 @@ def renew(folder: DataFolder, cluster: Cluster) -> None:
     certificate.ensure(folder, cluster)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 @contextmanager
 def only_one(folder: DataFolder) -> Iterator[None]:
     """One ``up`` or ``down`` of a folder at a time; the kernel takes the lock back when its holder dies."""
-    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder.root / "up.lock").open("w") as lock:
+    folder.make_private()
+    with open(folder.root / "up.lock", "w", opener=_private) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -57,7 +57,10 @@ def token_of(folder: DataFolder, whose: str = "operator") -> str:
 
 def check_private(path: Path) -> None:
     """A token that others can read is nobody's proof of being somebody."""
-    mode = stat.S_IMODE(path.stat().st_mode)
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise _others(str(path))
+    mode = stat.S_IMODE(found.st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise Forbidden(
             f"others may read or write this secret (mode {mode:03o})",

@@ -3,13 +3,18 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from upcall.protocol.errors import Invalid
+from upcall.keeper import private
+from upcall.protocol.errors import Forbidden, Invalid
 from upcall.protocol.names import PathName
 from upcall.protocol.versions import DATA_FOLDER
+
+PRIVATE: Final = ("secrets", "secrets/values", "keeper", "master", "host", "logs")
+"""Folders in the data folder that nobody else has business in, whoever may pass through it."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +104,27 @@ class DataFolder:
     def keeper_socket(self) -> Path:
         return self.root / "keeper" / "keeper.sock"
 
+    def make_private(self) -> None:
+        """The folder, made if need be; of this user, with nobody else let in. Before anything in it is believed."""
+        try:
+            private.make(str(self.root))
+            for name in PRIVATE:
+                if os.path.lexists(self.root / name):
+                    private.make(str(self.root / name))
+        except private.NotPrivate as error:
+            raise _not_ours(error) from None
+
     def load_cluster(self) -> Cluster:
         try:
+            if self.root.is_dir():
+                private.check(str(self.root))
             cluster = msgspec.json.decode(self.cluster_file.read_bytes(), type=Cluster)
         except FileNotFoundError:
             raise Invalid(
                 "not a data folder of upcall", where=str(self.root), expected="a folder that `upcall up` made"
             ) from None
+        except private.NotPrivate as error:
+            raise _not_ours(error) from None
         except (msgspec.DecodeError, OSError) as error:
             raise Invalid(f"cannot be read: {error}", where=str(self.cluster_file)) from error
         if cluster.version > DATA_FOLDER:
@@ -115,6 +134,10 @@ class DataFolder:
                 expected=f"version {DATA_FOLDER} or older; a newer upcall wrote it",
             )
         return cluster
+
+
+def _not_ours(error: private.NotPrivate) -> Forbidden:
+    return Forbidden(f"not a data folder of ours: {error.message}", where=error.path, expected=error.expected)
 
 
 def write_private(path: Path, data: bytes) -> None:

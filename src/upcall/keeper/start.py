@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from upcall.keeper import delegation, linux, records, sockets
+from upcall.keeper import delegation, linux, private, records, sockets
 from upcall.keeper.identity import Identity
 from upcall.keeper.spec import SpecInvalid
 from upcall.keeper.supervisor import Supervisor
@@ -116,8 +116,8 @@ def serve(data_folder: str, report: int = -1) -> int:
 def _begin(data_folder: str) -> Supervisor:
     keeper = os.path.join(data_folder, "keeper")
     try:
-        for folder in (keeper, os.path.join(data_folder, "logs")):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+        for folder in (data_folder, keeper, os.path.join(data_folder, "logs")):
+            private.make(folder)
         _lock(keeper, data_folder)
         delegation.make_room()
         linux.become_subreaper()
@@ -126,7 +126,7 @@ def _begin(data_folder: str) -> Supervisor:
         os.umask(0o027)
         _end_children_of_the_last(keeper)
         return Supervisor(data_folder)
-    except SpecInvalid as error:
+    except (SpecInvalid, private.NotPrivate) as error:
         raise CannotKeep(str(error)) from None
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
