@@ -183,8 +183,12 @@ class Stage:
             stateful=options.get("stateful", "yes") == "yes",
             needs=tuple(filter(None, options.get("needs", "").split(","))),
             restart=options.get("restart", "always"),
+            hooks=options.get("hooks") == "yes",
         )
         self.world.advance(5)
+        for view in self.world.ledger.members(words[0]):
+            if view.status == "settling":
+                self.do_back([f"{words[0]}.{view.name}"], {})
         self.lines = []
         self.say(f"{words[0]}: {len(self.world.ready(words[0]))} ready, epoch {self.epoch(words[0])}")
 
@@ -357,6 +361,14 @@ class Stage:
 
     def do_take_back(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         return self.world.send(given.WithdrawAnswer(service=words[0], operation=words[1]))
+
+    def do_back(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        """What the service does once its member is ready is done; with ``error``: it raised."""
+        service, _, member = words[0].partition(".")
+        view = next(v for v in self.world.ledger.members(service) if v.name == member)
+        return self.world.send(
+            given.Back(service=service, member=member, incarnation=view.incarnation, error=options.get("error", ""))
+        )
 
     def do_policy(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         return self.world.send(given.DeclareService(name=words[0], minimum=int(options["minimum"])))

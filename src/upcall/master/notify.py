@@ -135,6 +135,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         zone=core.zone(node),
         address=address,
         ports={port.name: port.number for port in declaration.ports} if declaration else {},
+        back=view.back,
         reason=view.reason,
         exit_code=seen.exit_code if seen else None,
         starts=view.starts,

@@ -53,7 +53,7 @@ def line(event: Event, operation: Operation | None, by: Operation | None = None)
         case "epoch" | "host":
             return Line(event.text, detail=True)
         case "member" | "service":
-            return Line(event.text, detail=event.text == "declared")
+            return Line(event.text, detail=event.text == "declared" or event.data.get("word") == "back")
     return Line(event.text)
 
 

@@ -44,6 +44,10 @@ def answer(service: str, said: wire.Answer) -> given.Answer:
     )
 
 
+def back(service: str, said: wire.Back) -> given.Back:
+    return given.Back(service=service, member=said.member, incarnation=said.incarnation, error=said.error)
+
+
 def way(service: str, said: wire.Way) -> Way:
     """An action of the service becomes the command that calls it."""
     words = ["upcall", "service", "do", service, said.action, *map(_argument, said.arguments.items())]

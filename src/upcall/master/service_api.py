@@ -202,6 +202,12 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         await core.turn(lambda tx: tx.ledger(given.Confirm(service=name, operation=operation)))
         return answer(wire.Accepted(operation=operation))
 
+    @api.post("/v1/service/{name}/back", openapi_extra=takes(wire.Back), responses=gives(wire.Accepted))
+    async def back(name: Current, request: Request) -> Response:
+        body = await decode(request, wire.Back)
+        await core.turn(lambda tx: tx.ledger(said.back(name, body)))
+        return answer(wire.Accepted())
+
     @api.post("/v1/service/{name}/notes", openapi_extra=takes(wire.Note), responses=gives(wire.Accepted))
     async def note(name: Current, request: Request) -> Response:
         body = await decode(request, wire.Note)

@@ -227,6 +227,7 @@ def _ledger_members(service: Service, request: wire.Declare) -> list[given.Membe
             start_timeout_s=wanted.declaration.start_timeout_s,
             grace_s=wanted.declaration.grace_s,
             counts=wanted.minimum,
+            hooks=wanted.hooks,
             portable=not wanted.declaration.bound_to_its_node,
         )
         for member, wanted in request.members.items()

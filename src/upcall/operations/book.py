@@ -162,7 +162,11 @@ class Book:
         return self.node_state(member.node) not in ("silent", "gone")
 
     def ready(self, member: MemberRecord) -> bool:
-        """Known ready: what is not known counts as down."""
+        """Known ready, and what its service does then is done: what is not known counts as down."""
+        return self.well(member) and (not member.hooks or member.back >= member.incarnation)
+
+    def well(self, member: MemberRecord) -> bool:
+        """Known ready as a process; its service's hooks may not have returned."""
         seen = self.seen(member)
         return seen is not None and seen.state == "ready" and not member.over and self.node_hears(member)
 

@@ -107,7 +107,7 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
             end(book, operation, "superseded", outcome=f"{member.task} took its place")
         elif not member.over and book.node_hears(member) and book.node_state(member.node) == "up":
             end(book, operation, "node back", outcome=f"node {member.node} is back: {member.task} is taken as it is")
-    elif operation.class_ == "cure" and book.ready(member) and member.incarnation == named:
+    elif operation.class_ == "cure" and book.well(member) and member.incarnation == named:
         end(book, operation, "healthy again", outcome=f"{member.task} is healthy again")
     elif KINDS[operation.kind].shape == "foreign":
         if _over(member, named):

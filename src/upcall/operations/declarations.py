@@ -160,6 +160,7 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
         start_timeout_s=declared.start_timeout_s,
         grace_s=declared.grace_s,
         counts=declared.counts,
+        hooks=declared.hooks,
         portable=declared.portable,
         joined=joined if fresh_volumes or not before.version else before.joined,
         taken_back=before.has_data and not fresh_volumes if returns else before.taken_back,

@@ -115,6 +115,7 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
         broken=state.budget.broken,
         lasting=state.budget.lasting,
         goes_on=True,
+        hooks=state.budget.hooks,
     )
     current = replace(state, budget=usual)
     for _ in range(FAIR_STEPS_MAX):

@@ -50,6 +50,7 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         names.get(member.by, -1),
         member.started,
         member.initialised,
+        member.hooks and member.back >= member.incarnation,
         member.finished,
         member.failed,
         member.removed is not None,

@@ -1,8 +1,8 @@
 """The guard: known ready members against the minimum. It lies below every consent.
 
 Let *untaken* be the members known ready that no begun operation takes away. What is not known to be ready counts as
-down, and so does what a begun operation takes; so right after a recovery of the master, when nothing is known,
-nothing may stop.
+down, and so does what a begun operation takes, and who is ready but whose service has not yet done what it does then
+(:mod:`upcall.operations.hooks`). So right after a recovery of the master, when nothing is known, nothing may stop.
 
 - The target is ready, or the operation keeps it away: the other untaken ones must reach the minimum.
 - The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
@@ -16,10 +16,16 @@ window ended with ``force``. Coming back in place after a loss takes nothing awa
 all died must be able to start together.
 """
 
+from typing import Final
+
 from upcall.operations import looping
 from upcall.operations.book import Book
-from upcall.operations.records import Operation
+from upcall.operations.members import unreturned
+from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
+
+NAMED_MAX: Final = 3
+"""Members in one objection; a person needs an example, not a list."""
 
 
 def objection(book: Book, operation: Operation) -> str:
@@ -36,9 +42,16 @@ def objection(book: Book, operation: Operation) -> str:
     if any(book.ready(target) for target in targets) or _keeps_away(operation):
         left = [member for member in untaken if member not in targets]
         if len(left) < service.minimum:
-            return f"{len(untaken)} of {len(members)} ready, {len(left)} afterwards, minimum {service.minimum}"
+            counts = f"{len(untaken)} of {len(members)} ready, {len(left)} afterwards, minimum {service.minimum}"
+            return counts + _not_back(book, members)
         return ""
     return _alone(book, operation)
+
+
+def _not_back(book: Book, members: list[MemberRecord]) -> str:
+    """Which of those that look ready do not count yet, and why."""
+    waits = [f"{m.task} is ready, {what}" for m in members if (what := unreturned(book, m))]
+    return f" ({'; '.join(waits[:NAMED_MAX])})" if waits else ""
 
 
 def _keeps_away(operation: Operation) -> bool:

@@ -59,6 +59,8 @@ class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     grace_s: float = 30.0
     counts: bool = True
     """For the minimum (a job beside a service does not)."""
+    hooks: bool = False
+    """An incarnation that is ready counts once :class:`Back` says that what its service does then is done."""
     portable: bool = False
     """Nothing binds it to its node."""
 
@@ -126,6 +128,16 @@ class Confirm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     service: str
     operation: str
+
+
+class Back(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="back"):
+    """What the service does once an incarnation is ready (its ``after_ready``) is done: it counts from now on. With an
+    ``error`` it is not: it raised, and is called again. Of an older incarnation it says nothing."""
+
+    service: str
+    member: str
+    incarnation: int
+    error: str = ""
 
 
 class HostSubscribed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="host_subscribed"):
@@ -274,6 +286,7 @@ Input: TypeAlias = (
     | Answers
     | WithdrawAnswer
     | Confirm
+    | Back
     | HostSubscribed
     | HostUnsubscribed
     | Propose

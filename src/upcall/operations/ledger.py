@@ -224,8 +224,10 @@ def _view(book: Book, key: str) -> MemberView:
         status=_status(book, key),
         observed=seen.state if seen else "",
         node=member.node,
+        back=not member.hooks or member.back >= member.incarnation,
         reason=members.held_words(book, member)
         or (member.ended_how if member.failed else "")
+        or members.unreturned(book, member)
         or (seen.reason if seen else "")
         or (member.ended_how if member.over else ""),
         operation=live.id if live else "",
@@ -254,6 +256,6 @@ def _status(book: Book, key: str) -> MemberStatus:
     seen = book.seen(member)
     if seen is None or not book.node_hears(member):
         return "unknown"
-    if book.ready(member):
-        return "ready"
+    if book.well(member):
+        return "ready" if book.ready(member) else "settling"
     return "unready" if seen.state == "unready" else "launching"

@@ -133,6 +133,15 @@ def launch_pause_s(book: Book, member: MemberRecord) -> float:
     return crashes.last_s + min(PAUSE_S_MAX, PAUSE_S_MIN * 2.0 ** min(crashes.count - 2, 16))
 
 
+def unreturned(book: Book, member: MemberRecord) -> str:
+    """What a member that is ready still waits for, and so does not count; empty when it does, or is not ready."""
+    if not book.well(member) or book.ready(member):
+        return ""
+    failed = book.memory.hooks.get(member.key)
+    said = f": {failed.error}" if failed is not None and failed.incarnation == member.incarnation else ""
+    return f"its after_ready has not returned{said}"
+
+
 def ends_again(book: Book, member: MemberRecord) -> int:
     """How often it ended in short succession, while that goes on: from the second time until it has been ready for as
     long as the longest pause. A member that is ready for a second between two crashes is not well."""
@@ -140,7 +149,7 @@ def ends_again(book: Book, member: MemberRecord) -> int:
     if crashes is None or crashes.count < 2 or not runs_by(book, member) or held_by(book, member) is not None:
         return 0
     seen = book.seen(member)
-    well = book.ready(member) and seen is not None and book.now_s >= seen.since_s + PAUSE_S_MAX
+    well = book.well(member) and seen is not None and book.now_s >= seen.since_s + PAUSE_S_MAX
     return 0 if well else crashes.count
 
 
@@ -161,6 +170,7 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
     if by in book.operations and book.operations[by].live:
         book.memory.first_launched.setdefault(by, book.now_s)
     book.memory.seen.pop(member.key, None)
+    book.memory.hooks.pop(member.key, None)
     if elsewhere:
         book.emit(Reserve(service=member.service, places={member.name: launched.place}))
     emit_launch(book, launched)

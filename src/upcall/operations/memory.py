@@ -59,6 +59,13 @@ class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
 
 
+class HookFailed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service's code does for an incarnation that is ready raised, and is called again."""
+
+    incarnation: int
+    error: str
+
+
 class Memory(msgspec.Struct, kw_only=True):
     """What is forgotten at a crash, and learned again."""
 
@@ -86,6 +93,8 @@ class Memory(msgspec.Struct, kw_only=True):
     first_launched: dict[str, float] = {}
     """Operation -> when it first launched what it brings back (time without a place or fetching does not count)."""
     crashes: dict[str, Crashes] = {}
+    hooks: dict[str, HookFailed] = {}
+    """Member -> why its hook has not returned, as its service said last."""
     signalled: dict[str, int] = {}
     """Member -> incarnation that was told to end."""
     due: dict[str, float] = {}

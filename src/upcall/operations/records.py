@@ -170,6 +170,10 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Nothing binds it to its node: a drain moves it, and does not hold it."""
     started: bool = False
     """It was asked to run; from then on the ledger keeps it running."""
+    hooks: bool = False
+    """Its service has something to do once an incarnation is ready, and says when that is done: only then it counts."""
+    back: int = 0
+    """The highest incarnation of which the service said so."""
     initialised: bool = False
     """It was ready once: starting it again takes nothing away from anybody."""
     node: str = ""

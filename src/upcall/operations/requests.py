@@ -4,12 +4,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, consents, declarations, disruptions, losses, members, people, proposals
+from upcall.operations import carry, consents, declarations, disruptions, hooks, losses, members, people, proposals
 from upcall.operations.book import Book
 from upcall.operations.effects import Cordon, Refused, Release, Reserve, Show
 from upcall.operations.inputs import (
     Answers,
     AssumeDead,
+    Back,
     Cancel,
     ClockJumped,
     Confirm,
@@ -69,6 +70,8 @@ def _take(book: Book, given: Input) -> Operation | Refused | None:
             return consents.withdraw(book, given)
         case Confirm():
             return _confirm(book, given)
+        case Back():
+            return hooks.returned(book, given)
         case Propose():
             return proposals.propose(book, given)
         case Force():

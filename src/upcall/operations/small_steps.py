@@ -118,6 +118,10 @@ def _answers(state: State) -> Iterator[Step]:
     if asked and budget.declines:
         decline = given.Answer(verdict="decline", reason="no", retry_after_s=10)
         yield Step("decline all", answers(decline, asked), replace(budget, declines=budget.declines - 1))
+    for view in state.ledger.members(SERVICE):
+        if view.status == "settling":
+            back = given.Back(service=SERVICE, member=view.name, incarnation=view.incarnation)
+            yield Step(f"{view.name}: its hook returns", back, budget, Turn.ANSWER)
     for one in pending.operations:
         if one.operation.state == "preparing":
             confirm = given.Confirm(service=SERVICE, operation=one.operation.id)

@@ -59,6 +59,8 @@ class Budget(msgspec.Struct, frozen=True):
     """What is unwell stays so until it is cured."""
     goes_on: bool = False
     """What is broken ends without an end: so in a fair environment; else each end is one of the ``failures``."""
+    hooks: bool = False
+    """The service has something to do once a member is ready, and says when that is done."""
     leaves: bool = False
     """The service moves data away before a member is removed, and confirms it."""
 
@@ -93,7 +95,7 @@ def beginning(budget: Budget, *, minimum: int) -> State:
     """All three ready, nothing wanted from anybody."""
     tasks = {name: Task(node=node) for name, node in zip(MEMBERS, NODES, strict=False)}
     state = State(Ledger((), start=1), tasks, dict.fromkeys(NODES, "up"), 0.0, budget)
-    declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40) for name in MEMBERS)
+    declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40, hooks=budget.hooks) for name in MEMBERS)
     policy = replace(POLICY, leaves=budget.leaves)
     usual: list[given.Input] = [
         given.Started(),
@@ -107,6 +109,8 @@ def beginning(budget: Budget, *, minimum: int) -> State:
         state = applied(state, item, ())
     for name in MEMBERS:
         state = applied(state, observation(name, replace(state.tasks[name], phase="ready")), ())
+        if budget.hooks:
+            state = applied(state, given.Back(service=SERVICE, member=name, incarnation=1), ())
     return state
 
 

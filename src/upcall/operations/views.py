@@ -77,19 +77,10 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 MemberStatus = Literal[
-    "declared",
-    "launching",
-    "unready",
-    "ready",
-    "stopping",
-    "held",
-    "down",
-    "unknown",
-    "finished",
-    "failed",
-    "leaving",
-    "gone",
-]
+    "declared", "launching", "unready", "settling", "ready", "stopping", "held", "down", "unknown", "finished",
+    "failed", "leaving", "gone",
+]  # fmt: skip
+"""``settling``: ready, and what its service does then is not done."""
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,6 +105,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     operation: str = ""
     """The live operation on it, if any."""
+    back: bool = True
+    """What its service does once this incarnation is ready is done."""
     initialised: bool = False
     ended_times: int = 0
     """How often it ended in short succession, while that goes on."""

@@ -34,6 +34,12 @@ SMALL: Final[dict[str, Budget]] = {
     "two drains, force": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deaths=0),
     "a drain, proceed, declined, a death": Budget(wishes=(drain("n0", "proceed"),), deferrals=0, declines=1),
     "a drain, force, a failing task": Budget(wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1),
+    "a restart whose hook must return, and a stop, a death": Budget(
+        wishes=(RESTART, member("stop", "b1")), deferrals=0, hooks=True
+    ),
+    "a failing task whose hook must return, a restart": Budget(
+        wishes=(RESTART,), failures=1, deaths=0, deferrals=0, hooks=True
+    ),
     "a replacement, a death": Budget(wishes=(member("replace", "b0"),)),
     "a replacement and a drain": Budget(wishes=(member("replace", "b0"), drain("n1")), deaths=0, deferrals=0),
     "a replacement that moves data first, a death": Budget(wishes=(member("replace", "b0"),), leaves=True),

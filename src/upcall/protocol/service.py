@@ -11,6 +11,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/answers        Answers       consent; idempotent on operation and epoch
     POST /v1/service/{name}/withdraw       Withdraw      takes acceptances back, until ``begin``
     POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left
+    POST /v1/service/{name}/back           Back          what follows an incarnation that is ready is done, or raised
     POST /v1/service/{name}/notes          Note          for people: why there is no answer
     POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult
     GET|PUT|DELETE /v1/service/{name}/state/{key}        key-value space, compare-and-swap (StateWrite)
@@ -146,6 +147,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     zone: str = ""
     address: str = ""
     ports: dict[str, int] = {}
+    back: bool = True
+    """False: it is ready (or will be), and what its service does then is not done: it counts nowhere."""
     reason: str = ""
     exit_code: int | None = None
     starts: int = 0
@@ -250,6 +253,8 @@ class MemberWanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """False: a place is reserved, nothing started yet. Starting twice is starting once."""
     minimum: bool = True
     """Counts for the minimum (a job beside the service may not)."""
+    hooks: bool = False
+    """An incarnation that is ready does not count before the service says that it is ``back``."""
     replacement: Declaration | None = None
     """Instead of ``declaration`` at every place after the first (``place`` above 1), whose volumes were empty; it may
     name ``{{replaced.address}}``, the last address at the place before. None: the same declaration everywhere."""
@@ -345,6 +350,15 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NOTE_CHARS_MAX = 1000
+
+
+class Back(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the service does once a member is ready is done: this incarnation counts from now on. With an ``error`` it
+    raised, and is called again: a person reads why the member does not count."""
+
+    member: str
+    incarnation: int
+    error: str = ""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -200,7 +200,7 @@ class Clerk:
     def _world(self) -> Hashable:
         """All that a deferral may have spoken of. Not our own answers: or each would make the next question."""
         members = tuple(
-            (m.name, m.incarnation, m.state) for m in (member.seen for member in self._service.members.values())
+            (m.name, m.incarnation, m.state, m.back) for m in (member.seen for member in self._service.members.values())
         )
         operations = self._pending.operations if self._pending else ()
         return members, tuple((op.id, op.state, op.answer == "accept") for op in operations)

@@ -1,26 +1,25 @@
 """Telling the expert: what happens after something happened.
 
 Hooks run beside everything else, each until it returned once: one that raises or is late is called again, ever more
-slowly. What must not be told twice for nothing is written down (the incarnation whose ``after_ready`` returned), so a
-host that starts again tells only what was not told.
+slowly. What must not be told twice for nothing is written down at the master (the incarnation whose ``after_ready``
+returned: before that it counts nowhere), so a host that starts again tells only what was not told.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from upcall.protocol import service as wire
+from upcall.protocol.errors import UpcallError
 from upcall.service.attempts import in_words
 from upcall.service.link import Link
 from upcall.service.service import Service, overridden
-from upcall.service.state import State
 
 TOLD_MAX: Final = 256
 """News of a service whose expert does not keep up; older ones are dropped (the whole set is always in sight)."""
 
 BACKOFF_MAX_S: Final = 30.0
-
-READY_KEY: Final = "ready"
 
 Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
@@ -28,23 +27,17 @@ Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 class Hooks:
     """``after_ready``, ``leave`` and ``on_told`` of one service."""
 
-    def __init__(self, service: Service, link: Link, memory: State, spawn: Spawn, changed: Callable[[], None]) -> None:
+    def __init__(self, service: Service, link: Link, spawn: Spawn, changed: Callable[[], None]) -> None:
         self._service = service
         self._link = link
-        self._memory = memory
         self._spawn = spawn
         self._changed = changed
         self._after_ready = overridden(service, "after_ready")
-        self._settled: dict[str, int] = {}
-        """Member -> incarnation whose ``after_ready`` returned."""
+        self._returned: dict[str, int] = {}
+        """Member -> incarnation whose ``after_ready`` returned here; the master knows of hosts before this one."""
         self._settling: dict[str, int] = {}
         self._leaving: set[str] = set()
         self._told: asyncio.Queue[wire.Told] = asyncio.Queue(TOLD_MAX)
-
-    async def load(self) -> None:
-        """What hosts before this one have told already."""
-        if self._after_ready:
-            self._settled = dict(await self._memory.get(READY_KEY, {}))
 
     # -- after_ready ------------------------------------------------------------------------------------------------
 
@@ -55,8 +48,8 @@ class Hooks:
         waiting = set()
         for name, member in members.items():
             if member.incarnation == 0:
-                self._settled.pop(name, None)  # what is remembered is of an earlier life of the same name
-            if member.state != "ready" or self._settled.get(name, 0) >= member.incarnation:
+                self._returned.pop(name, None)  # what is remembered is of an earlier life of the same name
+            if member.state != "ready" or member.back or self._returned.get(name, 0) >= member.incarnation:
                 continue
             waiting.add(name)
             if self._settling.get(name, 0) < member.incarnation:
@@ -71,12 +64,15 @@ class Hooks:
 
         async def tell() -> None:
             await self._service.after_ready(self._service.members[name])
-            known = self._service.members
-            self._settled = {other: at for other, at in self._settled.items() if other in known} | {name: incarnation}
-            await self._memory.set(READY_KEY, self._settled)
+            await self._link.back(wire.Back(member=name, incarnation=incarnation))
+            self._returned = {other: at for other, at in self._returned.items() if other in self._service.members}
+            self._returned[name] = incarnation
+
+        async def failed(error: str) -> None:
+            await self._link.back(wire.Back(member=name, incarnation=incarnation, error=error))
 
         try:
-            await self._until_done(f"after_ready({name})", tell, current)
+            await self._until_done(f"after_ready({name})", tell, current, failed)
         finally:
             # Ready no more before it returned: the next time that it is ready, it is told again.
             if self._settling.get(name) == incarnation:
@@ -123,7 +119,13 @@ class Hooks:
             except Exception as error:
                 self._service.log.warning("on_told(%s of %s): %s", told.what, told.operation.id, in_words(error))
 
-    async def _until_done(self, what: str, call: Callable[[], Awaitable[None]], still: Callable[[], bool]) -> None:
+    async def _until_done(
+        self,
+        what: str,
+        call: Callable[[], Awaitable[None]],
+        still: Callable[[], bool],
+        failed: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         pause_s = 1.0
         while still():
             try:
@@ -132,5 +134,8 @@ class Hooks:
                 return
             except Exception as error:
                 self._service.log.warning("%s: %s; it is called again in %g s", what, in_words(error), pause_s)
+                if failed is not None:
+                    with contextlib.suppress(UpcallError, ConnectionError):  # Who was not told is told the next time.
+                        await failed(in_words(error))
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)

@@ -82,6 +82,10 @@ class Link:
         """The member of this removal has left."""
         await self._call("POST", f"confirm/{quote(operation, safe='')}")
 
+    async def back(self, back: wire.Back) -> None:
+        """What follows an incarnation that is ready is done, or raised."""
+        await self._call("POST", "back", back)
+
     async def note(self, note: wire.Note) -> None:
         await self._call("POST", "notes", note)
 

@@ -49,7 +49,13 @@ class Member:
 
     @property
     def ready(self) -> bool:
+        """As a process; see :attr:`back`."""
         return self.seen.state == "ready"
+
+    @property
+    def back(self) -> bool:
+        """Ready, and its ``after_ready`` has returned: it counts again."""
+        return self.ready and self.seen.back
 
     @property
     def state(self) -> str:

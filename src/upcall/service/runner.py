@@ -83,7 +83,7 @@ class Runner:
         self._memory = State(self.link, OWN_KEYS)
         self._tasks: set[asyncio.Task[object]] = set()
         self._clerk = Clerk(self.service, self.link, self._spawn)
-        self._hooks = Hooks(self.service, self.link, self._memory, self._spawn, self._look)
+        self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
         self._dirty = asyncio.Event()
         self._wanted: wire.Wanted | None = None
         self._members: wire.Members | None = None
@@ -219,7 +219,6 @@ class Runner:
         if kept.get("installed_at") != self._life:
             kept = {}  # Done for an earlier life of this name: its members are gone, and its steps run again.
         self.plan = plans.Plan("deploy", marks=kept.get("marks", {}), paused=frozenset(kept.get("paused", ())))
-        await self._hooks.load()
         async with asyncio.timeout(self.service.hook_timeout_s):
             await self.service.on_start()
         self._begun = True

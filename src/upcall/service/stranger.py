@@ -80,9 +80,11 @@ def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:
         return accept(f"{member.name} is not ready anyway")
     counting = {name for pod in service.pods() if pod.counts for name in pod.member_names}
     others = [other for other in service.members.without(member) if other.name in counting]
-    away = [other for other in others if not other.ready and other.state not in AT_THEIR_END]
+    away = [other for other in others if not other.back and other.state not in AT_THEIR_END]
     if away:
-        return defer(f"{_names(away)} {'is' if len(away) == 1 else 'are'} not ready", retry_after=5)
+        settling = [other for other in away if other.ready]
+        why_not = "not back: after_ready has not returned" if len(settling) == len(away) else "not ready"
+        return defer(f"{_names(away)} {'is' if len(away) == 1 else 'are'} {why_not}", retry_after=5)
     return accept()
 
 

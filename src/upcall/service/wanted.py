@@ -22,6 +22,7 @@ from upcall.service.steps import Phase, Start
 def declared(service: Service, starts: Set[str]) -> Declare:
     """All members of all pods; ``starts`` are those whose turn has come."""
     members: dict[str, MemberWanted] = {}
+    hooks = overridden(service, "after_ready")
     for pod in checked(service.pods()):
         for member in service.members.of(pod.name):
             first = _task(service, pod, member)
@@ -30,6 +31,7 @@ def declared(service: Service, starts: Set[str]) -> Declare:
                 declaration=first,
                 start=member.started or member.name in starts,
                 minimum=pod.counts,
+                hooks=hooks,
                 replacement=again if again != first else None,
             )
     return Declare(members=members, policy=_policy(service))

@@ -313,6 +313,7 @@ class World:
         policy: Policy | None = None,
         restart: Restart = "always",
         restarts_max: int = 0,
+        hooks: bool = False,
     ) -> None:
         """Declares a service with its members and starts them; time must pass until they are ready."""
         self.send(
@@ -321,7 +322,8 @@ class World:
             )
         )
         declared = tuple(
-            given.MemberDeclaration(name=name, restart=restart, restarts_max=restarts_max) for name in members
+            given.MemberDeclaration(name=name, restart=restart, restarts_max=restarts_max, hooks=hooks)
+            for name in members
         )
         self.send(given.DeclareMembers(service=service, members=declared))
         self.send(given.StartMembers(service=service, members=tuple(members)))

@@ -85,6 +85,7 @@ def _member(world: Seen, view: MemberView) -> wire.Member:
         zone=described.attributes.get("zone", "") if described else "",
         address=address,
         ports={port.name: port.number for port in generations[-1].declaration.ports} if generations else {},
+        back=view.back,
         reason=view.reason,
         exit_code=world.exits.get(member_id),
         starts=view.starts,

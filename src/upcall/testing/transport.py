@@ -170,6 +170,9 @@ class WorldTransport:
                 self.send(given.Confirm(service=self.service, operation=rest))
             case "POST", "credentials":
                 return self._credentials(msgspec.json.decode(body, type=wire.AskCredentials).reference)
+            case "POST", "back":
+                back = msgspec.json.decode(body, type=wire.Back)
+                self.send(said.back(self.service, back))
             case "POST", "notes":
                 self.notes.append(msgspec.json.decode(body, type=wire.Note))
             case "POST", "run":
@@ -204,6 +207,7 @@ class WorldTransport:
                 start_timeout_s=wanted.declaration.start_timeout_s,
                 grace_s=wanted.declaration.grace_s,
                 counts=wanted.minimum,
+                hooks=wanted.hooks,
                 portable=not wanted.declaration.bound_to_its_node,
             )
             for name, wanted in declare.members.items()

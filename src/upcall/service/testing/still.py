@@ -92,6 +92,8 @@ class StillMaster:
                 tool = msgspec.json.decode(body, type=wire.RunTool)
                 self.tools.append(tool)
                 return self.tool(tool)
+            case "POST", "back":
+                self._back(msgspec.json.decode(body, type=wire.Back))
             case "POST", "notes" | "confirm" | "withdraw":
                 pass
             case _, "state":
@@ -106,6 +108,12 @@ class StillMaster:
             if name not in self.members:
                 self.members[name] = wire.Member(name=name, state="wanted", declared_generation=1)
         self._show_members()
+
+    def _back(self, back: wire.Back) -> None:
+        known = self.members.get(back.member)
+        if known is not None and known.incarnation == back.incarnation and not back.error:
+            self.members[back.member] = msgspec.structs.replace(known, back=True)
+            self._show_members()
 
     def _answered(self, answers: wire.Answers) -> None:
         if answers.epoch != EPOCH:

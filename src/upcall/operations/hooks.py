@@ -1,0 +1,49 @@
+"""Ready is not back: what a service does once a member is ready.
+
+A service may have something to do for each incarnation that is ready (a broker joins the quorum again; ``after_ready``
+in the SDK). Until its code says that this is done, the member is ready and does not count: not for the guard, not for
+an acceptance, not for the end of the restart that brought it. What is done is one write, on the member, so neither a
+restart of the master nor one of the host forgets it; what was not heard is done again.
+"""
+
+from msgspec.structs import replace
+
+from upcall.operations.book import REASON_CHARS_MAX, Book
+from upcall.operations.effects import Refused
+from upcall.operations.inputs import Back
+from upcall.operations.memory import HookFailed
+
+
+def returned(book: Book, given: Back) -> Refused | None:
+    member = book.members.get(f"{given.service}.{given.member}")
+    if member is None or member.removed is not None:
+        return Refused(
+            code="not_found",
+            message=f"{given.service} has no member {given.member!r}",
+            where="member",
+            expected=", ".join(m.name for m in book.members_of(given.service)),
+        )
+    if given.incarnation != member.incarnation or member.back >= member.incarnation:
+        return None  # Of the past, or said again.
+    if given.error:
+        _failed(book, member.key, member.task, HookFailed(incarnation=given.incarnation, error=_cut(given.error)))
+    else:
+        book.memory.hooks.pop(member.key, None)
+        book.put(replace(member, back=member.incarnation))
+        words = "is back: its after_ready has returned"
+        book.event("member", member.task, words, service=member.service, word="back")
+    return None
+
+
+def _failed(book: Book, key: str, task: str, failed: HookFailed) -> None:
+    """Told once for each reason; it is called again, ever more slowly, for hours if need be."""
+    if book.memory.hooks.get(key) == failed:
+        return
+    book.memory.hooks[key] = failed
+    service = book.members[key].service
+    book.event("member", task, f"does not count yet: its after_ready raised: {failed.error}", service=service)
+    book.mark(service)
+
+
+def _cut(error: str) -> str:
+    return error[:REASON_CHARS_MAX]
