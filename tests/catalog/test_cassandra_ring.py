@@ -1,4 +1,4 @@
-"""Which token ranges a node's stop would put at risk, as a rule on what the ring describes."""
+"""What a node's absence costs the token ranges, as a rule on what the ring describes."""
 
 from itertools import combinations
 
@@ -6,44 +6,75 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.catalog.cassandra.ring import Range, at_risk, is_user_keyspace, on_the_way
+from upcall.catalog.cassandra.ranges import Range, cost_of_stopping, only_there, short_of_quorum, words
+from upcall.catalog.cassandra.ring import counts, on_the_way
 
 NODES = ("a", "b", "c", "d", "e")
 
 
+def now(ranges: list[Range], up: set[str], without: str) -> dict[str, int]:
+    return dict(cost_of_stopping(ranges, up, without).for_now)
+
+
+def always(ranges: list[Range], up: set[str], without: str) -> dict[str, int]:
+    return dict(cost_of_stopping(ranges, up, without).always)
+
+
 def test_one_of_three_replicas_may_go_and_the_second_may_not() -> None:
     ranges = [Range("k", ("a", "b", "c"))]
-    assert at_risk(ranges, {"a", "b", "c"}, without="a") == {}
-    assert at_risk(ranges, {"b", "c"}, without="b") == {"k": 1}
+    assert now(ranges, {"a", "b", "c"}, "a") == {}
+    assert now(ranges, {"b", "c"}, "b") == {"k": 1}
+    assert always(ranges, {"b", "c"}, "b") == {}, "the third comes back: waiting helps"
+
+
+def test_what_has_no_majority_anyway_loses_none_by_one_more_stop() -> None:
+    assert now([Range("k", ("a", "b", "c"))], {"b"}, "b") == {}
 
 
 def test_ranges_that_have_no_replica_on_the_node_do_not_count() -> None:
-    assert at_risk([Range("k", ("b", "c", "d"))], {"b"}, without="a") == {}
+    assert now([Range("k", ("b", "c", "d"))], {"b"}, "a") == {}
 
 
-def test_a_keyspace_without_copies_is_always_at_risk_where_its_rows_are() -> None:
-    ranges = [Range("single", ("a",)), Range("single", ("b",)), Range("k", ("a", "b", "c"))]
-    assert at_risk(ranges, {"a", "b", "c"}, without="a") == {"single": 1}
+@pytest.mark.parametrize("replicas", [("a",), ("a", "b")])
+def test_one_copy_or_two_never_spare_a_node_and_no_waiting_helps(replicas: tuple[str, ...]) -> None:
+    ranges = [Range("few", replicas), Range("few", ("b",)), Range("k", ("a", "b", "c"))]
+    assert always(ranges, {"a", "b", "c"}, "a") == {"few": 1}
+    assert now(ranges, {"a", "b", "c"}, "a") == {}
 
 
-def test_two_of_two_are_a_majority_so_none_of_them_may_go() -> None:
-    assert Range("k", ("a", "b")).quorum == 2
-    assert at_risk([Range("k", ("a", "b"))], {"a", "b"}, without="a") == {"k": 1}
+def test_one_copy_of_the_roles_is_enough_to_log_in() -> None:
+    assert now([Range("system_auth", ("a", "b", "c"))], {"a", "b"}, "a") == {}
+    assert now([Range("system_auth", ("a", "b", "c"))], {"a"}, "a") == {"system_auth": 1}
+    assert always([Range("system_auth", ("a", "b"))], {"a", "b"}, "a") == {}
 
 
 def test_ranges_are_counted_by_keyspace() -> None:
-    ranges = [Range("x", ("a", "b", "c")), Range("x", ("a", "b", "d")), Range("y", ("a", "c", "d"))]
-    assert at_risk(ranges, {"a", "b"}, without="a") == {"x": 2, "y": 1}
+    ranges = [Range("x", ("a", "b", "c")), Range("x", ("a", "b", "d")), Range("y", ("a", "b", "e"))]
+    cost = cost_of_stopping(ranges, {"a", "b"}, "a")
+    assert dict(cost.for_now) == {"x": 2, "y": 1}
+    assert words(cost.for_now) == "2 of x, 1 of y"
 
 
 @given(st.sets(st.sampled_from(NODES)), st.sampled_from(NODES), st.integers(1, 5))
-def test_what_is_not_at_risk_keeps_a_majority_without_the_node(up: set[str], node: str, copies: int) -> None:
+def test_whatever_a_stop_costs_had_a_majority_and_has_none_without_the_node(
+    up: set[str], node: str, copies: int
+) -> None:
     ranges = [Range("".join(replicas), replicas) for replicas in combinations(NODES, copies)]
-    endangered = at_risk(ranges, up, without=node)
+    cost = cost_of_stopping(ranges, up, node)
+    assert not cost.for_now.keys() & cost.always.keys()
     for each in ranges:
         if node in each.replicas:
-            alive = len(set(each.replicas) & (up - {node}))
-            assert (each.keyspace in endangered) == (2 * alive <= copies)
+            alive, left = len(set(each.replicas) & up), len(set(each.replicas) & (up - {node}))
+            lost = 2 * alive > copies and 2 * left <= copies
+            assert (each.keyspace in cost.for_now or each.keyspace in cost.always) == lost
+            assert not lost or (each.keyspace in cost.always) == (copies < 3)
+
+
+def test_a_lost_nodes_ranges_without_a_majority_elsewhere_are_named() -> None:
+    ranges = [Range("k", ("a", "b", "c")), Range("single", ("a",))]
+    assert dict(short_of_quorum(ranges, {"b", "c"}, "a")) == {"single": 1}
+    assert dict(short_of_quorum(ranges, {"c"}, "a")) == {"k": 1, "single": 1}
+    assert dict(only_there(ranges, {"c"}, "a")) == {"single": 1}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +82,8 @@ def test_what_is_not_at_risk_keeps_a_majority_without_the_node(up: set[str], nod
     [
         ("NORMAL,-9223372036854775808", False),
         ("shutdown,true", False),
+        ("LEFT,-123,1764000000000", False),
+        ("removed,0b7a,1764000000000", False),
         ("", False),
         ("BOOT,1,2", True),
         ("BOOT_REPLACE,127.1.2.3", True),
@@ -62,8 +95,6 @@ def test_a_node_is_on_its_way_by_its_word_in_gossip(state: str, moves: bool) -> 
     assert on_the_way({"127.1.2.3": state}) == ({"127.1.2.3": state.split(",")[0]} if moves else {})
 
 
-def test_cassandras_own_keyspaces_are_not_counted() -> None:
-    assert [name for name in ("system", "system_auth", "systems", "fast") if is_user_keyspace(name)] == [
-        "systems",
-        "fast",
-    ]
+def test_cassandras_own_keyspaces_do_not_count_but_for_the_roles() -> None:
+    names = ("system", "system_schema", "system_auth", "systems", "fast")
+    assert [name for name in names if counts(name)] == ["system_auth", "systems", "fast"]

@@ -1,16 +1,23 @@
 """Cassandra as a service, as pure scenarios: what it declares and what it answers. What the ring says is given."""
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from upcall.catalog.cassandra.ring import Range
+from upcall.catalog.cassandra.config import cassandra_yaml
+from upcall.catalog.cassandra.ranges import Range
 from upcall.catalog.cassandra.service import Cassandra
+from upcall.catalog.cassandra.settings import facts
+from upcall.catalog.cassandra.sizing import size_node
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, Invalid, NotNow
+from upcall.protocol.schema import check
 from upcall.service.actions import action_named
 from upcall.service.context import Context
 from upcall.service.testing import Scenario, operation
@@ -21,22 +28,32 @@ ADDRESSES = ("127.1.1.1", "127.1.1.2", "127.1.1.3")
 class PlayedRing:
     """A ring of three with one keyspace on all of them."""
 
-    def __init__(self, moving: dict[str, str]) -> None:
+    def __init__(self, moving: dict[str, str], ranges: list[Range] | None = None) -> None:
         self._moving = moving
+        self._ranges = ranges if ranges is not None else [Range("fast", ADDRESSES)] * 12
 
     def moving(self) -> dict[str, str]:
         return self._moving
 
     def ranges(self) -> list[Range]:
-        return [Range("fast", ADDRESSES)] * 12
+        return self._ranges
 
 
 class Played(Cassandra):
     package = "cassandra"
     moving: ClassVar[dict[str, str]] = {}
+    ranges: ClassVar[list[Range] | None] = None
 
     async def _ask(self, question: Callable[[Any], Any]) -> Any:
-        return question(PlayedRing(self.moving))
+        return question(PlayedRing(self.moving, self.ranges))
+
+
+def with_ranges(*given: Range) -> type[Cassandra]:
+    class Given(Played):
+        package = "cassandra"
+        ranges: ClassVar[list[Range] | None] = list(given)
+
+    return Given
 
 
 class Joining(Played):
@@ -102,6 +119,121 @@ def test_a_stop_that_would_break_quorums_is_deferred_with_the_keyspace() -> None
     stop = Scenario(Played, {}, members={"node-0": "held"}, operations=[operation("stop", "node-1")])
     answer = stop.run().answer
     assert (answer.verdict, answer.reason) == ("defer", "token ranges would lose their quorum: 12 of fast")
+
+
+SINGLE = Range("single", ADDRESSES[:1])
+PAIR = Range("pair", ADDRESSES[:2])
+
+
+@pytest.mark.parametrize("few", [SINGLE, PAIR])
+def test_where_no_waiting_helps_the_answer_says_what_does(few: Range) -> None:
+    answer = Scenario(with_ranges(few), {}, operations=[operation("stop", "node-0")]).run().answer
+    assert (answer.verdict, answer.waiting_helps) == ("defer", False)
+    assert answer.reason == f"token ranges have too few copies to spare a node: 1 of {few.keyspace}"
+    (way,) = answer.would_help
+    assert (way.action, way.arguments) == ("set-replication", {"keyspace": few.keyspace, "replication": 3})
+
+
+@pytest.mark.parametrize(("nodes", "few"), [(1, SINGLE), (2, PAIR)])
+def test_a_ring_without_room_for_more_copies_says_that_they_are_away_meanwhile(nodes: int, few: Range) -> None:
+    answer = Scenario(with_ranges(few), {"nodes": nodes}, operations=[operation("stop", "node-0")]).run().answer
+    assert (answer.verdict, answer.waiting_helps) == ("defer", False)
+    assert "--on-deadline proceed" in answer.would_help[0].does
+
+
+@pytest.mark.parametrize(("nodes", "few"), [(1, SINGLE), (2, PAIR), (3, SINGLE)])
+def test_too_few_copies_do_not_forbid_a_restart_which_is_short(nodes: int, few: Range) -> None:
+    answer = Scenario(with_ranges(few), {"nodes": nodes}, operations=[operation("restart", "node-0")]).run().answer
+    assert (answer.verdict, "away until it is back" in answer.reason) == ("accept", True)
+
+
+def test_a_restart_waits_for_others_that_come_back() -> None:
+    restart = Scenario(Played, {}, members={"node-0": "held"}, operations=[operation("restart", "node-1")])
+    assert restart.run().answer.verdict == "defer"
+
+
+def lost(service: type[Cassandra], options: dict[str, Any], **members: str) -> Any:
+    return Scenario(service, options, members={"node-0": "lost", **members}, operations=[operation("lost", "node-0")])
+
+
+def test_a_lost_node_is_replaced_only_from_majorities_elsewhere() -> None:
+    assert lost(Played, {}).run().answer.verdict == "wait"
+    answer = lost(Played, {}, **{"node-1": "lost"}).run().answer
+    assert (answer.verdict, answer.waiting_helps) == ("defer", False)
+    assert answer.reason == "token ranges have no majority without it: 12 of fast"
+    answer = lost(with_ranges(SINGLE), {}).run().answer
+    assert answer.reason == "token ranges have no majority without it: 1 of single"
+
+
+def test_a_lone_node_that_is_lost_is_never_replaced_by_an_empty_one() -> None:
+    answer = lost(Played, {"nodes": 1}).run().answer
+    assert (answer.verdict, answer.waiting_helps) == ("defer", False)
+    assert "only node" in answer.reason
+
+
+def test_a_lone_node_that_a_person_replaces_begins_a_ring_of_its_own() -> None:
+    outcome = Scenario(Cassandra, {"nodes": 1}).run()
+    assert outcome.declared is not None
+    wanted = outcome.declared.members["node-0"]
+    replacement = wanted.replacement or wanted.declaration
+    assert seeds(replacement) == "{{address.node-0}}:{{port.storage}}"
+    assert settings(replacement)["auto_bootstrap"] is False
+    assert not [word for word in replacement.command if "replace_address" in word]
+
+
+def test_who_comes_to_a_ring_that_has_data_bootstraps_one_after_the_other() -> None:
+    joining = {
+        name: wire.Member(name=name, state="wanted", declared_generation=1, node=name, zone="z", role="joining")
+        for name in ("node-3", "node-4")
+    }
+    outcome = Scenario(Played, {"nodes": 5}, members=joining).run()
+    for name in joining:
+        found = settings(outcome.task(name))
+        assert (found["auto_bootstrap"], found.get("initial_token")) == (True, None)
+        assert seeds(outcome.task(name)).startswith("{{address.node-0}}")
+    assert outcome.started[-1] == "node-3", "the fifth waits for the fourth"
+
+
+# -- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_that_is_written_here_is_one_that_the_locked_version_knows() -> None:
+    known = {**facts().settings, "num_tokens": {}}
+    assert facts().version == Cassandra.version
+    sizing = size_node(640, 2.0, 4096)
+    for logins in (True, False):
+        text = cassandra_yaml(cluster="c", seeds=("a",), sizing=sizing, tokens=(1, 2), logins=logins)
+        for name, value in yaml.safe_load(text).items():
+            assert name in known
+            jsonschema.validate(value, known[name])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"concurent_reads": 3}, "did you mean 'concurrent_reads'?"),
+        ({"concurrent_reads": "many"}, "'many' is not of type 'integer'"),
+        ({"commitlog_sync_period": "10"}, "'10' does not match"),
+        ({"disk_access_mode": "fast"}, "expected one of auto, direct, legacy, mmap, mmap_index_only, standard"),
+        ({"cluster_name": "mine"}, "made here: the service's name"),
+        ({"num_tokens": 0}, "0 is less than the minimum of 1"),
+    ],
+)
+def test_a_setting_that_would_end_the_node_at_its_start_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(said)):
+        check(Cassandra.Options.model_json_schema(), {"settings": given}, noun="option", of="cassandra", where="o")
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Cassandra.Options.model_validate({"settings": given})
+
+
+def test_a_plug_ins_settings_pass_unchecked() -> None:
+    task = Scenario(Cassandra, {"unchecked_settings": {"plug_in": {"a": 1}}}, fresh=True).run().task("node-0")
+    assert settings(task)["plug_in"] == {"a": 1}
+
+
+def test_the_number_of_tokens_and_the_tokens_agree() -> None:
+    found = settings(Scenario(Cassandra, {"settings": {"num_tokens": 16}}, fresh=True).run().task("node-0"))
+    assert (found["num_tokens"], len(found["initial_token"].split(","))) == (16, 16)
 
 
 def test_nothing_stops_while_data_is_on_its_way() -> None:

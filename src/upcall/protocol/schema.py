@@ -20,6 +20,8 @@ from upcall.protocol.errors import Invalid
 
 REFERENCES_MAX: Final = 10_000
 """Followed while one set of values is checked: a schema of options has tens, one that doubles itself has no end."""
+NAMES_MAX: Final = 40
+"""A person reads no longer list; the nearest name stands in the message."""
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
 """Keywords whose values are no schemas."""
 
@@ -40,7 +42,7 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of
             raise Invalid(
                 f"unknown {noun} {name!r} of {of}{nearest(name, known)}",
                 where=f"{where}.{name}",
-                expected=f"one of {', '.join(sorted(known))}" if known else f"no {noun}s",
+                expected=_one_of(known) if known else f"no {noun}s",
             )
     vet(schema, of=of)
     validator = _bounded(jsonschema.validators.validator_for(schema))(schema, registry=referencing.Registry())
@@ -122,7 +124,21 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
     if error.validator == "not" and isinstance(error.schema, Mapping):
         why = error.schema.get("description", "")
         return f"{error.instance!r} is not allowed" + (f" ({why})" if why else "")
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = _known(error)
+        unknown = sorted(str(name) for name in error.instance if name not in known)
+        if unknown:
+            return f"unknown name {unknown[0]!r}{nearest(unknown[0], known)}"
     return str(error.message)
+
+
+def _one_of(known: Iterable[str]) -> str:
+    names = sorted(known)
+    return f"one of {', '.join(names)}" if len(names) <= NAMES_MAX else f"one of {len(names)} names that are known"
+
+
+def _known(error: "jsonschema.exceptions.ValidationError") -> Mapping[str, Any]:
+    return _mapping(_mapping(error.schema).get("properties"))
 
 
 def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
@@ -137,6 +153,8 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
         return f"{kind} from {low} to {high}"
     if low is not None or high is not None:
         return f"{kind} of at least {low}" if low is not None else f"{kind} of at most {high}"
+    if error.validator == "additionalProperties":
+        return _one_of(_known(error))
     if "enum" in schema:
         return "one of " + ", ".join(str(value) for value in schema["enum"])
     if "pattern" in schema:

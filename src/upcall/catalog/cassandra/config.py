@@ -79,7 +79,6 @@ def cassandra_yaml(
     seeds: Sequence[str],
     sizing: NodeSizing,
     tokens: Sequence[int] | None,
-    tokens_per_node: int = TOKENS_PER_NODE,
     logins: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> str:
@@ -87,7 +86,7 @@ def cassandra_yaml(
     addresses = ",".join(f"{{{{address.{member}}}}}:{{{{port.storage}}}}" for member in seeds)
     settings: dict[str, Any] = {
         "cluster_name": cluster,
-        "num_tokens": tokens_per_node,
+        "num_tokens": TOKENS_PER_NODE,
         "auto_bootstrap": tokens is None,
         "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
         "listen_address": "{{address}}",
@@ -129,10 +128,10 @@ def cassandra_yaml(
         **login_settings(logins),
         "auto_snapshot": False,
     }
+    settings.update(options or {})
     if tokens is not None:
         settings["initial_token"] = ",".join(str(token) for token in tokens)
         settings["num_tokens"] = len(tokens)
-    settings.update(options or {})
     return yaml.safe_dump(settings, sort_keys=False, width=10_000)
 
 

@@ -1,9 +1,10 @@
 """What a person may choose of Cassandra."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from upcall.catalog.cassandra.settings import checked, settings_schema
 from upcall.service import ServiceOptions
 
 
@@ -15,6 +16,11 @@ class CassandraOptions(ServiceOptions):
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, change and drop everything"
     )
-    settings: dict[str, Any] = Field(
-        default={}, description="Cassandra's own settings (cassandra.yaml), over those made here"
+    settings: Annotated[dict[str, Any], AfterValidator(checked)] = Field(
+        default={},
+        description="Cassandra's own settings (cassandra.yaml), over those made here",
+        json_schema_extra=settings_schema(),
+    )
+    unchecked_settings: dict[str, Any] = Field(
+        default={}, description="settings that this version of Cassandra does not know, of a plug-in for instance"
     )

@@ -1,14 +1,10 @@
 """What Cassandra itself says of its ring: who owns what, who is up, what moves.
 
-The rule is Cassandra's own: a read or write at QUORUM needs a majority of a range's replicas. So a node may stop when
-every range that has a replica on it keeps a majority of live replicas without it, and while nothing joins, leaves,
-moves or streams (a range that is on its way has fewer good copies than the ring says).
-
-System keyspaces do not count: they are local to each node, or have copies that no client waits for.
+System keyspaces do not count: they are local to each node, or have copies that no client waits for. The roles do,
+where clients log in.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -17,37 +13,19 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, S
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import dict_factory
 
+from upcall.catalog.cassandra.ranges import ROLES, Range
+
 TIMEOUT_S: Final = 5.0
 ROWS_MAX: Final = 1000
 DATACENTER: Final = "dc1"
-SETTLED: Final = ("NORMAL", "shutdown")
-"""Words of a node's state in gossip when nothing of its data is on its way; a node that is down says ``shutdown``."""
+SETTLED: Final = ("NORMAL", "shutdown", "LEFT", "removed", "hibernate")
+"""Words of a node's state in gossip when nothing of its data is on its way. A node that is down says ``shutdown``; one
+that was decommissioned or removed stays in gossip for days."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """One range of the ring in one keyspace, with the addresses of its replicas."""
-
-    keyspace: str
-    replicas: tuple[str, ...]
-
-    @property
-    def quorum(self) -> int:
-        return len(self.replicas) // 2 + 1
-
-
-def at_risk(ranges: Iterable[Range], up: Set[str], without: str) -> dict[str, int]:
-    """Keyspace -> how many ranges would have no majority of live replicas without this node."""
-    found: dict[str, int] = {}
-    for each in ranges:
-        alive = sum(replica in up and replica != without for replica in each.replicas)
-        if without in each.replicas and alive < each.quorum:
-            found[each.keyspace] = found.get(each.keyspace, 0) + 1
-    return found
-
-
-def is_user_keyspace(name: str) -> bool:
-    return name != "system" and not name.startswith(("system_", "dse_"))
+def counts(keyspace: str) -> bool:
+    """Whether clients wait for copies of this keyspace."""
+    return keyspace == ROLES or (keyspace != "system" and not keyspace.startswith(("system_", "dse_")))
 
 
 def on_the_way(states: Mapping[str, str]) -> dict[str, str]:
@@ -62,6 +40,7 @@ class Ring:
     def __init__(self, addresses: Sequence[str], port: int, login: tuple[str, str] | None = None) -> None:
         """``login``: user and password, of a superuser."""
         self.addresses = tuple(addresses)
+        self._logs_in = login is not None
         profile = ExecutionProfile(
             load_balancing_policy=DCAwareRoundRobinPolicy(local_dc=DATACENTER),
             request_timeout=TIMEOUT_S,
@@ -94,7 +73,7 @@ class Ring:
         return [
             Range(keyspace, tuple(sorted(host.address for host in ring.get_replicas(keyspace, token))))
             for keyspace in metadata.keyspaces
-            if is_user_keyspace(keyspace)
+            if counts(keyspace) and (self._logs_in or keyspace != ROLES)
             for token in ring.ring
         ]
 
@@ -111,6 +90,10 @@ class Ring:
         factor = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': {replication}}}"
         self._connected().execute(f'CREATE KEYSPACE IF NOT EXISTS "{name}" WITH replication = {factor}', timeout=30.0)
 
+    def set_copies(self, name: str, copies: int) -> None:
+        factor = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': {copies}}}"
+        self._connected().execute(f'ALTER KEYSPACE "{name}" WITH replication = {factor}', timeout=30.0)
+
     def drop_keyspace(self, name: str) -> None:
         self._connected().execute(f'DROP KEYSPACE IF EXISTS "{name}"', timeout=30.0)
 
@@ -119,7 +102,7 @@ class Ring:
         return [
             {"keyspace": row["keyspace_name"], "replication": dict(row["replication"])}
             for row in self._connected().execute(query)
-            if is_user_keyspace(row["keyspace_name"])
+            if counts(row["keyspace_name"]) and row["keyspace_name"] != ROLES
         ]
 
     def execute(self, statement: str) -> list[dict[str, Any]]:

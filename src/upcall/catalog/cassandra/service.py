@@ -5,17 +5,38 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.options import CassandraOptions
+from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, cost_of_stopping, short_of_quorum, words
+from upcall.catalog.cassandra.settings import tokens_per_node
 from upcall.catalog.cassandra.task import Logins, artifact_blobs, artifacts, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.service import Credentials
-from upcall.service import Endpoint, Field, Member, Operation, Pod, Service, Verdict, accept, action, defer
+from upcall.service import (
+    Endpoint,
+    Field,
+    Member,
+    Operation,
+    Phase,
+    Pod,
+    Service,
+    Start,
+    Verdict,
+    Way,
+    accept,
+    action,
+    defer,
+    hopeless,
+    restart,
+    wait,
+)
+from upcall.service.consent import WAYS_MAX
 
 if TYPE_CHECKING:
     from upcall.catalog.cassandra.ring import Ring
 
 T = TypeVar("T")
 CQL = "CQL native protocol"
+AWAY = "a person says that what lies there is lost: `upcall task replace --force`"
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
 
@@ -31,6 +52,14 @@ class Cassandra(Service):
         # the seed wait for it.
         return [Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=self.endpoints())]
 
+    def deploy(self) -> list[Phase]:
+        """Who founds the ring starts together; who comes to one that has data bootstraps, one after the other."""
+        members = self.members.of("node")
+        founding = [Start(member.name) for member in members if member.role != "joining"]
+        joining = [Start(member.name) for member in members if member.role == "joining"]
+        found = [Phase("node", *founding, strategy="parallel")]
+        return [*found, Phase("joining", *joining, strategy="serial")] if joining else found
+
     def endpoints(self) -> list[Endpoint]:
         """``cql`` is for applications, ``admin`` for whoever runs the ring: its role may do everything."""
         if self.options.client_auth == "none":
@@ -42,21 +71,27 @@ class Cassandra(Service):
 
     def node(self, member: Member) -> Declaration:
         options, names = self.options, self.pod("node").member_names
-        # At a new place the volume is empty: the node takes the ranges of the dead one from the others.
-        replaces = "{{replaced.address}}" if member.replacing else ""
         others = [name for name in names if name != member.name]
+        alone = not others
+        # At a new place the volume is empty: the node takes the ranges of the dead one from the others. One that comes
+        # to a ring that has data takes its share of them. A lone node begins anew, whatever was there before.
+        replaces = "{{replaced.address}}" if member.replacing and not alone else ""
+        founds = alone or member.role == "founding"
         return node_task(
             cluster=self.name,
-            seeds=others if member.replacing else names[:1],
-            tokens=None if member.replacing else config.even_tokens(member.index, options.nodes),
+            seeds=names[:1] if founds else others,
+            tokens=config.even_tokens(member.index, options.nodes, self._tokens()) if founds else None,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
             jmx_secret=self.own_secret("jmx", "upcall {}"),
             logins=self._logins(),
             replaces=replaces,
-            options=options.settings,
+            options={**options.settings, **options.unchecked_settings},
             artifacts=tuple(artifact for artifact, _ in artifacts()),
         )
+
+    def _tokens(self) -> int:
+        return tokens_per_node(self.options.settings, config.TOKENS_PER_NODE)
 
     def _logins(self) -> Logins | None:
         if self.options.client_auth == "none":
@@ -76,15 +111,92 @@ class Cassandra(Service):
 
         SIGTERM drains a node: it tells the others, flushes its memtables and closes its commit log.
         """
+        cost = await self._cost(node)
+        if isinstance(cost, Verdict):
+            return cost
+        if cost.for_now:
+            return defer(f"token ranges would lose their quorum: {words(cost.for_now)}", retry_after=5)
+        if cost.always:
+            return self._too_few_copies(node, cost)
+        return accept()
+
+    async def may_restart(self, node: Member, why: Operation) -> Verdict:
+        """Like a stop, but for what has too few copies to spare a node ever: it is away for a start's time, whenever
+        the restart is."""
+        cost = await self._cost(node)
+        if isinstance(cost, Verdict):
+            return cost
+        if cost.for_now:
+            return defer(f"token ranges would lose their quorum: {words(cost.for_now)}", retry_after=5)
+        if cost.always:
+            return accept(f"with too few copies to spare a node, so away until it is back: {words(cost.always)}")
+        return accept()
+
+    async def may_replace(self, node: Member, why: Operation) -> Verdict:
+        """Its volume is given up: every range has to have a majority elsewhere."""
+        cost = await self._cost(node)
+        if isinstance(cost, Verdict):
+            return cost
+        if len(self.members.of("node")) == 1:
+            return hopeless("it is the only node: its data would be gone", would_help="more nodes, and copies on them")
+        if cost.for_now or cost.always:
+            return defer(f"what is written there alone would be gone: {words(cost.for_now + cost.always)}")
+        return accept()
+
+    async def on_lost(self, node: Member, why: Operation) -> Verdict:
+        """A process that died starts again where it was. A node that is away for good gives up its volume only when
+        every range of it has a majority elsewhere, to fill the new one from."""
+        if node.state == "ended":
+            return restart(f"{node.name} ended, its machine did not")
+        if len(self.members.of("node")) == 1:
+            return hopeless(
+                f"{node.name} is the only node: an empty one would have nothing to begin from",
+                would_help=("its machine, when it comes back", AWAY),
+            )
+        up = {member.address for member in self.members.values() if member.ready and member.name != node.name}
+        if not up:
+            return hopeless(
+                "no node is ready that could say what lies there alone", would_help="the machines come back"
+            )
+        short = await self._ask(lambda ring: short_of_quorum(ring.ranges(), up, node.address))
+        if short:
+            return hopeless(
+                f"token ranges have no majority without it: {words(short)}",
+                would_help=("the machines when they come back, its own or those of the other replicas", AWAY),
+            )
+        return wait(f"{node.name} may come back; every range of it has a majority elsewhere")
+
+    async def _cost(self, node: Member) -> Cost | Verdict:
+        """What the ranges would lose, or why it cannot be said now."""
+        if not any(member.ready for member in self.members.of("node")):
+            return accept("no node is ready: there is nothing that its stop could take away")
         if moving := await self._ask(lambda ring: ring.moving()):
             first = ", ".join(f"{who} is {word}" for who, word in list(moving.items())[:2])
             return defer(f"data is on its way: {first}", retry_after=5)
         up = {member.address for member in self.members.values() if member.ready}
-        lost = await self._ask(lambda ring: _at_risk(ring, up, node.address))
-        if lost:
-            words = ", ".join(f"{count} of {keyspace}" for keyspace, count in sorted(lost.items())[:3])
-            return defer(f"token ranges would lose their quorum: {words}", retry_after=5)
-        return accept()
+        return await self._ask(lambda ring: cost_of_stopping(ring.ranges(), up, node.address))
+
+    def _too_few_copies(self, node: Member, cost: Cost) -> Verdict:
+        """No waiting helps. With enough nodes more copies do; a ring of one or two can only be away meanwhile."""
+        reason = f"token ranges have too few copies to spare a node: {words(cost.always)}"
+        if self.options.nodes < COPIES_THAT_SPARE_ONE:
+            return hopeless(
+                f"{reason}; a ring of {self.options.nodes} has no room for more copies, so they are away meanwhile",
+                would_help="the stop goes over this answer at the end of its window: --on-deadline proceed",
+            )
+        keyspaces = [name for name in sorted(cost.always) if name != ROLES][:WAYS_MAX]
+        return hopeless(
+            reason,
+            would_help=[
+                Way(
+                    f"give {name} a replication that spares one",
+                    action="set-replication",
+                    arguments={"keyspace": name, "replication": COPIES_THAT_SPARE_ONE},
+                    costs="disk for the copies, and a repair that makes them",
+                )
+                for name in keyspaces
+            ],
+        )
 
     # -- what a person asks -----------------------------------------------------------------------------------------
 
@@ -100,6 +212,18 @@ class Cassandra(Service):
             raise Conflict(f"{copies} replicas on {self.options.nodes} nodes", where="replication")
         await self._ask(lambda ring: ring.create_keyspace(name, copies))
         return {"keyspace": name, "replication": copies}
+
+    @action(timeout_s=3600.0)
+    async def set_replication(
+        self, keyspace: str = Field(pattern=NAME), replication: int = Field(ge=1, le=9)
+    ) -> dict[str, Any]:
+        """Changes on how many nodes a keyspace is kept, and fills the new copies by a repair."""
+        if replication > self.options.nodes:
+            raise Conflict(f"{replication} replicas on {self.options.nodes} nodes", where="replication")
+        await self._ask(lambda ring: ring.set_copies(keyspace, replication))
+        for member in self.members.of("node"):
+            await member.run(config.nodetool_command("repair", "-full", "-pr", keyspace), timeout_s=1800.0)
+        return {"keyspace": keyspace, "replication": replication}
 
     @action
     async def drop_keyspace(self, name: str = Field(pattern=NAME)) -> dict[str, Any]:
@@ -157,9 +281,3 @@ def _connect(addresses: tuple[str, ...], login: Credentials | None) -> "Ring":
     from upcall.catalog.cassandra.ring import Ring
 
     return Ring(addresses, config.CQL_PORT, (login.user, login.password) if login else None)
-
-
-def _at_risk(ring: "Ring", up: set[str], without: str) -> dict[str, int]:
-    from upcall.catalog.cassandra.ring import at_risk
-
-    return at_risk(ring.ranges(), up, without)

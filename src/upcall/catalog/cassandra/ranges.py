@@ -1,0 +1,77 @@
+"""What a node's absence costs the ranges of the ring. Pure.
+
+The rule is Cassandra's own: a read or write at QUORUM needs a majority of a range's replicas; to log in, one copy of
+the role is enough. So a node may stop when every range that has a replica on it keeps enough live replicas without it.
+
+What is short of replicas already loses nothing by one more stop, and says nothing against it. What has too few copies
+even when all others are up (one copy, or two) will never spare a node: no waiting helps there, only another copy.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+from typing import Final
+
+ROLES: Final = "system_auth"
+"""Where roles and passwords are kept."""
+COPIES_THAT_SPARE_ONE: Final = 3
+"""The fewest replicas of which a majority is left without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One range of the ring in one keyspace, with the addresses of its replicas."""
+
+    keyspace: str
+    replicas: tuple[str, ...]
+
+    @property
+    def needed(self) -> int:
+        """Live replicas that requests want."""
+        return 1 if self.keyspace == ROLES else len(self.replicas) // 2 + 1
+
+    @property
+    def spares_one(self) -> bool:
+        return len(self.replicas) - 1 >= self.needed
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Keyspace -> how many of its ranges would lose their last majority."""
+
+    for_now: Counter[str] = field(default_factory=Counter)
+    """Others are away; they come back."""
+    always: Counter[str] = field(default_factory=Counter)
+    """There are too few copies of it."""
+
+
+def cost_of_stopping(ranges: Iterable[Range], up: Set[str], without: str) -> Cost:
+    cost = Cost()
+    for each in ranges:
+        if without not in each.replicas:
+            continue
+        alive = sum(replica in up for replica in each.replicas)
+        left = alive - (without in up)
+        if alive < each.needed or left >= each.needed:
+            continue
+        (cost.for_now if each.spares_one else cost.always)[each.keyspace] += 1
+    return cost
+
+
+def only_there(ranges: Iterable[Range], up: Set[str], lost: str) -> Counter[str]:
+    """Keyspace -> how many ranges nobody else can give back: no other replica of them is up."""
+    return Counter(each.keyspace for each in ranges if lost in each.replicas and not up & (set(each.replicas) - {lost}))
+
+
+def short_of_quorum(ranges: Iterable[Range], up: Set[str], lost: str) -> Counter[str]:
+    """Keyspace -> how many ranges of the lost node have no majority now: what was written last may be there alone."""
+    return Counter(
+        each.keyspace
+        for each in ranges
+        if lost in each.replicas and sum(replica in up and replica != lost for replica in each.replicas) < each.needed
+    )
+
+
+def words(ranges: Counter[str]) -> str:
+    """``12 of fast, 4 of logs``"""
+    return ", ".join(f"{count} of {keyspace}" for keyspace, count in sorted(ranges.items())[:3])

@@ -1,0 +1,70 @@
+"""Cassandra's own settings, as a person may give them: what the locked version knows, less what is made here.
+
+A name that Cassandra does not know, a duration without its unit, a word that is none of an enumeration: each would end
+the node at its start, with a stack trace. So all of it is checked where it is typed in, against the facts that
+``scripts/cassandra_settings.py`` reads from the locked version's own classes.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+from upcall.protocol import schema
+from upcall.protocol.errors import Invalid
+
+MADE_HERE: Final = {
+    "cluster_name": "the service's name",
+    "initial_token": "the tokens of a new ring divide it evenly; `num_tokens` says how many",
+    "auto_bootstrap": "follows from whether the ring is new",
+    "partitioner": "cannot be changed",
+    "listen_address": "the node's own address",
+    "rpc_address": "the node's own address",
+    "native_transport_port": "the endpoint's port",
+    "storage_port": "the endpoint's port",
+    "endpoint_snitch": "zones are racks",
+    "seed_provider": "the members of the service",
+    "data_file_directories": "the node's volume",
+    "commitlog_directory": "the node's volume",
+    "saved_caches_directory": "the node's volume",
+    "hints_directory": "the node's volume",
+    "cdc_raw_directory": "the node's volume",
+    "authenticator": "the option `client_auth`",
+    "authorizer": "the option `client_auth`",
+    "role_manager": "the option `client_auth`",
+}
+"""Name -> where its value comes from. To set one of these would take the node out of the service's hands."""
+TOKENS: Final = {"type": "integer", "minimum": 1, "maximum": 256}
+
+
+class _Facts(msgspec.Struct):
+    version: str
+    settings: dict[str, dict[str, Any]]
+
+
+@cache
+def facts() -> _Facts:
+    return msgspec.json.decode((files(__package__) / "lock" / "settings.json").read_bytes(), type=_Facts)
+
+
+@cache
+def settings_schema() -> dict[str, Any]:
+    """JSON Schema of the option ``settings``."""
+    known = {**facts().settings, "num_tokens": TOKENS}
+    barred = {name: {"not": {}, "description": f"made here: {why}"} for name, why in MADE_HERE.items()}
+    return {"type": "object", "properties": {**known, **barred}, "additionalProperties": False}
+
+
+def checked(given: dict[str, Any]) -> dict[str, Any]:
+    """``given``, or ``ValueError`` with one clear sentence."""
+    try:
+        schema.check(settings_schema(), given, noun="setting", of=f"Cassandra {facts().version}", where="settings")
+    except Invalid as error:
+        raise ValueError(str(error)) from None
+    return given
+
+
+def tokens_per_node(given: Mapping[str, Any], default: int) -> int:
+    return int(given.get("num_tokens", default))
