@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.catalog.cassandra.ranges import Range, cost_of_stopping, only_there, short_of_quorum, words
-from upcall.catalog.cassandra.ring import counts, on_the_way
+from upcall.catalog.cassandra.ranges import Range, at_risk, only_there, short_of_quorum, words
+from upcall.catalog.cassandra.ring import is_user_keyspace, on_the_way
 
 NODES = ("a", "b", "c", "d", "e")
 
 
 def now(ranges: list[Range], up: set[str], without: str) -> dict[str, int]:
-    return dict(cost_of_stopping(ranges, up, without).for_now)
+    return dict(at_risk(ranges, up, without).for_now)
 
 
 def always(ranges: list[Range], up: set[str], without: str) -> dict[str, int]:
-    return dict(cost_of_stopping(ranges, up, without).always)
+    return dict(at_risk(ranges, up, without).always)
 
 
 def test_one_of_three_replicas_may_go_and_the_second_may_not() -> None:
@@ -50,7 +50,7 @@ def test_one_copy_of_the_roles_is_enough_to_log_in() -> None:
 
 def test_ranges_are_counted_by_keyspace() -> None:
     ranges = [Range("x", ("a", "b", "c")), Range("x", ("a", "b", "d")), Range("y", ("a", "b", "e"))]
-    cost = cost_of_stopping(ranges, {"a", "b"}, "a")
+    cost = at_risk(ranges, {"a", "b"}, "a")
     assert dict(cost.for_now) == {"x": 2, "y": 1}
     assert words(cost.for_now) == "2 of x, 1 of y"
 
@@ -60,7 +60,7 @@ def test_whatever_a_stop_costs_had_a_majority_and_has_none_without_the_node(
     up: set[str], node: str, copies: int
 ) -> None:
     ranges = [Range("".join(replicas), replicas) for replicas in combinations(NODES, copies)]
-    cost = cost_of_stopping(ranges, up, node)
+    cost = at_risk(ranges, up, node)
     assert not cost.for_now.keys() & cost.always.keys()
     for each in ranges:
         if node in each.replicas:
@@ -97,4 +97,4 @@ def test_a_node_is_on_its_way_by_its_word_in_gossip(state: str, moves: bool) -> 
 
 def test_cassandras_own_keyspaces_do_not_count_but_for_the_roles() -> None:
     names = ("system", "system_schema", "system_auth", "systems", "fast")
-    assert [name for name in names if counts(name)] == ["system_auth", "systems", "fast"]
+    assert [name for name in names if is_user_keyspace(name)] == ["system_auth", "systems", "fast"]

@@ -45,7 +45,7 @@ class Cost:
     """There are too few copies of it."""
 
 
-def cost_of_stopping(ranges: Iterable[Range], up: Set[str], without: str) -> Cost:
+def at_risk(ranges: Iterable[Range], up: Set[str], without: str) -> Cost:
     cost = Cost()
     for each in ranges:
         if without not in each.replicas:

@@ -13,7 +13,9 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, S
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import dict_factory
 
-from upcall.catalog.cassandra.ranges import ROLES, Range
+from upcall.catalog.cassandra.ranges import ROLES, Range, at_risk
+
+__all__ = ["Range", "Ring", "at_risk", "is_user_keyspace", "on_the_way"]
 
 TIMEOUT_S: Final = 5.0
 ROWS_MAX: Final = 1000
@@ -23,7 +25,7 @@ SETTLED: Final = ("NORMAL", "shutdown", "LEFT", "removed", "hibernate")
 that was decommissioned or removed stays in gossip for days."""
 
 
-def counts(keyspace: str) -> bool:
+def is_user_keyspace(keyspace: str) -> bool:
     """Whether clients wait for copies of this keyspace."""
     return keyspace == ROLES or (keyspace != "system" and not keyspace.startswith(("system_", "dse_")))
 
@@ -73,7 +75,7 @@ class Ring:
         return [
             Range(keyspace, tuple(sorted(host.address for host in ring.get_replicas(keyspace, token))))
             for keyspace in metadata.keyspaces
-            if counts(keyspace) and (self._logs_in or keyspace != ROLES)
+            if is_user_keyspace(keyspace) and (self._logs_in or keyspace != ROLES)
             for token in ring.ring
         ]
 
@@ -102,7 +104,7 @@ class Ring:
         return [
             {"keyspace": row["keyspace_name"], "replication": dict(row["replication"])}
             for row in self._connected().execute(query)
-            if counts(row["keyspace_name"]) and row["keyspace_name"] != ROLES
+            if is_user_keyspace(row["keyspace_name"]) and row["keyspace_name"] != ROLES
         ]
 
     def execute(self, statement: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.options import CassandraOptions
-from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, cost_of_stopping, short_of_quorum, words
+from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, short_of_quorum, words
 from upcall.catalog.cassandra.settings import tokens_per_node
 from upcall.catalog.cassandra.task import Logins, artifact_blobs, artifacts, node_task
 from upcall.protocol.declaration import Declaration, Resources
@@ -174,7 +174,7 @@ class Cassandra(Service):
             first = ", ".join(f"{who} is {word}" for who, word in list(moving.items())[:2])
             return defer(f"data is on its way: {first}", retry_after=5)
         up = {member.address for member in self.members.values() if member.ready}
-        return await self._ask(lambda ring: cost_of_stopping(ring.ranges(), up, node.address))
+        return await self._ask(lambda ring: at_risk(ring.ranges(), up, node.address))
 
     def _too_few_copies(self, node: Member, cost: Cost) -> Verdict:
         """No waiting helps. With enough nodes more copies do; a ring of one or two can only be away meanwhile."""
