@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from upcall.catalog.spark import config
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
 from upcall.protocol.errors import Conflict, Invalid, NotFound
@@ -78,8 +79,9 @@ def test_a_worker_has_the_time_to_be_emptied_within_its_grace() -> None:
     assert "worker_start.py" in {file.path for file in worker.files}
 
 
-def test_a_lost_member_starts_again_at_once() -> None:
-    assert Scenario(Spark, {}, operations=[operation("lost", "worker-0")]).run().answer.verdict == "restart"
+def test_a_member_that_ended_starts_again_at_once() -> None:
+    lost = Scenario(Spark, {}, members={"worker-0": "ended"}, operations=[operation("lost", "worker-0")])
+    assert lost.run().answer.verdict == "restart"
 
 
 def test_silence_lets_a_drain_pass_because_nothing_here_holds_data() -> None:
@@ -151,3 +153,43 @@ async def test_a_job_is_forgotten_when_its_member_has_left() -> None:
     assert await restarted.state.get("jobs") == {}
     with pytest.raises(NotFound, match="count"):
         await restarted.stop_job("count")
+
+
+def test_no_option_opens_again_what_would_end_tasks_outside_the_ledger() -> None:
+    opened = dict.fromkeys(config.CLOSED, "true") | {"spark.master.ui.decommission.allow.mode": "ALLOW"}
+    outcome = Scenario(Spark, {"settings": opened}, memory=JOBS, fresh=True).run()
+    for name, sign in (("master-0", "-D{}={}"), ("worker-0", "-D{}={}"), ("job-count", "{}={}")):
+        command = outcome.task(name).command
+        for setting, value in config.CLOSED.items():
+            last = [word for word in command if word.startswith(sign.format(setting, ""))][-1]
+            assert last == sign.format(setting, value)
+
+
+def test_a_drain_may_bring_everything_up_elsewhere_but_a_job_with_a_checkpoint() -> None:
+    jobs = {"jobs": {"count": Job(program=PROGRAM).model_dump(), "bare": Job(program=PROGRAM, disk_mib=0).model_dump()}}
+    outcome = Scenario(Spark, {}, memory=jobs, fresh=True).run()
+    bound = {name: outcome.task(name).bound_to_its_node for name in ("master-0", "worker-0", "job-bare", "job-count")}
+    assert bound == {"master-0": False, "worker-0": False, "job-bare": False, "job-count": True}
+
+
+@pytest.mark.parametrize(("member", "said"), [("master-0", "replace"), ("worker-0", "replace"), ("job-count", "wait")])
+def test_what_holds_no_data_is_at_once_elsewhere_when_its_machine_is_away(member: str, said: str) -> None:
+    lost = Scenario(Spark, {}, members={member: "lost"}, memory=JOBS, operations=[operation("lost", member)])
+    assert lost.run().answer.verdict == said
+
+
+def test_when_the_master_comes_up_at_another_address_all_that_look_for_it_are_started_again() -> None:
+    def at(address: str, **memory: Any) -> list[str]:
+        members: dict[str, str | Member] = {
+            "job-count": "ready",
+            "master-0": Member(
+                name="master-0", state="ready", incarnation=2, starts=1, place=2, address=address, back=False
+            ),
+        }
+        outcome = Scenario(Spark, {}, members=members, memory={**JOBS, **memory}).run()
+        assert outcome.memory["master-at"] == address
+        return sorted(proposal.member for proposal in outcome.proposals)
+
+    assert at("127.9.9.2", **{"master-at": "127.9.9.1"}) == ["job-count", "worker-0"]
+    assert at("127.9.9.2", **{"master-at": "127.9.9.2"}) == []
+    assert at("127.9.9.2") == [], "nobody was told another one"

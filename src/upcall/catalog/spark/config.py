@@ -109,13 +109,19 @@ def environment() -> dict[str, str]:
     }
 
 
-def authentication() -> dict[str, str]:
-    """All of Spark's own connections know the secret; the REST submission server, which does not, stays off.
+CLOSED: Final = {
+    # All of Spark's own connections know the secret; the REST submission server, which does not, stays off.
+    "spark.authenticate": "true",
+    "spark.master.rest.enabled": "false",
+    # Pages show, and end nothing: whoever reaches them is not asked who he is.
+    "spark.ui.killEnabled": "false",
+    "spark.master.ui.decommission.allow.mode": "DENY",
+}
+"""What no option opens again: a task is ended by an operation, and by nothing else.
 
-    The secret's value is one line of a properties file (``spark.authenticate.secret=...``), which each process reads
-    by ``--properties-file``: so it stands in no argument, and executors get it from their worker.
-    """
-    return {"spark.authenticate": "true"}
+The secret's value is one line of a properties file (``spark.authenticate.secret=...``), which each process reads by
+``--properties-file``: so it stands in no argument, and executors get it from their worker.
+"""
 
 
 def secret_value(secret: str) -> str:
@@ -128,12 +134,11 @@ def _properties(settings: Mapping[str, str]) -> tuple[str, ...]:
 
 def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]:
     settings = {
-        **authentication(),
-        "spark.master.rest.enabled": "false",
         # A master that starts again knows its workers and applications, and tells them where it is now.
         "spark.deploy.recoveryMode": "FILESYSTEM",
         "spark.deploy.recoveryDirectory": "{{volume.recovery}}",
         **options,
+        **CLOSED,
     }
     return (
         JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
@@ -147,13 +152,13 @@ def worker_command(
 ) -> tuple[str, ...]:
     """``master`` is the master member's name. On SIGTERM the worker is decommissioned, and then ends."""
     settings = {
-        **authentication(),
         "spark.decommission.enabled": "true",
         # What executors leave behind in the sandbox is bounded.
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.cleanup.interval": "300",
         "spark.worker.cleanup.appDataTtl": "1800",
         **options,
+        **CLOSED,
     }
     return (
         PYTHON, "-I", "-S", "{{sandbox}}/worker_start.py", str(WORKER_EMPTIES_S),
@@ -170,7 +175,6 @@ def job_settings(
 ) -> dict[str, str]:
     """What a streaming job on few cores wants; ``options`` are the user's and win."""
     return {
-        **authentication(),
         "spark.ui.enabled": "false",
         "spark.decommission.enabled": "true",
         "spark.driver.host": "{{address}}",
@@ -186,6 +190,7 @@ def job_settings(
         "spark.shutdown.timeout": "5s",
         "spark.local.dir": "{{sandbox}}/local",
         **(options or {}),
+        **CLOSED,
     }
 
 

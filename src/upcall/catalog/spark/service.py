@@ -22,12 +22,16 @@ from upcall.service import (
     Verdict,
     accept,
     action,
+    replace,
     restart,
+    wait,
 )
 from upcall.service.options import validated
 
 JOBS = "jobs"
 STOPPING = "stopping"
+MASTER_AT = "master-at"
+"""Where workers and drivers were told that the master is."""
 PROGRAM = "{{sandbox}}/program.py"
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 
@@ -126,8 +130,28 @@ class Spark(Service):
         return accept()
 
     async def on_lost(self, member: Member, why: Operation) -> Verdict:
-        """No data: at once again, wherever the system finds a place."""
-        return restart(f"{member.name} holds no data")
+        """No data: at once again, here or, when its machine is away, wherever there is room. A job with a volume waits
+        for it: a checkpoint is worth a while."""
+        if member.state == "ended":
+            return restart(f"{member.name} ended, its machine did not")
+        job = self.jobs.get(member.name.removeprefix("job-")) if member.pod == "job" else None
+        if member.pod in ("master", "worker") or (job is not None and not job.disk_mib):
+            return replace(f"{member.name} holds no data")
+        return wait(f"the checkpoint of {member.name} is on that machine")
+
+    async def after_ready(self, member: Member) -> None:
+        """Workers and drivers are told once, at their start, where the master is. When it comes up at another address,
+        each of them that still runs is started again: they would look for it at the old one until they give up."""
+        if member.pod != "master":
+            return
+        before = await self.state.get(MASTER_AT, "")
+        if before not in ("", member.address):
+            for other in self.members.values():
+                if other.pod != "master" and other.started and other.state not in ("ended", "finished", "held"):
+                    key = f"master-at-{member.address}-{other.task}"
+                    await self.propose("restart", other, reason="the master is at another address", key=key)
+        if before != member.address:
+            await self.state.set(MASTER_AT, member.address)
 
     # -- what a person asks -----------------------------------------------------------------------------------------
 

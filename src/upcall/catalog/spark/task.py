@@ -32,6 +32,8 @@ def master_task(
         env=config.environment(),
         files=_files(),
         volumes=(Volume(name="recovery", size_mib=64),),
+        # What it remembers is who is registered: at a new place all of them come to it again.
+        portable=True,
         ports=(Port(name="master", number=config.MASTER_PORT), Port(name="page", number=config.PAGE_PORT)),
         secrets=(Secret(name="spark", ref=secret),),
         resources=resources,

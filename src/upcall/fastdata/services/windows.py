@@ -98,7 +98,8 @@ class Windows(Service):
             artifacts=tuple(artifact for artifact, _ in artifacts()),
         )
         # It waits for systems that start beside it, so it may take its time.
-        return msgspec.structs.replace(declaration, ready=Check(log=READY), start_timeout_s=900.0)
+        # Its checkpoint binds it to no node: where it reads on stands in the store.
+        return msgspec.structs.replace(declaration, ready=Check(log=READY), start_timeout_s=900.0, portable=True)
 
     @classmethod
     def blobs(cls) -> dict[str, bytes]:
