@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from upcall.operations import carry, guard, looping, people, superseding
+from upcall.operations import carry, guard, looping, people, places, superseding
 from upcall.operations import explore as explorer
 from upcall.operations.effects import Refused
 from upcall.operations.explore import Unfinished, explore
@@ -38,6 +38,13 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
     for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves", "broken", "lasting"):
         assert any(getattr(budget, what) for budget in SMALL.values()), what
     assert any(not budget.returns for budget in SMALL.values())
+    assert any(not budget.spare for budget in SMALL.values())
+
+
+def test_the_explorer_finds_a_place_that_is_given_up_before_there_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "held", lambda book, member: True)
+    with pytest.raises(Broken, match="a place is given up before there is another"):
+        explore(SMALL["as many members as nodes, one node away and back"])
 
 
 # -- it can fail ----------------------------------------------------------------------------------------------------

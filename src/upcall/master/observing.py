@@ -25,6 +25,12 @@ def observe(tx: Gathering, up: sub.Up) -> None:
             core.expected[up.node] = up
         case sub.Placed():
             _placed(tx, up)
+        case sub.Promised(member_id=member_id):
+            name, _, member = member_id.partition(".")
+            tx.hand_to_ledger(given.PlaceHeld(service=name, member=member, place=up.place, node=up.node))
+        case sub.Unpromised(member_id=member_id):
+            name, _, member = member_id.partition(".")
+            tx.hand_to_ledger(given.PlaceRefused(service=name, member=member, place=up.place, reason=up.reason))
         case sub.Unplaced(service=name):
             if (service := core.state.services.get(name)) and service.unplaced != up.reason:
                 service.unplaced, service.unplaced_members = up.reason, up.members

@@ -21,6 +21,10 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
     match effect:
         case fx.Reserve():
             _reserve(tx, effect)
+        case fx.HoldPlace():
+            _hold_place(tx, effect)
+        case fx.CallOffPlace(service=name, member=member):
+            tx.take_from_substrate(substrate.call_off_place(f"{name}.{member}", tx.now_s))
         case fx.Launch():
             _launch(tx, effect)
         case fx.EndTask():
@@ -63,6 +67,13 @@ def _reserve(tx: Gathering, effect: fx.Reserve) -> None:
     whereabouts.given_up(tx, name, places)
     tx.take_from_substrate(tx.core.substrate.reserve(name, wanted, tx.now_s, places=places))
     tx.dirty_members.add(name)
+
+
+def _hold_place(tx: Gathering, effect: fx.HoldPlace) -> None:
+    declaration = tx.core.state.declaration(effect.service, effect.member, effect.place)
+    if declaration is not None:
+        member_id = f"{effect.service}.{effect.member}"
+        tx.take_from_substrate(tx.core.substrate.hold_place(member_id, declaration, effect.place, tx.now_s))
 
 
 def _launch(tx: Gathering, effect: fx.Launch) -> None:

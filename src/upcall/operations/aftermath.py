@@ -8,11 +8,11 @@ proven dead or a person says so.
 
 from typing import Final
 
-from upcall.operations import guard, looping, members
+from upcall.operations import guard, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import MemberRecord, Operation
-from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, unanswered
+from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, homeless, unanswered
 
 LOOK_AGAIN_S: Final = 1.0
 
@@ -90,9 +90,10 @@ def _deferred_beside(book: Book, member: MemberRecord) -> Judgement | None:
 def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
     """Proven dead, and its node with it."""
     if operation.forced is not None:
-        return Judgement(
-            may=True, choice="elsewhere", reason=f"assumed dead by {operation.forced.who}", over_consent=True
-        )
+        reason = f"assumed dead by {operation.forced.who}"
+        if not places.held(book, member):
+            return homeless(book, operation, member, reason)
+        return Judgement(may=True, choice="elsewhere", reason=reason, over_consent=True)
     return _patience(book, operation, member) or _elsewhere(book, operation, f"{member.task} is proven dead")
 
 
@@ -146,4 +147,7 @@ def _elsewhere(book: Book, operation: Operation, why: str) -> Judgement:
     objection = guard.objection(book, operation)
     if objection:
         return held_by_guard(book, operation, f"{why}, held by the guard: {objection}")
+    member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
+    if not places.held(book, member):
+        return homeless(book, operation, member, why)
     return Judgement(may=True, choice="elsewhere", reason=why)

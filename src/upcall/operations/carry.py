@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import consents, looping, members
+from upcall.operations import consents, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Told
 from upcall.operations.judgement import judge
@@ -29,7 +29,10 @@ def begin(book: Book, service: str) -> None:
         judgement = judge(book, operation)
         if judgement.may:
             _begin(book, operation, judgement)
-        elif judgement.look_s is not None and judgement.look_s > book.now_s:
+            continue
+        if judgement.needs_place:
+            places.hold(book, book.members[judgement.needs_place])
+        if judgement.look_s is not None and judgement.look_s > book.now_s:
             book.look_at(service, judgement.look_s)
         elif judgement.proof_of:
             book.emit(ProveDeath(operation=operation.id, node=judgement.proof_of))
@@ -206,7 +209,7 @@ def _back(book: Book, operation: Operation) -> None:
             book.look_at(service, pause_s)
         else:
             elsewhere = operation.choice == "elsewhere" and member.incarnation == named
-            members.launch(book, member, by=operation.id, elsewhere=elsewhere)
+            members.bring_up(book, member, by=operation.id, elsewhere=elsewhere)
     if member is not None and operation.id in book.operations and book.operations[operation.id].live:
         deadline_s = _start_deadline_s(book, operation, book.members[member.key])
         if book.members[member.key].incarnation > named and deadline_s > book.now_s:

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from upcall.operations import guard
+from upcall.operations import guard, places
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
@@ -100,6 +100,8 @@ def look(book: Book, service: str) -> None:
 
 
 def _unblocked(book: Book, operation: Operation) -> bool:
+    if places.needed(book, operation) is not None:
+        return False  # Nothing is asked about what cannot be.
     touched = (m for m in book.members_of(operation.target.service) if book.covers(operation, m))
     return not any(behind(book, operation, member) for member in touched)
 

@@ -19,6 +19,22 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """Member name -> place number; a higher one than before means: give the old place up."""
 
 
+class HoldPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hold_place"):
+    """Find the member's next place and hold it, beside the present one, which stays until the member is launched at the
+    next. Where nothing fits, it is looked for until it is called off."""
+
+    service: str
+    member: str
+    place: int
+
+
+class CallOffPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call_off_place"):
+    """The next place is not wanted any more."""
+
+    service: str
+    member: str
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="launch"):
     service: str
     member: str
@@ -102,7 +118,19 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 Effect: TypeAlias = (
-    Reserve | Launch | EndTask | Release | Cordon | ProveDeath | HoldDisruption | Show | Told | Event | Alert
+    Reserve
+    | HoldPlace
+    | CallOffPlace
+    | Launch
+    | EndTask
+    | Release
+    | Cordon
+    | ProveDeath
+    | HoldDisruption
+    | Show
+    | Told
+    | Event
+    | Alert
 )
 
 

@@ -25,6 +25,7 @@ def canonical(ledger: Ledger) -> object:
         tuple(_member(book, m, names) for m in sorted(book.members.values(), key=lambda m: m.key)),
         tuple(_operation(book, o, names) for o in kept),
         tuple((name, seen.state) for name, seen in sorted(book.memory.nodes.items())),
+        tuple((key, p.node, p.held, p.reason) for key, p in sorted(book.memory.next_places.items())),
     )
 
 

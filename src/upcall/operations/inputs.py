@@ -250,6 +250,24 @@ class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reason: str = ""
 
 
+class PlaceHeld(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="place_held"):
+    """The member's next place is held, beside the one that it has. ``node`` is empty where somebody else places."""
+
+    service: str
+    member: str
+    place: int
+    node: str = ""
+
+
+class PlaceRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="place_refused"):
+    """There is no next place for the member; it is looked for again until it is called off."""
+
+    service: str
+    member: str
+    place: int
+    reason: str
+
+
 class DisruptionBegan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption_began"):
     """Somebody else disturbs a task."""
 
@@ -299,6 +317,8 @@ Input: TypeAlias = (
     | AssumeDead
     | TaskObserved
     | NodeObserved
+    | PlaceHeld
+    | PlaceRefused
     | DisruptionBegan
     | DisruptionEnded
     | DisruptionsListed

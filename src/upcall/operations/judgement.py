@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from upcall.operations import guard, looping
+from upcall.operations import guard, looping, places
 from upcall.operations.aftermath import judge_lost
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
@@ -19,6 +19,7 @@ from upcall.operations.waiting import (
     Judgement,
     answer_words,
     held_by_guard,
+    homeless,
     retry_s,
     unanswered,
     window_end_s,
@@ -46,6 +47,9 @@ def judge(book: Book, operation: Operation) -> Judgement:
     blocked = _blocked(book, operation)
     if blocked is not None:
         return blocked
+    moved = places.needed(book, operation)
+    if moved is not None:
+        return homeless(book, operation, moved)
     if operation.kind == "lost":
         return judge_lost(book, operation)
     consent = _consent(book, operation)

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from upcall.operations import carry, consents, declarations, losses, maintenance, members, requests, shown, why
+from upcall.operations import carry, consents, declarations, losses, maintenance, members, places, requests, shown, why
 from upcall.operations.book import Book
 from upcall.operations.compaction import compact
 from upcall.operations.effects import Outcome, Refused
@@ -34,6 +34,7 @@ RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
     consents.look,  # what may be answered is asked
     carry.begin,  # what may begin begins
     members.look,  # what should run, and is known to have ended, is launched
+    places.look,  # a place that was held and is not needed is called off
     members.signal,  # what an executing operation ends is told to end
     why.alert,  # what is stuck is told to a person, once
 )

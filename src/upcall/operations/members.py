@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.effects import EndTask, Launch, Reserve
 from upcall.operations.records import MemberRecord, Operation
@@ -153,6 +154,14 @@ def ends_again(book: Book, member: MemberRecord) -> int:
     return 0 if well else crashes.count
 
 
+def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool) -> None:
+    """Launches it; elsewhere once there is a place, for the write that names it gives the old one up."""
+    if elsewhere and member.incarnation > 0 and not places.held(book, member):
+        places.hold(book, member)
+    else:
+        launch(book, member, by=by, elsewhere=elsewhere)
+
+
 def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = False) -> None:
     assert member.over, f"{member.task} is not known to have ended"
     launched = replace(
@@ -210,14 +219,7 @@ def look(book: Book, service: str) -> None:
         if pause_s > book.now_s:
             book.look_at(service, pause_s)
             continue
-        launch(book, member, by=member.ended_by, elsewhere=_comes_elsewhere(book, member))
-
-
-def _comes_elsewhere(book: Book, member: MemberRecord) -> bool:
-    """Its place was given up, or the node with its volumes is gone."""
-    cause = book.operations.get(member.ended_by)
-    given_up = cause is not None and KINDS[cause.kind].gives_back == "elsewhere"
-    return given_up or (book.memory.volumes_bound_to_node and book.node_state(member.node) == "gone")
+        bring_up(book, member, by=member.ended_by, elsewhere=places.comes_elsewhere(book, member))
 
 
 # -- ends -----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,18 @@ class Crashes(msgspec.Struct, frozen=True, kw_only=True):
     """A person was told of this succession; once is enough."""
 
 
+class NextPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Another place for a member, beside the one that it has: asked for, held, or not to be had."""
+
+    place: int
+    node: str = ""
+    held: bool = False
+    reason: str = ""
+    """Why there is none."""
+    since_s: float = 0.0
+    """Since when there is none."""
+
+
 class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
     subscribed: bool
     since_s: float
@@ -92,6 +104,8 @@ class Memory(msgspec.Struct, kw_only=True):
     """Member -> when its current incarnation was launched (time without a place, or spent fetching, does not count)."""
     first_launched: dict[str, float] = {}
     """Operation -> when it first launched what it brings back (time without a place or fetching does not count)."""
+    next_places: dict[str, NextPlace] = {}
+    """Member -> the place that was asked for beside its own."""
     crashes: dict[str, Crashes] = {}
     hooks: dict[str, HookFailed] = {}
     """Member -> why its hook has not returned, as its service said last."""

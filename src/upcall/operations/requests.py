@@ -4,7 +4,18 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, consents, declarations, disruptions, hooks, losses, members, people, proposals
+from upcall.operations import (
+    carry,
+    consents,
+    declarations,
+    disruptions,
+    hooks,
+    losses,
+    members,
+    people,
+    places,
+    proposals,
+)
 from upcall.operations.book import Book
 from upcall.operations.effects import Cordon, Refused, Release, Reserve, Show
 from upcall.operations.inputs import (
@@ -26,6 +37,8 @@ from upcall.operations.inputs import (
     Input,
     NodeObserved,
     Pause,
+    PlaceHeld,
+    PlaceRefused,
     Propose,
     Started,
     StartMembers,
@@ -104,6 +117,10 @@ def _learn(book: Book, given: Input) -> None:
             losses.observe_task(book, given)
         case NodeObserved():
             losses.observe_node(book, given)
+        case PlaceHeld():
+            places.learn(book, given.service, given.member, given.place, node=given.node)
+        case PlaceRefused():
+            places.learn(book, given.service, given.member, given.place, reason=given.reason)
         case DisruptionEnded():
             disruptions.ended(book, given)
         case DisruptionsListed():

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
-from upcall.operations.effects import EndTask, Launch, Outcome, Told
+from upcall.operations.effects import CallOffPlace, EndTask, HoldPlace, Launch, Outcome, Told
 from upcall.operations.explored import canonical
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
@@ -61,6 +61,8 @@ class Budget(msgspec.Struct, frozen=True):
     """What is broken ends without an end: so in a fair environment; else each end is one of the ``failures``."""
     hooks: bool = False
     """The service has something to do once a member is ready, and says when that is done."""
+    spare: bool = True
+    """There is a node more than members; else there are as many."""
     leaves: bool = False
     """The service moves data away before a member is removed, and confirms it."""
 
@@ -73,10 +75,15 @@ class State(msgspec.Struct, frozen=True):
     budget: Budget
     accepted: frozenset[str] = frozenset()
     """Operations whose acceptance the ledger took."""
+    held: dict[str, str] = {}
+    """Member -> node of the next place, which is held beside its own."""
+    sought: dict[str, int] = {}
+    """Member -> number of the next place, for which there was no room."""
 
     def key(self) -> object:
         tasks = tuple((task.phase, task.node, task.heard) for task in self.tasks.values())
-        return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.budget)
+        places = (tuple(sorted(self.held.items())), tuple(sorted(self.sought)))
+        return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.budget, places)
 
     def broken(self, name: str) -> bool:
         """It never becomes ready where it is."""
@@ -94,12 +101,13 @@ class Broken(AssertionError):
 def beginning(budget: Budget, *, minimum: int) -> State:
     """All three ready, nothing wanted from anybody."""
     tasks = {name: Task(node=node) for name, node in zip(MEMBERS, NODES, strict=False)}
-    state = State(Ledger((), start=1), tasks, dict.fromkeys(NODES, "up"), 0.0, budget)
+    nodes = NODES if budget.spare else NODES[: len(MEMBERS)]
+    state = State(Ledger((), start=1), tasks, dict.fromkeys(nodes, "up"), 0.0, budget)
     declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40, hooks=budget.hooks) for name in MEMBERS)
     policy = replace(POLICY, leaves=budget.leaves)
     usual: list[given.Input] = [
         given.Started(),
-        *(given.NodeObserved(node=node, state="up") for node in NODES),
+        *(given.NodeObserved(node=node, state="up") for node in nodes),
         given.DeclareService(name=SERVICE, minimum=minimum, policy=policy),
         given.HostSubscribed(service=SERVICE),
         given.DeclareMembers(service=SERVICE, members=declared),
@@ -157,13 +165,21 @@ def applied(state: State, item: given.Input, way: tuple[str, ...]) -> State:
 
 
 def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
-    tasks = dict(state.tasks)
+    tasks, held, sought = dict(state.tasks), dict(state.held), dict(state.sought)
     for effect in outcome.effects:
         match effect:
+            case HoldPlace(member=name, place=place):
+                sought[name] = place
+            case CallOffPlace(member=name):
+                held.pop(name, None)
+                sought.pop(name, None)
             case Launch(member=name, incarnation=incarnation, place=place):
                 if incarnation > tasks[name].incarnation:
                     hold(tasks[name].phase == "ended", f"{effect} while {tasks[name]} lives", way)
-                    tasks[name] = Task(incarnation, "starting", _node_for(state, tasks, name, place), place)
+                    moved = place > tasks[name].place
+                    hold(not moved or name in held, f"{effect}: a place is given up before there is another", way)
+                    node = held.pop(name) if moved else tasks[name].node
+                    tasks[name] = Task(incarnation, "starting", node, place)
             case EndTask(member=name, incarnation=incarnation):
                 _justified(state, effect, tasks[name], way)
                 # What a silent node is told it does not hear; it is told again when it is back.
@@ -175,16 +191,31 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)
     _one_at_a_time(state, way)
-    return replace(state, tasks=tasks)
+    return _sought(replace(state, tasks=tasks, held=held, sought=sought), way)
 
 
-def _node_for(state: State, tasks: dict[str, Task], name: str, place: int) -> str:
-    before = tasks[name]
-    if place == before.place and state.nodes[before.node] != "gone":
-        return before.node
-    used = {task.node for other, task in tasks.items() if other != name} | {before.node}
-    up = [node for node, known in state.nodes.items() if known == "up"]
-    return next((node for node in up if node not in used), up[0])
+def _sought(state: State, way: tuple[str, ...]) -> State:
+    """Next places, found at once where there is room."""
+    for name, place in state.sought.items():
+        node = state.held.get(name) or _room_for(state, name)
+        if node:
+            left = {other: number for other, number in state.sought.items() if other != name}
+            state = replace(state, held={**state.held, name: node}, sought=left)
+            return applied(state, given.PlaceHeld(service=SERVICE, member=name, place=place, node=node), way)
+        known = state.ledger.book.memory.next_places.get(f"{SERVICE}.{name}")
+        if known is not None and not known.reason:
+            refused = given.PlaceRefused(service=SERVICE, member=name, place=place, reason="no room")
+            return applied(state, refused, way)
+    return state
+
+
+def _room_for(state: State, name: str) -> str:
+    """Another node before its own, and none that is drained."""
+    drained = {o.target.node for o in state.ledger.book.standing()}
+    used = {task.node for other, task in state.tasks.items() if other != name}
+    used |= {node for other, node in state.held.items() if other != name}
+    free = [n for n, known in state.nodes.items() if known == "up" and n not in used and n not in drained]
+    return next((node for node in free if node != state.tasks[name].node), free[0] if free else "")
 
 
 def after_writes(records: list[Record], changes: list[RecordChange]) -> list[Record]:
@@ -205,6 +236,9 @@ def reborn(state: State, records: list[Record], way: tuple[str, ...]) -> State:
     for node, known in state.nodes.items():
         if known != "gone":
             state = applied(state, given.NodeObserved(node=node, state=known), way)
+    for name, node in sorted(state.held.items()):
+        place = state.tasks[name].place + 1
+        state = applied(state, given.PlaceHeld(service=SERVICE, member=name, place=place, node=node), way)
     for name, task in sorted(state.tasks.items()):
         if task.incarnation and state.hears(task):
             state = applied(state, observation(name, task), way)

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
+from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
-from upcall.operations.records import Choice, Operation
+from upcall.operations.records import Choice, MemberRecord, Operation
 from upcall.operations.words import span
 
 
@@ -27,10 +28,14 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     choice: Choice = ""
     over_consent: bool = False
     """It goes ahead without an acceptance."""
+    needs_place: str = ""
+    """It waits for another place for this member: it is to be looked for."""
     proof_of: str = ""
     """It waits for proof that nothing of this node runs any more: whoever can give it should."""
 
 
+A_PLACE: Final = "a place"
+"""What an operation waits for while nothing fits elsewhere."""
 RESTART_PAUSE: Final = "the restart pause"
 """What a member waits for that ended again and again."""
 
@@ -47,6 +52,17 @@ def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float
         reason=f"silent for {span(silent_s)}" if silent_s >= policy.answer_s else f"asked {span(silent_s)} ago",
         look_s=min(looks, default=None),
         alert_s=max(asked_s, book.since_s(operation)) + policy.stuck_after_s,
+    )
+
+
+def homeless(book: Book, operation: Operation, member: MemberRecord, why: str = "") -> Judgement:
+    """It waits for a place elsewhere; the member runs on, if it runs."""
+    since_s = places.refused_since_s(book, member)
+    return Judgement(
+        waits_for=A_PLACE,
+        reason=(f"{why}; " if why else "") + places.words(book, member),
+        needs_place=member.key,
+        alert_s=since_s + policy_of(book, member.service).stuck_after_s if since_s is not None else None,
     )
 
 

@@ -52,6 +52,11 @@ SMALL: Final[dict[str, Budget]] = {
     "a silent node that returns or is proven dead, a death": Budget(silences=1, deferrals=0),
     "a silent node that never returns, a death": Budget(silences=1, returns=False, deferrals=0),
     "a silent node and a restart": Budget(wishes=(RESTART,), silences=1, deaths=0, deferrals=0),
+    "as many members as nodes, one node away and back": Budget(silences=1, spare=False, deferrals=0),
+    "as many members as nodes, a node is removed": Budget(
+        wishes=(drain("n0", remove=True), RESTART), spare=False, deferrals=0
+    ),
+    "as many members as nodes, a replacement": Budget(wishes=(member("replace", "b0"),), spare=False, deferrals=0),
     "uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), deaths=0, deferrals=0),
     "uninstall, a silent node": Budget(wishes=(UNINSTALL,), silences=1, deaths=0, deferrals=0),
     "what is broken, and the cure of another": Budget(broken="b0", lasting=True, deaths=0, deferrals=0, failures=2),

@@ -25,8 +25,10 @@ from upcall.substrate.interface import (
     NodeObserved,
     Observed,
     Output,
+    Promised,
     TaskId,
     Unplaced,
+    Unpromised,
     Up,
     Wanted,
 )
@@ -207,6 +209,11 @@ class World:
             case fx.Reserve(service=service, places=places):
                 wanted = {name: self.declaration(service, name) for name in places}
                 self._observe(substrate.reserve(service, wanted, now_s, places=places))
+            case fx.HoldPlace(service=service, member=name):
+                wanted_there = self.declaration(service, name)
+                self._observe(substrate.hold_place(f"{service}.{name}", wanted_there, effect.place, now_s))
+            case fx.CallOffPlace(service=service, member=name):
+                self._observe(substrate.call_off_place(f"{service}.{name}", now_s))
             case fx.Launch():
                 task = TaskId(effect.service, effect.member, effect.incarnation)
                 self._observe(substrate.launch(self._wanted(task, effect.generation, effect.place), now_s))
@@ -333,6 +340,13 @@ class World:
         return [m.name for m in self.ledger.members(service) if m.status == "ready"]
 
 
+def place_input(up: Promised | Unpromised) -> given.Input:
+    service, _, member = up.member_id.partition(".")
+    if isinstance(up, Promised):
+        return given.PlaceHeld(service=service, member=member, place=up.place, node=up.node)
+    return given.PlaceRefused(service=service, member=member, place=up.place, reason=up.reason)
+
+
 def as_input(up: Up) -> given.Input | None:
     """What the substrate observed, in the ledger's words; ``None`` for what only the driver needs."""
     match up:
@@ -349,6 +363,8 @@ def as_input(up: Up) -> given.Input | None:
             )
         case NodeObserved():
             return given.NodeObserved(node=up.node, state=up.state, reason=up.reason)
+        case Promised() | Unpromised():
+            return place_input(up)
         case Disruption(task=task):
             return given.DisruptionBegan(
                 id=up.id,

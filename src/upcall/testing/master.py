@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from upcall.operations import inputs as given
-from upcall.operations.views import PendingOperation
+from upcall.operations.views import PendingOperation, Why
 from upcall.protocol import service as wire
 from upcall.service.testing.still import Tool, ok
 from upcall.substrate.interface import Node
@@ -89,6 +89,12 @@ class SimulatedMaster(WorldTransport):
 
         await self.until(found)
         return found()[-1]
+
+    def why(self, operation: str) -> Why:
+        """Who waits for whom, and for what reason."""
+        found = self.world.ledger.why(operation, self.world.now_s, self.world.wall_s)
+        assert found is not None, f"no operation {operation!r}"
+        return found
 
     # -- people -----------------------------------------------------------------------------------------------------
 

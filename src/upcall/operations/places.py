@@ -1,0 +1,118 @@
+"""The next place of a member is held before anything of the present one is given up.
+
+``replace``, ``move``, ``vacate`` and a loss that is answered with *elsewhere* bring a member up at another place. That
+place is asked for first (``HoldPlace``), and held beside the present one. Only then may the operation begin, and only
+the launch there gives the old place up, with its data. While nothing fits, the operation waits, all is as it was, and
+``why`` says what is missing. A place that nobody has a use for any more is called off.
+
+What is known of places is memory: told at each start, and whenever it changes.
+"""
+
+from typing import Literal
+
+from upcall.operations.book import Book
+from upcall.operations.effects import CallOffPlace, HoldPlace
+from upcall.operations.memory import NextPlace
+from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.table import KINDS
+
+
+def held(book: Book, member: MemberRecord) -> bool:
+    """Its next place is there, on a node that is well and stays."""
+    known = _asked(book, member)
+    return known is not None and known.held and _usable(book, known.node)
+
+
+def hold(book: Book, member: MemberRecord) -> None:
+    """Asks for the next place, once; anew when the node of the one that was held has fallen away."""
+    known = _asked(book, member)
+    if known is not None and not (known.held and not _usable(book, known.node)):
+        return
+    if known is not None:
+        book.emit(CallOffPlace(service=member.service, member=member.name))
+    book.memory.next_places[member.key] = NextPlace(place=member.place + 1)
+    book.emit(HoldPlace(service=member.service, member=member.name, place=member.place + 1))
+
+
+def refusal(book: Book, member: MemberRecord) -> str:
+    """Why there is no next place; empty while it is not known, or when there is one."""
+    known = _asked(book, member)
+    return known.reason if known is not None and not known.held else ""
+
+
+def refused_since_s(book: Book, member: MemberRecord) -> float | None:
+    known = _asked(book, member)
+    return known.since_s if known is not None and known.reason else None
+
+
+def words(book: Book, member: MemberRecord) -> str:
+    reason = refusal(book, member)
+    return f"nothing fits elsewhere: {reason}" if reason else "a place elsewhere is looked for"
+
+
+def needed(book: Book, operation: Operation) -> MemberRecord | None:
+    """The member for which this open operation needs a next place, and has none."""
+    if KINDS[operation.kind].gives_back != "elsewhere" or len(operation.target.members) != 1:
+        return None
+    member = book.members.get(f"{operation.target.service}.{operation.target.members[0]}")
+    if member is None or member.removed is not None or member.incarnation == 0 or held(book, member):
+        return None
+    return member
+
+
+# -- what is learned ------------------------------------------------------------------------------------------------
+
+
+def learn(book: Book, service: str, name: str, place: int, *, node: str = "", reason: str = "") -> None:
+    """The next place is held on ``node``, or there is none, for this reason."""
+    key = f"{service}.{name}"
+    before = book.memory.next_places.get(key)
+    since_s = before.since_s if before is not None and before.reason and before.place == place else book.now_s
+    book.memory.next_places[key] = NextPlace(place=place, node=node, held=not reason, reason=reason, since_s=since_s)
+    book.mark(service)
+
+
+# -- what is not needed any more ------------------------------------------------------------------------------------
+
+
+def look(book: Book, service: str) -> None:
+    """Calls off what nobody has a use for."""
+    prefix = f"{service}."
+    for key in [key for key in book.memory.next_places if key.startswith(prefix)]:
+        member, known = book.members.get(key), book.memory.next_places[key]
+        if member is not None and member.removed is None and known.place > member.place and _wanted(book, member):
+            continue
+        del book.memory.next_places[key]
+        if member is None or known.place > member.place:
+            book.emit(CallOffPlace(service=service, member=key.removeprefix(prefix)))
+
+
+def comes_elsewhere(book: Book, member: MemberRecord) -> bool:
+    """Its place was given up, or the node with its volumes is gone."""
+    cause = book.operations.get(member.ended_by)
+    given_up = cause is not None and KINDS[cause.kind].gives_back == "elsewhere"
+    return given_up or (book.memory.volumes_bound_to_node and book.node_state(member.node) == "gone")
+
+
+def _wanted(book: Book, member: MemberRecord) -> bool:
+    if member.over and comes_elsewhere(book, member):
+        return True
+    return any(o.live and _may_use(o) for o in book.operations_on(member))
+
+
+def _may_use(operation: Operation) -> bool:
+    if operation.kind == "lost":
+        return operation.state == "open" or operation.choice == "elsewhere"
+    return KINDS[operation.kind].gives_back == "elsewhere"
+
+
+def _asked(book: Book, member: MemberRecord) -> NextPlace | None:
+    known = book.memory.next_places.get(member.key)
+    return known if known is not None and known.place == member.place + 1 else None
+
+
+def _usable(book: Book, node: str) -> bool:
+    if not node:
+        return True  # Whoever places finds one when the member is launched.
+    state: Literal["", "up", "silent", "gone"] = book.node_state(node)
+    return state not in ("silent", "gone") and not any(o.target.node == node for o in book.standing())
