@@ -67,6 +67,10 @@ source: .venv/.dev  ## speed of generating, packing, unpacking (writes build/sou
 turns: .venv/.dev  ## what an event costs the master, with little and with much on record (writes build/turns.json)
 	@.venv/bin/python -m benchmarks.turns $(ARGS)
 
+.PHONY: attack
+attack: .venv/.dev  ## another user and a hostile task attack a running cluster; needs root (writes build/attack.json)
+	@.venv/bin/python -m benchmarks.attack $(ARGS)
+
 .PHONY: clean
 clean:  ## removes what was made in this checkout
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

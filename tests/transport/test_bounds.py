@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from upcall.transport import bounds, inherited, unix
@@ -213,3 +214,23 @@ def test_malformed_http_ends_in_a_clear_refusal(served: Served) -> None:
         with served.connect() as client:
             client.sendall(said + b"\r\n\r\n")
             assert status(client) == b"400"
+
+
+async def talks(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Says over a WebSocket what it hears."""
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def test_a_websocket_outlives_the_deadlines_of_requests(served: Served) -> None:
+    served.server.config.loaded_app = talks
+    address = f"http://{served.address[0]}:{served.address[1]}/"
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as opened:
+        for _ in range(4):
+            await opened.send_str("still here?")
+            assert (await opened.receive(PATIENCE_S)).data == "still here?"
+            await asyncio.sleep(QUICK.headers_s)
+        assert served.open.connections == 1
+    await asyncio.to_thread(until, lambda: served.open.connections == 0)

@@ -5,6 +5,7 @@ before any application sees a request, it is small, whole and in time.
 """
 
 import asyncio
+import logging
 from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -14,6 +15,9 @@ from upcall.transport.bounds import HEADER_BYTES_MAX, PIPELINED_MAX, Bounds
 LINE_BYTES: Final = 4
 """Of a header, beside its name and value."""
 TOO_LARGE: Final = f"headers of more than {HEADER_BYTES_MAX} bytes"
+_errors_alone = logging.getLogger("upcall.transport.http")
+_errors_alone.setLevel(logging.ERROR)
+"""Whoever sends no HTTP could fill the log with it."""
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -35,12 +39,13 @@ class BoundedHttp(HttpToolsProtocol):
 
     def __init__(self, *, visitor: Visitor, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
+        self.logger = _errors_alone
         self._visitor = visitor
         self._kept_bytes = 0
         """Of this request's line, headers and trailers."""
         self._unfinished_bytes = 0
         """Arrived since the parser last made something of them: part of a header that has no end."""
-        self._refused = False
+        self._refused = self._upgraded = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -60,13 +65,14 @@ class BoundedHttp(HttpToolsProtocol):
         super().data_received(data)
         if self._unfinished_bytes > HEADER_BYTES_MAX:
             self._refuse(431, TOO_LARGE)
-        elif self._deadline is None and self.timeout_keep_alive_task is None and self._idle():
+        elif self._deadline is None and self.timeout_keep_alive_task is None and self._idle() and not self._upgraded:
             self._set_deadline(self._visitor.bounds.headers_s)  # an empty line between requests
 
     def handle_websocket_upgrade(self) -> None:
         self._clear_deadline()
         if self._refused:
             return
+        self._upgraded = True
         self._visitor.shows(self.headers)
         super().handle_websocket_upgrade()
         self._hand_over()
@@ -134,6 +140,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _set_deadline(self, seconds: float) -> None:
         self._clear_deadline()
+        if self.transport.is_closing():
+            return
         self._deadline = self.loop.call_later(seconds, self._late)
 
     def _clear_deadline(self) -> None:
@@ -149,6 +157,8 @@ class BoundedHttp(HttpToolsProtocol):
         """A last answer, where none has begun; nothing more is read."""
         self._refused = True
         self._clear_deadline()
+        if self.transport.is_closing():
+            return
         if self._idle() or not self.cycle.response_started:
             text = words.encode()
             self.transport.write(
