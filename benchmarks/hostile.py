@@ -120,7 +120,7 @@ def signalled(one, words):
 attempt("signals to others", lambda: processes(signalled))
 attempt("becoming root", lambda: os.setuid(0) or os.geteuid() == 0)
 attempt("becoming root by sudo", lambda: os.system("sudo -n true 2>/dev/null") == 0)
-attempt("a file of root", lambda: bool(open("/root/.profile").read() or True))
+attempt("a file of root", lambda: bool(open(os.path.expanduser("~root/.profile")).read() or True))
 attempt("a write beside the sandbox", lambda: bool(open(here.parent / "planted", "w")))
 attempt("a token in its own environment", lambda: [k for k, v in os.environ.items() if "TOKEN" in k.upper()])
 for what in got:
