@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from upcall.client.blocking import Client
 from upcall.cluster.folder import DataFolder
+from upcall.fastdata.login import Login, kafka_client
 from upcall.protocol.operator import OperationView, TaskView
 
 T = TypeVar("T")
@@ -71,6 +72,13 @@ class OwnCluster:
 
     def operation(self, name: str) -> OperationView:
         return self.client.operation(name)
+
+    def kafka_client(self, service: str = "kafka") -> dict[str, str]:
+        """Settings of a client of the brokers that are ready."""
+        said = self.client.credentials(service, "client")
+        servers = sorted(f"{task.address}:{task.ports['client']}" for task in self.ready(service))
+        login = Login(said.user, said.password) if said.user else None
+        return {"bootstrap.servers": ",".join(servers), **kafka_client(login)}
 
     def ready(self, service: str) -> list[TaskView]:
         return [task for task in self.client.tasks() if task.service == service and task.state == "ready"]

@@ -91,11 +91,11 @@ def main() -> int:
     report = Report(f"drain-{sabotage}" if sabotage else "drain", PROMISES)
     with own_cluster(nodes=NODES, memory_mib_per_node=NODE_MEMORY_MIB) as cluster:
         install(cluster, sabotage)
-        servers = ",".join(sorted(f"{task.address}:{task.ports['client']}" for task in cluster.ready("kafka")))
-        warm_up(servers, WARM_UP)
+        client = cluster.kafka_client()
+        warm_up(client, WARM_UP)
         cluster.upcall("service", "do", "kafka", "delete-topic", f"name={WARM_UP}")
         say(f"three brokers are ready; {RATE_HZ} writes/s begin")
-        writes, in_sync = Writes(servers, TOPIC, RATE_HZ), InSync(servers, {TOPIC: MIN_IN_SYNC})
+        writes, in_sync = Writes(client, TOPIC, RATE_HZ), InSync(client, {TOPIC: MIN_IN_SYNC})
         began = time.monotonic()
         writes.start()
         in_sync.start()
@@ -106,7 +106,7 @@ def main() -> int:
             load_s = time.monotonic() - began
             in_sync.stop()
         say("reading back")
-        stored = read_back(servers, TOPIC)
+        stored = read_back(client, TOPIC)
         report.figures.update(figures(writes, in_sync, stored, load_s))
     return report.finish()
 
@@ -155,7 +155,7 @@ def drain_both(cluster: OwnCluster, writes: Writes) -> dict[str, Any]:
     writes.phase("undrain")
     cluster.upcall("node", "undrain", "node-2")
     cluster.until("all brokers ready", lambda: len(cluster.ready("kafka")) == NODES)
-    cluster.until("all replicas in sync", lambda: replicas_in_sync(writes.servers, TOPIC, REPLICAS))
+    cluster.until("all replicas in sync", lambda: replicas_in_sync(writes.client, TOPIC, REPLICAS))
     writes.phase("all back")
     time.sleep(STEADY_S)
     return {

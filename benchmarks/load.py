@@ -12,6 +12,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
@@ -19,6 +20,9 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+
+Client = Mapping[str, str]
+"""How to reach the brokers, and as whom: settings of a client built on librdkafka."""
 
 DEADLINE_S: Final = 5.0
 PAYLOAD: Final = bytes(range(256)) * 2
@@ -33,9 +37,9 @@ SAMPLERS: Final = 3
 READ_BACK_S: Final = 120.0
 
 
-def warm_up(servers: str, topic: str) -> None:
+def warm_up(client: Client, topic: str) -> None:
     """Writes that count for nothing: what is measured are brokers at work, not the first seconds of a JVM."""
-    producer = Producer({"bootstrap.servers": servers, "acks": "all", "linger.ms": 0, "log_level": 2})
+    producer = Producer({**client, "acks": "all", "linger.ms": 0, "log_level": 2})
     until = time.monotonic() + WARM_UP_S
     for number in range(WARM_UP_WRITES):
         producer.produce(topic, PAYLOAD, number.to_bytes(KEY_BYTES, "big"))
@@ -48,7 +52,7 @@ def warm_up(servers: str, topic: str) -> None:
 class Writes:
     """``acks=all`` writes over all partitions of a topic, ``rate_hz`` of them due each second until `stop`."""
 
-    servers: str
+    client: Client
     topic: str
     rate_hz: int
     due: int = 0
@@ -102,7 +106,7 @@ class Writes:
     def _run(self) -> None:
         producer = Producer(
             {
-                "bootstrap.servers": self.servers,
+                **self.client,
                 "acks": "all",
                 "message.timeout.ms": int(DEADLINE_S * 1000),
                 "linger.ms": 5,
@@ -141,7 +145,7 @@ class Writes:
 class InSync:
     """Samples, as fast as `SAMPLE_EVERY_S` and the brokers allow, of which partitions are below their minimum."""
 
-    servers: str
+    client: Client
     minimums: dict[str, int]
     """Topic -> ``min.insync.replicas``. Topics that are not named are not looked at."""
     samples: list[list[tuple[float, tuple[str, ...]]]] = field(default_factory=list)
@@ -163,7 +167,7 @@ class InSync:
             thread.join()
 
     def _run(self, into: list[tuple[float, tuple[str, ...]]]) -> None:
-        client = AdminClient({"bootstrap.servers": self.servers, "log_level": 2})
+        client = AdminClient({**self.client, "log_level": 2})
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
@@ -206,19 +210,19 @@ def below_minimum(client: AdminClient, minimums: dict[str, int], timeout_s: floa
     )
 
 
-def replicas_in_sync(servers: str, topic: str, replication: int) -> bool:
+def replicas_in_sync(client: Client, topic: str, replication: int) -> bool:
     """Whether every partition of the topic has all its replicas in sync."""
-    client = AdminClient({"bootstrap.servers": servers, "log_level": 2})
+    admin = AdminClient({**client, "log_level": 2})
     try:
-        return not below_minimum(client, {topic: replication}, DEADLINE_S)
+        return not below_minimum(admin, {topic: replication}, DEADLINE_S)
     except KafkaException:
         return False
 
 
-def read_back(servers: str, topic: str) -> Counter[int]:
+def read_back(client: Client, topic: str) -> Counter[int]:
     """Number of the write -> how often it stands in the log, over all partitions, up to their ends as of now."""
     settings: dict[str, Any] = {
-        "bootstrap.servers": servers,
+        **client,
         "group.id": "read-back",
         "enable.auto.commit": False,
         "log_level": 2,

@@ -1,5 +1,6 @@
 """Kafka as a service, as pure scenarios: what it declares and what it answers. What the brokers say is given."""
 
+import re
 from typing import ClassVar
 
 import pytest
@@ -50,7 +51,10 @@ def test_all_brokers_start_together_or_a_quorum_never_forms() -> None:
     assert outcome.declared is not None
     assert outcome.declared.policy.minimum == 2
     assert outcome.declared.policy.silence == "hold"
-    assert [endpoint.name for endpoint in outcome.endpoints] == ["client"]
+    assert [(endpoint.name, endpoint.user) for endpoint in outcome.endpoints] == [
+        ("client", "client"),
+        ("admin", "admin"),
+    ]
 
 
 def test_the_clusters_id_is_made_once_and_kept() -> None:
@@ -73,6 +77,31 @@ def test_at_a_new_place_a_broker_joins_the_quorum_that_is_there() -> None:
     ]
     assert properties[0] == properties[1], "the same node id and everything else"
     assert "node.id=2\n" in properties[0]
+
+
+def test_who_connects_logs_in_unless_an_option_says_else() -> None:
+    for options, asks in (({}, True), ({"client_auth": "none"}, False)):
+        outcome = Scenario(Kafka, options, fresh=True).run()
+        task = outcome.task("broker-0")
+        properties = next(file.text for file in task.files if file.path == "server.properties")
+        assert ("CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT\n" in properties) == asks
+        assert bool(task.secrets) == asks
+        assert all(bool(endpoint.user and endpoint.secret) == asks for endpoint in outcome.endpoints)
+
+
+def test_passwords_stand_in_files_of_their_own_and_the_controllers_know_one_user() -> None:
+    task = Scenario(Kafka, {}, fresh=True).run().task("broker-0")
+    assert {secret.ref for secret in task.secrets} == {
+        "generated:kafka.admin|password={}",
+        "generated:kafka.client|password={}",
+    }
+    properties = next(file.text for file in task.files if file.path == "server.properties")
+    entries = dict(line.split("=", 1) for line in properties.splitlines() if "jaas" in line)
+    users = {name.split(".")[2]: entry.count("user_") for name, entry in entries.items() if name.startswith("listener")}
+    assert users == {"client": 2, "controller": 1}
+    assert all(
+        word.startswith('="${file:{{secret.') for word in re.findall(r'(?:password|user_\w+)(="[^"]*)', properties)
+    )
 
 
 def test_a_stop_is_accepted_while_every_partition_keeps_its_minimum() -> None:

@@ -26,7 +26,7 @@ from upcall.fastdata import verify
 from upcall.fastdata.flights import load_flight
 from upcall.fastdata.frames import inspect
 from upcall.fastdata.kafka_log import KafkaSettings
-from upcall.fastdata.login import Login
+from upcall.fastdata.login import Login, kafka_client
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
@@ -93,8 +93,11 @@ def launchers(cluster: Cluster) -> list[int]:
 
 def log_repeats(cluster: Cluster) -> int:
     """Frames that stand more than once in the log, of what it still keeps: allowed, and reported."""
-    (servers,) = [",".join(each.addresses) for each in cluster.client.endpoints() if each.service == "kafka"]
-    consumer = Consumer(KafkaSettings(bootstrap_servers=servers).consumer("log-repeats"))
+    ends = [each for each in cluster.client.endpoints() if (each.service, each.name) == ("kafka", "client")]
+    said = cluster.client.credentials("kafka", "client")
+    login = kafka_client(Login(said.user, said.password))
+    settings = KafkaSettings(bootstrap_servers=",".join(ends[0].addresses), client=login)
+    consumer = Consumer(settings.consumer("log-repeats"))
     numbers = consumer.list_topics("frames", timeout=60).topics["frames"].partitions
     left = {number: consumer.get_watermark_offsets(TopicPartition("frames", number), 60)[1] for number in numbers}
     consumer.assign([TopicPartition("frames", number, OFFSET_BEGINNING) for number in numbers])

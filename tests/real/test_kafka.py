@@ -25,6 +25,7 @@ from real_members import (
     until_why,
 )
 
+from upcall.catalog.kafka.config import client_settings
 from upcall.catalog.kafka.options import KafkaOptions
 
 pytestmark = pytest.mark.real
@@ -51,13 +52,18 @@ def kafka(begin: Begin) -> Cluster:
 
 
 def servers(cluster: Cluster) -> str:
-    return ",".join(next(each.addresses for each in cluster.client.endpoints() if each.service == "kafka"))
+    return ",".join(next(each.addresses for each in cluster.client.endpoints() if each.name == "client"))
+
+
+def client(cluster: Cluster) -> dict[str, str]:
+    said = cluster.client.credentials("kafka", "client")
+    return client_settings(servers(cluster), (said.user, said.password))
 
 
 def in_sync(cluster: Cluster) -> Counter[int]:
     """How many partitions of the topic have how many replicas in sync; empty while nobody answers."""
     try:
-        found = AdminClient({"bootstrap.servers": servers(cluster), "log_level": 2}).list_topics(TOPIC, timeout=5)
+        found = AdminClient({**client(cluster), "log_level": 2}).list_topics(TOPIC, timeout=5)
     except KafkaException:
         return Counter()
     return Counter(len(partition.isrs) for partition in found.topics[TOPIC].partitions.values())
@@ -75,7 +81,7 @@ def write(cluster: Cluster, name: str) -> set[str]:
         if error is None:
             acknowledged.add(message.key().decode())
 
-    producer = Producer({"bootstrap.servers": servers(cluster), "acks": "all", "log_level": 2})
+    producer = Producer({**client(cluster), "acks": "all", "log_level": 2})
     for number in range(MESSAGES):
         producer.produce(TOPIC, b"x" * 100, f"{name}-{number}", on_delivery=delivered)
     producer.flush(WAIT_S)
@@ -95,7 +101,7 @@ def ends(consumer: Consumer, parts: list[TopicPartition]) -> int:
 
 def read(cluster: Cluster) -> set[str]:
     """All keys that stand in the log."""
-    consumer = Consumer({"bootstrap.servers": servers(cluster), "group.id": "none", "log_level": 2})
+    consumer = Consumer({**client(cluster), "group.id": "none", "log_level": 2})
     try:
         parts = [TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in range(PARTITIONS)]
         count = cluster.until("the ends of the log", lambda: ends(consumer, parts), WAIT_S)
@@ -117,7 +123,7 @@ def test_a_topic_is_one_command_and_a_second_time_changes_nothing(kafka: Cluster
 
 
 def test_a_users_own_setting_reaches_the_brokers(kafka: Cluster) -> None:
-    admin = AdminClient({"bootstrap.servers": servers(kafka), "log_level": 2})
+    admin = AdminClient({**client(kafka), "log_level": 2})
     for broker in ("1", "2", "3"):
         asked = admin.describe_configs([ConfigResource(ResourceType.BROKER, broker)], request_timeout=30)
         found = next(iter(asked.values())).result(30)
@@ -125,10 +131,27 @@ def test_a_users_own_setting_reaches_the_brokers(kafka: Cluster) -> None:
         assert found["min.insync.replicas"].value == "2"
 
 
+def test_who_does_not_log_in_gets_no_answer_and_no_password_stands_on_a_command_line(kafka: Cluster) -> None:
+    said = kafka.client.credentials("kafka", "client")
+    for login in (None, (said.user, "guessed"), ("admin", said.password)):
+        refused = AdminClient({**client_settings(servers(kafka), login), "log_level": 0})
+        with pytest.raises(KafkaException):
+            refused.list_topics(timeout=3)
+    controllers = ",".join(address.replace(":9092", ":9093") for address in servers(kafka).split(","))
+    as_client = AdminClient({**client_settings(controllers, (said.user, said.password)), "log_level": 0})
+    with pytest.raises(KafkaException):
+        as_client.list_topics(timeout=3)
+    passwords = [kafka.client.credentials("kafka", end).password for end in ("client", "admin")]
+    for process in brokers_of(kafka.data):
+        words = Path(f"/proc/{process}/cmdline").read_bytes().decode()
+        settings = (Path(f"/proc/{process}/cwd") / "server.properties").read_text()
+        assert not [each for each in passwords if each in words or each in settings]
+
+
 def test_a_topic_keeps_its_share_of_the_volume_unless_it_says_else(kafka: Cluster) -> None:
     act(kafka, "kafka", "create-topic", name="short", partitions=1, config={"retention.bytes": "1048576"})
     try:
-        admin = AdminClient({"bootstrap.servers": servers(kafka), "log_level": 2})
+        admin = AdminClient({**client(kafka), "log_level": 2})
         kept = {}
         for topic in (TOPIC, "short"):
             asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)], request_timeout=30)

@@ -15,6 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
+from upcall.fastdata.login import kafka_client, read_login
 from upcall.fastdata.receiving import Ingest, LogFailed
 
 
@@ -33,7 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
                 runs_topic=options.runs_topic,
                 dead_topic=options.dead_topic,
                 reader_group=options.reader_group,
-                client=_client_options(options.client_option),
+                client={
+                    **kafka_client(read_login(options.kafka_login_file)),
+                    **_client_options(options.client_option),
+                },
             )
         )
         ingest = Ingest(log, Path(options.token_file).read_text().strip(), _say)
@@ -82,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", default=value, required=value is None, help=f"{text} ({variable})")
 
     option("bootstrap-servers", None, "Kafka's addresses, host:port separated by commas")
+    option("kafka-login-file", "", "file with the line user:password of Kafka's user; none: it asks nobody")
     option("listen", None, "host:port for aircraft to connect to")
     option("token-file", None, "file with the token that aircraft must know")
     option("topic", "frames", "topic of the frames")

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def keep(frames: list[Any]) -> None:
         raw_store.write([raw_store.raw(w.run_id, w.block, w.second, first, data) for w, first, data in frames])
 
-    raw = RawKeeper(chosen.kafka, chosen.frames_topic, keep)
+    raw = RawKeeper(chosen.kafka, chosen.frames_topic, keep, read_login(chosen.kafka_login_file))
     streaming = Streaming(spark, chosen, Pipeline(chosen, store, log, raw))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: streaming.stop())

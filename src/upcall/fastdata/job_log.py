@@ -14,6 +14,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from upcall.fastdata.job_settings import Settings
+from upcall.fastdata.login import kafka_client, read_login
 from upcall.fastdata.position import GROUP, Position
 from upcall.fastdata.runs import Run
 
@@ -25,7 +26,12 @@ class Log:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        common = {"bootstrap.servers": settings.kafka, "enable.auto.commit": False, "client.id": GROUP}
+        common = {
+            "bootstrap.servers": settings.kafka,
+            "enable.auto.commit": False,
+            "client.id": GROUP,
+            **kafka_client(read_login(settings.kafka_login_file)),
+        }
         self._shown = Consumer({**common, "group.id": GROUP})
         self._runs = Consumer({**common, "group.id": f"{GROUP}-runs", "auto.offset.reset": "earliest"})
         self._runs.assign([TopicPartition(settings.runs_topic, 0, 0)])

@@ -14,6 +14,7 @@ from upcall.fastdata.schema import KEEP_S, KEYSPACE
 class Settings:
     kafka: str
     """Bootstrap servers."""
+    kafka_login_file: str = ""
     cassandra: tuple[str, ...]
     cassandra_port: int = 9042
     cassandra_login_file: str = ""
@@ -32,7 +33,8 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
     """From the command line; what is not there from the environment (UPCALL_KAFKA, UPCALL_CASSANDRA, ...)."""
     parser = argparse.ArgumentParser(prog="upcall-windows", description="Frames from Kafka into seconds in Cassandra.")
     defaults = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
-    for name in ("kafka", "cassandra", "cassandra_login_file", "frames_topic", "runs_topic", "keyspace", "checkpoint"):
+    texts = ("kafka", "kafka_login_file", "cassandra", "cassandra_login_file")
+    for name in (*texts, "frames_topic", "runs_topic", "keyspace", "checkpoint"):
         fallback = defaults[name] if isinstance(defaults[name], str) else None
         value = os.environ.get(f"UPCALL_{name.upper()}", fallback)
         parser.add_argument(f"--{name.replace('_', '-')}", default=value, required=value is None)

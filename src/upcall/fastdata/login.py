@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+KAFKA_MECHANISM: Final = "SCRAM-SHA-256"
 
 
 class Login(NamedTuple):
     user: str
     password: str
+
+
+def kafka_client(login: Login | None) -> dict[str, str]:
+    """Settings of a client built on librdkafka."""
+    if login is None:
+        return {}
+    return {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": KAFKA_MECHANISM,
+        "sasl.username": login.user,
+        "sasl.password": login.password,
+    }
+
+
+def kafka_source(login: Login | None) -> dict[str, str]:
+    """Options of Spark's Kafka source, whose client is Java's."""
+    if login is None:
+        return {}
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    return {
+        "kafka.security.protocol": "SASL_PLAINTEXT",
+        "kafka.sasl.mechanism": KAFKA_MECHANISM,
+        "kafka.sasl.jaas.config": f'{module} required username="{login.user}" password="{login.password}";',
+    }
 
 
 def read_login(path: str | Path) -> Login | None:

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from upcall.fastdata.frames import FrameError, inspect
 from upcall.fastdata.judging import Wanted
+from upcall.fastdata.login import Login, kafka_client
 
 QUEUE_MAX: Final = 2_000
 """Seconds of blocks: about two minutes of everything being anomalous at once."""
@@ -28,7 +29,7 @@ Keep = Callable[[list[tuple[Wanted, int, bytes]]], None]
 
 
 class RawKeeper:
-    def __init__(self, bootstrap_servers: str, topic: str, keep: Keep) -> None:
+    def __init__(self, bootstrap_servers: str, topic: str, keep: Keep, login: Login | None = None) -> None:
         self.kept = 0
         self.missed = 0
         self._topic = topic
@@ -43,6 +44,7 @@ class RawKeeper:
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": 8 * 1_024,
                 "client.id": "upcall-raw",
+                **kafka_client(login),
             }
         )
         self._thread = threading.Thread(target=self._run, name="raw", daemon=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from upcall.fastdata.job_settings import Settings
+from upcall.fastdata.login import kafka_source, read_login
 from upcall.fastdata.micro_batch import DDL, Task, lighten, read_result
 from upcall.fastdata.pipeline import Pipeline
 from upcall.fastdata.position import Start
@@ -66,6 +67,7 @@ class Streaming:
         source = (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self._settings.kafka)
+            .options(**kafka_source(read_login(self._settings.kafka_login_file)))
             .option("subscribe", topic)
             .option("startingOffsets", f'{{"{topic}": {{{offsets}}}}}')
             .option("maxOffsetsPerTrigger", self._settings.max_frames)

@@ -4,6 +4,10 @@ Brokers are combined (broker and controller) and form a *dynamic* quorum: its vo
 metadata, so they can be removed and added later. Each voter has a directory id; the first ones are formatted with the
 list of all of them (``--initial-controllers``), later ones without (``--no-initial-controllers``), and added by the
 voter tool once they run.
+
+Whoever connects logs in by SCRAM, at the controllers' listener too: ``admin`` (the brokers themselves, their tools and
+whoever runs them) and, at the clients' listener alone, ``client``. Passwords are read from files by Kafka's own config
+provider; they stand in no settings and on no command line (see ``OwnUsers.java``).
 """
 
 import base64
@@ -17,7 +21,8 @@ from upcall.catalog.kafka.sizing import BrokerSizing
 CLIENT_PORT: Final = 9092
 CONTROLLER_PORT: Final = 9093
 READY_LINE: Final = r"Kafka Server started"
-JARS: Final = "{{artifact.kafka.classpath}}"
+JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
+"""Kafka's own, and what we compile beside them."""
 JAVA: Final = "{{artifact.java.java}}"
 ARCHIVE: Final = "{{artifact.archive.options}}"
 
@@ -30,6 +35,12 @@ appender.c.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
 rootLogger.level=info
 rootLogger.appenderRef.c.ref=c
 """
+
+
+MECHANISM: Final = "SCRAM-SHA-256"
+SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+SECRET_FORM: Final = "password={}"  # noqa: S105 - a form, not a password
+"""Of the files that hold the users' passwords: a properties file, as Kafka's config provider reads it."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,20 @@ def voters(cluster_id: str, members: Mapping[int, str]) -> tuple[Voter, ...]:
 
 
 def server_properties(
-    *, node_id: int, members: Sequence[str], sizing: BrokerSizing, options: Mapping[str, str] | None = None
+    *,
+    node_id: int,
+    members: Sequence[str],
+    sizing: BrokerSizing,
+    logins: bool = True,
+    options: Mapping[str, str] | None = None,
 ) -> str:
-    """``server.properties`` of one broker. ``members`` are all brokers' names; ``options`` are the user's and win."""
+    """``server.properties`` of one broker. ``members`` are all brokers' names; ``logins``: clients are asked who they
+    are; ``options`` are the user's and win."""
     replication = min(3, len(members))
     in_sync = max(1, replication - 1)
     bootstrap = ",".join(f"{{{{address.{member}}}}}:{{{{port.controller}}}}" for member in members)
-    listeners = "PLAINTEXT://{{address}}:{{port.client}},CONTROLLER://{{address}}:{{port.controller}}"
+    listeners = "CLIENT://{{address}}:{{port.client}},CONTROLLER://{{address}}:{{port.controller}}"
+    protocol = "SASL_PLAINTEXT" if logins else "PLAINTEXT"
     settings = {
         "process.roles": "broker,controller",
         "node.id": str(node_id),
@@ -75,8 +93,9 @@ def server_properties(
         "listeners": listeners,
         "advertised.listeners": listeners,
         "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "CLIENT",
+        "listener.security.protocol.map": f"CLIENT:{protocol},CONTROLLER:{protocol}",
+        **(login_settings() if logins else {}),
         "controller.quorum.bootstrap.servers": bootstrap,
         "log.dirs": "{{volume.data}}/logs",
         "num.network.threads": str(sizing.network_threads),
@@ -114,6 +133,46 @@ def server_properties(
     }
     settings.update(options or {})
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def login_settings() -> dict[str, str]:
+    """Who may come in at which listener, and how a broker and its tools log in themselves."""
+    own = f'{SCRAM} required username="admin" password="{_password("admin")}"'
+    admin, client = (f'user_{user}="{_password(user)}"' for user in ("admin", "client"))
+    allowed = {"client": f"{own} {admin} {client};", "controller": f"{own} {admin};"}
+    return {
+        "config.providers": "file",
+        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.mechanism.inter.broker.protocol": MECHANISM,
+        "sasl.mechanism.controller.protocol": MECHANISM,
+        **{
+            f"listener.name.{listener}.{MECHANISM.lower()}.sasl.{name}": value
+            for listener, entry in allowed.items()
+            for name, value in (("jaas.config", entry), ("server.callback.handler.class", "upcall.OwnUsers"))
+        },
+        # For the tools, which are clients and are given the same file.
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": MECHANISM,
+        "sasl.jaas.config": f"{own};",
+    }
+
+
+def _password(user: str) -> str:
+    return f"${{file:{{{{secret.{user}}}}}:password}}"
+
+
+def client_settings(servers: str, login: tuple[str, str] | None) -> dict[str, str]:
+    """Of a client built on librdkafka. ``login``: user and password."""
+    if login is None:
+        return {"bootstrap.servers": servers}
+    return {
+        "bootstrap.servers": servers,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": MECHANISM,
+        "sasl.username": login[0],
+        "sasl.password": login[1],
+    }
 
 
 def jvm_flags(sizing: BrokerSizing) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """What a person may choose of Kafka."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from upcall.service import ServiceOptions
@@ -20,6 +22,9 @@ class KafkaOptions(ServiceOptions):
         ge=256,
         description="volume of each broker; a partition keeps at most a sixteenth of it, then its oldest messages go"
         " (12 such partitions fill three quarters), unless its topic says retention.bytes",
+    )
+    client_auth: Literal["password", "none"] = Field(
+        "password", description="none: every user of this machine may read, write and delete everything"
     )
     settings: dict[str, str] = Field(
         default={}, description="Kafka's own settings (server.properties), over those made here"

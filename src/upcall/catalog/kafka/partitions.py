@@ -16,6 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from upcall.catalog.kafka.config import client_settings
+
 TIMEOUT_S: Final = 6.0
 """Below the deadline of an answer."""
 CONFIGS_AT_ONCE: Final = 200
@@ -50,11 +52,12 @@ def out_of_sync(partitions: Iterable[Partition]) -> list[Partition]:
 class Admin:
     """Blocking questions to a cluster; run beside the loop."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: str, login: tuple[str, str] | None = None) -> None:
+        """``login``: user and password, of the brokers' own user."""
         self.servers = servers
         self._client = AdminClient(
             {
-                "bootstrap.servers": servers,
+                **client_settings(servers, login),
                 "client.id": "upcall",
                 "socket.timeout.ms": int(TIMEOUT_S * 1000),
                 "reconnect.backoff.max.ms": 1000,

@@ -13,6 +13,8 @@ from upcall.catalog.kafka.config import tool_command
 from upcall.service import Member
 
 TOOL = "org.apache.kafka.tools.MetadataQuorumCommand"
+CONFIG = ("--command-config", "{{sandbox}}/server.properties")
+"""How to log in; to add a controller, also which one."""
 TOOL_TIMEOUT_S = 60.0
 _VOTERS = re.compile(r"^CurrentVoters:\s*(\[.*\])\s*$", re.MULTILINE)
 _DIRECTORY = re.compile(r"^directory\.id=(\S+)$", re.MULTILINE)
@@ -61,17 +63,13 @@ async def join(member: Member, node_id: int, beside: Member) -> str:
             "remove-controller", "--controller-id", str(node_id), "--controller-directory-id", old.directory_id
         )
         await beside.run(remove, timeout_s=TOOL_TIMEOUT_S)
-    add = tool_command(
-        TOOL,
-        *("--command-config", "{{sandbox}}/server.properties", "--bootstrap-controller", _controllers(beside)),
-        "add-controller",
-    )
+    add = tool_command(TOOL, *CONFIG, "--bootstrap-controller", _controllers(beside), "add-controller")
     await member.run(add, timeout_s=TOOL_TIMEOUT_S)
     return f"{len(standing)} old vote taken away, one given"
 
 
 def _tool(*words: str) -> tuple[str, ...]:
-    return tool_command(TOOL, "--bootstrap-server", "{{address}}:{{port.client}}", *words)
+    return tool_command(TOOL, *CONFIG, "--bootstrap-server", "{{address}}:{{port.client}}", *words)
 
 
 def _controllers(member: Member) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog.kafka import config, quorum
 from upcall.catalog.kafka.options import KafkaOptions
-from upcall.catalog.kafka.task import artifact_blobs, artifacts, broker_task
+from upcall.catalog.kafka.task import Logins, artifact_blobs, artifacts, broker_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.service import Endpoint, Field, Member, Operation, Pod, Service, Verdict, accept, action, defer
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CLUSTER_ID = "cluster-id"
+SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
 class Kafka(Service):
@@ -30,9 +31,17 @@ class Kafka(Service):
         self.cluster_id = await self.state.update(CLUSTER_ID, lambda known: known or config.new_cluster_id())
 
     def pods(self) -> list[Pod]:
-        client = Endpoint("client", description="bootstrap servers")
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.
-        return [Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=[client])]
+        return [Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=self.endpoints())]
+
+    def endpoints(self) -> list[Endpoint]:
+        """``client`` is for applications; ``admin`` for whoever runs the brokers: as him they talk to each other."""
+        if self.options.client_auth == "none":
+            return [Endpoint("client", description="bootstrap servers, nobody is asked who he is")]
+        return [
+            Endpoint("client", description=SERVERS, user="client", secret=self.own_secret("client")),
+            Endpoint("admin", "client", description=SERVERS, user="admin", secret=self.own_secret("admin")),
+        ]
 
     def broker(self, member: Member) -> Declaration:
         options, names = self.options, self.pod("broker").member_names
@@ -46,8 +55,16 @@ class Kafka(Service):
             format_volume=config.format_command(self.cluster_id, first),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
+            logins=self._logins(),
             options=options.settings,
             artifacts=tuple(artifact for artifact, _ in artifacts()),
+        )
+
+    def _logins(self) -> Logins | None:
+        if self.options.client_auth == "none":
+            return None
+        return Logins(
+            admin=self.own_secret("admin", config.SECRET_FORM), client=self.own_secret("client", config.SECRET_FORM)
         )
 
     @classmethod
@@ -131,7 +148,8 @@ class Kafka(Service):
         if not servers:
             raise NotNow("no broker is ready", where=self.name)
         if self._admin is None or self._admin.servers != servers:
-            self._admin = Admin(servers)
+            found = None if self.options.client_auth == "none" else await self.credentials(self.endpoints()[1])
+            self._admin = Admin(servers, (found.user, found.password) if found else None)
         admin: Admin = self._admin
         return await self.blocking(question, admin)
 

@@ -5,17 +5,27 @@ do not). It is formatted as a quorum of one and ended as soon as it serves.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.sizing import size_broker
 from upcall.catalog.locks import blobs, locked, made
-from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
-from upcall.protocol.training import Training
+from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
+from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.kafka"
 TRAINING_CLUSTER = "dHJhaW5pbmdjbHVzdGVyMQ"
 TRAINING_MEMORY_MIB = 448
+
+
+@dataclass(frozen=True)
+class Logins:
+    """Clients are asked who they are. References of the two users' passwords, in the form that Kafka reads."""
+
+    admin: str
+    client: str
 
 
 def broker_task(
@@ -25,12 +35,16 @@ def broker_task(
     format_volume: tuple[str, ...],
     resources: Resources,
     cores: float,
+    logins: Logins | None = None,
     options: Mapping[str, str] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
     """One broker. ``format_volume`` is the command for a fresh volume (:func:`config.format_command`)."""
     sizing = size_broker(resources.memory_mib, cores, resources.disk_mib)
-    properties = config.server_properties(node_id=node_id, members=members, sizing=sizing, options=options)
+    properties = config.server_properties(
+        node_id=node_id, members=members, sizing=sizing, logins=logins is not None, options=options
+    )
+    passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(
         command=config.start_command(sizing),
         artifacts=artifacts,
@@ -43,6 +57,7 @@ def broker_task(
             Port(name="client", number=config.CLIENT_PORT),
             Port(name="controller", number=config.CONTROLLER_PORT),
         ),
+        secrets=passwords,
         resources=resources,
         constraints=Constraints(apart="broker", spread="zone"),
         prepare=(format_volume,),
@@ -55,7 +70,7 @@ def broker_task(
 
 @lru_cache
 def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
-    """What a broker runs: the runtime, Kafka's jars, their class archive."""
+    """What a broker runs: the runtime, Kafka's jars, what we compile beside them (and with what), the class archive."""
     first = config.voters(TRAINING_CLUSTER, {1: "broker-1"})
     task = broker_task(
         node_id=1,
@@ -63,11 +78,29 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         format_volume=config.format_command(TRAINING_CLUSTER, first),
         resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
         cores=2,
+        logins=Logins(admin="training", client="training"),
     )
+    password = config.SECRET_FORM.format("training")
     training = Training(
-        name="archive", mode="cds", task=task, uses=("java", "kafka"), values={"address.broker-1": "{{address}}"}
+        name="archive",
+        mode="cds",
+        task=task,
+        uses=("java", "kafka", "extras"),
+        values={"address.broker-1": "{{address}}"},
+        secrets={"admin": password, "client": password},
     )
-    return locked(PACKAGE, "java"), locked(PACKAGE, "kafka"), made(training)
+    extras = Compiled(
+        name="extras",
+        sources={"upcall/OwnUsers.java": (files(PACKAGE) / "java" / "OwnUsers.java").read_text()},
+        uses=("java", "kafka", "compiler"),
+        against=("kafka",),
+        jars=("kafka-clients-",),
+    )
+    return (
+        *(locked(PACKAGE, name) for name in ("java", "kafka", "compiler")),
+        made(extras),
+        made(training),
+    )
 
 
 def artifact_blobs() -> dict[str, bytes]:

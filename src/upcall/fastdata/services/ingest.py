@@ -29,6 +29,7 @@ class Ingest(Service):
             command=("{{python}}", "-m", "upcall.fastdata.ingest"),
             env={
                 "UPCALL_INGEST_BOOTSTRAP_SERVERS": str(self.kafka),
+                "UPCALL_INGEST_KAFKA_LOGIN_FILE": "{{secret.kafka}}",
                 "UPCALL_INGEST_LISTEN": "{{address}}:{{port.frames}}",
                 "UPCALL_INGEST_TOKEN_FILE": "{{secret.link}}",
                 "UPCALL_INGEST_TOPIC": options.topic,
@@ -38,7 +39,7 @@ class Ingest(Service):
                 "OPENBLAS_NUM_THREADS": "1",
             },
             ports=(Port(name="frames", number=PORT),),
-            secrets=(Secret(name="link", ref=LINK_TOKEN),),
+            secrets=(Secret(name="link", ref=LINK_TOKEN), self.kafka.secret("kafka")),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=64),
             ready=Check(tcp="frames", interval_s=0.5),
             health=Check(tcp="frames", interval_s=5),

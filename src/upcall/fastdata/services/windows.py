@@ -81,6 +81,7 @@ class Windows(Service):
             application="{{sandbox}}/program.py",
             arguments=(
                 *(str(self.kafka), str(self.cassandra), "--checkpoint", "{{volume.checkpoint}}/stream"),
+                *("--kafka-login-file", "{{secret.kafka}}"),
                 *("--cassandra-login-file", "{{secret.cassandra}}"),
                 *("--keyspace", options.keyspace, "--keep-s", str(options.keep_s)),
                 *("--max-frames", str(options.max_frames), "--trigger-ms", str(options.trigger_ms)),
@@ -89,7 +90,10 @@ class Windows(Service):
             executor_memory_mib=options.executor_memory_mib,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             secret=self.spark.secret("spark", config.AUTH_PROPERTY).ref,
-            more_secrets=(self.cassandra.secret("cassandra"),),
+            more_secrets=(
+                self.kafka.secret("kafka"),
+                self.cassandra.secret("cassandra"),
+            ),
             more_files=(
                 File(path="program.py", text=PROGRAM),
                 File(path=CODE, blob=hashlib.sha256(code()).hexdigest()),
