@@ -11,7 +11,7 @@ from agent_node import Master, Node, eventually
 
 from upcall.keeper import processes, records
 from upcall.keeper.identity import Identity, stat_of
-from upcall.protocol.agent import Register, Run
+from upcall.protocol.agent import Register, RegisterAgain, Run
 from upcall.protocol.declaration import Check, Volume
 
 
@@ -196,3 +196,16 @@ async def test_a_second_agent_on_the_same_node_refuses(node: Node, master: Maste
     assert second.returncode == 2
     assert b"another agent serves this node already" in errors
     assert len(master.of(Register)) == 1
+
+
+async def test_an_agent_that_is_asked_says_all_again_on_the_connection_that_it_has(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sleep", "1000")
+    await master.state("app.main.1", "ready")
+    before = master._socket
+    await master.send(RegisterAgain())
+    register = await master.registered(2)
+    assert [(task.task, task.state) for task in register.tasks] == [("app.main.1", "ready")]
+    assert master._socket is before
+    ended = await node.end("app.main.1")
+    assert ended.exit is not None
+    assert ended.exit.signal == 15

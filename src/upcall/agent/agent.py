@@ -34,6 +34,7 @@ from upcall.protocol.agent import (
     Launch,
     ReadLog,
     Register,
+    RegisterAgain,
     Registered,
     Run,
     StopReading,
@@ -185,6 +186,8 @@ class Agent:
                 self._registered = True
                 self._sent = 0
                 self._to_say.set()
+            case RegisterAgain():
+                self._connection.send(self.register())
             case Launch():
                 self._launch(message)
             case Unusable():

@@ -93,6 +93,11 @@ class Agents:
         if connection := self._connections.get(send.node):
             connection.send(send.message)
 
+    def ask_again(self) -> None:
+        """Each connected agent says all that it runs once more; its connection stays."""
+        for connection in list(self._connections.values()):
+            connection.send(wire.RegisterAgain())
+
     def close_all(self) -> None:
         for connection in list(self._connections.values()):
             connection.close()

@@ -76,7 +76,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(machines.follow(core, lambda: _local(core)))
     core.after_turn.append(tell_names(lambda: _local(core)))
-    core.on_reload = lambda: _disconnect(streams, hosts, agents)
+    core.on_reload = lambda: _say_again(core, agents, service_door, host_door)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
     operator = operator_api.OperatorDoor(core, views, host_door, service_door, machines, tokens, secrets)
     agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
@@ -138,6 +138,13 @@ def _metrics_route(app: FastAPI, core: Driver, views: Views, principal: Callable
     async def metrics(request: Request) -> Response:
         principal(request).must_be("operator")
         return Response(exposition(views), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _say_again(core: Driver, agents: Agents, services: service_api.ServiceDoor, hosts: host_api.HostDoor) -> None:
+    """The records were read anew. Nobody's connection ends with it: all that only they know is asked for on it."""
+    agents.ask_again()
+    services.show_again()
+    core.post(lambda tx: tx.turn.after.append(hosts.assign_now))
 
 
 def _disconnect(streams: Streams, hosts: Streams, agents: Agents) -> None:

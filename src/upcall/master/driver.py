@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 ROUNDS_MAX: Final = 100_000
 """Times that rules may follow from rules in one turn: far above any real cascade, so a loop is found and not felt."""
+RELOAD_AGAIN_S: Final = 10.0
+RELOAD_PAUSE_S: Final = 1.0
+"""Before the second of two reloads within :data:`RELOAD_AGAIN_S`: the disk may be full for long."""
 LATE_S: Final = 5.0
 """A timer that fires this much late means that the judge slept."""
 
@@ -55,6 +58,9 @@ class Driver(Core):
         """Called with what a turn changed, before its commit: what follows from that."""
         self.on_reload: Callable[[], None] = lambda: None
         """The substrate was made anew: whoever is connected has to say again what runs."""
+        self._recovering = False
+        """Read anew, and not started: nothing is taken in, for its deadlines are not yet of this clock."""
+        self._reloaded_s = -RELOAD_AGAIN_S
 
     def start(self) -> None:
         """The first turn: repeats what still stands."""
@@ -82,8 +88,9 @@ class Driver(Core):
         return wait()
 
     def post(self, work: Callable[[Transaction], object]) -> None:
-        """As :meth:`turn`, for inputs whose answer nobody waits for."""
-        if not self._closed:
+        """As :meth:`turn`, for inputs whose answer nobody waits for. What is lost while the records are read anew is
+        asked for again afterwards (:attr:`on_reload`)."""
+        if not (self._closed or self._recovering):
             self._run(work)
 
     async def durable(self) -> None:
@@ -93,6 +100,8 @@ class Driver(Core):
     def _run(self, work: Callable[[Transaction], T]) -> "tuple[T, asyncio.Future[None]]":
         if self._closed:
             raise NotNow("the master is going down", expected="the same call after its return")
+        if self._recovering:
+            raise NotNow("the master reads its records anew", expected="the same call in a moment")
         tx = Transaction(self)
         refused: UpcallError | None = None
         try:
@@ -139,14 +148,22 @@ class Driver(Core):
             # Even this cannot be written. The number must differ all the same: answers to the old world are void.
             start = self.state.start + self._reloads * 1_000_000
         self.load_again(start)
-        self.on_reload()
-        asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
+        self._recovering = True
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        now_s = self.monotonic()
+        wait_s = 0.0 if now_s - self._reloaded_s >= RELOAD_AGAIN_S else RELOAD_PAUSE_S
+        self._reloaded_s = now_s
+        asyncio.get_running_loop().call_later(wait_s, self._restart_after_failure)
 
     def _restart_after_failure(self) -> None:
+        self._recovering = False
         try:
             self.start()
-        except NotNow:
-            asyncio.get_running_loop().call_later(1.0, self._restart_after_failure)
+        except NotNow:  # it is going down
+            return
+        self.on_reload()
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -156,9 +173,10 @@ class Driver(Core):
             self._timer.cancel()
             self._timer = None
         if deadlines:
-            self._timer_due_s = min(deadlines)
-            delay_s = max(0.0, self._timer_due_s - self.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+            # What was due before now is late by nobody's sleep.
+            now_s = self.monotonic()
+            self._timer_due_s = max(now_s, min(deadlines))
+            self._timer = asyncio.get_running_loop().call_later(self._timer_due_s - now_s, self._tick)
 
     def _tick(self) -> None:
         late_s = self.monotonic() - self._timer_due_s

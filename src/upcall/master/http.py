@@ -1,5 +1,7 @@
 """What all doors share: who calls, from where, how much, and errors in one form."""
 
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -12,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upcall.master.tokens import Principal, Role
-from upcall.protocol.errors import Forbidden, Invalid, NotNow, Problem, TooLarge, UpcallError
+from upcall.protocol.errors import Forbidden, Invalid, Malformed, NotNow, Problem, TooLarge, UpcallError
 from upcall.protocol.names import refusal as refusal_of_name
 from upcall.protocol.numbers import whole
 from upcall.protocol.operator import refusal
@@ -31,6 +33,7 @@ OPEN_PATHS: Final = frozenset({"/v1/login", "/docs", "/docs/login", "/docs/oauth
 """They let in by other means: a one-use code, or the documentation's own gate."""
 OPEN_FOLDER: Final = "/static-offline-docs/"
 PRINCIPAL: Final = "principal"
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 T = TypeVar("T")
 
@@ -72,7 +75,14 @@ class Gate:
             return
         body = self._bodies.of(who.name if who else "", limit)
         try:
-            await self._app(scope, body.counting(receive), send)
+            counted = body.counting(receive)
+            if scope["type"] == "http" and limit != BLOB_BYTES_MAX:
+                try:
+                    counted = await _whole(counted)
+                except UpcallError as error:
+                    await problem_response(error.problem, error.status)(scope, receive, send)
+                    return
+            await self._app(scope, counted, send)
         finally:
             body.over()
 
@@ -138,6 +148,46 @@ class Body:
 
     def over(self) -> None:
         self._bodies.give_back(self._who, self._total)
+
+
+async def _whole(receive: Receive) -> Receive:
+    """The body read to its end, and found to be text that can be kept; handed on as one."""
+    parts, message = [], await receive()
+    while message["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            data = b"".join(parts)
+            check_text(data)
+            message = {"type": "http.request", "body": data, "more_body": False}
+            break
+        message = await receive()
+    first: list[Message] = [message]
+
+    async def again() -> Message:
+        return first.pop() if first else await receive()
+
+    return again
+
+
+def check_text(data: bytes) -> None:
+    """JSON can name half of a surrogate pair, which no encoding can write: nothing could be recorded of it."""
+    if not _SURROGATE.search(data):
+        return
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return  # whoever decodes it says what is wrong
+    left: list[tuple[str, Any]] = [("", said)]
+    while left:
+        where, value = left.pop()
+        if isinstance(value, dict):
+            left += [(f"{where}.{key}" if where else str(key), key) for key in value]
+            left += [(f"{where}.{key}" if where else str(key), one) for key, one in value.items()]
+        elif isinstance(value, list):
+            left += [(f"{where}[{number}]", one) for number, one in enumerate(value)]
+        elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            place = where.encode("ascii", "backslashreplace").decode()
+            raise Malformed("half of a surrogate pair is no text", where=place or "body", expected="whole characters")
 
 
 def principal_of(request: HTTPConnection) -> Principal:

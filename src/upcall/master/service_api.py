@@ -45,21 +45,33 @@ class ServiceDoor:
     # -- streams ----------------------------------------------------------------------------------------------------
 
     def subscribe(self, service: str) -> Stream:
-        known = services.find(self.core, service)
+        services.find(self.core, service)
         stream = self.streams.subscribe(service)
 
         def subscribed(tx: Transaction) -> None:
             tx.event("service", service, "its code is connected", service=service)
-            tx.ledger(given.HostSubscribed(service=service))
-            for event in (
-                wanted_event(self.core, known),
-                members_event(self.core, known),
-                operations_event(self.core, service),
-            ):
-                tx.turn.after.append(lambda event=event: stream.send(event))  # type: ignore[misc]
+            self._show_all(tx, service)
 
         self.core.post(subscribed)
         return stream
+
+    def show_again(self) -> None:
+        """The records were read anew: whoever is subscribed sees whole sets again, on the stream that he has."""
+        for service in self.streams.names():
+            if service in self.core.state.services:
+                self.core.post(lambda tx, service=service: self._show_all(tx, service))  # type: ignore[misc]
+            else:
+                self.streams.close(service)  # its install was never recorded
+
+    def _show_all(self, tx: Transaction, service: str) -> None:
+        known = services.find(self.core, service)
+        tx.ledger(given.HostSubscribed(service=service))
+        for event in (
+            wanted_event(self.core, known),
+            members_event(self.core, known),
+            operations_event(self.core, service),
+        ):
+            tx.turn.after.append(lambda event=event: self.streams.send(service, event))  # type: ignore[misc]
 
     def unsubscribe(self, service: str, stream: Stream) -> None:
         if not self.streams.unsubscribe(service, stream) or service not in self.core.state.services:

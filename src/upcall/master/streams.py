@@ -119,6 +119,10 @@ class Streams:
                 expected="the id of the newest subscription; subscribe again",
             )
 
+    def close(self, name: str) -> None:
+        if stream := self._streams.get(name):
+            stream.close()
+
     def close_all(self) -> None:
         for stream in self._streams.values():
             stream.close()

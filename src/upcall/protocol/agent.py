@@ -103,6 +103,10 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True, tag="registered"):
     features: tuple[str, ...] = ()
 
 
+class RegisterAgain(msgspec.Struct, frozen=True, kw_only=True, tag="register_again"):
+    """The master has read its records anew and knows nothing of what runs: say all of it again, on this connection."""
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defaults=True):
     """The task should run. Everything that templates may name comes along."""
 
@@ -172,7 +176,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
     number: int
 
 
-ToAgent = Registered | Launch | Update | Synced | End | DeleteVolumes | Run | ReadLog | StopReading | Ack
+ToAgent = (
+    Registered | RegisterAgain | Launch | Update | Synced | End | DeleteVolumes | Run | ReadLog | StopReading | Ack
+)
 
 _encoder = msgspec.json.Encoder()
 _from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
