@@ -61,6 +61,7 @@ class FakeMaster:
         ]
         self.services: dict[str, api.ServiceView] = {}
         self.operations: dict[str, api.OperationView] = {}
+        self.asked: dict[str, api.ActionView] = {}
         self.events: list[api.Event] = []
         self.first_kept = 0
         self.secrets: dict[str, str] = {}
@@ -130,7 +131,10 @@ class FakeMaster:
                 web.get("/v1/services/{name}", self._service),
                 web.get("/v1/services/{name}/plans", self._plans),
                 web.post("/v1/services/{name}/plans/{plan}/{verb}", self._nothing),
-                web.post("/v1/services/{name}/actions/{action}", self._action),
+                web.post("/v1/services/{name}/actions/{action}/begin", self._action),
+                web.get("/v1/services/{name}/actions", self._action),
+                web.get("/v1/actions/{id}", self._action),
+                web.post("/v1/actions/{id}/cancel", self._action),
                 web.post("/v1/services/{name}/uninstall", self._uninstall),
                 web.get("/v1/endpoints", self._endpoints),
                 web.get("/v1/nodes", self._list(lambda: list(self.nodes.values()))),
@@ -327,14 +331,34 @@ class FakeMaster:
         return await answer(self._found(request).plans)
 
     async def _action(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            known = list(reversed(self.asked.values()))
+            return await answer(self.asked[request.match_info["id"]] if "id" in request.match_info else known)
+        if request.path.endswith("/cancel"):
+            one = self.asked[request.match_info["id"]]
+            one.state, one.error, one.ended_at = "cancelled", "cancelled by operator", time.time()
+            return await answer(one)
         arguments = await request.json()
         if self.actions_not_now:
             self.actions_not_now -= 1
             return problem(503, "not_now", "its code is not connected")
-        if self.failing_actions:
-            self.failing_actions -= 1
-            return problem(409, "conflict", "nobody is there to greet", "greet")
-        return web.json_response({"said": f"hello {arguments.get('name')}"})
+        one = api.ActionView(
+            id=f"act-{len(self.asked) + 1}", service=request.match_info["name"], name=request.match_info["action"],
+            who="operator", state="running", began_at=time.time(), progress="looks for them",
+        )  # fmt: skip
+        self.asked[one.id] = one
+
+        def over() -> None:
+            one.ended_at = time.time()
+            if self.failing_actions:
+                self.failing_actions -= 1
+                one.state, one.error = "failed", "nobody is there to greet"
+            else:
+                one.state, one.result = "done", {"said": f"hello {arguments.get('name')}"}
+
+        if arguments.get("name") != "nobody":
+            self._loop.call_later(self.step_s, over)
+        return await answer(one)
 
     async def _uninstall(self, request: web.Request) -> web.Response:
         view = self._found(request)

@@ -35,10 +35,10 @@ def test_services_come_together_and_actions_in_the_files_order(run: Run, master:
     assert [path for path, _ in posts] == [
         "/v1/services",
         "/v1/services",
-        "/v1/services/two/actions/greet",
-        "/v1/services/one/actions/greet",
+        "/v1/services/two/actions/greet/begin",
+        "/v1/services/one/actions/greet/begin",
     ]
-    assert [body["name"] for path, body in posts if path.endswith("/greet")] == ["first", "second"]
+    assert [body["name"] for path, body in posts if path.endswith("/greet/begin")] == ["first", "second"]
 
 
 def test_what_is_there_already_is_kept(run: Run, master: FakeMaster, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_plan_of_a_life_before_is_not_deployed_before_its_members_are_ready(
     asked_before: list[bool] = []
 
     def comes_up() -> None:
-        asked_before.append(any(path.endswith("/actions/greet") for _, path, _ in master.calls))
+        asked_before.append(any(path.endswith("/actions/greet/begin") for _, path, _ in master.calls))
         for view in master.services.values():
             view.state, view.ready, view.reason = "running", 2, ""
         master.happens("task", "two.m-1", "ready")

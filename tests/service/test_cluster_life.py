@@ -10,7 +10,7 @@ import pytest
 from sample_services import Plain, Store
 
 from upcall.operations import inputs as given
-from upcall.service import replace
+from upcall.service import action, replace
 from upcall.substrate.simulated import small_nodes
 from upcall.testing import Life, SimulatedKind
 
@@ -411,3 +411,60 @@ def test_a_job_that_fails_says_so_with_its_cause_and_holds_nobody_up(live: Live)
         assert "sum.2" not in life.master.launches
 
     live(Store, script)
+
+
+class Slow(Store):
+    """A store with an action that takes its time."""
+
+    @action(timeout_s=3600)
+    async def repair(self, ranges: int = 600) -> str:
+        """Repairs all ranges."""
+        try:
+            for done in range(ranges):
+                self.progress(f"{done} of {ranges} ranges", done / ranges)
+                await asyncio.sleep(5)
+        finally:
+            self.heard.append("put away")
+        return f"{ranges} ranges"
+
+
+def test_an_action_may_take_most_of_an_hour_and_tells_how_far_it_is(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        reply = await life.master.act("repair")
+        assert (reply.ok, reply.result) == (True, "600 ranges")
+        assert life.master.progress[0].text == "0 of 600 ranges"
+        assert life.master.progress[-1].share == 599 / 600
+
+    live(Slow, script)
+
+
+def test_a_cancelled_action_ends_as_any_coroutine_does(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        asked = asyncio.create_task(life.master.act("repair"))
+        await life.master.until(lambda: life.master.progress)
+        life.master.cancel("repair")
+        reply = await asked
+        assert (reply.ok, reply.cancelled) == (False, True)
+        assert life.code.heard[-1] == "put away"
+
+    live(Slow, script)
+
+
+def test_an_action_shown_again_goes_on_where_it_runs_and_is_not_begun_where_it_is_unknown(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        asked = asyncio.create_task(life.master.act("repair", ranges=3))
+        await life.master.until(lambda: life.master.progress)
+        life.master.disconnect()
+        assert (await asked).ok
+        unknown = asyncio.create_task(life.master.act("repair"))
+        await life.master.until(lambda: len(life.master.progress) > 4)
+        await life.kill_host()
+        life.start_host()
+        reply = await unknown
+        assert not reply.ok
+        assert "whether it was done is not known" in reply.error
+
+    live(Slow, script)

@@ -10,9 +10,9 @@ import typer
 
 from upcall.cli import composition as compositions
 from upcall.cli import deploy
+from upcall.cli.action import run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.here import Here, command, commands
-from upcall.cli.service import run_action
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Invalid, UpcallError

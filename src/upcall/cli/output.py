@@ -194,6 +194,11 @@ class Progress:
 # -- words ----------------------------------------------------------------------------------------------------------
 
 
+def short(value: Any) -> str:
+    """A value in a cell or a line."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
 def visible(text: str) -> str:
     """``text`` with its control characters to be seen; line ends and tabs are left."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

@@ -1,18 +1,15 @@
 """``upcall service`` and ``upcall endpoints``: services, and what they can do for a person."""
 
-import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from upcall.cli import action
 from upcall.cli.catalog import argument_words
 from upcall.cli.here import Here, command, commands
-from upcall.cli.output import ago, mib, nearest
+from upcall.cli.output import ago, mib, short
 from upcall.cli.plan import plan_rows
 from upcall.cli.status import SERVICE_COLUMNS, service_row
-from upcall.cli.values import parse_pairs
-from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import EndpointView, ServiceView, TaskView
 
 service_app = commands("Services: list, show, and ask one to do something.")
@@ -47,54 +44,12 @@ def show(here: Here, service: Name) -> None:
         empty="no endpoints",
     )
     here.out.table(
-        ("option", "value"), [(key, _short(value)) for key, value in found.options.items()], empty="no options are set"
+        ("option", "value"), [(key, short(value)) for key, value in found.options.items()], empty="no options are set"
     )
     here.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
 
 
-@command(service_app, "actions")
-def actions(here: Here, service: Name) -> None:
-    """What a service can be asked to do."""
-    found = here.client.service(service)
-    here.out.show(found.actions, ("action", "arguments", "description"), _action_rows(found), empty="no actions")
-
-
-@command(service_app, "do")
-def do(
-    here: Here,
-    service: Name,
-    action: Annotated[str, typer.Argument(metavar="ACTION")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
-) -> None:
-    """Ask a service to do something: `upcall service do hello greet name=you`."""
-    result = run_action(here, service, action, parse_pairs(arguments or [], f"service do {service} {action}"))
-    if here.out.as_json:
-        here.out.json(result)
-    elif isinstance(result, list) and result and all(isinstance(one, dict) for one in result):
-        columns = list(result[0])
-        here.out.table(columns, [[_short(one.get(key, "")) for key in columns] for one in result], empty="nothing")
-    elif isinstance(result, dict):
-        here.out.table(("key", "value"), [(key, _short(value)) for key, value in result.items()], empty="done")
-    else:
-        here.out.line("done" if result is None else str(result))
-
-
-def run_action(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> Any:
-    """The action's result; an unknown one is named with its nearest before anything is sent. ``patience_s``: for so
-    long it is asked again while the answer is "not now", which is right for an action that may be repeated."""
-    known = [str(one.get("name", "")) for one in here.client.service(service).actions]
-    if known and action not in known:
-        raise NotFound(
-            f"{service} has no action {action!r}", where=f"service {service}", expected=nearest(action, known)
-        )
-    path = f"/v1/services/{quote(service, safe='')}/actions/{quote(action, safe='')}"
-    with here.out.progress() as progress:
-        if progress.live:
-            from rich.spinner import Spinner
-            from rich.text import Text
-
-            progress.show(lambda: Spinner("dots", text=Text(f" {service}: {action}")), ())
-        return here.client.patient(lambda: here.client.post(path, arguments), patience_s)
+action.register(service_app)
 
 
 @command(endpoints_app, "endpoints")
@@ -133,7 +88,3 @@ def _endpoint_rows(found: list[EndpointView]) -> list[tuple[str, str, str, str, 
 
 def _action_rows(found: ServiceView) -> list[tuple[str, str, str]]:
     return [(str(one.get("name", "")), argument_words(one), str(one.get("description", ""))) for one in found.actions]
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)

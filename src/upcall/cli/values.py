@@ -1,6 +1,6 @@
 """``key=value`` on the command line: dotted keys, and values as YAML reads them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,16 +9,19 @@ from upcall.protocol.errors import Invalid
 FILE_BYTES_MAX: Final = 1 << 20
 
 
-def parse_pairs(pairs: Iterable[str], where: str) -> dict[str, Any]:
+def parse_pairs(pairs: Iterable[str], where: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """``brokers=3 config.min.insync.replicas=2``: values as YAML reads them, so numbers and lists are those; a dotted
-    key sets one entry of a map. ``key:=text`` stays text; ``key=@file`` is the text of a file."""
+    key sets one entry of a map. ``key:=text`` stays text; ``key=@file`` is the text of a file. What a
+    JSON ``schema`` of the whole says to be text stays text too."""
     import yaml
+
+    kinds = (schema or {}).get("properties", {})
 
     found: dict[str, Any] = {}
     for pair in pairs:
         key, sign, text = pair.partition("=")
-        literal = key.endswith(":")
-        key = key.removesuffix(":").strip()
+        key, literal = key.removesuffix(":").strip(), key.endswith(":")
+        literal = literal or (not text.startswith("@") and _is_text(kinds, key))
         if not sign or not key:
             raise Invalid(f"not a setting: {pair!r}", where=where, expected="key=value, for example brokers=3")
         try:
@@ -51,3 +54,10 @@ def _text_of(path: Path, pair: str, where: str) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise Invalid(f"{path} is not text", where=where, expected="a file in UTF-8") from None
+
+
+def _is_text(kinds: Mapping[str, Any], key: str) -> bool:
+    first, dot, _ = key.partition(".")
+    kind = kinds.get(first, {})
+    inner = kind.get("additionalProperties") if dot else kind
+    return isinstance(inner, dict) and inner.get("type") == "string"

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Body, Depends, Header, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import Response, StreamingResponse
 
 from upcall.master import services
 from upcall.master.context import SECRETS
@@ -25,7 +25,6 @@ from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import whole
-from upcall.protocol.schema import nearest
 from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
@@ -159,23 +158,8 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     ) -> dict[str, Any]:
         services.find(core, service)
         arguments = {"plan": plan, "phase": control.phase, "step": control.step}
-        await door.services.act(service, f"plan/{verb}", arguments, who.name)
+        await door.services.control(service, f"plan/{verb}", arguments, who.name)
         return {}
-
-    @api.post("/services/{service}/actions/{action}")
-    async def act(
-        service: str, action: str, who: Who, arguments: Annotated[dict[str, Any], Body(default_factory=dict)]
-    ) -> JSONResponse:
-        known = {each["name"] for each in views.service(services.find(core, service)).actions}
-        if action not in known:
-            raise Invalid(
-                f"{service} has no action {action!r}{nearest(action, known)}",
-                where="action",
-                expected=f"one of {', '.join(sorted(known))}" if known else "a service with actions",
-            )
-        result = await door.services.act(service, action, arguments, who.name)
-        core.post(lambda tx: tx.event("action", service, f"{who.name}: {action}", service=service, action=action))
-        return JSONResponse(result)
 
     @api.get("/endpoints")
     async def endpoints(_: Who) -> list[view.EndpointView]:

@@ -1,6 +1,6 @@
 """The master's own durable records. Each has a kind and a key, is written alone, and has a version."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ PACKAGE: Final = "package"
 STATE: Final = "state"
 MASTER: Final = "master"
 SEEN: Final = "seen"
+ACTION: Final = "action"
 REPLACED: Final = "replaced"
 """A member's address at the place before the present one, as text."""
 
@@ -63,6 +64,24 @@ class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     value: Any
     version: int
+
+
+class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person asked of a service. Its arguments are not kept: there may be secrets among them."""
+
+    id: str
+    service: str
+    name: str
+    who: str
+    state: Literal["running", "done", "failed", "cancelled"] = "running"
+    began_at: float
+    """Wall time, as is ``ended_at``."""
+    ended_at: float = 0.0
+    progress: str = ""
+    share: float | None = None
+    result: Any = None
+    error: str = ""
+    cancelled_by: str = ""
 
 
 class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
 from upcall.master import said, services
+from upcall.master.actions import Actions
 from upcall.master.agents import Agents
 from upcall.master.credentials import credentials
 from upcall.master.driver import Driver
@@ -30,17 +31,18 @@ from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge
 
-ACTION_TIMEOUT_S: Final = 120.0
+CONTROL_TIMEOUT_S: Final = 30.0
 ANSWERS_MAX: Final = 1000
 TOOL_TIMEOUT_MAX_S: Final = 3600.0
 
 
 class ServiceDoor:
-    """Subscriptions, and actions on their way to a service."""
+    """Subscriptions, and what people ask of a service."""
 
     def __init__(self, core: Driver, streams: Streams, agents: Agents, secrets: Secrets) -> None:
         self.core, self.streams, self.agents, self.secrets = core, streams, agents, secrets
-        self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
+        self.actions = Actions(core, streams)
+        self._controls: dict[str, asyncio.Future[wire.ActionReply]] = {}
 
     # -- streams ----------------------------------------------------------------------------------------------------
 
@@ -70,6 +72,7 @@ class ServiceDoor:
             wanted_event(self.core, known),
             members_event(self.core, known),
             operations_event(self.core, service),
+            *self.actions.show_again(service),
         ):
             tx.turn.after.append(lambda event=event: self.streams.send(service, event))  # type: ignore[misc]
 
@@ -93,29 +96,30 @@ class ServiceDoor:
             await asyncio.to_thread(self.secrets.make, str(error.problem.details["name"]))
             return credentials(self.core, self.secrets, service, reference)
 
-    # -- actions ----------------------------------------------------------------------------------------------------
+    # -- plans ------------------------------------------------------------------------------------------------------
 
-    async def act(self, service: str, name: str, arguments: dict[str, Any], who: str) -> Any:
-        """Hands an action to the service's code and waits for its reply."""
+    async def control(self, service: str, name: str, arguments: dict[str, Any], who: str) -> None:
+        """Hands the control of a plan to the service's code and waits for its reply."""
         if not self.streams.connected(service):
             raise NotNow(f"the code of {service} is not connected", where=service, expected="its host to come back")
         action = wire.Action(id=token_hex(8), name=name, arguments=arguments, who=who)
-        reply = self._actions[action.id] = asyncio.get_running_loop().create_future()
+        reply = self._controls[action.id] = asyncio.get_running_loop().create_future()
         try:
             self.streams.send(service, action)
-            replied = await asyncio.wait_for(reply, ACTION_TIMEOUT_S)
+            replied = await asyncio.wait_for(reply, CONTROL_TIMEOUT_S)
         except TimeoutError:
-            raise NotNow(f"{service} has not answered {name!r} within {ACTION_TIMEOUT_S:.0f} s") from None
+            raise NotNow(f"{service} has not answered {name!r} within {CONTROL_TIMEOUT_S:.0f} s") from None
         finally:
-            del self._actions[action.id]
+            del self._controls[action.id]
         if not replied.ok:
             raise Conflict(replied.error or f"{name} failed", where=f"{service} {name}")
-        return replied.result
 
-    def replied(self, action: str, reply: wire.ActionReply) -> None:
-        waiting = self._actions.get(action)
+    def controlled(self, action: str, reply: wire.ActionReply) -> bool:
+        """Whether this was the reply to the control of a plan."""
+        waiting = self._controls.get(action)
         if waiting and not waiting.done():
             waiting.set_result(reply)
+        return waiting is not None
 
 
 def _kind(kind: str) -> Any:
@@ -257,7 +261,19 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         "/v1/service/{name}/replies/{action}", openapi_extra=takes(wire.ActionReply), responses=gives(wire.Accepted)
     )
     async def reply(name: Current, action: str, request: Request) -> Response:
-        door.replied(action, await decode(request, wire.ActionReply))
+        body = await decode(request, wire.ActionReply)
+        if not door.controlled(action, body):
+            await core.turn(lambda tx: door.actions.replied(tx, name, action, body))
+        return answer(wire.Accepted())
+
+    @api.post(
+        "/v1/service/{name}/progress/{action}",
+        openapi_extra=takes(wire.ActionProgress),
+        responses=gives(wire.Accepted),
+    )
+    async def progress(name: Current, action: str, request: Request) -> Response:
+        body = await decode(request, wire.ActionProgress)
+        await core.turn(lambda tx: door.actions.progressed(tx, name, action, body))
         return answer(wire.Accepted())
 
     return api

@@ -138,6 +138,9 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
         service = services.pop(name)
         tx.changed.assignments = True
         tx.delete(r.SERVICE, name)
+        for action in [one.id for one in tx.core.state.actions.values() if one.service == name]:
+            del tx.core.state.actions[action]
+            tx.delete(r.ACTION, action)
         for kind in (r.POLICY, r.ENDPOINTS, r.PLANS):
             tx.delete(kind, name)
         for member, generations in service.members.items():

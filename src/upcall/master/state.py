@@ -63,6 +63,8 @@ class State:
     packages: Packages
     memory: dict[tuple[str, str], StateEntry]
     substrate_records: dict[tuple[str, str], Any]
+    actions: dict[str, r.ActionRecord] = field(default_factory=dict)
+    """id -> what a person asked of a service."""
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """member id -> node, address."""
     replaced: dict[str, str] = field(default_factory=dict)
@@ -119,6 +121,7 @@ def load(store: Store, start: int) -> State:
         packages=Packages(_decode(store.load(r.PACKAGE), Package)),
         memory=memory,
         substrate_records=substrate_records,
+        actions={record.id: record for record in _decode(store.load(r.ACTION), r.ActionRecord)},
         seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in store.load(r.SEEN)},
         replaced={record.key: record.value.decode() for record in store.load(r.REPLACED)},
         place_numbers={f"{m.service}.{m.name}": m.place for name in services for m in ledger.members(name)},

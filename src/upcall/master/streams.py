@@ -19,7 +19,7 @@ from upcall.protocol.versions import WIRE
 
 QUEUED_MAX: Final = 1000
 HEARTBEAT_S: Final = 5.0
-_ONCE = (wire.Told, wire.Action)
+_ONCE = (wire.Told, wire.Action, wire.CancelAction)
 _encoder = msgspec.json.Encoder()
 
 

@@ -9,7 +9,11 @@
     POST /v1/services/{service}/uninstall            Ask -> OperationView
     GET  /v1/services/{service}/plans                list[PlanView of protocol.service, as JSON]
     POST /v1/services/{service}/plans/{plan}/{verb}  PlanControl (verb: pause, resume, force, restart) -> {}
-    POST /v1/services/{service}/actions/{action}     arguments object -> the action's result
+    POST /v1/services/{service}/actions/{action}     arguments object -> the action's result, if it is there soon
+    POST /v1/services/{service}/actions/{action}/begin  arguments object -> ActionView, at once
+    GET  /v1/services/{service}/actions              list[ActionView], newest first
+    GET  /v1/actions/{id}                            ?wait_s=  -> ActionView
+    POST /v1/actions/{id}/cancel                     Ask -> ActionView
     GET  /v1/endpoints                               list[EndpointView]
     GET  /v1/nodes                                   list[NodeView]
     POST /v1/nodes                                   AddNode -> NodeView
@@ -231,6 +235,25 @@ class ServiceView(View):
     plans: list[dict[str, Any]] = []
     endpoints: list[EndpointView] = []
     actions: list[dict[str, Any]] = []
+
+
+class ActionView(View):
+    """Something that was asked of a service."""
+
+    id: str
+    service: str
+    name: str
+    who: str = ""
+    state: str
+    """``running``, ``done``, ``failed``, ``cancelled``"""
+    began_at: float = 0.0
+    ended_at: float = 0.0
+    progress: str = ""
+    share: float | None = None
+    """Of the whole, 0 to 1, where it says so."""
+    result: Any = None
+    error: str = ""
+    cancelled_by: str = ""
 
 
 class NodeView(View):

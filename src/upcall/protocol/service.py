@@ -16,6 +16,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult
     GET|PUT|DELETE /v1/service/{name}/state/{key}        key-value space, compare-and-swap (StateWrite)
     POST /v1/service/{name}/replies/{id}   ActionReply   the answer to an ``action``
+    POST /v1/service/{name}/progress/{id}  ActionProgress  how far it is
 
 A host that runs several services reads ``GET /v1/host/stream`` too: the whole set of services that it should run
 (:class:`Assignments`) and registers the packages that it has (``PUT /v1/packages/{name}/{version}``,
@@ -44,6 +45,8 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     arguments: dict[str, Any] = {}
     """JSON Schema of the arguments object."""
+    timeout_s: float = 60.0
+    """For so long its service lets it run."""
 
 
 class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -215,13 +218,22 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
     name: str
     arguments: dict[str, Any] = {}
     who: str = ""
+    again: bool = False
+    """It was asked on an earlier subscription, and is not answered. Who runs it goes on; who never heard of it says so
+    in its reply, and does not begin it."""
+
+
+class CancelAction(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_action"):
+    """A person no longer wants an action's result; it is answered all the same, when it has ended."""
+
+    id: str
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     pass
 
 
-StreamEvent = Subscribed | Wanted | Members | Operations | Told | Action | Heartbeat | Assignments
+StreamEvent = Subscribed | Wanted | Members | Operations | Told | Action | CancelAction | Heartbeat | Assignments
 
 
 # -- calls ----------------------------------------------------------------------------------------------------------
@@ -397,6 +409,15 @@ class ActionReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ok: bool
     result: Any = None
     error: str = ""
+    cancelled: bool = False
+
+
+class ActionProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far an action is, for a person who waits for it."""
+
+    text: str
+    share: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Of the whole: 0 to 1."""
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,6 +7,7 @@ method returns goes back as JSON.
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -18,6 +19,8 @@ from upcall.service.options import validated
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 _MARK = "__upcall_action__"
+current: ContextVar[str] = ContextVar("current", default="")
+"""The action in whose course something is called; empty outside of one."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Action:
     @property
     def spec(self) -> ActionSpec:
         schema = self.arguments.model_json_schema()
-        return ActionSpec(name=self.name, description=self.description, arguments=schema)
+        return ActionSpec(name=self.name, description=self.description, arguments=schema, timeout_s=self.timeout_s)
 
     async def call(self, service: object, arguments: Mapping[str, Any]) -> Any:
         given = validated(self.arguments, arguments, where=self.name)
@@ -47,7 +50,8 @@ def action(method: F) -> F: ...
 @overload
 def action(*, timeout_s: float = 60.0) -> Callable[[F], F]: ...
 def action(method: F | None = None, *, timeout_s: float = 60.0) -> F | Callable[[F], F]:
-    """Makes an async method an action. Its docstring is the description."""
+    """Makes an async method an action. Its docstring is the description. It may run for ``timeout_s`` seconds (an hour
+    is no less right than an instant), say how far it is (``self.progress``), and be cancelled, like any coroutine."""
 
     def mark(function: F) -> F:
         if not inspect.iscoroutinefunction(function):

@@ -65,6 +65,8 @@ class Context:
     refresh: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None
     """Tells people, by the system, why an operation gets no answer."""
+    progress: Callable[[str, str, float | None], None] = lambda action, text, share: None
+    """Tells people how far an action is."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
     _threads: ThreadPoolExecutor | None = None

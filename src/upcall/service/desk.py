@@ -1,18 +1,20 @@
 """The desk: what people ask of a service, and the answer to each.
 
 Actions of the service itself, and the controls of its plan (``plan/pause``, ``plan/resume``, ``plan/force``,
-``plan/restart``). Every action is answered, by its result or by one clear error.
+``plan/restart``). Every action is answered, by its result or by one clear error; until then it may say how far
+it is, and be cancelled.
 """
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, get_args
 
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Invalid, NotFound, UpcallError
-from upcall.service.actions import action_named
+from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
+from upcall.service.actions import action_named, current
 from upcall.service.attempts import in_words
 from upcall.service.link import Link, MasterAway
 from upcall.service.plan_inputs import Verb
@@ -20,6 +22,12 @@ from upcall.service.service import Service
 
 ACTIONS_MAX: Final = 32
 """Actions of one service at once; more are refused, not queued."""
+REPLIES_KEPT: Final = 100
+REPLY_TRIES: Final = 30
+REPLY_PAUSE_S: Final = 1.0
+PROGRESS_PAUSE_S: Final = 0.5
+"""Between two words on one action: a person reads no faster."""
+PROGRESS_CHARS_MAX: Final = 300
 
 
 class Desk:
@@ -31,38 +39,95 @@ class Desk:
         link: Link,
         control: Callable[[Verb, str], None],
         changed: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, object], str], None],
     ) -> None:
         self._service = service
         self._link = link
         self._control = control
         self._changed = changed
-        self._under_way: set[str] = set()
+        self._spawn = spawn
+        self._under_way: dict[str, asyncio.Task[wire.ActionReply]] = {}
+        self._replies: dict[str, wire.ActionReply] = {}
+        """The newest, for a master that did not hear them."""
+        self._progress: dict[str, wire.ActionProgress] = {}
+        """What is to be said next of each action."""
+        self._saying: set[str] = set()
 
     async def act(self, action: wire.Action) -> None:
-        """Calls it, and replies."""
+        """Calls it, and replies; once, however often it is shown."""
         if action.id in self._under_way:
             return
-        if len(self._under_way) >= ACTIONS_MAX:
-            reply = wire.ActionReply(ok=False, error=f"{ACTIONS_MAX} actions are under way; ask again later")
-        else:
-            self._under_way.add(action.id)
-            try:
-                reply = await self._reply(action)
-            finally:
-                self._under_way.discard(action.id)
-        try:
-            await self._link.reply(action.id, reply)
-        except (UpcallError, MasterAway) as error:
-            self._service.log.warning("the reply to action %s was lost: %s", action.name, error)
+        if action.id in self._replies:
+            await self._send(action, self._replies[action.id])
+            return
+        reply = await self._called(action)
+        self._replies[action.id] = reply
+        while len(self._replies) > REPLIES_KEPT:
+            del self._replies[next(iter(self._replies))]
+        await self._send(action, reply)
         self._changed()  # what pods() gives may have changed
 
+    def cancel(self, action: str) -> None:
+        """A person wants it no more. Its method hears of it as of any cancellation, and may put away what it must."""
+        if task := self._under_way.get(action):
+            task.cancel()
+
+    def tell(self, action: str, text: str, share: float | None) -> None:
+        """How far it is; the newest word is what counts."""
+        if not action:
+            self._service.log.info("%s", text)  # a step or a hook: its plan shows how far it is
+            return
+        within = None if share is None else min(max(share, 0.0), 1.0)
+        self._progress[action] = wire.ActionProgress(text=text[:PROGRESS_CHARS_MAX], share=within)
+        if action not in self._saying:
+            self._saying.add(action)
+            self._spawn(self._say(action), f"progress of {action}")
+
+    async def _say(self, action: str) -> None:
+        try:
+            while said := self._progress.pop(action, None):
+                with contextlib.suppress(UpcallError, MasterAway):  # The next word makes up for a lost one.
+                    await self._link.progress(action, said)
+                await asyncio.sleep(PROGRESS_PAUSE_S)
+        finally:
+            self._saying.discard(action)
+
+    async def _called(self, action: wire.Action) -> wire.ActionReply:
+        if action.again:
+            gone = "its host was replaced while it ran, or before: whether it was done is not known"
+            return wire.ActionReply(ok=False, error=gone)
+        if len(self._under_way) >= ACTIONS_MAX:
+            return wire.ActionReply(ok=False, error=f"{ACTIONS_MAX} actions are under way; ask again later")
+        task = self._under_way[action.id] = asyncio.create_task(self._reply(action))
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()  # with whoever waits for it
+            del self._under_way[action.id]
+        return wire.ActionReply(ok=False, error="cancelled", cancelled=True) if task.cancelled() else task.result()
+
+    async def _send(self, action: wire.Action, reply: wire.ActionReply) -> None:
+        """To this subscription; on the next one the master shows again what it did not hear."""
+        for _ in range(REPLY_TRIES):
+            try:
+                await self._link.reply(action.id, reply)
+                return
+            except NotNow:
+                await asyncio.sleep(REPLY_PAUSE_S)
+            except (UpcallError, MasterAway) as error:
+                self._service.log.warning("the reply to action %s was not heard: %s", action.name, error)
+                return
+
     async def _reply(self, action: wire.Action) -> wire.ActionReply:
+        current.set(action.id)
         try:
             return wire.ActionReply(ok=True, result=await self._result(action))
         except UpcallError as error:
             return wire.ActionReply(ok=False, error=str(error))
-        except TimeoutError:
-            return wire.ActionReply(ok=False, error=f"{action.name} did not end in its time")
+        except TimeoutError as error:
+            known = action_named(type(self._service), action.name)
+            late = in_words(error) if str(error) else f"{action.name} did not end within its {known.timeout_s:g} s"
+            return wire.ActionReply(ok=False, error=late)
         except Exception as error:
             self._service.log.exception("action %s", action.name)
             return wire.ActionReply(ok=False, error=in_words(error))

@@ -97,6 +97,9 @@ class Link:
     async def reply(self, action: str, reply: wire.ActionReply) -> None:
         await self._call("POST", f"replies/{quote(action, safe='')}", reply)
 
+    async def progress(self, action: str, said: wire.ActionProgress) -> None:
+        await self._call("POST", f"progress/{quote(action, safe='')}", said)
+
     # -- the key-value space (:class:`upcall.service.state.Keep`) ----------------------------------------------------
 
     async def read(self, key: str) -> tuple[Any, int]:

@@ -95,7 +95,8 @@ class Runner:
         self._unkept: Keep | None = None
         self._proposed: set[str] = set()
         self._sent: dict[str, bytes] = {}
-        self._desk = Desk(self.service, self.link, self._control, self._look)
+        self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn)
+        self.context.progress = self._desk.tell
         self._trouble = ""
         self._spawn(self._hooks.telling(), "on_told")
 
@@ -160,6 +161,8 @@ class Runner:
                 self._hooks.tell(event)
             case wire.Action():
                 self._spawn(self._desk.act(event), f"action {event.name}")
+            case wire.CancelAction():
+                self._desk.cancel(event.id)
 
     def _look(self) -> None:
         self._dirty.set()

@@ -45,6 +45,7 @@ from upcall.protocol.declaration import Artifact, Declaration
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import stranger
+from upcall.service.actions import current
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
 from upcall.service.endpoints import Endpoint
@@ -253,6 +254,10 @@ class Service:
     def refresh(self) -> None:
         """What ``pods`` gives has changed: declare it again. (Not needed after an action.)"""
         self._context.refresh()
+
+    def progress(self, text: str, share: float | None = None) -> None:
+        """In an action: how far it is, for whoever waits for it; ``share`` of the whole (0 to 1) where it is known."""
+        self._context.progress(current.get(), text, share)
 
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs a blocking call in a thread of this service."""

@@ -45,6 +45,8 @@ class WorldTransport:
         self.proposals: list[wire.Propose] = []
         self.tools: list[wire.RunTool] = []
         self.notes: list[wire.Note] = []
+        self.progress: list[wire.ActionProgress] = []
+        """What actions said of themselves."""
         self.calls: list[str] = []
         self._make_wanted = wanted
         self._began_s: float | None = None
@@ -54,6 +56,7 @@ class WorldTransport:
         self._set_due = False
         self._queue: asyncio.Queue[wire.StreamEvent | None] = asyncio.Queue()
         self._actions: dict[str, asyncio.Future[wire.ActionReply]] = {}
+        self._asked: dict[str, str] = {}
         self._kick = asyncio.Event()
         self._changed = asyncio.Event()
         world.watchers.append(self._watch)
@@ -122,6 +125,9 @@ class WorldTransport:
         yield wire.Subscribed(stream=str(stream), wire=1)
         self.send(given.HostSubscribed(service=self.service))
         self._tell()
+        for name, number in self._asked.items():
+            if not self._actions[number].done():
+                queue.put_nowait(wire.Action(id=number, name=name, again=True))
         try:
             while (event := await queue.get()) is not None:
                 yield event
@@ -179,6 +185,8 @@ class WorldTransport:
                 tool = msgspec.json.decode(body, type=wire.RunTool)
                 self.tools.append(tool)
                 return self.tool(tool)
+            case "POST", "progress":
+                self.progress.append(msgspec.json.decode(body, type=wire.ActionProgress))
             case "POST", "replies":
                 self._actions[rest].set_result(msgspec.json.decode(body, type=wire.ActionReply))
             case _, "state":
@@ -249,8 +257,13 @@ class WorldTransport:
         """A person calls an action."""
         number = f"action-{len(self._actions) + 1}"
         self._actions[number] = asyncio.get_running_loop().create_future()
+        self._asked[action_name] = number
         self._queue.put_nowait(wire.Action(id=number, name=action_name, arguments=arguments, who="a person"))
         return await self._actions[number]
+
+    def cancel(self, action_name: str) -> None:
+        """A person no longer wants the newest action of this name."""
+        self._queue.put_nowait(wire.CancelAction(id=self._asked[action_name]))
 
     # -- telling ----------------------------------------------------------------------------------------------------
 

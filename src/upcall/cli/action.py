@@ -1,0 +1,229 @@
+"""``upcall service do``, ``actions`` and ``action``: what a service can be asked to do, and what became of it.
+
+The command waits for as long as the action runs; the line to the master is opened anew all the time, so an hour is no
+different from a second. Ctrl-C ends the wait, never the action.
+"""
+
+import time
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.catalog import argument_words, option_rows
+from upcall.cli.here import Here, command
+from upcall.cli.output import ago, duration, nearest, plain, short
+from upcall.cli.values import parse_pairs
+from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.operator import ActionView, Ask
+
+POLL_S: Final = 20.0
+"""The master answers when there is news; so often it says that there is none."""
+PATIENCE_S: Final = 60.0
+"""How long the master may be away while something is waited for."""
+LINE_CHARS_MAX: Final = 160
+
+RUN_COLUMNS = ("id", "action", "state", "by", "began", "took", "result")
+
+
+def register(app: typer.Typer) -> None:
+    """The commands of the noun ``service`` that are about actions."""
+    command(app, "do", add_help_option=False)(do)
+    command(app, "actions")(actions)
+    command(app, "action")(action)
+
+
+def do(
+    here: Here,
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="SERVICE", show_default=False)] = "",
+    action: Annotated[str, typer.Argument(metavar="ACTION", show_default=False)] = "",
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+    about: Annotated[bool, typer.Option("--help", help="With SERVICE and ACTION: its arguments.")] = False,
+) -> None:
+    """Ask a service to do something: `upcall service do hello greet name=you`."""
+    if about and not service:
+        here.out.line(context.get_help())
+        return
+    if not service or (not action and not about):
+        raise Invalid(
+            "a service and one of its actions are needed",
+            where="service do",
+            expected="`upcall service do SERVICE ACTION [KEY=VALUE]...`; `upcall service actions SERVICE` lists them",
+        )
+    if about and not action:
+        actions(here, service)
+        return
+    known = known_action(here, service, action)
+    if about:
+        _explain(here, service, known)
+        return
+    where = f"service do {service} {action}"
+    begun = begin(here, service, action, parse_pairs(arguments or [], where, known.get("arguments", {})))
+    if no_wait:
+        here.out.say(begun, f"{action} of {service} has begun; `upcall service action {begun.id}` says how far it is")
+        return
+    show_result(here, finished(here, begun))
+
+
+def actions(here: Here, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+    """What a service can be asked to do, and what it was asked lately."""
+    found = here.client.service(service).actions
+    runs = [ActionView.model_validate(one) for one in here.client.get(f"{_of(service)}/actions")]
+    if here.out.as_json:
+        here.out.json({"actions": found, "asked": runs})
+        return
+    rows = [(str(one.get("name", "")), argument_words(one), str(one.get("description", ""))) for one in found]
+    here.out.table(("action", "arguments", "description"), rows, empty="no actions")
+    if runs:
+        here.out.line("")
+        here.out.table(RUN_COLUMNS, map(run_row, runs), empty="")
+
+
+def action(
+    here: Here,
+    action: Annotated[str, typer.Argument(metavar="ID", help="act-...; `upcall service actions SERVICE` lists them.")],
+    cancel: Annotated[bool, typer.Option("--cancel", help="It is no longer wanted.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is over.")] = False,
+) -> None:
+    """An action that was asked for: how far it is, its result; --cancel ends it."""
+    path = f"/v1/actions/{quote(action, safe='')}"
+    if cancel:
+        found = ActionView.model_validate(here.client.post(f"{path}/cancel", Ask()))
+        if wait:
+            found = _until_over(here, found)
+        here.out.say(found, f"{found.name} of {found.service}: {found.error or 'is being cancelled'}")
+        return
+    found = ActionView.model_validate(here.client.get(path))
+    if wait:
+        found = _until_over(here, found)
+    if here.out.as_json:
+        here.out.json(found)
+        return
+    here.out.line(f"{found.id} {found.name} of {found.service}, asked by {found.who}: {_state(found)}")
+    if found.state == "done":
+        show_result(here, found)
+
+
+# -- one action -------------------------------------------------------------------------------------------------------
+
+
+def known_action(here: Here, service: str, action: str) -> dict[str, Any]:
+    """What its service says of it; an unknown one is named with its nearest before anything is sent."""
+    known = {str(one.get("name", "")): one for one in here.client.service(service).actions}
+    if action not in known:
+        raise NotFound(
+            f"{service} has no action {action!r}",
+            where=f"service {service}",
+            expected=nearest(action, known) if known else "a service with actions",
+        )
+    return known[action]
+
+
+def run_action(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> Any:
+    """The action's result. ``patience_s``: for so long it is asked again while the answer is "not now", which is right
+    for an action that may be repeated."""
+    known_action(here, service, action)
+    return finished(here, begin(here, service, action, arguments, patience_s=patience_s)).result
+
+
+def begin(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> ActionView:
+    path = f"{_of(service)}/actions/{quote(action, safe='')}/begin"
+    return ActionView.model_validate(here.client.patient(lambda: here.client.post(path, arguments), patience_s))
+
+
+def finished(here: Here, begun: ActionView) -> ActionView:
+    """When it is done; one that failed is raised in its own words."""
+    try:
+        found = _until_over(here, begun)
+    except KeyboardInterrupt:
+        here.out.note(
+            f"no longer waiting; {begun.id} goes on: `upcall service action {begun.id}` says how far it is,"
+            f" with --cancel it ends"
+        )
+        raise
+    if found.state != "done":
+        raise Conflict(found.error or f"it has {found.state}", where=f"{found.service} {found.name}")
+    return found
+
+
+def show_result(here: Here, found: ActionView) -> None:
+    """A result that fits one line says what it is of; others are tables."""
+    result, of = found.result, f"{found.name} of {found.service}"
+    if here.out.as_json:
+        here.out.json(plain(result))
+    elif isinstance(result, list) and result and all(isinstance(one, dict) for one in result):
+        columns = list(result[0])
+        here.out.table(columns, [[short(one.get(key, "")) for key in columns] for one in result], empty="nothing")
+    elif isinstance(result, dict) and result:
+        line = f"{of}: " + " ".join(f"{key}={short(value)}" for key, value in result.items())
+        if len(line) <= LINE_CHARS_MAX and "\n" not in line:
+            here.out.line(line)
+        else:
+            here.out.table(("key", "value"), [(key, short(value)) for key, value in result.items()], empty="done")
+    else:
+        here.out.line(f"{of}: done" if result in (None, {}, []) else str(result))
+
+
+def _until_over(here: Here, begun: ActionView) -> ActionView:
+    found = begun
+    path = f"/v1/actions/{quote(begun.id, safe='')}?wait_s={POLL_S:g}"
+    with here.out.progress() as progress:
+
+        def draw() -> None:
+            progress.show(lambda: _picture(found), [_words(found)] if found.progress else [])
+
+        while found.state == "running":
+            draw()
+            found = ActionView.model_validate(
+                here.client.patient(lambda: here.client.call("GET", path), max(PATIENCE_S, here.client.patience_s))
+            )
+    return found
+
+
+def _picture(found: ActionView) -> Any:
+    from rich.spinner import Spinner
+    from rich.text import Text
+
+    return Spinner("dots", text=Text(f" {_words(found)}  {duration(time.time() - found.began_at)}"), style="yellow")
+
+
+def _words(found: ActionView) -> str:
+    share = f" {found.share:.0%}" if found.share is not None else ""
+    return f"{found.service}: {found.name}{share}" + (f": {found.progress}" if found.progress else "")
+
+
+def _state(found: ActionView) -> str:
+    if found.state == "running":
+        how_far = _words(found).partition(f"{found.name}")[2]
+        return f"runs for {ago(found.began_at)}{how_far}"
+    return f"{found.state} after {duration(found.ended_at - found.began_at)}" + (
+        f": {found.error}" if found.error else ""
+    )
+
+
+def run_row(one: ActionView) -> tuple[str, ...]:
+    took = duration((one.ended_at or time.time()) - one.began_at)
+    result = one.error or one.progress or ("" if one.result is None else short(one.result))
+    return (one.id, one.name, one.state, one.who, ago(one.began_at), took, result[:LINE_CHARS_MAX])
+
+
+def _explain(here: Here, service: str, known: dict[str, Any]) -> None:
+    """Its arguments with their types and defaults, as the catalog shows options."""
+    if here.out.as_json:
+        here.out.json(known)
+        return
+    schema = known.get("arguments", {})
+    here.out.line(f"Usage: upcall service do {service} {known.get('name', '')} {argument_words(known)}".rstrip())
+    if words := str(known.get("description", "")):
+        here.out.line(f"\n  {words}\n")
+    here.out.table(("argument", "type", "default", "description"), option_rows(schema), empty="no arguments")
+    maps = [name for name, one in schema.get("properties", {}).items() if one.get("type") == "object"]
+    lines = [f"An entry of {name}: {name}.KEY=VALUE ({name}.some.key=2 sets some.key)." for name in maps]
+    lines.append("Values: key=value; key:=text stays text; key=@file is the text of a file.")
+    here.out.line("\n" + "\n".join(lines))
+
+
+def _of(service: str) -> str:
+    return f"/v1/services/{quote(service, safe='')}"

@@ -1,0 +1,178 @@
+"""Actions: what a person asked of a service, on record from the question to its result.
+
+An action may take an hour (a repair) or an instant. Nobody has to hold a line open for it: it is begun in one call,
+says how far it is, and its result is kept to be fetched, for the newest :data:`KEPT` of each service. It is cancelled
+by another call.
+
+It is asked at most once. When its service's code subscribes anew, it is shown again what it was asked and has not
+answered: code that runs it goes on, and code that never heard of it (its host was replaced meanwhile) says so.
+"""
+
+import asyncio
+import secrets
+from typing import Any, Final
+
+import msgspec
+
+from upcall.master import records as r
+from upcall.master.driver import Driver
+from upcall.master.streams import Streams
+from upcall.master.transaction import Transaction
+from upcall.protocol import operator as view
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict, NotFound, NotNow, TooLarge
+from upcall.protocol.schema import nearest
+
+KEPT: Final = 50
+"""Of a service, the newest that are over."""
+UNDER_WAY_MAX: Final = 32
+"""Of a service at once; the code of a service takes as many."""
+RESULT_BYTES_MAX: Final = 256 << 10
+"""A result is for a person to read; what is larger is data."""
+REASON_CHARS_MAX: Final = 2000
+PROGRESS_CHARS_MAX: Final = 300
+
+
+class Actions:
+    """The actions of all services, and who waits for one."""
+
+    def __init__(self, core: Driver, streams: Streams) -> None:
+        self._core, self._streams = core, streams
+        self._told = asyncio.Event()
+
+    # -- what is --------------------------------------------------------------------------------------------------
+
+    def of(self, service: str) -> list[view.ActionView]:
+        """Newest first."""
+        found = [one for one in self._core.state.actions.values() if one.service == service]
+        return [_view(one) for one in sorted(found, key=lambda one: one.began_at, reverse=True)]
+
+    def find(self, action: str) -> r.ActionRecord:
+        known = self._core.state.actions
+        if action not in known:
+            raise NotFound(
+                f"no action {action!r}{nearest(action, known)}",
+                where="action",
+                expected="one of `upcall service actions SERVICE`; the newest of each service are kept",
+            )
+        return known[action]
+
+    def shown(self, action: str) -> view.ActionView:
+        return _view(self.find(action))
+
+    async def wait(self, action: str, wait_s: float) -> view.ActionView:
+        """As it is when it is over, when it says something new, or after ``wait_s``."""
+        before = self.find(action)
+        try:
+            async with asyncio.timeout(wait_s):
+                while before.state == "running" and self.find(action) == before:
+                    told = self._told
+                    await told.wait()
+        except TimeoutError:
+            pass
+        return self.shown(action)
+
+    async def until_over(self, action: str, within_s: float) -> view.ActionView:
+        until_s = self._core.monotonic() + within_s
+        while (left_s := until_s - self._core.monotonic()) > 0 and self.find(action).state == "running":
+            await self.wait(action, left_s)
+        return self.shown(action)
+
+    # -- what a person asks ---------------------------------------------------------------------------------------
+
+    async def begin(self, service: str, name: str, arguments: dict[str, Any], who: str) -> view.ActionView:
+        if not self._streams.connected(service):
+            raise NotNow(f"the code of {service} is not connected", where=service, expected="its host to come back")
+        running = [one for one in self._core.state.actions.values() if one.service == service and not one.ended_at]
+        if len(running) >= UNDER_WAY_MAX:
+            raise Conflict(f"{UNDER_WAY_MAX} actions of {service} are under way", where=service, expected="fewer")
+        record = r.ActionRecord(
+            id=f"act-{secrets.token_hex(4)}", service=service, name=name, who=who, began_at=self._core.wall()
+        )
+        asked = wire.Action(id=record.id, name=name, arguments=arguments, who=who)
+
+        def begun(tx: Transaction) -> None:
+            self._put(tx, record)
+            self._forget_old(tx, service)
+            tx.event("action", service, f"{who}: {name} ({record.id})", service=service, action=name, id=record.id)
+            tx.turn.after.append(lambda: self._streams.send(service, asked))
+
+        await self._core.turn(begun)
+        return _view(record)
+
+    async def cancel(self, action: str, who: str) -> view.ActionView:
+        record = self.find(action)
+        if record.state != "running":
+            raise Conflict(f"{record.name} of {record.service} is {record.state} already", where=action)
+        asked = msgspec.structs.replace(record, cancelled_by=record.cancelled_by or who)
+        if not self._streams.connected(record.service):
+            gone = f"cancelled by {who}; the code of {record.service} is not connected: what it began may go on"
+            asked = msgspec.structs.replace(asked, state="cancelled", error=gone, ended_at=self._core.wall())
+
+        def cancelled(tx: Transaction) -> None:
+            self._put(tx, asked)
+            tx.event("action", record.service, f"{who} cancels {record.name} ({action})", service=record.service)
+            tx.turn.after.append(lambda: self._streams.send(record.service, wire.CancelAction(id=action)))
+
+        await self._core.turn(cancelled)
+        return _view(asked)
+
+    # -- what its service says ------------------------------------------------------------------------------------
+
+    def show_again(self, service: str) -> list[wire.StreamEvent]:
+        """To a new subscription: what it has not answered."""
+        events: list[wire.StreamEvent] = []
+        for one in self._core.state.actions.values():
+            if one.service == service and one.state == "running":
+                events.append(wire.Action(id=one.id, name=one.name, who=one.who, again=True))
+                events += [wire.CancelAction(id=one.id)] if one.cancelled_by else []
+        return events
+
+    def replied(self, tx: Transaction, service: str, action: str, reply: wire.ActionReply) -> None:
+        """The first reply counts; one to an action that is not on record (any more) is of no use to anybody."""
+        record = self._core.state.actions.get(action)
+        if record is None or record.service != service or record.state != "running":
+            return
+        result, error = reply.result, reply.error[:REASON_CHARS_MAX]
+        if reply.ok and len(msgspec.json.encode(result)) > RESULT_BYTES_MAX:
+            result, error = None, f"it is done; its result is larger than {RESULT_BYTES_MAX >> 10} KiB and is not kept"
+        if not reply.ok and not error:
+            error = "no reason was given"
+        state = "cancelled" if reply.cancelled else "done" if reply.ok else "failed"
+        if state == "cancelled" and record.cancelled_by:
+            error = f"cancelled by {record.cancelled_by}"
+        self._put(
+            tx,
+            msgspec.structs.replace(record, state=state, result=result, error=error, ended_at=self._core.wall()),
+        )
+        words = f"{record.name} ({action}) {state}" + (f": {error}" if error else "")
+        tx.event("action", service, words, service=service, action=record.name, id=action, state=state)
+
+    def progressed(self, tx: Transaction, service: str, action: str, said: wire.ActionProgress) -> None:
+        record = self._core.state.actions.get(action)
+        if record is None or record.service != service or record.state != "running":
+            return
+        if len(said.text) > PROGRESS_CHARS_MAX:
+            raise TooLarge(f"{len(said.text)} characters", where="text", expected=f"at most {PROGRESS_CHARS_MAX}")
+        self._put(tx, msgspec.structs.replace(record, progress=said.text, share=said.share))
+
+    # -- records --------------------------------------------------------------------------------------------------
+
+    def _put(self, tx: Transaction, record: r.ActionRecord) -> None:
+        tx.core.state.actions[record.id] = record
+        tx.put(r.ACTION, record.id, record)
+        tx.turn.after.append(self._tell)
+
+    def _tell(self) -> None:
+        told, self._told = self._told, asyncio.Event()
+        told.set()
+
+    def _forget_old(self, tx: Transaction, service: str) -> None:
+        over = [one for one in tx.core.state.actions.values() if one.service == service and one.ended_at]
+        for one in sorted(over, key=lambda one: one.ended_at)[:-KEPT]:
+            del tx.core.state.actions[one.id]
+            tx.delete(r.ACTION, one.id)
+
+
+def _view(record: r.ActionRecord) -> view.ActionView:
+    return view.ActionView.model_validate(msgspec.structs.asdict(record))

@@ -1,0 +1,110 @@
+"""What people ask of services, at the real master: on record from question to result, and asked at most once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served_master import Server, Sse
+
+PACKAGE = {"name": "log", "version": "1", "actions": [{"name": "repair"}]}
+
+
+class Code:
+    """The code of a service, as far as actions go."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.events: Sse = server.stream("/v1/service/log/stream", principal="host")
+        self.id = self.events.until("subscribed")["stream"]
+
+    def call(self, what: str, body: object) -> int:
+        headers = {"Upcall-Stream": self.id}
+        return self.server.call("POST", f"/v1/service/log/{what}", body, principal="host", **headers).status
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    found = Server(tmp_path / "data")
+    assert found.call("PUT", "/v1/packages/log/1", PACKAGE, principal="host").status == 200
+    assert found.call("POST", "/v1/services", {"package": "log", "name": "log"}).status == 200
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def code(server: Server) -> Iterator[Code]:
+    found = Code(server)
+    yield found
+    found.events.close()
+
+
+def begin(server: Server) -> dict[str, Any]:
+    begun = server.call("POST", "/v1/services/log/actions/repair/begin", {"keyspace": "a"})
+    assert begun.status == 200, begun.body
+    return dict(begun.json())
+
+
+def looked_at(server: Server, action: str, wait_s: float = 0) -> dict[str, Any]:
+    return dict(server.call("GET", f"/v1/actions/{action}?wait_s={wait_s}").json())
+
+
+def test_it_is_begun_at_once_tells_its_progress_and_keeps_its_result(server: Server, code: Code) -> None:
+    begun = begin(server)
+    assert begun["state"] == "running"
+    asked = code.events.until("action")
+    assert (asked["id"], asked["arguments"]) == (begun["id"], {"keyspace": "a"})
+    assert code.call(f"progress/{begun['id']}", {"text": "1 of 3", "share": 0.3}) == 200
+    assert (looked_at(server, begun["id"])["progress"], looked_at(server, begun["id"])["share"]) == ("1 of 3", 0.3)
+    assert code.call(f"replies/{begun['id']}", {"ok": True, "result": {"repaired": 3}}) == 200
+    found = looked_at(server, begun["id"], wait_s=20)
+    assert (found["state"], found["result"]) == ("done", {"repaired": 3})
+    assert [one["id"] for one in server.call("GET", "/v1/services/log/actions").json()] == [begun["id"]]
+    assert [record.key for record in server.master.core.store.load("action")] == [begun["id"]]
+
+
+def test_what_was_not_answered_is_shown_again_and_never_asked_twice(server: Server, code: Code) -> None:
+    begun = begin(server)
+    assert not code.events.until("action")["again"]
+    newer = Code(server)
+    asked = newer.events.until("action")
+    assert (asked["id"], asked["again"]) == (begun["id"], True)
+    newer.events.close()
+
+
+def test_a_cancelled_one_is_told_to_its_code_and_ends_when_that_has_ended_it(server: Server, code: Code) -> None:
+    begun = begin(server)
+    assert server.call("POST", f"/v1/actions/{begun['id']}/cancel", {}).status == 200
+    assert code.events.until("cancel_action")["id"] == begun["id"]
+    assert looked_at(server, begun["id"])["state"] == "running"
+    code.call(f"replies/{begun['id']}", {"ok": False, "cancelled": True})
+    found = looked_at(server, begun["id"])
+    assert (found["state"], found["error"]) == ("cancelled", "cancelled by operator")
+    assert server.call("POST", f"/v1/actions/{begun['id']}/cancel", {}).status == 409
+
+
+def test_of_a_service_whose_code_is_away_nothing_is_asked_and_nothing_is_waited_for(server: Server, code: Code) -> None:
+    begun = begin(server)
+    code.events.close()
+    while server.call("GET", "/v1/services/log").json()["state"] != "no host":
+        pass
+    assert server.call("POST", "/v1/services/log/actions/repair/begin", {}).status == 503
+    cancelled = server.call("POST", f"/v1/actions/{begun['id']}/cancel", {}).json()
+    assert cancelled["state"] == "cancelled"
+    assert "may go on" in cancelled["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/actions/act-0", 404),
+        ("GET", "/v1/actions/act-0?wait_s=1e9", 422),
+        ("POST", "/v1/actions/act-0/cancel", 404),
+        ("GET", "/v1/services/lgo/actions", 404),
+        ("POST", "/v1/services/log/actions/repiar/begin", 422),
+    ],
+)
+def test_mistakes_are_one_clear_error(server: Server, method: str, path: str, status: int) -> None:
+    refused = server.call(method, path, {} if method == "POST" else None)
+    assert refused.status == status
+    assert refused.json()["message"]
