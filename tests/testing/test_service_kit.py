@@ -38,6 +38,19 @@ def test_hello_world_is_drained_one_at_a_time(hello: type, kind: SimulatedKind) 
         assert life.master.answers[-1].reason == "nobody else answers"
         assert life.master.operations[second].state == "open"
 
+    live(hello, script, kind=kind, options={"count": 2}, nodes=2)
+
+
+@both_kinds
+def test_hello_world_has_no_volumes_so_a_drain_moves_it(hello: type, kind: SimulatedKind) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        node = life.master.node_of("web-0")
+        drain = life.master.drain(node)
+        await life.master.until(lambda: life.master.operations[drain].state == "done")
+        await life.master.until_ready("web-0")
+        assert life.master.node_of("web-0") != node
+
     live(hello, script, kind=kind, options={"count": 2})
 
 

@@ -69,7 +69,13 @@ class Driver(Core):
             tx.changed.operations = {operation.id: None for operation in self.state.ledger.operations()}
             tx.event("master", "master", f"started (start {self.state.start} of this cluster)")
             can = self.substrate.capabilities
-            tx.ledger(given.Started(firmness=dict(can.firmness), volumes_bound_to_node=can.volumes_bound_to_node))
+            tx.ledger(
+                given.Started(
+                    firmness=dict(can.firmness),
+                    volumes_bound_to_node=can.volumes_bound_to_node,
+                    places=dict(self.substrate.places()),
+                )
+            )
             tx.substrate(self.substrate.wanted(self.wanted_tasks(), tx.now_s))
 
         self._run(first)

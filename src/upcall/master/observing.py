@@ -75,6 +75,7 @@ def _placed(tx: Gathering, up: sub.Placed) -> None:
         whereabouts.replaced(tx, up.member_id, before[1])
     whereabouts.found(tx, up.member_id, up.node, up.address)
     whereabouts.unplaced_no_more(tx, name, {member})
+    tx.hand_to_ledger(given.PlaceObserved(service=name, member=member, node=up.node))
     tx.dirty_members.add(name)
 
 

@@ -263,6 +263,8 @@ class Book:
     def mark_node(self, node: str) -> None:
         for member in self.members_on(node):
             self.mark(member.service)
+        for service in self.memory.kept_from.pop(node, {}):
+            self.mark(service)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,10 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     named = operation.target.incarnation_of(member.name)
     if operation.kind == "vacate" and parent is not None and member.node not in ("", parent.target.node):
         end(book, operation, "superseded", outcome=f"{member.key} is on {member.node} now")
+    elif operation.kind == "vacate" and parent is not None and not parent.removes_node and places.refusal(book, member):
+        end(book, operation, "superseded", outcome=f"held: {places.words(book, member)}")
+    elif operation.kind == "stop" and parent is not None and parent.removes_node:
+        end(book, operation, "superseded", outcome=f"{parent.id} removes the node: the member comes up elsewhere")
     elif operation.kind == "lost":
         if member.over and member.incarnation == named and not members.is_lost(book, member):
             end(book, operation, "superseded", outcome=f"{member.ended_by} decides how it comes back")
@@ -247,6 +251,7 @@ def _removal(book: Book, operation: Operation) -> None:
 def _release(book: Book, operation: Operation, member: MemberRecord) -> None:
     keep_s = consents.policy_of(book, member.service).keep_volumes_s
     mark = Mark(who=operation.asked_by, why=operation.id, wall_s=book.wall_s)
+    book.memory.places.pop(member.key, None)
     book.put(replace(member, removed=mark, started=False, volumes_until_wall_s=book.wall_s + keep_s))
     book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s))
     book.event(

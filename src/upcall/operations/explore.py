@@ -140,7 +140,7 @@ def _at_rest(state: State) -> bool:
         (o.live and not _brings_back(o, broken)) or (not broken and _in_effect(state, o))
         for o in state.ledger.operations()
     )
-    at_rest = ("ready", "held") if broken else ("ready",)
+    at_rest = ("ready", "held") if broken else ("ready", "declared")
     return quiet and all(view.status in at_rest or view.name == broken for view in state.ledger.members(SERVICE))
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from upcall.operations import looping
 from upcall.operations.book import Book
-from upcall.operations.members import unreturned
+from upcall.operations.members import held_by, unreturned
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
 
@@ -41,11 +41,22 @@ def objection(book: Book, operation: Operation) -> str:
     untaken = [member for member in members if book.ready(member) and book.begun_on(member) is None]
     if any(book.ready(target) for target in targets) or _keeps_away(operation):
         left = [member for member in untaken if member not in targets]
+        left += [member for member in members if member not in left + targets and _taken_with(book, operation, member)]
         if len(left) < service.minimum:
             counts = f"{len(untaken)} of {len(members)} ready, {len(left)} afterwards, minimum {service.minimum}"
             return counts + _not_back(book, members)
         return ""
     return _alone(book, operation)
+
+
+def _taken_with(book: Book, operation: Operation, member: MemberRecord) -> bool:
+    """What the same maintenance took, or holds, does not count against the rest of it: no waiting brings it back."""
+    parent = book.operations.get(operation.parent)
+    if parent is None or KINDS[parent.kind].shape != "node":
+        return False
+    begun = book.begun_on(member)
+    holder = held_by(book, member) if member.over else None
+    return (holder is not None and holder.id == parent.id) or (begun is not None and begun.parent == parent.id)
 
 
 def _not_back(book: Book, members: list[MemberRecord]) -> str:

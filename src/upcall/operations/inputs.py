@@ -23,6 +23,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     firmness: dict[str, Firmness] = {}
     """For each verb, how firmly the substrate holds it; ``*`` is the default."""
+    places: dict[str, str] = {}
+    """Member (``store.replica-2``) -> node of its place, where places are reserved before a launch."""
     volumes_bound_to_node: bool = True
     """Else a member whose node is gone comes back in place, with its volumes, on another node."""
 
@@ -250,6 +252,14 @@ class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reason: str = ""
 
 
+class PlaceObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="place_observed"):
+    """The member has a place, from now on or again."""
+
+    service: str
+    member: str
+    node: str
+
+
 class PlaceHeld(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="place_held"):
     """The member's next place is held, beside the one that it has. ``node`` is empty where somebody else places."""
 
@@ -317,6 +327,7 @@ Input: TypeAlias = (
     | AssumeDead
     | TaskObserved
     | NodeObserved
+    | PlaceObserved
     | PlaceHeld
     | PlaceRefused
     | DisruptionBegan

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from upcall.operations import guard, looping, places
+from upcall.operations import guard, looping, members, places
 from upcall.operations.aftermath import judge_lost
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
@@ -50,6 +50,9 @@ def judge(book: Book, operation: Operation) -> Judgement:
     moved = places.needed(book, operation)
     if moved is not None:
         return homeless(book, operation, moved)
+    sibling = _after_sibling(book, operation)
+    if sibling is not None:
+        return sibling
     if operation.kind == "lost":
         return judge_lost(book, operation)
     consent = _consent(book, operation)
@@ -78,6 +81,26 @@ def _blocked(book: Book, operation: Operation) -> Judgement | None:
                 if other.target.service
                 else f"behind {other.id}: the system is shut down",
             )
+    return None
+
+
+def _after_sibling(book: Book, operation: Operation) -> Judgement | None:
+    """Two members of a service that one maintenance moves are not taken in the same instant: the second follows when
+    the first is ready elsewhere, or had the time of its start for it."""
+    if operation.kind != "vacate" or operation.forced is not None:
+        return None
+    for other in book.below(operation.parent):
+        if other.kind != "vacate" or other.id == operation.id or other.target.service != operation.target.service:
+            continue
+        if other.begun:
+            return Judgement(waits_for=other.id, reason=f"after {other.id} ({other.words()}): one after the other")
+        member = book.members.get(f"{other.target.service}.{other.target.members[0]}")
+        if other.state != "done" or member is None or member.removed is not None or book.ready(member):
+            continue
+        until_s = book.since_s(other) + member.start_timeout_s
+        if members.runs_by(book, member) and book.now_s < until_s:
+            reason = f"after {other.id} ({other.words()}), which is not ready elsewhere yet"
+            return Judgement(waits_for=member.key, reason=reason, look_s=until_s)
     return None
 
 

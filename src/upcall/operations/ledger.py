@@ -227,6 +227,7 @@ def _view(book: Book, key: str) -> MemberView:
         node=member.node,
         back=not member.hooks or member.back >= member.incarnation,
         reason=members.held_words(book, member)
+        or (places.refusal(book, member) and member.over and places.words(book, member))
         or (member.ended_how if member.failed else "")
         or members.unreturned(book, member)
         or (seen.reason if seen else "")
@@ -244,7 +245,7 @@ def _status(book: Book, key: str) -> MemberStatus:
     begun = book.begun_on(member)
     if begun is not None and KINDS[begun.kind].shape == "removal":
         return "leaving"
-    if member.over and members.held_by(book, member) is not None:
+    if member.over and members.held_words(book, member):
         return "held"
     if member.at_its_end:
         return "failed" if member.failed else "finished"

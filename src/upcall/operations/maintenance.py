@@ -1,16 +1,18 @@
 """Maintenance and shutdown: a parent, what lies below it, and its reverse.
 
-A drain is one operation on a node; below it a ``stop`` (or, when the node is removed for good, a ``vacate``) for each
-member there, proposed against an incarnation that is not known to have ended. It is done when every member there is
-held or gone and no child is live, and it stays in effect until it is lifted: one write, on the drain, from which
-everything else follows. A member that crashes on a draining node before its stop began comes back, until its stop
-begins. One maintenance a node: the second who asks is told whose it is.
+A drain is one operation on a node, which moves what can move and holds the rest. Below it is a ``vacate`` for each
+member there that nothing binds to the node, and for the others, and for what finds no room elsewhere, a ``stop``,
+proposed against an incarnation that is not known to have ended. When the node is removed for good, all are vacated. A
+drain is done when every member there is held or gone and no child is live, and it stays in effect until it is lifted:
+one write, on the drain, from which everything else follows. It may become a removal, in one write too. A member that
+crashes on a draining node before its stop began comes back, until its stop begins. One maintenance a node: the second
+who asks is told whose it is.
 
 Shutdown is told, not asked. It ends first what needs others, then what is needed, all members of one service
 together, and keeps the volumes; lifting it brings everything back.
 """
 
-from upcall.operations import consents, members
+from upcall.operations import consents, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import Cordon, Told
 from upcall.operations.proposals import create
@@ -38,29 +40,39 @@ def look(book: Book, service: str) -> None:
             continue
         for member in book.members_of(service):
             if member.node == drain.target.node and members.runs_by(book, member) and _wants_child(book, drain, member):
-                create(
-                    book,
-                    "vacate" if drain.removes_node else "stop",
-                    Target(
-                        service=service,
-                        members=(member.name,),
-                        node=member.node,
-                        incarnations=() if drain.removes_node else (member.incarnation,),
-                    ),
-                    reason=drain.reason or f"{'removal' if drain.removes_node else 'maintenance'} of {member.node}",
-                    asked_by=drain.asked_by,
-                    parent=drain,
-                )
+                _propose_child(book, drain, member)
+            elif drain.removes_node and not member.has_data and _is_closed(book, drain, member):
+                places.keep_from(book, member)
+
+
+def _is_closed(book: Book, drain: Operation, member: MemberRecord) -> bool:
+    closed = places.closed_by(book, member)
+    return closed is not None and closed.id == drain.id
+
+
+def _propose_child(book: Book, drain: Operation, member: MemberRecord) -> None:
+    tried = [o for o in book.operations_on(member) if o.parent == drain.id and o.kind == "vacate"]
+    moves = drain.removes_node or (member.portable and not any(o.state == "withdrawn" for o in tried))
+    reason = drain.reason or f"{'removal' if drain.removes_node else 'maintenance'} of {member.node}"
+    if tried and not moves:
+        reason += f" ({tried[-1].outcome})"
+    target = Target(
+        service=member.service,
+        members=(member.name,),
+        node=member.node,
+        incarnations=() if moves else (member.incarnation,),
+    )
+    create(book, "vacate" if moves else "stop", target, reason=reason, asked_by=drain.asked_by, parent=drain)
 
 
 def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
     if any(o.parent == drain.id and o.live for o in book.operations_on(member)):
         return False
+    if member.over and _vacated(book, drain, member):
+        return False  # It was given up here, and waits to be launched elsewhere (after the pause of a crash loop).
     if drain.removes_node:
-        if member.over and _vacated(book, drain, member):
-            return False  # It was given up here, and waits to be launched elsewhere (after the pause of a crash loop).
         # Who is stopped by a person stays so; when started again, it comes up elsewhere.
-        return member.incarnation > 0 and not _is_held(book, member)
+        return member.incarnation > 0 and (not _is_held(book, member) or _holds(book, drain, member))
     # Only what is seen there: where a new incarnation lands is not known before it does.
     if members.held_by(book, member) is not None:
         return False
@@ -72,7 +84,7 @@ def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
 
 def _vacated(book: Book, drain: Operation, member: MemberRecord) -> bool:
     by = book.operations.get(member.ended_by)
-    return by is not None and by.parent == drain.id and by.state == "done"
+    return by is not None and by.kind == "vacate" and by.parent == drain.id and by.state == "done"
 
 
 def finish(book: Book) -> None:
@@ -90,7 +102,21 @@ def _all_held(book: Book, drain: Operation) -> bool:
     if book.node_state(drain.target.node) == "gone":
         return True
     there = [m for m in book.members_on(drain.target.node) if members.runs_by(book, m) and m.incarnation > 0]
+    if drain.removes_node:
+        to_move = (m for m in there if not _is_held(book, m) or _holds(book, drain, m))
+        return not any(to_move) and not _unused_places(book, drain.target.node)
     return all(_is_held(book, m) for m in there)
+
+
+def _unused_places(book: Book, node: str) -> list[MemberRecord]:
+    """Members that were never started and have their place there."""
+    services = (book.members_of(service) for service in book.memory.kept_from.get(node, {}))
+    return [m for each in services for m in each if not m.has_data and book.memory.places.get(m.key) == node]
+
+
+def _holds(book: Book, drain: Operation, member: MemberRecord) -> bool:
+    holder = members.held_by(book, member)
+    return holder is not None and holder.id == drain.id
 
 
 def _is_held(book: Book, member: MemberRecord) -> bool:

@@ -31,6 +31,8 @@ STABLE_S: Final = 300.0
 def held_by(book: Book, member: MemberRecord) -> Operation | None:
     """The drain (or the plain stop) that keeps the member down: derived, never stored on the member. What lies below a
     drain is lifted with it; any other stop (a plan's is one too) by starting the member."""
+    if moved_away(book, member):
+        return None
     for operation in book.operations_on(member):
         if KINDS[operation.kind].shape != "away" or operation.state not in ("executing", "done"):
             continue
@@ -39,9 +41,15 @@ def held_by(book: Book, member: MemberRecord) -> Operation | None:
         parent = book.operations.get(operation.parent)
         if not operation.parent or (parent is not None and KINDS[parent.kind].shape != "node"):
             return operation
-        if parent is not None and parent.state != "lifted":
+        if parent is not None and parent.state != "lifted" and book.node_state(parent.target.node) != "gone":
             return parent
     return None
+
+
+def moved_away(book: Book, member: MemberRecord) -> bool:
+    """Whatever held it, it was given up there since, to come up elsewhere."""
+    cause = book.operations.get(member.ended_by)
+    return cause is not None and KINDS[cause.kind].gives_back == "elsewhere" and cause.state == "done"
 
 
 def way_back(holder: Operation, member: MemberRecord) -> str:
@@ -52,6 +60,11 @@ def way_back(holder: Operation, member: MemberRecord) -> str:
 def held_words(book: Book, member: MemberRecord) -> str:
     """What holds a member that is down, and what gives it back; empty when nothing does."""
     holder = held_by(book, member) if member.over else None
+    closed = places.closed_by(book, member) if holder is None and member.over and runs_by(book, member) else None
+    if closed is not None:
+        room = "" if member.has_data else f"; {places.words(book, member)}"
+        way = "" if closed.removes_node else f"; `upcall node undrain {closed.target.node}` lets it start there"
+        return f"its place is on {closed.target.node}, where {closed.id} lets nothing start{room}{way}"
     if holder is None:
         return ""
     of = f"the drain of {holder.target.node}" if KINDS[holder.kind].shape == "node" else f"a {holder.kind}"
@@ -70,7 +83,15 @@ def is_lost(book: Book, member: MemberRecord) -> bool:
         return False
     cause = book.operations.get(member.ended_by)
     gave_up = cause is not None and KINDS[cause.kind].shape == "back" and cause.state in ("failed", "withdrawn")
-    return gave_up or not member.ended_by
+    return gave_up or not member.ended_by or _drained_to_death(book, member, cause)
+
+
+def _drained_to_death(book: Book, member: MemberRecord, cause: Operation | None) -> bool:
+    """It was held by a drain, and its node is gone for good: there is no undrain that gives it back."""
+    if cause is None or KINDS[cause.kind].shape != "away" or book.node_state(member.node) != "gone":
+        return False
+    drain = book.operations.get(cause.parent)
+    return drain is not None and KINDS[drain.kind].shape == "node"
 
 
 def is_brought_back(book: Book, member: MemberRecord) -> bool:
@@ -219,7 +240,10 @@ def look(book: Book, service: str) -> None:
         if pause_s > book.now_s:
             book.look_at(service, pause_s)
             continue
-        bring_up(book, member, by=member.ended_by, elsewhere=places.comes_elsewhere(book, member))
+        elsewhere = places.comes_elsewhere(book, member)
+        if not elsewhere and places.keep_from(book, member):
+            continue
+        bring_up(book, member, by=member.ended_by, elsewhere=elsewhere)
 
 
 # -- ends -----------------------------------------------------------------------------------------------------------

@@ -104,6 +104,10 @@ class Memory(msgspec.Struct, kw_only=True):
     """Member -> when its current incarnation was launched (time without a place, or spent fetching, does not count)."""
     first_launched: dict[str, float] = {}
     """Operation -> when it first launched what it brings back (time without a place or fetching does not count)."""
+    places: dict[str, str] = {}
+    """Member -> node of its place, where places are reserved before a launch."""
+    kept_from: dict[str, dict[str, None]] = {}
+    """Node in maintenance -> services that would start something there."""
     next_places: dict[str, NextPlace] = {}
     """Member -> the place that was asked for beside its own."""
     crashes: dict[str, Crashes] = {}

@@ -5,13 +5,18 @@ place is asked for first (``HoldPlace``), and held beside the present one. Only 
 the launch there gives the old place up, with its data. While nothing fits, the operation waits, all is as it was, and
 ``why`` says what is missing. A place that nobody has a use for any more is called off.
 
+What stands in effect holds for what comes later: on a node in maintenance nothing starts for the first time, and once
+all there is held, nothing starts at all; a place there that was never used is exchanged for another, or waits.
+
 What is known of places is memory: told at each start, and whenever it changes.
 """
 
 from typing import Literal
 
+from msgspec.structs import replace
+
 from upcall.operations.book import Book
-from upcall.operations.effects import CallOffPlace, HoldPlace
+from upcall.operations.effects import CallOffPlace, HoldPlace, Reserve
 from upcall.operations.memory import NextPlace
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
@@ -60,6 +65,47 @@ def needed(book: Book, operation: Operation) -> MemberRecord | None:
     return member
 
 
+# -- nodes in maintenance ------------------------------------------------------------------------------------------
+
+
+def closed_by(book: Book, member: MemberRecord) -> Operation | None:
+    """The maintenance of the node on which its place is, when it does not start there: not at all once all there is
+    held, or when the node is to be removed; not for the first time before that. (Who was there already, and crashes
+    before its stop began, comes back until then.)"""
+    node = book.memory.places.get(member.key, "")
+    for operation in book.standing() if node else ():
+        if operation.kind != "maintenance" or operation.target.node != node:
+            continue
+        if operation.state == "done" or operation.removes_node or not member.has_data:
+            return operation
+    return None
+
+
+def keep_from(book: Book, member: MemberRecord) -> bool:
+    """Whether the member has to wait for its node's maintenance. One that has nothing there yet gets another place, if
+    there is one."""
+    closed = closed_by(book, member)
+    if closed is None:
+        return False
+    node = closed.target.node
+    book.memory.kept_from[node] = {**book.memory.kept_from.get(node, {}), member.service: None}
+    if not member.has_data:
+        move_unused(book, member)
+    return True
+
+
+def move_unused(book: Book, member: MemberRecord) -> None:
+    """It was never started at its place: another one takes nothing from it, and it is what it was."""
+    if not held(book, member):
+        hold(book, member)
+        return
+    number = member.place + 1
+    first = number if member.place == member.first_place else member.first_place
+    book.put(replace(member, place=number, first_place=first))
+    book.memory.places.pop(member.key, None)
+    book.emit(Reserve(service=member.service, places={member.name: number}))
+
+
 # -- what is learned ------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +142,8 @@ def comes_elsewhere(book: Book, member: MemberRecord) -> bool:
 
 def _wanted(book: Book, member: MemberRecord) -> bool:
     if member.over and comes_elsewhere(book, member):
+        return True
+    if not member.has_data and closed_by(book, member) is not None:
         return True
     return any(o.live and _may_use(o) for o in book.operations_on(member))
 

@@ -192,7 +192,6 @@ def _check(book: Book, given: Propose) -> Refused | None:
 
 
 def _create(book: Book, given: Propose, target: Target) -> Operation:
-    forced = Mark(who=given.asked_by, why=given.reason[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.force else None
     return create(
         book,
         given.kind,
@@ -203,10 +202,16 @@ def _create(book: Book, given: Propose, target: Target) -> Operation:
         parent=book.operations.get(given.parent),
         on_deadline=given.on_deadline,
         removes_node=given.remove,
-        forced=forced,
+        forced=_forced(book, given),
         impact=given.impact,
         key=given.key,
     )
+
+
+def _forced(book: Book, given: Propose) -> Mark | None:
+    if not given.force:
+        return None
+    return Mark(who=given.asked_by, why=given.reason[:REASON_CHARS_MAX], wall_s=book.wall_s)
 
 
 def _maintenance(book: Book, given: Propose) -> Operation | Refused:
@@ -220,6 +225,18 @@ def _maintenance(book: Book, given: Propose) -> Operation | Refused:
         )
     for standing in book.standing():
         if standing.kind == "maintenance" and standing.target.node == given.node:
+            if given.remove and not standing.removes_node:
+                return book.advance(
+                    standing,
+                    "becomes removal",
+                    outcome=f"{given.asked_by} removes the node" + (f": {given.reason}" if given.reason else ""),
+                    removes_node=True,
+                    deadline_wall_s=standing.deadline_wall_s
+                    if given.window_s is None
+                    else book.wall_s + given.window_s,
+                    on_deadline=given.on_deadline or standing.on_deadline,
+                    forced=_forced(book, given) or standing.forced,
+                )
             return Refused(
                 code="conflict",
                 where=given.node,
@@ -229,6 +246,9 @@ def _maintenance(book: Book, given: Propose) -> Operation | Refused:
             )
     operation = _create(book, given, Target(node=given.node))
     book.emit(Cordon(node=given.node, closed=True))
+    for member, node in book.memory.places.items():
+        if node == given.node:
+            book.mark(member.partition(".")[0])  # Also who has a place there and was never started.
     return operation
 
 

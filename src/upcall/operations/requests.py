@@ -38,6 +38,7 @@ from upcall.operations.inputs import (
     NodeObserved,
     Pause,
     PlaceHeld,
+    PlaceObserved,
     PlaceRefused,
     Propose,
     Started,
@@ -117,6 +118,9 @@ def _learn(book: Book, given: Input) -> None:
             losses.observe_task(book, given)
         case NodeObserved():
             losses.observe_node(book, given)
+        case PlaceObserved():
+            book.memory.places[f"{given.service}.{given.member}"] = given.node
+            book.mark(given.service)
         case PlaceHeld():
             places.learn(book, given.service, given.member, given.place, node=given.node)
         case PlaceRefused():
@@ -146,6 +150,7 @@ def wanted(book: Book) -> list[MemberRecord]:
 def _started(book: Book, given: Started) -> None:
     """Repeats what still stands; all of it is harmless when it was done already."""
     book.memory.firmness = given.firmness
+    book.memory.places = dict(given.places)
     book.memory.volumes_bound_to_node = given.volumes_bound_to_node
     for operation in book.standing():
         if operation.kind == "maintenance":

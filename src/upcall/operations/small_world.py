@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
-from upcall.operations.effects import CallOffPlace, EndTask, HoldPlace, Launch, Outcome, Told
+from upcall.operations.effects import CallOffPlace, EndTask, HoldPlace, Launch, Outcome, Reserve, Told
 from upcall.operations.explored import canonical
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
@@ -61,6 +61,8 @@ class Budget(msgspec.Struct, frozen=True):
     """What is broken ends without an end: so in a fair environment; else each end is one of the ``failures``."""
     hooks: bool = False
     """The service has something to do once a member is ready, and says when that is done."""
+    later: str = ""
+    """A member that has a place and is not started at the beginning."""
     spare: bool = True
     """There is a node more than members; else there are as many."""
     leaves: bool = False
@@ -105,17 +107,19 @@ def beginning(budget: Budget, *, minimum: int) -> State:
     state = State(Ledger((), start=1), tasks, dict.fromkeys(nodes, "up"), 0.0, budget)
     declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40, hooks=budget.hooks) for name in MEMBERS)
     policy = replace(POLICY, leaves=budget.leaves)
+    started = tuple(name for name in MEMBERS if name != budget.later)
     usual: list[given.Input] = [
         given.Started(),
         *(given.NodeObserved(node=node, state="up") for node in nodes),
         given.DeclareService(name=SERVICE, minimum=minimum, policy=policy),
         given.HostSubscribed(service=SERVICE),
         given.DeclareMembers(service=SERVICE, members=declared),
-        given.StartMembers(service=SERVICE, members=MEMBERS),
+        *(_place(name, task.node) for name, task in tasks.items()),
+        given.StartMembers(service=SERVICE, members=started),
     ]
     for item in usual:
         state = applied(state, item, ())
-    for name in MEMBERS:
+    for name in started:
         state = applied(state, observation(name, replace(state.tasks[name], phase="ready")), ())
         if budget.hooks:
             state = applied(state, given.Back(service=SERVICE, member=name, incarnation=1), ())
@@ -142,6 +146,10 @@ def in_the_world(state: State, item: given.Input) -> State:
     return state
 
 
+def _place(name: str, node: str) -> given.Input:
+    return given.PlaceObserved(service=SERVICE, member=name, node=node)
+
+
 def observation(name: str, task: Task) -> given.TaskObserved:
     return given.TaskObserved(
         service=SERVICE,
@@ -166,10 +174,17 @@ def applied(state: State, item: given.Input, way: tuple[str, ...]) -> State:
 
 def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
     tasks, held, sought = dict(state.tasks), dict(state.held), dict(state.sought)
+    moved_in: list[str] = []
     for effect in outcome.effects:
         match effect:
             case HoldPlace(member=name, place=place):
                 sought[name] = place
+            case Reserve(places=places):
+                for name, place in places.items():
+                    if place > tasks[name].place:
+                        hold(name in held, f"{effect}: a place is given up before there is another", way)
+                        tasks[name] = replace(tasks[name], node=held.pop(name), place=place)
+                        moved_in.append(name)
             case CallOffPlace(member=name):
                 held.pop(name, None)
                 sought.pop(name, None)
@@ -179,6 +194,10 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                     moved = place > tasks[name].place
                     hold(not moved or name in held, f"{effect}: a place is given up before there is another", way)
                     node = held.pop(name) if moved else tasks[name].node
+                    if moved:
+                        moved_in.append(name)
+                    drained = any(o.target.node == node and o.state == "done" for o in state.ledger.book.standing())
+                    hold(not drained, f"{effect} on {node}, whose drain is done", way)
                     tasks[name] = Task(incarnation, "starting", node, place)
             case EndTask(member=name, incarnation=incarnation):
                 _justified(state, effect, tasks[name], way)
@@ -191,7 +210,10 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)
     _one_at_a_time(state, way)
-    return _sought(replace(state, tasks=tasks, held=held, sought=sought), way)
+    state = replace(state, tasks=tasks, held=held, sought=sought)
+    for name in moved_in:
+        state = applied(state, _place(name, state.tasks[name].node), way)
+    return _sought(state, way)
 
 
 def _sought(state: State, way: tuple[str, ...]) -> State:
@@ -231,7 +253,8 @@ def after_writes(records: list[Record], changes: list[RecordChange]) -> list[Rec
 def reborn(state: State, records: list[Record], way: tuple[str, ...]) -> State:
     """The master starts again: from its records, and from what the substrate lists."""
     state = replace(state, ledger=Ledger(records, start=2))
-    state = applied(state, given.Started(), way)
+    places = {f"{SERVICE}.{name}": task.node for name, task in state.tasks.items()}
+    state = applied(state, given.Started(places=places), way)
     state = applied(state, given.HostSubscribed(service=SERVICE), way)
     for node, known in state.nodes.items():
         if known != "gone":

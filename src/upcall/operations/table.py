@@ -26,7 +26,9 @@ from the first launch whatever lies between (no place yet, fetching, the pauses 
 brought has ended five times; its service is then asked what next. No wish waits behind bringing back: while the member
 is not ready, what is wanted of it supersedes that (:mod:`upcall.operations.superseding`).
 
-A drain is done when every member there is held or gone and no child is live; it stays in effect until it is lifted.
+A drain moves what can move: what nothing binds to the node is vacated, and only held where nothing fits elsewhere. It
+is done when every member there is held or gone and no child is live; it stays in effect until it is lifted, also for
+what comes later: nothing starts there. What gives a place up has another first (:mod:`upcall.operations.places`).
 Only what has not begun can be cancelled.
 
 **Contenders** of one service begin in the order of :data:`RANK`, then by age.
@@ -53,7 +55,7 @@ operations below it. ``node``: maintenance, a parent of stops. ``system``: shutd
 Word = Literal[
     "may begin", "decline", "cancel", "parent lifted", "incarnation over", "healthy again", "node back", "called off",
     "superseded", "has left", "deadline", "newer ready", "start deadline", "ended again", "node lost for good",
-    "shutdown", "finished", "all held", "lift",
+    "shutdown", "finished", "all held", "becomes removal", "lift",
 ]  # fmt: skip
 """What moves an operation on."""
 
@@ -116,7 +118,7 @@ KINDS: Final[dict[Kind, Row]] = {
                      meaning="the whole service ends, asked once"),
     "stop": Row(class_="windowed", shape="away", asked=True, meaning="end one incarnation and hold the member"),
     "vacate": Row(class_="windowed", shape="removal", asked=True, gives_back="elsewhere", by_people=False,
-                  meaning="the node is removed: the member ends here and comes up elsewhere"),
+                  meaning="the node is drained or removed: the member ends here and comes up elsewhere"),
     "maintenance": Row(class_="windowed", shape="node", asked=False, meaning="a node is drained: stops below it"),
     "preempt": Row(class_="notice", shape="back", asked=True, gives_back="in_place", by_people=False,
                    meaning="somebody with more weight needs the room"),
@@ -192,6 +194,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "finished", "done", ("plan",)),
     # What stays in effect until somebody lifts it.
     Transition("open", "all held", "done", ("node",)),
+    Transition("open", "becomes removal", "open", ("node",)),
+    Transition("done", "becomes removal", "open", ("node",)),
     Transition("open", "lift", "lifted", ("node",)),
     Transition("done", "lift", "lifted", ("node", "away", "system")),
     Transition("executing", "lift", "lifted", ("system",)),

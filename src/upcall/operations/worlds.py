@@ -22,6 +22,7 @@ def member(kind: Kind, name: str) -> given.Input:
 
 UNINSTALL: Final = given.Propose(kind="uninstall", asked_by="ann", service=SERVICE)
 SHUTDOWN: Final = given.Propose(kind="shutdown", asked_by="ann")
+START: Final = given.StartMembers(service=SERVICE, members=("b2",))
 RESTART: Final = member("restart", "b0")
 
 SMALL: Final[dict[str, Budget]] = {
@@ -57,6 +58,13 @@ SMALL: Final[dict[str, Budget]] = {
         wishes=(drain("n0", remove=True), RESTART), spare=False, deferrals=0
     ),
     "as many members as nodes, a replacement": Budget(wishes=(member("replace", "b0"),), spare=False, deferrals=0),
+    "a drain, and a member that starts later": Budget(
+        wishes=(drain("n2"), START), later="b2", spare=False, deferrals=0
+    ),
+    "a drain, a member that starts later, and room elsewhere": Budget(
+        wishes=(drain("n2"), START), later="b2", deferrals=0
+    ),
+    "a drain that becomes a removal": Budget(wishes=(drain("n0"), drain("n0", remove=True)), deferrals=0),
     "uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), deaths=0, deferrals=0),
     "uninstall, a silent node": Budget(wishes=(UNINSTALL,), silences=1, deaths=0, deferrals=0),
     "what is broken, and the cure of another": Budget(broken="b0", lasting=True, deaths=0, deferrals=0, failures=2),

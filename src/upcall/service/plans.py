@@ -252,6 +252,8 @@ class Plan:
             return "waiting", self.world.unplaced or "waits for places for all members of the plan"
         if isinstance(step, Start):
             effects.append(StartMember(step.member))
+            if member is not None and member.state == "held":
+                return "waiting", member.reason or "held by a drain"
             return "running", "is being started"
         return _do(path, step, attempts, at_s, effects)
 

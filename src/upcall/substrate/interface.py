@@ -242,6 +242,10 @@ class Substrate(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    def places(self) -> Mapping[str, str]:
+        """Member -> node of its place, where places are reserved before a launch; for the ledger, at a start."""
+        ...
+
     def reserve(
         self, service: str, members: Mapping[str, Declaration], now_s: float, *, places: Mapping[str, int] | None = None
     ) -> Output:

@@ -50,6 +50,9 @@ class SimulatedSubstrate(Scheduling):
             proves_death=self.timing.prove_s is not None,
         )
 
+    def places(self) -> Mapping[str, str]:
+        return {member_id: node for member_id, (node, _) in self._reserved.items()}
+
     # -- the interface: down ----------------------------------------------------------------------------------------
 
     def reserve(

@@ -25,6 +25,7 @@ from upcall.substrate.interface import (
     NodeObserved,
     Observed,
     Output,
+    Placed,
     Promised,
     TaskId,
     Unplaced,
@@ -107,7 +108,7 @@ class World:
 
     def _first_turn(self, firmness: object, *, bound: bool) -> None:
         assert isinstance(firmness, dict)
-        self._take(given.Started(firmness=firmness, volumes_bound_to_node=bound))
+        self._take(given.Started(firmness=firmness, volumes_bound_to_node=bound, places=dict(self.substrate.places())))
         wanted = [
             self._wanted(TaskId(w.service, w.member, w.incarnation), w.generation, w.place)
             for w in self.ledger.wanted()
@@ -340,8 +341,10 @@ class World:
         return [m.name for m in self.ledger.members(service) if m.status == "ready"]
 
 
-def place_input(up: Promised | Unpromised) -> given.Input:
+def place_input(up: Placed | Promised | Unpromised) -> given.Input:
     service, _, member = up.member_id.partition(".")
+    if isinstance(up, Placed):
+        return given.PlaceObserved(service=service, member=member, node=up.node)
     if isinstance(up, Promised):
         return given.PlaceHeld(service=service, member=member, place=up.place, node=up.node)
     return given.PlaceRefused(service=service, member=member, place=up.place, reason=up.reason)
@@ -363,7 +366,7 @@ def as_input(up: Up) -> given.Input | None:
             )
         case NodeObserved():
             return given.NodeObserved(node=up.node, state=up.state, reason=up.reason)
-        case Promised() | Unpromised():
+        case Placed() | Promised() | Unpromised():
             return place_input(up)
         case Disruption(task=task):
             return given.DisruptionBegan(
