@@ -129,6 +129,8 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
         unknown = sorted(str(name) for name in error.instance if name not in known)
         if unknown:
             return f"unknown name {unknown[0]!r}{nearest(unknown[0], known)}"
+    if error.validator == "anyOf" and isinstance(error.schema, Mapping) and "description" in error.schema:
+        return f"{error.instance!r} is not {error.schema['description']}"
     return str(error.message)
 
 
@@ -153,6 +155,8 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
         return f"{kind} from {low} to {high}"
     if low is not None or high is not None:
         return f"{kind} of at least {low}" if low is not None else f"{kind} of at most {high}"
+    if error.validator == "anyOf":
+        return str(schema.get("description", ""))
     if error.validator == "additionalProperties":
         return _one_of(_known(error))
     if "enum" in schema:

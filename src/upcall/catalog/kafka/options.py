@@ -1,9 +1,11 @@
 """What a person may choose of Kafka."""
 
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from upcall.catalog.kafka.settings import Value, checked, settings_schema
 from upcall.service import ServiceOptions
 
 
@@ -26,8 +28,13 @@ class KafkaOptions(ServiceOptions):
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, write and delete everything"
     )
-    settings: dict[str, str] = Field(
-        default={}, description="Kafka's own settings (server.properties), over those made here"
+    settings: Annotated[dict[str, Value], AfterValidator(partial(checked, of="broker"))] = Field(
+        default={},
+        description="Kafka's own settings (server.properties), over those made here",
+        json_schema_extra=settings_schema("broker"),
+    )
+    unchecked_settings: dict[str, Value] = Field(
+        default={}, description="settings that this version of Kafka does not know, of a plug-in for instance"
     )
 
     @field_validator("brokers")

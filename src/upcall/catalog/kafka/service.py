@@ -1,10 +1,14 @@
 """Kafka, as its operators run it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
 
 from upcall.catalog.kafka import config, quorum
 from upcall.catalog.kafka.options import KafkaOptions
+from upcall.catalog.kafka.settings import Value, as_texts, checked, settings_schema
 from upcall.catalog.kafka.task import Logins, artifact_blobs, artifacts, broker_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from upcall.catalog.kafka.partitions import Admin, Partition
 
 T = TypeVar("T")
+TopicSettings = Annotated[dict[str, Value], AfterValidator(partial(checked, of="topic"))]
 CLUSTER_ID = "cluster-id"
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
@@ -56,7 +61,7 @@ class Kafka(Service):
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
             logins=self._logins(),
-            options=options.settings,
+            options=as_texts({**options.settings, **options.unchecked_settings}),
             artifacts=tuple(artifact for artifact, _ in artifacts()),
         )
 
@@ -108,17 +113,22 @@ class Kafka(Service):
         name: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$"),
         partitions: int = Field(3, ge=1, le=1000),
         replication: int = Field(0, ge=0, le=9, description="0: three, or as many as there are brokers"),
-        config: dict[str, str] = Field(
+        config: TopicSettings = Field(
             default={},
             description="the topic's own settings; without retention.bytes a partition keeps at most a sixteenth of a"
             " broker's disk_mib",
+            json_schema_extra=settings_schema("topic"),
+        ),
+        unchecked_config: dict[str, Value] = Field(
+            default={}, description="settings of the topic that this version of Kafka does not know"
         ),
     ) -> dict[str, Any]:
         """Creates a topic; one that exists is left as it is."""
         copies = replication or min(3, self.options.brokers)
         if copies > self.options.brokers:
             raise Conflict(f"{copies} replicas on {self.options.brokers} brokers", where="replication")
-        created = await self._ask(lambda admin: admin.create_topic(name, partitions, copies, config))
+        given = as_texts({**config, **unchecked_config})
+        created = await self._ask(lambda admin: admin.create_topic(name, partitions, copies, given))
         return {"topic": name, "partitions": partitions, "replication": copies, "created": created}
 
     @action

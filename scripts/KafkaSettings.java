@@ -1,0 +1,64 @@
+import java.lang.reflect.Field;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.StringJoiner;
+import java.util.TreeMap;
+import org.apache.kafka.common.config.ConfigDef;
+
+/** Prints what this version of Kafka knows of its settings: one JSON object a line. See kafka_settings.py. */
+public final class KafkaSettings {
+    public static void main(String[] arguments) throws Exception {
+        print("broker", kafka.server.KafkaConfig.configDef());
+        print("topic", org.apache.kafka.storage.internals.log.LogConfig.configDefCopy());
+    }
+
+    private static void print(String of, ConfigDef definitions) throws Exception {
+        for (ConfigDef.ConfigKey key : new TreeMap<>(definitions.configKeys()).values()) {
+            StringJoiner line = new StringJoiner(", ", "{", "}");
+            line.add("\"of\": \"" + of + "\"");
+            line.add("\"name\": \"" + key.name + "\"");
+            line.add("\"type\": \"" + key.type.toString().toLowerCase() + "\"");
+            if (key.validator instanceof ConfigDef.Range) {
+                for (String bound : new String[] {"min", "max"}) {
+                    Object value = field(key.validator, bound);
+                    if (value != null) {
+                        line.add("\"" + bound + "\": " + value);
+                    }
+                }
+            } else if (key.validator != null) {
+                String among = words(key.validator);
+                if (among != null) {
+                    line.add("\"among\": " + among);
+                    line.add("\"any_case\": " + key.validator.getClass().getName().contains("CaseInsensitive"));
+                }
+            }
+            System.out.println(line);
+        }
+    }
+
+    /** Of validators that hold the words they accept; null: another kind. */
+    private static String words(Object validator) {
+        for (String name : new String[] {"validStrings", "validString"}) {
+            try {
+                Object found = field(validator, name);
+                if (found instanceof Collection) {
+                    StringJoiner list = new StringJoiner(", ", "[", "]");
+                    ((Collection<?>) found).forEach(word -> list.add("\"" + word + "\""));
+                    return list.toString();
+                }
+                if (found != null) {
+                    return words(found);
+                }
+            } catch (ReflectiveOperationException notThere) {
+                continue;
+            }
+        }
+        return null;
+    }
+
+    private static Object field(Object of, String name) throws ReflectiveOperationException {
+        Field field = of.getClass().getDeclaredField(name);
+        field.setAccessible(true);
+        return field.get(of);
+    }
+}

@@ -1,0 +1,69 @@
+"""Writes which settings the locked version of Kafka knows, as JSON Schemas, from its own definitions.
+
+    python scripts/kafka_settings.py > src/upcall/catalog/kafka/lock/settings.json
+
+Kafka declares each setting with its type, its range and the words it takes (``ConfigDef``): of a broker, and of a topic.
+``KafkaSettings.java`` prints them.
+"""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from upcall.artifacts.cache import Cache
+from upcall.artifacts.compiled import COMPILER
+from upcall.artifacts.fetch import fetch
+from upcall.catalog.locks import locked
+
+SOURCE = Path(__file__).with_name("KafkaSettings.java")
+WIDTHS = {"short": 2**15, "int": 2**31, "long": 2**63}
+
+
+def printed() -> tuple[str, list[dict[str, Any]]]:
+    """The locked version, and one row for each setting."""
+    pairs = [locked("upcall.catalog.kafka", name) for name in ("java", "kafka", "compiler")]
+    ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
+    java, jars = ready["java"].properties["java"], ready["kafka"].properties["classpath"]
+    core = [jar for jar in jars.split(":") if Path(jar).name.startswith(("kafka", "scala"))]
+    with tempfile.TemporaryDirectory(prefix="kafka-settings-") as classes:
+        compiler = ready["compiler"].properties["classpath"]
+        options = ["--release", "17", "-proc:none", "-nowarn", "-cp", ":".join(core), "-d", classes]
+        subprocess.run([java, "-cp", compiler, COMPILER, *options, str(SOURCE)], check=True)
+        command = [java, "-cp", f"{classes}:{jars}", "KafkaSettings"]
+        rows = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    version = next(Path(jar).stem for jar in core if Path(jar).name.startswith("kafka-clients-"))
+    return version.removeprefix("kafka-clients-"), [json.loads(row) for row in rows.splitlines()]
+
+
+def schema_of(row: dict[str, Any]) -> dict[str, Any]:
+    """What the setting's text looks like."""
+    kind = str(row["type"])
+    if kind == "boolean":
+        return {"enum": ["true", "false"]}
+    if kind in WIDTHS:
+        low, high = int(row.get("min", -WIDTHS[kind])), int(row.get("max", WIDTHS[kind] - 1))
+        return {"type": "integer", "minimum": low, "maximum": high}
+    if kind == "double":
+        bounds = {"minimum": row.get("min"), "maximum": row.get("max")}
+        return {"type": "number", **{name: value for name, value in bounds.items() if value is not None}}
+    words = [] if row.get("any_case") else row.get("among", [])
+    if words and kind == "list":
+        return {"type": "string", "pattern": f"^({'|'.join(words)})?(,({'|'.join(words)}))*$"}
+    return {"enum": words} if words else {"type": "string"}
+
+
+def main() -> None:
+    version, rows = printed()
+    parts = []
+    for of in ("broker", "topic"):
+        known = {row["name"]: schema_of(row) for row in rows if row["of"] == of}
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
+        parts.append(f'"{of}": {{\n{lines}\n}}')
+    print(f'{{"version": "{version}",')
+    print(",\n".join(parts) + "}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Kafka's own settings, as a person may give them: what the locked version knows, less what is made here.
+
+A name that Kafka does not know is passed over in silence, and a value that it cannot read ends the broker at its start.
+So both are checked where they are typed in, against the facts that ``scripts/kafka_settings.py`` asks of the locked
+version's own definitions. Values are numbers and words, or the same as text, as a settings file has them.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Literal
+
+import msgspec
+
+from upcall.protocol import schema
+from upcall.protocol.errors import Invalid
+
+Of = Literal["broker", "topic"]
+Value = str | int | float | bool
+
+MADE_HERE: Final = {
+    "process.roles": "every broker is a controller too",
+    "node.id": "the member's number",
+    "broker.rack": "the zone of its node",
+    "listeners": "the member's own address",
+    "advertised.listeners": "the member's own address",
+    "controller.listener.names": "the member's own address",
+    "listener.security.protocol.map": "the option `client_auth`",
+    "inter.broker.listener.name": "the option `client_auth`",
+    "sasl.mechanism.inter.broker.protocol": "the option `client_auth`",
+    "sasl.mechanism.controller.protocol": "the option `client_auth`",
+    "controller.quorum.bootstrap.servers": "the members of the service",
+    "controller.quorum.voters": "voters are records in Kafka's metadata",
+    "log.dirs": "the broker's volume",
+    "log.dir": "the broker's volume",
+    "metadata.log.dir": "the broker's volume",
+}
+"""Name -> where its value comes from. To set one of these would take the broker out of the service's hands."""
+
+
+class _Facts(msgspec.Struct):
+    version: str
+    broker: dict[str, dict[str, Any]]
+    topic: dict[str, dict[str, Any]]
+
+
+@cache
+def facts() -> _Facts:
+    return msgspec.json.decode((files(__package__) / "lock" / "settings.json").read_bytes(), type=_Facts)
+
+
+@cache
+def settings_schema(of: Of) -> dict[str, Any]:
+    """JSON Schema of a broker's settings, or a topic's."""
+    known = {name: _also_as_text(part) for name, part in (facts().broker if of == "broker" else facts().topic).items()}
+    barred = {name: {"not": {}, "description": f"made here: {why}"} for name, why in MADE_HERE.items()}
+    known |= barred if of == "broker" else {}
+    return {"type": "object", "properties": known, "additionalProperties": False}
+
+
+def checked(given: Mapping[str, Any], of: Of) -> dict[str, str]:
+    """``given`` as texts, or ``ValueError`` with one clear sentence."""
+    noun = "setting" if of == "broker" else "setting of a topic"
+    numbers = {name: _as_number(value, settings_schema(of)["properties"].get(name)) for name, value in given.items()}
+    try:
+        schema.check(settings_schema(of), numbers, noun=noun, of=f"Kafka {facts().version}", where="settings")
+    except Invalid as error:
+        raise ValueError(str(error)) from None
+    return as_texts(given)
+
+
+def as_texts(given: Mapping[str, Any]) -> dict[str, str]:
+    """As a settings file has them."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+
+
+def _as_number(value: Any, part: Mapping[str, Any] | None) -> Any:
+    """A text that looks like the number that is wanted, as this number: JSON Schema has no bounds for texts."""
+    wanted = part["anyOf"] if part and "anyOf" in part else ()
+    if wanted and isinstance(value, str) and re.fullmatch(wanted[1]["pattern"], value):
+        return int(value) if wanted[0]["type"] == "integer" else float(value)
+    return value
+
+
+def _also_as_text(part: Mapping[str, Any]) -> dict[str, Any]:
+    if "enum" in part:
+        both = [True, False] if part["enum"] == ["true", "false"] else []
+        return {"enum": [*part["enum"], *both]}
+    if part["type"] == "integer":
+        low, high = part["minimum"], part["maximum"]
+        sign, first = ("-?", "[0-9]") if low < 0 else ("", "[1-9]" if low else "[0-9]")
+        text = {"type": "string", "pattern": f"^{sign}{first}[0-9]{{0,{len(str(high)) - 1}}}$"}
+        return {"anyOf": [dict(part), text], "description": f"a whole number from {low} to {high}"}
+    if part["type"] == "number":
+        text = {"type": "string", "pattern": r"^-?[0-9]+([.][0-9]+)?$"}
+        return {"anyOf": [dict(part), text], "description": "a number"}
+    return dict(part)

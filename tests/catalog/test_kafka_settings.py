@@ -1,0 +1,94 @@
+"""Kafka's own settings are checked where they are typed in: by name, type and range of the locked version."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from upcall.catalog.kafka import config
+from upcall.catalog.kafka.options import KafkaOptions
+from upcall.catalog.kafka.service import Kafka
+from upcall.catalog.kafka.settings import checked, facts, settings_schema
+from upcall.catalog.kafka.sizing import size_broker
+from upcall.protocol import schema
+from upcall.protocol.errors import Invalid
+from upcall.service.actions import action_named
+from upcall.service.context import Context
+from upcall.service.testing import Scenario
+
+
+def refused(settings: dict[str, Any]) -> str:
+    """By the master, which has the schema and not the code."""
+    with pytest.raises(Invalid) as caught:
+        schema.check(
+            KafkaOptions.model_json_schema(), {"settings": settings}, noun="option", of="package kafka", where="options"
+        )
+    return str(caught.value)
+
+
+def test_the_settings_are_those_of_the_locked_version() -> None:
+    lock = json.loads((files("upcall.catalog.kafka") / "lock" / "kafka.json").read_bytes())
+    assert facts().version == lock["version"] == Kafka.version
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
+    assert "unknown name 'no.such.option'" in refused({"no.such.option": "1"})
+    assert "did you mean 'log.segment.bytes'?" in refused({"log.segment.byte": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("log.segment.bytes", "banana"),
+        ("log.segment.bytes", 5),
+        ("auto.create.topics.enable", "yes"),
+        ("compression.type", "zip"),
+        ("log.cleanup.policy", "compac"),
+        ("num.io.threads", "0"),
+        ("num.io.threads", "2.5"),
+    ],
+)
+def test_a_value_of_another_type_or_out_of_range_is_refused(name: str, value: object) -> None:
+    assert name in refused({name: value})
+
+
+def test_a_text_is_held_to_the_same_bounds_as_a_number() -> None:
+    for value in (5, "5"):
+        with pytest.raises(ValueError, match="5 is not a whole number from 1048576 to"):
+            checked({"log.segment.bytes": value}, "broker")
+    assert checked({"log.segment.bytes": 1048576}, "broker") == checked({"log.segment.bytes": "1048576"}, "broker")
+    assert checked({"auto.create.topics.enable": True}, "broker") == {"auto.create.topics.enable": "true"}
+
+
+def test_what_is_made_here_cannot_be_set_and_says_where_it_comes_from() -> None:
+    assert "the broker's volume" in refused({"log.dirs": "/tmp"})
+    assert "the option `client_auth`" in refused({"listener.security.protocol.map": "CLIENT:PLAINTEXT"})
+
+
+def test_what_we_set_ourselves_is_known_to_the_locked_version() -> None:
+    text = config.server_properties(node_id=1, members=("broker-0",), sizing=size_broker(448, 2, 2048))
+    own = dict(line.split("=", 1) for line in text.splitlines())
+    of_clients, of_plug_ins = {"security.protocol", "sasl.mechanism"}, ("listener.name.", "config.providers.")
+    known = facts().broker
+    assert not [
+        name for name in own if not name.startswith(of_plug_ins) and name not in known | dict.fromkeys(of_clients)
+    ]
+    templated = {name: value for name, value in own.items() if "{{" not in value and name in known}
+    properties = settings_schema("broker")["properties"]
+    checked({name: value for name, value in templated.items() if properties[name].get("not") is None}, "broker")
+
+
+def test_a_plug_ins_settings_pass_unchecked() -> None:
+    task = Scenario(Kafka, {"unchecked_settings": {"my.plug.in": 3}}, fresh=True).run().task("broker-0")
+    assert "my.plug.in=3\n" in next(file.text for file in task.files if file.path == "server.properties")
+
+
+@pytest.mark.parametrize("given", [{"retention.bites": "1"}, {"retention.ms": "long"}, {"cleanup.policy": "keep"}])
+async def test_a_topics_settings_are_checked_too(given: dict[str, str]) -> None:
+    create = action_named(Kafka, "create-topic")
+    with pytest.raises(Invalid, match=next(iter(given))):
+        await create.call(Kafka(Context(name="kafka", options={})), {"name": "t", "config": given})
+    arguments = {"name": "t", "config": given}
+    with pytest.raises(Invalid):
+        schema.check(create.spec.arguments, arguments, noun="argument", of="create-topic", where="arguments")
