@@ -2,8 +2,8 @@
 
     python scripts/kafka_settings.py > src/upcall/catalog/kafka/lock/settings.json
 
-Kafka declares each setting with its type, its range and the words it takes (``ConfigDef``): of a broker, and of a topic.
-``KafkaSettings.java`` prints them.
+Kafka declares each setting of a broker, and of a topic, with its type, its range and the words it takes
+(``ConfigDef``). ``KafkaSettings.java`` prints them.
 """
 
 import json

@@ -8,6 +8,8 @@ in linear time (:mod:`upcall.protocol.patterns`), and it cannot multiply itself 
 """
 
 import difflib
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -22,6 +24,9 @@ REFERENCES_MAX: Final = 10_000
 """Followed while one set of values is checked: a schema of options has tens, one that doubles itself has no end."""
 NAMES_MAX: Final = 40
 """A person reads no longer list; the nearest name stands in the message."""
+VETTED_MAX: Final = 256
+"""Schemas that are remembered as vetted, by what they are: one with hundreds of settings takes a third of a second."""
+_vetted: set[bytes] = set()
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
 """Keywords whose values are no schemas."""
 
@@ -55,6 +60,15 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of
 
 def vet(schema: Mapping[str, Any], *, of: str, where: str = "schema") -> None:
     """``Invalid`` for a schema that cannot be used, or that would do more than judge values."""
+    digest = hashlib.sha256(json.dumps(schema, default=repr).encode()).digest()
+    if digest not in _vetted:
+        _vet(schema, of, where)
+        if len(_vetted) >= VETTED_MAX:
+            _vetted.clear()
+        _vetted.add(digest)
+
+
+def _vet(schema: Mapping[str, Any], of: str, where: str) -> None:
     ahead: list[tuple[str, Any]] = [(where, schema)]
     while ahead:
         path, part = ahead.pop()
@@ -129,7 +143,8 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
         unknown = sorted(str(name) for name in error.instance if name not in known)
         if unknown:
             return f"unknown name {unknown[0]!r}{nearest(unknown[0], known)}"
-    if error.validator == "anyOf" and isinstance(error.schema, Mapping) and "description" in error.schema:
+    many = isinstance(error.schema, Mapping) and isinstance(error.schema.get("type"), list)
+    if many and error.validator in ("pattern", "minimum", "maximum", "type") and "description" in error.schema:
         return f"{error.instance!r} is not {error.schema['description']}"
     return str(error.message)
 
@@ -148,6 +163,8 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     kind = schema.get("type", "number")
+    if isinstance(kind, list) and "description" in schema:
+        return str(schema["description"])
     excluded = _excluded(schema)
     if kind == "integer" and low is not None and high is not None and excluded:
         return f"integer: {_without(low, high, excluded)}"
@@ -155,8 +172,6 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
         return f"{kind} from {low} to {high}"
     if low is not None or high is not None:
         return f"{kind} of at least {low}" if low is not None else f"{kind} of at most {high}"
-    if error.validator == "anyOf":
-        return str(schema.get("description", ""))
     if error.validator == "additionalProperties":
         return _one_of(_known(error))
     if "enum" in schema:

@@ -5,7 +5,6 @@ So both are checked where they are typed in, against the facts that ``scripts/ka
 version's own definitions. Values are numbers and words, or the same as text, as a settings file has them.
 """
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -61,8 +60,9 @@ def settings_schema(of: Of) -> dict[str, Any]:
 
 def checked(given: Mapping[str, Any], of: Of) -> dict[str, str]:
     """``given`` as texts, or ``ValueError`` with one clear sentence."""
+    parts = facts().broker if of == "broker" else facts().topic
+    numbers = {name: _as_number(value, parts.get(name, {})) for name, value in given.items()}
     noun = "setting" if of == "broker" else "setting of a topic"
-    numbers = {name: _as_number(value, settings_schema(of)["properties"].get(name)) for name, value in given.items()}
     try:
         schema.check(settings_schema(of), numbers, noun=noun, of=f"Kafka {facts().version}", where="settings")
     except Invalid as error:
@@ -75,24 +75,27 @@ def as_texts(given: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
 
 
-def _as_number(value: Any, part: Mapping[str, Any] | None) -> Any:
-    """A text that looks like the number that is wanted, as this number: JSON Schema has no bounds for texts."""
-    wanted = part["anyOf"] if part and "anyOf" in part else ()
-    if wanted and isinstance(value, str) and re.fullmatch(wanted[1]["pattern"], value):
-        return int(value) if wanted[0]["type"] == "integer" else float(value)
-    return value
+def _as_number(value: Any, part: Mapping[str, Any]) -> Any:
+    """A text that is a number where one is wanted, as this number: JSON Schema has no bounds for texts."""
+    if part.get("type") not in ("integer", "number") or not isinstance(value, str):
+        return value
+    try:
+        return int(value) if part["type"] == "integer" else float(value)
+    except ValueError:
+        return value
 
 
 def _also_as_text(part: Mapping[str, Any]) -> dict[str, Any]:
-    if "enum" in part:
-        both = [True, False] if part["enum"] == ["true", "false"] else []
-        return {"enum": [*part["enum"], *both]}
-    if part["type"] == "integer":
+    """Bounds are of numbers, a pattern is of texts: one part has both."""
+    if part.get("enum") == ["true", "false"]:
+        return {"enum": ["true", "false", True, False]}
+    if part.get("type") == "integer":
         low, high = part["minimum"], part["maximum"]
         sign, first = ("-?", "[0-9]") if low < 0 else ("", "[1-9]" if low else "[0-9]")
-        text = {"type": "string", "pattern": f"^{sign}{first}[0-9]{{0,{len(str(high)) - 1}}}$"}
-        return {"anyOf": [dict(part), text], "description": f"a whole number from {low} to {high}"}
-    if part["type"] == "number":
-        text = {"type": "string", "pattern": r"^-?[0-9]+([.][0-9]+)?$"}
-        return {"anyOf": [dict(part), text], "description": "a number"}
+        pattern = f"^{sign}{first}[0-9]{{0,{len(str(high)) - 1}}}$"
+        words = f"a whole number from {low} to {high}"
+        return {**part, "type": ["integer", "string"], "pattern": pattern, "description": words}
+    if part.get("type") == "number":
+        pattern = r"^-?[0-9]+([.][0-9]+)?$"
+        return {**part, "type": ["number", "string"], "pattern": pattern, "description": "a number"}
     return dict(part)
