@@ -143,9 +143,9 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
         unknown = sorted(str(name) for name in error.instance if name not in known)
         if unknown:
             return f"unknown name {unknown[0]!r}{nearest(unknown[0], known)}"
-    many = isinstance(error.schema, Mapping) and isinstance(error.schema.get("type"), list)
-    if many and error.validator in ("pattern", "minimum", "maximum", "type") and "description" in error.schema:
-        return f"{error.instance!r} is not {error.schema['description']}"
+    part = _mapping(error.schema)
+    if isinstance(part.get("type"), list) and "description" in part and error.validator != "enum":
+        return f"{error.instance!r} is not {part['description']}"
     return str(error.message)
 
 
