@@ -177,6 +177,10 @@ class Node:
         token = data.parent / "agent.token"
         data.mkdir(parents=True, exist_ok=True)
         token.write_text(TOKEN)
+        self.shared = data.parent / "shared"
+        """What a test and its tasks tell each other by: every task may read and change it."""
+        self.shared.mkdir(exist_ok=True)
+        self.shared.chmod(0o777)
         self._token = token
 
     def command(self) -> list[str]:
@@ -184,7 +188,7 @@ class Node:
             sys.executable, "-m", "upcall.agent", "--node", self.name, "--data", str(self.data),
             "--master", str(self.master.socket), "--token-file", str(self._token),
             "--cpus", "2", "--memory-mib", "2048",
-            "--attribute", "zone=a", "--attribute", "rack=r7",
+            "--attribute", "zone=a", "--attribute", "rack=r7", "--share", str(self.shared),
         ]  # fmt: skip
 
     async def start(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from agent_node import Master, Node, eventually
 
 from upcall.agent import cgroups
-from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskUsage, Update, Usage
+from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskExit, TaskUsage, Update, Usage
 from upcall.protocol.declaration import Check, File, Resources, Secret, Volume
 
 DATA = (Volume(name="data", size_mib=10),)
@@ -53,7 +53,7 @@ async def test_a_new_place_has_fresh_volumes_and_the_old_ones_are_kept_apart(nod
 
 
 async def test_a_half_prepared_volume_is_wiped_and_prepared_again(node: Node, master: Master) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     script = 'ls "$0"; touch "$0/half"; until [ -e "$1" ]; do sleep 0.1; done; touch "$0/whole"'
     prepare = (("sh", "-c", script, "{{volume.data}}", str(gate)),)
     await node.launch("db.main.1", "ls", "{{volume.data}}", volumes=DATA, prepare=prepare)
@@ -118,7 +118,7 @@ async def test_a_tool_for_a_task_that_does_not_run_is_a_clear_error(node: Node, 
 
 
 async def test_logs_are_read_and_followed_to_the_end(node: Node, master: Master) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     script = f"echo one; echo two; until [ -e '{gate}' ]; do sleep 0.1; done; echo three; echo four >&2"
     await node.launch("app.main.1", "sh", "-c", script, ready=Check(log="two"))
     await master.state("app.main.1", "ready")
@@ -198,9 +198,11 @@ async def test_a_launch_whose_names_leave_their_folder_ends_with_the_reason(
 async def test_a_volume_that_became_a_link_is_not_followed(node: Node, master: Master, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     volumes = (Volume(name="data", size_mib=1),)
-    swap = 'rmdir "$0" && ln -s "$1" "$0"'
-    await node.launch("app.main.1", "sh", "-c", swap, "{{volume.data}}", str(tmp_path / "elsewhere"), volumes=volumes)
-    await master.state("app.main.1", "ended")
+    await node.launch("app.main.1", "rmdir", "{{volume.data}}", volumes=volumes)  # Its box keeps it from doing so.
+    assert (await master.state("app.main.1", "ended")).exit != TaskExit(code=0)
+    volume = node.places.volumes / "app.main" / "1" / "data"
+    volume.rmdir()
+    volume.symlink_to(tmp_path / "elsewhere")
     await node.launch("app.main.2", "touch", "{{volume.data}}/here", volumes=volumes)
     ended = await master.state("app.main.2", "ended")
     assert ended.exit is not None

@@ -30,7 +30,7 @@ async def test_a_new_agent_takes_over_what_runs(node: Node, master: Master) -> N
 
 
 async def test_a_task_that_ended_while_no_agent_ran_is_reported_with_its_code(node: Node, master: Master) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     os.mkfifo(gate)
     await node.launch("app.main.1", "sh", "-c", f"read x < '{gate}'; exit 42")
     await master.state("app.main.1", "ready")
@@ -120,7 +120,7 @@ async def test_a_shim_that_died_while_no_agent_ran_is_reported(node: Node, maste
 
 
 async def test_tasks_run_on_while_the_master_is_down_and_are_told_of_afterwards(node: Node, master: Master) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     os.mkfifo(gate)
     await node.launch("app.main.1", "sleep", "1000")
     await node.launch("app.other.1", "sh", "-c", f"read x < '{gate}'; exit 9")

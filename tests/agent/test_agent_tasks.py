@@ -4,8 +4,8 @@ import sys
 
 from agent_node import Master, Node, eventually
 
-from upcall.protocol.agent import End, Status
-from upcall.protocol.declaration import Check, File, Port, Secret
+from upcall.protocol.agent import End, Status, TaskExit
+from upcall.protocol.declaration import Check, File, Port, Secret, Volume
 
 SERVE = (
     "import http.server, sys\n"
@@ -96,7 +96,7 @@ async def test_a_command_that_does_not_exist_is_a_clear_reason(node: Node, maste
 async def test_not_ready_in_time_is_said_with_its_reason_and_never_ended(
     node: Node, master: Master, free_port: int
 ) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     await node.launch(
         "app.main.1",
         "sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.1; done; exec \"$@\"", "wait",
@@ -129,7 +129,7 @@ async def test_what_ignores_sigterm_is_killed_after_its_grace(node: Node, master
 
 
 async def test_ready_by_a_line_of_the_log(node: Node, master: Master) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     gate.mkdir()
     await node.launch(
         "app.main.1",
@@ -143,7 +143,7 @@ async def test_ready_by_a_line_of_the_log(node: Node, master: Master) -> None:
 
 
 async def test_unhealthy_by_a_line_of_the_log_that_was_written_after_it_was_ready(node: Node, master: Master) -> None:
-    gate = node.data.parent / "gate"
+    gate = node.shared / "gate"
     said = "echo 'ERROR not there yet'; echo up; until [ -e \"$0\" ]; do sleep 0.05; done; echo 'ERROR: stuck' >&2; "
     await node.launch("app.main.1", "sh", "-c", said + "sleep 1000", str(gate),
                       ready=Check(log="^up$"), health=Check(log="^ERROR"))  # fmt: skip
@@ -227,3 +227,57 @@ async def test_two_incarnations_of_a_member_never_run_side_by_side(node: Node, m
     await master.state("app.main.2", "ready")
     heard = [(said.status.task, said.status.state) for said in master.of(Status)]
     assert heard.index(("app.main.1", "ended")) < heard.index(("app.main.2", "running"))
+
+
+TRACE = """import sys
+def load(): raise RuntimeError("no port is set")
+try: load()
+finally: print("closing", file=sys.stderr)
+"""
+
+
+async def test_the_reason_of_an_end_is_the_line_that_says_why_with_the_last_lines_beside(
+    node: Node, master: Master
+) -> None:
+    await node.launch("app.main.1", sys.executable, "-c", TRACE)
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert (ended.exit.code, ended.exit.reason, ended.reason) == (1, "RuntimeError: no port is set", ended.exit.reason)
+    assert ended.exit.lines[0] == "closing"
+    assert ended.exit.lines[-1] == "RuntimeError: no port is set"
+
+
+async def test_a_package_s_expressions_say_what_is_fatal(node: Node, master: Master) -> None:
+    script = "echo 'E7: disk gone (store)'; echo 'error: bye' >&2; exit 3"
+    await node.launch("app.main.1", "sh", "-c", script, fatal=(r"^E\d+: (.*?) \(",))
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert (ended.exit.code, ended.exit.reason) == (3, "disk gone")
+
+
+async def test_an_end_that_was_wished_or_went_well_needs_no_explanation(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sh", "-c", "echo an error perhaps; exit 0")
+    done = await master.state("app.main.1", "ended")
+    await node.launch("app.other.1", "sh", "-c", "echo an error perhaps; sleep 1000")
+    await master.state("app.other.1", "ready")
+    ended = await node.end("app.other.1", reason="a drain")
+    assert done.exit == TaskExit(code=0)
+    assert ended.exit is not None
+    assert (ended.exit.reason, ended.exit.lines) == ("a drain", ())
+
+
+async def test_a_signal_is_not_never_ran(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "sh", "-c", "echo before; kill -SEGV $$")
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert (ended.exit.code, ended.exit.signal, ended.exit.lines) == (None, 11, ("before",))
+
+
+async def test_a_preparation_that_fails_is_explained_like_any_end(node: Node, master: Master) -> None:
+    await node.launch(
+        "db.main.1", "true", prepare=((sys.executable, "-c", TRACE),), volumes=(Volume(name="data", size_mib=1),)
+    )
+    ended = await master.state("db.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.reason == "preparation 1 of 1 ended with code 1: RuntimeError: no port is set"
+    assert ended.exit.lines[-1] == "RuntimeError: no port is set"

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 from strangers import STRANGER, stranger
 
+from upcall.keeper import sockets
 from upcall.transport import unix
+from upcall.transport.tasks import below_a_shim
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be a second user for a moment")
 
@@ -106,3 +110,25 @@ def test_a_listener_that_is_too_busy_is_an_error_at_once_and_not_a_connection_th
         listener.listen(0)
         with unix.connect(path, 0), pytest.raises(BlockingIOError):
             unix.connect(path, 0)
+
+
+def test_a_task_is_told_from_us_by_its_shim(tmp_path: Path) -> None:
+    """Also what a task forked and left: a shim is a subreaper."""
+    script = (
+        "import ctypes, subprocess, sys\n"
+        "ctypes.CDLL(None).prctl(15, b'upcall-shim', 0, 0, 0)\n"
+        "child = subprocess.Popen(['sh', '-c', 'sleep 1000 & echo $!; wait'], stdout=subprocess.PIPE)\n"
+        "print(child.stdout.readline().decode().strip(), flush=True); sys.stdin.read(); child.kill()\n"
+    )
+    shim = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert shim.stdout is not None
+        grandchild = int(shim.stdout.readline())
+        assert below_a_shim(grandchild)
+        assert sockets.below_a_shim(grandchild)
+        assert not below_a_shim(os.getpid())
+        assert not sockets.below_a_shim(os.getpid())
+    finally:
+        os.kill(grandchild, 9)
+        shim.communicate()
+    assert below_a_shim(shim.pid)

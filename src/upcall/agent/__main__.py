@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from upcall.agent import cgroups
+from upcall.agent import boxes, cgroups
 from upcall.agent.agent import Agent
 from upcall.agent.checkpoint import Checkpoint
 from upcall.agent.connection import Connection
@@ -40,6 +40,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--disk-mib", type=int, default=0, help="room for volumes; measured when it is not given")
     parser.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--cache", type=Path, default=None, help="cache of artifacts and blobs, shared by all nodes")
+    parser.add_argument("--no-isolation", action="store_true", help="every task may do what the cluster's user may")
+    parser.add_argument("--share", action="append", default=[], type=Path, help="a folder that every task may change")
     parsed = parser.parse_args()
     if wrong := [text for text in parsed.attribute if "=" not in text]:
         parser.error(f"an attribute is NAME=VALUE, not {wrong[0]!r}")
@@ -75,6 +77,7 @@ async def serve(options: argparse.Namespace) -> int:
         runs=Runs(places.runs, launching),
         volumes=Volumes(places.volumes, places.removed),
         groups=cgroups.detect(places.node),
+        boxes=boxes.detect(places, off=options.no_isolation, shared=options.share),
         watching=Watching(),
         checkpoint=Checkpoint(places.checkpoint),
         artifacts=RegistryArtifacts(options.cache, blobs),

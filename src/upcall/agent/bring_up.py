@@ -82,11 +82,12 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
     resources = declaration.resources
     record.memory_mib = resources.memory_mib
     record.groups = await asyncio.to_thread(machine.groups.create, launch.task, resources.cpus, resources.memory_mib)
+    box = await asyncio.to_thread(machine.boxes.around, launch, record.names, command[0])
     # From here on there may be a process: what this agent knows must be on disk before there is one.
     await machine.checkpoint.durable()
     return await machine.launching.start(
         folder, launch.task, command, record.env, where,
-        task=launch.task, cgroups=machine.groups.procs(record.groups),
+        task=launch.task, cgroups=machine.groups.procs(record.groups), box=box,
     )  # fmt: skip
 
 
@@ -123,8 +124,10 @@ async def _prepare(machine: Machine, record: TaskRecord, where: Path) -> None:
         return
     for number, command in enumerate(declaration.prepare):
         rendered = render_all(command, record.names, f"prepare[{number}]")
-        result = await machine.runs.run(launch.task, rendered, record.env, where, declaration.start_timeout_s)
-        if trouble := result.trouble():
-            raise PreparationFailed(f"preparation {number + 1} of {len(declaration.prepare)} {trouble}")
+        box = await asyncio.to_thread(machine.boxes.around, launch, record.names, rendered[0])
+        result = await machine.runs.run(launch.task, rendered, record.env, where, declaration.start_timeout_s, box=box)
+        if trouble := result.trouble(declaration.fatal):
+            what = f"preparation {number + 1} of {len(declaration.prepare)} {trouble}"
+            raise PreparationFailed(what, lines=result.last_lines())
     if declaration.volumes:
         await asyncio.to_thread(machine.volumes.mark_prepared, member, launch.place)

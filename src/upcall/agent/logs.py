@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from upcall.agent.last_words import LINES_MAX as LINES_KEPT
 from upcall.agent.tail import Tail
 from upcall.agent.watching import Watching
 from upcall.protocol.errors import Invalid, NotFound
@@ -29,6 +30,11 @@ def last_lines(path: Path, lines: int) -> bytes:
         if data.count(b"\n") > lines or len(data) >= READ_BYTES_MAX:
             break
     return b"".join(data.splitlines(keepends=True)[-lines:]) if lines else b""
+
+
+def last_words(path: Path) -> list[str]:
+    """The last lines, as many as are kept of a task that ended."""
+    return last_lines(path, LINES_KEPT).decode(errors="replace").splitlines()
 
 
 def _end_of(path: Path, bytes_max: int) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from upcall.agent.boxes import Boxes
 from upcall.agent.cgroups import Groups
 from upcall.agent.checkpoint import Checkpoint
 from upcall.agent.launching import Launching
@@ -24,6 +25,7 @@ class Machine:
     runs: Runs
     volumes: Volumes
     groups: Groups
+    boxes: Boxes
     watching: Watching
     checkpoint: Checkpoint
     artifacts: ArtifactSource

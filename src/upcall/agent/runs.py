@@ -12,8 +12,9 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from upcall.agent import last_words
 from upcall.agent.launching import Launching, Started
 from upcall.keeper import processes
 
@@ -29,13 +30,19 @@ class Result(NamedTuple):
     timed_out: str = ""
     """In words, when it was ended for its time."""
 
-    def trouble(self) -> str | None:
-        """None when it ended with 0; else what happened, with the last line that it said."""
+    def trouble(self, fatal: Sequence[str] = ()) -> str | None:
+        """None when it ended with 0; else what happened, with the line that says why (``fatal``: expressions of it)."""
         if self.code == 0 and not self.timed_out:
             return None
         what = self.timed_out or (f"ended by signal {self.signal}" if self.signal else f"ended with code {self.code}")
-        said = (self.errors or self.output).strip().splitlines()
-        return f"{what}: {said[-1][:500]}" if said else what
+        said = last_words.cause(self._streams(), fatal)
+        return f"{what}: {said}" if said else what
+
+    def last_lines(self) -> tuple[str, ...]:
+        return last_words.kept(self._streams())
+
+    def _streams(self) -> list[list[str]]:
+        return [text.splitlines()[-last_words.LINES_MAX :] for text in (self.errors, self.output)]
 
 
 class Runs:
@@ -52,15 +59,16 @@ class Runs:
         cwd: Path,
         timeout_s: float,
         text: str = "",
+        box: Mapping[str, Any] | None = None,
     ) -> Result:
-        """``CannotStart`` when the command does not even start. Cancelling kills it."""
+        """In the task's ``box``. ``CannotStart`` when the command does not even start. Cancelling kills it."""
         folder = self._folder / f"{task}~{os.getpid()}-{next(self._numbers)}"
         started: Started | None = None
         timed_out = ""
         try:
             started = await self._launching.start(
                 folder, folder.name, command, env, cwd,
-                task=folder.name, input=text, durable=0, log_bytes=OUTPUT_BYTES_MAX // 2, log_files=2,
+                task=folder.name, input=text, durable=0, box=box, log_bytes=OUTPUT_BYTES_MAX // 2, log_files=2,
             )  # fmt: skip
             try:
                 async with asyncio.timeout(timeout_s):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from upcall.agent import bring_up, checks
+from upcall.agent import bring_up, checks, last_words, logs
 from upcall.agent.bring_up import Fetched
 from upcall.agent.checkpoint import TaskRecord
 from upcall.agent.launching import CannotStart, Started
@@ -174,7 +174,8 @@ class Task:
                 return
             started = found
         except Exception as error:
-            self._not_started(_words(error))
+            lines = error.problem.details.get("lines", ()) if isinstance(error, UpcallError) else ()
+            self._not_started(_words(error), lines)
             return
         finally:
             self._secrets = {}
@@ -182,8 +183,8 @@ class Task:
         self._spawn(self._others, self._watch_exit(started))
         self._feed("started", self.record.reason if self.state == "ending" else "")
 
-    def _not_started(self, reason: str) -> None:
-        self.record.exit = TaskExit(reason=reason)
+    def _not_started(self, reason: str, lines: tuple[str, ...] = ()) -> None:
+        self.record.exit = TaskExit(reason=reason, lines=lines)
         self._feed("failed", reason)
 
     async def _await_ready(self) -> None:
@@ -241,7 +242,10 @@ class Task:
         try:
             rendered = render_all(command, self.record.names, "check")
             sandbox = self._machine.places.sandbox(self.id)
-            result = await self._machine.runs.run(self.id, rendered, self.record.env, sandbox, timeout_s)
+            box = await asyncio.to_thread(
+                self._machine.boxes.around, self.record.launch, self.record.names, rendered[0]
+            )
+            result = await self._machine.runs.run(self.id, rendered, self.record.env, sandbox, timeout_s, box=box)
         except (UpcallError, OSError) as error:
             return _words(error)
         return result.trouble()
@@ -272,7 +276,7 @@ class Task:
         while not await asyncio.to_thread(self._nothing_left, record is None, session):
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, PROVE_AGAIN_MAX_S)
-        self.record.exit = self._exit(record)
+        self.record.exit = await asyncio.to_thread(self._exit, record)
         self._feed("exited", self.record.exit.reason)
 
     def _nothing_left(self, without_record: bool, session: int | None) -> bool:
@@ -288,13 +292,20 @@ class Task:
         return not left
 
     def _exit(self, record: Mapping[str, Any] | None) -> TaskExit:
+        """Blocking. An end that was wished needs no explanation; any other comes with what the task said last."""
         limit_mib = self.record.memory_mib or self.record.launch.declaration.resources.memory_mib
         reason = self.record.end_reason
-        if not reason and self._machine.groups.out_of_memory_kills(self.record.groups):
+        code, number = (record["code"], record["signal"]) if record is not None else (None, int(signal.SIGKILL))
+        if reason or code == 0:
+            return TaskExit(code=code, signal=number, reason=reason)
+        streams = [logs.last_words(self._logs / name) for name in ("stderr", "stdout")]
+        if self._machine.groups.out_of_memory_kills(self.record.groups):
             reason = f"out of memory (limit {limit_mib} MiB)"
-        if record is None:
-            return TaskExit(signal=int(signal.SIGKILL), reason=reason or "its shim was killed, and the task with it")
-        return TaskExit(code=record["code"], signal=record["signal"], reason=reason)
+        elif record is None:
+            reason = "its shim was killed, and the task with it"
+        elif code is not None:
+            reason = last_words.cause(streams, self.record.launch.declaration.fatal)
+        return TaskExit(code=code, signal=number, reason=reason, lines=last_words.kept(streams))
 
     def _settle(self) -> None:
         self._machine.groups.remove(self.record.groups)

@@ -4,6 +4,8 @@ A tool sees exactly what the task sees: its templates are rendered with the name
 working folder is the task's sandbox.
 """
 
+import asyncio
+
 from upcall.agent.machine import Machine
 from upcall.agent.render import render_all, render_map
 from upcall.agent.task import Task
@@ -23,7 +25,9 @@ async def run(machine: Machine, task: Task | None, request: Run) -> Reply:
         command = render_all(request.command, names, "command")
         env = task.record.env | render_map(request.env, names, "env")
         sandbox = machine.places.sandbox(task.id)
-        result = await machine.runs.run(task.id, command, env, sandbox, timeout_s, request.input)
+        program = command[0] if command else ""
+        box = await asyncio.to_thread(machine.boxes.around, task.record.launch, task.record.names, program)
+        result = await machine.runs.run(task.id, command, env, sandbox, timeout_s, request.input, box)
     except (UpcallError, OSError) as error:
         return Reply(request=request.request, error=str(error))
     code = result.code if result.code is not None else -(result.signal or 0)

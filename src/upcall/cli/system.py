@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
 
+import msgspec
 import typer
 
 from upcall.cli import cluster as birth
@@ -50,9 +52,21 @@ def up(
         int | None,
         typer.Option("--memory-mib-per-node", help="Default: equal parts of this machine's, one kept for `node add`."),
     ] = None,
+    isolation: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolation/--no-isolation",
+            help="Without it every task may read and change whatever you may: tokens, others' volumes, your home.",
+            show_default="isolated",
+        ),
+    ] = None,
+    share: Annotated[
+        list[Path] | None,
+        typer.Option("--share", metavar="FOLDER", help="A folder of yours that every task may read and change."),
+    ] = None,
 ) -> None:
     """Start the cluster on this machine, detached, and wait until it answers."""
-    status = start(here, nodes, memory)
+    status = start(here, nodes, memory, Seclusion(isolation, share))
     found = cluster_of(here.folder)
     kept = f", {counted(len(status.services), 'service')}" if status.services else ""
     here.out.say(
@@ -64,7 +78,21 @@ def up(
     )
 
 
-def start(here: Here, nodes: int | None = None, memory: int | None = None) -> Status:
+class Seclusion(NamedTuple):
+    """What a person says of how tasks are kept apart; None: as before."""
+
+    isolation: bool | None = None
+    shared: list[Path] | None = None
+
+    def on(self, cluster: Cluster) -> Cluster:
+        isolation = cluster.isolation if self.isolation is None else self.isolation
+        shared = tuple(str(path.resolve()) for path in self.shared) if self.shared else cluster.shared
+        return msgspec.structs.replace(cluster, isolation=isolation, shared=shared)
+
+
+def start(
+    here: Here, nodes: int | None = None, memory: int | None = None, seclusion: Seclusion | None = None
+) -> Status:
     """``up`` without its words; what was begun is taken back when it fails or is interrupted."""
     machine.check_platform()
     machine.check_folder(here.folder.root)
@@ -78,6 +106,11 @@ def start(here: Here, nodes: int | None = None, memory: int | None = None) -> St
                 expected="`upcall status`, or `upcall down` first",
             )
         found = _prepared(here, nodes, memory)
+        wanted = (seclusion or Seclusion()).on(found)
+        if wanted != found:
+            here.folder.save_cluster(found := wanted)
+        if not found.isolation:
+            here.out.note("tasks are not isolated: each may read and change whatever you may (`--isolation` ends that)")
         for path in sorted(here.folder.tokens.glob("*.token")):
             check_private(path)
         birth.check_ports(found)

@@ -48,6 +48,7 @@ def _facts(one: TaskView) -> dict[str, object]:
         "since": f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(one.since))} ({ago(one.since)})"
         if one.since
         else "",
+        "last_lines": "\n".join(one.last_lines),
         "cpu_used": f"{one.cpu_used:.2f}",
         "memory_used_mib": f"{one.memory_used_mib:.0f}",
     }

@@ -42,6 +42,10 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[Node, ...] = ()
     memory_mib_per_node: int = 0
     disk_mib_per_node: int = 0
+    isolation: bool = True
+    """False: a task may do all that the cluster's user may."""
+    shared: tuple[str, ...] = ()
+    """Folders that every task may read and change, because a person said so."""
 
     @property
     def address(self) -> tuple[str, int]:

@@ -54,6 +54,8 @@ def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
         "--memory-mib",
         str(node.memory_mib),
         *(("--disk-mib", str(node.disk_mib)) if node.disk_mib else ()),
+        *(() if cluster.isolation else ("--no-isolation",)),
+        *(f"--share={shared}" for shared in cluster.shared),
         *words,
     )
     return {**process, "node": node.name, "stop_order": 2}

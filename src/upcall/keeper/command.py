@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any, NoReturn
 
-from upcall.keeper import linux
+from upcall.keeper import box, linux
 
 TASK_OOM_SCORE = 200
 """Raised, so that under memory pressure of the whole machine a task goes before we do."""
@@ -36,6 +36,12 @@ def become(request: dict[str, Any], shim: int, output: tuple[int, int], go: int,
         os.dup2(_input(request.get("input", "")), 0)
         os.dup2(output[0], 1)
         os.dup2(output[1], 2)
+        if inside := request.get("box"):
+            doing = "enter its box"
+            box.enter(inside)
+            linux.die_with_parent(signal.SIGKILL)  # The kernel forgot it with the change of user.
+            if os.getppid() != shim:
+                os._exit(127)
         doing = f"enter the folder {request['cwd']}"
         os.chdir(request["cwd"])
         os.umask(0o027)

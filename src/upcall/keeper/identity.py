@@ -57,6 +57,15 @@ def stat_of(pid: int) -> Stat | None:
     )
 
 
+def name_of(pid: int) -> str:
+    """What ``ps`` shows; empty when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
 class Identity(NamedTuple):
     pid: int
     start_ticks: int

@@ -1,4 +1,4 @@
-"""The few calls of the Linux kernel that Python does not wrap: ``prctl`` and ``inotify``."""
+"""The few calls of the Linux kernel that Python does not wrap: ``prctl``, capabilities and ``inotify``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITIES_VERSION = 0x20080522
 
 IN_MODIFY = 0x2
 IN_MOVED_FROM = 0x40
@@ -51,6 +54,28 @@ def die_with_parent(number: int) -> None:
 def name_process(name: str) -> None:
     """What ``ps`` and ``top`` show (15 bytes)."""
     _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
+
+
+def no_new_privileges() -> None:
+    """No program that this process executes, and none below it, gets more rights than it has (set-user-ID is off)."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_capability(number: int) -> bool:
+    """Not to be had again, whatever is executed; False for one that the kernel does not know."""
+    try:
+        _prctl(PR_CAPBSET_DROP, number)
+    except OSError:
+        return False
+    return True
+
+
+def drop_all_capabilities() -> None:
+    """Root is then a user like any other, who owns root's files."""
+    header, none = struct.pack("=Ii", _CAPABILITIES_VERSION, 0), bytes(24)
+    if _libc.capset(header, none) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"capset: {os.strerror(number)}")
 
 
 class Event(NamedTuple):

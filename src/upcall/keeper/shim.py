@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 from upcall.keeper import command, linux, processes, records
 from upcall.keeper.identity import Identity
 from upcall.keeper.logs import FILES, MAX_BYTES, RotatingLog
+from upcall.keeper.sockets import SHIM
 
 LEFTOVER_GRACE_S = 5.0
 """For descendants that outlived the command; a command that is a shell script leaves the real process behind."""
@@ -78,6 +79,9 @@ class Shim:
         err_read, err_write = os.pipe()
         go_read, go_write = os.pipe()
         failed_read, failed_write = os.pipe()
+        if user := self._request.get("box", {}).get("user"):
+            for descriptor in (out_write, err_write):
+                os.fchown(descriptor, int(user[0]), -1)  # So that it may open /dev/stdout as well.
         own = os.getpid()
         self._task = os.fork()
         if self._task == 0:
@@ -246,7 +250,7 @@ def run(request: dict[str, Any], report: int) -> NoReturn:
     try:
         os.setsid()
         linux.become_subreaper()
-        linux.name_process("upcall-shim")
+        linux.name_process(SHIM)
         Shim(request, report).run()
         code = 0
     except BaseException as error:  # whatever it is: said, and the task goes with us

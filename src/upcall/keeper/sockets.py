@@ -1,7 +1,7 @@
 """Unix sockets in folders whose paths may be long, and requests over them: one JSON object a line, both ways.
 
 A socket's address holds 107 bytes, a data folder's path may hold more; ``/proc/self/fd/<folder>/<name>`` is always
-short. The socket has mode 0600, and the peer's user is compared as well.
+short. The socket has mode 0600, and who comes is looked at as well: a task may have our user, and is not us.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from upcall.keeper.identity import name_of, stat_of
+
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 """A command line with a few hundred jars has 50 KiB; the kernel's own limit for one is 2 MiB."""
+
+SHIM = "upcall-shim"
+"""What a shim calls itself (:mod:`upcall.keeper.shim`)."""
+ANCESTORS_MAX = 1000
 
 
 @contextlib.contextmanager
@@ -58,8 +64,22 @@ def connect(path: str, timeout_s: float | None) -> socket.socket:
 
 
 def same_user(client: socket.socket) -> bool:
-    _pid, user, _group = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return bool(user == os.getuid())
+    """Whether a process of our own user asks, and no task of his: Landlock does not keep a task from connecting."""
+    pid, user, _group = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return bool(user == os.getuid()) and (not below_a_shim(pid) or below_a_shim(os.getpid()))
+
+
+def below_a_shim(pid: int) -> bool:
+    """Whether a process is a task's. Its shim is a subreaper, so what a task starts cannot leave it; a process that is
+    gone by now counts as one. A task that calls itself a shim only shuts itself out."""
+    for _ in range(ANCESTORS_MAX):
+        if pid <= 1:
+            return False
+        stat = stat_of(pid)
+        if stat is None or name_of(pid) == SHIM:
+            return True
+        pid = stat.parent
+    return True
 
 
 class Lines:

@@ -138,6 +138,8 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         back=view.back,
         reason=view.reason,
         exit_code=seen.exit_code if seen else None,
+        exit_reason=seen.exit_reason if seen else "",
+        last_lines=seen.last_lines if seen else (),
         starts=view.starts,
         role=view.role,
         taken_back=view.taken_back,

@@ -61,7 +61,7 @@ def _task(tx: Gathering, up: sub.Observed) -> None:
             state=up.state,
             node=up.node,
             reason=up.exit.reason if up.exit and up.exit.reason else up.reason,
-            exit_code=_exit_code(up.exit),
+            exit_code=up.exit.number if up.exit else None,
             generation=up.generation,
         )
     )
@@ -94,12 +94,3 @@ def _disruption(tx: Gathering, up: sub.Disruption) -> None:
             deadline_s=up.deadline_s,
         )
     )
-
-
-def _exit_code(ended: sub.Exit | None) -> int | None:
-    """As a shell says it: 128 + signal."""
-    if ended is None:
-        return None
-    if ended.code is not None:
-        return ended.code
-    return 128 + ended.signal if ended.signal is not None else None

@@ -93,7 +93,11 @@ class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: float
     """Wall time."""
     exit_code: int | None = None
-    """Of the incarnation that ended last."""
+    """Of the incarnation that ended last; 128 + signal for one that a signal ended."""
+    exit_reason: str = ""
+    """Why that one ended."""
+    last_lines: tuple[str, ...] = ()
+    """What it said last."""
     address: str = ""
     """Its last; whoever replaces it may have to name it, after a restart of ours too."""
 

@@ -50,12 +50,14 @@ def seen(tx: Gathering, up: sub.Observed) -> None:
         return  # what is left of one that was given up
     if before and (up.task.incarnation, up.state) == (before.incarnation, before.state):
         return
-    ended = up.exit.code if up.exit is not None else before.exit_code if before else None
+    ended = up.exit or sub.Exit(reason=before.exit_reason if before else "", lines=before.last_lines if before else ())
     known[key] = r.SeenRecord(
         incarnation=up.task.incarnation,
         state=up.state,
         since=tx.wall_s,
-        exit_code=ended,
+        exit_code=ended.number if up.exit is not None or before is None else before.exit_code,
+        exit_reason=ended.reason,
+        last_lines=ended.lines,
         address=up.address or (before.address if before else ""),
     )
     tx.put(r.SEEN, key, known[key])

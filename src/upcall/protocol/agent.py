@@ -14,9 +14,14 @@ from upcall.protocol.names import MemberName, PathName, TaskName
 
 
 class TaskExit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a task ended. With neither code nor signal it was never a process."""
+
     code: int | None = None
     signal: int | None = None
     reason: str = ""
+    """Why: what was wished, else the line of its output that says so."""
+    lines: tuple[str, ...] = ()
+    """The last of its output, of an end that nobody wished."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

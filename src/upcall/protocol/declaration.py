@@ -144,6 +144,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """From its start until it is ready. One that is late is ``unready``: only its cure, an operation, ends it."""
     grace_s: Seconds = 30.0
     """Between SIGTERM and SIGKILL."""
+    fatal: tuple[str, ...] = ()
+    """Expressions (RE2's syntax) of the lines by which this system says why it ends, the surest first; a group cuts out
+    what matters. Without them the line is found by what Java, Python and most programs have in common."""
     restart: Restart = "always"
     """``always``: whatever its code, a task that ends is started again. The others are jobs: an end with code 0 is
     their aim (``finished``). ``on-failure``: with another code one is started again, ``restarts_max`` times in short

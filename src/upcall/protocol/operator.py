@@ -214,7 +214,11 @@ class TaskView(View):
     memory_used_mib: float = 0.0
     starts: int = 0
     exit_code: int | None = None
-    """Of the incarnation that ended last; none for one that was never a process."""
+    """Of the incarnation that ended last (128 + signal where a signal did it); none: it was never a process."""
+    exit_reason: str = ""
+    """Why that one ended: what was wished, or the line of its output that says so."""
+    last_lines: list[str] = []
+    """What it said last, of an end that nobody wished."""
 
 
 class ServiceView(View):

@@ -154,6 +154,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False: it is ready (or will be), and what its service does then is not done: it counts nowhere."""
     reason: str = ""
     exit_code: int | None = None
+    """Of the incarnation that ended last (128 + signal where a signal did it); none: it was never a process."""
+    exit_reason: str = ""
+    """Why that one ended."""
+    last_lines: tuple[str, ...] = ()
+    """What it said last, of an end that nobody wished."""
     starts: int = 0
     """How often it was started at this place; 0 or 1: its volumes are fresh."""
     role: Role = "founding"

@@ -68,7 +68,16 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: int | None = None
     signal: int | None = None
     reason: str = ""
-    """In words when more is known: ``out of memory (limit 512 MiB)``, ``start deadline of 300 s passed``."""
+    """In words when more is known: ``out of memory (limit 512 MiB)``, the line of its output that says why."""
+    lines: tuple[str, ...] = ()
+    """The last of its output, of an end that nobody wished."""
+
+    @property
+    def number(self) -> int | None:
+        """As a shell says it: its code, or 128 + signal. None: it was never a process."""
+        if self.code is not None:
+            return self.code
+        return 128 + self.signal if self.signal is not None else None
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

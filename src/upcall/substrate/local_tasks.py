@@ -303,8 +303,7 @@ class TaskRunner:
         if task.ended:
             return
         if status.state == "ended":
-            said = status.exit or wire.TaskExit()
-            self._over(task, Exit(code=said.code, signal=said.signal, reason=said.reason or status.reason), out)
+            self._over(task, _exit(status), out)
             return
         task.generation = status.generation
         state = "ending" if task.ending else cast(TaskState, status.state)
@@ -313,10 +312,8 @@ class TaskRunner:
     def _stray(self, node: str, task_id: TaskId, status: wire.TaskStatus, out: Output) -> None:
         """A task that nobody wants where it runs: an older incarnation, or of a place that was given up."""
         if status.state == "ended":
-            said = status.exit or wire.TaskExit()
-            ended = Exit(code=said.code, signal=said.signal, reason=said.reason or status.reason)
             if self.tasks.get(task_id) is None:
-                out.up.append(Observed(task=task_id, state="ended", node=node, exit=ended))
+                out.up.append(Observed(task=task_id, state="ended", node=node, exit=_exit(status)))
             return
         if not self.wanted_known:
             return
@@ -332,3 +329,8 @@ class TaskRunner:
         task = self.tasks.get(task_id) if task_id else None
         if task is not None and task.node == node and task.state in ("placed", "fetching"):
             self._show(task, "fetching", message.text, out)
+
+
+def _exit(status: wire.TaskStatus) -> Exit:
+    said = status.exit or wire.TaskExit()
+    return Exit(code=said.code, signal=said.signal, reason=said.reason or status.reason, lines=said.lines)

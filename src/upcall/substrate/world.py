@@ -361,7 +361,7 @@ def as_input(up: Up) -> given.Input | None:
                 state=up.state,
                 node=up.node,
                 reason=(up.exit.reason if up.exit else "") or up.reason,
-                exit_code=up.exit.code if up.exit else None,
+                exit_code=up.exit.number if up.exit else None,
                 generation=up.generation,
             )
         case NodeObserved():

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from upcall.transport.tasks import below_a_shim
+
 BACKLOG: Final = 1024
 ROOT: Final = 0
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -72,10 +74,15 @@ def connect(path: Path, timeout_s: float | None) -> socket.socket:
 
 
 def peer_user(connected: socket.socket) -> int:
-    _process, user, _group = _CREDENTIALS.unpack(
+    return _peer(connected)[1]
+
+
+def _peer(connected: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end."""
+    process, user, _group = _CREDENTIALS.unpack(
         connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
-    return int(user)
+    return int(process), int(user)
 
 
 def check_server(connected: socket.socket, folder: Path) -> None:
@@ -87,7 +94,10 @@ def check_server(connected: socket.socket, folder: Path) -> None:
 
 
 def check_client(connected: socket.socket) -> None:
-    """Whoever connected is this user, or root."""
-    user, own = peer_user(connected), os.geteuid()
+    """Whoever connected is this user, or root, and no task: a task may have our user, and is not us."""
+    process, user = _peer(connected)
+    own = os.geteuid()
     if user not in (own, ROOT):
         raise Stranger(f"user {user} is not user {own}")
+    if below_a_shim(process) and not below_a_shim(os.getpid()):
+        raise Stranger(f"process {process} is a task's")

@@ -1,0 +1,136 @@
+"""Why did it end? The line of its output that says so. Pure: lines in, one line out.
+
+Systems say it in their own place, hardly ever in their last line:
+
+* **Java**: an exception's own line, its frames (``at ...``), then what caused it, and so on; the *last* ``Caused by:``
+  of the last trace is the root.
+* **Python**: frames first; the exception stands in the *last* line of the last trace. In a chain, and in a group, the
+  outermost comes last.
+* else a line that sounds like an error, the last of them; else the last line.
+
+What a package knows better, it says by patterns of its system's fatal lines (RE2), which are looked for first; a group
+in one cuts out what matters.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from upcall.protocol import patterns
+
+LINES_MAX: Final = 50
+BYTES_MAX: Final = 16 << 10
+"""Of the lines that are kept with a member's end."""
+LINE_CHARS_MAX: Final = 500
+LONG_CHARS_MAX: Final = 4000
+"""Of a line that is looked at."""
+
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_FRAME: Final = re.compile(r"\s+(?:at [\w.$/<>@-]+\(|\.\.\. \d+ (?:more|common frames))")
+_CAUSED: Final = "Caused by: "
+_THREAD: Final = re.compile(r'Exception in thread "[^"]{0,200}" ')
+_TRACEBACK: Final = re.compile(r"[\s|+-]*(?:Exception Group )?Traceback \(most recent call last\):")
+_RAISED: Final = re.compile(r"[A-Za-z_][\w.]{0,200}(?:: .*)?$")
+_GROUP: Final = re.compile(r"[\s|+]*(?:\+-+|\|) ?")
+_SOUNDS: Final = re.compile(
+    r"\b(?:error|fatal|panic|exception|fail(?:ed|ure)?|cannot|could not|can't|unable|invalid|refused|denied|not found|"
+    r"no such|unknown|unrecognized|missing|abort(?:ed)?|illegal|usage)\b",
+    re.IGNORECASE,
+)
+
+_LAST, _SOUND, _TRACE, _KNOWN = range(4)
+"""How sure a line is to be it."""
+
+
+def cause(streams: Iterable[Sequence[str]], fatal: Sequence[str] = ()) -> str:
+    """The line that says why; empty when nothing was said. ``streams``: the last lines of each, the most telling
+    stream first. ``fatal``: the package's patterns."""
+    best, words = -1, ""
+    for lines in streams:
+        sure, found = _of_stream([plain(line) for line in lines], fatal)
+        if found and sure > best:
+            best, words = sure, found
+    return words[:LINE_CHARS_MAX]
+
+
+def plain(line: str) -> str:
+    """Without what a terminal would obey."""
+    return _CONTROL.sub("", line.rstrip())
+
+
+def kept(streams: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """The last lines as they are kept: bounded in number and bytes, the last ones of the first stream before others."""
+    found: list[str] = []
+    left_bytes = BYTES_MAX
+    for lines in streams:
+        part: list[str] = []
+        for line in reversed([plain(line) for line in lines]):
+            cut = line[:LINE_CHARS_MAX]
+            left_bytes -= len(cut.encode(errors="replace")) + 1
+            if left_bytes < 0 or len(part) + len(found) >= LINES_MAX:
+                break
+            part.append(cut)
+        found += reversed(part)
+    return tuple(found)
+
+
+def _of_stream(lines: Sequence[str], fatal: Sequence[str]) -> tuple[int, str]:
+    said = [line[:LONG_CHARS_MAX] for line in lines if line.strip()]
+    if not said:
+        return -1, ""
+    for pattern in fatal:
+        expression = patterns.compiled(pattern)
+        for line in reversed(said):
+            if match := expression.search(line):
+                return _KNOWN, (match.group(1) if match.groups() else line).strip()
+    if trace := _trace(said):
+        return _TRACE, trace
+    sounding = next((line for line in reversed(said) if _SOUNDS.search(line)), "")
+    return (_SOUND, sounding.strip()) if sounding else (_LAST, said[-1].strip())
+
+
+def _trace(lines: Sequence[str]) -> str:
+    """The exception of the last trace, whoever's it is."""
+    java, at_java = _java(lines)
+    python, at_python = _python(lines)
+    return java if at_java > at_python else python
+
+
+def _java(lines: Sequence[str]) -> tuple[str, int]:
+    """The root of the last trace, and where that trace ends."""
+    last = next((at for at in range(len(lines) - 1, -1, -1) if _FRAME.match(lines[at])), -1)
+    if last < 0:
+        return "", -1
+    root, at = "", last
+    while at >= 0:
+        line = lines[at].lstrip()
+        if _FRAME.match(lines[at]) or line.startswith("Suppressed: "):
+            at -= 1
+        elif line.startswith(_CAUSED):
+            root = root or line.removeprefix(_CAUSED)
+            at -= 1
+        elif at + 1 < len(lines) and not _FRAME.match(lines[at + 1]) and _continues(lines, at):
+            at -= 1  # A message of several lines.
+        else:
+            break
+    head = _THREAD.sub("", lines[at].strip()) if at >= 0 else ""
+    return root or head, last
+
+
+def _continues(lines: Sequence[str], at: int) -> bool:
+    """Whether a cause or frames come a few lines below, and this line is no log record of its own."""
+    below = lines[at + 1 : at + 4]
+    return lines[at].startswith((" ", "\t")) and any(_FRAME.match(line) for line in below)
+
+
+def _python(lines: Sequence[str]) -> tuple[str, int]:
+    """What the last trace raised, and where that stands."""
+    begin = next((at for at in range(len(lines) - 1, -1, -1) if _TRACEBACK.match(lines[at])), -1)
+    if begin < 0:
+        return "", -1
+    grouped = lines[begin].lstrip().startswith(("|", "+"))
+    for at in range(begin + 1, len(lines)):
+        line = _GROUP.sub("", lines[at], count=1) if grouped else lines[at]
+        if not line.startswith((" ", "\t")) and _RAISED.match(line):
+            return line.strip(), at
+    return "", -1
