@@ -323,11 +323,13 @@ def test_the_proof_of_a_nodes_death_waits_for_who_defers_beside(kind: SimulatedK
     made.install("kafka", ("b0",), policy=Policy(replace_after_s=20))
     made.install("memo", ("m0",), policy=Policy(replace_after_s=5000))
     made.advance(5)
-    deferring = {"memo": True}
+    said: dict[str, given.Answer | None] = {
+        "memo": given.Answer(verdict="defer", reason="it is the only copy", retry_after_s=50)
+    }
 
     def says(pending: PendingSet) -> dict[str, given.Answer]:
-        wait = given.Answer(verdict="defer", reason="it is the only copy", retry_after_s=50)
-        return {one.operation.id: wait for one in pending.operations if one.asked and deferring["memo"]}
+        word = said["memo"]
+        return {one.operation.id: word for one in pending.operations if one.asked and word is not None}
 
     made.host("memo", says)
     made.observe(made.substrate.silence("n0", made.now_s))
@@ -338,9 +340,25 @@ def test_the_proof_of_a_nodes_death_waits_for_who_defers_beside(kind: SimulatedK
     assert why is not None
     assert why.waits_for == "memo"
     assert "the only copy" in why.reason
-    deferring["memo"] = False
+    said["memo"] = None
+    made.advance(6000)
+    assert [e for e in made.log if isinstance(e, ProveDeath)] == [], "its last word stands, when nobody answers too"
+    said["memo"] = given.Answer(verdict="prefer", choice="wait", retry_after_s=50)
+    made.host("memo", says)
     made.advance(200)
-    assert {e.operation for e in made.log if isinstance(e, ProveDeath)} == {loss.id}
+    assert loss.id in {e.operation for e in made.log if isinstance(e, ProveDeath)}
+
+
+def test_the_longest_patience_of_what_stands_on_a_node_decides_about_the_proof(kind: SimulatedKind) -> None:
+    made = World(kind=kind, node_count=1)
+    made.install("kafka", ("b0",), policy=Policy(replace_after_s=20))
+    made.install("memo", ("m0",), policy=Policy(replace_after_s=5000))
+    made.advance(5)
+    made.observe(made.substrate.silence("n0", made.now_s))
+    made.advance(4900)
+    assert [e for e in made.log if isinstance(e, ProveDeath)] == []
+    made.advance(200)
+    assert [e for e in made.log if isinstance(e, ProveDeath)] != []
 
 
 def test_restarts_that_a_person_asks_for_in_short_succession_are_no_failures(kind: SimulatedKind) -> None:

@@ -60,7 +60,10 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
     ),
     "the ledger: the effect that has a lost node's death proven": (
         last("ProveDeath"),
-        {"operations/carry.py:begin": "a loss waits for the proof, after replace_after_s; it is named"},
+        {
+            "operations/carry.py:begin": "a loss waits for the proof, after the longest patience there; it is named",
+            "operations/patience.py:look": "what an operation ends does not end, after the longest patience there",
+        },
     ),
     "the master: performing it": (
         last("end", within="substrate"),
@@ -73,6 +76,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         last("prove_death"),
         {
             "master/machines.py:Machines.follow.rule": "the effect ProveDeath, which names its operation",
+            "substrate/world.py:World._perform": "the same, in the tests' world",
             "master/machines.py:Machines._prove": "the keeper, asked for what the substrate wants proven",
         },
     ),

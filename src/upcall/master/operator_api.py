@@ -263,7 +263,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/operations/{operation}/{verb}")
     async def operation_verb(operation: str, verb: OperationVerb, who: Who, ask: view.Ask) -> view.OperationView:
-        found = views.find_operation(operation)
+        views.find_operation(operation)
         item: given.Input
         if verb == "force":
             if not ask.reason:
@@ -274,10 +274,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         elif verb in ("pause", "resume"):
             item = given.Pause(operation=operation, who=who.name, why=ask.reason, on=verb)
         else:
-            target = found.target
-            if not target.members:
-                raise Invalid(f"{operation} is about no member", where="operation", expected="a `lost` operation")
-            item = given.AssumeDead(service=target.service, member=target.members[0], who=who.name, why=ask.reason)
+            item = given.AssumeDead(operation=operation, who=who.name, why=ask.reason)
         await core.turn(lambda tx: tx.ledger(item))
         return views.operation(views.find_operation(operation))
 

@@ -6,15 +6,12 @@ node that is silent nothing is known: the member is waited for, and never replac
 proven dead or a person says so.
 """
 
-from typing import Final
-
 from upcall.operations import guard, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
+from upcall.operations.patience import beside, patience, silence_gives_nothing_up
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, homeless, unanswered
-
-LOOK_AGAIN_S: Final = 1.0
 
 
 def judge_lost(book: Book, operation: Operation) -> Judgement:
@@ -52,39 +49,15 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
 
 def _lost_silent(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
     """Nobody knows whether it still runs: wait, and never replace it without proof."""
-    patience = _patience(book, operation, member) or _deferred_beside(book, member)
-    if patience is not None:
-        return patience
+    waits = patience(book, operation, member) or beside(book, member)
+    if waits is not None:
+        return waits
     return Judgement(
         waits_for=f"proof that {member.task} is dead",
         reason=f"node {member.node} is silent; a person may say --assume-dead",
         proof_of=member.node,
         alert_s=book.since_s(operation) + policy_of(book, member.service).replace_after_s,
     )
-
-
-def _deferred_beside(book: Book, member: MemberRecord) -> Judgement | None:
-    """The proof is of the whole node: it would end what stands beside, too. Who said "not yet" of that is heard."""
-    for other in book.members_on(member.node):
-        if other.key == member.key or other.removed is not None or other.over or book.begun_on(other) is not None:
-            continue
-        for loss in book.operations_on(other):
-            if loss.kind != "lost" or loss.state != "open":
-                continue
-            given, renewal = book.answer(loss), _renewal(book, loss)
-            if renewal is not None:
-                until_s = renewal.look_s
-            elif given is not None and given.verdict in ("defer", "decline"):
-                # One that runs out at this very moment is asked about again before anything is looked at once more.
-                until_s = max(given.until_s, book.now_s + LOOK_AGAIN_S)
-            else:
-                continue
-            return Judgement(
-                waits_for=other.service,
-                reason=f"the proof would end {other.task} beside it: {answer_words(book, loss)}",
-                look_s=until_s,
-            )
-    return None
 
 
 def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
@@ -94,7 +67,8 @@ def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> J
         if not places.held(book, member):
             return homeless(book, operation, member, reason)
         return Judgement(may=True, choice="elsewhere", reason=reason, over_consent=True)
-    return _patience(book, operation, member) or _elsewhere(book, operation, f"{member.task} is proven dead")
+    waits = patience(book, operation, member) or silence_gives_nothing_up(book, operation, member)
+    return waits or _elsewhere(book, operation, f"{member.task} is proven dead")
 
 
 def _lost_beside_its_volumes(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
@@ -102,45 +76,10 @@ def _lost_beside_its_volumes(book: Book, operation: Operation, member: MemberRec
     ``wait`` was for that node, so it holds no longer than a node is waited for."""
     given = book.answer(operation)
     if operation.forced is None and given is not None and given.choice == "wait":
-        return _patience(book, operation, member, "started again with its volumes") or Judgement(
+        return patience(book, operation, member, "started again with its volumes") or Judgement(
             may=True, choice="in_place", reason=f"restart with its volumes: {member.ended_how}"
         )
     return _lost_process(book, operation, member)
-
-
-def _patience(book: Book, operation: Operation, member: MemberRecord, then: str = "replaced") -> Judgement | None:
-    """How long a silent node is waited for: ``replace_after_s``, unless it is gone for good.
-
-    A service may have it sooner (``elsewhere``), or hold it as long as it defers. Its ``wait`` agrees with the policy
-    and lengthens nothing: a node lost for good would be waited for for ever.
-    """
-    given = book.answer(operation)
-    if given is not None and given.choice == "elsewhere":
-        return None
-    if given is not None and given.verdict in ("defer", "decline"):
-        return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
-    until_s = book.since_s(operation) + policy_of(book, member.service).replace_after_s
-    if book.node_state(member.node) == "gone" or book.now_s >= until_s:
-        return _renewal(book, operation)
-    said = f"{answer_words(book, operation)}; " if given is not None and given.choice == "wait" else ""
-    return Judgement(
-        waits_for=f"node {member.node}",
-        reason=f"{said}silent; {then} in {until_s - book.now_s:.0f} s unless it returns",
-        look_s=until_s,
-    )
-
-
-def _renewal(book: Book, operation: Operation) -> Judgement | None:
-    """A deferral that has just run out is asked about again, and has the answer time to be renewed: what it held up
-    (proof of death ends what is left on the node) must not happen in the moment between the two."""
-    question, service = book.memory.questions.get(operation.id), operation.target.service
-    if question is None or not question.stands or operation.id not in book.memory.said:
-        return None
-    until_s = question.since_s + policy_of(book, service).answer_s
-    if book.now_s >= until_s:
-        return None
-    reason = f"it said to wait, and is asked again since {book.now_s - question.since_s:.0f} s"
-    return Judgement(waits_for=service, reason=reason, look_s=until_s)
 
 
 def _elsewhere(book: Book, operation: Operation, why: str) -> Judgement:

@@ -276,6 +276,7 @@ class Book:
         if state != "open":
             self.memory.questions.pop(moved.id, None)
             self.memory.said.pop(moved.id, None)
+            self.memory.last_words.pop(moved.id, None)
         self.put(moved)
         self.event(
             "operation",

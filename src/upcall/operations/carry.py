@@ -192,8 +192,11 @@ def _back(book: Book, operation: Operation) -> None:
         end(book, operation, "superseded", outcome=f"{service} is uninstalled by {uninstall.id}")
     elif member.incarnation > named and book.ready(member):
         end(book, operation, "newer ready", outcome=f"{member.task} is ready")
-    elif book.node_state(member.node) == "gone" and book.allows(operation, "node lost for good"):
-        end(book, operation, "node lost for good", outcome=f"node {member.node} is gone")
+    elif _nowhere(book, operation, member):
+        state = book.node_state(member.node)
+        end(
+            book, operation, "node lost for good", outcome=f"node {member.node} is {state}, and {member.task} has ended"
+        )
     elif member.finished:
         end(book, operation, "newer ready", outcome=f"{member.task} has finished")
     elif member.failed:
@@ -218,6 +221,14 @@ def _back(book: Book, operation: Operation) -> None:
         deadline_s = _start_deadline_s(book, operation, book.members[member.key])
         if book.members[member.key].incarnation > named and deadline_s > book.now_s:
             book.look_at(service, deadline_s)
+
+
+def _nowhere(book: Book, operation: Operation, member: MemberRecord) -> bool:
+    """It has ended, and its volumes are on a node that does not answer: bringing it back there would wait for ever."""
+    if not member.over or book.node_hears(member) or not book.memory.volumes_bound_to_node:
+        return False
+    leaves = operation.choice == "elsewhere" and member.incarnation == operation.target.incarnation_of(member.name)
+    return not leaves
 
 
 def _start_deadline_s(book: Book, operation: Operation, member: MemberRecord) -> float:

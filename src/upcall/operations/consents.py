@@ -131,6 +131,7 @@ def answer(book: Book, given: Answers) -> Refused | None:
     if fresh:
         book.put(replace(consent, epoch=book.epoch(given.service), answers=answers))
     for operation, one in fresh.items():
+        book.memory.last_words[operation] = answers[operation]
         _note(book, book.operations[operation], one)
     return None
 
@@ -153,6 +154,7 @@ def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:
         )
     if book.answer(operation) is not None:
         _drop(book, operation, f"{given.service} took its answer back")
+        book.memory.last_words.pop(operation.id, None)
         ask(book, operation)
     return None
 

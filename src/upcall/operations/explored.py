@@ -66,7 +66,7 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
 
 def _operation(book: Book, operation: Operation, names: dict[str, int]) -> object:
     question = book.memory.questions.get(operation.id) if operation.state == "open" else None
-    given = book.answer(operation)
+    given, word = book.answer(operation), book.memory.last_words.get(operation.id)
     live = operation.live
     return (
         operation.kind,
@@ -84,6 +84,7 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         else None,
         _age(book, book.memory.first_launched.get(operation.id)) if live else None,
         question.stands if question else None,
+        (word.verdict, word.choice) if word and operation.kind == "lost" else None,
         (given.verdict, _age(book, given.until_s), _counted(book, given.counts_on)) if given and live else None,
     )
 

@@ -222,10 +222,12 @@ class Up(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="up"
 
 
 class AssumeDead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="assume_dead"):
-    """A person's word that an incarnation cannot write any more."""
+    """A person's word that an incarnation cannot write any more: of this member, or of all that the operation waits
+    for on nodes that do not answer."""
 
-    service: str
-    member: str
+    service: str = ""
+    member: str = ""
+    operation: str = ""
     who: str
     why: str
 

@@ -14,7 +14,19 @@ from typing import Final
 
 import msgspec
 
-from upcall.operations import carry, consents, declarations, losses, maintenance, members, places, requests, shown, why
+from upcall.operations import (
+    carry,
+    consents,
+    declarations,
+    losses,
+    maintenance,
+    members,
+    patience,
+    places,
+    requests,
+    shown,
+    why,
+)
 from upcall.operations.book import Book
 from upcall.operations.compaction import compact
 from upcall.operations.effects import Outcome, Refused
@@ -33,6 +45,7 @@ RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
     carry.progress,  # what has begun goes on; what lost its reason is withdrawn
     consents.look,  # what may be answered is asked
     carry.begin,  # what may begin begins
+    patience.look,  # what has begun and cannot end on a silent node wants proof
     members.look,  # what should run, and is known to have ended, is launched
     places.look,  # a place that was held and is not needed is called off
     members.signal,  # what an executing operation ends is told to end

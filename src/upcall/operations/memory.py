@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from upcall.operations.records import Firmness
+from upcall.operations.records import Firmness, Given
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +96,8 @@ class Memory(msgspec.Struct, kw_only=True):
     questions: dict[str, Question] = {}
     said: dict[str, Said] = {}
     """Operation -> what was said of it last; it outlives the answer, which runs out."""
+    last_words: dict[str, Given] = {}
+    """Open operation -> the answer that was given last, whether it holds or not."""
     since: dict[str, float] = {}
     """Operation -> when it came into its state (monotonic)."""
     notices: dict[str, float] = {}

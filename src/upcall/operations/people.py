@@ -10,7 +10,7 @@ from upcall.operations import carry, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, Pause, Undrain, Up
-from upcall.operations.records import Mark, Operation
+from upcall.operations.records import Mark, MemberRecord, Operation
 from upcall.operations.table import KINDS
 
 
@@ -165,28 +165,59 @@ def up(book: Book, given: Up) -> Operation | Refused | None:
 
 
 def assume_dead(book: Book, given: AssumeDead) -> Operation | Refused:
-    member = book.members.get(f"{given.service}.{given.member}")
-    if member is None or member.removed is not None:
-        return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
-    lost = next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
-    if lost is None or member.over:
-        return Refused(
-            code="conflict",
-            message=f"{member.task} is not waiting for proof of death",
-            where=member.key,
-            expected="a member that is lost with its node",
-        )
+    """Counts for whatever waits for proof: a loss, and what has begun and cannot end."""
+    found = _assumed(book, given)
+    if isinstance(found, Refused):
+        return found
     if not given.why.strip():
         return Refused(
             code="invalid", message="a word against proof needs a reason, which stays in the record", where="why"
         )
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
-    book.put(replace(lost, forced=mark))
-    book.put(replace(member, ended=member.incarnation, ended_how=f"assumed dead by {given.who}: {mark.why}"))
-    book.event(
-        "member", member.task, f"assumed dead by {given.who}: {mark.why}", service=member.service, operation=lost.id
+    for member, operation in found:
+        begun = operation.begun
+        if operation.state == "open":
+            book.put(replace(operation, forced=mark))
+        ended_by = operation.id if begun else member.ended_by
+        how = f"assumed dead by {given.who}: {mark.why}"
+        book.put(replace(member, ended=member.incarnation, ended_how=how, ended_by=ended_by))
+        book.event("member", member.task, how, service=member.service, operation=operation.id)
+    return book.operations[found[0][1].id]
+
+
+def _assumed(book: Book, given: AssumeDead) -> list[tuple[MemberRecord, Operation]] | Refused:
+    """What waits for proof of death: members, and for each the operation that waits."""
+    if given.operation:
+        operation = book.operations.get(given.operation)
+        if operation is None:
+            return not_found(given.operation)
+        there = [m for m in book.members_of(operation.target.service) if book.covers(operation, m)]
+    else:
+        member = book.members.get(f"{given.service}.{given.member}")
+        if member is None or member.removed is not None:
+            return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
+        there = [member]
+    found = []
+    for member in there:
+        waiting = _waits_for_proof(book, member)
+        if waiting is not None:
+            found.append((member, waiting))
+    if found:
+        return found
+    named = ", ".join(member.task for member in there) or given.operation
+    return Refused(
+        code="conflict",
+        message=f"{named} is not waiting for proof of death",
+        where=there[0].key if there else given.operation,
+        expected="a member that is lost with its node, or that an operation ends on a node that does not answer",
     )
-    return book.operations[lost.id]
+
+
+def _waits_for_proof(book: Book, member: MemberRecord) -> Operation | None:
+    if member.over or book.node_hears(member):
+        return None
+    lost = next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
+    return lost or members.ending_of(book, member)
 
 
 def not_found(operation: str) -> Refused:

@@ -82,7 +82,7 @@ def _moves(name: str, task: Task, phase: str) -> given.TaskObserved:
 def _node_steps(state: State) -> Iterator[Step]:
     budget = state.budget
     for node, known in state.nodes.items():
-        if known == "up" and budget.silences:
+        if known == "up" and budget.silences and budget.falls in ("", node) and _is_told(state, node):
             left = replace(budget, silences=budget.silences - 1)
             yield Step(f"{node} falls silent", given.NodeObserved(node=node, state="silent"), left)
         elif known == "silent" and budget.returns:
@@ -90,13 +90,20 @@ def _node_steps(state: State) -> Iterator[Step]:
     for name, task in state.tasks.items():
         # Said again when it was lost with the master: the ledger goes on asking for the proof.
         known_dead = task.phase == "ended" and state.ledger.book.members[f"{SERVICE}.{name}"].over
-        if not known_dead and state.nodes.get(task.node) == "silent":
+        if not known_dead and task.node in state.doubted and state.nodes.get(task.node) != "up":
             turn = Turn.NEVER if budget.returns else Turn.NODE
             yield Step(f"{name} is proven dead", _moves(name, task, "ended"), budget, turn)
     for operation in state.ledger.operations():
         node = operation.target.node
         if operation.removes_node and operation.state == "done" and state.nodes[node] != "gone":
             yield Step(f"{node} is removed", given.NodeObserved(node=node, state="gone"), budget, Turn.NODE)
+
+
+def _is_told(state: State, node: str) -> bool:
+    """The ledger knows who is there: a launch says at once where it goes."""
+    members = state.ledger.book.members
+    there = [name for name, task in state.tasks.items() if task.node == node]
+    return all(members[f"{SERVICE}.{name}"].node == node for name in there)
 
 
 def _answers(state: State) -> Iterator[Step]:

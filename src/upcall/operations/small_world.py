@@ -11,7 +11,16 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
-from upcall.operations.effects import CallOffPlace, EndTask, HoldPlace, Launch, Outcome, Reserve, Told
+from upcall.operations.effects import (
+    CallOffPlace,
+    EndTask,
+    HoldPlace,
+    Launch,
+    Outcome,
+    ProveDeath,
+    Reserve,
+    Told,
+)
 from upcall.operations.explored import canonical
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
@@ -51,6 +60,8 @@ class Budget(msgspec.Struct, frozen=True):
     """How often time passes while a task starts or ends; else these are prompt."""
     silences: int = 0
     """How often a node falls silent."""
+    falls: str = ""
+    """The node that does; else any."""
     returns: bool = True
     """A silent node may come back; else its tasks are proven dead at last."""
     broken: str = ""
@@ -81,11 +92,13 @@ class State(msgspec.Struct, frozen=True):
     """Member -> node of the next place, which is held beside its own."""
     sought: dict[str, int] = {}
     """Member -> number of the next place, for which there was no room."""
+    doubted: frozenset[str] = frozenset()
+    """Nodes of which the ledger has asked for proof that nothing runs there: it comes to who asks."""
 
     def key(self) -> object:
         tasks = tuple((task.phase, task.node, task.heard) for task in self.tasks.values())
         places = (tuple(sorted(self.held.items())), tuple(sorted(self.sought)))
-        return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.budget, places)
+        return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.doubted, self.budget, places)
 
     def broken(self, name: str) -> bool:
         """It never becomes ready where it is."""
@@ -137,7 +150,8 @@ def in_the_world(state: State, item: given.Input) -> State:
             return replace(state, tasks={**state.tasks, name: seen})
         case given.NodeObserved(node=node):
             tasks = {name: replace(t, heard=t.heard and t.node != node) for name, t in state.tasks.items()}
-            return replace(state, tasks=tasks, nodes={**state.nodes, node: item.state})
+            nodes = {**state.nodes, node: item.state}
+            return replace(state, tasks=tasks, nodes=nodes, doubted=state.doubted - {node})
         case given.Tick():
             return replace(state, now_s=max(state.now_s, state.ledger.deadline() or 0.0))
         case given.Answers(answers=answers):
@@ -175,6 +189,7 @@ def applied(state: State, item: given.Input, way: tuple[str, ...]) -> State:
 def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
     tasks, held, sought = dict(state.tasks), dict(state.held), dict(state.sought)
     moved_in: list[str] = []
+    doubted = state.doubted
     for effect in outcome.effects:
         match effect:
             case HoldPlace(member=name, place=place):
@@ -205,12 +220,14 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 alive = tasks[name].incarnation == incarnation and tasks[name].phase != "ended"
                 if alive and state.hears(tasks[name]):
                     tasks[name] = replace(tasks[name], phase="ending")
+            case ProveDeath(node=node):
+                doubted |= {node}
             case Told(what="begun", operation=operation):
                 begun = state.ledger.operation(operation)
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)
     _one_at_a_time(state, way)
-    state = replace(state, tasks=tasks, held=held, sought=sought)
+    state = replace(state, tasks=tasks, held=held, sought=sought, doubted=doubted)
     for name in moved_in:
         state = applied(state, _place(name, state.tasks[name].node), way)
     return _sought(state, way)

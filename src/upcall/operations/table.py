@@ -14,7 +14,9 @@ has happened; only what follows is asked. A grant is told.
 **May begin** = its parent is not lifted, and no operation on its members has begun, and the system is not shut down,
 and the target is what was asked about, and one of (forced | told only | a valid acceptance | window over with
 ``proceed`` or ``force`` | notice over | a cure, unanswered, of a member that is not ready | a loss on a live node, or
-after ``replace_after_s`` with proof of death or a person's word), and the guard (:mod:`upcall.operations.guard`).
+after ``replace_after_s`` with proof of death or a person's word, where its service does not hold it), and the guard
+(:mod:`upcall.operations.guard`). For a service with data silence gives nothing up: its last word stands, and without
+one nothing is replaced by something empty (:mod:`upcall.operations.patience`).
 
 **Which incarnation.** Stop, restart and cure name one incarnation for life: when it is over by itself they are
 withdrawn, never retargeted; a new one is proposed only against an incarnation not known to have ended. Removals name
@@ -25,6 +27,10 @@ incarnation is ready (so the slot stays taken until then), or has failed when th
 from the first launch whatever lies between (no place yet, fetching, the pauses of a crash loop), or when what it
 brought has ended five times; its service is then asked what next. No wish waits behind bringing back: while the member
 is not ready, what is wanted of it supersedes that (:mod:`upcall.operations.superseding`).
+
+On a node that is silent nothing is known to end. Whatever has begun there wants the proof of death as a loss does, once
+the longest patience of what stands on the node is over, and ends by it, or by a person's word; what was to bring a
+member back there has failed when the member is dead, and a loss follows.
 
 A drain moves what can move: what nothing binds to the node is vacated, and only held where nothing fits elsewhere. It
 is done when every member there is held or gone and no child is live; it stays in effect until it is lifted, also for
@@ -189,7 +195,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "shutdown", "failed", ("back",)),
     # While the member is not ready, by what is wanted of it instead (:mod:`upcall.operations.superseding`).
     Transition("executing", "superseded", "withdrawn", ("back",)),
-    Transition("executing", "node lost for good", "failed", ("back",), kinds=("restart", "preempt", "reclaim")),
+    # Nothing can be brought back there: a loss follows, which is asked about and waits as it should.
+    Transition("executing", "node lost for good", "failed", ("back",)),
     Transition("executing", "called off", "withdrawn", ("foreign",)),
     Transition("executing", "finished", "done", ("plan",)),
     # What stays in effect until somebody lifts it.

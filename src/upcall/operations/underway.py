@@ -6,6 +6,7 @@ from typing import Final
 from upcall.operations import members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
+from upcall.operations.patience import holds_end
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
 from upcall.operations.waiting import RESTART_PAUSE, Judgement
@@ -62,9 +63,20 @@ def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> 
     slack_s = max(policy_of(book, m.service).stuck_after_s for m in ending)
     silent = sorted({m.node for m in ending if not book.node_hears(m)})
     tasks = ", ".join(m.task for m in ending)
+    for member in ending:
+        holds = None if book.node_hears(member) else holds_end(book, operation, member)
+        if holds is not None:
+            state = book.node_state(member.node)
+            return Judgement(
+                waits_for=holds.waits_for,
+                reason=f"{member.task}: ending, and node {member.node} is {state}: {holds.reason}",
+                look_s=holds.look_s,
+                alert_s=holds.alert_s or book.since_s(operation) + grace_s + slack_s,
+            )
     return Judgement(
-        waits_for=f"node {silent[0]}" if silent else "the substrate",
-        reason=f"{tasks}: ending" + (", and the node is silent" if silent else ""),
+        waits_for=f"proof that {tasks} is dead" if silent else "the substrate",
+        reason=f"{tasks}: ending" + (f", and node {silent[0]} is silent" if silent else ""),
+        proof_of=silent[0] if silent else "",
         alert_s=book.since_s(operation) + grace_s + slack_s,
     )
 

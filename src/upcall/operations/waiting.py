@@ -11,7 +11,7 @@ import msgspec
 from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
-from upcall.operations.records import Choice, MemberRecord, Operation
+from upcall.operations.records import Choice, Given, MemberRecord, Operation
 from upcall.operations.words import span
 
 
@@ -83,6 +83,10 @@ def answer_words(book: Book, operation: Operation) -> str:
     service = operation.target.service
     if given is None:
         return f"no answer from {service}"
+    return words_of(service, given)
+
+
+def words_of(service: str, given: Given) -> str:
     words = {
         "accept": "accepted",
         "defer": "deferred",

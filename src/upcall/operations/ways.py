@@ -5,7 +5,7 @@ holds it, or a person was told that it is stuck. First what the service itself k
 do: take it back, or go over the answer (and over the minimum, which is said).
 """
 
-from upcall.operations import guard
+from upcall.operations import guard, looping, patience
 from upcall.operations.book import Book
 from upcall.operations.records import Given, Operation, Way
 from upcall.operations.table import KINDS
@@ -13,6 +13,10 @@ from upcall.operations.waiting import Judgement, window_over
 
 
 def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Way, ...]:
+    if looping.loops(book, operation):
+        return _out_of_a_loop(book, operation)
+    if operation.begun and judgement.proof_of:
+        return (_assume_dead(operation, judgement.proof_of),)
     if operation.state != "open" or judgement.may or operation.paused is not None:
         return ()
     given = book.answer(operation)
@@ -21,7 +25,9 @@ def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Wa
     if not helpless and not told:
         return ()
     if judgement.proof_of:
-        return (_assume_dead(operation),)
+        return (_assume_dead(operation, judgement.proof_of),)
+    if operation.kind == "lost" and patience.is_given_up(book, operation):
+        return (*(given.would_help if given is not None else ()), _give_up(book, operation))
     if not KINDS[operation.kind].asked or KINDS[operation.kind].shape == "foreign" or operation.kind == "lost":
         return given.would_help if given is not None else ()
     ways = list(given.would_help) if given is not None else []
@@ -74,9 +80,32 @@ def _force(book: Book, operation: Operation, given: Given | None) -> Way:
     )
 
 
-def _assume_dead(operation: Operation) -> Way:
+def _out_of_a_loop(book: Book, operation: Operation) -> tuple[Way, ...]:
+    """A member that ends again and again: nothing of it waits for what brings it back."""
+    service, member = operation.target.service, operation.target.members[0]
+    again = f"upcall task restart {service}.{member}"
+    anew = f'upcall task replace {service}.{member} --force --reason "..."'
+    away = f"upcall task stop {service}.{member}"
+    return (
+        Way(does="try it now, when its cause is mended", command=again, costs="nothing"),
+        Way(does="start it anew in another place", command=anew, costs="what is in its volumes is given up"),
+        Way(does="keep it down until it is started again", command=away, costs="the service stays without it"),
+    )
+
+
+def _give_up(book: Book, operation: Operation) -> Way:
+    given = patience.last_word(book, operation)
+    said = f"; {operation.target.service} said: {given.reason}" if given is not None and given.reason else ""
     return Way(
-        does=f"say that it is dead, where you know that {operation.target.node} is off",
+        does="let it come up elsewhere",
+        command=f'upcall operation force {operation.id} --reason "..."',
+        costs=f"its data on {operation.target.node} is given up{said}",
+    )
+
+
+def _assume_dead(operation: Operation, node: str) -> Way:
+    return Way(
+        does=f"say that it is dead, where you know that {node} is off",
         command=f'upcall operation assume-dead {operation.id} --reason "..."',
         costs="if it runs after all, two of it write",
     )

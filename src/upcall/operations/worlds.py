@@ -66,6 +66,15 @@ SMALL: Final[dict[str, Budget]] = {
     ),
     "a drain that becomes a removal": Budget(wishes=(drain("n0"), drain("n0", remove=True)), deferrals=0),
     "uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), deaths=0, deferrals=0),
+    "a node is removed and never heard again": Budget(
+        wishes=(drain("n0", remove=True),), silences=1, falls="n0", returns=False, deaths=0, deferrals=0
+    ),
+    "a forced stop, a node that is never heard again": Budget(
+        wishes=(member("stop", "b0"),), silences=1, falls="n0", returns=False, deaths=0, deferrals=0, forces=1
+    ),
+    "a replacement, a node that is never heard again": Budget(
+        wishes=(member("replace", "b0"),), silences=1, falls="n0", returns=False, deaths=0, deferrals=0
+    ),
     "uninstall, a silent node": Budget(wishes=(UNINSTALL,), silences=1, deaths=0, deferrals=0),
     "what is broken, and the cure of another": Budget(broken="b0", lasting=True, deaths=0, deferrals=0, failures=2),
     "what is broken, a death": Budget(broken="b0", deferrals=0, failures=1),
@@ -84,6 +93,12 @@ BIG: Final[dict[str, Budget]] = {
     "shutdown and a restart, a death": Budget(wishes=(SHUTDOWN, RESTART), deferrals=0),
     "a drain, a failing task, a death": Budget(wishes=(drain("n0"),), failures=1, deferrals=0),
     "a restart and a drain, a failing task, a deferral": Budget(wishes=(RESTART, drain("n1")), deaths=0, failures=1),
+    "uninstall, a node that is never heard again, a death": Budget(
+        wishes=(UNINSTALL,), silences=1, falls="n0", returns=False, deferrals=0
+    ),
+    "a node is removed and never heard again, a death": Budget(
+        wishes=(drain("n0", remove=True),), silences=1, falls="n0", returns=False, deferrals=0
+    ),
     "a silent node and a drain, a deferral": Budget(wishes=(drain("n1"),), silences=1, deaths=0),
     "a silent node and a drain of it": Budget(wishes=(drain("n0"),), silences=1, deaths=0, deferrals=0),
     "what is broken, twice, a death": Budget(broken="b0", deferrals=0, failures=2),

@@ -120,6 +120,19 @@ class SimulatedSubstrate(Scheduling):
             self._more_room()
         return self._flush()
 
+    def prove_death(self, node: str, now_s: float) -> Output:
+        """Beside the interface, as the local substrate has it: somebody waits for the proof."""
+        machine = self._machines[node]
+        if self.timing.asked and self.timing.prove_s is not None and machine.state != "up" and not machine.proving:
+            machine.proving, silences = True, machine.silences
+
+            def prove(_: float) -> None:
+                machine.proving = False
+                self._prove(machine, silences)
+
+            self._at(now_s + self.timing.prove_s, prove)
+        return self._flush()
+
     def wanted(self, tasks: Sequence[Wanted], now_s: float) -> Output:
         ids = {wanted.task for wanted in tasks}
         for machine in self._machines.values():
@@ -221,7 +234,7 @@ class SimulatedSubstrate(Scheduling):
             if not machine.heard and machine.silences == silences and machine.state == "up":
                 machine.state = "silent"
                 self._say_node(machine, f"nothing heard for {self.timing.liveness_s:.0f} s")
-                if self.timing.prove_s is not None:
+                if self.timing.prove_s is not None and not self.timing.asked:
                     self._at(at_s + self.timing.prove_s, lambda _: self._prove(machine, silences))
 
         self._at(now_s + self.timing.liveness_s, notice)

@@ -38,6 +38,8 @@ class Timing:
     liveness_s: float = 15.0
     prove_s: float | None = None
     """After the liveness time, until what is left on a silent node is proven dead; ``None``: never."""
+    asked: bool = False
+    """It is proven when somebody asks for it, ``prove_s`` later, and not by itself."""
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Machine:
     heard: bool = True
     closed: bool = False
     silences: int = 0
+    proving: bool = False
 
 
 @dataclass

@@ -233,6 +233,8 @@ class World:
                 self.events.append(effect)
             case fx.Alert():
                 self.alerts.append(effect)
+            case fx.ProveDeath(node=node):
+                self._observe(substrate.prove_death(node, now_s))
             case fx.Told():
                 pass
 
