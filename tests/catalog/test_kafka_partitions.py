@@ -1,9 +1,19 @@
-"""Which partitions a broker's stop would put at risk, as a rule on what the cluster describes."""
+"""What a broker's stop costs the partitions, as a rule on what the cluster describes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.catalog.kafka.partitions import Partition, at_risk, out_of_sync
+from upcall.catalog.kafka.partitions import (
+    Cost,
+    Partition,
+    cost_of_stopping,
+    counted,
+    named,
+    only_there,
+    out_of_sync,
+    reassignment,
+    with_more_copies,
+)
 
 THREE = (1, 2, 3)
 
@@ -12,37 +22,66 @@ def of(*in_sync: int, replicas: tuple[int, ...] = THREE, topic: str = "t", numbe
     return Partition(topic, number, replicas, in_sync)
 
 
-def minimum(count: int):
-    return lambda _topic: count
+def cost(*partitions: Partition, least: int, without: int) -> Cost:
+    return cost_of_stopping(partitions, lambda _topic: least, without)
 
 
-def test_the_third_of_three_may_stop_and_the_second_may_not() -> None:
-    assert at_risk([of(1, 2, 3)], minimum(2), without=1) == []
-    assert at_risk([of(2, 3)], minimum(2), without=2) == [of(2, 3)]
+def test_the_third_of_three_may_stop_and_the_second_waits_for_the_first() -> None:
+    assert cost(of(1, 2, 3), least=2, without=1) == Cost()
+    assert cost(of(2, 3), least=2, without=2).for_now == [of(2, 3)]
 
 
-def test_a_broker_without_a_replica_puts_nothing_at_risk() -> None:
-    assert at_risk([of(1, replicas=(1, 2))], minimum(2), without=3) == []
+def test_a_broker_without_a_replica_costs_nothing() -> None:
+    assert cost(of(1, replicas=(1, 2)), least=2, without=3) == Cost()
 
 
-def test_a_broker_that_is_out_of_sync_already_still_may_not_stop_below_the_minimum() -> None:
-    """Its stop changes nothing now, but the partition waits for it to come back."""
-    assert at_risk([of(2, replicas=THREE)], minimum(2), without=1) == [of(2, replicas=THREE)]
+def test_a_broker_that_is_in_no_in_sync_set_costs_nothing() -> None:
+    """It hangs, or catches up: its restart may be the cure."""
+    assert cost(of(2), of(2, 3, number=1), least=2, without=1) == Cost()
 
 
-def test_one_replica_alone_is_always_at_risk_and_a_minimum_of_none_never() -> None:
-    assert at_risk([of(1, replicas=(1,))], minimum(1), without=1)
-    assert not at_risk([of(1, replicas=(1,))], minimum(0), without=1)
+def test_what_is_below_its_minimum_anyway_loses_no_write_by_one_more_stop() -> None:
+    assert cost(of(1, 2), least=3, without=1) == Cost()
+
+
+def test_the_last_one_in_sync_is_waited_for_also_below_the_minimum() -> None:
+    assert cost(of(1), least=2, without=1).for_now == [of(1)]
+    assert cost(of(1, replicas=(1, 2)), least=3, without=1).for_now
+
+
+def test_no_waiting_helps_what_has_too_few_replicas_and_it_is_said_how_many_would() -> None:
+    alone = of(1, replicas=(1,))
+    assert cost(alone, least=1, without=1) == Cost(always=[alone], wanted={"t": 2})
+    assert cost(alone, least=2, without=1) == Cost(always=[alone], wanted={"t": 3})
+    pair = of(1, 2, replicas=(1, 2))
+    assert cost(pair, least=2, without=1) == Cost(always=[pair], wanted={"t": 3})
 
 
 def test_each_topic_has_its_own_minimum() -> None:
     safe, strict = of(1, 2, 3, topic="safe"), of(1, 2, 3, topic="strict")
-    minimums = {"safe": 2, "strict": 3}
-    assert at_risk([safe, strict], minimums.__getitem__, without=1) == [strict]
+    assert cost_of_stopping([safe, strict], {"safe": 2, "strict": 3}.__getitem__, without=1).always == [strict]
+
+
+def test_what_nobody_alive_is_in_sync_with_is_there_alone() -> None:
+    kept, gone = of(1, 2), of(2, number=1)
+    assert only_there([kept, gone, of(3, replicas=(3,), number=2)], {1, 3}, lost=2) == [gone]
+    assert only_there([kept], {3}, lost=2) == [kept], "the other one in sync is away"
+
+
+def test_more_copies_go_to_the_brokers_that_have_the_fewest_and_nothing_moves_away() -> None:
+    partitions = [of(1, replicas=(1,), number=number) for number in range(4)]
+    wanted = with_more_copies(partitions, THREE, 2)
+    assert [each[0] for each in wanted.values()] == [1] * 4
+    assert sorted(each[1] for each in wanted.values()) == [2, 2, 3, 3]
+    assert with_more_copies([of(1, 2, 3)], THREE, 2) == {}
+    row = {"topic": "t", "partition": 0, "replicas": [1, 2]}
+    assert reassignment({partitions[0]: [1, 2]}) == {"version": 1, "partitions": [row]}
 
 
 def test_partitions_are_named_as_kafka_names_them() -> None:
     assert str(of(1, topic="frames", number=7)) == "frames-7"
+    assert named([of(1, number=number) for number in range(4)]) == "t-0, t-1, t-2 ..."
+    assert (counted([of(1)]), counted([of(1)] * 2)) == ("1 partition", "2 partitions")
 
 
 def test_out_of_sync_are_those_with_fewer_in_sync_than_replicas() -> None:
@@ -54,10 +93,27 @@ def test_out_of_sync_are_those_with_fewer_in_sync_than_replicas() -> None:
     st.integers(1, 3),
     st.sampled_from(THREE),
 )
-def test_what_is_not_at_risk_keeps_its_minimum_without_the_broker(
+def test_what_costs_nothing_is_written_and_read_without_the_broker_as_it_was_with_it(
     in_sync: list[set[int]], least: int, broker: int
 ) -> None:
     partitions = [of(*sorted(each), number=number) for number, each in enumerate(in_sync)]
-    endangered = at_risk(partitions, minimum(least), broker)
+    found = cost(*partitions, least=least, without=broker)
+    costly = [*found.for_now, *found.always]
     for each in partitions:
-        assert (each in endangered) == (len(set(each.in_sync) - {broker}) < least)
+        before, after = set(each.in_sync), set(each.in_sync) - {broker}
+        is_worse = (len(before) >= least > len(after)) or not after
+        assert (each in costly) == is_worse
+
+
+def test_ten_thousand_partitions_are_judged_within_a_second() -> None:
+    """Counted in calls, not in time: each partition is looked at once, and each topic's minimum asked once a use."""
+    asked = 0
+
+    def minimum(_topic: str) -> int:
+        nonlocal asked
+        asked += 1
+        return 2
+
+    partitions = [of(1, 2, 3, topic=f"t{number // 10}", number=number % 10) for number in range(10_000)]
+    assert cost_of_stopping(partitions, minimum, without=1) == Cost()
+    assert asked == len(partitions)

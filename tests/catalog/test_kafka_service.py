@@ -1,13 +1,14 @@
 """Kafka as a service, as pure scenarios: what it declares and what it answers. What the brokers say is given."""
 
 import re
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
 
 from upcall.catalog.kafka.options import KafkaOptions
-from upcall.catalog.kafka.partitions import Partition, at_risk
+from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping
 from upcall.catalog.kafka.service import Kafka, node_id
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotNow
@@ -26,23 +27,30 @@ class Played(Kafka):
     in_sync: ClassVar[tuple[tuple[int, ...], ...]] = ((1, 2, 3),)
 
     @classmethod
-    def describes(cls, *in_sync: tuple[int, ...]) -> "type[Played]":
-        return type("Kafka", (cls,), {"in_sync": in_sync, "package": "kafka"})
+    def describes(cls, *in_sync: tuple[int, ...], **more: object) -> "type[Played]":
+        return type("Kafka", (cls,), {"in_sync": in_sync, "package": "kafka", **more})
 
-    async def at_risk(self, without: Member) -> list[Partition]:
-        partitions = [Partition("writes", number, (1, 2, 3), each) for number, each in enumerate(self.in_sync)]
-        return at_risk(partitions, lambda _topic: 2, node_id(without))
+    minimum: ClassVar[int] = 2
+    replicas: ClassVar[tuple[int, ...]] = (1, 2, 3)
+
+    async def partitions(self) -> list[Partition]:
+        return [Partition("writes", number, self.replicas, each) for number, each in enumerate(self.in_sync)]
+
+    async def cost_of_stopping(self, without: Member) -> Cost:
+        return cost_of_stopping(await self.partitions(), lambda _topic: self.minimum, node_id(without))
 
 
 class Unreachable(Kafka):
     package = "kafka"
 
-    async def at_risk(self, without: Member) -> list[Partition]:
+    async def cost_of_stopping(self, without: Member) -> Cost:
         raise TimeoutError("no broker answers")
 
 
-def verdict(service: type[Kafka], member: str = "broker-1", **more: object) -> wire.Answer:
-    return Scenario(service, {}, operations=[operation("stop", member)], memory=IDS, **more).run().answer  # type: ignore[arg-type]
+def verdict(
+    service: type[Kafka], member: str = "broker-1", *, options: dict[str, object] | None = None, **more: object
+) -> wire.Answer:
+    return Scenario(service, options or {}, operations=[operation("stop", member)], memory=IDS, **more).run().answer  # type: ignore[arg-type]
 
 
 def test_all_brokers_start_together_or_a_quorum_never_forms() -> None:
@@ -120,6 +128,154 @@ def test_a_stop_that_would_take_the_controllers_majority_is_deferred() -> None:
     """No partition says so: there may be none, or all of their replicas are elsewhere."""
     answer = verdict(Played.describes(), members={"broker-2": "ended"})
     assert (answer.verdict, answer.reason) == ("defer", "1 of 2 other controllers ready, a majority needs 2")
+
+
+def alone(*replicas: int, minimum: int = 1) -> type[Played]:
+    """One topic with these replicas, all in sync."""
+    return Played.describes(replicas, replicas=replicas, minimum=minimum)
+
+
+def test_where_no_waiting_helps_the_answer_says_so_and_names_the_action_that_does() -> None:
+    for service, copies in ((alone(1), 2), (alone(1, minimum=2), 3), (alone(1, 2, minimum=2), 3)):
+        answer = verdict(service, "broker-0")
+        assert (answer.verdict, answer.waiting_helps) == ("defer", False)
+        assert answer.reason == "1 partition with too few replicas to spare a broker (writes-0)"
+        (way,) = answer.would_help
+        assert (way.action, way.arguments) == ("raise-replication", {"topic": "writes", "replicas": copies})
+    (impossible,) = verdict(alone(1, 2, 3, minimum=3), "broker-0").would_help
+    assert impossible.action == ""
+    assert "lower min.insync.replicas of writes" in impossible.does
+
+
+def test_an_option_lets_topics_get_another_replica_first() -> None:
+    outcome = Scenario(
+        alone(1), {"few_replicas": "raise"}, operations=[operation("stop", "broker-0")], memory=IDS
+    ).run()
+    assert outcome.answer.waiting_helps
+    assert outcome.answer.reason.endswith("they get another one first")
+    (tool,) = outcome.tools
+    assert any("ReassignPartitionsCommand" in word for word in tool.command)
+    assert '"replicas": [1, 2]' in tool.input
+
+
+def test_a_single_broker_is_restarted_by_consent_and_says_what_its_stop_would_take() -> None:
+    one = {"brokers": 1}
+    restarts = Scenario(alone(1), one, operations=[operation("restart", "broker-0")], memory=IDS).run().answer
+    assert restarts.verdict == "accept"
+    stop = Scenario(alone(1), one, operations=[operation("stop", "broker-0")], memory=IDS).run().answer
+    assert not stop.waiting_helps
+    assert "there is one broker" in stop.reason
+    assert "--on-deadline proceed" in stop.would_help[0].does
+    empty = Scenario(Played.describes(), one, operations=[operation("stop", "broker-0")], memory=IDS).run().answer
+    assert empty.verdict == "accept"
+
+
+def test_a_single_broker_is_never_given_up_for_an_empty_one() -> None:
+    for kind in ("replace", "move"):
+        ask = Scenario(Played, {"brokers": 1}, operations=[operation(kind, "broker-0")], memory=IDS).run().answer
+        assert (ask.verdict, ask.waiting_helps) == ("defer", False)
+
+
+def test_a_broker_that_is_in_no_in_sync_set_may_be_restarted() -> None:
+    members = {"broker-0": "unready", "broker-2": "ended"}
+    answer = (
+        Scenario(
+            Played.describes((2,)),
+            {"brokers": 5},
+            members=members,
+            operations=[operation("restart", "broker-0")],
+            memory=IDS,
+        )
+        .run()
+        .answer
+    )
+    assert answer.verdict == "accept"
+
+
+def quorum_tool(*voters: int) -> Callable[[wire.RunTool], wire.ToolResult]:
+    def tool(run: wire.RunTool) -> wire.ToolResult:
+        if "describe" in run.command:
+            listed = ", ".join(f'{{"id":{voter},"directoryId":"old"}}' for voter in voters)
+            return wire.ToolResult(code=0, output=f"CurrentVoters: [{listed}]\n")
+        if run.command[0] == "cat":
+            return wire.ToolResult(code=0, output="directory.id=new\n")
+        return wire.ToolResult(code=1, error="TimeoutException")
+
+    return tool
+
+
+def at(name: str, **more: object) -> wire.Member:
+    given: dict[str, object] = {"state": "ready", "incarnation": 2, "starts": 1, "declared_generation": 1}
+    return wire.Member(name=name, node="node-2", zone="zone-2", address="127.1.1.9", **{**given, **more})  # type: ignore[arg-type]
+
+
+def test_a_replaced_broker_does_not_count_for_the_majority_until_it_has_its_vote() -> None:
+    replaced = {"broker-1": at("broker-1", place=2, role="replacing", back=False)}
+    answer = verdict(Played.describes(), "broker-0", members=replaced, tool=quorum_tool(1, 2, 3))
+    assert (answer.verdict, answer.reason) == ("defer", "1 of 2 other controllers ready, a majority needs 2")
+
+
+def test_voters_are_counted_from_the_quorum_not_from_options() -> None:
+    later = {name: at(name, role="joining") for name in ("broker-3", "broker-4")}
+    away = {"broker-1": "ended", **later}
+    answer = verdict(Played.describes(), "broker-0", options={"brokers": 5}, members=away, tool=quorum_tool(1, 2, 3))
+    assert (answer.verdict, answer.reason) == ("defer", "1 of 2 other controllers ready, a majority needs 2")
+    joined = verdict(
+        Played.describes(), "broker-0", options={"brokers": 5}, members=away, tool=quorum_tool(1, 2, 3, 4, 5)
+    )
+    assert joined.verdict == "accept"
+
+
+def test_a_broker_that_comes_later_joins_the_quorum_and_the_first_ones_found_it() -> None:
+    outcome = Scenario(Played, {"brokers": 5}, members={"broker-3": at("broker-3", role="joining")}, memory=IDS).run()
+    assert "--no-initial-controllers" in outcome.task("broker-3").prepare[0]
+    founding = outcome.task("broker-0").prepare[0]
+    listed = founding[founding.index("--initial-controllers") + 1]
+    assert [voter.partition("@")[0] for voter in listed.split(",")] == ["1", "2", "3", "5"]
+
+
+def lost(service: type[Kafka], options: dict[str, object], *names: str) -> dict[str, wire.Answer]:
+    asked = [operation("lost", name, klass="involuntary") for name in names]
+    members = dict.fromkeys(names, "lost")
+    return dict(Scenario(service, options, members=members, operations=asked, memory=IDS).run().answers)  # type: ignore[arg-type]
+
+
+def test_what_is_lost_gives_its_volume_up_only_when_the_others_have_it_all_and_agree() -> None:
+    both = lost(Played.describes((1,)), {}, "broker-1", "broker-2")
+    assert {answer.waiting_helps for answer in both.values()} == {False}
+    assert all("majority of the controllers" in answer.reason for answer in both.values())
+    only = lost(Played.describes((2,)), {}, "broker-1")["lost-broker-1"]
+    assert only.reason == "1 partition would be gone: nobody else is in sync (writes-0)"
+    alone = lost(Played, {"brokers": 1}, "broker-0")["lost-broker-0"]
+    assert (alone.verdict, alone.waiting_helps) == ("defer", False)
+    assert "only broker" in alone.reason
+    assert lost(Played, {}, "broker-1")["lost-broker-1"].verdict == "wait"
+
+
+def test_a_lone_broker_that_a_person_gave_up_begins_anew() -> None:
+    outcome = Scenario(Played, {"brokers": 1}, memory=IDS).run()
+    assert outcome.declared is not None
+    wanted = outcome.declared.members["broker-0"]
+    assert "--initial-controllers" in (wanted.replacement or wanted.declaration).prepare[0]
+
+
+async def test_a_broker_that_does_not_come_back_starts_anew_when_the_others_have_all_of_it() -> None:
+    """Its volume's content is gone, or broken: starting it again never helps."""
+    for in_sync, said in (((1, 3), "replace"), ((2,), "defer")):
+        service = Played.describes(in_sync)(context_with("broker-1", "ended"))
+        first, second = (operation("lost", "broker-1", id=name) for name in ("op-1", "op-2"))
+        broker = service.members["broker-1"]
+        assert (await service.on_lost(broker, first)).word == "restart"
+        assert (await service.on_lost(broker, first)).word == "restart", "the same loss, asked again"
+        assert (await service.on_lost(broker, second)).word == said
+        await service.after_ready(broker)
+        assert (await service.on_lost(broker, second)).word == "restart", "it was back meanwhile"
+
+
+def context_with(name: str, state: str) -> Context:
+    names = ("broker-0", "broker-1", "broker-2")
+    members = {each: wire.Member(name=each, state=state if each == name else "ready", incarnation=1) for each in names}
+    return Context(name="kafka", options={}, members=members)
 
 
 def test_of_two_stops_at_once_one_is_accepted_and_the_other_comes_after_it() -> None:

@@ -164,6 +164,16 @@ def test_a_topic_keeps_its_share_of_the_volume_unless_it_says_else(kafka: Cluste
         act(kafka, "kafka", "delete-topic", name="short")
 
 
+def test_a_topic_with_one_replica_gets_more_by_the_action_that_why_names(kafka: Cluster) -> None:
+    act(kafka, "kafka", "create-topic", name="alone", partitions=1, replication=1)
+    try:
+        act(kafka, "kafka", "raise-replication", topic="alone", replicas=3)
+        topics = {each["topic"]: each for each in act(kafka, "kafka", "topics")}
+        assert topics["alone"] == {"topic": "alone", "partitions": 1, "replication": 3, "out_of_sync": 0}
+    finally:
+        act(kafka, "kafka", "delete-topic", name="alone")
+
+
 def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> None:
     first, second, _ = (kafka.task(member) for member in BROKERS)
     away = drain(kafka, first.node)

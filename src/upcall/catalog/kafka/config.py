@@ -196,6 +196,15 @@ def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
     return (JAVA, ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", "{{sandbox}}/server.properties")
 
 
+def reassign_command() -> tuple[str, ...]:
+    """Moves replicas, as its standard input says."""
+    return tool_command(
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+        *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", "{{sandbox}}/server.properties"),
+        *("--reassignment-json-file", "/dev/stdin", "--execute"),
+    )
+
+
 def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:
     """Make a fresh volume this cluster's. Without ``first`` it joins a quorum that exists."""
     if first:

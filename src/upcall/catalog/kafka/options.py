@@ -25,6 +25,11 @@ class KafkaOptions(ServiceOptions):
         description="volume of each broker; a partition keeps at most a sixteenth of it, then its oldest messages go"
         " (12 such partitions fill three quarters), unless its topic says retention.bytes",
     )
+    few_replicas: Literal["ask", "raise"] = Field(
+        "ask",
+        description="what becomes of topics with too few replicas to spare a broker that is to stop: a person decides,"
+        " or they get another replica first",
+    )
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, write and delete everything"
     )

@@ -1,26 +1,18 @@
-"""What Kafka itself says of its partitions: who is in sync, and what would be at risk without a broker.
+"""What a broker's absence costs the partitions of the cluster. Pure.
 
 The rule is Kafka's own: a producer with ``acks=all`` is served while a partition has ``min.insync.replicas`` members
-in sync (documentation, "Replication"). So a broker may stop when every partition that has a replica on it keeps that
-many without it.
+in sync (documentation, "Replication"), and a partition is read while one is. So a broker may stop when every partition
+that it is in sync in keeps that many without it.
+
+A broker that is not in sync costs nothing, and what is below its minimum already loses no write by one more stop. What
+has too few replicas even when all are in sync will never spare a broker: no waiting helps there, only another replica.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
-
-from upcall.catalog.kafka.config import client_settings
-
-TIMEOUT_S: Final = 6.0
-"""Below the deadline of an answer."""
-CONFIGS_AT_ONCE: Final = 200
+SHOWN_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,80 +28,72 @@ class Partition:
         return f"{self.topic}-{self.number}"
 
 
-def at_risk(partitions: Iterable[Partition], minimum_of: Callable[[str], int], without: int) -> list[Partition]:
-    """The partitions that would have fewer members in sync than their topic's minimum without this node."""
-    return [
-        each
-        for each in partitions
-        if without in each.replicas and len(set(each.in_sync) - {without}) < minimum_of(each.topic)
-    ]
+@dataclass(frozen=True)
+class Cost:
+    """The partitions that would not be written, or not be read, without a broker."""
+
+    for_now: list[Partition] = field(default_factory=list)
+    """Other replicas are behind; they catch up."""
+    always: list[Partition] = field(default_factory=list)
+    """There are too few replicas."""
+    wanted: dict[str, int] = field(default_factory=dict)
+    """Topic of these -> replicas that would spare one."""
+
+
+def cost_of_stopping(partitions: Iterable[Partition], minimum_of: Callable[[str], int], without: int) -> Cost:
+    cost = Cost()
+    for each in partitions:
+        if without not in each.in_sync:
+            continue
+        least, left = minimum_of(each.topic), len(each.in_sync) - 1
+        is_below = len(each.in_sync) < least
+        if left >= (min(1, least) if is_below else least):
+            continue
+        never_above = len(each.replicas) < least
+        if len(each.replicas) - 1 >= (1 if never_above else max(1, least)):
+            cost.for_now.append(each)
+        else:
+            cost.always.append(each)
+            cost.wanted[each.topic] = max(2, least + 1)
+    return cost
+
+
+def only_there(partitions: Iterable[Partition], alive: Set[int], lost: int) -> list[Partition]:
+    """What nobody who is alive could give back: every other replica is behind, or away."""
+    return [each for each in partitions if lost in each.replicas and not alive & (set(each.in_sync) - {lost})]
 
 
 def out_of_sync(partitions: Iterable[Partition]) -> list[Partition]:
     return [each for each in partitions if len(each.in_sync) < len(each.replicas)]
 
 
-class Admin:
-    """Blocking questions to a cluster; run beside the loop."""
+def with_more_copies(
+    partitions: Sequence[Partition], brokers: Iterable[int], copies: int
+) -> dict[Partition, list[int]]:
+    """The replicas of each partition that has fewer: those that it has, and then the brokers that have the fewest."""
+    held = Counter(dict.fromkeys(brokers, 0))
+    held.update(node for each in partitions for node in each.replicas if node in held)
+    wanted: dict[Partition, list[int]] = {}
+    for each in partitions:
+        if len(each.replicas) >= copies:
+            continue
+        others = sorted((node for node in held if node not in each.replicas), key=lambda node: (held[node], node))
+        added = others[: copies - len(each.replicas)]
+        held.update(added)
+        wanted[each] = [*each.replicas, *added]
+    return wanted
 
-    def __init__(self, servers: str, login: tuple[str, str] | None = None) -> None:
-        """``login``: user and password, of the brokers' own user."""
-        self.servers = servers
-        self._client = AdminClient(
-            {
-                **client_settings(servers, login),
-                "client.id": "upcall",
-                "socket.timeout.ms": int(TIMEOUT_S * 1000),
-                "reconnect.backoff.max.ms": 1000,
-                "log_level": 3,
-            }
-        )
 
-    def partitions(self) -> list[Partition]:
-        found = self._client.list_topics(timeout=TIMEOUT_S)
-        return [
-            Partition(str(topic.topic), number, tuple(each.replicas), tuple(each.isrs))
-            for topic in found.topics.values()
-            for number, each in topic.partitions.items()
-        ]
+def reassignment(wanted: Mapping[Partition, Sequence[int]]) -> dict[str, object]:
+    """As Kafka's own tool reads it."""
+    rows = [{"topic": each.topic, "partition": each.number, "replicas": list(to)} for each, to in wanted.items()]
+    return {"version": 1, "partitions": rows}
 
-    def minimums(self, topics: Iterable[str]) -> dict[str, int]:
-        """``min.insync.replicas`` of each topic. Asked anew each time: a person may have changed it."""
-        names = sorted(set(topics))
-        found: dict[str, int] = {}
-        for start in range(0, len(names), CONFIGS_AT_ONCE):
-            wanted = [ConfigResource(ResourceType.TOPIC, name) for name in names[start : start + CONFIGS_AT_ONCE]]
-            for resource, answer in self._client.describe_configs(wanted, request_timeout=TIMEOUT_S).items():
-                found[resource.name] = int(answer.result(TIMEOUT_S)["min.insync.replicas"].value)
-        return found
 
-    def at_risk(self, without: int) -> list[Partition]:
-        partitions = self.partitions()
-        here = {each.topic for each in partitions if without in each.replicas}
-        minimums = self.minimums(here)
-        return at_risk(partitions, lambda topic: minimums.get(topic, 1), without)
+def named(partitions: Sequence[Partition]) -> str:
+    """``orders-0, orders-1, orders-2 ...``"""
+    return ", ".join(str(each) for each in partitions[:SHOWN_MAX]) + (" ..." if len(partitions) > SHOWN_MAX else "")
 
-    def create_topic(self, name: str, partitions: int, replication: int, config: dict[str, str]) -> bool:
-        """False when it exists already."""
-        if name in self._client.list_topics(timeout=TIMEOUT_S).topics:
-            return False
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=config)
-        self._client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
-        return True
 
-    def delete_topic(self, name: str) -> None:
-        self._client.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
-
-    def topics(self) -> list[dict[str, Any]]:
-        grouped: dict[str, list[Partition]] = {}
-        for each in self.partitions():
-            grouped.setdefault(each.topic, []).append(each)
-        return [
-            {
-                "topic": topic,
-                "partitions": len(found),
-                "replication": max(len(each.replicas) for each in found),
-                "out_of_sync": len(out_of_sync(found)),
-            }
-            for topic, found in sorted(grouped.items())
-        ]
+def counted(partitions: Sequence[Partition]) -> str:
+    return "1 partition" if len(partitions) == 1 else f"{len(partitions)} partitions"

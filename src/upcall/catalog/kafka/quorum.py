@@ -7,6 +7,7 @@ voter"): first out, then in. Clients have no calls for voters; Kafka's own tool 
 
 import json
 import re
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from upcall.catalog.kafka.config import tool_command
@@ -26,6 +27,16 @@ class Standing:
 
     node_id: int
     directory_id: str
+
+
+def short_of_majority(voters: Iterable[int], alive: Set[int], without: int) -> str:
+    """Why the controllers would decide nothing without this one; empty: they would, or it has no say now."""
+    voting = set(voters)
+    left = len(voting & alive - {without})
+    majority = len(voting) // 2 + 1
+    if without not in voting & alive or left >= majority:
+        return ""
+    return f"{left} of {len(voting) - 1} other controllers ready, a majority needs {majority}"
 
 
 def parse_voters(text: str) -> list[Standing]:

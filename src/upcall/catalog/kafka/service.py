@@ -1,5 +1,7 @@
 """Kafka, as its operators run it."""
 
+import asyncio
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -8,18 +10,47 @@ from pydantic import AfterValidator
 
 from upcall.catalog.kafka import config, quorum
 from upcall.catalog.kafka.options import KafkaOptions
+from upcall.catalog.kafka.partitions import (
+    Cost,
+    Partition,
+    counted,
+    named,
+    only_there,
+    reassignment,
+    with_more_copies,
+)
 from upcall.catalog.kafka.settings import Value, as_texts, checked, settings_schema
 from upcall.catalog.kafka.task import Logins, artifact_blobs, artifacts, broker_task
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.errors import Conflict, NotNow
-from upcall.service import Endpoint, Field, Member, Operation, Pod, Service, Verdict, accept, action, defer
+from upcall.protocol.errors import Conflict, NotFound, NotNow
+from upcall.service import (
+    Endpoint,
+    Field,
+    Member,
+    Operation,
+    Pod,
+    Service,
+    Verdict,
+    Way,
+    accept,
+    action,
+    defer,
+    hopeless,
+    replace,
+    restart,
+    wait,
+)
+from upcall.service.consent import WAYS_MAX
+from upcall.service.context import Context
 
 if TYPE_CHECKING:
-    from upcall.catalog.kafka.partitions import Admin, Partition
+    from upcall.catalog.kafka.admin import Admin
 
 T = TypeVar("T")
 TopicSettings = Annotated[dict[str, Value], AfterValidator(partial(checked, of="topic"))]
 CLUSTER_ID = "cluster-id"
+COPY_LOOK_S = 1.0
+AWAY = "a person says that what lies there is lost: `upcall task replace --force`"
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
@@ -30,6 +61,13 @@ class Kafka(Service):
     options: KafkaOptions
     cluster_id = ""
     _admin: Any = None
+    _voters: tuple[Any, frozenset[int]] | None = None
+    """Who votes, in a world of members."""
+    _raising: asyncio.Task[None] | None = None
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context)
+        self._losses: dict[str, list[str]] = {}
 
     async def on_start(self) -> None:
         """The cluster's id is made once and kept: volumes that are taken back belong to it."""
@@ -50,10 +88,11 @@ class Kafka(Service):
 
     def broker(self, member: Member) -> Declaration:
         options, names = self.options, self.pod("broker").member_names
-        # At a new place the volume is empty: it joins the quorum that exists (see after_ready).
-        first = (
-            () if member.replacing else config.voters(self.cluster_id, {n + 1: name for n, name in enumerate(names)})
-        )
+        # At a new place the volume is empty, and one that comes later finds others that have data: both join the quorum
+        # that exists (see after_ready). A lone broker has none to join, whatever was there before.
+        founding = {node_id(each): each.name for each in self.members.of("broker") if each.role != "joining"}
+        joins = (member.replacing or member.role == "joining") and len(names) > 1
+        first = () if joins else config.voters(self.cluster_id, founding)
         return broker_task(
             node_id=node_id(member),
             members=names,
@@ -80,30 +119,172 @@ class Kafka(Service):
 
     async def may_stop(self, broker: Member, why: Operation) -> Verdict:
         """While the controllers keep their majority, and every partition its ``min.insync.replicas``."""
-        partitions = await self.at_risk(without=broker)
-        if partitions:
-            shown = ", ".join(str(each) for each in partitions[:3]) + (" ..." if len(partitions) > 3 else "")
-            are = "partition" if len(partitions) == 1 else "partitions"
-            return defer(f"{len(partitions)} {are} would fall below min.insync.replicas ({shown})", retry_after=5)
-        others, majority = len(self.members.without(broker)), self.options.brokers // 2 + 1
-        ready = sum(other.ready for other in self.members.without(broker))
-        if others and broker.ready and ready < majority:
-            return defer(f"{ready} of {others} other controllers ready, a majority needs {majority}", retry_after=5)
+        cost = await self._cost(broker)
+        if isinstance(cost, Verdict):
+            return cost
+        return self._too_few_replicas(cost) if cost.always else accept()
+
+    async def may_restart(self, broker: Member, why: Operation) -> Verdict:
+        """Like a stop, but for what has too few replicas to spare a broker ever: it is away for a start's time,
+        whenever the restart is."""
+        cost = await self._cost(broker)
+        if isinstance(cost, Verdict):
+            return cost
+        if cost.always:
+            return accept(f"with too few replicas to spare a broker, so away until it is back: {named(cost.always)}")
         return accept()
 
-    async def at_risk(self, without: Member) -> "list[Partition]":
-        return await self._ask(lambda admin: admin.at_risk(node_id(without)))
+    async def may_replace(self, broker: Member, why: Operation) -> Verdict:
+        """Its volume is given up: everything on it has to be in sync elsewhere."""
+        if self.options.brokers == 1:
+            return hopeless("it is the only broker: its data would be gone", would_help="more brokers, and replicas")
+        return await self.may_stop(broker, why)
+
+    async def on_lost(self, broker: Member, why: Operation) -> Verdict:
+        """A process that died starts again where it was. A broker that does not come back gives its volume up only
+        when the others have all that was on it, and agree without it."""
+        if broker.state == "ended" and why.id == self._losses_of(broker, why)[0]:
+            return restart(f"{broker.name} ended, its node did not")
+        if missing := await self._missing_without(broker):
+            return hopeless(missing, would_help=("the brokers that are away, when they come back", AWAY))
+        if broker.state == "ended":
+            return replace(f"{broker.name} does not come back with its volume, and the others have all of it")
+        return wait(f"{broker.name} may come back; all that was on it is in sync elsewhere")
+
+    async def _cost(self, broker: Member) -> Cost | Verdict:
+        """What the partitions would lose, or the answer that is clear already."""
+        if not self.members.ready:
+            return accept("no broker is ready: there is nothing that its stop could take away")
+        cost = await self.cost_of_stopping(broker)
+        if cost.for_now:
+            what = f"{counted(cost.for_now)} would fall below min.insync.replicas ({named(cost.for_now)})"
+            return defer(what, retry_after=5)
+        if self.members.without(broker) and (short := await self._short_of_majority(broker)):
+            return defer(short, retry_after=5)
+        return cost
+
+    def _too_few_replicas(self, cost: Cost) -> Verdict:
+        """No waiting helps. With enough brokers another replica does; a lone one can only be away meanwhile."""
+        reason = f"{counted(cost.always)} with too few replicas to spare a broker ({named(cost.always)})"
+        if self.options.brokers == 1:
+            return hopeless(
+                f"{reason}: there is one broker, so they are away while it is",
+                would_help="the stop goes over this answer at the end of its window: --on-deadline proceed",
+            )
+        ways = [
+            Way(
+                f"give {topic} {copies} replicas",
+                action="raise-replication",
+                arguments={"topic": topic, "replicas": copies},
+                costs="disk and traffic for the new replicas",
+            )
+            if copies <= self.options.brokers
+            else Way(f"lower min.insync.replicas of {topic}, or add brokers: {copies} replicas would spare one")
+            for topic, copies in sorted(cost.wanted.items())
+        ]
+        possible = {topic: copies for topic, copies in cost.wanted.items() if copies <= self.options.brokers}
+        if self.options.few_replicas == "raise" and len(possible) == len(cost.wanted):
+            self._raise_beside(possible)
+            return defer(f"{reason}: they get another one first", retry_after=2)
+        return hopeless(reason, would_help=ways[:WAYS_MAX])
+
+    async def cost_of_stopping(self, without: Member) -> Cost:
+        return await self._ask(lambda admin: admin.cost_of_stopping(node_id(without)))
+
+    async def partitions(self) -> list[Partition]:
+        return await self._ask(lambda admin: admin.partitions())
+
+    async def _missing_without(self, broker: Member) -> str:
+        """What would be gone with a broker's volume; empty: nothing."""
+        others = [other for other in self.members.without(broker) if other.ready]
+        if not self.members.without(broker):
+            return f"{broker.name} is the only broker: an empty one would have nothing to begin from"
+        if not others:
+            return "no broker is ready that could say what lies there alone"
+        voting = await self._voting()
+        if len(voting & self._alive() - {node_id(broker)}) <= len(voting) // 2:
+            return f"a majority of the controllers is away without it ({len(voting)} vote)"
+        only = only_there(await self.partitions(), {node_id(other) for other in others}, node_id(broker))
+        return f"{counted(only)} would be gone: nobody else is in sync ({named(only)})" if only else ""
+
+    def _losses_of(self, broker: Member, why: Operation) -> list[str]:
+        """The losses of a broker since it was ready last. From the second on, starting it again did not help."""
+        losses = self._losses.setdefault(broker.name, [])
+        if why.id not in losses:
+            losses.append(why.id)
+        return losses
+
+    # -- the quorum -------------------------------------------------------------------------------------------------
+
+    async def _short_of_majority(self, broker: Member) -> str:
+        return quorum.short_of_majority(await self._voting(), self._alive(), node_id(broker))
+
+    def _alive(self) -> set[int]:
+        """Who votes now if it has a vote: a broker at a new place gets it in ``after_ready``."""
+        return {node_id(member) for member in self.members.of("broker") if member.ready and member.back}
+
+    async def _voting(self) -> frozenset[int]:
+        """Node ids of all voters, of dead ones too. Those that founded the quorum are voters as long as all of them
+        are where they were; else the quorum is asked, once for each change of the members."""
+        members = self.members.of("broker")
+        if all(member.role == "founding" and member.place == 1 for member in members):
+            return frozenset(node_id(member) for member in members)
+        world = tuple((member.task, member.ready, member.back) for member in members)
+        if self._voters is None or self._voters[0] != world:
+            beside = next((member for member in members if member.ready and member.back), None)
+            if beside is None:
+                raise NotNow("no broker is ready to say who votes", where=self.name)
+            self._voters = world, frozenset(each.node_id for each in await quorum.voters(beside))
+        return self._voters[1]
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 
     async def after_ready(self, broker: Member) -> None:
-        """A broker that was replaced fills its replicas by itself, but it has no vote until it is given one."""
-        if broker.place == 1:
+        """A broker that was replaced or came later fills its replicas by itself, but it has no vote until it is given
+        one."""
+        self._losses.pop(broker.name, None)
+        if (broker.place == 1 and broker.role == "founding") or not self.members.without(broker):
             return
         beside = next((other for other in self.members.without(broker) if other.ready), None)
         if beside is None:
             raise NotNow("no other broker is ready to change the quorum", where=broker.name)
         self.log.info("%s: %s", broker.name, await quorum.join(broker, node_id(broker), beside))
+        self._voters = None
+
+    # -- replicas ---------------------------------------------------------------------------------------------------
+
+    def _raise_beside(self, wanted: dict[str, int]) -> None:
+        """Beside the answer, which is given again when it is done."""
+        if self._raising is None or self._raising.done():
+            self._raising = asyncio.create_task(self._raise_all(wanted))
+
+    async def _raise_all(self, wanted: dict[str, int]) -> None:
+        for topic, copies in wanted.items():
+            try:
+                await self._more_copies(topic, copies)
+            except Exception as error:
+                self.log.warning("%s keeps its replicas: %s", topic, error or type(error).__name__)
+
+    async def _more_copies(self, topic: str, copies: int) -> int:
+        """Of how many partitions; returns when the new replicas are in sync."""
+        ready = [member for member in self.members.of("broker") if member.ready]
+        if copies > len(ready):
+            raise Conflict(f"{copies} replicas on {len(ready)} brokers that are ready", where="replicas")
+        found = [each for each in await self.partitions() if each.topic == topic]
+        if not found:
+            raise NotFound(f"no topic {topic!r}")
+        wanted = with_more_copies(found, (node_id(member) for member in ready), copies)
+        if not wanted:
+            return 0
+        await ready[0].run(config.reassign_command(), input=json.dumps(reassignment(wanted)), timeout_s=60.0)
+        while not await self._has(topic, copies):  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(COPY_LOOK_S)
+        return len(wanted)
+
+    async def _has(self, topic: str, copies: int) -> bool:
+        """Whether every partition has so many replicas, all in sync."""
+        found = [each for each in await self.partitions() if each.topic == topic]
+        return all(len(each.replicas) >= copies and len(each.in_sync) == len(each.replicas) for each in found)
 
     # -- what a person asks -----------------------------------------------------------------------------------------
 
@@ -131,6 +312,14 @@ class Kafka(Service):
         created = await self._ask(lambda admin: admin.create_topic(name, partitions, copies, given))
         return {"topic": name, "partitions": partitions, "replication": copies, "created": created}
 
+    @action(timeout_s=3600.0)
+    async def raise_replication(
+        self, topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$"), replicas: int = Field(3, ge=2, le=9)
+    ) -> dict[str, Any]:
+        """Gives the partitions of a topic more replicas, on the brokers that have the fewest, and waits until they are
+        in sync."""
+        return {"topic": topic, "replication": replicas, "changed": await self._more_copies(topic, replicas)}
+
     @action
     async def delete_topic(self, name: str) -> dict[str, Any]:
         """Deletes a topic with all that is in it."""
@@ -152,7 +341,7 @@ class Kafka(Service):
 
     async def _ask(self, question: "Callable[[Admin], T]") -> T:
         """Asks the brokers that are ready, in a thread of this service; the connection is kept."""
-        from upcall.catalog.kafka.partitions import Admin
+        from upcall.catalog.kafka.admin import Admin
 
         servers = ",".join(member.at("client") for member in self.members.values() if member.ready)
         if not servers:

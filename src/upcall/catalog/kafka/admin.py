@@ -1,0 +1,106 @@
+"""What is asked of a running cluster: its partitions and topics. Blocking; run beside the loop."""
+
+import time
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from upcall.catalog.kafka.config import client_settings
+from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping, out_of_sync
+
+TIMEOUT_S: Final = 6.0
+"""Below the deadline of an answer."""
+CONFIGS_AT_ONCE: Final = 200
+MINIMUM_FOR_S: Final = 60.0
+"""So long a topic's ``min.insync.replicas`` counts as known; a person may change it by other tools."""
+
+
+class _Told(NamedTuple):
+    value: int
+    at_s: float
+
+
+class Admin:
+    """Blocking questions to a cluster; run beside the loop."""
+
+    def __init__(self, servers: str, login: tuple[str, str] | None = None) -> None:
+        """``login``: user and password, of the brokers' own user."""
+        self.servers = servers
+        self._minimums: dict[str, _Told] = {}
+        self._client = AdminClient(
+            {
+                **client_settings(servers, login),
+                "client.id": "upcall",
+                "socket.timeout.ms": int(TIMEOUT_S * 1000),
+                "reconnect.backoff.max.ms": 1000,
+                "log_level": 3,
+            }
+        )
+
+    def partitions(self) -> list[Partition]:
+        found = self._client.list_topics(timeout=TIMEOUT_S)
+        return [
+            Partition(str(topic.topic), number, tuple(each.replicas), tuple(each.isrs))
+            for topic in found.topics.values()
+            for number, each in topic.partitions.items()
+        ]
+
+    def minimums(self, topics: Iterable[str]) -> dict[str, int]:
+        """``min.insync.replicas`` of each topic. What was told lately is not asked again: it seldom changes, and a
+        cluster may have thousands of topics. All that is unknown is asked at once."""
+        now_s = time.monotonic()
+        wanted = set(topics)
+        fresh = {name: told for name, told in self._minimums.items() if now_s - told.at_s < MINIMUM_FOR_S}
+        unknown = sorted(wanted - fresh.keys())
+        waiting = [
+            answer
+            for start in range(0, len(unknown), CONFIGS_AT_ONCE)
+            for answer in self._client.describe_configs(
+                [ConfigResource(ResourceType.TOPIC, name) for name in unknown[start : start + CONFIGS_AT_ONCE]],
+                request_timeout=TIMEOUT_S,
+            ).items()
+        ]
+        for resource, answer in waiting:
+            value = int(answer.result(TIMEOUT_S)["min.insync.replicas"].value)
+            fresh[resource.name] = _Told(value, now_s)
+        self._minimums = fresh
+        return {name: fresh[name].value for name in wanted if name in fresh}
+
+    def cost_of_stopping(self, without: int) -> Cost:
+        partitions = self.partitions()
+        # Only a partition that the broker is in sync in can be hurt by its stop.
+        minimums = self.minimums(each.topic for each in partitions if without in each.in_sync)
+        return cost_of_stopping(partitions, lambda topic: minimums.get(topic, 1), without)
+
+    def create_topic(self, name: str, partitions: int, replication: int, config: dict[str, str]) -> bool:
+        """False when it exists already."""
+        self._minimums.pop(name, None)
+        if name in self._client.list_topics(timeout=TIMEOUT_S).topics:
+            return False
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=config)
+        self._client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+        return True
+
+    def delete_topic(self, name: str) -> None:
+        self._minimums.pop(name, None)
+        self._client.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+
+    def topics(self) -> list[dict[str, Any]]:
+        grouped: dict[str, list[Partition]] = {}
+        for each in self.partitions():
+            grouped.setdefault(each.topic, []).append(each)
+        return [
+            {
+                "topic": topic,
+                "partitions": len(found),
+                "replication": max(len(each.replicas) for each in found),
+                "out_of_sync": len(out_of_sync(found)),
+            }
+            for topic, found in sorted(grouped.items())
+        ]
