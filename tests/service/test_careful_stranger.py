@@ -103,6 +103,9 @@ def test_each_kind_comes_to_the_method_that_it_belongs_to() -> None:
         async def may_replace(self, member: Member, why: Operation) -> Verdict:
             return defer("may_replace")
 
+        async def may_scale_in(self, member: Member, why: Operation) -> Verdict:
+            return defer("may_scale_in")
+
         async def may_uninstall(self, why: Operation) -> Verdict:
             return defer("may_uninstall")
 
@@ -115,7 +118,7 @@ def test_each_kind_comes_to_the_method_that_it_belongs_to() -> None:
     kinds = {
         "stop": "may_stop", "evict": "may_stop", "restart": "may_restart", "preempt": "may_restart",
         "reclaim": "may_restart", "replace": "may_replace", "move": "may_replace", "vacate": "may_replace",
-        "scale_in": "may_change", "shrink": "may_change", "lost": "on_lost",
+        "scale_in": "may_scale_in", "shrink": "may_change", "lost": "on_lost",
     }  # fmt: skip
     outcome = Scenario(Telling, operations=[operation(kind, "web-0") for kind in kinds]).run()
     assert {op.removesuffix("-web-0"): answer.reason for op, answer in outcome.answers.items()} == kinds

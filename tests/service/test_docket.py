@@ -1,8 +1,8 @@
 """When an operation wants an answer."""
 
 from upcall.protocol.service import Operation, Operations
-from upcall.service.asking import Docket
 from upcall.service.consent import Verdict, accept, decline, defer
+from upcall.service.docket import Docket
 from upcall.service.testing import operation
 
 NOW = "all three ready"

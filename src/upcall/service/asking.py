@@ -1,93 +1,29 @@
 """Asking the expert, and answering the master.
 
-The docket is pure: it knows which pending operations want an answer now. One does when it was never answered in this
-epoch, when the master asks again, when its deferral is due for renewal, or when the world that the deferral spoke of
-has changed. What the expert does not answer stays silent, and is asked again later.
-
-The clerk drives it: one round at a time, with the whole set before the expert's eyes, and never an answer about a
-world that passed while the expert was thinking.
+The clerk drives the docket (:mod:`upcall.service.docket`): one round at a time, with the whole set before the expert's
+eyes, and never an answer about a world that passed while the expert was thinking. Each answer is sent when it is there:
+what takes long to be answered keeps no other from being heard in time.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, Stale, UpcallError
+from upcall.service import stranger
+from upcall.service.blame import in_words_with_line, method_at
 from upcall.service.consent import Verdict, wait
+from upcall.service.docket import SILENCE_PAUSE_S, Docket
 from upcall.service.link import Fenced, Link
+from upcall.service.questions import NoAnswer, checked
 from upcall.service.service import Service, overridden
-from upcall.service.stranger import TOLD
 
-RENEW_AT: Final = 0.8
-"""Of a deferral's time: early enough that the renewal is there before it lapses."""
+GATHER_S: Final = 0.05
+"""Answers that come so close together travel together; one that is there is not held up by the next question."""
 
-ROUND_PAUSE_S: Final = 0.5
-"""Between two rounds about the same operation, however fast the world changes."""
-
-SILENCE_PAUSE_S: Final = 5.0
-"""After a question that was not answered."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What was last said about an operation, and in which world."""
-
-    epoch: str
-    version: int
-    at_s: float
-    again_at_s: float | None
-    """When it is to be asked anew by itself; None: not unless the master asks."""
-    world: Hashable
-
-
-class Docket:
-    """Which operations want an answer now."""
-
-    def __init__(self) -> None:
-        self._answered: dict[str, Answered] = {}
-
-    def due(self, pending: wire.Operations, world: Hashable, now_s: float) -> tuple[wire.Operation, ...]:
-        # What has begun or is over needs no further look.
-        still = [op.id for op in pending.operations if op.state == "open" and op.id in self._answered]
-        self._answered = {op: self._answered[op] for op in still}
-        return tuple(op for op in pending.operations if self._is_due(op, pending, world, now_s))
-
-    def _is_due(self, op: wire.Operation, pending: wire.Operations, world: Hashable, now_s: float) -> bool:
-        if op.state != "open" or op.kind in TOLD:
-            return False
-        last = self._answered.get(op.id)
-        if last is None or last.epoch != pending.epoch:
-            # An acceptance that stands (given by a host before this one, or together with what began) is not asked
-            # about again.
-            return op.answer != "accept"
-        if now_s < last.at_s + ROUND_PAUSE_S:
-            return False
-        if not op.answer and pending.version > last.version:
-            return True
-        return last.again_at_s is not None and (now_s >= last.again_at_s or world != last.world)
-
-    def next_s(self, now_s: float) -> float | None:
-        """When to look again although nothing was heard."""
-        times = [max(a.again_at_s, a.at_s + ROUND_PAUSE_S) for a in self._answered.values() if a.again_at_s is not None]
-        soon = [a.at_s + ROUND_PAUSE_S for a in self._answered.values() if a.at_s + ROUND_PAUSE_S > now_s]
-        return min(times + soon, default=None)
-
-    def note(self, op: str, verdict: Verdict | None, pending: wire.Operations, world: Hashable, now_s: float) -> None:
-        if verdict is None:
-            again_at_s: float | None = now_s + SILENCE_PAUSE_S
-        elif verdict.word in ("defer", "wait"):
-            again_at_s = now_s + verdict.retry_after_s * RENEW_AT
-        else:
-            again_at_s = None
-        self._answered[op] = Answered(pending.epoch, pending.version, now_s, again_at_s, world)
-
-    def recall(self, op: str) -> None:
-        """Ask about it at the next round."""
-        last = self._answered.get(op)
-        if last is not None:
-            self._answered[op] = Answered(last.epoch, last.version, last.at_s, last.at_s, last.world)
+Said = tuple[wire.Operation, Verdict | None]
+"""An operation and what was answered; None is silence."""
 
 
 class Clerk:
@@ -100,8 +36,13 @@ class Clerk:
         self._link = link
         self._spawn = spawn
         self._docket = Docket()
+        self._last_world: Hashable = None
         self._pending: wire.Operations | None = None
         self._news = asyncio.Event()
+        self._recalls = 0
+        """How often the service said "ask me again now": also while it is being asked."""
+        self.puts_off = asyncio.Event()
+        """Something is deferred."""
         self._prepared: dict[str, str] = {}
         """Operation -> ``running``, ``done`` or the error, of ``before_replace`` before a loss is answered so."""
 
@@ -109,6 +50,15 @@ class Clerk:
         self._pending = pending
         self._prepared = {op.id: self._prepared[op.id] for op in pending.operations if op.id in self._prepared}
         self._news.set()
+
+    def ask_again(self) -> None:
+        """What is put off may be answered otherwise now."""
+        self._recalls += 1
+        self._docket.recall_all()
+        self._news.set()
+
+    def _say_what_is_put_off(self) -> None:
+        (self.puts_off.set if self._docket.puts_off else self.puts_off.clear)()
 
     def wake(self) -> None:
         """The world changed: what was deferred may go now."""
@@ -134,43 +84,109 @@ class Clerk:
         world = self._world()
         due = self._docket.due(pending, world, clock()) if pending else ()
         if not due or pending is None:
+            self._say_what_is_put_off()
             return
-        verdicts = await self._verdicts(due)
+        recalls = self._recalls
+        if overridden(self._service, "answer_set"):
+            await self._send(await self._whole(due), pending, world, clock)
+        else:
+            await self._in_turn(due, pending, world, clock)
+        if self._recalls != recalls:
+            self._docket.recall_all()
+        self._say_what_is_put_off()
+
+    async def _whole(self, due: tuple[wire.Operation, ...]) -> list[Said]:
+        """An expert who answers for sets."""
+        service, owner = self._service, type(self._service)
+        budget_s = service.answer_timeout_s * (len(due) + 1)
+        error: Exception | None = None
+        why = f"within {budget_s:g} s"
+        given: Mapping[str, Any] = {}
+        try:
+            async with asyncio.timeout(budget_s):
+                given = await service.answer_set(due)
+            if not isinstance(given, Mapping):
+                raise NoAnswer(
+                    f"{method_at(owner, 'answer_set')} returned a {type(given).__name__}; expected a mapping"
+                )
+        except TimeoutError:
+            pass
+        except Exception as raised:
+            error, why, given = raised, f"because: {in_words_with_line(raised)}", {}
+        if not given:
+            for op in due:
+                stranger.say(service, op, why, error)
+        found: list[Said] = []
+        for op in due:
+            verdict: Verdict | None = None
+            if op.id in given:
+                try:
+                    verdict = self._ready_for(op, checked(owner, op.kind, "answer_set", given[op.id]))
+                except NoAnswer as wrong:
+                    stranger.say(service, op, f"because: {wrong}", None)
+            found.append((op, verdict))
+        return found
+
+    async def _in_turn(
+        self, due: tuple[wire.Operation, ...], pending: wire.Operations, world: Hashable, clock: Callable[[], float]
+    ) -> None:
+        """One question after the other; what was answered meanwhile is sent while the next one is thought about."""
+        there: list[Said] = []
+        news = asyncio.Event()
+
+        async def asking() -> None:
+            async for op, verdict in stranger.in_turn(self._service, due):
+                there.append((op, self._ready_for(op, verdict) if verdict is not None else None))
+                news.set()
+
+        asker = asyncio.create_task(asking())
+        asker.add_done_callback(lambda _: news.set())
+        try:
+            while not asker.done() or there:
+                await news.wait()
+                if not asker.done():
+                    await asyncio.sleep(0 if asker.done() else GATHER_S)
+                news.clear()
+                batch, there[:] = list(there), []
+                if not await self._send(batch, pending, world, clock):
+                    return
+            asker.result()
+        finally:
+            asker.cancel()
+            await asyncio.wait([asker])
+
+    async def _send(
+        self, said: Sequence[Said], pending: wire.Operations, world: Hashable, clock: Callable[[], float]
+    ) -> bool:
+        """Whether the world that was asked about is there still."""
         if self._pending is None or self._pending.epoch != pending.epoch:
             self._news.set()  # the world moved on meanwhile: ask about the new one
-            return
-        now_s = clock()
-        for op in due:
-            self._docket.note(op.id, verdicts.get(op.id), pending, world, now_s)
-        answers = tuple(verdict.answer_to(op) for op, verdict in verdicts.items())
+            return False
+        now_s, answers = clock(), []
+        for op, verdict in said:
+            if verdict is not None and self._docket.stands(op, verdict, pending, now_s):
+                self._docket.kept(op.id, pending, world, now_s)
+                continue
+            self._docket.note(op.id, verdict, pending, world, now_s)
+            if verdict is not None:
+                answers.append(verdict.answer_to(op.id))
         if not answers:
-            return
+            return True
         try:
-            await self._link.answer(wire.Answers(epoch=pending.epoch, answers=answers))
+            await self._link.answer(wire.Answers(epoch=pending.epoch, answers=tuple(answers)))
         except Fenced:
             raise
         except Stale as error:
             # With the refusal comes the current set, and it is asked about as such.
             self._service.log.info("answers of epoch %s came late: %s", pending.epoch, error)
+            return False
         except NotNow:
             raise
         except UpcallError as error:
-            self._service.log.warning("answers were refused: %s", error)
-
-    async def _verdicts(self, due: tuple[wire.Operation, ...]) -> dict[str, Verdict]:
-        service = self._service
-        budget_s = service.answer_timeout_s * (len(due) + 1)
-        try:
-            async with asyncio.timeout(budget_s):
-                given = await service.answer_set(due)
-        except TimeoutError:
-            service.log.warning("no answer to %d operations within %g s", len(due), budget_s)
-            return {}
-        except Exception:
-            service.log.exception("no answer to %d operations", len(due))
-            return {}
-        asked = {op.id: op for op in due}
-        return {op: self._ready_for(asked[op], verdict) for op, verdict in given.items() if op in asked}
+            for op, verdict in said:
+                if verdict is not None:
+                    stranger.say(self._service, op, f"that the ledger takes: {error}", None)
+        return True
 
     def _ready_for(self, op: wire.Operation, verdict: Verdict) -> Verdict:
         """A loss that is answered by ``replace`` has no phase of preparing: what comes before it, comes before it."""
@@ -199,8 +215,11 @@ class Clerk:
 
     def _world(self) -> Hashable:
         """All that a deferral may have spoken of. Not our own answers: or each would make the next question."""
-        members = tuple(
-            (m.name, m.incarnation, m.state, m.back) for m in (member.seen for member in self._service.members.values())
-        )
         operations = self._pending.operations if self._pending else ()
-        return members, tuple((op.id, op.state, op.answer == "accept") for op in operations)
+        world = (
+            tuple((m.name, m.incarnation, m.state, m.back) for m in self._service._context.members.values()),
+            tuple((op.id, op.state, op.answer == "accept") for op in operations),
+        )
+        # The same object while nothing changed: fifty operations compare it.
+        self._last_world = self._last_world if self._last_world == world else world
+        return self._last_world

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from upcall.protocol import service as wire
-from upcall.service.member import Runner, _nowhere
+from upcall.service.member import MemberSet, Runner, _nowhere
+from upcall.service.pod import Pod
 from upcall.service.state import State
 
 R = TypeVar("R")
@@ -63,12 +64,15 @@ class Context:
     credentials: Callable[[str], Awaitable[wire.Credentials | None]] = _no_credentials
     """By the reference of an endpoint: its own, or one that it is bound to."""
     refresh: Callable[[], None] = lambda: None
+    ask_again: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None
     """Tells people, by the system, why an operation gets no answer."""
     progress: Callable[[str, str, float | None], None] = lambda action, text, share: None
     """Tells people how far an action is."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
+    look: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None
+    """What the members were made from last, and the members."""
     _threads: ThreadPoolExecutor | None = None
 
     @property

@@ -42,6 +42,7 @@ from upcall.service.plan_inputs import (
 from upcall.service.service import Service
 from upcall.service.state import State
 from upcall.service.steps import Do
+from upcall.service.watching import Watch
 
 OWN_KEYS: Final = "sdk."
 """Prefix of what the SDK itself keeps in the service's memory."""
@@ -49,6 +50,11 @@ OWN_KEYS: Final = "sdk."
 PLAN_KEY: Final = "deploy"
 TROUBLE_PAUSE_S: Final = 5.0
 """Before an expert's code that raised is called again although nothing changed."""
+
+
+def _from_any_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # The loop has ended: nobody is asked any more.
+        loop.call_soon_threadsafe(call)
 
 
 class StreamEnded(MasterAway):
@@ -84,6 +90,7 @@ class Runner:
         self._tasks: set[asyncio.Task[object]] = set()
         self._clerk = Clerk(self.service, self.link, self._spawn)
         self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
+        self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
         self._dirty = asyncio.Event()
         self._wanted: wire.Wanted | None = None
         self._members: wire.Members | None = None
@@ -105,11 +112,14 @@ class Runner:
     async def run(self) -> None:
         """One subscription, from its opening to its end; raises what ended it."""
         self._sent = {}
+        loop = asyncio.get_running_loop()
+        self.context.ask_again = lambda: _from_any_thread(loop, self._clerk.ask_again)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reading())
                 group.create_task(self._reconciling())
                 group.create_task(self._clerk.run())
+                group.create_task(self._watch.run())
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
 

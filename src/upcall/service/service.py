@@ -53,6 +53,7 @@ from upcall.service.member import Member, MemberSet
 from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
+from upcall.service.questions import method_of
 from upcall.service.state import State
 from upcall.service.steps import Phase
 
@@ -70,6 +71,9 @@ class Service:
     hook_timeout_s: ClassVar[float] = 300.0
     """Deadline of each hook (``on_start``, ``after_ready``, ``before_replace``, ``leave``, ``on_told``). One that is
     late or raises is called again, ever more slowly."""
+
+    watch_every_s: ClassVar[float] = 0.5
+    """How often :meth:`watched` is looked at while something is put off."""
 
     Options: ClassVar[type[ServiceOptions]] = ServiceOptions
     options: ServiceOptions
@@ -128,6 +132,11 @@ class Service:
         """May this member be moved to a new place with empty volumes, although nothing is wrong with it?"""
         return await self.may_stop(member, why)
 
+    async def may_scale_in(self, member: Member, why: Operation) -> Verdict:
+        """May this member leave for good? Default: not where it has volumes and no :meth:`leave` moves its data away;
+        else as a careful stranger would stop it."""
+        return stranger.may_scale_in(self, member, why, moves_data=overridden(self, "leave"))
+
     async def may_uninstall(self, why: Operation) -> Verdict:
         """May the whole service go? Asked once. Volumes stay for a grace."""
         return accept()
@@ -161,16 +170,16 @@ class Service:
             return defer(f"{operation.member} is not known here yet", retry_after=2)
         if member is None:
             return await self.may_change(None, operation)
-        match operation.kind:
-            case "lost":
-                return await self.on_lost(member, operation)
-            case "stop" | "evict":
-                return await self.may_stop(member, operation)
-            case "restart" | "preempt" | "reclaim":
-                return await self.may_restart(member, operation)
-            case "replace" | "move" | "vacate":
-                return await self.may_replace(member, operation)
-        return await self.may_change(member, operation)
+        method = method_of(operation.kind)
+        if method == "may_change":
+            return await self.may_change(member, operation)
+        verdict: Verdict = await getattr(self, method)(member, operation)
+        return verdict
+
+    async def watched(self) -> Any:
+        """What the answers depend on beside members and operations, as a value (the in-sync sets). While something is
+        put off it is looked at every ``watch_every_s``; when it differs, the question is asked again at once."""
+        return None
 
     # -- upcalls: the system tells, after ---------------------------------------------------------------------------
 
@@ -250,6 +259,10 @@ class Service:
         """Proposes an operation on this service itself; it is then asked about it like about any other. The same
         ``key`` twice is one operation. Gives the operation's id."""
         return await self._context.propose(Propose(key=key, kind=kind, member=str(member), reason=reason))
+
+    def ask_again(self) -> None:
+        """What was put off may be answered otherwise now: ask me again, within a second. From any thread."""
+        self._context.ask_again()
 
     def refresh(self) -> None:
         """What ``pods`` gives has changed: declare it again. (Not needed after an action.)"""

@@ -6,15 +6,17 @@ two sick members would wait for each other for ever).
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from upcall.protocol.errors import UpcallError
 from upcall.protocol.service import Member as Seen
 from upcall.protocol.service import Operation, Policy
-from upcall.service.consent import Verdict, accept, defer
+from upcall.service.blame import in_words_with_line, method_at
+from upcall.service.consent import Verdict, accept, decline, defer
 from upcall.service.context import Context
 from upcall.service.member import Member, MemberSet
+from upcall.service.questions import NoAnswer, checked, method_of
 
 if TYPE_CHECKING:
     from upcall.service.service import Service
@@ -30,6 +32,13 @@ AT_THEIR_END: Final = ("finished", "failed")
 TOLD: Final = ("maintenance", "kill", "shutdown")
 """Kinds that are told; they need no answer."""
 
+UNTIL_A_CHANGE_S: Final = 60.0
+"""Of a deferral whose reason is a member or an operation: with these it is asked about again at once, so it is renewed
+only to be heard of."""
+
+NAMED_MAX: Final = 8
+"""Of a set that is answered by who goes first."""
+
 SAID_MAX: Final = 1000
 """Operations whose silence is remembered as told."""
 
@@ -41,10 +50,14 @@ GIVES_BACK: Final = ("lost",)
 
 
 def members(service: "Service", context: Context) -> MemberSet:
-    """The members of all pods, then those that are still there although no pod names them any more."""
+    """The members of all pods, then those that are still there although no pod names them any more. Made once for what
+    was heard last: fifty questions about two hundred members ask for them."""
+    pods = service.pods()
+    if context.look is not None and context.look[0] is context.members and context.look[1] == pods:
+        return context.look[2]
     found: list[Member] = []
     named: set[str] = set()
-    for pod in service.pods():
+    for pod in pods:
         names = pod.member_names
         for index, name in enumerate(names):
             peers = tuple(other for other in names if other != name)
@@ -54,7 +67,8 @@ def members(service: "Service", context: Context) -> MemberSet:
     for name, seen in context.members.items():
         if name not in named:
             found.append(Member(name, seen=seen, _runner=context.run_tool))
-    return MemberSet(found)
+    context.look = (context.members, pods, MemberSet(found))
+    return context.look[2]
 
 
 def policy(service: "Service") -> Policy:
@@ -75,61 +89,102 @@ def policy(service: "Service") -> Policy:
 
 
 def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:
-    """Only while all others that count are ready, unless the member itself is not."""
+    """Only while all others that count are back, unless the member itself is not ready. What the same maintenance holds
+    on the same node does not count against the rest of it: no waiting brings that back."""
     if not member.ready:
         return accept(f"{member.name} is not ready anyway")
     counting = {name for pod in service.pods() if pod.counts for name in pod.member_names}
     others = [other for other in service.members.without(member) if other.name in counting]
     away = [other for other in others if not other.back and other.state not in AT_THEIR_END]
+    away = [other for other in away if not _held_with(other, why)]
     if away:
-        settling = [other for other in away if other.ready]
-        why_not = "not back: after_ready has not returned" if len(settling) == len(away) else "not ready"
-        return defer(f"{_names(away)} {'is' if len(away) == 1 else 'are'} {why_not}", retry_after=5)
+        is_are = "is" if len(away) == 1 else "are"
+        return defer(f"{_names(away)} {is_are} {_away_how(away)}", retry_after=UNTIL_A_CHANGE_S)
     return accept()
 
 
+def _held_with(other: Member, why: Operation) -> bool:
+    return bool(why.parent) and other.state == "held" and other.seen.node == why.node
+
+
+def _away_how(away: list[Member]) -> str:
+    if all(other.ready for other in away):
+        return "not back: after_ready has not returned"
+    return "not ready"
+
+
+def may_scale_in(service: "Service", member: Member, why: Operation, *, moves_data: bool) -> Verdict:
+    """Who has data, and no expert who moves it away, does not leave for good."""
+    pod = next((pod for pod in service.pods() if pod.name == member.pod), None)
+    has_volumes = pod is not None and bool((pod.task or service.task)(member).volumes)
+    if has_volumes and not moves_data:
+        return decline(f"{member.name} has data, and {service.package} has no leave() that moves it away")
+    return may_stop(service, member, why)
+
+
 async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -> Mapping[str, Verdict]:
-    """Asks about each operation in the order given, until one is accepted; the rest come after it."""
-    verdicts: dict[str, Verdict] = {}
+    """All of :func:`in_turn` that was answered."""
+    return {op.id: verdict async for op, verdict in in_turn(service, operations) if verdict is not None}
+
+
+async def in_turn(
+    service: "Service", operations: tuple[Operation, ...]
+) -> AsyncIterator[tuple[Operation, Verdict | None]]:
+    """Asks about each operation in the order given, until one is accepted; the rest come after it. Where the questions
+    take long, those further back are put off until their turn comes: who is still being asked is not silent."""
     taken = next((op for op in service.operations if _takes(op)), None)
     silent = 0
-    for operation in operations:
+    loop, patience_s, told = asyncio.get_running_loop(), service.answer_timeout_s, False
+    slow_at_s = loop.time() + patience_s / 2
+    for place, operation in enumerate(operations):
         # What takes all of it away need not wait for what brings one of it back.
         whole = operation.kind == "uninstall"
         if taken is not None and not whole and operation.kind not in GIVES_BACK:
-            verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
+            yield operation, _after(service, taken, len(operations))
             continue
+        if silent >= SILENT_MAX:
+            continue
+        if not told and loop.time() > slow_at_s:
+            told = True
+            for number, later in enumerate(operations[place + 1 :], 1):
+                yield later, defer(f"asked in its turn, after {number} others", retry_after=patience_s * 2)
         verdict = await asked(service, operation)
         if verdict is None:
             silent += 1
-            if silent >= SILENT_MAX:
-                break
+            yield operation, None
             continue
         silent = 0
         if verdict.takes_away:
             if taken is not None and not whole:
-                verdicts[operation.id] = defer(f"after {taken.kind} of {taken.member or service.name}")
+                yield operation, _after(service, taken, len(operations))
                 continue
             taken = operation
-        verdicts[operation.id] = verdict
-    return verdicts
+        yield operation, verdict
+
+
+def _after(service: "Service", taken: Operation, asked_about: int) -> Verdict:
+    """In a large set the one that goes first is not named: or each step of it would be news about all the others."""
+    first = f"after {taken.kind} of {taken.member or service.name}"
+    words = first if asked_about <= NAMED_MAX else "one at a time: another one goes first"
+    return defer(words, retry_after=UNTIL_A_CHANGE_S)
 
 
 async def asked(service: "Service", operation: Operation) -> Verdict | None:
-    """One question with its deadline; None is silence, and the log says why."""
+    """One question with its deadline; None is silence, and ``why`` and the log say what was wrong, and where."""
+    method = method_of(operation.kind)
     try:
         async with asyncio.timeout(service.answer_timeout_s):
-            return await service.answer_one(operation)
+            return checked(type(service), operation.kind, method, await service.answer_one(operation))
     except TimeoutError:
-        _say(service, operation, f"within {service.answer_timeout_s:g} s", None)
-    except UpcallError as error:
-        _say(service, operation, f"because: {error}", None)
+        say(service, operation, f"within {service.answer_timeout_s:g} s: {method_at(type(service), method)}", None)
+    except (UpcallError, NoAnswer) as error:
+        say(service, operation, f"because: {in_words_with_line(error)}", None)
     except Exception as error:
-        _say(service, operation, f"because: {type(error).__name__}: {error}", error)
+        say(service, operation, f"because: {in_words_with_line(error)}", error)
     return None
 
 
-def _say(service: "Service", operation: Operation, why: str, error: Exception | None) -> None:
+def say(service: "Service", operation: Operation, why: str, error: Exception | None) -> None:
     """Once for each operation and reason; the question is asked again every few seconds, for hours if need be."""
     said = service._context.said
     if said.get(operation.id) == why:

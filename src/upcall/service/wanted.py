@@ -13,6 +13,7 @@ from upcall.protocol import checks, names
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
 from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy
+from upcall.service.docket import SILENCE_PAUSE_S
 from upcall.service.member import Member
 from upcall.service.pod import Pod
 from upcall.service.service import Service, overridden
@@ -42,7 +43,9 @@ def _policy(service: Service) -> Policy:
     there is one."""
     given = service.policy()
     leaves = overridden(service, "leave") or overridden(service, "before_replace")
-    return msgspec.structs.replace(given, leaves=given.leaves or leaves)
+    # A question has its own deadline, and one that hung is asked once more: before that nobody is silent.
+    answer_s = max(given.answer_s, 2 * service.answer_timeout_s + SILENCE_PAUSE_S)
+    return msgspec.structs.replace(given, leaves=given.leaves or leaves, answer_s=answer_s)
 
 
 def phases(service: Service) -> tuple[Phase, ...]:

@@ -1,0 +1,36 @@
+"""Where an expert's code went wrong: the file and the line, for ``upcall why`` and the journal."""
+
+import inspect
+import traceback
+from pathlib import Path
+from typing import Final
+
+from upcall.service.attempts import in_words
+
+_OURS: Final = Path(__file__).resolve().parent
+_LIBRARY: Final = Path(traceback.__file__).resolve().parent
+
+
+def in_words_with_line(error: BaseException) -> str:
+    """``RuntimeError: no quorum (service.py:41 in may_stop)``."""
+    where = line_of(error)
+    return in_words(error) + (f" ({where})" if where else "")
+
+
+def line_of(error: BaseException) -> str:
+    """The innermost line that is neither the SDK's nor Python's nor a library's: the expert's own."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename).resolve()
+        if _OURS in file.parents or _LIBRARY in file.parents or "site-packages" in file.parts:
+            continue
+        return f"{file.name}:{frame.lineno} in {frame.name}"
+    return ""
+
+
+def method_at(owner: type, method: str) -> str:
+    """``may_stop (service.py:38)``: where a method is written."""
+    try:
+        code = inspect.unwrap(getattr(owner, method)).__code__
+    except AttributeError:
+        return method
+    return f"{method} ({Path(code.co_filename).name}:{code.co_firstlineno})"

@@ -1,0 +1,45 @@
+"""Which method of a service answers which kind of operation, and which words are answers to it."""
+
+from typing import Any, Final
+
+from upcall.service.blame import method_at
+from upcall.service.consent import Verdict, Word
+
+METHODS: Final = {
+    "lost": "on_lost",
+    "stop": "may_stop", "evict": "may_stop",
+    "restart": "may_restart", "preempt": "may_restart", "reclaim": "may_restart",
+    "replace": "may_replace", "move": "may_replace", "vacate": "may_replace",
+    "scale_in": "may_scale_in",
+    "uninstall": "may_uninstall",
+}  # fmt: skip
+"""Kind -> method; any other kind is ``may_change``'s."""
+
+AFTER_A_LOSS: Final[tuple[Word, ...]] = ("wait", "restart", "replace", "defer")
+BEFORE: Final[tuple[Word, ...]] = ("accept", "defer", "decline")
+
+
+class NoAnswer(TypeError):
+    """What came back is no answer to what was asked."""
+
+
+def method_of(kind: str) -> str:
+    return METHODS.get(kind, "may_change")
+
+
+def checked(owner: type, kind: str, method: str, given: Any) -> Verdict:
+    """The verdict, once it is one that this kind of question takes; else an error: what is wrong, and where."""
+    where = method_at(owner, method)
+    fitting = AFTER_A_LOSS if kind == "lost" else BEFORE
+    words = ", ".join(f"{word}()" for word in fitting)
+    if given is None:
+        raise NoAnswer(f"{where} returned nothing: a `return` is missing; expected {words}")
+    if not isinstance(given, Verdict):
+        raise NoAnswer(f"{where} returned {_a(given)}; expected {words}")
+    if given.word not in fitting:
+        raise NoAnswer(f"{where} answered {given.word}() to a {kind}, which is no answer to it; expected {words}")
+    return given
+
+
+def _a(given: Any) -> str:
+    return f"a {type(given).__name__}" if not isinstance(given, type) else f"the class {given.__name__}"

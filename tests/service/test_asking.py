@@ -1,0 +1,313 @@
+"""How an expert is asked: each answer is sent when it is there, a wrong one is told, nothing is asked for nothing."""
+
+import asyncio
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+from sample_services import Plain
+
+from upcall.service import (
+    Declaration,
+    Member,
+    Operation,
+    Pod,
+    Policy,
+    Resources,
+    Verdict,
+    accept,
+    defer,
+    replace,
+    restart,
+)
+from upcall.service.testing import Scenario, operation
+from upcall.substrate.simulated import SimulatedKind
+from upcall.testing import KINDS, Life, live
+
+
+class Many(Plain):
+    """Eighty of them, which may share a node."""
+
+    class Options(Plain.Options):
+        count: int = 80
+
+    options: Options
+
+    def pods(self) -> list[Pod]:
+        return [Pod("web", count=self.options.count, apart=False)]
+
+    def task(self, member: Member) -> Declaration:
+        return Declaration(command=("serve",), resources=Resources(cpus=0.001, memory_mib=200))
+
+
+class Watched(Plain):
+    """Defers until something outside is well, which no event tells."""
+
+    well = False
+    looks = 0
+    asked = 0
+
+    async def watched(self) -> Hashable:
+        self.looks += 1
+        return self.well
+
+    async def may_stop(self, member: Member, why: Operation) -> Verdict:
+        self.asked += 1
+        return accept() if self.well else defer("not in sync", retry_after=600)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_watched_and_changes_is_asked_about_within_a_second(kind: SimulatedKind) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await asyncio.sleep(60)
+        assert life.code.looks == 0, "nobody waits"
+        drain = life.master.drain(life.master.node_of("web-0"))
+        await asyncio.sleep(100)
+        assert life.code.asked <= 3
+        life.code.well = True
+        await life.master.until(lambda: life.master.operations[drain].state != "open" or _begun(life), within_s=1)
+        await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=60)
+        looks = life.code.looks
+        await asyncio.sleep(60)
+        assert life.code.looks == looks, "nobody waits any more"
+
+    live(Watched, script, kind=kind, options={"data": True})
+
+
+def _begun(life: Life) -> bool:
+    return any(op.kind == "stop" and op.state != "open" for op in life.master.operations.values())
+
+
+def test_a_service_says_ask_me_again_now_and_is_asked_within_a_second() -> None:
+    class Says(Watched):
+        """Says so itself."""
+
+        async def watched(self) -> Hashable:
+            return None
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.master.drain(life.master.node_of("web-0"))
+        await asyncio.sleep(30)
+        life.code.well = True
+        life.code.ask_again()
+        await life.master.until(lambda: _begun(life), within_s=1)
+
+    live(Says, script, kind="kernel", options={"data": True})
+
+
+def test_a_watch_that_raises_is_told_once_and_looked_at_ever_more_slowly(caplog: pytest.LogCaptureFixture) -> None:
+    class Blind(Watched):
+        """Cannot see."""
+
+        async def watched(self) -> Hashable:
+            self.looks += 1
+            raise RuntimeError("nobody answers")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.master.drain(life.master.node_of("web-0"))
+        await asyncio.sleep(300)
+        assert life.code.looks < 20
+
+    live(Blind, script, kind="kernel", options={"data": True})
+    told = [r.message for r in caplog.records if "watched()" in r.message]
+    assert len(told) == 1
+    assert "nobody answers (test_asking.py:" in told[0]
+
+
+# -- answers that are none ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (None, "returned nothing: a `return` is missing"),
+        (True, "returned a bool"),
+        (accept, "returned a function"),
+        (restart(), "answered restart() to a stop, which is no answer to it; expected accept(), defer(), decline()"),
+        (replace(), "answered replace() to a stop"),
+    ],
+)
+def test_what_is_no_answer_is_told_with_its_line_and_nothing_is_done(given: Any, complaint: str) -> None:
+    class Wrong(Plain):
+        """Answers wrongly."""
+
+        async def may_stop(self, member: Member, why: Operation) -> Verdict:
+            return given  # type: ignore[no-any-return]
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        drain = life.master.drain(life.master.node_of("web-0"))
+        await asyncio.sleep(120)
+        assert life.master.operations[drain].state == "open"
+        assert len(life.master.notes) == 1
+        assert complaint in life.master.notes[0].text
+        assert "may_stop (test_asking.py:" in life.master.notes[0].text
+
+    live(Wrong, script, kind="kernel", options={"data": True})
+
+
+def test_pods_that_raise_are_told_for_each_operation_and_the_service_lives_on() -> None:
+    class Breaks(Plain):
+        """Cannot say what it is made of, for a while."""
+
+        broken = False
+
+        def pods(self) -> list[Pod]:
+            if self.broken:
+                raise LookupError("no such option")
+            return super().pods()
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.code.broken = True
+        drain = life.master.drain(life.master.node_of("web-0"))
+        await life.master.until(lambda: life.master.notes)
+        assert "LookupError: no such option (test_asking.py:" in life.master.notes[0].text
+        life.code.broken = False
+        await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=60)
+
+    live(Breaks, script, kind="kernel", options={"data": True})
+
+
+# -- in time --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_answers_each_question_in_its_time_is_never_silent(kind: SimulatedKind) -> None:
+    """Nine questions of nine seconds each: the last one is answered long after ``answer_s``."""
+
+    class Slow(Plain):
+        """Thinks for long, and always says no."""
+
+        async def may_stop(self, member: Member, why: Operation) -> Verdict:
+            await asyncio.sleep(9)
+            return defer("thought about it", retry_after=300)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        for name in sorted(life.master.members):
+            life.master.propose("stop", name, window_s=6000, on_deadline="hold")
+        await asyncio.sleep(1500)
+        assert all(member.state == "ready" for member in life.master.members.values())
+
+    live(Slow, script, kind=kind, options={"count": 9}, nodes=9)
+
+
+def test_an_answer_is_sent_when_it_is_there_and_not_when_the_last_one_is() -> None:
+    class Mixed(Plain):
+        """One of its questions takes long."""
+
+        async def may_stop(self, member: Member, why: Operation) -> Verdict:
+            if member.index:
+                await asyncio.sleep(8)
+            return defer(f"{member.name} is needed", retry_after=300)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        for name in ("web-0", "web-1", "web-2"):
+            life.master.propose("stop", name)
+        await life.master.until(lambda: life.master.answers, within_s=1)
+        assert [answer.reason for answer in life.master.answers] == ["web-0 is needed"]
+
+    live(Mixed, script, kind="kernel", options={"data": True})
+
+
+# -- at scale -------------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_of_twenty_of_eighty_members_is_asked_and_answered_for_what_changed() -> None:
+    """Counted, not timed: each stop may cost a few questions, and an answer where it says something new."""
+    questions = 0
+
+    class Busy(Many):
+        """Says no."""
+
+        async def may_stop(self, member: Member, why: Operation) -> Verdict:
+            nonlocal questions
+            questions += 1
+            return defer("a rebuild runs", retry_after=60)
+
+    async def script(life: Life) -> None:
+        nonlocal questions
+        await life.until_deployed()
+        there = [name for name, member in life.master.members.items() if member.node == "n0"]
+        assert 15 <= len(there) <= 25
+        life.master.drain("n0")
+        await asyncio.sleep(5)
+        assert questions == len(there)
+        assert len(life.master.answers) == len(there)
+        questions = 0
+        life.master.answers.clear()
+        await asyncio.sleep(60)
+        assert questions <= 3 * len(there)
+        assert len(life.master.answers) <= 2 * len(there)
+
+    live(Busy, script, kind="kernel", nodes=4)
+
+
+def test_all_twenty_go_one_after_the_other_with_a_few_questions_and_answers_for_each() -> None:
+    questions = 0
+
+    class Counted(Many):
+        """The careful stranger, counted."""
+
+        async def may_stop(self, member: Member, why: Operation) -> Verdict:
+            nonlocal questions
+            questions += 1
+            return await super().may_stop(member, why)
+
+        def policy(self) -> Policy:
+            return Policy(minimum=40, holds_data=True)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        there = [name for name, member in life.master.members.items() if member.node == "n0"]
+        drain = life.master.drain("n0", window_s=6000)
+        await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=6000)
+        assert questions <= 4 * len(there)
+        assert len(life.master.answers) <= 4 * len(there)
+
+    live(Counted, script, kind="kernel", nodes=4)
+
+
+# -- the careful stranger -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_maintenance_holds_does_not_put_off_the_rest_of_it(kind: SimulatedKind) -> None:
+    class Pair(Plain):
+        """Two members that share a node."""
+
+        def pods(self) -> list[Pod]:
+            return [Pod("left", apart=False), Pod("right", apart=False)]
+
+        def policy(self) -> Policy:
+            return Policy(minimum=0, holds_data=True)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        drain = life.master.drain("n0", window_s=6000)
+        await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=60)
+
+    live(Pair, script, kind=kind, nodes=1, options={"data": True})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lone_member_goes_through_a_drain(kind: SimulatedKind) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        drain = life.master.drain(life.master.node_of("web-0"))
+        await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=60)
+
+    live(Plain, script, kind=kind, options={"count": 1, "data": True})
+
+
+def test_who_has_data_and_no_expert_does_not_leave_for_good() -> None:
+    scale_in = operation("scale_in", "web-2")
+    outcome = Scenario(Plain, {"data": True}, operations=[scale_in]).run()
+    assert outcome.answer.verdict == "decline"
+    assert "web-2 has data, and plain has no leave() that moves it away" in outcome.answer.reason
+    assert Scenario(Plain, {}, operations=[scale_in]).run().answer.verdict == "accept"
