@@ -12,7 +12,7 @@ import pytest
 from served_master import Server
 
 from upcall.master.context import SECRETS, SecretMaker, launch_context
-from upcall.master.credentials import check, credentials, resolve
+from upcall.master.credentials import allow, check, credentials, resolve
 from upcall.master.secrets import NotMade, Secrets
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration, Secret
@@ -49,15 +49,15 @@ def test_a_secret_that_a_person_has_to_set_is_never_made(tmp_path: Path) -> None
 
 def test_a_turn_writes_no_secret_and_the_launch_waits_until_it_is_made(server: Server, tmp_path: Path) -> None:
     core, secrets = server.master.core, Secrets(tmp_path / "values")
-    declaration = Declaration(command=("a",), secrets=(Secret(name="key", ref="generated:key"),))
+    declaration = Declaration(command=("a",), secrets=(Secret(name="key", ref=f"generated:{TASK.service}.key"),))
     wanted: list[str] = []
     found = server.in_loop(lambda: launch_context(core, secrets, wanted.append, TASK, declaration))
-    assert (found.missing, found.waits_on) == ("waits for the secret 'key' to be made", {SECRETS})
-    assert wanted == ["key"]
+    assert (found.missing, found.waits_on) == (f"waits for the secret '{TASK.service}.key' to be made", {SECRETS})
+    assert wanted == [f"{TASK.service}.key"]
     assert not (tmp_path / "values").exists()
-    secrets.make("key")
+    secrets.make(f"{TASK.service}.key")
     found = server.in_loop(lambda: launch_context(core, secrets, wanted.append, TASK, declaration))
-    assert (found.missing, found.secrets) == ("", {"key": secrets.get("key")})
+    assert (found.missing, found.secrets) == ("", {"key": secrets.get(f"{TASK.service}.key")})
 
 
 def test_who_waits_for_a_secret_looks_again_when_it_is_made(server: Server, tmp_path: Path) -> None:
@@ -96,7 +96,10 @@ class Known:
         self.state = SimpleNamespace(
             services={
                 name: SimpleNamespace(
-                    record=SimpleNamespace(bindings=bound, package=name, version="1"), endpoints=endpoints.get(name, ())
+                    record=SimpleNamespace(
+                        bindings=bound, secrets=("shared-key",) if name == "reader" else (), package=name, version="1"
+                    ),
+                    endpoints=endpoints.get(name, ()),
                 )
                 for name, bound in bindings.items()
             },
@@ -158,3 +161,41 @@ def test_a_service_names_no_password_that_is_not_its_own(secret: str) -> None:
     with pytest.raises(Forbidden, match="is not a secret of log"):
         check("log", (msgspec.structs.replace(CLIENT, secret=secret),))
     check("log", (CLIENT,))
+
+
+# -- what a service was granted -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asking", "reference"),
+    [
+        ("log", "log.key"),
+        ("log", "generated:log.key|password={}"),
+        ("reader", "shared-key"),
+        ("reader", "endpoint:log.client|{user}"),
+        ("log", "endpoint:log.admin"),
+    ],
+)
+def test_a_service_has_its_own_secrets_those_it_is_bound_to_and_those_a_person_gave_it(
+    asking: str, reference: str
+) -> None:
+    allow(BOUND, asking, reference)
+
+
+@pytest.mark.parametrize(
+    ("asking", "reference"),
+    [
+        ("reader", "log.key"),
+        ("reader", "generated:log.client"),
+        ("log", "shared-key"),
+        ("log", "generated:logs.key"),
+        ("log", "log"),
+        ("nobody", "shared-key"),
+        ("reader", "endpoint:log.admin"),
+        ("stranger", "endpoint:log.client|{}"),
+    ],
+)
+def test_any_other_is_refused_with_who_may_grant_it_and_how(asking: str, reference: str) -> None:
+    with pytest.raises(Forbidden) as caught:
+        allow(BOUND, asking, reference)
+    assert "upcall install" in caught.value.problem.expected

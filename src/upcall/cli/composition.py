@@ -68,6 +68,7 @@ class ServiceItem(Part):
     version: str = Field(default="", max_length=40)
     options: dict[str, Any] = {}
     bindings: dict[str, str] = {}
+    secrets: list[str] = []
 
     @property
     def service(self) -> str:
@@ -75,7 +76,12 @@ class ServiceItem(Part):
 
     def install(self) -> Install:
         return Install(
-            package=self.package, name=self.service, version=self.version, options=self.options, bindings=self.bindings
+            package=self.package,
+            name=self.service,
+            version=self.version,
+            options=self.options,
+            bindings=self.bindings,
+            secrets=self.secrets,
         )
 
 

@@ -37,12 +37,16 @@ def install(
     bind: Annotated[
         list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option("--secret", metavar="NAME", help="A secret that it may have, besides its own; may be repeated."),
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A composition of services.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
     """Install a package, an own Python file, or a composition, and follow it until it is deployed."""
     if file is not None:
-        if package or name or version or setting or bind:
+        if package or name or version or setting or bind or secret:
             raise Invalid("a composition and a package at once", where="install", expected="either -f FILE or PACKAGE")
         apply(here, compositions.load(file), wait=not no_wait)
         return
@@ -61,15 +65,23 @@ def install(
 
         uploaded = own.upload(here, Path(package), name, options)
         try:
-            _deploy(here, Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
-                                  options=options, bindings=bindings), wait=not no_wait)  # fmt: skip
+            request = Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
+                              options=options, bindings=bindings, secrets=secret or [])  # fmt: skip
+            _deploy(here, request, wait=not no_wait)
         except BaseException:
             own.take_back(here, uploaded)
             raise
         return
     _deploy(
         here,
-        Install(package=package, name=name or package, version=version, options=options, bindings=bindings),
+        Install(
+            package=package,
+            name=name or package,
+            version=version,
+            options=options,
+            bindings=bindings,
+            secrets=secret or [],
+        ),
         wait=not no_wait,
     )
 

@@ -45,6 +45,7 @@ def credentials(core: Core, secrets: Secrets, asking: str, reference: str) -> wi
 def resolve(core: Core, secrets: Secrets, asking: str, reference: str) -> str:
     """The value behind a secret's reference, of a declaration of the service ``asking``. After a bar comes a form: of
     an endpoint ``{user}`` stands for the user and ``{}`` for the password."""
+    allow(core, asking, reference)
     if not reference.startswith(ENDPOINT):
         return secrets.resolve(reference)
     name, _, form = reference.partition("|")
@@ -52,6 +53,28 @@ def resolve(core: Core, secrets: Secrets, asking: str, reference: str) -> str:
     if not found.user:
         return ""
     return (form or "{user}:{}").replace("{user}", found.user).replace("{}", found.password)
+
+
+def allow(core: Core, asking: str, reference: str, where: str = "secrets") -> None:
+    """``Forbidden`` for a reference to what the service was not granted. It has its own secrets (``SERVICE.NAME``, made
+    at their first use or set by a person), those of endpoints that it is bound to, and those that a person gave it when
+    he installed it."""
+    name = reference.partition("|")[0]
+    if name.startswith(ENDPOINT):
+        service, _, endpoint = name.removeprefix(ENDPOINT).partition(".")
+        if service != asking and not _bound(core, asking, service, endpoint):
+            right = f"a need of its package that is bound to it (`upcall install --bind NEED={service}`)"
+            raise Forbidden(f"{asking} is not bound to {service}.{endpoint}", where=where, expected=right)
+        return
+    name = name.removeprefix("generated:")
+    known = core.state.services.get(asking)
+    granted = known.record.secrets if known is not None else ()
+    if not name.startswith(f"{asking}.") and name not in granted:
+        right = (
+            f"one of its own ({asking}.NAME; `upcall secret set {asking}.NAME` gives it a value), or a person who "
+            f"grants it: `upcall install --secret {name} ...`"
+        )
+        raise Forbidden(f"the secret {name!r} was not granted to {asking}", where=where, expected=right)
 
 
 def check(service: str, endpoints: tuple[wire.Endpoint, ...]) -> None:

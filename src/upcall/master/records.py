@@ -29,6 +29,8 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     options: dict[str, Any]
     bindings: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets that a person granted it, besides its own."""
     created_at: float = 0.0
     asked_by: str = ""
 

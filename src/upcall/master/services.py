@@ -60,6 +60,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
         revision=1,
         options=request.options,
         bindings=bindings,
+        secrets=tuple(request.secrets),
         created_at=tx.wall_s,
         asked_by=who,
     )
@@ -160,6 +161,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     ledger says of the policy comes before the master's own records."""
     service = find(tx.core, name)
     _check_members(request)
+    _check_secrets(tx.core, name, request)
     tx.refuse(tx.core.state.ledger.objection(name, request.members))
     policy = request.policy
     tx.ledger(
@@ -202,6 +204,13 @@ def _check_members(request: wire.Declare) -> None:
         checks.validate(member, wanted.declaration, where=f"members.{member}.declaration")
         if wanted.replacement is not None:
             checks.validate(member, wanted.replacement, where=f"members.{member}.replacement")
+
+
+def _check_secrets(core: Core, service: str, request: wire.Declare) -> None:
+    for member, wanted in request.members.items():
+        for kind, declaration in (("declaration", wanted.declaration), ("replacement", wanted.replacement)):
+            for secret in declaration.secrets if declaration is not None else ():
+                credentials.allow(core, service, secret.ref, f"members.{member}.{kind}.secrets.{secret.name}")
 
 
 def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> None:

@@ -77,6 +77,8 @@ class Install(Strict):
     options: dict[str, Any] = {}
     bindings: dict[str, str] = {}
     """Need -> service name; default: a service of the need's own name."""
+    secrets: list[str] = []
+    """Names of secrets that the service may have, besides its own (``SERVICE.NAME``)."""
 
 
 class Ask(Strict):

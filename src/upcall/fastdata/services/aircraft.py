@@ -4,8 +4,7 @@ import hashlib
 from typing import Literal
 
 from upcall.fastdata.recordings import lock_bytes
-from upcall.fastdata.services import LINK_TOKEN
-from upcall.protocol.declaration import Artifact, Declaration, Resources, Secret
+from upcall.protocol.declaration import Artifact, Declaration, Resources
 from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
 BUFFER_MIB_A_SECOND = 3
@@ -50,7 +49,7 @@ class Aircraft(Service):
                 *("--grace-s", str(GRACE_S)),
             ),
             artifacts=(self._recording(),),
-            secrets=(Secret(name="link", ref=LINK_TOKEN),),
+            secrets=(self.ingest.secret("link", "{}"),),
             env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             resources=Resources(cpus=max(0.05, 0.2 * share), memory_mib=memory_mib, disk_mib=64),
             restart="never" if options.stop_after_s else "always",

@@ -1,8 +1,7 @@
 """``ingest``: takes frames from the aircraft, stores them in Kafka, acknowledges only what is stored there."""
 
-from upcall.fastdata.services import LINK_TOKEN
 from upcall.protocol.declaration import Check, Declaration, Port, Resources, Secret
-from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
+from upcall.service import Endpoint, Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
 PORT = 7400
 
@@ -21,7 +20,8 @@ class Ingest(Service):
     kafka = Need("kafka", endpoint="client")
 
     def pods(self) -> list[Pod]:
-        return [Pod("receiver", endpoints=["frames"])]
+        link = Endpoint("frames", user="aircraft", secret=self.own_secret("link"))
+        return [Pod("receiver", endpoints=[link])]
 
     def task(self, member: Member) -> Declaration:
         options = self.options
@@ -39,7 +39,7 @@ class Ingest(Service):
                 "OPENBLAS_NUM_THREADS": "1",
             },
             ports=(Port(name="frames", number=PORT),),
-            secrets=(Secret(name="link", ref=LINK_TOKEN), self.kafka.secret("kafka")),
+            secrets=(Secret(name="link", ref=self.own_secret("link")), self.kafka.secret("kafka")),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=64),
             ready=Check(tcp="frames", interval_s=0.5),
             health=Check(tcp="frames", interval_s=5),
