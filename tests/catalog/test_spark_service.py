@@ -1,14 +1,18 @@
 """Spark as a service, as pure scenarios."""
 
+import re
 import socket
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from upcall.catalog.spark import config
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
+from upcall.catalog.spark.settings import facts
 from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.schema import check
 from upcall.protocol.service import Member, Propose, Told
 from upcall.service.actions import action_named
 from upcall.service.context import Context
@@ -157,7 +161,7 @@ async def test_a_job_is_forgotten_when_its_member_has_left() -> None:
 
 def test_no_option_opens_again_what_would_end_tasks_outside_the_ledger() -> None:
     opened = dict.fromkeys(config.CLOSED, "true") | {"spark.master.ui.decommission.allow.mode": "ALLOW"}
-    outcome = Scenario(Spark, {"settings": opened}, memory=JOBS, fresh=True).run()
+    outcome = Scenario(Spark, {"unchecked_settings": opened}, memory=JOBS, fresh=True).run()
     for name, sign in (("master-0", "-D{}={}"), ("worker-0", "-D{}={}"), ("job-count", "{}={}")):
         command = outcome.task(name).command
         for setting, value in config.CLOSED.items():
@@ -193,3 +197,32 @@ def test_when_the_master_comes_up_at_another_address_all_that_look_for_it_are_st
     assert at("127.9.9.2", **{"master-at": "127.9.9.1"}) == ["job-count", "worker-0"]
     assert at("127.9.9.2", **{"master-at": "127.9.9.2"}) == []
     assert at("127.9.9.2") == [], "nobody was told another one"
+
+
+# -- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_are_those_of_the_locked_version_and_what_is_written_here_is_among_them() -> None:
+    version, known = facts()
+    assert version == Spark.version
+    outcome = Scenario(Spark, {}, memory=JOBS, fresh=True).run()
+    for name in ("master-0", "worker-0", "job-count"):
+        for word in outcome.task(name).command:
+            setting, equals, _ = word.removeprefix("-D").partition("=")
+            assert not (equals and setting.startswith("spark.")) or setting in known, setting
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"spark.executor.memori": "1g"}, "did you mean 'spark.executor.memory'?"),
+        ({"spark.executor.cores": "many"}, "'many' does not match"),
+        ({"spark.sql.adaptive.enabled": "yes"}, "expected one of true, false"),
+        ({"spark.ui.killEnabled": "true"}, "stays closed"),
+    ],
+)
+def test_a_setting_that_spark_does_not_know_so_is_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(said)):
+        check(Spark.Options.model_json_schema(), {"settings": given}, noun="option", of="spark", where="options")
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Job(program=PROGRAM, settings=given)

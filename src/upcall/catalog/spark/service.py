@@ -74,7 +74,7 @@ class Spark(Service):
         return master_task(
             resources=Resources(cpus=0.1, memory_mib=self.options.master_memory_mib, disk_mib=64),
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
-            options=self.options.settings,
+            options=self._settings(),
             artifacts=self.runs(),
         )
 
@@ -85,7 +85,7 @@ class Spark(Service):
             cores=options.cores,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib),
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
-            options=options.settings,
+            options=self._settings(),
             artifacts=self.runs(),
         )
 
@@ -102,10 +102,13 @@ class Spark(Service):
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
             env=job.env,
             more_files=(File(path="program.py", text=job.program),),
-            options={**self.options.settings, **job.settings},
+            options={**self._settings(), **job.settings, **job.unchecked_settings},
             artifacts=self.runs(),
         )
         return msgspec.structs.replace(declaration, restart=job.restart)
+
+    def _settings(self) -> dict[str, str]:
+        return {**self.options.settings, **self.options.unchecked_settings}
 
     def runs(self) -> tuple[Artifact, ...]:
         return tuple(artifact for artifact, _ in artifacts())
@@ -168,6 +171,7 @@ class Spark(Service):
         disk_mib: int = Field(256),
         restart: Literal["always", "on-failure", "never"] = "always",
         settings: dict[str, str] = Field(default={}),
+        unchecked_settings: dict[str, str] = Field(default={}),
     ) -> dict[str, Any]:
         """Runs a Python program as a job; its driver is kept running, or ends (restart=on-failure, never)."""
         await self._forget_left()
@@ -178,7 +182,7 @@ class Spark(Service):
             {
                 "program": program, "arguments": arguments, "env": env, "cores": cores,
                 "executor_memory_mib": executor_memory_mib, "memory_mib": memory_mib, "disk_mib": disk_mib,
-                "restart": restart, "settings": settings,
+                "restart": restart, "settings": settings, "unchecked_settings": unchecked_settings,
             },
             where="submit-job",
         )  # fmt: skip
