@@ -8,7 +8,7 @@ import pytest
 from agent_node import Master, Node, eventually
 
 from upcall.agent import cgroups
-from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskExit, TaskUsage, Update, Usage
+from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskExit, TaskUsage, Usage
 from upcall.protocol.declaration import Check, File, Resources, Secret, Volume
 
 DATA = (Volume(name="data", size_mib=10),)
@@ -88,7 +88,6 @@ async def test_volumes_in_use_are_deleted_when_their_task_has_ended(node: Node, 
 async def test_a_tool_runs_beside_the_task_with_its_names_and_environment(node: Node, master: Master) -> None:
     await node.launch("app.main.1", "sleep", "1000", env={"WHO": "app"}, values={"endpoint.db": "127.0.0.1:1"})
     await master.state("app.main.1", "ready")
-    await master.send(Update(task="app.main.1", values={"endpoint.db": "127.0.0.9:2"}))
     command = ("sh", "-c", 'cat; echo "$WHO $MORE $0"; pwd; exit 3', "{{endpoint.db}}")
     await master.send(
         Run(request="r1", task="app.main.1", command=command, env={"MORE": "{{address}}"}, input="given\n")
@@ -96,7 +95,7 @@ async def test_a_tool_runs_beside_the_task_with_its_names_and_environment(node: 
     reply = await master.reply("r1")
     sandbox = node.places.sandbox("app.main.1")
     assert (reply.code, reply.error) == (3, "")
-    assert reply.output == f"given\napp {node.address} 127.0.0.9:2\n{sandbox}\n"
+    assert reply.output == f"given\napp {node.address} 127.0.0.1:1\n{sandbox}\n"
     assert list(node.places.runs.iterdir()) == []
 
 

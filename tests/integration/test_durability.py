@@ -26,7 +26,7 @@ KILLS, INSTALLS, ROUNDS_MAX = 3, 4, 500
 
 @pytest.fixture(scope="module")
 def counter(cluster: Cluster) -> Cluster:
-    cluster.client.call("PUT", "/v1/secrets/counter-key", {"value": SECRET})
+    cluster.client.call("PUT", "/v1/secrets/counter.key", {"value": SECRET})
     cluster.upcall("install", COUNTER)
     return cluster
 
@@ -72,7 +72,7 @@ def test_a_secret_reaches_its_task_and_nothing_else(counter: Cluster) -> None:
 
 def test_what_is_secret_is_readable_by_its_owner_only(counter: Cluster) -> None:
     secrets = [path for path in counter.data.rglob("*") if path.is_file() and "secrets" in path.parts]
-    assert {path.name for path in secrets} >= {"operator.token", "host.token", "counter-key", "key"}
+    assert {path.name for path in secrets} >= {"operator.token", "host.token", "counter.key", "key"}
     assert {oct(path.stat().st_mode & 0o777) for path in secrets} == {"0o600"}
     assert counter.data.stat().st_mode & 0o077 == 0
 
@@ -177,7 +177,7 @@ def test_a_removed_nodes_members_move_and_an_added_node_takes_members(counter: C
 def test_a_silent_nodes_member_is_replaced_elsewhere_once_it_is_proven_dead(own_cluster: Cluster) -> None:
     """Longer than ``replace_after_s``, which is at least 90 s."""
     own_cluster.up()
-    own_cluster.client.call("PUT", "/v1/secrets/counter-key", {"value": SECRET})
+    own_cluster.client.call("PUT", "/v1/secrets/counter.key", {"value": SECRET})
     own_cluster.upcall("install", COUNTER, "--set", f"replace_after_s={REPLACE_AFTER_S}")
     before = {task.member: task for task in own_cluster.until_ready(*MEMBERS)}
     lost = before[MEMBERS[0]]

@@ -232,6 +232,20 @@ def test_death_of_a_nodes_tasks_is_proven_and_no_other_node_is_touched(kept: Kep
     assert kept.running("agent-node-1") != agent
 
 
+def test_a_proof_of_death_takes_what_wiped_its_mark_too(kept: Kept) -> None:
+    """It is in a session of its own, carries no mark, and takes no SIGTERM; so it is found below its shim."""
+    kept.up()
+    said = kept.data.resolve() / "said"
+    hides = f"trap '' TERM; echo $$ > '{said}.new'; mv '{said}.new' '{said}'; while true; do sleep 0.05; done"
+    script = 'env -i PATH="$PATH" setsid sh -c "$0" & wait'.replace("$0", hides.replace("$", "\\$"))
+    start_task(kept, "node-1", "a.b.1", script)
+    eventually(said.exists, "it hides")
+    hidden = Identity.of(int(said.read_text()))
+    assert hidden is not None
+    kept.ask("prove_death", node="node-1")
+    eventually(lambda: not hidden.alive(), "it is dead")
+
+
 def test_shutdown_ends_tasks_kindly_and_leaves_nothing(kept: Kept) -> None:
     kept.up()
     trapped = kept.data.resolve() / "trapped"

@@ -315,11 +315,11 @@ async def test_a_launch_goes_on_when_its_secret_is_there(tmp_path: Path) -> None
         core = made.core
         sent = sent_by(core)
         register(core, "node-1")
-        install(core, "s", like=declaration(secrets=(Secret(name="password", ref="token"),)))
+        install(core, "s", like=declaration(secrets=(Secret(name="password", ref="s.token"),)))
         await core.durable()
         assert sent == []
         DataFolder(tmp_path).secret_values.mkdir(parents=True, exist_ok=True)
-        Secrets(DataFolder(tmp_path).secret_values).put("token", "x")
+        Secrets(DataFolder(tmp_path).secret_values).put("s.token", "x")
 
         def told(tx: Transaction) -> None:
             tx.changed.names[SECRETS] = None

@@ -42,7 +42,6 @@ from upcall.protocol.agent import (
     TaskExit,
     TaskStatus,
     ToAgent,
-    Update,
 )
 
 log: Final = logging.getLogger(__name__)
@@ -192,8 +191,6 @@ class Agent:
                 self._launch(message)
             case Unusable():
                 self._refuse(message)
-            case Update():
-                self._update(message)
             case Synced():
                 self._synced()
             case End():
@@ -268,11 +265,6 @@ class Agent:
         record = started.exit_record() or {"code": None, "signal": 9}
         end = TaskExit(code=record["code"], signal=record["signal"], reason="ended before")
         return TaskStatus(task=launch.task, state="ended", exit=end, generation=launch.generation, place=launch.place)
-
-    def _update(self, update: Update) -> None:
-        if task := self._tasks.get(update.task):
-            task.record.launch = msgspec.structs.replace(task.record.launch, values=update.values)
-            self._machine.checkpoint.changed()
 
     def _synced(self) -> None:
         for task in list(self._tasks.values()):

@@ -59,7 +59,7 @@ def names_of(
     incarnation = launch.task.rsplit(".", 1)[-1]
     names = {
         "address": launch.address,
-        "hostname": launch.hostname or launch.address,
+        "hostname": launch.address,
         "sandbox": sandbox,
         "cpus": f"{declaration.resources.cpus:g}",
         "memory_mib": str(declaration.resources.memory_mib),

@@ -41,8 +41,13 @@ class Sweep:
             processes.send(new, signal.SIGTERM)
             self._asked |= {stat.pid for stat in new}
             return False
-        self.killed |= {stat.pid for stat in left}
-        processes.send(left, signal.SIGKILL)
+        # What wiped its mark is still below its shim, as long as that lives: it goes in the same look.
+        everything = processes.table()
+        found = {stat.pid: stat for one in left for stat in processes.descendants(one.pid, everything)}
+        found |= {stat.pid: stat for stat in left}
+        due = [stat for stat in found.values() if stat.pid not in self._spared]
+        self.killed |= {stat.pid for stat in due}
+        processes.send(due, signal.SIGKILL)
         return False
 
     def _remove_groups(self) -> None:

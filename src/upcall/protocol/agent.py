@@ -120,20 +120,12 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defau
     generation: int
     place: int
     address: str
-    hostname: str = ""
     values: dict[str, str] = {}
     """Rendered names that only the master knows: ``address.replica-1``, ``endpoint.store.client``, ``zone`` ..."""
     secrets: dict[PathName, str] = {}
     """Secret name in the declaration -> value. Written to files, never logged."""
     adopt_volumes: bool = True
     """Volumes of the same member and place number are taken up again; others are set aside."""
-
-
-class Update(msgspec.Struct, frozen=True, kw_only=True, tag="update"):
-    """Templates' values changed (an endpoint moved); applied at the next launch."""
-
-    task: TaskName
-    values: dict[str, str]
 
 
 class Synced(msgspec.Struct, frozen=True, kw_only=True, tag="synced"):
@@ -181,9 +173,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
     number: int
 
 
-ToAgent = (
-    Registered | RegisterAgain | Launch | Update | Synced | End | DeleteVolumes | Run | ReadLog | StopReading | Ack
-)
+ToAgent = Registered | RegisterAgain | Launch | Synced | End | DeleteVolumes | Run | ReadLog | StopReading | Ack
 
 _encoder = msgspec.json.Encoder()
 _from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)

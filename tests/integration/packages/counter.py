@@ -24,7 +24,7 @@ class Counter(Service):
         return Declaration(
             command=("sh", "-c", SERVE),
             volumes=(Volume(name="data", size_mib=1),),
-            secrets=(Secret(name="key", ref="counter-key"),),
+            secrets=(Secret(name="key", ref=f"{self.name}.key"),),
             ports=(Port(name="http", number=8080),),
             ready=Check(http="http/starts"),
             grace_s=5.0,
