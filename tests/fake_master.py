@@ -6,6 +6,7 @@ event, and the event stream resumes and reports gaps. It decides nothing: what i
 
 import asyncio
 import json
+import os
 import tempfile
 import threading
 import time
@@ -68,6 +69,8 @@ class FakeMaster:
         self.calls: list[tuple[str, str, Any]] = []
         self.waiting: list[str] = []
         self.codes: set[str] = set()
+        self.logins: list[dict[str, Any]] = []
+        """As they were asked for."""
         self.sessions: set[str] = {TOKEN}
         self.not_now = 0
         """So many calls are answered "not now"."""
@@ -169,7 +172,7 @@ class FakeMaster:
             self.not_now -= 1
             return problem(503, "not_now", "the master recovers")
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token not in self.sessions and request.path != "/v1/login":
+        if token not in self.sessions:
             return problem(401, "unauthorised", "no valid token", "Authorization", "a token of this cluster")
         return await handler(request)  # type: ignore[no-any-return]
 
@@ -468,8 +471,10 @@ class FakeMaster:
         return await answer(api.LoginCode(code=code, expires_s=120))
 
     async def _login(self, request: web.Request) -> web.Response:
-        code = (await request.json())["code"]
-        if code not in self.codes:
+        given = await request.json()
+        self.logins.append(given)
+        code = given["code"]
+        if code not in self.codes or given["user"] not in (None, 0, os.geteuid()):
             return problem(401, "unauthorised", "this login code is used up or too old", "code", "a new one")
         self.codes.remove(code)
         token = f"session-of-{code}"

@@ -100,4 +100,4 @@ def visitors(browser: Any, served: Page) -> Iterator[Callable[..., Any]]:
     yield opened
     for context in contexts:
         context.close()
-    assert not trouble
+    assert not trouble, trouble

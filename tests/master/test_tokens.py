@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from upcall.master.tokens import CODE_VALID_S, SESSION_VALID_S, Tokens
+from upcall.master.tokens import SESSION_VALID_S, Tokens
 from upcall.protocol.errors import Forbidden, Unauthorised
 
 
@@ -32,20 +32,10 @@ def test_a_role_may_not_do_what_is_anothers(tmp_path: Path) -> None:
         principal.must_be("operator")
 
 
-def test_a_login_code_is_good_once(tmp_path: Path) -> None:
+def test_a_session_is_an_operator_until_it_runs_out(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path)
-    code = tokens.login_code(0.0)
-    session = tokens.login(code, 1.0)
+    session = tokens.open_session(1.0)
     assert tokens.authenticate(f"Bearer {session}", 2.0).role == "operator"
-    with pytest.raises(Unauthorised):
-        tokens.login(code, 3.0)
-
-
-def test_codes_and_sessions_run_out(tmp_path: Path) -> None:
-    tokens = Tokens(tmp_path)
-    with pytest.raises(Unauthorised):
-        tokens.login(tokens.login_code(0.0), CODE_VALID_S + 1)
-    session = tokens.login(tokens.login_code(0.0), 1.0)
     with pytest.raises(Unauthorised):
         tokens.authenticate(f"Bearer {session}", SESSION_VALID_S + 2)
 

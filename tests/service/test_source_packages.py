@@ -11,7 +11,7 @@ import pytest
 from sample_services import EXAMPLES
 
 from upcall.protocol.errors import Invalid, NotFound, TooLarge
-from upcall.service import package
+from upcall.service import package, unpacking
 from upcall.service.testing import Scenario, operation
 
 SERVICE = '''
@@ -144,7 +144,7 @@ def test_a_base_class_beside_its_service_is_a_step_to_it(tmp_path: Path) -> None
 def test_what_is_not_there_or_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound, match="no file or folder"):
         package.build(tmp_path / "nothing.py")
-    monkeypatch.setattr(package, "SOURCE_BYTES_MAX", 10)
+    monkeypatch.setattr(unpacking, "SOURCE_BYTES_MAX", 10)
     with pytest.raises(TooLarge, match="artifacts"):
         package.build(EXAMPLES / "hello.py")
 

@@ -1,6 +1,10 @@
 """The page in a real browser: what a person sees and does, live, with no network but loopback."""
 
+import http.server
+import threading
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,6 +35,60 @@ def test_nodes_services_and_events_are_there_after_the_login(open_page, master: 
     expect(page.locator("[data-node=node-1] [data-member='seen.m-0']")).to_be_visible()
     expect(page.locator(".u-log")).to_contain_text("is installed")
     assert "code=" not in page.url
+
+
+def test_a_cookie_that_reached_another_port_opens_nothing(open_page, web_page: Page) -> None:
+    """Whoever listens on another port of the page's address is sent its cookie, and has no use for it."""
+    page = open_page()
+    with listening() as (thief_url, stolen):
+        page.context.new_page().goto(thief_url)
+        assert any("upcall_session=" in cookie for cookie in stolen), "else this test shows nothing"
+        assert page.evaluate("localStorage.getItem('upcall-key')")
+        other = page.context.pages[-1]
+        assert other.evaluate("localStorage.getItem('upcall-key')") is None
+    asked = urllib.request.Request(web_page.url, headers={"Cookie": stolen[0], "Accept": "text/html"})
+    with urllib.request.urlopen(asked) as answer:
+        assert b"node-1" not in answer.read()
+    page.reload()
+    page.wait_for_selector(".u-node")
+
+
+def test_tabs_of_a_browser_share_the_login_and_one_that_lost_its_key_is_asked_for_a_code(open_page) -> None:
+    page = open_page()
+    second = page.context.new_page()
+    second.goto(page.url)
+    second.wait_for_selector(".u-node")
+    assert "ticket" not in second.url
+    second.evaluate("localStorage.clear()")
+    second.reload()
+    expect(second.locator("input[name=code]")).to_be_visible()
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[str]]]:
+    """Another user's listener on the page's address: its own port, and the cookies that it was sent."""
+    stolen: list[str] = []
+
+    class Thief(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            stolen.append(self.headers.get("Cookie", ""))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<link rel=icon href=data:,>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Thief)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", stolen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_a_change_appears_by_itself_and_what_stays_is_not_drawn_anew(open_page, master: FakeMaster) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, cast
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli import footprint, keeping, machine, system
+from upcall.cli import footprint, keeping, machine, opening, system
 from upcall.cli.fetch import fetch_all
 from upcall.cli.here import Here, command, commands
 from upcall.cli.install import apply, resources
@@ -94,7 +94,7 @@ def _run(here: Here, composition: compositions.Composition, watch: Watch, *, onc
             ran.full = size.services == composition.services
             ran.options = {one.service: one.options for one in size.services}
             apply(here, composition, quiet=True)
-            here.out.note(f"page: {system.login_url(here)}")
+            here.out.note(f"page: {opening.login_url(here)}")
             ran.matched = _watch(here, watch(here.client), once=once)
     except KeyboardInterrupt:
         if ours:

@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("system", "Start the cluster on this machine, detached, and wait until it answers."),
     "down": ("system", "Shut the services down in order, then the cluster; data is kept."),
     "status": ("status", "Nodes, services, and what waits."),
-    "open": ("system", "Print the page's address with a one-use login code."),
+    "open": ("opening", "Print the page's address with a one-use login code."),
     "demo": ("demo", "A recorded flight of an A380 and its 20,000 sensors, live, until Ctrl-C."),
     "catalog": ("catalog", "Packages that can be installed: list, show, remove."),
     "install": ("install", "Install a package, an own Python file, or a composition (-f)."),

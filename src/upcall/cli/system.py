@@ -1,4 +1,4 @@
-"""``upcall up``, ``down``, ``open``: the cluster as a whole.
+"""``upcall up``, ``down``: the cluster as a whole.
 
 ``up`` prepares the data folder, starts the keeper detached, and waits until the master answers and all nodes have
 registered. ``down`` is the operation *shutdown*: services are told, ended in order, their volumes kept; then the keeper
@@ -26,10 +26,10 @@ from upcall.cli.waiting import wait_for
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster
 from upcall.protocol.errors import Conflict, NotNow, UpcallError
-from upcall.protocol.operator import Ask, LoginCode, Status
+from upcall.protocol.operator import Ask, Status
 
-up_app, down_app, open_app = commands(), commands(), commands()
-APPS = {"up": up_app, "down": down_app, "open": open_app}
+up_app, down_app = commands(), commands()
+APPS = {"up": up_app, "down": down_app}
 
 START_TIMEOUT_S: Final = 120.0
 SHUTDOWN_TIMEOUT_S: Final = 300.0
@@ -258,31 +258,3 @@ def _interrupts_wait(here: Here) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@command(open_app, "open")
-def open_page(
-    here: Here,
-    browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True,
-    docs: Annotated[bool, typer.Option("--docs", help="The documentation of the API instead of the page.")] = False,
-) -> None:
-    """Print the page's address with a one-use login code."""
-    url = docs_url(here) if docs else login_url(here)
-    here.out.say({"url": url}, url)
-    if browser and here.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        import webbrowser
-
-        webbrowser.open(url)
-
-
-def login_url(here: Here) -> str:
-    """Good for one login within two minutes."""
-    code = LoginCode.model_validate(here.client.post("/v1/login-codes"))
-    page = here.client.status().page_url or cluster_of(here.folder).page_url
-    return f"{page}/login?code={code.code}"
-
-
-def docs_url(here: Here) -> str:
-    """As :func:`login_url`, for the documentation that the master serves of its API."""
-    code = LoginCode.model_validate(here.client.post("/v1/login-codes"))
-    return f"{cluster_of(here.folder).url}/docs?code={code.code}"

@@ -1,6 +1,7 @@
 """Puts the master together: store, cores, doors."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from upcall.master import action_api, agent_api, host_api, operator_api, package
 from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
-from upcall.master.documentation import DocumentationGate, session_of
+from upcall.master.documentation import DocumentationGate, Readers, session_of
 from upcall.master.driver import Driver
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
 from upcall.master.http import principal_of as principal
+from upcall.master.logins import Logins
 from upcall.master.machines import Machines
 from upcall.master.metrics import exposition
 from upcall.master.notify import Notifier
@@ -44,6 +46,7 @@ class Master:
     core: Driver
     views: Views
     tokens: Tokens
+    readers: Readers
     housekeeping: Housekeeping
 
 
@@ -78,7 +81,8 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core.after_turn.append(tell_names(lambda: _local(core)))
     core.on_reload = lambda: _say_again(core, agents, service_door, host_door)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
-    operator = operator_api.OperatorDoor(core, views, host_door, service_door, machines, tokens, secrets)
+    logins, readers = Logins(), Readers()
+    operator = operator_api.OperatorDoor(core, views, host_door, service_door, machines, tokens, secrets, logins)
     agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
 
     def authenticate(authorization: str) -> Principal:
@@ -110,12 +114,20 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     app.include_router(service_api.router(service_door, principal))
     app.include_router(agent_api.router(agent_door, core, principal))
     _metrics_route(app, core, views, principal)
+
+    def login_to_read(code: str, user: int | None) -> str:
+        logins.use(code, "documentation", user, core.monotonic(), time.time())
+        return readers.open(core.monotonic())
+
     app.add_middleware(
-        DocumentationGate, authenticate=authenticate, login=lambda code: tokens.login(code, core.monotonic())
+        DocumentationGate,
+        authenticate=authenticate,
+        reads=lambda session: readers.reads(session, core.monotonic()),
+        login=login_to_read,
     )
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
     app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS), authenticate=authenticate)
-    return Master(app, core, views, tokens, housekeeping)
+    return Master(app, core, views, tokens, readers, housekeeping)
 
 
 def knows(master: Master) -> Callable[[Headers], bool]:
@@ -124,9 +136,10 @@ def knows(master: Master) -> Callable[[Headers], bool]:
     def known(headers: Headers) -> bool:
         found = next((value for name, value in headers if name == b"authorization"), b"")
         cookie = next((value for name, value in headers if name == b"cookie"), b"")
-        said = found.decode("latin-1") or session_of(cookie.decode("latin-1"))
+        if not found and master.readers.reads(session_of(cookie.decode("latin-1")), master.core.monotonic()):
+            return True
         try:
-            master.tokens.authenticate(said, master.core.monotonic())
+            master.tokens.authenticate(found.decode("latin-1"), master.core.monotonic())
         except Unauthorised:
             return False
         return True

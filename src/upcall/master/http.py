@@ -29,7 +29,7 @@ BODIES_OF_ONE_BYTES_MAX: Final = 96 << 20
 """A blob, and what comes beside it."""
 BODIES_BYTES_MAX: Final = 192 << 20
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
-OPEN_PATHS: Final = frozenset({"/v1/login", "/docs", "/docs/login", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/docs", "/docs/login", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 """They let in by other means: a one-use code, or the documentation's own gate."""
 OPEN_FOLDER: Final = "/static-offline-docs/"
 PRINCIPAL: Final = "principal"

@@ -1,6 +1,8 @@
 """The door for people and programs: the operator API, with its OpenAPI description."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
@@ -14,10 +16,11 @@ from upcall.master.driver import Driver
 from upcall.master.events import Event
 from upcall.master.host_api import HostDoor
 from upcall.master.http import told_when_durable
+from upcall.master.logins import CODE_VALID_S, Logins
 from upcall.master.machines import Machines
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
-from upcall.master.tokens import CODE_VALID_S, Principal, Tokens
+from upcall.master.tokens import Principal, Tokens
 from upcall.master.transaction import Transaction
 from upcall.master.views import Views, package_view
 from upcall.operations import inputs as given
@@ -46,9 +49,10 @@ class OperatorDoor:
         machines: Machines,
         tokens: Tokens,
         secrets: Secrets,
+        logins: Logins,
     ) -> None:
         self.core, self.views, self.hosts, self.services = core, views, hosts, services
-        self.machines, self.tokens, self.secrets = machines, tokens, secrets
+        self.machines, self.tokens, self.secrets, self.logins = machines, tokens, secrets, logins
 
     async def propose(self, item: given.Propose) -> view.OperationView:
         outcome = await self.core.turn(lambda tx: tx.ledger(item))
@@ -322,12 +326,19 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         return {}
 
     @api.post("/login-codes")
-    async def login_code(_: Who) -> view.LoginCode:
-        return view.LoginCode(code=door.tokens.login_code(core.monotonic()), expires_s=CODE_VALID_S)
+    async def login_code(_: Who, asked: view.AskLogin | None = None) -> view.LoginCode:
+        wanted = asked or view.AskLogin(user=os.geteuid())
+        code, name = door.logins.code(wanted.purpose, wanted.user, core.monotonic())
+        return view.LoginCode(code=code, expires_s=CODE_VALID_S, id=name)
+
+    @api.get("/login-codes/{name}")
+    async def login_state(name: str, _: Who) -> view.LoginState:
+        return door.logins.state(name, core.monotonic())
 
     @api.post("/login")
-    async def login(request: view.Login) -> dict[str, str]:
-        return {"token": door.tokens.login(request.code, core.monotonic())}
+    async def login(request: view.Login, _: Who) -> dict[str, str]:
+        door.logins.use(request.code, "page", request.user, core.monotonic(), time.time())
+        return {"token": door.tokens.open_session(core.monotonic())}
 
     return api
 

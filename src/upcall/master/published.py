@@ -18,7 +18,7 @@ REF: Final = "#/components/schemas/"
 SERVICE_CALLS: Final = (
     service.Package, service.Declare, service.Endpoints, service.Plans, service.Propose, service.Answers,
     service.Withdraw, service.Accepted, service.Back, service.Note, service.RunTool, service.ToolResult,
-    service.StateEntry, service.StateWrite, service.ActionReply,
+    service.StateEntry, service.StateWrite, service.ActionReply, service.AskCredentials, service.Credentials,
 )  # fmt: skip
 UNIONS: Final[dict[str, Any]] = {
     "service.StreamEvent": service.StreamEvent,
@@ -45,8 +45,6 @@ TAGS: Final = [
         "tagged by `type`; their schemas are `agent.FromAgent` and `agent.ToAgent` (see `x-agent-api`).",
     },
 ]
-OPEN: Final = frozenset({"/v1/login"})
-"""Whoever has a one-use code may call it."""
 _JSON: Final = "application/json"
 _PROBLEM: Final = {
     "description": "What was wrong, where, and what would be right.",
@@ -107,12 +105,10 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         "fromAgent": {"$ref": f"{REF}agent.FromAgent"},
         "toAgent": {"$ref": f"{REF}agent.ToAgent"},
     }
-    for path, calls in document["paths"].items():
+    for calls in document["paths"].values():
         for call in calls.values():
             call["responses"].pop("422", None)
             call["responses"]["default"] = _PROBLEM
-            if path in OPEN:
-                call["security"] = []
     return document
 
 

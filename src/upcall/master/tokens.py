@@ -16,10 +16,8 @@ from upcall.protocol.errors import Forbidden, Unauthorised
 
 Role = Literal["operator", "host", "agent"]
 
-CODE_VALID_S: Final = 120.0
 SESSION_VALID_S: Final = 12 * 3600.0
 SESSIONS_MAX: Final = 1000
-CODES_MAX: Final = 100
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,6 @@ class Tokens:
         self._folder = folder
         self._by_digest: dict[str, Principal] = {}
         self._sessions: dict[str, float] = {}
-        self._codes: dict[str, float] = {}
         for path in sorted(folder.glob("*.token")):
             self._by_digest[_digest(path.read_text().strip())] = principal_of(path.name)
 
@@ -85,19 +82,8 @@ class Tokens:
             "no valid token", where="Authorization", expected="`Bearer <token>` with a token of this cluster"
         )
 
-    def login_code(self, now_s: float) -> str:
-        self._codes = {digest: until for digest, until in self._codes.items() if until > now_s}
-        if len(self._codes) >= CODES_MAX:
-            del self._codes[min(self._codes, key=self._codes.__getitem__)]
-        code = secrets.token_urlsafe(24)
-        self._codes[_digest(code)] = now_s + CODE_VALID_S
-        return code
-
-    def login(self, code: str, now_s: float) -> str:
-        """Turns a one-use code into a session's token."""
-        until = self._codes.pop(_digest(code), 0.0)
-        if until <= now_s:
-            raise Unauthorised("this login code is used up or too old", expected="a new one from `upcall open`")
+    def open_session(self, now_s: float) -> str:
+        """The token of a browser that logged in (:mod:`upcall.master.logins`)."""
         self._sessions = {digest: end for digest, end in self._sessions.items() if end > now_s}
         if len(self._sessions) >= SESSIONS_MAX:
             del self._sessions[min(self._sessions, key=self._sessions.__getitem__)]

@@ -30,7 +30,8 @@
                                                      (verb: force, cancel, pause, resume, assume_dead)
     GET  /v1/events                                  ?since=&follow=&detail=  -> list[Event], or server-sent events
     PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> names only
-    POST /v1/login-codes                             LoginCode              POST /v1/login {code} -> {token}
+    POST /v1/login-codes                             AskLogin -> LoginCode  GET /v1/login-codes/{id} -> LoginState
+    POST /v1/login                                   Login -> {token} (the page asks, for a browser)
     POST /v1/shutdown, /v1/startup                   Ask -> OperationView
     PUT  /v1/packages/{name}/{version}               protocol.service.Package, PUT /v1/blobs/{sha256} (bytes)
 
@@ -151,8 +152,19 @@ class SecretValue(Strict):
     value: str = Field(max_length=65_536)
 
 
+LoginPurpose = Literal["page", "documentation"]
+
+
+class AskLogin(Strict):
+    purpose: LoginPurpose = "page"
+    user: int = Field(default=0, ge=0)
+    """Of this machine, whose browser will give the code in; root's may too."""
+
+
 class Login(Strict):
     code: str = Field(max_length=100)
+    user: int | None = Field(default=None, ge=0)
+    """Whose browser gave it in, where the machine tells."""
 
 
 # -- responses ------------------------------------------------------------------------------------------------------
@@ -161,6 +173,16 @@ class Login(Strict):
 class LoginCode(View):
     code: str
     expires_s: float
+    id: str = ""
+    """No secret: by it one learns what became of the code."""
+
+
+class LoginState(View):
+    state: Literal["waiting", "used", "refused", "expired"]
+    at: float = 0.0
+    by: str = ""
+    """The user of this machine whose process gave it in."""
+    text: str = ""
 
 
 class PackageView(View):

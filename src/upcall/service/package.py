@@ -31,16 +31,13 @@ from typing import Final
 
 from upcall.protocol.errors import Invalid, NotFound, TooLarge
 from upcall.protocol.service import Package
+from upcall.service import unpacking
 from upcall.service.actions import actions_of
 from upcall.service.needs import needs_of
 from upcall.service.service import Service
 
 ENTRY_POINTS: Final = "upcall.services"
 """Entry-point group by which an installed distribution offers services."""
-
-SOURCE_BYTES_MAX: Final = 8 * 2**20
-"""A package is code and lock files; what is large is an artifact."""
-
 
 _ALIAS: Final = "upcall_source_"
 """Begins the names that sources are imported under."""
@@ -94,19 +91,6 @@ def installed() -> Iterator[str]:
         yield point.value
 
 
-def _unpack_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
-    """Plain files below the folder, and nothing else: no links, no devices, no way out. (Written out, because the
-    standard library's own filter is younger than the oldest Python that we run on.)"""
-    target = (folder / entry.name).resolve()
-    content = tar.extractfile(entry) if entry.isfile() else None
-    if entry.isdir():
-        return
-    if content is None or not target.is_relative_to(folder.resolve()):
-        raise Invalid(f"the source holds {entry.name!r}", where="source", expected="plain files below its folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content.read())
-
-
 def unpack(data: bytes, digest: str, folder: Path) -> Path:
     """A source below ``folder``, verified, whole or not at all. Doing it twice is doing it once."""
     if hashlib.sha256(data).hexdigest() != digest:
@@ -117,9 +101,7 @@ def unpack(data: bytes, digest: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unpack-"))
     try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for entry in tar:
-                _unpack_file(tar, entry, staging)
+        unpacking.unpack(data, staging)
         staging.rename(target)
     except OSError:
         if not target.is_dir():  # else another one was faster
@@ -150,6 +132,8 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
 
 def _built_from_source(path: Path) -> Built:
     files = {path.name: path} if path.is_file() else _files(path)
+    if len(files) > unpacking.FILES_MAX:
+        raise TooLarge(f"{len(files)} files of source", expected=f"at most {unpacking.FILES_MAX}")
     source = _tar(files)
     top = path.stem
     if not top.isidentifier():
@@ -172,8 +156,10 @@ def _files(folder: Path) -> dict[str, Path]:
 def _tar(files: dict[str, Path]) -> bytes:
     """The same bytes for the same files: sorted, without times, owners and modes."""
     total = sum(file.stat().st_size for file in files.values())
-    if total > SOURCE_BYTES_MAX:
-        raise TooLarge(f"{total} bytes of source", expected=f"at most {SOURCE_BYTES_MAX}; large things are artifacts")
+    if total > unpacking.SOURCE_BYTES_MAX:
+        raise TooLarge(
+            f"{total} bytes of source", expected=f"at most {unpacking.SOURCE_BYTES_MAX}; large things are artifacts"
+        )
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, file in sorted(files.items()):

@@ -14,8 +14,9 @@ from upcall.client.streaming import AsyncClient
 from upcall.transport.http import Headers
 from upcall.transport.listening import Knows
 from upcall.web.live import Live
-from upcall.web.login import Gate, Sessions
+from upcall.web.login import FORGET_TICKET, SESSION, Gate
 from upcall.web.page import Page
+from upcall.web.sessions import Sessions
 from upcall.web.tabs import Tabs
 
 MESSAGES_KEPT: Final = 200
@@ -53,9 +54,8 @@ def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) ->
 
     @ui.page("/", title="upcall", favicon="/favicon.svg", dark=None)
     def cluster(request: Request) -> None:
-        session = sessions.of({name.lower(): value for name, value in request.headers.items()})
-        assert session is not None, "the gate lets nobody in without one"
-        Page(live, plug_ins, session)
+        ui.add_head_html(FORGET_TICKET)
+        Page(live, plug_ins, request.scope[SESSION])
 
     ui.run_with(
         app,
@@ -68,6 +68,7 @@ def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) ->
     )
 
     def knows(headers: Headers) -> bool:
-        return sessions.of({name.decode("latin-1"): value.decode("latin-1") for name, value in headers}) is not None
+        cookies = next((value.decode("latin-1") for name, value in headers if name == b"cookie"), "")
+        return sessions.of(cookies) is not None
 
     return Gate(app, sessions, client, urlsplit(page_url).hostname or "127.0.0.1"), knows

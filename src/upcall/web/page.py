@@ -14,7 +14,7 @@ from upcall.web import panels
 from upcall.web.actions import Asked, asked
 from upcall.web.elements import Confirm, Events, Nodes, Operations, Services, TopBar, head_html
 from upcall.web.live import Live
-from upcall.web.login import Session
+from upcall.web.sessions import Session
 from upcall.web.tabs import Tab, TabContext, Tabs
 
 QUESTIONS_MAX: Final = 10
@@ -49,6 +49,8 @@ class Page:
         self._confirm = Confirm(self._confirmed)
         self._changed()
         self._browser.on_delete(live.listen(self._changed, self._happened))
+        session.opened(self._browser.id)
+        self._browser.on_delete(lambda: session.closed(self._browser.id))
 
     # -- from the picture to the browser ----------------------------------------------------------------------------
 

@@ -1,0 +1,118 @@
+"""``upcall open``: a browser logs in by a one-use code, and the person who asked hears what became of it.
+
+The code must not stand in a browser's command line, which every user of the machine can read. So the browser is given a
+file that only its owner can read, and the file leads on to the address. It lies in the home folder, under a name
+without a dot: browsers that are packed as snaps read nothing else. It is gone as soon as the code was used or is too
+old, and when the command ends.
+"""
+
+import contextlib
+import html
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.client.folder import cluster_of
+from upcall.protocol.errors import Conflict
+from upcall.protocol.operator import AskLogin, LoginCode, LoginPurpose, LoginState
+
+open_app = commands()
+APPS = {"open": open_app}
+
+LOOK_S: Final = 0.3
+
+
+@command(open_app, "open")
+def open_page(
+    here: Here,
+    browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True,
+    docs: Annotated[bool, typer.Option("--docs", help="The documentation of the API instead of the page.")] = False,
+) -> None:
+    """Print the page's address with a one-use login code, for a browser of this user."""
+    url, code = _asked(here, "documentation" if docs else "page")
+    here.out.say({"url": url}, url)
+    if browser and here.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        import webbrowser
+
+        with leading_to(url) as file:
+            if webbrowser.open(file.as_uri()):
+                here.out.note(followed(here, code))
+
+
+def login_url(here: Here) -> str:
+    """Of the page; good for one login within two minutes."""
+    return _asked(here, "page")[0]
+
+
+def _asked(here: Here, purpose: LoginPurpose) -> tuple[str, LoginCode]:
+    code = LoginCode.model_validate(here.client.post("/v1/login-codes", AskLogin(purpose=purpose, user=whose())))
+    if purpose == "documentation":
+        return f"{cluster_of(here.folder).url}/docs?code={code.code}", code
+    page = here.client.status().page_url or cluster_of(here.folder).page_url
+    return f"{page}/login?code={code.code}", code
+
+
+def whose() -> int:
+    """Whose browser it will be: this user's, or of whoever became root by sudo."""
+    before = os.environ.get("SUDO_UID", "")
+    return int(before) if os.geteuid() == 0 and before.isdecimal() else os.geteuid()
+
+
+@contextmanager
+def leading_to(url: str) -> Iterator[Path]:
+    """A file that leads a browser to the address; there for as long as the block."""
+    folder = Path(tempfile.mkdtemp(prefix="upcall-login-", dir=_place()))
+    try:
+        file = folder / "login.html"
+        with open(file, "x", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o600)) as output:
+            output.write(_leading(url))
+        if (user := whose()) != os.geteuid():
+            for path in (file, folder):
+                os.chown(path, user, -1, follow_symlinks=False)
+        yield file
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place() -> Path | None:
+    """The home folder, when it is one; else where temporary files go."""
+    with contextlib.suppress(OSError, RuntimeError):
+        home = Path.home()
+        if home.stat().st_uid in (os.geteuid(), whose()) and os.access(home, os.W_OK):
+            return home
+    return None
+
+
+def _leading(url: str) -> str:
+    in_script = json.dumps(url).replace("<", "\\u003c")
+    return (
+        "<!doctype html><meta charset=utf-8><meta name=referrer content=no-referrer><title>upcall</title>"
+        f"<script>location.replace({in_script})</script><a href='{html.escape(url, quote=True)}'>Log in</a>\n"
+    )
+
+
+def followed(here: Here, code: LoginCode) -> str:
+    """What became of the code, once that is known; an error when somebody else gave it in."""
+    until = time.monotonic() + code.expires_s
+    while True:
+        state = LoginState.model_validate(here.client.get(f"/v1/login-codes/{code.id}"))
+        if state.state == "refused":
+            raise Conflict(
+                f"this login is void: {state.text}",
+                where=time.strftime("%H:%M:%S", time.localtime(state.at)),
+                expected="nobody but you to know the code; `upcall open` makes another",
+            )
+        if state.state == "used":
+            return f"{state.text}, at {time.strftime('%H:%M:%S', time.localtime(state.at))}"
+        if state.state == "expired" or time.monotonic() > until:
+            return "nobody logged in; the address is too old now"
+        time.sleep(LOOK_S)
