@@ -176,6 +176,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
                 answer_s=policy.answer_s,
                 replace_after_s=policy.replace_after_s,
                 leaves=policy.leaves,
+                before_stop_s=policy.before_stop_s,
             ),
             needs=tuple(sorted(set(service.record.bindings.values()))),
         )

@@ -273,6 +273,8 @@ class Book:
     ) -> Operation:
         moved = replace(current, state=state, since_wall_s=self.wall_s, outcome=outcome or current.outcome, **changes)
         self.memory.since[moved.id] = self.now_s
+        if state != "executing":
+            self.memory.prepared.pop(moved.id, None)
         if state != "open":
             self.memory.questions.pop(moved.id, None)
             self.memory.said.pop(moved.id, None)

@@ -67,6 +67,13 @@ def _out_of_bounds(given: DeclareService) -> Refused | None:
                 where=f"policy.{name}",
                 expected=f"more than 0 and at most {POLICY_S_MAX:g} seconds",
             )
+    if not 0 <= policy.before_stop_s <= POLICY_S_MAX:
+        return Refused(
+            code="invalid",
+            message=f"policy.before_stop_s is {policy.before_stop_s:g}",
+            where="policy.before_stop_s",
+            expected=f"0 to {POLICY_S_MAX:g} seconds",
+        )
     if not 0 <= policy.keep_volumes_s <= KEEP_VOLUMES_S_MAX:
         return Refused(
             code="invalid",

@@ -116,6 +116,7 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
         lasting=state.budget.lasting,
         goes_on=True,
         hooks=state.budget.hooks,
+        hands_over=state.budget.hands_over,
     )
     current = replace(state, budget=usual)
     for _ in range(FAIR_STEPS_MAX):

@@ -112,7 +112,22 @@ def ending_of(book: Book, member: MemberRecord) -> Operation | None:
         return operation if _dependents_down(book, member.service) else None
     if shape == "foreign":
         return None
-    return operation if operation.target.incarnation_of(member.name) == member.incarnation else None
+    named = operation.target.incarnation_of(member.name) == member.incarnation
+    return operation if named and hand_over_until_s(book, operation, member) is None else None
+
+
+def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) -> float | None:
+    """Until when the end of a member that is well waits for what its service does before it (``before_stop``); ``None``
+    when it does not: it was said to be done, its time is over, or nobody would do it."""
+    known = book.services.get(member.service)
+    allowed_s = known.policy.before_stop_s if known is not None else 0.0
+    if not allowed_s or not book.well(member) or operation.kind == "uninstall" or operation.forced is not None:
+        return None
+    host = book.memory.hosts.get(member.service)
+    until_s = book.since_s(operation) + allowed_s
+    if operation.id in book.memory.prepared or until_s <= book.now_s or (host is not None and not host.subscribed):
+        return None
+    return until_s
 
 
 def _dependents_down(book: Book, service: str) -> bool:
@@ -253,6 +268,10 @@ def signal(book: Book, service: str) -> None:
     """Tells every task to end that an executing operation ends; once, and again when it is seen alive after all."""
     for member in book.members_of(service):
         operation = ending_of(book, member)
+        if operation is None and (begun := book.begun_on(member)) is not None and begun.state == "executing":
+            until_s = hand_over_until_s(book, begun, member)
+            if until_s is not None:
+                book.look_at(service, until_s)
         if operation is None or book.memory.signalled.get(member.key) == member.incarnation:
             continue
         book.memory.signalled[member.key] = member.incarnation

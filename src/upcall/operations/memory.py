@@ -113,6 +113,8 @@ class Memory(msgspec.Struct, kw_only=True):
     next_places: dict[str, NextPlace] = {}
     """Member -> the place that was asked for beside its own."""
     crashes: dict[str, Crashes] = {}
+    prepared: dict[str, None] = {}
+    """Operations that have begun, of which the service said that the end may come now."""
     hooks: dict[str, HookFailed] = {}
     """Member -> why its hook has not returned, as its service said last."""
     signalled: dict[str, int] = {}

@@ -72,6 +72,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long a member on a silent node is waited for."""
     leaves: bool = False
     """A removal waits until the service confirms that the member has left (data moved)."""
+    before_stop_s: float = 0.0
+    """How long the service may prepare a member's end once it has begun (hand its leaders over); 0: it does not."""
     leave_s: float = 3600.0
     """How long a member may take to leave before the removal has failed."""
     keep_volumes_s: float = 86400.0

@@ -228,11 +228,14 @@ def _confirm(book: Book, given: Confirm) -> Refused | None:
         carry.execute_removal(book, operation, f"{given.service} confirms that it has left")
     elif operation.state == "executing" and book.allows(operation, "finished"):
         carry.end(book, operation, "finished", outcome=f"{given.service} has finished it")
-    elif operation.state not in ("executing", "done"):
+    elif operation.state == "executing":
+        book.memory.prepared[operation.id] = None
+        book.mark(given.service)
+    elif operation.state != "done":
         return Refused(
             code="conflict",
             message=f"{operation.id} is {operation.state}",
             where=operation.id,
-            expected="a removal that prepares, or a plan that has begun",
+            expected="a removal that prepares, or an operation that has begun",
         )
     return None

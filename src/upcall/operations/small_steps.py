@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
+from upcall.operations.members import hand_over_until_s
 from upcall.operations.records import Operation
 from upcall.operations.small_world import SERVICE, Budget, State, Task, observation
 from upcall.operations.table import KINDS
@@ -130,9 +131,18 @@ def _answers(state: State) -> Iterator[Step]:
             back = given.Back(service=SERVICE, member=view.name, incarnation=view.incarnation)
             yield Step(f"{view.name}: its hook returns", back, budget, Turn.ANSWER)
     for one in pending.operations:
+        if one.operation.state == "executing" and _hands_over(state, one.operation):
+            confirm = given.Confirm(service=SERVICE, operation=one.operation.id)
+            yield Step(f"{one.operation.id}: all is handed over", confirm, budget, Turn.ANSWER)
         if one.operation.state == "preparing":
             confirm = given.Confirm(service=SERVICE, operation=one.operation.id)
             yield Step(f"{one.operation.id}: it has left", confirm, budget, Turn.ANSWER)
+
+
+def _hands_over(state: State, operation: Operation) -> bool:
+    book = state.ledger.book
+    members = (book.members[f"{SERVICE}.{name}"] for name in operation.target.members)
+    return any(hand_over_until_s(book, operation, member) is not None for member in members if not member.over)
 
 
 def _people(state: State) -> Iterator[Step]:

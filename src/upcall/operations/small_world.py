@@ -70,6 +70,8 @@ class Budget(msgspec.Struct, frozen=True):
     """What is unwell stays so until it is cured."""
     goes_on: bool = False
     """What is broken ends without an end: so in a fair environment; else each end is one of the ``failures``."""
+    hands_over: bool = False
+    """The service does something before a member ends, and says when that is done."""
     hooks: bool = False
     """The service has something to do once a member is ready, and says when that is done."""
     later: str = ""
@@ -119,7 +121,7 @@ def beginning(budget: Budget, *, minimum: int) -> State:
     nodes = NODES if budget.spare else NODES[: len(MEMBERS)]
     state = State(Ledger((), start=1), tasks, dict.fromkeys(nodes, "up"), 0.0, budget)
     declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40, hooks=budget.hooks) for name in MEMBERS)
-    policy = replace(POLICY, leaves=budget.leaves)
+    policy = replace(POLICY, leaves=budget.leaves, before_stop_s=5 if budget.hands_over else 0)
     started = tuple(name for name in MEMBERS if name != budget.later)
     usual: list[given.Input] = [
         given.Started(),

@@ -63,6 +63,14 @@ def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> 
     slack_s = max(policy_of(book, m.service).stuck_after_s for m in ending)
     silent = sorted({m.node for m in ending if not book.node_hears(m)})
     tasks = ", ".join(m.task for m in ending)
+    handing = [until for m in ending if (until := members.hand_over_until_s(book, operation, m)) is not None]
+    if handing:
+        return Judgement(
+            waits_for=operation.target.service,
+            reason=f"{tasks}: its service prepares the end (before_stop)",
+            look_s=max(handing),
+            look_is="it ends at the latest in",
+        )
     for member in ending:
         holds = None if book.node_hears(member) else holds_end(book, operation, member)
         if holds is not None:

@@ -38,6 +38,12 @@ SMALL: Final[dict[str, Budget]] = {
     "a restart whose hook must return, and a stop, a death": Budget(
         wishes=(RESTART, member("stop", "b1")), deferrals=0, hooks=True
     ),
+    "a restart and a stop that hand over first, a death": Budget(
+        wishes=(RESTART, member("stop", "b1")), deferrals=0, hands_over=True
+    ),
+    "a replacement that hands over first, and a drain": Budget(
+        wishes=(member("replace", "b0"), drain("n1")), deaths=0, deferrals=0, hands_over=True
+    ),
     "a failing task whose hook must return, a restart": Budget(
         wishes=(RESTART,), failures=1, deaths=0, deferrals=0, hooks=True
     ),

@@ -260,6 +260,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long an answer may take before it counts as silence; for a cure it is the whole window."""
     replace_after_s: Patience = 600.0
     """How long a member on a silent node is waited for."""
+    before_stop_s: Annotated[float, Meta(ge=0, le=DAY_S)] = 0.0
+    """How long a member's end waits, once it has begun, for what the service does before it; that it is done is said
+    by ``POST .../confirm/{operation}``. 0: it does nothing."""
     leaves: bool = False
     """A removal waits until the service confirms (``POST .../confirm/{operation}``) that the member has left."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
 from upcall.service.attempts import in_words
+from upcall.service.blame import in_words_with_line
 from upcall.service.link import Link
 from upcall.service.service import Service, overridden
 
@@ -20,6 +21,9 @@ TOLD_MAX: Final = 256
 """News of a service whose expert does not keep up; older ones are dropped (the whole set is always in sight)."""
 
 BACKOFF_MAX_S: Final = 30.0
+
+NEVER_RUNS: Final = ("lost", "uninstall", "shutdown", "maintenance", "kill", "evict")
+"""Kinds before whose end nothing is handed over: nothing runs any more, all of it goes, or the end is not ours."""
 
 Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
@@ -37,6 +41,8 @@ class Hooks:
         """Member -> incarnation whose ``after_ready`` returned here; the master knows of hosts before this one."""
         self._settling: dict[str, int] = {}
         self._leaving: set[str] = set()
+        self._handed: set[str] = set()
+        """Operations whose ``before_stop`` was begun here."""
         self._told: asyncio.Queue[wire.Told] = asyncio.Queue(TOLD_MAX)
 
     # -- after_ready ------------------------------------------------------------------------------------------------
@@ -100,6 +106,35 @@ class Hooks:
             await self._until_done(f"leave({op.member or self._service.name})", go, prepares)
         finally:
             self._leaving.discard(op.id)
+
+    # -- before_stop ------------------------------------------------------------------------------------------------
+
+    def ending(self, operations: tuple[wire.Operation, ...]) -> None:
+        """Begins ``before_stop`` for what has begun to end a member that runs, and says when it returned."""
+        if not overridden(self._service, "before_stop"):
+            return
+        begun = {op.id for op in operations if op.state == "executing"}
+        self._handed &= begun
+        for op in operations:
+            member = self._service._context.members.get(op.member)
+            if op.id not in begun or op.id in self._handed or op.kind in NEVER_RUNS or member is None:
+                continue
+            if member.state == "ready" and member.incarnation == (op.incarnation or member.incarnation):
+                self._handed.add(op.id)
+                self._spawn(self._hand_over(op), f"before_stop({op.member})")
+
+    async def _hand_over(self, op: wire.Operation) -> None:
+        """Once: its time is short, and one that raises holds the end up no longer."""
+        service = self._service
+        try:
+            async with asyncio.timeout(service.before_stop_s):
+                await service.before_stop(service.members[op.member], op)
+        except Exception as error:
+            words = in_words_with_line(error) if str(error) else f"not done within {service.before_stop_s:g} s"
+            service.log.warning("before_stop(%s): %s; it ends all the same", op.member, words)
+            service._context.note(op.id, f"before_stop did not return: {words}")
+        with contextlib.suppress(UpcallError, ConnectionError):  # Unheard, the end comes when its time is over.
+            await self._link.confirm(op.id)
 
     # -- on_told ----------------------------------------------------------------------------------------------------
 

@@ -165,6 +165,8 @@ class Runner:
                 self._look()
             case wire.Operations():
                 self.context.operations = event.operations
+                if self._begun:
+                    self._hooks.ending(event.operations)
                 self._clerk.show(event)
                 self._look()
             case wire.Told():

@@ -72,6 +72,8 @@ class Service:
     """Deadline of each hook (``on_start``, ``after_ready``, ``before_replace``, ``leave``, ``on_told``). One that is
     late or raises is called again, ever more slowly."""
 
+    before_stop_s: ClassVar[float] = 30.0
+    """How long the end of a member waits for :meth:`before_stop`; then it comes, whatever that does."""
     watch_every_s: ClassVar[float] = 0.5
     """How often :meth:`watched` is looked at while something is put off."""
 
@@ -185,6 +187,10 @@ class Service:
 
     async def on_start(self) -> None:
         """Once for each start of the host, before anything else: load what ``pods`` needs from ``self.state``."""
+
+    async def before_stop(self, member: Member, why: Operation) -> None:
+        """A member's end was agreed and has begun, and it runs still: hand over what it leads. The end waits for this,
+        for ``before_stop_s`` at most. For stops, restarts and removals alike (of the whole service: not)."""
 
     async def before_replace(self, member: Member) -> None:
         """Before a member is replaced: remember what its successor will need (in ``self.state``), or move away what

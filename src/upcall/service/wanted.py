@@ -44,8 +44,9 @@ def _policy(service: Service) -> Policy:
     given = service.policy()
     leaves = overridden(service, "leave") or overridden(service, "before_replace")
     # A question has its own deadline, and one that hung is asked once more: before that nobody is silent.
+    before_stop_s = service.before_stop_s if overridden(service, "before_stop") else 0.0
     answer_s = max(given.answer_s, 2 * service.answer_timeout_s + SILENCE_PAUSE_S)
-    return msgspec.structs.replace(given, leaves=given.leaves or leaves, answer_s=answer_s)
+    return msgspec.structs.replace(given, leaves=given.leaves or leaves, answer_s=answer_s, before_stop_s=before_stop_s)
 
 
 def phases(service: Service) -> tuple[Phase, ...]:

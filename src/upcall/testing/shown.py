@@ -31,6 +31,7 @@ def policy(said: wire.Policy) -> Policy:
         answer_s=said.answer_s,
         replace_after_s=said.replace_after_s,
         leaves=said.leaves,
+        before_stop_s=said.before_stop_s,
     )
 
 
