@@ -1,8 +1,9 @@
 """What may be asked for, what is refused, removals in two phases, and that everything is bounded."""
 
+import msgspec
 import pytest
 
-from upcall.operations import book
+from upcall.operations import book, table
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.operations.proposals import OPEN_MAX
@@ -19,6 +20,13 @@ def made(kind: SimulatedKind) -> World:
     world.install("kafka", ("b0", "b1", "b2"), minimum=2)
     world.advance(5)
     return world
+
+
+@pytest.fixture
+def plans_are_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a release in which somebody does."""
+    for kind in ("update", "rebalance"):
+        monkeypatch.setitem(table.KINDS, kind, msgspec.structs.replace(table.KINDS[kind], carried_out=True))  # type: ignore[index]
 
 
 def propose(world: World, kind: Kind, *members: str, **more: object) -> Outcome:
@@ -174,6 +182,7 @@ def test_a_member_that_keeps_dying_is_vacated_once() -> None:
     assert made.substrate.node_of("kafka.b0") != node
 
 
+@pytest.mark.usefixtures("plans_are_carried_out")
 def test_a_plan_begins_when_it_is_accepted_and_ends_when_its_service_says_so(made: World) -> None:
     update = propose(made, "update").operation
     accept(made, update)
@@ -199,6 +208,7 @@ def test_a_silent_service_without_data_is_drained_one_at_a_time_in_its_order(kin
     assert made.ready("web") == ["w2"]
 
 
+@pytest.mark.usefixtures("plans_are_carried_out")
 def test_a_flood_is_refused_and_no_other_service_notices(made: World) -> None:
     made.install("other", ("o0",), minimum=1)
     made.advance(5)
@@ -211,6 +221,7 @@ def test_a_flood_is_refused_and_no_other_service_notices(made: World) -> None:
     assert made.ledger.pending("other") == shown
 
 
+@pytest.mark.usefixtures("plans_are_carried_out")
 def test_history_is_bounded_and_keeps_what_something_derives_from(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upcall.operations.compaction.OPERATIONS_KEPT_MAX", 20)
     made.send(given.Propose(kind="maintenance", asked_by="ann", node="n1", window_s=600))
@@ -307,6 +318,7 @@ def test_a_policy_that_never_waits_or_waits_for_ever_is_refused(made: World, pol
     assert made.ledger.records() == before
 
 
+@pytest.mark.usefixtures("plans_are_carried_out")
 def test_a_member_that_a_plans_stop_holds_can_be_given_back(made: World) -> None:
     """The plan above it is no drain: it is never lifted, so its end must not hold the member for ever."""
     plan = propose(made, "update").operation
@@ -320,3 +332,12 @@ def test_a_member_that_a_plans_stop_holds_can_be_given_back(made: World) -> None
     assert outcome.operation == stop
     made.advance(5)
     assert made.ready("kafka") == ["b0", "b1", "b2"]
+
+
+def test_a_plan_that_nobody_carries_out_is_refused_with_what_there_is(made: World) -> None:
+    for kind in ("update", "upgrade", "finalize", "shrink", "rebalance", "scale_out", "grow"):
+        refused = propose(made, kind).refused  # type: ignore[arg-type]
+        assert refused is not None
+        assert f"nothing carries out {kind} in this release" in refused.message
+        assert "restart" in refused.expected
+    assert made.ledger.operations() == []

@@ -42,11 +42,14 @@ def install(
         typer.Option("--secret", metavar="NAME", help="A secret that it may have, besides its own; may be repeated."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A composition of services.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Take over nothing that an earlier service of this name has left.")
+    ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
     """Install a package, an own Python file, or a composition, and follow it until it is deployed."""
     if file is not None:
-        if package or name or version or setting or bind or secret:
+        if package or name or version or setting or bind or secret or fresh:
             raise Invalid("a composition and a package at once", where="install", expected="either -f FILE or PACKAGE")
         apply(here, compositions.load(file), wait=not no_wait)
         return
@@ -66,7 +69,7 @@ def install(
         uploaded = own.upload(here, Path(package), name, options)
         try:
             request = Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
-                              options=options, bindings=bindings, secrets=secret or [])  # fmt: skip
+                              options=options, bindings=bindings, secrets=secret or [], fresh=fresh)  # fmt: skip
             _deploy(here, request, wait=not no_wait)
         except BaseException:
             own.take_back(here, uploaded)
@@ -81,6 +84,7 @@ def install(
             options=options,
             bindings=bindings,
             secrets=secret or [],
+            fresh=fresh,
         ),
         wait=not no_wait,
     )

@@ -33,7 +33,8 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
             tx.dirty_members.add(effect.service)
         case fx.Release(service=name, member=member, keep_volumes_s=keep_s):
             tx.take_from_substrate(substrate.release(f"{name}.{member}", tx.now_s, keep_volumes_s=keep_s))
-            whereabouts.forgotten(tx, f"{name}.{member}")
+            if not effect.stays:
+                whereabouts.forgotten(tx, f"{name}.{member}")
             tx.dirty_members.add(name)
         case fx.Cordon(node=node, closed=closed):
             tx.take_from_substrate(substrate.cordon(node, tx.now_s, closed=closed))

@@ -1,7 +1,7 @@
 """Services as people want them: install, uninstall, what a service declared of itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -64,8 +64,10 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
         created_at=tx.wall_s,
         asked_by=who,
     )
-    tx.ledger(given.DeclareService(name=name, needs=tuple(sorted(set(bindings.values())))))
-    forget_memory(tx, name)
+    another = core.state.ledger.left_by(name) not in ("", package.name)
+    needs = tuple(sorted(set(bindings.values())))
+    tx.ledger(given.DeclareService(name=name, needs=needs, package=package.name, fresh=request.fresh))
+    forget_memory(tx, name, at_once=request.fresh or another)
     service = core.state.services[name] = Service(record)
     tx.changed.assignments = True
     tx.put(r.SERVICE, name, record)
@@ -129,10 +131,13 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
     ledger, services = tx.core.state.ledger, tx.core.state.services
     for number in changed.operations:
         operation = ledger.operation(number)
-        if operation is None or operation.kind != "uninstall" or operation.state != "done":
+        if operation is None or operation.kind not in ("uninstall", "scale_in") or operation.state != "done":
             continue
         name = operation.target.service
         if name not in services:
+            continue
+        if operation.kind == "scale_in":
+            _forget_members(tx, services[name], operation.target.members)
             continue
         if operation.proposed_wall_s < services[name].record.created_at:
             continue  # An older life of the same name.
@@ -148,6 +153,16 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
             for generation in generations:
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
         tx.event("service", name, "uninstalled")
+
+
+def _forget_members(tx: Transaction, service: Service, members: Iterable[str]) -> None:
+    """They have left for good: what was declared of them goes, and with it what it named."""
+    name = service.record.name
+    here = {view.name for view in tx.core.state.ledger.members(name)}
+    for member in members:
+        if member not in here:
+            for generation in service.members.pop(member, {}):
+                tx.delete(r.DECLARATION, declaration_key(name, member, generation))
 
 
 def declaration_key(service: str, member: str, generation: int) -> str:
@@ -190,6 +205,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
         tx.ledger(given.StartMembers(service=name, members=starting))
     _forget_old_generations(tx, service)
+    _withdraw_what_is_over(tx, service, request)
     tx.dirty_members.add(name)
     return max((service.generation(member) for member in service.members), default=0)
 
@@ -245,6 +261,18 @@ def _ledger_members(service: Service, request: wire.Declare) -> list[given.Membe
         )
         for member, wanted in request.members.items()
     ]
+
+
+def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Declare) -> None:
+    """A job at its end that its service names no more."""
+    left_out = service.members.keys() - request.members.keys()
+    if not left_out:
+        return
+    name = service.record.name
+    over = {view.name for view in tx.core.state.ledger.members(name) if view.status in ("finished", "failed")}
+    if gone := sorted(left_out & over):
+        tx.ledger(given.WithdrawMembers(service=name, members=tuple(gone)))
+        _forget_members(tx, service, gone)
 
 
 def _forget_old_generations(tx: Transaction, service: Service) -> None:
@@ -337,10 +365,11 @@ def delete_memory(tx: Transaction, name: str, key: str, version: int | None) -> 
         tx.delete(r.STATE, f"{name}/{key}")
 
 
-def forget_memory(tx: Transaction, name: str) -> None:
-    """What an uninstalled service remembered goes when its volumes can no longer be taken back."""
+def forget_memory(tx: Transaction, name: str, *, at_once: bool = False) -> None:
+    """What an uninstalled service remembered goes when its volumes can no longer be taken back; ``at_once``: when they
+    are not to be."""
     memory, ledger = tx.core.state.memory, tx.core.state.ledger
-    if ledger.volumes_until(name) > tx.wall_s:
+    if not at_once and ledger.volumes_until(name) > tx.wall_s:
         return
     for service, key in [entry for entry in memory if entry[0] == name]:
         del memory[service, key]

@@ -118,6 +118,11 @@ class Book:
         members = self.members
         return [m for key in self.indexes.members_of.get(service, ()) if (m := members[key]).removed is None]
 
+    def tombstones_of(self, service: str) -> list[MemberRecord]:
+        """What an earlier life of the name has left."""
+        members = self.members
+        return [m for key in self.indexes.members_of.get(service, ()) if (m := members[key]).removed is not None]
+
     def members_on(self, node: str) -> list[MemberRecord]:
         """Members that were seen on the node last, tombstones too."""
         return [self.members[key] for key in self.indexes.members_on.get(node, ())]

@@ -96,7 +96,11 @@ def declare_service(book: Book, given: DeclareService) -> Refused | None:
         stateful=given.stateful,
         policy=given.policy,
         needs=tuple(sorted(set(given.needs))),
+        package=given.package or (before.package if before is not None else ""),
     )
+    if before is None and given.fresh:
+        for tombstone in book.tombstones_of(given.name):
+            book.put(replace(tombstone, begins_anew=True))
     if before is not None and replace(before, version=0) == record:
         return None
     book.put(record)
@@ -136,7 +140,8 @@ def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
     joined = _has_data(book, given)
     for declared in given.members:
         _declare_member(book, given.service, declared, joined=joined)
-    places = {m.name: book.members[f"{given.service}.{m.name}"].place for m in given.members}
+    declared_now = [book.members[f"{given.service}.{m.name}"] for m in given.members]
+    places = {member.name: member.place for member in declared_now if not member.at_its_end}
     if places:
         book.emit(Reserve(service=given.service, places=places))
     return None
@@ -151,14 +156,18 @@ def _has_data(book: Book, given: DeclareMembers) -> bool:
 
 
 def _volumes_gone(book: Book, member: MemberRecord) -> bool:
-    return book.wall_s >= member.volumes_until_wall_s
+    """What it has left cannot be taken back any more, or is not to be: another package has nothing to do with it."""
+    service = book.services.get(member.service)
+    another = service is not None and "" != member.package != service.package
+    return member.begins_anew or another or book.wall_s >= member.volumes_until_wall_s
 
 
 def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, joined: bool) -> None:
     before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
-    fresh_volumes = returns and _volumes_gone(book, before)
     same = before.generation == declared.generation and not returns
+    again = before.at_its_end and not same and before.volumes_until_wall_s > 0
+    fresh_volumes = (returns or again) and _volumes_gone(book, before)
     record = replace(
         before,
         generation=declared.generation,
@@ -182,7 +191,9 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
         node="" if returns else before.node,
         # Whatever ended its earlier life, it was taken away on purpose: it is not lost, and has not crashed.
         ended_by=before.removed.why if before.removed is not None else before.ended_by,
-        volumes_until_wall_s=0.0,
+        volumes_until_wall_s=before.volumes_until_wall_s if before.at_its_end and same else 0.0,
+        begins_anew=False,
+        package=book.services[service].package,
     )
     if before.version and record == before:
         return
@@ -225,15 +236,21 @@ def withdraw_members(book: Book, given: WithdrawMembers) -> Refused | None:
         member = book.members.get(f"{given.service}.{name}")
         if member is None or member.removed is not None:
             continue
-        if member.incarnation > 0:
+        if member.incarnation > 0 and not member.at_its_end:
             return Refused(
                 code="conflict",
                 message=f"{member.key} was launched",
                 where="members",
-                expected="a member that was never launched; else scale_in or uninstall",
+                expected="a member that was never launched, or a job at its end; else scale_in or uninstall",
             )
         found.append(member)
     for member in found:
+        if member.at_its_end:
+            # Its numbers are not used twice; its room is free since it ended.
+            mark = Mark(who=given.service, why="withdrawn", wall_s=book.wall_s)
+            book.put(replace(member, removed=mark, started=False))
+            book.event("member", member.key, "withdrawn, at its end", service=member.service)
+            continue
         book.delete(member)
         book.emit(Release(service=member.service, member=member.name, keep_volumes_s=0.0))
         book.event("member", member.key, "withdrawn before it was launched", service=member.service)

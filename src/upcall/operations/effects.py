@@ -61,6 +61,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     service: str
     member: str
     keep_volumes_s: float
+    stays: bool = False
+    """The member is still there to be seen: a job at its end."""
 
 
 class Cordon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="cordon"):

@@ -50,6 +50,10 @@ class DeclareService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     stateful: bool = True
     policy: Policy = Policy()
     needs: tuple[str, ...] = ()
+    package: str = ""
+    """Of what it is made; empty: as before. Volumes of an earlier life are taken back by the same package alone."""
+    fresh: bool = False
+    """Nothing of an earlier life under this name is taken back, although it could be."""
 
 
 class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

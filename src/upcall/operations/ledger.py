@@ -175,6 +175,10 @@ class Ledger:
         gone = (m for m in self._book.members.values() if m.service == service and m.removed is not None)
         return max((m.volumes_until_wall_s for m in gone), default=0.0)
 
+    def left_by(self, service: str) -> str:
+        """The package of the life of the name that is over; empty when nothing of one is left."""
+        return next((m.package for m in self._book.tombstones_of(service) if m.package), "")
+
     def replaces(self, service: str, member: str, place: int) -> bool:
         """Whether a place of the member follows another of the same life of its service."""
         record = self.book.members.get(f"{service}.{member}")
@@ -189,7 +193,7 @@ class Ledger:
         """The whole wanted set, for the substrate after a start."""
         return [
             WantedTask(
-                service=m.service, member=m.name, incarnation=m.incarnation, place=m.place, generation=m.generation
+                service=m.service, member=m.name, incarnation=m.incarnation, place=m.place, generation=m.launched
             )
             for m in requests.wanted(self._book)
         ]
@@ -234,7 +238,8 @@ def _view(book: Book, key: str) -> MemberView:
         starts=member.incarnation - member.starts_before,
         role=member.role,
         taken_back=member.taken_back,
-        generation=member.generation,
+        generation=member.launched or member.generation,
+        wanted_generation=member.generation,
         status=_status(book, key),
         observed=seen.state if seen else "",
         node=member.node,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from upcall.operations import consents, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.compaction import forget_losses
-from upcall.operations.effects import EndTask
+from upcall.operations.effects import EndTask, Release
 from upcall.operations.inputs import NodeObserved, TaskObserved
 from upcall.operations.memory import Crashes, NodeSeen, Seen
 from upcall.operations.proposals import create
@@ -93,6 +93,7 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     finished = member.restart != "always" and given.exit_code == 0 and by_itself
     failures = _failures(book, member, given) if by_itself else member.failures
     failed = failures > 0 and failures > (0 if member.restart == "never" else member.restarts_max)
+    keep_s = 0.0 if member.portable else book.policy(member.service).keep_volumes_s
     if failed:
         how = f"{how}; restart={member.restart}: it is not started again"
     book.put(
@@ -105,8 +106,13 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
             failures=failures,
             failed=failed,
             node=given.node or member.node,
+            volumes_until_wall_s=book.wall_s + keep_s if finished or failed else 0.0,
         )
     )
+    if finished or failed:
+        # Nobody waits for it: its room is for others.
+        book.memory.places.pop(member.key, None)
+        book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s, stays=True))
     book.memory.signalled.pop(member.key, None)
     _remember(book, member, given)
     loss = _loss_waiting_for_proof(book, member)
@@ -198,8 +204,12 @@ def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     _remember(book, member, given)
     node = given.node or member.node
     initialised = member.initialised or given.state == "ready"
-    if node != member.node or initialised != member.initialised:
-        book.put(replace(member, node=node, initialised=initialised))
+    launched = given.generation or member.launched
+    if launched != member.launched:
+        words = f"runs generation {launched}, on record is {member.launched}: taken as it is"
+        book.event("task", member.task, words, service=member.service)
+    if (node, initialised, launched) != (member.node, member.initialised, member.launched):
+        book.put(replace(member, node=node, initialised=initialised, launched=launched))
     if before is None or before.state != given.state:
         book.event(
             "task",

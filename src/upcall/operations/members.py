@@ -203,6 +203,7 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
     launched = replace(
         member,
         incarnation=member.incarnation + 1,
+        launched=member.generation,
         place=member.place + (1 if elsewhere else 0),
         starts_before=member.incarnation if elsewhere else member.starts_before,
         taken_back=member.taken_back and not elsewhere,
@@ -236,7 +237,7 @@ def emit_launch(book: Book, member: MemberRecord) -> None:
             member=member.name,
             incarnation=member.incarnation,
             place=member.place,
-            generation=member.generation,
+            generation=member.launched,
         )
     )
 

@@ -125,6 +125,7 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Members that must stay ready."""
     stateful: bool = True
     policy: Policy = Policy()
+    package: str = ""
     needs: tuple[str, ...] = ()
     """Services without which this one cannot work."""
     version: int = 0
@@ -144,7 +145,13 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     service: str
     name: str
     generation: int = 1
-    """Of its declaration; an incarnation keeps the one that it was launched with."""
+    """Of its newest declaration: what the next incarnation gets. It touches nothing that runs."""
+    launched: int = 0
+    """The generation that the current incarnation was launched with, for its whole life."""
+    package: str = ""
+    """What it was declared by. Another package under the same name takes nothing over."""
+    begins_anew: bool = False
+    """A tombstone whose volumes are not taken back, although they could be: who installs again said so."""
     incarnation: int = 0
     """0: never launched."""
     place: int = 1
@@ -192,6 +199,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     removed: Mark | None = None
     """A tombstone: it keeps the numbers from being used twice, and says until when volumes can be taken back."""
     volumes_until_wall_s: float = 0.0
+    """The end of that; also of what a job at its end has left. The one clock and the one owner of this grace: whoever
+    keeps the volumes is told."""
     version: int = 0
 
     @property

@@ -156,9 +156,10 @@ def _started(book: Book, given: Started) -> None:
         if operation.kind == "maintenance":
             book.emit(Cordon(node=operation.target.node, closed=True))
     for member in sorted(book.members.values(), key=lambda m: m.key):
-        if member.removed is not None:
+        stays = member.removed is None
+        if not stays or (member.at_its_end and member.over):
             keep_s = max(0.0, member.volumes_until_wall_s - book.wall_s)
-            book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s))
+            book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s, stays=stays))
     for service in sorted(book.services):
         places = {m.name: m.place for m in book.members_of(service) if m.incarnation == 0}
         if places:

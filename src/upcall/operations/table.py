@@ -102,6 +102,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """People may propose it, and services where it touches one service alone; else only the ledger or a substrate
     begins it."""
 
+    carried_out: bool = True
+    """Somebody carries it out. A kind that nobody does yet is refused: it would never end."""
+
     @property
     def by_services(self) -> bool:
         return self.by_people and self.shape in OF_ONE_SERVICE
@@ -114,12 +117,17 @@ KINDS: Final[dict[Kind, Row]] = {
                 meaning="the member leaves its place and comes up in another"),
     "replace": Row(class_="voluntary", shape="removal", asked=True, gives_back="elsewhere",
                    meaning="give the member's place and volumes up, start it anew elsewhere"),
-    "update": Row(class_="voluntary", shape="plan", asked=True, meaning="new options, by restarts below it"),
-    "upgrade": Row(class_="voluntary", shape="plan", asked=True, meaning="a new version, by restarts below it"),
-    "finalize": Row(class_="voluntary", shape="plan", asked=True, meaning="the point of no return of an upgrade"),
+    "update": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+                   meaning="new options, by restarts below it"),
+    "upgrade": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+                   meaning="a new version, by restarts below it"),
+    "finalize": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+                   meaning="the point of no return of an upgrade"),
     "scale_in": Row(class_="voluntary", shape="removal", asked=True, releases=True, meaning="members leave for good"),
-    "shrink": Row(class_="voluntary", shape="plan", asked=True, meaning="members get less, by restarts below it"),
-    "rebalance": Row(class_="voluntary", shape="plan", asked=True, meaning="the service spreads its load anew"),
+    "shrink": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+                   meaning="members get less, by restarts below it"),
+    "rebalance": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+                   meaning="the service spreads its load anew"),
     "uninstall": Row(class_="voluntary", shape="removal", asked=True, releases=True, waives_minimum=True,
                      meaning="the whole service ends, asked once"),
     "stop": Row(class_="windowed", shape="away", asked=True, meaning="end one incarnation and hold the member"),
@@ -136,8 +144,10 @@ KINDS: Final[dict[Kind, Row]] = {
                 meaning="somebody on the substrate ended the task"),
     "lost": Row(class_="involuntary", shape="back", asked=True, gives_back="in_place", by_people=False,
                 meaning="process or node gone: wait, restart here, or replace elsewhere"),
-    "scale_out": Row(class_="grant", shape="plan", asked=True, meaning="more members"),
-    "grow": Row(class_="grant", shape="plan", asked=True, meaning="members get more"),
+    "scale_out": Row(class_="grant", shape="plan", asked=True, carried_out=False,
+                   meaning="more members"),
+    "grow": Row(class_="grant", shape="plan", asked=True, carried_out=False,
+                   meaning="members get more"),
     "shutdown": Row(class_="grant", shape="system", asked=False, waives_minimum=True,
                     meaning="the whole system goes down; its reverse lifts it"),
 }  # fmt: skip

@@ -92,6 +92,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: int
     generation: int
     status: MemberStatus
+    wanted_generation: int = 0
+    """What the next incarnation gets; ``generation`` is that of the current one."""
     first_place: int = 1
     """Places above it are replacements."""
     starts: int = 0

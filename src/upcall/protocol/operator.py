@@ -80,6 +80,8 @@ class Install(Strict):
     """Need -> service name; default: a service of the need's own name."""
     secrets: list[str] = []
     """Names of secrets that the service may have, besides its own (``SERVICE.NAME``)."""
+    fresh: bool = False
+    """Takes nothing over from an earlier service of this name: neither its volumes nor its memory."""
 
 
 class Ask(Strict):
