@@ -71,6 +71,10 @@ turns: .venv/.dev  ## what an event costs the master, with little and with much 
 attack: .venv/.dev  ## another user and a hostile task attack a running cluster; needs root (writes build/attack.json)
 	@.venv/bin/python -m benchmarks.attack $(ARGS)
 
+.PHONY: idle
+idle: .venv/.dev  ## what the platform itself takes while nothing happens (writes build/idle.json)
+	@.venv/bin/python -m benchmarks.idle $(ARGS)
+
 .PHONY: clean
 clean:  ## removes what was made in this checkout
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
