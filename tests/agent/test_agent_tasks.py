@@ -281,3 +281,20 @@ async def test_a_preparation_that_fails_is_explained_like_any_end(node: Node, ma
     assert ended.exit is not None
     assert ended.exit.reason == "preparation 1 of 1 ended with code 1: RuntimeError: no port is set"
     assert ended.exit.lines[-1] == "RuntimeError: no port is set"
+
+
+async def test_a_start_that_tells_progress_is_not_late(node: Node, master: Master) -> None:
+    gate = node.shared / "gate"
+    script = 'n=0; until [ -e "$0" ]; do n=$((n+1)); echo "replayed $n"; sleep 0.2; done; echo on; sleep 1000'
+    await node.launch("app.main.1", "sh", "-c", script, str(gate), ready=Check(log="^on$"),
+                      progress=(r"^replayed \d+",), start_timeout_s=8.0)  # fmt: skip
+
+    def told() -> int:
+        return max((said.status.progress for said in master.of(Status)), default=0)
+
+    await master.until(lambda: told() >= 6, "progress, for longer than the start may last without")
+    assert "unready" not in master.states("app.main.1")
+    reasons = [said.status.reason for said in master.of(Status) if said.status.progress]
+    assert all(reason.startswith("replayed ") for reason in reasons)
+    gate.touch()
+    assert (await master.state("app.main.1", "ready")).progress >= 6

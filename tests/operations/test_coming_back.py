@@ -244,3 +244,23 @@ def test_superseding_survives_a_death_of_the_master_at_every_write(kind: Simulat
         return made.send(asked).operation or next((o.id for o in made.ledger.operations() if o.kind == "replace"), "")
 
     _dies_at_every_write(kind, replaced)
+
+
+def test_a_start_that_tells_progress_is_not_late_and_one_that_stops_telling_is(kind: SimulatedKind) -> None:
+    made = World(kind=kind, timing=Timing(ready_s=10 * HOURS))
+    made.install("s", ["a", "b"], minimum=0)
+    made.advance(10)
+
+    def cured(name: str) -> bool:
+        return any(o.class_ == "cure" and o.target.members == (name,) for o in made.ledger.operations())
+
+    for progress in range(1, 5):
+        made.advance(150)
+        told = given.TaskObserved(service="s", member="a", incarnation=1, state="running", progress=progress)
+        made.send(told)
+    assert cured("b")
+    assert not cured("a")
+    made.advance(200)
+    made.send(told)
+    made.advance(140)
+    assert cured("a"), "the same telling again is no progress"

@@ -35,6 +35,8 @@ class TaskRecord(msgspec.Struct, kw_only=True):
     reason: str = ""
     exit: TaskExit | None = None
     was_ready: bool = False
+    progress: int = 0
+    """How often its start told that it goes on."""
     logged: dict[str, tuple[int, int]] = {}
     """Where its logs stood when it became ready: what a health check of the log looks at comes after."""
     end_reason: str = ""
@@ -56,6 +58,7 @@ class TaskRecord(msgspec.Struct, kw_only=True):
             exit=self.exit,
             generation=self.launch.generation,
             place=self.launch.place,
+            progress=self.progress,
         )
 
 

@@ -10,7 +10,7 @@ a line that matches is the yes; for health it is the no, for good: what was logg
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -135,6 +135,24 @@ async def until_logged(
             for stream, tail in tails.items():
                 if any(expression.search(line) for line in tail.lines()):
                     return stream
+            await changed.wait()
+
+
+async def lines_like(
+    expressions: Sequence[str], logs: Path, watching: Watching, where: str, every_s: float
+) -> AsyncIterator[str]:
+    """Lines of the output that match one of these and are not the one before: the last of what came within a while."""
+    compiled = [patterns.compiled(expression, where) for expression in expressions]
+    tails = [Tail(logs / stream) for stream in STREAMS]
+    before = b""
+    async with watching.folder(logs) as changed:
+        while True:
+            changed.clear()
+            lines = [line for tail in tails for line in tail.lines() if any(one.search(line) for one in compiled)]
+            if lines and lines[-1] != before:
+                before = lines[-1]
+                yield before.decode(errors="replace")
+            await asyncio.sleep(every_s)
             await changed.wait()
 
 

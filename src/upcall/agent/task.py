@@ -27,6 +27,8 @@ from upcall.protocol.errors import UpcallError
 
 log: Final = logging.getLogger(__name__)
 
+PROGRESS_EVERY_S = 5.0
+"""Between two tellings of a start's progress, at most."""
 PROVE_AGAIN_MAX_S = 2.0
 """Between two looks whether what is left of a task is dead at last."""
 
@@ -52,6 +54,8 @@ class Task:
         self._others: set[asyncio.Task[None]] = set()
         self._not_ready = "no answer yet"
         self._watched = False
+        self._late_at_s = 0.0
+        self._heeding: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
         """Set once it has ended."""
         if record.state == "ended":
@@ -126,7 +130,10 @@ class Task:
                 self._bringing_up.cancel()
             case "await_ready":
                 self._spawn(self._checking, self._await_ready())
+                self._late_at_s = self._deadline_s()
                 self._spawn(self._checking, self._tell_when_late())
+                if self.record.launch.declaration.progress:
+                    self._heeding = self._spawn(self._checking, self._heed_progress())
             case "watch_health":
                 self._has_been_ready()
                 if self.record.launch.declaration.health is not None and not self._watched:
@@ -203,10 +210,27 @@ class Task:
         else:
             self._feed("passed")
 
+    def _deadline_s(self) -> float:
+        return asyncio.get_running_loop().time() + self.record.launch.declaration.start_timeout_s
+
     async def _tell_when_late(self) -> None:
+        while (left_s := self._late_at_s - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110 - it may have moved
+            await asyncio.sleep(left_s)
         timeout_s = self.record.launch.declaration.start_timeout_s
-        await asyncio.sleep(timeout_s)
         self._feed("late", f"not ready within {timeout_s:g} s: {self._not_ready}")
+
+    async def _heed_progress(self) -> None:
+        """A start that tells that it goes on is not late: here, and for the master, which hears of it."""
+        declaration = self.record.launch.declaration
+        every_s = min(PROGRESS_EVERY_S, declaration.start_timeout_s / 4)
+        where = self._machine.watching
+        async for line in checks.lines_like(declaration.progress, self._logs, where, "progress", every_s):
+            if self.state not in ("running", "unready"):
+                return
+            self._late_at_s = self._deadline_s()
+            self.record.progress += 1
+            self.record.reason = last_words.plain(line).strip()[: last_words.LINE_CHARS_MAX]
+            self._changed(self)
 
     def _heard(self, reason: str) -> None:
         self._not_ready = reason
@@ -220,6 +244,9 @@ class Task:
         if health is not None and health.log and not self.record.was_ready:
             self.record.logged = checks.written_so_far(self._logs)
         self.record.was_ready = True
+        if self._heeding is not None:
+            self._heeding.cancel()
+            self._heeding = None
 
     async def _watch_health(self, check: Check) -> None:
         try:

@@ -63,6 +63,7 @@ def _task(tx: Gathering, up: sub.Observed) -> None:
             reason=up.exit.reason if up.exit and up.exit.reason else up.reason,
             exit_code=up.exit.number if up.exit else None,
             generation=up.generation,
+            progress=up.progress,
         )
     )
     tx.dirty_members.add(task.service)

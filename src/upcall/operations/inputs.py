@@ -250,6 +250,8 @@ class TaskObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reason: str = ""
     exit_code: int | None = None
     generation: int = 0
+    progress: int = 0
+    """How often its start told that it goes on."""
 
 
 class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="node_observed"):

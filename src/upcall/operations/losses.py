@@ -199,6 +199,8 @@ def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     if before is not None and before.state in NOT_YET and given.state != before.state:
         book.memory.launched[member.key] = book.now_s
     book.memory.launched.setdefault(member.key, book.now_s)
+    if before is not None and given.progress > before.progress and not before.was_ready:
+        _goes_on(book, member)
     if given.state != "ending":
         book.memory.signalled.pop(member.key, None)
     _remember(book, member, given)
@@ -222,6 +224,14 @@ def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     book.mark(member.service)
 
 
+def _goes_on(book: Book, member: MemberRecord) -> None:
+    """Its start told progress: what tells it is not late, and what brought it back goes on with it. One that ends and
+    begins again gains nothing by it: only so many tries are made."""
+    book.memory.launched[member.key] = book.now_s
+    if member.by in book.memory.first_launched:
+        book.memory.first_launched[member.by] = book.now_s
+
+
 def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     before = book.seen(member)
     same = before is not None and before.state == given.state
@@ -231,6 +241,7 @@ def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         since_s=before.since_s if same and before is not None else book.now_s,
         node=given.node or member.node,
         reason=given.reason[:REASON_CHARS_MAX],
+        progress=given.progress,
         was_ready=given.state == "ready" or (before is not None and before.was_ready),
     )
 

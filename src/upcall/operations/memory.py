@@ -17,6 +17,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     was_ready: bool = False
     """At some time since it was launched (and heard of)."""
+    progress: int = 0
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):

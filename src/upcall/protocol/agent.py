@@ -33,6 +33,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exit: TaskExit | None = None
     generation: int = 0
     place: int = 1
+    progress: int = 0
+    """How often its start told progress; the reason says what it told."""
 
 
 class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ INTERVAL_S_MIN: Final = 0.05
 
 def validate(member: str, declaration: Declaration, where: str = "declaration") -> None:
     """``Invalid`` for a check that cannot be carried out."""
-    _fatal(member, declaration, where)
+    _expressions(member, declaration, where)
     for name, check in (("ready", declaration.ready), ("health", declaration.health)):
         fault = None if check is None else _fault(check, declaration, readiness=name == "ready")
         if fault is not None:
@@ -26,16 +26,17 @@ def validate(member: str, declaration: Declaration, where: str = "declaration") 
             raise Invalid(f"the {name} check of {member} {wrong}", where=f"{where}.{name}", expected=right)
 
 
-FATAL_MAX: Final = 20
-"""Expressions of fatal lines, of one declaration."""
+EXPRESSIONS_MAX: Final = 20
+"""Of fatal lines, and of lines that tell progress, in one declaration."""
 
 
-def _fatal(member: str, declaration: Declaration, where: str) -> None:
-    if len(declaration.fatal) > FATAL_MAX:
-        wrong = f"{member} has {len(declaration.fatal)} expressions of fatal lines"
-        raise Invalid(wrong, where=f"{where}.fatal", expected=f"at most {FATAL_MAX}")
-    for number, pattern in enumerate(declaration.fatal):
-        patterns.compiled(pattern, f"{where}.fatal[{number}]")
+def _expressions(member: str, declaration: Declaration, where: str) -> None:
+    for name, found in (("fatal", declaration.fatal), ("progress", declaration.progress)):
+        if len(found) > EXPRESSIONS_MAX:
+            wrong = f"{member} has {len(found)} expressions"
+            raise Invalid(wrong, where=f"{where}.{name}", expected=f"at most {EXPRESSIONS_MAX}")
+        for number, pattern in enumerate(found):
+            patterns.compiled(pattern, f"{where}.{name}[{number}]")
 
 
 def _fault(check: Check, declaration: Declaration, *, readiness: bool) -> tuple[str, str] | None:

@@ -142,6 +142,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Checked for as long as it runs, once it was ready."""
     start_timeout_s: Seconds = 300.0
     """From its start until it is ready. One that is late is ``unready``: only its cure, an operation, ends it."""
+    progress: tuple[str, ...] = ()
+    """Expressions (RE2's syntax) of lines that tell that a start goes on: a log is replayed, data is on its way. Each
+    that is not the one before moves the deadline to ``start_timeout_s`` from then: what tells progress is not late."""
     grace_s: Seconds = 30.0
     """Between SIGTERM and SIGKILL."""
     fatal: tuple[str, ...] = ()

@@ -104,6 +104,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     address: str = ""
     exit: Exit | None = None
     generation: int = 0
+    progress: int = 0
+    """How often its start told that it goes on."""
 
 
 class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="node"):

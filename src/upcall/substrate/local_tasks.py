@@ -241,10 +241,10 @@ class TaskRunner:
         if task.wanted is None:
             self.tasks.drop(task)
 
-    def _show(self, task: Task, state: TaskState, reason: str, out: Output) -> None:
+    def _show(self, task: Task, state: TaskState, reason: str, out: Output, progress: int = 0) -> None:
         """Tells what changed, once."""
         before = task.observed()
-        task.state, task.reason = state, reason
+        task.state, task.reason, task.progress = state, reason, max(progress, task.progress)
         if task.observed() != before:
             out.up.append(task.observed())
 
@@ -307,7 +307,7 @@ class TaskRunner:
             return
         task.generation = status.generation
         state = "ending" if task.ending else cast(TaskState, status.state)
-        self._show(task, state, status.reason, out)
+        self._show(task, state, status.reason, out, status.progress)
 
     def _stray(self, node: str, task_id: TaskId, status: wire.TaskStatus, out: Output) -> None:
         """A task that nobody wants where it runs: an older incarnation, or of a place that was given up."""

@@ -22,6 +22,7 @@ class Task:
     reason: str = ""
     exit: Exit | None = None
     generation: int = 0
+    progress: int = 0
     told: bool = False
     known: bool = False
     end_grace_s: float | None = None
@@ -43,6 +44,7 @@ class Task:
             address=self.address,
             exit=self.exit,
             generation=self.generation,
+            progress=self.progress,
         )
 
 

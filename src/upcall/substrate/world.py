@@ -365,6 +365,7 @@ def as_input(up: Up) -> given.Input | None:
                 reason=(up.exit.reason if up.exit else "") or up.reason,
                 exit_code=up.exit.number if up.exit else None,
                 generation=up.generation,
+                progress=up.progress,
             )
         case NodeObserved():
             return given.NodeObserved(node=up.node, state=up.state, reason=up.reason)
