@@ -72,7 +72,7 @@ def test_what_is_watched_and_changes_is_asked_about_within_a_second(kind: Simula
         await asyncio.sleep(60)
         assert life.code.looks == looks, "nobody waits any more"
 
-    live(Watched, script, kind=kind, options={"data": True})
+    live(Watched, script, raises=True, kind=kind, options={"data": True})
 
 
 def _begun(life: Life) -> bool:
@@ -111,7 +111,7 @@ def test_a_watch_that_raises_is_told_once_and_looked_at_ever_more_slowly(caplog:
         await asyncio.sleep(300)
         assert life.code.looks < 20
 
-    live(Blind, script, kind="kernel", options={"data": True})
+    live(Blind, script, raises=True, kind="kernel", options={"data": True})
     told = [r.message for r in caplog.records if "watched()" in r.message]
     assert len(told) == 1
     assert "nobody answers (test_asking.py:" in told[0]
@@ -146,7 +146,7 @@ def test_what_is_no_answer_is_told_with_its_line_and_nothing_is_done(given: Any,
         assert complaint in life.master.notes[0].text
         assert "may_stop (test_asking.py:" in life.master.notes[0].text
 
-    live(Wrong, script, kind="kernel", options={"data": True})
+    live(Wrong, script, raises=True, kind="kernel", options={"data": True})
 
 
 def test_pods_that_raise_are_told_for_each_operation_and_the_service_lives_on() -> None:
@@ -169,7 +169,7 @@ def test_pods_that_raise_are_told_for_each_operation_and_the_service_lives_on() 
         life.code.broken = False
         await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=60)
 
-    live(Breaks, script, kind="kernel", options={"data": True})
+    live(Breaks, script, raises=True, kind="kernel", options={"data": True})
 
 
 # -- in time --------------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_an_answer_is_sent_when_it_is_there_and_not_when_the_last_one_is() -> No
         await life.master.until(lambda: life.master.answers, within_s=1)
         assert [answer.reason for answer in life.master.answers] == ["web-0 is needed"]
 
-    live(Mixed, script, kind="kernel", options={"data": True})
+    live(Mixed, script, raises=True, kind="kernel", options={"data": True})
 
 
 # -- at scale -------------------------------------------------------------------------------------------------------

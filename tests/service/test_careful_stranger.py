@@ -138,7 +138,9 @@ def test_an_expert_that_raises_is_silent_and_the_log_says_so(caplog: pytest.LogC
         async def may_stop(self, member: Member, why: Operation) -> Verdict:
             raise KeyError(member.name)
 
-    assert Scenario(Broken, operations=[operation("stop", "web-0")]).run().answers == {}
+    outcome, faults = Scenario(Broken, operations=[operation("stop", "web-0")]).broken()
+    assert outcome.answers == {}
+    assert [fault.what for fault in faults] == ["stop of web-0"]
     assert "no answer to stop-web-0" in caplog.text
 
 

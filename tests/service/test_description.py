@@ -154,7 +154,7 @@ def test_a_task_that_is_no_declaration_is_refused_by_name() -> None:
         def task(self, member: Member) -> Declaration:
             return "python -m http.server"  # type: ignore[return-value]
 
-    outcome = Scenario(Wrong, members={"web-0": "wanted"}).run()
+    outcome, _ = Scenario(Wrong, members={"web-0": "wanted"}).broken()
     assert outcome.plans["deploy"].state == "failed"
     assert "the task of web-0 is a str" in outcome.plans["deploy"].reason
 
@@ -169,7 +169,7 @@ def test_lists_in_a_declaration_are_put_right_and_wrong_types_refused() -> None:
             return Declaration(command=(1,), ports=(Port(name="http", number=1),))  # type: ignore[arg-type]
 
     assert Scenario(Lists).run().task("web-0").command == ("serve",)
-    assert "Expected `str`" in Scenario(Wrong).run().plans["deploy"].reason
+    assert "Expected `str`" in Scenario(Wrong).broken()[0].plans["deploy"].reason
 
 
 # -- endpoints and needs --------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_an_endpoint_of_a_port_that_is_not_declared_is_refused() -> None:
         def pods(self) -> list[Pod]:
             return [Pod("web", endpoints=[Endpoint("client", port="cql")])]
 
-    assert "endpoints of ports that it lacks: cql" in Scenario(Wrong).run().plans["deploy"].reason
+    assert "endpoints of ports that it lacks: cql" in Scenario(Wrong).broken()[0].plans["deploy"].reason
 
 
 class Reader(Plain):

@@ -55,7 +55,7 @@ def test_the_next_restart_waits_while_after_ready_raises_and_why_says_so(kind: S
         service.fails.clear()
         await life.master.until(lambda: life.master.operations[second].state == "done", within_s=120)
 
-    live(service, script, kind=kind)
+    live(service, script, raises=True, kind=kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,7 +75,7 @@ def test_a_member_that_is_not_back_does_not_count_for_the_guard_whatever_is_answ
         service.fails.clear()
         await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=120)
 
-    live(service, script, kind=kind, options={"data": True})
+    live(service, script, raises=True, kind=kind, options={"data": True})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +98,7 @@ def test_what_returned_is_known_after_a_death_of_host_and_master_and_what_did_no
         await asyncio.sleep(60)
         assert service.joined == [*before, "web-2.2"]
 
-    live(service, script, kind=kind)
+    live(service, script, raises=True, kind=kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,6 +109,7 @@ def test_that_it_raised_is_told_once_for_each_reason(kind: SimulatedKind) -> Non
     async def script(life: Life) -> None:
         await asyncio.sleep(300)
         told = [e.text for e in life.master.world.events if "after_ready raised" in e.text]
-        assert told == ["does not count yet: its after_ready raised: RuntimeError: no quorum to join"]
+        assert len(told) == 1
+        assert told[0].startswith("does not count yet: its after_ready raised: RuntimeError: no quorum to join (")
 
-    live(service, script, kind=kind)
+    live(service, script, raises=True, kind=kind)

@@ -245,6 +245,11 @@ def _cannot_be(here: Here, one: Watched, begun: Sequence[str]) -> UpcallError:
         cure = f"a cure (`upcall logs {one.name}.MEMBER`), then it goes on by itself; or `upcall uninstall {one.name}`"
         return Conflict(message, where=where, expected=cure)
     take_back(here, begun, "it could not be deployed")
+    plan = plan_named(one.view, "deploy") if one.view is not None else None
+    if plan is not None and plan.get("state") == "failed" and not plan.get("phases"):
+        # Its code raised before it could say which members it wants: no room and no node would help.
+        mended = f"that its code says what it wants (`upcall logs --host {one.name}`); then again"
+        return Conflict(message, where=where, expected=mended)
     return DoesNotFit(message, where=where, expected="what fits (options, `upcall node add`), or a cure; then again")
 
 

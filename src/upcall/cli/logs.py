@@ -1,11 +1,14 @@
 """``upcall logs``: what a member prints."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
 import typer
 
+from upcall.cli import host_log
 from upcall.cli.here import Here, command, commands
+from upcall.protocol.errors import NotFound
 
 logs_app = commands()
 APPS = {"logs": logs_app}
@@ -14,15 +17,35 @@ APPS = {"logs": logs_app}
 @command(logs_app, "logs")
 def logs(
     here: Here,
-    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task; with --host a service.")],
+    host: Annotated[bool, typer.Option("--host", help="What the service's own code said, in its host.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")] = 100,
     stream: Annotated[Literal["stdout", "stderr", "both"], typer.Option(help="Which of the two.")] = "both",
 ) -> None:
-    """Output of a member; -f follows it."""
+    """Output of a member; -f follows it. `--host SERVICE`: what the service's code said, and what it raised."""
+    if host:
+        for line in _said_by(here, member, lines, follow):
+            if here.out.as_json:
+                here.out.json_line({"line": line})
+            else:
+                here.out.output(line, flush=follow)
+        return
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
     for line in here.client.lines(f"/v1/tasks/{quote(member, safe='')}/logs?{query}"):
         if here.out.as_json:
             here.out.json_line({"line": line})
         else:
             here.out.output(line, flush=follow)
+
+
+def _said_by(here: Here, service: str, last: int, follow: bool) -> Iterator[str]:
+    log = here.folder.root / "logs" / "host.log"
+    if not log.is_file():
+        raise NotFound(f"no host has run here: {service} has said nothing", where=str(log), expected="`upcall up`")
+    found = False
+    for line in host_log.lines(log, service, last, follow=follow):
+        found = True
+        yield line
+    if not found and not follow:
+        here.out.note(f"the code of {service} has said nothing")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, Stale, UpcallError
 from upcall.service import stranger
-from upcall.service.blame import in_words_with_line, method_at
+from upcall.service.blame import method_at
 from upcall.service.consent import Verdict, wait
 from upcall.service.docket import SILENCE_PAUSE_S, Docket
 from upcall.service.link import Fenced, Link
@@ -112,7 +112,7 @@ class Clerk:
         except TimeoutError:
             pass
         except Exception as raised:
-            error, why, given = raised, f"because: {in_words_with_line(raised)}", {}
+            error, why, given = raised, f"because: {service.raised('answer_set', raised)}", {}
         if not given:
             for op in due:
                 stranger.say(service, op, why, error)
@@ -208,7 +208,8 @@ class Clerk:
             self._prepared[op.id] = "done"
         except Exception as error:
             self._prepared[op.id] = "failed"
-            service.log.warning("before_replace(%s): %s; it is tried again", op.member, error or type(error).__name__)
+            what = f"before_replace({op.member})"
+            service.log.warning("%s: %s; it is tried again", what, service.raised(what, error))
             await asyncio.sleep(SILENCE_PAUSE_S)
         self._docket.recall(op.id)
         self._news.set()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from upcall.protocol import service as wire
+from upcall.service import faults
 from upcall.service.member import MemberSet, Runner, _nowhere
 from upcall.service.pod import Pod
 from upcall.service.state import State
@@ -69,6 +70,8 @@ class Context:
     """Tells people, by the system, why an operation gets no answer."""
     progress: Callable[[str, str, float | None], None] = lambda action, text, share: None
     """Tells people how far an action is."""
+    fault: Callable[[faults.Fault], None] = lambda fault: None
+    """Hears of what the expert's code raised; a test fails by it."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
     look: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
-from upcall.service.attempts import in_words
 from upcall.service.blame import in_words_with_line
 from upcall.service.link import Link
 from upcall.service.service import Service, overridden
@@ -152,7 +151,8 @@ class Hooks:
                 async with asyncio.timeout(self._service.hook_timeout_s):
                     await self._service.on_told(told)
             except Exception as error:
-                self._service.log.warning("on_told(%s of %s): %s", told.what, told.operation.id, in_words(error))
+                what = f"on_told({told.what} of {told.operation.id})"
+                self._service.log.warning("%s: %s", what, self._service.raised(what, error))
 
     async def _until_done(
         self,
@@ -168,9 +168,10 @@ class Hooks:
                     await call()
                 return
             except Exception as error:
-                self._service.log.warning("%s: %s; it is called again in %g s", what, in_words(error), pause_s)
+                words = self._service.raised(what, error)
+                self._service.log.warning("%s: %s; it is called again in %g s", what, words, pause_s)
                 if failed is not None:
                     with contextlib.suppress(UpcallError, ConnectionError):  # Who was not told is told the next time.
-                        await failed(in_words(error))
+                        await failed(words)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_MAX_S)

@@ -134,8 +134,8 @@ class Member:
         return self.name
 
 
-class MemberSet(Mapping[str, Member]):
-    """All members by name, in the order of their pods."""
+class MemberSet:
+    """All members, in the order of their pods: to go through, or one by its name (``members["web-0"]``)."""
 
     def __init__(self, members: Iterable[Member] = ()) -> None:
         self._members = {member.name: member for member in members}
@@ -143,11 +143,25 @@ class MemberSet(Mapping[str, Member]):
     def __getitem__(self, name: str) -> Member:
         return self._members[name]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    def __contains__(self, member: Member | str) -> bool:
+        """By its name too."""
+        return str(member) in self._members
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def get(self, name: str) -> Member | None:
+        return self._members.get(name)
+
+    def values(self) -> list[Member]:
+        """As a list, which stays as it is."""
+        return list(self._members.values())
+
+    def items(self) -> list[tuple[str, Member]]:
+        return list(self._members.items())
 
     @property
     def ready(self) -> list[Member]:

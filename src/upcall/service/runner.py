@@ -19,9 +19,8 @@ import msgspec
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, UpcallError
-from upcall.service import derived, plans, wanted
+from upcall.service import derived, faults, plans, wanted
 from upcall.service.asking import Clerk
-from upcall.service.attempts import in_words
 from upcall.service.context import Context
 from upcall.service.desk import Desk
 from upcall.service.hooks import Hooks
@@ -125,9 +124,13 @@ class Runner:
 
     async def close(self) -> None:
         """Ends what the expert began here. What it had asked of the master stands."""
+        self.end()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def end(self) -> None:
+        """As :meth:`close`, without waiting for it."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.context.close()
 
     async def _note(self, operation: str, text: str) -> None:
@@ -209,10 +212,12 @@ class Runner:
         except (Fenced, MasterAway, NotNow):
             raise
         except Exception as error:
-            if in_words(error) != self._trouble:
+            words = faults.words(error, type(self.service))
+            if words != self._trouble:
                 level = self.context.log.warning if isinstance(error, UpcallError) else self.context.log.exception
-                level("%s cannot say what it wants: %s", self.context.name, in_words(error))
-            self._trouble = in_words(error)
+                level("%s cannot say what it wants: %s", self.context.name, words)
+            self._trouble = words
+            self.context.fault(faults.Fault("what it wants", words, error))
         try:
             await self._show()
         except (Fenced, NotNow):
@@ -290,7 +295,7 @@ class Runner:
         except TimeoutError:
             error = "did not end in its time"
         except Exception as raised:
-            error = in_words(raised)
+            error = faults.words(raised, type(self.service))
             self.context.log.info("step %s, attempt %d: %s", run.path, run.attempt, error)
         self._move(StepEnded(run.path, run.attempt, self._wall(), error))
         self._look()

@@ -44,7 +44,7 @@ from pydantic import ValidationError
 from upcall.protocol.declaration import Artifact, Declaration
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
-from upcall.service import stranger
+from upcall.service import faults, stranger
 from upcall.service.actions import current
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
@@ -281,6 +281,12 @@ class Service:
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs a blocking call in a thread of this service."""
         return await self._context.blocking(function, *args, **kwargs)
+
+    def raised(self, what: str, error: BaseException) -> str:
+        """For the SDK itself: notes what this service's code raised, and gives it in words, with its file and line."""
+        words = faults.words(error, type(self))
+        self._context.fault(faults.Fault(what, words, error))
+        return words
 
     # -- files of the package ---------------------------------------------------------------------------------------
 

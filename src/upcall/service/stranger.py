@@ -180,7 +180,8 @@ async def asked(service: "Service", operation: Operation) -> Verdict | None:
     except (UpcallError, NoAnswer) as error:
         say(service, operation, f"because: {in_words_with_line(error)}", None)
     except Exception as error:
-        say(service, operation, f"because: {in_words_with_line(error)}", error)
+        what = f"{operation.kind} of {operation.member or service.name}"
+        say(service, operation, f"because: {service.raised(what, error)}", error)
     return None
 
 

@@ -1,21 +1,25 @@
 """One service from its first host to the end of a test."""
 
 import asyncio
+import linecache
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from upcall.service import Service
 from upcall.service.attempts import persistently
+from upcall.service.faults import Fault
 from upcall.service.link import Fenced, MasterAway
 from upcall.service.runner import Runner
 from upcall.service.testing import run
+from upcall.service.testing.still import Tool, ok
 from upcall.substrate.simulated import SimulatedKind, Timing
 from upcall.testing.master import SimulatedMaster
 
 KINDS: Final[tuple[SimulatedKind, ...]] = ("kernel", "delegated")
 """We place; somebody else does."""
 
-SCRIPT_MAX_S: Final = 7200.0
+SCRIPT_MAX_S: Final = 86_400.0
 """Virtual; a script that takes longer waits for what will never be."""
 
 Script = Callable[["Life"], Awaitable[None]]
@@ -27,23 +31,46 @@ class Life:
     def __init__(self, service: type[Service], master: SimulatedMaster) -> None:
         self.service, self.master = service, master
         self.runner: Runner
+        self.faults: list[Fault] = []
+        """Mistakes in the service's code that it raised; a life with one fails, unless the script takes them out."""
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     def start_host(self) -> None:
         """A host starts, with nothing in its memory."""
         loop = asyncio.get_running_loop()
         self.runner = Runner(self.service, self.master.service, self.master, wall=loop.time)
+        self.runner.context.fault = self._raised
         self._task = loop.create_task(
             persistently("test", self.runner.run, on=(MasterAway, Fenced), log=self.runner.context.log)
         )
 
-    async def kill_host(self) -> None:
+    def kill_host(self) -> "asyncio.Task[None]":
+        """SIGKILL of the host: nothing of its code goes on. Awaited, it returns when all of it is gone."""
         assert self._task is not None, "no host was started"
         self._task.cancel()
-        await asyncio.wait([self._task])
-        await self.runner.close()
-        if not self._task.cancelled():
-            self._task.result()
+        self.runner.end()
+        ending = asyncio.create_task(self._ended(self._task, self.runner))
+        self._ending.add(ending)
+        return ending
+
+    @staticmethod
+    async def _ended(task: "asyncio.Task[None]", runner: Runner) -> None:
+        await asyncio.wait([task])
+        await runner.close()
+        if not task.cancelled():
+            task.result()
+
+    async def over(self, *, raises: bool = False) -> None:
+        """The end of the test: the host is killed, and what any host of it left is raised."""
+        self.kill_host()
+        await asyncio.gather(*self._ending)
+        mistakes = list(dict.fromkeys(str(fault) for fault in self.faults))
+        assert raises or not mistakes, "the service's code raised: " + "; ".join(mistakes)
+
+    def _raised(self, fault: Fault) -> None:
+        if fault.mistake:
+            self.faults.append(fault)
 
     @property
     def code(self) -> Any:
@@ -77,11 +104,14 @@ def live(
     loss: float = 0.0,
     repeat: float = 0.0,
     seed: int = 0,
+    tool: Tool = ok,
+    raises: bool = False,
 ) -> None:
     """Runs ``script`` with the service on a cluster of this kind, in virtual time. ``prove_s``: a silent node's tasks
-    are proven dead so much later (never, by default).
+    are proven dead so much later (never, by default). ``tool`` plays what :meth:`upcall.service.Member.run` runs.
 
-    Two incarnations of a member on the same volumes at the same time fail the test, whatever it looks at.
+    Two incarnations of a member on the same volumes at the same time fail the test, whatever it looks at; and so does
+    what the service's own code raises, unless the test is about that (``raises``; ``life.faults`` has it).
     """
 
     async def main() -> None:
@@ -94,6 +124,7 @@ def live(
             loss=loss,
             repeat=repeat,
             seed=seed,
+            tool=tool,
         )
         life = Life(service, played)
         world = asyncio.create_task(played.live())
@@ -101,14 +132,28 @@ def live(
         course = asyncio.ensure_future(script(life))
         try:
             done, _ = await asyncio.wait([course, world], timeout=SCRIPT_MAX_S, return_when=asyncio.FIRST_COMPLETED)
-            assert done, f"the script did not end within {SCRIPT_MAX_S:g} virtual seconds"
+            assert done, _waits(course, life)
             for each in done:
                 each.result()
         finally:
             course.cancel()
             world.cancel()
             await asyncio.wait([course, world])
-            await life.kill_host()
+            await life.over(raises=raises)
         assert not played.cluster.violations, "; ".join(played.cluster.violations)
 
     run(main())
+
+
+def _waits(course: "asyncio.Future[None]", life: Life) -> str:
+    """Where the script is that does not end, and what it could be waiting for."""
+    where = ""
+    found: Any = course.get_coro() if isinstance(course, asyncio.Task) else None
+    file = getattr(getattr(found, "cr_code", None), "co_filename", "")
+    while found is not None and getattr(found, "cr_frame", None) is not None:
+        if found.cr_code.co_filename == file:
+            line = found.cr_frame.f_lineno
+            where = f" at {Path(file).name}, line {line}: {linecache.getline(file, line).strip()}"
+        found = found.cr_await if hasattr(found.cr_await, "cr_frame") else None
+    plans = "; ".join(f"plan {plan.name} is {plan.state}: {plan.reason}" for plan in life.master.plans.values())
+    return f"the script did not end within {SCRIPT_MAX_S:g} virtual seconds; it waits{where} ({plans})"

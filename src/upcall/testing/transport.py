@@ -91,10 +91,13 @@ class WorldTransport:
 
     async def until(self, condition: Callable[[], object], *, within_s: float = 7200.0) -> None:
         """Waits until the condition holds; looks whenever something changed."""
-        async with asyncio.timeout(within_s):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"waited for {within_s:g} virtual seconds in vain") from None
 
     def send(self, item: given.Input) -> fx.Outcome:
         """One input into the ledger, now; what it refuses is raised."""

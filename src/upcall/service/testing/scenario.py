@@ -16,6 +16,7 @@ from typing import Any, Final
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.service.context import Context
+from upcall.service.faults import Fault
 from upcall.service.runner import Runner
 from upcall.service.service import Service
 from upcall.service.testing import virtual
@@ -95,10 +96,16 @@ class Scenario:
     desired: str = "running"
 
     def run(self, *, for_s: float = RUN_S) -> Outcome:
-        """What the service says to it."""
+        """What the service says to it. A mistake in its code that it raises fails the test; :meth:`broken` gives it."""
+        outcome, faults = virtual.run(self._run(for_s))
+        assert not faults, "the service's code raised: " + "; ".join(dict.fromkeys(map(str, faults)))
+        return outcome
+
+    def broken(self, *, for_s: float = RUN_S) -> tuple[Outcome, list[Fault]]:
+        """As :meth:`run`, for a test of code that raises: what it said all the same, and its mistakes."""
         return virtual.run(self._run(for_s))
 
-    async def _run(self, for_s: float) -> Outcome:
+    async def _run(self, for_s: float) -> tuple[Outcome, list[Fault]]:
         master = StillMaster(
             service=self.service.package,
             options=self.options,
@@ -110,12 +117,14 @@ class Scenario:
             memory={key: (value, 1) for key, value in self.memory.items()},
             desired=self.desired,
         )
+        faults: list[Fault] = []
         runner = Runner(self.service, self.service.package, master, wall=asyncio.get_running_loop().time)
+        runner.context.fault = lambda fault: faults.append(fault) if fault.mistake else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(for_s):
                 await runner.run()
         await runner.close()
-        return Outcome(
+        outcome = Outcome(
             declared=master.declared,
             endpoints=master.endpoints,
             plans=master.plans,
@@ -124,6 +133,7 @@ class Scenario:
             tools=tuple(master.tools),
             memory={key: value for key, (value, _version) in master.memory.items()},
         )
+        return outcome, faults
 
     def _members(self) -> dict[str, wire.Member]:
         service = self.service(Context(name=self.service.package, options=self.options, bindings=self.bindings))
