@@ -12,7 +12,7 @@ DONE: Final = "nothing else is left to try"
 VICTIM: Final = '''\
 """Has a volume and a secret of its own."""
 
-from upcall.protocol.declaration import Check, Declaration, Volume
+from upcall.protocol.declaration import Check, Declaration, Secret, Volume
 from upcall.service import Member, Pod, Service
 
 
@@ -26,7 +26,7 @@ class Victim(Service):
         return Declaration(
             command=("sh", "-c", "echo private > vault/diary; echo kept; exec sleep 100000"),
             volumes=(Volume(name="vault", size_mib=16),),
-            secrets=(self.own_secret("pin"),),
+            secrets=(Secret(name="pin", ref=self.own_secret("pin")),),
             ready=Check(log="kept"),
         )
 '''
@@ -163,5 +163,5 @@ def with_volume(name: str) -> str:
         .replace("class Victim", "class Escape")
         .replace('name="vault"', f'name="{name}"')
         .replace("echo private > vault/diary; ", "")
-        .replace('            secrets=(self.own_secret("pin"),),\n', "")
+        .replace('            secrets=(Secret(name="pin", ref=self.own_secret("pin")),),\n', "")
     )

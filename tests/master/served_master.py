@@ -1,6 +1,7 @@
 """A real master on a socket, in a thread: store, cores, doors. No agents: machines are pretended by the tests."""
 
 import asyncio
+import getpass
 import http.client
 import itertools
 import json
@@ -21,6 +22,8 @@ from upcall.transport.listening import Listener
 from upcall.transport.server import Server as Serving
 
 PREFIX = f"127.{130 + os.getpid() % 90}.{os.getpid() // 90 % 250}"
+OWNER = getpass.getuser()
+"""As the owner of the data folder he is an admin."""
 PRINCIPALS = ("operator", "host", "agent-node-1", "agent-node-2")
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from served_master import Server, Sse
+from served_master import OWNER, Server, Sse
 
 from upcall.operations import inputs as given
 from upcall.operations.inputs import TaskState
@@ -62,5 +62,5 @@ def test_a_stopped_member_is_started_again_and_the_stop_is_lifted_by_whom_and_wh
     assert start(server, "memo.m-0") == (200, "lifted")
     assert incarnation(server) == 2
     stop = next(each for each in server.call("GET", "/v1/operations?all=true").json() if each["kind"] == "stop")
-    assert stop["outcome"] == "lifted by operator: morning"
+    assert stop["outcome"] == f"lifted by {OWNER}: morning"
     assert start(server, "memo.m-0") == (409, "conflict"), "once is enough"

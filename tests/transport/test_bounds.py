@@ -131,7 +131,8 @@ def test_headers_without_an_end_are_refused_at_64_kib(served: Served, begin: byt
         client.sendall(begin)
         send_all(client, part, times)
         said = answer(client)
-    assert said[9:12] in (b"431", b"400", b"") or b" 400 " in said
+    # 408: a busy machine may not send 64 KiB in small parts before the deadline of this test.
+    assert said[9:12] in (b"431", b"400", b"408", b"") or b" 400 " in said
     assert served.own_call() == 200
     until(lambda: served.open.connections == 0)
 
@@ -234,3 +235,18 @@ async def test_a_websocket_outlives_the_deadlines_of_requests(served: Served) ->
             await asyncio.sleep(QUICK.headers_s)
         assert served.open.connections == 1
     await asyncio.to_thread(until, lambda: served.open.connections == 0)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_large_body_of_nobody_who_is_known_is_not_held(served: Served, chunked: bool) -> None:
+    how = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 3000000"
+    with served.connect() as client:
+        client.sendall(b"POST / HTTP/1.1\r\n" + how + b"\r\n\r\n")
+        send_all(client, b"2710\r\n" + b"x" * 10_000 + b"\r\n", 300)
+        assert status(client) in (b"413", b"")
+    with served.connect() as client:
+        client.sendall(
+            b"POST / HTTP/1.1\r\nAuthorization: known\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n"
+        )
+        send_all(client, b"x" * 10_000, 10)
+        assert status(client) == b"200"

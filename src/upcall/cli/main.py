@@ -36,10 +36,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "operation": ("why", "Operations: list, force, cancel, pause, resume."),
     "fetch": ("fetch", "Download what packages run, so that they start with no network."),
     "secret": ("secret", "Secrets that services refer to: set, list."),
+    "access": ("access", "Who may call the API: list, grant, revoke."),
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 
-NOUNS: Final = frozenset({"catalog", "service", "plan", "node", "task", "operation", "secret"})
+NOUNS: Final = frozenset({"catalog", "service", "plan", "node", "task", "operation", "secret", "access"})
 """Commands with commands of their own."""
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from upcall.master import services
 from upcall.master.actions import Actions
 from upcall.master.driver import Driver
-from upcall.master.http import told_when_durable
+from upcall.master.http import caller, told_when_durable
 from upcall.master.tokens import Principal
 from upcall.master.views import Views
 from upcall.protocol import operator as view
@@ -26,11 +26,8 @@ Arguments = Annotated[dict[str, Any], Body(default_factory=dict)]
 def router(actions: Actions, core: Driver, views: Views, principal: Callable[[Request], Principal]) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
 
-    def operator_caller(who: Annotated[Principal, Depends(principal)]) -> Principal:
-        who.must_be("operator")
-        return who
-
-    Who = Annotated[Principal, Depends(operator_caller)]
+    Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
+    Operator = Annotated[Principal, Depends(caller(principal, "operator"))]
 
     def check(service: str, action: str) -> None:
         known = {each["name"] for each in views.service(services.find(core, service)).actions}
@@ -42,7 +39,7 @@ def router(actions: Actions, core: Driver, views: Views, principal: Callable[[Re
             )
 
     @api.post("/services/{service}/actions/{action}")
-    async def act(service: str, action: str, who: Who, arguments: Arguments) -> JSONResponse:
+    async def act(service: str, action: str, who: Operator, arguments: Arguments) -> JSONResponse:
         """Begins it and gives its result. One that takes longer goes on, and is told by its id."""
         check(service, action)
         begun = await actions.begin(service, action, arguments, who.name)
@@ -58,22 +55,24 @@ def router(actions: Actions, core: Driver, views: Views, principal: Callable[[Re
         return JSONResponse(found.result)
 
     @api.post("/services/{service}/actions/{action}/begin")
-    async def begin(service: str, action: str, who: Who, arguments: Arguments) -> view.ActionView:
+    async def begin(service: str, action: str, who: Operator, arguments: Arguments) -> view.ActionView:
         check(service, action)
         return await actions.begin(service, action, arguments, who.name)
 
     @api.get("/services/{service}/actions")
-    async def list_actions(service: str, _: Who) -> list[view.ActionView]:
+    async def list_actions(service: str, _: Viewer) -> list[view.ActionView]:
         services.find(core, service)
         return actions.of(service)
 
     @api.get("/actions/{action}")
-    async def action(action: str, _: Who, wait_s: Annotated[float, Query(ge=0, le=WAIT_S_MAX)] = 0) -> view.ActionView:
+    async def action(
+        action: str, _: Viewer, wait_s: Annotated[float, Query(ge=0, le=WAIT_S_MAX)] = 0
+    ) -> view.ActionView:
         """With ``wait_s``: as soon as there is news of it, or after that time."""
         return await actions.wait(action, wait_s)
 
     @api.post("/actions/{action}/cancel")
-    async def cancel(action: str, who: Who) -> view.ActionView:
+    async def cancel(action: str, who: Operator) -> view.ActionView:
         return await actions.cancel(action, who.name)
 
     return api

@@ -21,7 +21,7 @@ from upcall.master.documentation import DocumentationGate, Readers, session_of
 from upcall.master.driver import Driver
 from upcall.master.events import KEPT, Event, Journal
 from upcall.master.housekeeping import Housekeeping
-from upcall.master.http import LOCAL_HOSTS, Gate, install_error_handlers, told_when_durable
+from upcall.master.http import LOCAL_HOSTS, Calls, Gate, install_error_handlers, told_when_durable
 from upcall.master.http import principal_of as principal
 from upcall.master.logins import Logins
 from upcall.master.machines import Machines
@@ -81,8 +81,8 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     core.after_turn.append(tell_names(lambda: _local(core)))
     core.on_reload = lambda: _say_again(core, agents, service_door, host_door)
     core.prove = lambda node: machines.prove(core, lambda: _local(core), node)
-    logins, readers = Logins(), Readers()
-    operator = operator_api.OperatorDoor(core, views, host_door, service_door, machines, tokens, secrets, logins)
+    logins, readers, calls = Logins(), Readers(), Calls()
+    operator = operator_api.OperatorDoor(core, views, host_door, service_door, machines, tokens, secrets, logins, calls)
     agent_door = agent_api.AgentDoor(core, agents, lambda: _local(core))
 
     def authenticate(authorization: str) -> Principal:
@@ -126,7 +126,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
         login=login_to_read,
     )
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
-    app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS), authenticate=authenticate)
+    app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS), authenticate=authenticate, calls=calls)
     return Master(app, core, views, tokens, readers, housekeeping)
 
 
@@ -150,7 +150,7 @@ def knows(master: Master) -> Callable[[Headers], bool]:
 def _metrics_route(app: FastAPI, core: Driver, views: Views, principal: Callable[[Request], Principal]) -> None:
     @app.get("/metrics", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
     async def metrics(request: Request) -> Response:
-        principal(request).must_be("operator")
+        principal(request).must_be("viewer")
         return Response(exposition(views), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -75,7 +75,7 @@ class DocumentationGate:
         try:
             said = request.headers.get("authorization", "")
             if said or not self._reads(session_of(request.headers.get("cookie", ""))):
-                self._authenticate(said).must_be("operator")
+                self._authenticate(said).must_be("viewer")
         except UpcallError as error:
             if "text/html" in request.headers.get("accept", ""):
                 return _form(request.query_params.get("code", ""), error.status)

@@ -71,7 +71,7 @@ class HostDoor:
 def router(door: HostDoor, principal: Callable[[Request], Principal]) -> APIRouter:
     core = door.core
     api = APIRouter(tags=["service API"])
-    Host = Annotated[Principal, Depends(caller(principal, "host", "operator"))]
+    Host = Annotated[Principal, Depends(caller(principal, "host", "admin"))]
 
     @api.get("/v1/host/stream", response_class=StreamingResponse, responses=EVENTS)
     async def host_stream(who: Host, host: str = "host") -> StreamingResponse:

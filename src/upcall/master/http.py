@@ -1,8 +1,10 @@
 """What all doors share: who calls, from where, how much, and errors in one form."""
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -46,8 +48,10 @@ class Gate:
     """Refuses what comes from another site (Host and Origin: a page in the user's browser may reach loopback), and
     whoever does not say who he is, before anything of a body is read; bounds bodies, each and all together."""
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], authenticate: Callable[[str], Principal]) -> None:
-        self._app, self._hosts, self._authenticate = app, hosts, authenticate
+    def __init__(
+        self, app: ASGIApp, hosts: tuple[str, ...], authenticate: Callable[[str], Principal], calls: "Calls"
+    ) -> None:
+        self._app, self._hosts, self._authenticate, self._calls = app, hosts, authenticate, calls
         self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +86,8 @@ class Gate:
                 except UpcallError as error:
                     await problem_response(error.problem, error.status)(scope, receive, send)
                     return
-            await self._app(scope, counted, send)
+            with self._calls.running(who.name if who else ""):
+                await self._app(scope, counted, send)
         finally:
             body.over()
 
@@ -100,6 +105,30 @@ class Gate:
         said = whole(length)
         if said is None or said > limit:
             raise TooLarge(f"a body of {length} bytes", expected=f"at most {limit} bytes")
+
+
+class Calls:
+    """Who has a call running: a stream that was opened with a token ends when the token is revoked."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, set[asyncio.Task[Any]]] = {}
+
+    @contextmanager
+    def running(self, who: str) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks = self._running.setdefault(who, set())
+        tasks.add(task)
+        try:
+            yield
+        finally:
+            tasks.discard(task)
+            if not tasks:
+                self._running.pop(who, None)
+
+    def end(self, who: str) -> None:
+        for task in self._running.get(who, set()) - {asyncio.current_task()}:
+            task.cancel()
 
 
 class Bodies:

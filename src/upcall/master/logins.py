@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+from upcall.master.tokens import Principal
 from upcall.protocol.errors import NotFound, Unauthorised
 from upcall.protocol.operator import LoginPurpose, LoginState
 from upcall.transport.peer import name_of
@@ -20,6 +21,7 @@ REMEMBERED_S: Final = 3600.0
 """What became of a code."""
 NAME_CHARACTERS: Final = 16
 ROOT: Final = 0
+NOBODY: Final = Principal("nobody", "viewer")
 _NEW: Final = "a new one from `upcall open`"
 
 
@@ -29,6 +31,7 @@ class _Code:
     user: int
     until_s: float
     state: LoginState
+    who: Principal
 
 
 class Logins:
@@ -36,17 +39,18 @@ class Logins:
         self._codes: dict[str, _Code] = {}
         """By digest, so the time of a comparison tells nothing about a code."""
 
-    def code(self, purpose: LoginPurpose, user: int, now_s: float) -> tuple[str, str]:
+    def code(self, purpose: LoginPurpose, user: int, now_s: float, who: Principal = NOBODY) -> tuple[str, str]:
         """A new code, and the name by which :meth:`state` knows it."""
         self._codes = {name: one for name, one in self._codes.items() if one.until_s + REMEMBERED_S > now_s}
         if len(self._codes) >= CODES_MAX:
             del self._codes[min(self._codes, key=lambda name: self._codes[name].until_s)]
         code = secrets.token_urlsafe(24)
-        self._codes[_name(code)] = _Code(purpose, user, now_s + CODE_VALID_S, LoginState(state="waiting"))
+        self._codes[_name(code)] = _Code(purpose, user, now_s + CODE_VALID_S, LoginState(state="waiting"), who)
         return code, _name(code)
 
-    def use(self, code: str, purpose: LoginPurpose, user: int | None, now_s: float, wall_s: float) -> None:
-        """Spends the code. ``user`` is whose process gave it in; None where the machine does not tell."""
+    def use(self, code: str, purpose: LoginPurpose, user: int | None, now_s: float, wall_s: float) -> Principal:
+        """Spends the code, and gives who asked for it. ``user`` is whose process gave it in; None where the machine does
+        not tell."""
         found = self._codes.get(_name(code))
         if found is None or (found.state.state == "waiting" and found.until_s <= now_s):
             raise Unauthorised("this login code is unknown or too old", expected=_NEW)
@@ -63,6 +67,7 @@ class Logins:
             raise Unauthorised(f"this login code is for something else: {text}", expected=_NEW)
         text = f"a browser of {by} logged in with it" if by else "a browser logged in with it"
         found.state = LoginState(state="used", at=wall_s, by=by, text=text)
+        return found.who
 
     def state(self, name: str, now_s: float) -> LoginState:
         """What became of the code of this name."""

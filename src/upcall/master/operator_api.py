@@ -15,7 +15,7 @@ from upcall.master.context import SECRETS
 from upcall.master.driver import Driver
 from upcall.master.events import Event
 from upcall.master.host_api import HostDoor
-from upcall.master.http import told_when_durable
+from upcall.master.http import Calls, caller, told_when_durable
 from upcall.master.logins import CODE_VALID_S, Logins
 from upcall.master.machines import Machines
 from upcall.master.secrets import Secrets
@@ -50,9 +50,11 @@ class OperatorDoor:
         tokens: Tokens,
         secrets: Secrets,
         logins: Logins,
+        calls: Calls,
     ) -> None:
         self.core, self.views, self.hosts, self.services = core, views, hosts, services
         self.machines, self.tokens, self.secrets, self.logins = machines, tokens, secrets, logins
+        self.calls = calls
 
     async def propose(self, item: given.Propose) -> view.OperationView:
         outcome = await self.core.turn(lambda tx: tx.ledger(item))
@@ -87,16 +89,14 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     core, views = door.core, door.views
     api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
 
-    def operator_caller(who: Annotated[Principal, Depends(principal)]) -> Principal:
-        who.must_be("operator")
-        return who
-
-    Who = Annotated[Principal, Depends(operator_caller)]
+    Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
+    Operator = Annotated[Principal, Depends(caller(principal, "operator"))]
+    Admin = Annotated[Principal, Depends(caller(principal, "admin"))]
 
     # -- the whole --------------------------------------------------------------------------------------------------
 
     @api.get("/status")
-    async def status(_: Who) -> view.Status:
+    async def status(_: Viewer) -> view.Status:
         return view.Status(
             cluster=door.machines.cluster.cluster,
             version=str(WIRE),
@@ -112,53 +112,53 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         )
 
     @api.post("/shutdown")
-    async def shutdown(who: Who, ask: view.Ask) -> view.OperationView:
+    async def shutdown(who: Admin, ask: view.Ask) -> view.OperationView:
         return await door.propose(given.Propose(kind="shutdown", asked_by=who.name, reason=ask.reason))
 
     @api.post("/startup")
-    async def startup(who: Who, ask: view.Ask) -> dict[str, Any]:
+    async def startup(who: Admin, ask: view.Ask) -> dict[str, Any]:
         await core.turn(lambda tx: tx.ledger(given.Up(who=who.name)))
         return {}
 
     # -- packages and services --------------------------------------------------------------------------------------
 
     @api.get("/packages")
-    async def packages(_: Who) -> list[view.PackageView]:
+    async def packages(_: Viewer) -> list[view.PackageView]:
         return [package_view(package) for package in core.state.packages.all()]
 
     @api.delete("/packages/{name}")
     async def remove_package(
-        name: str, who: Who, version: Annotated[str, Query(max_length=40)] = ""
+        name: str, who: Admin, version: Annotated[str, Query(max_length=40)] = ""
     ) -> list[view.PackageView]:
         """All versions of a package of one's own, or one; those that are left."""
         await core.turn(lambda tx: services.remove_package(tx, name, version, who.name))
         return [package_view(package) for package in core.state.packages.all()]
 
     @api.get("/services")
-    async def list_services(_: Who) -> list[view.ServiceView]:
+    async def list_services(_: Viewer) -> list[view.ServiceView]:
         return views.services()
 
     @api.post("/services")
-    async def install(who: Who, request: view.Install) -> view.ServiceView:
+    async def install(who: Operator, request: view.Install) -> view.ServiceView:
         return views.service(await core.turn(lambda tx: services.install(tx, request, who.name)))
 
     @api.get("/services/{service}")
-    async def service(service: str, _: Who) -> view.ServiceView:
+    async def service(service: str, _: Viewer) -> view.ServiceView:
         return views.service(services.find(core, service))
 
     @api.post("/services/{service}/uninstall")
-    async def uninstall(service: str, who: Who, ask: view.Ask) -> view.OperationView:
+    async def uninstall(service: str, who: Operator, ask: view.Ask) -> view.OperationView:
         services.find(core, service)
         item = given.Propose(kind="uninstall", asked_by=who.name, reason=ask.reason, service=service, force=ask.force)
         return await door.propose(item)
 
     @api.get("/services/{service}/plans")
-    async def plans(service: str, _: Who) -> list[dict[str, Any]]:
+    async def plans(service: str, _: Viewer) -> list[dict[str, Any]]:
         return views.service(services.find(core, service)).plans
 
     @api.post("/services/{service}/plans/{plan}/{verb}")
     async def control_plan(
-        service: str, plan: str, verb: PlanVerb, who: Who, control: view.PlanControl
+        service: str, plan: str, verb: PlanVerb, who: Operator, control: view.PlanControl
     ) -> dict[str, Any]:
         services.find(core, service)
         arguments = {"plan": plan, "phase": control.phase, "step": control.step}
@@ -166,11 +166,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         return {}
 
     @api.get("/endpoints")
-    async def endpoints(_: Who) -> list[view.EndpointView]:
+    async def endpoints(_: Viewer) -> list[view.EndpointView]:
         return [endpoint for each in core.state.services.values() for endpoint in views.endpoints(each)]
 
     @api.get("/endpoints/{service}/{endpoint}/credentials")
-    async def endpoint_credentials(service: str, endpoint: str, _: Who) -> view.CredentialsView:
+    async def endpoint_credentials(service: str, endpoint: str, _: Operator) -> view.CredentialsView:
         services.find(core, service)
         found = await door.services.credentials("", f"endpoint:{service}.{endpoint}")
         return view.CredentialsView(user=found.user, password=found.password)
@@ -178,11 +178,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     # -- nodes ------------------------------------------------------------------------------------------------------
 
     @api.get("/nodes")
-    async def nodes(_: Who) -> list[view.NodeView]:
+    async def nodes(_: Viewer) -> list[view.NodeView]:
         return views.nodes()
 
     @api.post("/nodes")
-    async def add_node(who: Who, request: view.AddNode) -> dict[str, Any]:
+    async def add_node(who: Admin, request: view.AddNode) -> dict[str, Any]:
         def wanted(tx: Transaction, name: str) -> None:
             # A node of that name was removed once: what kept it away is over, or the new one would be removed too.
             if tx.core.state.ledger.maintenance(name) is not None:
@@ -193,27 +193,27 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         return {"name": name}
 
     @api.post("/nodes/{node}/drain")
-    async def drain(node: str, who: Who, ask: view.Drain) -> view.OperationView:
+    async def drain(node: str, who: Operator, ask: view.Drain) -> view.OperationView:
         return await door.maintenance(node, ask, who.name, remove=False)
 
     @api.post("/nodes/{node}/undrain")
-    async def undrain(node: str, who: Who, ask: view.Ask) -> view.OperationView:
+    async def undrain(node: str, who: Operator, ask: view.Ask) -> view.OperationView:
         door.check_node(node)
         outcome = await core.turn(lambda tx: tx.ledger(given.Undrain(node=node, who=who.name, why=ask.reason)))
         return door.shown(outcome)
 
     @api.post("/nodes/{node}/remove")
-    async def remove_node(node: str, who: Who, ask: view.Drain) -> view.OperationView:
+    async def remove_node(node: str, who: Admin, ask: view.Drain) -> view.OperationView:
         return await door.maintenance(node, ask, who.name, remove=True)
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
     @api.get("/tasks")
-    async def tasks(_: Who, service: str = "") -> list[view.TaskView]:
+    async def tasks(_: Viewer, service: str = "") -> list[view.TaskView]:
         return views.tasks(service)
 
     @api.post("/tasks/{member}/{verb}")
-    async def task_verb(member: str, verb: TaskVerb, who: Who, ask: view.Ask) -> view.OperationView:
+    async def task_verb(member: str, verb: TaskVerb, who: Operator, ask: view.Ask) -> view.OperationView:
         task = views.task(member)
         if verb == "start":
             item = given.GiveBack(service=task.service, member=task.name, who=who.name, why=ask.reason)
@@ -234,7 +234,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.get("/tasks/{member}/logs", response_class=StreamingResponse)
     async def logs(
         member: str,
-        _: Who,
+        _: Viewer,
         lines: Annotated[int, Query(ge=0, le=LINES_MAX)] = 100,
         follow: bool = False,
         stream: LogStream = "both",
@@ -254,19 +254,19 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     # -- operations -------------------------------------------------------------------------------------------------
 
     @api.get("/operations")
-    async def operations(_: Who, all: bool = False) -> list[view.OperationView]:
+    async def operations(_: Viewer, all: bool = False) -> list[view.OperationView]:
         return views.operations(ended=all)
 
     @api.get("/operations/{operation}")
-    async def operation(operation: str, _: Who) -> view.OperationView:
+    async def operation(operation: str, _: Viewer) -> view.OperationView:
         return views.operation(views.find_operation(operation))
 
     @api.get("/operations/{operation}/why")
-    async def why(operation: str, _: Who) -> view.Why:
+    async def why(operation: str, _: Viewer) -> view.Why:
         return views.why(views.find_operation(operation))
 
     @api.post("/operations/{operation}/{verb}")
-    async def operation_verb(operation: str, verb: OperationVerb, who: Who, ask: view.Ask) -> view.OperationView:
+    async def operation_verb(operation: str, verb: OperationVerb, who: Operator, ask: view.Ask) -> view.OperationView:
         views.find_operation(operation)
         item: given.Input
         if verb == "force":
@@ -286,7 +286,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.get("/events")
     async def events(
-        _: Who,
+        _: Viewer,
         since: Annotated[int, Query(ge=-1)] = -1,
         follow: bool = False,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 500,
@@ -311,11 +311,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     # -- secrets and login ------------------------------------------------------------------------------------------
 
     @api.get("/secrets")
-    async def secret_names(_: Who) -> list[str]:
+    async def secret_names(_: Operator) -> list[str]:
         return door.secrets.names()
 
     @api.put("/secrets/{name}")
-    async def put_secret(name: str, who: Who, secret: view.SecretValue) -> dict[str, Any]:
+    async def put_secret(name: str, who: Admin, secret: view.SecretValue) -> dict[str, Any]:
         await asyncio.to_thread(door.secrets.put, name, secret.value)
 
         def told(tx: Transaction) -> None:
@@ -326,19 +326,45 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         return {}
 
     @api.post("/login-codes")
-    async def login_code(_: Who, asked: view.AskLogin | None = None) -> view.LoginCode:
+    async def login_code(who: Viewer, asked: view.AskLogin | None = None) -> view.LoginCode:
         wanted = asked or view.AskLogin(user=os.geteuid())
-        code, name = door.logins.code(wanted.purpose, wanted.user, core.monotonic())
+        code, name = door.logins.code(wanted.purpose, wanted.user, core.monotonic(), who)
         return view.LoginCode(code=code, expires_s=CODE_VALID_S, id=name)
 
     @api.get("/login-codes/{name}")
-    async def login_state(name: str, _: Who) -> view.LoginState:
+    async def login_state(name: str, _: Viewer) -> view.LoginState:
         return door.logins.state(name, core.monotonic())
 
     @api.post("/login")
-    async def login(request: view.Login, _: Who) -> dict[str, str]:
-        door.logins.use(request.code, "page", request.user, core.monotonic(), time.time())
-        return {"token": door.tokens.open_session(core.monotonic())}
+    async def login(request: view.Login, _: Viewer) -> dict[str, str]:
+        who = door.logins.use(request.code, "page", request.user, core.monotonic(), time.time())
+        return {"token": door.tokens.open_session(who, core.monotonic())}
+
+    # -- access -----------------------------------------------------------------------------------------------------
+
+    @api.get("/access")
+    async def access(_: Admin) -> list[view.AccessView]:
+        return door.tokens.access.all()
+
+    @api.post("/access")
+    async def grant(who: Admin, ask: view.Grant) -> view.Granted:
+        if door.tokens.taken(ask.name):
+            raise Invalid(
+                f"{ask.name!r} is the name of a party of the cluster itself", where="name", expected="another"
+            )
+        token = door.tokens.grant(ask.name, ask.role, ask.valid_s, who.name)
+        words = f"is granted the role {ask.role} for {ask.valid_s / 3600:.0f} h by {who.name}"
+        await core.turn(lambda tx: tx.event("access", ask.name, words))
+        found = next(one for one in door.tokens.access.all() if one.name == ask.name)
+        return view.Granted(access=found, token=token)
+
+    @api.delete("/access/{name}")
+    async def revoke(name: str, who: Admin) -> dict[str, Any]:
+        door.tokens.access.remove(name)
+        door.tokens.end_sessions(name)
+        door.calls.end(name)
+        await core.turn(lambda tx: tx.event("access", name, f"is revoked by {who.name}"))
+        return {}
 
     return api
 

@@ -31,7 +31,9 @@ PACKAGES_MAX: Final = 1000
 
 def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Request], Principal]) -> APIRouter:
     api = APIRouter(tags=["service API"])
-    Host = Annotated[Principal, Depends(caller(principal, "host", "operator"))]
+    Host = Annotated[Principal, Depends(caller(principal, "host", "admin"))]
+    Reader = Annotated[Principal, Depends(caller(principal, "host", "agent", "operator"))]
+    Uploader = Annotated[Principal, Depends(caller(principal, "host", "operator"))]
 
     @api.put("/v1/packages/{name}/{version}", openapi_extra=takes(wire.Package), responses=gives(dict))
     async def register_package(name: str, version: str, request: Request, _: Host) -> Response:
@@ -48,7 +50,7 @@ def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Reques
         return answer({})
 
     @api.put("/v1/blobs/{sha256}", openapi_extra=takes(bytes, BINARY), responses=gives(dict))
-    async def put_blob(sha256: str, request: Request, _: Host) -> Response:
+    async def put_blob(sha256: str, request: Request, _: Uploader) -> Response:
         data = await request.body()
         if len(data) > BLOB_BYTES_MAX:
             raise TooLarge(f"a blob of {len(data)} bytes", expected=f"at most {BLOB_BYTES_MAX} bytes")
@@ -59,7 +61,7 @@ def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Reques
         return answer({})
 
     @api.get("/v1/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
-    async def get_blob(sha256: str, _: Annotated[Principal, Depends(principal)]) -> Response:
+    async def get_blob(sha256: str, _: Reader) -> Response:
         return await blob(core, sha256)
 
     return api

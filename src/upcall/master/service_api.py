@@ -133,7 +133,7 @@ def _kind(kind: str) -> Any:
 def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIRouter:
     core = door.core
     api = APIRouter(tags=["service API"])
-    Host = Annotated[Principal, Depends(caller(principal, "host", "operator"))]
+    Host = Annotated[Principal, Depends(caller(principal, "host", "admin"))]
 
     def current_stream(name: str, _: Host, upcall_stream: Annotated[str, Header()] = "") -> str:
         """The service's name, once its caller is known to be the newest subscription."""

@@ -172,6 +172,35 @@ class Login(Strict):
 # -- responses ------------------------------------------------------------------------------------------------------
 
 
+PersonRole = Literal["viewer", "operator", "admin"]
+"""Sees; acts on services, tasks and nodes; decides who may do what, and what code runs."""
+
+
+class Grant(View):
+    """A token for somebody, until its end."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_.@-]{0,63}$", description="who is meant; it stands in what he asks for"
+    )
+    role: PersonRole
+    valid_s: float = Field(ge=60, le=366 * 86_400, description="for how long")
+
+
+class AccessView(View):
+    name: str
+    role: PersonRole
+    granted_by: str
+    granted_at: float
+    expires_at: float
+    expired: bool = False
+
+
+class Granted(View):
+    access: AccessView
+    token: str
+    """Told once, and kept nowhere."""
+
+
 class LoginCode(View):
     code: str
     expires_s: float

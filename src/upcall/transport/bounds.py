@@ -7,6 +7,8 @@ HEADER_BYTES_MAX: Final = 64 << 10
 """Of one request, its line, its headers and trailers together; a browser's largest has a tenth of it."""
 PIPELINED_MAX: Final = 16
 """Requests on one connection that wait for the answer before them."""
+UNKNOWN_BODY_BYTES_MAX: Final = 4 << 10
+"""Of who has not said who he is: a form with a login code."""
 HANDSHAKE_S: Final = 5.0
 
 

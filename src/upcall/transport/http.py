@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from upcall.transport.bounds import HEADER_BYTES_MAX, PIPELINED_MAX, Bounds
+from upcall.transport.bounds import HEADER_BYTES_MAX, PIPELINED_MAX, UNKNOWN_BODY_BYTES_MAX, Bounds
 
 LINE_BYTES: Final = 4
 """Of a header, beside its name and value."""
@@ -45,7 +45,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Of this request's line, headers and trailers."""
         self._unfinished_bytes = 0
         """Arrived since the parser last made something of them: part of a header that has no end."""
-        self._refused = self._upgraded = False
+        self._refused = self._upgraded = self._known = False
+        self._body_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -112,11 +113,15 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if not (self.parser.should_upgrade() and self._should_upgrade()):
             bounds = self._visitor.bounds
-            self._set_deadline(bounds.body_s if self._visitor.shows(self.headers) else bounds.unknown_body_s)
+            self._known, self._body_bytes = self._visitor.shows(self.headers), 0
+            self._set_deadline(bounds.body_s if self._known else bounds.unknown_body_s)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unfinished_bytes = 0
+        self._body_bytes += len(body)
+        if self._body_bytes > UNKNOWN_BODY_BYTES_MAX and not self._known and not self._refused:
+            self._refuse(413, f"a body of more than {UNKNOWN_BODY_BYTES_MAX} bytes, of nobody who is known")
         if not self._refused:
             super().on_body(body)
 

@@ -1,0 +1,63 @@
+"""``upcall access``: tokens for other people and for programs, each with a name, a role and an end."""
+
+import re
+import time
+from typing import Annotated, Final
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.protocol.errors import Invalid
+from upcall.protocol.operator import AccessView, Grant, Granted, PersonRole
+
+access_app = commands("Who may call the API: list, grant, revoke.")
+APPS = {"access": access_app}
+
+UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+@command(access_app, "list")
+def list_access(here: Here) -> None:
+    """Who was granted what, and until when. The owner of the data folder is an admin, and not in the list."""
+    found = [AccessView.model_validate(one) for one in here.client.get("/v1/access")]
+    here.out.show(
+        found,
+        ("name", "role", "until", "granted by"),
+        [(one.name, one.role, "expired" if one.expired else _when(one.expires_at), one.granted_by) for one in found],
+        empty="nobody was granted anything",
+    )
+
+
+@command(access_app, "grant")
+def grant(
+    here: Here,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who is meant; it stands in all that is asked with it.")],
+    role: Annotated[PersonRole, typer.Option("--role", help="Sees; acts; decides who may do what and what code runs.")],
+    valid: Annotated[str, typer.Option("--for", metavar="TIME", help="30m, 12h, 90d ...")] = "30d",
+) -> None:
+    """A token for NAME, printed once; an older one of that name ends."""
+    ask = Grant(name=name, role=role, valid_s=seconds(valid))
+    granted = Granted.model_validate(here.client.post("/v1/access", ask))
+    known = here.client.status().url
+    here.out.note(f"{name} is {role} until {_when(granted.access.expires_at)}; this is said once:")
+    here.out.say(granted, granted.token)
+    here.out.note(f"for {known}, with `--cacert {here.folder.certificate}`")
+
+
+@command(access_app, "revoke")
+def revoke(here: Here, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """NAME's token, its sessions and its open streams end at once."""
+    here.client.call("DELETE", f"/v1/access/{quote(name, safe='')}")
+    here.out.say({"name": name}, f"{name} is revoked")
+
+
+def seconds(text: str) -> float:
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    if found is None:
+        raise Invalid(f"{text!r} is no time", where="--for", expected="a number and m, h or d: 30m, 12h, 90d")
+    return int(found.group(1)) * UNITS_S[found.group(2)]
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
