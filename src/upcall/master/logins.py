@@ -49,7 +49,7 @@ class Logins:
         return code, _name(code)
 
     def use(self, code: str, purpose: LoginPurpose, user: int | None, now_s: float, wall_s: float) -> Principal:
-        """Spends the code, and gives who asked for it. ``user`` is whose process gave it in; None where nobody can say."""
+        """Spends the code, and gives who asked for it. ``user`` is whose process gave it in; None: nobody knows."""
         found = self._codes.get(_name(code))
         if found is None or (found.state.state == "waiting" and found.until_s <= now_s):
             raise Unauthorised("this login code is unknown or too old", expected=_NEW)
