@@ -264,3 +264,49 @@ def test_a_start_that_tells_progress_is_not_late_and_one_that_stops_telling_is(k
     made.send(told)
     made.advance(140)
     assert cured("a"), "the same telling again is no progress"
+
+
+# -- anew where it is -----------------------------------------------------------------------------------------------
+
+
+def test_a_member_that_does_not_come_back_is_renewed_at_its_place_with_empty_volumes(kind: SimulatedKind) -> None:
+    """As many nodes as members that keep apart: there is no other place, and none is needed."""
+    made = World(kind=kind, node_count=3)
+    made.install("s", ["a", "b", "c"], minimum=2, policy=Policy(answer_s=1000))
+    made.advance(10)
+    node = made.substrate.node_of("s.a")
+    made.substrate.crashing.add("s.a")
+    made.observe(made.substrate.crash("s.a", made.now_s))
+    made.advance(60)
+
+    def says(pending: PendingSet) -> dict[str, given.Answer]:
+        made.substrate.crashing.clear()  # What was broken were its data.
+        renew = given.Answer(verdict="prefer", choice="renew", retry_after_s=600, reason="all of it is elsewhere too")
+        return {one.operation.id: renew for one in pending.operations if one.asked and one.operation.kind == "lost"}
+
+    made.host("s", says)
+    made.advance(40)
+    assert made.ready("s") == ["a", "b", "c"]
+    member = made.ledger.book.members["s.a"]
+    assert (member.place, losses(made)[-1].choice, losses(made)[-1].state) == (2, "renew", "done")
+    assert made.substrate.node_of("s.a") == node or kind == "delegated"
+    assert made.substrate.violations == []
+
+
+def test_renewing_survives_a_death_of_the_master_at_every_write() -> None:
+    for writes in range(14):
+        made = looping("kernel", policy=Policy(answer_s=1000))
+        node = next(m.node for m in made.ledger.members("s") if m.name == "a")
+        made.substrate.crashing.clear()
+        made.die_after = writes
+
+        def says(pending: PendingSet) -> dict[str, given.Answer]:
+            renew = given.Answer(verdict="prefer", choice="renew", retry_after_s=600)
+            return {one.operation.id: renew for one in pending.operations if one.asked and one.operation.kind == "lost"}
+
+        made.host("s", says)
+        made.advance(200)
+        assert made.ready("s") == ["a", "b", "c"], writes
+        assert made.ledger.book.members["s.a"].place in (1, 2)
+        assert made.substrate.node_of("s.a") == node
+        assert made.substrate.violations == []

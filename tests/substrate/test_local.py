@@ -745,6 +745,24 @@ def test_a_next_place_is_held_and_used_by_the_launch_that_names_it(cluster: Clus
     assert cluster.substrate.reservation("a.m").node == promised.node  # type: ignore[union-attr]
 
 
+def test_a_next_place_on_its_own_node_has_volumes_of_its_own(cluster: Cluster) -> None:
+    first = wanted("a.m.1", volume_mib=10)
+    cluster.take(cluster.substrate.launch(first, cluster.now_s))
+    present = cluster.substrate.reservation("a.m")
+    assert present is not None
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
+    cluster.take(cluster.substrate.call_off_place("a.m", cluster.now_s))
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s, here=True))
+    promised = [up for up in cluster.up if isinstance(up, Promised)]
+    assert promised[0].node != present.node
+    assert promised[-1].node == present.node
+    second = msgspec.structs.replace(first, task=task_id("a.m.2"), place=2)
+    cluster.take(cluster.substrate.launch(second, cluster.now_s))
+    renewed = cluster.substrate.reservation("a.m")
+    assert renewed is not None
+    assert (renewed.node, renewed.fence > present.fence) == (present.node, True)
+
+
 def test_a_next_place_that_does_not_fit_is_looked_for_until_it_is_called_off(cluster: Cluster) -> None:
     first = wanted("a.m.1")
     cluster.take(cluster.substrate.launch(first, cluster.now_s))

@@ -52,13 +52,14 @@ class Cordon:
 class Reserve:
     """Places for all of these members at once. A place number above the recorded one asks for another place: on another
     node, or, when only its own will do, the place that it has. ``beside``: the next place is held (:class:`Promised`)
-    while the present one stays; it may be on the same node, with volumes of its own. ``takes``: volumes that were set
-    aside, by their fence, to be taken back at the new place."""
+    while the present one stays; it may be on the same node, with volumes of its own (``here``: nowhere else).
+    ``takes``: volumes that were set aside, by their fence, to be taken back at the new place."""
 
     service: str
     needs: Mapping[str, Need]
     places: Mapping[str, int] = field(default_factory=dict)
     beside: bool = False
+    here: bool = False
     takes: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -35,6 +35,8 @@ class Asked:
     old: Reservation | None
     kept: LeftVolumes | None
     moved: bool
+    here: bool = False
+    """Its next place is wanted on its own node."""
     unused: LeftVolumes | None = None
     """What is kept of a lower place: it is not taken back."""
 
@@ -44,6 +46,8 @@ class Asked:
             return Request(self.member, self.need, self.need.whole, pinned=self.old.node)
         if self.kept is not None:
             return Request(self.member, self.need, self.need.whole - self.kept.amount, pinned=self.kept.node)
+        if self.old is not None and self.here:
+            return Request(self.member, self.need, self.need.whole, pinned=self.old.node)
         return Request(self.member, self.need, self.need.whole, avoid=self.old.node if self.old else "")
 
     @property
@@ -88,11 +92,13 @@ class Reserving:
             self._asked.append(Asked(member, need, place, None, kept, moved=True, unused=unused))
         elif place > old.place:
             coming = self._books.coming.get(member_id)
-            if coming is not None and coming.place == place and _covers(coming.need, need):
+            misplaced = coming is not None and self._given.here and coming.node != old.node
+            if coming is not None and coming.place == place and _covers(coming.need, need) and not misplaced:
                 self._promised.append(coming)
             else:
                 need = need if taken is None else replace(need, volumes=_merged(taken.volumes, need.volumes))
-                self._asked.append(Asked(member, need, place, old, taken, moved=True))
+                here = self._given.here
+                self._asked.append(Asked(member, need, place, old, taken, moved=True, here=here))
         else:
             need = replace(need, volumes=_merged(old.need.volumes, need.volumes))
             if need == old.need or self._given.beside:

@@ -15,7 +15,7 @@ STATUS_WORDS = {
     "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
 }  # fmt: skip
 """Members that are in none of the substrate's states."""
-PREFERENCES = {"wait": "wait", "in_place": "restart", "elsewhere": "replace"}
+PREFERENCES = {"wait": "wait", "in_place": "restart", "elsewhere": "replace", "renew": "renew"}
 
 
 class Notifier:

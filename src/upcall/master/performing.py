@@ -74,7 +74,9 @@ def _hold_place(tx: Gathering, effect: fx.HoldPlace) -> None:
     declaration = tx.core.state.declaration(effect.service, effect.member, effect.place)
     if declaration is not None:
         member_id = f"{effect.service}.{effect.member}"
-        tx.take_from_substrate(tx.core.substrate.hold_place(member_id, declaration, effect.place, tx.now_s))
+        tx.take_from_substrate(
+            tx.core.substrate.hold_place(member_id, declaration, effect.place, tx.now_s, here=effect.here)
+        )
 
 
 def _launch(tx: Gathering, effect: fx.Launch) -> None:

@@ -31,7 +31,12 @@ _VERBS: Final = {
 }
 
 
-_CHOICES: Final = {"in_place": "restart it here", "elsewhere": "replace it elsewhere", "wait": "wait for it"}
+_CHOICES: Final = {
+    "in_place": "restart it here",
+    "elsewhere": "replace it elsewhere",
+    "renew": "start it anew here, with empty volumes",
+    "wait": "wait for it",
+}
 
 
 class Line(NamedTuple):

@@ -10,7 +10,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid
 from upcall.protocol.numbers import whole
 
-_CHOICES: dict[str, Any] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere"}
+_CHOICES: dict[str, Any] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere", "renew": "renew"}
 
 
 def answers(service: str, said: wire.Answers) -> given.Answers:

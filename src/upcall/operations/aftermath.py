@@ -10,7 +10,7 @@ from upcall.operations import guard, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.patience import beside, patience, silence_gives_nothing_up
-from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.records import GIVES_UP, MemberRecord, Operation
 from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, homeless, unanswered
 
 
@@ -34,8 +34,9 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
     pause_s = members.launch_pause_s(book, member)
     policy = policy_of(book, member.service)
     if operation.forced is None and given is not None:
-        if given.choice == "elsewhere":
-            return _elsewhere(book, operation, f"{member.service} prefers elsewhere")
+        if given.choice in GIVES_UP:
+            where = "it to be renewed" if given.choice == "renew" else "elsewhere"
+            return _elsewhere(book, operation, f"{member.service} prefers {where}", here=given.choice == "renew")
         if given.verdict in ("defer", "decline") or given.choice == "wait":
             return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
     elif operation.forced is None and (policy.on_lost != "restart" or looping.came_to_nothing(book, member)):
@@ -82,11 +83,12 @@ def _lost_beside_its_volumes(book: Book, operation: Operation, member: MemberRec
     return _lost_process(book, operation, member)
 
 
-def _elsewhere(book: Book, operation: Operation, why: str) -> Judgement:
+def _elsewhere(book: Book, operation: Operation, why: str, *, here: bool = False) -> Judgement:
+    """Anew, with empty volumes: on another node, or on its own (``here``)."""
     objection = guard.objection(book, operation)
     if objection:
         return held_by_guard(book, operation, f"{why}, held by the guard: {objection}")
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
-    if not places.held(book, member):
-        return homeless(book, operation, member, why)
-    return Judgement(may=True, choice="elsewhere", reason=why)
+    if not places.held(book, member, here=here):
+        return homeless(book, operation, member, why, here=here)
+    return Judgement(may=True, choice="renew" if here else "elsewhere", reason=why)

@@ -12,7 +12,7 @@ from upcall.operations import consents, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Told
 from upcall.operations.judgement import judge
-from upcall.operations.records import Mark, MemberRecord, Operation, Target
+from upcall.operations.records import GIVES_UP, Mark, MemberRecord, Operation, Target
 from upcall.operations.table import KINDS, RANK, Word
 from upcall.operations.waiting import Judgement
 from upcall.operations.words import span
@@ -31,7 +31,7 @@ def begin(book: Book, service: str) -> None:
             _begin(book, operation, judgement)
             continue
         if judgement.needs_place:
-            places.hold(book, book.members[judgement.needs_place])
+            places.hold(book, book.members[judgement.needs_place], here=judgement.needs_it_here)
         if judgement.look_s is not None and judgement.look_s > book.now_s:
             book.look_at(service, judgement.look_s)
         elif judgement.proof_of:
@@ -215,8 +215,8 @@ def _back(book: Book, operation: Operation) -> None:
         if pause_s > book.now_s:
             book.look_at(service, pause_s)
         else:
-            elsewhere = operation.choice == "elsewhere" and member.incarnation == named
-            members.bring_up(book, member, by=operation.id, elsewhere=elsewhere)
+            elsewhere = operation.choice in GIVES_UP and member.incarnation == named
+            members.bring_up(book, member, by=operation.id, elsewhere=elsewhere, here=operation.choice == "renew")
     if member is not None and operation.id in book.operations and book.operations[operation.id].live:
         deadline_s = _start_deadline_s(book, operation, book.members[member.key])
         if book.members[member.key].incarnation > named and deadline_s > book.now_s:
@@ -227,7 +227,7 @@ def _nowhere(book: Book, operation: Operation, member: MemberRecord) -> bool:
     """It has ended, and its volumes are on a node that does not answer: bringing it back there would wait for ever."""
     if not member.over or book.node_hears(member) or not book.memory.volumes_bound_to_node:
         return False
-    leaves = operation.choice == "elsewhere" and member.incarnation == operation.target.incarnation_of(member.name)
+    leaves = operation.choice in GIVES_UP and member.incarnation == operation.target.incarnation_of(member.name)
     return not leaves
 
 

@@ -26,6 +26,8 @@ class HoldPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     service: str
     member: str
     place: int
+    here: bool = False
+    """On the node of the present one, with volumes of its own."""
 
 
 class CallOffPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call_off_place"):

@@ -190,10 +190,10 @@ def ends_again(book: Book, member: MemberRecord) -> int:
     return 0 if well else crashes.count
 
 
-def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool) -> None:
+def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool, here: bool = False) -> None:
     """Launches it; elsewhere once there is a place, for the write that names it gives the old one up."""
-    if elsewhere and member.incarnation > 0 and not places.held(book, member):
-        places.hold(book, member)
+    if elsewhere and member.incarnation > 0 and not places.held(book, member, here=here):
+        places.hold(book, member, here=here)
     else:
         launch(book, member, by=by, elsewhere=elsewhere)
 

@@ -60,6 +60,8 @@ class NextPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     place: int
     node: str = ""
+    here: bool = False
+    """It is to be on the node of the present one."""
     held: bool = False
     reason: str = ""
     """Why there is none."""

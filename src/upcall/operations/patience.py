@@ -15,7 +15,7 @@ from upcall.operations import members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.effects import ProveDeath
-from upcall.operations.records import Given, MemberRecord, Operation
+from upcall.operations.records import GIVES_UP, Given, MemberRecord, Operation
 from upcall.operations.waiting import Judgement, answer_words, unanswered, words_of
 from upcall.operations.words import span
 
@@ -31,7 +31,7 @@ def patience(book: Book, operation: Operation, member: MemberRecord, then: str =
     and lengthens nothing: a node lost for good would be waited for for ever.
     """
     given, word = book.answer(operation), last_word(book, operation)
-    if word is not None and word.choice == "elsewhere":
+    if word is not None and word.choice in GIVES_UP:
         return None
     if given is not None and given.verdict in ("defer", "decline"):
         return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)

@@ -18,25 +18,26 @@ from msgspec.structs import replace
 from upcall.operations.book import Book
 from upcall.operations.effects import CallOffPlace, HoldPlace, Reserve
 from upcall.operations.memory import NextPlace
-from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.records import GIVES_UP, MemberRecord, Operation
 from upcall.operations.table import KINDS
 
 
-def held(book: Book, member: MemberRecord) -> bool:
-    """Its next place is there, on a node that is well and stays."""
+def held(book: Book, member: MemberRecord, *, here: bool = False) -> bool:
+    """Its next place is there, on a node that is well and stays; ``here``: on the node of the present one."""
     known = _asked(book, member)
-    return known is not None and known.held and _usable(book, known.node)
+    return known is not None and known.held and known.here == here and _usable(book, known.node)
 
 
-def hold(book: Book, member: MemberRecord) -> None:
-    """Asks for the next place, once; anew when the node of the one that was held has fallen away."""
+def hold(book: Book, member: MemberRecord, *, here: bool = False) -> None:
+    """Asks for the next place, once; anew when the node of the one that was held has fallen away, or another kind of
+    place is wanted now."""
     known = _asked(book, member)
-    if known is not None and not (known.held and not _usable(book, known.node)):
+    if known is not None and known.here == here and not (known.held and not _usable(book, known.node)):
         return
     if known is not None:
         book.emit(CallOffPlace(service=member.service, member=member.name))
-    book.memory.next_places[member.key] = NextPlace(place=member.place + 1)
-    book.emit(HoldPlace(service=member.service, member=member.name, place=member.place + 1))
+    book.memory.next_places[member.key] = NextPlace(place=member.place + 1, here=here)
+    book.emit(HoldPlace(service=member.service, member=member.name, place=member.place + 1, here=here))
 
 
 def refusal(book: Book, member: MemberRecord) -> str:
@@ -52,7 +53,9 @@ def refused_since_s(book: Book, member: MemberRecord) -> float | None:
 
 def words(book: Book, member: MemberRecord) -> str:
     reason = refusal(book, member)
-    return f"nothing fits elsewhere: {reason}" if reason else "a place elsewhere is looked for"
+    known = _asked(book, member)
+    where = "beside its old volumes" if known is not None and known.here else "elsewhere"
+    return f"nothing fits {where}: {reason}" if reason else f"a place {where} is looked for"
 
 
 def needed(book: Book, operation: Operation) -> MemberRecord | None:
@@ -114,7 +117,10 @@ def learn(book: Book, service: str, name: str, place: int, *, node: str = "", re
     key = f"{service}.{name}"
     before = book.memory.next_places.get(key)
     since_s = before.since_s if before is not None and before.reason and before.place == place else book.now_s
-    book.memory.next_places[key] = NextPlace(place=place, node=node, held=not reason, reason=reason, since_s=since_s)
+    here = before is not None and before.place == place and before.here
+    book.memory.next_places[key] = NextPlace(
+        place=place, node=node, here=here, held=not reason, reason=reason, since_s=since_s
+    )
     book.mark(service)
 
 
@@ -150,7 +156,7 @@ def _wanted(book: Book, member: MemberRecord) -> bool:
 
 def _may_use(operation: Operation) -> bool:
     if operation.kind == "lost":
-        return operation.state == "open" or operation.choice == "elsewhere"
+        return operation.state == "open" or operation.choice in GIVES_UP
     return KINDS[operation.kind].gives_back == "elsewhere"
 
 

@@ -22,7 +22,7 @@ Identifiers are counters that the records themselves hold: the next operation's 
 record, which is why the highest one is never compacted away.
 """
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -37,8 +37,12 @@ Verdict = Literal["accept", "defer", "decline", "prefer"]
 Restart = Literal["always", "on-failure", "never"]
 """Whether a member that ended by itself is started again: whatever its code; unless it is 0, so and so often; not at
 all."""
-Choice = Literal["", "wait", "in_place", "elsewhere"]
-"""What a service prefers for a lost member: wait, restart here, replace elsewhere."""
+Choice = Literal["", "wait", "in_place", "elsewhere", "renew"]
+"""What a service prefers for a lost member: wait, restart here, replace elsewhere, or renew: anew at its node, with
+empty volumes."""
+
+GIVES_UP: Final = ("elsewhere", "renew")
+"""Choices that give the present place up, with what is in it."""
 
 
 Role = Literal["founding", "joining", "replacing"]

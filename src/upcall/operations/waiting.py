@@ -30,6 +30,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """It goes ahead without an acceptance."""
     needs_place: str = ""
     """It waits for another place for this member: it is to be looked for."""
+    needs_it_here: bool = False
+    """On the node where it is."""
     proof_of: str = ""
     """It waits for proof that nothing of this node runs any more: whoever can give it should."""
 
@@ -55,13 +57,14 @@ def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float
     )
 
 
-def homeless(book: Book, operation: Operation, member: MemberRecord, why: str = "") -> Judgement:
+def homeless(book: Book, operation: Operation, member: MemberRecord, why: str = "", *, here: bool = False) -> Judgement:
     """It waits for a place elsewhere; the member runs on, if it runs."""
     since_s = places.refused_since_s(book, member)
     return Judgement(
         waits_for=A_PLACE,
         reason=(f"{why}; " if why else "") + places.words(book, member),
         needs_place=member.key,
+        needs_it_here=here,
         alert_s=since_s + policy_of(book, member.service).stuck_after_s if since_s is not None else None,
     )
 

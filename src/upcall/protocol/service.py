@@ -342,8 +342,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     operation: str
-    verdict: Literal["accept", "defer", "decline", "wait", "restart", "replace"]
-    """The last three answer ``lost``: wait for it, start it again here, or elsewhere."""
+    verdict: Literal["accept", "defer", "decline", "wait", "restart", "replace", "renew"]
+    """The last four answer ``lost``: wait for it, start it again here, elsewhere, or anew here with empty volumes."""
     reason: str = ""
     valid_s: float = 60.0
     counts_on: tuple[str, ...] | None = None

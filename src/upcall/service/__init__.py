@@ -19,7 +19,7 @@ from upcall.protocol.declaration import (
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.service import Operation, Policy, Told, ToolResult
 from upcall.service.actions import action
-from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, replace, restart, wait
+from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.endpoints import Endpoint
 from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
@@ -64,6 +64,7 @@ __all__ = [
     "decline",
     "defer",
     "hopeless",
+    "renew",
     "replace",
     "restart",
     "wait",

@@ -190,7 +190,8 @@ class Clerk:
 
     def _ready_for(self, op: wire.Operation, verdict: Verdict) -> Verdict:
         """A loss that is answered by ``replace`` has no phase of preparing: what comes before it, comes before it."""
-        if op.kind != "lost" or verdict.word != "replace" or not overridden(self._service, "before_replace"):
+        gives_up = op.kind == "lost" and verdict.word in ("replace", "renew")
+        if not gives_up or not overridden(self._service, "before_replace"):
             return verdict
         progress = self._prepared.get(op.id, "")
         if progress == "done":

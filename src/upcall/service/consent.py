@@ -10,7 +10,8 @@ function, so that an expert's method reads as a sentence::
 ``accept`` is a reservation: it holds for ``valid_s`` seconds, and only while the incarnations that it counts on are
 still there. ``defer`` is work in progress: the SDK asks the method again after ``retry_after`` seconds and whenever a
 member changes, and renews the deferral; one that is not renewed counts as silence. ``decline`` ends a voluntary
-operation, and is a deferral of a windowed one. ``wait``, ``restart`` and ``replace`` answer the loss of a member.
+operation, and is a deferral of a windowed one. ``wait``, ``restart``, ``replace`` and ``renew`` answer the loss of a
+member.
 
 ``hopeless`` is a deferral whose reason will not pass by itself (the only copy of a topic is there): it says what would
 help, a person is told at once, and ``upcall why`` prints it with the commands that are possible now::
@@ -30,7 +31,7 @@ from typing import Any, Final, Literal
 
 from upcall.protocol import service as wire
 
-Word = Literal["accept", "defer", "decline", "wait", "restart", "replace"]
+Word = Literal["accept", "defer", "decline", "wait", "restart", "replace", "renew"]
 
 RETRY_AFTER_MIN_S: Final = 0.5
 """Asking the same question more often than this only makes load."""
@@ -82,7 +83,7 @@ class Verdict:
     @property
     def takes_away(self) -> bool:
         """Whether the operation may go ahead now, and with it a member."""
-        return self.word in ("accept", "replace")
+        return self.word in ("accept", "replace", "renew")
 
     def answer_to(self, operation: str) -> wire.Answer:
         """The same on the wire."""
@@ -156,3 +157,9 @@ def restart(reason: str = "") -> Verdict:
 def replace(reason: str = "") -> Verdict:
     """Give a lost member a new place with empty volumes, once its old incarnation is proven dead."""
     return Verdict("replace", reason)
+
+
+def renew(reason: str = "") -> Verdict:
+    """Start a lost member anew on the node where it is, with empty volumes; the old ones are set aside. For a member
+    that ends again and again because of what is in them, when all of it is elsewhere too."""
+    return Verdict("renew", reason)

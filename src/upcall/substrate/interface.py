@@ -264,9 +264,11 @@ class Substrate(Protocol):
         unless ``places`` names a higher place number for it."""
         ...
 
-    def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
+    def hold_place(
+        self, member_id: str, declaration: Declaration, place: int, now_s: float, *, here: bool = False
+    ) -> Output:
         """Finds the member's next place (:class:`Promised`, :class:`Unpromised`) while it keeps the present one, which
-        is given up when it is launched at the next."""
+        is given up when it is launched at the next. ``here``: on the same node, with volumes of its own."""
         ...
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:

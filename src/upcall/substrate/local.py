@@ -115,10 +115,12 @@ class LocalSubstrate:
         self._reserve(Plan(service, needs, dict(places or {})), now_s, out)
         return self._done(now_s, out)
 
-    def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
+    def hold_place(
+        self, member_id: str, declaration: Declaration, place: int, now_s: float, *, here: bool = False
+    ) -> Output:
         out = Output()
         service, _, member = member_id.partition(".")
-        self._hold(Plan(service, {member: need_of(declaration)}, {member: place}), now_s, out)
+        self._hold(Plan(service, {member: need_of(declaration)}, {member: place}, here=here), now_s, out)
         return self._done(now_s, out)
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:
@@ -312,7 +314,7 @@ class LocalSubstrate:
     def _hold(self, plan: Plan, now_s: float, out: Output) -> None:
         """A next place, now or later, beside the present one."""
         self._moves.drop(plan.service, plan.needs)
-        refusal = self._input(k.Reserve(plan.service, plan.needs, plan.places, beside=True), now_s, out)
+        refusal = self._input(k.Reserve(plan.service, plan.needs, plan.places, beside=True, here=plan.here), now_s, out)
         if not refusal:
             return
         self._moves.put(replace(plan, reason=refusal))

@@ -21,6 +21,8 @@ class Plan:
     service: str
     needs: Mapping[str, Need]
     places: Mapping[str, int]
+    here: bool = False
+    """Next places are wanted on the nodes of the present ones."""
     reason: str = ""
     """Why it did not fit when it was tried last."""
 

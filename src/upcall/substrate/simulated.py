@@ -63,9 +63,11 @@ class SimulatedSubstrate(Scheduling):
             self._reserve_or_wait(service, {name: (places or {}).get(name, 1) for name in members})
         return self._flush()
 
-    def hold_place(self, member_id: str, declaration: Declaration, place: int, now_s: float) -> Output:
+    def hold_place(
+        self, member_id: str, declaration: Declaration, place: int, now_s: float, *, here: bool = False
+    ) -> Output:
         self._declared[member_id] = declaration
-        self._hold_or_wait(member_id, place)
+        self._hold_or_wait(member_id, place, here=here)
         return self._flush()
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:

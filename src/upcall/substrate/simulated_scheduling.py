@@ -1,7 +1,7 @@
 """Who gets a place on the simulated cluster, and when: plans that wait whole, or tasks that wait one by one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import Placed, Promised, Unplaced, Unpromised
@@ -70,7 +70,7 @@ class Scheduling(SimulatedCluster):
         node, place = self._reserved[member_id]
         return Placed(member_id=member_id, node=node, address=self._address(), place=place)
 
-    def _hold_or_wait(self, member_id: str, place: int, said: str = "") -> None:
+    def _hold_or_wait(self, member_id: str, place: int, said: str = "", *, here: bool = False) -> None:
         """The next place, beside the present one; where somebody else places, it is found when the time comes."""
         service, _, name = member_id.partition(".")
         need = {name: need_of(self._declared[member_id])}
@@ -80,11 +80,14 @@ class Scheduling(SimulatedCluster):
             return
         if self._next.get(member_id, ("", 0))[1] != place:
             self._next.pop(member_id, None)
-            avoid = {name: self._reserved.get(member_id, ("", 0))[0]}
+            own = self._reserved.get(member_id, ("", 0))[0]
             plan = {name: self._declared[member_id]}
-            found, reason = placed_by_kernel(self._rooms(), self._settled(), service, plan, avoid)
+            rooms = self._rooms()
+            if here:
+                rooms = [room if room.node.name == own else replace(room, closed="is not its own") for room in rooms]
+            found, reason = placed_by_kernel(rooms, self._settled(), service, plan, {} if here else {name: own})
             if not found:
-                self._moves.put(Plan(service, need, {name: place}, reason))
+                self._moves.put(Plan(service, need, {name: place}, here, reason))
                 if reason != said:
                     self._out.append(Unpromised(member_id=member_id, place=place, reason=reason))
                 return
@@ -99,7 +102,7 @@ class Scheduling(SimulatedCluster):
         reason = self._reserve(service, places)
         moved = moved and not reason
         if reason:
-            self._plans.put(Plan(service, needs, places, reason))
+            self._plans.put(Plan(service, needs, places, reason=reason))
         if reason and reason != said:
             self._out.append(Unplaced(service=service, members=tuple(places), reason=reason))
         if moved:
@@ -111,7 +114,7 @@ class Scheduling(SimulatedCluster):
             self._reserve_or_wait(plan.service, places, plan.reason)
         for plan in self._moves.due():
             for name, place in plan.places.items():
-                self._hold_or_wait(f"{plan.service}.{name}", place, plan.reason)
+                self._hold_or_wait(f"{plan.service}.{name}", place, plan.reason, here=plan.here)
 
     def _place(self, task: Task, now_s: float) -> None:
         """Where the member is reserved, or wherever the other scheduler likes; waits when there is no room."""

@@ -212,7 +212,9 @@ class World:
                 self._observe(substrate.reserve(service, wanted, now_s, places=places))
             case fx.HoldPlace(service=service, member=name):
                 wanted_there = self.declaration(service, name)
-                self._observe(substrate.hold_place(f"{service}.{name}", wanted_there, effect.place, now_s))
+                self._observe(
+                    substrate.hold_place(f"{service}.{name}", wanted_there, effect.place, now_s, here=effect.here)
+                )
             case fx.CallOffPlace(service=service, member=name):
                 self._observe(substrate.call_off_place(f"{service}.{name}", now_s))
             case fx.Launch():

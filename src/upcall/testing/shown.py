@@ -9,7 +9,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, Stale, UpcallError
 from upcall.testing.seen import Seen
 
-CHOICES: Final[dict[str, Any]] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere"}
+CHOICES: Final[dict[str, Any]] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere", "renew": "renew"}
 WORDS: Final = {
     "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
 }  # fmt: skip
