@@ -141,6 +141,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         exit_reason=seen.exit_reason if seen else "",
         last_lines=seen.last_lines if seen else (),
         starts=view.starts,
+        ended_times=view.ended_times,
         role=view.role,
         taken_back=view.taken_back,
     )

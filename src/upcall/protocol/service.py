@@ -161,6 +161,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it said last, of an end that nobody wished."""
     starts: int = 0
     """How often it was started at this place; 0 or 1: its volumes are fresh."""
+    ended_times: int = 0
+    """How often it ended by itself in short succession, while that goes on."""
     role: Role = "founding"
     taken_back: bool = False
     """The service was installed again, and its volumes are those of the life before."""

@@ -76,6 +76,12 @@ class Member:
         return self.seen.starts > 0
 
     @property
+    def ended_times(self) -> int:
+        """How often it ended by itself in short succession, while that goes on: from the second time on. How it ended
+        the last time is in ``seen``: ``exit_code``, ``exit_reason``, ``last_lines``."""
+        return self.seen.ended_times
+
+    @property
     def placed(self) -> bool:
         return bool(self.seen.node) or self.started
 

@@ -90,6 +90,7 @@ def _member(world: Seen, view: MemberView) -> wire.Member:
         reason=view.reason,
         exit_code=world.exits.get(member_id),
         starts=view.starts,
+        ended_times=view.ended_times,
         role=view.role,
         taken_back=view.taken_back,
     )
