@@ -15,7 +15,7 @@ METHODS: Final = {
 }  # fmt: skip
 """Kind -> method; any other kind is ``may_change``'s."""
 
-AFTER_A_LOSS: Final[tuple[Word, ...]] = ("wait", "restart", "replace", "defer")
+AFTER_A_LOSS: Final[tuple[Word, ...]] = ("wait", "restart", "replace", "renew", "defer")
 BEFORE: Final[tuple[Word, ...]] = ("accept", "defer", "decline")
 
 
