@@ -1,7 +1,20 @@
 """A service of one's own: ``upcall install examples/hello.py --set count=3``."""
 
-from upcall.protocol.declaration import Check, Declaration, File, Port
-from upcall.service import Field, Member, Operation, Pod, Service, ServiceOptions, Verdict, accept, defer
+from upcall.service import (
+    Check,
+    Declaration,
+    Field,
+    File,
+    Member,
+    Operation,
+    Pod,
+    Port,
+    Service,
+    ServiceOptions,
+    Verdict,
+    accept,
+    defer,
+)
 
 
 class Hello(Service):
