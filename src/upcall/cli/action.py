@@ -205,7 +205,7 @@ def _state(found: ActionView) -> str:
 
 def run_row(one: ActionView) -> tuple[str, ...]:
     took = duration((one.ended_at or time.time()) - one.began_at)
-    result = one.error or one.progress or ("" if one.result is None else short(one.result))
+    result = one.error or (one.progress if one.state == "running" else "" if one.result is None else short(one.result))
     return (one.id, one.name, one.state, one.who, ago(one.began_at), took, result[:LINE_CHARS_MAX])
 
 
