@@ -42,3 +42,7 @@ def test_an_event_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         parser.feed(b"data: " + b"x" * 100 + b"\n")
     with pytest.raises(TooLarge):
         parser.feed(b"data: " + b"x" * 200 + b"\n")
+
+
+def test_every_event_of_the_stream_is_heard() -> None:
+    assert sse.decode(b'{"type": "cancel_action", "id": "act-1"}') == wire.CancelAction(id="act-1")

@@ -4,7 +4,7 @@ A stream is read by bytes, not by lines of a library's choosing: one event (a wh
 any line limit, and must not be larger than ours.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -21,19 +21,7 @@ class _Head(msgspec.Struct):
 
 _decoder: msgspec.json.Decoder[wire.StreamEvent] = msgspec.json.Decoder(wire.StreamEvent)
 _head = msgspec.json.Decoder(_Head)
-_KNOWN: Final = frozenset(
-    str(kind.__struct_config__.tag)
-    for kind in (
-        wire.Subscribed,
-        wire.Wanted,
-        wire.Members,
-        wire.Operations,
-        wire.Told,
-        wire.Action,
-        wire.Heartbeat,
-        wire.Assignments,
-    )
-)
+_KNOWN: Final = frozenset(str(kind.__struct_config__.tag) for kind in get_args(wire.StreamEvent))
 
 
 class EventParser:
