@@ -70,10 +70,10 @@ def test_blobs_that_nobody_names_go_and_the_others_stay(server: Server) -> None:
     sweep(server)
     assert stored(server) == {source, lock, file, other}
     changed = upload(server, b"changed source")
-    assert package(server, source=changed) == 200
+    assert package(server, source=changed) == 409, "a service is made from this version's files"
     sweep(server)
     sweep(server)
-    assert stored(server) == {changed, lock, file, other}
+    assert stored(server) == {source, lock, file, other}
     code.events.close()
 
 
