@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from browser import ARGUMENTS, chromium
 from upcall.cli.here import Here
-from upcall.cli.system import login_url
+from upcall.cli.opening import login_url
 
 SIZE: Final = {"width": 1400, "height": 860}
 HEIGHT_MAX: Final = 1_100
