@@ -200,3 +200,21 @@ def test_a_worker_is_decommissioned_when_its_end_has_come_and_ends_when_its_exec
     worker.terminate()
     assert worker.stdout.read().splitlines() == said
     assert worker.wait(60) == 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        kafka.start_command(size_broker(448, 2, 2048)),
+        kafka.tool_command("Tool"),
+        cassandra.start_command(size_node(640, 2, 2048)),
+        cassandra.nodetool_command("status"),
+        spark.jvm_flags(128),
+    ],
+)
+def test_a_java_process_leaves_nothing_in_folders_that_users_share(command: tuple[str, ...]) -> None:
+    assert {"-Djava.io.tmpdir={{sandbox}}/tmp", "-XX:-UsePerfData"} <= set(command)
+
+
+def test_an_executor_leaves_nothing_there_either() -> None:
+    assert "-Djava.io.tmpdir=. -XX:-UsePerfData" in spark.executor_options()

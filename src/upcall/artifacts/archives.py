@@ -105,7 +105,7 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
     """Start the application once in a scratch folder, wait until it is ready, exercise it, end it."""
     with tempfile.TemporaryDirectory(prefix="training-", dir=job.cache.root / "partial") as scratch:
         sandbox = Path(scratch) / "sandbox"
-        sandbox.mkdir()
+        (sandbox / "tmp").mkdir(parents=True)  # as each task has it
         flag = "AOTCacheOutput" if training.mode == "aot" else "ArchiveClassesAtExit"
         options = Path(scratch) / "options"
         options.write_text(_argument_file(f"-XX:{flag}={archive}") + "-Xlog:cds=error\n")
@@ -117,6 +117,7 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
         environment = {
             "PATH": os.defpath,
             "HOME": str(sandbox),
+            "TMPDIR": str(sandbox / "tmp"),
             "LANG": "C.UTF-8",
             **{name: render(text, values | {chosen: f"@{nothing}"}) for name, text in task.env.items()},
         }

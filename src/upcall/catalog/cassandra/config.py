@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from upcall.catalog import jvm
 from upcall.catalog.cassandra.sizing import NodeSizing
 
 CQL_PORT: Final = 9042
@@ -164,18 +165,16 @@ def rack_properties(datacenter: str) -> str:
 
 
 def jvm_flags(sizing: NodeSizing) -> tuple[str, ...]:
-    collector = "-XX:+UseSerialGC" if sizing.serial_gc else "-XX:+UseG1GC"
     return (
-        f"-Xms{sizing.heap_mib}m",
-        f"-Xmx{sizing.heap_mib}m",
+        *jvm.heap(sizing.heap_mib, sizing.heap_mib),
         "-Xss256k",
-        collector,
+        jvm.collector(is_serial=sizing.serial_gc),
         f"-XX:MaxDirectMemorySize={sizing.direct_mib}m",
         f"-XX:ReservedCodeCacheSize={sizing.code_cache_mib}m",
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-XX:+UnlockDiagnosticVMOptions",
-        "-XX:ArchiveRelocationMode=0",
+        jvm.QUICK_START,
+        jvm.END_WITHOUT_MEMORY,
+        *jvm.SHARED_ARCHIVE,
+        *jvm.OWN_FILES,
         *module_flags(),
     )
 
@@ -246,7 +245,7 @@ def jmx_flags() -> tuple[str, ...]:
 def nodetool_command(*arguments: str) -> tuple[str, ...]:
     """Cassandra's own tool, run beside the node."""
     return (
-        JAVA, ARCHIVE, "-Xmx96m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *module_flags(),
+        JAVA, ARCHIVE, *jvm.tool(stack_kib=256), *module_flags(),
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",
         "-Djava.naming.factory.initial=upcall.RegistryContextFactory",
         "-cp", JARS, "org.apache.cassandra.tools.NodeTool",

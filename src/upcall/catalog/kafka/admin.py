@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -84,7 +85,13 @@ class Admin:
         if name in self._client.list_topics(timeout=TIMEOUT_S).topics:
             return False
         topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=config)
-        self._client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+        try:
+            self._client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+        except KafkaException as error:
+            # A broker that has not heard of it yet said that it is not there.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+            return False
         return True
 
     def delete_topic(self, name: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from upcall.catalog import jvm
 from upcall.catalog.kafka.sizing import BrokerSizing
 
 CLIENT_PORT: Final = 9092
@@ -176,17 +177,16 @@ def client_settings(servers: str, login: tuple[str, str] | None) -> dict[str, st
 
 
 def jvm_flags(sizing: BrokerSizing) -> tuple[str, ...]:
-    collector = "-XX:+UseSerialGC" if sizing.serial_gc else "-XX:+UseG1GC"
     return (
-        f"-Xms{sizing.heap_mib}m",
-        f"-Xmx{sizing.heap_mib}m",
+        *jvm.heap(sizing.heap_mib, sizing.heap_mib),
         "-Xss512k",
-        collector,
+        jvm.collector(is_serial=sizing.serial_gc),
         f"-XX:MaxDirectMemorySize={sizing.direct_mib}m",
         f"-XX:ReservedCodeCacheSize={sizing.code_cache_mib}m",
         f"-XX:MaxMetaspaceSize={sizing.metaspace_mib}m",
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+ExitOnOutOfMemoryError",
+        jvm.QUICK_START,
+        jvm.END_WITHOUT_MEMORY,
+        *jvm.OWN_FILES,
         "-Djava.awt.headless=true",
         "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties",
     )
@@ -224,6 +224,6 @@ def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:
 def tool_command(main_class: str, *arguments: str) -> tuple[str, ...]:
     """One of Kafka's own tools, started as lightly as a JVM can be."""
     return (
-        JAVA, ARCHIVE, "-Xmx96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+        JAVA, ARCHIVE, *jvm.tool(stack_kib=512),
         "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", "-cp", JARS, main_class, *arguments,
     )  # fmt: skip

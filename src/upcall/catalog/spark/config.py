@@ -14,6 +14,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
+from upcall.catalog import jvm
+
 MASTER_PORT: Final = 7077
 PAGE_PORT: Final = 8080
 MASTER_READY: Final = r"I have been elected leader! New state: ALIVE"
@@ -73,18 +75,17 @@ def module_flags() -> tuple[str, ...]:
 
 def jvm_flags(heap_mib: int, first_mib: int = 64) -> tuple[str, ...]:
     return (
-        f"-Xms{first_mib}m", f"-Xmx{heap_mib}m", "-Xss1m", "-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=96m",
-        "-XX:TieredStopAtLevel=1", "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0",
-        "-XX:+ExitOnOutOfMemoryError", "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", *module_flags(),
+        *jvm.heap(first_mib, heap_mib), "-Xss1m", jvm.collector(is_serial=True), "-XX:ReservedCodeCacheSize=96m",
+        jvm.QUICK_START, *jvm.SHARED_ARCHIVE, jvm.END_WITHOUT_MEMORY, *jvm.OWN_FILES,
+        "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", *module_flags(),
     )  # fmt: skip
 
 
 def executor_options() -> str:
     """Spark refuses a heap size here (it has its own setting) and expands no templates of ours but these."""
-    return (
-        "-Xss1m -XX:+UseSerialGC -XX:ReservedCodeCacheSize=96m -XX:TieredStopAtLevel=1 "
-        "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0"
-    )
+    flags = ("-Xss1m", jvm.collector(is_serial=True), "-XX:ReservedCodeCacheSize=96m", jvm.QUICK_START)
+    # Its working folder is its own: below the worker's.
+    return " ".join((*flags, *jvm.SHARED_ARCHIVE, "-Djava.io.tmpdir=.", "-XX:-UsePerfData"))
 
 
 def environment() -> dict[str, str]:
