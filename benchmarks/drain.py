@@ -199,6 +199,7 @@ def figures(writes: Writes, in_sync: InSync, stored: dict[int, int], load_s: flo
         "failed_with": ", ".join(f"{name} {count}" for name, count in writes.errors.most_common(3)),
         "failed_in": ", ".join(f"{phase} {count}" for phase, count in writes.failed_by_phase().items()),
         "slowest_in": ", ".join(f"{phase} {slowest_s:.2f} s" for phase, slowest_s in writes.slowest_by_phase().items()),
+        "slowest_of_drains_to_steady": drains_to_steady(writes.slowest_by_phase()),
         "writes": len(writes.acknowledged),
         "writes_per_s": round(writes.due / load_s, 1),
         "lost_writes": len(set(writes.acknowledged) - set(stored)),
@@ -210,6 +211,12 @@ def figures(writes: Writes, in_sync: InSync, stored: dict[int, int], load_s: flo
         "in_sync_gap_ms_max": round(1000 * max(gaps, default=0.0)),
         "in_sync_unanswered": in_sync.unanswered,
     }
+
+
+def drains_to_steady(slowest_s: dict[str, float]) -> float | None:
+    """How many times the slowest write of the steady stretch the slowest one of the drains took."""
+    drains_s = [slowest_s[phase] for phase in ("first drain", "undrain and second drain") if phase in slowest_s]
+    return round(max(drains_s) / slowest_s["begin"], 1) if drains_s and slowest_s.get("begin") else None
 
 
 def say(words: str) -> None:

@@ -320,3 +320,28 @@ def test_every_artifact_that_is_declared_is_registered_as_a_blob() -> None:
     task = Scenario(Kafka, {}, fresh=True).run().task("broker-0")
     assert task.artifacts
     assert all(artifact.lock in Kafka.blobs() for artifact in task.artifacts)
+
+
+async def test_what_is_watched_changes_when_a_replica_is_in_sync_again_and_at_no_other_time() -> None:
+    service = Played.describes((1, 2), (1, 2, 3))(context_with("broker-2", "starting"))
+    before = await service.watched()
+    service._look_again_s = 0.0
+    assert await service.watched() == before
+    service.in_sync = ((1, 2, 3), (1, 2, 3))  # type: ignore[misc]
+    service._look_again_s = 0.0
+    assert await service.watched() == frozenset() != before
+
+
+def test_a_second_drain_goes_ahead_within_a_second_of_the_last_partition_in_sync() -> None:
+    class CatchesUp(Played):
+        package = "kafka"
+        looks = 0
+
+        async def partitions(self) -> list[Partition]:
+            type(self).looks += 1
+            behind = self.looks < 4
+            return [Partition("writes", 0, (1, 2, 3), (1, 2) if behind else (1, 2, 3))]
+
+    asked = [operation("stop", "broker-1")]
+    answers = Scenario(CatchesUp, {}, operations=asked, memory=IDS).run(for_s=3.0).answers
+    assert answers["stop-broker-1"].verdict == "accept", "far within the five seconds after which it is asked anyway"

@@ -16,6 +16,7 @@ from upcall.catalog.kafka.partitions import (
     counted,
     named,
     only_there,
+    out_of_sync,
     reassignment,
     with_more_copies,
 )
@@ -50,6 +51,8 @@ T = TypeVar("T")
 TopicSettings = Annotated[dict[str, Value], AfterValidator(partial(checked, of="topic"))]
 CLUSTER_ID = "cluster-id"
 COPY_LOOK_S = 1.0
+LOOK_PART = 4.0
+"""Between two looks at what is in sync passes so many times what one took."""
 AWAY = "a person says that what lies there is lost: `upcall task replace --force`"
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
@@ -68,6 +71,8 @@ class Kafka(Service):
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
         self._losses: dict[str, list[str]] = {}
+        self._behind: frozenset[Partition] = frozenset()
+        self._look_again_s = 0.0
 
     async def on_start(self) -> None:
         """The cluster's id is made once and kept: volumes that are taken back belong to it."""
@@ -187,6 +192,16 @@ class Kafka(Service):
             self._raise_beside(possible)
             return defer(f"{reason}: they get another one first", retry_after=2)
         return hopeless(reason, would_help=ways[:WAYS_MAX])
+
+    async def watched(self) -> Any:
+        """What is not in sync. With many partitions a look takes its time, so that it is a small part of it."""
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        if began_s >= self._look_again_s:
+            behind = out_of_sync(await self.partitions())
+            self._behind = frozenset(behind)
+            self._look_again_s = clock() + LOOK_PART * (clock() - began_s)
+        return self._behind
 
     async def cost_of_stopping(self, without: Member) -> Cost:
         return await self._ask(lambda admin: admin.cost_of_stopping(node_id(without)))
