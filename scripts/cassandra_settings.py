@@ -1,6 +1,6 @@
 """Writes which settings (cassandra.yaml) the locked version of Cassandra knows, as a JSON Schema, from its own classes.
 
-    python scripts/cassandra_settings.py > src/upcall/catalog/cassandra/lock/settings.json
+    python scripts/cassandra_settings.py > src/upcall/catalog/cassandra/settings.json
 
 Cassandra reads its file into the public fields of ``org.apache.cassandra.config.Config``; a name that is no field is
 an error at the start. Their names and types stand in the class file, and so do the words of an enumeration; only the

@@ -1,6 +1,6 @@
 """Writes which settings the locked version of Kafka knows, as JSON Schemas, from its own definitions.
 
-    python scripts/kafka_settings.py > src/upcall/catalog/kafka/lock/settings.json
+    python scripts/kafka_settings.py > src/upcall/catalog/kafka/settings.json
 
 Kafka declares each setting of a broker, and of a topic, with its type, its range and the words it takes
 (``ConfigDef``). ``KafkaSettings.java`` prints them.

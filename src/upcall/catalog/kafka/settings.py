@@ -46,7 +46,7 @@ class _Facts(msgspec.Struct):
 
 @cache
 def facts() -> _Facts:
-    return msgspec.json.decode((files(__package__) / "lock" / "settings.json").read_bytes(), type=_Facts)
+    return msgspec.json.decode((files(__package__) / "settings.json").read_bytes(), type=_Facts)
 
 
 @cache
