@@ -1,6 +1,6 @@
 """Writes which settings the locked version of Spark knows and what each takes, asked from Spark itself.
 
-    python scripts/spark_settings.py > src/upcall/catalog/spark/lock/settings.txt
+    python scripts/spark_settings.py > src/upcall/catalog/spark/settings.txt
 
 Every entry of Spark's registers itself when the object that holds it is loaded, and converts a text to its value. So
 the entries' names are asked from the register, and what each takes is found by giving it a few texts.

@@ -30,7 +30,7 @@ UNREGISTERED: Final = {"spark.local.dir": "text"}
 @cache
 def facts() -> tuple[str, dict[str, str]]:
     """The version, and setting -> kind."""
-    first, *lines = (files(__package__) / "lock" / "settings.txt").read_text().splitlines()
+    first, *lines = (files(__package__) / "settings.txt").read_text().splitlines()
     return first.split()[1], {**UNREGISTERED, **dict(line.split() for line in lines)}
 
 
