@@ -41,10 +41,11 @@ public final class OwnRoles extends CassandraRoleManager {
     }
 
     private Void setUp() throws Exception {
-        make("admin", true);
-        make("client", false);
+        // First what it may do, then the role itself: nodes remember for a while what they found of who logged in.
         grant("client", DataResource.root());
         grant("client", FunctionResource.root());
+        make("client", false);
+        make("admin", true);
         LOG.info("Roles are there");
         return null;
     }
