@@ -129,9 +129,10 @@ def open_up(data: Path, *, loose: bool) -> None:
     """The folder above is the benchmark's own: the stranger may pass it, so that the data folder's own modes count."""
     data.parent.chmod(0o755)
     if loose:
+        # All but what the owner's own commands refuse to go on with.
         for path in [data, *data.rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(0o777 if path.is_dir() else 0o666)
+            if not path.is_symlink() and path.name != "operator.token":
+                path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 @contextmanager
@@ -261,6 +262,8 @@ def after_down(attack: Attack, on: Target) -> None:
     attack.tried("a tool that pins the certificate", pinned(folder, on, token))
     heard = squatter.got(AFTER_DOWN_S + 30)
     attack.tried("hearing a token after `down`", [one for one in heard if token in one or "Bearer" in one])
+    for path in folder.tokens.glob("*.token"):
+        path.chmod(0o600)  # `up` refuses loose ones, also those that a sabotage made
     cluster.upcall("up")
     old = Client(folder.master_socket, token, patience_s=0.0)
     try:

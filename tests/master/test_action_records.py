@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_master import Server, Sse
+from served_master import OWNER, Server, Sse
 
 PACKAGE = {"name": "log", "version": "1", "actions": [{"name": "repair"}]}
 
@@ -79,7 +79,7 @@ def test_a_cancelled_one_is_told_to_its_code_and_ends_when_that_has_ended_it(ser
     assert looked_at(server, begun["id"])["state"] == "running"
     code.call(f"replies/{begun['id']}", {"ok": False, "cancelled": True})
     found = looked_at(server, begun["id"])
-    assert (found["state"], found["error"]) == ("cancelled", "cancelled by operator")
+    assert (found["state"], found["error"]) == ("cancelled", f"cancelled by {OWNER}")
     assert server.call("POST", f"/v1/actions/{begun['id']}/cancel", {}).status == 409
 
 
