@@ -39,6 +39,7 @@ from upcall.protocol.agent import (
     Run,
     StopReading,
     Synced,
+    Taken,
     TaskExit,
     TaskStatus,
     ToAgent,
@@ -163,6 +164,7 @@ class Agent:
     def register(self) -> Register:
         """The first message of a connection."""
         self._registered = False
+        self._requests.drop_readers()
         return Register(
             node=self._machine.node,
             wire=versions.WIRE,
@@ -202,6 +204,8 @@ class Agent:
                 self._requests.run(message)
             case ReadLog():
                 self._requests.read_log(message)
+            case Taken():
+                self._requests.taken(message.request)
             case StopReading():
                 self._requests.stop(message.request)
             case Ack():

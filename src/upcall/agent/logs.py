@@ -2,19 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from upcall.agent.last_words import LINES_MAX as LINES_KEPT
-from upcall.agent.tail import Tail
+from upcall.agent.tail import FILES_MAX, Tail
 from upcall.agent.watching import Watching
 from upcall.protocol.errors import Invalid, NotFound
 
 LINES_MAX = 10_000
-PART_BYTES_MAX = 256 * 1024
+PART_BYTES_MAX = 64 * 1024
 """Of one reply; what is longer comes in several."""
 READ_BYTES_MAX = 4 * 1024 * 1024
-FILES_MAX = 16
+SKIPPED = "[upcall: this reader was slower than the log; what was rotated away meanwhile is missing here]\n"
 
 STREAMS = {"stdout": ("stdout",), "stderr": ("stderr",), "both": ("stdout", "stderr")}
 
@@ -51,9 +51,13 @@ async def read(
     follow: bool,
     watching: Watching,
     ended: asyncio.Event,
-    say: Callable[[str], None],
+    say: Callable[[str], Awaitable[None]],
 ) -> None:
-    """Says the last lines; with ``follow`` also what comes, until the task has ended (or the reader is cancelled)."""
+    """Says the last lines; with ``follow`` also what comes, until the task has ended (or the reader is cancelled).
+
+    ``say`` returns when there is room for more. Until then nothing is read: what a slow reader has not seen yet waits
+    in the log's files, not in anybody's memory, and what is rotated away from under him leaves a mark.
+    """
     if stream not in STREAMS:
         raise Invalid(f"unknown stream {stream!r}", where="stream", expected="stdout, stderr or both")
     if not logs.is_dir():
@@ -61,7 +65,7 @@ async def read(
     paths = [logs / name for name in STREAMS[stream]]
     tails = [Tail.at_end(path) for path in paths] if follow else []
     for path in paths:
-        _say_in_parts(await asyncio.to_thread(last_lines, path, lines), say)
+        await _say_in_parts(await asyncio.to_thread(last_lines, path, lines), say)
     if not follow:
         return
     async with watching.folder(logs) as changed:
@@ -71,7 +75,7 @@ async def read(
                 last = ended.is_set()
                 changed.clear()
                 for tail in tails:
-                    _say_in_parts(tail.read(), say)
+                    await _say_all(tail, say)
                 if last:
                     return
                 grew = asyncio.create_task(changed.wait())
@@ -81,6 +85,14 @@ async def read(
             over.cancel()
 
 
-def _say_in_parts(data: bytes, say: Callable[[str], None]) -> None:
+async def _say_all(tail: Tail, say: Callable[[str], Awaitable[None]]) -> None:
+    while data := tail.read(PART_BYTES_MAX):
+        if tail.skipped:
+            tail.skipped = False
+            await say(SKIPPED)
+        await say(data.decode(errors="replace"))
+
+
+async def _say_in_parts(data: bytes, say: Callable[[str], Awaitable[None]]) -> None:
     for start in range(0, len(data), PART_BYTES_MAX):
-        say(data[start : start + PART_BYTES_MAX].decode(errors="replace"))
+        await say(data[start : start + PART_BYTES_MAX].decode(errors="replace"))

@@ -8,7 +8,7 @@ from typing import Any, Final
 from upcall.agent import logs, tools
 from upcall.agent.machine import Machine
 from upcall.agent.task import Task
-from upcall.protocol.agent import ReadLog, Reply, Run
+from upcall.protocol.agent import LOG_PARTS_AHEAD, ReadLog, Reply, Run
 from upcall.protocol.errors import UpcallError
 
 log: Final = logging.getLogger(__name__)
@@ -22,12 +22,23 @@ class Requests:
         self._tasks = tasks
         self._answer = answer
         self._working: dict[str, asyncio.Task[None]] = {}
+        self._room: dict[str, asyncio.Semaphore] = {}
+        """Of each log that is read: parts that may still be sent before the master says that one was taken."""
 
     def run(self, request: Run) -> None:
         self._serve(request.request, self._run(request))
 
     def read_log(self, request: ReadLog) -> None:
         self._serve(request.request, self._read_log(request))
+
+    def taken(self, request: str) -> None:
+        if room := self._room.get(request):
+            room.release()
+
+    def drop_readers(self) -> None:
+        """Another connection: whoever read logs over the one before has been told that it broke."""
+        for request in list(self._room):
+            self.stop(request)
 
     def stop(self, request: str) -> None:
         if working := self._working.get(request):
@@ -69,11 +80,17 @@ class Requests:
         task = self._tasks.get(request.task)
         over = task.over if task is not None else _set_event()
 
-        def say(text: str) -> None:
+        room = self._room[request.request] = asyncio.Semaphore(LOG_PARTS_AHEAD)
+
+        async def say(text: str) -> None:
+            await room.acquire()
             self._answer(Reply(request=request.request, output=text, last=False))
 
         folder = self._machine.places.task(request.task) / "logs"
-        await logs.read(folder, request.stream, request.lines, request.follow, self._machine.watching, over, say)
+        try:
+            await logs.read(folder, request.stream, request.lines, request.follow, self._machine.watching, over, say)
+        finally:
+            del self._room[request.request]
         self._answer(Reply(request=request.request))
 
 

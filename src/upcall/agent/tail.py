@@ -1,9 +1,11 @@
 """Reading a log that grows and is rotated, each byte once."""
 
-import contextlib
+import os
 from pathlib import Path
 
 LINE_BYTES_MAX = 65536
+FILES_MAX = 16
+"""Of one log, with its rotated ones."""
 
 Position = tuple[int, int]
 """Inode and offset: they mean the same byte after a rotation, and to another process."""
@@ -16,14 +18,21 @@ class Tail:
         self._path = path
         self._inode, self._offset = after or (0, 0)
         self._rest = b""
+        self._held = -1
+        """Our file, held open: while it is, its inode is no other file's."""
+        self.skipped = False
+        """Something was written and rotated away before it was read."""
+
+    def __del__(self) -> None:
+        if self._held >= 0:
+            os.close(self._held)
 
     @classmethod
     def at_end(cls, path: Path) -> "Tail":
         """Only what comes from now on."""
         tail = cls(path)
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            tail._inode, tail._offset = status.st_ino, status.st_size
+        if tail._hold(path):
+            tail._offset = os.fstat(tail._held).st_size
         return tail
 
     @property
@@ -39,27 +48,57 @@ class Tail:
             self._rest = b""
         return lines
 
-    def read(self) -> bytes:
+    def read(self, bytes_max: int | None = None) -> bytes:
+        """What came since the last call; at most ``bytes_max``, and the rest at the next. It stays in its files until
+        then, through as many rotations as files are kept."""
         data = b""
-        rotated = self._path.with_name(f"{self._path.name}.1")
-        if self._inode and _inode(self._path) != self._inode and _inode(rotated) == self._inode:
-            data = self._read_from(rotated)
-            self._inode, self._offset = 0, 0
-        elif self._inode and _inode(self._path) not in (self._inode, 0):
-            self._inode, self._offset = 0, 0  # Rotated more than once since: what is left of it is read whole.
-        if self._inode == 0:
-            self._inode = _inode(self._path)
-        return data + self._read_from(self._path)
+        while self._find():
+            number = self._number()  # Looked at first: what is written after the rotation is in the next file.
+            data += self._read_held(None if bytes_max is None else bytes_max - len(data))
+            if number == 0 or (bytes_max is not None and len(data) >= bytes_max):
+                break
+            self.skipped |= number is None  # Its file is gone: the log was written faster than it was read.
+            if not self._hold(self._rotated(number - 1 if number else 0)):
+                break
+        return data
 
-    def _read_from(self, path: Path) -> bytes:
+    def _find(self) -> bool:
+        """Whether our file is held: the one that our place names, else the one that is written."""
+        if self._held >= 0:
+            return True
+        number, offset = self._number() if self._inode else 0, self._offset
+        if not self._hold(self._rotated(number or 0)):
+            return False
+        self._offset = 0 if number is None else offset
+        return True
+
+    def _hold(self, path: Path) -> bool:
+        """From its beginning."""
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
         try:
-            with path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:
-                    self._offset = 0  # Truncated: a log of one file.
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return b""
+            self._held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            self._inode, self._offset = 0, 0
+            return False
+        self._inode, self._offset = os.fstat(self._held).st_ino, 0
+        return True
+
+    def _number(self) -> int | None:
+        """Which of the rotated files our place is in; 0 for the one that is written, None when it is kept no more."""
+        known = (number for number in range(FILES_MAX) if _inode(self._rotated(number)) == self._inode)
+        return next(known, None)
+
+    def _rotated(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+    def _read_held(self, bytes_max: int | None) -> bytes:
+        size = os.fstat(self._held).st_size
+        if size < self._offset:
+            self._offset = 0  # Truncated: a log of one file.
+        wanted = size - self._offset if bytes_max is None else min(bytes_max, size - self._offset)
+        data = os.pread(self._held, wanted, self._offset)
         self._offset += len(data)
         return data
 

@@ -337,6 +337,7 @@ class Task:
     def _settle(self) -> None:
         self._machine.groups.remove(self.record.groups)
         shutil.rmtree(self._machine.places.task(self.id) / "secrets", ignore_errors=True)
+        shutil.rmtree(self._machine.places.sandbox(self.id) / "tmp", ignore_errors=True)
 
     # -- coroutines -----------------------------------------------------------------------------------------------
 

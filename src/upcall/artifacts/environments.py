@@ -21,6 +21,11 @@ _ASK = "import sys, sysconfig; print(sys.implementation.cache_tag, sysconfig.get
 class Environments:
     needs_siblings = False
 
+    def relock(self, lock: Lock) -> Lock:
+        from upcall.artifacts import relock  # What resolves is for maintainers, and slow to load.
+
+        return relock.relock_python(lock)
+
     def realise(self, job: Job) -> Realised:
         lock = parse_lock(job.data, digest=job.artifact.lock, where=f"lock of {job.artifact.name}")
         python = interpreter()

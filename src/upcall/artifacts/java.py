@@ -22,6 +22,11 @@ DUMP_TIMEOUT_S = 300
 class Java:
     needs_siblings = False
 
+    def relock(self, lock: Lock) -> Lock:
+        from upcall.artifacts import relock  # What resolves is for maintainers, and slow to load.
+
+        return relock.relock_python(lock)
+
     def realise(self, job: Job) -> Realised:
         lock = parse_lock(job.data, digest=job.artifact.lock, where=f"lock of {job.artifact.name}")
         key = f"java-{job.artifact.lock}"

@@ -2,16 +2,20 @@
 
 A kind turns a lock into a folder and a few *properties* that commands may name (``{{artifact.java.home}}``). It works
 under the lock of its key, fetches only what the cache lacks, and returns the same answer for the same key for ever.
-A new kind is a class with :meth:`Kind.realise` and one call of :func:`register`.
+A new kind is a class with :meth:`Kind.realise`, named by an installed distribution as an entry point in the group
+``upcall.artifacts`` (the name is the kind's, the value a class without arguments). One whose locks can be made anew
+from what was ``wanted`` has a ``relock`` beside it (:class:`Relocking`).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.errors import ArtifactError
+from upcall.artifacts.lock import Lock
 from upcall.artifacts.progress import Meter
 from upcall.protocol.declaration import Artifact
 
@@ -52,6 +56,16 @@ class Kind(Protocol):
     def realise(self, job: Job) -> Realised: ...
 
 
+@runtime_checkable
+class Relocking(Protocol):
+    """A kind that knows how its locks come about, for maintainers (:mod:`upcall.artifacts.relock`)."""
+
+    def relock(self, lock: Lock) -> Lock:
+        """The same wish, resolved now."""
+        ...
+
+
+GROUP: Final = "upcall.artifacts"
 _kinds: dict[str, Kind] = {}
 
 
@@ -60,8 +74,17 @@ def register(name: str, kind: Kind) -> None:
 
 
 def kind_named(name: str) -> Kind:
-    try:
-        return _kinds[name]
-    except KeyError:
-        known = ", ".join(sorted(_kinds))
-        raise ArtifactError(f"unknown kind of artifact: {name!r}", where=name, expected=f"one of: {known}") from None
+    if name not in _kinds:
+        offered = entry_points(group=GROUP)
+        if name not in offered.names:
+            known = ", ".join(sorted({*_kinds, *offered.names}))
+            raise ArtifactError(f"unknown kind of artifact: {name!r}", where=name, expected=f"one of: {known}")
+        try:
+            register(name, offered[name].load()())
+        except Exception as error:  # somebody else's code
+            raise ArtifactError(
+                f"the kind of artifact {name!r} cannot be loaded: {type(error).__name__}: {error}",
+                where=offered[name].value,
+                expected="a class with `needs_siblings` and `realise`",
+            ) from error
+    return _kinds[name]

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from upcall.artifacts.cache import Cache, hash_file
+from upcall.artifacts.errors import LockInvalid
 from upcall.artifacts.fetch import fetch
+from upcall.artifacts.kinds import Relocking, kind_named
 from upcall.artifacts.lock import FORMAT, Lock, LockedFile, digest_of, parse_lock, render_lock
 from upcall.artifacts.python_tool import find_uv
 from upcall.protocol.declaration import Artifact
@@ -116,9 +118,21 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def relock(lock: Lock) -> Lock:
-    """The same wish, resolved now."""
-    if lock.kind == "maven":
-        return _replace(lock, files=resolve_maven(lock.wanted, lock.left_out))
+    """The same wish, resolved now, as its kind does it."""
+    kind = kind_named(lock.kind)
+    if not isinstance(kind, Relocking):
+        raise LockInvalid(
+            f"a lock of kind {lock.kind!r} follows from no wish", where=lock.name, expected="its own maker"
+        )
+    return kind.relock(lock)
+
+
+def relock_maven(lock: Lock) -> Lock:
+    return _replace(lock, files=resolve_maven(lock.wanted, lock.left_out))
+
+
+def relock_python(lock: Lock) -> Lock:
+    """Fetched once, for what is kept of it and how large it becomes."""
     fresh = _replace(lock, files=resolve_python(lock.wanted, dependencies=lock.kind == "environment"), kept=())
     with tempfile.TemporaryDirectory(prefix="relock-") as scratch:
         data = render_lock(fresh)
@@ -146,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m upcall.artifacts.relock", description="Make lock files anew.")
     parser.add_argument("files", nargs="*", type=Path, help="lock files (default: all of the catalog)")
     parser.add_argument(
-        "--kind", choices=("maven", "wheels", "java", "environment"), help="make a new lock of this kind"
+        "--kind", help="make a new lock of this kind (maven, wheels, java, environment, or one that is installed)"
     )
     parser.add_argument("--name")
     parser.add_argument("--version")

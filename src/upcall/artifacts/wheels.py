@@ -19,6 +19,11 @@ from upcall.artifacts.python_tool import interpreter
 class Wheels:
     needs_siblings = False
 
+    def relock(self, lock: Lock) -> Lock:
+        from upcall.artifacts import relock  # What resolves is for maintainers, and slow to load.
+
+        return relock.relock_python(lock)
+
     def realise(self, job: Job) -> Realised:
         lock = parse_lock(job.data, digest=job.artifact.lock, where=f"lock of {job.artifact.name}")
         tree = unpacked(job, lock, f"wheels-{job.artifact.lock}")

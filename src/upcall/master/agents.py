@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 QUEUED_MAX: Final = 10_000
 """Messages to an agent that does not read: then its connection is closed and it starts again with whole sets."""
 REPLY_GRACE_S: Final = 10.0
-LOG_QUEUED_MAX: Final = 1000
 
 
 @dataclass(eq=False, slots=True)
@@ -63,6 +62,8 @@ class Agents:
         self._place_of = place_of
         self._connections: dict[str, Connection] = {}
         self._replies: dict[str, asyncio.Queue[wire.Reply]] = {}
+        self._readers: dict[str, str] = {}
+        """Request of a log that is read -> its node."""
         self.usage: dict[str, Usage] = {}
         """task -> usage, of connected agents' running tasks."""
         self.features: dict[str, tuple[str, ...]] = {}
@@ -83,6 +84,9 @@ class Agents:
         if self._connections.get(connection.node) is not connection:
             return False
         del self._connections[connection.node]
+        gone = f"the agent of {connection.node} is disconnected; the log goes on when it is back"
+        for request in [one for one, node in self._readers.items() if node == connection.node]:
+            self.reply(wire.Reply(request=request, error=gone))
         return True
 
     def connected(self, node: str) -> bool:
@@ -120,6 +124,8 @@ class Agents:
         if waiting := self._replies.get(message.request):
             if waiting.full():
                 waiting.get_nowait()
+                if message.request in self._readers:  # It ends here; a piece that is missing in silence would be worse.
+                    message = wire.Reply(request=message.request, error="more of the log than there was room for came")
             waiting.put_nowait(message)
 
     # -- requests ---------------------------------------------------------------------------------------------------
@@ -163,7 +169,9 @@ class Agents:
         """Text of a task's log; when followed, until the caller goes away or the task ends."""
         task, connection = self._connection_of(member)
         request = secrets.token_hex(8)
-        replies = self._replies[request] = asyncio.Queue(LOG_QUEUED_MAX)
+        # As many parts as the agent may send ahead, its last word, and ours that it is gone.
+        replies = self._replies[request] = asyncio.Queue(wire.LOG_PARTS_AHEAD + 2)
+        self._readers[request] = connection.node
         connection.send(wire.ReadLog(request=request, task=task, stream=stream, lines=lines, follow=follow))
         last = False
         try:
@@ -173,9 +181,11 @@ class Agents:
                     raise Conflict(reply.error, where=member)
                 last = reply.last
                 yield reply.output
+                if not last:  # Whoever reads has it: so much more may come.
+                    connection.send(wire.Taken(request=request))
         except TimeoutError:
             raise NotNow(f"no reply from {connection.node}", where=member) from None
         finally:
-            del self._replies[request]
+            del self._replies[request], self._readers[request]
             if not last:
                 connection.send(wire.StopReading(request=request))

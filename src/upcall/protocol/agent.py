@@ -167,6 +167,16 @@ class ReadLog(msgspec.Struct, frozen=True, kw_only=True, tag="read_log", omit_de
     follow: bool = False
 
 
+LOG_PARTS_AHEAD = 4
+"""Parts of a log on their way to one reader: the agent sends no more until one was taken."""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True, tag="taken"):
+    """A part of a log has reached its reader: there is room for another."""
+
+    request: str
+
+
 class StopReading(msgspec.Struct, frozen=True, kw_only=True, tag="stop_reading"):
     request: str
 
@@ -175,7 +185,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True, tag="ack"):
     number: int
 
 
-ToAgent = Registered | RegisterAgain | Launch | Synced | End | DeleteVolumes | Run | ReadLog | StopReading | Ack
+ToAgent = Registered | RegisterAgain | Launch | Synced | End | DeleteVolumes | Run | ReadLog | Taken | StopReading | Ack
 
 _encoder = msgspec.json.Encoder()
 _from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)

@@ -42,7 +42,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: PathName
     kind: str
-    """One of the artifact plug-ins: ``wheels``, ``maven``, ``environment``, ``java``, ``files``, ``archive``."""
+    """One that is installed where the task runs: ``wheels``, ``maven``, ``environment``, ``java``, ``files``,
+    ``archive``, ``compiled``, or somebody else's (entry points ``upcall.artifacts``)."""
     lock: Digest
     """SHA-256 of the lock file, which the package registered with the master as a blob."""
     options: dict[str, str] = {}
