@@ -33,8 +33,8 @@ class Cluster:
         self.nodes = nodes
         self.memory_mib_per_node = memory_mib_per_node
 
-    def up(self) -> None:
-        self.upcall("up", "--nodes", str(self.nodes), "--memory-mib-per-node", str(self.memory_mib_per_node))
+    def up(self, *more: str) -> None:
+        self.upcall("up", "--nodes", str(self.nodes), "--memory-mib-per-node", str(self.memory_mib_per_node), *more)
 
     def down(self) -> None:
         self.upcall("down")

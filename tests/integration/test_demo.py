@@ -37,7 +37,7 @@ def watch(client):
         time.sleep(0.1)
 """
 ACTION = '''
-    @action
+    @up.action
     async def note(self, word: str) -> dict[str, str]:
         """Says it again; only while somebody is ready."""
         if not any(member.ready for member in self.members.values()):
@@ -96,7 +96,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     (package / "demo.py").write_text(WATCH)
     code = HELLO.read_text().replace("class Hello", "class Greeter")
     code = code.replace(
-        "from upcall.service import ", "from upcall.protocol.errors import NotNow\nfrom upcall.service import action, "
+        "import upcall.service as up\n", "import upcall.service as up\nfrom upcall.protocol.errors import NotNow\n"
     )
     (package / "greeter.py").write_text(code + ACTION)
     known = tmp_path / "site" / "toy_demo-1.dist-info"

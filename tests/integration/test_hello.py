@@ -11,7 +11,7 @@ from real_cluster import Cluster
 from upcall.protocol.operator import Ask, Drain, TaskView
 
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.py")
-BROKEN = """    async def may_stop(self, member: Member, why: Operation) -> Verdict:
+BROKEN = """    async def may_stop(self, member: up.Member, why: up.Operation) -> up.Verdict:
         raise RuntimeError("my may_stop is broken")
 """
 MEMBERS = ("hello.web-0", "hello.web-1", "hello.web-2")

@@ -20,8 +20,11 @@ EVENTS_MAX = 10_000
 
 @pytest.fixture
 def witness(own_cluster: Cluster, tmp_path: Path) -> Cluster:
-    own_cluster.up()
-    book = f"book={tmp_path / 'book'}"
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    own_cluster.up("--share", str(shared))
+    book = f"book={shared / 'book'}"
     own_cluster.upcall("install", WITNESS, "--set", "count=3", "--set", book)
     return own_cluster
 
@@ -65,7 +68,7 @@ def test_every_end_in_the_journal_names_an_operation_that_had_begun(witness: Clu
     assert why_ended(events, of(ends, drained)) == ("stop", "windowed")
 
     # As the tasks themselves saw it: whoever was told to end, was so by one of these; the others were killed.
-    said = [line.partition(" ") for line in (tmp_path / "book").read_text().splitlines()]
+    said = [line.partition(" ") for line in (tmp_path / "shared" / "book").read_text().splitlines()]
     assert {task for task, _, what in said if what == "begins"} == {end.subject for end in ends}
     assert {task for task, _, what in said if what == "told to end"} == {
         end.subject for end in ends if end.subject not in (crashed, lost)

@@ -370,7 +370,7 @@ class Why(View):
 
 EVENT_KINDS = (
     "operation", "answer", "alert", "task", "member", "node", "service", "plan", "package", "action", "placement",
-    "volumes", "secret", "host", "master", "clock", "epoch", "gap",
+    "volumes", "secret", "host", "master", "clock", "epoch", "access", "gap",
 )  # fmt: skip
 
 

@@ -132,6 +132,10 @@ class Spark(Service):
             return accept("it is decommissioned when its stop begins: its tasks run elsewhere")
         return accept()
 
+    async def may_scale_in(self, member: Member, why: Operation) -> Verdict:
+        """A job that was stopped for good leaves its checkpoint behind; workers leave like for a drain."""
+        return await self.may_stop(member, why)
+
     async def on_lost(self, member: Member, why: Operation) -> Verdict:
         """No data: at once again, here or, when its machine is away, wherever there is room. A job with a volume waits
         for it: a checkpoint is worth a while."""
