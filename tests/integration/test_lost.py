@@ -17,6 +17,7 @@ import pytest
 from real_cluster import Cluster
 
 from upcall.cli import keeping
+from upcall.client.blocking import Unreachable
 from upcall.client.folder import cluster_of
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import NotNow
@@ -33,6 +34,14 @@ CLONE_NEWNET = 0x40000000
 def served(task: TaskView) -> int:
     with urllib.request.urlopen(f"http://{task.address}:{task.ports['http']}/", timeout=10) as response:
         return int(response.status)
+
+
+def answers(cluster: Cluster) -> bool:
+    try:
+        cluster.client.status()
+    except Unreachable:
+        return False
+    return True
 
 
 def identities(cluster: Cluster) -> dict[str, str]:
@@ -81,6 +90,7 @@ def test_a_full_disk_refuses_what_it_cannot_record_and_loses_nothing_else(small_
     for name in ("master", "agent-node-1", "host"):
         cluster.kill(name)
     (small_disk / "fill").unlink()
+    cluster.until("the master is back", lambda: answers(cluster))
     assert identities(cluster) == before, "its tasks ran on"
     assert {served(task) for task in cluster.until_ready(*MEMBERS)} == {200}
     assert [one.name for one in cluster.client.services()] == ["hello"]
