@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.catalog.cassandra.ranges import Range, at_risk, only_there, short_of_quorum, words
+from upcall.catalog.cassandra.ranges import Range, at_risk, short_of_quorum, words
 from upcall.catalog.cassandra.ring import is_user_keyspace, on_the_way
 
 NODES = ("a", "b", "c", "d", "e")
@@ -74,7 +74,6 @@ def test_a_lost_nodes_ranges_without_a_majority_elsewhere_are_named() -> None:
     ranges = [Range("k", ("a", "b", "c")), Range("single", ("a",))]
     assert dict(short_of_quorum(ranges, {"b", "c"}, "a")) == {"single": 1}
     assert dict(short_of_quorum(ranges, {"c"}, "a")) == {"k": 1, "single": 1}
-    assert dict(only_there(ranges, {"c"}, "a")) == {"single": 1}
 
 
 @pytest.mark.parametrize(

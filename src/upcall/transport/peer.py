@@ -5,7 +5,6 @@ socket of this machine, and ``/proc/net/tcp`` lists each with its owner. Reading
 where a secret is given or taken, not for each request.
 """
 
-import os
 import pwd
 import socket
 import sys
@@ -15,7 +14,6 @@ from typing import Any, Final
 
 from upcall.protocol.errors import Forbidden
 
-ROOT: Final = 0
 TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """A program that speaks IPv4 through an IPv6 socket stands in the second one."""
 _ALIVE: Final = frozenset({"01", "04", "05", "08"})
@@ -73,11 +71,6 @@ def name_of(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return f"user {user}"
-
-
-def is_ours(user: int) -> bool:
-    """This user, or root, who may do as he likes anyway."""
-    return user in (os.geteuid(), ROOT)
 
 
 def _written(address: Address) -> str:

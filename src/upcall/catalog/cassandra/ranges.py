@@ -58,11 +58,6 @@ def at_risk(ranges: Iterable[Range], up: Set[str], without: str) -> Cost:
     return cost
 
 
-def only_there(ranges: Iterable[Range], up: Set[str], lost: str) -> Counter[str]:
-    """Keyspace -> how many ranges nobody else can give back: no other replica of them is up."""
-    return Counter(each.keyspace for each in ranges if lost in each.replicas and not up & (set(each.replicas) - {lost}))
-
-
 def short_of_quorum(ranges: Iterable[Range], up: Set[str], lost: str) -> Counter[str]:
     """Keyspace -> how many ranges of the lost node have no majority now: what was written last may be there alone."""
     return Counter(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, short_of_quorum, words
-from upcall.catalog.cassandra.settings import tokens_per_node
 from upcall.catalog.cassandra.task import Logins, artifact_blobs, artifacts, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
@@ -91,7 +90,7 @@ class Cassandra(Service):
         )
 
     def _tokens(self) -> int:
-        return tokens_per_node(self.options.settings, config.TOKENS_PER_NODE)
+        return int(self.options.settings.get("num_tokens", config.TOKENS_PER_NODE))
 
     def _logins(self) -> Logins | None:
         if self.options.client_auth == "none":

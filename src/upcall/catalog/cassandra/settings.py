@@ -5,15 +5,13 @@ the node at its start, with a stack trace. So all of it is checked where it is t
 ``scripts/cassandra_settings.py`` reads from the locked version's own classes.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 
-from upcall.protocol import schema
-from upcall.protocol.errors import Invalid
+from upcall.catalog.known import check_settings, made_here, settings_object
 
 MADE_HERE: Final = {
     "cluster_name": "the service's name",
@@ -52,19 +50,10 @@ def facts() -> _Facts:
 @cache
 def settings_schema() -> dict[str, Any]:
     """JSON Schema of the option ``settings``."""
-    known = {**facts().settings, "num_tokens": TOKENS}
-    barred = {name: {"not": {}, "description": f"made here: {why}"} for name, why in MADE_HERE.items()}
-    return {"type": "object", "properties": {**known, **barred}, "additionalProperties": False}
+    return settings_object({**facts().settings, "num_tokens": TOKENS}, made_here(MADE_HERE))
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:
     """``given``, or ``ValueError`` with one clear sentence."""
-    try:
-        schema.check(settings_schema(), given, noun="setting", of=f"Cassandra {facts().version}", where="settings")
-    except Invalid as error:
-        raise ValueError(str(error)) from None
+    check_settings(settings_schema(), given, of=f"Cassandra {facts().version}")
     return given
-
-
-def tokens_per_node(given: Mapping[str, Any], default: int) -> int:
-    return int(given.get("num_tokens", default))

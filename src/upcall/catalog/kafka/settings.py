@@ -12,8 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from upcall.protocol import schema
-from upcall.protocol.errors import Invalid
+from upcall.catalog.known import check_settings, made_here, settings_object
 
 Of = Literal["broker", "topic"]
 Value = str | int | float | bool
@@ -53,9 +52,7 @@ def facts() -> _Facts:
 def settings_schema(of: Of) -> dict[str, Any]:
     """JSON Schema of a broker's settings, or a topic's."""
     known = {name: _also_as_text(part) for name, part in (facts().broker if of == "broker" else facts().topic).items()}
-    barred = {name: {"not": {}, "description": f"made here: {why}"} for name, why in MADE_HERE.items()}
-    known |= barred if of == "broker" else {}
-    return {"type": "object", "properties": known, "additionalProperties": False}
+    return settings_object(known, made_here(MADE_HERE) if of == "broker" else {})
 
 
 def checked(given: Mapping[str, Any], of: Of) -> dict[str, str]:
@@ -63,10 +60,7 @@ def checked(given: Mapping[str, Any], of: Of) -> dict[str, str]:
     parts = facts().broker if of == "broker" else facts().topic
     numbers = {name: _as_number(value, parts.get(name, {})) for name, value in given.items()}
     noun = "setting" if of == "broker" else "setting of a topic"
-    try:
-        schema.check(settings_schema(of), numbers, noun=noun, of=f"Kafka {facts().version}", where="settings")
-    except Invalid as error:
-        raise ValueError(str(error)) from None
+    check_settings(settings_schema(of), numbers, of=f"Kafka {facts().version}", noun=noun)
     return as_texts(given)
 
 

@@ -9,9 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from upcall.catalog.known import check_settings, settings_object
 from upcall.catalog.spark.config import CLOSED
-from upcall.protocol import schema
-from upcall.protocol.errors import Invalid
 
 KINDS: Final[dict[str, dict[str, Any]]] = {
     "text": {"type": "string"},
@@ -38,14 +37,10 @@ def facts() -> tuple[str, dict[str, str]]:
 def settings_schema() -> dict[str, Any]:
     """JSON Schema of the option ``settings``."""
     known = {name: KINDS[kind] for name, kind in facts()[1].items()}
-    barred = {name: {"not": {}, "description": "stays closed"} for name in CLOSED}
-    return {"type": "object", "properties": {**known, **barred}, "additionalProperties": False}
+    return settings_object(known, dict.fromkeys(CLOSED, "stays closed"))
 
 
 def checked(given: dict[str, str]) -> dict[str, str]:
     """``given``, or ``ValueError`` with one clear sentence."""
-    try:
-        schema.check(settings_schema(), given, noun="setting", of=f"Spark {facts()[0]}", where="settings")
-    except Invalid as error:
-        raise ValueError(str(error)) from None
+    check_settings(settings_schema(), given, of=f"Spark {facts()[0]}")
     return given
