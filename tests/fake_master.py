@@ -61,6 +61,7 @@ class FakeMaster:
             api.PackageView(name="archive", version="2.1.0", description="Keeps what it is given."),
         ]
         self.services: dict[str, api.ServiceView] = {}
+        self.endpoint_names: dict[str, str] = {}
         self.operations: dict[str, api.OperationView] = {}
         self.asked: dict[str, api.ActionView] = {}
         self.events: list[api.Event] = []
@@ -140,6 +141,7 @@ class FakeMaster:
                 web.post("/v1/actions/{id}/cancel", self._action),
                 web.post("/v1/services/{name}/uninstall", self._uninstall),
                 web.get("/v1/endpoints", self._endpoints),
+                web.get("/v1/endpoints/{service}/{endpoint}/credentials", self._credentials),
                 web.get("/v1/nodes", self._list(lambda: list(self.nodes.values()))),
                 web.post("/v1/nodes", self._add_node),
                 web.post("/v1/nodes/{node}/{verb}", self._node_verb),
@@ -195,7 +197,10 @@ class FakeMaster:
 
         self._loop.call_soon_threadsafe(wake)
 
-    def add_service(self, name: str, members: int, *, package: str = "greeter", steps_done: int = 0) -> api.ServiceView:
+    def add_service(
+        self, name: str, members: int, *, package: str = "greeter", endpoint: str = "http", steps_done: int = 0
+    ) -> api.ServiceView:
+        """``endpoint``: the name of the one that it has as soon as all members are ready."""
         at = {
             name: list(self.nodes)[number % len(self.nodes)]
             for number, name in enumerate(f"m-{i}" for i in range(members))
@@ -222,6 +227,7 @@ class FakeMaster:
             ],
         )  # fmt: skip
         self.services[name] = view
+        self.endpoint_names[name] = endpoint
         for one in view.members:
             self.nodes[one.node].members.append(one.member)
         for at_step in range(steps_done):
@@ -238,7 +244,10 @@ class FakeMaster:
             view.state = "running"
             view.endpoints = [
                 api.EndpointView(
-                    service=view.name, name="http", addresses=[f"{one.address}:8000" for one in view.members]
+                    service=view.name,
+                    name=self.endpoint_names[view.name],
+                    addresses=[f"{one.address}:8000" for one in view.members],
+                    user="client",
                 )
             ]
 
@@ -372,6 +381,9 @@ class FakeMaster:
 
     async def _endpoints(self, _: web.Request) -> web.Response:
         return await answer([one for view in self.services.values() for one in view.endpoints])
+
+    async def _credentials(self, _: web.Request) -> web.Response:
+        return await answer(api.CredentialsView(user="client", password="of-the-client"))
 
     async def _add_node(self, request: web.Request) -> web.Response:
         asked = await request.json()

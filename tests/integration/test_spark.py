@@ -78,6 +78,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def submit(cluster: Cluster, name: str, program: str, **more: object) -> None:
     arguments = {"name": name, "program": program, "disk_mib": 64, **more}
     assert cluster.client.post("/v1/services/spark/actions/submit-job", arguments)
+    cluster.until("its driver is a member", lambda: f"spark.job-{name}" in _members(cluster))
 
 
 def log(cluster: Cluster, member: str) -> str:

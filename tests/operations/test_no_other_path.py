@@ -87,7 +87,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "substrate/local_tasks.py:TaskRunner.end_unwanted": "after a start: on no record, so nobody's member",
             "substrate/local_tasks.py:TaskRunner._supersede": "an older incarnation that was never told to an agent",
             "substrate/local_tasks.py:TaskRunner.forget": "its member was released by a removal that was carried out",
-            "substrate/local_tasks.py:TaskRunner.left_behind": "at a place that a replacement has given up",
+            "substrate/local_tasks.py:TaskRunner.left_behind": "at a place that was given up",
             "substrate/simulated.py:SimulatedSubstrate.end": "EndTask, simulated",
             "substrate/simulated.py:SimulatedSubstrate.wanted": "as end_unwanted",
             "substrate/simulated.py:SimulatedSubstrate.recover": "EndTask, heard of late",

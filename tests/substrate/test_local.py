@@ -612,6 +612,18 @@ def test_without_proof_a_person_may_replace_and_what_is_left_is_ended_unasked(cl
     assert cluster.said()[-1] == "a.m.1 ended [no code]"
 
 
+def test_what_is_left_on_the_only_node_is_ended_unasked_when_its_member_comes_back_there(cluster: Cluster) -> None:
+    """Its place was given up on a person's word while no node was there; the launch that was told is on its way."""
+    cluster.launch("a.m.1", volume_mib=100)
+    cluster.wait(20.0)
+    cluster.launch("a.m.2", place=2, volume_mib=100)
+    cluster.told(), cluster.said()
+    cluster.status("node-1", "a.m.1", "running")
+    assert "node-1 end a.m.1 within 0 s" in cluster.told()
+    cluster.status("node-1", "a.m.1", "ended", exit=wire.TaskExit(signal=9))
+    assert "node-1 launch a.m.2 place 1 at 127.40.7.10" in cluster.told(), "with its volumes"
+
+
 def test_a_late_death_proof_does_not_end_a_node_that_is_back(cluster: Cluster) -> None:
     cluster.launch("a.m.1")
     cluster.status("node-1", "a.m.1", "ready")

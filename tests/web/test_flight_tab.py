@@ -65,7 +65,7 @@ def served(master: FakeMaster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     recording, state = folder / "recording.json", folder / "store.json"
     recording.write_text(json.dumps(practice_rows(2_400)))
     Stored().write(state)
-    master.add_service("cassandra", 3, package="cassandra", steps_done=3)
+    master.add_service("cassandra", 3, package="cassandra", endpoint="cql", steps_done=3)
     master.add_service("aircraft", 1, package="aircraft", steps_done=1)
     program = [str(Path(__file__).parent / "stored_flight.py"), str(state), str(recording)]
     with serving(folder, master, program, PYTHONPATH=str(Path(__file__).parents[1])) as page:

@@ -116,12 +116,14 @@ class TaskRunner:
                 self._end(task, 0.0, out)
 
     def left_behind(self, member_id: str, out: Output) -> None:
-        """The member may have another place: what still runs at an old one is ended unasked."""
+        """The member may have another place: what still runs at an old one is ended unasked. So is what runs where the
+        place was given up without it, and only the same node would do."""
         reservation = self._places.reservation(member_id)
         assert reservation is not None
         for task in self.tasks.of_member(member_id):
+            given_up = task.wanted is not None and task.wanted.place < reservation.place
             elsewhere = (task.node, task.fence) != (reservation.node, reservation.fence)
-            if elsewhere and not task.ended and not task.ending and (task.told or task.known):
+            if (elsewhere or given_up) and not task.ended and not task.ending and (task.told or task.known):
                 self._end(task, 0.0, out)
 
     def placed(self, member_id: str) -> None:
@@ -155,11 +157,10 @@ class TaskRunner:
             self.waiting.room(task.id)
             self._not_yet(task, "pending", refusal, out)
             return
-        for other in self.tasks.of_member(task.id.member_id):
-            if other.id < task.id and not other.ended and (other.node, other.fence) == (task.node, task.fence):
-                # Its end is what makes this one go on.
-                self._not_yet(task, "placed", f"waits for the end of {other.id}", out)
-                return
+        if older := self._in_its_place(task):
+            # Its end is what makes this one go on.
+            self._not_yet(task, "placed", f"waits for the end of {older.id}", out)
+            return
         if task.node not in self.connected:
             if task.node in self.registered:
                 self._not_yet(task, "placed", f"waits for {task.node} to register again", out)
@@ -171,6 +172,12 @@ class TaskRunner:
             return
         self._send_launch(task, out, context)
         self._not_yet(task, "placed", "", out)
+
+    def _in_its_place(self, task: Task) -> Task | None:
+        """An older incarnation that may still run where this one is to run."""
+        here = (task.node, task.fence)
+        older = (one for one in self.tasks.of_member(task.id.member_id) if one.id < task.id and not one.ended)
+        return next((one for one in older if (one.node, one.fence) == here), None)
 
     def _not_yet(self, task: Task, state: TaskState, reason: str, out: Output) -> None:
         """What we think of a task counts only until its agent has spoken."""
@@ -218,11 +225,16 @@ class TaskRunner:
         if task.ended:
             out.up.append(task.observed())
             return
-        never_told = not task.told and not task.known
-        if never_told and (not task.node or task.node in self.registered):
+        never_told = not task.told and not task.known and (not task.node or task.node in self.registered)
+        older = self._in_its_place(task) if never_told else None
+        if never_told and older is None:
             self._over(task, Exit(reason="it was never started"), out)
             return
         task.end_grace_s = grace_s if task.end_grace_s is None else min(grace_s, task.end_grace_s)
+        if older is not None:
+            # "Ended" is a proof for the member: it is over with what it waited for.
+            self._show(task, "ending", f"waits for the end of {older.id}", out)
+            return
         self._send_end(task, out)
         self._show(task, "ending", task.reason if task.state == "ending" else "", out)
 
@@ -236,7 +248,12 @@ class TaskRunner:
         task.exit = ended
         self._show(task, "ended", ended.reason, out)
         for other in self.tasks.of_member(task.id.member_id):
-            if other.id > task.id and other.wanted is not None and not other.ended and not other.ending:
+            if other.id <= task.id or other.ended:
+                continue
+            if other.ending and not other.told and not other.known:
+                self._over(other, Exit(reason="it was never started"), out)
+                return
+            if other.wanted is not None and not other.ending:
                 self.waiting.wake(other.id)
         if task.wanted is None:
             self.tasks.drop(task)
@@ -260,10 +277,13 @@ class TaskRunner:
             self.take(node, status, out)
         self._tell_again(node, out)
         for task in expected:
+            if task.ended:
+                continue
             if str(task.id) in listed:
                 self._repeat(task, out)
             elif task.ending:
-                self._over(task, Exit(reason="it was not running"), out)
+                if self._in_its_place(task) is None:
+                    self._over(task, Exit(reason="it was not running"), out)
             elif task.known and task.state not in BEFORE_ITS_START:
                 self._over(task, Exit(reason=f"the agent of {node} knows nothing of it any more"), out)
             else:
