@@ -341,3 +341,18 @@ def test_a_plan_that_nobody_carries_out_is_refused_with_what_there_is(made: Worl
         assert f"nothing carries out {kind} in this release" in refused.message
         assert "restart" in refused.expected
     assert made.ledger.operations() == []
+
+
+def test_a_key_whose_operation_came_to_nothing_can_be_wished_again(kind: SimulatedKind) -> None:
+    world = World(kind=kind)
+    world.install("store", ["a", "b"])
+    world.advance(10)
+    wish = given.Propose(kind="restart", service="store", members=("a",), asked_by="ann", key="store/k")
+    first = world.send(wish).operation
+    assert world.send(wish).operation == first
+    world.send(given.Cancel(operation=first, who="ann"))
+    second = world.send(wish).operation
+    assert second != first
+    world.die()
+    world.boot()
+    assert world.send(wish).operation == second

@@ -16,6 +16,7 @@ from upcall.service import (
     Resources,
     Verdict,
     accept,
+    action,
     defer,
     replace,
     restart,
@@ -311,3 +312,41 @@ def test_who_has_data_and_no_expert_does_not_leave_for_good() -> None:
     assert outcome.answer.verdict == "decline"
     assert "web-2 has data, and plain has no leave() that moves it away" in outcome.answer.reason
     assert Scenario(Plain, {}, operations=[scale_in]).run().answer.verdict == "accept"
+
+
+# -- the start ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_asked_and_no_action_called_before_on_start_has_returned() -> None:
+    class Loads(Plain):
+        """Loads what its answers need."""
+
+        slow = False
+        loaded = False
+
+        async def on_start(self) -> None:
+            await asyncio.sleep(20 if type(self).slow else 0)
+            self.loaded = True
+
+        async def may_stop(self, member: Member, why: Operation) -> Verdict:
+            assert self.loaded
+            return accept()
+
+        @action
+        async def size(self) -> bool:
+            """Whether it knows."""
+            return self.loaded
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await life.kill_host()
+        Loads.slow = True
+        stop = life.master.propose("stop", "web-0")
+        life.start_host()
+        await asyncio.sleep(1)
+        reply = await life.master.act("size")
+        assert reply.result is True
+        await life.master.until(lambda: life.master.operations[stop].state == "done", within_s=60)
+        assert not life.master.notes
+
+    live(Loads, script, kind="kernel", options={"data": True})

@@ -103,7 +103,13 @@ class Indexes:
             if operation.parent:
                 self.below.setdefault(operation.parent, {})[operation.id] = None
             if operation.key_given:
-                self.by_key.setdefault(operation.key_given, operation.id)
+                self._newest_of_its_key(operation)
+
+    def _newest_of_its_key(self, operation: Operation) -> None:
+        """Records may be filed in any order at a start."""
+        known = self.by_key.get(operation.key_given)
+        if known is None or operation.number > int(known.removeprefix("op-")):
+            self.by_key[operation.key_given] = operation.id
 
     def unfile_operation(self, operation: Operation) -> None:
         for member in operation.target.members:

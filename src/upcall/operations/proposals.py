@@ -132,9 +132,10 @@ def propose(book: Book, given: Propose) -> Operation | Refused:
 
 
 def _same_key(book: Book, given: Propose) -> Operation | None:
-    if not given.key:
-        return None
-    return book.operations.get(book.indexes.by_key.get(given.key, ""))
+    """The operation of this key: while it is live, and once it is done. One that ended without doing what was wished
+    (withdrawn, declined, failed) does not stand in the way of the same wish again."""
+    known = book.operations.get(book.indexes.by_key.get(given.key, "")) if given.key else None
+    return None if known is not None and known.state in ("withdrawn", "declined", "failed") else known
 
 
 def _out_of_scope(given: Propose) -> Refused | None:

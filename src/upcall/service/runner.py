@@ -95,6 +95,8 @@ class Runner:
         self._members: wire.Members | None = None
         self._starts: set[str] = set()
         self._begun = False
+        self._started = asyncio.Event()
+        """``on_start`` has returned."""
         self._life = 0.0
         self._options_revision = 0
         self._effects: list[Effect] = []
@@ -117,7 +119,7 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reading())
                 group.create_task(self._reconciling())
-                group.create_task(self._clerk.run())
+                group.create_task(self._asking())
                 group.create_task(self._watch.run())
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
@@ -175,12 +177,21 @@ class Runner:
             case wire.Told():
                 self._hooks.tell(event)
             case wire.Action():
-                self._spawn(self._desk.act(event), f"action {event.name}")
+                self._spawn(self._act(event), f"action {event.name}")
             case wire.CancelAction():
                 self._desk.cancel(event.id)
 
     def _look(self) -> None:
         self._dirty.set()
+
+    async def _asking(self) -> None:
+        """Nothing is asked of code that has not started: it knows nothing yet."""
+        await self._started.wait()
+        await self._clerk.run()
+
+    async def _act(self, action: wire.Action) -> None:
+        await self._started.wait()
+        await self._desk.act(action)
 
     # -- reconciling ------------------------------------------------------------------------------------------------
 
@@ -206,6 +217,7 @@ class Runner:
         try:
             await self._begin()
             self._hooks.leaving(self.context.operations)
+            self._hooks.ending(self.context.operations)
             if self._wanted.desired == "running":
                 await self._deploy(self._members)
             self._trouble = ""
@@ -242,6 +254,7 @@ class Runner:
         async with asyncio.timeout(self.service.hook_timeout_s):
             await self.service.on_start()
         self._begun = True
+        self._started.set()
 
     async def _deploy(self, members: wire.Members) -> None:
         self.plan = self.plan.with_phases(wanted.phases(self.service))
