@@ -5,17 +5,18 @@ Spark Structured Streaming cuts the log into micro-batches (`streaming`). Of eac
 in an order in which a crash at any point does no harm (`pipeline`); the next job reads on from the position in the
 store (`position`). Only then is the position shown in Kafka as the offsets of a consumer group (`job_log`).
 
-This file puts it together: it waits for the systems, which may start later than we do, and ends with SIGTERM between
-two micro-batches.
+This file puts it together: it waits for the systems, which may start later than we do and in any order, and ends with
+SIGTERM between two micro-batches.
 """
 
 from __future__ import annotations
 
 import signal
+import socket
 import sys
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from cassandra import RequestValidationException
@@ -31,6 +32,8 @@ from upcall.fastdata.store import Store
 from upcall.fastdata.streaming import Streaming, warm_up
 
 WAIT_FOR_SYSTEMS_S: Final = 300.0
+LOOK_AGAIN_S: Final = 0.5
+CONNECT_S: Final = 5.0
 
 
 def _patiently(what: str, call: Any) -> Any:
@@ -41,11 +44,11 @@ def _patiently(what: str, call: Any) -> Any:
             return call()
         except RequestValidationException:
             raise  # what is wrong in itself does not become right by waiting
-        except (*NOT_NOW, KafkaException) as error:
+        except (*NOT_NOW, KafkaException, OSError) as error:
             if time.monotonic() > deadline:
                 raise
             print(f"waiting for {what}: {error}", flush=True)
-            time.sleep(1)
+            time.sleep(LOOK_AGAIN_S)
 
 
 def _session(settings: Settings) -> Any:
@@ -59,21 +62,34 @@ def _session(settings: Settings) -> Any:
     return session
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _stores(settings: Settings) -> tuple[Any, Store, Store]:
+    """The session, the batches' statements and those of the raw data, which a thread of its own writes."""
+    session = _patiently("Cassandra", lambda: _session(settings))
+    return session, Store(session), Store(session)
+
+
+def _spark(settings: Settings) -> Any:
+    """A session whose executors have what they need loaded."""
     from pyspark.sql import SparkSession
 
-    chosen = settings(arguments)
+    if settings.spark:
+        host, _, port = settings.spark.rpartition(":")
+        _patiently("Spark's master", lambda: socket.create_connection((host, int(port)), CONNECT_S).close())
     spark = SparkSession.builder.appName("upcall-windows").config(
         "spark.sql.execution.arrow.maxRecordsPerBatch", "64"
     ).getOrCreate()  # fmt: skip
-    warming = threading.Thread(target=warm_up, args=(spark,), daemon=True)
-    warming.start()
-    session = _patiently("Cassandra", lambda: _session(chosen))
-    store = Store(session)
+    warm_up(spark)
+    return spark
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = settings(arguments)
+    with ThreadPoolExecutor(1, "stores") as beside:
+        coming = beside.submit(_stores, chosen)
+        spark = _spark(chosen)
+        session, store, raw_store = coming.result()
     log = Log(chosen)
     _patiently("Kafka's topic of frames", log.bounds)
-    warming.join()
-    raw_store = Store(session)
 
     def keep(frames: list[Any]) -> None:
         raw_store.write([raw_store.raw(w.run_id, w.block, w.second, first, data) for w, first, data in frames])

@@ -19,6 +19,8 @@ class Settings:
     cassandra_port: int = 9042
     cassandra_login_file: str = ""
     """See :mod:`upcall.fastdata.login`."""
+    spark: str = ""
+    """host:port of a master that may start later than we do: Spark itself tries it a second time only after 20 s."""
     frames_topic: str = "frames"
     runs_topic: str = "runs"
     keyspace: str = KEYSPACE
@@ -34,7 +36,7 @@ def settings(arguments: Sequence[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(prog="upcall-windows", description="Frames from Kafka into seconds in Cassandra.")
     defaults = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
     texts = ("kafka", "kafka_login_file", "cassandra", "cassandra_login_file")
-    for name in (*texts, "frames_topic", "runs_topic", "keyspace", "checkpoint"):
+    for name in (*texts, "spark", "frames_topic", "runs_topic", "keyspace", "checkpoint"):
         fallback = defaults[name] if isinstance(defaults[name], str) else None
         value = os.environ.get(f"UPCALL_{name.upper()}", fallback)
         parser.add_argument(f"--{name.replace('_', '-')}", default=value, required=value is None)

@@ -80,7 +80,14 @@ class Windows(Service):
             master=f"spark://{self.spark}",
             application="{{sandbox}}/program.py",
             arguments=(
-                *(str(self.kafka), str(self.cassandra), "--checkpoint", "{{volume.checkpoint}}/stream"),
+                *(
+                    str(self.kafka),
+                    str(self.cassandra),
+                    "--spark",
+                    str(self.spark),
+                    "--checkpoint",
+                    "{{volume.checkpoint}}/stream",
+                ),
                 *("--kafka-login-file", "{{secret.kafka}}"),
                 *("--cassandra-login-file", "{{secret.cassandra}}"),
                 *("--keyspace", options.keyspace, "--keep-s", str(options.keep_s)),
