@@ -37,8 +37,10 @@ class OneNode:
         (folder / "cassandra.yaml").write_text(yaml)
         (folder / "rackdc.properties").write_text("dc=dc1\nrack=rack1\n")
         (folder / "logback.xml").write_text(config.LOGBACK)
+        (folder / "tmp").mkdir(exist_ok=True)
+        flags = (flag.replace("{{sandbox}}", str(folder)) for flag in config.jvm_flags(sizing))
         self._command = [
-            ready["java"].properties["java"], *config.jvm_flags(sizing), "-Dcassandra.ring_delay_ms=1000",
+            ready["java"].properties["java"], *flags, "-Dcassandra.ring_delay_ms=1000",
             "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.memtable_row_overhead_computation_step=2000",
             f"-Dcassandra.config=file://{folder}/cassandra.yaml",
             f"-Dcassandra-rackdc.properties=file://{folder}/rackdc.properties",
