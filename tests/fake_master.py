@@ -49,6 +49,17 @@ class FakeMaster:
     """State, and a server over it in a thread of its own."""
 
     def __init__(self) -> None:
+        self.volumes = {
+            name: api.VolumesView(
+                name=name, member="log.m-0", node="node-2", node_state=node_state, state=state, volumes=["data"],
+                size_mib=10, until=until, reason=reason,
+            )
+            for name, state, node_state, until, reason in (
+                ("log.m-0:1@node-1", "in use", "up", 0.0, ""),
+                ("log.m-0:2@node-2", "aside", "silent", 0.0, "log.m-0 was placed anew"),
+                ("log.m-0:3@node-2", "kept", "up", 2e9, ""),
+            )
+        }  # fmt: skip
         self.nodes = {f"node-{at}": node(f"node-{at}", "abc"[at - 1]) for at in (1, 2, 3)}
         self.packages = [
             api.PackageView(
@@ -146,6 +157,8 @@ class FakeMaster:
                 web.post("/v1/nodes", self._add_node),
                 web.post("/v1/nodes/{node}/{verb}", self._node_verb),
                 web.get("/v1/tasks", self._tasks),
+                web.get("/v1/volumes", self._list(lambda: list(self.volumes.values()))),
+                web.post("/v1/volumes/{volumes}/drop", self._drop_volumes),
                 web.post("/v1/tasks/{task}/{verb}", self._task_verb),
                 web.get("/v1/tasks/{task}/logs", self._logs),
                 web.get("/v1/operations", self._operations),
@@ -413,6 +426,13 @@ class FakeMaster:
         operation = self.operation(request.match_info["verb"], request.match_info["task"], klass="voluntary")
         self.end_soon(operation)
         return await answer(operation)
+
+    async def _drop_volumes(self, request: web.Request) -> web.Response:
+        found = self.volumes.get(request.match_info["volumes"])
+        if found is None or found.state == "in use":
+            return problem(409, "conflict", "it is in use", "volumes")
+        found.state = "deleting"
+        return await answer(found)
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

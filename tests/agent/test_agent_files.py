@@ -53,12 +53,13 @@ def test_what_may_not_be_adopted_is_set_aside_and_not_deleted(volumes: Volumes, 
     assert [(kept.name, kept.place) for kept in volumes.kept()] == [("data", 1)]
 
 
-def test_deletion_goes_up_to_a_place(volumes: Volumes, tmp_path: Path) -> None:
+def test_deletion_takes_one_set_and_no_other(volumes: Volumes, tmp_path: Path) -> None:
     for place in (1, 2, 3):
         volumes.create("a.b", place, ["data"], adopt=True)
     volumes.delete("a.b", 2)
-    assert [kept.place for kept in volumes.kept()] == [3]
+    assert [kept.place for kept in volumes.kept()] == [1, 3]
     volumes.delete("a.b", 3)
+    volumes.delete("a.b", 1)
     assert volumes.kept() == ()
     assert list((tmp_path / "volumes").iterdir()) == []
     assert list((tmp_path / "removed").iterdir()) == []

@@ -166,6 +166,25 @@ def test_task_start_gives_a_stopped_member_back(run: Run, master: FakeMaster) ->
     assert body["reason"] == "morning"
 
 
+def test_volumes_that_were_left_are_listed_and_those_in_use_on_demand(run: Run) -> None:
+    shown = run("volume list").stdout
+    assert "log.m-0:1@node-1" not in shown
+    assert "log.m-0 was placed anew; node-2 is silent" in " ".join(shown.split())
+    assert "taken back by an install of the same package" in " ".join(shown.split())
+    everything = json.loads(run("volume list log --all -o json").stdout)
+    assert [one["state"] for one in everything] == ["in use", "aside", "kept"]
+    assert json.loads(run("volume list hello -o json").stdout) == []
+
+
+def test_volumes_are_dropped_by_name_with_a_reason(run: Run, master: FakeMaster) -> None:
+    result = run("volume drop log.m-0:2@node-2 --reason old")
+    assert result.stdout.strip() == "log.m-0:2@node-2 is deleted as soon as node-2 answers"
+    method, path, body = master.calls[-1]
+    assert (method, path, body["reason"]) == ("POST", "/v1/volumes/log.m-0:2@node-2/drop", "old")
+    refused = run("volume drop log.m-0:1@node-1")
+    assert (refused.exit_code, "in use" in refused.output) == (1, True)
+
+
 def test_logs_come_line_by_line(run: Run) -> None:
     assert run("logs hello.m-0 -n 3").stdout.splitlines() == ["line 0", "line 1", "line 2"]
 

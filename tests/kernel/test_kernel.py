@@ -265,9 +265,23 @@ def test_dropping_what_was_set_aside_never_takes_what_is_in_use_along() -> None:
     reserve(kernel, "x", m=need(1, 1))
     kernel.handle(registered(node("n1"), ("x.m", "data", 1), ("x.m", "data", 7)), 1.0)
     assert [left.fence for left in kernel.books.left.of_member("x.m")] == [7]
-    assert kernel.handle(DropVolumes("x.m", 7), 1.0) == [], "the node would delete 1 to 7"
+    effects = kernel.handle(DropVolumes("x.m", 7), 1.0)
+    assert [effect for effect in effects if isinstance(effect, DeleteVolumes)] == [DeleteVolumes("n1", "x.m", 7)]
+    assert kernel.handle(DropVolumes("x.m", 1), 1.0) == [], "it is in use"
     effects = kernel.handle(Release("x.m"), 1.0)
-    assert {effect.fence for effect in effects if isinstance(effect, DeleteVolumes)} == {1, 7}
+    assert {effect.fence for effect in effects if isinstance(effect, DeleteVolumes)} == {1}
+
+
+def test_a_drop_names_the_node_where_two_have_a_set_of_the_same_number() -> None:
+    kernel = cluster(node("n1"), node("n2"))
+    for name in ("n1", "n2"):
+        kernel.handle(registered(node(name), ("x.m", "data", 2)), 1.0)
+    effects = kernel.handle(DropVolumes("x.m", 2, "n2"), 1.0)
+    assert [effect for effect in effects if isinstance(effect, DeleteVolumes)] == [DeleteVolumes("n2", "x.m", 2)]
+    assert [(left.node, left.state) for left in kernel.books.left.of_member("x.m")] == [
+        ("n1", "aside"),
+        ("n2", "deleting"),
+    ]
 
 
 def test_volumes_that_a_node_has_lost_are_forgotten() -> None:

@@ -74,7 +74,7 @@ class KernelMachine(RuleBasedStateMachine):
         for effect in effects:
             if isinstance(effect, DeleteVolumes):
                 still = owned & self._owned()
-                assert not [v for v in still if v[:2] == (effect.node, effect.member_id) and v[2] <= effect.fence]
+                assert not [v for v in still if v == (effect.node, effect.member_id, effect.fence)]
         return effects
 
     def _owned(self) -> set[tuple[str, str, int]]:

@@ -176,7 +176,7 @@ def _words(item: Any) -> str:
         case wire.End():
             return f"end {item.task} within {item.grace_s:g} s"
         case wire.DeleteVolumes():
-            return f"delete volumes {item.member_id} up to {item.place}"
+            return f"delete volumes {item.member_id}/{item.place}"
         case _:
             return type(item).__name__.lower()
 
@@ -703,7 +703,7 @@ def test_released_volumes_are_deleted_after_the_grace_also_on_a_node_that_is_awa
     cluster.start()
     cluster.take(cluster.substrate.wanted((), cluster.now_s))
     cluster.register("node-1", volumes=(volume("a.m"),))
-    assert cluster.told() == ["node-1 registered", "node-1 delete volumes a.m up to 1", "node-1 synced"]
+    assert cluster.told() == ["node-1 registered", "node-1 delete volumes a.m/1", "node-1 synced"]
     cluster.register("node-1")
     assert [kind for kind, _ in cluster.records if kind == "left_volumes"] == []
 
@@ -713,7 +713,7 @@ def test_volumes_that_nobody_knows_are_set_aside_and_shown_and_a_person_drops_th
     assert cluster.said() == ["volumes old.m/3 aside on node-1: no such member is known"]
     cluster.told()
     cluster.take(cluster.substrate.drop_volumes("old.m", 3, cluster.now_s))
-    assert cluster.told() == ["node-1 delete volumes old.m up to 3"]
+    assert cluster.told() == ["node-1 delete volumes old.m/3"]
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------

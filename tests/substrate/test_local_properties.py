@@ -101,7 +101,7 @@ class Agent:
                     if task not in self.named and state != "ended":
                         self.set(task, "ending")
             case wire.DeleteVolumes(member_id=member_id, place=place):
-                self.volumes = {v for v in self.volumes if v[0] != member_id or v[1] > place}
+                self.volumes = {v for v in self.volumes if (v[0], v[1]) != (member_id, place)}
             case wire.Ack(number=number):
                 status = self.unacknowledged.pop(number, None)
                 if status is not None and status.state == "ended":

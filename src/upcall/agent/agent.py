@@ -300,7 +300,7 @@ class Agent:
             (member_id(task.id), task.record.launch.place) for task in self._tasks.values() if task.state != "ended"
         }
         for deletion in list(self._deletions):
-            if not any(member == deletion.member_id and place <= deletion.place for member, place in using):
+            if (deletion.member_id, deletion.place) not in using:
                 self._deletions.remove(deletion)
                 self._in_background(asyncio.to_thread(self._machine.volumes.delete, deletion.member_id, deletion.place))
 

@@ -55,13 +55,13 @@ class Volumes:
         if not (folder / MARKER).exists():
             write_durably(folder / MARKER, b"")
 
-    def delete(self, member_id: str, place_max: int) -> None:
-        """Sets of this member up to this place number, and what was set aside of them."""
-        for place, folder in self._sets(member_id):
-            if place <= place_max:
+    def delete(self, member_id: str, place: int) -> None:
+        """The member's set of this place number, and what was set aside of it; no other one."""
+        for number, folder in self._sets(member_id):
+            if number == place:
                 self._remove(folder)
         with contextlib.suppress(OSError):
-            (self._folder / member_id).rmdir()  # Refused while a newer set is there.
+            (self._folder / member_id).rmdir()  # Refused while another set is there.
 
     def kept(self) -> tuple[VolumeStatus, ...]:
         found = [

@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "endpoints": ("service", "What clients may connect to."),
     "node": ("node", "Nodes: list, add, remove, drain, undrain."),
     "task": ("task", "Members and their tasks: list, show, restart, kill, replace."),
+    "volume": ("volume", "Volumes that members have left: list, drop."),
     "logs": ("logs", "Output of a member; -f follows it."),
     "events": ("events", "What happened, and who asked whom; -f follows it."),
     "why": ("why", "Who waits for whom, since when and why."),
@@ -40,7 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 
-NOUNS: Final = frozenset({"catalog", "service", "plan", "node", "task", "operation", "secret", "access"})
+NOUNS: Final = frozenset({"catalog", "service", "plan", "node", "task", "volume", "operation", "secret", "access"})
 """Commands with commands of their own."""
 
 

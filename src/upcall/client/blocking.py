@@ -73,6 +73,9 @@ class Client:
     def tasks(self) -> list[api.TaskView]:
         return _list(api.TaskView, self.get("/v1/tasks"))
 
+    def volumes(self) -> list[api.VolumesView]:
+        return _list(api.VolumesView, self.get("/v1/volumes"))
+
     def endpoints(self) -> list[api.EndpointView]:
         return _list(api.EndpointView, self.get("/v1/endpoints"))
 

@@ -81,10 +81,12 @@ class Release:
 
 @dataclass(frozen=True)
 class DropVolumes:
-    """A person gives up what was set aside."""
+    """A person gives up what was set aside, or is kept."""
 
     member_id: str
     fence: int
+    node: str = ""
+    """Empty: wherever it is."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class SetAside:
 
 @dataclass(frozen=True)
 class DeleteVolumes:
-    """The node is to delete the member's volumes up to this fence."""
+    """The node is to delete the member's volumes of this fence, and no others."""
 
     node: str
     member_id: str

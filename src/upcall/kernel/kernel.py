@@ -167,7 +167,7 @@ class Kernel:
         for left in self.books.left.over(self._wall_s):
             if self.reservation(left.member_id) is None:
                 yield from self._delete_all(left.member_id)
-            elif not self._would_take_more(left):
+            else:
                 yield from self._delete(left)
 
     # -- reservations -----------------------------------------------------------------------------------------------
@@ -211,16 +211,8 @@ class Kernel:
 
     def _drop_volumes(self, given: DropVolumes, now_s: float) -> Iterator[Effect]:
         for left in self.books.left.of_member(given.member_id):
-            if left.fence == given.fence and not self._would_take_more(left):
+            if left.fence == given.fence and given.node in ("", left.node):
                 yield from self._delete(left)
-
-    def _would_take_more(self, left: LeftVolumes) -> bool:
-        """A node deletes volumes *up to* a fence. What is kept or in use there under a lower one must not go along:
-        that happens only to a node which remembers a life of the member that is on no record here."""
-        reservation = self.reservation(left.member_id)
-        used = [(reservation.node, reservation.fence)] if reservation is not None else []
-        used += [(o.node, o.fence) for o in self.books.left.of_member(left.member_id) if o.state == "kept"]
-        return any(node == left.node and fence < left.fence for node, fence in used)
 
     def _set_quota(self, given: SetQuota, now_s: float) -> Iterator[Effect]:
         if given.quota is None:

@@ -11,7 +11,7 @@ the same name left behind.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 from upcall.kernel.resources import Resources
 
@@ -27,6 +27,8 @@ QUOTA: Final = "quota"
 KINDS: Final = (NODE, RESERVATION, COMING, LEFT, ADDRESSES, QUOTA)
 
 DEFAULT_ROLE: Final = "*"
+
+LeftState = Literal["kept", "aside", "deleting"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class LeftVolumes:
     member_id: str
     fence: int
     node: str
-    state: str
+    state: LeftState
     volumes: tuple[Volume, ...] = ()
     role: str = DEFAULT_ROLE
     grace_s: float = 0.0

@@ -33,6 +33,9 @@ class LeftBehind:
         self._graces: list[tuple[float, str]] = []
         """A heap of the same; an entry that ``_due`` does not confirm is of an earlier release."""
 
+    def all(self) -> Iterable[LeftVolumes]:
+        return self._all.values()
+
     def of_member(self, member_id: str) -> list[LeftVolumes]:
         return [self._all[key] for key in self._by_member.get(member_id, ())]
 
@@ -128,4 +131,4 @@ def _holder(left: LeftVolumes) -> str:
 
 
 def _deleting(left: LeftVolumes) -> LeftVolumes:
-    return LeftVolumes(left.member_id, left.fence, left.node, "deleting")
+    return replace(left, state="deleting", grace_s=0.0, until_wall_s=0.0, reason="")

@@ -13,7 +13,7 @@ from fastapi_offline import FastAPIOffline
 
 from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.master import action_api, agent_api, host_api, operator_api, package_api, service_api, services
+from upcall.master import action_api, agent_api, host_api, operator_api, package_api, service_api, services, volume_api
 from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
@@ -109,6 +109,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     publish(app)
     app.include_router(operator_api.router(operator, principal))
     app.include_router(action_api.router(service_door.actions, core, views, principal))
+    app.include_router(volume_api.router(core, lambda: _local(core), principal))
     app.include_router(host_api.router(host_door, principal))
     app.include_router(package_api.router(core, housekeeping, principal))
     app.include_router(service_api.router(service_door, principal))

@@ -213,6 +213,13 @@ class GiveBack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     why: str = ""
 
 
+class GiveUpVolumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="give_up_volumes"):
+    """What a member that is gone has left is not to be taken back, although it could be."""
+
+    service: str
+    member: str
+
+
 class Undrain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="undrain"):
     node: str
     who: str
@@ -330,6 +337,7 @@ Input: TypeAlias = (
     | Pause
     | Cancel
     | GiveBack
+    | GiveUpVolumes
     | Undrain
     | Up
     | AssumeDead

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from upcall.operations import carry, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
-from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, Pause, Undrain, Up
+from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
 from upcall.operations.records import Mark, MemberRecord, Operation
 from upcall.operations.table import KINDS
+from upcall.operations.words import span
 
 
 def force(book: Book, given: Force) -> Operation | Refused:
@@ -109,6 +110,23 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
         cancelled=mark,
     )
     return book.operations[operation.id]
+
+
+def give_up_volumes(book: Book, given: GiveUpVolumes) -> Refused | None:
+    member = book.members.get(f"{given.service}.{given.member}")
+    if member is None or book.wall_s >= member.volumes_until_wall_s:
+        return None  # Nothing of it would be taken back.
+    if member.removed is None:
+        return Refused(
+            code="conflict",
+            message=f"{member.key} is at its end, and takes its volumes back when it is started once more",
+            where=member.key,
+            expected=f"volumes of a member that is gone; these go by themselves in "
+            f"{span(member.volumes_until_wall_s - book.wall_s)}",
+        )
+    if not member.begins_anew:
+        book.put(replace(member, begins_anew=True))
+    return None
 
 
 def give_back(book: Book, given: GiveBack) -> Operation | Refused:

@@ -32,6 +32,7 @@ from upcall.operations.inputs import (
     DisruptionsListed,
     Force,
     GiveBack,
+    GiveUpVolumes,
     HostSubscribed,
     HostUnsubscribed,
     Input,
@@ -96,6 +97,8 @@ def _take(book: Book, given: Input) -> Operation | Refused | None:
             return people.cancel(book, given)
         case GiveBack():
             return people.give_back(book, given)
+        case GiveUpVolumes():
+            return people.give_up_volumes(book, given)
         case Undrain():
             return people.undrain(book, given)
         case Up():

@@ -141,7 +141,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
 
 
 class DeleteVolumes(msgspec.Struct, frozen=True, kw_only=True, tag="delete_volumes"):
-    """Volumes of this member up to this place number go."""
+    """The volumes of this member and place number go, and no others."""
 
     member_id: MemberName
     place: int

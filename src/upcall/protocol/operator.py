@@ -23,6 +23,8 @@
     GET  /v1/tasks                                   list[TaskView]
     POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, kill, replace, start) -> OperationView
     GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
+    GET  /v1/volumes                                 list[VolumesView]
+    POST /v1/volumes/{set}/drop                      Ask -> VolumesView
     GET  /v1/operations                              ?all=  -> list[OperationView]
     GET  /v1/operations/{operation}                  OperationView
     GET  /v1/operations/{operation}/why              Why
@@ -329,6 +331,27 @@ class NodeView(View):
     cpu_used: float = 0.0
     members: list[str] = []
     features: list[str] = []
+
+
+class VolumesView(View):
+    """A set of volumes: what one place of a member had, on one node."""
+
+    name: str
+    """``store.replica-2:3@node-1``: member, number of the set, node."""
+    member: str
+    node: str
+    node_state: str = ""
+    """``up``, ``late``, ``silent``, ``gone``; ``expected`` until it is heard of."""
+    state: str
+    """``in use`` by its member; ``held`` for its member's next place; ``kept`` after an uninstall, to be taken back;
+    ``aside``: the member got another place, or nobody knows it; ``deleting``: it goes when its node hears it."""
+    volumes: list[str] = []
+    size_mib: int = 0
+    """As declared; 0: nobody knows."""
+    until: float = 0.0
+    """Of what is kept: when it goes by itself."""
+    reason: str = ""
+    """Why it was set aside."""
 
 
 class OperationView(View):

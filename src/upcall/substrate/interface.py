@@ -209,6 +209,31 @@ Up = (
 )
 
 
+SetState = Literal["in use", "held", "kept", "aside", "deleting"]
+"""Of its member's present place; of the next one, held beside it; released, and taken back within the grace; fenced off
+or known to nobody; told to go."""
+
+
+class VolumeSet(msgspec.Struct, frozen=True, kw_only=True):
+    """What one place of a member had: its volumes, on one node, under one fence. Its name says these three."""
+
+    member_id: str
+    fence: int
+    node: str
+    state: SetState
+    volumes: tuple[str, ...]
+    size_mib: int
+    """As declared; 0: nobody knows."""
+    node_state: str
+    until_wall_s: float = 0.0
+    """Of what is kept."""
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.member_id}:{self.fence}@{self.node}"
+
+
 class RecordChange(msgspec.Struct, frozen=True):
     """A durable record of the substrate's own (``value`` None: deleted). Each is written alone."""
 

@@ -38,12 +38,14 @@ from upcall.substrate.interface import (
     TaskId,
     Unplaced,
     Unpromised,
+    VolumeSet,
     VolumesSetAside,
     Wanted,
 )
 from upcall.substrate.local_needs import RECORD_TYPES, check_registration, check_status, describe, need_of, node_state
 from upcall.substrate.local_plans import Plan, WaitingPlans
 from upcall.substrate.local_tasks import LaunchContext, TaskRunner
+from upcall.substrate.local_volumes import listed
 
 PROVE_AGAIN_S: Final = 10.0
 
@@ -236,11 +238,14 @@ class LocalSubstrate:
         self._proving[node] = now_s + PROVE_AGAIN_S
         out.prove.append(node)
 
-    def drop_volumes(self, member_id: str, fence: int, now_s: float) -> Output:
-        """A person gives up volumes that were set aside. The seam for a verb of the operator API, which has none yet:
-        until then they are deleted with their node."""
+    def volumes(self) -> list[VolumeSet]:
+        """All that the machines keep."""
+        return listed(self._kernel)
+
+    def drop_volumes(self, member_id: str, fence: int, now_s: float, *, node: str = "") -> Output:
+        """A person gives up volumes that nobody uses: they are deleted as soon as their node hears it."""
         out = Output()
-        self._input(k.DropVolumes(member_id, fence), now_s, out)
+        self._input(k.DropVolumes(member_id, fence, node), now_s, out)
         return self._done(now_s, out)
 
     def set_quota(self, role: str, quota: Resources | None, now_s: float) -> Output:

@@ -1,0 +1,56 @@
+"""``upcall volume``: what members have on nodes, and what was kept or set aside of them."""
+
+import time
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.here import Here, command, commands
+from upcall.protocol.operator import Ask, VolumesView
+
+volume_app = commands("Volumes that members have left: list, drop.")
+APPS = {"volume": volume_app}
+
+IN_USE = ("in use", "held")
+COLUMNS = ("volumes", "state", "mib", "folders", "why")
+
+Name = Annotated[str, typer.Argument(metavar="VOLUMES", help="As `volume list` shows it: log.replica-1:2@node-3")]
+Reason = Annotated[str, typer.Option("--reason", help="Recorded, with your name.")]
+
+
+@command(volume_app, "list")
+def list_volumes(
+    here: Here,
+    service: Annotated[str, typer.Argument(help="Of one service only, also of one that is gone.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Those that are in use too.")] = False,
+) -> None:
+    """Volumes without a running member: kept after an uninstall, set aside, being deleted."""
+    found = [
+        one
+        for one in here.client.volumes()
+        if service in ("", one.member.partition(".")[0]) and (everything or one.state not in IN_USE)
+    ]
+    empty = "no volumes" if everything else "no volumes were left; --all shows those in use"
+    here.out.show(found, COLUMNS, map(_row, found), empty=empty)
+
+
+@command(volume_app, "drop")
+def drop(here: Here, volumes: Name, reason: Reason = "") -> None:
+    """Delete VOLUMES and what is in them, for good. What is in use is refused."""
+    answer = here.client.post(f"/v1/volumes/{quote(volumes, safe='')}/drop", Ask(reason=reason))
+    found = VolumesView.model_validate(answer)
+    later = "" if found.node_state == "up" else f" as soon as {found.node} answers"
+    here.out.say(found, f"{volumes} is deleted{later}")
+
+
+def _row(one: VolumesView) -> tuple[str, ...]:
+    return one.name, one.state, str(one.size_mib or "?"), " ".join(one.volumes), _why(one)
+
+
+def _why(one: VolumesView) -> str:
+    if one.state == "kept":
+        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.until))
+        return f"taken back by an install of the same package until {until}"
+    away = "" if one.node_state in ("up", "") else f"{one.node} is {one.node_state}"
+    return "; ".join(part for part in (one.reason, away) if part)

@@ -1,0 +1,90 @@
+"""The door for what members have left on nodes: volumes that are kept or set aside are listed, and given up.
+
+What is in use is given up by operations alone (``replace``, ``uninstall``), so that its service is asked.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Depends, Request
+
+from upcall.master.driver import Driver
+from upcall.master.http import caller, told_when_durable
+from upcall.master.tokens import Principal
+from upcall.master.transaction import Transaction
+from upcall.operations import inputs as given
+from upcall.protocol import operator as view
+from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.schema import nearest
+from upcall.substrate.interface import Output, VolumeSet
+
+
+class Volumes(Protocol):
+    """What is needed of a substrate whose machines keep volumes."""
+
+    def volumes(self) -> list[VolumeSet]: ...
+    def drop_volumes(self, member_id: str, fence: int, now_s: float, *, node: str = "") -> Output: ...
+
+
+def router(core: Driver, volumes: Callable[[], Volumes], principal: Callable[[Request], Principal]) -> APIRouter:
+    api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
+
+    Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
+    Operator = Annotated[Principal, Depends(caller(principal, "operator"))]
+
+    @api.get("/volumes")
+    async def list_volumes(_: Viewer) -> list[view.VolumesView]:
+        return [shown(one) for one in volumes().volumes()]
+
+    @api.post("/volumes/{name}/drop")
+    async def drop_volumes(name: str, who: Operator, ask: view.Ask) -> view.VolumesView:
+        """Deletes them. Where their node does not answer, as soon as it does."""
+        return shown(await core.turn(lambda tx: drop(tx, volumes(), name, who.name, ask.reason)))
+
+    return api
+
+
+def find(volumes: Volumes, name: str) -> VolumeSet:
+    known = {one.name: one for one in volumes.volumes()}
+    if name not in known:
+        near = nearest(name, known)
+        raise NotFound(f"no volumes {name!r}{near}", where="volumes", expected="a name that `upcall volume list` shows")
+    return known[name]
+
+
+def drop(tx: Transaction, volumes: Volumes, name: str, who: str, why: str) -> VolumeSet:
+    found = find(volumes, name)
+    service, _, member = found.member_id.partition(".")
+    if found.state in ("in use", "held"):
+        place = "next" if found.state == "held" else "present"
+        raise Conflict(
+            f"{name} is {found.state}: it is of {found.member_id}'s {place} place",
+            where="volumes",
+            expected="volumes that are kept or set aside; what is in use goes by `upcall task replace` or an uninstall",
+        )
+    if found.node_state == "gone":
+        raise Conflict(
+            f"{found.node} is gone, and what was there with it", where="volumes", expected="volumes of another node"
+        )
+    if found.state == "deleting":
+        return found
+    if found.state == "kept":
+        tx.ledger(given.GiveUpVolumes(service=service, member=member))
+    tx.substrate(volumes.drop_volumes(found.member_id, found.fence, tx.now_s, node=found.node))
+    words = f"volumes {', '.join(found.volumes)} of {found.member_id} on {found.node} are dropped by {who}"
+    tx.event("volumes", found.member_id, words + (f": {why}" if why else ""), node=found.node, fence=found.fence)
+    return next((one for one in volumes.volumes() if one.name == name), found)
+
+
+def shown(one: VolumeSet) -> view.VolumesView:
+    return view.VolumesView(
+        name=one.name,
+        member=one.member_id,
+        node=one.node,
+        node_state=one.node_state,
+        state=one.state,
+        volumes=list(one.volumes),
+        size_mib=one.size_mib,
+        until=one.until_wall_s,
+        reason=one.reason,
+    )
