@@ -13,7 +13,7 @@ from upcall.cli.told import Told
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
 from upcall.protocol.errors import Conflict
-from upcall.protocol.operator import AddNode, Ask, Drain, NodeView
+from upcall.protocol.operator import DRAIN_WINDOW_S, AddNode, Ask, Drain, NodeView
 
 node_app = commands("Nodes: list, add, remove, drain, undrain.")
 APPS = {"node": node_app}
@@ -78,7 +78,7 @@ def drain(
     here: Here,
     node: Name,
     reason: Reason = "maintenance",
-    window: Window = 600.0,
+    window: Window = DRAIN_WINDOW_S,
     on_deadline: OnDeadline = "hold",
     no_wait: NoWait = False,
 ) -> None:
@@ -91,7 +91,7 @@ def remove(
     here: Here,
     node: Name,
     reason: Reason = "node is removed",
-    window: Window = 600.0,
+    window: Window = DRAIN_WINDOW_S,
     on_deadline: OnDeadline = "hold",
     no_wait: NoWait = False,
 ) -> None:

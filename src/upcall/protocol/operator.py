@@ -43,7 +43,7 @@ Errors are :class:`upcall.protocol.errors.Problem` as JSON with the status of th
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -86,6 +86,10 @@ class Install(Strict):
     """Takes nothing over from an earlier service of this name: neither its volumes nor its memory."""
 
 
+DRAIN_WINDOW_S: Final = 600.0
+"""So long the services of a drained node are asked, where nobody says otherwise."""
+
+
 class Ask(Strict):
     reason: str = Field(default="", max_length=500)
     force: bool = False
@@ -93,7 +97,7 @@ class Ask(Strict):
 
 class Drain(Strict):
     reason: str = Field(default="maintenance", max_length=500)
-    window_s: float = Field(default=600.0, gt=0, le=7 * 86_400)
+    window_s: float = Field(default=DRAIN_WINDOW_S, gt=0, le=7 * 86_400)
     on_deadline: Literal["hold", "proceed", "force"] = "hold"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from upcall.operations import inputs as given
 from upcall.operations.views import PendingOperation, Why
 from upcall.protocol import service as wire
+from upcall.protocol.operator import DRAIN_WINDOW_S
 from upcall.service.testing.still import Tool, ok
 from upcall.substrate.interface import Node
 from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing
@@ -107,7 +108,7 @@ class SimulatedMaster(WorldTransport):
         proposal = given.Propose(kind=proposed, asked_by=WHO, reason=reason, service=service, members=members, **more)
         return self.send(proposal).operation
 
-    def drain(self, node: str, *, window_s: float = 600.0, **more: Any) -> str:
+    def drain(self, node: str, *, window_s: float = DRAIN_WINDOW_S, **more: Any) -> str:
         return self.propose("maintenance", node=node, window_s=window_s, **more)
 
     def undrain(self, node: str) -> None:

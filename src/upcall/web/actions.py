@@ -11,13 +11,13 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from upcall.protocol.errors import Invalid
-from upcall.protocol.operator import Ask, Drain
+from upcall.protocol.operator import DRAIN_WINDOW_S, Ask, Drain
 
 NAME_CHARACTERS_MAX: Final = 200
 
 REASON: Final = {"name": "reason", "label": "Reason", "value": ""}
 MUST_REASON: Final = {**REASON, "label": "Reason (recorded with your name)", "required": True}
-WINDOW: Final = {"name": "window_s", "label": "Window in seconds", "type": "number", "value": 600, "min": 1}
+WINDOW: Final = {"name": "window_s", "label": "Window in seconds", "type": "number", "value": DRAIN_WINDOW_S, "min": 1}
 AFTERWARDS: Final = {
     "name": "on_deadline",
     "label": "When the window is over",
