@@ -268,3 +268,21 @@ def test_every_artifact_that_is_declared_is_registered_as_a_blob() -> None:
     task = Scenario(Cassandra, {}, fresh=True).run().task("node-0")
     assert task.artifacts
     assert all(artifact.lock in Cassandra.blobs() for artifact in task.artifacts)
+
+
+def test_fewer_nodes_than_had_data_are_refused_with_the_ways_out() -> None:
+    left = ("node-0", "node-1", "node-2")
+    outcome = Scenario(Cassandra, {"nodes": 1}, fresh=True, left_behind=left).run()
+    assert outcome.declared is None, "nothing starts"
+    plan = outcome.plans["deploy"]
+    assert plan.state == "failed"
+    assert "data of node-1, node-2 that is kept and that nodes=1 leaves out" in plan.reason
+    assert "--set nodes=3" in plan.reason
+    assert "--fresh" in plan.reason
+
+
+def test_as_many_nodes_or_more_take_all_back() -> None:
+    left = ("node-0", "node-1", "node-2")
+    for count in (3, 5):
+        outcome = Scenario(Cassandra, {"nodes": count}, fresh=True, left_behind=left).run()
+        assert outcome.declared is not None

@@ -345,3 +345,21 @@ def test_a_second_drain_goes_ahead_within_a_second_of_the_last_partition_in_sync
     asked = [operation("stop", "broker-1")]
     answers = Scenario(CatchesUp, {}, operations=asked, memory=IDS).run(for_s=3.0).answers
     assert answers["stop-broker-1"].verdict == "accept", "far within the five seconds after which it is asked anyway"
+
+
+def test_fewer_brokers_than_had_data_are_refused_with_the_ways_out() -> None:
+    left = ("broker-0", "broker-1", "broker-2")
+    outcome = Scenario(Kafka, {"brokers": 1}, fresh=True, left_behind=left).run()
+    assert outcome.declared is None, "nothing starts"
+    plan = outcome.plans["deploy"]
+    assert plan.state == "failed"
+    assert "data of broker-1, broker-2 that is kept and that brokers=1 leaves out" in plan.reason
+    assert "--set brokers=3" in plan.reason
+    assert "--fresh" in plan.reason
+
+
+def test_as_many_brokers_or_more_take_all_back() -> None:
+    left = ("broker-0", "broker-1", "broker-2")
+    for count in (3, 5):
+        outcome = Scenario(Kafka, {"brokers": count}, fresh=True, left_behind=left).run()
+        assert outcome.declared is not None

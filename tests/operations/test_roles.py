@@ -56,6 +56,25 @@ def test_reinstalled_over_kept_volumes_with_more_members_the_new_ones_join(world
     }
 
 
+def test_reinstalled_over_kept_volumes_with_fewer_members_the_service_is_told_who_is_left_out(world: World) -> None:
+    world.advance(10)
+    assert world.ledger.left_behind("log") == []
+    uninstall(world)
+    world.send(given.DeclareService(name="log"))
+    assert world.ledger.left_behind("log") == ["b0", "b1", "b2"]
+    declare(world, "b0", "b1")
+    assert world.ledger.left_behind("log") == ["b2"]
+    world.advance(90_000)
+    assert world.ledger.left_behind("log", world.wall_s) == []
+
+
+def test_what_another_package_or_a_fresh_start_does_not_take_back_is_not_left_behind(world: World) -> None:
+    world.advance(10)
+    uninstall(world)
+    world.send(given.DeclareService(name="log", fresh=True))
+    assert world.ledger.left_behind("log") == []
+
+
 def test_reinstalled_after_the_grace_all_are_founding(world: World) -> None:
     world.advance(10)
     uninstall(world)

@@ -158,6 +158,7 @@ def wanted_event(core: Core, service: Service) -> wire.Wanted:
         desired=core.desired(record.name),
         bindings=record.bindings,
         installed_at=record.created_at,
+        left_behind=tuple(core.state.ledger.left_behind(record.name, core.wall())),
         nodes=tuple(
             wire.NodeView(
                 name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib

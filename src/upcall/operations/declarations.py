@@ -155,6 +155,12 @@ def _has_data(book: Book, given: DeclareMembers) -> bool:
     return any(member.has_data for member in (*book.members_of(given.service), *back))
 
 
+def left_behind(book: Book, service: str) -> list[str]:
+    """Members of the life before, by name, that had data which can still be taken back. (What is portable has none.)"""
+    gone = (m for m in book.tombstones_of(service) if m.has_data and not m.portable)
+    return sorted(member.name for member in gone if not _volumes_gone(book, member))
+
+
 def _volumes_gone(book: Book, member: MemberRecord) -> bool:
     """What it has left cannot be taken back any more, or is not to be: another package has nothing to do with it."""
     service = book.services.get(member.service)

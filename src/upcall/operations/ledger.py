@@ -175,6 +175,11 @@ class Ledger:
         gone = (m for m in self._book.members.values() if m.service == service and m.removed is not None)
         return max((m.volumes_until_wall_s for m in gone), default=0.0)
 
+    def left_behind(self, service: str, wall_s: float | None = None) -> list[str]:
+        """Members of the life of the name that is over whose data can still be taken back, and was not."""
+        self._look_at_clock(None, wall_s)
+        return declarations.left_behind(self._book, service)
+
     def left_by(self, service: str) -> str:
         """The package of the life of the name that is over; empty when nothing of one is left."""
         return next((m.package for m in self._book.tombstones_of(service) if m.package), "")

@@ -126,6 +126,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     installed_at: float = 0.0
     """Wall time of the installation. A service that was uninstalled and comes back under its name, with its volumes and
     its memory, has another one: what was done for the earlier life is not done for this one."""
+    left_behind: tuple[str, ...] = ()
+    """Members of the life before that had data, whose volumes can still be taken back, and which are not declared in
+    this one (yet): without them their part of the data is missing."""
 
 
 Role = Literal["founding", "joining", "replacing"]

@@ -59,6 +59,7 @@ class Context:
     nodes: tuple[wire.NodeView, ...] = ()
     members: Mapping[str, wire.Member] = field(default_factory=dict)
     operations: tuple[wire.Operation, ...] = ()
+    left_behind: tuple[str, ...] = ()
     state: State = field(default_factory=lambda: State(Volatile()))
     run_tool: Runner = _nowhere
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal

@@ -162,6 +162,7 @@ class Runner:
                 self._wanted = event
                 self.context.bindings = event.bindings
                 self.context.nodes = event.nodes
+                self.context.left_behind = event.left_behind
                 self._look()
             case wire.Members():
                 self._members = event

@@ -42,7 +42,7 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 from pydantic import ValidationError
 
 from upcall.protocol.declaration import Artifact, Declaration
-from upcall.protocol.errors import NotFound
+from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger
 from upcall.service.actions import current
@@ -226,6 +226,22 @@ class Service:
             if pod.name == name:
                 return pod
         raise NotFound(f"{type(self).__name__} has no pod {name!r}", expected=", ".join(p.name for p in self.pods()))
+
+    def takes_back_all(self, pod: Pod, option: str) -> Pod:
+        """The pod, unless it is smaller than in the life before, whose volumes are kept: then an error that says what
+        to do. For systems whose members are one whole, so that none with data may be left out. ``option`` sets its
+        size."""
+        numbers = [name.removeprefix(f"{pod.name}-") for name in self._context.left_behind]
+        out = sorted(int(number) for number in numbers if number.isdigit() and int(number) >= pod.count)
+        if out:
+            named = ", ".join(f"{pod.name}-{number}" for number in out)
+            raise Conflict(
+                f"{self.name} was there before, with data of {named} that is kept and that {option}={pod.count} "
+                f"leaves out: uninstall it, and install it with --set "
+                f"{option}={out[-1] + 1} to take all of it back, or with --fresh to begin without",
+                where=option,
+            )
+        return pod
 
     @property
     def nodes(self) -> tuple[NodeView, ...]:

@@ -201,6 +201,7 @@ class SimulatedMaster(WorldTransport):
             bindings=self.bindings,
             nodes=nodes,
             installed_at=self.installed_at,
+            left_behind=tuple(self.world.ledger.left_behind(self.service)),
         )
 
     def _desired(self) -> Literal["running", "uninstalling", "shut_down"]:

@@ -49,7 +49,9 @@ class Cassandra(Service):
     def pods(self) -> list[Pod]:
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
         # the seed wait for it.
-        return [Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=self.endpoints())]
+        pod = Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=self.endpoints())
+        # The ring that is taken back still counts on all that were in it: their ranges would have nobody.
+        return [self.takes_back_all(pod, "nodes")]
 
     def deploy(self) -> list[Phase]:
         """Who founds the ring starts together; who comes to one that has data bootstraps, one after the other."""

@@ -80,7 +80,9 @@ class Kafka(Service):
 
     def pods(self) -> list[Pod]:
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.
-        return [Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=self.endpoints())]
+        pod = Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=self.endpoints())
+        # Those that founded the quorum before still vote in it: with too few of them there is no quorum at all.
+        return [self.takes_back_all(pod, "brokers")]
 
     def endpoints(self) -> list[Endpoint]:
         """``client`` is for applications; ``admin`` for whoever runs the brokers: as him they talk to each other."""

@@ -94,6 +94,8 @@ class Scenario:
     fresh: bool = False
     tool: Tool = ok
     desired: str = "running"
+    left_behind: tuple[str, ...] = ()
+    """Members of a life before whose volumes are kept."""
 
     def run(self, *, for_s: float = RUN_S) -> Outcome:
         """What the service says to it. A mistake in its code that it raises fails the test; :meth:`broken` gives it."""
@@ -116,6 +118,7 @@ class Scenario:
             operations={op.id: op for op in self.operations},
             memory={key: (value, 1) for key, value in self.memory.items()},
             desired=self.desired,
+            left_behind=self.left_behind,
         )
         faults: list[Fault] = []
         runner = Runner(self.service, self.service.package, master, wall=asyncio.get_running_loop().time)

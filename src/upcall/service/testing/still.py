@@ -41,6 +41,7 @@ class StillMaster:
     operations: dict[str, wire.Operation] = field(default_factory=dict)
     memory: dict[str, tuple[Any, int]] = field(default_factory=dict)
     desired: str = "running"
+    left_behind: tuple[str, ...] = ()
     declared: wire.Declare | None = None
     endpoints: tuple[wire.Endpoint, ...] = ()
     plans: dict[str, wire.PlanView] = field(default_factory=dict)
@@ -146,4 +147,5 @@ class StillMaster:
             desired=self.desired,  # type: ignore[arg-type]
             bindings=dict(self.bindings),
             nodes=nodes,
+            left_behind=self.left_behind,
         )
