@@ -184,15 +184,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
             name=name,
             minimum=policy.minimum,
             stateful=policy.holds_data,
-            policy=LedgerPolicy(
-                at_most=policy.at_most,
-                silence=policy.silence,
-                order=policy.order,
-                answer_s=policy.answer_s,
-                replace_after_s=policy.replace_after_s,
-                leaves=policy.leaves,
-                before_stop_s=policy.before_stop_s,
-            ),
+            policy=msgspec.convert(policy, LedgerPolicy, from_attributes=True),
             needs=tuple(sorted(set(service.record.bindings.values()))),
         )
     )

@@ -265,11 +265,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long an answer may take before it counts as silence; for a cure it is the whole window."""
     replace_after_s: Patience = 600.0
     """How long a member on a silent node is waited for."""
+    on_lost: Literal["restart", "ask", "wait"] = "restart"
+    """A process that died on a node that is well: start it here at once; ask first, for ``answer_s``; or wait for an
+    answer, however long. What does not come back is asked about in any case."""
+    stuck_after_s: Patience = 40.0
+    """After how long a person is told, once, that an operation waits without progress."""
+    keep_volumes_s: Annotated[float, Meta(ge=0, le=366 * DAY_S)] = DAY_S
+    """How long volumes stay after an uninstall; an install under the same name takes them back."""
     before_stop_s: Annotated[float, Meta(ge=0, le=DAY_S)] = 0.0
     """How long a member's end waits, once it has begun, for what the service does before it; that it is done is said
     by ``POST .../confirm/{operation}``. 0: it does nothing."""
     leaves: bool = False
     """A removal waits until the service confirms (``POST .../confirm/{operation}``) that the member has left."""
+    leave_s: Patience = 3600.0
+    """How long a member may take to leave before the removal has failed."""
 
 
 class MemberWanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

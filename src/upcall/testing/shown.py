@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import msgspec
+
 from upcall.operations import effects as fx
 from upcall.operations.records import Given, Policy
 from upcall.operations.views import MemberView, PendingOperation
@@ -24,15 +26,7 @@ REFUSED: Final[dict[str, type[UpcallError]]] = {
 
 
 def policy(said: wire.Policy) -> Policy:
-    return Policy(
-        at_most=said.at_most,
-        silence=said.silence,
-        order=said.order,
-        answer_s=said.answer_s,
-        replace_after_s=said.replace_after_s,
-        leaves=said.leaves,
-        before_stop_s=said.before_stop_s,
-    )
+    return msgspec.convert(said, Policy, from_attributes=True)
 
 
 def operation(world: Seen, pending: PendingOperation) -> wire.Operation:
