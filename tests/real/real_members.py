@@ -1,6 +1,7 @@
 """What tests of this folder do with members of a service: find their processes, drain their nodes, lose them."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,16 @@ def lose_node(cluster: Cluster, task: TaskView, main_class: str) -> None:
     is gone."""
     cluster.kill(f"agent-{task.node}", signal.SIGSTOP)
     kill(cluster, task, main_class)
+
+
+def empty_volume(cluster: Cluster, task: TaskView, *, place: int = 1) -> None:
+    """Somebody deletes all that a running member has in its volume."""
+    volume = cluster.data / "nodes" / task.node / "volumes" / task.member / str(place) / "data"
+    entries = list(volume.iterdir())
+    assert entries, f"nothing lies in {volume}"
+    for entry in entries:
+        # What runs on may write meanwhile.
+        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
 def drain(cluster: Cluster, node: str) -> OperationView:

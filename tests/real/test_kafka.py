@@ -17,6 +17,7 @@ from real_members import (
     Begin,
     act,
     drain,
+    empty_volume,
     kill,
     lose_node,
     undrain,
@@ -202,6 +203,19 @@ def test_a_killed_broker_starts_again_in_place_with_what_it_had(kafka: Cluster) 
     assert (after.node, after.address) == (before.node, before.address)
     until_in_sync(kafka)
     assert written <= read(kafka)
+
+
+def test_a_broker_whose_volume_was_emptied_comes_back_in_sync_without_anybody_doing_anything(kafka: Cluster) -> None:
+    written = write(kafka, "before the deletion")
+    before = kafka.task(BROKERS[0])
+    empty_volume(kafka, before)
+    kill(kafka, before, MAIN)
+    after = until_next_incarnation(kafka, before)
+    assert (after.node, after.address) == (before.node, before.address), "anew at its place"
+    until_in_sync(kafka)
+    kafka.until("three voters", lambda: {each["node_id"] for each in act(kafka, "kafka", "voters")} == {1, 2, 3})
+    assert written <= read(kafka)
+    assert write(kafka, "after the deletion") <= read(kafka)
 
 
 def test_a_broker_lost_with_its_node_is_replaced_elsewhere_and_votes_again(kafka: Cluster) -> None:
