@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upcall.catalog.cassandra.ranges import Range, at_risk, short_of_quorum, words
+from upcall.catalog.cassandra.ranges import Range, at_risk, missing_without, short_of_quorum, words
 from upcall.catalog.cassandra.ring import is_user_keyspace, on_the_way
 
 NODES = ("a", "b", "c", "d", "e")
@@ -97,3 +97,22 @@ def test_a_node_is_on_its_way_by_its_word_in_gossip(state: str, moves: bool) -> 
 def test_cassandras_own_keyspaces_do_not_count_but_for_the_roles() -> None:
     names = ("system", "system_schema", "system_auth", "systems", "fast")
     assert [name for name in names if is_user_keyspace(name)] == ["system_auth", "systems", "fast"]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "up", "missing"),
+    [
+        ([Range("k", ("a", "b", "c"))], {"b", "c"}, ""),
+        ([Range("k", ("a", "b", "c"))] * 4, {"b"}, "token ranges have no majority without it: 4 of k"),
+        (
+            [Range("k", ("a",)), Range("l", ("a", "b"))],
+            {"b", "c"},
+            "token ranges have no majority without it: 1 of k, 1 of l",
+        ),
+        ([Range("k", ("b", "c", "d"))], {"b"}, ""),
+        ([Range("system_auth", ("a", "b"))], {"b"}, ""),
+        ([], {"b"}, ""),
+    ],
+)
+def test_what_would_be_missing_without_node_a(ranges: list[Range], up: set[str], missing: str) -> None:
+    assert missing_without(ranges, up, "a") == missing

@@ -247,6 +247,31 @@ def test_a_node_that_died_alone_starts_again_and_one_on_a_silent_node_is_waited_
         assert lost.run().answer.verdict == said
 
 
+@pytest.mark.parametrize(("ranges", "said"), [([Range("fast", ADDRESSES)], "renew"), ([SINGLE], "defer")])
+def test_a_node_that_does_not_come_back_starts_anew_at_its_place_when_ranges_have_majorities_elsewhere(
+    ranges: list[Range], said: str
+) -> None:
+    memory = {"filled": {"node-0": 1}}
+    ended = {"node-0": wire.Member(name="node-0", state="ended", incarnation=6, starts=6, address=ADDRESSES[0])}
+    ops = [operation("lost", "node-0", id=name) for name in ("op-1", "op-2")]
+    answers = Scenario(with_ranges(*ranges), {}, members=ended, operations=ops, memory=memory).run().answers
+    assert (answers["op-1"].verdict, answers["op-2"].verdict) == ("restart", said)
+    if said == "defer":
+        assert not answers["op-2"].waiting_helps
+        assert "token ranges have no majority without it: 1 of " in answers["op-2"].reason
+
+
+def test_the_first_node_asks_the_others_once_it_has_data_or_emptied_it_would_found_another_ring() -> None:
+    def seeds(memory: dict[str, Any], member: str, **members: wire.Member) -> str:
+        found = settings(Scenario(Played, {}, memory=memory, members=members).run().task(member))
+        return str(found["seed_provider"][0]["parameters"][0]["seeds"])
+
+    assert seeds({}, "node-0").count("address") == 1
+    filled = {"filled": dict.fromkeys(("node-0", "node-1", "node-2"), 1)}
+    assert re.findall(r"address\.(node-\d)", seeds(filled, "node-0")) == ["node-0", "node-1", "node-2"]
+    assert re.findall(r"address\.(node-\d)", seeds(filled, "node-1")) == ["node-0"]
+
+
 async def test_more_copies_than_nodes_and_names_that_are_none_are_refused() -> None:
     service = Cassandra(Context(name="cassandra", options={"nodes": 2}))
     create = action_named(Cassandra, "create-keyspace")

@@ -1,5 +1,6 @@
 """What a broker's stop costs the partitions, as a rule on what the cluster describes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from upcall.catalog.kafka.partitions import (
     Partition,
     cost_of_stopping,
     counted,
+    missing_without,
     named,
     only_there,
     out_of_sync,
@@ -117,3 +119,21 @@ def test_ten_thousand_partitions_are_judged_within_a_second() -> None:
     partitions = [of(1, 2, 3, topic=f"t{number // 10}", number=number % 10) for number in range(10_000)]
     assert cost_of_stopping(partitions, minimum, without=1) == Cost()
     assert asked == len(partitions)
+
+
+@pytest.mark.parametrize(
+    ("in_sync", "voting", "alive", "ready", "missing"),
+    [
+        ([(1, 2, 3), (2, 3)], {1, 2, 3}, {1, 3}, {1, 3}, ""),
+        ([(2,), (1, 2)], {1, 2, 3}, {1, 3}, {1, 3}, "1 partition would be gone: nobody else is in sync (t-0)"),
+        ([(2, 3), (2, 3)], {1, 2, 3}, {1}, {1}, "a majority of the controllers is away without it (3 vote)"),
+        ([(2, 3)], {1, 2, 3}, {1, 2}, {1}, "a majority of the controllers is away without it (3 vote)"),
+        ([(2, 3)], {1, 2, 3, 4, 5}, {1, 3, 4}, {1, 4}, "1 partition would be gone: nobody else is in sync (t-0)"),
+        ([], {1, 2, 3}, {1, 3}, {1, 3}, ""),
+    ],
+)
+def test_what_would_be_missing_without_broker_2(
+    in_sync: list[tuple[int, ...]], voting: set[int], alive: set[int], ready: set[int], missing: str
+) -> None:
+    partitions = [Partition("t", number, (1, 2, 3), each) for number, each in enumerate(in_sync)]
+    assert missing_without(2, partitions, voting, alive, ready) == missing

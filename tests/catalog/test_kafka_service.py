@@ -259,9 +259,9 @@ def test_a_lone_broker_that_a_person_gave_up_begins_anew() -> None:
     assert "--initial-controllers" in (wanted.replacement or wanted.declaration).prepare[0]
 
 
-async def test_a_broker_that_does_not_come_back_starts_anew_when_the_others_have_all_of_it() -> None:
+async def test_a_broker_that_does_not_come_back_starts_anew_at_its_place_when_the_others_have_all_of_it() -> None:
     """Its volume's content is gone, or broken: starting it again never helps."""
-    for in_sync, said in (((1, 3), "replace"), ((2,), "defer")):
+    for in_sync, said in (((1, 3), "renew"), ((2,), "defer")):
         service = Played.describes(in_sync)(context_with("broker-1", "ended"))
         first, second = (operation("lost", "broker-1", id=name) for name in ("op-1", "op-2"))
         broker = service.members["broker-1"]

@@ -20,6 +20,7 @@ from real_members import (
     Begin,
     act,
     drain,
+    empty_volume,
     kill,
     lose_node,
     undrain,
@@ -168,6 +169,27 @@ def test_a_killed_node_starts_again_in_place_with_its_rows(cassandra: Cluster, s
     after = until_next_incarnation(cassandra, before)
     assert (after.node, after.address) == (before.node, before.address)
     assert texts(session) == ["before the kill"] * ROWS
+
+
+def test_a_node_whose_volume_was_emptied_comes_back_with_its_rows_without_anybody_doing_anything(
+    cassandra: Cluster, session: Session
+) -> None:
+    """The first node: it is its own seed, and could found another ring."""
+    write(session, "before the deletion")
+    before = cassandra.task(NODES[0])
+    empty_volume(cassandra, before)
+    kill(cassandra, before, MAIN)
+    assert texts(session) == ["before the deletion"] * ROWS, "two of three are a quorum"
+    after = until_next_incarnation(cassandra, before)
+    assert after.node == before.node, "anew at its place"
+    expected = {cassandra.task(member).address: "UN" for member in NODES}
+    cassandra.until("the ring is whole, without the old one", lambda: status(cassandra) == expected, WAIT_S)
+    assert texts(session) == ["before the deletion"] * ROWS
+    # The new one holds every row: with another node away, it is in each majority.
+    until_done(cassandra, drain(cassandra, cassandra.task(NODES[1]).node))
+    assert texts(session) == ["before the deletion"] * ROWS
+    undrain(cassandra, cassandra.task(NODES[1]).node)
+    cassandra.until_ready(*NODES, wait_s=WAIT_S)
 
 
 @pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="over three minutes; UPCALL_LONG_TESTS=1 runs it")

@@ -67,6 +67,12 @@ def short_of_quorum(ranges: Iterable[Range], up: Set[str], lost: str) -> Counter
     )
 
 
+def missing_without(ranges: Iterable[Range], up: Set[str], lost: str) -> str:
+    """What the ring would lose with a node's volume, in words; empty: nothing."""
+    short = short_of_quorum(ranges, up, lost)
+    return f"token ranges have no majority without it: {words(short)}" if short else ""
+
+
 def words(ranges: Counter[str]) -> str:
     """``12 of fast, 4 of logs``"""
     return ", ".join(f"{count} of {keyspace}" for keyspace, count in sorted(ranges.items())[:3])

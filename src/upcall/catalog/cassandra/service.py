@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from upcall.catalog import losing
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.options import CassandraOptions
-from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, short_of_quorum, words
+from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, missing_without, words
 from upcall.catalog.cassandra.task import Logins, artifact_blobs, artifacts, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
@@ -25,17 +26,16 @@ from upcall.service import (
     action,
     defer,
     hopeless,
-    restart,
-    wait,
 )
 from upcall.service.consent import WAYS_MAX
+from upcall.service.context import Context
 
 if TYPE_CHECKING:
     from upcall.catalog.cassandra.ring import Ring
 
 T = TypeVar("T")
 CQL = "CQL native protocol"
-AWAY = "a person says that what lies there is lost: `upcall task replace --force`"
+FILLED = "filled"
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
 
@@ -45,6 +45,12 @@ class Cassandra(Service):
     version = "5.0.9"
     options: CassandraOptions
     _ring: Any = None
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context)
+        self._losses = losing.Losses()
+        self._filled: dict[str, int] = {}
+        """Member -> place at which it was in the ring."""
 
     def pods(self) -> list[Pod]:
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
@@ -80,7 +86,7 @@ class Cassandra(Service):
         founds = alone or member.role == "founding"
         return node_task(
             cluster=self.name,
-            seeds=names[:1] if founds else others,
+            seeds=self._seeds(member) if founds else others,
             tokens=config.even_tokens(member.index, options.nodes, self._tokens()) if founds else None,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
@@ -90,6 +96,12 @@ class Cassandra(Service):
             options={**options.settings, **options.unchecked_settings},
             artifacts=tuple(artifact for artifact, _ in artifacts()),
         )
+
+    def _seeds(self, member: Member) -> tuple[str, ...]:
+        """Of a node that founds the ring: the first one, which waits for nobody. Once that one is in the ring it asks
+        the others too: with its volume emptied it would found another ring at its old address; they refuse it."""
+        names = self.pod("node").member_names
+        return tuple(names if member.name == names[0] and self._filled.get(member.name) == member.place else names[:1])
 
     def _tokens(self) -> int:
         return int(self.options.settings.get("num_tokens", config.TOKENS_PER_NODE))
@@ -145,27 +157,36 @@ class Cassandra(Service):
         return accept()
 
     async def on_lost(self, node: Member, why: Operation) -> Verdict:
-        """A process that died starts again where it was. A node that is away for good gives up its volume only when
+        """A process that died starts again where it was. A node that does not come back gives up its volume only when
         every range of it has a majority elsewhere, to fill the new one from."""
-        if node.state == "ended":
-            return restart(f"{node.name} ended, its machine did not")
-        if len(self.members.of("node")) == 1:
-            return hopeless(
-                f"{node.name} is the only node: an empty one would have nothing to begin from",
-                would_help=("its machine, when it comes back", AWAY),
-            )
-        up = {member.address for member in self.members.values() if member.ready and member.name != node.name}
+        loss = self._losses.of(node, why)
+        tried = losing.after(loss, "", ())
+        if tried.word == "restart":
+            return tried
+        others = ("the machines when they come back, its own or those of the other replicas",)
+        return self._losses.note(node, losing.after(loss, await self._missing_without(node), others))
+
+    async def _missing_without(self, node: Member) -> str:
+        """What would be gone with a node's volume; empty: nothing."""
+        if not self.members.without(node):
+            return f"{node.name} is the only node: an empty one would have nothing to begin from"
+        up = {member.address for member in self.members.without(node) if member.ready}
         if not up:
-            return hopeless(
-                "no node is ready that could say what lies there alone", would_help="the machines come back"
-            )
-        short = await self._ask(lambda ring: short_of_quorum(ring.ranges(), up, node.address))
-        if short:
-            return hopeless(
-                f"token ranges have no majority without it: {words(short)}",
-                would_help=("the machines when they come back, its own or those of the other replicas", AWAY),
-            )
-        return wait(f"{node.name} may come back; every range of it has a majority elsewhere")
+            return "no node is ready that could say what lies there alone"
+        return await self._ask(lambda ring: missing_without(ring.ranges(), up, node.address))
+
+    # -- what has data ----------------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        self._filled = dict(await self.state.get(FILLED, {}))
+
+    async def after_ready(self, node: Member) -> None:
+        """It has data from now on: an empty volume at this place is no new node's."""
+        self._losses.back(node)
+        if self._filled.get(node.name) != node.place:
+            place = {node.name: node.place}
+            self._filled = await self.state.update(FILLED, lambda known: {**(known or {}), **place})
+            self.refresh()
 
     async def _cost(self, node: Member) -> Cost | Verdict:
         """What the ranges would lose, or why it cannot be said now."""

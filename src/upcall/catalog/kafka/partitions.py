@@ -63,6 +63,17 @@ def only_there(partitions: Iterable[Partition], alive: Set[int], lost: int) -> l
     return [each for each in partitions if lost in each.replicas and not alive & (set(each.in_sync) - {lost})]
 
 
+def missing_without(
+    lost: int, partitions: Iterable[Partition], voting: Set[int], alive: Set[int], ready: Set[int]
+) -> str:
+    """What the cluster would lose with a broker's volume, in words; empty: nothing. ``alive``: who votes now if it
+    has a vote; ``ready``: who serves."""
+    if len(voting & alive - {lost}) <= len(voting) // 2:
+        return f"a majority of the controllers is away without it ({len(voting)} vote)"
+    only = only_there(partitions, ready - {lost}, lost)
+    return f"{counted(only)} would be gone: nobody else is in sync ({named(only)})" if only else ""
+
+
 def out_of_sync(partitions: Iterable[Partition]) -> list[Partition]:
     return [each for each in partitions if len(each.in_sync) < len(each.replicas)]
 

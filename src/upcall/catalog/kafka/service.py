@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator
 
+from upcall.catalog import losing
 from upcall.catalog.kafka import config, quorum
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import (
     Cost,
     Partition,
     counted,
+    missing_without,
     named,
-    only_there,
     out_of_sync,
     reassignment,
     with_more_copies,
@@ -37,9 +38,6 @@ from upcall.service import (
     action,
     defer,
     hopeless,
-    replace,
-    restart,
-    wait,
 )
 from upcall.service.consent import WAYS_MAX
 from upcall.service.context import Context
@@ -53,7 +51,6 @@ CLUSTER_ID = "cluster-id"
 COPY_LOOK_S = 1.0
 LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
-AWAY = "a person says that what lies there is lost: `upcall task replace --force`"
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
@@ -70,7 +67,7 @@ class Kafka(Service):
 
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
-        self._losses: dict[str, list[str]] = {}
+        self._losses = losing.Losses()
         self._behind: frozenset[Partition] = frozenset()
         self._look_again_s = 0.0
 
@@ -148,15 +145,14 @@ class Kafka(Service):
         return await self.may_stop(broker, why)
 
     async def on_lost(self, broker: Member, why: Operation) -> Verdict:
-        """A process that died starts again where it was. A broker that does not come back gives its volume up only
-        when the others have all that was on it, and agree without it."""
-        if broker.state == "ended" and why.id == self._losses_of(broker, why)[0]:
-            return restart(f"{broker.name} ended, its node did not")
-        if missing := await self._missing_without(broker):
-            return hopeless(missing, would_help=("the brokers that are away, when they come back", AWAY))
-        if broker.state == "ended":
-            return replace(f"{broker.name} does not come back with its volume, and the others have all of it")
-        return wait(f"{broker.name} may come back; all that was on it is in sync elsewhere")
+        """A process that died starts again where it was. A broker that does not come back starts anew, with an empty
+        volume, only when the others have all that was on it, and agree without it."""
+        loss = self._losses.of(broker, why)
+        tried = losing.after(loss, "", ())
+        if tried.word == "restart":
+            return tried
+        others = ("the brokers that are away, when they come back",)
+        return self._losses.note(broker, losing.after(loss, await self._missing_without(broker), others))
 
     async def _cost(self, broker: Member) -> Cost | Verdict:
         """What the partitions would lose, or the answer that is clear already."""
@@ -218,18 +214,8 @@ class Kafka(Service):
             return f"{broker.name} is the only broker: an empty one would have nothing to begin from"
         if not others:
             return "no broker is ready that could say what lies there alone"
-        voting = await self._voting()
-        if len(voting & self._alive() - {node_id(broker)}) <= len(voting) // 2:
-            return f"a majority of the controllers is away without it ({len(voting)} vote)"
-        only = only_there(await self.partitions(), {node_id(other) for other in others}, node_id(broker))
-        return f"{counted(only)} would be gone: nobody else is in sync ({named(only)})" if only else ""
-
-    def _losses_of(self, broker: Member, why: Operation) -> list[str]:
-        """The losses of a broker since it was ready last. From the second on, starting it again did not help."""
-        losses = self._losses.setdefault(broker.name, [])
-        if why.id not in losses:
-            losses.append(why.id)
-        return losses
+        voting, partitions = await self._voting(), await self.partitions()
+        return missing_without(node_id(broker), partitions, voting, self._alive(), {node_id(other) for other in others})
 
     # -- the quorum -------------------------------------------------------------------------------------------------
 
@@ -259,7 +245,7 @@ class Kafka(Service):
     async def after_ready(self, broker: Member) -> None:
         """A broker that was replaced or came later fills its replicas by itself, but it has no vote until it is given
         one."""
-        self._losses.pop(broker.name, None)
+        self._losses.back(broker)
         if (broker.place == 1 and broker.role == "founding") or not self.members.without(broker):
             return
         beside = next((other for other in self.members.without(broker) if other.ready), None)

@@ -1,0 +1,94 @@
+"""What becomes of a member with data that was lost: again, anew with empty volumes, or wait, and for what.
+
+What differs between systems is what would be gone with the volumes (``missing``: a sentence, empty when the others have
+all of it); the decision is the same. A process that ended is started again where it was. When that came to nothing,
+what lies in its volumes may be why: it starts anew at its place, with empty ones, once nothing is missing without them.
+Once: when it ends the same way with empty volumes, they were not it. Whatever is said, what ended is tried again from
+time to time: what ended it (a full disk) may have passed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from upcall.service import Member, Operation, Verdict, hopeless, renew, restart, wait
+
+AWAY: Final = "a person says that what lies there is lost: `upcall task replace --force`"
+TRY_AGAIN_S: Final = 300.0
+"""After so long of waiting for a person, what ended is started once more where it is."""
+AGAIN: Final = "put right what ends it: it is tried every 5 minutes, and at once by `upcall task restart --force`"
+FROM_OUTSIDE: Final = (128 + 9, 128 + 15)
+"""Codes of what others ended (a person, a limit of memory): the volumes have nothing to do with it."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A member that is gone, and what was tried."""
+
+    member: str
+    ended: bool = False
+    """Its process, on a node that is well; else the node is silent or gone."""
+    again: bool = False
+    """It was started again where it was, and that came to nothing."""
+    emptied: bool = False
+    """It had empty volumes then, and has not been back since."""
+    exit_code: int | None = None
+    how: str = ""
+    """It ended last."""
+
+
+def after(loss: Loss, missing: str, others: Sequence[str]) -> Verdict:
+    """``others``: what would help where something is missing (who has to come back)."""
+    if loss.ended and (not loss.again or loss.exit_code in FROM_OUTSIDE):
+        return restart(f"{loss.member} ended, its node did not")
+    how = f" ({loss.how})" if loss.how else ""
+    if loss.emptied and loss.ended:
+        return hopeless(f"{loss.member} ends again and again, also with empty volumes{how}", would_help=AGAIN)
+    if missing and loss.ended:
+        what = f"{loss.member} ends again and again{how}, and is not started with empty volumes: {missing}"
+        return hopeless(what, would_help=(*others, AGAIN, AWAY))
+    if missing:
+        return hopeless(missing, would_help=(*others, AWAY))
+    if loss.ended:
+        return renew(f"{loss.member} does not come back with its volumes{how}, and the others have all of it")
+    return wait(f"{loss.member} may come back; the others have all of it")
+
+
+class Losses:
+    """Of a service's members since each was back last. A host that starts again has forgotten them: it starts what
+    ended again once more."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        """Member -> operation of its first loss since then."""
+        self._emptied_at: dict[str, int] = {}
+        self._waits_since_s: dict[str, float] = {}
+        """Member -> since when nothing but a person helps."""
+
+    def of(self, member: Member, why: Operation) -> Loss:
+        return Loss(
+            member=member.name,
+            ended=member.state == "ended",
+            again=why.id != self._first.setdefault(member.name, why.id),
+            emptied=member.place > self._emptied_at.get(member.name, member.place),
+            exit_code=member.seen.exit_code,
+            how=member.seen.exit_reason,
+        )
+
+    def note(self, member: Member, said: Verdict) -> Verdict:
+        """That it gets empty volumes is remembered; and how long a person was waited for."""
+        if said.word == "renew":
+            self._emptied_at.setdefault(member.name, member.place)
+        if said.waiting_helps or member.state != "ended":
+            return said
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._waits_since_s.setdefault(member.name, now_s) < TRY_AGAIN_S:
+            return said
+        del self._waits_since_s[member.name]
+        return restart(f"tried again: {said.reason}")
+
+    def back(self, member: Member) -> None:
+        self._first.pop(member.name, None)
+        self._waits_since_s.pop(member.name, None)
+        self._emptied_at.pop(member.name, None)
