@@ -58,6 +58,17 @@ def test_a_member_gets_empty_volumes_once_until_it_is_back() -> None:
     assert losses.of(ended(place=2), third) == Loss("m", ended=True, exit_code=1)
 
 
+def test_the_first_question_may_come_after_many_tries_and_what_was_before_it_was_back_does_not_count() -> None:
+    def loss(losses: Losses, ends: int, op: str) -> bool:
+        seen = wire.Member(name="m", state="ended", exit_code=1, ended_times=ends)
+        return losses.of(Member("m", "pod", 0, seen), operation("lost", "m", id=op)).again
+
+    losses = Losses()
+    assert loss(losses, 6, "op-2"), "the operation before it was never asked about"
+    losses.back(Member("m", "pod", 0, wire.Member(name="m", state="ready", ended_times=6)))
+    assert not loss(losses, 7, "op-3"), "it was back between"
+
+
 def test_what_ended_is_tried_again_from_time_to_time_also_while_a_person_is_waited_for() -> None:
     async def script() -> None:
         losses = Losses()

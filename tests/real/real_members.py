@@ -1,6 +1,7 @@
 """What tests of this folder do with members of a service: find their processes, drain their nodes, lose them."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -57,6 +58,13 @@ def empty_volume(cluster: Cluster, task: TaskView, *, place: int = 1) -> None:
     for entry in entries:
         # What runs on may write meanwhile.
         shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+
+
+def tells_progress(cluster: Cluster, task: TaskView, expressions: tuple[str, ...]) -> bool:
+    """Whether the task's output holds such a line."""
+    logs = cluster.data / "nodes" / task.node / "tasks" / task.task / "logs"
+    said = "".join(log.read_text(errors="replace") for log in logs.iterdir())
+    return any(re.search(one, said) for one in expressions)
 
 
 def drain(cluster: Cluster, node: str) -> OperationView:

@@ -23,11 +23,14 @@ from real_members import (
     empty_volume,
     kill,
     lose_node,
+    tells_progress,
     undrain,
     until_done,
     until_next_incarnation,
     until_why,
 )
+
+from upcall.catalog.cassandra.config import PROGRESS
 
 pytestmark = pytest.mark.real
 
@@ -168,6 +171,7 @@ def test_a_killed_node_starts_again_in_place_with_its_rows(cassandra: Cluster, s
     assert texts(session) == ["before the kill"] * ROWS, "two of three are a quorum"
     after = until_next_incarnation(cassandra, before)
     assert (after.node, after.address) == (before.node, before.address)
+    assert tells_progress(cassandra, after, PROGRESS[:1]), "its commit log was read again"
     assert texts(session) == ["before the kill"] * ROWS
 
 
@@ -182,6 +186,7 @@ def test_a_node_whose_volume_was_emptied_comes_back_with_its_rows_without_anybod
     assert texts(session) == ["before the deletion"] * ROWS, "two of three are a quorum"
     after = until_next_incarnation(cassandra, before)
     assert after.node == before.node, "anew at its place"
+    assert tells_progress(cassandra, after, PROGRESS[1:]), "it got its ranges from the others"
     expected = {cassandra.task(member).address: "UN" for member in NODES}
     cassandra.until("the ring is whole, without the old one", lambda: status(cassandra) == expected, WAIT_S)
     assert texts(session) == ["before the deletion"] * ROWS

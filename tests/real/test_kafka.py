@@ -20,13 +20,14 @@ from real_members import (
     empty_volume,
     kill,
     lose_node,
+    tells_progress,
     undrain,
     until_done,
     until_next_incarnation,
     until_why,
 )
 
-from upcall.catalog.kafka.config import client_settings
+from upcall.catalog.kafka.config import PROGRESS, client_settings
 from upcall.catalog.kafka.options import KafkaOptions
 
 pytestmark = pytest.mark.real
@@ -201,6 +202,7 @@ def test_a_killed_broker_starts_again_in_place_with_what_it_had(kafka: Cluster) 
     kill(kafka, before, MAIN)
     after = until_next_incarnation(kafka, before)
     assert (after.node, after.address) == (before.node, before.address)
+    assert tells_progress(kafka, after, PROGRESS), "its logs were read again"
     until_in_sync(kafka)
     assert written <= read(kafka)
 

@@ -10,6 +10,8 @@ SHARED_ARCHIVE: Final = ("-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocatio
 """Equal processes share the class archive's pages: it lies at a fixed address."""
 END_WITHOUT_MEMORY: Final = "-XX:+ExitOnOutOfMemoryError"
 """What has no memory left is started again, rather than left half alive."""
+NO_MEMORY: Final = r"Terminating due to (java\.lang\.OutOfMemoryError: .*)"
+"""What it says then."""
 
 
 def heap(first_mib: int, most_mib: int) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ AWAY: Final = "a person says that what lies there is lost: `upcall task replace 
 TRY_AGAIN_S: Final = 300.0
 """After so long of waiting for a person, what ended is started once more where it is."""
 AGAIN: Final = "put right what ends it: it is tried every 5 minutes, and at once by `upcall task restart --force`"
+SEVERAL: Final = 5
+"""Ends in short succession without having been back, after which starting again has come to nothing."""
 FROM_OUTSIDE: Final = (128 + 9, 128 + 15)
 """Codes of what others ended (a person, a limit of memory): the volumes have nothing to do with it."""
 
@@ -62,15 +64,18 @@ class Losses:
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
         """Member -> operation of its first loss since then."""
+        self._ended_times: dict[str, int] = {}
+        """Member -> how often it had ended when it was back: only what came later counts."""
         self._emptied_at: dict[str, int] = {}
         self._waits_since_s: dict[str, float] = {}
         """Member -> since when nothing but a person helps."""
 
     def of(self, member: Member, why: Operation) -> Loss:
+        first = self._first.setdefault(member.name, why.id)
         return Loss(
             member=member.name,
             ended=member.state == "ended",
-            again=why.id != self._first.setdefault(member.name, why.id),
+            again=why.id != first or member.ended_times >= self._ended_times.get(member.name, 0) + SEVERAL,
             emptied=member.place > self._emptied_at.get(member.name, member.place),
             exit_code=member.seen.exit_code,
             how=member.seen.exit_reason,
@@ -89,6 +94,7 @@ class Losses:
         return restart(f"tried again: {said.reason}")
 
     def back(self, member: Member) -> None:
+        self._ended_times[member.name] = member.ended_times
         self._first.pop(member.name, None)
         self._waits_since_s.pop(member.name, None)
         self._emptied_at.pop(member.name, None)

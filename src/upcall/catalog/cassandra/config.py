@@ -57,6 +57,15 @@ _OPENS = (
     "java.base/java.lang",
 )
 
+PROGRESS: Final = (
+    r"Finished reading \S*CommitLog-\S+\.log",
+    r"\[Stream #\S+\] Finished receiving (?:file #\d+|\S+ component) from ",
+    r"\[Stream #\S+\] Session with \S+ is complete",
+)
+"""Before it serves, a node reads its commit log again, segment by segment; one that joins or replaces gets its ranges
+from others, file by file."""
+FATAL: Final = (r"Exception \(\S+\) encountered during startup: (.*)", jvm.NO_MEMORY)
+
 LOGBACK: Final = """\
 <configuration>
   <appender name="STDOUT" class="ch.qos.logback.core.ConsoleAppender">
@@ -64,6 +73,7 @@ LOGBACK: Final = """\
   </appender>
   <root level="INFO"><appender-ref ref="STDOUT"/></root>
   <logger name="org.apache.cassandra.utils.memory" level="WARN"/>
+  <logger name="org.apache.cassandra.db.streaming.CassandraEntireSSTableStreamReader" level="DEBUG"/>
 </configuration>
 """
 

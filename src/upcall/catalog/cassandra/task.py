@@ -76,6 +76,8 @@ def node_task(
         ready=Check(log=config.READY_LINE_ROLES if logins else config.READY_LINE),
         health=Check(tcp="cql", interval_s=5, failures=3),
         start_timeout_s=600,
+        progress=config.PROGRESS,
+        fatal=config.FATAL,
         # The service drains it before; a plain SIGTERM drains too, within seconds.
         grace_s=45,
     )

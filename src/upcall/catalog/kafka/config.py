@@ -22,6 +22,14 @@ from upcall.catalog.kafka.sizing import BrokerSizing
 CLIENT_PORT: Final = 9092
 CONTROLLER_PORT: Final = 9093
 READY_LINE: Final = r"Kafka Server started"
+PROGRESS: Final = (
+    r"LogManager Completed load of .* \(\d+/\d+ completed in ",
+    r"Recovering unflushed segment \d+\. \d+/\d+ recovered for ",
+)
+"""After an end that was not clean every log is read again before the broker serves: one line for each, and for each
+segment of it."""
+FATAL: Final = (r"Shutdown broker because ((?:all|none of the specified) log dirs .*)", jvm.NO_MEMORY)
+"""What ends it without an exception; with one, the exception says more."""
 JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
 """Kafka's own, and what we compile beside them."""
 JAVA: Final = "{{artifact.java.java}}"

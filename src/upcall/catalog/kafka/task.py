@@ -65,6 +65,8 @@ def broker_task(
         health=Check(tcp="client", interval_s=5, failures=3),
         # After a kill every log that was open is read again: minutes, on a slow disk with many partitions.
         start_timeout_s=1800,
+        progress=config.PROGRESS,
+        fatal=config.FATAL,
         # Leading partitions are handed over and segments closed: seconds, unless the quorum is gone.
         grace_s=30,
     )
