@@ -18,6 +18,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.schema import check
+from upcall.service import Member
 from upcall.service.actions import action_named
 from upcall.service.context import Context
 from upcall.service.testing import Scenario, operation
@@ -270,6 +271,24 @@ def test_the_first_node_asks_the_others_once_it_has_data_or_emptied_it_would_fou
     filled = {"filled": dict.fromkeys(("node-0", "node-1", "node-2"), 1)}
     assert re.findall(r"address\.(node-\d)", seeds(filled, "node-0")) == ["node-0", "node-1", "node-2"]
     assert re.findall(r"address\.(node-\d)", seeds(filled, "node-1")) == ["node-0"]
+
+
+async def test_a_node_is_drained_before_it_ends() -> None:
+    ran: list[wire.RunTool] = []
+
+    async def runner(tool: wire.RunTool) -> wire.ToolResult:
+        ran.append(tool)
+        return wire.ToolResult(code=0)
+
+    node = Member("node-0", "node", 0, wire.Member(name="node-0", state="ready"), _runner=runner)
+    await Cassandra(Context(name="cassandra", options={})).before_stop(node, operation("stop", "node-0"))
+    assert [tool.command[-1] for tool in ran] == ["drain"]
+
+
+def test_the_end_of_a_node_waits_for_its_drain() -> None:
+    declared = Scenario(Cassandra, {}, fresh=True).run().declared
+    assert declared is not None
+    assert declared.policy.before_stop_s == Cassandra.before_stop_s
 
 
 async def test_more_copies_than_nodes_and_names_that_are_none_are_refused() -> None:

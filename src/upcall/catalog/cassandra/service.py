@@ -43,6 +43,7 @@ class Cassandra(Service):
     """Apache Cassandra: a ring whose racks are the zones."""
 
     version = "5.0.9"
+    before_stop_s = 120.0
     options: CassandraOptions
     _ring: Any = None
 
@@ -122,7 +123,7 @@ class Cassandra(Service):
     async def may_stop(self, node: Member, why: Operation) -> Verdict:
         """While every range keeps a majority of its replicas, and nothing is on its way between nodes.
 
-        SIGTERM drains a node: it tells the others, flushes its memtables and closes its commit log.
+        It is drained then: it tells the others, flushes its memtables and closes its commit log.
         """
         cost = await self._cost(node)
         if isinstance(cost, Verdict):
@@ -174,6 +175,11 @@ class Cassandra(Service):
         if not up:
             return "no node is ready that could say what lies there alone"
         return await self._ask(lambda ring: missing_without(ring.ranges(), up, node.address))
+
+    async def before_stop(self, node: Member, why: Operation) -> None:
+        """It hands its clients and its share of writes to the others, and what is in its memory to its disk: the next
+        start reads no commit log, and the grace of its end is not what bounds that."""
+        await node.run(config.nodetool_command("drain"), timeout_s=self.before_stop_s)
 
     # -- what has data ----------------------------------------------------------------------------------------------
 

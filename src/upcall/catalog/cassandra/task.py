@@ -78,7 +78,7 @@ def node_task(
         start_timeout_s=600,
         progress=config.PROGRESS,
         fatal=config.FATAL,
-        # The service drains it before; a plain SIGTERM drains too, within seconds.
+        # Its service drains it before; what that did not do in its time a plain SIGTERM does.
         grace_s=45,
     )
 
