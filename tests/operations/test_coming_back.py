@@ -310,3 +310,57 @@ def test_renewing_survives_a_death_of_the_master_at_every_write() -> None:
         assert made.ledger.book.members["s.a"].place in (1, 2)
         assert made.substrate.node_of("s.a") == node
         assert made.substrate.violations == []
+
+
+# -- what is well for a moment ---------------------------------------------------------------------------------------
+
+
+def flaps(made: World, *, times: int, well_s: float, unwell_s: float) -> list[Operation]:
+    """``s.a`` is well and unwell in turn; gives its cures."""
+    for _ in range(times):
+        made.observe(made.substrate.sicken("s.a", made.now_s))
+        made.advance(unwell_s)
+        if made.ledger.book.members["s.a"].incarnation != 1:
+            break
+        made.observe(made.substrate.heal("s.a", made.now_s))
+        made.advance(well_s)
+    return [o for o in made.ledger.operations() if o.class_ == "cure"]
+
+
+def test_a_member_that_flaps_while_its_service_is_silent_is_cured_in_the_end(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
+    made.install("s", ["a", "b", "c"], minimum=2)
+    made.advance(10)
+    cures = flaps(made, times=20, well_s=10, unwell_s=5)
+    assert [cure.state for cure in cures] == ["withdrawn", "withdrawn", "done"], [cure.outcome for cure in cures]
+    assert "the answer time is over" in next(e.text for e in made.events if "may begin" in e.text)
+    made.advance(10)
+    assert made.ready("s") == ["a", "b", "c"]
+
+
+def test_a_member_that_was_well_for_a_while_has_all_of_its_patience_again(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
+    made.install("s", ["a", "b", "c"], minimum=2)
+    made.advance(10)
+    cures = flaps(made, times=20, well_s=61, unwell_s=5)
+    assert {cure.state for cure in cures} == {"withdrawn"}
+
+
+def test_the_cure_of_a_member_that_flaps_is_held_by_the_guard_as_any_other(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
+    made.install("s", ["a", "b", "c"], minimum=2)
+    made.advance(10)
+    made.substrate.slow.add("s.b")
+    forced = given.Propose(kind="restart", service="s", members=("b",), asked_by="ann", force=True, reason="a disk")
+    restart = made.send(forced).operation
+    cures = flaps(made, times=4, well_s=10, unwell_s=5)
+    assert {cure.state for cure in cures} == {"withdrawn"}
+    made.observe(made.substrate.sicken("s.a", made.now_s))
+    cure = next(o for o in made.ledger.operations() if o.class_ == "cure" and o.live)
+    why = made.ledger.why(cure.id)
+    assert why is not None
+    assert f"the answer time is over, held by the guard: {restart}" in why.reason
+    made.substrate.slow.clear()
+    made.observe(made.substrate.make_ready("s.b", made.now_s))
+    made.advance(10)
+    assert made.ledger.operation(cure.id).state == "done"  # type: ignore[union-attr]

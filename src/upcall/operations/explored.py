@@ -61,6 +61,7 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         book.memory.signalled.get(member.key) == member.incarnation,
         _age(book, book.memory.launched.get(member.key)) if seen and seen.state != "ready" else None,
         (crashes.count, _age(book, crashes.last_s)) if crashes else None,
+        (_age(book, seen.unwell_s), _age(book, seen.since_s)) if seen and seen.unwell_s is not None else None,
     )
 
 

@@ -18,6 +18,7 @@ from upcall.operations.table import KINDS
 from upcall.operations.waiting import (
     Judgement,
     answer_words,
+    cure_end_s,
     held_by_guard,
     homeless,
     retry_s,
@@ -123,8 +124,7 @@ def _past_deadline(book: Book, operation: Operation) -> _Consent | Judgement | N
     """What holds once the time for an answer is over."""
     service = operation.target.service
     if operation.class_ == "cure":
-        until_s = book.since_s(operation) + policy_of(book, service).answer_s
-        if book.now_s >= until_s:
+        if book.now_s >= cure_end_s(book, operation):
             return _Consent(reason="the answer time is over", over_consent=True)
     elif operation.class_ == "windowed" and window_over(book, operation):
         if operation.on_deadline in (None, "hold"):

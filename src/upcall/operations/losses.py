@@ -33,6 +33,8 @@ START_MARGIN_S: Final = 30.0
 """A node says itself that a start is late (``unready``); beyond this the ledger no longer waits for it to say so."""
 
 
+WELL_S: Final = members.PAUSE_S_MAX
+"""Who was well for so long is well: what follows is another illness, with a patience of its own."""
 NOT_YET: Final = ("pending", "fetching")
 """Without a place, or without what it runs: this is not time in which it starts."""
 
@@ -243,7 +245,17 @@ def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         reason=given.reason[:REASON_CHARS_MAX],
         progress=given.progress,
         was_ready=given.state == "ready" or (before is not None and before.was_ready),
+        unwell_s=_unwell_s(book, before, given),
     )
+
+
+def _unwell_s(book: Book, before: Seen | None, given: TaskObserved) -> float | None:
+    """Since when it is unwell, or flaps between well and unwell: a cure's patience counts from there, for each illness
+    of a member that flaps gets a cure of its own, which ends with it."""
+    first_s = before.unwell_s if before is not None else None
+    if before is not None and before.state == "ready" and book.now_s >= before.since_s + WELL_S:
+        first_s = None
+    return book.now_s if first_s is None and given.state == "unready" else first_s
 
 
 # -- nodes ----------------------------------------------------------------------------------------------------------

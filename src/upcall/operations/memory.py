@@ -18,6 +18,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     was_ready: bool = False
     """At some time since it was launched (and heard of)."""
     progress: int = 0
+    unwell_s: float | None = None
+    """When it was first unwell, of a succession that ends when it has been well for a while."""
 
 
 class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -181,6 +181,9 @@ def _clock_jumped(book: Book, given: ClockJumped) -> None:
     memory.since = _all_now(memory.since, now_s)
     memory.launched = _all_now(memory.launched, now_s)
     memory.first_launched = _all_now(memory.first_launched, now_s)
+    memory.seen = {
+        m: seen if seen.unwell_s is None else replace(seen, unwell_s=now_s) for m, seen in memory.seen.items()
+    }
     memory.started_s = now_s
     memory.questions = {o: replace(question, since_s=now_s) for o, question in memory.questions.items()}
     memory.crashes = {m: replace(crashes, last_s=now_s) for m, crashes in memory.crashes.items()}

@@ -111,6 +111,18 @@ def retry_s(book: Book, operation: Operation) -> float | None:
     return given.until_s if given else None
 
 
+def cure_end_s(book: Book, operation: Operation) -> float:
+    """When the answer time of a cure is over. Of a member that flaps it counts from when it was first unwell: each time
+    it is well the cure of that time ends, and the next does not begin to wait anew."""
+    since_s = book.since_s(operation)
+    for name in operation.target.members:
+        member = book.members.get(f"{operation.target.service}.{name}")
+        seen = book.seen(member) if member is not None else None
+        if seen is not None and seen.unwell_s is not None:
+            since_s = min(since_s, seen.unwell_s)
+    return since_s + policy_of(book, operation.target.service).answer_s
+
+
 # -- windows, by wall time ------------------------------------------------------------------------------------------
 
 
@@ -122,7 +134,7 @@ def window_end_s(book: Book, operation: Operation) -> float | None:
     """The moment at which its class stops waiting for an answer, in monotonic time; ``None`` when it never does, or
     has already."""
     if operation.class_ == "cure":
-        end_s = book.since_s(operation) + policy_of(book, operation.target.service).answer_s
+        end_s = cure_end_s(book, operation)
     elif operation.class_ == "notice":
         end_s = book.memory.notices.get(operation.id, book.now_s)
     elif operation.deadline_wall_s is not None:
