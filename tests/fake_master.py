@@ -159,6 +159,7 @@ class FakeMaster:
                 web.get("/v1/tasks", self._tasks),
                 web.get("/v1/volumes", self._list(lambda: list(self.volumes.values()))),
                 web.post("/v1/volumes/{volumes}/drop", self._drop_volumes),
+                web.post("/v1/volumes/{volumes}/take-back", self._take_back_volumes),
                 web.post("/v1/tasks/{task}/{verb}", self._task_verb),
                 web.get("/v1/tasks/{task}/logs", self._logs),
                 web.get("/v1/operations", self._operations),
@@ -424,6 +425,11 @@ class FakeMaster:
 
     async def _task_verb(self, request: web.Request) -> web.Response:
         operation = self.operation(request.match_info["verb"], request.match_info["task"], klass="voluntary")
+        self.end_soon(operation)
+        return await answer(operation)
+
+    async def _take_back_volumes(self, request: web.Request) -> web.Response:
+        operation = self.operation("replace", self.volumes[request.match_info["volumes"]].member, klass="voluntary")
         self.end_soon(operation)
         return await answer(operation)
 

@@ -330,3 +330,10 @@ def test_as_many_nodes_or_more_take_all_back() -> None:
     for count in (3, 5):
         outcome = Scenario(Cassandra, {"nodes": count}, fresh=True, left_behind=left).run()
         assert outcome.declared is not None
+
+
+def test_volumes_of_before_are_not_given_back_to_a_ring_that_has_put_another_in_their_place() -> None:
+    for nodes, said in ((1, ("accept", True)), (3, ("defer", False))):
+        asked = operation("replace", "node-0", takes_back=True)
+        answer = Scenario(Cassandra, {"nodes": nodes}, operations=[asked]).run().answer
+        assert (answer.verdict, answer.waiting_helps) == said

@@ -176,6 +176,11 @@ def test_a_single_broker_is_never_given_up_for_an_empty_one() -> None:
         assert (ask.verdict, ask.waiting_helps) == ("defer", False)
 
 
+def test_a_single_broker_comes_back_with_what_it_had_before() -> None:
+    asked = operation("replace", "broker-0", takes_back=True)
+    assert Scenario(Played, {"brokers": 1}, operations=[asked], memory=IDS).run().answer.verdict == "accept"
+
+
 def test_a_broker_that_is_in_no_in_sync_set_may_be_restarted() -> None:
     members = {"broker-0": "unready", "broker-2": "ended"}
     answer = (

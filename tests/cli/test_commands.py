@@ -176,6 +176,14 @@ def test_volumes_that_were_left_are_listed_and_those_in_use_on_demand(run: Run) 
     assert json.loads(run("volume list hello -o json").stdout) == []
 
 
+def test_volumes_are_taken_back_by_an_operation_that_is_waited_for(run: Run, master: FakeMaster) -> None:
+    result = run("volume take-back log.m-0:2@node-2 --reason all")
+    assert result.exit_code == 0
+    assert result.stdout.strip().startswith("take-back of log.m-0:2@node-2: done (op-")
+    asked = next(call for call in master.calls if call[1].endswith("/take-back"))
+    assert (asked[0], asked[2]["reason"], asked[2]["force"]) == ("POST", "all", False)
+
+
 def test_volumes_are_dropped_by_name_with_a_reason(run: Run, master: FakeMaster) -> None:
     result = run("volume drop log.m-0:2@node-2 --reason old")
     assert result.stdout.strip() == "log.m-0:2@node-2 is deleted as soon as node-2 answers"

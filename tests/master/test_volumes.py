@@ -8,6 +8,7 @@ import pytest
 from served_master import OWNER, Server, Sse
 
 from upcall.kernel.kernel import LIVENESS_S
+from upcall.operations import inputs as given
 from upcall.protocol import agent as wire
 
 PACKAGE = {"name": "memo", "version": "1", "options_schema": {"type": "object", "properties": {}}}
@@ -32,13 +33,13 @@ def register(server: Server, node: str, *volumes: tuple[str, int]) -> None:
     server.in_loop(lambda: server.master.core.post(lambda tx: tx.substrate(substrate.agent(node, message, tx.now_s))))
 
 
-def installed(server: Server) -> None:
+def installed(server: Server, *, start: bool = False) -> None:
     """``memo.m-0``, with a place and volumes there."""
     assert server.call("PUT", "/v1/packages/memo/1", PACKAGE, principal="host").status == 200
     assert server.call("POST", "/v1/services", {"package": "memo"}).status == 200
     events: Sse = server.stream("/v1/service/memo/stream", principal="host")
     named = {"Upcall-Stream": events.until("subscribed")["stream"]}
-    body = {"members": {"m-0": MEMBER}, "policy": {"minimum": 0}}
+    body = {"members": {"m-0": {**MEMBER, "start": start}}, "policy": {"minimum": 0}}
     answer = server.call("PUT", "/v1/service/memo/members", body, principal="host", **named)
     assert answer.status == 200, answer.body
     events.close()
@@ -126,3 +127,45 @@ def test_a_viewer_sees_them_and_drops_none(server: Server) -> None:
     assert server.call("GET", "/v1/volumes", principal="vera").status == 200
     assert server.call("POST", "/v1/volumes/old.m:2@node-1/drop", {}, principal="vera").status == 403
     assert listed(server) == {"old.m:2@node-1": "aside"}
+
+
+def taken_back(server: Server, name: str, *, force: bool = False) -> tuple[int, Any]:
+    body = {"reason": "it has all", "force": force}
+    answer = server.call("POST", f"/v1/volumes/{name}/take-back", body)
+    return answer.status, answer.json()
+
+
+def test_what_was_set_aside_is_taken_back_by_an_operation_on_its_member(server: Server) -> None:
+    installed(server, start=True)
+    register(server, "node-2")
+    assert server.call("POST", "/v1/tasks/memo.m-0/replace", {"reason": "disk", "force": True}).status == 200
+    ended(server, 1)
+    assert listed(server) == {"memo.m-0:1@node-1": "aside", "memo.m-0:2@node-2": "in use"}
+    status, operation = taken_back(server, "memo.m-0:1@node-1", force=True)
+    assert (status, operation["kind"], operation["asked_by"]) == (200, "replace", OWNER)
+    ended(server, 2)
+    assert listed(server) == {"memo.m-0:1@node-1": "in use", "memo.m-0:2@node-2": "aside"}
+    (member,) = server.in_loop(lambda: server.master.core.state.ledger.members("memo"))
+    assert (member.taken_back, member.incarnation, member.place) == (True, 3, 3)
+
+
+def test_only_what_is_set_aside_at_a_node_that_answers_and_of_a_member_is_taken_back(server: Server) -> None:
+    register(server, "node-1", ("old.m", 2))
+    assert taken_back(server, "old.m:2@node-1")[0] == 404, "there is no such service"
+    installed(server)
+    status, said = taken_back(server, "memo.m-0:1@node-1")
+    assert (status, said["message"]) == (409, "memo.m-0:1@node-1 is in use")
+    uninstalled(server)
+    status, said = taken_back(server, "memo.m-0:1@node-1")
+    assert (status, said["message"]) == (
+        409,
+        "memo.m-0:1@node-1 is kept; an install of the same package takes them back",
+    )
+
+
+def ended(server: Server, incarnation: int) -> None:
+    """The agent says that the task is no more."""
+    gone = given.TaskObserved(
+        service="memo", member="m-0", incarnation=incarnation, state="ended", node="", reason="it was told to"
+    )
+    server.in_loop(lambda: server.master.core.post(lambda tx: tx.ledger(gone)))

@@ -30,7 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "endpoints": ("service", "What clients may connect to."),
     "node": ("node", "Nodes: list, add, remove, drain, undrain."),
     "task": ("task", "Members and their tasks: list, show, restart, kill, replace."),
-    "volume": ("volume", "Volumes that members have left: list, drop."),
+    "volume": ("volume", "Volumes that members have left: list, take-back, drop."),
     "logs": ("logs", "Output of a member; -f follows it."),
     "events": ("events", "What happened, and who asked whom; -f follows it."),
     "why": ("why", "Who waits for whom, since when and why."),

@@ -7,9 +7,10 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.here import Here, command, commands
+from upcall.cli.waiting import wait_for
 from upcall.protocol.operator import Ask, VolumesView
 
-volume_app = commands("Volumes that members have left: list, drop.")
+volume_app = commands("Volumes that members have left: list, take-back, drop.")
 APPS = {"volume": volume_app}
 
 IN_USE = ("in use", "held")
@@ -42,6 +43,22 @@ def drop(here: Here, volumes: Name, reason: Reason = "") -> None:
     found = VolumesView.model_validate(answer)
     later = "" if found.node_state == "up" else f" as soon as {found.node} answers"
     here.out.say(found, f"{volumes} is deleted{later}")
+
+
+@command(volume_app, "take-back")
+def take_back(
+    here: Here,
+    volumes: Name,
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+) -> None:
+    """Start their member anew with VOLUMES, at their node; its service is asked, and what it has now is set aside."""
+    path = f"/v1/volumes/{quote(volumes, safe='')}/take-back"
+    operation = here.client.operation_of(path, Ask(reason=reason, force=force))
+    if not no_wait:
+        operation = wait_for(here, operation)
+    here.out.say(operation, f"take-back of {volumes}: {operation.state} ({operation.id})")
 
 
 def _row(one: VolumesView) -> tuple[str, ...]:

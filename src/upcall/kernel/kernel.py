@@ -211,7 +211,9 @@ class Kernel:
 
     def _drop_volumes(self, given: DropVolumes, now_s: float) -> Iterator[Effect]:
         for left in self.books.left.of_member(given.member_id):
-            if left.fence == given.fence and given.node in ("", left.node):
+            coming = self.coming(left.member_id)
+            held = coming is not None and (coming.node, coming.fence) == (left.node, left.fence)
+            if left.fence == given.fence and given.node in ("", left.node) and not held:
                 yield from self._delete(left)
 
     def _set_quota(self, given: SetQuota, now_s: float) -> Iterator[Effect]:

@@ -74,6 +74,8 @@ class Reserving:
         self._same: list[Reservation] = []
         self._updated: list[Reservation] = []
         self._promised: list[Reservation] = []
+        self._not_there = ""
+        """What is to be taken back, and is not there."""
         for member, need in given.needs.items():
             self._look_at(member, need, given.places.get(member, 1))
 
@@ -93,6 +95,8 @@ class Reserving:
         elif place > old.place:
             coming = self._books.coming.get(member_id)
             misplaced = coming is not None and self._given.here and coming.node != old.node
+            if taken is not None and coming is not None:
+                misplaced = (coming.node, coming.fence) != (taken.node, taken.fence)
             if coming is not None and coming.place == place and _covers(coming.need, need) and not misplaced:
                 self._promised.append(coming)
             else:
@@ -112,7 +116,10 @@ class Reserving:
         """Volumes that were set aside, which it takes back."""
         fence = self._given.takes.get(member)
         left = self._books.left.of_member(f"{self._service}.{member}") if fence is not None else []
-        return next((one for one in left if one.fence == fence and one.state == "aside"), None)
+        found = next((one for one in left if one.fence == fence and one.state == "aside"), None)
+        if fence is not None and found is None:
+            self._not_there = f"volumes {fence} of {self._service}.{member} are not set aside (any more)"
+        return found
 
     def run(self) -> Iterator[Effect]:
         found: dict[str, str] | None = {}
@@ -129,7 +136,7 @@ class Reserving:
 
     def _find(self) -> tuple[dict[str, str] | None, str]:
         books = self._books
-        reason = self._too_many() or self._over_quota()
+        reason = self._not_there or self._too_many() or self._over_quota()
         if reason:
             return None, reason
         given_back: dict[str, Resources] = {}
@@ -216,7 +223,11 @@ class Reserving:
             yield from books.left.put(LeftVolumes.aside(old, f"{member_id} was placed anew"))
         books.occupy(coming, fact=True)
         yield Write(RESERVATION, member_id, coming)
-        yield Reserved(member_id, coming.node, coming.address, moved=True, place=coming.place)
+        taken = books.left.get(f"{member_id}/{coming.fence}@{coming.node}")
+        if taken is not None:
+            # After the reservation that takes it back, as in :meth:`_change`.
+            yield from books.left.drop(taken.key)
+        yield _reserved(coming, moved=True, taken_back=taken is not None)
         books.addresses.free(old.address)
         books.shelve(old.node)
         books.shelve(coming.node)

@@ -109,7 +109,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     publish(app)
     app.include_router(operator_api.router(operator, principal))
     app.include_router(action_api.router(service_door.actions, core, views, principal))
-    app.include_router(volume_api.router(core, lambda: _local(core), principal))
+    app.include_router(volume_api.router(core, views, lambda: _local(core), principal))
     app.include_router(host_api.router(host_door, principal))
     app.include_router(package_api.router(core, housekeeping, principal))
     app.include_router(service_api.router(service_door, principal))

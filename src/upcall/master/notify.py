@@ -87,6 +87,7 @@ def wire_operation(core: Core, pending: PendingOperation) -> wire.Operation:
         on_deadline=operation.on_deadline or "",
         deadline_s=pending.window_left_s,
         keeps_volumes=operation.kind not in ("replace", "move", "vacate", "scale_in"),
+        takes_back=operation.takes > 0,
         comes_back=operation.kind not in ("uninstall", "scale_in"),
         answer=_answered(pending.answer) if pending.answer and not pending.asked else "",
     )

@@ -75,7 +75,9 @@ def _hold_place(tx: Gathering, effect: fx.HoldPlace) -> None:
     if declaration is not None:
         member_id = f"{effect.service}.{effect.member}"
         tx.take_from_substrate(
-            tx.core.substrate.hold_place(member_id, declaration, effect.place, tx.now_s, here=effect.here)
+            tx.core.substrate.hold_place(
+                member_id, declaration, effect.place, tx.now_s, here=effect.here, takes=effect.takes
+            )
         )
 
 

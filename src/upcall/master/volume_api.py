@@ -1,6 +1,7 @@
-"""The door for what members have left on nodes: volumes that are kept or set aside are listed, and given up.
+"""The door for what members have left on nodes: volumes that are kept or set aside are listed, taken back and given up.
 
-What is in use is given up by operations alone (``replace``, ``uninstall``), so that its service is asked.
+What is in use is given up by operations alone (``replace``, ``uninstall``), so that its service is asked. To take a set
+back is such a ``replace``: the member comes up where the set is, and what it has now is set aside.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
+from upcall.master.views import Views
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, NotFound
@@ -26,7 +28,9 @@ class Volumes(Protocol):
     def drop_volumes(self, member_id: str, fence: int, now_s: float, *, node: str = "") -> Output: ...
 
 
-def router(core: Driver, volumes: Callable[[], Volumes], principal: Callable[[Request], Principal]) -> APIRouter:
+def router(
+    core: Driver, views: Views, volumes: Callable[[], Volumes], principal: Callable[[Request], Principal]
+) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
 
     Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
@@ -41,7 +45,35 @@ def router(core: Driver, volumes: Callable[[], Volumes], principal: Callable[[Re
         """Deletes them. Where their node does not answer, as soon as it does."""
         return shown(await core.turn(lambda tx: drop(tx, volumes(), name, who.name, ask.reason)))
 
+    @api.post("/volumes/{name}/take-back")
+    async def take_back_volumes(name: str, who: Operator, ask: view.Ask) -> view.OperationView:
+        """Their member comes up with them, at their node, once its service agrees."""
+        item = taking_back(volumes(), name, who.name, ask)
+        outcome = await core.turn(lambda tx: tx.ledger(item))
+        return views.operation(views.find_operation(outcome.operation))
+
     return api
+
+
+def taking_back(volumes: Volumes, name: str, who: str, ask: view.Ask) -> given.Propose:
+    found = find(volumes, name)
+    if found.state != "aside":
+        kept = "; an install of the same package takes them back" if found.state == "kept" else ""
+        raise Conflict(f"{name} is {found.state}{kept}", where="volumes", expected="volumes that are set aside")
+    if found.node_state != "up":
+        raise Conflict(
+            f"{found.node} is {found.node_state}", where="volumes", expected="volumes of a node that answers"
+        )
+    service, _, member = found.member_id.partition(".")
+    return given.Propose(
+        kind="replace",
+        asked_by=who,
+        reason=ask.reason or f"{name} taken back by {who}",
+        service=service,
+        members=(member,),
+        force=ask.force,
+        takes=found.fence,
+    )
 
 
 def find(volumes: Volumes, name: str) -> VolumeSet:

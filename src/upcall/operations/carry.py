@@ -101,7 +101,9 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
         end(book, operation, "superseded", outcome="the member is gone")
         return
     named = operation.target.incarnation_of(member.name)
-    if operation.kind == "vacate" and parent is not None and member.node not in ("", parent.target.node):
+    if operation.takes and operation.takes == member.took:
+        end(book, operation, "superseded", outcome=f"{member.task} has these volumes")
+    elif operation.kind == "vacate" and parent is not None and member.node not in ("", parent.target.node):
         end(book, operation, "superseded", outcome=f"{member.key} is on {member.node} now")
     elif operation.kind == "vacate" and parent is not None and not parent.removes_node and places.refusal(book, member):
         end(book, operation, "superseded", outcome=f"held: {places.words(book, member)}")

@@ -184,6 +184,7 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
         counts=declared.counts,
         hooks=declared.hooks,
         portable=declared.portable,
+        took=0 if fresh_volumes else before.took,
         joined=joined if fresh_volumes or not before.version else before.joined,
         taken_back=before.has_data and not fresh_volumes if returns else before.taken_back,
         finished=before.finished and same,

@@ -28,6 +28,8 @@ class HoldPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     place: int
     here: bool = False
     """On the node of the present one, with volumes of its own."""
+    takes: int = 0
+    """Where this set of volumes is, which was set aside, and with it."""
 
 
 class CallOffPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call_off_place"):

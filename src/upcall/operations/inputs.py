@@ -179,6 +179,8 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     force: bool = False
     """Over consent, guard and dependents; ``reason`` stays in the record."""
     impact: str = ""
+    takes: int = 0
+    """Replace: the set of volumes, set aside before, that the member takes back; it comes up where they are."""
 
 
 class Force(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="force"):

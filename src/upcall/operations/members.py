@@ -200,13 +200,15 @@ def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool, here
 
 def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = False) -> None:
     assert member.over, f"{member.task} is not known to have ended"
+    takes = places.takes_back(book, member) if elsewhere else 0
     launched = replace(
         member,
         incarnation=member.incarnation + 1,
         launched=member.generation,
         place=member.place + (1 if elsewhere else 0),
         starts_before=member.incarnation if elsewhere else member.starts_before,
-        taken_back=member.taken_back and not elsewhere,
+        taken_back=takes > 0 if elsewhere else member.taken_back,
+        took=takes if elsewhere else member.took,
         node="" if elsewhere or not book.memory.volumes_bound_to_node else member.node,
         by=by,
         ended_by="",
@@ -224,7 +226,9 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
     book.event(
         "task",
         launched.task,
-        f"launched, {how}" + (f", place {launched.place}" if elsewhere else ""),
+        f"launched, {how}"
+        + (f", place {launched.place}" if elsewhere else "")
+        + (f", with volumes {takes} that were set aside" if takes else ""),
         service=member.service,
         operation=by,
     )

@@ -64,6 +64,8 @@ class NextPlace(msgspec.Struct, frozen=True, kw_only=True):
     node: str = ""
     here: bool = False
     """It is to be on the node of the present one."""
+    takes: int = 0
+    """It is where this set of volumes is, and with it."""
     held: bool = False
     reason: str = ""
     """Why there is none."""

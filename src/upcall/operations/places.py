@@ -25,19 +25,33 @@ from upcall.operations.table import KINDS
 def held(book: Book, member: MemberRecord, *, here: bool = False) -> bool:
     """Its next place is there, on a node that is well and stays; ``here``: on the node of the present one."""
     known = _asked(book, member)
-    return known is not None and known.held and known.here == here and _usable(book, known.node)
+    return known is not None and known.held and _alike(book, member, known, here) and _usable(book, known.node)
 
 
 def hold(book: Book, member: MemberRecord, *, here: bool = False) -> None:
     """Asks for the next place, once; anew when the node of the one that was held has fallen away, or another kind of
     place is wanted now."""
     known = _asked(book, member)
-    if known is not None and known.here == here and not (known.held and not _usable(book, known.node)):
+    if known is not None and _alike(book, member, known, here) and not (known.held and not _usable(book, known.node)):
         return
     if known is not None:
         book.emit(CallOffPlace(service=member.service, member=member.name))
-    book.memory.next_places[member.key] = NextPlace(place=member.place + 1, here=here)
-    book.emit(HoldPlace(service=member.service, member=member.name, place=member.place + 1, here=here))
+    number, takes = member.place + 1, takes_back(book, member)
+    book.memory.next_places[member.key] = NextPlace(place=number, here=here, takes=takes)
+    book.emit(HoldPlace(service=member.service, member=member.name, place=number, here=here, takes=takes))
+
+
+def takes_back(book: Book, member: MemberRecord) -> int:
+    """The set of volumes with which it comes up next, because a person wants it; 0: with empty ones."""
+    cause = book.operations.get(member.ended_by)
+    wishes = (o for o in (cause, *book.operations_on(member)) if o is not None and o.takes)
+    return next((o.takes for o in wishes if o.live or o is cause), 0)
+
+
+def _alike(book: Book, member: MemberRecord, known: NextPlace, here: bool) -> bool:
+    """The next place that is known is of the kind that is wanted now."""
+    takes = takes_back(book, member)
+    return known.takes == takes and (takes > 0 or known.here == here)
 
 
 def refusal(book: Book, member: MemberRecord) -> str:
@@ -55,6 +69,7 @@ def words(book: Book, member: MemberRecord) -> str:
     reason = refusal(book, member)
     known = _asked(book, member)
     where = "beside its old volumes" if known is not None and known.here else "elsewhere"
+    where = "where the volumes are that it takes back" if known is not None and known.takes else where
     return f"nothing fits {where}: {reason}" if reason else f"a place {where} is looked for"
 
 
@@ -117,9 +132,10 @@ def learn(book: Book, service: str, name: str, place: int, *, node: str = "", re
     key = f"{service}.{name}"
     before = book.memory.next_places.get(key)
     since_s = before.since_s if before is not None and before.reason and before.place == place else book.now_s
-    here = before is not None and before.place == place and before.here
+    same = before is not None and before.place == place
+    here, takes = (before.here, before.takes) if before is not None and same else (False, 0)
     book.memory.next_places[key] = NextPlace(
-        place=place, node=node, here=here, held=not reason, reason=reason, since_s=since_s
+        place=place, node=node, here=here, takes=takes, held=not reason, reason=reason, since_s=since_s
     )
     book.mark(service)
 

@@ -38,6 +38,7 @@ def create(
     firmness: Firmness | None = None,
     impact: str = "",
     key: str = "",
+    takes: int = 0,
 ) -> Operation:
     """One write. What lies below another operation inherits its class, its window and what a person forced."""
     service = book.services.get(target.service)
@@ -59,9 +60,10 @@ def create(
         foreign_id=foreign_id,
         parent=parent.id if parent else "",
         firmness=firmness or book.firmness(kind),
-        impact=impact[:REASON_CHARS_MAX] or _impact(kind, removes_node=removes_node),
+        impact=impact[:REASON_CHARS_MAX] or _impact(kind, removes_node=removes_node, takes=takes),
         deadline_wall_s=parent.deadline_wall_s if parent else None if window_s is None else book.wall_s + window_s,
         on_deadline=on_deadline,
+        takes=takes,
         removes_node=removes_node,
         proposed_wall_s=book.wall_s,
         since_wall_s=book.wall_s,
@@ -89,7 +91,9 @@ def create(
     return book.operations[operation.id]
 
 
-def _impact(kind: Kind, *, removes_node: bool) -> str:
+def _impact(kind: Kind, *, removes_node: bool, takes: int) -> str:
+    if takes:
+        return "the member comes up with the volumes that it takes back; what it has now is set aside"
     if KINDS[kind].releases:
         return "volumes are kept for a grace, then deleted"
     if removes_node or KINDS[kind].gives_back == "elsewhere":
@@ -213,6 +217,7 @@ def _create(book: Book, given: Propose, target: Target) -> Operation:
         forced=_forced(book, given),
         impact=given.impact,
         key=given.key,
+        takes=given.takes,
     )
 
 
@@ -337,8 +342,35 @@ def _same_wish(operation: Operation, given: Propose, target: Target) -> bool:
         and operation.target == target
         and operation.parent == given.parent
         and operation.class_ != "cure"
+        and operation.takes == given.takes
         and not given.force
     )
+
+
+def _other_volumes(book: Book, given: Propose, member: MemberRecord) -> Refused | None:
+    """A member comes up with one set of volumes: whoever wants it with another one is second."""
+    if KINDS[given.kind].gives_back != "elsewhere":
+        return None
+    if given.takes and (member.incarnation == 0 or member.at_its_end):
+        return Refused(
+            code="conflict",
+            message=f"{member.key} {'is at its end' if member.at_its_end else 'was never launched'}",
+            where=member.key,
+            expected="a member that runs, or is to run",
+        )
+    other = next((o for o in book.operations_on(member) if o.live and o.takes != given.takes and _gives_up(o)), None)
+    if other is None or not (given.takes or other.takes):
+        return None
+    return Refused(
+        code="conflict",
+        message=f"{member.key} is to come up with other volumes: {other.id} ({other.kind}), asked by {other.asked_by}",
+        where=member.key,
+        expected=f"cancel {other.id} first",
+    )
+
+
+def _gives_up(operation: Operation) -> bool:
+    return operation.kind != "lost" and KINDS[operation.kind].gives_back == "elsewhere"
 
 
 def _opposed(book: Book, given: Propose, member: MemberRecord) -> Refused | None:
@@ -351,6 +383,8 @@ def _opposed(book: Book, given: Propose, member: MemberRecord) -> Refused | None
             expected=f"{members.way_back(holder, member)} first",
             message=f"{member.key} is held by {holder.id} ({holder.kind}), asked by {holder.asked_by}",
         )
+    if refused := _other_volumes(book, given, member):
+        return refused
     begun = book.begun_on(member)
     if begun is not None and begun.kind in ("uninstall", "scale_in"):
         return Refused(

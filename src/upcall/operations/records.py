@@ -178,7 +178,10 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     joined: bool = False
     """Others of its service had data already when it was declared."""
     taken_back: bool = False
-    """Declared again within the grace: its volumes are of an earlier life of its service."""
+    """It began at its place with volumes of before: its service was installed again within the grace, or a person gave
+    it back what had been set aside."""
+    took: int = 0
+    """The set of volumes that it has taken back at its present place; 0: none that had been set aside."""
     portable: bool = False
     """Nothing binds it to its node: a drain moves it, and does not hold it."""
     started: bool = False
@@ -257,6 +260,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     """The end of its window."""
     on_deadline: OnDeadline | None = None
     """What happens then; ``None`` on a drain: each service's default holds for the stops below it."""
+    takes: int = 0
+    """The set of volumes, by its number, that was set aside and that the member takes back at its next place; 0: that
+    place begins empty."""
     removes_node: bool = False
     """Maintenance: the node does not come back, so its members are placed elsewhere."""
     choice: Choice = ""

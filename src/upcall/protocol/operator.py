@@ -25,6 +25,7 @@
     GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
     GET  /v1/volumes                                 list[VolumesView]
     POST /v1/volumes/{set}/drop                      Ask -> VolumesView
+    POST /v1/volumes/{set}/take-back                 Ask -> OperationView
     GET  /v1/operations                              ?all=  -> list[OperationView]
     GET  /v1/operations/{operation}                  OperationView
     GET  /v1/operations/{operation}/why              Why

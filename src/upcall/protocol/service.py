@@ -168,7 +168,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often it ended by itself in short succession, while that goes on."""
     role: Role = "founding"
     taken_back: bool = False
-    """The service was installed again, and its volumes are those of the life before."""
+    """It began at its place with volumes of before: its service was installed again and they are those of the life
+    before, or a person gave it back what had been set aside."""
 
 
 class Members(msgspec.Struct, frozen=True, kw_only=True, tag="members"):
@@ -198,6 +199,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_s: float | None = None
     """Seconds from now until the window is over."""
     keeps_volumes: bool = True
+    takes_back: bool = False
+    """Replace: it comes up with volumes that it had before and that were set aside; else it begins with empty ones."""
     comes_back: bool = True
     answer: str = ""
     """What this service last answered (``accept``, ``defer`` ...), empty when it is asked."""

@@ -98,7 +98,8 @@ class Member:
 
     @property
     def taken_back(self) -> bool:
-        """The service was installed again, and the member's volumes are those of the life before."""
+        """It began at its place with volumes of before: those of the life before, where the service was installed
+        again, or some that had been set aside and that a person gave it back."""
         return self.seen.taken_back
 
     @property

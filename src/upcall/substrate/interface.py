@@ -290,10 +290,18 @@ class Substrate(Protocol):
         ...
 
     def hold_place(
-        self, member_id: str, declaration: Declaration, place: int, now_s: float, *, here: bool = False
+        self,
+        member_id: str,
+        declaration: Declaration,
+        place: int,
+        now_s: float,
+        *,
+        here: bool = False,
+        takes: int = 0,
     ) -> Output:
         """Finds the member's next place (:class:`Promised`, :class:`Unpromised`) while it keeps the present one, which
-        is given up when it is launched at the next. ``here``: on the same node, with volumes of its own."""
+        is given up when it is launched at the next. ``here``: on the same node, with volumes of its own. ``takes``:
+        where the member's volumes of this number are, which were set aside, and with them."""
         ...
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:

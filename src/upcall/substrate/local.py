@@ -118,11 +118,19 @@ class LocalSubstrate:
         return self._done(now_s, out)
 
     def hold_place(
-        self, member_id: str, declaration: Declaration, place: int, now_s: float, *, here: bool = False
+        self,
+        member_id: str,
+        declaration: Declaration,
+        place: int,
+        now_s: float,
+        *,
+        here: bool = False,
+        takes: int = 0,
     ) -> Output:
         out = Output()
         service, _, member = member_id.partition(".")
-        self._hold(Plan(service, {member: need_of(declaration)}, {member: place}, here=here), now_s, out)
+        need = need_of(declaration)
+        self._hold(Plan(service, {member: need}, {member: place}, here=here, takes=takes), now_s, out)
         return self._done(now_s, out)
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:
@@ -319,7 +327,9 @@ class LocalSubstrate:
     def _hold(self, plan: Plan, now_s: float, out: Output) -> None:
         """A next place, now or later, beside the present one."""
         self._moves.drop(plan.service, plan.needs)
-        refusal = self._input(k.Reserve(plan.service, plan.needs, plan.places, beside=True, here=plan.here), now_s, out)
+        takes = dict.fromkeys(plan.needs, plan.takes) if plan.takes else {}
+        given = k.Reserve(plan.service, plan.needs, plan.places, beside=True, here=plan.here, takes=takes)
+        refusal = self._input(given, now_s, out)
         if not refusal:
             return
         self._moves.put(replace(plan, reason=refusal))

@@ -25,6 +25,8 @@ class Plan:
     """Next places are wanted on the nodes of the present ones."""
     reason: str = ""
     """Why it did not fit when it was tried last."""
+    takes: int = 0
+    """Next places are wanted where volumes of this number are, and with them."""
 
 
 class WaitingPlans:

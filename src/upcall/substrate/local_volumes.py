@@ -16,8 +16,10 @@ def _all(kernel: Kernel) -> Iterator[VolumeSet]:
     books = kernel.books
     yield from _reserved(kernel, books.reservations.values(), "in use")
     yield from _reserved(kernel, books.coming.values(), "held")
+    held = {(one.member_id, one.fence, one.node) for one in books.coming.values()}
     for left in books.left.all():
-        yield _left(kernel, left)
+        if (left.member_id, left.fence, left.node) not in held:
+            yield _left(kernel, left)
 
 
 def _reserved(kernel: Kernel, reservations: Iterable[Reservation], state: SetState) -> Iterator[VolumeSet]:

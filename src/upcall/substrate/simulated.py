@@ -64,7 +64,14 @@ class SimulatedSubstrate(Scheduling):
         return self._flush()
 
     def hold_place(
-        self, member_id: str, declaration: Declaration, place: int, now_s: float, *, here: bool = False
+        self,
+        member_id: str,
+        declaration: Declaration,
+        place: int,
+        now_s: float,
+        *,
+        here: bool = False,
+        takes: int = 0,
     ) -> Output:
         self._declared[member_id] = declaration
         self._hold_or_wait(member_id, place, here=here)

@@ -213,7 +213,9 @@ class World:
             case fx.HoldPlace(service=service, member=name):
                 wanted_there = self.declaration(service, name)
                 self._observe(
-                    substrate.hold_place(f"{service}.{name}", wanted_there, effect.place, now_s, here=effect.here)
+                    substrate.hold_place(
+                        f"{service}.{name}", wanted_there, effect.place, now_s, here=effect.here, takes=effect.takes
+                    )
                 )
             case fx.CallOffPlace(service=service, member=name):
                 self._observe(substrate.call_off_place(f"{service}.{name}", now_s))

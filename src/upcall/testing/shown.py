@@ -48,6 +48,7 @@ def operation(world: Seen, pending: PendingOperation) -> wire.Operation:
         on_deadline=op.on_deadline or "",
         deadline_s=pending.window_left_s,
         keeps_volumes=op.kind not in ("replace", "move", "vacate", "scale_in"),
+        takes_back=pending.operation.takes > 0,
         comes_back=op.kind not in ("uninstall", "scale_in"),
         answer=_answered(pending.answer) if pending.answer and not pending.asked else "",
     )

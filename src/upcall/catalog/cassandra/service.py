@@ -148,6 +148,13 @@ class Cassandra(Service):
 
     async def may_replace(self, node: Member, why: Operation) -> Verdict:
         """Its volume is given up: every range has to have a majority elsewhere."""
+        if why.takes_back and len(self.members.of("node")) > 1:
+            return hopeless(
+                "its volumes of before hold tokens that were taken over since: two nodes would answer for them",
+                would_help="a new node fills itself from the others: `upcall task replace`",
+            )
+        if why.takes_back:
+            return accept("it comes back with what it had before; what it has now is set aside")
         cost = await self._cost(node)
         if isinstance(cost, Verdict):
             return cost

@@ -140,6 +140,8 @@ class Kafka(Service):
 
     async def may_replace(self, broker: Member, why: Operation) -> Verdict:
         """Its volume is given up: everything on it has to be in sync elsewhere."""
+        if self.options.brokers == 1 and why.takes_back:
+            return accept("it comes back with what it had before; what it has now is set aside")
         if self.options.brokers == 1:
             return hopeless("it is the only broker: its data would be gone", would_help="more brokers, and replicas")
         return await self.may_stop(broker, why)
