@@ -15,7 +15,6 @@ TYPES: dict[str, Any] = {
     kr.COMING: kr.Reservation,
     kr.LEFT: kr.LeftVolumes,
     kr.ADDRESSES: int,
-    kr.QUOTA: Resources,
 }
 
 

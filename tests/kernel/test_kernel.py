@@ -26,7 +26,6 @@ from upcall.kernel.events import (
     Reserve,
     Reserved,
     SetAside,
-    SetQuota,
     Tick,
     Write,
 )
@@ -311,23 +310,6 @@ def test_addresses_come_back_as_late_as_possible_and_run_out_clearly() -> None:
 def test_a_network_that_is_none_is_refused(network: str) -> None:
     with pytest.raises(ValueError, match=r"like 127\.23\.45"):
         Kernel(network)
-
-
-def test_a_role_stays_within_its_quota() -> None:
-    kernel = cluster(node("n1"))
-    kernel.handle(SetQuota("batch", Resources({"memory_mib": 1024_000})), 1.0)
-    assert reserve(kernel, a=need(600, role="batch")) == {"a": "n1"}
-    assert (
-        reserve(kernel, b=need(600, role="batch"))
-        == "role batch has a quota of 1 GiB memory: 600 MiB memory wanted, 424 MiB memory left"
-    )
-    assert reserve(kernel, b=need(600)) == {"b": "n1"}, "other roles have no quota"
-    assert isinstance(reserve(kernel, a=need(1200, role="batch")), str)
-    assert reserve(kernel, a=need(300, role="batch")) == {"a": "n1"}
-    assert reserve(kernel, c=need(600, role="batch")) == {"c": "n1"}
-    kernel.handle(SetQuota("batch", None), 1.0)
-    assert reserve(kernel, d=need(600, role="batch")) == {"d": "n1"}
-    kernel.books.accounts.check()
 
 
 def test_a_node_that_comes_back_smaller_keeps_what_it_has_and_gets_no_more() -> None:

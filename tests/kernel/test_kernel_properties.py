@@ -24,7 +24,6 @@ from upcall.kernel.events import (
     Release,
     Reserve,
     Reserved,
-    SetQuota,
     Tick,
     Write,
 )
@@ -44,18 +43,17 @@ def apart_of(member: str) -> str:
 
 
 needs = st.builds(
-    lambda memory, volume, zone, role: (memory, volume, zone, role),
+    lambda memory, volume, zone: (memory, volume, zone),
     st.integers(1, 6),
     st.sampled_from([0, 0, 10, 20]),
     st.sampled_from(["", "zone"]),
-    st.sampled_from(["*", "batch"]),
 )
 
 
-def need_for(member: str, drawn: tuple[int, int, str, str]) -> Need:
-    memory, volume, zone, role = drawn
+def need_for(member: str, drawn: tuple[int, int, str]) -> Need:
+    memory, volume, zone = drawn
     volumes = (Volume("data", volume),) if volume else ()
-    return Need(amount(memory * 100, 0.5), volumes, role=role, apart=apart_of(member), spread=zone)
+    return Need(amount(memory * 100, 0.5), volumes, apart=apart_of(member), spread=zone)
 
 
 class KernelMachine(RuleBasedStateMachine):
@@ -127,7 +125,7 @@ class KernelMachine(RuleBasedStateMachine):
         plan=st.dictionaries(st.sampled_from(MEMBERS), needs, min_size=1, max_size=4),
         places=st.dictionaries(st.sampled_from(MEMBERS), st.integers(1, 4), max_size=2),
     )
-    def reserve(self, service: str, plan: dict[str, tuple[int, int, str, str]], places: dict[str, int]) -> None:
+    def reserve(self, service: str, plan: dict[str, tuple[int, int, str]], places: dict[str, int]) -> None:
         before, records = _state(self.kernel), dict(self.records)
         given = Reserve(service, {member: need_for(member, drawn) for member, drawn in plan.items()}, places)
         effects = self.give(given)
@@ -144,7 +142,7 @@ class KernelMachine(RuleBasedStateMachine):
         assert not [effect for effect in again if isinstance(effect, Write)], "the same again changes nothing"
 
     @rule(service=st.sampled_from(SERVICES), member=st.sampled_from(MEMBERS), drawn=needs, place=st.integers(2, 5))
-    def hold_a_next_place(self, service: str, member: str, drawn: tuple[int, int, str, str], place: int) -> None:
+    def hold_a_next_place(self, service: str, member: str, drawn: tuple[int, int, str], place: int) -> None:
         before = self.kernel.reservation(f"{service}.{member}")
         effects = self.give(Reserve(service, {member: need_for(member, drawn)}, {member: place}, beside=True))
         promised = [effect for effect in effects if isinstance(effect, Promised)]
@@ -158,7 +156,7 @@ class KernelMachine(RuleBasedStateMachine):
         assert self.kernel.coming(member_id) is None
 
     @rule(service=st.sampled_from(SERVICES), drawn=needs, place=st.integers(2, 5), kept=st.integers(0, 2))
-    def crash_in_a_hold(self, service: str, drawn: tuple[int, int, str, str], place: int, kept: int) -> None:
+    def crash_in_a_hold(self, service: str, drawn: tuple[int, int, str], place: int, kept: int) -> None:
         self._crash(Reserve(service, {"m0": need_for("m0", drawn)}, {"m0": place}, beside=True), kept)
 
     @rule(member_id=st.sampled_from(MEMBER_IDS), keep_s=st.sampled_from([0.0, 30.0]))
@@ -169,10 +167,6 @@ class KernelMachine(RuleBasedStateMachine):
     @rule(member_id=st.sampled_from(MEMBER_IDS), fence=st.integers(1, 4))
     def drop(self, member_id: str, fence: int) -> None:
         self.give(DropVolumes(member_id, fence))
-
-    @rule(memory=st.one_of(st.none(), st.integers(1, 8)))
-    def quota(self, memory: int | None) -> None:
-        self.give(SetQuota("batch", None if memory is None else amount(memory * 100, 100.0)))
 
     # -- restarts ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +182,7 @@ class KernelMachine(RuleBasedStateMachine):
         self._crash(Release(member_id, keep_s), kept)
 
     @rule(service=st.sampled_from(SERVICES), drawn=needs, place=st.integers(1, 5), kept=st.integers(0, 4))
-    def crash_in_a_reservation(self, service: str, drawn: tuple[int, int, str, str], place: int, kept: int) -> None:
+    def crash_in_a_reservation(self, service: str, drawn: tuple[int, int, str], place: int, kept: int) -> None:
         needs = {member: need_for(member, drawn) for member in MEMBERS[:3]}
         self._crash(Reserve(service, needs, dict.fromkeys(needs, place)), kept)
 
@@ -259,8 +253,6 @@ def _durable(kernel: Kernel) -> object:
         books.coming,
         {name: sorted(books.left.on_node(name), key=lambda left: left.key) for name in books.records},
         {name: (books.accounts.held(name), books.accounts.free(name)) for name in books.records},
-        {role: books.accounts.role(role) for role in ("*", "batch")},
-        books.accounts.quotas,
         books.addresses.cursor,
         books.addresses._taken,
     )

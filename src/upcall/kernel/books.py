@@ -19,7 +19,6 @@ from upcall.kernel.records import (
     CURSOR,
     LEFT,
     NODE,
-    QUOTA,
     RESERVATION,
     LeftVolumes,
     NodeRecord,
@@ -96,7 +95,7 @@ class Books:
     def occupy(self, reservation: Reservation, *, fact: bool = False) -> None:
         member_id, node, need = reservation.member_id, reservation.node, reservation.need
         assert member_id not in self.reservations, f"{member_id} has a place"
-        self.accounts.hold(_holder(member_id), node, need.role, need.whole, fact=fact)
+        self.accounts.hold(_holder(member_id), node, need.whole, fact=fact)
         self.reservations[member_id] = reservation
         self._by_node.setdefault(node, {})[member_id] = None
         self._by_service.setdefault(reservation.service, {})[member_id] = None
@@ -119,7 +118,7 @@ class Books:
         ask for more than there is."""
         member_id, node, need = coming.member_id, coming.node, coming.need
         assert member_id not in self.coming, f"{member_id} has a next place"
-        self.accounts.hold(_next_holder(member_id), node, need.role, need.whole, fact=True)
+        self.accounts.hold(_next_holder(member_id), node, need.whole, fact=True)
         self.coming[member_id] = coming
         self._coming_to.setdefault(node, {})[member_id] = None
         self.count(coming, 1)
@@ -148,7 +147,6 @@ class Books:
             by_kind.setdefault(kind, {})[key] = value
         for node in by_kind.get(NODE, {}).values():
             self.set_node(node)
-        self.accounts.quotas.update(by_kind.get(QUOTA, {}))
         self.addresses.cursor = by_kind.get(ADDRESSES, {}).get(CURSOR, self.addresses.cursor)
         for _, reservation in sorted(by_kind.get(RESERVATION, {}).items()):
             self._know(reservation.node)

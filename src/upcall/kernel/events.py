@@ -90,19 +90,11 @@ class DropVolumes:
 
 
 @dataclass(frozen=True)
-class SetQuota:
-    """The most that a role may hold; None: no limit."""
-
-    role: str
-    quota: Resources | None
-
-
-@dataclass(frozen=True)
 class Tick:
     pass
 
 
-Input = Register | Heard | Gone | Forget | Cordon | Reserve | CallOff | Release | DropVolumes | SetQuota | Tick
+Input = Register | Heard | Gone | Forget | Cordon | Reserve | CallOff | Release | DropVolumes | Tick
 
 # -- effects --------------------------------------------------------------------------------------------------------
 

@@ -26,12 +26,11 @@ from upcall.kernel.events import (
     Register,
     Release,
     Reserve,
-    SetQuota,
     Tick,
     Write,
 )
 from upcall.kernel.nodes import Change
-from upcall.kernel.records import COMING, NODE, QUOTA, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume
+from upcall.kernel.records import COMING, NODE, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume
 from upcall.kernel.reserving import Reserving
 
 LIVENESS_S = 15.0
@@ -57,7 +56,6 @@ class Kernel:
             CallOff: self._call_off,
             Release: self._release,
             DropVolumes: self._drop_volumes,
-            SetQuota: self._set_quota,
             Tick: self._tick,
         }
 
@@ -215,10 +213,3 @@ class Kernel:
             held = coming is not None and (coming.node, coming.fence) == (left.node, left.fence)
             if left.fence == given.fence and given.node in ("", left.node) and not held:
                 yield from self._delete(left)
-
-    def _set_quota(self, given: SetQuota, now_s: float) -> Iterator[Effect]:
-        if given.quota is None:
-            self.books.accounts.quotas.pop(given.role, None)
-        else:
-            self.books.accounts.quotas[given.role] = given.quota
-        yield Write(QUOTA, given.role, given.quota)

@@ -23,10 +23,7 @@ LEFT: Final = "left_volumes"
 ADDRESSES: Final = "addresses"
 CURSOR: Final = "cursor"
 """Key of the one record of kind ``addresses``: the next number to try."""
-QUOTA: Final = "quota"
-KINDS: Final = (NODE, RESERVATION, COMING, LEFT, ADDRESSES, QUOTA)
-
-DEFAULT_ROLE: Final = "*"
+KINDS: Final = (NODE, RESERVATION, COMING, LEFT, ADDRESSES)
 
 LeftState = Literal["kept", "aside", "deleting"]
 
@@ -44,7 +41,6 @@ class Need:
 
     amount: Resources
     volumes: tuple[Volume, ...] = ()
-    role: str = DEFAULT_ROLE
     apart: str = ""
     spread: str = ""
     together: str = ""
@@ -99,7 +95,6 @@ class LeftVolumes:
     node: str
     state: LeftState
     volumes: tuple[Volume, ...] = ()
-    role: str = DEFAULT_ROLE
     grace_s: float = 0.0
     """For how long they were to be kept when they were released."""
     until_wall_s: float = 0.0
@@ -117,7 +112,7 @@ class LeftVolumes:
     def aside(cls, reservation: Reservation, reason: str) -> "LeftVolumes":
         need, place = reservation.need, reservation.place
         fence, node = reservation.fence, reservation.node
-        return cls(reservation.member_id, fence, node, "aside", need.volumes, need.role, place=place, reason=reason)
+        return cls(reservation.member_id, fence, node, "aside", need.volumes, place=place, reason=reason)
 
     @property
     def key(self) -> str:

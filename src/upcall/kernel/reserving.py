@@ -107,7 +107,7 @@ class Reserving:
             need = replace(need, volumes=_merged(old.need.volumes, need.volumes))
             if need == old.need or self._given.beside:
                 self._same.append(old)
-            elif need.whole == old.need.whole and need.role == old.need.role:
+            elif need.whole == old.need.whole:
                 self._updated.append(replace(old, need=need))
             else:
                 self._asked.append(Asked(member, need, old.place, old, None, moved=False))
@@ -136,7 +136,7 @@ class Reserving:
 
     def _find(self) -> tuple[dict[str, str] | None, str]:
         books = self._books
-        reason = self._not_there or self._too_many() or self._over_quota()
+        reason = self._not_there or self._too_many()
         if reason:
             return None, reason
         given_back: dict[str, Resources] = {}
@@ -180,16 +180,6 @@ class Reserving:
         if new > room:
             return f"needs {new} addresses in {self._books.addresses.network}.0/24: {room} are free; would fit: {room}"
         return ""
-
-    def _over_quota(self) -> str:
-        more: dict[str, Resources] = {}
-        for asked in self._asked:
-            extra = asked.need.whole - asked.given_back
-            extra = extra - asked.kept.amount if asked.kept else extra
-            more[asked.need.role] = more.get(asked.need.role, NOTHING) + extra
-        return next(
-            (reason for role in sorted(more) if (reason := self._books.accounts.over_quota(role, more[role]))), ""
-        )
 
     # -- the change -------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class LeftBehind:
         self._by_member.setdefault(left.member_id, {})[left.key] = None
         self._by_node.setdefault(left.node, {})[left.key] = None
         if left.state != "deleting":
-            self._accounts.hold(_holder(left), left.node, left.role, left.amount, fact=True)
+            self._accounts.hold(_holder(left), left.node, left.amount, fact=True)
         if left.state == "kept":
             self._due[left.key] = left.until_wall_s
             heapq.heappush(self._graces, (self._due[left.key], left.key))

@@ -160,7 +160,6 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     portable: bool | None = None
     """Whether nothing binds it to its node: a drain then brings it up elsewhere, with empty volumes, instead of holding
     it until the node is back. None: as it has volumes or none."""
-    labels: dict[str, str] = {}
 
     @property
     def bound_to_its_node(self) -> bool:

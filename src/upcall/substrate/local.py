@@ -21,7 +21,6 @@ import msgspec
 from upcall.kernel import events as k
 from upcall.kernel.kernel import LIVENESS_S, Kernel
 from upcall.kernel.records import Reservation
-from upcall.kernel.resources import Resources
 from upcall.protocol import agent as wire
 from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import (
@@ -256,13 +255,6 @@ class LocalSubstrate:
         self._input(k.DropVolumes(member_id, fence, node), now_s, out)
         return self._done(now_s, out)
 
-    def set_quota(self, role: str, quota: Resources | None, now_s: float) -> Output:
-        """The most that a role may hold (none: no limit). The seam for a verb of the operator API, which has none yet:
-        until then every role may hold everything."""
-        out = Output()
-        self._input(k.SetQuota(role, quota), now_s, out)
-        return self._done(now_s, out)
-
     # -- up: agents -------------------------------------------------------------------------------------------------
 
     def agent(self, node: str, message: wire.FromAgent, now_s: float) -> Output:
@@ -393,7 +385,7 @@ class LocalSubstrate:
                 case k.DeleteVolumes(node, member_id, fence):
                     if node in self._connected:
                         out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, place=fence)))
-        gives = isinstance(given, k.Register | k.Heard | k.CallOff | k.Release | k.DropVolumes | k.SetQuota | k.Tick)
+        gives = isinstance(given, k.Register | k.Heard | k.CallOff | k.Release | k.DropVolumes | k.Tick)
         if isinstance(given, k.Cordon) or (gives and (out.records or out.up)):
             self._plans.more_room()
             self._moves.more_room()

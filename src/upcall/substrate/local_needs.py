@@ -10,16 +10,12 @@ from upcall.protocol.errors import Invalid
 from upcall.substrate.interface import Node, NodeState, TaskState
 from upcall.substrate.tasks import parse
 
-ROLE_LABEL: Final = "role"
-"""The label of a declaration that names the role in whose share of the cluster it is counted."""
-
 RECORD_TYPES: Final[dict[str, Any]] = {
     kr.NODE: kr.NodeRecord,
     kr.RESERVATION: kr.Reservation,
     kr.COMING: kr.Reservation,
     kr.LEFT: kr.LeftVolumes,
     kr.ADDRESSES: int,
-    kr.QUOTA: Resources,
 }
 
 _TASK_STATES: Final = frozenset(get_args(TaskState))
@@ -34,7 +30,6 @@ def need_of(declaration: Declaration) -> kr.Need:
     return kr.Need(
         amount=amount_of(wants.cpus, wants.memory_mib, wants.disk_mib),
         volumes=tuple(kr.Volume(volume.name, volume.size_mib, volume.kind) for volume in declaration.volumes),
-        role=declaration.labels.get(ROLE_LABEL, kr.DEFAULT_ROLE),
         apart=where.apart,
         spread=where.spread,
         together=where.together,
