@@ -67,7 +67,11 @@ def broker_task(
         start_timeout_s=1800,
         progress=config.PROGRESS,
         fatal=config.FATAL,
-        # Leading partitions are handed over and segments closed: seconds, unless the quorum is gone.
+        # Kafka hands over itself, so nothing is done before it is told to end: one request, and the controller moves
+        # all that the broker leads and takes it out of every in-sync set in one write, however many partitions there
+        # are. To move leaders before would write every partition's replicas anew, twice. The active controller cannot
+        # be moved from outside; in one process the broker ends first, and then the controller resigns. Then segments
+        # are closed: seconds, unless the quorum is gone.
         grace_s=30,
     )
 
