@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from upcall.operations import carry, guard, looping, people, places, superseding
+from upcall.operations import carry, ends, guard, looping, people, places, superseding
 from upcall.operations import explore as explorer
 from upcall.operations.effects import Refused
 from upcall.operations.explore import Unfinished, explore
@@ -54,6 +54,22 @@ def test_the_explorer_finds_a_ledger_without_a_guard(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(guard, "objection", lambda book, operation: "")
     with pytest.raises(Broken, match="leaves 1 of 2"):
         explore(Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0))
+
+
+def test_the_explorer_finds_an_end_that_looks_at_the_minimum_at_its_begin_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ends, "waits_for_others", lambda *_: "")
+    with pytest.raises(Broken, match="leaves 1 of 2"):
+        explore(SMALL["a stop that hands over first, a failing task"])
+
+
+def test_the_explorer_finds_a_cure_that_waits_behind_an_end_that_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Budget(wishes=(RESTART,), deaths=0, deferrals=0, failures=1, lasting=True, hands_over=True)
+    explore(world)
+    monkeypatch.setattr(ends, "held", lambda *_: "")
+    with pytest.raises(Broken, match=r"a dead end.*one at a time"):
+        explore(world)
 
 
 def test_the_explorer_finds_a_stop_without_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:

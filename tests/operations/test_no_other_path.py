@@ -54,7 +54,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
     "the ledger: the effect that ends a task": (
         last("EndTask"),
         {
-            "operations/members.py:signal": "what an executing operation ends",
+            "operations/ends.py:signal": "what an executing operation ends",
             "operations/losses.py:_of_the_past": "what is left of an incarnation that an operation gave up",
         },
     ),

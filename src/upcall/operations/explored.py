@@ -81,7 +81,8 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         operation.removes_node,
         _age(book, book.since_s(operation)) if live and _waits_by_the_clock(operation) else None,
         _age(book, operation.deadline_wall_s)
-        if operation.state == "open" and operation.kind != "maintenance"
+        if operation.kind != "maintenance"
+        and (operation.state == "open" or (live and operation.on_deadline == "force"))
         else None,
         _age(book, book.memory.first_launched.get(operation.id)) if live else None,
         operation.id in book.memory.prepared,

@@ -7,7 +7,8 @@ down, and so does what a begun operation takes, and who is ready but whose servi
 - The target is ready, or the operation keeps it away: the other untaken ones must reach the minimum.
 - The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
   have begun. (So two members in a long pause are never both killed at once.) What brings back a member that ends by
-  itself again and again does not count: it takes nothing, and may go on for ever.
+  itself again and again does not count: it takes nothing, and may go on for ever. Nor does what has begun and whose
+  end waits for the minimum (:mod:`upcall.operations.ends`): it waits for the very member that this gives back.
 
 Members that do not count for the minimum (a job beside a service) cost nothing and save nothing.
 
@@ -16,16 +17,11 @@ window ended with ``force``. Coming back in place after a loss takes nothing awa
 all died must be able to start together.
 """
 
-from typing import Final
-
-from upcall.operations import looping
+from upcall.operations import ends, looping
 from upcall.operations.book import Book
-from upcall.operations.members import held_by, unreturned
-from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.minimum import shortfall
+from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
-
-NAMED_MAX: Final = 3
-"""Members in one objection; a person needs an example, not a list."""
 
 
 def objection(book: Book, operation: Operation) -> str:
@@ -37,32 +33,9 @@ def objection(book: Book, operation: Operation) -> str:
     targets = [member for member in book.members_of(service.name) if member.name in operation.target.members]
     if targets and not any(target.counts for target in targets):
         return ""
-    members = [member for member in book.members_of(service.name) if member.counts]
-    untaken = [member for member in members if book.ready(member) and book.begun_on(member) is None]
     if any(book.ready(target) for target in targets) or _keeps_away(operation):
-        left = [member for member in untaken if member not in targets]
-        left += [member for member in members if member not in left + targets and _taken_with(book, operation, member)]
-        if len(left) < service.minimum:
-            counts = f"{len(untaken)} of {len(members)} ready, {len(left)} afterwards, minimum {service.minimum}"
-            return counts + _not_back(book, members)
-        return ""
+        return shortfall(book, operation)
     return _alone(book, operation)
-
-
-def _taken_with(book: Book, operation: Operation, member: MemberRecord) -> bool:
-    """What the same maintenance took, or holds, does not count against the rest of it: no waiting brings it back."""
-    parent = book.operations.get(operation.parent)
-    if parent is None or KINDS[parent.kind].shape != "node":
-        return False
-    begun = book.begun_on(member)
-    holder = held_by(book, member) if member.over else None
-    return (holder is not None and holder.id == parent.id) or (begun is not None and begun.parent == parent.id)
-
-
-def _not_back(book: Book, members: list[MemberRecord]) -> str:
-    """Which of those that look ready do not count yet, and why."""
-    waits = [f"{m.task} is ready, {what}" for m in members if (what := unreturned(book, m))]
-    return f" ({'; '.join(waits[:NAMED_MAX])})" if waits else ""
 
 
 def _keeps_away(operation: Operation) -> bool:
@@ -73,6 +46,6 @@ def _keeps_away(operation: Operation) -> bool:
 def _alone(book: Book, operation: Operation) -> str:
     for other in book.live(operation.target.service):
         waits = other.begun and other.id != operation.id and KINDS[other.kind].shape != "plan"
-        if waits and not looping.loops(book, other):
+        if waits and not looping.loops(book, other) and not ends.held(book, other):
             return f"{other.id} ({other.kind} of {', '.join(other.target.members)}) has begun: one at a time"
     return ""

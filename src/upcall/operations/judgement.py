@@ -18,15 +18,13 @@ from upcall.operations.table import KINDS
 from upcall.operations.waiting import (
     Judgement,
     answer_words,
-    cure_end_s,
     held_by_guard,
     homeless,
     retry_s,
     unanswered,
-    window_end_s,
-    window_over,
 )
 from upcall.operations.ways import waits_for_a_person
+from upcall.operations.windows import cure_end_s, window_end_s, window_over
 
 LONG: Final = 15
 """So many times ``stuck_after_s`` a deferral may be renewed before a person is told."""

@@ -18,6 +18,7 @@ from upcall.operations import (
     carry,
     consents,
     declarations,
+    ends,
     losses,
     maintenance,
     members,
@@ -48,7 +49,7 @@ RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
     patience.look,  # what has begun and cannot end on a silent node wants proof
     members.look,  # what should run, and is known to have ended, is launched
     places.look,  # a place that was held and is not needed is called off
-    members.signal,  # what an executing operation ends is told to end
+    ends.signal,  # what an executing operation ends is told to end
     why.alert,  # what is stuck is told to a person, once
 )
 
@@ -276,7 +277,7 @@ def _status(book: Book, key: str) -> MemberStatus:
         return "declared"
     if member.over:
         return "down"
-    if members.ending_of(book, member) is not None:
+    if ends.ending_of(book, member) is not None:
         return "stopping"
     seen = book.seen(member)
     if seen is None or not book.node_hears(member):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from upcall.operations import places
 from upcall.operations.book import Book
-from upcall.operations.effects import EndTask, Launch, Reserve
+from upcall.operations.effects import Launch, Reserve
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
 
@@ -98,63 +98,6 @@ def is_brought_back(book: Book, member: MemberRecord) -> bool:
     """It is down, and comes back by itself: nothing that somebody wanted has ended it."""
     cause = book.operations.get(member.ended_by)
     return member.over and (not member.ended_by or (cause is not None and KINDS[cause.kind].shape == "back"))
-
-
-def ending_of(book: Book, member: MemberRecord) -> Operation | None:
-    """The executing operation that ends the current incarnation. The only reason for which a task is ever ended."""
-    if member.over:
-        return None
-    operation = book.begun_on(member)
-    if operation is None or operation.state != "executing":
-        return None
-    shape = KINDS[operation.kind].shape
-    if shape == "system":
-        return operation if _dependents_down(book, member.service) else None
-    if shape == "foreign":
-        return None
-    named = operation.target.incarnation_of(member.name) == member.incarnation
-    return operation if named and hand_over_until_s(book, operation, member) is None else None
-
-
-def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) -> float | None:
-    """Until when the end of a member that is well waits for what its service does before it (``before_stop``); ``None``
-    when it does not: it was said to be done, its time is over, or nobody would do it."""
-    known = book.services.get(member.service)
-    allowed_s = known.policy.before_stop_s if known is not None else 0.0
-    if not allowed_s or not book.well(member) or operation.kind == "uninstall" or operation.forced is not None:
-        return None
-    host = book.memory.hosts.get(member.service)
-    until_s = book.since_s(operation) + allowed_s
-    if operation.id in book.memory.prepared or until_s <= book.now_s or (host is not None and not host.subscribed):
-        return None
-    return until_s
-
-
-def _dependents_down(book: Book, service: str) -> bool:
-    """Shutdown goes from sources over jobs to stores: first what needs the service, then the service."""
-    return all(
-        member.over or book.node_state(member.node) == "gone"
-        for other in book.services.values()
-        if service in other.needs and other.name != service and not _mutual(book, service, other.name)
-        for member in book.members_of(other.name)
-    )
-
-
-def _mutual(book: Book, service: str, other: str) -> bool:
-    """They need each other: then neither waits."""
-    return other in needs_of(book, service)
-
-
-def needs_of(book: Book, service: str) -> set[str]:
-    """All that the service needs, also indirectly."""
-    found: set[str] = set()
-    front = [service]
-    while front:
-        known = book.services.get(front.pop())
-        fresh = [need for need in (known.needs if known else ()) if need not in found]
-        found.update(fresh)
-        front.extend(fresh)
-    return found
 
 
 # -- launches -------------------------------------------------------------------------------------------------------
@@ -264,29 +207,3 @@ def look(book: Book, service: str) -> None:
         if not elsewhere and places.keep_from(book, member):
             continue
         bring_up(book, member, by=member.ended_by, elsewhere=elsewhere)
-
-
-# -- ends -----------------------------------------------------------------------------------------------------------
-
-
-def signal(book: Book, service: str) -> None:
-    """Tells every task to end that an executing operation ends; once, and again when it is seen alive after all."""
-    for member in book.members_of(service):
-        operation = ending_of(book, member)
-        if operation is None and (begun := book.begun_on(member)) is not None and begun.state == "executing":
-            until_s = hand_over_until_s(book, begun, member)
-            if until_s is not None:
-                book.look_at(service, until_s)
-        if operation is None or book.memory.signalled.get(member.key) == member.incarnation:
-            continue
-        book.memory.signalled[member.key] = member.incarnation
-        book.emit(
-            EndTask(
-                service=member.service,
-                member=member.name,
-                incarnation=member.incarnation,
-                grace_s=member.grace_s,
-                operation=operation.id,
-                reason=operation.reason or operation.kind,
-            )
-        )

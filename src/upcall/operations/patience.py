@@ -11,7 +11,7 @@ said, a member whose volumes are bound to a dead node is not replaced by an empt
 
 from typing import Final
 
-from upcall.operations import members
+from upcall.operations import ends
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.effects import ProveDeath
@@ -97,7 +97,7 @@ def is_given_up(book: Book, operation: Operation) -> bool:
 def beside(book: Book, member: MemberRecord) -> Judgement | None:
     """The patience of what stands on the same node: the proof would end it, too."""
     for other in book.members_on(member.node):
-        if other.key == member.key or other.removed is not None or other.over or members.ending_of(book, other):
+        if other.key == member.key or other.removed is not None or other.over or ends.ending_of(book, other):
             continue
         holds = _holds(book, other)
         if holds is not None:
@@ -141,7 +141,7 @@ def look(book: Book, service: str) -> None:
     for member in book.members_of(service):
         if member.over or book.node_hears(member):
             continue
-        operation = members.ending_of(book, member)
+        operation = ends.ending_of(book, member)
         if operation is None:
             continue
         holds = holds_end(book, operation, member)

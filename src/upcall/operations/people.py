@@ -1,12 +1,12 @@
 """What people say about an operation that stands: force, pause, cancel, give back, undrain, up, assume dead.
 
 Each leaves a mark with who and why, in the record for good. What has begun goes on; only what has not can be taken
-back.
+back. Force also lets an end come that waits for the minimum.
 """
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, losses, maintenance, members
+from upcall.operations import carry, ends, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
@@ -21,7 +21,7 @@ def force(book: Book, given: Force) -> Operation | Refused:
         return not_found(given.operation)
     if not given.why.strip():
         return Refused(code="invalid", message="force needs a reason, which stays in the record", where="why")
-    if operation.state not in ("open", "preparing"):
+    if not _may_be_forced(book, operation):
         return Refused(
             code="conflict",
             message=f"{operation.id} is {operation.state}: there is nothing to force",
@@ -30,7 +30,7 @@ def force(book: Book, given: Force) -> Operation | Refused:
         )
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
     for found in [operation, *book.children(operation)]:
-        if found.state in ("open", "preparing") and (found.forced is None or found.paused is not None):
+        if _may_be_forced(book, found) and (found.forced is None or found.paused is not None):
             book.put(replace(found, forced=mark, paused=None))
             book.event(
                 "operation",
@@ -40,6 +40,10 @@ def force(book: Book, given: Force) -> Operation | Refused:
                 operation=found.id,
             )
     return book.operations[operation.id]
+
+
+def _may_be_forced(book: Book, operation: Operation) -> bool:
+    return operation.state in ("open", "preparing") or bool(ends.held(book, operation))
 
 
 def pause(book: Book, given: Pause) -> Operation | Refused:
@@ -235,7 +239,7 @@ def _waits_for_proof(book: Book, member: MemberRecord) -> Operation | None:
     if member.over or book.node_hears(member):
         return None
     lost = next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
-    return lost or members.ending_of(book, member)
+    return lost or ends.ending_of(book, member)
 
 
 def not_found(operation: str) -> Refused:

@@ -9,6 +9,7 @@ from upcall.operations import (
     consents,
     declarations,
     disruptions,
+    ends,
     hooks,
     losses,
     members,
@@ -146,7 +147,7 @@ def wanted(book: Book) -> list[MemberRecord]:
     return [
         m
         for m in sorted(book.members.values(), key=lambda m: m.key)
-        if m.removed is None and m.incarnation > 0 and not m.over and members.ending_of(book, m) is None
+        if m.removed is None and m.incarnation > 0 and not m.over and ends.ending_of(book, m) is None
     ]
 
 

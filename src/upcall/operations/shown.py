@@ -9,7 +9,7 @@ from upcall.operations.effects import Show
 from upcall.operations.records import Operation
 from upcall.operations.table import CLASSES
 from upcall.operations.views import PendingOperation, PendingSet
-from upcall.operations.waiting import window_over
+from upcall.operations.windows import window_over
 
 
 def pending(book: Book, service: str) -> PendingSet:

@@ -10,8 +10,8 @@ from enum import IntEnum
 import msgspec
 from msgspec.structs import replace
 
+from upcall.operations import ends
 from upcall.operations import inputs as given
-from upcall.operations.members import hand_over_until_s
 from upcall.operations.records import Operation
 from upcall.operations.small_world import SERVICE, Budget, State, Task, observation
 from upcall.operations.table import KINDS
@@ -142,7 +142,7 @@ def _answers(state: State) -> Iterator[Step]:
 def _hands_over(state: State, operation: Operation) -> bool:
     book = state.ledger.book
     members = (book.members[f"{SERVICE}.{name}"] for name in operation.target.members)
-    return any(hand_over_until_s(book, operation, member) is not None for member in members if not member.over)
+    return any(ends.hand_over_until_s(book, operation, member) is not None for member in members if not member.over)
 
 
 def _people(state: State) -> Iterator[Step]:
@@ -160,7 +160,7 @@ def _people(state: State) -> Iterator[Step]:
             member = operation.target.members[0]
             back = given.GiveBack(service=SERVICE, member=member, who="ann")
             yield Step(f"start {member}", back, budget, Turn.LIFT)
-        elif budget.forces and operation.state == "open":
+        elif budget.forces and (operation.state == "open" or ends.held(state.ledger.book, operation)):
             forced = given.Force(operation=operation.id, who="ann", why="now")
             yield Step(f"force {operation.id}", forced, replace(budget, forces=budget.forces - 1))
 

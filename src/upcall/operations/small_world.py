@@ -301,7 +301,7 @@ def _justified(state: State, effect: EndTask, task: Task, way: tuple[str, ...]) 
     begun = operation is not None and operation.state in ("executing", "done", "failed")
     hold(begun, f"{effect} without a begun operation", way)
     assert operation is not None
-    if not _over_guard(operation) and operation.class_ in ("voluntary", "windowed"):
+    if not _over_guard(operation, state.now_s) and operation.class_ in ("voluntary", "windowed"):
         views = state.ledger.members(SERVICE)
         left = [view for view in views if view.status == "ready" and view.name != effect.member]
         minimum = state.ledger.services()[0].minimum
@@ -311,9 +311,10 @@ def _justified(state: State, effect: EndTask, task: Task, way: tuple[str, ...]) 
         hold(not fresh or began_before or len(left) >= minimum, f"{effect} leaves {len(left)} of {minimum}", way)
 
 
-def _over_guard(operation: Operation) -> bool:
+def _over_guard(operation: Operation, now_s: float) -> bool:
     """A person said so (now, or when the window was set), or nothing is to be left."""
-    at_the_end = operation.over_consent and operation.on_deadline == "force"
+    over = operation.over_consent or (operation.deadline_wall_s is not None and now_s >= operation.deadline_wall_s)
+    at_the_end = over and operation.on_deadline == "force"
     return operation.forced is not None or at_the_end or KINDS[operation.kind].waives_minimum
 
 

@@ -6,10 +6,11 @@ ready. So no wish waits behind it. While the member is not ready, ``stop``, ``va
 brings something newer): the one that brings back is withdrawn, and the wish begins. Before the old incarnation has
 ended there is nothing to supersede: the wish waits for that end, which is its own.
 
-An uninstall also takes the place of a removal that still prepares: nobody waits for data to be moved within a service
-that goes.
+An uninstall also takes the place of a removal that still prepares, and of an end that waits until enough others are
+ready: nobody waits for data to be moved, or for a minimum, within a service that goes.
 """
 
+from upcall.operations import ends
 from upcall.operations.book import Book
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
@@ -25,7 +26,7 @@ def behind(book: Book, wish: Operation, member: MemberRecord) -> Operation | Non
 
 def gives_way(book: Book, begun: Operation, wish: Operation, member: MemberRecord) -> bool:
     if wish.kind == "uninstall":
-        return KINDS[begun.kind].shape == "back" or begun.state == "preparing"
+        return KINDS[begun.kind].shape == "back" or begun.state == "preparing" or bool(ends.held(book, begun))
     if KINDS[begun.kind].shape != "back" or not _still_away(book, begun, member):
         return False
     if wish.kind == "restart":

@@ -22,6 +22,9 @@ one nothing is replaced by something empty (:mod:`upcall.operations.patience`).
 withdrawn, never retargeted; a new one is proposed only against an incarnation not known to have ended. Removals name
 the member; its incarnation is frozen at execution.
 
+**When it ends something.** At once; an end that was put off since the begin meets the guard once more, and waits while
+too few would be left (:mod:`upcall.operations.ends`).
+
 **When it is over.** A stop, when its incarnation has ended or a newer one was seen; a restart, when a newer
 incarnation is ready (so the slot stays taken until then), or has failed when the start deadline has passed, counted
 from the first launch whatever lies between (no place yet, fetching, the pauses of a crash loop), or when what it
@@ -205,6 +208,8 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "shutdown", "failed", ("back",)),
     # While the member is not ready, by what is wanted of it instead (:mod:`upcall.operations.superseding`).
     Transition("executing", "superseded", "withdrawn", ("back",)),
+    # While its end waits for the minimum (:mod:`upcall.operations.ends`), by an uninstall: nothing was taken yet.
+    Transition("executing", "superseded", "withdrawn", ("away", "removal")),
     # Nothing can be brought back there: a loss follows, which is asked about and waits as it should.
     Transition("executing", "node lost for good", "failed", ("back",)),
     Transition("executing", "called off", "withdrawn", ("foreign",)),

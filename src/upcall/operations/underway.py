@@ -3,13 +3,14 @@ alert when its end does not come."""
 
 from typing import Final
 
-from upcall.operations import members
+from upcall.operations import ends, members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.patience import holds_end
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
 from upcall.operations.waiting import RESTART_PAUSE, Judgement
+from upcall.operations.windows import window_end_s
 
 MAY_TAKE: Final = "it has failed unless that is so in"
 """The end of its time, which is no look."""
@@ -63,13 +64,22 @@ def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> 
     slack_s = max(policy_of(book, m.service).stuck_after_s for m in ending)
     silent = sorted({m.node for m in ending if not book.node_hears(m)})
     tasks = ", ".join(m.task for m in ending)
-    handing = [until for m in ending if (until := members.hand_over_until_s(book, operation, m)) is not None]
+    handing = [until for m in ending if (until := ends.hand_over_until_s(book, operation, m)) is not None]
     if handing:
         return Judgement(
             waits_for=operation.target.service,
             reason=f"{tasks}: its service prepares the end (before_stop)",
             look_s=max(handing),
             look_is="it ends at the latest in",
+        )
+    if too_few := ends.held(book, operation):
+        prepares_s = policy_of(book, operation.target.service).before_stop_s
+        return Judgement(
+            waits_for="the guard",
+            reason=f"{tasks}: runs on, its end is held by the guard: {too_few}",
+            look_s=window_end_s(book, operation) if operation.on_deadline == "force" else None,
+            look_is="it ends at the latest in",
+            alert_s=book.since_s(operation) + prepares_s + slack_s,
         )
     for member in ending:
         holds = None if book.node_hears(member) else holds_end(book, operation, member)

@@ -12,6 +12,7 @@ from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.records import Choice, Given, MemberRecord, Operation
+from upcall.operations.windows import window_end_s
 from upcall.operations.words import span
 
 
@@ -109,36 +110,3 @@ def words_of(service: str, given: Given) -> str:
 def retry_s(book: Book, operation: Operation) -> float | None:
     given = book.answer(operation)
     return given.until_s if given else None
-
-
-def cure_end_s(book: Book, operation: Operation) -> float:
-    """When the answer time of a cure is over. Of a member that flaps it counts from when it was first unwell: each time
-    it is well the cure of that time ends, and the next does not begin to wait anew."""
-    since_s = book.since_s(operation)
-    for name in operation.target.members:
-        member = book.members.get(f"{operation.target.service}.{name}")
-        seen = book.seen(member) if member is not None else None
-        if seen is not None and seen.unwell_s is not None:
-            since_s = min(since_s, seen.unwell_s)
-    return since_s + policy_of(book, operation.target.service).answer_s
-
-
-# -- windows, by wall time ------------------------------------------------------------------------------------------
-
-
-def window_over(book: Book, operation: Operation) -> bool:
-    return operation.deadline_wall_s is not None and book.wall_s >= operation.deadline_wall_s
-
-
-def window_end_s(book: Book, operation: Operation) -> float | None:
-    """The moment at which its class stops waiting for an answer, in monotonic time; ``None`` when it never does, or
-    has already."""
-    if operation.class_ == "cure":
-        end_s = cure_end_s(book, operation)
-    elif operation.class_ == "notice":
-        end_s = book.memory.notices.get(operation.id, book.now_s)
-    elif operation.deadline_wall_s is not None:
-        end_s = book.now_s + operation.deadline_wall_s - book.wall_s
-    else:
-        return None
-    return end_s if end_s > book.now_s else None

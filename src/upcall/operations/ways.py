@@ -5,11 +5,12 @@ holds it, or a person was told that it is stuck. First what the service itself k
 do: take it back, or go over the answer (and over the minimum, which is said).
 """
 
-from upcall.operations import guard, looping, patience
+from upcall.operations import ends, guard, looping, patience
 from upcall.operations.book import Book
 from upcall.operations.records import Given, Operation, Way
 from upcall.operations.table import KINDS
-from upcall.operations.waiting import Judgement, window_over
+from upcall.operations.waiting import Judgement
+from upcall.operations.windows import window_over
 
 
 def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Way, ...]:
@@ -17,12 +18,13 @@ def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Wa
         return _out_of_a_loop(book, operation)
     if operation.begun and judgement.proof_of:
         return (_assume_dead(operation, judgement.proof_of),)
+    if ends.held(book, operation) and _is_told(book, operation, judgement):
+        return (_force(book, operation, None, "let its end come now, below its minimum"),)
     if operation.state != "open" or judgement.may or operation.paused is not None:
         return ()
     given = book.answer(operation)
     helpless = given is not None and not given.waiting_helps
-    told = operation.alerted or (judgement.alert_s is not None and judgement.alert_s <= book.now_s)
-    if not helpless and not told:
+    if not helpless and not _is_told(book, operation, judgement):
         return ()
     if judgement.proof_of:
         return (_assume_dead(operation, judgement.proof_of),)
@@ -33,6 +35,10 @@ def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Wa
     ways = list(given.would_help) if given is not None else []
     ways += filter(None, (_take_back(book, operation), _drain_anew(book, operation), _force(book, operation, given)))
     return tuple(ways)
+
+
+def _is_told(book: Book, operation: Operation, judgement: Judgement) -> bool:
+    return operation.alerted or (judgement.alert_s is not None and judgement.alert_s <= book.now_s)
 
 
 def _take_back(book: Book, operation: Operation) -> Way | None:
@@ -67,14 +73,14 @@ def _drain_anew(book: Book, operation: Operation) -> Way | None:
     )
 
 
-def _force(book: Book, operation: Operation, given: Given | None) -> Way:
+def _force(book: Book, operation: Operation, given: Given | None, does: str = "") -> Way:
     objection = guard.objection(book, operation)
     costs = [f"what {operation.target.service} said comes to pass: {given.reason}"] if given and given.reason else []
     if objection:
         costs.append(f"it goes below the minimum: {objection}")
     over = "its answer and its minimum" if objection else "its answer"
     return Way(
-        does=f"let it begin over {over}",
+        does=does or f"let it begin over {over}",
         command=f'upcall operation force {operation.id} --reason "..."',
         costs="; ".join(costs) or "nobody was asked what it costs",
     )

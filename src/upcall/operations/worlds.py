@@ -41,6 +41,12 @@ SMALL: Final[dict[str, Budget]] = {
     "a restart and a stop that hand over first, a death": Budget(
         wishes=(RESTART, member("stop", "b1")), deferrals=0, hands_over=True
     ),
+    "a stop that hands over first, a failing task": Budget(
+        wishes=(member("stop", "b0"),), deaths=0, deferrals=0, failures=1, hands_over=True
+    ),
+    "a drain, force, that hands over first, a failing task": Budget(
+        wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1, hands_over=True
+    ),
     "a replacement that hands over first, and a drain": Budget(
         wishes=(member("replace", "b0"), drain("n1")), deaths=0, deferrals=0, hands_over=True
     ),
@@ -111,6 +117,12 @@ BIG: Final[dict[str, Budget]] = {
     "what is broken is drained, a deferral, a death": Budget(wishes=(drain("n0"),), broken="b0", failures=1),
     "what is broken is replaced, another falls sick": Budget(
         wishes=(member("replace", "b0"),), broken="b0", lasting=True, deaths=0, deferrals=0, failures=2
+    ),
+    "a stop and a drain that hand over first, a failing task": Budget(
+        wishes=(member("stop", "b0"), drain("n1")), deaths=0, deferrals=0, failures=1, hands_over=True
+    ),
+    "a restart that hands over first, uninstall, a lasting failure": Budget(
+        wishes=(RESTART, UNINSTALL), deaths=0, deferrals=0, failures=1, lasting=True, hands_over=True
     ),
     "two restarts, a slow start, a failing task": Budget(
         wishes=(RESTART, member("restart", "b1")), deaths=0, failures=1, slow=1

@@ -1,0 +1,145 @@
+"""The end of what runs: which operation ends it, and what that end still waits for.
+
+A task is ended for one reason alone: an executing operation that names it. Its end may come later than the begin: its
+service prepares it first (``before_stop``), or the member left before. The world goes on meanwhile, so what a service
+decides about (voluntary, windowed) meets the minimum once more at the moment of such an end, and waits while too few
+would be left. It has taken nothing yet, so it holds no cure and no loss of another member up, and nobody's uninstall.
+"""
+
+from typing import Final
+
+from upcall.operations import minimum
+from upcall.operations.book import Book
+from upcall.operations.effects import EndTask
+from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.table import KINDS, Class
+from upcall.operations.windows import window_end_s, window_over
+
+LOOKED_AT_AGAIN: Final[tuple[Class, ...]] = ("voluntary", "windowed")
+"""What others decide by the clock, or has happened, goes on once it has begun."""
+
+
+def ending_of(book: Book, member: MemberRecord) -> Operation | None:
+    """The executing operation that ends the current incarnation. The only reason for which a task is ever ended."""
+    if member.over:
+        return None
+    operation = book.begun_on(member)
+    if operation is None or operation.state != "executing":
+        return None
+    shape = KINDS[operation.kind].shape
+    if shape == "system":
+        return operation if _dependents_down(book, member.service) else None
+    if shape == "foreign" or operation.target.incarnation_of(member.name) != member.incarnation:
+        return None
+    waits = hand_over_until_s(book, operation, member) is not None or waits_for_others(book, operation, member)
+    return None if waits else operation
+
+
+def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) -> float | None:
+    """Until when the end of a member that is well waits for what its service does before it (``before_stop``); ``None``
+    when it does not: it was said to be done, its time is over, or nobody would do it."""
+    known = book.services.get(member.service)
+    allowed_s = known.policy.before_stop_s if known is not None else 0.0
+    if not allowed_s or not book.well(member) or operation.kind == "uninstall" or operation.forced is not None:
+        return None
+    host = book.memory.hosts.get(member.service)
+    until_s = book.since_s(operation) + allowed_s
+    if operation.id in book.memory.prepared or until_s <= book.now_s or (host is not None and not host.subscribed):
+        return None
+    return until_s
+
+
+# -- the minimum at the moment of the end ---------------------------------------------------------------------------
+
+
+def waits_for_others(book: Book, operation: Operation, member: MemberRecord) -> str:
+    """Why the end of this member, which runs and counts, waits although its operation has begun: too few would be
+    left. Empty when it does not, or was told to end already."""
+    if not _looked_at_again(book, operation) or not book.ready(member) or not member.counts:
+        return ""
+    if book.memory.signalled.get(member.key) == member.incarnation:
+        return ""
+    return minimum.shortfall(book, operation)
+
+
+def held(book: Book, operation: Operation) -> str:
+    """Why an operation that has begun has not taken (all of) what it names: the minimum keeps its end."""
+    if operation.state != "executing" or not _looked_at_again(book, operation):
+        return ""
+    found = (book.members.get(f"{operation.target.service}.{name}") for name in operation.target.members)
+    named = (m for m in found if m is not None and operation.target.incarnation_of(m.name) == m.incarnation)
+    return next((words for m in named if (words := waits_for_others(book, operation, m))), "")
+
+
+def _looked_at_again(book: Book, operation: Operation) -> bool:
+    """Its end was put off, and nobody decided that it goes below the minimum. Without that, begin and end are one
+    moment, and were judged."""
+    row, policy = KINDS[operation.kind], book.policy(operation.target.service)
+    put_off = policy.before_stop_s > 0 or (row.shape == "removal" and policy.leaves)
+    if not put_off or row.waives_minimum or operation.class_ not in LOOKED_AT_AGAIN or book.shutdown() is not None:
+        return False
+    forced_by_window = operation.on_deadline == "force" and (operation.over_consent or window_over(book, operation))
+    return operation.forced is None and not forced_by_window
+
+
+# -- order of a shutdown --------------------------------------------------------------------------------------------
+
+
+def _dependents_down(book: Book, service: str) -> bool:
+    """Shutdown goes from sources over jobs to stores: first what needs the service, then the service."""
+    return all(
+        member.over or book.node_state(member.node) == "gone"
+        for other in book.services.values()
+        if service in other.needs and other.name != service and not _mutual(book, service, other.name)
+        for member in book.members_of(other.name)
+    )
+
+
+def _mutual(book: Book, service: str, other: str) -> bool:
+    """They need each other: then neither waits."""
+    return other in _needs_of(book, service)
+
+
+def _needs_of(book: Book, service: str) -> set[str]:
+    """All that the service needs, also indirectly."""
+    found: set[str] = set()
+    front = [service]
+    while front:
+        known = book.services.get(front.pop())
+        fresh = [need for need in (known.needs if known else ()) if need not in found]
+        found.update(fresh)
+        front.extend(fresh)
+    return found
+
+
+# -- telling it to end ----------------------------------------------------------------------------------------------
+
+
+def signal(book: Book, service: str) -> None:
+    """Tells every task to end that an executing operation ends; once, and again when it is seen alive after all."""
+    for member in book.members_of(service):
+        operation = ending_of(book, member)
+        if operation is None and (begun := book.begun_on(member)) is not None and begun.state == "executing":
+            _look_again(book, begun, member)
+        if operation is None or book.memory.signalled.get(member.key) == member.incarnation:
+            continue
+        book.memory.signalled[member.key] = member.incarnation
+        book.emit(
+            EndTask(
+                service=member.service,
+                member=member.name,
+                incarnation=member.incarnation,
+                grace_s=member.grace_s,
+                operation=operation.id,
+                reason=operation.reason or operation.kind,
+            )
+        )
+
+
+def _look_again(book: Book, operation: Operation, member: MemberRecord) -> None:
+    """When what its end waits for may be over by the clock alone; all else is observed."""
+    hand_over_s = hand_over_until_s(book, operation, member)
+    forced_s = window_end_s(book, operation) if operation.on_deadline == "force" else None
+    for at_s in (hand_over_s, forced_s):
+        if at_s is not None:
+            book.look_at(member.service, at_s)
