@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from upcall.master import services
-from upcall.master.app import _kept_events
 from upcall.master.driver import Driver
-from upcall.master.events import Journal
+from upcall.master.events import Journal, kept_events
 from upcall.master.notify import Notifier, members_event
 from upcall.master.streams import Streams
 from upcall.operations import inputs as given
@@ -46,7 +45,7 @@ async def master(
     """``cluster``: one that has outlived another master."""
     made = cluster or SimulatedSubstrate(kind, nodes or small_nodes(3), timing=QUICK)
     store = SqliteStore(folder / "state.db")
-    journal = Journal("test", _kept_events(store, "test"))
+    journal = Journal("test", kept_events(store, "test"))
     core = Driver(store, journal, lambda _: made, Notifier(Streams(), lambda send: None))
     core.start()
     core.post(lambda tx: tx.substrate(made.say_nodes()))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from upcall.master.commit import Committer, Turn
+from upcall.master.versions import Versions
 from upcall.protocol.errors import NotNow
-from upcall.store.interface import Change, CommitFailed
+from upcall.store.interface import Change, CommitFailed, Delete, Put, StoreError
 
 
 class SlowStore:
@@ -20,12 +21,22 @@ class SlowStore:
         self.may_write.set()
         self.full = False
 
-    def commit(self, changes: Sequence[Change]) -> int:
+    def commit(self, changes: Sequence[Change]) -> list[int]:
         self.may_write.wait(30)
         if self.full:
             raise CommitFailed("the disk is full")
         self.batches.append(list(changes))
-        return len(self.batches)
+        return [len(self.batches) if isinstance(change, Put) else 0 for change in changes]
+
+
+def committing(store: SlowStore, failures: list[str] | None = None) -> Committer:
+    told = failures if failures is not None else []
+
+    def failed(error: StoreError) -> None:
+        told.append(str(error))
+
+    versions = Versions()
+    return Committer(store, lambda: versions, lambda events: None, failed)  # type: ignore[arg-type]
 
 
 def turn(key: str, log: list[str]) -> Turn:
@@ -38,7 +49,7 @@ def turn(key: str, log: list[str]) -> Turn:
 async def test_effects_are_released_in_order_after_their_commit() -> None:
     store, log = SlowStore(), list[str]()
     store.may_write.clear()
-    committer = Committer(store, lambda events: None, lambda reason: None)  # type: ignore[arg-type]
+    committer = committing(store)
     done = [committer.submit(turn(key, log)) for key in "abc"]
     await asyncio.sleep(0.05)
     assert log == []
@@ -51,7 +62,7 @@ async def test_effects_are_released_in_order_after_their_commit() -> None:
 async def test_turns_that_arrive_during_a_write_share_the_next_one() -> None:
     store = SlowStore()
     store.may_write.clear()
-    committer = Committer(store, lambda events: None, lambda reason: None)  # type: ignore[arg-type]
+    committer = committing(store)
     done = [committer.submit(turn(key, [])) for key in "abcd"]
     store.may_write.set()
     await asyncio.gather(*done)
@@ -62,7 +73,7 @@ async def test_turns_that_arrive_during_a_write_share_the_next_one() -> None:
 async def test_a_failed_commit_answers_not_now_and_releases_nothing() -> None:
     store, log, failures = SlowStore(), list[str](), list[str]()
     store.full = True
-    committer = Committer(store, lambda events: None, failures.append)  # type: ignore[arg-type]
+    committer = committing(store, failures)
     done = [committer.submit(turn(key, log)) for key in "ab"]
     for each in done:
         with pytest.raises(NotNow, match="the disk is full"):
@@ -78,7 +89,7 @@ async def test_a_failed_commit_answers_not_now_and_releases_nothing() -> None:
 async def test_a_turn_without_changes_waits_for_those_before_it() -> None:
     store, log = SlowStore(), list[str]()
     store.may_write.clear()
-    committer = Committer(store, lambda events: None, lambda reason: None)  # type: ignore[arg-type]
+    committer = committing(store)
     first = committer.submit(turn("a", log))
     empty = committer.submit(Turn())
     await asyncio.sleep(0.05)
@@ -92,7 +103,7 @@ async def test_a_turn_without_changes_waits_for_those_before_it() -> None:
 async def test_after_a_mistake_in_a_turn_what_waits_is_thrown_away_and_what_is_being_written_is_told() -> None:
     store, log, failures = SlowStore(), list[str](), list[str]()
     store.may_write.clear()
-    committer = Committer(store, lambda events: None, failures.append)  # type: ignore[arg-type]
+    committer = committing(store, failures)
     writing = committer.submit(turn("a", log))
     waiting = committer.submit(turn("b", log))
     committer.abandon("a turn failed")
@@ -101,4 +112,32 @@ async def test_after_a_mistake_in_a_turn_what_waits_is_thrown_away_and_what_is_b
     with pytest.raises(NotNow, match="a turn failed"):
         await waiting
     assert (log, failures) == (["a"], ["a turn failed"])
+    committer.close()
+
+
+async def test_each_write_names_the_version_that_was_read_or_written_last() -> None:
+    store = SlowStore()
+    store.may_write.clear()
+    committer = committing(store)
+    done = [committer.submit(turn(key, [])) for key in "aba"]
+    store.may_write.set()
+    await asyncio.gather(*done)
+    await committer.submit(turn("a", []))
+    expected = [[(put.key, put.expected_version) for put in batch if isinstance(put, Put)] for batch in store.batches]
+    assert expected == [[("a", 0)], [("b", 0), ("a", 1)], [("a", 2)]]
+    committer.close()
+
+
+async def test_what_one_write_changes_twice_is_compared_with_what_stood_there_before() -> None:
+    store = SlowStore()
+    committer = committing(store)
+    twice = turn("a", [])
+    twice.delete("kind", "a")
+    twice.put("kind", "a", b"2")
+    await committer.submit(twice)
+    await committer.submit(turn("a", []))
+    assert store.batches == [
+        [Put("kind", "a", b"1", 0), Delete("kind", "a", 0), Put("kind", "a", b"2", 0)],
+        [Put("kind", "a", b"1", 1)],
+    ]
     committer.close()

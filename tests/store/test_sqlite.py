@@ -88,9 +88,18 @@ def test_a_version_never_comes_back_after_a_deletion(store: SqliteStore) -> None
 def test_a_batch_with_one_conflict_leaves_nothing(store: SqliteStore) -> None:
     version = store.put("k", "a", b"1")
     with pytest.raises(VersionConflict):
-        store.commit([Put("k", "b", b"2"), Delete("k", "a"), Put("k", "a", b"3", expected_version=version)])
+        store.commit([Put("k", "b", b"2"), Put("k", "a", b"3", expected_version=version + 1)])
     assert [(r.key, r.value, r.version) for r in store.load("k")] == [("a", b"1", version)]
     assert store.put("k", "c", b"") > version
+
+
+def test_what_a_commit_changes_twice_is_compared_once_with_what_stood_there_before(store: SqliteStore) -> None:
+    version = store.put("k", "a", b"1")
+    twice = [Delete("k", "a", version), Put("k", "a", b"2", version), Put("k", "a", b"3", version)]
+    assert store.commit(twice) == [0, version + 1, version + 1]
+    assert [(r.value, r.version) for r in store.load("k")] == [(b"3", version + 1)]
+    with pytest.raises(VersionConflict, match=f"version {version + 1}; expected {version}"):
+        store.commit(twice)
 
 
 def test_refuses_an_oversized_record(store: SqliteStore) -> None:

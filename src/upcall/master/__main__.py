@@ -39,7 +39,12 @@ def main() -> int:
     except OSError as error:
         print(f"upcall.master: cannot listen: {error}", file=sys.stderr)
         return 1
-    Server(master.app, listeners, graceful_s=SHUTDOWN_S).run()
+    server = Server(master.app, listeners, graceful_s=SHUTDOWN_S)
+    master.core.on_superseded = server.end
+    server.run()
+    if master.core.superseded:
+        print(f"upcall.master: another master has taken over: {master.core.superseded}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
@@ -19,7 +18,7 @@ from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
 from upcall.master.documentation import DocumentationGate, Readers, session_of
 from upcall.master.driver import Driver
-from upcall.master.events import KEPT, Event, Journal
+from upcall.master.events import Journal, kept_events
 from upcall.master.housekeeping import Housekeeping
 from upcall.master.http import LOCAL_HOSTS, Calls, Gate, install_error_handlers, told_when_durable
 from upcall.master.http import principal_of as principal
@@ -54,7 +53,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     """Everything but the socket. Raises what :class:`SqliteStore` and the data folder raise."""
     store = SqliteStore(folder.database)
     tokens, secrets = Tokens(folder.tokens), Secrets(folder.secret_values)
-    journal = Journal(cluster.cluster, _kept_events(store, cluster.cluster))
+    journal = Journal(cluster.cluster, kept_events(store, cluster.cluster))
     streams, hosts = Streams(), Streams()
     agents = Agents(lambda member: _place_of(core, member))
     notifier = Notifier(streams, agents.send)
@@ -91,10 +90,11 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
-        sweeping = asyncio.create_task(housekeeping.run())
+        beside = [asyncio.create_task(housekeeping.run()), asyncio.create_task(core.watch())]
         yield
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         _disconnect(streams, hosts, agents)
         await core.close()
         await asyncio.to_thread(store.close)
@@ -165,12 +165,6 @@ def _say_again(core: Driver, agents: Agents, services: service_api.ServiceDoor, 
 def _disconnect(streams: Streams, hosts: Streams, agents: Agents) -> None:
     for connections in (streams, hosts, agents):
         connections.close_all()
-
-
-def _kept_events(store: SqliteStore, cluster: str) -> list[Event]:
-    _, last = store.events_bounds(cluster)
-    found = store.events_after(cluster, max(0, last - KEPT), limit=KEPT)
-    return [msgspec.json.decode(event.value, type=Event) for event in found]
 
 
 def _place_of(core: Core, member: str) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """Group commit: many turns, one transaction, effects released afterwards in order.
 
 A turn is what one input caused. While one transaction is being written, the turns that arrive wait together for the
-next. When a commit fails, nothing of its turns happened: their callers hear "not now", the cores are thrown away and
+next. When a commit fails, nothing of its turns is told: their callers hear "not now", the cores are thrown away and
 loaded again from what is durable.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from upcall.master.events import Event
+from upcall.master.versions import Versions
 from upcall.protocol.errors import NotNow
 from upcall.store.interface import Append, Change, Delete, Put, Store, StoreError
 
@@ -25,7 +26,7 @@ BATCH_TURNS_MAX: Final = 512
 class Turn:
     """What one input caused: durable first, visible afterwards."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Put | Delete] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
     """Sends, notifications: released in order once the changes are durable."""
@@ -45,8 +46,15 @@ class Turn:
 class Committer:
     """Writes turns in groups on a thread of its own; everything else happens on the loop's thread."""
 
-    def __init__(self, store: Store, release: Callable[[list[Event]], None], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        versions: Callable[[], Versions],
+        release: Callable[[list[Event]], None],
+        failed: Callable[[StoreError], None],
+    ) -> None:
         self._store = store
+        self._versions = versions
         self._release = release
         self._failed = failed
         self._waiting: list[Turn] = []
@@ -68,7 +76,7 @@ class Committer:
             return
         batch, self._waiting = self._waiting[:BATCH_TURNS_MAX], self._waiting[BATCH_TURNS_MAX:]
         self._writing = True
-        changes: list[Change] = [change for turn in batch for change in turn.changes]
+        changes = self._versions().expecting(change for turn in batch for change in turn.changes)
         changes += [
             Append(event.cluster, event.sequence, msgspec.json.encode(event)) for turn in batch for event in turn.events
         ]
@@ -76,7 +84,12 @@ class Committer:
             self._finish(batch, None)
             return
         writing = asyncio.get_running_loop().run_in_executor(self._thread, self._store.commit, changes)
-        writing.add_done_callback(lambda done: self._finish(batch, done.exception()))
+        writing.add_done_callback(lambda done: self._written(batch, changes, done))
+
+    def _written(self, batch: list[Turn], changes: list[Change], done: "asyncio.Future[list[int]]") -> None:
+        if (error := done.exception()) is None:
+            self._versions().written(changes, done.result())
+        self._finish(batch, error)
 
     def _finish(self, batch: list[Turn], error: BaseException | None) -> None:
         self._writing = False
@@ -106,7 +119,7 @@ class Committer:
         if not isinstance(error, StoreError):
             raise error
         lost, self._waiting = batch + self._waiting, []
-        self._failed(str(error))
+        self._failed(error)
         for turn in lost:
             if turn.done and not turn.done.done():
                 turn.done.set_exception(NotNow(f"could not be recorded: {error}", expected="the same call later"))

@@ -48,7 +48,7 @@ class Core:
         self.store, self.journal, self.listener = store, journal, listener
         self.monotonic, self.wall = monotonic, wall
         self._make_substrate = make_substrate
-        self.state = states.load(store, states.start_number(store))
+        self.state = states.load(store, store.start)
         self.substrate = make_substrate(self)
         self.nodes: dict[str, sub.NodeObserved] = {}
         self.expected: dict[str, sub.NodeExpected] = {}

@@ -4,6 +4,9 @@ Turns run one after the other, each to its end (:mod:`~upcall.master.transaction
 it changed, until nothing follows any more; then it is handed to the committer. Sends, answers and notifications are
 released after the commit, in order. A turn that failed, or a commit that did, leaves memory and records apart: then the
 cores are thrown away and loaded again from what is durable. A timer runs a turn when the earliest deadline comes.
+
+Where a newer start of the master has opened the store, nothing of this one becomes durable any more, so nothing of it
+is told or done either: it takes nothing in from then on and ends. One that writes nothing looks every :data:`LOOK_S`.
 """
 
 import asyncio
@@ -12,15 +15,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from upcall.master import state as states
 from upcall.master.changes import Changed
 from upcall.master.commit import Committer, Turn
 from upcall.master.core import Core, Listener
-from upcall.master.events import Event, Journal
+from upcall.master.events import Event, Journal, durable_events
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.protocol.errors import NotNow, UpcallError
-from upcall.store.interface import Store
+from upcall.store.interface import Store, StoreError, Superseded
 from upcall.substrate import interface as sub
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ ROUNDS_MAX: Final = 100_000
 RELOAD_AGAIN_S: Final = 10.0
 RELOAD_PAUSE_S: Final = 1.0
 """Before the second of two reloads within :data:`RELOAD_AGAIN_S`: the disk may be full for long."""
+LOOK_S: Final = 5.0
+"""How long a master that writes nothing may go on to answer from what it read before a newer one began."""
 LATE_S: Final = 5.0
 """A timer that fires this much late means that the judge slept."""
 
@@ -49,11 +53,14 @@ class Driver(Core):
         wall: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(store, journal, make_substrate, listener, monotonic=monotonic, wall=wall)
-        self._committer = Committer(store, self._release, self._commit_failed)
+        self._committer = Committer(store, lambda: self.state.versions, self._release, self._commit_failed)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = 0.0
         self._reloads = 0
         self._closed = False
+        self.superseded = ""
+        """Why this master ends, once a newer one has begun."""
+        self.on_superseded: Callable[[], None] = lambda: None
         self.after_turn: list[Callable[[Transaction, Changed], None]] = []
         """Called with what a turn changed, before its commit: what follows from that."""
         self.on_reload: Callable[[], None] = lambda: None
@@ -101,9 +108,11 @@ class Driver(Core):
 
     async def durable(self) -> None:
         """Returns when everything that happened before is durable: what was read until now may be told."""
+        self._refuse_when_superseded()
         await self._committer.submit(Turn())
 
     def _run(self, work: Callable[[Transaction], T]) -> "tuple[T, asyncio.Future[None]]":
+        self._refuse_when_superseded()
         if self._closed:
             raise NotNow("the master is going down", expected="the same call after its return")
         if self._recovering:
@@ -143,13 +152,19 @@ class Driver(Core):
     def _release(self, events: list[Event]) -> None:
         self.journal.release(events)
 
-    def _commit_failed(self, reason: str) -> None:
-        """Nothing of the last turns is durable: forget them all and begin again from the records."""
-        log.error("a commit failed, reloading from the store: %s", reason)
+    def _commit_failed(self, error: StoreError) -> None:
+        """The last turns are not durable, or not wholly: forget them all and begin again from the records."""
+        if isinstance(error, Superseded):
+            self._end(str(error))
+            return
+        log.error("a commit failed, reloading from the store: %s", error)
         self._reloads += 1
-        self.journal.forget_unreleased()
+        self.journal.forget_unreleased(durable_events(self.store, self.journal.cluster, self.journal.last))
         try:
-            start = states.start_number(self.store)
+            start = self.store.begin()
+        except Superseded as newer:
+            self._end(str(newer))
+            return
         except Exception:
             # Even this cannot be written. The number must differ all the same: answers to the old world are void.
             start = self.state.start + self._reloads * 1_000_000
@@ -170,6 +185,36 @@ class Driver(Core):
         except NotNow:  # it is going down
             return
         self.on_reload()
+
+    # -- one master -------------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Ends this master when a newer one has begun, also while nothing is to be written. Until it is cancelled."""
+        while not self.superseded:
+            try:
+                newest = await asyncio.to_thread(self.store.newest_start)
+            except StoreError as error:  # The next write, or the next look, finds the same.
+                log.warning("cannot see whether a newer master has begun: %s", error)
+                newest = 0
+            if newest > self.store.start:
+                self._end(f"start {newest} of the master has opened the store; this is start {self.store.start}")
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _end(self, reason: str) -> None:
+        if self.superseded:
+            return
+        log.error("another master has taken over, this one ends: %s", reason)
+        self.superseded = reason
+        self._closed = True
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self.on_superseded()
+
+    def _refuse_when_superseded(self) -> None:
+        if self.superseded:
+            raise NotNow(f"another master has taken over: {self.superseded}", expected="the same call to that one")
 
     # -- time -------------------------------------------------------------------------------------------------------
 

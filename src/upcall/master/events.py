@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from upcall.store.interface import Store
+
 KEPT: Final = 20_000
 """Events kept on disk and in memory: some hours of a busy cluster in a few MiB."""
 READ_AT_ONCE: Final = 500
@@ -35,7 +37,7 @@ class Journal:
     """Numbers events, keeps the newest, wakes readers."""
 
     def __init__(self, cluster: str, events: Iterable[Event] = (), *, kept: int = KEPT) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._events: deque[Event] = deque(events, maxlen=kept)
         self._next = self._events[-1].sequence + 1 if self._events else 1
         self._news = asyncio.Event()
@@ -58,7 +60,7 @@ class Journal:
         """A new event; it is not visible before :meth:`release`."""
         event = Event(
             sequence=self._next,
-            cluster=self._cluster,
+            cluster=self.cluster,
             at=at,
             kind=kind,
             subject=subject,
@@ -76,8 +78,10 @@ class Journal:
         self._news.set()
         self._news = asyncio.Event()
 
-    def forget_unreleased(self) -> None:
-        """After a failed commit: the numbers of what was never seen are free again."""
+    def forget_unreleased(self, durable: Collection[Event] = ()) -> None:
+        """After a failed commit: the numbers of what was never seen are free again, but for those events that are
+        durable all the same."""
+        self.release(durable)
         self._next = self.last + 1
 
     def since(self, sequence: int, limit: int = READ_AT_ONCE, *, detail: bool = True) -> list[Event]:
@@ -91,7 +95,7 @@ class Journal:
             found.append(
                 Event(
                     sequence=first - 1,
-                    cluster=self._cluster,
+                    cluster=self.cluster,
                     at=self._events[0].at,
                     kind="gap",
                     subject="events",
@@ -131,3 +135,15 @@ class Journal:
             else:
                 sequence = max(sequence, last)  # what is left are details, which are not looked at again
                 await news.wait()
+
+
+def kept_events(store: Store, cluster: str) -> list[Event]:
+    """The newest that are durable."""
+    _, last = store.events_bounds(cluster)
+    return durable_events(store, cluster, max(0, last - KEPT))
+
+
+def durable_events(store: Store, cluster: str, sequence: int) -> list[Event]:
+    """Those after ``sequence``."""
+    found = store.events_after(cluster, sequence, limit=KEPT)
+    return [msgspec.json.decode(event.value, type=Event) for event in found]

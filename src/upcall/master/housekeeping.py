@@ -22,7 +22,8 @@ from upcall.master.driver import Driver
 from upcall.master.services import forget_memory
 from upcall.master.transaction import Transaction
 from upcall.protocol.declaration import Declaration
-from upcall.protocol.errors import TooLarge
+from upcall.protocol.errors import NotNow, TooLarge
+from upcall.store.interface import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Housekeeping:
         while True:
             try:
                 await self.sweep()
+            except (NotNow, StoreError) as error:
+                log.warning("a sweep waits for the next one: %s", error)
             except Exception:  # The next one finds the same.
                 log.exception("a sweep failed")
             await asyncio.sleep(SWEEP_S)

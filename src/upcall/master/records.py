@@ -13,7 +13,6 @@ ENDPOINTS: Final = "endpoints"
 PLANS: Final = "plans"
 PACKAGE: Final = "package"
 STATE: Final = "state"
-MASTER: Final = "master"
 SEEN: Final = "seen"
 ACTION: Final = "action"
 REPLACED: Final = "replaced"
@@ -102,9 +101,3 @@ class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it said last."""
     address: str = ""
     """Its last; whoever replaces it may have to name it, after a restart of ours too."""
-
-
-class MasterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How often the master was started: the first half of every epoch."""
-
-    start: int

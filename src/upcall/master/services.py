@@ -143,7 +143,6 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
             continue  # An older life of the same name.
         service = services.pop(name)
         tx.changed.assignments = True
-        tx.delete(r.SERVICE, name)
         for action in [one.id for one in tx.core.state.actions.values() if one.service == name]:
             del tx.core.state.actions[action]
             tx.delete(r.ACTION, action)
@@ -152,6 +151,7 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
         for member, generations in service.members.items():
             for generation in generations:
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
+        tx.delete(r.SERVICE, name)  # last: as long as it is there, a start finds what is left to do
         tx.event("service", name, "uninstalled")
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from upcall.master import records as r
 from upcall.master.packages import Packages
+from upcall.master.versions import Versions
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import decode as decode_ledger_record
 from upcall.protocol.declaration import Declaration
@@ -63,6 +64,8 @@ class State:
     packages: Packages
     memory: dict[tuple[str, str], StateEntry]
     substrate_records: dict[tuple[str, str], Any]
+    versions: Versions
+    """Of all records, as they were read and written."""
     actions: dict[str, r.ActionRecord] = field(default_factory=dict)
     """id -> what a person asked of a service."""
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -87,50 +90,48 @@ def _decode(found: list[Record], kind: type[T]) -> list[T]:
 
 def load(store: Store, start: int) -> State:
     """Rebuilds everything from the store. ``start`` is this start's number, the first half of every epoch."""
-    services = {record.name: Service(record) for record in _decode(store.load(r.SERVICE), r.ServiceRecord)}
-    for declared in _decode(store.load(r.DECLARATION), r.Declared):
+    records = {kind: store.load(kind) for kind in store.kinds()}
+
+    def of(kind: str) -> list[Record]:
+        return records.get(kind, [])
+
+    services = {record.name: Service(record) for record in _decode(of(r.SERVICE), r.ServiceRecord)}
+    for declared in _decode(of(r.DECLARATION), r.Declared):
         if service := services.get(declared.service):
             service.members.setdefault(declared.name, {})[declared.generation] = declared.wanted
-    for policy in _decode(store.load(r.POLICY), r.PolicyRecord):
+    for policy in _decode(of(r.POLICY), r.PolicyRecord):
         if service := services.get(policy.service):
             service.policy = policy.policy
-    for endpoints in _decode(store.load(r.ENDPOINTS), r.EndpointsRecord):
+    for endpoints in _decode(of(r.ENDPOINTS), r.EndpointsRecord):
         if service := services.get(endpoints.service):
             service.endpoints = endpoints.endpoints
-    for plans in _decode(store.load(r.PLANS), r.PlansRecord):
+    for plans in _decode(of(r.PLANS), r.PlansRecord):
         if service := services.get(plans.service):
             service.plans = plans.plans
     memory = {
         (entry.service, entry.key): StateEntry(value=entry.value, version=entry.version)
-        for entry in _decode(store.load(r.STATE), r.StateRecord)
+        for entry in _decode(of(r.STATE), r.StateRecord)
     }
     ledger_records = [
-        decode_ledger_record(record.value) for kind in LEDGER_KINDS for record in store.load(LEDGER_PREFIX + kind)
+        decode_ledger_record(record.value) for kind in LEDGER_KINDS for record in of(LEDGER_PREFIX + kind)
     ]
     substrate_records = {
         (kind.removeprefix(SUBSTRATE_PREFIX), record.key): msgspec.json.decode(record.value)
-        for kind in store.kinds()
+        for kind, found in records.items()
         if kind.startswith(SUBSTRATE_PREFIX)
-        for record in store.load(kind)
+        for record in found
     }
     ledger = Ledger(ledger_records, start=start)
     return State(
         start=start,
         ledger=ledger,
         services=services,
-        packages=Packages(_decode(store.load(r.PACKAGE), Package)),
+        packages=Packages(_decode(of(r.PACKAGE), Package)),
         memory=memory,
         substrate_records=substrate_records,
-        actions={record.id: record for record in _decode(store.load(r.ACTION), r.ActionRecord)},
-        seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in store.load(r.SEEN)},
-        replaced={record.key: record.value.decode() for record in store.load(r.REPLACED)},
+        versions=Versions(record for found in records.values() for record in found),
+        actions={record.id: record for record in _decode(of(r.ACTION), r.ActionRecord)},
+        seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in of(r.SEEN)},
+        replaced={record.key: record.value.decode() for record in of(r.REPLACED)},
         place_numbers={f"{m.service}.{m.name}": m.place for name in services for m in ledger.members(name)},
     )
-
-
-def start_number(store: Store) -> int:
-    """One durable write at each start of the master: epochs of different starts never meet."""
-    record = store.get(r.MASTER, "start")
-    previous = msgspec.json.decode(record.value, type=r.MasterRecord).start if record else 0
-    store.put(r.MASTER, "start", msgspec.json.encode(r.MasterRecord(start=previous + 1)))
-    return previous + 1

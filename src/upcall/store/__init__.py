@@ -14,6 +14,7 @@ from upcall.store.interface import (
     Record,
     Store,
     StoreError,
+    Superseded,
     TooLarge,
     VersionConflict,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "SqliteStore",
     "Store",
     "StoreError",
+    "Superseded",
     "TooLarge",
     "VersionConflict",
 ]

@@ -5,8 +5,14 @@ a deletion, so ``expected_version`` tells "unchanged since I read it" from "the 
 two records being written at once: :meth:`Store.commit` takes several only because one flush to the disk is cheaper
 than many. (With SQLite they do become durable together; with Kubernetes objects they would not.)
 
-After ``commit`` returns, the changes survive the death of the process and of the machine. After it raises, none of
-them is visible in this store; the caller throws away what it derived, loads again and goes on from there.
+After ``commit`` returns, the changes survive the death of the process and of the machine. After it raises, some first
+ones of them may be there, each whole, and none after one that is not. (With SQLite none is.) So the caller puts them
+into an order of which each beginning makes sense, and after a failure it throws away what it derived, loads again and
+goes on from there.
+
+Who opens a store takes its next *start number*, durably, and every write is of that start. From then on a write of an
+older one is refused with :class:`Superseded`, whatever it expects: two masters never both write, even where nothing
+else keeps them apart.
 
 Beside the records there are two things with other shapes: ``events``, an append-only log for people, bounded by
 count, and ``blobs``, files addressed by their SHA-256.
@@ -25,8 +31,12 @@ class VersionConflict(StoreError):
     """Someone else has written the record since it was read, or the sequence of an event is taken."""
 
 
+class Superseded(StoreError):
+    """A newer start has opened the store. Nothing of this one is written any more: it has to end."""
+
+
 class CommitFailed(StoreError):
-    """Nothing of the commit is visible: the disk is full, read-only or broken."""
+    """The commit is not durable: the disk is full, read-only or broken."""
 
 
 class TooLarge(StoreError):
@@ -98,14 +108,29 @@ Change = Put | Delete | Append
 class Store(Protocol):
     """Writes come from one thread at a time; reads may come from any and see what is committed."""
 
+    @property
+    def start(self) -> int:
+        """The number under which this one writes."""
+        ...
+
+    def begin(self) -> int:
+        """Takes the next start number, as who begins again from the records does. Refused once it is superseded."""
+        ...
+
+    def newest_start(self) -> int:
+        """The last number that anybody took: above :attr:`start` once this one is superseded."""
+        ...
+
     def put(self, kind: str, key: str, value: bytes, expected_version: int | None = None) -> int:
         """Durable when it returns. Gives the record's new version."""
         ...
 
     def delete(self, kind: str, key: str, expected_version: int | None = None) -> None: ...
 
-    def commit(self, changes: Sequence[Change]) -> int:
-        """All of ``changes``, in order, with one flush. Gives the version that all written records now have."""
+    def commit(self, changes: Sequence[Change]) -> list[int]:
+        """All of ``changes``, in order, with one flush. Gives the new version of each one's record; 0 for what has
+        none: a deletion, an event. Expected versions are those before the commit: what it changes twice is compared
+        once."""
         ...
 
     def get(self, kind: str, key: str) -> Record | None: ...

@@ -25,6 +25,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         " PRIMARY KEY (cluster, sequence)) WITHOUT ROWID",
         "CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, size INTEGER NOT NULL, data BLOB NOT NULL)",
     ),
+    (
+        # The start number is of the store, compared in each write; it was a record of the master's.
+        "INSERT INTO counter SELECT 'start', coalesce((SELECT json_extract(CAST(value AS TEXT), '$.start')"
+        " FROM records WHERE kind = 'master' AND key = 'start'), 0)",
+        "DELETE FROM records WHERE kind = 'master' AND key = 'start'",
+    ),
 )
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

@@ -9,7 +9,9 @@ an I/O error the page cache may hold what the disk does not. A failed *flush* is
 are invisible from then on, but a crash right after it may bring them back. That is harmless here: nothing was
 acknowledged, and each record stands alone.
 
-A lock file keeps a second process out; the kernel frees it when the holder dies, however it dies.
+A lock file keeps a second process out; the kernel frees it when the holder dies, however it dies. Where it does not
+(somebody deleted it, the file system only seems to lock), the start number does: it is compared in the same transaction
+as what is written.
 """
 
 import fcntl
@@ -19,6 +21,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +37,7 @@ from upcall.store.interface import (
     Put,
     Record,
     StoreError,
+    Superseded,
     TooLarge,
     VersionConflict,
 )
@@ -63,6 +67,7 @@ class SqliteStore:
         self._lock_file = _lock(path)
         try:
             self._writer = self._open()
+            self._start = self._take_start()
         except BaseException:
             os.close(self._lock_file)
             raise
@@ -97,28 +102,53 @@ class SqliteStore:
                 os.close(self._lock_file)
                 self._lock_file = -1
 
+    # -- starts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def start(self) -> int:
+        return self._start
+
+    def begin(self) -> int:
+        with self._transaction() as connection:
+            _count(connection, "start")
+        self._start += 1
+        return self._start
+
+    def newest_start(self) -> int:
+        ((number,),) = self._rows("SELECT value FROM counter WHERE name = 'start'", ())
+        return int(str(number))
+
+    def _take_start(self) -> int:
+        """Whoever had it before: from here on they are older."""
+        with self._atomically() as connection:
+            return _count(connection, "start")
+
     # -- writes -----------------------------------------------------------------------------------------------------
 
     def put(self, kind: str, key: str, value: bytes, expected_version: int | None = None) -> int:
-        return self.commit((Put(kind, key, value, expected_version),))
+        return self.commit((Put(kind, key, value, expected_version),))[0]
 
     def delete(self, kind: str, key: str, expected_version: int | None = None) -> None:
         self.commit((Delete(kind, key, expected_version),))
 
-    def commit(self, changes: Sequence[Change]) -> int:
+    def commit(self, changes: Sequence[Change]) -> list[int]:
         for change in changes:
             if not isinstance(change, Delete) and len(change.value) > RECORD_BYTES_MAX:
                 raise TooLarge(f"{_name(change)} has {len(change.value)} bytes; at most {RECORD_BYTES_MAX} are stored")
+        # Nothing between is ever seen: the last change of a record is written, over what the first one expects.
+        writes: dict[tuple[str, str], Put | Delete] = {}
         with self._transaction() as connection:
-            connection.execute("UPDATE counter SET value = value + 1 WHERE name = 'version'")
-            version: int = connection.execute("SELECT value FROM counter WHERE name = 'version'").fetchone()[0]
+            version = _count(connection, "version")
             for change in changes:
                 if isinstance(change, Append):
                     self._append(connection, change)
                 else:
-                    _expect(connection, change)
-                    _write(connection, change, version)
-        return version
+                    record = change.kind, change.key
+                    first = writes.get(record)
+                    writes[record] = replace(change, expected_version=first.expected_version) if first else change
+            for write in writes.values():
+                _write(connection, write, version)
+        return [version if isinstance(change, Put) else 0 for change in changes]
 
     def _append(self, connection: sqlite3.Connection, event: Append) -> None:
         last = connection.execute("SELECT max(sequence) FROM events WHERE cluster = ?", (event.cluster,)).fetchone()[0]
@@ -131,6 +161,18 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write of this start."""
+        with self._atomically() as connection:
+            (newest,) = connection.execute("SELECT value FROM counter WHERE name = 'start'").fetchone()
+            if newest != self._start:
+                raise Superseded(
+                    f"{self._path} was opened by start {newest}, and start {self._start} writes to it no more; "
+                    f"expected one master for each data folder"
+                )
+            yield connection
+
+    @contextmanager
+    def _atomically(self) -> Iterator[sqlite3.Connection]:
         with self._write_lock:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
@@ -230,19 +272,35 @@ def _name(change: Change) -> str:
     return f"record {change.kind}/{change.key}"
 
 
-def _expect(connection: sqlite3.Connection, change: Put | Delete) -> None:
-    if change.expected_version is None:
-        return
-    query = "SELECT version FROM records WHERE kind = ? AND key = ?"
-    row = connection.execute(query, (change.kind, change.key)).fetchone()
-    version = row[0] if row else 0
-    if version != change.expected_version:
-        raise VersionConflict(f"{_name(change)} has version {version}; expected {change.expected_version}")
+def _count(connection: sqlite3.Connection, name: str) -> int:
+    """The next number of a counter."""
+    connection.execute("UPDATE counter SET value = value + 1 WHERE name = ?", (name,))
+    (number,) = connection.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
+    return int(number)
 
 
 def _write(connection: sqlite3.Connection, change: Put | Delete, version: int) -> None:
+    """One statement that compares as it writes. What it finds otherwise is read for the refusal alone."""
+    expected, record = change.expected_version, (change.kind, change.key)
     if isinstance(change, Put):
-        query = "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)"
-        connection.execute(query, (change.kind, change.key, change.value, version))
+        if expected is None:
+            done = connection.execute(
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (*record, change.value, version)
+            )
+        elif expected == 0:
+            query = "INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            done = connection.execute(query, (*record, change.value, version))
+        else:
+            query = "UPDATE records SET value = ?, version = ? WHERE kind = ? AND key = ? AND version = ?"
+            done = connection.execute(query, (change.value, version, *record, expected))
+    elif expected is None:
+        connection.execute("DELETE FROM records WHERE kind = ? AND key = ?", record)
+        return
     else:
-        connection.execute("DELETE FROM records WHERE kind = ? AND key = ?", (change.kind, change.key))
+        query = "DELETE FROM records WHERE kind = ? AND key = ? AND version = ?"
+        done = connection.execute(query, (*record, expected))
+    if done.rowcount == 0:
+        row = connection.execute("SELECT version FROM records WHERE kind = ? AND key = ?", record).fetchone()
+        found = row[0] if row else 0
+        if found != expected:
+            raise VersionConflict(f"{_name(change)} has version {found}; expected {expected}")

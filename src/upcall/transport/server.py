@@ -36,6 +36,10 @@ class Server(uvicorn.Server):
         )
         self.listeners = listeners
 
+    def end(self) -> None:
+        """As a signal does: nothing new is accepted, and what runs is given its time."""
+        self.should_exit = True
+
     async def startup(self, sockets: Any = None) -> None:
         raise_open_files()
         await self.lifespan.startup()
