@@ -151,6 +151,35 @@ def test_a_restart_that_a_person_forces_supersedes_a_start_that_hangs(kind: Simu
     assert made.ready("s") == ["a", "b", "c"]
 
 
+def test_a_restart_that_brings_a_newer_declaration_does_not_wait_for_one_that_hangs(kind: SimulatedKind) -> None:
+    made = World(kind=kind)
+    made.install("s", ["a", "b", "c"], minimum=2)
+    made.advance(10)
+    made.substrate.slow.add("s.a")
+    made.observe(made.substrate.crash("s.a", made.now_s))
+    made.advance(10)
+    made.substrate.slow.clear()
+    (hangs,) = losses(made)
+    op = wish(made, "restart")
+    accept_all(made)
+    assert made.ledger.operation(hangs.id).state == "executing", "the same again is no reason"  # type: ignore[union-attr]
+    made.send(given.DeclareMembers(service="s", members=(given.MemberDeclaration(name="a", generation=2),)))
+    assert made.ledger.operation(hangs.id).state == "executing", "a declaration touches nothing that runs"  # type: ignore[union-attr]
+    made.advance(1)
+    accept_all(made)
+    assert made.ledger.operation(hangs.id).state == "withdrawn"  # type: ignore[union-attr]
+    made.advance(10)
+    assert made.ledger.operation(op).state == "done"  # type: ignore[union-attr]
+    assert made.ledger.book.members["s.a"].launched == 2
+    assert made.ready("s") == ["a", "b", "c"]
+
+
+def accept_all(made: World) -> None:
+    pending = made.ledger.pending("s")
+    answers = {one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked}
+    made.send(given.Answers(service="s", epoch=pending.epoch, answers=answers))
+
+
 def test_a_person_does_not_wait_for_the_pause_of_a_crash_loop(kind: SimulatedKind) -> None:
     made = looping(kind)
     made.advance(2 * HOURS)

@@ -8,7 +8,8 @@ down, and so does what a begun operation takes, and who is ready but whose servi
 - The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
   have begun. (So two members in a long pause are never both killed at once.) What brings back a member that ends by
   itself again and again does not count: it takes nothing, and may go on for ever. Nor does what has begun and whose
-  end waits for the minimum (:mod:`upcall.operations.ends`): it waits for the very member that this gives back.
+  end waits for the minimum (:mod:`upcall.operations.ends`): it waits for the very member that this gives back. Nor does
+  what this operation takes the place of (:mod:`upcall.operations.superseding`).
 
 Members that do not count for the minimum (a job beside a service) cost nothing and save nothing.
 
@@ -17,7 +18,7 @@ window ended with ``force``. Coming back in place after a loss takes nothing awa
 all died must be able to start together.
 """
 
-from upcall.operations import ends, looping
+from upcall.operations import ends, looping, superseding
 from upcall.operations.book import Book
 from upcall.operations.minimum import shortfall
 from upcall.operations.records import Operation
@@ -46,6 +47,15 @@ def _keeps_away(operation: Operation) -> bool:
 def _alone(book: Book, operation: Operation) -> str:
     for other in book.live(operation.target.service):
         waits = other.begun and other.id != operation.id and KINDS[other.kind].shape != "plan"
-        if waits and not looping.loops(book, other) and not ends.held(book, other):
+        passes = looping.loops(book, other) or ends.held(book, other) or _takes_the_place_of(book, operation, other)
+        if waits and not passes:
             return f"{other.id} ({other.kind} of {', '.join(other.target.members)}) has begun: one at a time"
     return ""
+
+
+def _takes_the_place_of(book: Book, operation: Operation, other: Operation) -> bool:
+    """Then that one is withdrawn as this one begins, and there is one as before."""
+    found = [book.members.get(f"{other.target.service}.{name}") for name in other.target.members]
+    return operation.target.members == other.target.members and all(
+        member is not None and superseding.gives_way(book, other, operation, member) for member in found
+    )

@@ -2,9 +2,9 @@
 
 Bringing back takes as long as it takes, and may never end by itself: a member crashes again and again, or never becomes
 ready. So no wish waits behind it. While the member is not ready, ``stop``, ``vacate``, ``replace``, ``move``,
-``scale_in`` and ``uninstall`` supersede it, and so does a ``restart`` that a person forced or that a plan needs (it
-brings something newer): the one that brings back is withdrawn, and the wish begins. Before the old incarnation has
-ended there is nothing to supersede: the wish waits for that end, which is its own.
+``scale_in`` and ``uninstall`` supersede it, and so does a ``restart`` that a person forced, that a plan needs, or that
+brings a newer declaration than the one that was launched: the one that brings back is withdrawn, and the wish begins.
+Before the old incarnation has ended there is nothing to supersede: the wish waits for that end, which is its own.
 
 An uninstall also takes the place of a removal that still prepares, and of an end that waits until enough others are
 ready: nobody waits for data to be moved, or for a minimum, within a service that goes.
@@ -30,7 +30,8 @@ def gives_way(book: Book, begun: Operation, wish: Operation, member: MemberRecor
     if KINDS[begun.kind].shape != "back" or not _still_away(book, begun, member):
         return False
     if wish.kind == "restart":
-        return wish.class_ != "cure" and (wish.forced is not None or bool(wish.parent))
+        newer = 0 < member.launched < member.generation
+        return wish.class_ != "cure" and (wish.forced is not None or bool(wish.parent) or newer)
     return KINDS[wish.kind].shape in ("away", "removal")
 
 
