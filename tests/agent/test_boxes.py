@@ -156,6 +156,8 @@ async def test_the_node_says_what_it_has_and_what_it_lacks(node: Node, master: M
     assert ("landlock" if landlock.abi() else "no-landlock") in features
     own = os.getuid() == 0 and mounts.possible()
     assert ("own-user" if own else "no-own-user") in features
+    assert len({"process-limits", "no-process-limits"} & set(features)) == 1
+    assert not own or "process-limits" in features
 
 
 async def test_a_member_that_is_ready_stays_so_when_its_agent_starts_again(node: Node, master: Master) -> None:

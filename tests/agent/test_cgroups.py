@@ -97,6 +97,7 @@ def test_a_supervisor_that_is_not_alone_changes_nothing(v2_group: Path) -> None:
 def test_without_any_group_everything_is_promised_weaker(tmp_path: Path) -> None:
     groups_of = cgroups.V1({})
     assert groups_of.features == ("no-memory-limits", "no-cpu-weights", "no-group-kill")
+    assert not groups_of.count_processes
     groups = groups_of.create("a.b.1", 1.0, 64)
     assert groups == {}
     assert groups_of.kill(groups)
@@ -126,3 +127,36 @@ def test_v1_limits_weighs_and_kills(tmp_path: Path) -> None:
     groups_of.remove(groups)
     groups_of.tidy([])
     assert not Path(groups["memory"]).parent.exists()
+
+
+SPAWN = """
+import os, time
+made = 0
+try:
+    for _ in range(40):
+        if os.fork() == 0:
+            time.sleep(1000)
+        made += 1
+except OSError:
+    pass
+print(made, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_the_processes_of_a_task_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "node-1"
+    node.mkdir()
+    groups_of = cgroups.detect(node)
+    if not groups_of.count_processes:
+        pytest.skip("no controller of processes in a group that this user may make")
+    monkeypatch.setattr(cgroups, "PROCESSES_MAX", 20)
+    groups = groups_of.create("a.b.1", 0.5, 64)
+    process = run_in(groups_of.procs(groups), SPAWN)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"19\n"
+    while not groups_of.kill(groups):
+        process.poll()
+    process.wait()
+    groups_of.remove(groups)
+    groups_of.tidy([])

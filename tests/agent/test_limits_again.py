@@ -22,6 +22,7 @@ class Limits:
     """Control groups that remember what they were told, and may refuse it."""
 
     features = ()
+    count_processes = False
 
     def __init__(self) -> None:
         self.said: list[tuple[float, int]] = []

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 from fake_master import FakeMaster
-from upcall.cli import keeping, system
+from upcall.cli import down, keeping
 from upcall.client.blocking import PATIENCE_S
 
 Run = Callable[..., Result]
@@ -290,12 +290,12 @@ def test_down_that_had_to_use_force_is_no_success(run: Run, master: FakeMaster, 
     """The keeper and what it keeps are pretended; the shutdown of the services fails."""
     ended: list[object] = []
     monkeypatch.setattr(keeping, "running", lambda folder: not ended)
-    monkeypatch.setattr(keeping, "end", ended.append)
+    monkeypatch.setattr(keeping, "end", lambda folder: ended.append(folder) or [])
     master.add_service("hello", 1)
     good = run("down")
     assert (good.exit_code, len(ended)) == (0, 1), good.output
     ended.clear()
-    monkeypatch.setattr(system, "SHUTDOWN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(down, "SHUTDOWN_TIMEOUT_S", 0.0)
     monkeypatch.setattr(master, "end_soon", lambda operation: None)
     incomplete = run("down")
     assert (incomplete.exit_code, len(ended)) == (1, 1)

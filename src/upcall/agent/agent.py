@@ -173,7 +173,7 @@ class Agent:
             memory_mib=self._memory_mib,
             disk_mib=self._disk_mib,
             attributes=dict(self._machine.attributes),
-            features=(*self._machine.groups.features, *self._machine.boxes.features),
+            features=self._machine.features,
             tasks=tuple(task.record.status() for task in self._tasks.values()),
             volumes=self._machine.volumes.kept(),
         )

@@ -2,9 +2,9 @@
 
 Groups are made below the one that we are in, never beside it. Three worlds exist:
 
-* **v2**: one tree. Limits need the controllers ``memory`` and ``cpu`` in our own group's ``subtree_control``, which
-  the kernel refuses while processes (the user's shell) are in that group itself (:mod:`upcall.keeper.delegation`);
-  ``cgroup.kill`` needs neither.
+* **v2**: one tree. Limits need the controllers ``memory``, ``cpu`` and ``pids`` in our own group's
+  ``subtree_control``, which the kernel refuses while processes (the user's shell) are in that group itself
+  (:mod:`upcall.keeper.delegation`); ``cgroup.kill`` needs none.
 * **v1** and **hybrid**: one tree for each controller, of which each may be writable or not.
 * nothing writable, the usual case without root and without delegation.
 
@@ -26,8 +26,10 @@ from upcall.keeper.delegation import LEAF
 from upcall.keeper.shim import remove_groups
 
 MIB: Final = 1 << 20
-V1_CONTROLLERS: Final[tuple[str, ...]] = ("memory", "cpu", "cpuacct", "freezer")
+V1_CONTROLLERS: Final[tuple[str, ...]] = ("memory", "cpu", "cpuacct", "freezer", "pids")
 KILL_ROUNDS: Final = 50
+PROCESSES_MAX: Final = 16_384
+"""Processes and threads of one task: more than any store has, less than what a machine has numbers for."""
 
 
 class GroupUsage(NamedTuple):
@@ -37,6 +39,8 @@ class GroupUsage(NamedTuple):
 
 class Groups(Protocol):
     features: tuple[str, ...]
+    count_processes: bool
+    """Whether the processes of a task are limited in number."""
 
     def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
         """Folder of the task's group for each controller; empty where there are none. Idempotent."""
@@ -136,11 +140,12 @@ class V2:
             "cpu-weights" if "cpu" in self._controllers else "no-cpu-weights",
             "group-kill",
         )
+        self.count_processes = "pids" in self._controllers
 
     def _make_base(self) -> None:
         self._base.mkdir(parents=True, exist_ok=True)
         for folder in (self._base.parent, self._base):
-            for controller in ("memory", "cpu"):
+            for controller in ("memory", "cpu", "pids"):
                 with contextlib.suppress(OSError):
                     (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
 
@@ -150,6 +155,8 @@ class V2:
             self._make_base()
             group.mkdir(exist_ok=True)
         groups = {"": str(group)}
+        if self.count_processes:
+            _bound_processes(group)
         self.limit(groups, cpus, memory_mib)
         return groups
 
@@ -203,6 +210,7 @@ class V1:
             "cpu-weights" if "cpu" in bases else "no-cpu-weights",
             "group-kill" if bases else "no-group-kill",
         )
+        self.count_processes = "pids" in bases
 
     def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
         groups = {}
@@ -210,6 +218,8 @@ class V1:
             for controller, base in self._bases.items():
                 (base / task).mkdir(parents=True, exist_ok=True)
                 groups[controller] = str(base / task)
+        if self.count_processes:
+            _bound_processes(Path(groups["pids"]))
         self.limit(groups, cpus, memory_mib)
         return groups
 
@@ -256,6 +266,10 @@ class V1:
         with self._making:
             for base in self._bases.values():
                 _tidy(base, tasks)
+
+
+def _bound_processes(group: Path) -> None:
+    (group / "pids.max").write_text(str(PROCESSES_MAX), encoding="ascii")
 
 
 def _tidy(base: Path, tasks: Collection[str]) -> None:

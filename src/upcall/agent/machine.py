@@ -34,3 +34,11 @@ class Machine:
     """Tells the master how far a fetch is; dropped when there is no connection."""
     over: dict[str, asyncio.Event] = field(default_factory=dict)
     """For each task that is known here: set once it has ended."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What this machine has, and what it lacks."""
+        # Counted by control group for a task, or by the own user for a service; a user's own limit is nobody's of ours.
+        counted = self.groups.count_processes or self.boxes.users is not None
+        processes = "process-limits" if counted else "no-process-limits"
+        return (*self.groups.features, *self.boxes.features, processes)

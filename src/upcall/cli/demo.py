@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, cast
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli import footprint, keeping, machine, opening, system
+from upcall.cli import down, footprint, keeping, machine, opening, system
 from upcall.cli.fetch import fetch_all
 from upcall.cli.here import Here, command, commands
 from upcall.cli.install import apply, resources
@@ -68,7 +68,7 @@ def demo(
         measure(here, began, lambda fresh, peak: _run(fresh, composition, watch, once=True, peak=peak))
         return
     ran = _run(here, composition, watch, once=False, peak=footprint.Peak())
-    system.check_complete(here, ran.incomplete)
+    down.check_complete(here, ran.incomplete)
     words = f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
     if not ran.ours:
         words = "the cluster was up before, and runs on with the demo in it; `upcall down` ends it"
@@ -104,7 +104,7 @@ def _run(here: Here, composition: compositions.Composition, watch: Watch, *, onc
     finally:
         ran.first_s = time.monotonic()
         if ours:
-            ran.incomplete = system.stop(here)
+            ran.incomplete = down.stop(here).incomplete
     return ran
 
 

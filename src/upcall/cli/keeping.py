@@ -1,6 +1,7 @@
 """The keeper, as ``up`` and ``down`` use it: told what to keep, started detached, asked to end everything."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,14 +10,19 @@ from typing import Any, Final
 
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.cluster.processes import UNUSABLE_EXIT, all_processes
-from upcall.keeper import spec, start
+from upcall.keeper import processes, records, spec, start
+from upcall.keeper.identity import Identity
 from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
 from upcall.protocol.errors import Conflict, Invalid
 
 START_TIMEOUT_S: Final = 60.0
-STOP_TIMEOUT_S: Final = 120.0
+STOP_TIMEOUT_S: Final = 90.0
+"""Four groups of ours with 10 s of grace each, then tasks; a keeper that is not done by then is killed."""
+KILLED_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 10.0
 LEFT_GRACE_S: Final = 10.0
+STATUS_TIMEOUT_S: Final = 5.0
 LOOK_S: Final = 0.1
 """What ends here are the processes that could have told; whether they have is seen in the machine's own tables."""
 LAST_WORDS_BYTES: Final = 4000
@@ -53,45 +59,92 @@ def begin(folder: DataFolder, cluster: Cluster) -> None:
         raise Conflict(f"the keeper did not start: {words}", where=str(folder.root))
 
 
-def end(folder: DataFolder, meanwhile: Callable[[list[str]], None] = lambda _: None) -> None:
-    """End everything of this data folder, in order, and return when it is gone. ``meanwhile`` gets what still runs."""
+def end(folder: DataFolder, meanwhile: Callable[[list[str]], None] = lambda _: None) -> list[str]:
+    """End everything of this data folder, in order, and return when it is gone: within :data:`STOP_TIMEOUT_S`, whatever
+    is stopped or stuck. ``meanwhile`` gets what still runs. Gives what had to be killed, in words."""
     root = str(folder.root)
     until = time.monotonic() + STOP_TIMEOUT_S
-    if running(folder):
-        try:
-            start.ask(root, "shutdown")
-        except start.CannotKeep as error:
-            raise Conflict(f"the keeper cannot be asked to end: {error}", where=root) from None
-        while running(folder):
-            if time.monotonic() > until:
-                raise Conflict(f"still not down after {STOP_TIMEOUT_S:g} s", where=root, expected="its logs say more")
-            meanwhile(_kept(root))
-            time.sleep(LOOK_S)
+    by_force = _end_keeper(folder, until - KILLED_S - LEFT_GRACE_S, meanwhile) if running(folder) else []
     # Tasks outlive a keeper that was killed; nothing of ours may stay.
     sweep = Sweep(root, LEFT_GRACE_S)
     while not sweep.look():
         if time.monotonic() > until:
             raise Conflict("some processes do not end", where=root, expected="that they can be killed")
         time.sleep(LOOK_S)
+    return [
+        *by_force,
+        *(f"{task} did not end within {LEFT_GRACE_S:g} s: killed" for task in sorted(sweep.tasks_killed)),
+    ]
+
+
+def _end_keeper(folder: DataFolder, until: float, meanwhile: Callable[[list[str]], None]) -> list[str]:
+    """It ends what it keeps, and itself; or it is ended."""
+    root = str(folder.root)
+    try:
+        start.ask(root, "shutdown", ANSWER_TIMEOUT_S)
+    except start.DoesNotAnswer:
+        return [_kill_keeper(folder, f"did not answer within {ANSWER_TIMEOUT_S:g} s")]
+    except start.CannotKeep as error:
+        if running(folder):
+            return [_kill_keeper(folder, f"cannot be asked to end ({error})")]
+    while running(folder):
+        if time.monotonic() > until:
+            return [_kill_keeper(folder, "did not end")]
+        meanwhile(_kept(root))
+        time.sleep(LOOK_S)
+    left = records.read(_status_file(folder)) or {}
+    ours = [f"{one['name']} did not end by itself: killed" for one in left.get("processes", ()) if one["killed"]]
+    return [*ours, *(f"{task} did not end by itself: killed" for task in left.get("tasks_killed", ()))]
+
+
+def _kill_keeper(folder: DataFolder, why: str) -> str:
+    """What it keeps dies with it; tasks do not."""
+    status = records.read(_status_file(folder)) or {}
+    if "supervisor" in status:
+        Identity.from_json(status["supervisor"]).send(signal.SIGKILL)
+    until = time.monotonic() + KILLED_S
+    while running(folder) and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    return f"the keeper {why}: killed"
+
+
+def _status_file(folder: DataFolder) -> str:
+    return str(folder.root / "keeper" / "status.json")
+
+
+def left(folder: DataFolder) -> bool:
+    """Whether processes of this data folder run that nobody keeps."""
+    return bool(processes.marked(str(folder.root)))
+
+
+def until_ended(folder: DataFolder) -> None:
+    """Returns at once unless a keeper is about to end (its ``down`` was killed): then when it has."""
+    until = time.monotonic() + STOP_TIMEOUT_S
+    while running(folder) and _status(str(folder.root)).get("ending"):
+        if time.monotonic() > until:
+            raise Conflict(
+                f"still going down after {STOP_TIMEOUT_S:g} s", where=str(folder.root), expected="`upcall down`"
+            )
+        time.sleep(LOOK_S)
 
 
 def _kept(root: str) -> list[str]:
+    return [str(one["name"]) for one in _status(root).get("processes", ()) if one.get("identity")]
+
+
+def _status(root: str) -> dict[str, Any]:
+    """What the keeper says of itself; nothing when it does not answer."""
     try:
-        listed: list[dict[str, Any]] = start.ask(root, "status", 5.0)["processes"]
+        return start.ask(root, "status", STATUS_TIMEOUT_S)
     except start.CannotKeep:
-        return []
-    return [str(one["name"]) for one in listed if one.get("identity")]
+        return {}
 
 
 def master_gave_up(folder: DataFolder) -> bool:
     """Whether the master cannot use this folder: it said so at two starts, so nothing passing was in its way."""
-    try:
-        listed: list[dict[str, Any]] = start.ask(str(folder.root), "status", 5.0)["processes"]
-    except start.CannotKeep:
-        return False
     return any(
         one["name"] == "master" and one["restarts"] > 1 and one["last_exit"] == f"code {UNUSABLE_EXIT}"
-        for one in listed
+        for one in _status(str(folder.root)).get("processes", ())
     )
 
 

@@ -18,7 +18,7 @@ PIPE_EXIT: Final = 141
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("system", "Start the cluster on this machine, detached, and wait until it answers."),
-    "down": ("system", "Shut the services down in order, then the cluster; data is kept."),
+    "down": ("down", "Shut the services down in order, then the cluster; data is kept."),
     "status": ("status", "Nodes, services, and what waits."),
     "open": ("opening", "Print the page's address with a one-use login code."),
     "demo": ("demo", "A recorded flight of an A380 and its 20,000 sensors, live, until Ctrl-C."),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from upcall.cli import footprint, keeping, system
+from upcall.cli import down, footprint, keeping
 from upcall.cli.figures import Promise, Report
 from upcall.cli.here import Here
 from upcall.client.folder import cluster_of
@@ -85,5 +85,5 @@ def measure(here: Here, began: float, run: Callable[[Here, footprint.Peak], Ran]
     here.out.show(judged.figures, ("figure", "value", "promise"), judged.rows(), empty="")
     if judged.broken:
         raise Conflict("; ".join(judged.broken), where=str(judged.path), expected="what was promised")
-    system.check_complete(fresh, ran.incomplete)
+    down.check_complete(fresh, ran.incomplete)
     shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,9 @@ Reasons, names and descriptions come from services, tasks and packages. Whatever
 that none of it speaks to the terminal: a control character is shown (``\\x1b``), never obeyed.
 """
 
+import contextlib
 import json
+import os
 import re
 import sys
 import time
@@ -116,7 +118,7 @@ class Output:
     # -- beside the results -----------------------------------------------------------------------------------------
 
     def note(self, words: str) -> None:
-        print(visible(words), file=sys.stderr, flush=True)
+        aside(words)
 
     def problem(self, problem: Problem) -> None:
         """An error in the words of the API: what was wrong, where, and what would be right."""
@@ -138,7 +140,7 @@ class Output:
             head = Text.assemble(("error: ", "bold red"), (lines[0], "bold"))
             self.console(progress=True).print(Text("\n").join([head, *map(Text, lines[1:])]))
         else:
-            print(visible("error: " + "\n".join(lines)), file=sys.stderr)
+            aside("error: " + "\n".join(lines))
 
     def progress(self) -> "Progress":
         return Progress(self)
@@ -166,7 +168,8 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):  # its terminal is gone; what goes on does not end with it
+                self._live.stop()
 
     @property
     def live(self) -> bool:
@@ -174,7 +177,8 @@ class Progress:
 
     def show(self, picture: Callable[[], "RenderableType"], lines: Iterable[str]) -> None:
         if self._live is not None:
-            self._live.update(picture())
+            with contextlib.suppress(OSError):
+                self._live.update(picture())
         elif not self._out.as_json:
             for line in lines:
                 self.line(line)
@@ -186,9 +190,21 @@ class Progress:
             return
         self._said.add(said)
         if self._live is not None:
-            self._live.console.print(words, markup=False)
+            with contextlib.suppress(OSError):
+                self._live.console.print(words, markup=False)
         elif not self._out.as_json:
-            print(visible(words), file=sys.stderr, flush=True)
+            aside(words)
+
+
+def aside(words: str) -> None:
+    """Words beside the results. Whoever read them may have gone (``2>&1 | head``, a closed terminal): then they are
+    lost, and the command goes on."""
+    try:
+        print(visible(words), file=sys.stderr, flush=True)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())  # what is still buffered must not fail at exit either
+        os.close(nowhere)
 
 
 # -- words ----------------------------------------------------------------------------------------------------------

@@ -1,16 +1,8 @@
-"""``upcall up``, ``down``: the cluster as a whole.
-
-``up`` prepares the data folder, starts the keeper detached, and waits until the master answers and all nodes have
-registered. ``down`` is the operation *shutdown*: services are told, ended in order, their volumes kept; then the keeper
-ends our own processes. Ctrl-C does not skip that: what was asked of every service is not left half-done.
+"""``upcall up``: prepares the data folder, starts the keeper detached, and waits until the master answers and all nodes
+have registered. What it began the cluster finishes by itself (:mod:`upcall.master.startup`).
 """
 
-import os
-import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -22,18 +14,15 @@ from upcall.cli import keeping, machine
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import counted
 from upcall.cli.told import Told
-from upcall.cli.waiting import wait_for
 from upcall.client.folder import check_private, cluster_of
-from upcall.cluster.folder import Cluster
-from upcall.protocol.errors import Conflict, NotNow, UpcallError
+from upcall.cluster.folder import Cluster, write_private
+from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.operator import Ask, Status
 
-up_app, down_app = commands(), commands()
-APPS = {"up": up_app, "down": down_app}
+up_app = commands()
+APPS = {"up": up_app}
 
 START_TIMEOUT_S: Final = 120.0
-SHUTDOWN_TIMEOUT_S: Final = 300.0
-"""For all services, in their order; what still runs then is ended by the keeper."""
 LOOK_S: Final = 0.25
 """Between two attempts while nobody answers who could tell."""
 REFRESH_S: Final = 2.0
@@ -93,37 +82,73 @@ class Seclusion(NamedTuple):
 def start(
     here: Here, nodes: int | None = None, memory: int | None = None, seclusion: Seclusion | None = None
 ) -> Status:
-    """``up`` without its words; what was begun is taken back when it fails or is interrupted."""
+    """``up`` without its words. What it began is taken back when it fails or is interrupted; when this process merely
+    dies (a closed terminal, SIGKILL), the cluster finishes it by itself."""
     machine.check_platform()
     machine.check_folder(here.folder.root)
     if not here.folder.cluster_file.exists():
         _sizes(nodes, memory)  # what is refused leaves no folder behind
     with birth.only_one(here.folder):
+        keeping.until_ended(here.folder)
         if keeping.running(here.folder):
-            raise Conflict(
-                "this cluster is up already",
-                where=str(here.folder.root),
-                expected="`upcall status`, or `upcall down` first",
-            )
-        found = _prepared(here, nodes, memory)
-        wanted = (seclusion or Seclusion()).on(found)
-        if wanted != found:
-            here.folder.save_cluster(found := wanted)
-        if not found.isolation:
-            here.out.note("tasks are not isolated: each may read and change whatever you may (`--isolation` ends that)")
-        for path in sorted(here.folder.tokens.glob("*.token")):
-            check_private(path)
-        birth.check_ports(found)
-        birth.renew(here.folder, found)
-        try:
-            keeping.begin(here.folder, found)
-            _wait_until_answering(here, found)
-        except BaseException:
-            here.out.note("taking it down again")
-            keeping.end(here.folder)
-            raise
-    _start_services(here)
+            _go_on(here, nodes, memory, seclusion or Seclusion())
+        else:
+            _begin(here, nodes, memory, seclusion or Seclusion())
     return here.client.status()
+
+
+def _begin(here: Here, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
+    found = _prepared(here, nodes, memory)
+    wanted = seclusion.on(found)
+    if wanted != found:
+        here.folder.save_cluster(found := wanted)
+    if not found.isolation:
+        here.out.note("tasks are not isolated: each may read and change whatever you may (`--isolation` ends that)")
+    for path in sorted(here.folder.tokens.glob("*.token")):
+        check_private(path)
+    birth.check_ports(found)
+    birth.renew(here.folder, found)
+    write_private(here.folder.wanted_up, b"")
+    try:
+        keeping.begin(here.folder, found)
+        _wait_until_answering(here, found)
+    except BaseException:
+        here.out.note("taking it down again")
+        keeping.end(here.folder)
+        raise
+
+
+def _go_on(here: Here, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
+    """An `up` whose process died is waited for; a `down` that died before its end is taken back."""
+    found = cluster_of(here.folder)
+    if _whole(here, found):
+        raise Conflict(
+            "this cluster is up already",
+            where=str(here.folder.root),
+            expected="`upcall status`, or `upcall down` first",
+        )
+    _prepared(here, nodes, memory)
+    if seclusion.on(found) != found:
+        raise Conflict(
+            "this cluster runs, and how its tasks are kept apart is chosen before",
+            where=str(here.folder.root),
+            expected="`upcall down` first",
+        )
+    here.out.note("it runs in part; going on with it")
+    _wait_until_answering(here, found)
+    if any(one.desired == SHUT_DOWN for one in here.client.services()):
+        here.out.note("services that were shut down start again")
+        here.client.post("/v1/startup", Ask(reason="upcall up"))
+
+
+def _whole(here: Here, found: Cluster) -> bool:
+    """Whether there is nothing left for an ``up`` to do. A node that is silent has been up."""
+    try:
+        status = Status.model_validate(here.client.call("GET", "/v1/status"))
+    except NotNow:
+        return False
+    there = {one.name for one in found.nodes} <= {one.name for one in status.nodes}
+    return there and status.packages_registered and all(one.desired != SHUT_DOWN for one in status.services)
 
 
 def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
@@ -200,61 +225,3 @@ def _spinner(words: str):  # type: ignore[no-untyped-def]
     from rich.text import Text
 
     return Spinner("dots", text=Text(f" {words}"), style="yellow")
-
-
-def _start_services(here: Here) -> None:
-    """The reverse of a shutdown that was asked before."""
-    if any(one.desired == SHUT_DOWN for one in here.client.services()):
-        here.out.note("services that were shut down start again")
-        here.client.post("/v1/startup", Ask(reason="upcall up"))
-
-
-@command(down_app, "down")
-def down(here: Here) -> None:
-    """Shut the services down in order, then the cluster; data is kept."""
-    check_complete(here, stop(here))
-    here.out.say({"data": str(here.folder.root)}, f"down; data is kept in {here.folder.root}")
-
-
-def check_complete(here: Here, incomplete: str) -> None:
-    """Everything has ended, but not everything in its order: that is no success."""
-    if incomplete:
-        raise Conflict(
-            f"down, by force: the shutdown of the services is incomplete: {incomplete}",
-            where=str(here.folder.root),
-            expected="each service to end in its order; the data is kept, and `upcall up` recovers from it",
-        )
-
-
-def stop(here: Here) -> str:
-    """``down`` without its words. Gives why the shutdown of the services is incomplete, if it is."""
-    incomplete = ""
-    cluster_of(here.folder)
-    with birth.only_one(here.folder), _interrupts_wait(here):
-        if not keeping.running(here.folder):
-            raise Conflict("this cluster is not up", where=str(here.folder.root), expected="`upcall up` starts it")
-        try:
-            if services := here.client.patient(here.client.services, START_TIMEOUT_S):
-                here.out.note(f"shutting down {', '.join(one.name for one in services)}")
-                operation = here.client.operation_of("/v1/shutdown", Ask(reason="upcall down"))
-                wait_for(here, operation, timeout_s=SHUTDOWN_TIMEOUT_S)
-        except UpcallError as error:
-            # The master cannot be asked or could not end something: our processes end all the same, by force.
-            incomplete = str(error)
-            here.out.note(f"shutdown is incomplete: {incomplete}")
-        keeping.end(here.folder)
-    return incomplete
-
-
-@contextmanager
-def _interrupts_wait(here: Here) -> Iterator[None]:
-    """Ctrl-C, also twice, is answered and does not skip the shutdown."""
-
-    def answer(*_: object) -> None:
-        os.write(sys.stderr.fileno(), b"\nstill shutting down; data is being put away safely\n")
-
-    before = signal.signal(signal.SIGINT, answer)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

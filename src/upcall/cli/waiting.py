@@ -30,7 +30,9 @@ def wait_for(here: Here, operation: OperationView, *, timeout_s: float | None = 
     try:
         with here.out.progress() as progress, Told(here.client) as told:
             while True:
-                why = here.client.patient(lambda: here.client.why(operation.id), PATIENCE_S)
+                seconds = time.monotonic() - began
+                patience_s = PATIENCE_S if timeout_s is None else max(1.0, min(PATIENCE_S, timeout_s - seconds))
+                why = here.client.patient(lambda: here.client.why(operation.id), patience_s)
                 if why.operation.state in ENDED:
                     break
                 seconds = time.monotonic() - began

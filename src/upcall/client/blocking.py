@@ -40,6 +40,8 @@ class Unreachable(NotNow):
 class Client:
     """Typed calls of the operator API."""
 
+    call_timeout_s: float = CALL_TIMEOUT_S
+
     gone: Callable[[], bool] = staticmethod(lambda: False)
     """Whether nobody will answer however long one waits: the cluster is down."""
 
@@ -123,7 +125,7 @@ class Client:
     def call(self, method: str, path: str, body: BaseModel | dict[str, Any] | bytes | None = None) -> Any:
         """One request; the decoded JSON, or the error that the API named."""
         with_body = body.model_dump() if isinstance(body, BaseModel) else body
-        connection = _ToMaster(self.master, CALL_TIMEOUT_S)
+        connection = _ToMaster(self.master, self.call_timeout_s)
         try:
             response = self._send(connection, method, path, with_body)
             text = response.read()

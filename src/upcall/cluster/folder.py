@@ -77,6 +77,11 @@ class DataFolder:
         return self.root / "master" / "upcall.sqlite"
 
     @property
+    def wanted_up(self) -> Path:
+        """There from the moment in which a person wants the cluster up until the master has recorded it."""
+        return self.root / "master" / "up"
+
+    @property
     def master_socket(self) -> Path:
         """Where all that is ours reaches the master; its folder is the owner's alone."""
         return self.root / "run" / "master.sock"

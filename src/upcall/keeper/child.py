@@ -39,6 +39,8 @@ class Child:
         self._started_at = 0.0
         self._kill_at: float | None = None
         self._last_exit = ""
+        self._killed = False
+        """It did not end within its grace, the last time that it was to."""
 
     @property
     def runs(self) -> bool:
@@ -53,6 +55,7 @@ class Child:
             "identity": self.identity.to_json() if self.identity else None,
             "restarts": self.restarts,
             "last_exit": self._last_exit,
+            "killed": self._killed,
         }
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -67,6 +70,7 @@ class Child:
         """Starts or kills what is due; whether something changed."""
         if self.runs and self._kill_at is not None and now >= self._kill_at:
             self._kill_at = now + 1.0
+            self._killed = True
             self._signal(signal.SIGKILL)
         elif not self.runs and self.wanted and now >= self._start_at:
             self._start()
@@ -95,6 +99,7 @@ class Child:
         self.identity = Identity.of(pid)
         assert self.identity is not None, "a child that was not waited for has an entry in /proc"
         self._started_at = time.monotonic()
+        self._killed = False
 
     # -- stop -----------------------------------------------------------------------------------------------------
 
@@ -102,6 +107,7 @@ class Child:
         """Not wanted any more; SIGTERM now, SIGKILL after its grace."""
         self.wanted = False
         if self.runs and self._kill_at is None:
+            self._killed = False
             self._kill_at = time.monotonic() + self.process.grace_s
             self._signal(signal.SIGTERM)
 

@@ -15,7 +15,7 @@ import contextlib
 import os
 
 LEAF = "upcall-keeper"
-CONTROLLERS = ("memory", "cpu")
+CONTROLLERS = ("memory", "cpu", "pids")
 _V1 = {"memory", "cpu", "cpuacct"}
 
 

@@ -28,6 +28,10 @@ class CannotKeep(Exception):
     """Why there is no supervisor for a folder; a sentence for a person."""
 
 
+class DoesNotAnswer(CannotKeep):
+    """There is one, and it is silent."""
+
+
 def ask(data_folder: str, do: str, timeout_s: float | None = 60.0, **more: Any) -> dict[str, Any]:
     """Asks the folder's supervisor. :class:`CannotKeep` when none runs or it refuses."""
     path = os.path.join(os.path.realpath(data_folder), "keeper", "keeper.sock")
@@ -36,7 +40,7 @@ def ask(data_folder: str, do: str, timeout_s: float | None = 60.0, **more: Any) 
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise CannotKeep(f"nothing runs in {data_folder}") from None
     except TimeoutError:
-        raise CannotKeep(f"the keeper of {data_folder} did not answer {do} within {timeout_s} s") from None
+        raise DoesNotAnswer(f"the keeper of {data_folder} did not answer {do} within {timeout_s} s") from None
     except OSError as error:
         raise CannotKeep(f"the keeper of {data_folder} did not answer {do}: {error}") from None
     if "error" in answer:

@@ -58,6 +58,8 @@ class Supervisor:
         self._wakeup = _signals()
         self._ending = False
         self._gone = False
+        self._tasks_killed: set[str] = set()
+        """When everything was to end, and they did not."""
         for descriptor in (self._listener.fileno(), self._wakeup, self._guard.descriptor):
             if descriptor is not None:
                 self._poll.register(descriptor, select.POLLIN)
@@ -149,7 +151,13 @@ class Supervisor:
 
     def _status(self) -> dict[str, Any]:
         listed = [child.status() for child in self._children.values()]
-        return {"version": 1, "supervisor": Identity.own().to_json(), "processes": listed}
+        return {
+            "version": 1,
+            "supervisor": Identity.own().to_json(),
+            "ending": self._ending,
+            "processes": listed,
+            "tasks_killed": sorted(self._tasks_killed),
+        }
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -207,7 +215,7 @@ class Supervisor:
         self._later = waiting
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any] | Later:
-        if self._ending and request.get("do") != "status":
+        if self._ending and request.get("do") not in ("status", "shutdown"):
             return {"error": "everything is being ended"}
         match request.get("do"):
             case "status":
@@ -321,6 +329,7 @@ class Supervisor:
         sweep = Sweep(self._data, grace_s=0.0 if self._gone else TASKS_GRACE_S)
         while not sweep.look():
             self._once(LOOK_EVERY_S)
+        self._tasks_killed = sweep.tasks_killed
         self._write_status()
 
 

@@ -28,6 +28,7 @@ class Sweep:
         self._kill_at = time.monotonic() + grace_s
         self._asked: set[int] = set()
         self.killed: set[int] = set()
+        self.tasks_killed: set[str] = set()
 
     def look(self) -> bool:
         """Kills what is due; True when nothing is left."""
@@ -47,6 +48,7 @@ class Sweep:
         found |= {stat.pid: stat for stat in left}
         due = [stat for stat in found.values() if stat.pid not in self._spared]
         self.killed |= {stat.pid for stat in due}
+        self.tasks_killed |= {task for stat in due if (task := processes.marks(stat.pid)[1])}
         processes.send(due, signal.SIGKILL)
         return False
 

@@ -12,7 +12,17 @@ from fastapi_offline import FastAPIOffline
 
 from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.master import action_api, agent_api, host_api, operator_api, package_api, service_api, services, volume_api
+from upcall.master import (
+    action_api,
+    agent_api,
+    host_api,
+    operator_api,
+    package_api,
+    service_api,
+    services,
+    startup,
+    volume_api,
+)
 from upcall.master.agents import Agents
 from upcall.master.context import SecretMaker, launch_context, tell_names
 from upcall.master.core import Core
@@ -90,6 +100,7 @@ def make(folder: DataFolder, cluster: Cluster) -> Master:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
+        await startup.finish(core, folder, tokens.owner)
         beside = [asyncio.create_task(housekeeping.run()), asyncio.create_task(core.watch())]
         yield
         for task in beside:

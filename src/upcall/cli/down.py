@@ -1,0 +1,123 @@
+"""``upcall down``: the operation *shutdown* (services are told, ended in order, their volumes kept), then the keeper
+ends our own processes.
+
+It always ends, within :data:`DOWN_S`: what of ours does not answer is ended and started anew, so that services still
+end in their order (:mod:`upcall.cli.unanswering`); what does not end is killed; and it says what it had to do. Ctrl-C
+does not skip any of it: what was asked of every service is not left half-done.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from upcall.cli import cluster as birth
+from upcall.cli import keeping
+from upcall.cli.here import Here, command, commands
+from upcall.cli.unanswering import SILENT_S, anew
+from upcall.cli.waiting import wait_for
+from upcall.client.folder import cluster_of
+from upcall.protocol.errors import Conflict, UpcallError
+from upcall.protocol.operator import Ask
+
+down_app = commands()
+APPS = {"down": down_app}
+
+SHUTDOWN_TIMEOUT_S: Final = 300.0
+"""For all services, in their order; what still runs then is ended by the keeper."""
+ANSWER_TIMEOUT_S: Final = 60.0
+"""Until the master has taken the shutdown in; one that is silent was started anew by then."""
+DOWN_S: Final = 420.0
+"""All of it: the two above are one, then the keeper (:data:`keeping.STOP_TIMEOUT_S`), and the time of a last call."""
+KILLED_EXIT: Final = 128 + signal.SIGKILL
+
+
+class Down(NamedTuple):
+    """How it went down."""
+
+    incomplete: str = ""
+    """Why the shutdown of the services is incomplete, if it is."""
+    by_force: tuple[str, ...] = ()
+    """What did not end, or answer, by itself."""
+
+
+@command(down_app, "down")
+def down(here: Here) -> None:
+    """Shut the services down in order, then the cluster; data is kept."""
+    how = stop(here)
+    check_complete(here, how.incomplete)
+    here.out.say({"data": str(here.folder.root), "by_force": how.by_force}, f"down; data is kept in {here.folder.root}")
+
+
+def check_complete(here: Here, incomplete: str) -> None:
+    """Everything has ended, but not everything in its order: that is no success."""
+    if incomplete:
+        raise Conflict(
+            f"down, by force: the shutdown of the services is incomplete: {incomplete}",
+            where=str(here.folder.root),
+            expected="each service to end in its order; the data is kept, and `upcall up` recovers from it",
+        )
+
+
+def stop(here: Here) -> Down:
+    """``down`` without its last words."""
+    cluster_of(here.folder)
+    incomplete = ""
+    by_force: list[str] = []
+    with birth.only_one(here.folder), _interrupts_wait():
+        if keeping.running(here.folder):
+            with anew(here) as started_anew:
+                incomplete, killed = _services(here)
+            by_force += [*started_anew, *killed]
+        elif not keeping.left(here.folder):
+            raise Conflict("this cluster is not up", where=str(here.folder.root), expected="`upcall up` starts it")
+        else:
+            incomplete = "nothing keeps this cluster any more"
+        ended = keeping.end(here.folder)
+        for words in [*by_force, *ended]:
+            here.out.note(words)
+    return Down(incomplete, (*by_force, *ended))
+
+
+def _services(here: Here) -> tuple[str, list[str]]:
+    """Why their shutdown is incomplete, if it is, and which members had to be killed."""
+    began, began_wall_s = time.monotonic(), time.time()
+    client = here.client
+    client.call_timeout_s = SILENT_S
+
+    def left_s(of_s: float) -> float:
+        return max(1.0, of_s - (time.monotonic() - began))
+
+    try:
+        if services := client.patient(client.services, ANSWER_TIMEOUT_S):
+            here.out.note(f"shutting down {', '.join(one.name for one in services)}")
+            # Asked twice it is the same shutdown.
+            ask = Ask(reason="upcall down")
+            operation = client.patient(lambda: client.operation_of("/v1/shutdown", ask), left_s(ANSWER_TIMEOUT_S))
+            wait_for(here, operation, timeout_s=left_s(SHUTDOWN_TIMEOUT_S))
+        return "", [
+            f"{one.member} was killed: {one.exit_reason}"
+            for one in client.tasks()
+            if one.exit_code == KILLED_EXIT and one.since >= began_wall_s
+        ]
+    except UpcallError as error:
+        # The master cannot be asked or could not end something: our processes end all the same, by force.
+        here.out.note(f"shutdown is incomplete: {error}")
+        return str(error), []
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C, also twice, is answered and does not skip the shutdown."""
+
+    def answer(*_: object) -> None:
+        os.write(sys.stderr.fileno(), b"\nstill shutting down; data is being put away safely\n")
+
+    before = signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

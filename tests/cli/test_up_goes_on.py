@@ -1,0 +1,101 @@
+"""What `up` began is finished by the cluster, not by the terminal: real processes, whose starter goes away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from upcall.cli import keeping
+from upcall.client.folder import folder_at
+
+HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
+TIMEOUT_S = 240.0
+
+
+class Cluster:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "upcall.cli", *words, "--data", str(self.root)]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+    def good(self, *words: str) -> str:
+        done = self.run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def hello(self) -> str:
+        done = self.run("service", "show", "hello", "-o", "json")
+        return str(json.loads(done.stdout)["state"]) if done.returncode == 0 else done.stderr
+
+    def until_hello_runs(self) -> None:
+        until = time.monotonic() + TIMEOUT_S
+        while (state := self.hello()) != "running":
+            assert time.monotonic() < until, state
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with a service, that was taken down."""
+    made = Cluster(tmp_path_factory.mktemp("cluster").resolve() / "data")
+    made.good("up", "--nodes", "1", "--memory-mib-per-node", "512")
+    made.good("install", str(HELLO), "--set", "count=1")
+    made.good("down")
+    yield made
+    keeping.end(folder_at(made.root))
+
+
+@pytest.fixture
+def down(kept: Cluster) -> Cluster:
+    if keeping.running(folder_at(kept.root)):
+        kept.good("down")
+    return kept
+
+
+def test_up_whose_reader_goes_away_raises_the_whole_cluster(down: Cluster) -> None:
+    """``upcall up 2>&1 | head -1``, as early as can be: nobody reads a word."""
+    read, write = os.pipe()
+    process = subprocess.Popen(down.command("up"), stdout=write, stderr=write)
+    os.close(write)
+    os.close(read)
+    process.wait(TIMEOUT_S)
+    down.until_hello_runs()
+    assert "up already" in down.run("up").stderr
+
+
+def test_the_cluster_finishes_an_up_that_was_killed(down: Cluster) -> None:
+    """The services that `down` had shut down start, though nobody is left who could ask for it."""
+    process = subprocess.Popen(down.command("up"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + TIMEOUT_S
+    while not keeping.running(folder_at(down.root)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    down.until_hello_runs()
+
+
+def test_up_goes_on_where_a_down_was_killed(down: Cluster) -> None:
+    down.good("up")
+    down.until_hello_runs()
+    process = subprocess.Popen(down.command("down"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    assert "shutting down hello" in process.stderr.readline()
+    until = time.monotonic() + TIMEOUT_S
+    while (state := down.hello()) != "shut down" and process.poll() is None:
+        assert time.monotonic() < until, state
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    down.good("up")
+    down.until_hello_runs()
