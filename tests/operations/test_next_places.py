@@ -4,7 +4,7 @@ import pytest
 
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation, Policy
-from upcall.operations.views import MemberView
+from upcall.operations.views import MemberView, PendingSet
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.substrate.simulated import SimulatedKind, Timing
 from upcall.substrate.simulated_cluster import small_nodes
@@ -131,3 +131,77 @@ def test_two_members_of_one_service_on_a_node_that_is_removed_leave_it_one_after
     world.advance(120)
     assert world.ledger.operation(drain).state == "done"  # type: ignore[union-attr]
     assert {view.status for view in world.ledger.members("log")} == {"ready"}
+
+
+def says(world: World, answer: given.Answer) -> None:
+    """What the service says of each loss that it is asked about while ``b1``'s node is away."""
+    node = world.substrate.node_of("log.b1")
+
+    def script(pending: PendingSet) -> dict[str, given.Answer]:
+        away = world.ledger.book.node_state(node) == "silent"
+        return {one.operation.id: answer for one in pending.operations if one.asked and away}
+
+    world.host("log", script)
+
+
+ANSWERS = [
+    given.Answer(verdict="prefer", choice="elsewhere", retry_after_s=3600),
+    given.Answer(verdict="prefer", choice="wait", retry_after_s=3600),
+    given.Answer(verdict="defer", reason="the only copy is there", retry_after_s=3600),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.choice or answer.verdict)
+def test_what_was_said_of_a_dead_node_is_void_when_it_is_back_and_its_member_returns_to_its_data(
+    answer: given.Answer,
+) -> None:
+    world = full_world("kernel", prove_s=5)
+    says(world, answer)
+    node = world.substrate.node_of("log.b1")
+    world.observe(world.substrate.silence(node, world.now_s, dies=True))
+    world.advance(200)
+    assert world.ledger.book.answer(operation(world, "lost")) is not None
+    assert member(world, "b1").place == 1
+    world.observe(world.substrate.recover(node, world.now_s))
+    world.advance(30)
+    b1 = member(world, "b1")
+    assert (b1.status, b1.place, b1.node) == ("ready", 1, node)
+    assert world.substrate._next == {}
+    assert world.substrate.violations == []
+
+
+def test_an_answer_that_was_on_its_way_when_the_node_came_back_is_refused() -> None:
+    world = full_world("kernel", prove_s=5)
+    says(world, ANSWERS[1])
+    node = world.substrate.node_of("log.b1")
+    world.observe(world.substrate.silence(node, world.now_s, dies=True))
+    world.advance(200)
+    epoch = world.ledger.pending("log").epoch
+    loss = operation(world, "lost").id
+    world.observe(world.substrate.recover(node, world.now_s))
+    outcome = world.send(given.Answers(service="log", epoch=epoch, answers={loss: ANSWERS[0]}))
+    assert outcome.refused is not None
+    assert outcome.refused.code == "stale"
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_once_it_was_launched_elsewhere_a_member_stays_there_and_what_is_left_behind_never_runs(
+    kind: SimulatedKind, ready: bool
+) -> None:
+    world = full_world(kind, prove_s=5)
+    says(world, ANSWERS[0])
+    node = world.substrate.node_of("log.b1")
+    world.substrate.slow.add("log.b1")
+    world.observe(world.substrate.silence(node, world.now_s, dies=True))
+    world.advance(30)
+    world.observe(world.substrate.join(small_nodes(4)[3], world.now_s))
+    world.advance(10)
+    assert (member(world, "b1").place, member(world, "b1").status) == (2, "launching")
+    if ready:
+        world.observe(world.substrate.make_ready("log.b1", world.now_s))
+    world.observe(world.substrate.recover(node, world.now_s))
+    world.advance(30)
+    world.observe(world.substrate.make_ready("log.b1", world.now_s))
+    b1 = member(world, "b1")
+    assert (b1.status, b1.place, b1.node, b1.incarnation) == ("ready", 2, "n3", 2)
+    assert world.substrate.violations == []

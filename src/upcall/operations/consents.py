@@ -159,6 +159,15 @@ def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:
     return None
 
 
+def overtaken(book: Book, operation: Operation, why: str) -> None:
+    """What was said of it is about a world that is over: it does not count, also not as the last word, and it is asked
+    again."""
+    if book.answer(operation) is not None:
+        _drop(book, operation, f"the answer is void: {why}")
+    if book.memory.last_words.pop(operation.id, None) is not None:
+        ask(book, operation)
+
+
 def forget(book: Book, operation: Operation) -> None:
     """The operation is not open any more: its answer has served."""
     if book.answer(operation) is not None:

@@ -285,8 +285,25 @@ def observe_node(book: Book, given: NodeObserved) -> None:
             book.memory.seen.pop(member.key, None)
     for service, tasks in lost.items():
         consents.move_epoch(book, service, f"node {given.node} is {given.state}", gone=tuple(tasks))
+    if before is not None and given.state == "up":
+        _returned(book, given.node)
     book.mark_node(given.node)
     book.mark("")
+
+
+def _returned(book: Book, node: str) -> None:
+    """The volumes of those that are dead are there again, and nobody has another place yet: what was said of their loss
+    was said of a node that was away. Otherwise one that was to come up elsewhere would begin anew beside its data."""
+    if not book.memory.volumes_bound_to_node:
+        return
+    services: dict[str, None] = {}
+    for member in sorted(book.members_on(node), key=lambda m: m.key):
+        for operation in list(book.operations_on(member)) if member.over else []:
+            if operation.kind == "lost" and operation.state == "open":
+                consents.overtaken(book, operation, f"node {node} is back")
+                services[member.service] = None
+    for service in services:
+        consents.move_epoch(book, service, f"node {node} is back")
 
 
 # -- what follows ---------------------------------------------------------------------------------------------------
