@@ -47,10 +47,13 @@ def _keeps_away(operation: Operation) -> bool:
 def _alone(book: Book, operation: Operation) -> str:
     for other in book.live(operation.target.service):
         waits = other.begun and other.id != operation.id and KINDS[other.kind].shape != "plan"
-        passes = looping.loops(book, other) or ends.held(book, other) or _takes_the_place_of(book, operation, other)
-        if waits and not passes:
+        if waits and not _lets_pass(book, other, operation):
             return f"{other.id} ({other.kind} of {', '.join(other.target.members)}) has begun: one at a time"
     return ""
+
+
+def _lets_pass(book: Book, other: Operation, operation: Operation) -> bool:
+    return looping.loops(book, other) or ends.held(book, other) or _takes_the_place_of(book, operation, other)
 
 
 def _takes_the_place_of(book: Book, operation: Operation, other: Operation) -> bool:
