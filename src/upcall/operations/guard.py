@@ -53,7 +53,7 @@ def _alone(book: Book, operation: Operation) -> str:
 
 
 def _lets_pass(book: Book, other: Operation, operation: Operation) -> bool:
-    return looping.loops(book, other) or ends.held(book, other) or _takes_the_place_of(book, operation, other)
+    return looping.loops(book, other) or bool(ends.held(book, other)) or _takes_the_place_of(book, operation, other)
 
 
 def _takes_the_place_of(book: Book, operation: Operation, other: Operation) -> bool:
