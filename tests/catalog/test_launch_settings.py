@@ -213,8 +213,8 @@ def test_a_worker_is_decommissioned_when_its_end_has_come_and_ends_when_its_exec
     ],
 )
 def test_a_java_process_leaves_nothing_in_folders_that_users_share(command: tuple[str, ...]) -> None:
-    assert {"-Djava.io.tmpdir={{sandbox}}/tmp", "-XX:-UsePerfData"} <= set(command)
+    assert {"-Djava.io.tmpdir={{sandbox}}/tmp", "-Duser.home={{sandbox}}", "-XX:-UsePerfData"} <= set(command)
 
 
 def test_an_executor_leaves_nothing_there_either() -> None:
-    assert "-Djava.io.tmpdir=. -XX:-UsePerfData" in spark.executor_options()
+    assert "-Djava.io.tmpdir=. -Duser.home=. -XX:-UsePerfData" in spark.executor_options()

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-OWN_FILES: Final = ("-Djava.io.tmpdir={{sandbox}}/tmp", "-XX:-UsePerfData")
-"""Temporary files (unpacked native libraries, most of all) and counters stay out of folders that users share."""
+OWN_FILES: Final = ("-Djava.io.tmpdir={{sandbox}}/tmp", "-Duser.home={{sandbox}}", "-XX:-UsePerfData")
+"""Temporary files (unpacked native libraries, most of all) and counters stay out of folders that users share, and out
+of the home of the cluster's user, which Java takes from the list of users whatever ``HOME`` says."""
 QUICK_START: Final = "-XX:TieredStopAtLevel=1"
 """The first compiler alone: a start costs half the CPU."""
 SHARED_ARCHIVE: Final = ("-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0")

@@ -85,7 +85,7 @@ def executor_options() -> str:
     """Spark refuses a heap size here (it has its own setting) and expands no templates of ours but these."""
     flags = ("-Xss1m", jvm.collector(is_serial=True), "-XX:ReservedCodeCacheSize=96m", jvm.QUICK_START)
     # Its working folder is its own: below the worker's.
-    return " ".join((*flags, *jvm.SHARED_ARCHIVE, "-Djava.io.tmpdir=.", "-XX:-UsePerfData"))
+    return " ".join((*flags, *jvm.SHARED_ARCHIVE, "-Djava.io.tmpdir=.", "-Duser.home=.", "-XX:-UsePerfData"))
 
 
 def environment() -> dict[str, str]:
