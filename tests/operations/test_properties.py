@@ -72,7 +72,11 @@ class Watcher:
         assert operation is not None, f"{effect} without an operation"
         assert operation.state not in ("open", "withdrawn", "declined"), f"{effect} for {operation}"
         task = f"{effect.service}.{effect.member}.{effect.incarnation}"
-        view = next(v for v in self.world.ledger.members(effect.service) if v.name == effect.member)
+        view = next((v for v in self.world.ledger.members(effect.service) if v.name == effect.member), None)
+        if view is None:  # The last of it was observed in the same turn.
+            assert KINDS[operation.kind].shape == "removal", f"{effect} of who is gone, for {operation}"
+            assert not operation.live
+            return
         if effect.incarnation == view.incarnation and operation.state == "executing" and operation.target.service:
             named = operation.target.incarnation_of(effect.member)
             # A restart also ends what it had launched itself, once it failed to become ready.
