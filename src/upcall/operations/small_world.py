@@ -222,6 +222,9 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 alive = tasks[name].incarnation == incarnation and tasks[name].phase != "ended"
                 if alive and state.hears(tasks[name]):
                     tasks[name] = replace(tasks[name], phase="ending")
+                elif tasks[name].incarnation < incarnation and state.hears(tasks[name]):
+                    # Its launch was recorded and died with the master: of what never ran the end is said too.
+                    tasks[name] = replace(tasks[name], incarnation=incarnation, phase="ending")
             case ProveDeath(node=node):
                 doubted |= {node}
             case Told(what="begun", operation=operation):
