@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import aiohttp
 import pytest
@@ -67,6 +68,15 @@ async def test_a_reload_drops_nobodys_connection_and_invents_no_sleep(
         assert not [text for text in texts if "slept" in text or "disconnected" in text or "never recorded" in text]
         assert any("started" in text for text in texts)
     hosts.close()
+    await asyncio.to_thread(until_agent_has_left, server, since)
+
+
+def until_agent_has_left(server: Server, since: int) -> None:
+    """Else the next test, on the same server, hears of it."""
+    end = time.monotonic() + 60
+    while not any("disconnected" in one["text"] for one in server.call("GET", f"/v1/events?since={since}").json()):
+        assert time.monotonic() < end, "the agent's end was not noticed"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
