@@ -178,6 +178,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "keeper/shim.py:Shim._loop": "what is below a command that has ended, or is told to be killed",
             "keeper/shim.py:Shim._end_leftovers": "what is below a command that has ended",
             "keeper/sweeping.py:Sweep.look": "a sweep",
+            "cli/keeping.py:_kill_keeper": "a keeper that does not answer `down`; tasks are ended by their sweep",
         },
     ),
 }

@@ -155,7 +155,7 @@ class Driver(Core):
     def _commit_failed(self, error: StoreError) -> None:
         """The last turns are not durable, or not wholly: forget them all and begin again from the records."""
         if isinstance(error, Superseded):
-            self._end(str(error))
+            self._give_way(str(error))
             return
         log.error("a commit failed, reloading from the store: %s", error)
         self._reloads += 1
@@ -163,7 +163,7 @@ class Driver(Core):
         try:
             start = self.store.begin()
         except Superseded as newer:
-            self._end(str(newer))
+            self._give_way(str(newer))
             return
         except Exception:
             # Even this cannot be written. The number must differ all the same: answers to the old world are void.
@@ -197,11 +197,11 @@ class Driver(Core):
                 log.warning("cannot see whether a newer master has begun: %s", error)
                 newest = 0
             if newest > self.store.start:
-                self._end(f"start {newest} of the master has opened the store; this is start {self.store.start}")
+                self._give_way(f"start {newest} of the master has opened the store; this is start {self.store.start}")
                 return
             await asyncio.sleep(LOOK_S)
 
-    def _end(self, reason: str) -> None:
+    def _give_way(self, reason: str) -> None:
         if self.superseded:
             return
         log.error("another master has taken over, this one ends: %s", reason)
