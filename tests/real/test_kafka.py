@@ -196,6 +196,11 @@ def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> N
     until_in_sync(kafka)
 
 
+def votes(kafka: Cluster) -> dict[int, str]:
+    """Of each voter the directory that its vote is of."""
+    return {each["node_id"]: each["directory_id"] for each in act(kafka, "kafka", "voters")}
+
+
 def test_a_killed_broker_starts_again_in_place_with_what_it_had(kafka: Cluster) -> None:
     written = write(kafka, "before the kill")
     before = kafka.task(BROKERS[2])
@@ -209,20 +214,21 @@ def test_a_killed_broker_starts_again_in_place_with_what_it_had(kafka: Cluster) 
 
 def test_a_broker_whose_volume_was_emptied_comes_back_in_sync_without_anybody_doing_anything(kafka: Cluster) -> None:
     written = write(kafka, "before the deletion")
-    before = kafka.task(BROKERS[0])
+    before, vote = kafka.task(BROKERS[0]), votes(kafka)[1]
     empty_volume(kafka, before)
     kill(kafka, before, MAIN)
     after = until_next_incarnation(kafka, before)
     assert after.node == before.node, "anew at its place"
     until_in_sync(kafka)
-    kafka.until("three voters", lambda: {each["node_id"] for each in act(kafka, "kafka", "voters")} == {1, 2, 3})
+    kafka.until("it votes again, with its new directory", lambda: votes(kafka).get(1, vote) != vote, WAIT_S)
+    assert set(votes(kafka)) == {1, 2, 3}
     assert written <= read(kafka)
     assert write(kafka, "after the deletion") <= read(kafka)
 
 
 def test_a_broker_lost_with_its_node_is_replaced_elsewhere_and_votes_again(kafka: Cluster) -> None:
     written = write(kafka, "before the loss")
-    voters = {each["node_id"]: each["directory_id"] for each in act(kafka, "kafka", "voters")}
+    voters = votes(kafka)
     assert set(voters) == {1, 2, 3}
     before = kafka.task(BROKERS[1])
     kafka.upcall("node", "add")
@@ -230,11 +236,8 @@ def test_a_broker_lost_with_its_node_is_replaced_elsewhere_and_votes_again(kafka
     after = until_next_incarnation(kafka, before, elsewhere=True)
     assert after.node == "node-4"
 
-    def voters_now() -> dict[int, str]:
-        return {each["node_id"]: each["directory_id"] for each in act(kafka, "kafka", "voters")}
-
-    kafka.until("the new broker votes", lambda: voters_now().get(2, voters[2]) != voters[2], WAIT_S)
-    now = voters_now()
+    kafka.until("the new broker votes", lambda: votes(kafka).get(2, voters[2]) != voters[2], WAIT_S)
+    now = votes(kafka)
     assert set(now) == {1, 2, 3}, "the old vote is gone"
     assert (now[1], now[3]) == (voters[1], voters[3])
     until_in_sync(kafka)
