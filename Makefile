@@ -35,7 +35,7 @@ quick: .venv/.dev  ## the fast tests alone
 
 .PHONY: explore
 explore: .venv/.dev  ## every reachable state of small worlds of the ledger, the bigger ones too (minutes)
-	.venv/bin/python -m upcall.operations.explore
+	.venv/bin/python -m upcall.operations.checking.explore
 
 .PHONY: lint
 lint: .venv/.dev  ## formatter, linter, types, architecture

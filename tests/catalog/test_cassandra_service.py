@@ -21,7 +21,7 @@ from upcall.protocol.schema import check
 from upcall.service import Member
 from upcall.service.actions import action_named
 from upcall.service.context import Context
-from upcall.service.testing import Scenario, operation
+from upcall.testing import Scenario, operation
 
 ADDRESSES = ("127.1.1.1", "127.1.1.2", "127.1.1.3")
 

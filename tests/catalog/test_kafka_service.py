@@ -15,7 +15,7 @@ from upcall.protocol.errors import Conflict, NotNow
 from upcall.service import Member
 from upcall.service.actions import action_named
 from upcall.service.context import Context
-from upcall.service.testing import Scenario, operation
+from upcall.testing import Scenario, operation
 
 IDS = {"cluster-id": "b25lYnJva2VyZm9ydGVzdA"}
 

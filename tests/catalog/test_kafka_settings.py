@@ -15,7 +15,7 @@ from upcall.protocol import schema
 from upcall.protocol.errors import Invalid
 from upcall.service.actions import action_named
 from upcall.service.context import Context
-from upcall.service.testing import Scenario
+from upcall.testing import Scenario
 
 
 def refused(settings: dict[str, Any]) -> str:

@@ -7,8 +7,8 @@ import pytest
 from upcall.catalog.losing import TRY_AGAIN_S, Loss, Losses, after
 from upcall.protocol import service as wire
 from upcall.service import Member
-from upcall.service.testing import operation
-from upcall.service.testing.virtual import run
+from upcall.testing import operation
+from upcall.testing.virtual import run
 
 HELP = ("the others come back",)
 

@@ -16,7 +16,7 @@ from upcall.protocol.schema import check
 from upcall.protocol.service import Member, Propose, Told
 from upcall.service.actions import action_named
 from upcall.service.context import Context
-from upcall.service.testing import Scenario, operation
+from upcall.testing import Scenario, operation
 
 PROGRAM = "print('hello')\n"
 JOBS = {"jobs": {"count": Job(program=PROGRAM).model_dump()}}

@@ -12,7 +12,7 @@ from upcall.fastdata.services.aircraft import Aircraft
 from upcall.fastdata.services.ingest import Ingest
 from upcall.fastdata.services.windows import Windows
 from upcall.service import Service
-from upcall.service.testing import Scenario
+from upcall.testing import Scenario
 
 DEMO = parse((files("upcall.fastdata") / "demo.yaml").read_text(), "demo.yaml")
 SERVICES: dict[str, type[Service]] = {

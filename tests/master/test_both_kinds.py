@@ -18,8 +18,8 @@ from upcall.protocol.declaration import Constraints, Declaration, Port, Resource
 from upcall.protocol.operator import Install
 from upcall.store.sqlite import SqliteStore
 from upcall.substrate.interface import Node
-from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
 from upcall.testing import KINDS
+from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
 
 QUICK = Timing(place_s=0.02, start_s=0.02, ready_s=0.02, end_s=0.02, liveness_s=0.1, prove_s=1.0)
 """These are lived in real time."""

@@ -7,9 +7,9 @@ from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation
 from upcall.protocol.service import PhaseView, PlanView, StepView
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
 from upcall.testing import KINDS
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 
 class Reader:

@@ -9,9 +9,9 @@ from upcall.master.state import Service
 from upcall.master.views import Views
 from upcall.protocol import operator as view
 from upcall.protocol.service import PhaseView, PlanView, StepView
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
 from upcall.testing import KINDS
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 

@@ -6,9 +6,9 @@ import pytest
 
 from upcall.master.views import Views
 from upcall.operations import inputs as given
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
 from upcall.testing import KINDS
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from upcall.substrate.simulated import SimulatedKind
 from upcall.testing import KINDS
+from upcall.testing.simulated import SimulatedKind
 
 
 @pytest.fixture(params=KINDS)

@@ -8,8 +8,8 @@ from upcall.operations import inputs as given
 from upcall.operations.effects import Launch
 from upcall.operations.records import Operation, Policy
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind, Timing, small_nodes
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind, Timing, small_nodes
+from upcall.testing.world import World
 
 HOURS = 3600.0
 

@@ -4,8 +4,8 @@ import pytest
 
 from upcall.operations import inputs as given
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 
 def evicted(kind: SimulatedKind, *, verdict: str = "") -> World:

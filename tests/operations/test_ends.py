@@ -5,8 +5,8 @@ import pytest
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 HANDS_OVER = Policy(answer_s=5, before_stop_s=20)
 

@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from upcall.operations import carry, ends, guard, looping, people, places, superseding
-from upcall.operations import explore as explorer
+from upcall.operations.checking import explore as explorer
+from upcall.operations.checking.explore import Unfinished, explore
+from upcall.operations.checking.small_world import Broken, Budget
+from upcall.operations.checking.worlds import BIG, RESTART, SMALL, drain, member
 from upcall.operations.effects import Refused
-from upcall.operations.explore import Unfinished, explore
-from upcall.operations.small_world import Broken, Budget
 from upcall.operations.table import KINDS
-from upcall.operations.worlds import BIG, RESTART, SMALL, drain, member
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -111,7 +111,7 @@ def test_a_world_beyond_the_bound_is_not_called_explored() -> None:
 def test_by_hand_it_prints_what_it_walked() -> None:
     world = "a scale-in, a death"
     found = explore(SMALL[world])
-    program = [sys.executable, "-m", "upcall.operations.explore"]
+    program = [sys.executable, "-m", "upcall.operations.checking.explore"]
     done = subprocess.run([*program, world], capture_output=True, text=True, timeout=120, check=True)
     walked = f"{found.states} states, {found.transitions} transitions, {found.deaths} deaths"
     assert done.stdout == f"{world} ... {walked}: all promises hold\n"

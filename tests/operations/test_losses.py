@@ -7,8 +7,8 @@ from upcall.operations import members
 from upcall.operations.effects import EndTask, ProveDeath
 from upcall.operations.records import Policy, Restart
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind, Timing, small_nodes
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind, Timing, small_nodes
+from upcall.testing.world import World
 
 
 def world(kind: SimulatedKind, *, policy: Policy | None = None, prove_s: float | None = None) -> World:

@@ -6,9 +6,9 @@ from upcall.operations import inputs as given
 from upcall.operations.records import Operation, Policy
 from upcall.operations.views import MemberView, PendingSet
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.substrate.simulated import SimulatedKind, Timing
-from upcall.substrate.simulated_cluster import small_nodes
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind, Timing
+from upcall.testing.simulated.cluster import small_nodes
+from upcall.testing.world import World
 
 POLICY = Policy(answer_s=10, replace_after_s=60)
 

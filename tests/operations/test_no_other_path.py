@@ -69,14 +69,14 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         last("end", within="substrate"),
         {
             "master/performing.py:perform": "the effect EndTask, which names its operation",
-            "substrate/world.py:World._perform": "the same, in the tests' world",
+            "testing/world.py:World._perform": "the same, in the tests' world",
         },
     ),
     "the master: performing the proof": (
         last("prove_death"),
         {
             "master/machines.py:Machines.follow.rule": "the effect ProveDeath, which names its operation",
-            "substrate/world.py:World._perform": "the same, in the tests' world",
+            "testing/world.py:World._perform": "the same, in the tests' world",
             "master/machines.py:Machines._prove": "the keeper, asked for what the substrate wants proven",
         },
     ),
@@ -88,9 +88,9 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "substrate/local_tasks.py:TaskRunner._supersede": "an older incarnation that was never told to an agent",
             "substrate/local_tasks.py:TaskRunner.forget": "its member was released by a removal that was carried out",
             "substrate/local_tasks.py:TaskRunner.left_behind": "at a place that was given up",
-            "substrate/simulated.py:SimulatedSubstrate.end": "EndTask, simulated",
-            "substrate/simulated.py:SimulatedSubstrate.wanted": "as end_unwanted",
-            "substrate/simulated.py:SimulatedSubstrate.recover": "EndTask, heard of late",
+            "testing/simulated/substrate.py:SimulatedSubstrate.end": "EndTask, simulated",
+            "testing/simulated/substrate.py:SimulatedSubstrate.wanted": "as end_unwanted",
+            "testing/simulated/substrate.py:SimulatedSubstrate.recover": "EndTask, heard of late",
             "agent/agent.py:Agent.received": "End of the wire",
             "agent/runs.py:Runs.run": "a tool that runs beside a task, at its time-out",
             "agent/runs.py:Runs._clean_up": "a tool that runs beside a task, left by an earlier agent",
@@ -232,7 +232,7 @@ def imports(path: Path) -> set[str]:
 def test_the_ledger_imports_nothing_but_itself_and_reads_no_clock() -> None:
     allowed = {"msgspec", "msgspec.structs", "collections.abc", "typing", "re", "itertools", "upcall.operations"}
     allowed |= {"bisect", "heapq", "enum"}  # search, order and names, nothing of the outside
-    for path in (SOURCE / "operations").glob("*.py"):
+    for path in (SOURCE / "operations").rglob("*.py"):
         # The explorer is also a program, which has arguments.
         own = {"sys"} if path.name == "explore.py" else set()
         foreign = {m for m in imports(path) - own - allowed if not m.startswith("upcall.operations.")}

@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
-from upcall.operations.checker import check
+from upcall.operations.checking.checker import check
 from upcall.operations.recording import replay
 from upcall.operations.records import Epoch, Operation, Policy, decode, kind_of
 from upcall.operations.table import KINDS
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import Timing
-from upcall.substrate.world import World
+from upcall.testing.simulated import Timing
+from upcall.testing.world import World
 
 MEMBERS = ("b0", "b1", "b2")
 NODES = ("n0", "n1", "n2", "n3")

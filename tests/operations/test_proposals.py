@@ -9,8 +9,8 @@ from upcall.operations.effects import Outcome
 from upcall.operations.proposals import OPEN_MAX
 from upcall.operations.records import MemberRecord, Policy
 from upcall.operations.table import Kind
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from upcall.operations.ledger import Ledger
 from upcall.operations.recording import Began, Line, Took, replay
 from upcall.operations.records import NewerFormat, decode, encode, kind_of
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 

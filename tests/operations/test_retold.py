@@ -2,8 +2,8 @@
 
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 
 def deferring(kind: SimulatedKind) -> tuple[World, str]:

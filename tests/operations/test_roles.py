@@ -3,8 +3,8 @@
 import pytest
 
 from upcall.operations import inputs as given
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 
 @pytest.fixture

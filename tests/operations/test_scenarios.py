@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transcript import KINDS, parse, render, run
 
-from upcall.substrate.simulated import SimulatedKind
+from upcall.testing.simulated import SimulatedKind
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 

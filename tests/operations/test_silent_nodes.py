@@ -7,8 +7,8 @@ from upcall.operations import inputs as given
 from upcall.operations.effects import ProveDeath
 from upcall.operations.records import Operation, Policy
 from upcall.operations.views import PendingSet
-from upcall.substrate.simulated import SimulatedKind, Timing
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind, Timing
+from upcall.testing.world import World
 
 PROVED = Timing(prove_s=5, asked=True)
 """Only what somebody asks for is proven."""

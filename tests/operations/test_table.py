@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from upcall.operations.checker import check
-from upcall.operations.diagram import in_document
+from upcall.operations.checking.checker import check
+from upcall.operations.checking.diagram import in_document
 from upcall.operations.effects import Event
 from upcall.operations.table import CLASSES, KINDS, LIVE, RANK, TRANSITIONS, Kind, next_state, reachable
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.records import Epoch, Policy, Way
-from upcall.substrate.simulated import SimulatedKind, Timing
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind, Timing
+from upcall.testing.world import World
 
 KINDS: tuple[SimulatedKind, ...] = ("kernel", "delegated")
 QUIET = ("pending", "placed", "fetching", "starting", "running", "ending")

@@ -23,6 +23,10 @@ OFFENCES = {
     ),
     "The page and the demo do not know the keeper": ("web/tabs.py", "from upcall.keeper import processes"),
     "An agent decides nothing that is the master's": ("agent/ports.py", "from upcall.operations import table"),
+    "What runs knows neither doubles nor explorer": (
+        "master/core.py",
+        "from upcall.operations.checking import checker",
+    ),
     "The detector does not know the generator": ("fastdata/detect/drift.py", "from upcall.fastdata import faults"),
 }
 

@@ -21,9 +21,8 @@ from upcall.service import (
     replace,
     restart,
 )
-from upcall.service.testing import Scenario, operation
-from upcall.substrate.simulated import SimulatedKind
-from upcall.testing import KINDS, Life, live
+from upcall.testing import KINDS, Life, Scenario, live, operation
+from upcall.testing.simulated import SimulatedKind
 
 
 class Many(Plain):

@@ -9,7 +9,7 @@ from sample_services import Plain, Store
 
 from upcall.protocol.service import Operation
 from upcall.service import Member, Verdict, accept, defer, replace
-from upcall.service.testing import Scenario, operation
+from upcall.testing import Scenario, operation
 
 
 def verdicts(outcome: Any) -> dict[str, tuple[str, str]]:

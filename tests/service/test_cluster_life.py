@@ -11,8 +11,8 @@ from sample_services import Plain, Store
 
 from upcall.operations import inputs as given
 from upcall.service import action, replace
-from upcall.substrate.simulated import small_nodes
 from upcall.testing import Life, SimulatedKind
+from upcall.testing.simulated import small_nodes
 
 Live = Any
 DEPLOYED = ["node-0.1", "node-1.1", "node-2.1"]

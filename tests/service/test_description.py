@@ -24,8 +24,8 @@ from upcall.service import (
 )
 from upcall.service.context import Context
 from upcall.service.options import validated
-from upcall.service.testing import Scenario
 from upcall.service.wanted import checked, declared, phases
+from upcall.testing import Scenario
 
 
 def made(service: type[Service], **context: Any) -> Any:

@@ -3,7 +3,7 @@
 from upcall.protocol.service import Operation, Operations
 from upcall.service.consent import Verdict, accept, decline, defer
 from upcall.service.docket import Docket
-from upcall.service.testing import operation
+from upcall.testing import operation
 
 NOW = "all three ready"
 LATER = "one of them down"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from upcall.service import Declaration, Member, Operation, Pod, Service, Verdict, accept, defer
-from upcall.service.testing import Scenario, operation
-from upcall.testing import KINDS, Life, SimulatedKind, live
+from upcall.testing import KINDS, Life, Scenario, SimulatedKind, live, operation
 
 HERE = Path(__file__).name
 both_kinds = pytest.mark.parametrize("kind", KINDS)

@@ -7,8 +7,8 @@ from sample_services import Plain
 
 from upcall.protocol import service as wire
 from upcall.service import Member, Operation, Verdict, Way, accept, action, hopeless
-from upcall.substrate.simulated import SimulatedKind
 from upcall.testing import KINDS, Life, live
+from upcall.testing.simulated import SimulatedKind
 
 ONLY_COPY = "the only copy of orders is here"
 

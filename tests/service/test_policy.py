@@ -9,9 +9,9 @@ from sample_services import Plain
 
 from upcall.operations.records import Policy as LedgerPolicy
 from upcall.protocol.service import Policy
-from upcall.substrate.simulated import SimulatedKind
 from upcall.testing import KINDS, Life, live
 from upcall.testing.shown import policy
+from upcall.testing.simulated import SimulatedKind
 
 
 def test_whatever_the_ledger_goes_by_can_be_set_and_has_one_default() -> None:

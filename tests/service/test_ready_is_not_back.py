@@ -7,8 +7,8 @@ import pytest
 from sample_services import Plain
 
 from upcall.service import Member
-from upcall.substrate.simulated import SimulatedKind
 from upcall.testing import KINDS, Life, live
+from upcall.testing.simulated import SimulatedKind
 
 
 class Joins(Plain):

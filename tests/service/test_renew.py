@@ -2,8 +2,8 @@
 
 from upcall.protocol.declaration import Constraints, Declaration, Resources, Volume
 from upcall.service import Member, Operation, Pod, Policy, Service, ServiceOptions, Verdict, renew, restart
-from upcall.substrate.simulated import SimulatedKind
 from upcall.testing import Life, live
+from upcall.testing.simulated import SimulatedKind
 
 
 class Store(Service):

@@ -12,8 +12,8 @@ from upcall.protocol.errors import NotFound, NotNow
 from upcall.service import Declaration, Member, ToolFailed, action, decline, replace, restart
 from upcall.service.link import Fenced, Link
 from upcall.service.state import State
-from upcall.substrate.simulated import small_nodes
 from upcall.testing import Life, SimulatedKind, SimulatedMaster
+from upcall.testing.simulated import small_nodes
 
 Live = Any
 

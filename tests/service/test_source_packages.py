@@ -12,7 +12,7 @@ from sample_services import EXAMPLES
 
 from upcall.protocol.errors import Invalid, NotFound, TooLarge
 from upcall.service import package, unpacking
-from upcall.service.testing import Scenario, operation
+from upcall.testing import Scenario, operation
 
 SERVICE = '''
 """A package with a lock file."""

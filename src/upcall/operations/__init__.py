@@ -19,6 +19,5 @@ randomness, nothing about where tasks run. Read it in this order:
     proposals     what is asked for; people: what they say about what stands; disruptions: what others began
     declarations  services and their members
     ledger        handle(input) -> record changes, effects, reply
-    explore       every reachable state of a small_world
-    checker, diagram    event logs and documentation against the table
+    checking      every reachable state of small worlds; event logs and documentation against the table
 """

@@ -14,22 +14,25 @@ The cluster is one on which we place (``kernel``) or one on which somebody else 
 right on one only knows too much. Addresses change at every restart; messages may be lost and repeated; nodes fall
 silent, machines die, others end tasks unasked. Ten minutes of deferrals take milliseconds.
 
-For one question and its answer, with no cluster at all, see :class:`upcall.service.testing.Scenario`.
+One question and its answer, with no cluster at all, is a :class:`Scenario`.
 """
 
-from upcall.service.testing import Scenario, operation, run
-from upcall.substrate.simulated import SimulatedKind, Timing
 from upcall.testing.life import KINDS, Life, Script, live
 from upcall.testing.master import SimulatedMaster
+from upcall.testing.scenario import Outcome, Scenario, operation
+from upcall.testing.simulated import SimulatedKind, Timing
+from upcall.testing.virtual import VirtualLoop, run
 
 __all__ = [
     "KINDS",
     "Life",
+    "Outcome",
     "Scenario",
     "Script",
     "SimulatedKind",
     "SimulatedMaster",
     "Timing",
+    "VirtualLoop",
     "live",
     "operation",
     "run",

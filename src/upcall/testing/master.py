@@ -11,11 +11,11 @@ from upcall.operations import inputs as given
 from upcall.operations.views import PendingOperation, Why
 from upcall.protocol import service as wire
 from upcall.protocol.operator import DRAIN_WINDOW_S
-from upcall.service.testing.still import Tool, ok
 from upcall.substrate.interface import Node
-from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing
 from upcall.testing import shown
 from upcall.testing.seen import Seen
+from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
+from upcall.testing.still import Tool, ok
 from upcall.testing.transport import WorldTransport
 
 WHO = "a person"

@@ -6,11 +6,11 @@ from upcall.operations import effects as fx
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.service import MemberWanted
 from upcall.substrate.interface import Node, NodeObserved, Observed, Placed, TaskId, Unplaced, Up, Wanted
-from upcall.substrate.world import World
+from upcall.testing.world import World
 
 
 class Seen(World):
-    """A :class:`upcall.substrate.world.World` with a memory."""
+    """A :class:`upcall.testing.world.World` with a memory."""
 
     def __post_init__(self) -> None:
         self.places: dict[str, tuple[str, str]] = {}

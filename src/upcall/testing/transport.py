@@ -19,12 +19,12 @@ from upcall.operations.views import PendingOperation
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound, Stale
 from upcall.service.link import STREAM_HEADER, MasterAway
-from upcall.service.testing.memory import remember
-from upcall.service.testing.still import Tool
 from upcall.substrate.interface import Output
-from upcall.substrate.world import World
 from upcall.testing import shown
+from upcall.testing.memory import remember
 from upcall.testing.seen import Seen
+from upcall.testing.still import Tool
+from upcall.testing.world import World
 
 LOOK_MIN_S: Final = 0.001
 """Between two looks at the world, so that rounding never makes a wait of nothing."""

@@ -2,7 +2,7 @@
 
 ``kernel``: places are found for a whole plan at once or not at all, and a member stays on its node with its volumes.
 ``delegated``: each task is placed when it is launched, by somebody else's rules, or waits with what that scheduler
-says (:mod:`upcall.substrate.simulated_places`); volumes follow it; others may delete or evict a task
+says (:mod:`upcall.testing.simulated.places`); volumes follow it; others may delete or evict a task
 (:meth:`SimulatedSubstrate.disrupt`). On both kinds the address changes at *every* restart, so whoever wrote one down
 is found out.
 
@@ -28,11 +28,8 @@ from upcall.substrate.interface import (
     TaskId,
     Wanted,
 )
-from upcall.substrate.simulated_cluster import Held, Machine, Task
-from upcall.substrate.simulated_cluster import SimulatedKind as SimulatedKind
-from upcall.substrate.simulated_cluster import Timing as Timing
-from upcall.substrate.simulated_cluster import small_nodes as small_nodes
-from upcall.substrate.simulated_scheduling import Scheduling
+from upcall.testing.simulated.cluster import Held, Machine, Task
+from upcall.testing.simulated.scheduling import Scheduling
 
 
 class SimulatedSubstrate(Scheduling):

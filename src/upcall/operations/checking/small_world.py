@@ -1,8 +1,8 @@
 """A world small enough to be explored: one service of three members, a node for each and a spare one.
 
-Tasks, nodes, time, people and the service are steps (:mod:`upcall.operations.small_steps`); the ledger in it is the
-real one. Each step makes a new state and leaves the old one as it was. The promises that concern a single step are
-checked as its effects are performed.
+Tasks, nodes, time, people and the service are steps (:mod:`~upcall.operations.checking.small_steps`); the ledger in it
+is the real one. Each step makes a new state and leaves the old one as it was. The promises that concern a single step
+are checked as its effects are performed.
 """
 
 from typing import Final, Literal
@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
+from upcall.operations.checking.explored import canonical
 from upcall.operations.effects import (
     CallOffPlace,
     EndTask,
@@ -21,7 +22,6 @@ from upcall.operations.effects import (
     Reserve,
     Told,
 )
-from upcall.operations.explored import canonical
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
 from upcall.operations.table import KINDS

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from upcall.operations import ends
 from upcall.operations import inputs as given
+from upcall.operations.checking.small_world import SERVICE, Budget, State, Task, observation
 from upcall.operations.records import Operation
-from upcall.operations.small_world import SERVICE, Budget, State, Task, observation
 from upcall.operations.table import KINDS
 
 

@@ -2,7 +2,7 @@
 
 It keeps the promises of the wire that an SDK relies on (whole sets with versions, epochs, fencing by the newest
 subscription, compare-and-swap) and writes down what the service says. Nothing follows from it: no member starts, no
-operation begins. Where things are to happen, see :mod:`upcall.testing`.
+operation begins. Where things are to happen, see :mod:`upcall.testing.life`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import msgspec
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound, Stale
 from upcall.service.link import STREAM_HEADER
-from upcall.service.testing.memory import remember
+from upcall.testing.memory import remember
 
 Tool = Callable[[wire.RunTool], wire.ToolResult]
 

@@ -6,7 +6,7 @@ Each of :data:`SMALL` takes a second or so, and is walked by the ordinary tests;
 from typing import Final
 
 from upcall.operations import inputs as given
-from upcall.operations.small_world import SERVICE, Budget
+from upcall.operations.checking.small_world import SERVICE, Budget
 from upcall.operations.table import Kind, OnDeadline
 
 

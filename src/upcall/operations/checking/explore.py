@@ -1,12 +1,12 @@
 """Every reachable state of a small world: one service of three members, two wishes, one crash of the master.
 
-    python -m upcall.operations.explore [WORLD ...]        walks the worlds (all: minutes), and prints what it walked
+    python -m upcall.operations.checking.explore [WORLD ...]     walks the worlds (all: minutes), prints what it walked
 
 It is the real ledger that is explored, not a model of it: from each state, everything that people, the service, the
 tasks, time and bad luck can do next is done to a copy; between any two record writes the master may die once. States
 that differ only in what cannot matter (numbers of incarnations and operations, versions, times that are past) are one
-(:mod:`upcall.operations.explored`). In each state the promises are checked, and from each a fair environment (tasks
-start and end, the service accepts, drains are lifted, time passes) must lead to rest: there is no dead end.
+(:mod:`~upcall.operations.checking.explored`). In each state the promises are checked, and from each a fair environment
+(tasks start and end, the service accepts, drains are lifted, time passes) must lead to rest: there is no dead end.
 
 The rules were first found so, with a model; whoever changes one explores again.
 """
@@ -19,9 +19,8 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
-from upcall.operations.records import Operation
-from upcall.operations.small_steps import Turn, steps
-from upcall.operations.small_world import (
+from upcall.operations.checking.small_steps import Turn, steps
+from upcall.operations.checking.small_world import (
     SERVICE,
     Broken,
     Budget,
@@ -34,6 +33,7 @@ from upcall.operations.small_world import (
     performed,
     reborn,
 )
+from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
 
 FAIR_STEPS_MAX: Final = 300
@@ -168,7 +168,7 @@ def _fair(state: State) -> given.Input | None:
 
 def main(wanted: list[str]) -> None:
     """Walks the named worlds (all without names), and prints what was walked."""
-    from upcall.operations.worlds import BIG, SMALL
+    from upcall.operations.checking.worlds import BIG, SMALL
 
     worlds = {**SMALL, **BIG}
     unknown = [name for name in wanted if name not in worlds]

@@ -7,8 +7,8 @@ from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import Placed, Promised, Unplaced, Unpromised
 from upcall.substrate.local_needs import need_of
 from upcall.substrate.local_plans import Plan, WaitingPlans
-from upcall.substrate.simulated_cluster import Machine, SimulatedCluster, Task
-from upcall.substrate.simulated_places import Room, Settled, placed_by_another, placed_by_kernel
+from upcall.testing.simulated.cluster import Machine, SimulatedCluster, Task
+from upcall.testing.simulated.places import Room, Settled, placed_by_another, placed_by_kernel
 
 
 @dataclass

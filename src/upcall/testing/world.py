@@ -2,8 +2,7 @@
 
 It drives the ledger as the master does (commit the record changes, then perform the effects, then feed back what the
 substrate observed), and it can die: after any record write, or before any effect, everything in memory is thrown
-away and the ledger is built again from its records. This is the one module of this package that imports
-:mod:`upcall.operations`; tests of the operations and of the SDK share it.
+away and the ledger is built again from its records. Tests of the operations and of the SDK share it.
 """
 
 from collections import deque
@@ -33,7 +32,7 @@ from upcall.substrate.interface import (
     Up,
     Wanted,
 )
-from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
+from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
 
 STEPS_MAX: Final = 100_000
 WALL_S: Final = 1_700_000_000.0

@@ -14,8 +14,8 @@ from upcall.substrate.interface import (
     Unplaced,
     Wanted,
 )
-from upcall.substrate.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
+from upcall.testing.world import World
 
 KINDS: tuple[SimulatedKind, ...] = ("kernel", "delegated")
 both_kinds = pytest.mark.parametrize("kind", KINDS)

@@ -19,8 +19,8 @@ from upcall.service.context import Context
 from upcall.service.faults import Fault
 from upcall.service.runner import Runner
 from upcall.service.service import Service
-from upcall.service.testing import virtual
-from upcall.service.testing.still import StillMaster, Tool, ok
+from upcall.testing import virtual
+from upcall.testing.still import StillMaster, Tool, ok
 
 RUN_S: Final = 0.4
 """Virtual seconds a scenario lasts: everything that follows at once has followed, nothing is asked a second time."""
