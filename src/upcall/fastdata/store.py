@@ -19,13 +19,12 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
 
 from upcall.fastdata.detect.episodes import Episode, EpisodeKind
+from upcall.fastdata.partition_writes import Statement, as_writes, by_partition
 from upcall.fastdata.position import Position
 from upcall.fastdata.runs import Run
 from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, NOT_NOW, SENSORS_PER_STRIP, STRIPS_PER_BLOCK
 from upcall.fastdata.sensors import BLOCKS, SENSORS_PER_BLOCK, block_of
 from upcall.fastdata.windows import STATISTICS, OpenSecond, Refused, Window
-
-Statement = tuple[Any, Sequence[Any]]
 
 WRITE_PATIENCE_S: Final = 120.0
 """A node may be away for a while; after this the batch fails, the job starts again and reads on from its position."""
@@ -134,14 +133,19 @@ class Store:
             left = failed
 
     def _once(self, statements: list[Statement]) -> tuple[list[Statement], Exception | None]:
+        groups = by_partition(statements)
         results = execute_concurrent(
-            self._session, statements, concurrency=CONCURRENCY, raise_on_first_error=False, results_generator=False
+            self._session,
+            list(as_writes(groups)),
+            concurrency=CONCURRENCY,
+            raise_on_first_error=False,
+            results_generator=False,
         )
         failed: list[Statement] = []
         error: Exception | None = None
-        for statement, (is_stored, answer) in zip(statements, results, strict=True):
+        for group, (is_stored, answer) in zip(groups, results, strict=True):
             if not is_stored:
-                failed.append(statement)
+                failed.extend(group)
                 error = answer
         return failed, error
 
