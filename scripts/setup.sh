@@ -36,6 +36,8 @@ say "installing $requirements into .venv"
 awk '/^uv==/ {found = 1; print; next} found && /^ +--hash/ {print; next} found {exit}' "$requirements" > .venv/uv.txt
 sed -i '$ s/ \\$//' .venv/uv.txt
 .venv/bin/python -m pip install -q --require-hashes --no-deps -r .venv/uv.txt
-.venv/bin/uv pip sync -q --python .venv/bin/python --require-hashes "$requirements"
+# Compiled here, once: where Python is told to write no bytecode, each of our processes would compile all that it imports.
+.venv/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python --require-hashes "$requirements"
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --editable .
+.venv/bin/python -m compileall -q -j 0 src/upcall
 touch "$stamp"
