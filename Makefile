@@ -10,6 +10,7 @@ help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -t -s "$$(printf '\t')"
 
 .venv/.demo: requirements/demo.txt pyproject.toml scripts/setup.sh
+	@rm -f .venv/.dev
 	@scripts/setup.sh "$(PYTHON)" requirements/demo.txt $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml scripts/setup.sh
@@ -28,6 +29,11 @@ test: .venv/.dev  ## all tests, the real systems among them
 	.venv/bin/pytest -n 2 --dist loadfile -m "not browser" $(ARGS) || worst=$$?; \
 	.venv/bin/pytest -m browser $(ARGS) || { code=$$?; [ $$code -le $$worst ] || worst=$$code; }; \
 	exit $$worst
+
+.PHONY: test-root
+test-root: .venv/.dev  ## what is different for root: users of their own for services, limits, files of others
+	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft
+	.venv/bin/pytest -n 2 --dist loadfile -m root $(ARGS)
 
 .PHONY: quick
 quick: .venv/.dev  ## the fast tests alone

@@ -45,7 +45,7 @@ STEADY_S: Final = 10.0
 """Load before, between and after the drains."""
 HELD_S: Final = 15.0
 """How long the second drain is watched while it must not go ahead: several questions to Kafka, thrice a deadline."""
-DRAINS: Final = {"first drain": "begin", "undrain and second drain": "one broker away"}
+DRAINS: Final = {"first drain": "begin", "second drain": "one broker away"}
 """Phase of a drain -> the steady one before it."""
 DEFERRED: Final = "deferred by kafka"
 WORDS: Final = "min.insync.replicas"
@@ -150,9 +150,11 @@ def drain_both(cluster: OwnCluster, writes: Writes) -> dict[str, Any]:
     waited = not over(cluster, second)
     say(f"`upcall why {second}`:\n{why}")
 
-    writes.phase("undrain and second drain")
+    writes.phase("undrain")
     undrained_at = time.monotonic()
     cluster.upcall("node", "undrain", "node-1", "--no-wait")
+    cluster.until("the second stop begins", lambda: stop_of(cluster, second).state not in ("open", "created"))
+    writes.phase("second drain")
     cluster.until("the second drain is done", lambda: cluster.operation(second).state == "done")
     second_s = time.monotonic() - undrained_at
     held = [task.member for task in cluster.client.tasks() if task.node == "node-2" and task.state == "held"]
@@ -160,7 +162,7 @@ def drain_both(cluster: OwnCluster, writes: Writes) -> dict[str, Any]:
     writes.phase("other broker away")
     time.sleep(STEADY_S)
 
-    writes.phase("undrain")
+    writes.phase("second undrain")
     cluster.upcall("node", "undrain", "node-2")
     cluster.until("all brokers ready", lambda: len(cluster.ready("kafka")) == NODES)
     cluster.until("all replicas in sync", lambda: replicas_in_sync(writes.client, TOPIC, REPLICAS))

@@ -11,6 +11,8 @@ from upcall.agent import cgroups
 from upcall.protocol.agent import DeleteVolumes, ReadLog, Run, StopReading, TaskExit, TaskUsage, Usage
 from upcall.protocol.declaration import Check, File, Resources, Secret, Volume
 
+pytestmark = pytest.mark.root
+
 DATA = (Volume(name="data", size_mib=10),)
 
 

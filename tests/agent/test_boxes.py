@@ -12,6 +12,8 @@ from upcall.keeper import landlock, mounts
 from upcall.protocol.agent import Run
 from upcall.protocol.declaration import Check, Secret, Volume
 
+pytestmark = pytest.mark.root
+
 VOLUME = (Volume(name="data", size_mib=10),)
 boxed = pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock")
 as_root = pytest.mark.skipif(

@@ -11,6 +11,8 @@ import pytest
 from upcall.agent import cgroups
 from upcall.keeper.delegation import LEAF
 
+pytestmark = pytest.mark.root
+
 FORKS = """
 import os, time
 first = os.getpid()

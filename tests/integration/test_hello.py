@@ -10,6 +10,8 @@ from real_cluster import Cluster
 
 from upcall.protocol.operator import Ask, Drain, TaskView
 
+pytestmark = pytest.mark.root
+
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.py")
 BROKEN = """    async def may_stop(self, member: up.Member, why: up.Operation) -> up.Verdict:
         raise RuntimeError("my may_stop is broken")

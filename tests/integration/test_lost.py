@@ -23,6 +23,8 @@ from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import NotNow
 from upcall.protocol.operator import Drain, Install, TaskView
 
+pytestmark = pytest.mark.root
+
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.py")
 MEMBERS = ("hello.web-0", "hello.web-1")
 DISK_MIB = 640

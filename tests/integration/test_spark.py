@@ -13,7 +13,7 @@ from real_cluster import Cluster
 from upcall.cli import keeping
 from upcall.cluster.folder import DataFolder
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 WAIT_S = 300.0
 """The first start of all may have to fetch and runs without a class archive."""

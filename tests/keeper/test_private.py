@@ -13,6 +13,8 @@ from upcall.cluster.folder import DataFolder
 from upcall.keeper import private
 from upcall.protocol.errors import Forbidden
 
+pytestmark = pytest.mark.root
+
 SOMEBODY = 54_321
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 

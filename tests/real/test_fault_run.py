@@ -31,7 +31,7 @@ from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.root]
 
 SECONDS = 120
 BETWEEN_S = 12.0

@@ -15,6 +15,8 @@ from upcall.keeper import sockets
 from upcall.transport import unix
 from upcall.transport.tasks import below_a_shim
 
+pytestmark = pytest.mark.root
+
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be a second user for a moment")
 
 

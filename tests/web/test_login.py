@@ -14,6 +14,8 @@ import pytest
 
 from served_page import Page
 
+pytestmark = pytest.mark.root
+
 Answer = tuple[int, dict[str, str], str]
 
 

@@ -20,8 +20,8 @@ BYTES_MAX: Final = 256 * 1024
 
 
 def by_partition(statements: Sequence[Statement]) -> list[list[Statement]]:
-    """Groups of prepared statements of one partition each, in the order in which the partitions first appear. No row may
-    stand in ``statements`` twice: in one group both would have one timestamp."""
+    """Groups of prepared statements of one partition each, in the order in which they first appear. No row may stand
+    in ``statements`` twice: in one group both would have one timestamp."""
     groups: list[list[Statement]] = []
     latest: dict[Any, tuple[list[Statement], int]] = {}
     for statement in statements:
