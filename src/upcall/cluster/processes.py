@@ -4,14 +4,10 @@ import sys
 from typing import Any, Final
 
 from upcall.cluster.folder import Cluster, DataFolder, Node
+from upcall.cluster.listening import API, PAGE
 
 UNUSABLE_EXIT: Final = 78
 """The master's exit code when its data folder cannot be used as it is (``EX_CONFIG``): trying again changes nothing."""
-
-
-API: Final = "api"
-PAGE: Final = "page"
-"""Names of the sockets that the keeper holds for master and page (:mod:`upcall.transport.inherited`)."""
 
 
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:

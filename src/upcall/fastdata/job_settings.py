@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from upcall.fastdata.schema import KEEP_S, KEYSPACE
+from upcall.fastdata.keyspace import KEYSPACE
+from upcall.fastdata.schema import KEEP_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

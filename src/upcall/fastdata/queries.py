@@ -16,9 +16,10 @@ import numpy.typing as npt
 from cassandra.cluster import Cluster, Session
 
 from upcall.fastdata.detect.episodes import Episode
+from upcall.fastdata.keyspace import KEYSPACE
 from upcall.fastdata.login import Login
 from upcall.fastdata.runs import Run
-from upcall.fastdata.schema import FLEET, HOUR_S, KEYSPACE, MINUTE_S, SENSORS_PER_STRIP, connect
+from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, SENSORS_PER_STRIP, connect
 from upcall.fastdata.sensors import BLOCKS, SENSORS, SENSORS_PER_BLOCK, block_slice
 from upcall.fastdata.store import EPISODE_COLUMNS, episode_of
 from upcall.fastdata.windows import STATISTICS

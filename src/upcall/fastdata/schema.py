@@ -37,6 +37,7 @@ from cassandra.policies import (
 )
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage, ServerError
 
+from upcall.fastdata.keyspace import KEYSPACE
 from upcall.fastdata.login import Login
 from upcall.fastdata.sensors import SENSORS, SENSORS_PER_BLOCK
 
@@ -54,7 +55,6 @@ NOT_NOW: Final = (
 )
 """What a request may end with that another node, or the same one later, would answer. (Mistakes in a request are
 DriverExceptions too; they end with the caller's deadline.)"""
-KEYSPACE: Final = "fastdata"
 SENSORS_PER_STRIP: Final = 100
 STRIPS: Final = SENSORS // SENSORS_PER_STRIP
 STRIPS_PER_BLOCK: Final = SENSORS_PER_BLOCK // SENSORS_PER_STRIP

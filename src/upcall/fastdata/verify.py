@@ -25,10 +25,10 @@ import numpy as np
 
 from upcall.fastdata.flights import Flight, load_flight
 from upcall.fastdata.generator import Generator
+from upcall.fastdata.keyspace import KEYSPACE
 from upcall.fastdata.login import read_login
 from upcall.fastdata.queries import Queries, StoredSecond
 from upcall.fastdata.runs import MICROS, Run
-from upcall.fastdata.schema import KEYSPACE
 from upcall.fastdata.sensors import SENSORS_PER_BLOCK
 from upcall.fastdata.windows import statistics
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.cluster.processes import API, UNUSABLE_EXIT
+from upcall.cluster.listening import API
+from upcall.cluster.processes import UNUSABLE_EXIT
 from upcall.protocol.errors import UpcallError
 from upcall.store.interface import Busy, StoreError
 from upcall.transport import bounds, inherited, unix
@@ -54,8 +55,7 @@ def doors(folder: DataFolder, cluster: Cluster, known: Knows) -> list[Listener]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(folder.certificate, folder.certificate_key)
-    address, port = cluster.address
-    open_to_all = inherited.taken(API, lambda: inherited.bound(address, port))
+    open_to_all = inherited.held(API) or inherited.bound(*cluster.address)
     return [
         Listener(unix.listen(folder.master_socket), bounds.LOCAL, known),
         Listener(open_to_all, bounds.OPEN, known, context),

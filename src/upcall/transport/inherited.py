@@ -5,14 +5,13 @@ So an address stays ours while the process behind it starts again; whoever conne
 
 import os
 import socket
-from collections.abc import Callable
 
 VARIABLE = "UPCALL_LISTENING"
 """``name=descriptor`` of each, separated by commas; the keeper writes it."""
 
 
-def taken(name: str, otherwise: Callable[[], socket.socket]) -> socket.socket:
-    """The socket of this name; ``otherwise`` makes one where no keeper started this process."""
+def held(name: str) -> socket.socket | None:
+    """The socket of this name; None where no keeper started this process."""
     for entry in os.environ.get(VARIABLE, "").split(","):
         found, _, number = entry.partition("=")
         if found == name:
@@ -20,7 +19,7 @@ def taken(name: str, otherwise: Callable[[], socket.socket]) -> socket.socket:
             listener.set_inheritable(False)
             listener.setblocking(False)
             return listener
-    return otherwise()
+    return None
 
 
 def bound(address: str, port: int) -> socket.socket:

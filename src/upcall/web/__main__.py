@@ -1,13 +1,20 @@
-"""``python -m upcall.web --data <folder>``: serves the page of a cluster, on its own loopback address."""
+"""``python -m upcall.web --data <folder>``: serves the page of a cluster, on its own loopback address.
+
+The keeper listens for it (:mod:`upcall.transport.inherited`). Until somebody connects there is nothing to show, so
+nothing is loaded: a page that nobody looks at takes a seventh of the memory.
+"""
 
 import argparse
 import contextlib
 import json
+import select
+import socket
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
+from upcall.cluster.listening import PAGE
 from upcall.transport import inherited, unix
 
 MASTER_WAIT_S: Final = 10.0
@@ -24,13 +31,23 @@ def wait_for(master: Path) -> None:
         time.sleep(LOOK_S)
 
 
+def wait_for_a_visitor(listener: socket.socket) -> None:
+    """Until somebody waits in its queue; who that is, is found out afterwards."""
+    looking = select.poll()
+    looking.register(listener, select.POLLIN)
+    looking.poll()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="upcall.web", description="The page of a cluster.")
     parser.add_argument("--data", type=Path, required=True, help="data folder of the cluster")
     options = parser.parse_args()
+    held = inherited.held(PAGE)
+    if held is not None:
+        wait_for_a_visitor(held)
 
+    # Slow to load, so not before there is anybody to see it: at the start of a cluster the others need the processor.
     from upcall.client.folder import cluster_of, folder_at, token_of
-    from upcall.cluster.processes import PAGE
     from upcall.protocol.errors import UpcallError
 
     try:
@@ -39,12 +56,9 @@ def main() -> int:
     except UpcallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    # At once: whoever opens the page while it starts waits in this socket's queue.
-    address, port = cluster.page_address
-    listening = inherited.taken(PAGE, lambda: inherited.bound(address, port))
+    listening = held or inherited.bound(*cluster.page_address)
     wait_for(folder.master_socket)
 
-    # Slow to load, so not before there is anything to show: at the start of a cluster the others need the processor.
     from upcall.client.streaming import AsyncClient
     from upcall.transport import bounds
     from upcall.transport.listening import Listener

@@ -14,7 +14,7 @@ import msgspec
 
 from upcall.catalog.spark import config
 from upcall.catalog.spark.task import artifact_blobs, artifacts, driver_task
-from upcall.fastdata.schema import KEYSPACE
+from upcall.fastdata.keyspace import KEYSPACE
 from upcall.protocol.declaration import Check, Declaration, File, Resources
 from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
