@@ -16,10 +16,11 @@ from upcall.fastdata.job_settings import Settings
 from upcall.fastdata.judging import Judge
 from upcall.fastdata.micro_batch import Result, Task
 from upcall.fastdata.open_seconds import OpenSeconds
+from upcall.fastdata.partition_writes import Statement
 from upcall.fastdata.position import Position, Start, start
 from upcall.fastdata.raw import RawKeeper
 from upcall.fastdata.sensors import BLOCKS
-from upcall.fastdata.store import Statement, Store
+from upcall.fastdata.store import Store
 from upcall.fastdata.summary import Summary
 from upcall.fastdata.windows import BlockKey, Tally
 
