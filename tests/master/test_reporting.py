@@ -5,6 +5,8 @@ import pytest
 from upcall.master import reporting
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
+from upcall.operations import wording
+from upcall.operations.news import News, OfTask
 from upcall.operations.records import Operation
 from upcall.protocol.service import PhaseView, PlanView, StepView
 from upcall.testing import KINDS
@@ -22,12 +24,13 @@ class Reader:
         self.world.watchers.append(self._see)
 
     def _see(self, world: World, effect: fx.Effect) -> None:
-        if not isinstance(effect, fx.Event) or effect.kind == "alert":
+        if not isinstance(effect, News):
             return
         ledger = world.ledger
-        by = ledger.made_necessary(effect.subject) if effect.kind == "task" else None
-        text, detail = reporting.line(effect, ledger.operation(effect.operation), by)
-        (self.details if detail else self.lines).append(f"{effect.subject}: {text}")
+        by = ledger.made_necessary(effect.subject) if isinstance(effect, OfTask) else None
+        detail = reporting.is_detail(effect, ledger.operation(effect.data.get("operation", "")), by)
+        line = wording.line(effect, effect.data.get("node", ""))
+        (self.details if detail else self.lines).append(f"{effect.subject}: {line}")
 
     def fresh(self) -> list[str]:
         found, self.lines = self.lines, []

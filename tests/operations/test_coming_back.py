@@ -6,6 +6,7 @@ import pytest
 
 from upcall.operations import inputs as given
 from upcall.operations.effects import Launch
+from upcall.operations.news import Moved
 from upcall.operations.records import Operation, Policy
 from upcall.operations.views import PendingSet
 from upcall.testing.simulated import SimulatedKind, Timing, small_nodes
@@ -221,7 +222,7 @@ def test_six_hours_of_it_tell_a_person_once_and_fill_no_history(kind: SimulatedK
     assert "it crashes" in told[0].text
     assert len(made.ledger.operations()) <= 25
     assert len([e for e in made.log if isinstance(e, Launch) and e.member == "a"]) <= 120
-    assert len(made.events) <= 1000
+    assert len(made.news) <= 1000
     made.substrate.crashing.clear()
     made.advance(700)
     assert made.ready("s") == ["a", "b", "c"]
@@ -362,7 +363,9 @@ def test_a_member_that_flaps_while_its_service_is_silent_is_cured_in_the_end(kin
     made.advance(10)
     cures = flaps(made, times=20, well_s=10, unwell_s=5)
     assert [cure.state for cure in cures] == ["withdrawn", "withdrawn", "done"], [cure.outcome for cure in cures]
-    assert "the answer time is over" in next(e.text for e in made.events if "may begin" in e.text)
+    assert "the answer time is over" in next(
+        one.outcome for one in made.news if isinstance(one, Moved) and one.word == "may begin"
+    )
     made.advance(10)
     assert made.ready("s") == ["a", "b", "c"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
+from upcall.operations.news import OtherGeneration
 from upcall.operations.records import MemberRecord
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
@@ -65,7 +66,7 @@ def test_what_is_observed_is_compared_with_the_record_and_believed(world: World)
     seen = given.TaskObserved(service="log", member="b0", incarnation=1, state="ready", node=node, generation=7)
     world.send(seen)
     assert record(world).launched == 7
-    assert [e.text for e in world.events if "generation 7" in e.text]
+    assert [one for one in world.news if isinstance(one, OtherGeneration) and one.runs == 7]
 
 
 # -- what is at its end ---------------------------------------------------------------------------------------------

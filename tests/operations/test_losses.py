@@ -3,8 +3,9 @@
 import pytest
 
 from upcall.operations import inputs as given
-from upcall.operations import members
+from upcall.operations import members, wording
 from upcall.operations.effects import EndTask, ProveDeath
+from upcall.operations.news import TaskEnded
 from upcall.operations.records import Policy, Restart
 from upcall.operations.views import PendingSet
 from upcall.testing.simulated import SimulatedKind, Timing, small_nodes
@@ -314,7 +315,7 @@ def test_proof_of_death_is_wanted_when_a_loss_waits_for_it_and_never_for_a_name(
 def test_an_exit_code_that_is_a_signal_says_which(kind: SimulatedKind, code: int, words: str) -> None:
     made = world(kind)
     made.send(given.TaskObserved(service="kafka", member="b1", incarnation=1, state="ended", node="n1", exit_code=code))
-    assert words in [event.text for event in made.events if event.kind == "task"]
+    assert words in [wording.ended(one) for one in made.news if isinstance(one, TaskEnded)]
 
 
 def test_the_proof_of_a_nodes_death_waits_for_who_defers_beside(kind: SimulatedKind) -> None:

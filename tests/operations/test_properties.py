@@ -281,7 +281,7 @@ class Worlds(RuleBasedStateMachine):
     def the_log_agrees_with_the_table(self) -> None:
         if hasattr(self, "world") and not self.world.deaths:
             # A death loses events (the journal is written with the records); the log is checked when none did.
-            assert check(self.world.events) == []
+            assert check(self.world.news) == []
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

@@ -1,6 +1,7 @@
 """What is said again and again is one event; how often it was said stands in ``why``."""
 
 from upcall.operations import inputs as given
+from upcall.operations import wording
 from upcall.operations.records import Policy
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
@@ -21,7 +22,7 @@ def say(world: World, stop: str, verdict: str, reason: str = "") -> None:
 
 
 def told(world: World, stop: str) -> list[str]:
-    return [one.text for one in world.events if one.kind == "answer" and one.subject == stop]
+    return [wording.line(one) for one in world.news if one.kind == "answer" and one.subject == stop]
 
 
 def test_a_deferral_that_is_renewed_for_the_same_reason_is_one_event_and_why_counts_it(kind: SimulatedKind) -> None:
@@ -29,7 +30,7 @@ def test_a_deferral_that_is_renewed_for_the_same_reason_is_one_event_and_why_cou
     for _ in range(4):
         say(world, stop, "defer", "moving leaders")
         world.advance(4)
-    assert told(world, stop) == ["log: defer, ask again in 5 s: moving leaders"]
+    assert told(world, stop) == ["log on stop of log.b1.1: defer, ask again in 5 s: moving leaders"]
     why = world.ledger.why(stop, world.now_s, world.wall_s)
     assert why is not None
     assert (why.said_times, why.said_last_s) == (4, 4.0)
@@ -52,7 +53,7 @@ def test_a_deferral_that_ran_out_and_is_given_again_is_still_the_same(kind: Simu
     world.advance(20)
     say(world, stop, "defer", "moving leaders")
     texts = told(world, stop)
-    assert texts == ["log: defer, ask again in 5 s: moving leaders", "the deferral ran out"]
+    assert texts == ["log on stop of log.b1.1: defer, ask again in 5 s: moving leaders", "the deferral ran out"]
 
 
 def test_the_count_survives_being_written_out_and_read_back(kind: SimulatedKind) -> None:
@@ -69,4 +70,7 @@ def test_every_acceptance_is_told(kind: SimulatedKind) -> None:
     world, stop = deferring(kind)
     say(world, stop, "defer", "moving leaders")
     say(world, stop, "accept")
-    assert told(world, stop) == ["log: defer, ask again in 5 s: moving leaders", "log: accept, good for 60 s"]
+    assert told(world, stop) == [
+        "log on stop of log.b1.1: defer, ask again in 5 s: moving leaders",
+        "log on stop of log.b1.1: accept, good for 60 s",
+    ]

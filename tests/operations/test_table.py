@@ -7,8 +7,9 @@ import pytest
 
 from upcall.operations.checking.checker import check
 from upcall.operations.checking.diagram import in_document
-from upcall.operations.effects import Event
-from upcall.operations.table import CLASSES, KINDS, LIVE, RANK, TRANSITIONS, Kind, next_state, reachable
+from upcall.operations.news import Moved, News, Proposed
+from upcall.operations.records import Operation, Target
+from upcall.operations.table import CLASSES, KINDS, LIVE, RANK, TRANSITIONS, Kind, State, Word, next_state, reachable
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -69,30 +70,32 @@ def test_a_decline_ends_only_what_is_voluntary_or_a_grant() -> None:
     assert next_state("stop", "windowed", "open", "decline") is None
 
 
-def event(subject: str, **data: str) -> Event:
-    return Event(kind="operation", subject=subject, text="", data={"kind": "stop", "class": "windowed", **data})
+def stop(state: State) -> Operation:
+    target = Target(service="log", members=("b1",), incarnations=(1,))
+    return Operation(id="op-1", kind="stop", class_="windowed", target=target, reason="", asked_by="ann", state=state)
 
 
-def test_the_checker_accepts_a_true_log() -> None:
-    log = [
-        event("op-1", to="open"),
-        event("op-1", to="executing", word="may begin", **{"from": "open"}),
-        event("op-1", to="done", word="incarnation over", **{"from": "executing"}),
-    ]
-    assert check(log) == []
+def moved(before: State, word: Word, state: State) -> Moved:
+    return Moved(operation=stop(state), before=before, word=word)
+
+
+BEGUN = (Proposed(operation=stop("open")), moved("open", "may begin", "executing"))
+
+
+def test_the_checker_accepts_what_the_table_allows() -> None:
+    assert check([*BEGUN, moved("executing", "incarnation over", "done")]) == []
 
 
 @pytest.mark.parametrize(
-    ("line", "objection"),
+    ("one", "objection"),
     [
-        ({"to": "withdrawn", "word": "cancel", "from": "executing"}, "not in the table"),
-        ({"to": "done", "word": "may begin", "from": "executing"}, "not in the table"),
-        ({"to": "executing", "word": "may begin", "from": "open"}, "but it was executing"),
-        ({"to": "open"}, "comes into being"),
+        (moved("executing", "cancel", "withdrawn"), "not in the table"),
+        (moved("executing", "may begin", "done"), "not in the table"),
+        (moved("open", "may begin", "executing"), "but it was executing"),
+        (Proposed(operation=stop("open")), "comes into being"),
     ],
 )
-def test_the_checker_names_what_contradicts_the_table(line: dict[str, str], objection: str) -> None:
-    log = [event("op-1", to="open"), event("op-1", to="executing", word="may begin", **{"from": "open"})]
-    found = check([*log, event("op-1", **line)])
+def test_the_checker_names_what_contradicts_the_table(one: News, objection: str) -> None:
+    found = check([*BEGUN, one])
     assert len(found) == 1
     assert objection in found[0]

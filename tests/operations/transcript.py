@@ -19,13 +19,13 @@ from pathlib import Path
 
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
+from upcall.operations import news, wording
 from upcall.operations.records import Epoch, Policy, Way
+from upcall.operations.wording import ON_THE_WAY
 from upcall.testing.simulated import SimulatedKind, Timing
 from upcall.testing.world import World
 
 KINDS: tuple[SimulatedKind, ...] = ("kernel", "delegated")
-QUIET = ("pending", "placed", "fetching", "starting", "running", "ending")
-"""States of a task that tell nothing in a transcript."""
 
 
 @dataclass
@@ -112,19 +112,8 @@ class Stage:
 
     def saw(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.Event(kind="task") if effect.data.get("state") in QUIET:
-                pass
-            case fx.Event(kind="task", text=text) if text.startswith("launched"):
-                pass
-            case fx.Event(kind="member" | "service", text="declared"):
-                pass
-            case fx.Event(kind="host" | "node", subject=subject, text=text):
-                self.say(f"{'host of ' if effect.kind == 'host' else 'node '}{subject}: {text}")
-            case fx.Event(kind="epoch" | "alert"):
-                if effect.kind == "epoch":
-                    self.say(f"{effect.subject}: {effect.text}")
-            case fx.Event():
-                self.say(f"{effect.subject} {effect.text}".strip())
+            case news.News():
+                self.happened(effect)
             case fx.Launch():
                 anew = f" at place {effect.place}" if effect.place > 1 else ""
                 self.say(f"launch {effect.service}.{effect.member}.{effect.incarnation}{anew}")
@@ -142,6 +131,28 @@ class Stage:
                 self.say(f"show {service}: {self.set_of(service)}")
             case fx.Alert():
                 self.say(f"ALERT {effect.operation} {effect.text}")
+
+    def happened(self, one: news.News) -> None:
+        """In short where the state of an operation is the point; else as a person reads it."""
+        match one:
+            case news.Launched() | news.ServiceDeclared() | news.MemberDeclared(again=""):
+                return
+            case news.TaskSeen(state=state) if state in ON_THE_WAY:
+                return
+            case news.HostChanged():
+                text = f"host of {one.subject}: {wording.line(one)}"
+            case news.NodeChanged():
+                text = f"node {one.subject}: {wording.line(one)}"
+            case news.EpochMoved():
+                text = f"{one.subject}: {wording.line(one)}"
+            case news.Moved(operation=operation):
+                outcome = f": {one.outcome}" if one.outcome else ""
+                text = f"{one.subject} {one.before} -> {operation.state}: {one.word}{outcome}"
+            case news.Answered(operation=operation, given=answer):
+                text = f"{one.subject} {operation.target.service}: {wording.answer(answer)}"
+            case _:
+                text = f"{one.subject} {wording.line(one)}"
+        self.say(text)
 
     def set_of(self, service: str) -> str:
         pending = self.world.ledger.pending(service)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 from sample_services import Plain
 
+from upcall.operations.news import MemberBack
 from upcall.service import Member
 from upcall.testing import KINDS, Life, live
 from upcall.testing.simulated import SimulatedKind
@@ -108,8 +109,8 @@ def test_that_it_raised_is_told_once_for_each_reason(kind: SimulatedKind) -> Non
 
     async def script(life: Life) -> None:
         await asyncio.sleep(300)
-        told = [e.text for e in life.master.world.events if "after_ready raised" in e.text]
+        told = [one for one in life.master.world.news if isinstance(one, MemberBack) and one.error]
         assert len(told) == 1
-        assert told[0].startswith("does not count yet: its after_ready raised: RuntimeError: no quorum to join (")
+        assert told[0].error.startswith("RuntimeError: no quorum to join (")
 
     live(service, script, raises=True, kind=kind)

@@ -8,11 +8,11 @@ This module holds the only call of ``substrate.end``: nothing ends a task but an
 
 from typing import Any
 
-import msgspec
-
 from upcall.master import reporting, whereabouts
 from upcall.master.gathering import Gathering
 from upcall.operations import effects as fx
+from upcall.operations import wording
+from upcall.operations.news import News, OfTask, TaskSeen
 from upcall.substrate import interface as sub
 
 
@@ -49,10 +49,8 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
             tx.told.append(effect)
             tx.dirty_members.add(effect.service)
             tx.dirty_wanted.add(effect.service)
-        case fx.Event():
+        case News():
             _tell(tx, effect)
-            if effect.service:
-                tx.dirty_members.add(effect.service)
         case fx.Alert():
             about = {"service": effect.service, "operation": effect.operation}
             tx.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
@@ -92,21 +90,23 @@ def _launch(tx: Gathering, effect: fx.Launch) -> None:
     tx.dirty_members.add(effect.service)
 
 
-def _tell(tx: Gathering, effect: fx.Event) -> None:
-    """The ledger's event in the words that a person reads."""
+def _tell(tx: Gathering, news: News) -> None:
+    """The ledger's news in the words that a person reads, with the facts that a program reads."""
     state, ledger = tx.core.state, tx.core.state.ledger
-    operation, by = ledger.operation(effect.operation), None
-    data: dict[str, Any] = {"service": effect.service, "operation": effect.operation, **effect.data}
-    if effect.kind == "task":
-        data["member"] = effect.subject.rpartition(".")[0]
-        data["node"] = data.get("node") or state.places.get(data["member"], ("", ""))[0]
-        effect = msgspec.structs.replace(effect, data=data)
-        by = ledger.made_necessary(effect.subject)
-    elif operation is not None and len(operation.target.members) == 1:
-        data["member"] = f"{effect.service}.{operation.target.members[0]}"
-    text, detail = reporting.line(effect, operation, by)
-    if effect.kind == "task" and (seen := state.seen.get(data["member"])) is not None:
+    data = news.data
+    operation, by = ledger.operation(data.get("operation", "")), None
+    if isinstance(news, OfTask):
+        data["node"] = data.get("node") or state.places.get(news.member_id, ("", ""))[0]
+        by = ledger.made_necessary(news.subject)
+    detail = reporting.is_detail(news, operation, by)
+    if isinstance(news, TaskSeen) and (seen := state.seen.get(news.member_id)) is not None:
         # As it was before a restart of ours: found again, not changed.
-        same = (f"{data['member']}.{seen.incarnation}", seen.state) == (effect.subject, data.get("state"))
+        same = (seen.incarnation, seen.state) == (news.incarnation, news.state)
         detail = detail or (same and seen.since < tx.wall_s)
-    tx.event(effect.kind, effect.subject, text, detail=detail, **{k: v for k, v in data.items() if v})
+    tx.event(news.kind, news.subject, wording.line(news, data.get("node", "")), detail=detail, **_known(data))
+    if service := data.get("service"):
+        tx.dirty_members.add(service)
+
+
+def _known(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value not in ("", None)}

@@ -7,6 +7,7 @@ randomness, nothing about where tasks run. Read it in this order:
     table         kinds, classes, states and transitions, with the rules above them
     records       what is durable: each record is written alone
     inputs        what can happen              effects    what the driver does after the commit
+    news          what happened, as facts       wording    the same, as a person reads it
     book          the records and (memory) what was observed; every write passes through it
     guard         known ready members against the minimum
     consents      epochs, questions and answers
@@ -19,5 +20,5 @@ randomness, nothing about where tasks run. Read it in this order:
     proposals     what is asked for; people: what they say about what stands; disruptions: what others began
     declarations  services and their members
     ledger        handle(input) -> record changes, effects, reply
-    checking      every reachable state of small worlds; event logs and documentation against the table
+    checking      every reachable state of small worlds; what happened, and the documentation, against the table
 """

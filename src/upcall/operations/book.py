@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from upcall.operations.effects import Effect, Event, Outcome
+from upcall.operations.effects import Effect, Outcome
 from upcall.operations.indexes import Indexes
 from upcall.operations.memory import Memory, Seen
+from upcall.operations.news import Moved
 from upcall.operations.records import (
     ConsentRecord,
     Delete,
@@ -249,11 +250,6 @@ class Book:
     def emit(self, effect: Effect) -> None:
         self.out.effects.append(effect)
 
-    def event(
-        self, kind: str, subject: str, text: str, /, *, service: str = "", operation: str = "", **data: object
-    ) -> None:
-        self.emit(Event(kind=kind, subject=subject, text=text, service=service, operation=operation, data=dict(data)))
-
     def new_operation_id(self) -> str:
         return f"op-{self.indexes.numbers[-1] + 1 if self.indexes.numbers else 1}"
 
@@ -285,14 +281,7 @@ class Book:
             self.memory.said.pop(moved.id, None)
             self.memory.last_words.pop(moved.id, None)
         self.put(moved)
-        self.event(
-            "operation",
-            moved.id,
-            f"{current.state} -> {state}: {word}" + (f": {outcome}" if outcome else ""),
-            service=moved.target.service,
-            operation=moved.id,
-            **{"kind": moved.kind, "class": moved.class_, "from": current.state, "to": state, "word": word},
-        )
+        self.emit(Moved(operation=self.operations[moved.id], before=current.state, word=word, outcome=outcome))
         return self.operations[moved.id]
 
     def _stored(self, record: Record) -> Record | None:

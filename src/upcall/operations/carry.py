@@ -12,10 +12,10 @@ from upcall.operations import consents, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Told
 from upcall.operations.judgement import judge
+from upcall.operations.news import MemberReleased
 from upcall.operations.records import GIVES_UP, Mark, MemberRecord, Operation, Target
 from upcall.operations.table import KINDS, RANK, Word
 from upcall.operations.waiting import Judgement
-from upcall.operations.words import span
 
 # -- the begin ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +153,9 @@ def _prepare(book: Book, operation: Operation) -> None:
         book.look_at(operation.target.service, book.since_s(operation) + policy.leave_s)
 
 
-def execute_removal(book: Book, operation: Operation, why: str) -> None:
+def execute_removal(
+    book: Book, operation: Operation, word: Literal["has left", "nothing to move"], why: str = ""
+) -> None:
     """The second phase: now the incarnations are frozen."""
     targets = _targets(book, operation)
     target = Target(
@@ -162,7 +164,7 @@ def execute_removal(book: Book, operation: Operation, why: str) -> None:
         incarnations=tuple(m.incarnation for m in targets),
         node=operation.target.node,
     )
-    book.advance(operation, "has left", outcome=why, target=target)
+    book.advance(operation, word, outcome=why, target=target)
 
 
 def _away(book: Book, operation: Operation) -> None:
@@ -267,13 +269,7 @@ def _release(book: Book, operation: Operation, member: MemberRecord) -> None:
     book.memory.places.pop(member.key, None)
     book.put(replace(member, removed=mark, started=False, volumes_until_wall_s=book.wall_s + keep_s))
     book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s))
-    book.event(
-        "member",
-        member.key,
-        f"released; volumes are kept for {span(keep_s)}",
-        service=member.service,
-        operation=operation.id,
-    )
+    book.emit(MemberReleased(service=member.service, member=member.name, by=operation.id, keep_volumes_s=keep_s))
 
 
 def _remove_service(book: Book, service: str) -> None:

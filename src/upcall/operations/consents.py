@@ -21,10 +21,10 @@ from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
 from upcall.operations.memory import Question, Said
-from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Verdict, Way
+from upcall.operations.news import Answered, AnswerVoid, Because, EpochMoved
+from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Way
 from upcall.operations.superseding import behind
 from upcall.operations.table import KINDS
-from upcall.operations.words import span
 
 ANSWERS_MAX: Final = 1000
 """In one call: more than a service can have pending."""
@@ -46,7 +46,7 @@ def move_epoch(book: Book, service: str, why: str, *, gone: tuple[str, ...] = ()
     epoch = book.epoch(service)
     book.memory.epochs[service] = epoch.n + 1
     moved = book.epoch(service)
-    book.event("epoch", service, f"epoch {moved}: {why}", service=service, epoch=str(moved))
+    book.emit(EpochMoved(service=service, epoch=moved, why=why))
     book.mark(service)
     consent = _current(book, service)
     if consent is None:
@@ -54,15 +54,9 @@ def move_epoch(book: Book, service: str, why: str, *, gone: tuple[str, ...] = ()
     void = [o for o, given in consent.answers.items() if given.verdict == "accept" and set(gone) & set(given.counts_on)]
     kept = {o: given for o, given in consent.answers.items() if o not in void}
     book.put(replace(consent, epoch=moved, answers=kept))
-    for operation in void:
-        book.event(
-            "answer",
-            operation,
-            "the acceptance is void: it counted on what is gone",
-            service=service,
-            operation=operation,
-        )
-        ask(book, book.operations[operation])
+    for operation in (book.operations[o] for o in void):
+        book.emit(AnswerVoid(operation=operation, verdict="accept", because="it counted on what is gone"))
+        ask(book, operation)
 
 
 # -- questions ------------------------------------------------------------------------------------------------------
@@ -86,7 +80,7 @@ def look(book: Book, service: str) -> None:
         question = book.memory.questions.get(operation.id)
         given = book.answer(operation)
         if given is not None and given.until_s <= book.now_s:
-            _drop(book, operation, f"the {_NOUN[given.verdict]} ran out", lapsed=given.verdict)
+            _drop(book, operation, given, "it ran out")
             given = None
         if given is not None:
             book.look_at(service, given.until_s)
@@ -110,9 +104,6 @@ def _could_pass(book: Book, operation: Operation) -> bool:
     return _unblocked(book, operation) and not guard.objection(book, operation)
 
 
-_NOUN: Final = {"accept": "acceptance", "defer": "deferral", "decline": "refusal", "prefer": "preference"}
-
-
 # -- answers --------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +123,7 @@ def answer(book: Book, given: Answers) -> Refused | None:
         book.put(replace(consent, epoch=book.epoch(given.service), answers=answers))
     for operation, one in fresh.items():
         book.memory.last_words[operation] = answers[operation]
-        _note(book, book.operations[operation], one)
+        _note(book, book.operations[operation], one, answers[operation])
     return None
 
 
@@ -152,8 +143,8 @@ def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:
             where=operation.id,
             expected="an operation that has not begun",
         )
-    if book.answer(operation) is not None:
-        _drop(book, operation, f"{given.service} took its answer back")
+    if (answered := book.answer(operation)) is not None:
+        _drop(book, operation, answered, "it was taken back")
         book.memory.last_words.pop(operation.id, None)
         ask(book, operation)
     return None
@@ -162,8 +153,8 @@ def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:
 def overtaken(book: Book, operation: Operation, why: str) -> None:
     """What was said of it is about a world that is over: it does not count, also not as the last word, and it is asked
     again."""
-    if book.answer(operation) is not None:
-        _drop(book, operation, f"the answer is void: {why}")
+    if (answered := book.answer(operation)) is not None:
+        _drop(book, operation, answered, "the world is another one", why)
     if book.memory.last_words.pop(operation.id, None) is not None:
         ask(book, operation)
 
@@ -292,20 +283,12 @@ def _cut(way: Way) -> Way:
     )
 
 
-def _note(book: Book, operation: Operation, one: Answer) -> None:
+def _note(book: Book, operation: Operation, one: Answer, given: Given) -> None:
     service = operation.target.service
     question = book.memory.questions.get(operation.id) or Question(since_s=book.now_s)
     book.memory.questions[operation.id] = replace(question, stands=False)
     if _is_news(book, operation, one):
-        book.event(
-            "answer",
-            operation.id,
-            f"{service}: {_in_words(one)}",
-            service=service,
-            operation=operation.id,
-            verdict=one.verdict,
-            progress=one.progress,
-        )
+        book.emit(Answered(operation=operation, given=given))
     if one.verdict == "decline" and book.allows(operation, "decline"):
         book.advance(operation, "decline", outcome=f"declined by {service}: {one.reason[:REASON_CHARS_MAX]}")
         forget(book, operation)
@@ -325,21 +308,10 @@ def _is_news(book: Book, operation: Operation, one: Answer) -> bool:
     return not same
 
 
-def _in_words(one: Answer) -> str:
-    words = {
-        "accept": f"accept, good for {span(one.valid_s)}",
-        "defer": f"defer, ask again in {span(one.retry_after_s)}",
-        "decline": "decline",
-        "prefer": f"prefer {one.choice or 'otherwise'}",
-    }[one.verdict]
-    words += f": {one.reason[:REASON_CHARS_MAX]}" if one.reason else ""
-    return words if one.waiting_helps else f"{words} (waiting does not help)"
-
-
-def _drop(book: Book, operation: Operation, why: str, *, lapsed: Verdict | None = None) -> None:
+def _drop(book: Book, operation: Operation, given: Given, because: Because, why: str = "") -> None:
     consent = book.consents[operation.target.service]
     book.put(replace(consent, answers={o: a for o, a in consent.answers.items() if o != operation.id}))
-    book.event("answer", operation.id, why, service=consent.service, operation=operation.id, lapsed=lapsed)
+    book.emit(AnswerVoid(operation=operation, verdict=given.verdict, because=because, why=why))
 
 
 def _current(book: Book, service: str) -> ConsentRecord | None:

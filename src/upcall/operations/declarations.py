@@ -5,7 +5,7 @@ the generation that the *next* incarnation gets; whatever restarts a member is a
 """
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from upcall.operations import consents, maintenance, members
 from upcall.operations.book import Book
 from upcall.operations.effects import Refused, Release, Reserve
 from upcall.operations.inputs import DeclareMembers, DeclareService, MemberDeclaration, StartMembers, WithdrawMembers
+from upcall.operations.news import MemberDeclared, MemberWithdrawn, ServiceDeclared
 from upcall.operations.records import Mark, MemberRecord, ServiceRecord
 from upcall.operations.table import KINDS
 
@@ -105,7 +106,7 @@ def declare_service(book: Book, given: DeclareService) -> Refused | None:
         return None
     book.put(record)
     if before is None:
-        book.event("service", given.name, "declared", service=given.name)
+        book.emit(ServiceDeclared(service=given.name))
     elif (before.minimum, before.policy) != (record.minimum, record.policy):
         consents.move_epoch(book, given.name, "minimum or policy changed")
     return None
@@ -206,11 +207,13 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
         return
     book.put(record)
     if not before.version:
-        book.event("member", record.key, "declared", service=service)
+        book.emit(MemberDeclared(service=service, member=record.name))
     elif returns:
         book.memory.crashes.pop(record.key, None)
-        kept = "with fresh volumes" if fresh_volumes else "and takes its volumes back"
-        book.event("member", record.key, f"declared again, {kept}", service=service)
+        again: Literal["with fresh volumes", "with its volumes"] = (
+            "with fresh volumes" if fresh_volumes else "with its volumes"
+        )
+        book.emit(MemberDeclared(service=service, member=record.name, again=again))
 
 
 def start_members(book: Book, given: StartMembers, *, who: str) -> Refused | None:
@@ -256,9 +259,9 @@ def withdraw_members(book: Book, given: WithdrawMembers) -> Refused | None:
             # Its numbers are not used twice; its room is free since it ended.
             mark = Mark(who=given.service, why="withdrawn", wall_s=book.wall_s)
             book.put(replace(member, removed=mark, started=False))
-            book.event("member", member.key, "withdrawn, at its end", service=member.service)
+            book.emit(MemberWithdrawn(service=member.service, member=member.name, launched=True))
             continue
         book.delete(member)
         book.emit(Release(service=member.service, member=member.name, keep_volumes_s=0.0))
-        book.event("member", member.key, "withdrawn before it was launched", service=member.service)
+        book.emit(MemberWithdrawn(service=member.service, member=member.name))
     return None

@@ -4,10 +4,11 @@ The driver writes :attr:`Outcome.changes` first, each on its own if it must, and
 afterwards; when the process dies between the two, ``Started`` repeats what still stands.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from upcall.operations.news import News
 from upcall.operations.records import RecordChange
 
 
@@ -104,17 +105,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="t
     text: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
-    """For the journal and the event stream."""
-
-    kind: str
-    subject: str
-    text: str
-    service: str = ""
-    operation: str = ""
-    data: dict[str, Any] = {}
-
-
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alert"):
     """A person is told, once, that something is stuck."""
 
@@ -135,7 +125,7 @@ Effect: TypeAlias = (
     | HoldDisruption
     | Show
     | Told
-    | Event
+    | News
     | Alert
 )
 

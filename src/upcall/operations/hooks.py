@@ -12,6 +12,8 @@ from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Back
 from upcall.operations.memory import HookFailed
+from upcall.operations.news import MemberBack
+from upcall.operations.records import MemberRecord
 
 
 def returned(book: Book, given: Back) -> Refused | None:
@@ -26,23 +28,23 @@ def returned(book: Book, given: Back) -> Refused | None:
     if given.incarnation != member.incarnation or member.back >= member.incarnation:
         return None  # Of the past, or said again.
     if given.error:
-        _failed(book, member.key, member.task, HookFailed(incarnation=given.incarnation, error=_cut(given.error)))
+        _failed(book, member, HookFailed(incarnation=given.incarnation, error=_cut(given.error)))
     else:
         book.memory.hooks.pop(member.key, None)
         book.put(replace(member, back=member.incarnation))
-        words = "is back: its after_ready has returned"
-        book.event("member", member.task, words, service=member.service, word="back")
+        book.emit(MemberBack(service=member.service, member=member.name, incarnation=member.incarnation))
     return None
 
 
-def _failed(book: Book, key: str, task: str, failed: HookFailed) -> None:
+def _failed(book: Book, member: MemberRecord, failed: HookFailed) -> None:
     """Told once for each reason; it is called again, ever more slowly, for hours if need be."""
-    if book.memory.hooks.get(key) == failed:
+    if book.memory.hooks.get(member.key) == failed:
         return
-    book.memory.hooks[key] = failed
-    service = book.members[key].service
-    book.event("member", task, f"does not count yet: its after_ready raised: {failed.error}", service=service)
-    book.mark(service)
+    book.memory.hooks[member.key] = failed
+    book.emit(
+        MemberBack(service=member.service, member=member.name, incarnation=failed.incarnation, error=failed.error)
+    )
+    book.mark(member.service)
 
 
 def _cut(error: str) -> str:

@@ -20,6 +20,7 @@ from upcall.operations.compaction import forget_losses
 from upcall.operations.effects import EndTask, Release
 from upcall.operations.inputs import NodeObserved, TaskObserved
 from upcall.operations.memory import Crashes, NodeSeen, Seen
+from upcall.operations.news import NodeChanged, OtherGeneration, TaskEnded, TaskLeft, TaskSeen, TaskUnknown
 from upcall.operations.proposals import create
 from upcall.operations.records import MemberRecord, Operation, Target
 from upcall.operations.table import KINDS
@@ -46,11 +47,8 @@ def observe_task(book: Book, given: TaskObserved) -> None:
     member = book.members.get(f"{given.service}.{given.member}")
     if member is None or given.incarnation > member.incarnation:
         # Nothing on record ever launched it; the wanted set, which the substrate compares, ends it.
-        book.event(
-            "task",
-            f"{given.service}.{given.member}.{given.incarnation}",
-            f"{given.state}, but not on record",
-            service=given.service,
+        book.emit(
+            TaskUnknown(service=given.service, member=given.member, incarnation=given.incarnation, state=given.state)
         )
         return
     if given.incarnation < member.incarnation or member.over:
@@ -67,13 +65,14 @@ def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     operation = book.operations.get(cause)
     if given.state in ("ended", "ending") or operation is None or operation.state == "open":
         return
-    task = f"{member.key}.{given.incarnation}"
-    book.event(
-        "task",
-        task,
-        f"seen {given.state}, but it was given up by {cause}: ended",
-        service=member.service,
-        operation=cause,
+    book.emit(
+        TaskLeft(
+            service=member.service,
+            member=member.name,
+            incarnation=given.incarnation,
+            state=given.state,
+            given_up_by=cause,
+        )
     )
     book.emit(
         EndTask(
@@ -118,14 +117,17 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     book.memory.signalled.pop(member.key, None)
     _remember(book, member, given)
     loss = _loss_waiting_for_proof(book, member)
-    book.event(
-        "task",
-        member.task,
-        f"{how}, by {cause.id}" if cause else f"{how}, for {loss.id}" if loss else how,
-        service=member.service,
-        operation=cause.id if cause else loss.id if loss else "",
-        state="ended",
-        node=given.node or member.node,
+    book.emit(
+        TaskEnded(
+            service=member.service,
+            member=member.name,
+            incarnation=member.incarnation,
+            how=how,
+            exit_code=given.exit_code,
+            by=cause.id if cause else "",
+            proof_for=loss.id if loss else "",
+            node=given.node or member.node,
+        )
     )
     if cause is None or _counts_as_crash(cause, member):
         _count_crash(book, member)
@@ -210,18 +212,28 @@ def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     initialised = member.initialised or given.state == "ready"
     launched = given.generation or member.launched
     if launched != member.launched:
-        words = f"runs generation {launched}, on record is {member.launched}: taken as it is"
-        book.event("task", member.task, words, service=member.service)
+        book.emit(
+            OtherGeneration(
+                service=member.service,
+                member=member.name,
+                incarnation=member.incarnation,
+                runs=launched,
+                on_record=member.launched,
+            )
+        )
     if (node, initialised, launched) != (member.node, member.initialised, member.launched):
         book.put(replace(member, node=node, initialised=initialised, launched=launched))
     if before is None or before.state != given.state:
-        book.event(
-            "task",
-            member.task,
-            given.state + (f": {given.reason[:REASON_CHARS_MAX]}" if given.reason else ""),
-            service=member.service,
-            state=given.state,
-            node=node,
+        book.emit(
+            TaskSeen(
+                service=member.service,
+                member=member.name,
+                incarnation=member.incarnation,
+                state=given.state,
+                before=before.state if before is not None else "",
+                reason=given.reason[:REASON_CHARS_MAX],
+                node=node,
+            )
         )
     book.mark(member.service)
 
@@ -273,12 +285,7 @@ def observe_node(book: Book, given: NodeObserved) -> None:
     book.memory.nodes[given.node] = NodeSeen(
         state=given.state, since_s=book.now_s, reason=given.reason[:REASON_CHARS_MAX]
     )
-    book.event(
-        "node",
-        given.node,
-        given.state + (f": {given.reason[:REASON_CHARS_MAX]}" if given.reason else ""),
-        state=given.state,
-    )
+    book.emit(NodeChanged(node=given.node, state=given.state, reason=given.reason[:REASON_CHARS_MAX]))
     if given.state != "up":
         # What was seen there is not known any more; after its return everything is observed afresh.
         for member in book.members_on(given.node):

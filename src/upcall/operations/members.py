@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.effects import Launch, Reserve
+from upcall.operations.news import Launched
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
 
@@ -165,15 +166,15 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
     if elsewhere:
         book.emit(Reserve(service=member.service, places={member.name: launched.place}))
     emit_launch(book, launched)
-    how = f"after {by}" if by else "wanted"
-    book.event(
-        "task",
-        launched.task,
-        f"launched, {how}"
-        + (f", place {launched.place}" if elsewhere else "")
-        + (f", with volumes {takes} that were set aside" if takes else ""),
-        service=member.service,
-        operation=by,
+    book.emit(
+        Launched(
+            service=launched.service,
+            member=launched.name,
+            incarnation=launched.incarnation,
+            by=by,
+            place=launched.place if elsewhere else 0,
+            takes=takes,
+        )
     )
 
 

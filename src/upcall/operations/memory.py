@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from upcall.operations.inputs import TaskState
 from upcall.operations.records import Firmness, Given
 
 
@@ -11,7 +12,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """The current incarnation of a member, as it was observed last."""
 
     incarnation: int
-    state: str
+    state: TaskState
     since_s: float
     node: str = ""
     reason: str = ""

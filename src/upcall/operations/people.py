@@ -4,12 +4,15 @@ Each leaves a mark with who and why, in the record for good. What has begun goes
 back. Force also lets an end come that waits for the minimum.
 """
 
+from typing import Literal
+
 from msgspec.structs import replace
 
 from upcall.operations import carry, ends, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
+from upcall.operations.news import AssumedDead, Overruled
 from upcall.operations.records import Mark, MemberRecord, Operation
 from upcall.operations.table import KINDS
 from upcall.operations.words import span
@@ -32,13 +35,7 @@ def force(book: Book, given: Force) -> Operation | Refused:
     for found in [operation, *book.children(operation)]:
         if _may_be_forced(book, found) and (found.forced is None or found.paused is not None):
             book.put(replace(found, forced=mark, paused=None))
-            book.event(
-                "operation",
-                found.id,
-                f"forced by {mark.who}: {mark.why}",
-                service=found.target.service,
-                operation=found.id,
-            )
+            book.emit(Overruled(operation=book.operations[found.id], how="forced", who=mark.who, why=mark.why))
     return book.operations[operation.id]
 
 
@@ -63,14 +60,10 @@ def pause(book: Book, given: Pause) -> Operation | Refused:
         return operation  # It is so already; whoever paused it first stays on record.
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.on == "pause" else None
     book.put(replace(operation, paused=mark))
-    book.event(
-        "operation",
-        operation.id,
-        f"{given.on}d by {given.who}" + (f": {given.why[:REASON_CHARS_MAX]}" if given.why else ""),
-        service=operation.target.service,
-        operation=operation.id,
-    )
-    return book.operations[operation.id]
+    operation = book.operations[operation.id]
+    how: Literal["paused", "resumed"] = "paused" if given.on == "pause" else "resumed"
+    book.emit(Overruled(operation=operation, how=how, who=given.who, why=given.why[:REASON_CHARS_MAX]))
+    return operation
 
 
 def cancel(book: Book, given: Cancel) -> Operation | Refused:
@@ -203,7 +196,15 @@ def assume_dead(book: Book, given: AssumeDead) -> Operation | Refused:
         ended_by = operation.id if begun else member.ended_by
         how = f"assumed dead by {given.who}: {mark.why}"
         book.put(replace(member, ended=member.incarnation, ended_how=how, ended_by=ended_by))
-        book.event("member", member.task, how, service=member.service, operation=operation.id)
+        book.emit(
+            AssumedDead(
+                service=member.service,
+                member=member.name,
+                incarnation=member.incarnation,
+                operation=operation.id,
+                how=how,
+            )
+        )
     return book.operations[found[0][1].id]
 
 

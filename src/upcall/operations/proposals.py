@@ -4,7 +4,7 @@ Every operation comes into being in :func:`create`. Two people who ask opposite 
 stands, and may cancel it. The same key, or the same wish again, gives the same operation.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 
@@ -12,6 +12,7 @@ from upcall.operations import looping, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Cordon, Refused
 from upcall.operations.inputs import Propose
+from upcall.operations.news import Overruled, Proposed
 from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
 from upcall.operations.table import KINDS, Class, Kind, OnDeadline
 
@@ -71,24 +72,11 @@ def create(
     )
     book.memory.since[operation.id] = book.now_s
     book.put(operation)
-    what = f"{operation.class_} {operation.words()} {'seen' if operation.seen else 'proposed'} by {asked_by}"
-    book.event(
-        "operation",
-        operation.id,
-        what + (f": {operation.reason}" if reason else ""),
-        service=target.service,
-        operation=operation.id,
-        **{"kind": kind, "class": operation.class_, "to": "open", "parent": operation.parent},
-    )
+    operation = book.operations[operation.id]
+    book.emit(Proposed(operation=operation))
     if forced is not None:
-        book.event(
-            "operation",
-            operation.id,
-            f"forced by {forced.who}: {forced.why}",
-            service=target.service,
-            operation=operation.id,
-        )
-    return book.operations[operation.id]
+        book.emit(Overruled(operation=operation, how="forced", who=forced.who, why=forced.why))
+    return operation
 
 
 def _impact(kind: Kind, *, removes_node: bool, takes: int) -> str:
@@ -330,10 +318,10 @@ def _tried_now(book: Book, given: Propose, member: MemberRecord) -> Operation | 
     if given.force and found.state == "open":
         mark = Mark(who=given.asked_by, why=given.reason[:REASON_CHARS_MAX], wall_s=book.wall_s)
         book.put(replace(found, forced=mark, paused=None))
-    why = f": {given.reason[:REASON_CHARS_MAX]}" if given.reason else ""
-    words = f"{'forced' if given.force else 'to be tried now'} by {given.asked_by}{why}"
-    book.event("operation", found.id, words, service=member.service, operation=found.id)
-    return book.operations[found.id]
+    found, why = book.operations[found.id], given.reason[:REASON_CHARS_MAX]
+    how: Literal["forced", "to be tried now"] = "forced" if given.force else "to be tried now"
+    book.emit(Overruled(operation=found, how=how, who=given.asked_by, why=why))
+    return found
 
 
 def _same_wish(operation: Operation, given: Propose, target: Target) -> bool:

@@ -53,8 +53,8 @@ from upcall.operations.inputs import (
     WithdrawMembers,
 )
 from upcall.operations.memory import HostSeen
+from upcall.operations.news import HostChanged, Slept
 from upcall.operations.records import ConsentRecord, MemberRecord, Operation
-from upcall.operations.words import span
 
 K = TypeVar("K")
 
@@ -191,7 +191,7 @@ def _clock_jumped(book: Book, given: ClockJumped) -> None:
     memory.notices = {o: at_s + given.slept_s for o, at_s in memory.notices.items()}
     for service in sorted(book.consents):
         _renew(book, book.consents[service])
-    book.event("clock", "clock", f"slept for {span(given.slept_s)}: every deadline starts anew")
+    book.emit(Slept(slept_s=given.slept_s))
     memory.due = {}
     book.mark_all()
     book.mark("")
@@ -219,7 +219,7 @@ def _host(book: Book, given: HostSubscribed | HostUnsubscribed) -> None:
     before = book.memory.hosts.get(given.service)
     if before is None or before.subscribed != subscribed:
         book.memory.hosts[given.service] = HostSeen(subscribed=subscribed, since_s=book.now_s)
-        book.event("host", given.service, "subscribed" if subscribed else "gone", service=given.service)
+        book.emit(HostChanged(service=given.service, subscribed=subscribed))
     if subscribed:
         book.emit(Show(service=given.service))
     book.mark(given.service)
@@ -233,7 +233,7 @@ def _confirm(book: Book, given: Confirm) -> Refused | None:
     if operation is None or operation.target.service != given.service:
         return people.not_found(given.operation)
     if operation.state == "preparing":
-        carry.execute_removal(book, operation, f"{given.service} confirms that it has left")
+        carry.execute_removal(book, operation, "has left", f"{given.service} confirms that it has left")
     elif operation.state == "executing" and book.allows(operation, "finished"):
         carry.end(book, operation, "finished", outcome=f"{given.service} has finished it")
     elif operation.state == "executing":

@@ -1,8 +1,8 @@
 """The one table: kinds, classes, states and transitions.
 
 The ledger asks this table for every change of an operation's state (:func:`next_state`), the documentation's diagram
-is drawn from it, the explorer walks it, and the checker of recorded event logs reads it. Change it here, explore
-again, and everything else follows.
+is drawn from it, the explorer walks it, and the checker of what happened reads it. Change it here, explore again, and
+everything else follows.
 
 **Who wins.** Six classes, printed wherever an operation is shown; :data:`CLASSES` says who wins in each. Voluntary
 operations wait for the service, however long; silence never lets one proceed, for any service, until a person
@@ -63,8 +63,8 @@ operations below it. ``node``: maintenance, a parent of stops. ``system``: shutd
 
 Word = Literal[
     "may begin", "decline", "cancel", "parent lifted", "incarnation over", "healthy again", "node back", "called off",
-    "superseded", "has left", "deadline", "newer ready", "start deadline", "ended again", "node lost for good",
-    "shutdown", "finished", "all held", "becomes removal", "lift",
+    "superseded", "has left", "nothing to move", "deadline", "newer ready", "start deadline", "ended again",
+    "node lost for good", "shutdown", "finished", "all held", "becomes removal", "lift",
 ]  # fmt: skip
 """What moves an operation on."""
 
@@ -193,6 +193,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("open", "finished", "done", ("foreign",)),
     # Removal has two phases: the member leaves, and only then does it end.
     Transition("preparing", "has left", "executing", ("removal",)),
+    Transition("preparing", "nothing to move", "executing", ("removal",)),
     Transition("preparing", "deadline", "failed", ("removal",)),
     Transition("preparing", "cancel", "withdrawn", ("removal",)),
     Transition("preparing", "parent lifted", "withdrawn", ("removal",)),
@@ -237,5 +238,5 @@ def next_state(kind: Kind, class_: Class, state: State, word: Word) -> State | N
 
 
 def reachable(kind: Kind, class_: Class, state: State) -> frozenset[State]:
-    """Every state that one transition leads to; what the checker of event logs allows."""
+    """Every state that one transition leads to."""
     return frozenset(t.next for t in TRANSITIONS if t.state == state and t.applies(kind, class_))

@@ -13,6 +13,7 @@ from typing import Final
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.ledger import Ledger
+from upcall.operations.news import News
 from upcall.operations.recording import Began, Line, Took
 from upcall.operations.records import Delete, Policy, Put, Record, RecordChange, Restart, decode, encode, kind_of
 from upcall.operations.views import PendingSet
@@ -78,7 +79,7 @@ class World:
         """Everything the ledgers were given: replays this world."""
         self.written = 0
         self.log: list[fx.Effect] = []
-        self.events: list[fx.Event] = []
+        self.news: list[News] = []
         self.alerts: list[fx.Alert] = []
         self.unplaced: list[Unplaced] = []
         self.deaths = 0
@@ -199,7 +200,7 @@ class World:
     # -- effects ----------------------------------------------------------------------------------------------------
 
     def _perform(self, effect: fx.Effect) -> None:
-        if not isinstance(effect, fx.Event):
+        if not isinstance(effect, News):
             self._count_down()
         self.log.append(effect)
         for watch in self.watchers:
@@ -232,8 +233,8 @@ class World:
                 self._observe(substrate.hold_disruption(effect.id, now_s, hold=effect.hold))
             case fx.Show(service=service):
                 self._answering[service] = True
-            case fx.Event():
-                self.events.append(effect)
+            case News():
+                self.news.append(effect)
             case fx.Alert():
                 self.alerts.append(effect)
             case fx.ProveDeath(node=node):

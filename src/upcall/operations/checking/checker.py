@@ -1,40 +1,40 @@
-"""Checks a recorded event log against the table.
+"""Checks what happened against the table.
 
-Every change of an operation's state is an event with ``kind``, ``class``, ``from``, ``to`` and ``word``. Whatever
-produced the log (a test, a cluster last week), no line of it may say what the table does not allow.
+Every operation's coming into being and every change of its state is a fact (:mod:`upcall.operations.news`). Whatever
+produced them (a test, the replay of a recording), none may say what the table does not allow.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable
 
-from upcall.operations.effects import Event
-from upcall.operations.table import KINDS, Class, Kind, State, Word, next_state
+from upcall.operations.news import Moved, News, Proposed
+from upcall.operations.table import State, next_state
 
 
-def check(events: Iterable[Event]) -> list[str]:
-    """What in the log contradicts the table; empty when nothing does."""
+def check(happened: Iterable[News]) -> list[str]:
+    """What contradicts the table; empty when nothing does."""
     found: list[str] = []
     states: dict[str, State] = {}
-    for event in events:
-        if event.kind == "operation" and "to" in event.data:
-            objection = _objection(event.subject, event.data, states)
+    for one in happened:
+        if isinstance(one, Proposed | Moved):
+            objection = _proposed(one, states) if isinstance(one, Proposed) else _moved(one, states)
             if objection:
                 found.append(objection)
-            states[event.subject] = cast(State, event.data["to"])
+            states[one.operation.id] = one.operation.state
     return found
 
 
-def _objection(operation: str, data: Mapping[str, Any], states: Mapping[str, State]) -> str:
-    kind, class_, to = cast(Kind, data["kind"]), cast(Class, data["class"]), cast(State, data["to"])
-    if kind not in KINDS:
-        return f"{operation}: no kind {kind!r}"
-    if "from" not in data:
-        if operation in states or to != "open":
-            return f"{operation} comes into being as {to}, known before: {operation in states}"
-        return ""
-    before, word = cast(State, data["from"]), cast(Word, data["word"])
-    if states.get(operation, before) != before:
-        return f"{operation} moves from {before}, but it was {states[operation]}"
-    if next_state(kind, class_, before, word) != to:
-        return f"{operation} ({class_} {kind}): {before} -> {to} by {word!r} is not in the table"
+def _proposed(one: Proposed, states: dict[str, State]) -> str:
+    operation = one.operation
+    if operation.id in states or operation.state != "open":
+        return f"{operation.id} comes into being as {operation.state}, known before: {operation.id in states}"
+    return ""
+
+
+def _moved(one: Moved, states: dict[str, State]) -> str:
+    operation, before = one.operation, one.before
+    if states.get(operation.id, before) != before:
+        return f"{operation.id} moves from {before}, but it was {states[operation.id]}"
+    if next_state(operation.kind, operation.class_, before, one.word) != operation.state:
+        moves = f"{before} -> {operation.state} by {one.word!r}"
+        return f"{operation.id} ({operation.class_} {operation.kind}): {moves} is not in the table"
     return ""

@@ -1,0 +1,145 @@
+"""What happened, in the words that a person reads: one place for all of them.
+
+Each line can be read alone: not ``op-7: executing -> done``, but ``op-7: stop of log.broker-2.7 is done: exit code
+143``. Its subject is said beside it.
+"""
+
+from typing import Final
+
+from upcall.operations import news
+from upcall.operations.records import Given, Operation, Verdict
+from upcall.operations.table import State
+from upcall.operations.words import span
+
+ON_THE_WAY: Final = frozenset({"pending", "placed", "fetching", "starting", "running", "ending"})
+"""States of a task that lead to another one by themselves."""
+
+_VERBS: Final[dict[State, str]] = {
+    "preparing": "begins",
+    "executing": "begins",
+    "done": "is done",
+    "failed": "failed",
+    "withdrawn": "is withdrawn",
+}
+
+NOUNS: Final[dict[Verdict, str]] = {
+    "accept": "acceptance", "defer": "deferral", "decline": "refusal", "prefer": "preference",
+}  # fmt: skip
+
+_CHOICES: Final = {
+    "": "otherwise",
+    "wait": "wait for it",
+    "in_place": "restart it here",
+    "elsewhere": "replace it elsewhere",
+    "renew": "start it anew here, with empty volumes",
+}
+
+
+def line(one: news.News, node: str = "") -> str:
+    """``node``: where a task is, as far as is known."""
+    match one:
+        case news.OfOperation():
+            return _of_operation(one)
+        case news.OfTask():
+            return _of_task(one, node)
+        case news.EpochMoved():
+            return f"epoch {one.epoch}: {one.why}"
+        case news.ServiceDeclared():
+            return "declared"
+        case news.MemberDeclared(again=""):
+            return "declared"
+        case news.MemberDeclared(again=again):
+            takes = {"with its volumes": "and takes its volumes back"}.get(again, again)
+            return f"declared again, {takes}"
+        case news.MemberWithdrawn(launched=launched):
+            return "withdrawn, at its end" if launched else "withdrawn before it was launched"
+        case news.MemberReleased():
+            return f"released; volumes are kept for {span(one.keep_volumes_s)}"
+        case news.HostChanged():
+            return "subscribed" if one.subscribed else "gone"
+        case news.NodeChanged():
+            return _because(one.state, one.reason)
+        case news.Slept():
+            return f"slept for {span(one.slept_s)}: every deadline starts anew"
+    raise AssertionError(f"no words for {type(one).__name__}")
+
+
+def _of_operation(one: news.OfOperation) -> str:
+    operation = one.operation
+    match one:
+        case news.Proposed():
+            how = "seen" if operation.seen else "proposed"
+            return _because(f"{operation.class_} {operation.words()} {how} by {operation.asked_by}", operation.reason)
+        case news.Moved():
+            return f"{_moved(one, operation)}: {one.outcome or one.word}"
+        case news.Overruled():
+            return _because(f"{one.how} by {one.who}", one.why)
+        case news.Answered():
+            return f"{operation.target.service} on {operation.words()}: {answer(one.given)}"
+        case news.AnswerVoid(because="it ran out"):
+            return f"the {NOUNS[one.verdict]} ran out"
+        case news.AnswerVoid(because="it was taken back"):
+            return f"{operation.target.service} took its answer back"
+        case news.AnswerVoid(because="it counted on what is gone"):
+            return f"the {NOUNS[one.verdict]} is void: it counted on what is gone"
+        case news.AnswerVoid():
+            return f"the {NOUNS[one.verdict]} is void: {one.why}"
+    raise AssertionError(f"no words for {type(one).__name__}")
+
+
+def _moved(one: news.Moved, operation: Operation) -> str:
+    goes_on = one.before == "preparing" and operation.state == "executing"
+    return f"{operation.words()} {'goes on' if goes_on else _VERBS.get(operation.state, '')}".rstrip()
+
+
+def answer(given: Given) -> str:
+    """``defer, ask again in 5 s: moving leaders``."""
+    good_s = given.until_s - given.at_s
+    words = {
+        "accept": f"accept, good for {span(good_s)}",
+        "defer": f"defer, ask again in {span(good_s)}",
+        "decline": "decline",
+        "prefer": _CHOICES[given.choice],
+    }[given.verdict]
+    words = _because(words, given.reason)
+    return words if given.waiting_helps else f"{words} (waiting does not help)"
+
+
+def _of_task(one: news.OfTask, node: str) -> str:
+    where = f" on {node}" if node else ""
+    match one:
+        case news.Launched():
+            # At another place: where that is, is not known yet.
+            text = f"launched{'' if one.place else where}" + (f", after {one.by}" if one.by else "")
+            text += f", place {one.place}" if one.place else ""
+            return text + (f", with volumes {one.takes} that were set aside" if one.takes else "")
+        case news.TaskSeen(state="ready"):
+            return f"ready{where}"
+        case news.TaskSeen():
+            return _because(one.state, one.reason)
+        case news.TaskEnded():
+            return f"ended{where}: {ended(one)}"
+        case news.TaskUnknown():
+            return f"{one.state}, but not on record"
+        case news.TaskLeft():
+            return f"seen {one.state}, but it was given up by {one.given_up_by}: ended"
+        case news.OtherGeneration():
+            return f"runs generation {one.runs}, on record is {one.on_record}: taken as it is"
+        case news.AssumedDead():
+            return one.how
+        case news.MemberBack(error=""):
+            return "is back: its after_ready has returned"
+        case news.MemberBack():
+            return f"does not count yet: its after_ready raised: {one.error}"
+    raise AssertionError(f"no words for {type(one).__name__}")
+
+
+def ended(one: news.TaskEnded) -> str:
+    """How, and by or for which operation."""
+    if one.by:
+        return f"{one.how}, by {one.by}"
+    return f"{one.how}, for {one.proof_for}" if one.proof_for else one.how
+
+
+def _because(text: str, why: str) -> str:
+    return f"{text}: {why}" if why else text
