@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from answering import accept_all
 
 from upcall.operations import inputs as given
 from upcall.operations.effects import Launch
@@ -75,8 +76,8 @@ def test_what_ends_five_times_has_failed_and_its_service_is_asked_what_next(kind
 @pytest.mark.parametrize(
     ("answer", "place"),
     [
-        (given.Answer(verdict="prefer", choice="elsewhere", retry_after_s=600), 2),
-        (given.Answer(verdict="prefer", choice="wait", retry_after_s=600, reason="one copy is missing"), 1),
+        (given.Answer(verdict="replace", retry_after_s=600), 2),
+        (given.Answer(verdict="wait", retry_after_s=600, reason="one copy is missing"), 1),
         (given.Answer(verdict="defer", retry_after_s=600, reason="one copy is missing"), 1),
     ],
 )
@@ -162,12 +163,12 @@ def test_a_restart_that_brings_a_newer_declaration_does_not_wait_for_one_that_ha
     made.substrate.slow.clear()
     (hangs,) = losses(made)
     op = wish(made, "restart")
-    accept_all(made)
+    it_accepts(made)
     assert made.ledger.operation(hangs.id).state == "executing", "the same again is no reason"  # type: ignore[union-attr]
     made.send(given.DeclareMembers(service="s", members=(given.MemberDeclaration(name="a", generation=2),)))
     assert made.ledger.operation(hangs.id).state == "executing", "a declaration touches nothing that runs"  # type: ignore[union-attr]
     made.advance(1)
-    accept_all(made)
+    it_accepts(made)
     assert made.ledger.operation(hangs.id).state == "withdrawn"  # type: ignore[union-attr]
     made.advance(10)
     assert made.ledger.operation(op).state == "done"  # type: ignore[union-attr]
@@ -175,10 +176,9 @@ def test_a_restart_that_brings_a_newer_declaration_does_not_wait_for_one_that_ha
     assert made.ready("s") == ["a", "b", "c"]
 
 
-def accept_all(made: World) -> None:
+def it_accepts(made: World) -> None:
     pending = made.ledger.pending("s")
-    answers = {one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked}
-    made.send(given.Answers(service="s", epoch=pending.epoch, answers=answers))
+    made.send(given.Answers(service="s", epoch=pending.epoch, answers=accept_all(pending)))
 
 
 def test_a_person_does_not_wait_for_the_pause_of_a_crash_loop(kind: SimulatedKind) -> None:
@@ -311,7 +311,7 @@ def test_a_member_that_does_not_come_back_is_renewed_at_its_place_with_empty_vol
 
     def says(pending: PendingSet) -> dict[str, given.Answer]:
         made.substrate.crashing.clear()  # What was broken were its data.
-        renew = given.Answer(verdict="prefer", choice="renew", retry_after_s=600, reason="all of it is elsewhere too")
+        renew = given.Answer(verdict="renew", retry_after_s=600, reason="all of it is elsewhere too")
         return {one.operation.id: renew for one in pending.operations if one.asked and one.operation.kind == "lost"}
 
     made.host("s", says)
@@ -331,7 +331,7 @@ def test_renewing_survives_a_death_of_the_master_at_every_write() -> None:
         made.die_after = writes
 
         def says(pending: PendingSet) -> dict[str, given.Answer]:
-            renew = given.Answer(verdict="prefer", choice="renew", retry_after_s=600)
+            renew = given.Answer(verdict="renew", retry_after_s=600)
             return {one.operation.id: renew for one in pending.operations if one.asked and one.operation.kind == "lost"}
 
         made.host("s", says)

@@ -1,6 +1,7 @@
 """Disruptions that others began, and news of them that a crash of the master loses."""
 
 import pytest
+from answering import accept_all
 
 from upcall.operations import inputs as given
 from upcall.operations.views import PendingSet
@@ -63,9 +64,7 @@ def test_an_eviction_that_is_called_off_in_a_crash_never_keeps_its_member_from_o
 
     world.die = dies_and_it_is_called_off  # type: ignore[method-assign]
     world.die_after = die_after
-    world.scripts["log"] = lambda pending: {
-        one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked
-    }
+    world.scripts["log"] = accept_all
     world.advance(30)
     assert state_of(world, "evict") in ("done", "withdrawn")
     drain = given.Propose(kind="maintenance", node=_node_of_b0(world), asked_by="ann", window_s=600)

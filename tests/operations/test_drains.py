@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 
+from answering import accept_all
+
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation, Policy
-from upcall.operations.views import MemberView, PendingSet
+from upcall.operations.views import MemberView
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.simulated.cluster import small_nodes
 from upcall.testing.world import World
-
-
-def welcome(pending: PendingSet) -> dict[str, given.Answer]:
-    return {one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked}
 
 
 def world_of(
@@ -29,7 +27,7 @@ def world_of(
     if together:
         loose = Declaration(command=("run",), resources=Resources(memory_mib=512))
         world.declarations.update({f"s.{member}": loose for member in members})
-    world.host("s", welcome)
+    world.host("s", accept_all)
     world.send(given.DeclareService(name="s", minimum=minimum, policy=Policy(answer_s=10)))
     declared = tuple(given.MemberDeclaration(name=name, portable=name in portable) for name in members)
     world.send(given.DeclareMembers(service="s", members=declared))

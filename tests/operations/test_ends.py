@@ -1,24 +1,20 @@
 """The minimum at the moment of an end that came later than its begin."""
 
 import pytest
+from answering import accept_all
 
 from upcall.operations import inputs as given
 from upcall.operations.records import Policy
-from upcall.operations.views import PendingSet
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
 
 HANDS_OVER = Policy(answer_s=5, before_stop_s=20)
 
 
-def welcome(pending: PendingSet) -> dict[str, given.Answer]:
-    return {one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked}
-
-
 def begun(kind: SimulatedKind, wish: str = "stop", *, policy: Policy = HANDS_OVER, **more: object) -> tuple[World, str]:
     """Of three of which two must stay one is to end: that has begun, and its service prepares it."""
     made = World(kind=kind, node_count=4)
-    made.host("s", welcome)
+    made.host("s", accept_all)
     made.install("s", ["a", "b", "c"], minimum=2, policy=policy)
     made.advance(10)
     asked = given.Propose(kind=wish, asked_by="ann", service="s", members=("a",), **more)  # type: ignore[arg-type]
@@ -90,7 +86,7 @@ def test_the_cure_of_the_other_does_not_wait_behind_the_end_that_waits_for_it(ki
 
 def test_two_ends_that_wait_for_the_same_member_hold_its_cure_up_neither(kind: SimulatedKind) -> None:
     made = World(kind=kind, node_count=4)
-    made.host("s", welcome)
+    made.host("s", accept_all)
     made.install("s", ["a", "b", "c"], minimum=1, policy=HANDS_OVER)
     made.advance(10)
     wishes = [given.Propose(kind="stop", asked_by="ann", service="s", members=(name,)) for name in "ab"]

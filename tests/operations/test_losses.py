@@ -154,9 +154,7 @@ def test_a_service_may_have_it_replaced_sooner_but_never_without_proof(kind: Sim
 
     def elsewhere(pending: PendingSet) -> dict[str, given.Answer]:
         asked = [one.operation for one in pending.operations if one.asked and one.operation.kind == "lost"]
-        return {
-            operation.id: given.Answer(verdict="prefer", choice="elsewhere", retry_after_s=3600) for operation in asked
-        }
+        return {operation.id: given.Answer(verdict="replace", retry_after_s=3600) for operation in asked}
 
     made.host("kafka", elsewhere)
     node = made.substrate.node_of("kafka.b1")
@@ -171,7 +169,7 @@ def test_a_service_may_have_it_replaced_sooner_but_never_without_proof(kind: Sim
 @pytest.mark.parametrize(
     ("answer", "incarnations"),
     [
-        (given.Answer(verdict="prefer", choice="wait", retry_after_s=3600, reason="it may come back"), [1, 2]),
+        (given.Answer(verdict="wait", retry_after_s=3600, reason="it may come back"), [1, 2]),
         (given.Answer(verdict="defer", retry_after_s=3600, reason="the only copy is there"), [1]),
     ],
 )
@@ -344,7 +342,7 @@ def test_the_proof_of_a_nodes_death_waits_for_who_defers_beside(kind: SimulatedK
     said["memo"] = None
     made.advance(6000)
     assert [e for e in made.log if isinstance(e, ProveDeath)] == [], "its last word stands, when nobody answers too"
-    said["memo"] = given.Answer(verdict="prefer", choice="wait", retry_after_s=50)
+    said["memo"] = given.Answer(verdict="wait", retry_after_s=50)
     made.host("memo", says)
     made.advance(200)
     assert loss.id in {e.operation for e in made.log if isinstance(e, ProveDeath)}

@@ -1,6 +1,7 @@
 """A place, and the data in it, is given up only when there is another."""
 
 import pytest
+from answering import accept_all
 
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation, Policy
@@ -120,9 +121,7 @@ def test_two_members_of_one_service_on_a_node_that_is_removed_leave_it_one_after
     world = World(kind="kernel", node_count=3)
     for name in ("b0", "b1"):
         world.declarations[f"log.{name}"] = Declaration(command=("run",), resources=Resources(memory_mib=512))
-    world.host("log", lambda pending: {
-        one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked
-    })  # fmt: skip
+    world.host("log", accept_all)
     world.install("log", ("b0", "b1"), minimum=1, policy=POLICY)
     world.advance(10)
     node = world.substrate.node_of("log.b0")
@@ -145,8 +144,8 @@ def says(world: World, answer: given.Answer) -> None:
 
 
 ANSWERS = [
-    given.Answer(verdict="prefer", choice="elsewhere", retry_after_s=3600),
-    given.Answer(verdict="prefer", choice="wait", retry_after_s=3600),
+    given.Answer(verdict="replace", retry_after_s=3600),
+    given.Answer(verdict="wait", retry_after_s=3600),
     given.Answer(verdict="defer", reason="the only copy is there", retry_after_s=3600),
 ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from answering import fitting
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -50,14 +51,14 @@ class Watcher:
             "accept_all": given.Answer(verdict="accept", valid_s=30),
             "defer": given.Answer(verdict="defer", retry_after_s=7, reason="moving leaders", progress=0.5),
             "decline": given.Answer(verdict="decline", reason="no"),
-            "wait": given.Answer(verdict="prefer", choice="wait", retry_after_s=9),
+            "wait": given.Answer(verdict="wait", retry_after_s=9),
         }[self.mode]
         return self.answers(asked, one)
 
     def answers(self, asked: list[Operation], one: given.Answer) -> dict[str, given.Answer]:
         if one.verdict == "accept":
             self.accepted |= {operation.id for operation in asked}
-        return {operation.id: one for operation in asked}
+        return {operation.id: fitting(operation, one) for operation in asked}
 
     def saw(self, world: World, effect: fx.Effect) -> None:
         match effect:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from answering import accept_all
 from transcript import Stage, parse
 
 from upcall.operations import inputs as given
@@ -15,7 +16,6 @@ from upcall.operations.inputs import Input
 from upcall.operations.ledger import Ledger
 from upcall.operations.recording import Began, Line, Took, replay
 from upcall.operations.records import NewerFormat, decode, encode, kind_of
-from upcall.operations.views import PendingSet
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
 
@@ -97,10 +97,6 @@ def test_a_death_after_any_write_is_replayed(kind: SimulatedKind) -> None:
         assert world.deaths == 1, left
         world.send(given.Tick())
         assert_replays(world)
-
-
-def accept_all(pending: PendingSet) -> dict[str, given.Answer]:
-    return {one.operation.id: given.Answer(verdict="accept") for one in pending.operations if one.asked}
 
 
 class Reread(Ledger):

@@ -25,7 +25,7 @@ def service(kind: SimulatedKind, *, timing: Timing = PROVED, policy: Policy | No
 
 def wait_for_it(pending: PendingSet) -> dict[str, given.Answer]:
     """As the SDK's default does: the policy is agreed to."""
-    wait = given.Answer(verdict="prefer", choice="wait", retry_after_s=3600)
+    wait = given.Answer(verdict="wait", retry_after_s=3600)
     return {one.operation.id: wait for one in pending.operations if one.asked and one.operation.kind == "lost"}
 
 

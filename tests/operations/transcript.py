@@ -354,7 +354,6 @@ class Stage:
                 reason=options.get("reason", verdict.partition(":")[2]),
                 retry_after_s=float(options.get("retry", 10)),
                 progress=float(progress) if progress else None,
-                choice=options.get("choice", ""),  # type: ignore[arg-type]
                 waiting_helps="would_help" not in options,
                 would_help=tuple(Way(does=does) for does in filter(None, options.get("would_help", "").split(";"))),
             )

@@ -6,7 +6,7 @@ from upcall.master.core import Core
 from upcall.master.state import Service
 from upcall.master.streams import Streams
 from upcall.operations import effects as fx
-from upcall.operations.records import Given, Operation
+from upcall.operations.records import Operation
 from upcall.operations.views import MemberView, PendingOperation
 from upcall.protocol import service as wire
 from upcall.substrate import interface as sub
@@ -15,7 +15,6 @@ STATUS_WORDS = {
     "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
 }  # fmt: skip
 """Members that are in none of the substrate's states."""
-PREFERENCES = {"wait": "wait", "in_place": "restart", "elsewhere": "replace", "renew": "renew"}
 
 
 class Notifier:
@@ -89,13 +88,8 @@ def wire_operation(core: Core, pending: PendingOperation) -> wire.Operation:
         keeps_volumes=operation.kind not in ("replace", "move", "vacate", "scale_in"),
         takes_back=operation.takes > 0,
         comes_back=operation.kind not in ("uninstall", "scale_in"),
-        answer=_answered(pending.answer) if pending.answer and not pending.asked else "",
+        answer=pending.answer.verdict if pending.answer and not pending.asked else "",
     )
-
-
-def _answered(answer: Given) -> str:
-    """In the words in which the service said it."""
-    return PREFERENCES[answer.choice] if answer.choice else answer.verdict
 
 
 def operations_event(core: Core, service: str) -> wire.Operations:

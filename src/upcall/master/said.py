@@ -10,8 +10,6 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid
 from upcall.protocol.numbers import whole
 
-_CHOICES: dict[str, Any] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere", "renew": "renew"}
-
 
 def answers(service: str, said: wire.Answers) -> given.Answers:
     return given.Answers(
@@ -29,11 +27,8 @@ def epoch(text: str) -> Epoch:
 
 
 def answer(service: str, said: wire.Answer) -> given.Answer:
-    choice = _CHOICES.get(said.verdict, "")
-    verdict: Any = "prefer" if choice else said.verdict
     return given.Answer(
-        verdict=verdict,
-        choice=choice,
+        verdict=said.verdict,
         valid_s=said.valid_s,
         counts_on=said.counts_on,
         retry_after_s=said.retry_after_s,

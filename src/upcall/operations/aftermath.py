@@ -34,10 +34,9 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
     pause_s = members.launch_pause_s(book, member)
     policy = policy_of(book, member.service)
     if operation.forced is None and given is not None:
-        if given.choice in GIVES_UP:
-            where = "it to be renewed" if given.choice == "renew" else "elsewhere"
-            return _elsewhere(book, operation, f"{member.service} prefers {where}", here=given.choice == "renew")
-        if given.verdict in ("defer", "decline") or given.choice == "wait":
+        if given.verdict in GIVES_UP:
+            return _elsewhere(book, operation, answer_words(book, operation), here=given.verdict == "renew")
+        if given.verdict in ("defer", "wait"):
             return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
     elif operation.forced is None and (policy.on_lost != "restart" or looping.came_to_nothing(book, member)):
         asked_s = book.since_s(operation)
@@ -45,7 +44,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
             return unanswered(book, operation, asked_s, None)
     if pause_s > book.now_s:
         return Judgement(waits_for=RESTART_PAUSE, reason=f"ended again and again: {member.ended_how}", look_s=pause_s)
-    return Judgement(may=True, choice="in_place", reason=f"restart here: {member.ended_how}")
+    return Judgement(may=True, choice="restart", reason=f"restart here: {member.ended_how}")
 
 
 def _lost_silent(book: Book, operation: Operation, member: MemberRecord) -> Judgement:
@@ -67,7 +66,7 @@ def _lost_with_node(book: Book, operation: Operation, member: MemberRecord) -> J
         reason = f"assumed dead by {operation.forced.who}"
         if not places.held(book, member):
             return homeless(book, operation, member, reason)
-        return Judgement(may=True, choice="elsewhere", reason=reason, over_consent=True)
+        return Judgement(may=True, choice="replace", reason=reason, over_consent=True)
     waits = patience(book, operation, member) or silence_gives_nothing_up(book, operation, member)
     return waits or _elsewhere(book, operation, f"{member.task} is proven dead")
 
@@ -76,9 +75,9 @@ def _lost_beside_its_volumes(book: Book, operation: Operation, member: MemberRec
     """Proven dead, and its node with it, but its volumes follow it: it comes back with them wherever there is room. A
     ``wait`` was for that node, so it holds no longer than a node is waited for."""
     given = book.answer(operation)
-    if operation.forced is None and given is not None and given.choice == "wait":
+    if operation.forced is None and given is not None and given.verdict == "wait":
         return patience(book, operation, member, "started again with its volumes") or Judgement(
-            may=True, choice="in_place", reason=f"restart with its volumes: {member.ended_how}"
+            may=True, choice="restart", reason=f"restart with its volumes: {member.ended_how}"
         )
     return _lost_process(book, operation, member)
 
@@ -91,4 +90,4 @@ def _elsewhere(book: Book, operation: Operation, why: str, *, here: bool = False
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
     if not places.held(book, member, here=here):
         return homeless(book, operation, member, why, here=here)
-    return Judgement(may=True, choice="renew" if here else "elsewhere", reason=why)
+    return Judgement(may=True, choice="renew" if here else "replace", reason=why)

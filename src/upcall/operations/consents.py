@@ -22,7 +22,7 @@ from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
 from upcall.operations.memory import Question, Said
 from upcall.operations.news import Answered, AnswerVoid, Because, EpochMoved
-from upcall.operations.records import ConsentRecord, Given, Operation, Policy, Way
+from upcall.operations.records import AFTER_A_LOSS, BEFORE, ConsentRecord, Given, Operation, Policy, Way
 from upcall.operations.superseding import behind
 from upcall.operations.table import KINDS
 
@@ -209,6 +209,14 @@ def _refusal_of_one(book: Book, service: str, name: str, one: Answer) -> Refused
         )
     if not KINDS[operation.kind].asked:
         return Refused(code="invalid", message=f"{name} is told, not asked", where=name)
+    fitting = AFTER_A_LOSS if operation.kind == "lost" else BEFORE
+    if one.verdict not in fitting:
+        return Refused(
+            code="invalid",
+            message=f"{one.verdict} is no answer to a {operation.kind}",
+            where=f"{name}.verdict",
+            expected=", ".join(fitting),
+        )
     for label, value in (("valid_s", one.valid_s), ("retry_after_s", one.retry_after_s)):
         if not 0 < value <= ANSWER_S_MAX:
             return Refused(
@@ -271,7 +279,6 @@ def _given(book: Book, one: Answer, relied_on: tuple[str, ...]) -> Given:
         reason=one.reason[:REASON_CHARS_MAX],
         progress=one.progress,
         counts_on=(relied_on if one.counts_on is None else one.counts_on) if accepts else (),
-        choice=one.choice,
         waiting_helps=one.waiting_helps,
         would_help=tuple(map(_cut, one.would_help)),
     )
@@ -300,7 +307,7 @@ def _is_news(book: Book, operation: Operation, one: Answer) -> bool:
     if one.verdict == "accept":
         book.memory.said.pop(operation.id, None)
         return True
-    words = f"{one.verdict} {one.choice} {one.waiting_helps}: {one.reason[:REASON_CHARS_MAX]}"
+    words = f"{one.verdict} {one.waiting_helps}: {one.reason[:REASON_CHARS_MAX]}"
     before = book.memory.said.get(operation.id)
     same = before is not None and before.words == words
     times = before.times + 1 if before is not None and same else 1

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from upcall.operations.records import Choice, Epoch, Firmness, Policy, Restart, Verdict, Way
+from upcall.operations.records import Epoch, Firmness, Policy, Restart, Verdict, Way
 from upcall.operations.table import Kind, OnDeadline
 
 TaskState = Literal["pending", "placed", "fetching", "starting", "running", "ready", "unready", "ending", "ended"]
@@ -106,8 +106,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_after_s: float = 10.0
     reason: str = ""
     progress: float | None = None
-    choice: Choice = ""
-    """Prefer: ``wait``, ``in_place`` or ``elsewhere``."""
     waiting_helps: bool = True
     """Defer: False when the reason will not pass by itself."""
     would_help: tuple[Way, ...] = ()

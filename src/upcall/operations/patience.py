@@ -31,16 +31,16 @@ def patience(book: Book, operation: Operation, member: MemberRecord, then: str =
     and lengthens nothing: a node lost for good would be waited for for ever.
     """
     given, word = book.answer(operation), last_word(book, operation)
-    if word is not None and word.choice in GIVES_UP:
+    if word is not None and word.verdict in GIVES_UP:
         return None
-    if given is not None and given.verdict in ("defer", "decline"):
+    if given is not None and given.verdict == "defer":
         return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
-    if word is not None and word.verdict in ("defer", "decline"):
+    if word is not None and word.verdict == "defer":
         return _not_renewed(book, operation, word)
     until_s = book.since_s(operation) + policy_of(book, member.service).replace_after_s
     if book.node_state(member.node) == "gone" or book.now_s >= until_s:
         return None
-    said = f"{answer_words(book, operation)}; " if given is not None and given.choice == "wait" else ""
+    said = f"{answer_words(book, operation)}; " if given is not None and given.verdict == "wait" else ""
     return Judgement(
         waits_for=f"node {member.node}",
         reason=f"{said}silent; {then} in {span(until_s - book.now_s)} unless it returns",

@@ -33,15 +33,20 @@ FORMAT = 1
 
 Firmness = Literal["enforced", "intercepted", "notified", "observed"]
 Origin = Literal["ours", "foreign"]
-Verdict = Literal["accept", "defer", "decline", "prefer"]
+Verdict = Literal["accept", "defer", "decline", "wait", "restart", "replace", "renew"]
+"""What a service answers, in the same words from its expert's code to the record."""
+BEFORE: Final[tuple[Verdict, ...]] = ("accept", "defer", "decline")
+"""Of what is to happen."""
+AFTER_A_LOSS: Final[tuple[Verdict, ...]] = ("wait", "restart", "replace", "renew", "defer")
+"""Of what has happened: wait, restart it here, replace it elsewhere, or renew it: begin anew at its node, with empty
+volumes."""
 Restart = Literal["always", "on-failure", "never"]
 """Whether a member that ended by itself is started again: whatever its code; unless it is 0, so and so often; not at
 all."""
-Choice = Literal["", "wait", "in_place", "elsewhere", "renew"]
-"""What a service prefers for a lost member: wait, restart here, replace elsewhere, or renew: anew at its node, with
-empty volumes."""
+Choice = Literal["", "restart", "replace", "renew"]
+"""How a lost member comes back: by its service's answer, or by what holds without one."""
 
-GIVES_UP: Final = ("elsewhere", "renew")
+GIVES_UP: Final = ("replace", "renew")
 """Choices that give the present place up, with what is in it."""
 
 
@@ -327,12 +332,11 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: Verdict
     at_s: float
     until_s: float
-    """Accept: valid until. Defer, decline, prefer to wait: asked again at."""
+    """Accept: valid until. All others: asked again at."""
     reason: str = ""
     progress: float | None = None
     counts_on: tuple[str, ...] = ()
     """Tasks that must stay as they are for the acceptance to hold."""
-    choice: Choice = ""
     waiting_helps: bool = True
     """False: the reason will not pass by itself; somebody has to do something."""
     would_help: tuple[Way, ...] = ()

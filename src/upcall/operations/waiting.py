@@ -11,7 +11,7 @@ import msgspec
 from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
-from upcall.operations.records import Choice, Given, MemberRecord, Operation
+from upcall.operations.records import Choice, Given, MemberRecord, Operation, Verdict
 from upcall.operations.windows import window_end_s
 from upcall.operations.words import span
 
@@ -82,6 +82,12 @@ def held_by_guard(book: Book, operation: Operation, reason: str) -> Judgement:
     )
 
 
+_BY: Final[dict[Verdict, str]] = {
+    "accept": "accepted", "defer": "deferred", "decline": "declined", "wait": "told to wait",
+    "restart": "told to restart it", "replace": "told to replace it", "renew": "told to renew it",
+}  # fmt: skip
+
+
 def answer_words(book: Book, operation: Operation) -> str:
     given = book.answer(operation)
     service = operation.target.service
@@ -91,13 +97,7 @@ def answer_words(book: Book, operation: Operation) -> str:
 
 
 def words_of(service: str, given: Given) -> str:
-    words = {
-        "accept": "accepted",
-        "defer": "deferred",
-        "decline": "declined",
-        "prefer": f"{given.choice or 'other'} preferred",
-    }
-    text = f"{words[given.verdict]} by {service}"
+    text = f"{_BY[given.verdict]} by {service}"
     if given.reason:
         text += f": {given.reason}"
     if given.progress is not None:

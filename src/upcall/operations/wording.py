@@ -22,17 +22,7 @@ _VERBS: Final[dict[State, str]] = {
     "withdrawn": "is withdrawn",
 }
 
-NOUNS: Final[dict[Verdict, str]] = {
-    "accept": "acceptance", "defer": "deferral", "decline": "refusal", "prefer": "preference",
-}  # fmt: skip
-
-_CHOICES: Final = {
-    "": "otherwise",
-    "wait": "wait for it",
-    "in_place": "restart it here",
-    "elsewhere": "replace it elsewhere",
-    "renew": "start it anew here, with empty volumes",
-}
+_NOUNS: Final[dict[Verdict, str]] = {"accept": "acceptance", "defer": "deferral", "decline": "refusal"}
 
 
 def line(one: news.News, node: str = "") -> str:
@@ -77,13 +67,13 @@ def _of_operation(one: news.OfOperation) -> str:
         case news.Answered():
             return f"{operation.target.service} on {operation.words()}: {answer(one.given)}"
         case news.AnswerVoid(because="it ran out"):
-            return f"the {NOUNS[one.verdict]} ran out"
+            return f"the {_NOUNS.get(one.verdict, 'answer')} ran out"
         case news.AnswerVoid(because="it was taken back"):
             return f"{operation.target.service} took its answer back"
         case news.AnswerVoid(because="it counted on what is gone"):
-            return f"the {NOUNS[one.verdict]} is void: it counted on what is gone"
+            return f"the {_NOUNS.get(one.verdict, 'answer')} is void: it counted on what is gone"
         case news.AnswerVoid():
-            return f"the {NOUNS[one.verdict]} is void: {one.why}"
+            return f"the {_NOUNS.get(one.verdict, 'answer')} is void: {one.why}"
     raise AssertionError(f"no words for {type(one).__name__}")
 
 
@@ -95,14 +85,17 @@ def _moved(one: news.Moved, operation: Operation) -> str:
 def answer(given: Given) -> str:
     """``defer, ask again in 5 s: moving leaders``."""
     good_s = given.until_s - given.at_s
-    words = {
+    words: dict[Verdict, str] = {
         "accept": f"accept, good for {span(good_s)}",
         "defer": f"defer, ask again in {span(good_s)}",
         "decline": "decline",
-        "prefer": _CHOICES[given.choice],
-    }[given.verdict]
-    words = _because(words, given.reason)
-    return words if given.waiting_helps else f"{words} (waiting does not help)"
+        "wait": "wait for it",
+        "restart": "restart it here",
+        "replace": "replace it elsewhere",
+        "renew": "start it anew here, with empty volumes",
+    }
+    text = _because(words[given.verdict], given.reason)
+    return text if given.waiting_helps else f"{text} (waiting does not help)"
 
 
 def _of_task(one: news.OfTask, node: str) -> str:

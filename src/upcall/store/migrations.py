@@ -31,6 +31,16 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         " FROM records WHERE kind = 'master' AND key = 'start'), 0)",
         "DELETE FROM records WHERE kind = 'master' AND key = 'start'",
     ),
+    (
+        # How a lost member comes back is said in the words in which its service answers. Answers themselves are void
+        # after a start of the master.
+        "DELETE FROM records WHERE kind = 'ledger/consent'",
+        *(
+            f"UPDATE records SET value = CAST(json_set(CAST(value AS TEXT), '$.record.choice', '{word}') AS BLOB)"
+            f" WHERE kind = 'ledger/operation' AND json_extract(CAST(value AS TEXT), '$.record.choice') = '{before}'"
+            for before, word in (("in_place", "restart"), ("elsewhere", "replace"))
+        ),
+    ),
 )
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

@@ -1,17 +1,16 @@
 """Between the ledger's words and the wire's, as the master translates them."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from upcall.operations import effects as fx
-from upcall.operations.records import Given, Policy
+from upcall.operations.records import Policy
 from upcall.operations.views import MemberView, PendingOperation
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, Stale, UpcallError
 from upcall.testing.seen import Seen
 
-CHOICES: Final[dict[str, Any]] = {"wait": "wait", "restart": "in_place", "replace": "elsewhere", "renew": "renew"}
 WORDS: Final = {
     "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
 }  # fmt: skip
@@ -50,13 +49,8 @@ def operation(world: Seen, pending: PendingOperation) -> wire.Operation:
         keeps_volumes=op.kind not in ("replace", "move", "vacate", "scale_in"),
         takes_back=pending.operation.takes > 0,
         comes_back=op.kind not in ("uninstall", "scale_in"),
-        answer=_answered(pending.answer) if pending.answer and not pending.asked else "",
+        answer=pending.answer.verdict if pending.answer and not pending.asked else "",
     )
-
-
-def _answered(said: Given) -> str:
-    """In the words in which the service said it."""
-    return next((word for word, choice in CHOICES.items() if choice == said.choice), said.verdict)
 
 
 def members(world: Seen, service: str) -> wire.Members:

@@ -87,7 +87,7 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         _age(book, book.memory.first_launched.get(operation.id)) if live else None,
         operation.id in book.memory.prepared,
         question.stands if question else None,
-        (word.verdict, word.choice) if word and operation.kind == "lost" else None,
+        word.verdict if word and operation.kind == "lost" else None,
         (given.verdict, _age(book, given.until_s), _counted(book, given.counts_on)) if given and live else None,
     )
 

@@ -112,20 +112,21 @@ def _answers(state: State) -> Iterator[Step]:
     pending = state.ledger.pending(SERVICE)
     asked = [one.operation.id for one in pending.operations if one.asked]
 
-    def answers(verdict: given.Answer, to: list[str]) -> given.Answers:
-        return given.Answers(service=SERVICE, epoch=pending.epoch, answers=dict.fromkeys(to, verdict))
+    def answers(verdict: given.Answer, to: list[str], of_a_loss: given.Answer) -> given.Answers:
+        said = {one: of_a_loss if state.ledger.book.operations[one].kind == "lost" else verdict for one in to}
+        return given.Answers(service=SERVICE, epoch=pending.epoch, answers=said)
 
-    accept = given.Answer(verdict="accept", valid_s=10)
+    accept, restart = given.Answer(verdict="accept", valid_s=10), given.Answer(verdict="restart")
+    defer = given.Answer(verdict="defer", retry_after_s=10)
     for operation in asked:
-        yield Step(f"accept {operation}", answers(accept, [operation]), budget, Turn.ANSWER)
+        yield Step(f"accept {operation}", answers(accept, [operation], restart), budget, Turn.ANSWER)
     if len(asked) > 1:
-        yield Step("accept all", answers(accept, asked), budget)
+        yield Step("accept all", answers(accept, asked, restart), budget)
     if asked and budget.deferrals:
-        defer = given.Answer(verdict="defer", retry_after_s=10)
-        yield Step("defer all", answers(defer, asked), replace(budget, deferrals=budget.deferrals - 1))
+        yield Step("defer all", answers(defer, asked, defer), replace(budget, deferrals=budget.deferrals - 1))
     if asked and budget.declines:
         decline = given.Answer(verdict="decline", reason="no", retry_after_s=10)
-        yield Step("decline all", answers(decline, asked), replace(budget, declines=budget.declines - 1))
+        yield Step("decline all", answers(decline, asked, defer), replace(budget, declines=budget.declines - 1))
     for view in state.ledger.members(SERVICE):
         if view.status == "settling":
             back = given.Back(service=SERVICE, member=view.name, incarnation=view.incarnation)
