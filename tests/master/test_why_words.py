@@ -47,6 +47,18 @@ def test_a_stop_that_its_window_forced_says_so_while_it_runs_and_after(kind: Sim
 
 
 @both_kinds
+def test_who_answered_is_named_once_and_who_was_only_asked_stands_before_why(kind: SimulatedKind) -> None:
+    world = made(kind)
+    views = shown(world)
+    world.send(given.HostSubscribed(service="log"))
+    stop = world.send(given.Propose(kind="stop", asked_by="ann", service="log", members=("b0",))).operation
+    assert views.operation(views.find_operation(stop)).waits_for == "log: asked 0 s ago"
+    answer = {stop: given.Answer(verdict="defer", reason="a copy is behind")}
+    world.send(given.Answers(service="log", epoch=world.ledger.pending("log").epoch, answers=answer))
+    assert views.operation(views.find_operation(stop)).waits_for == "deferred by log: a copy is behind"
+
+
+@both_kinds
 def test_a_loss_is_seen_not_asked_for(kind: SimulatedKind) -> None:
     world = made(kind)
     views = shown(world)

@@ -1,10 +1,13 @@
 """What happened is a fact with fields; its words are made in one place."""
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import upcall
 from upcall.operations import inputs as given
 from upcall.operations import news, wording
 from upcall.operations.records import Policy
@@ -66,3 +69,34 @@ def test_an_operation_s_course_is_read_by_its_fields(drained: World) -> None:
     ]
     ended = next(one for one in drained.news if isinstance(one, news.TaskEnded) and one.by == stop)
     assert (ended.member, ended.how) == ("b1", course[-1].outcome)
+
+
+# -- and stays one --------------------------------------------------------------------------------------------------
+
+SENTENCES = {"text", "reason", "outcome", "how", "ended_how", "why", "waits_for", "account", "brief", "sentence"}
+"""Fields that hold what a person reads."""
+TAKES_APART = {"startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "find"}
+PARTS = ("operations", "master", "substrate", "client", "cli", "web", "testing")
+
+
+def taken_apart(source: str) -> list[str]:
+    """Calls that look into a field that holds a sentence."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=how, value=ast.Attribute(attr=field))):
+                if how in TAKES_APART and field in SENTENCES:
+                    found.append(ast.unparse(node))
+    return found
+
+
+def test_nobody_takes_a_sentence_apart() -> None:
+    root = Path(upcall.__file__).parent
+    assert taken_apart("event.text.removeprefix(name)"), "it would be found"
+    found = {
+        f"{file.relative_to(root)}: {call}"
+        for part in PARTS
+        for file in (root / part).rglob("*.py")
+        for call in taken_apart(file.read_text())
+    }
+    assert found == set()

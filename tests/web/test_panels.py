@@ -84,21 +84,3 @@ def test_a_drain_that_stands_is_not_of_the_past() -> None:
 
 def test_a_child_whose_parent_is_not_known_is_shown_all_the_same() -> None:
     assert [one["id"] for one in panels.operations([operation("op-9", parent="op-1")], [])] == ["op-9"]
-
-
-def test_an_event_says_its_subject_once() -> None:
-    def shown(subject: str, text: str) -> str:
-        return str(panels.event(api.Event(sequence=1, at=0.0, kind="service", subject=subject, text=text))["text"])
-
-    assert shown("ha", "ha is uninstalled") == "is uninstalled"
-    assert shown("ha", "happens to be there") == "happens to be there"
-
-
-def test_who_defers_is_named_once() -> None:
-    def shown(waits_for: str) -> str:
-        return str(panels.operations([operation("op-1", waits_for=waits_for)], [])[0]["waits_for"])
-
-    assert shown("kafka: deferred by kafka: 4 partitions are at risk") == "deferred by kafka: 4 partitions are at risk"
-    assert shown("kafka: asked 2 s ago") == "kafka: asked 2 s ago"
-    assert shown("op-2 (stop of kafka.broker-1): held") == "op-2 (stop of kafka.broker-1): held"
-    assert shown("kafka") == "kafka"

@@ -190,14 +190,17 @@ def _picture(found: ActionView) -> Any:
 
 
 def _words(found: ActionView) -> str:
+    return f"{found.service}: {found.name}{_how_far(found)}"
+
+
+def _how_far(found: ActionView) -> str:
     share = f" {found.share:.0%}" if found.share is not None else ""
-    return f"{found.service}: {found.name}{share}" + (f": {found.progress}" if found.progress else "")
+    return share + (f": {found.progress}" if found.progress else "")
 
 
 def _state(found: ActionView) -> str:
     if found.state == "running":
-        how_far = _words(found).partition(f"{found.name}")[2]
-        return f"runs for {ago(found.began_at)}{how_far}"
+        return f"runs for {ago(found.began_at)}{_how_far(found)}"
     return f"{found.state} after {duration(found.ended_at - found.began_at)}" + (
         f": {found.error}" if found.error else ""
     )

@@ -5,7 +5,8 @@ a line, again whenever something changed. What only counts (memory in use, secon
 """
 
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
 
 from upcall.cli.here import Here
 from upcall.cli.output import SECONDS
@@ -15,7 +16,20 @@ from upcall.protocol.errors import NotNow
 from upcall.protocol.operator import Status
 
 REFRESH_S: Final = 5.0
-AWAY: Final = "the master"
+
+
+class Thing(NamedTuple):
+    """What something is said of."""
+
+    sort: Literal["node", "service", "operation", "master"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.sort} {self.name}" if self.sort in ("node", "service") else self.name
+
+
+AWAY: Final = Thing("master", "the master")
+OVER: Final = {"node": "gone", "service": "gone", "operation": "over", "master": "answers again"}
 
 
 def follow(here: Here, first: Status) -> None:
@@ -41,17 +55,18 @@ def follow(here: Here, first: Status) -> None:
             said = now
 
 
-def facts(status: Status) -> dict[str, str]:
+def facts(status: Status) -> dict[Thing, str]:
     """Each thing with what is so of it, in words that stay the same while it is so."""
     found = {}
     for node in status.nodes:
-        found[f"node {node.name}"] = _words(node.state, "" if node.state == "up" else node.reason)
+        found[Thing("node", node.name)] = _words(node.state, "" if node.state == "up" else node.reason)
     for service in status.services:
-        found[f"service {service.name}"] = _words(
+        found[Thing("service", service.name)] = _words(
             f"{service.state} {service.ready}/{service.wanted}", "" if service.state == "running" else service.reason
         )
     for one in status.operations:
-        found[f"{one.id} {kind_of(one)} of {one.member or one.target}"] = _words(one.state, one.waits_for)
+        what = f"{one.id} {kind_of(one)} of {one.member or one.target}"
+        found[Thing("operation", what)] = _words(one.state, one.waits_for)
     return found
 
 
@@ -60,12 +75,6 @@ def _words(state: str, reason: str) -> str:
     return f"{state}: {reason}" if reason else state
 
 
-def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    lines = [f"{name}: {words}" for name, words in now.items() if before.get(name) != words]
-    return lines + [_over(name) for name in before if name not in now]
-
-
-def _over(name: str) -> str:
-    if name == AWAY:
-        return f"{name}: answers again"
-    return f"{name}: {'over' if name.startswith('op-') else 'gone'}"
+def changes(before: Mapping[Thing, str], now: Mapping[Thing, str]) -> list[str]:
+    lines = [f"{thing}: {words}" for thing, words in now.items() if before.get(thing) != words]
+    return lines + [f"{thing}: {OVER[thing.sort]}" for thing in before if thing not in now]

@@ -338,6 +338,8 @@ def _target(operation: Operation) -> str:
 def _waits_for(why: LedgerWhy | None) -> str:
     if why is None or not why.waits_for:
         return ""
+    if why.answered:
+        return why.reason  # Whose answer it is stands in it.
     return why.waits_for + (f": {why.reason}" if why.reason else "")
 
 

@@ -11,7 +11,15 @@ from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.patience import beside, patience, silence_gives_nothing_up
 from upcall.operations.records import GIVES_UP, MemberRecord, Operation
-from upcall.operations.waiting import RESTART_PAUSE, Judgement, answer_words, held_by_guard, homeless, unanswered
+from upcall.operations.waiting import (
+    RESTART_PAUSE,
+    Judgement,
+    answer_words,
+    held_by_guard,
+    homeless,
+    put_off,
+    unanswered,
+)
 
 
 def judge_lost(book: Book, operation: Operation) -> Judgement:
@@ -37,7 +45,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
         if given.verdict in GIVES_UP:
             return _elsewhere(book, operation, answer_words(book, operation), here=given.verdict == "renew")
         if given.verdict in ("defer", "wait"):
-            return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
+            return put_off(book, operation, given)
     elif operation.forced is None and (policy.on_lost != "restart" or looping.came_to_nothing(book, member)):
         asked_s = book.since_s(operation)
         if policy.on_lost == "wait" or book.now_s < asked_s + policy.answer_s:

@@ -129,6 +129,7 @@ def _past_deadline(book: Book, operation: Operation) -> _Consent | Judgement | N
             return Judgement(
                 waits_for="a person" if waits_for_a_person(book, operation) else service,
                 reason=f"the window is over, then hold: {answer_words(book, operation)}",
+                answered=not waits_for_a_person(book, operation) and book.answer(operation) is not None,
                 look_s=retry_s(book, operation),
                 alert_s=book.now_s,
             )
@@ -194,6 +195,7 @@ def _waits(book: Book, operation: Operation) -> Judgement:
         return Judgement(
             waits_for="a person" if a_person else service,
             reason=answer_words(book, operation),
+            answered=not a_person,
             look_s=look_s,
             alert_s=given.at_s if a_person else _deferred_long_s(book, operation),
         )

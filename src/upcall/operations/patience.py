@@ -16,7 +16,7 @@ from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.effects import ProveDeath
 from upcall.operations.records import GIVES_UP, Given, MemberRecord, Operation
-from upcall.operations.waiting import Judgement, answer_words, unanswered, words_of
+from upcall.operations.waiting import Judgement, answer_words, put_off, unanswered, words_of
 from upcall.operations.words import span
 
 LOOK_AGAIN_S: Final = 1.0
@@ -34,7 +34,7 @@ def patience(book: Book, operation: Operation, member: MemberRecord, then: str =
     if word is not None and word.verdict in GIVES_UP:
         return None
     if given is not None and given.verdict == "defer":
-        return Judgement(waits_for=member.service, reason=answer_words(book, operation), look_s=given.until_s)
+        return put_off(book, operation, given)
     if word is not None and word.verdict == "defer":
         return _not_renewed(book, operation, word)
     until_s = book.since_s(operation) + policy_of(book, member.service).replace_after_s
@@ -64,6 +64,7 @@ def _not_renewed(book: Book, operation: Operation, word: Given) -> Judgement | N
         return Judgement(
             waits_for=service,
             reason=f"its last word stands: {words_of(service, word)}; silent for {span(book.now_s - asked_s)}",
+            answered=True,
             look_s=asked_s + policy.answer_s if asked_s + policy.answer_s > book.now_s else None,
             alert_s=asked_s + policy.stuck_after_s,
         )

@@ -39,6 +39,8 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``store``, ``store's host``, ``the guard``, ``op-12``, ``proof of death``, ``a person``, ``the substrate`` ..."""
     reason: str
     since_s: float
+    answered: bool = False
+    """The reason is what the one that it waits for has answered, and names it."""
     next_look_s: float | None = None
     next_look_is: str = "looked at again in"
     stuck: bool = False

@@ -20,6 +20,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     may: bool = False
     waits_for: str = ""
     reason: str = ""
+    answered: bool = False
+    """The reason is what the one that it waits for has answered, and names it."""
     look_s: float | None = None
     """When this judgement may change by itself (monotonic)."""
     look_is: str = "looked at again in"
@@ -55,6 +57,16 @@ def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float
         reason=f"silent for {span(silent_s)}" if silent_s >= policy.answer_s else f"asked {span(silent_s)} ago",
         look_s=min(looks, default=None),
         alert_s=max(asked_s, book.since_s(operation)) + policy.stuck_after_s,
+    )
+
+
+def put_off(book: Book, operation: Operation, given: Given) -> Judgement:
+    """A loss of which its service says that nothing follows yet."""
+    return Judgement(
+        waits_for=operation.target.service,
+        reason=answer_words(book, operation),
+        answered=True,
+        look_s=given.until_s,
     )
 
 

@@ -31,6 +31,7 @@ def why(book: Book, operation: Operation) -> Why:
         operation=operation,
         waits_for=judgement.waits_for,
         reason=judgement.reason,
+        answered=judgement.answered,
         since_s=book.now_s - book.since_s(operation) if operation.live else book.wall_s - operation.since_wall_s,
         next_look_s=max(0.0, look_s - book.now_s) if look_s is not None else None,
         next_look_is=judgement.look_is,

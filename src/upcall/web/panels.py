@@ -149,7 +149,6 @@ def _operation(one: OperationView, children: dict[str, list[OperationView]], cur
     known = one.model_dump(include=SHOWN) | {"target": one.member or one.target}
     # The instant of the next look moves a little with every answer; seconds are what is shown.
     known["next_look_at"] = None if one.next_look_at is None else round(one.next_look_at)
-    known["waits_for"] = _once(one.waits_for)
     known["stands"] = one.ended_at is not None and one.id in current and not one.removes_node
     # What follows from another is not cancelled alone: while the other is open, the API refuses.
     known["cancels_alone"] = not one.parent
@@ -157,16 +156,9 @@ def _operation(one: OperationView, children: dict[str, list[OperationView]], cur
     return known
 
 
-def _once(waits_for: str) -> str:
-    """Whom it waits for stands before why; where the answer names its giver, the name is said once."""
-    who, _, why = waits_for.partition(": ")
-    return why if f" by {who}:" in f"{why}:" else waits_for
-
-
 def event(one: Event) -> Item:
-    """The subject stands before the text, so a text that begins with it says only the rest."""
-    text = one.text.removeprefix(f"{one.subject} ")
-    return {"sequence": one.sequence, "at": one.at, "kind": one.kind, "subject": one.subject, "text": text}
+    """The subject stands before the text, which says the rest."""
+    return {"sequence": one.sequence, "at": one.at, "kind": one.kind, "subject": one.subject, "text": one.text}
 
 
 def _tens(mib: float) -> int:
