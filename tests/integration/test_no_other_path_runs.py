@@ -1,4 +1,4 @@
-"""No other path reaches a running task, on real processes: drain, uninstall, recovery, health, ``task kill``, crash.
+"""No other path reaches a running task, on real processes: drain, uninstall, recovery, health, ``task restart``, crash.
 
 Everything that ends a task is done to one service; then the journal, and what the tasks themselves wrote down, are
 compared. Every end names an operation that had begun before, unless nobody of ours ended it.
@@ -31,7 +31,7 @@ def witness(own_cluster: Cluster, tmp_path: Path) -> Cluster:
 
 def test_every_end_in_the_journal_names_an_operation_that_had_begun(witness: Cluster, tmp_path: Path) -> None:
     crashed = crash(witness, "witness.w-0")
-    kill(witness, "witness.w-1")
+    restart(witness, "witness.w-1")
     fall_ill(witness, "witness.w-2")
     drained = drain(witness, "witness.w-0")
     lost = lose_its_node(witness, "witness.w-1")
@@ -59,7 +59,7 @@ def test_every_end_in_the_journal_names_an_operation_that_had_begun(witness: Clu
 
     causes = {why_ended(events, end) for end in ends if end.data.get("operation", "")}
     assert causes == {
-        ("restart", "voluntary"),  # task kill
+        ("restart", "voluntary"),  # task restart
         ("restart", "cure"),  # health
         ("stop", "windowed"),  # drain
         ("lost", "involuntary"),  # recovery
@@ -85,9 +85,9 @@ def crash(cluster: Cluster, member: str) -> str:
     return task.task
 
 
-def kill(cluster: Cluster, member: str) -> None:
+def restart(cluster: Cluster, member: str) -> None:
     task = one(cluster, member)
-    cluster.upcall("task", "kill", member)
+    cluster.upcall("task", "restart", member)
     until_newer(cluster, task)
 
 

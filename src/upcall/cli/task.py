@@ -14,12 +14,11 @@ from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import Ask, TaskView
 
-task_app = commands("Members and their tasks: list, show, restart, kill, replace, start.")
+task_app = commands("Members and their tasks: list, show, restart, replace, start.")
 APPS = {"task": task_app}
 
 VERBS = {
     "restart": "Restart a member at its place; its service is asked when.",
-    "kill": "End a member's running task; it is started again.",
     "replace": "Start a member anew on another node, with empty volumes.",
 }
 

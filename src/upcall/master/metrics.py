@@ -32,14 +32,14 @@ class _Collector(Collector):
         yield wanted
         cpu = GaugeMetricFamily("upcall_task_cpu_cores", "Cores used of late", labels=["service", "member"])
         memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=["service", "member"])
-        starts = GaugeMetricFamily("upcall_member_starts", "Incarnations so far", labels=["service", "member"])
+        incarnation = GaugeMetricFamily("upcall_member_incarnation", "Of the newest task", labels=["service", "member"])
         for task in self._views.tasks():
             cpu.add_metric([task.service, task.name], task.cpu_used)
             memory.add_metric([task.service, task.name], task.memory_used_mib * (1 << 20))
-            starts.add_metric([task.service, task.name], task.starts)
+            incarnation.add_metric([task.service, task.name], task.incarnation)
         yield cpu
         yield memory
-        yield starts
+        yield incarnation
         operations = GaugeMetricFamily("upcall_operations", "Live operations", labels=["kind", "class", "state"])
         counts: dict[tuple[str, str, str], int] = {}
         for operation in self._views.operations():

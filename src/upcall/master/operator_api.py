@@ -26,17 +26,15 @@ from upcall.master.views import Views, package_view
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
-from upcall.protocol.errors import Conflict, Invalid, NotNow
+from upcall.protocol.errors import Invalid, NotNow
 from upcall.protocol.numbers import whole
 from upcall.protocol.versions import WIRE
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
-TaskVerb = Literal["restart", "kill", "replace", "start"]
+TaskVerb = Literal["restart", "replace", "start"]
 OperationVerb = Literal["force", "cancel", "pause", "resume", "assume_dead"]
 LogStream = Literal["stdout", "stderr", "both"]
 LINES_MAX = 100_000
-# A task that is killed is started again, like one that is restarted: either way its service is asked first.
-TASK_KINDS: dict[TaskVerb, Any] = {"restart": "restart", "kill": "restart", "replace": "replace"}
 
 
 class OperatorDoor:
@@ -218,11 +216,9 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         if verb == "start":
             item = given.GiveBack(service=task.service, member=task.name, who=who.name, why=ask.reason)
             return door.shown(await core.turn(lambda tx: tx.ledger(item)))
-        if member == task.task and verb == "kill" and task.state in ("wanted", "gone"):
-            raise Conflict(f"{member} does not run", where="member")
         return await door.propose(
             given.Propose(
-                kind=TASK_KINDS[verb],
+                kind=verb,
                 asked_by=who.name,
                 reason=ask.reason or f"{verb} asked for by {who.name}",
                 service=task.service,

@@ -80,7 +80,6 @@ class Views:
             memory_mib=declaration.resources.memory_mib if declaration else 0,
             cpu_used=usage.cpu_cores if usage else 0.0,
             memory_used_mib=usage.memory_mib if usage else 0.0,
-            starts=member.incarnation,
             exit_code=seen.exit_code if seen else None,
             exit_reason=seen.exit_reason if seen else "",
             last_lines=list(seen.last_lines) if seen else [],

@@ -21,7 +21,7 @@
     POST /v1/nodes/{node}/undrain                    Ask -> OperationView
     POST /v1/nodes/{node}/remove                     Drain -> OperationView
     GET  /v1/tasks                                   list[TaskView]
-    POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, kill, replace, start) -> OperationView
+    POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, replace, start) -> OperationView
     GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
     GET  /v1/volumes                                 list[VolumesView]
     POST /v1/volumes/{set}/drop                      Ask -> VolumesView
@@ -274,7 +274,6 @@ class TaskView(View):
     cpu_used: float = 0.0
     """Cores, over the last usage interval."""
     memory_used_mib: float = 0.0
-    starts: int = 0
     exit_code: int | None = None
     """Of the incarnation that ended last (128 + signal where a signal did it); none: it was never a process."""
     exit_reason: str = ""

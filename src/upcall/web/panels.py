@@ -73,7 +73,6 @@ def _member(task: TaskView) -> Item:
         "cpu_used": round(task.cpu_used, 2),
         "used_mib": _tens(task.memory_used_mib),
         "memory_mib": task.memory_mib,
-        "starts": task.starts,
     }
 
 

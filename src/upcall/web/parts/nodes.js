@@ -28,7 +28,7 @@ export default {
           </div>
         </div>
         <ul class="u-members">
-          <li v-for="one in node.members" :key="one.member" :title="[one.reason, one.address, size(one.used_mib) + ' of ' + size(one.memory_mib), one.cpu_used.toFixed(2) + ' cores', one.starts + ' starts'].filter(Boolean).join(' · ')" :data-member="one.member" :data-state="one.state">
+          <li v-for="one in node.members" :key="one.member" :title="[one.reason, one.address, size(one.used_mib) + ' of ' + size(one.memory_mib), one.cpu_used.toFixed(2) + ' cores', 'incarnation ' + one.incarnation].filter(Boolean).join(' · ')" :data-member="one.member" :data-state="one.state">
             <i class="dot" :class="way(one.state)"></i>
             <span class="u-name">{{ one.member }}<small>.{{ one.incarnation }}</small></span>
             <span class="u-what" :class="way(one.state)">{{ one.state === 'ready' ? '' : one.state }}<template v-if="one.reason && one.state !== 'ready'"> · {{ one.reason }}</template></span>
