@@ -209,14 +209,14 @@ class Node:
     def log(self) -> str:
         return (self.data.parent / "agent.log").read_text()
 
-    async def launch(self, task: str, *command: str, place: int = 1, **declared: Any) -> Launch:
+    async def launch(self, task: str, *command: str, fence: int = 1, **declared: Any) -> Launch:
         more = {name: declared.pop(name) for name in ("values", "adopt_volumes", "generation") if name in declared}
         secrets = declared.pop("secret_values", {})
         launch = Launch(
             task=task,
             declaration=Declaration(command=command, **declared),
             generation=more.pop("generation", 1),
-            place=place,
+            fence=fence,
             address=self.address,
             secrets=secrets,
             **more,

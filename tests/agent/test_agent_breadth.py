@@ -39,17 +39,17 @@ async def test_a_new_place_has_fresh_volumes_and_the_old_ones_are_kept_apart(nod
     command = ("sh", "-c", 'ls "$0"; touch "$0/$1"', "{{volume.data}}", "{{incarnation}}")
     await node.launch("db.main.1", *command, volumes=DATA)
     await done(node, master, "db.main.1")
-    await node.launch("db.main.2", *command, volumes=DATA, place=2)
+    await node.launch("db.main.2", *command, volumes=DATA, fence=2)
     await done(node, master, "db.main.2")
     assert node.output("db.main.2") == ""
     await node.kill()
     await node.start()
     register = await master.registered(2)
-    assert [(volume.member_id, volume.name, volume.place) for volume in register.volumes] == [
+    assert [(volume.member_id, volume.name, volume.fence) for volume in register.volumes] == [
         ("db.main", "data", 1),
         ("db.main", "data", 2),
     ]
-    await master.send(DeleteVolumes(member_id="db.main", place=1))
+    await master.send(DeleteVolumes(member_id="db.main", fence=1))
     volumes = node.places.volumes / "db.main"
     await eventually(lambda: [folder.name for folder in volumes.iterdir()] == ["2"], "the old place is deleted")
 
@@ -80,7 +80,7 @@ async def test_a_preparation_that_fails_fails_the_launch_and_says_why(node: Node
 async def test_volumes_in_use_are_deleted_when_their_task_has_ended(node: Node, master: Master) -> None:
     await node.launch("db.main.1", "sleep", "1000", volumes=DATA)
     await master.state("db.main.1", "ready")
-    await master.send(DeleteVolumes(member_id="db.main", place=1))
+    await master.send(DeleteVolumes(member_id="db.main", fence=1))
     await master.send(Run(request="look", task="db.main.1", command=("ls", "-d", "{{volume.data}}")))
     assert (await master.reply("look")).code == 0
     await node.end("db.main.1")

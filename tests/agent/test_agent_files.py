@@ -50,14 +50,14 @@ def test_what_may_not_be_adopted_is_set_aside_and_not_deleted(volumes: Volumes, 
     assert not volumes.prepared("a.b", 1)
     aside = list((tmp_path / "volumes" / "a.b").glob("1.aside-*/data/file"))
     assert [file.read_text() for file in aside] == ["old"]
-    assert [(kept.name, kept.place) for kept in volumes.kept()] == [("data", 1)]
+    assert [(kept.name, kept.fence) for kept in volumes.kept()] == [("data", 1)]
 
 
 def test_deletion_takes_one_set_and_no_other(volumes: Volumes, tmp_path: Path) -> None:
     for place in (1, 2, 3):
         volumes.create("a.b", place, ["data"], adopt=True)
     volumes.delete("a.b", 2)
-    assert [kept.place for kept in volumes.kept()] == [1, 3]
+    assert [kept.fence for kept in volumes.kept()] == [1, 3]
     volumes.delete("a.b", 3)
     volumes.delete("a.b", 1)
     assert volumes.kept() == ()

@@ -1,11 +1,13 @@
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from upcall.agent.checkpoint import UNACKNOWLEDGED_MAX, Checkpoint, TaskRecord
+from upcall.protocol import versions
 from upcall.protocol.agent import Launch, TaskStatus
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict
@@ -26,7 +28,7 @@ def status(state: str) -> TaskStatus:
 
 async def test_what_is_durable_is_read_back(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "checkpoint.json")
-    launch = Launch(task="a.b.1", declaration=Declaration(command=("x",)), generation=1, place=1, address="127.1.1.1")
+    launch = Launch(task="a.b.1", declaration=Declaration(command=("x",)), generation=1, fence=1, address="127.1.1.1")
     checkpoint.state.tasks["a.b.1"] = TaskRecord(launch=launch, state="running")
     said = checkpoint.say(status("running"))
     async with writing(checkpoint):
@@ -72,6 +74,24 @@ def test_a_newer_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text('{"version": 99, "tasks": {"what": "ever"}}')
     with pytest.raises(Conflict, match="version 99, which is newer than this program"):
         Checkpoint(path)
+
+
+def test_what_an_older_agent_wrote_down_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.json"
+    launch = {
+        "type": "launch",
+        "task": "a.b.2",
+        "declaration": {"command": ["x"]},
+        "generation": 1,
+        "place": 3,
+        "address": "127.1.1.1",
+    }
+    said = {"number": 4, "status": {"task": "a.b.2", "state": "ready", "place": 3}}
+    tasks = {"a.b.2": {"launch": launch, "state": "ready"}}
+    path.write_text(json.dumps({"version": 1, "next_number": 5, "tasks": tasks, "unacknowledged": [said]}))
+    state = Checkpoint(path).state
+    assert (state.version, state.next_number) == (versions.CHECKPOINT, 5)
+    assert (state.tasks["a.b.2"].launch.fence, state.unacknowledged[0].status.fence) == (3, 3)
 
 
 def test_a_broken_checkpoint_is_one_clear_error(tmp_path: Path) -> None:

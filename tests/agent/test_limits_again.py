@@ -56,7 +56,7 @@ class Running:
 def _launch(generation: int, memory_mib: int, cpus: float = 0.5) -> Launch:
     resources = Resources(cpus=cpus, memory_mib=memory_mib)
     declaration = Declaration(command=("x",), resources=resources)
-    return Launch(task="db.node-0.1", declaration=declaration, generation=generation, place=1, address="127.0.0.1")
+    return Launch(task="db.node-0.1", declaration=declaration, generation=generation, fence=1, address="127.0.0.1")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_all_documented_names_are_there() -> None:
             command=("x",), ports=(Port(name="client", number=9092),), resources=Resources(cpus=0.5, memory_mib=512)
         ),
         generation=1,
-        place=1,
+        fence=1,
         address="127.1.2.3",
         values={"address.broker-1": "127.1.2.4", "endpoint.kafka.client": "127.1.2.3:9092"},
     )

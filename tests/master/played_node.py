@@ -62,7 +62,7 @@ class PlayedNode:
                 self.started.append((message.task, message.generation))
                 self._becomes(
                     wire.TaskStatus(
-                        task=message.task, state="ready", generation=message.generation, place=message.place
+                        task=message.task, state="ready", generation=message.generation, fence=message.fence
                     )
                 )
         elif isinstance(message, wire.End) and message.task in self.tasks:

@@ -108,7 +108,7 @@ class Cluster:
         self.take(self.substrate.agent(node, message, self.now_s))
 
     def status(self, node: str, task: str, state: str, place: int = 1, **more: Any) -> None:
-        status = wire.TaskStatus(task=task, state=state, place=place, **more)
+        status = wire.TaskStatus(task=task, state=state, fence=place, **more)
         self.take(self.substrate.agent(node, wire.Status(number=7, status=status), self.now_s))
 
     def launch(self, task: str, *, place: int = 1, **more: Any) -> None:
@@ -149,11 +149,11 @@ def wanted(task: str, *, place: int = 1, generation: int = 1, **more: Any) -> Wa
 
 
 def running(task: str, state: str = "ready", place: int = 1) -> wire.TaskStatus:
-    return wire.TaskStatus(task=task, state=state, place=place)
+    return wire.TaskStatus(task=task, state=state, fence=place)
 
 
 def volume(member_id: str, place: int = 1) -> wire.VolumeStatus:
-    return wire.VolumeStatus(member_id=member_id, name="data", place=place)
+    return wire.VolumeStatus(member_id=member_id, name="data", fence=place)
 
 
 def _words(item: Any) -> str:
@@ -172,11 +172,11 @@ def _words(item: Any) -> str:
         case VolumesSetAside():
             return f"volumes {item.member_id}/{item.fence} aside on {item.node}: {item.reason}"
         case wire.Launch():
-            return f"launch {item.task} place {item.place} at {item.address}"
+            return f"launch {item.task} place {item.fence} at {item.address}"
         case wire.End():
             return f"end {item.task} within {item.grace_s:g} s"
         case wire.DeleteVolumes():
-            return f"delete volumes {item.member_id}/{item.place}"
+            return f"delete volumes {item.member_id}/{item.fence}"
         case _:
             return type(item).__name__.lower()
 

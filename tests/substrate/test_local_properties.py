@@ -48,8 +48,8 @@ class Agent:
     def connect(self) -> None:
         self.connected = True
         self.inbox.clear()
-        statuses = [wire.TaskStatus(task=t, state=s, place=p) for t, (s, p) in self.tasks.items()]
-        volumes = tuple(wire.VolumeStatus(member_id=m, name="data", place=p) for m, p in sorted(self.volumes))
+        statuses = [wire.TaskStatus(task=t, state=s, fence=p) for t, (s, p) in self.tasks.items()]
+        volumes = tuple(wire.VolumeStatus(member_id=m, name="data", fence=p) for m, p in sorted(self.volumes))
         register = wire.Register(
             node=self.name,
             wire=1,
@@ -70,7 +70,7 @@ class Agent:
 
     def say(self, task: str, state: str, place: int) -> None:
         self.number += 1
-        status = wire.TaskStatus(task=task, state=state, place=place)
+        status = wire.TaskStatus(task=task, state=state, fence=place)
         self.unacknowledged[self.number] = status
         if self.connected:
             self.outbox.append(wire.Status(number=self.number, status=status))
@@ -84,7 +84,7 @@ class Agent:
         match message:
             case wire.Registered():
                 self.named.clear()
-            case wire.Launch(task=task, place=place):
+            case wire.Launch(task=task, fence=place):
                 self.named.add(task)
                 if task not in self.tasks:
                     member_id = task.rpartition(".")[0]
@@ -100,7 +100,7 @@ class Agent:
                 for task, (state, _) in list(self.tasks.items()):
                     if task not in self.named and state != "ended":
                         self.set(task, "ending")
-            case wire.DeleteVolumes(member_id=member_id, place=place):
+            case wire.DeleteVolumes(member_id=member_id, fence=place):
                 self.volumes = {v for v in self.volumes if (v[0], v[1]) != (member_id, place)}
             case wire.Ack(number=number):
                 status = self.unacknowledged.pop(number, None)

@@ -216,7 +216,7 @@ class Agent:
         if launch.task not in self._tasks:  # One that runs was launched by words that were understood.
             said = TaskExit(reason=f"this launch cannot be carried out: {launch.reason}")
             self._say(
-                TaskStatus(task=launch.task, state="ended", exit=said, generation=launch.generation, place=launch.place)
+                TaskStatus(task=launch.task, state="ended", exit=said, generation=launch.generation, fence=launch.fence)
             )
 
     def _launch(self, launch: Launch) -> None:
@@ -268,7 +268,7 @@ class Agent:
             return None
         record = started.exit_record() or {"code": None, "signal": 9}
         end = TaskExit(code=record["code"], signal=record["signal"], reason="ended before")
-        return TaskStatus(task=launch.task, state="ended", exit=end, generation=launch.generation, place=launch.place)
+        return TaskStatus(task=launch.task, state="ended", exit=end, generation=launch.generation, fence=launch.fence)
 
     def _synced(self) -> None:
         for task in list(self._tasks.values()):
@@ -297,12 +297,12 @@ class Agent:
     def _delete_volumes(self) -> None:
         """Those that no task uses; the others when it has ended."""
         using = {
-            (member_id(task.id), task.record.launch.place) for task in self._tasks.values() if task.state != "ended"
+            (member_id(task.id), task.record.launch.fence) for task in self._tasks.values() if task.state != "ended"
         }
         for deletion in list(self._deletions):
-            if (deletion.member_id, deletion.place) not in using:
+            if (deletion.member_id, deletion.fence) not in using:
                 self._deletions.remove(deletion)
-                self._in_background(asyncio.to_thread(self._machine.volumes.delete, deletion.member_id, deletion.place))
+                self._in_background(asyncio.to_thread(self._machine.volumes.delete, deletion.member_id, deletion.fence))
 
     def _tidy(self) -> None:
         """What ended tasks left. The tasks themselves are handed over, no copy: a launch may come meanwhile."""

@@ -65,7 +65,7 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
         node=machine.node,
         attributes=machine.attributes,
         sandbox=str(where),
-        volumes=machine.volumes.paths(member, launch.place, volume_names),
+        volumes=machine.volumes.paths(member, launch.fence, volume_names),
         artifacts=fetched.artifacts,
         secrets=sandbox.secret_paths(folder / "secrets", wanted),
     )
@@ -76,7 +76,7 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
     await _alone(machine, launch.task)
     await asyncio.to_thread(sandbox.write_secrets, folder / "secrets", wanted)
     await asyncio.to_thread(_fill, launch, where, record.names, fetched)
-    await asyncio.to_thread(machine.volumes.create, member, launch.place, volume_names, adopt=launch.adopt_volumes)
+    await asyncio.to_thread(machine.volumes.create, member, launch.fence, volume_names, adopt=launch.adopt_volumes)
     await asyncio.to_thread(ports.check_free, launch.address, declaration.ports)
     await _prepare(machine, record, where)
     resources = declaration.resources
@@ -120,7 +120,7 @@ async def _prepare(machine: Machine, record: TaskRecord, where: Path) -> None:
     """Once for each fresh set of volumes (:mod:`upcall.agent.volumes`); every time for a task that has none."""
     launch, declaration = record.launch, record.launch.declaration
     member = member_id(launch.task)
-    if declaration.volumes and machine.volumes.prepared(member, launch.place):
+    if declaration.volumes and machine.volumes.prepared(member, launch.fence):
         return
     for number, command in enumerate(declaration.prepare):
         rendered = render_all(command, record.names, f"prepare[{number}]")
@@ -130,4 +130,4 @@ async def _prepare(machine: Machine, record: TaskRecord, where: Path) -> None:
             what = f"preparation {number + 1} of {len(declaration.prepare)} {trouble}"
             raise PreparationFailed(what, lines=result.last_lines())
     if declaration.volumes:
-        await asyncio.to_thread(machine.volumes.mark_prepared, member, launch.place)
+        await asyncio.to_thread(machine.volumes.mark_prepared, member, launch.fence)

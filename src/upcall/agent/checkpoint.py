@@ -57,7 +57,7 @@ class TaskRecord(msgspec.Struct, kw_only=True):
             reason=self.reason,
             exit=self.exit,
             generation=self.launch.generation,
-            place=self.launch.place,
+            fence=self.launch.fence,
             progress=self.progress,
         )
 
@@ -129,6 +129,15 @@ class Checkpoint:
                     written.set_result(None)
 
 
+def _of_version_1(data: bytes) -> State:
+    """A fence was called a place."""
+    found = msgspec.json.decode(data)
+    launches = [record["launch"] for record in found.get("tasks", {}).values()]
+    for one in [*launches, *(said["status"] for said in found.get("unacknowledged", ()))]:
+        one["fence"] = one.pop("place", 1)
+    return msgspec.convert({**found, "version": versions.CHECKPOINT}, State)
+
+
 class _Versioned(msgspec.Struct):
     version: int
 
@@ -146,8 +155,8 @@ def _load(path: Path) -> State:
                 where=str(path),
                 expected=f"at most version {versions.CHECKPOINT}",
             )
-        return msgspec.json.decode(data, type=State)
-    except msgspec.MsgspecError as error:
+        return msgspec.json.decode(data, type=State) if version == versions.CHECKPOINT else _of_version_1(data)
+    except (msgspec.MsgspecError, AttributeError, LookupError, TypeError) as error:
         raise Conflict(f"the checkpoint cannot be read: {error}", where=str(path)) from None
 
 

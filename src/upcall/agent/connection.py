@@ -39,7 +39,7 @@ class Unusable(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
 
     task: TaskName
     generation: int = 0
-    place: int = 1
+    fence: int = 1
     reason: str = ""
 
 

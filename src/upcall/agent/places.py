@@ -3,7 +3,7 @@
 nodes/<node>/checkpoint.json  agent.lock  launcher.sock
              tasks/<task>/    running.json exit.json logs/ sandbox/ secrets/    (one incarnation)
              runs/<run>/      the same, of a one-shot tool, a preparation or an exec check
-             volumes/<service.member>/<place>/<volume>/
+             volumes/<service.member>/<fence>/<volume>/
              removed/         what is being deleted
 """
 

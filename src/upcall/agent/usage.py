@@ -57,7 +57,7 @@ class Usages:
             return known[1]
         launch = task.record.launch
         names = [volume.name for volume in launch.declaration.volumes]
-        volumes = self._machine.volumes.paths(member_id(task.id), launch.place, names)
+        volumes = self._machine.volumes.paths(member_id(task.id), launch.fence, names)
         mib = disk_mib([self._machine.places.task(task.id), *map(Path, volumes.values())])
         self._disk_mib[task.id] = (now_s, mib)
         return mib

@@ -1,6 +1,6 @@
 """Folders that outlive the task and stay with the member.
 
-``volumes/<service.member>/<place>/<volume>/``. The place number rises when a member is placed anew, so a volume that
+``volumes/<service.member>/<fence>/<volume>/``. The fence rises when a member is placed anew, so a volume that
 was fenced off is never taken for the current one: it lies under its old number until it is deleted.
 
 **Fresh** is a set that was not prepared to the end: a marker is written after the last preparation succeeded, and
@@ -31,18 +31,18 @@ class Volumes:
         self._folder = folder
         self._removed = removed
 
-    def paths(self, member_id: str, place: int, names: Iterable[str]) -> dict[str, str]:
-        return {name: str(self._set(member_id, place) / valid(name, "volumes")) for name in names}
+    def paths(self, member_id: str, fence: int, names: Iterable[str]) -> dict[str, str]:
+        return {name: str(self._set(member_id, fence) / valid(name, "volumes")) for name in names}
 
-    def prepared(self, member_id: str, place: int) -> bool:
-        return (self._set(member_id, place) / MARKER).exists()
+    def prepared(self, member_id: str, fence: int) -> bool:
+        return (self._set(member_id, fence) / MARKER).exists()
 
-    def create(self, member_id: str, place: int, names: Iterable[str], *, adopt: bool) -> None:
+    def create(self, member_id: str, fence: int, names: Iterable[str], *, adopt: bool) -> None:
         """Folders that can be used: those of a prepared set as they are, all others empty."""
-        folder = self._set(member_id, place)
-        if not adopt and self.prepared(member_id, place):
-            folder.rename(folder.with_name(f"{place}{ASIDE}-{time.time_ns()}"))
-        if not self.prepared(member_id, place):
+        folder = self._set(member_id, fence)
+        if not adopt and self.prepared(member_id, fence):
+            folder.rename(folder.with_name(f"{fence}{ASIDE}-{time.time_ns()}"))
+        if not self.prepared(member_id, fence):
             self._remove(folder)
         for name in names:
             volume = folder / valid(name, "volumes")
@@ -50,24 +50,24 @@ class Volumes:
                 raise Invalid(f"volume {name} is a symbolic link", where=str(volume), expected="a folder")
             volume.mkdir(parents=True, exist_ok=True)
 
-    def mark_prepared(self, member_id: str, place: int) -> None:
-        folder = self._set(member_id, place)
+    def mark_prepared(self, member_id: str, fence: int) -> None:
+        folder = self._set(member_id, fence)
         if not (folder / MARKER).exists():
             write_durably(folder / MARKER, b"")
 
-    def delete(self, member_id: str, place: int) -> None:
-        """The member's set of this place number, and what was set aside of it; no other one."""
+    def delete(self, member_id: str, fence: int) -> None:
+        """The member's set of this fence, and what was set aside of it; no other one."""
         for number, folder in self._sets(member_id):
-            if number == place:
+            if number == fence:
                 self._remove(folder)
         with contextlib.suppress(OSError):
             (self._folder / member_id).rmdir()  # Refused while another set is there.
 
     def kept(self) -> tuple[VolumeStatus, ...]:
         found = [
-            VolumeStatus(member_id=member.name, name=volume.name, place=place)
+            VolumeStatus(member_id=member.name, name=volume.name, fence=fence)
             for member in sorted(self._folder.iterdir())
-            for place, folder in self._sets(member.name)
+            for fence, folder in self._sets(member.name)
             if ASIDE not in folder.name
             for volume in sorted(folder.iterdir())
             if volume.is_dir()
@@ -79,8 +79,8 @@ class Volumes:
         for folder in self._removed.iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _set(self, member_id: str, place: int) -> Path:
-        return self._folder / valid(member_id, "member") / str(place)
+    def _set(self, member_id: str, fence: int) -> Path:
+        return self._folder / valid(member_id, "member") / str(fence)
 
     def _sets(self, member_id: str) -> list[tuple[int, Path]]:
         folder = self._folder / valid(member_id, "member")

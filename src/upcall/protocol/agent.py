@@ -32,17 +32,17 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     exit: TaskExit | None = None
     generation: int = 0
-    place: int = 1
+    fence: int = 1
     progress: int = 0
     """How often its start told progress; the reason says what it told."""
 
 
 class VolumeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume that the agent keeps: ``service.member`` and its place number, so a fenced-off one is told apart."""
+    """A volume that the agent keeps, of the set that this fence names: one that was set aside is told apart."""
 
     member_id: MemberName
     name: PathName
-    place: int
+    fence: int
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True, tag="register"):
@@ -120,14 +120,15 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, tag="launch", omit_defau
     task: TaskName
     declaration: Declaration
     generation: int
-    place: int
+    fence: int
+    """Rises with each fresh set of volumes of the member: what belongs to an older one is told apart by it."""
     address: str
     values: dict[str, str] = {}
     """Rendered names that only the master knows: ``address.replica-1``, ``endpoint.store.client``, ``zone`` ..."""
     secrets: dict[PathName, str] = {}
     """Secret name in the declaration -> value. Written to files, never logged."""
     adopt_volumes: bool = True
-    """Volumes of the same member and place number are taken up again; others are set aside."""
+    """Volumes of the same member and fence are taken up again; others are set aside."""
 
 
 class Synced(msgspec.Struct, frozen=True, kw_only=True, tag="synced"):
@@ -141,10 +142,10 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
 
 
 class DeleteVolumes(msgspec.Struct, frozen=True, kw_only=True, tag="delete_volumes"):
-    """The volumes of this member and place number go, and no others."""
+    """The volumes of this member and fence go, and no others."""
 
     member_id: MemberName
-    place: int
+    fence: int
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run", omit_defaults=True):

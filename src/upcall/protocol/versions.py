@@ -8,5 +8,5 @@ WIRE: Final = 1
 DATA_FOLDER: Final = 1
 """Layout of the data folder, written once into ``cluster.json``."""
 
-CHECKPOINT: Final = 1
+CHECKPOINT: Final = 2
 """What an agent writes down about its tasks."""

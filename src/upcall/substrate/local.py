@@ -296,7 +296,7 @@ class LocalSubstrate:
 
     def _register(self, node: str, message: wire.Register, now_s: float, out: Output) -> None:
         total = check_registration(node, message)
-        volumes = tuple((volume.member_id, volume.name, volume.place) for volume in message.volumes)
+        volumes = tuple((volume.member_id, volume.name, volume.fence) for volume in message.volumes)
         self._connected.add(node)
         out.send.append(Send(node, wire.Registered(cluster=self._cluster)))
         self._input(k.Register(node, total, message.attributes, volumes), now_s, out)
@@ -384,7 +384,7 @@ class LocalSubstrate:
                     )
                 case k.DeleteVolumes(node, member_id, fence):
                     if node in self._connected:
-                        out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, place=fence)))
+                        out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, fence=fence)))
         gives = isinstance(given, k.Register | k.Heard | k.CallOff | k.Release | k.DropVolumes | k.Tick)
         if isinstance(given, k.Cordon) or (gives and (out.records or out.up)):
             self._plans.more_room()

@@ -2,8 +2,8 @@
 
 A member never runs twice. A newer incarnation at the same place waits until the older one is proven dead; at another
 place it does not wait (the ledger had its proof, or a person's word), and what is left at the old one is ended
-unasked as soon as its node is heard of again. Tasks and volumes carry the reservation's *fence* (``place`` on the
-wire to agents), which rises with each fresh set of volumes, so what belongs to an older place is told apart.
+unasked as soon as its node is heard of again. Tasks and volumes carry the reservation's *fence*, which
+rises with each fresh set of volumes, so what belongs to an older place is told apart.
 
 An agent is told nothing about what to run before the wanted set is known, and then everything, closed by ``Synced``.
 """
@@ -213,7 +213,7 @@ class TaskRunner:
             task=str(task.id),
             declaration=task.wanted.declaration,
             generation=task.wanted.generation,
-            place=task.fence,
+            fence=task.fence,
             address=task.address,
             values=dict(context.values),
             secrets=dict(context.secrets),
@@ -316,7 +316,7 @@ class TaskRunner:
         task_id = parse(status.task)
         assert task_id is not None, f"{status.task} was not checked"
         task = self.tasks.get(task_id)
-        if task is None or (task.node, task.fence) != (node, status.place):
+        if task is None or (task.node, task.fence) != (node, status.fence):
             self._stray(node, task_id, status, out)
             return
         task.known = True
@@ -339,7 +339,7 @@ class TaskRunner:
             return
         reason = "its member was placed anew, or it is not wanted any more"
         if self.tasks.get(task_id) is None:
-            task = self.tasks.add(Task(task_id, node=node, fence=status.place, known=True))
+            task = self.tasks.add(Task(task_id, node=node, fence=status.fence, known=True))
             task.end_grace_s = 0.0
             self._show(task, "ending", reason, out)
         out.send.append(Send(node, wire.End(task=str(task_id), grace_s=0.0, reason=reason)))
