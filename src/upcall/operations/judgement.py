@@ -4,8 +4,6 @@ One function judges; the ledger begins what it lets pass and ``why`` prints what
 differ from what happens. The order of the questions is the order of the rules in :mod:`upcall.operations.table`.
 """
 
-from typing import Final
-
 import msgspec
 
 from upcall.operations import guard, looping, members, places
@@ -18,6 +16,7 @@ from upcall.operations.table import KINDS
 from upcall.operations.waiting import (
     Judgement,
     answer_words,
+    deferred_long_s,
     held_by_guard,
     homeless,
     retry_s,
@@ -25,9 +24,6 @@ from upcall.operations.waiting import (
 )
 from upcall.operations.ways import waits_for_a_person
 from upcall.operations.windows import cure_end_s, window_end_s, window_over
-
-LONG: Final = 15
-"""So many times ``stuck_after_s`` a deferral may be renewed before a person is told."""
 
 
 class _Consent(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,13 +159,6 @@ def _silence(book: Book, operation: Operation) -> _Consent | None:
     return _Consent(reason="no answer: the static policy lets it proceed", over_consent=True)
 
 
-def _deferred_long_s(book: Book, operation: Operation) -> float | None:
-    """A wish that is put off again and again, with no window to end that: a person hears of it."""
-    if operation.deadline_wall_s is not None or operation.class_ not in ("voluntary", "windowed"):
-        return None
-    return book.since_s(operation) + LONG * policy_of(book, operation.target.service).stuck_after_s
-
-
 def _first_in_order(book: Book, operation: Operation) -> bool:
     order = policy_of(book, operation.target.service).order
 
@@ -197,7 +186,7 @@ def _waits(book: Book, operation: Operation) -> Judgement:
             reason=answer_words(book, operation),
             answered=not a_person,
             look_s=look_s,
-            alert_s=given.at_s if a_person else _deferred_long_s(book, operation),
+            alert_s=given.at_s if a_person else deferred_long_s(book, operation),
         )
     question = book.memory.questions.get(operation.id)
     if question is not None and not question.stands:

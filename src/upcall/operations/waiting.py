@@ -39,6 +39,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """It waits for proof that nothing of this node runs any more: whoever can give it should."""
 
 
+LONG: Final = 15
+"""So many times ``stuck_after_s`` an answer may put off before a person is told."""
 A_PLACE: Final = "a place"
 """What an operation waits for while nothing fits elsewhere."""
 RESTART_PAUSE: Final = "the restart pause"
@@ -67,7 +69,15 @@ def put_off(book: Book, operation: Operation, given: Given) -> Judgement:
         reason=answer_words(book, operation),
         answered=True,
         look_s=given.until_s,
+        alert_s=deferred_long_s(book, operation),
     )
+
+
+def deferred_long_s(book: Book, operation: Operation) -> float | None:
+    """When a person hears of what is put off again and again, where no window ends that."""
+    if operation.deadline_wall_s is not None or operation.class_ not in ("voluntary", "windowed", "involuntary"):
+        return None
+    return book.since_s(operation) + LONG * policy_of(book, operation.target.service).stuck_after_s
 
 
 def homeless(book: Book, operation: Operation, member: MemberRecord, why: str = "", *, here: bool = False) -> Judgement:
