@@ -113,22 +113,6 @@ class AnswerVoid(OfOperation, frozen=True, kw_only=True, tag="answer_void"):
         return {**super().data, "void": self.verdict, "because": self.because}
 
 
-class EpochMoved(News, frozen=True, kw_only=True, tag="epoch_moved"):
-    kind: ClassVar[Kind] = "epoch"
-
-    service: str
-    epoch: Epoch
-    why: str
-
-    @property
-    def subject(self) -> str:
-        return self.service
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return {"service": self.service, "epoch": str(self.epoch)}
-
-
 # -- tasks ----------------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +262,7 @@ class MemberBack(OfTask, frozen=True, kw_only=True, tag="member_back"):
         return {**super().data, "back": not self.error, "error": self.error}
 
 
-class ServiceDeclared(News, frozen=True, kw_only=True, tag="service_declared"):
+class OfService(News, frozen=True, kw_only=True):
     kind: ClassVar[Kind] = "service"
 
     service: str
@@ -292,24 +276,32 @@ class ServiceDeclared(News, frozen=True, kw_only=True, tag="service_declared"):
         return {"service": self.service}
 
 
-# -- who and what is there ------------------------------------------------------------------------------------------
+class ServiceDeclared(OfService, frozen=True, kw_only=True, tag="service_declared"):
+    """It is there from now on."""
 
 
-class HostChanged(News, frozen=True, kw_only=True, tag="host_changed"):
-    """The host of a service's code subscribed, or went."""
+class EpochMoved(OfService, frozen=True, kw_only=True, tag="epoch_moved"):
+    """What was answered about the world before is void, or counted anew."""
 
-    kind: ClassVar[Kind] = "host"
+    kind: ClassVar[Kind] = "epoch"
 
-    service: str
-    subscribed: bool
-
-    @property
-    def subject(self) -> str:
-        return self.service
+    epoch: Epoch
+    why: str
 
     @property
     def data(self) -> dict[str, Any]:
-        return {"service": self.service}
+        return {**super().data, "epoch": str(self.epoch)}
+
+
+class HostChanged(OfService, frozen=True, kw_only=True, tag="host_changed"):
+    """The host of its code subscribed, or went."""
+
+    kind: ClassVar[Kind] = "host"
+
+    subscribed: bool
+
+
+# -- nodes and the clock ----------------------------------------------------------------------------------------------
 
 
 class NodeChanged(News, frozen=True, kw_only=True, tag="node_changed"):
