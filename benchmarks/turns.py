@@ -227,7 +227,7 @@ def address(number: int) -> str:
 
 
 def status(service: str, member: int, state: str) -> wire.TaskStatus:
-    return wire.TaskStatus(task=f"{service}.member-{member}.1", state=state, place=1, generation=1)
+    return wire.TaskStatus(task=f"{service}.member-{member}.1", state=state, fence=1, generation=1)
 
 
 def heard(core: Driver, node: str, message: wire.FromAgent) -> None:

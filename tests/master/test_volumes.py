@@ -25,7 +25,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def register(server: Server, node: str, *volumes: tuple[str, int]) -> None:
     """The node's agent says what it is and has."""
-    there = tuple(wire.VolumeStatus(member_id=member, name="data", place=number) for member, number in volumes)
+    there = tuple(wire.VolumeStatus(member_id=member, name="data", fence=number) for member, number in volumes)
     message = wire.Register(
         node=node, wire=1, boot="b", cpus=2, memory_mib=2000, disk_mib=10_000, attributes={"zone": "a"}, volumes=there
     )

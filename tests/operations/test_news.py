@@ -34,6 +34,7 @@ def test_every_fact_is_of_a_struct_of_its_own() -> None:
 def drained(kind: SimulatedKind) -> World:
     """A drain that is accepted, a crash, a forced restart, a node that falls silent."""
     world = World(kind=kind)
+    world.send(given.HostSubscribed(service="log"))
     world.install("log", ["b0", "b1", "b2"], minimum=2, policy=Policy(replace_after_s=60))
     world.advance(10)
     world.send(given.Propose(kind="maintenance", node=world.substrate.node_of("log.b1"), asked_by="ann", window_s=600))

@@ -150,7 +150,7 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.choice or answer.verdict)
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.verdict)
 def test_what_was_said_of_a_dead_node_is_void_when_it_is_back_and_its_member_returns_to_its_data(
     answer: given.Answer,
 ) -> None:

@@ -148,6 +148,8 @@ class Stage:
             case news.Moved(operation=operation):
                 outcome = f": {one.outcome}" if one.outcome else ""
                 text = f"{one.subject} {one.before} -> {operation.state}: {one.word}{outcome}"
+            case news.TaskEnded():
+                text = f"{one.subject} {wording.ended(one)}"
             case news.Answered(operation=operation, given=answer):
                 text = f"{one.subject} {operation.target.service}: {wording.answer(answer)}"
             case _:

@@ -210,10 +210,10 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
         book.emit(MemberDeclared(service=service, member=record.name))
     elif returns:
         book.memory.crashes.pop(record.key, None)
-        again: Literal["with fresh volumes", "with its volumes"] = (
+        kept: Literal["with fresh volumes", "with its volumes"] = (
             "with fresh volumes" if fresh_volumes else "with its volumes"
         )
-        book.emit(MemberDeclared(service=service, member=record.name, again=again))
+        book.emit(MemberDeclared(service=service, member=record.name, again=kept))
 
 
 def start_members(book: Book, given: StartMembers, *, who: str) -> Refused | None:
