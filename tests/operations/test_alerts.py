@@ -11,8 +11,8 @@ from upcall.operations.effects import Alert
 from upcall.operations.records import AFTER_A_LOSS, Policy
 from upcall.operations.views import PendingSet
 from upcall.operations.waiting import LONG
-from upcall.substrate.simulated import SimulatedKind
-from upcall.substrate.world import World
+from upcall.testing.simulated import SimulatedKind
+from upcall.testing.world import World
 
 STUCK_S = 40.0
 
