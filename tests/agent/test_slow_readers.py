@@ -9,7 +9,7 @@ from upcall.agent import logs
 from upcall.agent.tail import Tail
 from upcall.agent.watching import Watching
 from upcall.keeper.logs import RotatingLog
-from upcall.master.agents import Agents
+from upcall.local.agents import Agents
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Conflict
 
@@ -76,7 +76,7 @@ class Flood:
     """An agent that answers as fast as it may, or faster."""
 
     def __init__(self) -> None:
-        self.agents = Agents(lambda member: (f"{member}.1", "node-1"))
+        self.agents = Agents()
         self.connection = self.agents.connect("node-1", "boot")
 
     async def request(self) -> str:
@@ -90,7 +90,7 @@ class Flood:
 
 async def test_the_master_asks_for_more_only_when_its_reader_took_what_came() -> None:
     flood = Flood()
-    stream = flood.agents.read_log("a.b", "stdout", 10, follow=True)
+    stream = flood.agents.read_log("a.b.1", "node-1", "stdout", 10, follow=True)
     first = asyncio.ensure_future(anext(stream))
     request = await flood.request()
     for number in range(wire.LOG_PARTS_AHEAD):
@@ -105,7 +105,7 @@ async def test_the_master_asks_for_more_only_when_its_reader_took_what_came() ->
 
 async def test_an_agent_that_sends_more_than_there_is_room_for_ends_the_reading_and_holds_no_memory() -> None:
     flood = Flood()
-    stream = flood.agents.read_log("a.b", "stdout", 10, follow=True)
+    stream = flood.agents.read_log("a.b.1", "node-1", "stdout", 10, follow=True)
     first = asyncio.ensure_future(anext(stream))
     request = await flood.request()
     for _ in range(10_000):
@@ -116,7 +116,7 @@ async def test_an_agent_that_sends_more_than_there_is_room_for_ends_the_reading_
 
 async def test_a_reader_is_told_when_the_agent_goes() -> None:
     flood = Flood()
-    stream = flood.agents.read_log("a.b", "stdout", 10, follow=True)
+    stream = flood.agents.read_log("a.b.1", "node-1", "stdout", 10, follow=True)
     first = asyncio.ensure_future(anext(stream))
     flood.says(await flood.request(), "x")
     assert await first == "x"

@@ -15,6 +15,7 @@ from typing import Any
 
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.master.app import Master, knows, make
+from upcall.master.substrates import Make
 from upcall.protocol import agent as agent_wire
 from upcall.protocol.versions import WIRE
 from upcall.transport import bounds, inherited, unix
@@ -38,8 +39,8 @@ class Answer:
 class Server:
     """The master, and a client that may send anything."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = DataFolder(folder)
+    def __init__(self, folder: Path, make_machines: Make | None = None) -> None:
+        self.folder, self._make_machines = DataFolder(folder), make_machines
         self.tokens = {name: f"token-of-{name}-{'x' * 20}" for name in PRINCIPALS}
         for name, token in self.tokens.items():
             write_private(self.folder.token_file(name), token.encode())
@@ -63,7 +64,7 @@ class Server:
     def _run(self) -> None:
         async def serve() -> None:
             self.loop = asyncio.get_running_loop()
-            self.master = make(self.folder, self.cluster)
+            self.master = make(self.folder, self.cluster, self._make_machines)
             known = knows(self.master)
             listeners = [
                 Listener(inherited.bound(self.host, self.port), bounds.OPEN, known),

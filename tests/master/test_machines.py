@@ -15,8 +15,9 @@ from served_master import Server, register
 from upcall.cluster import machine
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.keeper import sockets
-from upcall.master import machines
-from upcall.master.tokens import Tokens
+from upcall.local.keeper import Keeper
+from upcall.local.nodes import Nodes
+from upcall.master import leaving
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import DoesNotFit, Invalid
 from upcall.protocol.operator import AddNode
@@ -50,7 +51,7 @@ def keeper(path: Path, asked: list[dict[str, object]]) -> None:
 
 
 async def test_a_node_is_not_gone_before_its_agent_has_ended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines, "REMOVE_RETRY_S", 0.05)
+    monkeypatch.setattr(leaving, "RETRY_S", 0.05)
     token = server.folder.token_file("agent-node-1")
     headers = {"Authorization": f"Bearer {server.tokens['agent-node-1']}"}
 
@@ -147,21 +148,25 @@ def test_parts_are_compared_with_what_the_other_nodes_have() -> None:
 
 async def test_two_nodes_at_once_get_two_names(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
-    made = machines.Machines(folder, Cluster(cluster="c", prefix="127.9.9", url="http://127.9.9.1:1"), Tokens(tmp_path))
-    kept: list[object] = []
+    kept, admitted = list[object](), list[str]()
 
-    class Kept:
+    class Kept(Keeper):
         async def add(self, process: dict[str, object]) -> None:
             kept.append(process["name"])
 
-    made._keeper = Kept()  # type: ignore[assignment]
+    class Admits:
+        def admit(self, party: str) -> None:
+            admitted.append(party)
+
+    cluster = Cluster(cluster="c", prefix="127.9.9", url="http://127.9.9.1:1")
+    made = Nodes(folder, cluster, Kept(tmp_path), Admits(), lambda: 100_000)  # type: ignore[arg-type]
 
     async def before(name: str) -> None:
         await asyncio.sleep(0.01)
 
-    names = await asyncio.gather(*(made.add_node(AddNode(memory_mib=256), before) for _ in range(2)))
+    names = await asyncio.gather(*(made.add(AddNode(memory_mib=256), before) for _ in range(2)))
     assert sorted(names) == ["node-1", "node-2"]
-    assert sorted(map(str, kept)) == ["agent-node-1", "agent-node-2"]
+    assert sorted(map(str, kept)) == sorted(admitted) == ["agent-node-1", "agent-node-2"]
 
 
 async def test_a_removal_that_still_stands_of_a_node_that_is_gone_ends_at_the_next_start(
@@ -170,7 +175,7 @@ async def test_a_removal_that_still_stands_of_a_node_that_is_gone_ends_at_the_ne
     """As an older master left it: the node forgotten, its removal in effect for ever."""
     headers = {"Authorization": f"Bearer {server.tokens['agent-node-1']}"}
     with monkeypatch.context() as older:
-        older.setattr(machines, "_close", lambda tx, node: None)
+        older.setattr(leaving, "_close", lambda tx, node: None)
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(f"{server.url}/v1/agent", headers=headers) as agent,

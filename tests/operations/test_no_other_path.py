@@ -75,9 +75,9 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
     "the master: performing the proof": (
         last("prove_death"),
         {
-            "master/machines.py:Machines.follow.rule": "the effect ProveDeath, which names its operation",
+            "master/performing.py:perform": "the effect ProveDeath, which names its operation",
             "testing/world.py:World._perform": "the same, in the tests' world",
-            "master/machines.py:Machines._prove": "the keeper, asked for what the substrate wants proven",
+            "local/machines.py:LocalMachines._prove": "the keeper, asked for what the substrate wants proven",
         },
     ),
     "the local substrate: who wants a task ended": (

@@ -46,7 +46,6 @@ def states(seen: list[object], member: str) -> list[str]:
 def test_it_is_a_substrate(kind: SimulatedKind) -> None:
     substrate: Substrate = cluster(kind)
     assert substrate.capabilities.placement == kind
-    assert not substrate.capabilities.stable_addresses
 
 
 def test_a_plan_that_does_not_fit_reserves_nothing() -> None:
@@ -219,7 +218,6 @@ def test_death_is_proven_only_where_it_can_be(kind: SimulatedKind) -> None:
         run(substrate, 10)
         substrate.silence(substrate.node_of("kafka.b0"), 10)
         assert states(run(substrate, 1000), "b0") == expected
-        assert substrate.capabilities.proves_death == (prove_s is not None)
 
 
 @both_kinds

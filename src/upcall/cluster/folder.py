@@ -39,6 +39,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster's own loopback range, ``127.a.b``: members' addresses are taken from it."""
     url: str
     page_url: str = ""
+    substrate: str = "local"
+    """Who has the machines: the name of an entry point ``upcall.substrates``."""
     nodes: tuple[Node, ...] = ()
     memory_mib_per_node: int = 0
     disk_mib_per_node: int = 0

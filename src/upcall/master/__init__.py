@@ -8,5 +8,6 @@ Flow of everything that happens here::
 :mod:`~upcall.master.core` couples ledger and substrate. :mod:`~upcall.master.transaction` is one turn on them: it
 gathers (``gathering``), performs the ledger's effects (``performing``), takes in what the substrate observed
 (``observing``). :mod:`~upcall.master.driver` runs the turns, :mod:`~upcall.master.commit` makes them durable.
-``operator_api``, ``service_api``, ``host_api``, ``package_api`` and ``agent_api`` are the doors.
+``operator_api``, ``service_api``, ``host_api`` and ``package_api`` are the doors; what machines need of the master is
+:mod:`~upcall.master.ground`.
 """

@@ -18,12 +18,10 @@ class Changed:
     """Operations whose record was written, in that order."""
     nodes: dict[str, None] = field(default_factory=dict)
     """Nodes that were observed anew."""
-    proofs: dict[str, None] = field(default_factory=dict)
-    """Nodes of which the ledger wants proof that nothing runs there any more."""
     names: dict[str, None] = field(default_factory=dict)
     """What launches may wait on (a service's places, ports and endpoints; secrets) and is known better."""
     assignments: bool = False
     """Services were installed or removed, or a package came: hosts have something else to run."""
 
     def __bool__(self) -> bool:
-        return bool(self.operations or self.nodes or self.proofs or self.names or self.assignments)
+        return bool(self.operations or self.nodes or self.names or self.assignments)

@@ -7,9 +7,9 @@ member) is an error that the service's code sees as the reason of the pending ta
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -22,7 +22,7 @@ from upcall.master.services import endpoint_addresses
 from upcall.master.transaction import Transaction
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
-from upcall.substrate.interface import Output, TaskId
+from upcall.substrate.interface import TaskId
 
 log = logging.getLogger(__name__)
 
@@ -99,20 +99,10 @@ class SecretMaker:
         self._core().post(lambda tx: tx.changed.names.update({SECRETS: None}))
 
 
-class NamingSubstrate(Protocol):
-    """What is needed of a substrate whose launches wait for names."""
-
-    def known(self, names: Iterable[str], now_s: float) -> Output: ...
-
-
-def tell_names(substrate: Callable[[], NamingSubstrate]) -> Callable[[Transaction, Changed], None]:
+def tell_names(tx: Transaction, changed: Changed) -> None:
     """A rule of the core: launches that wait for a name go on when it is known better."""
-
-    def rule(tx: Transaction, changed: Changed) -> None:
-        if changed.names:
-            tx.substrate(substrate().known(changed.names, tx.now_s))
-
-    return rule
+    if changed.names:
+        tx.substrate(tx.core.substrate.known(changed.names, tx.now_s))
 
 
 def _source(task: TaskId, name: str) -> str:

@@ -10,14 +10,14 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from upcall.master import services
+from upcall.cluster.folder import Cluster
+from upcall.master import services, whereabouts
 from upcall.master.context import SECRETS
 from upcall.master.driver import Driver
 from upcall.master.events import Event
 from upcall.master.host_api import HostDoor
 from upcall.master.http import Calls, caller, told_when_durable
 from upcall.master.logins import CODE_VALID_S, Logins
-from upcall.master.machines import Machines
 from upcall.master.secrets import Secrets
 from upcall.master.service_api import ServiceDoor
 from upcall.master.tokens import Principal, Tokens
@@ -29,6 +29,7 @@ from upcall.protocol import operator as view
 from upcall.protocol.errors import Invalid, NotNow
 from upcall.protocol.numbers import whole
 from upcall.protocol.versions import WIRE
+from upcall.substrate.machines import Machines
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
 TaskVerb = Literal["restart", "replace", "start"]
@@ -44,6 +45,7 @@ class OperatorDoor:
         views: Views,
         hosts: HostDoor,
         services: ServiceDoor,
+        cluster: Cluster,
         machines: Machines,
         tokens: Tokens,
         secrets: Secrets,
@@ -51,8 +53,9 @@ class OperatorDoor:
         calls: Calls,
     ) -> None:
         self.core, self.views, self.hosts, self.services = core, views, hosts, services
-        self.machines, self.tokens, self.secrets, self.logins = machines, tokens, secrets, logins
-        self.calls = calls
+        self.cluster, self.machines = cluster, machines
+        self.tokens, self.secrets, self.logins, self.calls = tokens, secrets, logins, calls
+        self.since_wall_s = time.time()
 
     async def propose(self, item: given.Propose) -> view.OperationView:
         outcome = await self.core.turn(lambda tx: tx.ledger(item))
@@ -63,8 +66,7 @@ class OperatorDoor:
 
     def check_node(self, node: str) -> None:
         """Refuses a node that there is not; of one that is only late (the master has just started) it says so."""
-        declared = {each.name for each in self.machines.cluster.nodes}
-        if node in declared and node not in self.core.nodes:
+        if node in self.machines.declared() and node not in self.core.nodes:
             raise NotNow(f"{node} has not registered yet", where="node", expected="the same call in a moment")
         self.views.node(node)
 
@@ -96,11 +98,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.get("/status")
     async def status(_: Viewer) -> view.Status:
         return view.Status(
-            cluster=door.machines.cluster.cluster,
+            cluster=door.cluster.cluster,
             version=str(WIRE),
-            master_since=door.machines.since_wall_s,
-            url=door.machines.cluster.url,
-            page_url=door.machines.cluster.page_url,
+            master_since=door.since_wall_s,
+            url=door.cluster.url,
+            page_url=door.cluster.page_url,
             packages_registered=door.hosts.packages_registered,
             event_sequence=core.journal.last,
             nodes=views.nodes(),
@@ -236,7 +238,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         stream: LogStream = "both",
     ) -> StreamingResponse:
         task = views.task(member)
-        text = door.services.agents.read_log(task.member, stream, lines, follow=follow)
+        text = door.machines.read_log(*whereabouts.of_task(core, task.member), stream, lines, follow=follow)
         # The first part is awaited here, so that an error still has its status.
         first = await anext(text, "")
 

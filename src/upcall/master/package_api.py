@@ -62,7 +62,7 @@ def router(core: Driver, housekeeping: Housekeeping, principal: Callable[[Reques
 
     @api.get("/v1/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
     async def get_blob(sha256: str, _: Reader) -> Response:
-        return await blob(core, sha256)
+        return Response(await blob_of(core, sha256), media_type=BINARY)
 
     return api
 
@@ -102,8 +102,8 @@ def _made_from(service: r.ServiceRecord, package: wire.Package) -> bool:
     return (service.package, service.version) == (package.name, package.version)
 
 
-async def blob(core: Core, sha256: str) -> Response:
+async def blob_of(core: Core, sha256: str) -> bytes:
     data = await asyncio.to_thread(core.store.blob, sha256)
     if data is None:
         raise NotFound(f"no blob {sha256}", where="sha256")
-    return Response(data, media_type=BINARY)
+    return data

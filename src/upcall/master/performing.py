@@ -39,7 +39,7 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
         case fx.Cordon(node=node, closed=closed):
             tx.take_from_substrate(substrate.cordon(node, tx.now_s, closed=closed))
         case fx.ProveDeath(node=node):
-            tx.changed.proofs[node] = None
+            tx.take_from_substrate(substrate.prove_death(node, tx.now_s))
         case fx.HoldDisruption(id=disruption, hold=hold):
             tx.take_from_substrate(substrate.hold_disruption(disruption, tx.now_s, hold=hold))
         case fx.Show(service=name):

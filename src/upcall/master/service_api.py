@@ -14,9 +14,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
-from upcall.master import said, services
+from upcall.master import said, services, whereabouts
 from upcall.master.actions import Actions
-from upcall.master.agents import Agents
 from upcall.master.credentials import credentials
 from upcall.master.driver import Driver
 from upcall.master.http import answer, caller, decode, told_when_durable
@@ -30,6 +29,7 @@ from upcall.operations import inputs as given
 from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge
+from upcall.substrate.machines import Machines
 
 CONTROL_TIMEOUT_S: Final = 30.0
 ANSWERS_MAX: Final = 1000
@@ -39,8 +39,8 @@ TOOL_TIMEOUT_MAX_S: Final = 3600.0
 class ServiceDoor:
     """Subscriptions, and what people ask of a service."""
 
-    def __init__(self, core: Driver, streams: Streams, agents: Agents, secrets: Secrets) -> None:
-        self.core, self.streams, self.agents, self.secrets = core, streams, agents, secrets
+    def __init__(self, core: Driver, streams: Streams, machines: Machines, secrets: Secrets) -> None:
+        self.core, self.streams, self.machines, self.secrets = core, streams, machines, secrets
         self.actions = Actions(core, streams)
         self._controls: dict[str, asyncio.Future[wire.ActionReply]] = {}
 
@@ -235,7 +235,8 @@ def router(door: ServiceDoor, principal: Callable[[Request], Principal]) -> APIR
         body = await decode(request, wire.RunTool)
         if not 0 < body.timeout_s <= TOOL_TIMEOUT_MAX_S:
             raise Invalid(f"a timeout of {body.timeout_s} s", where="timeout_s", expected=f"up to {TOOL_TIMEOUT_MAX_S}")
-        return answer(await door.agents.run(f"{name}.{body.member}", body))
+        task, node = whereabouts.of_task(core, f"{name}.{body.member}")
+        return answer(await door.machines.run(task, node, body))
 
     @api.get(
         "/v1/service/{name}/state/{key:path}",

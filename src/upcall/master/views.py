@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from upcall.master.agents import Agents
 from upcall.master.core import Core
 from upcall.master.notify import member_state
 from upcall.master.services import endpoint_addresses
@@ -20,6 +19,7 @@ from upcall.protocol import operator as view
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import PlanView
 from upcall.substrate.interface import NodeExpected, NodeObserved
+from upcall.substrate.machines import Machines
 
 AWAY_NAMED_MAX = 3
 AT_THEIR_END = ("finished", "failed")
@@ -29,8 +29,8 @@ HIDDEN = ("gone",)
 
 
 class Views:
-    def __init__(self, core: Core, agents: Agents, streams: Streams) -> None:
-        self._core, self._agents, self._streams = core, agents, streams
+    def __init__(self, core: Core, machines: Machines, streams: Streams) -> None:
+        self._core, self._machines, self._streams = core, machines, streams
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
@@ -55,12 +55,11 @@ class Views:
         service = state.services.get(member.service)
         declaration = service.declaration(member.name) if service else None
         seen = state.seen.get(member_id)
-        usage = self._agents.usage.get(task)
-        progress = self._agents.progress.get(task)
+        usage = self._machines.usage(task)
         shown = member_state(member)
         reason = member.reason
-        if shown == "fetching" and progress:
-            reason = progress.text
+        if shown == "fetching":
+            reason = self._machines.progress(task) or reason
         if member.status == "declared" and service and service.unplaced:
             reason = service.unplaced
         return view.TaskView(
@@ -216,7 +215,7 @@ class Views:
             memory_used_mib=sum(task.memory_used_mib for task in here),
             cpu_used=sum(task.cpu_used for task in here),
             members=sorted(task.member for task in here),
-            features=list(self._agents.features.get(name, ())),
+            features=list(self._machines.features(name)),
         )
 
     # -- operations -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ back is such a ``replace``: the member comes up where the set is, and what it ha
 """
 
 from collections.abc import Callable
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
@@ -18,19 +18,11 @@ from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.schema import nearest
-from upcall.substrate.interface import Output, VolumeSet
+from upcall.substrate.interface import VolumeSet
+from upcall.substrate.machines import Machines
 
 
-class Volumes(Protocol):
-    """What is needed of a substrate whose machines keep volumes."""
-
-    def volumes(self) -> list[VolumeSet]: ...
-    def drop_volumes(self, member_id: str, fence: int, now_s: float, *, node: str = "") -> Output: ...
-
-
-def router(
-    core: Driver, views: Views, volumes: Callable[[], Volumes], principal: Callable[[Request], Principal]
-) -> APIRouter:
+def router(core: Driver, views: Views, machines: Machines, principal: Callable[[Request], Principal]) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
 
     Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
@@ -38,25 +30,25 @@ def router(
 
     @api.get("/volumes")
     async def list_volumes(_: Viewer) -> list[view.VolumesView]:
-        return [shown(one) for one in volumes().volumes()]
+        return [shown(one) for one in machines.volumes()]
 
     @api.post("/volumes/{name}/drop")
     async def drop_volumes(name: str, who: Operator, ask: view.Ask) -> view.VolumesView:
         """Deletes them. Where their node does not answer, as soon as it does."""
-        return shown(await core.turn(lambda tx: drop(tx, volumes(), name, who.name, ask.reason)))
+        return shown(await core.turn(lambda tx: drop(tx, machines, name, who.name, ask.reason)))
 
     @api.post("/volumes/{name}/take-back")
     async def take_back_volumes(name: str, who: Operator, ask: view.Ask) -> view.OperationView:
         """Their member comes up with them, at their node, once its service agrees."""
-        item = taking_back(volumes(), name, who.name, ask)
+        item = taking_back(machines, name, who.name, ask)
         outcome = await core.turn(lambda tx: tx.ledger(item))
         return views.operation(views.find_operation(outcome.operation))
 
     return api
 
 
-def taking_back(volumes: Volumes, name: str, who: str, ask: view.Ask) -> given.Propose:
-    found = find(volumes, name)
+def taking_back(machines: Machines, name: str, who: str, ask: view.Ask) -> given.Propose:
+    found = find(machines, name)
     if found.state != "aside":
         kept = "; an install of the same package takes them back" if found.state == "kept" else ""
         raise Conflict(f"{name} is {found.state}{kept}", where="volumes", expected="volumes that are set aside")
@@ -76,16 +68,16 @@ def taking_back(volumes: Volumes, name: str, who: str, ask: view.Ask) -> given.P
     )
 
 
-def find(volumes: Volumes, name: str) -> VolumeSet:
-    known = {one.name: one for one in volumes.volumes()}
+def find(machines: Machines, name: str) -> VolumeSet:
+    known = {one.name: one for one in machines.volumes()}
     if name not in known:
         near = nearest(name, known)
         raise NotFound(f"no volumes {name!r}{near}", where="volumes", expected="a name that `upcall volume list` shows")
     return known[name]
 
 
-def drop(tx: Transaction, volumes: Volumes, name: str, who: str, why: str) -> VolumeSet:
-    found = find(volumes, name)
+def drop(tx: Transaction, machines: Machines, name: str, who: str, why: str) -> VolumeSet:
+    found = find(machines, name)
     service, _, member = found.member_id.partition(".")
     if found.state in ("in use", "held"):
         place = "next" if found.state == "held" else "present"
@@ -102,10 +94,10 @@ def drop(tx: Transaction, volumes: Volumes, name: str, who: str, why: str) -> Vo
         return found
     if found.state == "kept":
         tx.ledger(given.GiveUpVolumes(service=service, member=member))
-    tx.substrate(volumes.drop_volumes(found.member_id, found.fence, tx.now_s, node=found.node))
+    tx.substrate(machines.drop_volumes(found, tx.now_s))
     words = f"volumes {', '.join(found.volumes)} of {found.member_id} on {found.node} are dropped by {who}"
     tx.event("volumes", found.member_id, words + (f": {why}" if why else ""), node=found.node, fence=found.fence)
-    return next((one for one in volumes.volumes() if one.name == name), found)
+    return next((one for one in machines.volumes() if one.name == name), found)
 
 
 def shown(one: VolumeSet) -> view.VolumesView:

@@ -9,8 +9,19 @@ told), and how it was seen last.
 from collections.abc import Mapping
 
 from upcall.master import records as r
+from upcall.master.core import Core
 from upcall.master.gathering import Gathering
+from upcall.protocol.errors import NotFound
 from upcall.substrate import interface as sub
+
+
+def of_task(core: Core, member_id: str) -> tuple[str, str]:
+    """A member's newest task, and its node; for what is asked of the machines beside it."""
+    service, _, name = member_id.partition(".")
+    for view in core.state.ledger.members(service):
+        if view.name == name and view.incarnation:
+            return f"{member_id}.{view.incarnation}", core.state.places.get(member_id, (view.node, ""))[0]
+    raise NotFound(f"{member_id} has no task", where="member", expected="a member that runs")
 
 
 def found(tx: Gathering, member_id: str, node: str, address: str) -> None:

@@ -2,7 +2,8 @@
 
 A substrate runs what the ledger wants. ``local`` drives our own kernel and agents; ``simulated`` plays both kinds of
 placement in virtual time; Kubernetes fits behind the same words: it places, owns volumes and addresses, and lets
-others end a task without asking.
+others end a task without asking. What machines give beside it (logs, tools, figures) is
+:mod:`upcall.substrate.machines`.
 
 A substrate is a state machine without I/O, like the ledger that it serves: each call takes the time and returns an
 :class:`Output` (what was observed, which of its own records changed, what to send to machines, when it wants to be
@@ -14,7 +15,7 @@ Identity: ``member`` is ``service.member`` (``store.replica-2``); an incarnation
 ``store.replica-2.7``. Times are monotonic seconds, given by the caller.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -54,12 +55,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     placement: Literal["kernel", "delegated"]
     firmness: Mapping[str, Firmness]
     """For each verb (``stop``, ``restart``, ``replace``, ``uninstall``, ``maintenance`` ...); ``*`` is the default."""
-    stable_addresses: bool
-    """An incarnation keeps the address of the one before it."""
-    resize_in_place: bool
     volumes_bound_to_node: bool
-    proves_death: bool
-    """A silent node's tasks can be proven dead (on one machine the keeper ends what is left of them)."""
+    """A member whose volumes hold something cannot come back elsewhere with them."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -319,6 +316,15 @@ class Substrate(Protocol):
     def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:
         """The member's address and reservation are free; its volumes after a grace, in which a new reservation of the
         same member takes them back."""
+        ...
+
+    def known(self, names: Iterable[str], now_s: float) -> Output:
+        """Launches may wait for these names, and they are known better."""
+        ...
+
+    def prove_death(self, node: str, now_s: float) -> Output:
+        """Proof is wanted that nothing of a silent node runs any more: then its tasks are observed ``ended``. Nothing
+        follows where it cannot be had: whoever waits goes on waiting, until a person gives his word."""
         ...
 
     def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:

@@ -43,18 +43,16 @@ from upcall.substrate.interface import (
 )
 from upcall.substrate.local_needs import RECORD_TYPES, check_registration, check_status, describe, need_of, node_state
 from upcall.substrate.local_plans import Plan, WaitingPlans
-from upcall.substrate.local_tasks import LaunchContext, TaskRunner
+from upcall.substrate.local_tasks import TaskRunner
 from upcall.substrate.local_volumes import listed
+from upcall.substrate.machines import LaunchContext
 
 PROVE_AGAIN_S: Final = 10.0
 
 CAPABILITIES: Final = Capabilities(
     placement="kernel",
     firmness={"*": "enforced"},
-    stable_addresses=True,
-    resize_in_place=False,
     volumes_bound_to_node=True,
-    proves_death=True,
 )
 
 
@@ -97,8 +95,12 @@ class LocalSubstrate:
 
     @property
     def kernel(self) -> Kernel:
-        """For views: nodes, reservations, what is free. Not to be changed from outside."""
+        """For tests. Not to be changed from outside."""
         return self._kernel
+
+    def hears(self, node: str) -> bool:
+        """Whether it was up when something was said of it last."""
+        return self._nodes.get(node, ("", None))[0] == "up"
 
     def reservation(self, member_id: str) -> Reservation | None:
         return self._kernel.reservation(member_id)
@@ -157,7 +159,6 @@ class LocalSubstrate:
         return self._done(now_s, out)
 
     def known(self, names: Iterable[str], now_s: float) -> Output:
-        """Launches may wait for these names (:attr:`LaunchContext.waits_on`), and they are known better."""
         out = Output()
         self._runner.waiting.known(names)
         return self._done(now_s, out)

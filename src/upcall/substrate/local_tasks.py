@@ -18,24 +18,10 @@ from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import Exit, Observed, Output, Send, TaskId, TaskState, Wanted
 from upcall.substrate.local_needs import covers, need_of
 from upcall.substrate.local_waiting import WaitingLaunches
+from upcall.substrate.machines import LaunchContext
 from upcall.substrate.tasks import Task, Tasks, parse
 
 BEFORE_ITS_START: Final = frozenset({"pending", "placed", "fetching", "starting"})
-
-
-class LaunchContext(Protocol):
-    """What a launch needs and only the master knows. ``missing`` says what it waits for; empty: all is known."""
-
-    @property
-    def values(self) -> dict[str, str]: ...
-    @property
-    def secrets(self) -> dict[str, str]: ...
-    @property
-    def missing(self) -> str: ...
-    @property
-    def waits_on(self) -> frozenset[str]:
-        """What the missing comes from, in words of the master's own; it says when that is known better."""
-        ...
 
 
 class Places(Protocol):

@@ -1,6 +1,6 @@
 """Every set of volumes that the machines keep, as the kernel has it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from upcall.kernel.kernel import Kernel
 from upcall.kernel.records import LeftVolumes, Reservation, Volume
@@ -14,45 +14,36 @@ def listed(kernel: Kernel) -> list[VolumeSet]:
 
 def _all(kernel: Kernel) -> Iterator[VolumeSet]:
     books = kernel.books
-    yield from _reserved(kernel, books.reservations.values(), "in use")
-    yield from _reserved(kernel, books.coming.values(), "held")
-    held = {(one.member_id, one.fence, one.node) for one in books.coming.values()}
+    for reserved in books.reservations.values():
+        if reserved.need.volumes:
+            yield _set(kernel, reserved, "in use", reserved.need.volumes)
+    held = set()
+    for coming in books.coming.values():
+        held.add((coming.member_id, coming.fence, coming.node))
+        if coming.need.volumes:
+            yield _set(kernel, coming, "held", coming.need.volumes)
     for left in books.left.all():
         if (left.member_id, left.fence, left.node) not in held:
-            yield _left(kernel, left)
+            until_wall_s = left.until_wall_s if left.state == "kept" else 0.0
+            yield _set(kernel, left, left.state, left.volumes, until_wall_s, left.reason)
 
 
-def _reserved(kernel: Kernel, reservations: Iterable[Reservation], state: SetState) -> Iterator[VolumeSet]:
-    for one in reservations:
-        if one.need.volumes:
-            yield VolumeSet(
-                member_id=one.member_id,
-                fence=one.fence,
-                node=one.node,
-                state=state,
-                volumes=_names(one.need.volumes),
-                size_mib=_size_mib(one.need.volumes),
-                node_state=kernel.books.nodes.state(one.node),
-            )
-
-
-def _left(kernel: Kernel, left: LeftVolumes) -> VolumeSet:
+def _set(
+    kernel: Kernel,
+    of: Reservation | LeftVolumes,
+    state: SetState,
+    volumes: tuple[Volume, ...],
+    until_wall_s: float = 0.0,
+    reason: str = "",
+) -> VolumeSet:
     return VolumeSet(
-        member_id=left.member_id,
-        fence=left.fence,
-        node=left.node,
-        state=left.state,
-        volumes=_names(left.volumes),
-        size_mib=_size_mib(left.volumes),
-        node_state=kernel.books.nodes.state(left.node),
-        until_wall_s=left.until_wall_s if left.state == "kept" else 0.0,
-        reason=left.reason,
+        member_id=of.member_id,
+        fence=of.fence,
+        node=of.node,
+        state=state,
+        volumes=tuple(volume.name for volume in volumes),
+        size_mib=sum(volume.size_mib for volume in volumes),
+        node_state=kernel.books.nodes.state(of.node),
+        until_wall_s=until_wall_s,
+        reason=reason,
     )
-
-
-def _names(volumes: tuple[Volume, ...]) -> tuple[str, ...]:
-    return tuple(volume.name for volume in volumes)
-
-
-def _size_mib(volumes: tuple[Volume, ...]) -> int:
-    return sum(volume.size_mib for volume in volumes)

@@ -13,7 +13,7 @@ Two incarnations of one member on the same volumes at the same time are what mus
 lists each such moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from upcall.protocol.declaration import Declaration
@@ -41,10 +41,7 @@ class SimulatedSubstrate(Scheduling):
         return Capabilities(
             placement=self.kind,
             firmness={"*": "enforced"} if ours else {"*": "enforced", "evict": "intercepted", "kill": "observed"},
-            stable_addresses=False,
-            resize_in_place=False,
             volumes_bound_to_node=ours,
-            proves_death=self.timing.prove_s is not None,
         )
 
     def places(self) -> Mapping[str, str]:
@@ -126,8 +123,11 @@ class SimulatedSubstrate(Scheduling):
             self._more_room()
         return self._flush()
 
+    def known(self, names: Iterable[str], now_s: float) -> Output:
+        """No launch waits for a name here."""
+        return Output()
+
     def prove_death(self, node: str, now_s: float) -> Output:
-        """Beside the interface, as the local substrate has it: somebody waits for the proof."""
         machine = self._machines[node]
         if self.timing.asked and self.timing.prove_s is not None and machine.state != "up" and not machine.proving:
             machine.proving, silences = True, machine.silences

@@ -3,23 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 from fastapi.responses import Response
 
-from upcall.master.agents import Agents, Connection
-from upcall.master.driver import Driver
+from upcall.local.agents import Agents, Connection
 from upcall.master.http import principal_of
-from upcall.master.package_api import BINARY, blob
+from upcall.master.package_api import BINARY
 from upcall.master.published import gives
 from upcall.master.tokens import Principal
-from upcall.master.transaction import Transaction
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid
 from upcall.protocol.versions import WIRE
-from upcall.substrate.interface import Output
+from upcall.substrate.local import LocalSubstrate
+from upcall.substrate.machines import Master
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +26,18 @@ REGISTER_TIMEOUT_S: Final = 10.0
 POLICY_VIOLATION: Final = 1008
 
 
-class AgentSubstrate(Protocol):
-    """What this door needs of a substrate that has agents."""
-
-    def agent(self, node: str, message: wire.FromAgent, now_s: float) -> Output: ...
-    def agent_connected(self, node: str, now_s: float) -> Output: ...
-    def agent_disconnected(self, node: str, now_s: float) -> Output: ...
-    def agent_heard(self, node: str, now_s: float) -> Output: ...
-
-
 class AgentDoor:
-    def __init__(self, core: Driver, agents: Agents, substrate: Callable[[], AgentSubstrate]) -> None:
-        self._core, self._agents, self._substrate = core, agents, substrate
+    """``ending`` says whether a node's agent ends because the node is removed."""
+
+    def __init__(
+        self,
+        agents: Agents,
+        master: Master,
+        substrate: Callable[[], LocalSubstrate],
+        ending: Callable[[str], bool],
+    ) -> None:
+        self._agents, self._master = agents, master
+        self._substrate, self._ending = substrate, ending
 
     async def serve(self, socket: WebSocket, principal: Principal) -> None:
         """One connection, from its registration to its end."""
@@ -50,7 +49,10 @@ class AgentDoor:
             connection = self._agents.connect(register.node, register.boot)
             self._agents.features[register.node] = register.features
             sender = asyncio.create_task(_send_all(socket, connection))
-            self._core.post(lambda tx: _connected(tx, register.node))
+            # News only of a node that was up all the time; of any other it is told next that it is up.
+            self._master.tell(
+                register.node, "its agent is connected", detail=not self._substrate().hears(register.node)
+            )
             self._input(register.node, register)
             while not connection.closed:
                 self._receive(register.node, await socket.receive_text())
@@ -88,10 +90,10 @@ class AgentDoor:
             ) from None
         match message:
             case wire.Usage():
-                self._agents.note_usage(message, self._core.monotonic())
+                self._agents.note_usage(message, self._master.monotonic())
                 self._heard(node)
             case wire.Progress():
-                self._agents.progress[message.task] = message
+                self._agents.progress[message.task] = message.text
                 self._heard(node)
             case wire.Reply():
                 self._agents.reply(message)
@@ -99,24 +101,20 @@ class AgentDoor:
                 self._input(node, message)
 
     def _input(self, node: str, message: wire.FromAgent) -> None:
-        def take(tx: Transaction) -> None:
-            tx.substrate(self._substrate().agent(node, message, tx.now_s))
-
-        self._core.post(take)
+        self._master.take(lambda now_s: self._substrate().agent(node, message, now_s))
         if isinstance(message, wire.Status) and message.status.state == "ended":
             self._agents.forget_task(message.status.task)
 
     def _heard(self, node: str) -> None:
-        self._core.post(lambda tx: tx.substrate(self._substrate().agent_heard(node, tx.now_s)))
+        self._master.take(lambda now_s: self._substrate().agent_heard(node, now_s))
 
     def _disconnected(self, node: str) -> None:
-        def gone(tx: Transaction) -> None:
-            standing = tx.core.state.ledger.maintenance(node)
-            removed = standing is not None and standing.removes_node and standing.state == "done"
-            tx.event("node", node, "its agent has ended" if removed else "its agent is disconnected; its tasks run on")
-            tx.substrate(self._substrate().agent_disconnected(node, tx.now_s))
+        removed = self._ending(node)
+        self._master.tell(node, "its agent has ended" if removed else "its agent is disconnected; its tasks run on")
+        self._master.take(lambda now_s: self._substrate().agent_disconnected(node, now_s))
 
-        self._core.post(gone)
+    async def blob(self, sha256: str) -> bytes:
+        return await self._master.blob(sha256)
 
 
 async def _send_all(socket: WebSocket, connection: Connection) -> None:
@@ -125,7 +123,7 @@ async def _send_all(socket: WebSocket, connection: Connection) -> None:
     await socket.close(POLICY_VIOLATION, "a newer connection of this agent, or one that does not read")
 
 
-def router(door: AgentDoor, core: Driver, principal: Callable[[Request], Principal]) -> APIRouter:
+def router(door: AgentDoor) -> APIRouter:
     api = APIRouter(tags=["agent API"])
 
     @api.websocket("/v1/agent")
@@ -133,14 +131,8 @@ def router(door: AgentDoor, core: Driver, principal: Callable[[Request], Princip
         await door.serve(socket, principal_of(socket))
 
     @api.get("/v1/agent/blobs/{sha256}", response_class=Response, responses=gives(bytes, BINARY))
-    async def agent_blob(sha256: str, who: Annotated[Principal, Depends(principal)]) -> Response:
+    async def agent_blob(sha256: str, who: Annotated[Principal, Depends(principal_of)]) -> Response:
         who.must_be("agent", "operator")
-        return await blob(core, sha256)
+        return Response(await door.blob(sha256), media_type=BINARY)
 
     return api
-
-
-def _connected(tx: Transaction, node: str) -> None:
-    """News only of a node that was up all the time; of any other it is told next that it is up."""
-    seen = tx.core.nodes.get(node)
-    tx.event("node", node, "its agent is connected", detail=seen is None or seen.state != "up")

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from upcall.protocol import agent as wire
 from upcall.protocol import service as service_wire
-from upcall.protocol.errors import Conflict, NotFound, NotNow
+from upcall.protocol.errors import Conflict, NotNow
 from upcall.substrate.interface import Send
+from upcall.substrate.machines import Usage
 
 log = logging.getLogger(__name__)
 
@@ -45,29 +46,25 @@ class Connection:
             self.queue.put_nowait(None)
 
 
-@dataclass(slots=True)
-class Usage:
-    """Of one task: cores over the last interval, MiB now."""
-
-    cpu_cores: float = 0.0
-    memory_mib: float = 0.0
-    cpu_s: float = 0.0
-    at_s: float = 0.0
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    usage: Usage
+    cpu_s: float
+    at_s: float
 
 
 class Agents:
-    """``place_of`` gives (task id, node) of a member's current incarnation."""
-
-    def __init__(self, place_of: Callable[[str], tuple[str, str] | None]) -> None:
-        self._place_of = place_of
+    def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
         self._replies: dict[str, asyncio.Queue[wire.Reply]] = {}
         self._readers: dict[str, str] = {}
         """Request of a log that is read -> its node."""
-        self.usage: dict[str, Usage] = {}
-        """task -> usage, of connected agents' running tasks."""
+        self._measured: dict[str, _Measured] = {}
+        """Of running tasks."""
         self.features: dict[str, tuple[str, ...]] = {}
-        self.progress: dict[str, wire.Progress] = {}
+        """Of nodes, as their agents said at their registration."""
+        self.progress: dict[str, str] = {}
+        """Of tasks whose artifacts are fetched."""
 
     # -- connections ------------------------------------------------------------------------------------------------
 
@@ -108,16 +105,20 @@ class Agents:
 
     # -- what agents tell -------------------------------------------------------------------------------------------
 
+    def usage(self, task: str) -> Usage | None:
+        measured = self._measured.get(task)
+        return measured.usage if measured else None
+
     def note_usage(self, message: wire.Usage, now_s: float) -> None:
         for each in message.tasks:
-            before = self.usage.get(each.task)
-            usage = Usage(memory_mib=each.memory_mib, cpu_s=each.cpu_s, at_s=now_s)
+            before, cores = self._measured.get(each.task), 0.0
             if before and now_s > before.at_s and each.cpu_s >= before.cpu_s:
-                usage.cpu_cores = (each.cpu_s - before.cpu_s) / (now_s - before.at_s)
-            self.usage[each.task] = usage
+                cores = (each.cpu_s - before.cpu_s) / (now_s - before.at_s)
+            usage = Usage(cpu_cores=cores, memory_mib=each.memory_mib, disk_mib=each.disk_mib)
+            self._measured[each.task] = _Measured(usage, each.cpu_s, now_s)
 
     def forget_task(self, task: str) -> None:
-        self.usage.pop(task, None)
+        self._measured.pop(task, None)
         self.progress.pop(task, None)
 
     def reply(self, message: wire.Reply) -> None:
@@ -130,19 +131,14 @@ class Agents:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    def _connection_of(self, member: str) -> tuple[str, Connection]:
-        place = self._place_of(member)
-        if place is None:
-            raise NotFound(f"{member} has no task", where="member", expected="a member that runs")
-        task, node = place
+    def _connection_of(self, node: str, task: str) -> Connection:
         connection = self._connections.get(node)
         if connection is None:
-            raise NotNow(f"the agent of {node} is not connected", where=member, expected="its return")
-        return task, connection
+            raise NotNow(f"the agent of {node} is not connected", where=task, expected="its return")
+        return connection
 
-    async def run(self, member: str, tool: service_wire.RunTool) -> service_wire.ToolResult:
-        """A one-shot tool beside a member."""
-        task, connection = self._connection_of(member)
+    async def run(self, task: str, node: str, tool: service_wire.RunTool) -> service_wire.ToolResult:
+        connection = self._connection_of(node, task)
         request = secrets.token_hex(8)
         replies = self._replies[request] = asyncio.Queue(1)
         connection.send(
@@ -158,16 +154,15 @@ class Agents:
         try:
             reply = await asyncio.wait_for(replies.get(), tool.timeout_s + REPLY_GRACE_S)
         except TimeoutError:
-            raise NotNow(f"no reply from {connection.node} within {tool.timeout_s:.0f} s", where=member) from None
+            raise NotNow(f"no reply from {connection.node} within {tool.timeout_s:.0f} s", where=task) from None
         finally:
             del self._replies[request]
         if reply.code is None:
-            raise Conflict(reply.error or "the tool did not end by itself", where=member)
+            raise Conflict(reply.error or "the tool did not end by itself", where=task)
         return service_wire.ToolResult(code=reply.code, output=reply.output, error=reply.error)
 
-    async def read_log(self, member: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        """Text of a task's log; when followed, until the caller goes away or the task ends."""
-        task, connection = self._connection_of(member)
+    async def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
+        connection = self._connection_of(node, task)
         request = secrets.token_hex(8)
         # As many parts as the agent may send ahead, its last word, and ours that it is gone.
         replies = self._replies[request] = asyncio.Queue(wire.LOG_PARTS_AHEAD + 2)
@@ -178,13 +173,13 @@ class Agents:
             while not last:
                 reply = await asyncio.wait_for(replies.get(), None if follow else REPLY_GRACE_S)
                 if reply.error:
-                    raise Conflict(reply.error, where=member)
+                    raise Conflict(reply.error, where=task)
                 last = reply.last
                 yield reply.output
                 if not last:  # Whoever reads has it: so much more may come.
                     connection.send(wire.Taken(request=request))
         except TimeoutError:
-            raise NotNow(f"no reply from {connection.node}", where=member) from None
+            raise NotNow(f"no reply from {connection.node}", where=task) from None
         finally:
             del self._replies[request], self._readers[request]
             if not last:
