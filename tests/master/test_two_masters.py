@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -39,7 +39,10 @@ def unlock(folder: Path) -> None:
     database.with_name(database.name + ".lock").unlink()
 
 
-async def test_an_older_master_writes_nothing_does_nothing_and_ends(tmp_path: Path) -> None:
+async def test_an_older_master_writes_nothing_does_nothing_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SqliteStore, "starts", lambda store: None)  # it finds out as it writes
     async with master(tmp_path) as older:
         register(older.core, "node-1")
         install(older.core, "s")
@@ -68,17 +71,40 @@ async def test_an_older_master_writes_nothing_does_nothing_and_ends(tmp_path: Pa
             assert newer.core.superseded == ""
 
 
-async def test_an_older_master_that_writes_nothing_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "LOOK_S", 0.01)
+@pytest.mark.parametrize("told", [True, False])
+async def test_an_older_master_that_writes_nothing_ends_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Told by the store: it would look by itself long after this test; where nobody tells, it looks."""
+    if told:
+        monkeypatch.setattr(driver, "LOOK_SELDOM_S", 3600.0)
+    else:
+        monkeypatch.setattr(driver, "LOOK_S", 0.01)
+        monkeypatch.setattr(SqliteStore, "starts", lambda store: None)
+    looked = list[int]()
+    monkeypatch.setattr(SqliteStore, "newest_start", counted(SqliteStore.newest_start, looked))
     ended = asyncio.Event()
     async with master(tmp_path) as older:
         older.core.on_superseded = ended.set
+        register(older.core, "node-1")
+        for number in range(20):
+            await older.core.turn(lambda tx, number=number: tx.event("test", "test", f"{number}"))  # type: ignore[misc]
+        assert len(looked) <= 1 or not told, "what it writes itself does not wake it"
         unlock(tmp_path)
         newer = SqliteStore(DataFolder(tmp_path).database)
         async with asyncio.timeout(60):
             await ended.wait()
         assert "start 2" in older.core.superseded
         newer.close()
+
+
+def counted(look: Callable[[SqliteStore], int], looked: list[int]) -> Callable[[SqliteStore], int]:
+    def counting(store: SqliteStore) -> int:
+        found = look(store)
+        looked.append(found)
+        return found
+
+    return counting
 
 
 def test_its_process_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ released after the commit, in order. A turn that failed, or a commit that did, l
 cores are thrown away and loaded again from what is durable. A timer runs a turn when the earliest deadline comes.
 
 Where a newer start of the master has opened the store, nothing of this one becomes durable any more, so nothing of it
-is told or done either: it takes nothing in from then on and ends. One that writes nothing looks every :data:`LOOK_S`.
+is told or done either: it takes nothing in from then on and ends. One that writes nothing is told by the store to look.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from upcall.master.changes import Changed
@@ -34,7 +35,10 @@ RELOAD_AGAIN_S: Final = 10.0
 RELOAD_PAUSE_S: Final = 1.0
 """Before the second of two reloads within :data:`RELOAD_AGAIN_S`: the disk may be full for long."""
 LOOK_S: Final = 5.0
-"""How long a master that writes nothing may go on to answer from what it read before a newer one began."""
+"""How long a master that writes nothing may go on to answer from what it read before a newer one began, where nobody
+tells it."""
+LOOK_SELDOM_S: Final = 60.0
+"""Where somebody does: what tells of a start is no promise."""
 LATE_S: Final = 5.0
 """A timer that fires this much late means that the judge slept."""
 
@@ -190,7 +194,26 @@ class Driver(Core):
 
     async def watch(self) -> None:
         """Ends this master when a newer one has begun, also while nothing is to be written. Until it is cancelled."""
+        starts, told = self.store.starts(), asyncio.Event()
+        if starts is None:
+            await self._look_for_a_newer(told, LOOK_S)
+            return
+        loop = asyncio.get_running_loop()
+
+        def hear() -> None:
+            starts.heard()
+            told.set()
+
+        loop.add_reader(starts.descriptor, hear)
+        try:
+            await self._look_for_a_newer(told, LOOK_SELDOM_S)
+        finally:
+            loop.remove_reader(starts.descriptor)
+            starts.close()
+
+    async def _look_for_a_newer(self, told: asyncio.Event, at_least_every_s: float) -> None:
         while not self.superseded:
+            told.clear()
             try:
                 newest = await asyncio.to_thread(self.store.newest_start)
             except StoreError as error:  # The next write, or the next look, finds the same.
@@ -199,7 +222,9 @@ class Driver(Core):
             if newest > self.store.start:
                 self._give_way(f"start {newest} of the master has opened the store; this is start {self.store.start}")
                 return
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(at_least_every_s):
+                    await told.wait()
 
     def _give_way(self, reason: str) -> None:
         if self.superseded:

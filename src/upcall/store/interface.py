@@ -105,6 +105,18 @@ class Event:
 Change = Put | Delete | Append
 
 
+class Starts(Protocol):
+    """``descriptor`` is readable once somebody may have started."""
+
+    @property
+    def descriptor(self) -> int: ...
+    def heard(self) -> None:
+        """Before each look at :meth:`Store.newest_start`."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Store(Protocol):
     """Writes come from one thread at a time; reads may come from any and see what is committed."""
 
@@ -119,6 +131,10 @@ class Store(Protocol):
 
     def newest_start(self) -> int:
         """The last number that anybody took: above :attr:`start` once this one is superseded."""
+        ...
+
+    def starts(self) -> "Starts | None":
+        """To be told when somebody may have taken a number; None where nobody tells, and one has to look."""
         ...
 
     def put(self, kind: str, key: str, value: bytes, expected_version: int | None = None) -> int:

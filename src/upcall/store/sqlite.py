@@ -42,6 +42,7 @@ from upcall.store.interface import (
     VersionConflict,
 )
 from upcall.store.migrations import migrate, version_of
+from upcall.store.starts import Starts, announce
 
 EVENTS_MAX: Final = 100_000
 """Events kept for each cluster; older ones go. A day of a busy cluster, some tens of MiB."""
@@ -112,6 +113,7 @@ class SqliteStore:
         with self._transaction() as connection:
             _count(connection, "start")
         self._start += 1
+        announce(self._path, self._start)
         return self._start
 
     def newest_start(self) -> int:
@@ -121,7 +123,15 @@ class SqliteStore:
     def _take_start(self) -> int:
         """Whoever had it before: from here on they are older."""
         with self._atomically() as connection:
-            return _count(connection, "start")
+            start = _count(connection, "start")
+        announce(self._path, start)
+        return start
+
+    def starts(self) -> Starts | None:
+        try:
+            return Starts(self._path)
+        except OSError:
+            return None
 
     # -- writes -----------------------------------------------------------------------------------------------------
 
