@@ -108,6 +108,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpus: Annotated[float, Meta(ge=0, le=AMOUNT_MAX)] = 0.1
     memory_mib: Amount = 64
     disk_mib: Amount = 0
+    """Of its sandbox. Volumes come on top, by their own sizes."""
 
 
 class Constraints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

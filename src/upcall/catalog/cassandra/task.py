@@ -6,6 +6,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from msgspec import structs
+
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.sizing import size_node
 from upcall.catalog.locks import blobs, locked, made
@@ -71,7 +73,8 @@ def node_task(
             Port(name="jmx", number=config.JMX_PORT),
         ),
         secrets=(Secret(name="jmx", ref=jmx_secret), *passwords),
-        resources=resources,
+        # All its disk is the volume, which is reserved by its own size.
+        resources=structs.replace(resources, disk_mib=0),
         constraints=Constraints(apart="node", spread="zone"),
         ready=Check(log=config.READY_LINE_ROLES if logins else config.READY_LINE),
         health=Check(tcp="cql", interval_s=5, failures=3),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from msgspec import structs
+
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.sizing import size_broker
 from upcall.catalog.locks import blobs, locked, made
@@ -58,7 +60,8 @@ def broker_task(
             Port(name="controller", number=config.CONTROLLER_PORT),
         ),
         secrets=passwords,
-        resources=resources,
+        # All its disk is the volume, which is reserved by its own size.
+        resources=structs.replace(resources, disk_mib=0),
         constraints=Constraints(apart="broker", spread="zone"),
         prepare=(format_volume,),
         ready=Check(log=config.READY_LINE),

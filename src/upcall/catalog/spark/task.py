@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from msgspec import structs
+
 from upcall.catalog.locks import blobs, locked, made
 from upcall.catalog.spark import config
 from upcall.catalog.spark.sizing import DAEMON_HEAP_MIB, EXECUTOR_HEAP_MIB_MIN, driver_heap_mib, size_worker
@@ -98,7 +100,8 @@ def driver_task(
         files=_files(File(path="driver_start.py", text=config.source("driver_start.py")), *more_files),
         volumes=(Volume(name="checkpoint", size_mib=resources.disk_mib),) if resources.disk_mib else (),
         secrets=(Secret(name="spark", ref=secret), *more_secrets),
-        resources=resources,
+        # All its disk is the volume, which is reserved by its own size.
+        resources=structs.replace(resources, disk_mib=0),
         # A query is stopped at a batch boundary; executors are told.
         grace_s=20,
     )
