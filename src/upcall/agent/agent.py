@@ -17,15 +17,16 @@ from typing import Any, Final
 
 import msgspec
 
-from upcall.agent import retention
+from upcall.agent import disk, retention
 from upcall.agent.bring_up import member_id
 from upcall.agent.checkpoint import TaskRecord
 from upcall.agent.connection import Connection, Unusable
+from upcall.agent.disk import Disks, room_mib
 from upcall.agent.launching import Started
 from upcall.agent.machine import Machine
 from upcall.agent.requests import Requests
 from upcall.agent.task import Task
-from upcall.agent.usage import EVERY_S, Usages, disk_room_mib
+from upcall.agent.usage import EVERY_S, Usages
 from upcall.protocol import versions
 from upcall.protocol.agent import (
     Ack,
@@ -81,7 +82,9 @@ class Agent:
             group.create_task(self._machine.checkpoint.keep_writing())
             await self._take_over()
             group.create_task(self._keep_saying())
-            group.create_task(self._keep_measuring())
+            disks = Disks(self._machine)
+            group.create_task(self._keep_looking_at(disks))
+            group.create_task(self._keep_measuring(disks))
             group.create_task(self._connection.run())
 
     async def close(self) -> None:
@@ -92,7 +95,7 @@ class Agent:
     async def _take_over(self) -> None:
         machine = self._machine
         if not self._disk_mib:
-            self._disk_mib = await asyncio.to_thread(disk_room_mib, machine.places.volumes)
+            self._disk_mib = await asyncio.to_thread(room_mib, machine.places.volumes)
         await machine.launching.ready()
         await machine.runs.end_leftovers()
         await asyncio.to_thread(machine.volumes.empty_removed)
@@ -153,8 +156,14 @@ class Agent:
                     self._connection.send(status)
                     self._sent = status.number
 
-    async def _keep_measuring(self) -> None:
-        usages = Usages(self._machine)
+    async def _keep_looking_at(self, disks: Disks) -> None:
+        """Beside the measuring: a walk over many files may be long."""
+        while True:
+            await asyncio.to_thread(disks.look, list(self._tasks.values()))
+            await asyncio.sleep(disk.EVERY_S)
+
+    async def _keep_measuring(self, disks: Disks) -> None:
+        usages = Usages(self._machine, disks)
         while True:
             await asyncio.sleep(EVERY_S)
             with contextlib.suppress(OSError):

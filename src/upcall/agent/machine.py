@@ -41,4 +41,5 @@ class Machine:
         # Counted by control group for a task, or by the own user for a service; a user's own limit is nobody's of ours.
         counted = self.groups.count_processes or self.boxes.users is not None
         processes = "process-limits" if counted else "no-process-limits"
-        return (*self.groups.features, *self.boxes.features, processes)
+        # What a task keeps on disk is watched (:mod:`upcall.agent.disk`), on every file system.
+        return (*self.groups.features, *self.boxes.features, processes, "no-disk-limits")

@@ -50,6 +50,8 @@ def _facts(one: TaskView) -> dict[str, object]:
         "last_lines": "\n".join(one.last_lines),
         "cpu_used": f"{one.cpu_used:.2f}",
         "memory_used_mib": f"{one.memory_used_mib:.0f}",
+        "disk_used_mib": f"{one.disk_used_mib:.0f}",
+        "filling": "\n".join(one.filling),
     }
 
 

@@ -86,7 +86,17 @@ class Books:
         occupied = self._occupied.setdefault(reservation.service, Occupancy())
         occupied.add(reservation.need, reservation.node, attributes, count)
 
+    def use_beyond(self, node: str, amount: Resources) -> None:
+        """Not on record: who starts anew is told it anew."""
+        holder = _beyond_holder(node)
+        if self.accounts.holds(holder) is not None:
+            self.accounts.give_back(holder)
+        if amount != NOTHING and node in self.records:
+            self.accounts.hold(holder, node, amount, fact=True)
+        self.shelve(node)
+
     def drop_node(self, node: str) -> None:
+        self.use_beyond(node, NOTHING)
         self.nodes.forget(node)
         self.pool.remove(node)
         self.accounts.drop_node(node)
@@ -187,6 +197,10 @@ class Books:
 
 def _holder(member_id: str) -> str:
     return f"reservation {member_id}"
+
+
+def _beyond_holder(node: str) -> str:
+    return f"use beyond what is reserved on {node}"
 
 
 def _next_holder(member_id: str) -> str:

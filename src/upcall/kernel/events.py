@@ -49,6 +49,14 @@ class Cordon:
 
 
 @dataclass(frozen=True)
+class Beyond:
+    """What is used on the node beyond all that was reserved there, as of now: it is promised to nobody else."""
+
+    node: str
+    amount: Resources
+
+
+@dataclass(frozen=True)
 class Reserve:
     """Places for all of these members at once. A place number above the recorded one asks for another place: on another
     node, or, when only its own will do, the place that it has. ``beside``: the next place is held (:class:`Promised`)
@@ -94,7 +102,7 @@ class Tick:
     pass
 
 
-Input = Register | Heard | Gone | Forget | Cordon | Reserve | CallOff | Release | DropVolumes | Tick
+Input = Register | Heard | Gone | Forget | Cordon | Beyond | Reserve | CallOff | Release | DropVolumes | Tick
 
 # -- effects --------------------------------------------------------------------------------------------------------
 

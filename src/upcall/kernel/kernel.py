@@ -14,6 +14,7 @@ from typing import Any
 
 from upcall.kernel.books import Books
 from upcall.kernel.events import (
+    Beyond,
     CallOff,
     Cordon,
     DropVolumes,
@@ -52,6 +53,7 @@ class Kernel:
             Gone: self._gone,
             Forget: self._forget,
             Cordon: self._cordon,
+            Beyond: self._beyond,
             Reserve: self._reserve,
             CallOff: self._call_off,
             Release: self._release,
@@ -157,6 +159,10 @@ class Kernel:
         self.books.cordoned = given.nodes
         for node in sorted(changed):
             self.books.shelve(node)
+        yield from ()
+
+    def _beyond(self, given: Beyond, now_s: float) -> Iterator[Effect]:
+        self.books.use_beyond(given.node, given.amount)
         yield from ()
 
     def _tick(self, given: Tick, now_s: float) -> Iterator[Effect]:

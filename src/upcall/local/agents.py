@@ -11,6 +11,7 @@ from upcall.protocol import agent as wire
 from upcall.protocol import service as service_wire
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.substrate.interface import Send
+from upcall.substrate.local_needs import disk_uses
 from upcall.substrate.machines import Usage
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ class Agents:
             before, cores = self._measured.get(each.task), 0.0
             if before and now_s > before.at_s and each.cpu_s >= before.cpu_s:
                 cores = (each.cpu_s - before.cpu_s) / (now_s - before.at_s)
-            usage = Usage(cpu_cores=cores, memory_mib=each.memory_mib, disk_mib=each.disk_mib)
+            usage = Usage(cpu_cores=cores, memory_mib=each.memory_mib, disk_mib=each.disk_mib, filling=disk_uses(each))
             self._measured[each.task] = _Measured(usage, each.cpu_s, now_s)
 
     def forget_task(self, task: str) -> None:

@@ -91,7 +91,7 @@ class AgentDoor:
         match message:
             case wire.Usage():
                 self._agents.note_usage(message, self._master.monotonic())
-                self._heard(node)
+                self._input(node, message)
             case wire.Progress():
                 self._agents.progress[message.task] = message.text
                 self._heard(node)

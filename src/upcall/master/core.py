@@ -53,6 +53,8 @@ class Core:
         self.nodes: dict[str, sub.NodeObserved] = {}
         self.expected: dict[str, sub.NodeExpected] = {}
         """Nodes on record that were not heard of since the start."""
+        self.filling: dict[str, sub.Filling] = {}
+        """Member -> what its task has nearly filled, as it was told last."""
         self.notes: dict[str, str] = {}
         """Operation -> what its service's code last said of its silence."""
         self.prove: Callable[[str], None] = lambda node: None
@@ -62,7 +64,7 @@ class Core:
         """Forgets everything that is not durable. ``start`` is a number that no epoch had before."""
         self.state = states.load(self.store, start)
         self.substrate = self._make_substrate(self)
-        self.nodes, self.expected = {}, {}
+        self.nodes, self.expected, self.filling = {}, {}, {}
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 

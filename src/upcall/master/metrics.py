@@ -30,15 +30,27 @@ class _Collector(Collector):
             wanted.add_metric([service.name], service.wanted)
         yield ready
         yield wanted
-        cpu = GaugeMetricFamily("upcall_task_cpu_cores", "Cores used of late", labels=["service", "member"])
-        memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=["service", "member"])
-        incarnation = GaugeMetricFamily("upcall_member_incarnation", "Of the newest task", labels=["service", "member"])
+        own = ["service", "member"]
+        cpu = GaugeMetricFamily("upcall_task_cpu_cores", "Cores used of late", labels=own)
+        memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=own)
+        disk = GaugeMetricFamily("upcall_task_disk_bytes", "Volumes and sandbox", labels=own)
+        bound = GaugeMetricFamily("upcall_task_disk_declared_bytes", "Volumes as declared", labels=own)
+        filling = GaugeMetricFamily(
+            "upcall_task_disks_filling", "Volumes (and sandbox) nearly full or over", labels=own
+        )
+        incarnation = GaugeMetricFamily("upcall_member_incarnation", "Of the newest task", labels=own)
         for task in self._views.tasks():
             cpu.add_metric([task.service, task.name], task.cpu_used)
             memory.add_metric([task.service, task.name], task.memory_used_mib * (1 << 20))
+            disk.add_metric([task.service, task.name], task.disk_used_mib * (1 << 20))
+            bound.add_metric([task.service, task.name], float(task.disk_mib << 20))
+            filling.add_metric([task.service, task.name], len(task.filling))
             incarnation.add_metric([task.service, task.name], task.incarnation)
         yield cpu
         yield memory
+        yield disk
+        yield bound
+        yield filling
         yield incarnation
         operations = GaugeMetricFamily("upcall_operations", "Live operations", labels=["kind", "class", "state"])
         counts: dict[tuple[str, str, str], int] = {}

@@ -5,7 +5,7 @@ of its own. What may follow from it is the ledger's to say, so each case ends in
 the master keeps (where a member is, since when it is as it is), or in an event.
 """
 
-from upcall.master import whereabouts
+from upcall.master import filling, whereabouts
 from upcall.master.gathering import Gathering
 from upcall.operations import inputs as given
 from upcall.substrate import interface as sub
@@ -23,6 +23,8 @@ def observe(tx: Gathering, up: sub.Up) -> None:
             tx.dirty_wanted.update(core.state.services)
         case sub.NodeExpected():
             core.expected[up.node] = up
+        case sub.Filling():
+            filling.observed(tx, up)
         case sub.Placed():
             _placed(tx, up)
         case sub.Promised(member_id=member_id):

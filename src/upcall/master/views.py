@@ -56,12 +56,14 @@ class Views:
         declaration = service.declaration(member.name) if service else None
         seen = state.seen.get(member_id)
         usage = self._machines.usage(task)
+        filling = "; ".join(map(str, usage.filling)) if usage else ""
         shown = member_state(member)
         reason = member.reason
         if shown == "fetching":
             reason = self._machines.progress(task) or reason
         if member.status == "declared" and service and service.unplaced:
             reason = service.unplaced
+        reason = "; ".join(filter(None, (reason, filling)))
         return view.TaskView(
             member=member_id,
             service=member.service,
@@ -79,6 +81,9 @@ class Views:
             memory_mib=declaration.resources.memory_mib if declaration else 0,
             cpu_used=usage.cpu_cores if usage else 0.0,
             memory_used_mib=usage.memory_mib if usage else 0.0,
+            disk_mib=sum(volume.size_mib for volume in declaration.volumes) if declaration else 0,
+            disk_used_mib=usage.disk_mib if usage else 0.0,
+            filling=[str(one) for one in usage.filling] if usage else [],
             exit_code=seen.exit_code if seen else None,
             exit_reason=seen.exit_reason if seen else "",
             last_lines=list(seen.last_lines) if seen else [],
@@ -139,7 +144,8 @@ class Views:
             away = [f"{task.name} {task.state}" for task in tasks if task.state not in ("ready", "finished")]
             named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
             return "degraded", f"{ready} of {wanted} members ready; {named}"
-        return "running", "; ".join(f"{name} has failed: {reason}" for name, reason in beside.items())
+        failed = [f"{name} has failed: {reason}" for name, reason in beside.items()]
+        return "running", "; ".join([*failed, *(f"{task.name}: {text}" for task in tasks for text in task.filling)])
 
     def _failed_beside(self, service: Service) -> dict[str, str]:
         """Jobs beside the service (they do not count for it) that have failed, and why: told, and no fault of it."""
@@ -211,6 +217,8 @@ class Views:
             attributes=dict(described.attributes) if described else {},
             cpus=described.cpus if described else 0.0,
             memory_mib=described.memory_mib if described else 0,
+            disk_mib=described.disk_mib if described else 0,
+            disk_used_mib=sum(task.disk_used_mib for task in here),
             memory_reserved_mib=sum(task.memory_mib for task in here),
             memory_used_mib=sum(task.memory_used_mib for task in here),
             cpu_used=sum(task.cpu_used for task in here),

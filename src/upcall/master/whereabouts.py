@@ -79,6 +79,7 @@ def forgotten(tx: Gathering, member_id: str) -> None:
     state = tx.core.state
     state.places.pop(member_id, None)
     state.place_numbers.pop(member_id, None)
+    tx.core.filling.pop(member_id, None)
     if state.seen.pop(member_id, None):
         tx.delete(r.SEEN, member_id)
 

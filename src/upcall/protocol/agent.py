@@ -66,12 +66,24 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag="status"):
     status: TaskStatus
 
 
+class DiskUse(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder that a task may fill, and how far it did."""
+
+    volume: str
+    """Its name; empty: the sandbox."""
+    used_mib: int
+    bound_mib: int
+
+
 class TaskUsage(msgspec.Struct, frozen=True, kw_only=True):
     task: TaskName
     cpu_s: float
     """CPU seconds since its start."""
     memory_mib: float
     disk_mib: float = 0.0
+    """Of its volumes and its sandbox."""
+    filling: tuple[DiskUse, ...] = ()
+    """Those that are nearly full, or hold more than they may; told until they are well below."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):

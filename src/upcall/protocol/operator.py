@@ -274,6 +274,12 @@ class TaskView(View):
     cpu_used: float = 0.0
     """Cores, over the last usage interval."""
     memory_used_mib: float = 0.0
+    disk_mib: int = 0
+    """What its volumes may hold."""
+    disk_used_mib: float = 0.0
+    """Of its volumes and its sandbox."""
+    filling: list[str] = []
+    """What is nearly full, or holds more than it may: watched, and told; nothing ends a task for that."""
     exit_code: int | None = None
     """Of the incarnation that ended last (128 + signal where a signal did it); none: it was never a process."""
     exit_reason: str = ""
@@ -330,6 +336,8 @@ class NodeView(View):
     attributes: dict[str, str] = {}
     cpus: float = 0.0
     memory_mib: int = 0
+    disk_mib: int = 0
+    disk_used_mib: float = 0.0
     memory_reserved_mib: int = 0
     memory_used_mib: float = 0.0
     cpu_used: float = 0.0
@@ -397,7 +405,7 @@ class Why(View):
 
 EVENT_KINDS = (
     "operation", "answer", "alert", "task", "member", "node", "service", "plan", "package", "action", "placement",
-    "volumes", "secret", "host", "master", "clock", "epoch", "access", "gap",
+    "volumes", "disk", "secret", "host", "master", "clock", "epoch", "access", "gap",
 )  # fmt: skip
 
 

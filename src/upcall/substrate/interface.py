@@ -120,6 +120,31 @@ class NodeExpected(msgspec.Struct, frozen=True, kw_only=True, tag="node_expected
     description: Node | None = None
 
 
+class DiskUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder that a task has nearly filled, or filled beyond what it may hold (which nobody can keep it from)."""
+
+    volume: str
+    """Its name; empty: the sandbox."""
+    used_mib: int
+    bound_mib: int
+
+    @property
+    def over(self) -> bool:
+        return self.used_mib > self.bound_mib
+
+    def __str__(self) -> str:
+        what = f"volume {self.volume}" if self.volume else "its sandbox"
+        return f"{what} holds {self.used_mib:,} MiB of {self.bound_mib:,}"
+
+
+class Filling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="filling"):
+    """All that a task has nearly filled, whenever one of them came to a mark, or is below it again. It is told to
+    people; no operation follows from it, for no restart makes a volume emptier."""
+
+    task: TaskId
+    disks: tuple[DiskUse, ...] = ()
+
+
 class Disruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption"):
     """Somebody else disturbs a task: becomes an operation with a foreign origin."""
 
@@ -195,6 +220,7 @@ Up = (
     Observed
     | NodeObserved
     | NodeExpected
+    | Filling
     | Disruption
     | DisruptionOver
     | Disruptions

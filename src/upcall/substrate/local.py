@@ -41,7 +41,16 @@ from upcall.substrate.interface import (
     VolumesSetAside,
     Wanted,
 )
-from upcall.substrate.local_needs import RECORD_TYPES, check_registration, check_status, describe, need_of, node_state
+from upcall.substrate.local_disks import Disks
+from upcall.substrate.local_needs import (
+    RECORD_TYPES,
+    amount_of,
+    check_registration,
+    check_status,
+    describe,
+    need_of,
+    node_state,
+)
 from upcall.substrate.local_plans import Plan, WaitingPlans
 from upcall.substrate.local_tasks import TaskRunner
 from upcall.substrate.local_volumes import listed
@@ -75,6 +84,7 @@ class LocalSubstrate:
         self._runner = TaskRunner(self, context)
         self._cluster = cluster
         self._wall = wall
+        self._disks = Disks()
         self._plans = WaitingPlans()
         self._moves = WaitingPlans()
         """Next places that were not found yet."""
@@ -225,6 +235,7 @@ class LocalSubstrate:
         if self._kernel.node(node) is None:
             self._nodes.pop(node, None)
             self._runner.registered.discard(node)
+            self._disks.forget(node)
             self._proving.pop(node, None)
         return self._done(now_s, out)
 
@@ -269,6 +280,11 @@ class LocalSubstrate:
                 self._input(k.Heard(node), now_s, out)
                 self._runner.take(node, status, out)
                 out.send.append(Send(node, wire.Ack(number=number)))
+            case wire.Usage():
+                self._input(k.Heard(node), now_s, out)
+                beyond_mib = self._disks.measured(node, message, out)
+                if beyond_mib is not None:
+                    self._input(k.Beyond(node, amount_of(0, 0, beyond_mib)), now_s, out)
             case wire.Progress():
                 self._input(k.Heard(node), now_s, out)
                 self._runner.progress(node, message, out)
@@ -386,7 +402,7 @@ class LocalSubstrate:
                 case k.DeleteVolumes(node, member_id, fence):
                     if node in self._connected:
                         out.send.append(Send(node, wire.DeleteVolumes(member_id=member_id, fence=fence)))
-        gives = isinstance(given, k.Register | k.Heard | k.CallOff | k.Release | k.DropVolumes | k.Tick)
+        gives = isinstance(given, k.Register | k.Heard | k.CallOff | k.Release | k.DropVolumes | k.Tick | k.Beyond)
         if isinstance(given, k.Cordon) or (gives and (out.records or out.up)):
             self._plans.more_room()
             self._moves.more_room()

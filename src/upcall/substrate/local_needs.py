@@ -7,7 +7,7 @@ from upcall.kernel.resources import Resources, milli
 from upcall.protocol import agent as wire
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
-from upcall.substrate.interface import Node, NodeState, TaskState
+from upcall.substrate.interface import DiskUse, Node, NodeState, TaskState
 from upcall.substrate.tasks import parse
 
 RECORD_TYPES: Final[dict[str, Any]] = {
@@ -69,6 +69,10 @@ def check_registration(node: str, message: wire.Register) -> Resources:
         return amount_of(message.cpus, message.memory_mib, message.disk_mib)
     except ValueError as error:
         raise Invalid(f"a registration that makes no sense: {error}", where=node, expected="what it has") from None
+
+
+def disk_uses(usage: wire.TaskUsage) -> tuple[DiskUse, ...]:
+    return tuple(DiskUse(volume=one.volume, used_mib=one.used_mib, bound_mib=one.bound_mib) for one in usage.filling)
 
 
 def check_status(node: str, status: wire.TaskStatus) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.operator import AddNode
 from upcall.protocol.service import RunTool, ToolResult
-from upcall.substrate.interface import Output, Send, Substrate, TaskId, VolumeSet
+from upcall.substrate.interface import DiskUse, Output, Send, Substrate, TaskId, VolumeSet
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -79,6 +79,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cpu_cores: float = 0.0
     memory_mib: float = 0.0
     disk_mib: float = 0.0
+    """Of its volumes and its sandbox."""
+    filling: tuple[DiskUse, ...] = ()
 
 
 class Machines(Protocol):

@@ -1,0 +1,65 @@
+"""A task that writes more than it may: people see it everywhere, and no operation follows from it."""
+
+from pathlib import Path
+
+from test_turns import becomes, hear, install, master, register
+
+from upcall.local.machines import LocalMachines
+from upcall.master.app import Master
+from upcall.master.metrics import exposition
+from upcall.protocol import agent as wire
+
+BOUND_MIB = 1024
+
+
+def measured(made: Master, used_mib: int) -> None:
+    """As the agents' door takes it in."""
+    machines = made.machines
+    assert isinstance(machines, LocalMachines)
+    full = used_mib >= 0.9 * BOUND_MIB
+    filling = (wire.DiskUse(volume="data", used_mib=used_mib, bound_mib=BOUND_MIB),) if full else ()
+    usage = wire.TaskUsage(task="s.m.1", cpu_s=1.0, memory_mib=1.0, disk_mib=used_mib, filling=filling)
+    machines.agents.note_usage(wire.Usage(tasks=(usage,)), made.core.monotonic())
+    hear(made.core, "node-1", wire.Usage(tasks=(usage,)))
+
+
+async def test_a_full_volume_is_told_once_at_each_mark_and_nothing_is_asked_or_ended(tmp_path: Path) -> None:
+    async with master(tmp_path) as made:
+        core = made.core
+        register(core, "node-1")
+        install(core, "s")
+        becomes(core, "node-1", "ready")
+        for used_mib in (100, 950, 951, 1200, 1300, 1000, 100, 1100):
+            measured(made, used_mib)
+        await core.durable()
+        events = [event for event in core.journal.newest(100, detail=True) if event.kind in ("disk", "alert")]
+        assert [event.text.partition(";")[0] for event in events] == [
+            "s.m: volume data holds 950 MiB of 1,024",
+            "s.m: volume data holds 1,200 MiB of 1,024",
+            "s.m: volume data holds 1,000 MiB of 1,024 again",
+            "volume data of s.m has room again",
+            "s.m: volume data holds 1,100 MiB of 1,024",
+        ]
+        assert [event.data.get("alert", False) for event in events] == [False, True, False, False, True]
+        assert core.state.ledger.operations() == [], "no restart makes a volume emptier"
+        (task,) = made.views.tasks("s")
+        assert (task.state, task.reason, task.filling) == (
+            "ready",
+            "volume data holds 1,100 MiB of 1,024",
+            ["volume data holds 1,100 MiB of 1,024"],
+        )
+        figures = exposition(made.views).decode()
+        assert 'upcall_task_disks_filling{member="m",service="s"} 1.0' in figures
+        assert 'upcall_task_disk_bytes{member="m",service="s"} 1.1534336e+09' in figures
+
+
+async def test_what_was_told_of_a_member_goes_with_it(tmp_path: Path) -> None:
+    async with master(tmp_path) as made:
+        core = made.core
+        register(core, "node-1")
+        install(core, "s")
+        becomes(core, "node-1", "ready")
+        measured(made, 2000)
+        assert set(core.filling) == {"s.m"}
+        hear(core, "node-1", wire.Usage(tasks=()))
+        assert core.filling == {}
