@@ -69,14 +69,12 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         last("end", within="substrate"),
         {
             "master/performing.py:perform": "the effect EndTask, which names its operation",
-            "testing/world.py:World._perform": "the same, in the tests' world",
         },
     ),
     "the master: performing the proof": (
         last("prove_death"),
         {
             "master/performing.py:perform": "the effect ProveDeath, which names its operation",
-            "testing/world.py:World._perform": "the same, in the tests' world",
             "local/machines.py:LocalMachines._prove": "the keeper, asked for what the substrate wants proven",
         },
     ),

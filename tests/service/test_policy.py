@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from sample_services import Plain
 
+from upcall.master.from_wire import policy
 from upcall.operations.records import Policy as LedgerPolicy
 from upcall.protocol.service import Policy
 from upcall.testing import KINDS, Life, live
-from upcall.testing.shown import policy
 from upcall.testing.simulated import SimulatedKind
 
 

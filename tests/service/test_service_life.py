@@ -116,7 +116,7 @@ def test_what_was_done_for_an_earlier_life_of_the_name_is_done_again(live: Live)
         await life.until_deployed()
         assert life.code.heard.count("schema") == 0, "the same life: nothing is done twice"
         await life.kill_host()
-        life.master.installed_at += 1
+        life.master.install_again()
         life.start_host()
         await life.master.until(lambda: "schema" in life.code.heard)
         await life.until_deployed()
@@ -129,7 +129,7 @@ def test_code_of_an_earlier_life_does_nothing_for_the_next_one(live: Live) -> No
     async def script(life: Life) -> None:
         await life.until_deployed()
         shown = life.master.plans["deploy"]
-        life.master.installed_at += 1
+        life.master.install_again()
         life.master.change(nodes=4)
         await asyncio.sleep(60)
         assert life.master.plans["deploy"] == shown
@@ -476,7 +476,7 @@ def test_a_lost_member_may_be_started_again_with_its_volumes(live: Live) -> None
 
 def test_an_answer_that_the_master_refuses_does_not_end_the_service(live: Live, kind: SimulatedKind) -> None:
     class Refusing(SimulatedMaster):
-        def _answered(self, answers: wire.Answers) -> None:
+        async def _answered(self, answers: wire.Answers) -> wire.Accepted:
             raise NotFound("no operation op-1")
 
     async def script(life: Life) -> None:

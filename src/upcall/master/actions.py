@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from upcall.master import records as r
-from upcall.master.driver import Driver
 from upcall.master.streams import Streams
 from upcall.master.transaction import Transaction
+from upcall.master.turning import Turning
 from upcall.protocol import operator as view
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotFound, NotNow, TooLarge
@@ -36,7 +36,7 @@ PROGRESS_CHARS_MAX: Final = 300
 class Actions:
     """The actions of all services, and who waits for one."""
 
-    def __init__(self, core: Driver, streams: Streams) -> None:
+    def __init__(self, core: Turning, streams: Streams) -> None:
         self._core, self._streams = core, streams
         self._told = asyncio.Event()
 

@@ -37,6 +37,7 @@ from upcall.master.metrics import exposition
 from upcall.master.notify import Notifier
 from upcall.master.published import publish
 from upcall.master.secrets import Secrets
+from upcall.master.service_calls import ServiceCalls
 from upcall.master.streams import Streams
 from upcall.master.tokens import Principal, Tokens
 from upcall.master.views import Views
@@ -73,16 +74,16 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     views = Views(core, machines, streams)
     housekeeping = Housekeeping(core)
     host_door = host_api.HostDoor(core, hosts)
-    service_door = service_api.ServiceDoor(core, streams, machines, secrets)
+    service_calls = ServiceCalls(core, streams, machines, secrets)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(Leaving(core, machines).rule)
     core.after_turn.append(tell_names)
-    core.on_reload = lambda: _say_again(core, machines, service_door, host_door)
+    core.on_reload = lambda: _say_again(core, machines, service_calls, host_door)
     core.prove = machines.prove
     logins, readers, calls = Logins(), Readers(), Calls()
     operator = operator_api.OperatorDoor(
-        core, views, host_door, service_door, cluster, machines, tokens, secrets, logins, calls
+        core, views, host_door, service_calls, cluster, machines, tokens, secrets, logins, calls
     )
 
     def authenticate(authorization: str) -> Principal:
@@ -110,11 +111,11 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     install_error_handlers(app)
     publish(app)
     app.include_router(operator_api.router(operator, principal))
-    app.include_router(action_api.router(service_door.actions, core, views, principal))
+    app.include_router(action_api.router(service_calls.actions, core, views, principal))
     app.include_router(volume_api.router(core, views, machines, principal))
     app.include_router(host_api.router(host_door, principal))
     app.include_router(package_api.router(core, housekeeping, principal))
-    app.include_router(service_api.router(service_door, principal))
+    app.include_router(service_api.router(service_calls, principal))
     for router in machines.routers():
         app.include_router(router)
     _metrics_route(app, core, views, principal)
@@ -158,7 +159,7 @@ def _metrics_route(app: FastAPI, core: Driver, views: Views, principal: Callable
         return Response(exposition(views), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _say_again(core: Driver, machines: Machines, services: service_api.ServiceDoor, hosts: host_api.HostDoor) -> None:
+def _say_again(core: Driver, machines: Machines, services: ServiceCalls, hosts: host_api.HostDoor) -> None:
     """The records were read anew. Nobody's connection ends with it: all that only they know is asked for on it."""
     machines.say_again()
     services.show_again()

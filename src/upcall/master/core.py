@@ -9,17 +9,17 @@ All of it is made from records and from what agents say again: after a failed co
 
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from upcall.master import state as states
+from upcall.master import to_wire
 from upcall.master.events import Journal
 from upcall.operations import effects as fx
+from upcall.protocol.declaration import Declaration
 from upcall.store.interface import Store
 from upcall.substrate import interface as sub
-
-Desired = Literal["running", "uninstalling", "shut_down"]
 
 
 class Listener(Protocol):
@@ -88,21 +88,22 @@ class Core:
 
     # -- services ---------------------------------------------------------------------------------------------------
 
-    def desired(self, service: str) -> Desired:
-        """What is wanted of a service as a whole: derived from the operations that stand."""
-        ledger = self.state.ledger
-        shutdown = ledger.shutdown()
-        for operation in ledger.live(service):
-            if operation.kind == "uninstall" and operation.begun:
-                earlier = shutdown is not None and shutdown.number < operation.number
-                return "shut_down" if earlier else "uninstalling"
-        return "shut_down" if shutdown is not None else "running"
+    def desired(self, service: str) -> to_wire.Desired:
+        """What is wanted of a service as a whole."""
+        return to_wire.desired(self.state.ledger, service)
+
+    def node_of(self, member_id: str) -> str:
+        return self.state.places.get(member_id, ("", ""))[0]
+
+    def declaration(self, service: str, member: str, place: int, generation: int = 0) -> Declaration | None:
+        """What runs at this place of a member, if both are known."""
+        return self.state.declaration(service, member, place, generation)
 
     def wanted_tasks(self) -> list[sub.Wanted]:
         """What the ledger wants to run, with the declaration of each, as far as it is known."""
         wanted = []
         for task in self.state.ledger.wanted():
-            declaration = self.state.declaration(task.service, task.member, task.place, task.generation)
+            declaration = self.declaration(task.service, task.member, task.place, task.generation)
             if declaration is not None:
                 task_id = sub.TaskId(task.service, task.member, task.incarnation)
                 wanted.append(

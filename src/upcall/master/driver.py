@@ -16,12 +16,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from upcall.master.changes import Changed
 from upcall.master.commit import Committer, Turn
 from upcall.master.core import Core, Listener
 from upcall.master.events import Event, Journal, durable_events
 from upcall.master.transaction import Transaction
-from upcall.operations import inputs as given
+from upcall.master.turning import Turning
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.store.interface import Store, StoreError, Superseded
 from upcall.substrate import interface as sub
@@ -29,8 +28,6 @@ from upcall.substrate import interface as sub
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-ROUNDS_MAX: Final = 100_000
-"""Times that rules may follow from rules in one turn: far above any real cascade, so a loop is found and not felt."""
 RELOAD_AGAIN_S: Final = 10.0
 RELOAD_PAUSE_S: Final = 1.0
 """Before the second of two reloads within :data:`RELOAD_AGAIN_S`: the disk may be full for long."""
@@ -39,12 +36,10 @@ LOOK_S: Final = 5.0
 tells it."""
 LOOK_SELDOM_S: Final = 60.0
 """Where somebody does: what tells of a start is no promise."""
-LATE_S: Final = 5.0
-"""A timer that fires this much late means that the judge slept."""
 
 
-class Driver(Core):
-    """The cores, and the turns on them."""
+class Driver(Turning):
+    """The cores, and the turns on them, in real time."""
 
     def __init__(
         self,
@@ -65,8 +60,6 @@ class Driver(Core):
         self.superseded = ""
         """Why this master ends, once a newer one has begun."""
         self.on_superseded: Callable[[], None] = lambda: None
-        self.after_turn: list[Callable[[Transaction, Changed], None]] = []
-        """Called with what a turn changed, before its commit: what follows from that."""
         self.on_reload: Callable[[], None] = lambda: None
         """The substrate was made anew: whoever is connected has to say again what runs."""
         self._recovering = False
@@ -77,25 +70,14 @@ class Driver(Core):
         """The first turn: repeats what still stands."""
 
         def first(tx: Transaction) -> None:
-            tx.changed.operations = {operation.id: None for operation in self.state.ledger.operations()}
             tx.event("master", "master", f"started (start {self.state.start} of this cluster)")
-            can = self.substrate.capabilities
-            tx.ledger(
-                given.Started(
-                    firmness=dict(can.firmness),
-                    volumes_bound_to_node=can.volumes_bound_to_node,
-                    places=dict(self.substrate.places()),
-                )
-            )
-            tx.substrate(self.substrate.wanted(self.wanted_tasks(), tx.now_s))
+            self.repeat_what_stands(tx)
 
         self._run(first)
 
     # -- turns ------------------------------------------------------------------------------------------------------
 
     def turn(self, work: Callable[[Transaction], T]) -> "Awaitable[T]":
-        """Runs ``work`` now; what it returned is given once all that it caused is durable. What it raises is raised
-        at once, so ``work`` refuses before it changes anything."""
         result, done = self._run(work)
 
         async def wait() -> T:
@@ -105,13 +87,10 @@ class Driver(Core):
         return wait()
 
     def post(self, work: Callable[[Transaction], object]) -> None:
-        """As :meth:`turn`, for inputs whose answer nobody waits for. What is lost while the records are read anew is
-        asked for again afterwards (:attr:`on_reload`)."""
         if not (self._closed or self._recovering):
             self._run(work)
 
     async def durable(self) -> None:
-        """Returns when everything that happened before is durable: what was read until now may be told."""
         self._refuse_when_superseded()
         await self._committer.submit(Turn())
 
@@ -128,7 +107,7 @@ class Driver(Core):
                 result = work(tx)
             except UpcallError as error:
                 refused = error
-            self._follow(tx)
+            self.follow(tx)
         except Exception:
             # A mistake of ours in the middle of a turn: what is in memory may be half of it, what is durable is not.
             log.exception("a turn failed; its changes are thrown away")
@@ -142,16 +121,6 @@ class Driver(Core):
         done = self._committer.submit(tx.finish())
         self._schedule()
         return result, done
-
-    def _follow(self, tx: Transaction) -> None:
-        """The rules, until nothing follows any more."""
-        for _ in range(ROUNDS_MAX):
-            if not tx.changed:
-                return
-            changed, tx.changed = tx.changed, Changed()
-            for rule in self.after_turn:
-                rule(tx, changed)
-        raise AssertionError("one turn caused more changes than any real cascade: rules feed themselves")
 
     def _release(self, events: list[Event]) -> None:
         self.journal.release(events)
@@ -244,28 +213,20 @@ class Driver(Core):
     # -- time -------------------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        deadlines = [due for due in (self.state.ledger.deadline(), self.substrate.deadline()) if due is not None]
+        due_s = self.deadline()
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if deadlines:
+        if due_s is not None:
             # What was due before now is late by nobody's sleep.
             now_s = self.monotonic()
-            self._timer_due_s = max(now_s, min(deadlines))
+            self._timer_due_s = max(now_s, due_s)
             self._timer = asyncio.get_running_loop().call_later(self._timer_due_s - now_s, self._tick)
 
     def _tick(self) -> None:
         late_s = self.monotonic() - self._timer_due_s
-
-        def tick(tx: Transaction) -> None:
-            if late_s > LATE_S:
-                tx.event("master", "clock", f"the master slept for {late_s:.0f} s: every deadline starts anew")
-                tx.ledger(given.ClockJumped(slept_s=late_s))
-            tx.substrate(self.substrate.tick(tx.now_s))
-            tx.ledger(given.Tick())
-
         self._timer = None
-        self._run(tick)
+        self._run(lambda tx: self.tick(tx, late_s))
 
     async def close(self) -> None:
         """Nothing is taken in any more; what was taken in becomes durable."""

@@ -1,8 +1,8 @@
 """Each thing that the substrate observed, taken in: what the ledger must know of it, and what the master keeps itself.
 
 The substrate says what *is*, of tasks, nodes, places and the disruptions of others; it has done none of it for a reason
-of its own. What may follow from it is the ledger's to say, so each case ends in an input of the ledger, in a fact that
-the master keeps (where a member is, since when it is as it is), or in an event.
+of its own. What may follow from it is the ledger's to say, so each case becomes an input of the ledger
+(:func:`as_input`, pure), a fact that the master keeps (where a member is, since when it is as it is), or an event.
 """
 
 from upcall.master import filling, whereabouts
@@ -11,15 +11,72 @@ from upcall.operations import inputs as given
 from upcall.substrate import interface as sub
 
 
+def as_input(up: sub.Up) -> given.Input | None:
+    """What was observed, in the ledger's words; ``None`` for what is none of its business."""
+    match up:
+        case sub.Observed(task=task):
+            return given.TaskObserved(
+                service=task.service,
+                member=task.member,
+                incarnation=task.incarnation,
+                state=up.state,
+                node=up.node,
+                reason=up.exit.reason if up.exit and up.exit.reason else up.reason,
+                exit_code=up.exit.number if up.exit else None,
+                generation=up.generation,
+                progress=up.progress,
+            )
+        case sub.NodeObserved():
+            return given.NodeObserved(node=up.node, state=up.state, reason=up.reason)
+        case sub.Placed(member_id=member_id):
+            service, _, member = member_id.partition(".")
+            return given.PlaceObserved(service=service, member=member, node=up.node)
+        case sub.Promised(member_id=member_id):
+            service, _, member = member_id.partition(".")
+            return given.PlaceHeld(service=service, member=member, place=up.place, node=up.node)
+        case sub.Unpromised(member_id=member_id):
+            service, _, member = member_id.partition(".")
+            return given.PlaceRefused(service=service, member=member, place=up.place, reason=up.reason)
+        case sub.Disruption(task=task):
+            return given.DisruptionBegan(
+                id=up.id,
+                service=task.service,
+                member=task.member,
+                incarnation=task.incarnation,
+                verb=up.verb,
+                firmness=up.firmness,
+                reason=up.reason,
+                who=up.who,
+                deadline_s=up.deadline_s,
+            )
+        case sub.DisruptionOver():
+            return given.DisruptionEnded(id=up.id, happened=up.happened)
+        case sub.Disruptions():
+            return given.DisruptionsListed(ids=up.ids)
+        case sub.NodeExpected() | sub.Unplaced() | sub.VolumesSetAside() | sub.Filling():
+            return None
+
+
 def observe(tx: Gathering, up: sub.Up) -> None:
+    """The master's own facts first: what follows in the ledger may need them."""
+    _keep(tx, up)
+    item = as_input(up)
+    if item is not None:
+        tx.hand_to_ledger(item)
+
+
+def _keep(tx: Gathering, up: sub.Up) -> None:
     core = tx.core
     match up:
-        case sub.Observed():
-            _task(tx, up)
+        case sub.Observed(task=task):
+            if up.node:
+                _, known = core.state.places.get(task.member_id, ("", ""))
+                whereabouts.found(tx, task.member_id, up.node, up.address or known)
+            whereabouts.seen(tx, up)
+            tx.dirty_members.add(task.service)
         case sub.NodeObserved():
             core.note_node(up)
             tx.changed.nodes[up.node] = None
-            tx.hand_to_ledger(given.NodeObserved(node=up.node, state=up.state, reason=up.reason))
             tx.dirty_wanted.update(core.state.services)
         case sub.NodeExpected():
             core.expected[up.node] = up
@@ -27,12 +84,6 @@ def observe(tx: Gathering, up: sub.Up) -> None:
             filling.observed(tx, up)
         case sub.Placed():
             _placed(tx, up)
-        case sub.Promised(member_id=member_id):
-            name, _, member = member_id.partition(".")
-            tx.hand_to_ledger(given.PlaceHeld(service=name, member=member, place=up.place, node=up.node))
-        case sub.Unpromised(member_id=member_id):
-            name, _, member = member_id.partition(".")
-            tx.hand_to_ledger(given.PlaceRefused(service=name, member=member, place=up.place, reason=up.reason))
         case sub.Unplaced(service=name):
             if (service := core.state.services.get(name)) and service.unplaced != up.reason:
                 service.unplaced, service.unplaced_members = up.reason, up.members
@@ -41,34 +92,6 @@ def observe(tx: Gathering, up: sub.Up) -> None:
         case sub.VolumesSetAside(member_id=member_id):
             text = f"volumes {', '.join(up.volumes)} of {member_id} on {up.node} are set aside: {up.reason}"
             tx.event("volumes", member_id, text, node=up.node, fence=up.fence)
-        case sub.Disruption():
-            _disruption(tx, up)
-        case sub.DisruptionOver():
-            tx.hand_to_ledger(given.DisruptionEnded(id=up.id, happened=up.happened))
-        case sub.Disruptions():
-            tx.hand_to_ledger(given.DisruptionsListed(ids=up.ids))
-
-
-def _task(tx: Gathering, up: sub.Observed) -> None:
-    task = up.task
-    if up.node:
-        _, known = tx.core.state.places.get(task.member_id, ("", ""))
-        whereabouts.found(tx, task.member_id, up.node, up.address or known)
-    whereabouts.seen(tx, up)
-    tx.hand_to_ledger(
-        given.TaskObserved(
-            service=task.service,
-            member=task.member,
-            incarnation=task.incarnation,
-            state=up.state,
-            node=up.node,
-            reason=up.exit.reason if up.exit and up.exit.reason else up.reason,
-            exit_code=up.exit.number if up.exit else None,
-            generation=up.generation,
-            progress=up.progress,
-        )
-    )
-    tx.dirty_members.add(task.service)
 
 
 def _placed(tx: Gathering, up: sub.Placed) -> None:
@@ -78,22 +101,4 @@ def _placed(tx: Gathering, up: sub.Placed) -> None:
         whereabouts.replaced(tx, up.member_id, before[1])
     whereabouts.found(tx, up.member_id, up.node, up.address)
     whereabouts.unplaced_no_more(tx, name, {member})
-    tx.hand_to_ledger(given.PlaceObserved(service=name, member=member, node=up.node))
     tx.dirty_members.add(name)
-
-
-def _disruption(tx: Gathering, up: sub.Disruption) -> None:
-    """Somebody else is about to end a task, and says so."""
-    tx.hand_to_ledger(
-        given.DisruptionBegan(
-            id=up.id,
-            service=up.task.service,
-            member=up.task.member,
-            incarnation=up.task.incarnation,
-            verb=up.verb,
-            firmness=up.firmness,
-            reason=up.reason,
-            who=up.who,
-            deadline_s=up.deadline_s,
-        )
-    )

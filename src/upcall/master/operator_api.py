@@ -19,7 +19,7 @@ from upcall.master.host_api import HostDoor
 from upcall.master.http import Calls, caller, told_when_durable
 from upcall.master.logins import CODE_VALID_S, Logins
 from upcall.master.secrets import Secrets
-from upcall.master.service_api import ServiceDoor
+from upcall.master.service_calls import ServiceCalls
 from upcall.master.tokens import Principal, Tokens
 from upcall.master.transaction import Transaction
 from upcall.master.views import Views, package_view
@@ -44,7 +44,7 @@ class OperatorDoor:
         core: Driver,
         views: Views,
         hosts: HostDoor,
-        services: ServiceDoor,
+        services: ServiceCalls,
         cluster: Cluster,
         machines: Machines,
         tokens: Tokens,

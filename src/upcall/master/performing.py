@@ -57,19 +57,19 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
 
 
 def _reserve(tx: Gathering, effect: fx.Reserve) -> None:
-    name, places, state = effect.service, effect.places, tx.core.state
-    if name not in state.services:
-        return
-    found = {member: state.declaration(name, member, place) for member, place in places.items()}
+    core, name, places = tx.core, effect.service, effect.places
+    found = {member: core.declaration(name, member, place) for member, place in places.items()}
     wanted = {member: each for member, each in found.items() if each is not None}
+    if not wanted:
+        return
     whereabouts.unplaced_no_more(tx, name, set(places))
     whereabouts.given_up(tx, name, places)
-    tx.take_from_substrate(tx.core.substrate.reserve(name, wanted, tx.now_s, places=places))
+    tx.take_from_substrate(core.substrate.reserve(name, wanted, tx.now_s, places=places))
     tx.dirty_members.add(name)
 
 
 def _hold_place(tx: Gathering, effect: fx.HoldPlace) -> None:
-    declaration = tx.core.state.declaration(effect.service, effect.member, effect.place)
+    declaration = tx.core.declaration(effect.service, effect.member, effect.place)
     if declaration is not None:
         member_id = f"{effect.service}.{effect.member}"
         tx.take_from_substrate(
@@ -80,7 +80,7 @@ def _hold_place(tx: Gathering, effect: fx.HoldPlace) -> None:
 
 
 def _launch(tx: Gathering, effect: fx.Launch) -> None:
-    declaration = tx.core.state.declaration(effect.service, effect.member, effect.place, effect.generation)
+    declaration = tx.core.declaration(effect.service, effect.member, effect.place, effect.generation)
     if declaration is None:
         tx.event("master", f"{effect.service}.{effect.member}", "cannot be launched: it is not declared")
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import credentials, reporting
+from upcall.master import credentials, from_wire, reporting
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -14,7 +14,6 @@ from upcall.master.packages import check_options
 from upcall.master.state import Service
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
-from upcall.operations.records import Policy as LedgerPolicy
 from upcall.protocol import checks
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
@@ -184,7 +183,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
             name=name,
             minimum=policy.minimum,
             stateful=policy.holds_data,
-            policy=msgspec.convert(policy, LedgerPolicy, from_attributes=True),
+            policy=from_wire.policy(policy),
             needs=tuple(sorted(set(service.record.bindings.values()))),
         )
     )
@@ -193,7 +192,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
         tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=policy))
     for member, wanted in request.members.items():
         _declare_member(tx, service, member, wanted)
-    tx.ledger(given.DeclareMembers(service=name, members=tuple(_ledger_members(service, request))))
+    tx.ledger(given.DeclareMembers(service=name, members=from_wire.members(request, service.generation)))
     if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
         tx.ledger(given.StartMembers(service=name, members=starting))
     _forget_old_generations(tx, service)
@@ -236,23 +235,6 @@ def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire
     tx.changed.names[name] = None  # an endpoint says which port of it, and not its number
     declared = r.Declared(service=name, name=member, generation=generation, wanted=wanted)
     tx.put(r.DECLARATION, declaration_key(name, member, generation), declared)
-
-
-def _ledger_members(service: Service, request: wire.Declare) -> list[given.MemberDeclaration]:
-    return [
-        given.MemberDeclaration(
-            name=member,
-            generation=service.generation(member),
-            restart=wanted.declaration.restart,
-            restarts_max=wanted.declaration.restarts_max,
-            start_timeout_s=wanted.declaration.start_timeout_s,
-            grace_s=wanted.declaration.grace_s,
-            counts=wanted.minimum,
-            hooks=wanted.hooks,
-            portable=not wanted.declaration.bound_to_its_node,
-        )
-        for member, wanted in request.members.items()
-    ]
 
 
 def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Declare) -> None:

@@ -52,21 +52,27 @@ class Stream:
         self.closed = True
         self._news.set()
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """Encoded events until the stream is closed; a heartbeat when nothing happens."""
-        yield sse(wire.Subscribed(stream=self.id, wire=WIRE, heartbeat_s=HEARTBEAT_S))
+    async def events(self) -> AsyncIterator[wire.StreamEvent]:
+        """Until the stream is closed; a heartbeat when nothing happens."""
+        yield wire.Subscribed(stream=self.id, wire=WIRE, heartbeat_s=HEARTBEAT_S)
         while not self.closed:
             events = [*self._sets.values(), *self._queue]
             self._sets, self._queue = {}, deque()
             self._news.clear()
             for event in events:
-                yield sse(event)
+                yield event
             if events or self.closed:
                 continue
             try:
-                await asyncio.wait_for(self._news.wait(), HEARTBEAT_S)
+                async with asyncio.timeout(HEARTBEAT_S):  # wait_for may swallow the end of a reader that news reaches
+                    await self._news.wait()
             except TimeoutError:
-                yield sse(wire.Heartbeat())
+                yield wire.Heartbeat()
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """The same, encoded."""
+        async for event in self.events():
+            yield sse(event)
 
 
 async def read_until_gone(stream: Stream, end: Callable[[], None]) -> AsyncIterator[bytes]:

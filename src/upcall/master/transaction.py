@@ -57,9 +57,15 @@ class Transaction(Gathering):
             assert self._steps < STEPS_MAX, "one turn caused more inputs than any real cascade: effects feed themselves"
             item = self.queue.popleft()
             if isinstance(item, sub.Up):
-                observe(self, item)
+                self.observe(item)
             else:
-                perform(self, item)
+                self.perform(item)
+
+    def observe(self, up: sub.Up) -> None:
+        observe(self, up)
+
+    def perform(self, effect: fx.Effect) -> None:
+        perform(self, effect)
 
     def finish(self) -> Turn:
         """Notifications are made now, from this turn's state, and released after the commit."""

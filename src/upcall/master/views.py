@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from upcall.master.core import Core
-from upcall.master.notify import member_state
 from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
 from upcall.master.streams import Streams
+from upcall.master.to_wire import member_state
 from upcall.operations.records import Mark, Operation, Way
 from upcall.operations.table import CLASSES
 from upcall.operations.views import MemberView

@@ -7,22 +7,30 @@ input and returns at once; wait for what follows with :meth:`SimulatedMaster.unt
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
+from upcall.master import notify, to_wire
+from upcall.master import records as r
+from upcall.master.state import Service
+from upcall.master.streams import Streams
+from upcall.master.transaction import Transaction
+from upcall.operations import effects as fx
 from upcall.operations import inputs as given
-from upcall.operations.views import PendingOperation, Why
+from upcall.operations.views import Why
 from upcall.protocol import service as wire
 from upcall.protocol.operator import DRAIN_WINDOW_S
 from upcall.substrate.interface import Node
-from upcall.testing import shown
-from upcall.testing.seen import Seen
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
 from upcall.testing.still import Tool, ok
-from upcall.testing.transport import WorldTransport
-
-WHO = "a person"
+from upcall.testing.transport import WHO, WorldTransport
+from upcall.testing.world import World
 
 
 class SimulatedMaster(WorldTransport):
-    """One service, the real ledger, and a simulated cluster of one kind or the other."""
+    """One installed service, the master's own code around the ledger, and a simulated cluster of one kind or the other.
+
+    It stays installed: an uninstall ends its members, and its code goes on to be told of it.
+    """
 
     def __init__(
         self,
@@ -41,19 +49,47 @@ class SimulatedMaster(WorldTransport):
         """``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
         twice."""
         self.kind = kind
-        self.options: dict[str, Any] = dict(options or {})
-        self.bindings = dict(bindings or {})
-        self.revision = 1
-        self.installed_at = 0.0
-        """Another one is another life of the same name, with the memory of the one before."""
-        world = Seen(kind=kind, node_count=nodes, timing=timing or Timing(), loss=loss, repeat=repeat, seed=seed)
-        super().__init__(service, world, self._wanted, tool)
+        streams = Streams()
+        listener = notify.Notifier(streams, lambda send: None)
+        world = World(kind, node_count=nodes, timing=timing, loss=loss, repeat=repeat, seed=seed, listener=listener)
+        super().__init__(service, world, streams, tool)
+        world.observe(world.substrate.say_nodes())
+        package = wire.Package(name=service, version="0.1.0")
+        record = r.ServiceRecord(
+            name=service,
+            package=service,
+            version=package.version,
+            revision=1,
+            options=dict(options or {}),
+            bindings=dict(bindings or {}),
+            created_at=world.wall_s,
+            asked_by=WHO,
+        )
+
+        def installed(tx: Transaction) -> None:
+            world.state.packages.put(package)
+            tx.put(r.PACKAGE, f"{package.name}@{package.version}", package)
+            world.state.services[service] = Service(record)
+            tx.put(r.SERVICE, service, record)
+            tx.ledger(given.DeclareService(name=service, package=service))
+
+        world.run(installed)
 
     # -- what stands ------------------------------------------------------------------------------------------------
 
     @property
+    def known(self) -> Service:
+        """The service, as the master keeps it."""
+        return self.world.state.services[self.service]
+
+    @property
     def members(self) -> dict[str, wire.Member]:
-        return {member.name: member for member in shown.members(self.world, self.service).members}
+        return {member.name: member for member in notify.members_event(self.world, self.known).members}
+
+    @property
+    def memory(self) -> dict[str, wire.StateEntry]:
+        """What the service keeps at the master."""
+        return {key: entry for (name, key), entry in self.world.state.memory.items() if name == self.service}
 
     def state(self, member: str) -> str:
         return self.members[member].state if member in self.members else ""
@@ -66,12 +102,18 @@ class SimulatedMaster(WorldTransport):
         """Those that are over too, as far as the ledger remembers them."""
         live = {each.operation.id: each for each in self.world.ledger.pending(self.service).operations}
         every = self.world.ledger.operations()
-        return {op.id: shown.operation(self.world, live.get(op.id) or _alone(op)) for op in every}
+        return {
+            op.id: to_wire.pending_operation(live[op.id], self.world.node_of)
+            if op.id in live
+            else to_wire.operation_alone(op, self.world.node_of)
+            for op in every
+        }
 
     @property
     def launches(self) -> list[str]:
         """Every incarnation that was started: ``web-0.1``."""
-        return [f"{task.member}.{task.incarnation}" for task in self.world.launched]
+        launched = (effect for effect in self.world.log if isinstance(effect, fx.Launch))
+        return [f"{each.member}.{each.incarnation}" for each in launched if each.service == self.service]
 
     @property
     def cluster(self) -> SimulatedSubstrate:
@@ -116,9 +158,21 @@ class SimulatedMaster(WorldTransport):
 
     def change(self, **options: Any) -> None:
         """New options: the next revision."""
-        self.options |= options
-        self.revision += 1
-        self._kick.set()
+        record = self.known.record
+        self._want(replace(record, options=record.options | options, revision=record.revision + 1))
+
+    def install_again(self) -> None:
+        """Another life of the same name, with the memory of the one before."""
+        self._want(replace(self.known.record, created_at=self.known.record.created_at + 1))
+
+    def _want(self, record: r.ServiceRecord) -> None:
+        def wanted(tx: Transaction) -> None:
+            self.known.record = record
+            tx.put(r.SERVICE, self.service, record)
+            tx.dirty_wanted.add(self.service)
+
+        self.catch_up()
+        self.world.run(wanted)
 
     # -- bad luck ---------------------------------------------------------------------------------------------------
 
@@ -183,35 +237,3 @@ class SimulatedMaster(WorldTransport):
 
     def _id(self, member: str) -> str:
         return f"{self.service}.{member}"
-
-    def _wanted(self) -> wire.Wanted:
-        nodes = tuple(
-            wire.NodeView(
-                name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib
-            )
-            for node in self.world.nodes.values()
-        )
-        return wire.Wanted(
-            name=self.service,
-            package=self.service,
-            version="0.1.0",
-            revision=self.revision,
-            options=self.options,
-            desired=self._desired(),
-            bindings=self.bindings,
-            nodes=nodes,
-            installed_at=self.installed_at,
-            left_behind=tuple(self.world.ledger.left_behind(self.service)),
-        )
-
-    def _desired(self) -> Literal["running", "uninstalling", "shut_down"]:
-        for operation in self.world.ledger.operations():
-            if operation.kind == "shutdown" and operation.state in ("executing", "done"):
-                return "shut_down"
-            if operation.kind == "uninstall" and operation.begun:
-                return "uninstalling"
-        return "running"
-
-
-def _alone(operation: Any) -> PendingOperation:
-    return PendingOperation(operation=operation, asked=False, asked_times=0)

@@ -1,39 +1,39 @@
-"""A whole small world in virtual time: the ledger, a simulated cluster, a clock, and scripted services.
+"""A whole small world in virtual time: the master's cores on a simulated cluster, a clock, and scripted services.
 
-It drives the ledger as the master does (commit the record changes, then perform the effects, then feed back what the
-substrate observed), and it can die: after any record write, or before any effect, everything in memory is thrown
-away and the ledger is built again from its records. Tests of the operations and of the SDK share it.
+It is the other driver of the cores, beside :class:`upcall.master.driver.Driver`: turns, effects and observations are
+the master's own code (:mod:`upcall.master.turning`, :mod:`upcall.master.transaction`), only the edges are played. Time
+passes when it is told to, the machines are simulated, the store is in memory.
+
+Each record is written alone and at once, and the world can die: after any record write, or before any effect,
+everything in memory is thrown away and built again from the records. Tests of the operations and of the SDK share it.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
+import msgspec
+
+from upcall.master import state as states
+from upcall.master.commit import Turn
+from upcall.master.core import Core, Listener
+from upcall.master.events import Journal
+from upcall.master.transaction import Transaction
+from upcall.master.turning import Turning
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.operations.ledger import Ledger
 from upcall.operations.news import News
 from upcall.operations.recording import Began, Line, Took
-from upcall.operations.records import Delete, Policy, Put, Record, RecordChange, Restart, decode, encode, kind_of
+from upcall.operations.records import Policy, Restart, decode
 from upcall.operations.views import PendingSet
 from upcall.protocol.declaration import Constraints, Declaration, Resources
-from upcall.substrate.interface import (
-    Disruption,
-    DisruptionOver,
-    Disruptions,
-    NodeObserved,
-    Observed,
-    Output,
-    Placed,
-    Promised,
-    TaskId,
-    Unplaced,
-    Unpromised,
-    Up,
-    Wanted,
-)
+from upcall.protocol.errors import NotNow, UpcallError
+from upcall.store.interface import Change, Delete, Put
+from upcall.substrate.interface import Output, Send, Unplaced, Up
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
+from upcall.testing.store import MemoryStore
+
+T = TypeVar("T")
 
 STEPS_MAX: Final = 100_000
 WALL_S: Final = 1_700_000_000.0
@@ -47,46 +47,69 @@ class MasterDied(Exception):
     """Raised inside a world at the planned moment, and caught by it."""
 
 
-@dataclass
-class World:
-    kind: SimulatedKind
-    """Without a default: what is tried on one kind only has not been tried."""
-    node_count: int = 3
-    seed: int = 0
-    loss: float = 0.0
-    repeat: float = 0.0
-    timing: Timing = field(default_factory=Timing)
-    now_s: float = 0.0
-    die_after: int | None = None
-    """The master dies after so many more durable writes and effects (each counts one)."""
-    master_up: bool = True
+class Reborn(NotNow):
+    """The master died in the middle of this turn, and has started again."""
 
-    def __post_init__(self) -> None:
-        self.substrate = SimulatedSubstrate(
-            self.kind,
-            small_nodes(self.node_count),
-            seed=self.seed,
-            loss=self.loss,
-            repeat=self.repeat,
-            timing=self.timing,
-        )
-        self.stored: dict[tuple[str, str], bytes] = {}
-        self.start = 0
+
+class Nobody:
+    """Implements :class:`upcall.master.core.Listener` where nobody listens."""
+
+    def show(self, core: Core, service: str) -> None: ...
+    def members(self, core: Core, service: str) -> None: ...
+    def wanted(self, core: Core, service: str) -> None: ...
+    def told(self, core: Core, told: fx.Told) -> None: ...
+    def send(self, send: Send) -> None: ...
+
+
+class World(Turning):
+    """Without a default for the kind: what is tried on one kind only has not been tried."""
+
+    substrate: SimulatedSubstrate
+    store: MemoryStore
+
+    def __init__(
+        self,
+        kind: SimulatedKind,
+        *,
+        node_count: int = 3,
+        seed: int = 0,
+        loss: float = 0.0,
+        repeat: float = 0.0,
+        timing: Timing | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.kind = kind
+        self.now_s = 0.0
         self.wall_offset_s = WALL_S
-        self.scripts: dict[str, Script] = {}
-        self.declarations: dict[str, Declaration] = {}
+        self.die_after: int | None = None
+        """The master dies after so many more durable writes and effects (each counts one)."""
+        self.deaths = 0
+        self.written = 0
+        """Record writes of the ledger's."""
         self.recording: list[Line] = []
         """Everything the ledgers were given: replays this world."""
-        self.written = 0
         self.log: list[fx.Effect] = []
         self.news: list[News] = []
         self.alerts: list[fx.Alert] = []
         self.unplaced: list[Unplaced] = []
-        self.deaths = 0
+        self.scripts: dict[str, Script] = {}
+        self.declarations: dict[str, Declaration] = {}
+        """Of members that no service declared on the wire."""
         self.watchers: list[Callable[[World, fx.Effect], None]] = []
+        self.after: list[Callable[[], None]] = []
+        """Called when a turn is over."""
         self._answering: dict[str, bool] = {}
-        self._queue: deque[fx.Effect | Up] = deque()
-        self.boot()
+        nodes = small_nodes(node_count)
+        cluster = SimulatedSubstrate(kind, nodes, seed=seed, loss=loss, repeat=repeat, timing=timing or Timing())
+        super().__init__(
+            MemoryStore(),
+            Journal("a world"),
+            lambda _: cluster,
+            listener or Nobody(),
+            monotonic=lambda: self.now_s,
+            wall=lambda: self.wall_s,
+        )
+        self._begin()
 
     # -- the master's life ------------------------------------------------------------------------------------------
 
@@ -94,175 +117,140 @@ class World:
     def wall_s(self) -> float:
         return self.now_s + self.wall_offset_s
 
-    def records(self) -> list[Record]:
-        return [decode(data) for _, data in sorted(self.stored.items())]
+    @property
+    def ledger(self) -> Ledger:
+        return self.state.ledger
+
+    @property
+    def start(self) -> int:
+        """How often the master has started."""
+        return self.state.start
+
+    @property
+    def stored(self) -> Mapping[tuple[str, str], bytes]:
+        """The ledger's records, by kind and key."""
+        kinds = ((kind, states.LEDGER_PREFIX + kind) for kind in states.LEDGER_KINDS)
+        return {(kind, record.key): record.value for kind, full in kinds for record in self.store.load(full)}
 
     def boot(self) -> None:
         """A new start of the master on the same records and the same cluster."""
-        self.start += 1
-        self.recording.append(Began(start=self.start, written=self.written))
-        self.ledger = Ledger(self.records(), start=self.start)
-        self.master_up = True
-        capabilities = self.substrate.capabilities
-        self._guarded(lambda: self._first_turn(capabilities.firmness, bound=capabilities.volumes_bound_to_node))
+        self.load_again(self.store.begin())
+        self._begin()
 
-    def _first_turn(self, firmness: object, *, bound: bool) -> None:
-        assert isinstance(firmness, dict)
-        self._take(given.Started(firmness=firmness, volumes_bound_to_node=bound, places=dict(self.substrate.places())))
-        wanted = [
-            self._wanted(TaskId(w.service, w.member, w.incarnation), w.generation, w.place)
-            for w in self.ledger.wanted()
-        ]
-        self._settle()
-        self._observe(self.substrate.wanted(wanted, self.now_s))
-        for service in list(self.scripts):
-            self._take(given.HostSubscribed(service=service))
-        self._settle()
+    def _begin(self) -> None:
+        self.recording.append(Began(start=self.start, written=self.written))
+
+        def first(tx: Transaction) -> None:
+            self.repeat_what_stands(tx)
+            for service in self.scripts:
+                tx.ledger(given.HostSubscribed(service=service))
+
+        self._survive(first)
 
     def die(self) -> None:
         """SIGKILL of the master: memory is lost; the cluster goes on."""
         self.deaths += 1
-        self.master_up = False
-        self._queue.clear()
+        self.journal.forget_unreleased()
         self._answering.clear()
 
-    def _guarded(self, turn: Callable[[], None]) -> None:
+    # -- turns ------------------------------------------------------------------------------------------------------
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """One turn, and all that follows from it at this moment."""
+        tx = _WorldTurn(self)
         try:
-            turn()
+            try:
+                result = work(tx)
+            except UpcallError:
+                self._finish(tx)
+                raise
+            self._finish(tx)
         except MasterDied:
             self.die()
             self.boot()
+            raise Reborn("the master died") from None
+        return result
 
-    # -- inputs -----------------------------------------------------------------------------------------------------
+    def _finish(self, tx: Transaction) -> None:
+        self.follow(tx)
+        turn = tx.finish()
+        self.journal.release(turn.events)
+        for act in (*turn.after, *self.after):
+            act()
+
+    def _survive(self, work: Callable[[Transaction], T]) -> T | None:
+        try:
+            return self.run(work)
+        except Reborn:
+            return None
+
+    def turn(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        result = self.run(work)
+
+        async def wait() -> T:
+            return result
+
+        return wait()
+
+    def post(self, work: Callable[[Transaction], object]) -> None:
+        self._survive(work)
+
+    async def durable(self) -> None:
+        """Everything is at once."""
 
     def send(self, item: given.Input) -> fx.Outcome:
-        """One input and all that follows from it at this moment."""
-        outcome = fx.Outcome()
+        """One input, and all that follows from it; what is refused is in what it gives."""
 
-        def turn() -> None:
-            nonlocal outcome
-            outcome = self._take(item)
-            self._settle()
+        def take(tx: Transaction) -> fx.Outcome:
+            outcome = tx.hand_to_ledger(item)
+            tx.settle()
+            return outcome
 
-        self._guarded(turn)
-        return outcome
+        return self._survive(take) or fx.Outcome()
 
     def observe(self, output: Output) -> None:
-        """Feeds what a call of the substrate gave."""
+        """Takes in what a call of the substrate gave."""
+        self._survive(lambda tx: tx.substrate(output))
 
-        def turn() -> None:
-            self._observe(output)
-            self._settle()
-
-        self._guarded(turn)
-
-    def _take(self, item: given.Input) -> fx.Outcome:
-        self.recording.append(Took(input=item, now_s=self.now_s, wall_s=self.wall_s))
-        outcome = self.ledger.handle(item, self.now_s, self.wall_s)
-        for change in outcome.changes:
-            self._write(change)
-        self._queue.extend(outcome.effects)
-        return outcome
-
-    def _settle(self) -> None:
-        """Effects and observations in order, until nothing follows any more."""
-        for _ in range(STEPS_MAX):
-            if not self._queue:
-                return
-            item = self._queue.popleft()
-            if isinstance(item, Up):
-                self._hear(item)
-            else:
-                self._perform(item)
-        raise AssertionError("effects feed themselves")
-
-    def _write(self, change: RecordChange) -> None:
+    def write(self, change: Put | Delete) -> None:
         """Each record is written alone, and the master may die after any of them."""
-        match change:
-            case Put(record=record):
-                key = (kind_of(record), record.key)
-                before = self.stored.get(key)
-                expected = (decode(before).version if before else 0) + 1
-                assert record.version == expected, f"{key} is written as version {record.version}, not {expected}"
-                self.stored[key] = encode(record)
-            case Delete(kind=kind, key=name):
-                self.stored.pop((kind, name), None)
-        self.written += 1
-        self._count_down()
+        of_ledger = change.kind.startswith(states.LEDGER_PREFIX)
+        if of_ledger and isinstance(change, Put):
+            before = self.store.get(change.kind, change.key)
+            expected = (decode(before.value).version if before else 0) + 1
+            version = decode(change.value).version
+            assert version == expected, f"{change.key} is written as version {version}, not {expected}"
+        changes: list[Change] = self.state.versions.expecting([change])
+        self.state.versions.written(changes, self.store.commit(changes))
+        self.written += of_ledger
+        self.count_down()
 
-    def _count_down(self) -> None:
+    def count_down(self) -> None:
         if self.die_after is not None:
             self.die_after -= 1
             if self.die_after < 0:
                 self.die_after = None
                 raise MasterDied
 
-    # -- effects ----------------------------------------------------------------------------------------------------
-
-    def _perform(self, effect: fx.Effect) -> None:
-        if not isinstance(effect, News):
-            self._count_down()
+    def saw(self, effect: fx.Effect) -> None:
+        """An effect is about to be performed."""
         self.log.append(effect)
-        for watch in self.watchers:
-            watch(self, effect)
-        substrate, now_s = self.substrate, self.now_s
         match effect:
-            case fx.Reserve(service=service, places=places):
-                wanted = {name: self.declaration(service, name) for name in places}
-                self._observe(substrate.reserve(service, wanted, now_s, places=places))
-            case fx.HoldPlace(service=service, member=name):
-                wanted_there = self.declaration(service, name)
-                self._observe(
-                    substrate.hold_place(
-                        f"{service}.{name}", wanted_there, effect.place, now_s, here=effect.here, takes=effect.takes
-                    )
-                )
-            case fx.CallOffPlace(service=service, member=name):
-                self._observe(substrate.call_off_place(f"{service}.{name}", now_s))
-            case fx.Launch():
-                task = TaskId(effect.service, effect.member, effect.incarnation)
-                self._observe(substrate.launch(self._wanted(task, effect.generation, effect.place), now_s))
-            case fx.EndTask():
-                task = TaskId(effect.service, effect.member, effect.incarnation)
-                self._observe(substrate.end(task, effect.grace_s, now_s))
-            case fx.Release(service=service, member=member):
-                self._observe(substrate.release(f"{service}.{member}", now_s, keep_volumes_s=effect.keep_volumes_s))
-            case fx.Cordon():
-                self._observe(substrate.cordon(effect.node, now_s, closed=effect.closed))
-            case fx.HoldDisruption():
-                self._observe(substrate.hold_disruption(effect.id, now_s, hold=effect.hold))
             case fx.Show(service=service):
                 self._answering[service] = True
             case News():
                 self.news.append(effect)
             case fx.Alert():
                 self.alerts.append(effect)
-            case fx.ProveDeath(node=node):
-                self._observe(substrate.prove_death(node, now_s))
-            case fx.Told():
+            case _:
                 pass
+        for watch in self.watchers:
+            watch(self, effect)
 
-    def _wanted(self, task: TaskId, generation: int, place: int) -> Wanted:
-        declaration = self.declaration(task.service, task.member)
-        return Wanted(task=task, declaration=declaration, generation=generation, place=place)
-
-    def declaration(self, service: str, member: str) -> Declaration:
-        known = self.declarations.get(f"{service}.{member}")
-        return known or Declaration(
-            command=("run", service), resources=Resources(memory_mib=512), constraints=Constraints(apart=service)
-        )
-
-    # -- what the substrate observed --------------------------------------------------------------------------------
-
-    def _observe(self, output: Output) -> None:
-        self._queue.extend(output.up)
-
-    def _hear(self, up: Up) -> None:
-        item = as_input(up)
-        if item is not None:
-            self._take(item)
-        elif isinstance(up, Unplaced):
-            self.unplaced.append(up)
+    def declaration(self, service: str, member: str, place: int, generation: int = 0) -> Declaration | None:
+        """What nobody declared is some program."""
+        declared = super().declaration(service, member, place, generation)
+        return declared or self.declarations.get(f"{service}.{member}") or _some_program(service)
 
     # -- services ---------------------------------------------------------------------------------------------------
 
@@ -293,18 +281,12 @@ class World:
         until_s = self.now_s + seconds
         self.answer()
         for _ in range(STEPS_MAX):
-            due = [d for d in (self.ledger.deadline(), self.substrate.deadline()) if d is not None]
-            next_s = min(due, default=until_s)
-            if next_s > until_s:
+            due_s = self.deadline()
+            if due_s is None or due_s > until_s:
                 break
-            self.now_s = max(self.now_s, next_s)
-            self.observe(self.substrate.tick(self.now_s))
-            ledger_s = self.ledger.deadline()
-            if ledger_s is not None and ledger_s <= self.now_s:
-                self.send(given.Tick())
+            self.now_s = max(self.now_s, due_s)
+            self._survive(self.tick)
             self.answer()
-            if not due:
-                break
         else:
             raise AssertionError("virtual time does not pass: a deadline is set again and again")
         self.now_s = until_s
@@ -347,49 +329,45 @@ class World:
         return [m.name for m in self.ledger.members(service) if m.status == "ready"]
 
 
-def place_input(up: Placed | Promised | Unpromised) -> given.Input:
-    service, _, member = up.member_id.partition(".")
-    if isinstance(up, Placed):
-        return given.PlaceObserved(service=service, member=member, node=up.node)
-    if isinstance(up, Promised):
-        return given.PlaceHeld(service=service, member=member, place=up.place, node=up.node)
-    return given.PlaceRefused(service=service, member=member, place=up.place, reason=up.reason)
+class _Written(Turn):
+    """A turn whose changes are durable one by one, while it runs."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def put(self, kind: str, key: str, value: Any) -> None:
+        self._world.write(Put(kind, key, value if isinstance(value, bytes) else msgspec.json.encode(value)))
+
+    def delete(self, kind: str, key: str) -> None:
+        self._world.write(Delete(kind, key))
 
 
-def as_input(up: Up) -> given.Input | None:
-    """What the substrate observed, in the ledger's words; ``None`` for what only the driver needs."""
-    match up:
-        case Observed(task=task):
-            return given.TaskObserved(
-                service=task.service,
-                member=task.member,
-                incarnation=task.incarnation,
-                state=up.state,
-                node=up.node,
-                reason=(up.exit.reason if up.exit else "") or up.reason,
-                exit_code=up.exit.number if up.exit else None,
-                generation=up.generation,
-                progress=up.progress,
-            )
-        case NodeObserved():
-            return given.NodeObserved(node=up.node, state=up.state, reason=up.reason)
-        case Placed() | Promised() | Unpromised():
-            return place_input(up)
-        case Disruption(task=task):
-            return given.DisruptionBegan(
-                id=up.id,
-                service=task.service,
-                member=task.member,
-                incarnation=task.incarnation,
-                verb=up.verb,
-                firmness=up.firmness,
-                reason=up.reason,
-                who=up.who,
-                deadline_s=up.deadline_s,
-            )
-        case DisruptionOver():
-            return given.DisruptionEnded(id=up.id, happened=up.happened)
-        case Disruptions():
-            return given.DisruptionsListed(ids=up.ids)
-        case _:
-            return None
+class _WorldTurn(Transaction):
+    """A turn of the master, watched."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._world = world
+        self.turn = _Written(world)
+
+    def hand_to_ledger(self, item: given.Input) -> fx.Outcome:
+        self._world.recording.append(Took(input=item, now_s=self.now_s, wall_s=self.wall_s))
+        return super().hand_to_ledger(item)
+
+    def perform(self, effect: fx.Effect) -> None:
+        if not isinstance(effect, News):
+            self._world.count_down()
+        self._world.saw(effect)
+        super().perform(effect)
+
+    def observe(self, up: Up) -> None:
+        if isinstance(up, Unplaced):
+            self._world.unplaced.append(up)
+        super().observe(up)
+
+
+def _some_program(service: str) -> Declaration:
+    return Declaration(
+        command=("run", service), resources=Resources(memory_mib=512), constraints=Constraints(apart=service)
+    )

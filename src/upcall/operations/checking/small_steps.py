@@ -6,6 +6,7 @@ chooses by :class:`Turn`.
 
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +16,11 @@ from upcall.operations import inputs as given
 from upcall.operations.checking.small_world import SERVICE, Budget, State, Task, observation
 from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
+
+TOLD_TO: Final = 0
+"""The exit code of what ends because it is told to."""
+FAILED: Final = 1
+"""Of what ends by itself."""
 
 
 class Turn(IntEnum):
@@ -65,19 +71,21 @@ def _task_steps(state: State) -> Iterator[Step]:
         following = {"starting": "ready", "ending": "ended"}.get(task.phase)
         if following == "ready" and state.broken(name):
             if budget.goes_on:
-                yield Step(f"{name} ends again", _moves(name, task, "ended"), budget, Turn.TASK)
+                yield Step(f"{name} ends again", _moves(name, task, "ended", FAILED), budget, Turn.TASK)
         elif following:
-            yield Step(f"{name} {following}", _moves(name, task, following), budget, Turn.TASK)
+            code = TOLD_TO if following == "ended" and task.ran else None
+            yield Step(f"{name} {following}", _moves(name, task, following, code), budget, Turn.TASK)
         if task.phase == "unready" and not budget.lasting:
             yield Step(f"{name} is well again", _moves(name, task, "ready"), budget, Turn.HEAL)
         if budget.failures:
             left = replace(budget, failures=budget.failures - 1)
             for phase in {"ready": ("ended", "unready"), "starting": ("ended",)}.get(task.phase, ()):
-                yield Step(f"{name} fails: {phase}", _moves(name, task, phase), left)
+                code = FAILED if phase == "ended" else None
+                yield Step(f"{name} fails: {phase}", _moves(name, task, phase, code), left)
 
 
-def _moves(name: str, task: Task, phase: str) -> given.TaskObserved:
-    return observation(name, replace(task, phase=phase))
+def _moves(name: str, task: Task, phase: str, exit_code: int | None = None) -> given.TaskObserved:
+    return observation(name, replace(task, phase=phase, exit_code=exit_code))
 
 
 def _node_steps(state: State) -> Iterator[Step]:

@@ -43,6 +43,10 @@ class Task(msgspec.Struct, frozen=True):
     place: int = 1
     heard: bool = True
     """The ledger may know it; not so after its node was silent, until it is seen again."""
+    exit_code: int | None = None
+    """With which it ended; none when it was no process, or nobody saw it end."""
+    ran: bool = True
+    """Not so of one whose launch was recorded, and died with the master."""
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -148,7 +152,7 @@ def in_the_world(state: State, item: given.Input) -> State:
     """What happens outside of the ledger: a task moves, a node falls silent, time passes, an answer is on its way."""
     match item:
         case given.TaskObserved(member=name):
-            seen = replace(state.tasks[name], phase=item.state, heard=True)
+            seen = replace(state.tasks[name], phase=item.state, heard=True, exit_code=item.exit_code)
             return replace(state, tasks={**state.tasks, name: seen})
         case given.NodeObserved(node=node):
             tasks = {name: replace(t, heard=t.heard and t.node != node) for name, t in state.tasks.items()}
@@ -173,7 +177,7 @@ def observation(name: str, task: Task) -> given.TaskObserved:
         incarnation=task.incarnation,
         state=task.phase,  # type: ignore[arg-type]
         node=task.node,
-        exit_code=0 if task.phase == "ended" else None,
+        exit_code=task.exit_code,
     )
 
 
@@ -224,7 +228,7 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                     tasks[name] = replace(tasks[name], phase="ending")
                 elif tasks[name].incarnation < incarnation and state.hears(tasks[name]):
                     # Its launch was recorded and died with the master: of what never ran the end is said too.
-                    tasks[name] = replace(tasks[name], incarnation=incarnation, phase="ending")
+                    tasks[name] = replace(tasks[name], incarnation=incarnation, phase="ending", ran=False)
             case ProveDeath(node=node):
                 doubted |= {node}
             case Told(what="begun", operation=operation):

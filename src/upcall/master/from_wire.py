@@ -1,11 +1,15 @@
-"""What a service says on the wire, in the ledger's words. Pure: the master and the test kits' master share it."""
+"""What a service says: the wire's words in the ledger's. Pure; :mod:`~upcall.master.to_wire` is the other way."""
 
 import json
 import shlex
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from upcall.operations import inputs as given
-from upcall.operations.records import Epoch, Way
+from upcall.operations.records import Epoch, Policy, Way
+from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid
 from upcall.protocol.numbers import whole
@@ -36,6 +40,44 @@ def answer(service: str, said: wire.Answer) -> given.Answer:
         progress=said.progress,
         waiting_helps=said.waiting_helps,
         would_help=tuple(way(service, each) for each in said.would_help),
+    )
+
+
+def proposal(service: str, said: wire.Propose) -> given.Propose:
+    """Whether a service may propose this is the ledger's to say; that there is such a kind is looked at here."""
+    if said.kind not in KINDS:
+        known = ", ".join(name for name, each in KINDS.items() if each.by_services)
+        raise Invalid(f"no kind of operation: {said.kind!r}", where="kind", expected=f"one of {known}")
+    kind: Any = said.kind
+    return given.Propose(
+        kind=kind,
+        asked_by=service,
+        scope=service,
+        reason=said.reason,
+        service=service,
+        members=(said.member,) if said.member else (),
+        key=f"{service}/{said.key}",
+    )
+
+
+def policy(said: wire.Policy) -> Policy:
+    return msgspec.convert(said, Policy, from_attributes=True)
+
+
+def members(declared: wire.Declare, generation_of: Callable[[str], int]) -> tuple[given.MemberDeclaration, ...]:
+    return tuple(
+        given.MemberDeclaration(
+            name=name,
+            generation=generation_of(name),
+            restart=wanted.declaration.restart,
+            restarts_max=wanted.declaration.restarts_max,
+            start_timeout_s=wanted.declaration.start_timeout_s,
+            grace_s=wanted.declaration.grace_s,
+            counts=wanted.minimum,
+            hooks=wanted.hooks,
+            portable=not wanted.declaration.bound_to_its_node,
+        )
+        for name, wanted in declared.members.items()
     )
 
 
