@@ -77,6 +77,44 @@ async def test_a_preparation_that_fails_fails_the_launch_and_says_why(node: Node
     assert ended.exit.reason == "preparation 1 of 1 ended with code 4: no quorum"
 
 
+async def test_a_preparation_that_fails_leaves_all_that_it_wrote_as_the_logs_of_its_task(
+    node: Node, master: Master
+) -> None:
+    script = "i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i + 1)); done; echo no quorum >&2; exit 4"
+    await node.launch("db.main.1", "true", volumes=DATA, prepare=(("sh", "-c", script),))
+    await master.state("db.main.1", "ended")
+    await master.send(ReadLog(request="all", task="db.main.1", stream="both", lines=1000))
+    await master.reply("all")
+    assert master.output("all").splitlines() == [*(f"line {i}" for i in range(200)), "no quorum"]
+
+
+async def test_a_preparation_that_is_ended_leaves_what_it_wrote(node: Node, master: Master) -> None:
+    began = node.shared / "began"
+    script = 'echo so far; touch "$0"; sleep 1000'
+    await node.launch("db.main.1", "true", volumes=DATA, prepare=(("sh", "-c", script, str(began)),))
+    await eventually(began.exists, "the preparation began")
+    await node.end("db.main.1")
+    await master.send(ReadLog(request="all", task="db.main.1", stream="both"))
+    await master.reply("all")
+    assert master.output("all") == "so far\n"
+
+
+async def test_a_member_that_has_written_nothing_yet_has_the_logs_of_the_last_time(node: Node, master: Master) -> None:
+    gate = node.shared / "gate"
+    await node.launch("app.main.9", "sh", "-c", "echo older")
+    await done(node, master, "app.main.9")
+    await node.launch("app.main.10", "sh", "-c", "echo newer")
+    await done(node, master, "app.main.10")
+    wait = ("sh", "-c", 'until [ -e "$0" ]; do sleep 0.1; done', str(gate))
+    await node.launch("app.main.11", "true", prepare=(wait,))
+    await master.send(ReadLog(request="before", task="app.main.11", follow=True))
+    await master.reply("before")
+    note = "[upcall: app.main.11 has written nothing yet; this is of app.main.10]"
+    assert master.output("before") == f"{note}\nnewer\n"
+    gate.touch()
+    await done(node, master, "app.main.11")
+
+
 async def test_volumes_in_use_are_deleted_when_their_task_has_ended(node: Node, master: Master) -> None:
     await node.launch("db.main.1", "sleep", "1000", volumes=DATA)
     await master.state("db.main.1", "ready")

@@ -1,6 +1,7 @@
 """Volumes, tails, retention: file work without processes."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from upcall.agent import logs, retention, sandbox
 from upcall.agent.tail import Tail
 from upcall.agent.volumes import Volumes
 from upcall.keeper.logs import RotatingLog
+from upcall.keeper.records import EXIT
 from upcall.protocol.declaration import File
 from upcall.protocol.errors import Invalid
 
@@ -99,6 +101,41 @@ def test_the_last_sandbox_and_a_few_logs_of_each_member_are_kept(tmp_path: Path)
     left = sorted(int(folder.name.split(".")[2]) for folder in tmp_path.iterdir())
     assert left == [6, 7, 8, 9, 10]
     assert sorted(folder.parent.name for folder in tmp_path.glob("*/sandbox")) == ["a.b.10", "a.b.9"]
+
+
+def ended(tasks: Path, name: str, days_ago: float = 0.0, size: int = 0) -> Path:
+    folder = tasks / name
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "stdout").write_bytes(b"x" * size)
+    (folder / "sandbox").mkdir()
+    (folder / EXIT).touch()
+    at = time.time() - days_ago * 86_400
+    os.utime(folder / EXIT, (at, at))
+    return folder
+
+
+def test_what_ended_tasks_left_is_kept_for_a_week(tmp_path: Path) -> None:
+    old, new = ended(tmp_path, "a.b.1", days_ago=7.1), ended(tmp_path, "c.d.1", days_ago=6.9)
+    runs = ended(tmp_path, "e.f.1", days_ago=7.1)
+    retention.tidy(tmp_path, {"e.f.1"})
+    assert (old.exists(), new.exists(), runs.exists()) == (False, True, True)
+
+
+def test_what_ended_tasks_left_is_bounded_for_all_of_them_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "FOLDERS_MAX", 5)
+    monkeypatch.setattr(retention, "SANDBOXES_MAX", 2)
+    monkeypatch.setattr(retention, "LOGS_BYTES_MAX", 1000)
+    for number in range(1, 9):
+        ended(tmp_path, f"jobs.job-{number}.1", days_ago=number / 10)
+    retention.tidy(tmp_path, ())
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == [f"jobs.job-{number}.1" for number in range(1, 6)]
+    assert sorted(f.parent.name for f in tmp_path.glob("*/sandbox")) == ["jobs.job-1.1", "jobs.job-2.1"]
+    ended(tmp_path, "loud.a.1", days_ago=0.01, size=600)
+    ended(tmp_path, "loud.b.1", days_ago=0.15, size=600)
+    retention.tidy(tmp_path, ())
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["jobs.job-1.1", "loud.a.1"]
 
 
 def test_secrets_are_private_files(tmp_path: Path) -> None:

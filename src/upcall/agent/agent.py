@@ -85,6 +85,7 @@ class Agent:
             disks = Disks(self._machine)
             group.create_task(self._keep_looking_at(disks))
             group.create_task(self._keep_measuring(disks))
+            group.create_task(self._keep_tidy())
             group.create_task(self._connection.run())
 
     async def close(self) -> None:
@@ -155,6 +156,11 @@ class Agent:
                 if self._sent < status.number < written:
                     self._connection.send(status)
                     self._sent = status.number
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(retention.TIDY_EVERY_S)
+            self._tidy()
 
     async def _keep_looking_at(self, disks: Disks) -> None:
         """Beside the measuring: a walk over many files may be long."""

@@ -119,13 +119,15 @@ async def _alone(machine: Machine, task: str) -> None:
 async def _prepare(machine: Machine, record: TaskRecord, where: Path) -> None:
     """Once for each fresh set of volumes (:mod:`upcall.agent.volumes`); every time for a task that has none."""
     launch, declaration = record.launch, record.launch.declaration
-    member = member_id(launch.task)
+    member, logs = member_id(launch.task), machine.places.logs(launch.task)
     if declaration.volumes and machine.volumes.prepared(member, launch.fence):
         return
     for number, command in enumerate(declaration.prepare):
         rendered = render_all(command, record.names, f"prepare[{number}]")
         box = await asyncio.to_thread(machine.boxes.around, launch, record.names, rendered[0])
-        result = await machine.runs.run(launch.task, rendered, record.env, where, declaration.start_timeout_s, box=box)
+        result = await machine.runs.run(
+            launch.task, rendered, record.env, where, declaration.start_timeout_s, box=box, failed_to=logs
+        )
         if trouble := result.trouble(declaration.fatal):
             what = f"preparation {number + 1} of {len(declaration.prepare)} {trouble}"
             raise PreparationFailed(what, lines=result.last_lines())

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from upcall.agent.last_words import LINES_MAX as LINES_KEPT
+from upcall.agent.places import Places
 from upcall.agent.tail import FILES_MAX, Tail
 from upcall.agent.watching import Watching
+from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import Invalid, NotFound
 
 LINES_MAX = 10_000
@@ -44,6 +46,28 @@ def _end_of(path: Path, bytes_max: int) -> bytes:
         return file.read(bytes_max)
 
 
+def kept(places: Places, task: str) -> tuple[Path, str]:
+    """The folder of what the task wrote. Before it wrote anything: of what its member wrote the last time, and a line
+    that says so."""
+    own = places.logs(task)
+    if own.is_dir():
+        return own, ""
+    member, _, number = task.rpartition(".")
+    earlier = [
+        int(before)
+        for folder in places.tasks.glob(f"{member}.*")
+        if (before := folder.name.removeprefix(f"{member}.")).isdigit() and int(before) < int(number or 0)
+    ]
+    for before in sorted(earlier, reverse=True):
+        if (found := places.logs(f"{member}.{before}")).is_dir():
+            return found, f"[upcall: {task} has written nothing yet; this is of {member}.{before}]\n"
+    raise NotFound(
+        f"no logs of {task} are kept on this node",
+        where="logs",
+        expected=f"a task that has begun to write, and ended less than {ENDED_KEPT_S / 86_400:.0f} days ago",
+    )
+
+
 async def read(
     logs: Path,
     stream: str,
@@ -60,8 +84,6 @@ async def read(
     """
     if stream not in STREAMS:
         raise Invalid(f"unknown stream {stream!r}", where="stream", expected="stdout, stderr or both")
-    if not logs.is_dir():
-        raise NotFound("no logs of this task are kept here", where=logs.parent.name)
     paths = [logs / name for name in STREAMS[stream]]
     tails = [Tail.at_end(path) for path in paths] if follow else []
     for path in paths:

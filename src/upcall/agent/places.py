@@ -31,5 +31,9 @@ class Places:
     def task(self, task: str) -> Path:
         return self.tasks / valid(task, "task")
 
+    def logs(self, task: str) -> Path:
+        """Of the task; of one that never ran, of the preparation that failed."""
+        return self.task(task) / "logs"
+
     def sandbox(self, task: str) -> Path:
         return self.task(task) / "sandbox"

@@ -60,10 +60,13 @@ class Runs:
         timeout_s: float,
         text: str = "",
         box: Mapping[str, Any] | None = None,
+        failed_to: Path | None = None,
     ) -> Result:
-        """In the task's ``box``. ``CannotStart`` when the command does not even start. Cancelling kills it."""
+        """In the task's ``box``. ``CannotStart`` when the command does not even start. Cancelling kills it. What it
+        wrote becomes the folder ``failed_to`` unless it succeeds."""
         folder = self._folder / f"{task}~{os.getpid()}-{next(self._numbers)}"
         started: Started | None = None
+        result: Result | None = None
         timed_out = ""
         try:
             started = await self._launching.start(
@@ -76,19 +79,24 @@ class Runs:
             except TimeoutError:
                 timed_out = f"did not end within {timeout_s:g} s"
                 await self._end(started)
-            return _result(started, timed_out)
+            result = _result(started, timed_out)
+            return result
         finally:
-            await asyncio.shield(self._clean_up(folder, started))
+            succeeded = result is not None and result.trouble() is None
+            await asyncio.shield(self._clean_up(folder, started, None if succeeded else failed_to))
 
     async def end_leftovers(self) -> None:
         """What an agent before this one was running."""
         for folder in list(self._folder.iterdir()):
             await self._clean_up(folder, None)
 
-    async def _clean_up(self, folder: Path, started: Started | None) -> None:
+    async def _clean_up(self, folder: Path, started: Started | None, logs_to: Path | None = None) -> None:
         started = started or Started.find(folder)
         if started is not None and started.exit_record() is None:
             await self._end(started)
+        if logs_to is not None:
+            with contextlib.suppress(OSError):
+                (folder / "logs").rename(logs_to)
         await asyncio.to_thread(shutil.rmtree, folder, True)
 
     async def _end(self, started: Started) -> None:

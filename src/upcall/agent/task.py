@@ -237,7 +237,7 @@ class Task:
 
     @property
     def _logs(self) -> Path:
-        return self._machine.places.task(self.id) / "logs"
+        return self._machine.places.logs(self.id)
 
     def _has_been_ready(self) -> None:
         health = self.record.launch.declaration.health

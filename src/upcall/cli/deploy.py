@@ -250,6 +250,9 @@ def _cannot_be(here: Here, one: Watched, begun: Sequence[str]) -> UpcallError:
         # Its code raised before it could say which members it wants: no room and no node would help.
         mended = f"that its code says what it wants (`upcall logs --host {one.name}`); then again"
         return Conflict(message, where=where, expected=mended)
+    if ended := next((one.member for one in (one.view.members if one.view else ()) if one.last_lines), ""):
+        mended = f"a cure (`upcall why {ended}` and `upcall logs {ended}` say how it ended, for a week); then again"
+        return Conflict(message, where=where, expected=mended)
     return DoesNotFit(message, where=where, expected="what fits (options, `upcall node add`), or a cure; then again")
 
 

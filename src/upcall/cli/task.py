@@ -35,7 +35,7 @@ def list_tasks(here: Here, service: Annotated[str, typer.Argument(help="Of one s
 @command(task_app, "show")
 def show(here: Here, member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")]) -> None:
     """One member with all that is known of it."""
-    found = find_task(here.client.tasks(), member)
+    found = find_ended(here, member)
     rows = [(key.replace("_", " "), value) for key, value in _facts(found).items() if value not in ("", None)]
     here.out.show(found, ("key", "value"), rows, empty="nothing")
 
@@ -60,6 +60,17 @@ def find_task(tasks: list[TaskView], name: str) -> TaskView:
         if name in (one.member, one.task):
             return one
     raise NotFound(f"no member or task {name!r}", where="tasks", expected=nearest(name, [one.member for one in tasks]))
+
+
+def find_ended(here: Here, name: str) -> TaskView:
+    """As :func:`find_task`, also one that has left."""
+    try:
+        return find_task(here.client.tasks(), name)
+    except NotFound as missing:
+        try:
+            return here.client.task(name)
+        except NotFound:
+            raise missing from None
 
 
 @command(task_app, "start")

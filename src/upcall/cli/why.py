@@ -9,7 +9,8 @@ import typer
 
 from upcall.cli.here import Here, command, commands
 from upcall.cli.output import ago, duration
-from upcall.protocol.operator import Ask, OperationView, Why
+from upcall.cli.task import find_ended
+from upcall.protocol.operator import Ask, OperationView, TaskView, Why
 
 why_app = commands()
 operation_app = commands("Operations: list, force, cancel, pause, resume.")
@@ -28,11 +29,16 @@ VERBS = {
 @command(why_app, "why")
 def why(
     here: Here,
-    operation: Annotated[str, typer.Argument(metavar="[OPERATION]", help="Default: all that waits.")] = "",
+    subject: Annotated[
+        str, typer.Argument(metavar="[OPERATION|MEMBER]", help="Default: all that waits. Of a member: how it ended.")
+    ] = "",
 ) -> None:
     """Who waits for whom, since when and why."""
-    if operation:
-        _show(here, [here.client.why(operation)])
+    if "." in subject:
+        _show_end(here, find_ended(here, subject))
+        return
+    if subject:
+        _show(here, [here.client.why(subject)])
         return
     status = here.client.status()
     known = {one.id for one in status.operations}
@@ -47,6 +53,19 @@ def why(
     for found in waiting:
         lines += why_lines(found)
     here.out.line("\n".join(lines) or "nothing waits")
+
+
+def _show_end(here: Here, found: TaskView) -> None:
+    """How a member ended the last time, also one that has left since."""
+    if here.out.as_json:
+        here.out.json(found)
+        return
+    here.out.line(f"{found.member} is {found.state}" + (f": {found.reason}" if found.reason else ""))
+    if found.exit_code is not None or found.exit_reason:
+        code = f" with exit code {found.exit_code}" if found.exit_code is not None else ""
+        here.out.line(f"    it ended{code}" + (f": {found.exit_reason}" if found.exit_reason else ""))
+    for line in found.last_lines:
+        here.out.line(f"    | {line}")
 
 
 def _show(here: Here, found: list[Why]) -> None:

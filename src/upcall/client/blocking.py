@@ -78,6 +78,10 @@ class Client:
     def volumes(self) -> list[api.VolumesView]:
         return _list(api.VolumesView, self.get("/v1/volumes"))
 
+    def task(self, name: str) -> api.TaskView:
+        """By member or by task; for a while also one that has left."""
+        return api.TaskView.model_validate(self.get(f"/v1/tasks/{quote(name, safe='')}"))
+
     def endpoints(self) -> list[api.EndpointView]:
         return _list(api.EndpointView, self.get("/v1/endpoints"))
 

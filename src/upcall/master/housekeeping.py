@@ -7,7 +7,8 @@ tombstones. So a crash in between leaves nothing behind for ever, and what is fo
 * old versions of a package that no service runs, beyond :data:`VERSIONS_KEPT`;
 * blobs that no package and no declaration names. One that was uploaded for a package which is not registered yet is
   named by nobody either: so a blob goes when two sweeps in a row found it so, and nobody uploaded it again meanwhile;
-* the addresses before a replacement, of members that are gone for good.
+* the addresses before a replacement, of members that are gone for good;
+* how members ended that have left (:mod:`~upcall.master.past`), after a week.
 
 Uploads, registrations and deletions of blobs take turns (:attr:`Housekeeping.blobs`): what a manifest was found to name
 is there when the manifest is recorded.
@@ -17,6 +18,7 @@ import asyncio
 import logging
 from typing import Final
 
+from upcall.master import past
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.services import forget_memory
@@ -96,6 +98,7 @@ def _of_declaration(declaration: Declaration) -> set[str]:
 
 def forget_the_past(tx: Transaction) -> None:
     state = tx.core.state
+    past.forget_old(tx)
     for name in {service for service, _ in state.memory} - state.services.keys():
         forget_memory(tx, name)
     in_use = {(service.record.package, service.record.version) for service in state.services.values()}

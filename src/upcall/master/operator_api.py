@@ -212,6 +212,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     async def tasks(_: Viewer, service: str = "") -> list[view.TaskView]:
         return views.tasks(service)
 
+    @api.get("/tasks/{member}")
+    async def task(member: str, _: Viewer) -> view.TaskView:
+        """By member or by task; also one that has left, for a week."""
+        return views.task_or_past(member)
+
     @api.post("/tasks/{member}/{verb}")
     async def task_verb(member: str, verb: TaskVerb, who: Operator, ask: view.Ask) -> view.OperationView:
         task = views.task(member)
@@ -237,8 +242,8 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         follow: bool = False,
         stream: LogStream = "both",
     ) -> StreamingResponse:
-        task = views.task(member)
-        text = door.machines.read_log(*whereabouts.of_task(core, task.member), stream, lines, follow=follow)
+        task = views.with_logs(member)
+        text = door.machines.read_log(task.task, task.node, stream, lines, follow=follow)
         # The first part is awaited here, so that an error still has its status.
         first = await anext(text, "")
 

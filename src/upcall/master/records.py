@@ -14,6 +14,7 @@ PLANS: Final = "plans"
 PACKAGE: Final = "package"
 STATE: Final = "state"
 SEEN: Final = "seen"
+PAST: Final = "past"
 ACTION: Final = "action"
 REPLACED: Final = "replaced"
 """A member's address at the place before the present one, as text."""
@@ -101,3 +102,19 @@ class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it said last."""
     address: str = ""
     """Its last; whoever replaces it may have to name it, after a restart of ours too."""
+    node: str = ""
+    """Where that incarnation's log lies."""
+
+
+class PastRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member that has left, for people who ask afterwards."""
+
+    task: str
+    node: str
+    """Where its log lies; empty: not known."""
+    ended_at: float
+    """Wall time, as is ``left_at``."""
+    left_at: float
+    exit_code: int | None = None
+    exit_reason: str = ""
+    last_lines: tuple[str, ...] = ()

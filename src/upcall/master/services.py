@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import credentials, from_wire, reporting
+from upcall.master import credentials, from_wire, past, reporting, whereabouts
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -67,6 +67,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     needs = tuple(sorted(set(bindings.values())))
     tx.ledger(given.DeclareService(name=name, needs=needs, package=package.name, fresh=request.fresh))
     forget_memory(tx, name, at_once=request.fresh or another)
+    past.forget_service(tx, name)
     service = core.state.services[name] = Service(record)
     tx.changed.assignments = True
     tx.put(r.SERVICE, name, record)
@@ -150,6 +151,7 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
         for member, generations in service.members.items():
             for generation in generations:
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
+            whereabouts.forgotten(tx, f"{name}.{member}")
         tx.delete(r.SERVICE, name)  # last: as long as it is there, a start finds what is left to do
         tx.event("service", name, "uninstalled")
 
@@ -162,6 +164,7 @@ def _forget_members(tx: Transaction, service: Service, members: Iterable[str]) -
         if member not in here:
             for generation in service.members.pop(member, {}):
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
+            whereabouts.forgotten(tx, f"{name}.{member}")
 
 
 def declaration_key(service: str, member: str, generation: int) -> str:

@@ -76,6 +76,8 @@ class State:
     """member id -> number of the place that was asked for last."""
     seen: dict[str, r.SeenRecord] = field(default_factory=dict)
     """member id -> as it was observed last, also before this start."""
+    past: dict[str, r.PastRecord] = field(default_factory=dict)
+    """member id -> how it ended, of those that have left; the newest last."""
 
     def declaration(self, service: str, member: str, place: int, generation: int = 0) -> Declaration | None:
         """What runs at this place of a member, if both are known."""
@@ -86,6 +88,11 @@ class State:
 
 def _decode(found: list[Record], kind: type[T]) -> list[T]:
     return [msgspec.json.decode(record.value, type=kind) for record in found]
+
+
+def _past(records: list[Record]) -> dict[str, r.PastRecord]:
+    found = {record.key: msgspec.json.decode(record.value, type=r.PastRecord) for record in records}
+    return dict(sorted(found.items(), key=lambda one: one[1].left_at))
 
 
 def load(store: Store, start: int) -> State:
@@ -132,6 +139,7 @@ def load(store: Store, start: int) -> State:
         versions=Versions(record for found in records.values() for record in found),
         actions={record.id: record for record in _decode(of(r.ACTION), r.ActionRecord)},
         seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in of(r.SEEN)},
+        past=_past(of(r.PAST)),
         replaced={record.key: record.value.decode() for record in of(r.REPLACED)},
         place_numbers={f"{m.service}.{m.name}": m.place for name in services for m in ledger.members(name)},
     )

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from upcall.master import past
+from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
@@ -16,6 +18,7 @@ from upcall.operations.table import CLASSES
 from upcall.operations.views import MemberView
 from upcall.operations.views import Why as LedgerWhy
 from upcall.protocol import operator as view
+from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import PlanView
 from upcall.substrate.interface import NodeExpected, NodeObserved
@@ -24,8 +27,14 @@ from upcall.substrate.machines import Machines
 AWAY_NAMED_MAX = 3
 AT_THEIR_END = ("finished", "failed")
 """They do not run, and nobody waits for them to."""
-HIDDEN = ("gone",)
-"""Members that are of the past."""
+GONE = "gone"
+"""The state of members that have left."""
+
+
+KEPT_WORDS = (
+    f"what has left is remembered for {ENDED_KEPT_S / 86_400:.0f} days, the last {past.MEMBERS_MAX} members, "
+    "until its service is installed again"
+)
 
 
 class Views:
@@ -35,9 +44,7 @@ class Views:
     # -- tasks ------------------------------------------------------------------------------------------------------
 
     def tasks(self, service: str = "") -> list[view.TaskView]:
-        return [
-            self._task(member) for member in self._core.state.ledger.members(service) if member.status not in HIDDEN
-        ]
+        return [self._task(member) for member in self._core.state.ledger.members(service) if member.status != GONE]
 
     def task(self, name: str) -> view.TaskView:
         """By member (``store.replica-2``) or by task (``store.replica-2.7``)."""
@@ -46,6 +53,30 @@ class Views:
                 return task
         known = ", ".join(sorted(task.member for task in self.tasks())[:20])
         raise NotFound(f"no member {name!r}", where="member", expected=f"one of {known}" if known else "a member")
+
+    def task_or_past(self, name: str) -> view.TaskView:
+        """As :meth:`task`, also of a member that has left."""
+        try:
+            return self.task(name)
+        except NotFound as missing:
+            for member, one in self._core.state.past.items():
+                if name in (member, one.task):
+                    return _of_the_past(member, one)
+            said = missing.problem
+            raise NotFound(said.message, where=said.where, expected=f"{said.expected}; {KEPT_WORDS}") from None
+
+    def with_logs(self, name: str) -> view.TaskView:
+        """Whose logs can be read, as far as is known here."""
+        found = self.task_or_past(name)
+        if not found.incarnation:
+            raise NotFound(f"{found.member} was never started", where=name, expected="a member that was")
+        if found.state == GONE and found.node not in self._core.known_nodes():
+            raise NotFound(
+                f"the logs of {found.task} lay on {found.node or 'a node that is not known'}, which is gone",
+                where=name,
+                expected=f"`upcall task show {found.member}` for its last lines",
+            )
+        return found
 
     def _task(self, member: MemberView) -> view.TaskView:
         state = self._core.state
@@ -311,6 +342,24 @@ class Views:
             if why and why.waits_for:
                 found.append(why.brief())
         return found
+
+
+def _of_the_past(member: str, one: r.PastRecord) -> view.TaskView:
+    service, _, name = member.partition(".")
+    return view.TaskView(
+        member=member,
+        service=service,
+        name=name,
+        incarnation=int(one.task.rpartition(".")[2]),
+        task=one.task,
+        state=GONE,
+        reason="it has left",
+        node=one.node,
+        since=one.ended_at,
+        exit_code=one.exit_code,
+        exit_reason=one.exit_reason,
+        last_lines=list(one.last_lines),
+    )
 
 
 def _way(way: Way) -> str:

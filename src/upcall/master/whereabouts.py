@@ -8,6 +8,7 @@ told), and how it was seen last.
 
 from collections.abc import Mapping
 
+from upcall.master import past
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.gathering import Gathering
@@ -70,6 +71,7 @@ def seen(tx: Gathering, up: sub.Observed) -> None:
         exit_reason=ended.reason,
         last_lines=ended.lines,
         address=up.address or (before.address if before else ""),
+        node=up.node or (before.node if before else ""),
     )
     tx.put(r.SEEN, key, known[key])
 
@@ -80,7 +82,8 @@ def forgotten(tx: Gathering, member_id: str) -> None:
     state.places.pop(member_id, None)
     state.place_numbers.pop(member_id, None)
     tx.core.filling.pop(member_id, None)
-    if state.seen.pop(member_id, None):
+    if known := state.seen.pop(member_id, None):
+        past.remember(tx, member_id, known)
         tx.delete(r.SEEN, member_id)
 
 

@@ -180,6 +180,9 @@ class ReadLog(msgspec.Struct, frozen=True, kw_only=True, tag="read_log", omit_de
     follow: bool = False
 
 
+ENDED_KEPT_S = 7 * 86_400.0
+"""So long what an ended task wrote is kept, also when its service was taken away."""
+
 LOG_PARTS_AHEAD = 4
 """Parts of a log on their way to one reader: the agent sends no more until one was taken."""
 

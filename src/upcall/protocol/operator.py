@@ -21,6 +21,7 @@
     POST /v1/nodes/{node}/undrain                    Ask -> OperationView
     POST /v1/nodes/{node}/remove                     Drain -> OperationView
     GET  /v1/tasks                                   list[TaskView]
+    GET  /v1/tasks/{member_or_task}                  TaskView
     POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, replace, start) -> OperationView
     GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
     GET  /v1/volumes                                 list[VolumesView]
