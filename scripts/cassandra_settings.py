@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.fetch import fetch
-from upcall.catalog.locks import locked
+from upcall.catalog.cassandra.service import Cassandra
 
 PACKAGE = "org/apache/cassandra/config/"
 PUBLIC, STATIC, ENUM = 0x0001, 0x0008, 0x4000
@@ -96,8 +96,7 @@ def schema_of(kind: str, jar: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def main() -> None:
-    artifact, lock = locked("upcall.catalog.cassandra", "cassandra")
-    ready = fetch([artifact], Cache(), {artifact.lock: lock}.__getitem__)
+    ready = fetch([Cassandra.artifact("cassandra")], Cache(), Cassandra.blobs().__getitem__)
     paths = ready["cassandra"].properties["classpath"].split(":")
     path = next(path for path in paths if Path(path).name.startswith("cassandra-all-"))
     with zipfile.ZipFile(path) as jar:

@@ -15,7 +15,7 @@ from typing import Any
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.compiled import COMPILER
 from upcall.artifacts.fetch import fetch
-from upcall.catalog.locks import locked
+from upcall.catalog.kafka.service import Kafka
 
 SOURCE = Path(__file__).with_name("KafkaSettings.java")
 WIDTHS = {"short": 2**15, "int": 2**31, "long": 2**63}
@@ -23,8 +23,8 @@ WIDTHS = {"short": 2**15, "int": 2**31, "long": 2**63}
 
 def printed() -> tuple[str, list[dict[str, Any]]]:
     """The locked version, and one row for each setting."""
-    pairs = [locked("upcall.catalog.kafka", name) for name in ("java", "kafka", "compiler")]
-    ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
+    artifacts = [Kafka.artifact(name) for name in ("java", "kafka", "compiler")]
+    ready = fetch(artifacts, Cache(), Kafka.blobs().__getitem__)
     java, jars = ready["java"].properties["java"], ready["kafka"].properties["classpath"]
     core = [jar for jar in jars.split(":") if Path(jar).name.startswith(("kafka", "scala"))]
     with tempfile.TemporaryDirectory(prefix="kafka-settings-") as classes:

@@ -15,16 +15,15 @@ from pathlib import Path
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.fetch import fetch
-from upcall.catalog.locks import locked
 from upcall.catalog.spark.config import module_flags
+from upcall.catalog.spark.service import Spark
 
-PACKAGE = "upcall.catalog.spark"
 PROGRAM = Path(__file__).parent / "spark_entries.py"
 
 
 def main() -> None:
-    pairs = [locked(PACKAGE, name) for name in ("java", "pyspark", "connector")]
-    ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
+    artifacts = [Spark.artifact(name) for name in ("java", "pyspark", "connector")]
+    ready = fetch(artifacts, Cache(), Spark.blobs().__getitem__)
     java, pyspark = ready["java"].properties, ready["pyspark"].properties
     jars = f"{pyspark['classpath']}:{ready['connector'].properties['classpath']}"
     with tempfile.TemporaryDirectory() as folder:

@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from upcall.catalog.cassandra import config as cassandra
+from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.sizing import size_node
-from upcall.catalog.cassandra.task import artifacts as cassandra_artifacts
 from upcall.catalog.kafka import config as kafka
+from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.kafka.sizing import size_broker
-from upcall.catalog.kafka.task import artifacts as kafka_artifacts
 from upcall.catalog.spark import config as spark
-from upcall.catalog.spark.task import artifacts as spark_artifacts
+from upcall.catalog.spark.service import Spark
 
 BROKERS = ("broker-0", "broker-1", "broker-2")
 
@@ -93,10 +93,11 @@ def test_a_new_ring_does_not_bootstrap_and_a_later_node_does() -> None:
 
 
 def test_trained_and_launched_command_lines_name_the_same_jars_in_the_same_way() -> None:
-    for pairs in (kafka_artifacts(), cassandra_artifacts(), spark_artifacts()):
-        archives = [artifact for artifact, _ in pairs if artifact.kind == "archive"]
-        assert [artifact.name for artifact in archives] == ["archive"]
-        assert len({artifact.name for artifact, _ in pairs}) == len(pairs)
+    for package in (Kafka, Cassandra, Spark):
+        artifacts = package.artifacts()
+        assert [artifact.name for artifact in artifacts if artifact.kind == "archive"] == ["archive"]
+        assert len({artifact.name for artifact in artifacts}) == len(artifacts)
+        assert {artifact.lock for artifact in artifacts} == package.blobs().keys()
 
 
 def test_sparks_secret_stands_in_no_argument() -> None:

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.fetch import fetch
-from upcall.catalog.locks import locked
+from upcall.catalog.kafka.service import Kafka
 
 CLUSTER_ID = "b25lYnJva2VyZm9ydGVzdA"
 START_S = 120.0
@@ -41,8 +41,8 @@ class OneBroker:
     def __init__(self, host: str, folder: Path) -> None:
         self.host, self.folder = host, folder
         self.bootstrap_servers = f"{host}:9092"
-        pairs = [locked("upcall.catalog.kafka", name) for name in ("java", "kafka")]
-        ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
+        artifacts = [Kafka.artifact(name) for name in ("java", "kafka")]
+        ready = fetch(artifacts, Cache(), Kafka.blobs().__getitem__)
         self._java = [ready["java"].properties["java"], "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._java += ["-cp", ready["kafka"].properties["classpath"]]
         self._process: subprocess.Popen[bytes] | None = None

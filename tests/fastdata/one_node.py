@@ -11,8 +11,8 @@ from cassandra.cluster import Cluster, NoHostAvailable
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.fetch import fetch
 from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.sizing import size_node
-from upcall.catalog.locks import locked
 from upcall.fastdata.schema import connect
 
 START_S = 180.0
@@ -23,8 +23,8 @@ class OneNode:
 
     def __init__(self, host: str, folder: Path) -> None:
         self.host, self.folder = host, folder
-        pairs = [locked("upcall.catalog.cassandra", name) for name in ("java", "cassandra")]
-        ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
+        artifacts = [Cassandra.artifact(name) for name in ("java", "cassandra")]
+        ready = fetch(artifacts, Cache(), Cassandra.blobs().__getitem__)
         folder.mkdir(parents=True, exist_ok=True)
         sizing = size_node(768, 2.0, 4_096)
         yaml = config.cassandra_yaml(

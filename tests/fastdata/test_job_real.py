@@ -19,8 +19,8 @@ from practice import practice_flight, practice_run
 
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.fetch import fetch
-from upcall.catalog.locks import locked
 from upcall.catalog.spark import config
+from upcall.catalog.spark.service import Spark
 from upcall.fastdata.detect.episodes import EpisodeKind
 from upcall.fastdata.faults import schedule
 from upcall.fastdata.flights import Flight
@@ -48,8 +48,8 @@ class Job:
     """The driver, with its executors in the same process."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        pairs = [locked("upcall.catalog.spark", name) for name in ("java", "connector", "pyspark")]
-        ready = fetch([artifact for artifact, _ in pairs], Cache(), {a.lock: data for a, data in pairs}.__getitem__)
+        artifacts = [Spark.artifact(name) for name in ("java", "connector", "pyspark")]
+        ready = fetch(artifacts, Cache(), Spark.blobs().__getitem__)
         site, python = ready["pyspark"].properties["site"], ready["pyspark"].properties["python"]
         jars = [
             *sorted(map(str, Path(site, "pyspark", "jars").glob("*.jar"))),

@@ -56,7 +56,7 @@ def test_what_is_about_systems_may_name_them(check: ModuleType, file: str, text:
 
 def test_an_address_of_a_registry_and_a_path_of_a_machine_are_found_anywhere(check: ModuleType) -> None:
     registry, machine = "https://" + "pypi.org/simple", "/ho" + "me/ann/.cache"
-    for file in ("docs/service.md", "src/upcall/catalog/locks.py", "Makefile"):
+    for file in ("docs/service.md", "src/upcall/catalog/jvm.py", "Makefile"):
         assert [f.partition(": ")[2] for f in check.in_text(file, f"{registry}\n{machine}\n")] == [
             "the address of a registry",
             "a path of a particular machine",

@@ -15,7 +15,7 @@ OFFENCES = {
         "operations/guard.py",
         "from upcall.protocol import errors",
     ),
-    "No substrate in operations, service, catalog": ("catalog/locks.py", "from upcall.substrate import interface"),
+    "No substrate in operations, service, catalog": ("catalog/jvm.py", "from upcall.substrate import interface"),
     "The master knows no machines of any kind": ("master/views.py", "from upcall.substrate import local"),
     "Services know the wire alone": ("service/host.py", "from upcall.master import core"),
     "The command line, the page and the demo are clients of the API alone": (

@@ -30,18 +30,15 @@ by ``await self.blocking(function, ...)``, in threads of this service alone.
 """
 
 import contextlib
-import hashlib
 import inspect
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from pydantic import ValidationError
 
-from upcall.protocol.declaration import Artifact, Declaration
+from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger
@@ -49,6 +46,7 @@ from upcall.service.actions import current
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
 from upcall.service.endpoints import Endpoint
+from upcall.service.files import PackageFiles
 from upcall.service.member import Member, MemberSet
 from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
@@ -60,7 +58,7 @@ from upcall.service.steps import Phase
 R = TypeVar("R")
 
 
-class Service:
+class Service(PackageFiles):
     """Base of every service. Its docstring is the package's description."""
 
     package: ClassVar[str] = ""
@@ -303,41 +301,6 @@ class Service:
         words = faults.words(error, type(self))
         self._context.fault(faults.Fault(what, words, error))
         return words
-
-    # -- files of the package ---------------------------------------------------------------------------------------
-
-    @classmethod
-    def folder(cls) -> Path:
-        """The folder of the package's own files."""
-        return Path(inspect.getfile(cls)).resolve().parent
-
-    @classmethod
-    def artifact(
-        cls, name: str, *, kind: str = "", lock: str = "", options: Mapping[str, str] | None = None
-    ) -> Artifact:
-        """The artifact that ``lock/<name>.json`` of the package's folder locks; its kind stands in the lock file."""
-        path = f"lock/{lock or f'{name}.json'}"
-        digest = cls.blob(path)
-        kind = kind or str(json.loads((cls.folder() / path).read_bytes())["kind"])
-        return Artifact(name=name, kind=kind, lock=digest, options=dict(options or {}))
-
-    @classmethod
-    def blobs(cls) -> dict[str, bytes]:
-        """All that its declarations may name by SHA-256: the files below ``lock/`` and ``blobs/``. A package that
-        makes more of them (trainings) adds them here."""
-        files = [file for part in ("lock", "blobs") for file in sorted((cls.folder() / part).rglob("*"))]
-        contents = [file.read_bytes() for file in files if file.is_file()]
-        return {hashlib.sha256(data).hexdigest(): data for data in contents}
-
-    @classmethod
-    def blob(cls, path: str) -> str:
-        """SHA-256 of a file below ``lock/`` or ``blobs/`` of the package's folder, as declarations name it."""
-        file = cls.folder() / path
-        if not path.startswith(("lock/", "blobs/")) or not file.is_file():
-            raise NotFound(
-                f"no file {path!r}", where=cls.__name__, expected="a file below lock/ or blobs/ of the package"
-            )
-        return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def overridden(service: Service, method: str) -> bool:

@@ -25,8 +25,6 @@ TOKENS_PER_NODE: Final = 4
 """A ring that will be scaled wants some; every one more slows repairs and streaming down."""
 JARS: Final = "{{artifact.cassandra.classpath}}:{{artifact.extras.classpath}}"
 """Cassandra's own, and what we compile beside them."""
-JAVA: Final = "{{artifact.java.java}}"
-ARCHIVE: Final = "{{artifact.archive.options}}"
 
 _EXPORTS = (
     "java.base/jdk.internal.misc",
@@ -176,13 +174,7 @@ def rack_properties(datacenter: str) -> str:
 
 def jvm_flags(sizing: NodeSizing) -> tuple[str, ...]:
     return (
-        *jvm.heap(sizing.heap_mib, sizing.heap_mib),
-        "-Xss256k",
-        jvm.collector(is_serial=sizing.serial_gc),
-        f"-XX:MaxDirectMemorySize={sizing.direct_mib}m",
-        f"-XX:ReservedCodeCacheSize={sizing.code_cache_mib}m",
-        jvm.QUICK_START,
-        jvm.END_WITHOUT_MEMORY,
+        *jvm.server(sizing.heap_mib, stack_kib=256, direct_mib=sizing.direct_mib, code_cache_mib=sizing.code_cache_mib),
         *jvm.SHARED_ARCHIVE,
         *jvm.OWN_FILES,
         *module_flags(),
@@ -202,7 +194,7 @@ def start_command(
     """``replaces`` is the address of a dead node whose place this one takes at its first start. ``role_copies``: on how
     many nodes a new ring keeps each role; 0: nobody is asked who he is."""
     return (
-        JAVA, ARCHIVE, *jvm_flags(sizing),
+        jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing),
         # Twice this time a starting node looks for its seed: much, because nodes of a ring start at the same time, on
         # few cores. One that bootstraps sleeps through it, so those are given less (see `cassandra_yaml`).
         f"-Dcassandra.ring_delay_ms={ring_delay_ms}",
@@ -255,7 +247,7 @@ def jmx_flags() -> tuple[str, ...]:
 def nodetool_command(*arguments: str) -> tuple[str, ...]:
     """Cassandra's own tool, run beside the node."""
     return (
-        JAVA, ARCHIVE, *jvm.tool(stack_kib=256), *module_flags(),
+        jvm.JAVA, jvm.ARCHIVE, *jvm.tool(stack_kib=256), *module_flags(),
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",
         "-Djava.naming.factory.initial=upcall.RegistryContextFactory",
         "-cp", JARS, "org.apache.cassandra.tools.NodeTool",

@@ -7,10 +7,11 @@ from upcall.catalog import losing
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, missing_without, words
-from upcall.catalog.cassandra.task import Logins, artifact_blobs, artifacts, node_task
+from upcall.catalog.cassandra.task import Logins, makes, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.service import Credentials
+from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Endpoint,
     Field,
@@ -95,7 +96,7 @@ class Cassandra(Service):
             logins=self._logins(),
             replaces=replaces,
             options={**options.settings, **options.unchecked_settings},
-            artifacts=tuple(artifact for artifact, _ in artifacts()),
+            artifacts=self.artifacts(),
         )
 
     def _seeds(self, member: Member) -> tuple[str, ...]:
@@ -115,8 +116,8 @@ class Cassandra(Service):
         )
 
     @classmethod
-    def blobs(cls) -> dict[str, bytes]:
-        return artifact_blobs()
+    def makes(cls) -> tuple[Training | Compiled, ...]:
+        return makes()
 
     # -- consent ----------------------------------------------------------------------------------------------------
 

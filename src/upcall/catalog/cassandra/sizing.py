@@ -8,6 +8,8 @@ and thread stacks: a node with a heap of 256 MiB holds about 480 MiB in all.
 from dataclasses import dataclass
 from typing import Final
 
+from upcall.catalog import jvm
+
 MEMORY_MIB_MIN: Final = 560
 HEAP_SHARE: Final = 0.42
 HEAP_MIB_MIN: Final = 224
@@ -22,7 +24,6 @@ class NodeSizing:
     heap_mib: int
     direct_mib: int
     code_cache_mib: int
-    serial_gc: bool
     memtable_heap_mib: int
     memtable_offheap_mib: int
     key_cache_mib: int
@@ -40,7 +41,7 @@ def size_node(memory_mib: int, cores: float, disk_mib: int) -> NodeSizing:
     """Settings for a node with this memory, this many cores it may use at most, and this much disk."""
     if memory_mib < MEMORY_MIB_MIN:
         raise ValueError(f"a Cassandra node needs at least {MEMORY_MIB_MIN} MiB of memory, got {memory_mib}")
-    heap = int(min(HEAP_MIB_MAX, max(HEAP_MIB_MIN, memory_mib * HEAP_SHARE)))
+    heap = jvm.heap_of(memory_mib, share=HEAP_SHARE, least_mib=HEAP_MIB_MIN, most_mib=HEAP_MIB_MAX)
     threads = max(1, round(cores))
     # A mutation may be half a segment, so a segment of 8 MiB takes rows of up to 4 MiB.
     segment = 8 if heap < 1024 else 32
@@ -48,7 +49,6 @@ def size_node(memory_mib: int, cores: float, disk_mib: int) -> NodeSizing:
         heap_mib=heap,
         direct_mib=max(96, heap // 2),
         code_cache_mib=96 if heap < 1024 else 240,
-        serial_gc=heap <= 1024,
         memtable_heap_mib=max(32, heap // 8),
         memtable_offheap_mib=max(32, heap // 8),
         key_cache_mib=max(4, min(100, heap // 64)),

@@ -10,7 +10,6 @@ from msgspec import structs
 
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.sizing import size_node
-from upcall.catalog.locks import blobs, locked, made
 from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
 from upcall.protocol.training import Compiled, Training
 
@@ -87,8 +86,8 @@ def node_task(
 
 
 @lru_cache
-def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
-    """What a node runs: the runtime, Cassandra's jars, what we compile beside them, the class archive."""
+def makes() -> tuple[Training | Compiled, ...]:
+    """What we compile beside Cassandra's jars, and the class archive of a node."""
     task = node_task(
         cluster="training",
         seeds=("node-1",),
@@ -113,8 +112,4 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         against=("cassandra",),
         jars=("cassandra-all-", "jbcrypt-", "slf4j-api-"),
     )
-    return locked(PACKAGE, "java"), locked(PACKAGE, "cassandra"), made(extras), made(training)
-
-
-def artifact_blobs() -> dict[str, bytes]:
-    return blobs(artifacts())
+    return extras, training

@@ -32,20 +32,6 @@ FATAL: Final = (r"Shutdown broker because ((?:all|none of the specified) log dir
 """What ends it without an exception; with one, the exception says more."""
 JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
 """Kafka's own, and what we compile beside them."""
-JAVA: Final = "{{artifact.java.java}}"
-ARCHIVE: Final = "{{artifact.archive.options}}"
-
-LOG4J2: Final = """\
-status=error
-appender.c.type=Console
-appender.c.name=c
-appender.c.layout.type=PatternLayout
-appender.c.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
-rootLogger.level=info
-rootLogger.appenderRef.c.ref=c
-"""
-
-
 MECHANISM: Final = "SCRAM-SHA-256"
 SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 SECRET_FORM: Final = "password={}"  # noqa: S105 - a form, not a password
@@ -185,23 +171,18 @@ def client_settings(servers: str, login: tuple[str, str] | None) -> dict[str, st
 
 
 def jvm_flags(sizing: BrokerSizing) -> tuple[str, ...]:
-    return (
-        *jvm.heap(sizing.heap_mib, sizing.heap_mib),
-        "-Xss512k",
-        jvm.collector(is_serial=sizing.serial_gc),
-        f"-XX:MaxDirectMemorySize={sizing.direct_mib}m",
-        f"-XX:ReservedCodeCacheSize={sizing.code_cache_mib}m",
-        f"-XX:MaxMetaspaceSize={sizing.metaspace_mib}m",
-        jvm.QUICK_START,
-        jvm.END_WITHOUT_MEMORY,
-        *jvm.OWN_FILES,
-        "-Djava.awt.headless=true",
-        "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties",
+    sized = jvm.server(
+        sizing.heap_mib,
+        stack_kib=512,
+        direct_mib=sizing.direct_mib,
+        code_cache_mib=sizing.code_cache_mib,
+        metaspace_mib=sizing.metaspace_mib,
     )
+    return (*sized, *jvm.OWN_FILES, "-Djava.awt.headless=true", jvm.LOG4J2_FLAG)
 
 
 def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
-    return (JAVA, ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", "{{sandbox}}/server.properties")
+    return (jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", "{{sandbox}}/server.properties")
 
 
 def reassign_command() -> tuple[str, ...]:
@@ -232,6 +213,5 @@ def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:
 def tool_command(main_class: str, *arguments: str) -> tuple[str, ...]:
     """One of Kafka's own tools, started as lightly as a JVM can be."""
     return (
-        JAVA, ARCHIVE, *jvm.tool(stack_kib=512),
-        "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", "-cp", JARS, main_class, *arguments,
+        jvm.JAVA, jvm.ARCHIVE, *jvm.tool(stack_kib=512), jvm.LOG4J2_FLAG, "-cp", JARS, main_class, *arguments,
     )  # fmt: skip

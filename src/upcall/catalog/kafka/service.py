@@ -22,9 +22,10 @@ from upcall.catalog.kafka.partitions import (
     with_more_copies,
 )
 from upcall.catalog.kafka.settings import Value, as_texts, checked, settings_schema
-from upcall.catalog.kafka.task import Logins, artifact_blobs, artifacts, broker_task
+from upcall.catalog.kafka.task import Logins, broker_task, makes
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotFound, NotNow
+from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Endpoint,
     Field,
@@ -105,7 +106,7 @@ class Kafka(Service):
             cores=max((node.cpus for node in self.nodes), default=1.0),
             logins=self._logins(),
             options=as_texts({**options.settings, **options.unchecked_settings}),
-            artifacts=tuple(artifact for artifact, _ in artifacts()),
+            artifacts=self.artifacts(),
         )
 
     def _logins(self) -> Logins | None:
@@ -116,8 +117,8 @@ class Kafka(Service):
         )
 
     @classmethod
-    def blobs(cls) -> dict[str, bytes]:
-        return artifact_blobs()
+    def makes(cls) -> tuple[Training | Compiled, ...]:
+        return makes()
 
     # -- consent ----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ says `retention.bytes` of its own.
 from dataclasses import dataclass
 from typing import Final
 
+from upcall.catalog import jvm
+
 MEMORY_MIB_MIN: Final = 320
 HEAP_SHARE: Final = 0.45
 HEAP_MIB_MIN: Final = 160
@@ -34,7 +36,6 @@ class BrokerSizing:
     direct_mib: int
     code_cache_mib: int
     metaspace_mib: int
-    serial_gc: bool
     network_threads: int
     io_threads: int
     replica_fetchers: int
@@ -51,7 +52,7 @@ def size_broker(memory_mib: int, cores: float, disk_mib: int) -> BrokerSizing:
     """Settings for a broker with this memory, this many cores it may use at most, and this much disk."""
     if memory_mib < MEMORY_MIB_MIN:
         raise ValueError(f"a broker needs at least {MEMORY_MIB_MIN} MiB of memory, got {memory_mib}")
-    heap = int(min(HEAP_MIB_MAX, max(HEAP_MIB_MIN, memory_mib * HEAP_SHARE)))
+    heap = jvm.heap_of(memory_mib, share=HEAP_SHARE, least_mib=HEAP_MIB_MIN, most_mib=HEAP_MIB_MAX)
     threads = max(1, round(cores))
     # Retention drops whole segments, so a small disk wants small ones: at least 64 of them.
     segment_bytes = max(4 << 20, min(1 << 30, (disk_mib << 20) // 64))
@@ -60,8 +61,6 @@ def size_broker(memory_mib: int, cores: float, disk_mib: int) -> BrokerSizing:
         direct_mib=max(64, heap // 2),
         code_cache_mib=64 if heap < 1024 else 128,
         metaspace_mib=128,
-        # The serial collector needs the least memory and CPU; pauses of a small heap are short.
-        serial_gc=heap <= 1024,
         network_threads=max(1, threads // 2),
         io_threads=max(2, threads),
         replica_fetchers=max(1, threads // 4),

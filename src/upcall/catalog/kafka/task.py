@@ -11,9 +11,9 @@ from importlib.resources import files
 
 from msgspec import structs
 
+from upcall.catalog import jvm
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.sizing import size_broker
-from upcall.catalog.locks import blobs, locked, made
 from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
 from upcall.protocol.training import Compiled, Training
 
@@ -52,7 +52,7 @@ def broker_task(
         artifacts=artifacts,
         files=(
             File(path="server.properties", text=properties),
-            File(path="log4j2.properties", text=config.LOG4J2),
+            File(path="log4j2.properties", text=jvm.log4j2()),
         ),
         volumes=(Volume(name="data", size_mib=resources.disk_mib),),
         ports=(
@@ -80,8 +80,8 @@ def broker_task(
 
 
 @lru_cache
-def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
-    """What a broker runs: the runtime, Kafka's jars, what we compile beside them (and with what), the class archive."""
+def makes() -> tuple[Training | Compiled, ...]:
+    """What we compile beside Kafka's jars, and the class archive of a broker."""
     first = config.voters(TRAINING_CLUSTER, {1: "broker-1"})
     task = broker_task(
         node_id=1,
@@ -107,12 +107,4 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         against=("kafka",),
         jars=("kafka-clients-",),
     )
-    return (
-        *(locked(PACKAGE, name) for name in ("java", "kafka", "compiler")),
-        made(extras),
-        made(training),
-    )
-
-
-def artifact_blobs() -> dict[str, bytes]:
-    return blobs(artifacts())
+    return extras, training

@@ -24,13 +24,13 @@ WORKER_READY: Final = r"Successfully registered with master"
 WORKER_EMPTIES_S: Final = 20
 """How long a worker that is to end waits for its executors: they end their tasks first. Less than its grace."""
 
-JAVA: Final = "{{artifact.java.java}}"
-ARCHIVE: Final = "{{artifact.archive.options}}"
 JARS: Final = "{{artifact.pyspark.classpath}}:{{artifact.connector.classpath}}"
 SECRETS: Final = "{{secret.spark}}"
 AUTH_USER: Final = "spark"
 """Spark's shared secret belongs to nobody in particular."""
 AUTH_PROPERTY: Final = "spark.authenticate.secret={}"
+PROCESS: Final = (jvm.stack(1024), jvm.collector(jvm.SMALL_HEAP_MIB), jvm.code_cache(96), jvm.QUICK_START)
+"""Of every process of Spark; what it holds is soon garbage, so the collector of small heaps serves large ones too."""
 PYTHON: Final = "{{artifact.pyspark.python}}"
 
 _OPENS = (
@@ -39,15 +39,9 @@ _OPENS = (
     "sun.security.action", "sun.util.calendar",
 )  # fmt: skip
 
-LOG4J2: Final = """\
-status=error
-appender.c.type=Console
-appender.c.name=c
-appender.c.target=SYSTEM_ERR
-appender.c.layout.type=PatternLayout
-appender.c.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
-rootLogger.level=info
-rootLogger.appenderRef.c.ref=c
+LOG4J2: Final = (
+    jvm.log4j2(target="SYSTEM_ERR")
+    + """\
 logger.blocks.name=org.apache.spark.storage
 logger.blocks.level=warn
 logger.tasks.name=org.apache.spark.scheduler
@@ -59,6 +53,7 @@ logger.code.level=warn
 logger.client.name=org.apache.kafka
 logger.client.level=warn
 """
+)
 
 
 @lru_cache
@@ -75,17 +70,15 @@ def module_flags() -> tuple[str, ...]:
 
 def jvm_flags(heap_mib: int, first_mib: int = 64) -> tuple[str, ...]:
     return (
-        *jvm.heap(first_mib, heap_mib), "-Xss1m", jvm.collector(is_serial=True), "-XX:ReservedCodeCacheSize=96m",
-        jvm.QUICK_START, *jvm.SHARED_ARCHIVE, jvm.END_WITHOUT_MEMORY, *jvm.OWN_FILES,
-        "-Dlog4j2.configurationFile={{sandbox}}/log4j2.properties", *module_flags(),
+        *jvm.heap(first_mib, heap_mib), *PROCESS, *jvm.SHARED_ARCHIVE, jvm.END_WITHOUT_MEMORY, *jvm.OWN_FILES,
+        jvm.LOG4J2_FLAG, *module_flags(),
     )  # fmt: skip
 
 
 def executor_options() -> str:
     """Spark refuses a heap size here (it has its own setting) and expands no templates of ours but these."""
-    flags = ("-Xss1m", jvm.collector(is_serial=True), "-XX:ReservedCodeCacheSize=96m", jvm.QUICK_START)
     # Its working folder is its own: below the worker's.
-    return " ".join((*flags, *jvm.SHARED_ARCHIVE, "-Djava.io.tmpdir=.", "-Duser.home=.", "-XX:-UsePerfData"))
+    return " ".join((*PROCESS, *jvm.SHARED_ARCHIVE, *jvm.OWN_WORKING_FOLDER))
 
 
 def environment() -> dict[str, str]:
@@ -93,8 +86,8 @@ def environment() -> dict[str, str]:
     return {
         "SPARK_HOME": "{{artifact.pyspark.site}}/pyspark",
         "JAVA_HOME": "{{sandbox}}/java",
-        "UPCALL_JAVA": JAVA,
-        "UPCALL_JAVA_OPTIONS": ARCHIVE,
+        "UPCALL_JAVA": jvm.JAVA,
+        "UPCALL_JAVA_OPTIONS": jvm.ARCHIVE,
         "SPARK_CLASSPATH_LIST": JARS,
         "PYSPARK_PYTHON": PYTHON,
         "PYSPARK_DRIVER_PYTHON": PYTHON,
@@ -142,7 +135,7 @@ def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]
         **CLOSED,
     }
     return (
-        JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
+        jvm.JAVA, jvm.ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
         "org.apache.spark.deploy.master.Master", "--host", "{{address}}", "--port", "{{port.master}}",
         "--webui-port", "{{port.page}}", "--properties-file", SECRETS,
     )  # fmt: skip
@@ -163,7 +156,7 @@ def worker_command(
     }
     return (
         PYTHON, "-I", "-S", "{{sandbox}}/worker_start.py", str(WORKER_EMPTIES_S),
-        JAVA, ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
+        jvm.JAVA, jvm.ARCHIVE, *jvm_flags(heap_mib), *_properties(settings), "-cp", JARS,
         "org.apache.spark.deploy.worker.Worker", "--host", "{{address}}", "--webui-port", "{{port.page}}",
         "--cores", str(cores), "--memory", f"{executor_memory_mib}m", "--work-dir", "{{sandbox}}/work",
         "--properties-file", SECRETS,
@@ -202,6 +195,6 @@ def submit_command(
     confs = tuple(word for name, value in settings.items() for word in ("--conf", f"{name}={value}"))
     return (
         PYTHON, "-I", "-S", "{{sandbox}}/driver_start.py", application,
-        JAVA, ARCHIVE, *jvm_flags(heap_mib, 128), "-cp", JARS, "org.apache.spark.deploy.SparkSubmit",
+        jvm.JAVA, jvm.ARCHIVE, *jvm_flags(heap_mib, 128), "-cp", JARS, "org.apache.spark.deploy.SparkSubmit",
         "--master", master, "--properties-file", SECRETS, *confs, application, *arguments,
     )  # fmt: skip

@@ -7,9 +7,10 @@ import msgspec
 from upcall.catalog.spark import config
 from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.sizing import size_worker
-from upcall.catalog.spark.task import artifact_blobs, artifacts, driver_task, master_task, worker_task
-from upcall.protocol.declaration import Artifact, Declaration, File, Resources
+from upcall.catalog.spark.task import driver_task, makes, master_task, worker_task
+from upcall.protocol.declaration import Declaration, File, Resources
 from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Endpoint,
     Field,
@@ -75,7 +76,7 @@ class Spark(Service):
             resources=Resources(cpus=0.1, memory_mib=self.options.master_memory_mib, disk_mib=64),
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
             options=self._settings(),
-            artifacts=self.runs(),
+            artifacts=self.artifacts(),
         )
 
     def worker(self, member: Member) -> Declaration:
@@ -86,7 +87,7 @@ class Spark(Service):
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib),
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
             options=self._settings(),
-            artifacts=self.runs(),
+            artifacts=self.artifacts(),
         )
 
     def job(self, member: Member) -> Declaration:
@@ -103,19 +104,16 @@ class Spark(Service):
             env=job.env,
             more_files=(File(path="program.py", text=job.program),),
             options={**self._settings(), **job.settings, **job.unchecked_settings},
-            artifacts=self.runs(),
+            artifacts=self.artifacts(),
         )
         return msgspec.structs.replace(declaration, restart=job.restart)
 
     def _settings(self) -> dict[str, str]:
         return {**self.options.settings, **self.options.unchecked_settings}
 
-    def runs(self) -> tuple[Artifact, ...]:
-        return tuple(artifact for artifact, _ in artifacts())
-
     @classmethod
-    def blobs(cls) -> dict[str, bytes]:
-        return artifact_blobs()
+    def makes(cls) -> tuple[Training | Compiled, ...]:
+        return makes()
 
     # -- consent ----------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,11 @@ from functools import lru_cache
 
 from msgspec import structs
 
-from upcall.catalog.locks import blobs, locked, made
 from upcall.catalog.spark import config
 from upcall.catalog.spark.sizing import DAEMON_HEAP_MIB, EXECUTOR_HEAP_MIB_MIN, driver_heap_mib, size_worker
 from upcall.protocol.declaration import Artifact, Check, Declaration, File, Port, Resources, Secret, Volume
-from upcall.protocol.training import Training
+from upcall.protocol.training import Compiled, Training
 
-PACKAGE = "upcall.catalog.spark"
 TRAINING_MEMORY_MIB = 1024
 TRAINING_WORD = "training"
 
@@ -108,8 +106,8 @@ def driver_task(
 
 
 @lru_cache
-def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
-    """What every process of Spark runs: the runtime, pyspark with Spark's jars, the connector, the class archive."""
+def makes() -> tuple[Training | Compiled, ...]:
+    """The class archive that every process of Spark starts with."""
     task = driver_task(
         master="local[2]",
         application="{{sandbox}}/training.py",
@@ -130,8 +128,4 @@ def artifacts() -> tuple[tuple[Artifact, bytes], ...]:
         # A minute on an idle machine; the limit is for one that is busy otherwise.
         timeout_s=1200,
     )
-    return locked(PACKAGE, "java"), locked(PACKAGE, "pyspark"), locked(PACKAGE, "connector"), made(training)
-
-
-def artifact_blobs() -> dict[str, bytes]:
-    return blobs(artifacts())
+    return (training,)

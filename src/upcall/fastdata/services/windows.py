@@ -13,7 +13,8 @@ from importlib.resources import files
 import msgspec
 
 from upcall.catalog.spark import config
-from upcall.catalog.spark.task import artifact_blobs, artifacts, driver_task
+from upcall.catalog.spark import service as spark_service
+from upcall.catalog.spark.task import driver_task
 from upcall.fastdata.keyspace import KEYSPACE
 from upcall.protocol.declaration import Check, Declaration, File, Resources
 from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
@@ -106,7 +107,7 @@ class Windows(Service):
                 File(path=CODE, blob=hashlib.sha256(code()).hexdigest()),
             ),
             options={"spark.submit.pyFiles": f"{{{{sandbox}}}}/{CODE}", **options.settings},
-            artifacts=tuple(artifact for artifact, _ in artifacts()),
+            artifacts=spark_service.Spark.artifacts(),
         )
         # It waits for systems that start beside it, so it may take its time.
         # Its checkpoint binds it to no node: where it reads on stands in the store.
@@ -114,7 +115,7 @@ class Windows(Service):
 
     @classmethod
     def blobs(cls) -> dict[str, bytes]:
-        return {**artifact_blobs(), hashlib.sha256(code()).hexdigest(): code()}
+        return {**spark_service.Spark.blobs(), hashlib.sha256(code()).hexdigest(): code()}
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
         """What it had not stored it reads again: its position stands in the store."""
