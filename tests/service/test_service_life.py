@@ -247,7 +247,7 @@ def test_a_host_that_was_fenced_off_can_write_nothing(live: Live) -> None:
         with pytest.raises(Fenced, match="not the current stream"):
             await State(older).set("jobs", ["mine"])
         with pytest.raises(Fenced):
-            await older.declare(wire.Declare(members={}))
+            await older.show("members", msgspec.json.encode(wire.Declare(members={})))
         assert "jobs" not in life.master.memory
 
     live(Store, script)

@@ -5,14 +5,16 @@ attributes (``self.members``, ``self.state`` ...), never directly.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from upcall.protocol import service as wire
+from upcall.protocol.declaration import Declaration
 from upcall.service import faults
 from upcall.service.member import MemberSet, Runner, _nowhere
 from upcall.service.pod import Pod
@@ -75,13 +77,27 @@ class Context:
     """Hears of what the expert's code raised; a test fails by it."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
-    look: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None
+    made: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None
     """What the members were made from last, and the members."""
+    pods: list[Pod] | None = None
+    """While one look at the service lasts: what ``pods`` gave."""
+    built: dict[str, Declaration] | None = None
+    """While one look lasts: the declarations that were made of its members."""
     _threads: ThreadPoolExecutor | None = None
 
     @property
     def log(self) -> logging.Logger:
         return logging.getLogger(f"upcall.services.{self.name or 'unnamed'}")
+
+    @contextlib.contextmanager
+    def one_look(self, pods: list[Pod]) -> Iterator[None]:
+        """All that is made of the service at once is made of one answer to ``pods``, and of each member's task once.
+        Nothing waits in between, so nothing changes either."""
+        self.pods, self.built = pods, {}
+        try:
+            yield
+        finally:
+            self.pods = self.built = None
 
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         if self._threads is None:

@@ -5,7 +5,7 @@ names the stream of the current subscription, so what a fenced-off host says is 
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +14,8 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound, Stale
 
 T = TypeVar("T")
+
+WholeSet = Literal["members", "endpoints", "plans"]
 
 STREAM_HEADER: Final = "Upcall-Stream"
 
@@ -55,19 +57,14 @@ class Link:
                 self._stream = event.stream
             yield event
 
-    async def declare(self, members: wire.Declare) -> None:
-        await self._call("PUT", "members", members)
-
-    async def endpoints(self, endpoints: wire.Endpoints) -> None:
-        await self._call("PUT", "endpoints", endpoints)
+    async def show(self, what: WholeSet, data: bytes) -> None:
+        """A whole set, encoded: :class:`wire.Declare`, :class:`wire.Endpoints` or :class:`wire.Plans`."""
+        await self._call("PUT", what, data)
 
     async def credentials(self, reference: str) -> wire.Credentials | None:
         """How to log in to an endpoint of the service, or to one that it is bound to."""
         found = _decoded(await self._call("POST", "credentials", wire.AskCredentials(reference)), wire.Credentials)
         return found if found.user else None
-
-    async def plans(self, plans: wire.Plans) -> None:
-        await self._call("PUT", "plans", plans)
 
     async def propose(self, proposal: wire.Propose) -> str:
         return _decoded(await self._call("POST", "propose", proposal), wire.Accepted).operation
@@ -119,8 +116,8 @@ class Link:
         if version:
             await self._call("DELETE", f"state/{quote(key, safe='')}?version={version}")
 
-    async def _call(self, method: str, what: str, body: msgspec.Struct | None = None, timeout_s: float = 30.0) -> bytes:
-        data = msgspec.json.encode(body) if body is not None else b""
+    async def _call(self, method: str, what: str, body: msgspec.Struct | bytes = b"", timeout_s: float = 30.0) -> bytes:
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         path = f"{self._base}/{what}"
         try:
             return await self._transport.call(method, path, data, stream=self._stream, timeout_s=timeout_s)

@@ -24,7 +24,7 @@ from upcall.service.asking import Clerk
 from upcall.service.context import Context
 from upcall.service.desk import Desk
 from upcall.service.hooks import Hooks
-from upcall.service.link import Fenced, Link, MasterAway, Transport
+from upcall.service.link import Fenced, Link, MasterAway, Transport, WholeSet
 from upcall.service.options import validated
 from upcall.service.plan_inputs import (
     Control,
@@ -103,6 +103,7 @@ class Runner:
         self._unkept: Keep | None = None
         self._proposed: set[str] = set()
         self._sent: dict[str, bytes] = {}
+        self._checked = wanted.Checked()
         self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn)
         self.context.progress = self._desk.tell
         self._trouble = ""
@@ -258,13 +259,16 @@ class Runner:
         self._started.set()
 
     async def _deploy(self, members: wire.Members) -> None:
-        self.plan = self.plan.with_phases(wanted.phases(self.service))
-        settling = self._hooks.settling(self.context.members)
-        self._move(Observed(self.context.members, self._wall(), members.unplaced, settling))
-        proposals = self._perform()
-        view = self.plan.view()
-        await self._send("members", wanted.declared(self.service, self._starts), self.link.declare)
-        await self._send("endpoints", wanted.endpoints(self.service), self.link.endpoints)
+        with self.context.one_look(wanted.checked(self.service.pods())):
+            self.plan = self.plan.with_phases(wanted.phases(self.service))
+            settling = self._hooks.settling(self.context.members)
+            self._move(Observed(self.context.members, self._wall(), members.unplaced, settling))
+            proposals = self._perform()
+            view = self.plan.view()
+            declared = wanted.declared(self.service, self._starts, self._checked)
+            endpoints = wanted.endpoints(self.service)
+        await self._send("members", declared)
+        await self._send("endpoints", endpoints)
         if self._unkept is not None:
             kept = self._unkept
             plan = {"marks": dict(kept.marks), "paused": list(kept.paused), "installed_at": self._life}
@@ -323,11 +327,11 @@ class Runner:
         shown = [deploy, derived.recovery(self.context.members, self.context.operations, once_ready)]
         if leaving := derived.uninstall(self.context.members, self.context.operations):
             shown.append(leaving)
-        await self._send("plans", wire.Plans(plans=tuple(shown)), self.link.plans)
+        await self._send("plans", wire.Plans(plans=tuple(shown)))
 
-    async def _send(self, what: str, body: msgspec.Struct, send: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    async def _send(self, what: WholeSet, body: msgspec.Struct) -> None:
         """Sends a whole set, unless this subscription has sent exactly this one."""
         data = msgspec.json.encode(body)
         if self._sent.get(what) != data:
-            await send(body)
+            await self.link.show(what, data)
             self._sent[what] = data

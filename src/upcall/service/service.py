@@ -107,7 +107,7 @@ class Service(PackageFiles):
 
     def deploy(self) -> list[Phase]:
         """The plan of a first deployment. Default: the pods one after the other, each by its strategy."""
-        return [Phase.start(pod) for pod in self.pods()]
+        return [Phase.start(pod) for pod in stranger.pods_of(self)]
 
     def policy(self) -> Policy:
         """What holds while nobody answers, and below every answer.
@@ -220,10 +220,11 @@ class Service(PackageFiles):
         return stranger.members(self, self._context)
 
     def pod(self, name: str) -> Pod:
-        for pod in self.pods():
+        pods = stranger.pods_of(self)
+        for pod in pods:
             if pod.name == name:
                 return pod
-        raise NotFound(f"{type(self).__name__} has no pod {name!r}", expected=", ".join(p.name for p in self.pods()))
+        raise NotFound(f"{type(self).__name__} has no pod {name!r}", expected=", ".join(pod.name for pod in pods))
 
     def takes_back_all(self, pod: Pod, option: str) -> Pod:
         """The pod, unless it is smaller than in the life before, whose volumes are kept: then an error that says what

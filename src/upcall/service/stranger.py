@@ -16,6 +16,7 @@ from upcall.service.blame import in_words_with_line, method_at
 from upcall.service.consent import Verdict, accept, decline, defer
 from upcall.service.context import Context
 from upcall.service.member import Member, MemberSet
+from upcall.service.pod import Pod
 from upcall.service.questions import NoAnswer, checked, method_of
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ GIVES_BACK: Final = ("lost",)
 def members(service: "Service", context: Context) -> MemberSet:
     """The members of all pods, then those that are still there although no pod names them any more. Made once for what
     was heard last: fifty questions about two hundred members ask for them."""
-    pods = service.pods()
-    if context.look is not None and context.look[0] is context.members and context.look[1] == pods:
-        return context.look[2]
+    pods = pods_of(service)
+    if context.made is not None and context.made[0] is context.members and context.made[1] == pods:
+        return context.made[2]
     found: list[Member] = []
     named: set[str] = set()
     for pod in pods:
@@ -67,18 +68,26 @@ def members(service: "Service", context: Context) -> MemberSet:
     for name, seen in context.members.items():
         if name not in named:
             found.append(Member(name, seen=seen, _runner=context.run_tool))
-    context.look = (context.members, pods, MemberSet(found))
-    return context.look[2]
+    context.made = (context.members, pods, MemberSet(found))
+    return context.made[2]
+
+
+def pods_of(service: "Service") -> list[Pod]:
+    """Asked of the expert's code once for each look at the service, else anew: an action may have changed them."""
+    pods = service._context.pods
+    return service.pods() if pods is None else pods
+
+
+def _has_volumes(service: "Service", pod: Pod, member: Member) -> bool:
+    built = service._context.built or {}
+    return bool((built.get(member.name) or (pod.task or service.task)(member)).volumes)
 
 
 def policy(service: "Service") -> Policy:
     """All members but one stay ready; fail closed with volumes, open without."""
-    counted = [name for pod in service.pods() if pod.counts for name in pod.member_names]
-    has_volumes = any(
-        (pod.task or service.task)(member).volumes
-        for pod in service.pods()
-        for member in service.members.of(pod.name)[:1]
-    )
+    pods = pods_of(service)
+    counted = [name for pod in pods if pod.counts for name in pod.member_names]
+    has_volumes = any(_has_volumes(service, pod, member) for pod in pods for member in service.members.of(pod.name)[:1])
     return Policy(
         minimum=max(len(counted) - 1, 0),
         at_most=1,
@@ -93,7 +102,7 @@ def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:
     on the same node does not count against the rest of it: no waiting brings that back."""
     if not member.ready:
         return accept(f"{member.name} is not ready anyway")
-    counting = {name for pod in service.pods() if pod.counts for name in pod.member_names}
+    counting = {name for pod in pods_of(service) if pod.counts for name in pod.member_names}
     others = [other for other in service.members.without(member) if other.name in counting]
     away = [other for other in others if not other.back and other.state not in AT_THEIR_END]
     away = [other for other in away if not _held_with(other, why)]
@@ -115,8 +124,8 @@ def _away_how(away: list[Member]) -> str:
 
 def may_scale_in(service: "Service", member: Member, why: Operation, *, moves_data: bool) -> Verdict:
     """Who has data, and no expert who moves it away, does not leave for good."""
-    pod = next((pod for pod in service.pods() if pod.name == member.pod), None)
-    has_volumes = pod is not None and bool((pod.task or service.task)(member).volumes)
+    pod = next((pod for pod in pods_of(service) if pod.name == member.pod), None)
+    has_volumes = pod is not None and _has_volumes(service, pod, member)
     if has_volumes and not moves_data:
         return decline(f"{member.name} has data, and {service.package} has no leave() that moves it away")
     return may_stop(service, member, why)

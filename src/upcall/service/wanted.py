@@ -4,7 +4,7 @@ A pure function of the service (options, pods, memory) and of which members are 
 before is always among these: leaving the word out would say something that nobody meant.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Container, Iterable, Set
 from dataclasses import replace
 
 import msgspec
@@ -18,16 +18,42 @@ from upcall.service.member import Member
 from upcall.service.pod import Pod
 from upcall.service.service import Service, overridden
 from upcall.service.steps import Phase, Start
+from upcall.service.stranger import pods_of
 
 
-def declared(service: Service, starts: Set[str]) -> Declare:
+class Checked:
+    """Declarations that were found right, by what the expert's code gave for them: it gives the same for most members
+    at most looks, and to check one costs more than to make it."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, bool], tuple[bytes, Pod, Declaration]] = {}
+
+    def declaration(self, service: Service, pod: Pod, member: Member) -> Declaration:
+        made = (pod.task or service.task)(member)
+        data = _encoded(service, member, made)
+        key = (member.name, member.replacing)
+        known = self._found.get(key)
+        if known is None or known[:2] != (data, pod):
+            known = self._found[key] = (data, pod, _checked(service, pod, member, data))
+        return known[2]
+
+    def keep(self, members: Container[str]) -> None:
+        """Others have left."""
+        self._found = {key: known for key, known in self._found.items() if key[0] in members}
+
+
+def declared(service: Service, starts: Set[str], known: Checked | None = None) -> Declare:
     """All members of all pods; ``starts`` are those whose turn has come."""
+    known = known or Checked()
     members: dict[str, MemberWanted] = {}
     hooks = overridden(service, "after_ready")
-    for pod in checked(service.pods()):
+    built = service._context.built
+    for pod in pods_of(service):
         for member in service.members.of(pod.name):
-            first = _task(service, pod, member)
-            again = _task(service, pod, replace(member, replacing=True))
+            first = known.declaration(service, pod, member)
+            again = known.declaration(service, pod, replace(member, replacing=True))
+            if built is not None:
+                built[member.name] = first
             members[member.name] = MemberWanted(
                 declaration=first,
                 start=member.started or member.name in starts,
@@ -35,6 +61,7 @@ def declared(service: Service, starts: Set[str]) -> Declare:
                 hooks=hooks,
                 replacement=again if again != first else None,
             )
+    known.keep(members)
     return Declare(members=members, policy=_policy(service))
 
 
@@ -52,7 +79,7 @@ def _policy(service: Service) -> Policy:
 def phases(service: Service) -> tuple[Phase, ...]:
     """The plan of the expert, and after it what it forgot: members that no step of it starts."""
     listed = tuple(service.deploy())
-    pods = checked(service.pods())
+    pods = pods_of(service)
     known = {name for pod in pods for name in pod.member_names}
     started = {step.member for phase in listed for step in phase.steps if isinstance(step, Start)}
     if unknown := sorted(started - known):
@@ -70,7 +97,7 @@ def phases(service: Service) -> tuple[Phase, ...]:
 def endpoints(service: Service) -> Endpoints:
     """All endpoints of all pods."""
     found: dict[str, Endpoint] = {}
-    for pod in service.pods():
+    for pod in pods_of(service):
         for endpoint in pod.declared_endpoints:
             if endpoint.name in found:
                 raise Invalid(f"two pods have an endpoint {endpoint.name!r}", where=service.package)
@@ -92,13 +119,19 @@ def checked(pods: Iterable[Pod]) -> list[Pod]:
     return listed
 
 
-def _task(service: Service, pod: Pod, member: Member) -> Declaration:
-    declaration = (pod.task or service.task)(member)
-    if not isinstance(declaration, Declaration):
-        raise Invalid(f"the task of {member.name} is a {type(declaration).__name__}", expected="a Declaration")
+def _encoded(service: Service, member: Member, made: object) -> bytes:
+    if not isinstance(made, Declaration):
+        raise Invalid(f"the task of {member.name} is a {type(made).__name__}", expected="a Declaration")
+    try:
+        return msgspec.json.encode(made)
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"the task of {member.name} is no declaration: {error}", where=service.package) from error
+
+
+def _checked(service: Service, pod: Pod, member: Member, data: bytes) -> Declaration:
     try:
         # Through the wire and back: a list for a tuple is put right; a wrong type is an error here, not at the agent.
-        clean = msgspec.convert(msgspec.to_builtins(declaration), Declaration)
+        clean = msgspec.json.decode(data, type=Declaration)
     except msgspec.ValidationError as error:
         said = names.refusal(error, "").problem
         raise Invalid(
@@ -106,8 +139,6 @@ def _task(service: Service, pod: Pod, member: Member) -> Declaration:
             where=service.package,
             expected=said.expected,
         ) from error
-    except TypeError as error:
-        raise Invalid(f"the task of {member.name} is no declaration: {error}", where=service.package) from error
     checks.validate(member.name, clean, where=service.package)
     ports = {port.name for port in clean.ports}
     missing = [endpoint.port or endpoint.name for endpoint in pod.declared_endpoints]
