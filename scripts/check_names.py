@@ -1,4 +1,5 @@
-"""No system's name outside the folders that are about systems; no registry's address and no machine's path anywhere.
+"""No system's name outside the folders that are about systems; no part that is offered by entry points named by
+another; no registry's address and no machine's path anywhere.
 
 The core must not know what it hosts: a name of a hosted system in it is knowledge in the wrong place. That holds for
 all of its text, whatever the language: code, strings, comments, docstrings, what the page loads. An example in the
@@ -20,6 +21,9 @@ SYSTEMS = re.compile(
     re.IGNORECASE,
 )
 """Also as a part of a longer name."""
+PLUG_IN = "src/upcall/fastdata/"
+PLUG_IN_NAME = re.compile("fastdata")
+"""It offers its services, its demo and its tab by entry points (``pyproject.toml``), as another distribution would."""
 REGISTRY = re.compile(
     r"https?://[^\s\"')]*(pypi|pythonhosted|repo1?\.maven|maven\.apache\.org/maven2|npmjs|crates\.io|deb\.debian)"
 )
@@ -35,7 +39,10 @@ def tracked() -> list[Path]:
 def in_text(name: str, text: str) -> Iterator[str]:
     """What does not belong into the file ``name`` (its path in the checkout)."""
     core = name.startswith(CORE) and not name.startswith(ALLOWED)
+    others = name.startswith(CORE) and not name.startswith(PLUG_IN)
     for number, line in enumerate(text.splitlines(), 1):
+        if others and PLUG_IN_NAME.search(line):
+            yield f"{name}:{number}: a part that is offered by entry points is named"
         if core and (match := SYSTEMS.search(line)):
             yield f"{name}:{number}: the name of a hosted system ({match.group()}) in the core"
         if REGISTRY.search(line):

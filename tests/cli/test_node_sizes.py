@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 
 from upcall.cli.composition import Requires, fitting, parse
-from upcall.cli.sizing import Nodes, nodes_for
+from upcall.cli.demo.sizing import Nodes, nodes_for
 
 DEMO = parse((files("upcall.fastdata") / "demo.yaml").read_text(), "demo.yaml")
 USUAL = Nodes()

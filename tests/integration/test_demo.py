@@ -46,10 +46,8 @@ ACTION = '''
 '''
 COMMAND = """
 import sys
-import upcall.cli.demo as demo
-import upcall.cli.measured as measured
+import upcall.cli.demo.measured as measured
 from upcall.cli.main import run
-demo.PLUG_IN = "toy_demo"
 measured.PROMISES = tuple(one for one in measured.PROMISES if one.binds == "everywhere")
 sys.exit(run())
 """
@@ -61,7 +59,7 @@ class Demo:
     def __init__(self, folder: Path, *words: str) -> None:
         env = {**os.environ, "PYTHONPATH": str(folder / "site"), "UPCALL_DATA": str(folder / "data"), "NO_COLOR": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "demo", *words], cwd=folder, env=env, text=True,
+            [sys.executable, "-c", COMMAND, "demo", "toy", *words], cwd=folder, env=env, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.lines: list[str] = []
@@ -102,7 +100,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     known = tmp_path / "site" / "toy_demo-1.dist-info"
     known.mkdir()
     (known / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-demo\nVersion: 1\n")
-    (known / "entry_points.txt").write_text("[upcall.services]\ngreeter = toy_demo.greeter\n")
+    (known / "entry_points.txt").write_text(
+        "[upcall.services]\ngreeter = toy_demo.greeter\n[upcall.demos]\ntoy = toy_demo.demo\n"
+    )
     yield tmp_path
     for name in ("data", "data-once"):
         left = Cluster(tmp_path / name)

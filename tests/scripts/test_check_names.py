@@ -40,6 +40,13 @@ def test_a_systems_name_in_the_core_is_found_in_whatever_text(check: ModuleType,
     assert found[0].startswith(f"src/upcall/{file}:2: the name of a hosted system")
 
 
+@pytest.mark.parametrize("file", ["cli/demo/command.py", "web/tabs.py", "catalog/spark/config.py"])
+def test_the_name_of_what_entry_points_offer_is_found_in_every_other_part(check: ModuleType, file: str) -> None:
+    line = 'OWN = ("upcall.fastdata.tab:register",)'
+    assert len(list(check.in_text(f"src/upcall/{file}", line))) == 1
+    assert list(check.in_text("src/upcall/fastdata/services/windows.py", line)) == []
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

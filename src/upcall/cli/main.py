@@ -21,7 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "down": ("down", "Shut the services down in order, then the cluster; data is kept."),
     "status": ("status", "Nodes, services, and what waits."),
     "open": ("opening", "Print the page's address with a one-use login code."),
-    "demo": ("demo", "A recorded flight of an A380 and its 20,000 sensors, live, until Ctrl-C."),
+    "demo": ("demo.command", "The whole platform at work on this machine, watched until Ctrl-C."),
     "catalog": ("catalog", "Packages that can be installed: list, show, remove."),
     "install": ("install", "Install a package, an own Python file, or a composition (-f)."),
     "uninstall": ("install", "Remove a service; it is asked once, as a whole."),

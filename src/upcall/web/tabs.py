@@ -1,7 +1,7 @@
 """Tabs by plug-in: what an installed package wants to show beside the cluster.
 
 A plug-in is a function ``register(tabs)`` that adds tabs; it is named by an entry point in the group
-``upcall.web.tabs`` (or a module of this project, below). A tab is offered while a service of one of its packages is
+``upcall.web.tabs``. A tab is offered while a service of one of its packages is
 installed, and built when it is first looked at::
 
     def register(tabs: Tabs) -> None:
@@ -13,7 +13,6 @@ installed, and built when it is first looked at::
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Final
 
@@ -24,7 +23,6 @@ from upcall.protocol.operator import EndpointView, Status
 from upcall.web.live import Live
 
 GROUP: Final = "upcall.web.tabs"
-OWN: Final = ("upcall.fastdata.tab:register",)
 log = structlog.get_logger(__name__)
 
 
@@ -69,12 +67,11 @@ class Tabs:
     def load(cls) -> "Tabs":
         """All plug-ins of this installation. One that fails is said and left out; the page is there without it."""
         tabs = cls()
-        for name in dict.fromkeys([*OWN, *(one.value for one in entry_points(group=GROUP))]):
-            module, _, function = name.partition(":")
+        for one in entry_points(group=GROUP):
             try:
-                getattr(import_module(module), function)(tabs)
+                one.load()(tabs)
             except ModuleNotFoundError as missing:
-                log.info("tab is not installed", tab=name, missing=missing.name)
+                log.info("tab is not installed", tab=one.value, missing=missing.name)
             except Exception as error:
-                log.error("tab failed", tab=name, error=repr(error))
+                log.error("tab failed", tab=one.value, error=repr(error))
         return tabs

@@ -1,30 +1,31 @@
 """``upcall demo``: a composition like any other, watched until Ctrl-C, then put away.
 
 Nothing here is private to the demo: the cluster is started as by ``up``, the composition installed as by
-``install -f``, and taken down as by ``down``. What is found in the data comes from a plug-in beside the composition
-(``demo.watch``), which asks the services that were installed.
+``install -f``, and taken down as by ``down``. Which one it is, an installed distribution says: an entry point in the
+group ``upcall.demos`` names a module whose package holds the composition (``demo.yaml``), and whose ``watch`` asks the
+services that were installed for what is found in their data.
 """
 
-import importlib.resources
 import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, cast
 
 import typer
 
 from upcall.cli import composition as compositions
 from upcall.cli import down, footprint, keeping, machine, opening, system
+from upcall.cli.demo.measured import Ran, measure
+from upcall.cli.demo.sizing import Nodes, nodes_for
 from upcall.cli.fetch import fetch_all
 from upcall.cli.here import Here, command, commands
 from upcall.cli.install import apply, resources
-from upcall.cli.measured import Ran, measure
-from upcall.cli.output import duration
-from upcall.cli.sizing import Nodes, nodes_for
+from upcall.cli.output import duration, nearest
 from upcall.client.blocking import Client
-from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.errors import Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 demo_app = commands()
 APPS = {"demo": demo_app}
 
-PLUG_IN: Final = "upcall.fastdata"
+GROUP: Final = "upcall.demos"
+WHOLE: Final = "pip install 'upcall[all]', or `make demo`"
 FOUND_SHOWN: Final = 12
 LINE_EVERY_S: Final = 10.0
 FIRST_ANOMALY_TIMEOUT_S: Final = 900.0
@@ -56,14 +58,15 @@ class Watch(Protocol):
 @command(demo_app, "demo")
 def demo(
     here: Here,
+    name: Annotated[str, typer.Argument(metavar="[DEMO]", help="Where several are installed: which.")] = "",
     once: Annotated[
         bool,
         typer.Option("--once", help="Measure it: until the first anomaly, on an empty data folder; build/demo.json."),
     ] = False,
 ) -> None:
-    """A recorded flight of an A380 with its 20,000 modelled sensors, found faulty live, until Ctrl-C; data is kept."""
+    """The whole platform at work on this machine, and what it finds in its data, until Ctrl-C; data is kept."""
     began = time.monotonic() - _made_for_s()
-    composition, watch = _plugged()
+    composition, watch = _plugged(name)
     if once:
         measure(here, began, lambda fresh, peak: _run(fresh, composition, watch, once=True, peak=peak))
         return
@@ -118,18 +121,27 @@ def _made_for_s() -> float:
     return 0.0
 
 
-def _plugged() -> tuple[compositions.Composition, Watch]:
-    """The composition file and the watch of the demo's package."""
+def _plugged(name: str) -> tuple[compositions.Composition, Watch]:
+    """The composition and the watch of the demo that is installed."""
+    offered = _offered(name)
     try:
-        text = (importlib.resources.files(PLUG_IN) / "demo.yaml").read_text()
-        watch = cast(Watch, import_module(f"{PLUG_IN}.demo").watch)
-    except (ImportError, FileNotFoundError) as missing:
-        raise NotFound(
-            f"the demo is not installed whole: {missing}",
-            where=PLUG_IN,
-            expected="pip install 'upcall[all]', or `make demo`",
-        ) from None
+        module = offered.load()
+        text = (files(module.__package__) / "demo.yaml").read_text()
+        watch = cast(Watch, module.watch)
+    except (ImportError, AttributeError, FileNotFoundError) as missing:
+        raise NotFound(f"the demo is not installed whole: {missing}", where=offered.value, expected=WHOLE) from None
     return compositions.parse(text, "demo.yaml"), watch
+
+
+def _offered(name: str) -> EntryPoint:
+    found = {one.name: one for one in entry_points(group=GROUP)}
+    if not found:
+        raise NotFound("no demo is installed", where=GROUP, expected=WHOLE)
+    if name and name not in found:
+        raise NotFound(f"no demo {name!r}", where=GROUP, expected=nearest(name, found))
+    if not name and len(found) > 1:
+        raise Invalid(f"{len(found)} demos are installed", where="DEMO", expected=f"one of {', '.join(sorted(found))}")
+    return found[name or next(iter(found))]
 
 
 def _watch(here: Here, looks: Iterator[Seen], *, once: bool) -> Mapping[str, Any] | None:
