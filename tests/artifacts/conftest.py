@@ -7,8 +7,7 @@ import pytest
 from file_server import FileServer, serving
 
 from upcall.artifacts.cache import Cache
-from upcall.artifacts.files import lock_files
-from upcall.artifacts.lock import Lock, digest_of, render_lock
+from upcall.artifacts.lock import FORMAT, Lock, LockedFile, digest_of, render_lock
 from upcall.protocol.declaration import Artifact
 
 
@@ -32,7 +31,10 @@ def local() -> Callable[..., tuple[Artifact, dict[str, bytes]]]:
     """An artifact of local files, and the blobs that a package registers for it."""
 
     def make(contents: dict[str, bytes], name: str = "things") -> tuple[Artifact, dict[str, bytes]]:
-        lock = render_lock(lock_files(name, "1", contents))
+        files = tuple(
+            LockedFile(name=path, sha256=digest_of(data), size=len(data)) for path, data in sorted(contents.items())
+        )
+        lock = render_lock(Lock(format=FORMAT, kind="files", name=name, version="1", files=files))
         blobs = {digest_of(data): data for data in [lock, *contents.values()]}
         return Artifact(name=name, kind="files", lock=digest_of(lock)), blobs
 

@@ -557,7 +557,7 @@ def test_what_runs_is_told_again_after_a_silence_whether_the_connection_held_or_
     assert cluster.said() == [silent, heard, "a.m.1 ready"]
     cluster.wait(40.0, hear=("node-2",))
     cluster.take(cluster.substrate.agent_disconnected("node-1", cluster.now_s))
-    cluster.take(cluster.substrate.agent_connected("node-1", cluster.now_s))
+    cluster.take(cluster.substrate.agent_heard("node-1", cluster.now_s))
     assert cluster.said() == [silent, heard]
     cluster.register("node-1", running("a.m.1"))
     assert cluster.said() == ["a.m.1 ready"]

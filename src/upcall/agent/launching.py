@@ -34,7 +34,6 @@ class Started:
         self.folder = folder
         self.shim = Identity.from_json(running["shim"])
         self.process = Identity.from_json(running["task"])
-        self.started_at = float(running["started_at"])
 
     @classmethod
     def find(cls, folder: Path) -> "Started | None":

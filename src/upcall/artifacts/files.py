@@ -8,7 +8,7 @@ from pathlib import Path
 
 from upcall.artifacts.errors import Mismatch
 from upcall.artifacts.kinds import Job, Realised, register
-from upcall.artifacts.lock import FORMAT, Lock, LockedFile, digest_of, parse_lock
+from upcall.artifacts.lock import Lock, digest_of, parse_lock
 
 
 class Files:
@@ -37,14 +37,6 @@ class Files:
                 target.write_bytes(data)
                 job.meter.add(len(data))
         return job.cache.root / "trees" / key
-
-
-def lock_files(name: str, version: str, contents: dict[str, bytes]) -> Lock:
-    """The lock of local files, by their names in the tree (the blobs to register are the contents themselves)."""
-    files = tuple(
-        LockedFile(name=path, sha256=digest_of(data), size=len(data)) for path, data in sorted(contents.items())
-    )
-    return Lock(format=FORMAT, kind="files", name=name, version=version, files=files)
 
 
 register("files", Files())

@@ -156,7 +156,6 @@ class Progress:
         self._live: Any = None
         self._out = out
         self._said: set[str] = set()
-        self._drawn_at = 0.0
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty() and not self._out.as_json:

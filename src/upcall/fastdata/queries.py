@@ -67,7 +67,7 @@ class Latest:
     means: Float32s
     """`nan` where a block was never seen."""
     health: npt.NDArray[np.uint8]
-    """See `detect.episodes.read_health`."""
+    """See `detect.episodes.health_of`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessa
 
 from upcall.fastdata.keyspace import KEYSPACE
 from upcall.fastdata.login import Login
-from upcall.fastdata.sensors import SENSORS, SENSORS_PER_BLOCK
+from upcall.fastdata.sensors import SENSORS_PER_BLOCK
 
 NOT_NOW: Final = (
     DriverException,
@@ -56,7 +56,6 @@ NOT_NOW: Final = (
 """What a request may end with that another node, or the same one later, would answer. (Mistakes in a request are
 DriverExceptions too; they end with the caller's deadline.)"""
 SENSORS_PER_STRIP: Final = 100
-STRIPS: Final = SENSORS // SENSORS_PER_STRIP
 STRIPS_PER_BLOCK: Final = SENSORS_PER_BLOCK // SENSORS_PER_STRIP
 HOUR_S: Final = 3_600
 MINUTE_S: Final = 60

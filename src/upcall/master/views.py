@@ -44,7 +44,7 @@ class Views:
     # -- tasks ------------------------------------------------------------------------------------------------------
 
     def tasks(self, service: str = "") -> list[view.TaskView]:
-        return [self._task(member) for member in self._core.state.ledger.members(service) if member.status != GONE]
+        return [self._task(member) for member in self._core.state.ledger.members(service)]
 
     def task(self, name: str) -> view.TaskView:
         """By member (``store.replica-2``) or by task (``store.replica-2.7``)."""

@@ -80,7 +80,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 MemberStatus = Literal[
     "declared", "launching", "unready", "settling", "ready", "stopping", "held", "down", "unknown", "finished",
-    "failed", "leaving", "gone",
+    "failed", "leaving",
 ]  # fmt: skip
 """``settling``: ready, and what its service does then is not done."""
 

@@ -39,7 +39,7 @@ def uninstall(members: Mapping[str, Member], operations: Iterable[Operation]) ->
         return _plan("uninstall", "service", steps)
     steps = []
     for name, member in members.items():
-        gone = member.state in ("ended", "finished", "failed", "gone", "wanted", "held")
+        gone = member.state in ("ended", "finished", "failed", "wanted", "held")
         steps.append(StepView(name=name, state="done" if gone else "running", reason="" if gone else member.state))
     return _plan("uninstall", "service", steps)
 

@@ -292,11 +292,8 @@ class LocalSubstrate:
                 self._input(k.Heard(node), now_s, out)
         return self._done(now_s, out)
 
-    def agent_connected(self, node: str, now_s: float) -> Output:
-        """A connection is a sign of life; what it is worth is said by the registration on it."""
-        return self.agent_heard(node, now_s)
-
     def agent_heard(self, node: str, now_s: float) -> Output:
+        """A connection is a sign of life; what it is worth is said by the registration on it."""
         out = Output()
         self._input(k.Heard(node), now_s, out)
         return self._done(now_s, out)

@@ -87,9 +87,3 @@ _SEVERITY_MAX: Final = 31
 def health_of(episode: Episode) -> int:
     """One byte: kind (1 to 5) times 32, plus the severity."""
     return (KINDS.index(episode.kind) + 1) * 32 + min(_SEVERITY_MAX, int(episode.severity))
-
-
-def read_health(byte: int) -> tuple[EpisodeKind | None, int]:
-    """The kind and severity that a byte of health says; no kind when it is healthy."""
-    kind, severity = divmod(byte, 32)
-    return (KINDS[kind - 1] if kind else None), severity
