@@ -266,6 +266,14 @@ async def test_an_end_that_was_wished_or_went_well_needs_no_explanation(node: No
     assert (ended.exit.reason, ended.exit.lines) == ("a drain", ())
 
 
+async def test_the_last_line_of_a_task_that_was_ended_as_wished_is_no_reason(node: Node, master: Master) -> None:
+    script = "trap 'echo could not say goodbye; exit 143' TERM; echo ready; while :; do sleep 0.05; done"
+    await node.launch("app.main.1", "sh", "-c", script, ready=Check(log="^ready$"))
+    await master.state("app.main.1", "ready")
+    ended = await node.end("app.main.1", reason="")
+    assert ended.exit == TaskExit(code=143)
+
+
 async def test_a_signal_is_not_never_ran(node: Node, master: Master) -> None:
     await node.launch("app.main.1", "sh", "-c", "echo before; kill -SEGV $$")
     ended = await master.state("app.main.1", "ended")

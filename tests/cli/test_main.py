@@ -1,6 +1,7 @@
 """The first level: help at once, unknown commands, exit codes, and the process as a whole."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -97,6 +98,23 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path, master: FakeMaster) -
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "status", "status -o json", "node list", "events -n 3000", "events -o json", "why"]
+)
+def test_a_reader_that_is_gone_is_said_by_the_code_of_a_broken_pipe_and_by_no_word(
+    folder: Path, master: FakeMaster, words: str
+) -> None:
+    for number in range(3000):
+        event = Event(sequence=number + 1, at=0.0, kind="task", subject="many", text="x" * 200)
+        master.events.append(event)
+    read, write = os.pipe()
+    os.close(read)
+    command = [*FIRST_LEVEL, *words.split(), *([] if words.startswith("--") else ["--data", str(folder)])]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("words", ["node drain", "install --no-such", "status nonsense", "events --lines x"])

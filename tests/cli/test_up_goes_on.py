@@ -37,6 +37,12 @@ class Cluster:
         done = self.run("service", "show", "hello", "-o", "json")
         return str(json.loads(done.stdout)["state"]) if done.returncode == 0 else done.stderr
 
+    def member(self) -> int:
+        """The process of its newest incarnation."""
+        found = self.root.glob("nodes/*/tasks/hello.web-0.*/running.json")
+        newest = max(found, key=lambda path: int(path.parent.name.rpartition(".")[2]))
+        return int(json.loads(newest.read_bytes())["task"]["pid"])
+
     def until_hello_runs(self) -> None:
         until = time.monotonic() + TIMEOUT_S
         while (state := self.hello()) != "running":
@@ -49,7 +55,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with a service, that was taken down."""
     made = Cluster(tmp_path_factory.mktemp("cluster").resolve() / "data")
     made.good("up", "--nodes", "1", "--memory-mib-per-node", "512")
-    made.good("install", str(HELLO), "--set", "count=1")
+    # It may take its time to end, as long as a test lasts.
+    patient = made.root.parent / "hello.py"
+    patient.write_text(HELLO.read_text().replace("ready=up.Check(", f"grace_s={TIMEOUT_S}, ready=up.Check("))
+    made.good("install", str(patient), "--set", "count=1")
     made.good("down")
     yield made
     keeping.end(folder_at(made.root))
@@ -88,14 +97,21 @@ def test_the_cluster_finishes_an_up_that_was_killed(down: Cluster) -> None:
 def test_up_goes_on_where_a_down_was_killed(down: Cluster) -> None:
     down.good("up")
     down.until_hello_runs()
-    process = subprocess.Popen(down.command("down"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert process.stderr is not None
-    assert "shutting down hello" in process.stderr.readline()
-    until = time.monotonic() + TIMEOUT_S
-    while (state := down.hello()) != "shut down" and process.poll() is None:
-        assert time.monotonic() < until, state
-    process.kill()
-    process.wait()
-    process.stderr.close()
-    down.good("up")
+    # The member cannot end before it is let, so `down` is killed in the middle, however fast this machine is.
+    member = down.member()
+    os.kill(member, signal.SIGSTOP)
+    try:
+        process = subprocess.Popen(down.command("down"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + TIMEOUT_S
+        while (state := down.hello()) != "shut down":
+            assert time.monotonic() < until, state
+        assert process.poll() is None, "it came to its end"
+        process.kill()
+        process.wait()
+        assert down.hello() == "shut down"
+    finally:
+        os.kill(member, signal.SIGCONT)
+    done = down.run("up")
+    assert done.returncode == 0, done.stderr
+    assert "up already" not in done.stderr
     down.until_hello_runs()

@@ -323,7 +323,7 @@ class Task:
         limit_mib = self.record.memory_mib or self.record.launch.declaration.resources.memory_mib
         reason = self.record.end_reason
         code, number = (record["code"], record["signal"]) if record is not None else (None, int(signal.SIGKILL))
-        if reason or code == 0:
+        if self.state == "ending" or code == 0:
             return TaskExit(code=code, signal=number, reason=reason)
         streams = [logs.last_words(self._logs / name) for name in ("stderr", "stdout")]
         if self._machine.groups.out_of_memory_kills(self.record.groups):

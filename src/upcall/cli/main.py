@@ -16,6 +16,12 @@ USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 PIPE_EXIT: Final = 141
 
+
+class ReaderGone(Exception):
+    """Nobody reads what is printed any more (``upcall events | head``): no error, and nothing to go on for. Not the
+    ``BrokenPipeError`` that it comes from, which the library of the command line would turn into exit code 1."""
+
+
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("system", "Start the cluster on this machine, detached, and wait until it answers."),
     "down": ("down", "Shut the services down in order, then the cluster; data is kept."),
@@ -96,6 +102,18 @@ def application(*names: str) -> "typer.Typer":
 def run(argv: list[str] | None = None, loaded: Callable[[], None] = lambda: None) -> int:
     """Run one command; the exit code is returned (and is the process's, by the console script). ``loaded`` is called
     when all that the command needs is imported, before it does anything."""
+    try:
+        code = _run(argv, loaded)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # While it is still ours to say what that means.
+        return code
+    except (ReaderGone, BrokenPipeError):
+        # What is still buffered must not fail at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_EXIT
+
+
+def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     completing = "_UPCALL_COMPLETE" in os.environ
     if not completing and (not arguments or arguments[0] in ("--help", "-h", "help")):
@@ -120,10 +138,8 @@ def run(argv: list[str] | None = None, loaded: Callable[[], None] = lambda: None
         return done.code if isinstance(done.code, int) else 1 if done.code else 0
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
-    except BrokenPipeError:
-        # The reader went away (``upcall events | head``). What is still buffered must not fail at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_EXIT
+    except ReaderGone:
+        raise
     except Exception as wrong:
         if not hasattr(wrong, "format_message"):
             raise

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from upcall.cli.main import ReaderGone
 from upcall.protocol.errors import Problem
 
 if TYPE_CHECKING:
@@ -70,11 +71,11 @@ class Output:
     # -- results ----------------------------------------------------------------------------------------------------
 
     def json(self, value: Any) -> None:
-        print(json.dumps(plain(value), indent=2, default=str))
+        _print(json.dumps(plain(value), indent=2, default=str))
 
     def json_line(self, value: Any) -> None:
         """One of many, a line each, as it comes."""
-        print(json.dumps(plain(value), default=str), flush=True)
+        _print(json.dumps(plain(value), default=str), flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
         """Rows under their heads; ``empty`` says what it means that there are none."""
@@ -109,11 +110,11 @@ class Output:
 
     def line(self, words: str, *, flush: bool = False) -> None:
         """Words of ours, in which others' may stand."""
-        print(visible(words), flush=flush)
+        _print(visible(words), flush=flush)
 
     def output(self, line: str, *, flush: bool = False) -> None:
         """A line of what a task printed: as it is for a program or a file; a terminal is told nothing by it."""
-        print(visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line, flush=flush)
+        _print(visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line, flush=flush)
 
     # -- beside the results -----------------------------------------------------------------------------------------
 
@@ -193,6 +194,14 @@ class Progress:
                 self._live.console.print(words, markup=False)
         elif not self._out.as_json:
             aside(words)
+
+
+def _print(words: str, *, flush: bool = False) -> None:
+    """A result, to standard output."""
+    try:
+        print(words, flush=flush)
+    except BrokenPipeError:
+        raise ReaderGone from None
 
 
 def aside(words: str) -> None:

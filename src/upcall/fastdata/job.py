@@ -14,9 +14,10 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Final
 
 from cassandra import RequestValidationException
@@ -82,12 +83,25 @@ def _spark(settings: Settings) -> Any:
     return spark
 
 
+def _beside(settings: Settings) -> Future[tuple[Any, Store, Store]]:
+    """The stores, while Spark's session is made. Nobody waits for this thread when that fails: the process ends."""
+    coming: Future[tuple[Any, Store, Store]] = Future()
+
+    def work() -> None:
+        try:
+            coming.set_result(_stores(settings))
+        except BaseException as error:
+            coming.set_exception(error)
+
+    threading.Thread(target=work, name="stores", daemon=True).start()
+    return coming
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     chosen = settings(arguments)
-    with ThreadPoolExecutor(1, "stores") as beside:
-        coming = beside.submit(_stores, chosen)
-        spark = _spark(chosen)
-        session, store, raw_store = coming.result()
+    coming = _beside(chosen)
+    spark = _spark(chosen)
+    session, store, raw_store = coming.result()
     log = Log(chosen)
     _patiently("Kafka's topic of frames", log.bounds)
 
