@@ -39,9 +39,13 @@ class Requires(Part):
     """What must be there, in all."""
 
     cpus: float = Field(default=0, ge=0)
+    """Cores."""
     memory_mib: int = Field(default=0, ge=0)
+    """On all nodes together."""
     disk_mib: int = Field(default=0, ge=0)
+    """Free where the data folder is."""
     nodes: int = Field(default=0, ge=0)
+    """That are up."""
 
     def words(self) -> str:
         parts = [
@@ -63,12 +67,20 @@ class Requires(Part):
 
 
 class ServiceItem(Part):
+    """One service, as ``upcall install`` takes it."""
+
     package: str = Field(min_length=1, max_length=200)
+    """As ``upcall catalog list`` names it."""
     name: str = Field(default="", max_length=40)
+    """Of the service; default: the package's."""
     version: str = Field(default="", max_length=40)
+    """Of the package; default: the newest."""
     options: dict[str, Any] = {}
+    """As ``--set`` sets them."""
     bindings: dict[str, str] = {}
+    """Need -> service; default: a service of the need's own name."""
     secrets: list[str] = []
+    """Names of secrets (``upcall secret set``) that it is granted."""
 
     @property
     def service(self) -> str:
@@ -86,23 +98,38 @@ class ServiceItem(Part):
 
 
 class ActionItem(Part):
+    """What a service is asked, as ``upcall service do`` asks it."""
+
     service: str
+    """By its name in this file."""
     action: str
+    """As ``upcall service show`` names it."""
     arguments: dict[str, Any] = {}
+    """By name."""
 
 
 class Size(Part):
+    """A smaller form of the whole, for a smaller machine."""
+
     name: str
+    """Said when it is the one that is taken."""
     requires: Requires = Requires()
+    """In place of the general ones, key by key."""
     options: dict[str, dict[str, Any]] = {}
     """Service -> options over those of the service."""
 
 
 class Composition(Part):
+    """The file as a whole."""
+
     requires: Requires = Requires()
+    """Checked before anything is installed."""
     services: list[ServiceItem] = Field(min_length=1, max_length=100)
+    """Installed at the same time."""
     actions: list[ActionItem] = Field(default=[], max_length=1000)
+    """One after the other, each when its service is deployed."""
     sizes: list[Size] = Field(default=[], max_length=10)
+    """The first that fits is taken."""
 
     def needs(self) -> "list[Requires]":
         """Of each size in turn: its own requirements replace the general ones key by key."""

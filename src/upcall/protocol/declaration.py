@@ -41,37 +41,47 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that the task runs, fetched and verified before the start."""
 
     name: PathName
+    """What templates call it: ``{{artifact.java.home}}``."""
     kind: str
     """One that is installed where the task runs: ``wheels``, ``maven``, ``environment``, ``java``, ``files``,
     ``archive``, ``compiled``, or somebody else's (entry points ``upcall.artifacts``)."""
     lock: Digest
     """SHA-256 of the lock file, which the package registered with the master as a blob."""
     options: dict[str, str] = {}
+    """For its kind, beside the lock."""
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A port on the member's own address; members of all services have addresses of their own."""
 
     name: PathName
+    """What templates (``{{port.client}}``), checks and endpoints call it."""
     number: Annotated[int, Meta(ge=1, le=65_535)]
+    """Any that its system likes: nobody else is on the member's address."""
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A folder that outlives the task and stays with the member."""
 
     name: PathName
+    """What templates call it: ``{{volume.data}}``."""
     size_mib: Amount
+    """How large it may become: so much room is reserved for it, with its member and while it is kept without."""
     kind: str = "disk"
+    """A word for machines with several kinds of storage; nodes of our own have one."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file written into the sandbox before the start. ``path`` is relative to the sandbox."""
 
     path: RelativePath
+    """In the sandbox; folders on the way are made."""
     text: str = ""
+    """Its content; templates in it are rendered."""
     blob: DigestOrNone = ""
     """SHA-256 of a blob at the master, instead of ``text`` (not rendered)."""
     mode: int = 0o644
+    """``0o755`` for a program."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,8 +99,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     meaning for it. As readiness, a line that matches means ready. As health, a line that matches, written after the
     task was ready, means unhealthy: at once, and until the task is started anew."""
     delay_s: Seconds = 0.0
+    """Before the first question."""
     interval_s: Seconds = 5.0
+    """From one question to the next; whether a task is ready is asked more often at first."""
     timeout_s: Seconds = 5.0
+    """For one answer."""
     failures: Amount = 3
     """Consecutive failures that make it unhealthy."""
 
@@ -99,14 +112,19 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     """A reference; the value arrives as a file with mode 0600."""
 
     name: PathName
+    """What templates call its file: ``{{secret.password}}``."""
     ref: str
+    """Which one: ``self.own_secret("password")``, one of another service (``self.store.secret("login")``), or the name
+    of one that a person has set (``upcall secret set``) and granted."""
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a task wants. ``cpus`` is a share (weights), memory and disk are limits."""
+    """What a task wants."""
 
     cpus: Annotated[float, Meta(ge=0, le=AMOUNT_MAX)] = 0.1
+    """Cores that are reserved for it. A share: where others leave more, it may use more."""
     memory_mib: Amount = 64
+    """Reserved, and a limit: beyond it the task is killed, where control groups allow that."""
     disk_mib: Amount = 0
     """Of its sandbox. Volumes come on top, by their own sizes."""
 
@@ -128,14 +146,24 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """One member's task, as its service wants it."""
 
     command: tuple[str, ...]
+    """The program and its arguments, as one word each: no shell is between. A program without a path is looked for in
+    ``/usr/local/bin``, ``/usr/bin`` and ``/bin``."""
     artifacts: tuple[Artifact, ...] = ()
+    """What it runs: ``self.artifact("java")``, ``self.artifacts()``."""
     env: dict[str, str] = {}
+    """All that it finds in its environment beside ``PATH``, ``LANG``, ``HOME``, ``TMPDIR`` and ``UPCALL_NODE``."""
     files: tuple[File, ...] = ()
+    """Written into its sandbox at each start."""
     volumes: tuple[Volume, ...] = ()
+    """What of it outlives a start; the sandbox is emptied."""
     ports: tuple[Port, ...] = ()
+    """On an address of its own, so that every member may use its system's usual ones."""
     secrets: tuple[Secret, ...] = ()
+    """Passwords and keys that it is given, as files."""
     resources: Resources = Resources()
+    """What its place must have."""
     constraints: Constraints = Constraints()
+    """Where its place may be; a pod says most of it."""
     prepare: tuple[tuple[str, ...], ...] = ()
     """Commands run once on fresh volumes, in order, before the first start; one that fails fails the launch."""
     ready: Check | None = None
@@ -158,6 +186,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     succession; then it has ``failed``. ``never``: it has failed at once. What has failed stays so, with its cause,
     until a person starts it again (``upcall task start``)."""
     restarts_max: Amount = 3
+    """See ``restart``."""
     portable: bool | None = None
     """Whether nothing binds it to its node: a drain then brings it up elsewhere, with empty volumes, instead of holding
     it until the node is back. None: as it has volumes or none."""

@@ -141,7 +141,9 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A member as observed."""
 
     name: str
+    """Without its service: ``broker-2``."""
     incarnation: int = 0
+    """One more at each start; 0: it was never started."""
     place: int = 1
     """Rises when the member was placed anew: its volumes are then empty."""
     state: str = "wanted"
@@ -149,13 +151,19 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int = 0
     """Of the declaration that the incarnation runs; ``declared_generation`` is the newest."""
     declared_generation: int = 0
+    """What its next incarnation gets."""
     node: str = ""
+    """Empty while it has no place."""
     zone: str = ""
+    """Of the node."""
     address: str = ""
+    """Of this incarnation; the next may have another."""
     ports: dict[str, int] = {}
+    """As declared, by name."""
     back: bool = True
     """False: it is ready (or will be), and what its service does then is not done: it counts nowhere."""
     reason: str = ""
+    """Why it is in this state."""
     exit_code: int | None = None
     """Of the incarnation that ended last (128 + signal where a signal did it); none: it was never a process."""
     exit_reason: str = ""
@@ -167,6 +175,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_times: int = 0
     """How often it ended by itself in short succession, while that goes on."""
     role: Role = "founding"
+    """Why it is at its place: it began with the others, came to others that had data, or takes the place of what it was
+    itself."""
     taken_back: bool = False
     """It began at its place with volumes of before: its service was installed again and they are those of the life
     before, or a person gave it back what had been set aside."""
@@ -183,25 +193,41 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A pending or begun operation on this service, as shown to it."""
 
     id: str
+    """``op-12``"""
     kind: str
+    """What it is: ``stop`` (of a drain), ``restart``, ``replace``, ``lost``, ``uninstall`` ..."""
     klass: str
+    """Who wins in the end: ``voluntary`` (you), ``windowed`` (within its window you, then ``on_deadline``), ``cure``,
+    ``notice``, ``involuntary``, ``grant``."""
     state: str
+    """``open`` until it begins, then ``preparing`` or ``executing``."""
     reason: str
+    """Why it is wanted, in the words of who asked."""
     asked_by: str
+    """Who asked: a person by name, the system, somebody else's scheduler."""
     member: str = ""
     """Empty: the whole service."""
     incarnation: int = 0
+    """Of the member, that it is about."""
     node: str = ""
+    """Where the member is."""
     parent: str = ""
+    """The drain, removal or shutdown that it belongs to."""
     origin: str = "ours"
+    """``ours``, or whose it is that only tells us."""
     firmness: str = "enforced"
+    """How firmly the system can hold it: ``enforced``, ``intercepted``, ``notified``, ``observed``."""
     on_deadline: str = ""
+    """What decides at the end of its window: ``hold`` goes on waiting, ``proceed`` goes over your answer, ``force``
+    over the guard too."""
     deadline_s: float | None = None
     """Seconds from now until the window is over."""
     keeps_volumes: bool = True
+    """False: the member's volumes are given up with it."""
     takes_back: bool = False
     """Replace: it comes up with volumes that it had before and that were set aside; else it begins with empty ones."""
     comes_back: bool = True
+    """False: the member leaves for good."""
     answer: str = ""
     """What this service last answered (``accept``, ``defer`` ...), empty when it is asked."""
 
@@ -221,6 +247,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     """``begun``; how it ended: ``done``, ``failed``, ``declined``, ``withdrawn``; ``maintenance over`` (a drain was
     lifted), ``up`` (the system is, after a shutdown)."""
     operation: Operation
+    """As it was then."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
@@ -262,6 +289,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     silence: Literal["hold", "proceed"] = "hold"
     """Windowed operations and cures without an answer: fail closed (data) or open."""
     holds_data: bool = True
+    """Whether members have what must not be lost: then silence never gives a member up."""
     order: tuple[str, ...] = ()
     """Members in the order in which they go without an answer."""
     answer_s: Patience = 30.0
@@ -414,9 +442,15 @@ class RunTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What ``member.run`` gives. With a code that was not expected it raises ``ToolFailed``, which has it as
+    ``result``."""
+
     code: int
+    """Of its exit."""
     output: str = ""
+    """The end of what it wrote to standard output, 512 KiB at most."""
     error: str = ""
+    """The same of standard error."""
 
 
 class StateEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,10 +18,13 @@ class Endpoint:
     """``Endpoint("client")``: port ``client`` of the pod's members, under the same name."""
 
     name: str
+    """What needs and ``upcall endpoints`` call it."""
     port: str = ""
     """Name of the port in the members' declarations; default: the endpoint's name."""
     protocol: str = "tcp"
+    """In a word; ``http`` becomes a link on the page."""
     description: str = ""
+    """What clients speak there, for people."""
     user: str = ""
     """Whom clients log in as; empty: nobody is asked who he is."""
     secret: str = ""

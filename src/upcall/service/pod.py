@@ -29,7 +29,9 @@ class Pod:
     """A set of members with the same kind of task."""
 
     name: str
+    """Its members are ``name-0``, ``name-1`` and so on."""
     count: int = 1
+    """How many."""
     task: Callable[[Member], Declaration] | None = None
     """Declares one member's task; default: the service's ``task`` method."""
     names: tuple[str, ...] | None = None
