@@ -126,7 +126,7 @@ def test_a_check_that_cannot_work_is_refused_with_its_member_and_its_name() -> N
 
     with pytest.raises(Invalid, match=r"the health check of server-0 names an unknown port 'https'; at deaf.health; "
                                       "expected one of the declared: http"):  # fmt: skip
-        declared(made(Deaf), starts=set())
+        declared(made(Deaf))
 
 
 def test_every_pod_member_is_declared_with_its_own_task() -> None:

@@ -9,6 +9,7 @@ from upcall.protocol.errors import Invalid
 from upcall.service import Member, Phase, Pod, Service
 from upcall.service.testing import Scenario
 from upcall.service.wanted import Checked
+from upcall.testing import KINDS, Life, SimulatedKind, live
 
 
 class Counted(Service):
@@ -45,6 +46,26 @@ def test_pods_are_asked_for_once_a_look_and_each_task_is_made_once_for_each_of_i
     assert asked["looks"] > 0
     assert asked["pods"] == asked["looks"]
     assert asked["tasks"] == asked["looks"] * 5 * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_declarations_travel_once_however_many_starts_follow(kind: SimulatedKind) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        assert life.master.calls.count("PUT members") == 1
+        assert life.master.calls.count("PUT starts") > 2
+
+    live(OneByOne, script, kind=kind)
+
+
+class OneByOne(Service):
+    """Its members start one after the other."""
+
+    def pods(self) -> list[Pod]:
+        return [Pod("a", count=3, strategy="serial")]
+
+    def task(self, member: Member) -> Declaration:
+        return Declaration(command=("run", member.name))
 
 
 def test_a_declaration_is_checked_anew_when_the_code_has_changed_it_in_place() -> None:

@@ -42,6 +42,10 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def declare(name: Current, request: Request) -> Response:
         return answer(await calls.declare(name, await decode(request, wire.Declare)))
 
+    @api.put("/v1/service/{name}/starts", openapi_extra=takes(wire.Starts), responses=gives(wire.Accepted))
+    async def starts(name: Current, request: Request) -> Response:
+        return answer(await calls.starts(name, await decode(request, wire.Starts)))
+
     @api.put("/v1/service/{name}/endpoints", openapi_extra=takes(wire.Endpoints), responses=gives(wire.Accepted))
     async def endpoints(name: Current, request: Request) -> Response:
         return answer(await calls.endpoints(name, await decode(request, wire.Endpoints)))

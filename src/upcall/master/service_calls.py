@@ -86,6 +86,10 @@ class ServiceCalls:
     async def declare(self, name: str, body: wire.Declare) -> wire.Accepted:
         return wire.Accepted(version=await self.core.turn(lambda tx: services.declare(tx, name, body)))
 
+    async def starts(self, name: str, body: wire.Starts) -> wire.Accepted:
+        await self._core.turn(lambda tx: services.start(tx, name, body))
+        return wire.Accepted()
+
     async def endpoints(self, name: str, body: wire.Endpoints) -> wire.Accepted:
         await self.core.turn(lambda tx: services.set_endpoints(tx, name, body))
         return wire.Accepted()

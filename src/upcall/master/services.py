@@ -204,6 +204,13 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     return max((service.generation(member) for member in service.members), default=0)
 
 
+def start(tx: Transaction, name: str, request: wire.Starts) -> None:
+    find(tx.core, name)
+    if request.members:
+        tx.ledger(given.StartMembers(service=name, members=request.members))
+        tx.dirty_members.add(name)
+
+
 def _check_members(request: wire.Declare) -> None:
     if len(request.members) > MEMBERS_MAX:
         raise TooLarge(f"{len(request.members)} members", where="members", expected=f"at most {MEMBERS_MAX}")

@@ -21,7 +21,7 @@ NodeOf = Callable[[str], str]
 """Where a member is, by its id; empty: nobody knows."""
 
 STATUS_WORDS: Final = {
-    "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed", "gone": "gone",
+    "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed",
 }  # fmt: skip
 """Members that are in none of the substrate's states."""
 

@@ -5,6 +5,7 @@ JSON object with a ``type``) and these calls, all with the stream's id in the he
 subscription fences the older one off; a fenced call answers ``stale``):
 
     PUT  /v1/service/{name}/members        Declare       LAUNCH: the members wanted; answers Accepted
+    PUT  /v1/service/{name}/starts         Starts        those of them that are to run
     PUT  /v1/service/{name}/endpoints      Endpoints     what others may connect to
     PUT  /v1/service/{name}/plans          Plans         status of the plans, to show
     POST /v1/service/{name}/propose        Propose       answers Accepted with the operation's id
@@ -315,7 +316,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class MemberWanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     declaration: Declaration
     start: bool = False
-    """False: a place is reserved, nothing started yet. Starting twice is starting once."""
+    """Whether it is to run, beside those that :class:`Starts` names: else a place is reserved, nothing started yet."""
     minimum: bool = True
     """Counts for the minimum (a job beside the service may not)."""
     hooks: bool = False
@@ -331,6 +332,13 @@ class Declare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     members: dict[str, MemberWanted]
     policy: Policy = Policy()
+
+
+class Starts(msgspec.Struct, frozen=True, kw_only=True):
+    """Members whose turn has come, as a whole set: declarations travel once, and not again with each of them. Starting
+    twice is starting once; one that is left out is not ended."""
+
+    members: tuple[str, ...]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

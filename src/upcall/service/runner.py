@@ -265,9 +265,11 @@ class Runner:
             self._move(Observed(self.context.members, self._wall(), members.unplaced, settling))
             proposals = self._perform()
             view = self.plan.view()
-            declared = wanted.declared(self.service, self._starts, self._checked)
+            declared = wanted.declared(self.service, self._checked)
+            starts = wanted.starts(self.service, self._starts)
             endpoints = wanted.endpoints(self.service)
         await self._send("members", declared)
+        await self._send("starts", starts)
         await self._send("endpoints", endpoints)
         if self._unkept is not None:
             kept = self._unkept

@@ -1,7 +1,7 @@
 """What a service wants, as the master is told: the whole set of members and endpoints, from its description.
 
-A pure function of the service (options, pods, memory) and of which members are to run. A member that was started
-before is always among these: leaving the word out would say something that nobody meant.
+A pure function of the service (options, pods, memory). Which members are to run is a set of its own, so that their
+declarations do not travel again with each start.
 """
 
 from collections.abc import Container, Iterable, Set
@@ -12,7 +12,7 @@ import msgspec
 from upcall.protocol import checks, names
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
-from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy
+from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy, Starts
 from upcall.service.docket import SILENCE_PAUSE_S
 from upcall.service.member import Member
 from upcall.service.pod import Pod
@@ -42,8 +42,8 @@ class Checked:
         self._found = {key: known for key, known in self._found.items() if key[0] in members}
 
 
-def declared(service: Service, starts: Set[str], known: Checked | None = None) -> Declare:
-    """All members of all pods; ``starts`` are those whose turn has come."""
+def declared(service: Service, known: Checked | None = None) -> Declare:
+    """All members of all pods."""
     known = known or Checked()
     members: dict[str, MemberWanted] = {}
     hooks = overridden(service, "after_ready")
@@ -56,13 +56,20 @@ def declared(service: Service, starts: Set[str], known: Checked | None = None) -
                 built[member.name] = first
             members[member.name] = MemberWanted(
                 declaration=first,
-                start=member.started or member.name in starts,
                 minimum=pod.counts,
                 hooks=hooks,
                 replacement=again if again != first else None,
             )
     known.keep(members)
     return Declare(members=members, policy=_policy(service))
+
+
+def starts(service: Service, turns: Set[str]) -> Starts:
+    """Members whose turn has come (``turns``), and those that were started before: one that is left out would say
+    something that nobody meant."""
+    pods = pods_of(service)
+    named = [member for pod in pods for member in service.members.of(pod.name)]
+    return Starts(members=tuple(member.name for member in named if member.started or member.name in turns))
 
 
 def _policy(service: Service) -> Policy:

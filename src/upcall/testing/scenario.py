@@ -44,6 +44,8 @@ class Outcome:
     """What the service said."""
 
     declared: wire.Declare | None
+    started: list[str]
+    """Members that are to run."""
     endpoints: tuple[wire.Endpoint, ...]
     plans: Mapping[str, wire.PlanView]
     answers: Mapping[str, wire.Answer]
@@ -56,11 +58,6 @@ class Outcome:
         """The only answer."""
         assert len(self.answers) == 1, f"{len(self.answers)} answers: {list(self.answers)}"
         return next(iter(self.answers.values()))
-
-    @property
-    def started(self) -> list[str]:
-        """Members that are to run."""
-        return [name for name, wanted in self._members.items() if wanted.start]
 
     def task(self, member: str) -> Declaration:
         return self._members[member].declaration
@@ -129,6 +126,7 @@ class Scenario:
         await runner.close()
         outcome = Outcome(
             declared=master.declared,
+            started=list(master.starts),
             endpoints=master.endpoints,
             plans=master.plans,
             answers={answer.operation: answer for answer in master.answers},

@@ -43,6 +43,7 @@ class StillMaster:
     desired: str = "running"
     left_behind: tuple[str, ...] = ()
     declared: wire.Declare | None = None
+    starts: tuple[str, ...] = ()
     endpoints: tuple[wire.Endpoint, ...] = ()
     plans: dict[str, wire.PlanView] = field(default_factory=dict)
     answers: list[wire.Answer] = field(default_factory=list)
@@ -80,6 +81,8 @@ class StillMaster:
         match method, head:
             case "PUT", "members":
                 self._declare(msgspec.json.decode(body, type=wire.Declare))
+            case "PUT", "starts":
+                self.starts = msgspec.json.decode(body, type=wire.Starts).members
             case "PUT", "endpoints":
                 self.endpoints = msgspec.json.decode(body, type=wire.Endpoints).endpoints
             case "PUT", "plans":

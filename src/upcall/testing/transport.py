@@ -153,6 +153,8 @@ class WorldTransport:
             case "PUT", "members":
                 self.declared = msgspec.json.decode(body, type=wire.Declare)
                 return await door.declare(name, self.declared)
+            case "PUT", "starts":
+                return await door.starts(name, msgspec.json.decode(body, type=wire.Starts))
             case "PUT", "endpoints":
                 return await door.endpoints(name, msgspec.json.decode(body, type=wire.Endpoints))
             case "PUT", "plans":
