@@ -157,6 +157,7 @@ class FakeMaster:
                 web.post("/v1/nodes", self._add_node),
                 web.post("/v1/nodes/{node}/{verb}", self._node_verb),
                 web.get("/v1/tasks", self._tasks),
+                web.get("/v1/tasks/{task}", self._task),
                 web.get("/v1/volumes", self._list(lambda: list(self.volumes.values()))),
                 web.post("/v1/volumes/{volumes}/drop", self._drop_volumes),
                 web.post("/v1/volumes/{volumes}/take-back", self._take_back_volumes),
@@ -419,6 +420,10 @@ class FakeMaster:
             self.nodes[name].state = "up"
         self.end_soon(operation, "lifted" if verb == "undrain" else "done")
         return await answer(operation)
+
+    async def _task(self, request: web.Request) -> web.Response:
+        """Of members that have left; there are none."""
+        return problem(404, "not_found", f"no member {request.match_info['task']!r}", "member")
 
     async def _tasks(self, _: web.Request) -> web.Response:
         return await answer([one for view in self.services.values() for one in view.members])

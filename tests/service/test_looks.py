@@ -7,9 +7,8 @@ import pytest
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
 from upcall.service import Member, Phase, Pod, Service
-from upcall.service.testing import Scenario
 from upcall.service.wanted import Checked
-from upcall.testing import KINDS, Life, SimulatedKind, live
+from upcall.testing import KINDS, Life, Scenario, SimulatedKind, live
 
 
 class Counted(Service):

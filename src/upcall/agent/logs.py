@@ -54,9 +54,9 @@ def kept(places: Places, task: str) -> tuple[Path, str]:
         return own, ""
     member, _, number = task.rpartition(".")
     earlier = [
-        int(before)
+        int(word)
         for folder in places.tasks.glob(f"{member}.*")
-        if (before := folder.name.removeprefix(f"{member}.")).isdigit() and int(before) < int(number or 0)
+        if (word := folder.name.removeprefix(f"{member}.")).isdigit() and int(word) < int(number or 0)
     ]
     for before in sorted(earlier, reverse=True):
         if (found := places.logs(f"{member}.{before}")).is_dir():

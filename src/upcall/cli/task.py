@@ -8,10 +8,10 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.here import Here, command, commands
-from upcall.cli.output import ago, nearest
+from upcall.cli.members import find_ended
+from upcall.cli.output import ago
 from upcall.cli.service import MEMBER_COLUMNS, member_row
 from upcall.cli.waiting import wait_for
-from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import Ask, TaskView
 
 task_app = commands("Members and their tasks: list, show, restart, replace, start.")
@@ -53,24 +53,6 @@ def _facts(one: TaskView) -> dict[str, object]:
         "disk_used_mib": f"{one.disk_used_mib:.0f}",
         "filling": "\n".join(one.filling),
     }
-
-
-def find_task(tasks: list[TaskView], name: str) -> TaskView:
-    for one in tasks:
-        if name in (one.member, one.task):
-            return one
-    raise NotFound(f"no member or task {name!r}", where="tasks", expected=nearest(name, [one.member for one in tasks]))
-
-
-def find_ended(here: Here, name: str) -> TaskView:
-    """As :func:`find_task`, also one that has left."""
-    try:
-        return find_task(here.client.tasks(), name)
-    except NotFound as missing:
-        try:
-            return here.client.task(name)
-        except NotFound:
-            raise missing from None
 
 
 @command(task_app, "start")

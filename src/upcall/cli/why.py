@@ -8,8 +8,8 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.here import Here, command, commands
+from upcall.cli.members import find_ended
 from upcall.cli.output import ago, duration
-from upcall.cli.task import find_ended
 from upcall.protocol.operator import Ask, OperationView, TaskView, Why
 
 why_app = commands()

@@ -9,7 +9,6 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from upcall.protocol.declaration import Artifact
@@ -43,7 +42,10 @@ class PackageFiles:
     @classmethod
     def artifacts(cls) -> tuple[Artifact, ...]:
         """All of them: what ``lock/`` locks, each by its file's name, and what is made of it."""
-        return _artifacts(cls)
+        if cls not in _artifacts:
+            locked = (cls.artifact(file.stem) for file in sorted((cls.folder() / "lock").glob("*.json")))
+            _artifacts[cls] = (*locked, *map(_made, cls.makes()))
+        return _artifacts[cls]
 
     @classmethod
     def blobs(cls) -> dict[str, bytes]:
@@ -64,12 +66,9 @@ class PackageFiles:
         return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@lru_cache
-def _artifacts(package: type[PackageFiles]) -> tuple[Artifact, ...]:
-    """Once for each class: a package's files do not change under its version."""
-    locked = (package.artifact(file.stem) for file in sorted((package.folder() / "lock").glob("*.json")))
-    made = (
-        Artifact(name=wish.name, kind=wish.kind, lock=hashlib.sha256(render_training(wish)).hexdigest())
-        for wish in package.makes()
-    )
-    return (*locked, *made)
+_artifacts: dict[type[PackageFiles], tuple[Artifact, ...]] = {}
+"""Of each class, once: a package's files do not change under its version."""
+
+
+def _made(wish: Training | Compiled) -> Artifact:
+    return Artifact(name=wish.name, kind=wish.kind, lock=hashlib.sha256(render_training(wish)).hexdigest())
