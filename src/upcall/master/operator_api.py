@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from upcall.cluster.folder import Cluster
-from upcall.master import services, whereabouts
+from upcall.master import services
 from upcall.master.context import SECRETS
 from upcall.master.driver import Driver
 from upcall.master.events import Event
