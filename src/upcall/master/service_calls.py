@@ -87,7 +87,7 @@ class ServiceCalls:
         return wire.Accepted(version=await self.core.turn(lambda tx: services.declare(tx, name, body)))
 
     async def starts(self, name: str, body: wire.Starts) -> wire.Accepted:
-        await self._core.turn(lambda tx: services.start(tx, name, body))
+        await self.core.turn(lambda tx: services.start(tx, name, body))
         return wire.Accepted()
 
     async def endpoints(self, name: str, body: wire.Endpoints) -> wire.Accepted:
