@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from upcall.operations.effects import Effect, Outcome
 from upcall.operations.indexes import Indexes
-from upcall.operations.memory import Memory, Seen
+from upcall.operations.memory import HostSeen, MemberMemory, Memory, NodeSeen, OperationMemory, Seen
 from upcall.operations.news import Moved
 from upcall.operations.records import (
     ConsentRecord,
@@ -58,12 +58,7 @@ class Book:
 
     def copy(self) -> "Book":
         """Records are immutable, so only what holds them is copied."""
-        memory = replace(self.memory)
-        for name in memory.__struct_fields__:
-            value = getattr(memory, name)
-            if isinstance(value, dict):
-                setattr(memory, name, dict(value))
-        copy = Book((), memory)
+        copy = Book((), self.memory.copy())
         copy.services, copy.members = dict(self.services), dict(self.members)
         copy.operations, copy.consents = dict(self.operations), dict(self.consents)
         copy.indexes = self.indexes.copy()
@@ -86,7 +81,13 @@ class Book:
 
     def since_s(self, operation: Operation) -> float:
         """When it came into its state; after a start of the master: the start."""
-        return self.memory.since.get(operation.id, self.memory.started_s or 0.0)
+        since_s = self.memory.operations[operation.id].since_s
+        return since_s if since_s is not None else self.memory.started_s or 0.0
+
+    def first_launched_s(self, operation: Operation) -> float:
+        """When it first launched what it brings back; until it has: when it came into its state."""
+        first_s = self.memory.operations[operation.id].first_launched_s
+        return first_s if first_s is not None else self.since_s(operation)
 
     def look_at(self, service: str, at_s: float) -> None:
         """Asks for a look at the service at this time; the earliest wins."""
@@ -156,12 +157,16 @@ class Book:
 
     def seen(self, member: MemberRecord) -> Seen | None:
         """What was observed of the *current* incarnation since the master's start."""
-        seen = self.memory.seen.get(member.key)
+        seen = self.memory.members[member.key].seen
         return seen if seen is not None and seen.incarnation == member.incarnation else None
 
     def node_state(self, node: str) -> Literal["", "up", "silent", "gone"]:
-        known = self.memory.nodes.get(node)
+        known = self.node_seen(node)
         return known.state if known else ""
+
+    def node_seen(self, node: str) -> NodeSeen | None:
+        known = self.memory.nodes.get(node)
+        return known.seen if known is not None else None
 
     def node_hears(self, member: MemberRecord) -> bool:
         """Nobody says that its node is silent or gone."""
@@ -199,7 +204,12 @@ class Book:
         return None
 
     def epoch(self, service: str) -> Epoch:
-        return Epoch(self.memory.start, self.memory.epochs.get(service, 1))
+        known = self.memory.services.get(service)
+        return Epoch(self.memory.start, known.epoch if known is not None else 1)
+
+    def host(self, service: str) -> HostSeen | None:
+        known = self.memory.services.get(service)
+        return known.host if known is not None else None
 
     def answer(self, operation: Operation) -> Given | None:
         """The recorded answer, if it is of this start."""
@@ -228,9 +238,6 @@ class Book:
     def delete(self, record: Record) -> None:
         self._unfile(record)
         self.out.changes.append(Delete(str(record.__struct_config__.tag), record.key))
-        if isinstance(record, Operation):
-            for known in (self.memory.since, self.memory.notices, self.memory.first_launched):
-                known.pop(record.id, None)
 
     def advance(self, operation: Operation, word: Word, *, outcome: str = "", **changes: object) -> Operation:
         """Moves an operation on as the table says, in one write."""
@@ -253,6 +260,12 @@ class Book:
     def new_operation_id(self) -> str:
         return f"op-{self.indexes.numbers[-1] + 1 if self.indexes.numbers else 1}"
 
+    def forget_service(self, service: str) -> None:
+        """What is remembered of it goes with its record; for as long as its host is there, no epoch is used twice."""
+        known = self.memory.services.get(service)
+        if known is not None and service not in self.services and not (known.host and known.host.subscribed):
+            del self.memory.services[service]
+
     def mark(self, service: str) -> None:
         """The service is to be looked at before this input is done."""
         self.memory.dirty[service] = None
@@ -264,8 +277,10 @@ class Book:
     def mark_node(self, node: str) -> None:
         for member in self.members_on(node):
             self.mark(member.service)
-        for service in self.memory.kept_from.pop(node, {}):
-            self.mark(service)
+        if (known := self.memory.nodes.get(node)) is not None:
+            for service in known.keeps:
+                self.mark(service)
+            known.keeps = ()
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -273,13 +288,12 @@ class Book:
         self, current: Operation, word: Word, state: State, outcome: str, changes: dict[str, object]
     ) -> Operation:
         moved = replace(current, state=state, since_wall_s=self.wall_s, outcome=outcome or current.outcome, **changes)
-        self.memory.since[moved.id] = self.now_s
+        memory = self.memory.operations[moved.id]
+        memory.since_s = self.now_s
         if state != "executing":
-            self.memory.prepared.pop(moved.id, None)
+            memory.prepared = False
         if state != "open":
-            self.memory.questions.pop(moved.id, None)
-            self.memory.said.pop(moved.id, None)
-            self.memory.last_words.pop(moved.id, None)
+            memory.question = memory.said = memory.last_word = None
         self.put(moved)
         self.emit(Moved(operation=self.operations[moved.id], before=current.state, word=word, outcome=outcome))
         return self.operations[moved.id]
@@ -324,11 +338,17 @@ class Book:
             case ConsentRecord():
                 self.consents[record.key] = record
             case MemberRecord():
-                self.indexes.file_member(record, self.members.get(record.key))
+                before = self.members.get(record.key)
+                self.indexes.file_member(record, before)
                 self.members[record.key] = record
+                if before is None or (record.removed is not None and before.removed is None):
+                    self.memory.members[record.key] = MemberMemory()
             case Operation():
-                self.indexes.file_operation(record, new=record.key not in self.operations)
+                new = record.key not in self.operations
+                self.indexes.file_operation(record, new=new)
                 self.operations[record.key] = record
+                if new:
+                    self.memory.operations[record.key] = OperationMemory()
 
     def _unfile(self, record: Record) -> None:
         match record:
@@ -338,5 +358,7 @@ class Book:
                 self.consents.pop(record.key, None)
             case MemberRecord():
                 self.indexes.unfile_member(self.members.pop(record.key))
+                del self.memory.members[record.key]
             case Operation():
                 self.indexes.unfile_operation(self.operations.pop(record.key))
+                del self.memory.operations[record.key]

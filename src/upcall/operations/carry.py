@@ -237,8 +237,7 @@ def _nowhere(book: Book, operation: Operation, member: MemberRecord) -> bool:
 
 def _start_deadline_s(book: Book, operation: Operation, member: MemberRecord) -> float:
     """From the first launch until it is ready, whatever lies between: no place yet, fetching, pauses."""
-    first_s = book.memory.first_launched.get(operation.id, book.since_s(operation))
-    return first_s + member.start_timeout_s
+    return book.first_launched_s(operation) + member.start_timeout_s
 
 
 def _removal(book: Book, operation: Operation) -> None:
@@ -266,7 +265,7 @@ def _removal(book: Book, operation: Operation) -> None:
 def _release(book: Book, operation: Operation, member: MemberRecord) -> None:
     keep_s = consents.policy_of(book, member.service).keep_volumes_s
     mark = Mark(who=operation.asked_by, why=operation.id, wall_s=book.wall_s)
-    book.memory.places.pop(member.key, None)
+    places.call_off(book, member)
     book.put(replace(member, removed=mark, started=False, volumes_until_wall_s=book.wall_s + keep_s))
     book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s))
     book.emit(MemberReleased(service=member.service, member=member.name, by=operation.id, keep_volumes_s=keep_s))

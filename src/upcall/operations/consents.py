@@ -44,7 +44,7 @@ def policy_of(book: Book, service: str) -> Policy:
 def move_epoch(book: Book, service: str, why: str, *, gone: tuple[str, ...] = ()) -> None:
     """``gone``: tasks that are lost or taken; acceptances that counted on them are void."""
     epoch = book.epoch(service)
-    book.memory.epochs[service] = epoch.n + 1
+    book.memory.service(service).epoch = epoch.n + 1
     moved = book.epoch(service)
     book.emit(EpochMoved(service=service, epoch=moved, why=why))
     book.mark(service)
@@ -67,9 +67,9 @@ def is_asked(operation: Operation) -> bool:
 
 
 def ask(book: Book, operation: Operation) -> None:
-    before = book.memory.questions.get(operation.id)
-    times = before.times + 1 if before else 1
-    book.memory.questions[operation.id] = Question(since_s=book.now_s, times=times)
+    memory = book.memory.operations[operation.id]
+    times = memory.question.times + 1 if memory.question else 1
+    memory.question = Question(since_s=book.now_s, times=times)
 
 
 def look(book: Book, service: str) -> None:
@@ -77,7 +77,7 @@ def look(book: Book, service: str) -> None:
     for operation in book.live(service):
         if not is_asked(operation):
             continue
-        question = book.memory.questions.get(operation.id)
+        question = book.memory.operations[operation.id].question
         given = book.answer(operation)
         if given is not None and given.until_s <= book.now_s:
             _drop(book, operation, given, "it ran out")
@@ -122,7 +122,7 @@ def answer(book: Book, given: Answers) -> Refused | None:
     if fresh:
         book.put(replace(consent, epoch=book.epoch(given.service), answers=answers))
     for operation, one in fresh.items():
-        book.memory.last_words[operation] = answers[operation]
+        book.memory.operations[operation].last_word = answers[operation]
         _note(book, book.operations[operation], one, answers[operation])
     return None
 
@@ -145,7 +145,7 @@ def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:
         )
     if (answered := book.answer(operation)) is not None:
         _drop(book, operation, answered, "it was taken back")
-        book.memory.last_words.pop(operation.id, None)
+        book.memory.operations[operation.id].last_word = None
         ask(book, operation)
     return None
 
@@ -155,7 +155,9 @@ def overtaken(book: Book, operation: Operation, why: str) -> None:
     again."""
     if (answered := book.answer(operation)) is not None:
         _drop(book, operation, answered, "the world is another one", why)
-    if book.memory.last_words.pop(operation.id, None) is not None:
+    memory = book.memory.operations[operation.id]
+    if memory.last_word is not None:
+        memory.last_word = None
         ask(book, operation)
 
 
@@ -261,7 +263,7 @@ def _ready_besides(book: Book, service: str, accepted: list[str]) -> tuple[str, 
 def _repeats(book: Book, operation: str, one: Answer) -> bool:
     """The same acceptance twice for the same epoch is one answer: it does not become valid for longer."""
     before = book.answer(book.operations[operation])
-    question = book.memory.questions.get(operation)
+    question = book.memory.operations[operation].question
     return (
         before is not None
         and before.verdict == one.verdict == "accept"
@@ -292,8 +294,8 @@ def _cut(way: Way) -> Way:
 
 def _note(book: Book, operation: Operation, one: Answer, given: Given) -> None:
     service = operation.target.service
-    question = book.memory.questions.get(operation.id) or Question(since_s=book.now_s)
-    book.memory.questions[operation.id] = replace(question, stands=False)
+    memory = book.memory.operations[operation.id]
+    memory.question = replace(memory.question or Question(since_s=book.now_s), stands=False)
     if _is_news(book, operation, one):
         book.emit(Answered(operation=operation, given=given))
     if one.verdict == "decline" and book.allows(operation, "decline"):
@@ -304,14 +306,15 @@ def _note(book: Book, operation: Operation, one: Answer, given: Given) -> None:
 def _is_news(book: Book, operation: Operation, one: Answer) -> bool:
     """A deferral that is renewed for the same reason is counted, not told again. An acceptance is always told: each is
     a reservation of its own."""
+    memory = book.memory.operations[operation.id]
     if one.verdict == "accept":
-        book.memory.said.pop(operation.id, None)
+        memory.said = None
         return True
     words = f"{one.verdict} {one.waiting_helps}: {one.reason[:REASON_CHARS_MAX]}"
-    before = book.memory.said.get(operation.id)
+    before = memory.said
     same = before is not None and before.words == words
     times = before.times + 1 if before is not None and same else 1
-    book.memory.said[operation.id] = Said(words=words, last_s=book.now_s, times=times)
+    memory.said = Said(words=words, last_s=book.now_s, times=times)
     return not same
 
 

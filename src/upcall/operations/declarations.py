@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import consents, maintenance, members
+from upcall.operations import consents, maintenance, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import Refused, Release, Reserve
 from upcall.operations.inputs import DeclareMembers, DeclareService, MemberDeclaration, StartMembers, WithdrawMembers
@@ -209,7 +209,6 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
     if not before.version:
         book.emit(MemberDeclared(service=service, member=record.name))
     elif returns:
-        book.memory.crashes.pop(record.key, None)
         kept: Literal["with fresh volumes", "with its volumes"] = (
             "with fresh volumes" if fresh_volumes else "with its volumes"
         )
@@ -258,9 +257,11 @@ def withdraw_members(book: Book, given: WithdrawMembers) -> Refused | None:
         if member.at_its_end:
             # Its numbers are not used twice; its room is free since it ended.
             mark = Mark(who=given.service, why="withdrawn", wall_s=book.wall_s)
+            places.call_off(book, member)
             book.put(replace(member, removed=mark, started=False))
             book.emit(MemberWithdrawn(service=member.service, member=member.name, launched=True))
             continue
+        places.call_off(book, member)
         book.delete(member)
         book.emit(Release(service=member.service, member=member.name, keep_volumes_s=0.0))
         book.emit(MemberWithdrawn(service=member.service, member=member.name))

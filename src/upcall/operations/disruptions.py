@@ -20,7 +20,7 @@ def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
     if member is None:
         return Refused(code="not_found", message=f"no member {given.service}.{given.member}", where="member")
     if given.deadline_s is not None and known is not None and known.live:
-        book.memory.notices[known.id] = book.now_s + given.deadline_s
+        book.memory.operations[known.id].notice_ends_s = book.now_s + given.deadline_s
     if known is not None:
         _hold(book, known, given)
         return known
@@ -37,7 +37,7 @@ def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
         firmness=given.firmness,
     )
     if given.deadline_s is not None:
-        book.memory.notices[operation.id] = book.now_s + given.deadline_s
+        book.memory.operations[operation.id].notice_ends_s = book.now_s + given.deadline_s
     _hold(book, operation, given)
     return operation
 

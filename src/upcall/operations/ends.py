@@ -42,9 +42,10 @@ def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) ->
     allowed_s = known.policy.before_stop_s if known is not None else 0.0
     if not allowed_s or not book.well(member) or operation.kind == "uninstall" or operation.forced is not None:
         return None
-    host = book.memory.hosts.get(member.service)
+    host = book.host(member.service)
     until_s = book.since_s(operation) + allowed_s
-    if operation.id in book.memory.prepared or until_s <= book.now_s or (host is not None and not host.subscribed):
+    prepared = book.memory.operations[operation.id].prepared
+    if prepared or until_s <= book.now_s or (host is not None and not host.subscribed):
         return None
     return until_s
 
@@ -57,7 +58,7 @@ def waits_for_others(book: Book, operation: Operation, member: MemberRecord) -> 
     left. Empty when it does not, or was told to end already."""
     if not _looked_at_again(book, operation) or not book.ready(member) or not member.counts:
         return ""
-    if book.memory.signalled.get(member.key) == member.incarnation:
+    if book.memory.members[member.key].signalled == member.incarnation:
         return ""
     return minimum.shortfall(book, operation)
 
@@ -121,9 +122,9 @@ def signal(book: Book, service: str) -> None:
         operation = ending_of(book, member)
         if operation is None and (begun := book.begun_on(member)) is not None and begun.state == "executing":
             _look_again(book, begun, member)
-        if operation is None or book.memory.signalled.get(member.key) == member.incarnation:
+        if operation is None or book.memory.members[member.key].signalled == member.incarnation:
             continue
-        book.memory.signalled[member.key] = member.incarnation
+        book.memory.members[member.key].signalled = member.incarnation
         book.emit(
             EndTask(
                 service=member.service,

@@ -30,7 +30,7 @@ def returned(book: Book, given: Back) -> Refused | None:
     if given.error:
         _failed(book, member, HookFailed(incarnation=given.incarnation, error=_cut(given.error)))
     else:
-        book.memory.hooks.pop(member.key, None)
+        book.memory.members[member.key].hook = None
         book.put(replace(member, back=member.incarnation))
         book.emit(MemberBack(service=member.service, member=member.name, incarnation=member.incarnation))
     return None
@@ -38,9 +38,10 @@ def returned(book: Book, given: Back) -> Refused | None:
 
 def _failed(book: Book, member: MemberRecord, failed: HookFailed) -> None:
     """Told once for each reason; it is called again, ever more slowly, for hours if need be."""
-    if book.memory.hooks.get(member.key) == failed:
+    memory = book.memory.members[member.key]
+    if memory.hook == failed:
         return
-    book.memory.hooks[member.key] = failed
+    memory.hook = failed
     book.emit(
         MemberBack(service=member.service, member=member.name, incarnation=failed.incarnation, error=failed.error)
     )

@@ -134,17 +134,22 @@ def _past_deadline(book: Book, operation: Operation) -> _Consent | Judgement | N
             skips_guard=operation.on_deadline == "force",
             over_consent=True,
         )
-    elif operation.class_ == "notice" and book.now_s >= book.memory.notices.get(operation.id, book.now_s + 1):
+    elif operation.class_ == "notice" and _notice_over(book, operation):
         if KINDS[operation.kind].shape == "foreign":
             return Judgement(waits_for="the substrate", reason="the notice is over: it goes ahead when it likes")
         return _Consent(reason="the notice is over", over_consent=True)
     return None
 
 
+def _notice_over(book: Book, operation: Operation) -> bool:
+    ends_s = book.memory.operations[operation.id].notice_ends_s
+    return ends_s is not None and book.now_s >= ends_s
+
+
 def _silence(book: Book, operation: Operation) -> _Consent | None:
     """The static policy, when no answer came at all. Voluntary operations never proceed by it."""
     service = book.services.get(operation.target.service)
-    question = book.memory.questions.get(operation.id)
+    question = book.memory.operations[operation.id].question
     if service is None or question is None or not question.stands or book.answer(operation) is not None:
         return None
     if book.now_s < question.since_s + service.policy.answer_s:
@@ -188,7 +193,7 @@ def _waits(book: Book, operation: Operation) -> Judgement:
             look_s=look_s,
             alert_s=given.at_s if a_person else deferred_long_s(book, operation),
         )
-    question = book.memory.questions.get(operation.id)
+    question = book.memory.operations[operation.id].question
     if question is not None and not question.stands:
         objection = guard.objection(book, operation)
         if objection:

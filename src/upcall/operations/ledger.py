@@ -102,6 +102,7 @@ class Ledger:
         book.memory.dirty = {}
         for service in sorted(touched):
             shown.show(book, service)
+            book.forget_service(service)
 
     @property
     def book(self) -> Book:

@@ -38,9 +38,9 @@ def came_to_nothing(book: Book, member: MemberRecord) -> bool:
 
 def try_now(book: Book, member: MemberRecord) -> None:
     """A person does not wait for the pause; the next one is as long as it would have been."""
-    crashes = book.memory.crashes.get(member.key)
+    crashes = book.memory.members[member.key].crashes
     if crashes is not None:
-        book.memory.crashes[member.key] = replace(crashes, last_s=book.now_s - members.LONG_PAUSE_S)
+        book.memory.members[member.key].crashes = replace(crashes, last_s=book.now_s - members.LONG_PAUSE_S)
         book.mark(member.service)
 
 
@@ -49,16 +49,18 @@ def alarm(book: Book, operation: Operation) -> tuple[float, str] | None:
     if not loops(book, operation):
         return None
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
-    crashes = book.memory.crashes[member.key]
+    crashes = book.memory.members[member.key].crashes
+    assert crashes is not None
     words = f"{member.key} ended {crashes.count} times within {crashes.last_s - crashes.first_s:.0f} s"
     return crashes.first_s + book.policy(member.service).stuck_after_s, f"{words}: {member.ended_how}"
 
 
 def is_told(book: Book, operation: Operation) -> bool:
-    crashes = book.memory.crashes.get(f"{operation.target.service}.{operation.target.members[0]}")
-    return crashes is not None and crashes.told
+    memory = book.memory.members.get(f"{operation.target.service}.{operation.target.members[0]}")
+    return memory is not None and memory.crashes is not None and memory.crashes.told
 
 
 def note_told(book: Book, operation: Operation) -> None:
-    key = f"{operation.target.service}.{operation.target.members[0]}"
-    book.memory.crashes[key] = replace(book.memory.crashes[key], told=True)
+    memory = book.memory.members[f"{operation.target.service}.{operation.target.members[0]}"]
+    assert memory.crashes is not None
+    memory.crashes = replace(memory.crashes, told=True)

@@ -112,9 +112,9 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     )
     if finished or failed:
         # Nobody waits for it: its room is for others.
-        book.memory.places.pop(member.key, None)
+        book.memory.members[member.key].place_node = ""
         book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s, stays=True))
-    book.memory.signalled.pop(member.key, None)
+    book.memory.members[member.key].signalled = 0
     _remember(book, member, given)
     loss = _loss_waiting_for_proof(book, member)
     book.emit(
@@ -176,8 +176,7 @@ def _failures(book: Book, member: MemberRecord, given: TaskObserved) -> int:
     be launched) is no failure of it."""
     if member.restart == "always" or given.exit_code in (None, 0):
         return member.failures
-    lived_s = book.now_s - book.memory.launched.get(member.key, book.now_s)
-    return 1 if lived_s >= members.STABLE_S else member.failures + 1
+    return 1 if _lived_s(book, member) >= members.STABLE_S else member.failures + 1
 
 
 def start_again(book: Book, member: MemberRecord, who: str, why: str) -> Operation:
@@ -188,25 +187,29 @@ def start_again(book: Book, member: MemberRecord, who: str, why: str) -> Operati
 
 
 def _count_crash(book: Book, member: MemberRecord) -> None:
-    before = book.memory.crashes.get(member.key)
-    lived_s = book.now_s - book.memory.launched.get(member.key, book.now_s)
-    seen = book.seen(member)
-    stable = lived_s >= members.STABLE_S and seen is not None and seen.was_ready
+    memory, seen = book.memory.members[member.key], book.seen(member)
+    before = memory.crashes
+    stable = _lived_s(book, member) >= members.STABLE_S and seen is not None and seen.was_ready
     if before is None or stable:
-        book.memory.crashes[member.key] = Crashes(count=1, last_s=book.now_s, first_s=book.now_s)
+        memory.crashes = Crashes(count=1, last_s=book.now_s, first_s=book.now_s)
     else:
-        book.memory.crashes[member.key] = replace(before, count=before.count + 1, last_s=book.now_s)
+        memory.crashes = replace(before, count=before.count + 1, last_s=book.now_s)
+
+
+def _lived_s(book: Book, member: MemberRecord) -> float:
+    launched_s = book.memory.members[member.key].launched_s
+    return book.now_s - launched_s if launched_s is not None else 0.0
 
 
 def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
-    before = book.seen(member)
-    if before is not None and before.state in NOT_YET and given.state != before.state:
-        book.memory.launched[member.key] = book.now_s
-    book.memory.launched.setdefault(member.key, book.now_s)
+    before, memory = book.seen(member), book.memory.members[member.key]
+    begins = before is not None and before.state in NOT_YET and given.state != before.state
+    if begins or memory.launched_s is None:
+        memory.launched_s = book.now_s
     if before is not None and given.progress > before.progress and not before.was_ready:
         _goes_on(book, member)
     if given.state != "ending":
-        book.memory.signalled.pop(member.key, None)
+        memory.signalled = 0
     _remember(book, member, given)
     node = given.node or member.node
     initialised = member.initialised or given.state == "ready"
@@ -241,15 +244,16 @@ def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
 def _goes_on(book: Book, member: MemberRecord) -> None:
     """Its start told progress: what tells it is not late, and what brought it back goes on with it. One that ends and
     begins again gains nothing by it: only so many tries are made."""
-    book.memory.launched[member.key] = book.now_s
-    if member.by in book.memory.first_launched:
-        book.memory.first_launched[member.by] = book.now_s
+    book.memory.members[member.key].launched_s = book.now_s
+    brings = book.memory.operations.get(member.by)
+    if brings is not None and brings.first_launched_s is not None:
+        brings.first_launched_s = book.now_s
 
 
 def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     before = book.seen(member)
     same = before is not None and before.state == given.state
-    book.memory.seen[member.key] = Seen(
+    book.memory.members[member.key].seen = Seen(
         incarnation=given.incarnation,
         state=given.state,
         since_s=before.since_s if same and before is not None else book.now_s,
@@ -274,7 +278,7 @@ def _unwell_s(book: Book, before: Seen | None, given: TaskObserved) -> float | N
 
 
 def observe_node(book: Book, given: NodeObserved) -> None:
-    before = book.memory.nodes.get(given.node)
+    before = book.node_seen(given.node)
     if before is not None and before.state == given.state:
         return
     lost: dict[str, list[str]] = {}
@@ -282,14 +286,13 @@ def observe_node(book: Book, given: NodeObserved) -> None:
         for member in sorted(book.members_on(given.node), key=lambda m: m.key):
             if book.ready(member) and book.begun_on(member) is None:
                 lost.setdefault(member.service, []).append(member.task)
-    book.memory.nodes[given.node] = NodeSeen(
-        state=given.state, since_s=book.now_s, reason=given.reason[:REASON_CHARS_MAX]
-    )
+    seen = NodeSeen(state=given.state, since_s=book.now_s, reason=given.reason[:REASON_CHARS_MAX])
+    book.memory.node(given.node).seen = seen
     book.emit(NodeChanged(node=given.node, state=given.state, reason=given.reason[:REASON_CHARS_MAX]))
     if given.state != "up":
         # What was seen there is not known any more; after its return everything is observed afresh.
         for member in book.members_on(given.node):
-            book.memory.seen.pop(member.key, None)
+            book.memory.members[member.key].seen = None
     for service, tasks in lost.items():
         consents.move_epoch(book, service, f"node {given.node} is {given.state}", gone=tuple(tasks))
     if before is not None and given.state == "up":
@@ -327,8 +330,7 @@ def look(book: Book, service: str) -> None:
             if members.is_lost(book, member) and members.held_by(book, member) is None:
                 _propose_lost(book, member, f"{member.task} ended: {member.ended_how}")
         elif not book.node_hears(member):
-            known = book.memory.nodes[member.node]
-            _propose_lost(book, member, f"node {member.node} is {known.state}")
+            _propose_lost(book, member, f"node {member.node} is {book.node_state(member.node)}")
         else:
             _consider_cure(book, member)
 
@@ -348,7 +350,9 @@ def _consider_cure(book: Book, member: MemberRecord) -> None:
     if seen.state == "unready":
         reason = f"{member.task} is not well" + (f": {seen.reason}" if seen.reason else "")
     elif seen.state in ("starting", "running"):
-        late_s = book.memory.launched[member.key] + member.start_timeout_s + START_MARGIN_S
+        launched_s = book.memory.members[member.key].launched_s
+        assert launched_s is not None, f"{member.task} was seen, and so had been launched"
+        late_s = launched_s + member.start_timeout_s + START_MARGIN_S
         if book.now_s >= late_s:
             reason = f"{member.task} is not ready after {member.start_timeout_s:.0f} s"
         else:

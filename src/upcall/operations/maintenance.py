@@ -110,8 +110,9 @@ def _all_held(book: Book, drain: Operation) -> bool:
 
 def _unused_places(book: Book, node: str) -> list[MemberRecord]:
     """Members that were never started and have their place there."""
-    services = (book.members_of(service) for service in book.memory.kept_from.get(node, {}))
-    return [m for each in services for m in each if not m.has_data and book.memory.places.get(m.key) == node]
+    known = book.memory.nodes.get(node)
+    members = (m for service in (known.keeps if known else ()) for m in book.members_of(service))
+    return [m for m in members if not m.has_data and book.memory.members[m.key].place_node == node]
 
 
 def _holds(book: Book, drain: Operation, member: MemberRecord) -> bool:

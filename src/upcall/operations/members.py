@@ -106,7 +106,7 @@ def is_brought_back(book: Book, member: MemberRecord) -> bool:
 
 def launch_pause_s(book: Book, member: MemberRecord) -> float:
     """Not before this time: bounded, exponential, forgotten once it was stable."""
-    crashes = book.memory.crashes.get(member.key)
+    crashes = book.memory.members[member.key].crashes
     if crashes is None or crashes.count < 2:
         return 0.0
     if crashes.count > LONG_PAUSE_FROM:
@@ -118,7 +118,7 @@ def unreturned(book: Book, member: MemberRecord) -> str:
     """What a member that is ready still waits for, and so does not count; empty when it does, or is not ready."""
     if not book.well(member) or book.ready(member):
         return ""
-    failed = book.memory.hooks.get(member.key)
+    failed = book.memory.members[member.key].hook
     said = f": {failed.error}" if failed is not None and failed.incarnation == member.incarnation else ""
     return f"its after_ready has not returned{said}"
 
@@ -126,7 +126,7 @@ def unreturned(book: Book, member: MemberRecord) -> str:
 def ends_again(book: Book, member: MemberRecord) -> int:
     """How often it ended in short succession, while that goes on: from the second time until it has been ready for as
     long as the longest pause. A member that is ready for a second between two crashes is not well."""
-    crashes = book.memory.crashes.get(member.key)
+    crashes = book.memory.members[member.key].crashes
     if crashes is None or crashes.count < 2 or not runs_by(book, member) or held_by(book, member) is not None:
         return 0
     seen = book.seen(member)
@@ -158,11 +158,11 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
         ended_by="",
     )
     book.put(launched)
-    book.memory.launched[member.key] = book.now_s
+    memory = book.memory.members[member.key]
+    memory.launched_s, memory.seen, memory.hook = book.now_s, None, None
     if by in book.operations and book.operations[by].live:
-        book.memory.first_launched.setdefault(by, book.now_s)
-    book.memory.seen.pop(member.key, None)
-    book.memory.hooks.pop(member.key, None)
+        cause = book.memory.operations[by]
+        cause.first_launched_s = book.now_s if cause.first_launched_s is None else cause.first_launched_s
     if elsewhere:
         book.emit(Reserve(service=member.service, places={member.name: launched.place}))
     emit_launch(book, launched)

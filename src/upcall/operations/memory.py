@@ -1,5 +1,6 @@
 """What is forgotten at a crash and learned again: what was seen, when a question was asked, which epoch it is."""
 
+from copy import copy
 from typing import Literal
 
 import msgspec
@@ -86,6 +87,62 @@ class HookFailed(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
+# -- what is remembered of each ------------------------------------------------------------------------------------
+
+# One struct for each subject, that comes and goes with it. They may be changed in place: who goes another way has a
+# copy (:meth:`Memory.copy`).
+
+
+class OperationMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Of an operation on record."""
+
+    since_s: float | None = None
+    """When it came into its state; ``None``: before this start."""
+    question: Question | None = None
+    said: Said | None = None
+    """What was said of it last; it outlives the answer, which runs out."""
+    last_word: Given | None = None
+    """Of an open one: the answer that was given last, whether it holds or not."""
+    notice_ends_s: float | None = None
+    """When the substrate goes ahead anyway."""
+    first_launched_s: float | None = None
+    """When it first launched what it brings back (time without a place or fetching does not count)."""
+    prepared: bool = False
+    """It has begun, and its service said that the end may come now."""
+
+
+class MemberMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Of a member on record; a tombstone begins anew."""
+
+    seen: Seen | None = None
+    launched_s: float | None = None
+    """When its current incarnation was launched (time without a place, or spent fetching, does not count)."""
+    crashes: Crashes | None = None
+    hook: HookFailed | None = None
+    """Why its hook has not returned, as its service said last."""
+    signalled: int = 0
+    """The incarnation that was told to end."""
+    place_node: str = ""
+    """The node of its place, where places are reserved before a launch."""
+    next_place: NextPlace | None = None
+    """The place that was asked for beside its own."""
+
+
+class NodeMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    seen: NodeSeen | None = None
+    keeps: tuple[str, ...] = ()
+    """In maintenance: services that would start something there."""
+
+
+class ServiceMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Of a service, for as long as it is on record or its host is there."""
+
+    epoch: int = 1
+    shown: tuple[int, str] = (0, "")
+    """Version and print of the set that was shown last."""
+    host: HostSeen | None = None
+
+
 class Memory(msgspec.Struct, kw_only=True):
     """What is forgotten at a crash, and learned again."""
 
@@ -95,40 +152,35 @@ class Memory(msgspec.Struct, kw_only=True):
     started_s: float | None = None
     firmness: dict[str, Firmness] = {}
     volumes_bound_to_node: bool = True
-    seen: dict[str, Seen] = {}
-    nodes: dict[str, NodeSeen] = {}
-    hosts: dict[str, HostSeen] = {}
-    epochs: dict[str, int] = {}
-    sets: dict[str, tuple[int, str]] = {}
-    """Service -> (version, print) of the set that was shown last."""
-    questions: dict[str, Question] = {}
-    said: dict[str, Said] = {}
-    """Operation -> what was said of it last; it outlives the answer, which runs out."""
-    last_words: dict[str, Given] = {}
-    """Open operation -> the answer that was given last, whether it holds or not."""
-    since: dict[str, float] = {}
-    """Operation -> when it came into its state (monotonic)."""
-    notices: dict[str, float] = {}
-    """Operation -> when the substrate goes ahead anyway."""
-    launched: dict[str, float] = {}
-    """Member -> when its current incarnation was launched (time without a place, or spent fetching, does not count)."""
-    first_launched: dict[str, float] = {}
-    """Operation -> when it first launched what it brings back (time without a place or fetching does not count)."""
-    places: dict[str, str] = {}
-    """Member -> node of its place, where places are reserved before a launch."""
-    kept_from: dict[str, dict[str, None]] = {}
-    """Node in maintenance -> services that would start something there."""
-    next_places: dict[str, NextPlace] = {}
-    """Member -> the place that was asked for beside its own."""
-    crashes: dict[str, Crashes] = {}
-    prepared: dict[str, None] = {}
-    """Operations that have begun, of which the service said that the end may come now."""
-    hooks: dict[str, HookFailed] = {}
-    """Member -> why its hook has not returned, as its service said last."""
-    signalled: dict[str, int] = {}
-    """Member -> incarnation that was told to end."""
+    operations: dict[str, OperationMemory] = {}
+    members: dict[str, MemberMemory] = {}
+    nodes: dict[str, NodeMemory] = {}
+    services: dict[str, ServiceMemory] = {}
     due: dict[str, float] = {}
     """Service (the empty word: all) -> when it is to be looked at again."""
     dirty: dict[str, None] = {}
     compacted: int = 0
     """Number of the operation up to which history was looked through last."""
+
+    def copy(self) -> "Memory":
+        own = copy(self)
+        own.operations = {key: copy(known) for key, known in self.operations.items()}
+        own.members = {key: copy(known) for key, known in self.members.items()}
+        own.nodes = {key: copy(known) for key, known in self.nodes.items()}
+        own.services = {key: copy(known) for key, known in self.services.items()}
+        own.due, own.dirty = dict(self.due), dict(self.dirty)
+        return own
+
+    def node(self, name: str) -> NodeMemory:
+        """To write to: from now on it is remembered."""
+        known = self.nodes.get(name)
+        if known is None:
+            known = self.nodes[name] = NodeMemory()
+        return known
+
+    def service(self, name: str) -> ServiceMemory:
+        """To write to: from now on it is remembered."""
+        known = self.services.get(name)
+        if known is None:
+            known = self.services[name] = ServiceMemory()
+        return known

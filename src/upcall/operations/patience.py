@@ -50,14 +50,14 @@ def patience(book: Book, operation: Operation, member: MemberRecord, then: str =
 
 def last_word(book: Book, operation: Operation) -> Given | None:
     """What its service said last of it, also when that has run out since."""
-    return book.answer(operation) or book.memory.last_words.get(operation.id)
+    return book.answer(operation) or book.memory.operations[operation.id].last_word
 
 
 def _not_renewed(book: Book, operation: Operation, word: Given) -> Judgement | None:
     """A deferral that has run out. It is asked about again, and what it held up (proof of death ends what is left on
     the node) must not happen in the moment between; for a service with data not even when nobody answers."""
     service = operation.target.service
-    policy, question = policy_of(book, service), book.memory.questions.get(operation.id)
+    policy, question = policy_of(book, service), book.memory.operations[operation.id].question
     known = book.services.get(service)
     asked_s = question.since_s if question is not None and question.stands else book.now_s
     if known is not None and known.stateful:
@@ -117,7 +117,7 @@ def _holds(book: Book, other: MemberRecord) -> Judgement | None:
     loss = next((o for o in book.operations_on(other) if o.kind == "lost" and o.state == "open"), None)
     if loss is not None:
         return None if loss.forced is not None else patience(book, loss, other)
-    known = book.memory.nodes.get(other.node)
+    known = book.node_seen(other.node)
     until_s = (known.since_s if known else book.now_s) + policy_of(book, other.service).replace_after_s
     if book.now_s >= until_s or (known is not None and known.state == "gone"):
         return None

@@ -37,7 +37,7 @@ def hold(book: Book, member: MemberRecord, *, here: bool = False) -> None:
     if known is not None:
         book.emit(CallOffPlace(service=member.service, member=member.name))
     number, takes = member.place + 1, takes_back(book, member)
-    book.memory.next_places[member.key] = NextPlace(place=number, here=here, takes=takes)
+    book.memory.members[member.key].next_place = NextPlace(place=number, here=here, takes=takes)
     book.emit(HoldPlace(service=member.service, member=member.name, place=number, here=here, takes=takes))
 
 
@@ -90,7 +90,7 @@ def closed_by(book: Book, member: MemberRecord) -> Operation | None:
     """The maintenance of the node on which its place is, when it does not start there: not at all once all there is
     held, or when the node is to be removed; not for the first time before that. (Who was there already, and crashes
     before its stop began, comes back until then.)"""
-    node = book.memory.places.get(member.key, "")
+    node = book.memory.members[member.key].place_node
     for operation in book.standing() if node else ():
         if operation.kind != "maintenance" or operation.target.node != node:
             continue
@@ -105,8 +105,9 @@ def keep_from(book: Book, member: MemberRecord) -> bool:
     closed = closed_by(book, member)
     if closed is None:
         return False
-    node = closed.target.node
-    book.memory.kept_from[node] = {**book.memory.kept_from.get(node, {}), member.service: None}
+    node = book.memory.node(closed.target.node)
+    if member.service not in node.keeps:
+        node.keeps = (*node.keeps, member.service)
     if not member.has_data:
         move_unused(book, member)
     return True
@@ -120,7 +121,7 @@ def move_unused(book: Book, member: MemberRecord) -> None:
     number = member.place + 1
     first = number if member.place == member.first_place else member.first_place
     book.put(replace(member, place=number, first_place=first))
-    book.memory.places.pop(member.key, None)
+    book.memory.members[member.key].place_node = ""
     book.emit(Reserve(service=member.service, places={member.name: number}))
 
 
@@ -129,12 +130,16 @@ def move_unused(book: Book, member: MemberRecord) -> None:
 
 def learn(book: Book, service: str, name: str, place: int, *, node: str = "", reason: str = "") -> None:
     """The next place is held on ``node``, or there is none, for this reason."""
-    key = f"{service}.{name}"
-    before = book.memory.next_places.get(key)
+    member = book.members.get(f"{service}.{name}")
+    if member is None or member.removed is not None:
+        book.emit(CallOffPlace(service=service, member=name))
+        return
+    memory = book.memory.members[member.key]
+    before = memory.next_place
     since_s = before.since_s if before is not None and before.reason and before.place == place else book.now_s
     same = before is not None and before.place == place
     here, takes = (before.here, before.takes) if before is not None and same else (False, 0)
-    book.memory.next_places[key] = NextPlace(
+    memory.next_place = NextPlace(
         place=place, node=node, here=here, takes=takes, held=not reason, reason=reason, since_s=since_s
     )
     book.mark(service)
@@ -145,14 +150,18 @@ def learn(book: Book, service: str, name: str, place: int, *, node: str = "", re
 
 def look(book: Book, service: str) -> None:
     """Calls off what nobody has a use for."""
-    prefix = f"{service}."
-    for key in [key for key in book.memory.next_places if key.startswith(prefix)]:
-        member, known = book.members.get(key), book.memory.next_places[key]
-        if member is not None and member.removed is None and known.place > member.place and _wanted(book, member):
-            continue
-        del book.memory.next_places[key]
-        if member is None or known.place > member.place:
-            book.emit(CallOffPlace(service=service, member=key.removeprefix(prefix)))
+    for member in book.members_of(service):
+        known = book.memory.members[member.key].next_place
+        if known is not None and (known.place <= member.place or not _wanted(book, member)):
+            call_off(book, member)
+
+
+def call_off(book: Book, member: MemberRecord) -> None:
+    """Nobody wants its next place any more, or it is the present one by now."""
+    memory = book.memory.members[member.key]
+    known, memory.next_place = memory.next_place, None
+    if known is not None and known.place > member.place:
+        book.emit(CallOffPlace(service=member.service, member=member.name))
 
 
 def comes_elsewhere(book: Book, member: MemberRecord) -> bool:
@@ -177,7 +186,7 @@ def _may_use(operation: Operation) -> bool:
 
 
 def _asked(book: Book, member: MemberRecord) -> NextPlace | None:
-    known = book.memory.next_places.get(member.key)
+    known = book.memory.members[member.key].next_place
     return known if known is not None and known.place == member.place + 1 else None
 
 

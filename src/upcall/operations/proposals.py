@@ -70,9 +70,9 @@ def create(
         since_wall_s=book.wall_s,
         forced=forced,
     )
-    book.memory.since[operation.id] = book.now_s
     book.put(operation)
     operation = book.operations[operation.id]
+    book.memory.operations[operation.id].since_s = book.now_s
     book.emit(Proposed(operation=operation))
     if forced is not None:
         book.emit(Overruled(operation=operation, how="forced", who=forced.who, why=forced.why))
@@ -216,13 +216,13 @@ def _forced(book: Book, given: Propose) -> Mark | None:
 
 
 def _maintenance(book: Book, given: Propose) -> Operation | Refused:
-    there = given.node in book.memory.nodes or book.members_on(given.node)
+    there = book.node_seen(given.node) is not None or book.members_on(given.node)
     if not given.node or not there:
         return Refused(
             code="not_found",
             message=f"no node {given.node!r}",
             where="node",
-            expected=", ".join(sorted(book.memory.nodes)) or "a node that was seen",
+            expected=", ".join(sorted(n for n in book.memory.nodes if book.node_seen(n))) or "a node that was seen",
         )
     for standing in book.standing():
         if standing.kind == "maintenance" and standing.target.node == given.node:
@@ -247,8 +247,8 @@ def _maintenance(book: Book, given: Propose) -> Operation | Refused:
             )
     operation = _create(book, given, Target(node=given.node))
     book.emit(Cordon(node=given.node, closed=True))
-    for member, node in book.memory.places.items():
-        if node == given.node:
+    for member, known in book.memory.members.items():
+        if known.place_node == given.node:
             book.mark(member.partition(".")[0])  # Also who has a place there and was never started.
     return operation
 

@@ -1,7 +1,5 @@
 """One input, one small function: it changes what the input says, and nothing that follows from it."""
 
-from typing import TypeVar
-
 from msgspec.structs import replace
 
 from upcall.operations import (
@@ -55,8 +53,6 @@ from upcall.operations.inputs import (
 from upcall.operations.memory import HostSeen
 from upcall.operations.news import HostChanged, Slept
 from upcall.operations.records import ConsentRecord, MemberRecord, Operation
-
-K = TypeVar("K")
 
 
 def take(book: Book, given: Input) -> None:
@@ -123,8 +119,9 @@ def _learn(book: Book, given: Input) -> None:
         case NodeObserved():
             losses.observe_node(book, given)
         case PlaceObserved():
-            book.memory.places[f"{given.service}.{given.member}"] = given.node
-            book.mark(given.service)
+            if (known := book.memory.members.get(f"{given.service}.{given.member}")) is not None:
+                known.place_node = given.node
+                book.mark(given.service)
         case PlaceHeld():
             places.learn(book, given.service, given.member, given.place, node=given.node)
         case PlaceRefused():
@@ -154,7 +151,8 @@ def wanted(book: Book) -> list[MemberRecord]:
 def _started(book: Book, given: Started) -> None:
     """Repeats what still stands; all of it is harmless when it was done already."""
     book.memory.firmness = given.firmness
-    book.memory.places = dict(given.places)
+    for key, known in book.memory.members.items():
+        known.place_node = given.places.get(key, "")
     book.memory.volumes_bound_to_node = given.volumes_bound_to_node
     for operation in book.standing():
         if operation.kind == "maintenance":
@@ -179,16 +177,23 @@ def _clock_jumped(book: Book, given: ClockJumped) -> None:
     wall time and may be over; they say so when they are judged. An acceptance is no deadline but a promise for a time:
     the service made it about a world of then, and it does not hold for longer because we slept."""
     memory, now_s = book.memory, book.now_s
-    memory.since = _all_now(memory.since, now_s)
-    memory.launched = _all_now(memory.launched, now_s)
-    memory.first_launched = _all_now(memory.first_launched, now_s)
-    memory.seen = {
-        m: seen if seen.unwell_s is None else replace(seen, unwell_s=now_s) for m, seen in memory.seen.items()
-    }
     memory.started_s = now_s
-    memory.questions = {o: replace(question, since_s=now_s) for o, question in memory.questions.items()}
-    memory.crashes = {m: replace(crashes, last_s=now_s) for m, crashes in memory.crashes.items()}
-    memory.notices = {o: at_s + given.slept_s for o, at_s in memory.notices.items()}
+    for operation in memory.operations.values():
+        if operation.since_s is not None:
+            operation.since_s = now_s
+        if operation.first_launched_s is not None:
+            operation.first_launched_s = now_s
+        if operation.question is not None:
+            operation.question = replace(operation.question, since_s=now_s)
+        if operation.notice_ends_s is not None:
+            operation.notice_ends_s += given.slept_s
+    for member in memory.members.values():
+        if member.launched_s is not None:
+            member.launched_s = now_s
+        if member.seen is not None and member.seen.unwell_s is not None:
+            member.seen = replace(member.seen, unwell_s=now_s)
+        if member.crashes is not None:
+            member.crashes = replace(member.crashes, last_s=now_s)
     for service in sorted(book.consents):
         _renew(book, book.consents[service])
     book.emit(Slept(slept_s=given.slept_s))
@@ -209,16 +214,12 @@ def _renew(book: Book, consent: ConsentRecord) -> None:
             book.put(replace(consent, answers=renewed))
 
 
-def _all_now(times: dict[K, float], now_s: float) -> dict[K, float]:
-    return dict.fromkeys(times, now_s)
-
-
 def _host(book: Book, given: HostSubscribed | HostUnsubscribed) -> None:
     """Unanswered questions come again after a reconnect."""
     subscribed = isinstance(given, HostSubscribed)
-    before = book.memory.hosts.get(given.service)
+    before = book.host(given.service)
     if before is None or before.subscribed != subscribed:
-        book.memory.hosts[given.service] = HostSeen(subscribed=subscribed, since_s=book.now_s)
+        book.memory.service(given.service).host = HostSeen(subscribed=subscribed, since_s=book.now_s)
         book.emit(HostChanged(service=given.service, subscribed=subscribed))
     if subscribed:
         book.emit(Show(service=given.service))
@@ -237,7 +238,7 @@ def _confirm(book: Book, given: Confirm) -> Refused | None:
     elif operation.state == "executing" and book.allows(operation, "finished"):
         carry.end(book, operation, "finished", outcome=f"{given.service} has finished it")
     elif operation.state == "executing":
-        book.memory.prepared[operation.id] = None
+        book.memory.operations[operation.id].prepared = True
         book.mark(given.service)
     elif operation.state != "done":
         return Refused(

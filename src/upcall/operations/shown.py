@@ -13,18 +13,21 @@ from upcall.operations.windows import window_over
 
 
 def pending(book: Book, service: str) -> PendingSet:
-    version, _ = book.memory.sets.get(service, (0, ""))
+    known = book.memory.services.get(service)
     shown = tuple(_shown(book, operation) for operation in book.live(service))
-    return PendingSet(service=service, epoch=book.epoch(service), version=version, operations=shown)
+    return PendingSet(
+        service=service, epoch=book.epoch(service), version=known.shown[0] if known else 0, operations=shown
+    )
 
 
 def _shown(book: Book, operation: Operation) -> PendingOperation:
-    question = book.memory.questions.get(operation.id)
+    memory = book.memory.operations[operation.id]
+    question, notice_ends_s = memory.question, memory.notice_ends_s
     window_left_s = None
     if operation.deadline_wall_s is not None:
         window_left_s = 0.0 if window_over(book, operation) else operation.deadline_wall_s - book.wall_s
-    elif operation.id in book.memory.notices:
-        window_left_s = max(0.0, book.memory.notices[operation.id] - book.now_s)
+    elif notice_ends_s is not None:
+        window_left_s = max(0.0, notice_ends_s - book.now_s)
     return PendingOperation(
         operation=operation,
         asked=question is not None and question.stands and operation.state == "open",
@@ -39,12 +42,13 @@ def show(book: Book, service: str) -> None:
     """Sends the set when it is another one than the last that was sent."""
     parts = [str(book.epoch(service))]
     for operation in book.live(service):
-        question = book.memory.questions.get(operation.id)
+        question = book.memory.operations[operation.id].question
         parts.append(f"{operation.id}:{operation.state}:{question.times if question else 0}:{bool(operation.forced)}")
     fingerprint = " ".join(parts)
-    version, before = book.memory.sets.get(service, (0, ""))
+    remembered = book.memory.services.get(service)
+    version, before = remembered.shown if remembered else (0, "")
     known = service in book.services or before
     if fingerprint != before and known:
-        book.memory.sets[service] = (version + 1, fingerprint)
+        book.memory.service(service).shown = (version + 1, fingerprint)
         if len(parts) > 1 or " " in before:
             book.emit(Show(service=service))

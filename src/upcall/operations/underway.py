@@ -112,11 +112,10 @@ def _start_waits(book: Book, operation: Operation) -> Judgement:
         reason = f"{member.task} is {state}" + (f": {seen.reason}" if seen and seen.reason else "")
         if waits := members.unreturned(book, member):
             reason = f"{member.task} is ready, {waits}"
-        first_s = book.memory.first_launched.get(operation.id, book.since_s(operation))
         return Judgement(
             waits_for=member.task,
             reason=f"{reason}; it is over when this incarnation is back",
-            look_s=first_s + member.start_timeout_s,
+            look_s=book.first_launched_s(operation) + member.start_timeout_s,
             look_is=MAY_TAKE,
         )
     return Judgement(waits_for="its members", reason="they are not known any more")

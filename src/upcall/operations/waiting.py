@@ -52,7 +52,7 @@ def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float
     policy = policy_of(book, service)
     silent_s = book.now_s - asked_s
     looks = [at for at in (window_s, asked_s + policy.answer_s) if at is not None and at > book.now_s]
-    host = book.memory.hosts.get(service)
+    host = book.host(service)
     who = service if host is not None and host.subscribed else f"{service}'s host"
     return Judgement(
         waits_for=who,

@@ -26,7 +26,7 @@ def judgement_of(book: Book, operation: Operation) -> Judgement:
 def why(book: Book, operation: Operation) -> Why:
     judgement = judgement_of(book, operation)
     look_s = judgement.look_s
-    said = book.memory.said.get(operation.id)
+    said = book.memory.operations[operation.id].said
     return Why(
         operation=operation,
         waits_for=judgement.waits_for,

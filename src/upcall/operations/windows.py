@@ -26,7 +26,8 @@ def window_end_s(book: Book, operation: Operation) -> float | None:
     if operation.class_ == "cure":
         end_s = cure_end_s(book, operation)
     elif operation.class_ == "notice":
-        end_s = book.memory.notices.get(operation.id, book.now_s)
+        ends_s = book.memory.operations[operation.id].notice_ends_s
+        end_s = ends_s if ends_s is not None else book.now_s
     elif operation.deadline_wall_s is not None:
         end_s = book.now_s + operation.deadline_wall_s - book.wall_s
     else:

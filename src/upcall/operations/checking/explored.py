@@ -24,8 +24,7 @@ def canonical(ledger: Ledger) -> object:
         tuple((s.name, s.minimum) for s in book.services.values()),
         tuple(_member(book, m, names) for m in sorted(book.members.values(), key=lambda m: m.key)),
         tuple(_operation(book, o, names) for o in kept),
-        tuple((name, seen.state) for name, seen in sorted(book.memory.nodes.items())),
-        tuple((key, p.node, p.held, p.reason) for key, p in sorted(book.memory.next_places.items())),
+        tuple((name, book.node_state(name)) for name in sorted(book.memory.nodes)),
     )
 
 
@@ -41,8 +40,8 @@ def _matters(book: Book, operation: Operation) -> bool:
 
 
 def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
-    seen = book.seen(member)
-    crashes = book.memory.crashes.get(member.key)
+    seen, memory = book.seen(member), book.memory.members[member.key]
+    crashes, place = memory.crashes, memory.next_place
     return (
         member.name,
         member.incarnation > 0,
@@ -58,16 +57,18 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         member.place,
         member.node,
         seen.state if seen else "",
-        book.memory.signalled.get(member.key) == member.incarnation,
-        _age(book, book.memory.launched.get(member.key)) if seen and seen.state != "ready" else None,
+        memory.signalled == member.incarnation,
+        _age(book, memory.launched_s) if seen and seen.state != "ready" else None,
         (crashes.count, _age(book, crashes.last_s)) if crashes else None,
         (_age(book, seen.unwell_s), _age(book, seen.since_s)) if seen and seen.unwell_s is not None else None,
+        (place.node, place.held, place.reason) if place is not None else None,
     )
 
 
 def _operation(book: Book, operation: Operation, names: dict[str, int]) -> object:
-    question = book.memory.questions.get(operation.id) if operation.state == "open" else None
-    given, word = book.answer(operation), book.memory.last_words.get(operation.id)
+    memory = book.memory.operations[operation.id]
+    question = memory.question if operation.state == "open" else None
+    given, word = book.answer(operation), memory.last_word
     live = operation.live
     return (
         operation.kind,
@@ -84,8 +85,8 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         if operation.kind != "maintenance"
         and (operation.state == "open" or (live and operation.on_deadline == "force"))
         else None,
-        _age(book, book.memory.first_launched.get(operation.id)) if live else None,
-        operation.id in book.memory.prepared,
+        _age(book, memory.first_launched_s) if live else None,
+        memory.prepared,
         question.stands if question else None,
         word.verdict if word and operation.kind == "lost" else None,
         (given.verdict, _age(book, given.until_s), _counted(book, given.counts_on)) if given and live else None,

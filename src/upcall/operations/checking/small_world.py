@@ -250,7 +250,8 @@ def _sought(state: State, way: tuple[str, ...]) -> State:
             left = {other: number for other, number in state.sought.items() if other != name}
             state = replace(state, held={**state.held, name: node}, sought=left)
             return applied(state, given.PlaceHeld(service=SERVICE, member=name, place=place, node=node), way)
-        known = state.ledger.book.memory.next_places.get(f"{SERVICE}.{name}")
+        member = state.ledger.book.memory.members.get(f"{SERVICE}.{name}")
+        known = member.next_place if member else None
         if known is not None and not known.reason:
             refused = given.PlaceRefused(service=SERVICE, member=name, place=place, reason="no room")
             return applied(state, refused, way)
@@ -314,7 +315,7 @@ def _justified(state: State, effect: EndTask, task: Task, way: tuple[str, ...]) 
         minimum = state.ledger.services()[0].minimum
         fresh = task.phase == "ready" and next(v for v in views if v.name == effect.member).observed == "ready"
         # A signal that is repeated after a crash says nothing about the moment of the begin.
-        began_before = operation.id not in state.ledger.book.memory.since
+        began_before = state.ledger.book.memory.operations[operation.id].since_s is None
         hold(not fresh or began_before or len(left) >= minimum, f"{effect} leaves {len(left)} of {minimum}", way)
 
 
