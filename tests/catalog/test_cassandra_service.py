@@ -1,5 +1,6 @@
 """Cassandra as a service, as pure scenarios: what it declares and what it answers. What the ring says is given."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -285,6 +286,28 @@ async def test_a_node_is_drained_before_it_ends() -> None:
     assert [tool.command[-1] for tool in ran] == ["drain"]
 
 
+async def test_a_quorum_that_was_lost_since_the_begin_keeps_a_node_from_being_drained() -> None:
+    ran: list[wire.RunTool] = []
+
+    async def runner(tool: wire.RunTool) -> wire.ToolResult:
+        ran.append(tool)
+        return wire.ToolResult(code=0)
+
+    def seen(state: str) -> dict[str, wire.Member]:
+        states = dict(zip(("node-0", "node-1", "node-2"), ("ready", state, "ready"), strict=True))
+        found = zip(states.items(), ADDRESSES, strict=True)
+        return {name: wire.Member(name=name, state=word, address=address) for (name, word), address in found}
+
+    context = Context(name="cassandra", options={}, members=seen("lost"), run_tool=runner)
+    service = Played(context)
+    before = asyncio.create_task(service.before_stop(service.members["node-0"], operation("stop", "node-0")))
+    await asyncio.sleep(0.05)
+    assert ran == []
+    context.members = seen("ready")
+    await before
+    assert [tool.command[-1] for tool in ran] == ["drain"]
+
+
 def test_the_end_of_a_node_waits_for_its_drain() -> None:
     declared = Scenario(Cassandra, {}, fresh=True).run().declared
     assert declared is not None
@@ -323,6 +346,15 @@ def test_fewer_nodes_than_had_data_are_refused_with_the_ways_out() -> None:
     assert "data of node-1, node-2 that is kept and that nodes=1 leaves out" in plan.reason
     assert "--set nodes=3" in plan.reason
     assert "--fresh" in plan.reason
+
+
+def test_a_ring_of_which_only_a_part_is_kept_is_not_begun() -> None:
+    kept, lost = ("node-0", "node-2"), ("node-1",)
+    outcome = Scenario(Cassandra, {"nodes": 3}, fresh=True, left_behind=kept, lost_behind=lost).run()
+    assert outcome.declared is None, "nothing starts"
+    reason = outcome.plans["deploy"].reason
+    assert "the data of node-1 is gone" in reason
+    assert "--fresh" in reason
 
 
 def test_as_many_nodes_or_more_take_all_back() -> None:

@@ -363,6 +363,22 @@ def test_fewer_brokers_than_had_data_are_refused_with_the_ways_out() -> None:
     assert "--fresh" in plan.reason
 
 
+def test_with_the_volumes_of_a_minority_no_quorum_is_begun_beside_the_one_that_was() -> None:
+    kept, lost = ("broker-1",), ("broker-0", "broker-2")
+    outcome = Scenario(Kafka, {"brokers": 3}, fresh=True, left_behind=kept, lost_behind=lost).run()
+    assert outcome.declared is None, "nothing starts"
+    reason = outcome.plans["deploy"].reason
+    assert "was there before with 3 members, and the data of broker-0, broker-2 is gone" in reason
+    assert "what is kept of broker-1 alone" in reason
+    assert "--fresh" in reason
+
+
+def test_what_a_majority_has_kept_is_enough() -> None:
+    kept, lost = ("broker-0", "broker-2"), ("broker-1",)
+    outcome = Scenario(Kafka, {"brokers": 3}, fresh=True, left_behind=kept, lost_behind=lost).run()
+    assert outcome.declared is not None
+
+
 def test_as_many_brokers_or_more_take_all_back() -> None:
     left = ("broker-0", "broker-1", "broker-2")
     for count in (3, 5):

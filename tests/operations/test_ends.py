@@ -165,6 +165,42 @@ def test_neither_an_uninstall_nor_a_shutdown_waits_behind_it(kind: SimulatedKind
     assert made.substrate.alive() == []
 
 
+def test_a_start_of_the_master_lets_no_end_come_before_its_service_has_prepared_it(kind: SimulatedKind) -> None:
+    made, op = begun(kind)
+    made.die()
+    made.boot()
+    made.advance(15)
+    assert (state(made, op), runs(made)) == ("executing", True)
+    hand_over(made, op)
+    made.advance(5)
+    assert state(made, op) == "done"
+
+
+def test_after_a_start_of_the_master_a_service_that_says_nothing_holds_an_end_for_its_time(kind: SimulatedKind) -> None:
+    made, op = begun(kind)
+    made.die()
+    made.boot()
+    made.advance(25)
+    assert state(made, op) == "done"
+
+
+def test_what_was_prepared_before_a_start_of_the_master_is_so_after_it_and_meets_the_minimum(
+    kind: SimulatedKind,
+) -> None:
+    made, op = begun(kind, policy=Policy(answer_s=600, before_stop_s=20))
+    made.scripts.clear()
+    sicken(made)
+    hand_over(made, op)
+    made.advance(3)
+    made.die()
+    made.boot()
+    made.advance(60)
+    assert (state(made, op), runs(made)) == ("executing", True)
+    made.observe(made.substrate.heal("s.b", made.now_s))
+    made.advance(5)
+    assert state(made, op) == "done", "it is not to be prepared once more"
+
+
 def test_a_death_of_the_master_at_every_write_takes_nobody_below_the_minimum(kind: SimulatedKind) -> None:
     for writes in range(8):
         made, op = begun(kind)

@@ -68,6 +68,29 @@ def test_reinstalled_over_kept_volumes_with_fewer_members_the_service_is_told_wh
     assert world.ledger.left_behind("log", world.wall_s) == []
 
 
+def test_the_service_is_told_of_whom_nothing_is_kept_although_others_have_kept_theirs(world: World) -> None:
+    world.advance(10)
+    uninstall(world)
+    assert world.ledger.lost_behind("log") == []
+    world.send(given.GiveUpVolumes(service="log", member="b1"))
+    world.send(given.DeclareService(name="log"))
+    assert (world.ledger.left_behind("log"), world.ledger.lost_behind("log")) == (["b0", "b2"], ["b1"])
+    world.advance(90_000)
+    assert world.ledger.lost_behind("log", world.wall_s) == [], "nothing is left of that life"
+
+
+def test_what_lies_on_a_node_that_is_gone_for_good_is_not_taken_back(world: World) -> None:
+    world.advance(10)
+    node = next(view.node for view in world.ledger.members("log") if view.name == "b1")
+    uninstall(world)
+    world.observe(world.substrate.remove(node, world.now_s))
+    world.send(given.DeclareService(name="log"))
+    bound = world.substrate.capabilities.volumes_bound_to_node
+    assert world.ledger.lost_behind("log") == (["b1"] if bound else [])
+    declare(world, "b0", "b1", "b2")
+    assert roles(world)["b1"] == (("joining", False) if bound else ("founding", True))
+
+
 def test_what_another_package_or_a_fresh_start_does_not_take_back_is_not_left_behind(world: World) -> None:
     world.advance(10)
     uninstall(world)

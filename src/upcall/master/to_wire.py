@@ -141,6 +141,7 @@ def wanted(record: ServiceRecord, ledger: Ledger, nodes: Iterable[Node], wall_s:
         bindings=record.bindings,
         installed_at=record.created_at,
         left_behind=tuple(ledger.left_behind(record.name, wall_s)),
+        lost_behind=tuple(ledger.lost_behind(record.name, wall_s)),
         nodes=tuple(
             wire.NodeView(
                 name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib

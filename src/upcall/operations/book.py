@@ -290,8 +290,6 @@ class Book:
         moved = replace(current, state=state, since_wall_s=self.wall_s, outcome=outcome or current.outcome, **changes)
         memory = self.memory.operations[moved.id]
         memory.since_s = self.now_s
-        if state != "executing":
-            memory.prepared = False
         if state != "open":
             memory.question = memory.said = memory.last_word = None
         self.put(moved)

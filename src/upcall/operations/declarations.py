@@ -162,11 +162,20 @@ def left_behind(book: Book, service: str) -> list[str]:
     return sorted(member.name for member in gone if not _volumes_gone(book, member))
 
 
+def lost_behind(book: Book, service: str) -> list[str]:
+    """Members of the life before, by name, that had data which cannot be taken back, although that of others can."""
+    gone = [m for m in book.tombstones_of(service) if m.has_data and not m.portable]
+    ended_by = {m.removed.why for m in gone if m.removed is not None and not _volumes_gone(book, m)}
+    lost = (m for m in gone if m.removed is not None and m.removed.why in ended_by and _volumes_gone(book, m))
+    return sorted(member.name for member in lost)
+
+
 def _volumes_gone(book: Book, member: MemberRecord) -> bool:
     """What it has left cannot be taken back any more, or is not to be: another package has nothing to do with it."""
     service = book.services.get(member.service)
     another = service is not None and "" != member.package != service.package
-    return member.begins_anew or another or book.wall_s >= member.volumes_until_wall_s
+    with_its_node = book.memory.volumes_bound_to_node and book.node_state(member.node) == "gone"
+    return member.begins_anew or another or with_its_node or book.wall_s >= member.volumes_until_wall_s
 
 
 def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, joined: bool) -> None:

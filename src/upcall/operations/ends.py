@@ -4,6 +4,10 @@ A task is ended for one reason alone: an executing operation that names it. Its 
 service prepares it first (``before_stop``), or the member left before. The world goes on meanwhile, so what a service
 decides about (voluntary, windowed) meets the minimum once more at the moment of such an end, and waits while too few
 would be left. It has taken nothing yet, so it holds no cure and no loss of another member up, and nobody's uninstall.
+What ``before_stop`` took itself is taken: a member that is not ready any more by then gives nothing back by running on.
+
+A start of the master in between changes nothing of that: what the service said is on record, and such an end waits
+until it is known again what it would end.
 """
 
 from typing import Final
@@ -31,23 +35,38 @@ def ending_of(book: Book, member: MemberRecord) -> Operation | None:
         return operation if _dependents_down(book, member.service) else None
     if shape == "foreign" or operation.target.incarnation_of(member.name) != member.incarnation:
         return None
-    waits = hand_over_until_s(book, operation, member) is not None or waits_for_others(book, operation, member)
+    waits = (
+        hand_over_until_s(book, operation, member) is not None
+        or waits_to_be_known(book, operation, member)
+        or waits_for_others(book, operation, member)
+    )
     return None if waits else operation
 
 
 def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) -> float | None:
-    """Until when the end of a member that is well waits for what its service does before it (``before_stop``); ``None``
-    when it does not: it was said to be done, its time is over, or nobody would do it."""
-    known = book.services.get(member.service)
-    allowed_s = known.policy.before_stop_s if known is not None else 0.0
-    if not allowed_s or not book.well(member) or operation.kind == "uninstall" or operation.forced is not None:
+    """Until when the end of a member that is well, as far as is known, waits for what its service does before it
+    (``before_stop``); ``None`` when it does not: it was said to be done, its time is over, or nobody would do it. After
+    a start of the master the time is counted from there."""
+    allowed_s = book.policy(member.service).before_stop_s
+    if not allowed_s or operation.prepared or operation.kind == "uninstall" or operation.forced is not None:
+        return None
+    if not (book.well(member) or _unknown(book, member)):
         return None
     host = book.host(member.service)
     until_s = book.since_s(operation) + allowed_s
-    prepared = book.memory.operations[operation.id].prepared
-    if prepared or until_s <= book.now_s or (host is not None and not host.subscribed):
+    if until_s <= book.now_s or (host is not None and not host.subscribed):
         return None
     return until_s
+
+
+def waits_to_be_known(book: Book, operation: Operation, member: MemberRecord) -> bool:
+    """The master started, or the member's node was silent: nobody has said yet whether it runs, and so whether too few
+    would be left without it. Whoever runs it says so, or its node is silent (again)."""
+    return _looked_at_again(book, operation) and member.counts and _unknown(book, member)
+
+
+def _unknown(book: Book, member: MemberRecord) -> bool:
+    return not member.over and book.seen(member) is None and book.node_hears(member)
 
 
 # -- the minimum at the moment of the end ---------------------------------------------------------------------------

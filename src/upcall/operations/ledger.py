@@ -182,6 +182,11 @@ class Ledger:
         self._look_at_clock(None, wall_s)
         return declarations.left_behind(self._book, service)
 
+    def lost_behind(self, service: str, wall_s: float | None = None) -> list[str]:
+        """Members of that life whose data cannot be taken back, although that of others can."""
+        self._look_at_clock(None, wall_s)
+        return declarations.lost_behind(self._book, service)
+
     def left_by(self, service: str) -> str:
         """The package of the life of the name that is over; empty when nothing of one is left."""
         return next((m.package for m in self._book.tombstones_of(service) if m.package), "")

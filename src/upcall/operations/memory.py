@@ -1,9 +1,9 @@
 """What is forgotten at a crash and learned again: what was seen, when a question was asked, which epoch it is."""
 
-from copy import copy
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from upcall.operations.inputs import TaskState
 from upcall.operations.records import Firmness, Given
@@ -107,8 +107,6 @@ class OperationMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When the substrate goes ahead anyway."""
     first_launched_s: float | None = None
     """When it first launched what it brings back (time without a place or fetching does not count)."""
-    prepared: bool = False
-    """It has begun, and its service said that the end may come now."""
 
 
 class MemberMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -163,11 +161,11 @@ class Memory(msgspec.Struct, kw_only=True):
     """Number of the operation up to which history was looked through last."""
 
     def copy(self) -> "Memory":
-        own = copy(self)
-        own.operations = {key: copy(known) for key, known in self.operations.items()}
-        own.members = {key: copy(known) for key, known in self.members.items()}
-        own.nodes = {key: copy(known) for key, known in self.nodes.items()}
-        own.services = {key: copy(known) for key, known in self.services.items()}
+        own = replace(self)
+        own.operations = {key: replace(known) for key, known in self.operations.items()}
+        own.members = {key: replace(known) for key, known in self.members.items()}
+        own.nodes = {key: replace(known) for key, known in self.nodes.items()}
+        own.services = {key: replace(known) for key, known in self.services.items()}
         own.due, own.dirty = dict(self.due), dict(self.dirty)
         return own
 

@@ -281,6 +281,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     lifted: Mark | None = None
     alerted: bool = False
     """A person was told that it is stuck; once is enough."""
+    prepared: bool = False
+    """It has begun, and its service said that all is done that comes before the end (``before_stop``)."""
     over_consent: bool = False
     """Its window (or notice) was over at the begin: it went ahead without the service's acceptance."""
     outcome: str = ""

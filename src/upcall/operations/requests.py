@@ -238,8 +238,8 @@ def _confirm(book: Book, given: Confirm) -> Refused | None:
     elif operation.state == "executing" and book.allows(operation, "finished"):
         carry.end(book, operation, "finished", outcome=f"{given.service} has finished it")
     elif operation.state == "executing":
-        book.memory.operations[operation.id].prepared = True
-        book.mark(given.service)
+        if not operation.prepared:
+            book.put(replace(operation, prepared=True))
     elif operation.state != "done":
         return Refused(
             code="conflict",

@@ -72,6 +72,12 @@ def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> 
             look_s=max(handing),
             look_is="it ends at the latest in",
         )
+    if unknown := [m.task for m in ending if ends.waits_to_be_known(book, operation, m)]:
+        return Judgement(
+            waits_for="the substrate",
+            reason=f"{', '.join(unknown)}: not heard of yet, and its end is looked at again before it comes",
+            alert_s=book.since_s(operation) + slack_s,
+        )
     if too_few := ends.held(book, operation):
         prepares_s = policy_of(book, operation.target.service).before_stop_s
         return Judgement(

@@ -130,6 +130,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     left_behind: tuple[str, ...] = ()
     """Members of the life before that had data, whose volumes can still be taken back, and which are not declared in
     this one (yet): without them their part of the data is missing."""
+    lost_behind: tuple[str, ...] = ()
+    """Members of the same life whose data cannot be taken back (it was dropped, or its node is gone for good)."""
 
 
 Role = Literal["founding", "joining", "replacing"]

@@ -62,6 +62,7 @@ class Context:
     members: Mapping[str, wire.Member] = field(default_factory=dict)
     operations: tuple[wire.Operation, ...] = ()
     left_behind: tuple[str, ...] = ()
+    lost_behind: tuple[str, ...] = ()
     state: State = field(default_factory=lambda: State(Volatile()))
     run_tool: Runner = _nowhere
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal

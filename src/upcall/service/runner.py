@@ -163,11 +163,13 @@ class Runner:
                 self._wanted = event
                 self.context.bindings = event.bindings
                 self.context.nodes = event.nodes
-                self.context.left_behind = event.left_behind
+                self.context.left_behind, self.context.lost_behind = event.left_behind, event.lost_behind
                 self._look()
             case wire.Members():
                 self._members = event
                 self.context.members = {member.name: member for member in event.members}
+                if self._begun:
+                    self._hooks.ending(self.context.operations)
                 self._clerk.wake()
                 self._look()
             case wire.Operations():

@@ -33,7 +33,7 @@ import contextlib
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from pydantic import ValidationError
@@ -226,21 +226,34 @@ class Service(PackageFiles):
                 return pod
         raise NotFound(f"{type(self).__name__} has no pod {name!r}", expected=", ".join(pod.name for pod in pods))
 
-    def takes_back_all(self, pod: Pod, option: str) -> Pod:
-        """The pod, unless it is smaller than in the life before, whose volumes are kept: then an error that says what
-        to do. For systems whose members are one whole, so that none with data may be left out. ``option`` sets its
-        size."""
-        numbers = [name.removeprefix(f"{pod.name}-") for name in self._context.left_behind]
-        out = sorted(int(number) for number in numbers if number.isdigit() and int(number) >= pod.count)
-        if out:
-            named = ", ".join(f"{pod.name}-{number}" for number in out)
+    def takes_back_all(self, pod: Pod, option: str, *, majority: bool = False) -> Pod:
+        """The pod, unless it is smaller than in the life before, whose volumes are kept, or they are kept of a part
+        alone: then an error that says what to do. For systems whose members are one whole, so that none with data may
+        be left out. ``option`` sets its size. ``majority``: what a majority has kept is enough, the others fill
+        themselves from it; else all of it is needed."""
+        kept, lost = self._numbers(pod, self._context.left_behind), self._numbers(pod, self._context.lost_behind)
+        was = len(kept) + len(lost)
+        if kept and len(kept) < (was // 2 + 1 if majority else was):
             raise Conflict(
-                f"{self.name} was there before, with data of {named} that is kept and that {option}={pod.count} "
-                f"leaves out: uninstall it, and install it with --set "
+                f"{self.name} was there before with {was} members, and the data of {_named(pod, lost)} is gone: with "
+                f"what is kept of {_named(pod, kept)} alone it cannot begin where it was; uninstall it, and install it "
+                f"with --fresh to begin without (what is kept is set aside: `upcall volume list`)",
+                where=option,
+            )
+        out = [number for number in kept if number >= pod.count]
+        if out:
+            raise Conflict(
+                f"{self.name} was there before, with data of {_named(pod, out)} that is kept and that "
+                f"{option}={pod.count} leaves out: uninstall it, and install it with --set "
                 f"{option}={out[-1] + 1} to take all of it back, or with --fresh to begin without",
                 where=option,
             )
         return pod
+
+    @staticmethod
+    def _numbers(pod: Pod, members: tuple[str, ...]) -> list[int]:
+        of_pod = (name.removeprefix(f"{pod.name}-") for name in members if name.startswith(f"{pod.name}-"))
+        return sorted(int(number) for number in of_pod if number.isdigit())
 
     @property
     def nodes(self) -> tuple[NodeView, ...]:
@@ -302,6 +315,10 @@ class Service(PackageFiles):
         words = faults.words(error, type(self))
         self._context.fault(faults.Fault(what, words, error))
         return words
+
+
+def _named(pod: Pod, numbers: Iterable[int]) -> str:
+    return ", ".join(f"{pod.name}-{number}" for number in numbers)
 
 
 def overridden(service: Service, method: str) -> bool:

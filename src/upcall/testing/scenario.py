@@ -93,6 +93,8 @@ class Scenario:
     desired: str = "running"
     left_behind: tuple[str, ...] = ()
     """Members of a life before whose volumes are kept."""
+    lost_behind: tuple[str, ...] = ()
+    """Members of the same life whose volumes are gone."""
 
     def run(self, *, for_s: float = RUN_S) -> Outcome:
         """What the service says to it. A mistake in its code that it raises fails the test; :meth:`broken` gives it."""
@@ -116,6 +118,7 @@ class Scenario:
             memory={key: (value, 1) for key, value in self.memory.items()},
             desired=self.desired,
             left_behind=self.left_behind,
+            lost_behind=self.lost_behind,
         )
         faults: list[Fault] = []
         runner = Runner(self.service, self.service.package, master, wall=asyncio.get_running_loop().time)

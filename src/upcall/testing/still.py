@@ -42,6 +42,7 @@ class StillMaster:
     memory: dict[str, tuple[Any, int]] = field(default_factory=dict)
     desired: str = "running"
     left_behind: tuple[str, ...] = ()
+    lost_behind: tuple[str, ...] = ()
     declared: wire.Declare | None = None
     starts: tuple[str, ...] = ()
     endpoints: tuple[wire.Endpoint, ...] = ()
@@ -151,4 +152,5 @@ class StillMaster:
             bindings=dict(self.bindings),
             nodes=nodes,
             left_behind=self.left_behind,
+            lost_behind=self.lost_behind,
         )

@@ -1,5 +1,6 @@
 """Cassandra, as its operators run it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CQL = "CQL native protocol"
 FILLED = "filled"
+DRAIN_PAUSE_S = 1.0
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
 
@@ -58,7 +60,8 @@ class Cassandra(Service):
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
         # the seed wait for it.
         pod = Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=self.endpoints())
-        # The ring that is taken back still counts on all that were in it: their ranges would have nobody.
+        # The ring that is taken back still counts on all that were in it: their ranges would have nobody, and it lets
+        # no new node in while one of them is missing.
         return [self.takes_back_all(pod, "nodes")]
 
     def deploy(self) -> list[Phase]:
@@ -186,7 +189,10 @@ class Cassandra(Service):
 
     async def before_stop(self, node: Member, why: Operation) -> None:
         """It hands its clients and its share of writes to the others, and what is in its memory to its disk: the next
-        start reads no commit log, and the grace of its end is not what bounds that."""
+        start reads no commit log, and the grace of its end is not what bounds that. Drained it serves nobody until it
+        is started anew, so what the ranges would lose is asked once more right before."""
+        while await self._costs_now(node):  # noqa: ASYNC110 - Cassandra tells nobody
+            await asyncio.sleep(DRAIN_PAUSE_S)
         await node.run(config.nodetool_command("drain"), timeout_s=self.before_stop_s)
 
     # -- what has data ----------------------------------------------------------------------------------------------
@@ -201,6 +207,11 @@ class Cassandra(Service):
             place = {node.name: node.place}
             self._filled = await self.state.update(FILLED, lambda known: {**(known or {}), **place})
             self.refresh()
+
+    async def _costs_now(self, node: Member) -> bool:
+        """Its stop would take a quorum now, and waiting may help."""
+        cost = await self._cost(node)
+        return cost.word == "defer" if isinstance(cost, Verdict) else bool(cost.for_now)
 
     async def _cost(self, node: Member) -> Cost | Verdict:
         """What the ranges would lose, or why it cannot be said now."""

@@ -79,8 +79,9 @@ class Kafka(Service):
     def pods(self) -> list[Pod]:
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.
         pod = Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=self.endpoints())
-        # Those that founded the quorum before still vote in it: with too few of them there is no quorum at all.
-        return [self.takes_back_all(pod, "brokers")]
+        # Those that founded the quorum before still vote in it: with too few of them there is no quorum at all. A
+        # majority has all that was ever agreed on, and gives the others their vote anew.
+        return [self.takes_back_all(pod, "brokers", majority=True)]
 
     def endpoints(self) -> list[Endpoint]:
         """``client`` is for applications; ``admin`` for whoever runs the brokers: as him they talk to each other."""

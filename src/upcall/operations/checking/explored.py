@@ -86,7 +86,7 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         and (operation.state == "open" or (live and operation.on_deadline == "force"))
         else None,
         _age(book, memory.first_launched_s) if live else None,
-        memory.prepared,
+        operation.prepared,
         question.stands if question else None,
         word.verdict if word and operation.kind == "lost" else None,
         (given.verdict, _age(book, given.until_s), _counted(book, given.counts_on)) if given and live else None,
