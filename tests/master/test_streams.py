@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -50,3 +51,24 @@ def test_the_newest_subscription_fences_the_older_one_off() -> None:
         streams.check("log", older.id)
     assert not streams.unsubscribe("log", older)
     assert streams.connected("log")
+
+
+@pytest.mark.parametrize("rounds", range(1, 5))
+async def test_a_reader_that_is_ended_in_the_moment_of_news_ends(rounds: int) -> None:
+    """Between the news and its reading lie some rounds of the loop; in none of them is the end lost."""
+    stream = Stream()
+
+    async def read() -> None:
+        async for _ in stream.read():
+            pass
+
+    reader = asyncio.create_task(read())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    stream.send(wire.Members(version=1, members=()))
+    for _ in range(rounds - 1):
+        await asyncio.sleep(0)
+    reader.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert reader.cancelled()
