@@ -26,8 +26,9 @@ from upcall.protocol.declaration import Constraints, Declaration, Port, Resource
 from upcall.protocol.operator import Install
 from upcall.store.sqlite import SqliteStore
 from upcall.testing import KINDS, SimulatedKind, Timing
+from upcall.testing.driver import WALL_S
 from upcall.testing.simulated import SimulatedSubstrate, small_nodes
-from upcall.testing.world import WALL_S, World
+from upcall.testing.world import World
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 TIMING = Timing(prove_s=5)

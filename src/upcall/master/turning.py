@@ -1,7 +1,7 @@
 """What every driver of the cores does alike, whoever they are driven by.
 
 There are two: the master itself (:mod:`~upcall.master.driver`: real time, a disk, machines) and the test kits' world
-(:mod:`upcall.testing.world`: virtual time, a store in memory, a simulated cluster). They differ in when a turn is made
+(:mod:`upcall.testing.driver`: virtual time, a store in memory, a simulated cluster). They differ in when a turn is made
 durable and in what moves the clock; what a turn is, what it begins with, what follows from it and what a deadline
 means stands here and in :mod:`~upcall.master.transaction`, once.
 
