@@ -17,40 +17,18 @@ reported, and nothing is promised of it.
 import asyncio
 import gc
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
-
+from benchmarks import large_cluster
+from benchmarks.turn_master import FEW, Size, heard, local, master, node_of, status
 from upcall.cli.figures import Promise, Report
-from upcall.cluster.folder import Cluster, DataFolder
-from upcall.kernel.records import NODE, RESERVATION, NodeRecord, Reservation
-from upcall.master import records as r
-from upcall.master.app import make
 from upcall.master.driver import Driver
-from upcall.master.state import LEDGER_PREFIX, SUBSTRATE_PREFIX
 from upcall.operations import inputs as given
-from upcall.operations import records as ledger
 from upcall.protocol import agent as wire
-from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.service import MemberWanted
-from upcall.protocol.versions import WIRE
-from upcall.store.interface import Change, Put
-from upcall.store.sqlite import SqliteStore
-from upcall.substrate.local import LocalSubstrate
-from upcall.substrate.local_needs import amount_of, need_of
 
-NODES: Final = 20
-NODE_NAMES: Final = tuple(f"node-{number}" for number in range(1, NODES + 1))
-CPUS: Final = 100.0
-MEMORY_MIB: Final = 100_000
-FEW: Final = 10
 MANY_OPERATIONS: Final = 10_000
 MANY_MEMBERS: Final = 1_000
 MANY_OWN_MEMBERS: Final = 100
@@ -60,16 +38,7 @@ BATCHES: Final = 9
 RATIO_MAX: Final = 2.0
 """Between large and small: caches and garbage collection are allowed for, a look at everything is not."""
 
-DECLARATION: Final = Declaration(command=("true",), resources=Resources(cpus=0.01, memory_mib=1, disk_mib=1))
 Events = dict[str, Callable[[Driver, int], None]]
-
-
-@dataclass(frozen=True)
-class Size:
-    services: int
-    members_each: int = 1
-    operations: int = 0
-    state: Literal["open", "done"] = "done"
 
 
 def promise(event: str, what: str) -> Promise:
@@ -77,14 +46,16 @@ def promise(event: str, what: str) -> Promise:
     return Promise(f"{event}_{what}_ratio", words, lambda ratio: ratio <= RATIO_MAX)
 
 
-PROMISES: Final = tuple(
-    promise(event, what) for what in ("ended", "open", "members") for event in ("heartbeat", "observation", "wish")
+PROMISES: Final = (
+    *(promise(event, what) for what in ("ended", "open", "members") for event in ("heartbeat", "observation", "wish")),
+    *large_cluster.PROMISES,
 )
 
 
 def main() -> int:
     report = Report("turns", PROMISES)
     asyncio.run(measure_all(report))
+    report.figures |= asyncio.run(large_cluster.figures())
     return report.finish()
 
 
@@ -148,109 +119,6 @@ def wish(core: Driver, number: int) -> None:
 
 
 EVENTS: Final[Events] = {"heartbeat": heartbeat, "observation": observation, "wish": wish}
-
-
-# -- a master with something on record ------------------------------------------------------------------------------
-
-
-def local(core: Driver) -> LocalSubstrate:
-    assert isinstance(core.substrate, LocalSubstrate)
-    return core.substrate
-
-
-@asynccontextmanager
-async def master(size: Size) -> AsyncIterator[Driver]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = DataFolder(Path(name))
-        write_records(folder, size)
-        made = make(folder, Cluster(cluster="turns", prefix="127.1.1", url="http://127.1.1.1:5050"))
-        async with made.app.router.lifespan_context(made.app):
-            register_all(made.core, size)
-            await made.core.durable()
-            yield made.core
-
-
-def write_records(folder: DataFolder, size: Size) -> None:
-    folder.root.mkdir(parents=True, exist_ok=True)
-    store = SqliteStore(folder.database)
-    changes: list[Change] = []
-    for node in NODE_NAMES:
-        record = NodeRecord(node, amount_of(CPUS, MEMORY_MIB, MEMORY_MIB))
-        changes.append(put(SUBSTRATE_PREFIX + NODE, node, record))
-    for at in range(size.services):
-        service = f"service-{at}"
-        installed = r.ServiceRecord(name=service, package="none", version="1", revision=1, options={})
-        changes += [put(r.SERVICE, service, installed), put_ledger(ledger.ServiceRecord(name=service, version=1))]
-        for number in range(size.members_each):
-            name, wanted = f"member-{number}", MemberWanted(declaration=DECLARATION)
-            declared = r.Declared(service=service, name=name, generation=1, wanted=wanted)
-            member = ledger.MemberRecord(
-                service=service, name=name, incarnation=1, started=True, node=node_of(at), version=1
-            )
-            changes += [put(r.DECLARATION, f"{service}/{name}/1", declared), put_ledger(member)]
-            place = Reservation(service, name, node_of(at), address(len(changes)), 1, 1, need_of(DECLARATION))
-            changes.append(put(SUBSTRATE_PREFIX + RESERVATION, place.member_id, place))
-    for number in range(1, size.operations + 1):
-        # The first services' own are few, whatever the size: they are looked at.
-        service = f"service-{FEW + number % (size.services - FEW)}"
-        target = ledger.Target(service=service, members=("member-0",), incarnations=(1,))
-        operation = ledger.Operation(
-            id=f"op-{number}",
-            kind="restart",
-            class_="voluntary",
-            target=target,
-            reason="",
-            asked_by="operator",
-            state=size.state,
-            version=1,
-        )
-        changes.append(put_ledger(operation))
-    store.commit(changes)
-    store.close()
-
-
-def put(kind: str, key: str, value: object) -> Put:
-    return Put(kind, key, msgspec.json.encode(value))
-
-
-def put_ledger(record: ledger.Record) -> Put:
-    return Put(LEDGER_PREFIX + ledger.kind_of(record), record.key, ledger.encode(record))
-
-
-def node_of(service: int) -> str:
-    return NODE_NAMES[service % NODES]
-
-
-def address(number: int) -> str:
-    """More than one cluster's loopback network has."""
-    return f"127.{2 + number // 65_536}.{number // 256 % 256}.{number % 256}"
-
-
-def status(service: str, member: int, state: str) -> wire.TaskStatus:
-    return wire.TaskStatus(task=f"{service}.member-{member}.1", state=state, fence=1, generation=1)
-
-
-def heard(core: Driver, node: str, message: wire.FromAgent) -> None:
-    core.post(lambda tx: tx.substrate(local(core).agent(node, message, tx.now_s)))
-
-
-def register_all(core: Driver, size: Size) -> None:
-    """Every node comes back with what runs there."""
-    tasks: dict[str, list[wire.TaskStatus]] = {node: [] for node in NODE_NAMES}
-    for at in range(size.services):
-        tasks[node_of(at)] += [status(f"service-{at}", member, "ready") for member in range(size.members_each)]
-    for node, found in tasks.items():
-        message = wire.Register(
-            node=node,
-            wire=WIRE,
-            boot="1",
-            cpus=CPUS,
-            memory_mib=MEMORY_MIB,
-            disk_mib=MEMORY_MIB,
-            attributes={},
-            tasks=tuple(found),
-        )
-        heard(core, node, message)
 
 
 if __name__ == "__main__":

@@ -191,14 +191,15 @@ class Book:
 
     def begun_on(self, member: MemberRecord) -> Operation | None:
         """The begun operation that takes the member away, if any; at most one, but for shutdown."""
-        for found in self.live(member.service):
+        # Asked of every member at every look, and most services have no operation.
+        for found in self.live(member.service) if self.indexes.live.get(member.service) else ():
             if found.begun and KINDS[found.kind].shape != "plan" and self.covers(found, member):
                 return found
         return self.shutdown()
 
     def shutdown(self) -> Operation | None:
         """The shutdown in effect."""
-        for operation in self.standing():
+        for operation in self.standing() if self.indexes.standing else ():
             if KINDS[operation.kind].shape == "system" and operation.state in ("executing", "done"):
                 return operation
         return None

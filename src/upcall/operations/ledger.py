@@ -174,8 +174,7 @@ class Ledger:
 
     def volumes_until(self, service: str) -> float:
         """Wall time until which what the service left behind can be taken back under its name; 0 when nothing can."""
-        gone = (m for m in self._book.members.values() if m.service == service and m.removed is not None)
-        return max((m.volumes_until_wall_s for m in gone), default=0.0)
+        return max((m.volumes_until_wall_s for m in self._book.tombstones_of(service)), default=0.0)
 
     def left_behind(self, service: str, wall_s: float | None = None) -> list[str]:
         """Members of the life of the name that is over whose data can still be taken back, and was not."""
@@ -201,13 +200,13 @@ class Ledger:
         found = self._book.members.get(f"{service}.{member}")
         return found is not None and (found.removed is None or found.volumes_until_wall_s > wall_s)
 
-    def wanted(self) -> list[WantedTask]:
-        """The whole wanted set, for the substrate after a start."""
+    def wanted(self, service: str = "") -> list[WantedTask]:
+        """What should run: of one service, or the whole set, for the substrate after a start."""
         return [
             WantedTask(
                 service=m.service, member=m.name, incarnation=m.incarnation, place=m.place, generation=m.launched
             )
-            for m in requests.wanted(self._book)
+            for m in requests.wanted(self._book, service)
         ]
 
     def records(self) -> list[Record]:

@@ -119,7 +119,9 @@ def _learn(book: Book, given: Input) -> None:
         case NodeObserved():
             losses.observe_node(book, given)
         case PlaceObserved():
-            if (known := book.memory.members.get(f"{given.service}.{given.member}")) is not None:
+            known = book.memory.members.get(f"{given.service}.{given.member}")
+            # A declaration reserves for all members again: what is known already is no reason to look.
+            if known is not None and known.place_node != given.node:
                 known.place_node = given.node
                 book.mark(given.service)
         case PlaceHeld():
@@ -139,12 +141,11 @@ def _learn(book: Book, given: Input) -> None:
 # -- the driver -----------------------------------------------------------------------------------------------------
 
 
-def wanted(book: Book) -> list[MemberRecord]:
-    """Every incarnation that should run now."""
+def wanted(book: Book, service: str = "") -> list[MemberRecord]:
+    """Every incarnation that should run now; of one service, or of all."""
+    among = book.members_of(service) if service else sorted(book.members.values(), key=lambda m: m.key)
     return [
-        m
-        for m in sorted(book.members.values(), key=lambda m: m.key)
-        if m.removed is None and m.incarnation > 0 and not m.over and ends.ending_of(book, m) is None
+        m for m in among if m.removed is None and m.incarnation > 0 and not m.over and ends.ending_of(book, m) is None
     ]
 
 

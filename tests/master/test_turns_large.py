@@ -1,0 +1,85 @@
+"""With a thousand services and ten thousand members a turn costs what it costs with ten and a hundred.
+
+What is counted are calls of Python functions, which no machine makes faster or slower.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks import large_cluster as large
+from benchmarks.turn_master import Size, heard, node_of, recorded, register_all, started, status
+
+from upcall.master.driver import Driver
+from upcall.protocol import agent as wire
+from upcall.protocol import service as service_wire
+
+ALLOWED = 1.3
+"""Bisections, and names that are a digit longer."""
+
+
+class Counted:
+    """How many functions are called meanwhile."""
+
+    calls = 0
+
+    def __enter__(self) -> "Counted":
+        sys.setprofile(self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _count(self, _frame: FrameType, event: str, _argument: object) -> None:
+        self.calls += event == "call"
+
+
+def calls(work: Callable[[], Any]) -> tuple[int, Any]:
+    with Counted() as counted:
+        result = work()
+    return counted.calls, result
+
+
+async def test_no_input_and_no_start_looks_at_what_it_does_not_concern(tmp_path: Path) -> None:
+    few, many = await inputs(10), await inputs(1_000)
+    assert {name: (few[name], cost) for name, cost in many.items() if cost > ALLOWED * few[name]} == {}
+
+
+async def inputs(services: int) -> dict[str, float]:
+    """Calls for each kind of input; of a start for each member, of a drain for each member on its node."""
+    size = Size(services, large.MEMBERS_EACH)
+    async with recorded(size) as folder, AsyncExitStack() as running:
+        with Counted() as start:
+            core, _ = await running.enter_async_context(started(folder))
+        register_all(core, size)
+        await core.durable()
+        core.state.packages.put(service_wire.Package(name="none", version="1"))
+        for at in range(services):
+            large.host_is_there(core, f"service-{at}")
+        await core.durable()
+        members = services * large.MEMBERS_EACH
+        on_node = len(core.state.ledger.book.members_on(node_of(1)))
+        found = {name: calls(work)[0] for name, work in simple(core).items()}
+        found["propose"], operation = calls(partial(large.propose, core, "service-1"))
+        found["answer"], _ = calls(partial(large.answer, core, "service-1", operation))
+        found["cancel"], _ = calls(partial(large.cancel, core, operation))
+        await core.durable()
+        found["drain"] = calls(partial(large.drain, core, node_of(1)))[0] // on_node
+        await core.durable()
+        found["start"] = start.calls // members
+        return found
+
+
+def simple(core: Driver) -> dict[str, Callable[[], Any]]:
+    unready = wire.Status(number=1, status=status("service-0", 0, "unready"))
+    return {
+        "heartbeat": partial(large.beat, core, node_of(0)),
+        "observation": partial(heard, core, node_of(0), unready),
+        "declare": partial(large.declare, core, "service-2", 1),
+    }
