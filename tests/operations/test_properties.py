@@ -152,7 +152,7 @@ class Worlds(RuleBasedStateMachine):
         if self.world.substrate.running(f"kafka.{name}"):
             self.world.observe(
                 self.world.substrate.disrupt(
-                    f"d{n}-{self.world.now_s}",
+                    f"d{n}-{name}-{self.world.now_s}",  # nobody gives two tasks one id
                     f"kafka.{name}",
                     self.world.now_s,
                     verb=verb,

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from fake_master import TOKEN, FakeMaster
 from upcall.client.streaming import AsyncClient
-from upcall.protocol.operator import OperationView
+from upcall.protocol.operator import Event, OperationView
 from upcall.web import live as module
 from upcall.web import panels
 from upcall.web.live import CHILDREN_KEPT, ENDED_KEPT, EVENTS_KEPT, Live, kept
@@ -77,6 +79,23 @@ async def test_an_operation_that_ended_is_kept_for_a_while(master: FakeMaster) -
         master.end(view, "done", "it is ready again")
         await until(lambda: any(one.id == view.id for one in live.ended))
         assert live.ended[0].outcome == "it is ready again"
+
+
+async def test_what_happens_between_the_first_two_questions_makes_the_picture_anew(
+    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "USAGE_UNSEEN_S", 3600.0)
+    view = master.operation("restart", "some.member")
+    asked = AsyncClient.events
+
+    async def events(client: AsyncClient, limit: int) -> list[Event]:
+        if view.state != "done":
+            master.end(view, "done", "it is ready again")
+        return await asked(client, limit)
+
+    monkeypatch.setattr(AsyncClient, "events", events)
+    async with running(master) as live:
+        await until(lambda: any(one.id == view.id for one in live.ended))
 
 
 async def test_what_a_drain_did_before_anybody_looked_is_told_with_it(master: FakeMaster) -> None:

@@ -16,6 +16,8 @@ from upcall.protocol.errors import Forbidden
 
 TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """A program that speaks IPv4 through an IPv6 socket stands in the second one."""
+LOOKS: Final = 3
+"""The kernel lists a table a page at a time, so where connections come and go meanwhile one can miss."""
 _ALIVE: Final = frozenset({"01", "04", "05", "08"})
 """Established, or closed on one side: a socket that a process still has. Others show no owner."""
 _MAPPED: Final = (
@@ -32,8 +34,13 @@ class Unknown(Exception):
 def user_of(peer: Address, own: Address) -> int:
     """The user of the process that connected from ``peer`` to us at ``own``. Raises :class:`Unknown`; on a machine that
     does not tell at all, :class:`OSError`."""
-    theirs, ours = _written(peer), _written(own)
-    read = 0
+    for _ in range(LOOKS):
+        if (user := _listed(_written(peer), _written(own))) is not None:
+            return user
+    raise Unknown(f"no process of this machine is known to have {peer[0]}:{peer[1]}")
+
+
+def _listed(theirs: str, ours: str) -> int | None:
     for table in TABLES:
         try:
             lines = table.read_text().splitlines()[1:]
@@ -41,13 +48,12 @@ def user_of(peer: Address, own: Address) -> int:
             if table is TABLES[0]:
                 raise
             continue
-        read += 1
         for line in lines:
             words = line.split()
             local, remote = (word.removeprefix(_MAPPED) for word in words[1:3])
             if (local, remote) == (theirs, ours) and words[3] in _ALIVE and words[9] != "0":
                 return int(words[7])
-    raise Unknown(f"no process of this machine is known to have {peer[0]}:{peer[1]}")
+    return None
 
 
 def user_at(scope: Mapping[str, Any]) -> int | None:

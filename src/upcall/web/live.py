@@ -83,6 +83,8 @@ class Live:
             try:
                 await self._take(await self.client.status())
                 self._add(await self.client.events(EVENTS_KEPT), anew=True)
+                if self.events and self.status and self.events[-1].sequence > self.status.event_sequence:
+                    self._old.set()  # it happened between the two questions
                 attempt = 0
                 self._say(connected=True)
                 await self._follow()
