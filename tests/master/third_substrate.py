@@ -59,7 +59,7 @@ class ElsewhereSubstrate:
         place: int,
         now_s: float,
         *,
-        here: bool = False,
+        same_node: bool = False,
         takes: int = 0,
     ) -> Output:
         return Output(up=[Promised(member_id=member_id, place=place)])

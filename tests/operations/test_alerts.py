@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from upcall.master.gathering import Gathering
+from upcall.master.open_turn import OpenTurn
 from upcall.master.performing import perform
 from upcall.operations import inputs as given
 from upcall.operations.effects import Alert
@@ -71,7 +71,7 @@ def test_a_drain_with_a_window_is_told_at_its_end_and_not_before(world: World) -
 def test_an_alert_is_one_event_of_the_journal() -> None:
     made: list[tuple[str, str, str]] = []
 
-    class Told(Gathering):
+    class Told(OpenTurn):
         def __init__(self) -> None:
             self.core = SimpleNamespace(substrate=None)  # type: ignore[assignment]
 

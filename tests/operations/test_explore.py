@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from upcall.operations import carry, ends, guard, looping, people, places, superseding
+from upcall.operations import ends, execution, guard, looping, people, places, superseding
 from upcall.operations.checking import explore as explorer
 from upcall.operations.checking.explore import Unfinished, explore
 from upcall.operations.checking.small_world import Broken, Budget
@@ -42,7 +42,7 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
 
 
 def test_the_explorer_finds_a_place_that_is_given_up_before_there_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "held", lambda book, member, here=False: True)
+    monkeypatch.setattr(places, "held", lambda book, member, same_node=False: True)
     with pytest.raises(Broken, match="a place is given up before there is another"):
         explore(SMALL["as many members as nodes, one node away and back"])
 
@@ -84,7 +84,7 @@ def test_the_explorer_finds_a_wish_that_waits_behind_what_does_not_come_back(mon
     monkeypatch.setattr(superseding, "gives_way", lambda *_: False)
     explore(world)  # Bringing back fails in time, so the wish begins at last.
     monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
-    monkeypatch.setattr(carry, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
+    monkeypatch.setattr(execution, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
     with pytest.raises(Broken, match=r"a dead end.*behind op-"):
         explore(world)
 
@@ -92,7 +92,7 @@ def test_the_explorer_finds_a_wish_that_waits_behind_what_does_not_come_back(mon
 def test_the_explorer_finds_a_cure_that_waits_behind_what_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looping, "loops", lambda *_: False)
     monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
-    monkeypatch.setattr(carry, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
+    monkeypatch.setattr(execution, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
     with pytest.raises(Broken, match=r"a dead end.*one at a time"):
         explore(SMALL["what is broken, and the cure of another"])
 

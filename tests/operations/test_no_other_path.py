@@ -61,7 +61,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
     "the ledger: the effect that has a lost node's death proven": (
         last("ProveDeath"),
         {
-            "operations/carry.py:begin": "a loss waits for the proof, after the longest patience there; it is named",
+            "operations/execution.py:begin": "a loss waits for the proof, after the longest patience there",
             "operations/patience.py:look": "what an operation ends does not end, after the longest patience there",
         },
     ),

@@ -64,7 +64,7 @@ class Watcher:
         match effect:
             case fx.EndTask():
                 self.saw_end(effect)
-            case fx.Told(what="begun"):
+            case fx.Tell(what="begun"):
                 self.saw_begin(effect)
 
     def saw_end(self, effect: fx.EndTask) -> None:
@@ -97,7 +97,7 @@ class Watcher:
         if target.observed == "ready":
             assert len(left) >= minimum, f"{operation.id} takes {effect.member}: {len(left)} left, minimum {minimum}"
 
-    def saw_begin(self, effect: fx.Told) -> None:
+    def saw_begin(self, effect: fx.Tell) -> None:
         operation = self.world.ledger.operation(effect.operation)
         if operation is not None and operation.class_ == "voluntary":
             assert operation.forced or operation.id in self.accepted, f"{operation.id} began by silence"

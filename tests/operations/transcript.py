@@ -125,7 +125,7 @@ class Stage:
                 self.say(f"{effect.node} is {'closed' if effect.closed else 'open'} for new members")
             case fx.HoldDisruption():
                 self.say(f"{effect.id}: {'hold it, please' if effect.hold else 'go on'}")
-            case fx.Told():
+            case fx.Tell():
                 self.say(f"tell {effect.service}: {effect.operation} {effect.what}")
             case fx.Show(service=service):
                 self.say(f"show {service}: {self.set_of(service)}")

@@ -764,7 +764,7 @@ def test_a_next_place_on_its_own_node_has_volumes_of_its_own(cluster: Cluster) -
     assert present is not None
     cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
     cluster.take(cluster.substrate.call_off_place("a.m", cluster.now_s))
-    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s, here=True))
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s, same_node=True))
     promised = [up for up in cluster.up if isinstance(up, Promised)]
     assert promised[0].node != present.node
     assert promised[-1].node == present.node

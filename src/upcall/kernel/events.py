@@ -67,7 +67,7 @@ class Reserve:
     needs: Mapping[str, Need]
     places: Mapping[str, int] = field(default_factory=dict)
     beside: bool = False
-    here: bool = False
+    same_node: bool = False
     takes: Mapping[str, int] = field(default_factory=dict)
 
 

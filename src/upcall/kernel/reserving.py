@@ -35,7 +35,7 @@ class Asked:
     old: Reservation | None
     kept: LeftVolumes | None
     moved: bool
-    here: bool = False
+    same_node: bool = False
     """Its next place is wanted on its own node."""
     unused: LeftVolumes | None = None
     """What is kept of a lower place: it is not taken back."""
@@ -46,7 +46,7 @@ class Asked:
             return Request(self.member, self.need, self.need.whole, pinned=self.old.node)
         if self.kept is not None:
             return Request(self.member, self.need, self.need.whole - self.kept.amount, pinned=self.kept.node)
-        if self.old is not None and self.here:
+        if self.old is not None and self.same_node:
             return Request(self.member, self.need, self.need.whole, pinned=self.old.node)
         return Request(self.member, self.need, self.need.whole, avoid=self.old.node if self.old else "")
 
@@ -94,15 +94,15 @@ class Reserving:
             self._asked.append(Asked(member, need, place, None, kept, moved=True, unused=unused))
         elif place > old.place:
             coming = self._books.coming.get(member_id)
-            misplaced = coming is not None and self._given.here and coming.node != old.node
+            misplaced = coming is not None and self._given.same_node and coming.node != old.node
             if taken is not None and coming is not None:
                 misplaced = (coming.node, coming.fence) != (taken.node, taken.fence)
             if coming is not None and coming.place == place and _covers(coming.need, need) and not misplaced:
                 self._promised.append(coming)
             else:
                 need = need if taken is None else replace(need, volumes=_merged(taken.volumes, need.volumes))
-                here = self._given.here
-                self._asked.append(Asked(member, need, place, old, taken, moved=True, here=here))
+                same_node = self._given.same_node
+                self._asked.append(Asked(member, need, place, old, taken, moved=True, same_node=same_node))
         else:
             need = replace(need, volumes=_merged(old.need.volumes, need.volumes))
             if need == old.need or self._given.beside:

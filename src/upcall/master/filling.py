@@ -5,11 +5,11 @@ member would come back as full as it went, and again. So its service and the peo
 at 90 %, an alert beyond the bound, the reason of the task and of its service, `/metrics`.
 """
 
-from upcall.master.gathering import Gathering
+from upcall.master.open_turn import OpenTurn
 from upcall.substrate import interface as sub
 
 
-def observed(tx: Gathering, up: sub.Filling) -> None:
+def observed(tx: OpenTurn, up: sub.Filling) -> None:
     known, member = tx.core.filling, up.task.member_id
     last = known.get(member)
     if last is not None and last.task.incarnation > up.task.incarnation:
@@ -30,7 +30,7 @@ def observed(tx: Gathering, up: sub.Filling) -> None:
     tx.dirty_members.add(up.task.service)
 
 
-def _tell(tx: Gathering, task: sub.TaskId, one: sub.DiskUse, *, again: bool) -> None:
+def _tell(tx: OpenTurn, task: sub.TaskId, one: sub.DiskUse, *, again: bool) -> None:
     member, service = task.member_id, task.service
     if not one.over:
         tx.event("disk", member, f"{member}: {one}" + (" again" if again else ""), service=service)

@@ -45,7 +45,7 @@ class Notifier:
         event = wanted_event(core, known)
         return lambda: self._streams.send(service, event)
 
-    def told(self, core: Core, told: fx.Told) -> Callable[[], None] | None:
+    def told(self, core: Core, told: fx.Tell) -> Callable[[], None] | None:
         operation = core.state.ledger.operation(told.operation)
         if operation is None or not self._streams.connected(told.service):
             return None

@@ -6,7 +6,7 @@ of its own. What may follow from it is the ledger's to say, so each case becomes
 """
 
 from upcall.master import filling, whereabouts
-from upcall.master.gathering import Gathering
+from upcall.master.open_turn import OpenTurn
 from upcall.operations import inputs as given
 from upcall.substrate import interface as sub
 
@@ -57,7 +57,7 @@ def as_input(up: sub.Up) -> given.Input | None:
             return None
 
 
-def observe(tx: Gathering, up: sub.Up) -> None:
+def observe(tx: OpenTurn, up: sub.Up) -> None:
     """The master's own facts first: what follows in the ledger may need them."""
     _keep(tx, up)
     item = as_input(up)
@@ -65,7 +65,7 @@ def observe(tx: Gathering, up: sub.Up) -> None:
         tx.hand_to_ledger(item)
 
 
-def _keep(tx: Gathering, up: sub.Up) -> None:
+def _keep(tx: OpenTurn, up: sub.Up) -> None:
     core = tx.core
     match up:
         case sub.Observed(task=task):
@@ -94,7 +94,7 @@ def _keep(tx: Gathering, up: sub.Up) -> None:
             tx.event("volumes", member_id, text, node=up.node, fence=up.fence)
 
 
-def _placed(tx: Gathering, up: sub.Placed) -> None:
+def _placed(tx: OpenTurn, up: sub.Placed) -> None:
     name, _, member = up.member_id.partition(".")
     before = tx.core.state.places.get(up.member_id)
     if before and before[1] and before[1] != up.address:

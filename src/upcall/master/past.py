@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from upcall.master import records as r
-from upcall.master.gathering import Gathering
+from upcall.master.open_turn import OpenTurn
 from upcall.protocol.agent import ENDED_KEPT_S
 
 MEMBERS_MAX: Final = 200
 """The newest of all services; each with at most 16 KiB of lines."""
 
 
-def remember(tx: Gathering, member_id: str, seen: r.SeenRecord) -> None:
+def remember(tx: OpenTurn, member_id: str, seen: r.SeenRecord) -> None:
     past = tx.core.state.past
     past.pop(member_id, None)  # The newest stand last.
     past[member_id] = r.PastRecord(
@@ -32,17 +32,17 @@ def remember(tx: Gathering, member_id: str, seen: r.SeenRecord) -> None:
     _forget(tx, list(past)[:-MEMBERS_MAX])
 
 
-def forget_service(tx: Gathering, name: str) -> None:
+def forget_service(tx: OpenTurn, name: str) -> None:
     """A service of this name begins anew."""
     _forget(tx, [member_id for member_id in tx.core.state.past if member_id.partition(".")[0] == name])
 
 
-def forget_old(tx: Gathering) -> None:
+def forget_old(tx: OpenTurn) -> None:
     past = tx.core.state.past
     _forget(tx, [member_id for member_id, one in past.items() if one.left_at + ENDED_KEPT_S < tx.wall_s])
 
 
-def _forget(tx: Gathering, member_ids: Iterable[str]) -> None:
+def _forget(tx: OpenTurn, member_ids: Iterable[str]) -> None:
     for member_id in member_ids:
         del tx.core.state.past[member_id]
         tx.delete(r.PAST, member_id)

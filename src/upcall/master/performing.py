@@ -9,14 +9,14 @@ This module holds the only call of ``substrate.end``: nothing ends a task but an
 from typing import Any
 
 from upcall.master import reporting, whereabouts
-from upcall.master.gathering import Gathering
+from upcall.master.open_turn import OpenTurn
 from upcall.operations import effects as fx
 from upcall.operations import wording
 from upcall.operations.news import News, OfTask, TaskSeen
 from upcall.substrate import interface as sub
 
 
-def perform(tx: Gathering, effect: fx.Effect) -> None:
+def perform(tx: OpenTurn, effect: fx.Effect) -> None:
     substrate = tx.core.substrate
     match effect:
         case fx.Reserve():
@@ -45,7 +45,7 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
         case fx.Show(service=name):
             tx.shown.add(name)
             tx.dirty_members.add(name)
-        case fx.Told():
+        case fx.Tell():
             tx.told.append(effect)
             tx.dirty_members.add(effect.service)
             tx.dirty_wanted.add(effect.service)
@@ -56,7 +56,7 @@ def perform(tx: Gathering, effect: fx.Effect) -> None:
             tx.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
 
 
-def _reserve(tx: Gathering, effect: fx.Reserve) -> None:
+def _reserve(tx: OpenTurn, effect: fx.Reserve) -> None:
     core, name, places = tx.core, effect.service, effect.places
     found = {member: core.declaration(name, member, place) for member, place in places.items()}
     wanted = {member: each for member, each in found.items() if each is not None}
@@ -68,18 +68,18 @@ def _reserve(tx: Gathering, effect: fx.Reserve) -> None:
     tx.dirty_members.add(name)
 
 
-def _hold_place(tx: Gathering, effect: fx.HoldPlace) -> None:
+def _hold_place(tx: OpenTurn, effect: fx.HoldPlace) -> None:
     declaration = tx.core.declaration(effect.service, effect.member, effect.place)
     if declaration is not None:
         member_id = f"{effect.service}.{effect.member}"
         tx.take_from_substrate(
             tx.core.substrate.hold_place(
-                member_id, declaration, effect.place, tx.now_s, here=effect.here, takes=effect.takes
+                member_id, declaration, effect.place, tx.now_s, same_node=effect.same_node, takes=effect.takes
             )
         )
 
 
-def _launch(tx: Gathering, effect: fx.Launch) -> None:
+def _launch(tx: OpenTurn, effect: fx.Launch) -> None:
     declaration = tx.core.declaration(effect.service, effect.member, effect.place, effect.generation)
     if declaration is None:
         tx.event("master", f"{effect.service}.{effect.member}", "cannot be launched: it is not declared")
@@ -90,7 +90,7 @@ def _launch(tx: Gathering, effect: fx.Launch) -> None:
     tx.dirty_members.add(effect.service)
 
 
-def _tell(tx: Gathering, news: News) -> None:
+def _tell(tx: OpenTurn, news: News) -> None:
     """The ledger's news in the words that a person reads, with the facts that a program reads."""
     state, ledger = tx.core.state, tx.core.state.ledger
     data = news.data

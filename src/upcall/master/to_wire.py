@@ -37,7 +37,7 @@ def operations(pending: PendingSet, node_of: NodeOf) -> wire.Operations:
     )
 
 
-def told(effect: fx.Told, operation: Operation, node_of: NodeOf) -> wire.Told:
+def told(effect: fx.Tell, operation: Operation, node_of: NodeOf) -> wire.Told:
     what = operation.state if effect.what == "ended" else effect.what
     return wire.Told(what=what, operation=operation_alone(operation, node_of))
 

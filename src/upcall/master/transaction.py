@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from upcall.master.commit import Turn
-from upcall.master.gathering import Gathering
 from upcall.master.observing import observe
+from upcall.master.open_turn import OpenTurn
 from upcall.master.performing import perform
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
@@ -28,7 +28,7 @@ REFUSED: Final[dict[str, type[UpcallError]]] = {
 }
 
 
-class Transaction(Gathering):
+class Transaction(OpenTurn):
     """What the doors and the rules work on."""
 
     _steps = 0

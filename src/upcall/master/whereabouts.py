@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from upcall.master import past
 from upcall.master import records as r
 from upcall.master.core import Core
-from upcall.master.gathering import Gathering
+from upcall.master.open_turn import OpenTurn
 from upcall.protocol.errors import NotFound
 from upcall.substrate import interface as sub
 
@@ -25,7 +25,7 @@ def of_task(core: Core, member_id: str) -> tuple[str, str]:
     raise NotFound(f"{member_id} has no task", where="member", expected="a member that runs")
 
 
-def found(tx: Gathering, member_id: str, node: str, address: str) -> None:
+def found(tx: OpenTurn, member_id: str, node: str, address: str) -> None:
     """Launches may wait for its address, or for an endpoint that it is behind."""
     places = tx.core.state.places
     if places.get(member_id) != (node, address):
@@ -33,13 +33,13 @@ def found(tx: Gathering, member_id: str, node: str, address: str) -> None:
         tx.changed.names[member_id.partition(".")[0]] = None
 
 
-def replaced(tx: Gathering, member_id: str, address: str) -> None:
+def replaced(tx: OpenTurn, member_id: str, address: str) -> None:
     """Whoever is there now takes over from this address."""
     tx.core.state.replaced[member_id] = address
     tx.put(r.REPLACED, member_id, address.encode())
 
 
-def given_up(tx: Gathering, service: str, places: Mapping[str, int]) -> None:
+def given_up(tx: OpenTurn, service: str, places: Mapping[str, int]) -> None:
     """Where somebody else places, nobody says when a place is given up: it is when the ledger asks for another."""
     state, delegated = tx.core.state, tx.core.substrate.capabilities.placement == "delegated"
     for member, place in places.items():
@@ -51,7 +51,7 @@ def given_up(tx: Gathering, service: str, places: Mapping[str, int]) -> None:
             replaced(tx, member_id, address)
 
 
-def seen(tx: Gathering, up: sub.Observed) -> None:
+def seen(tx: OpenTurn, up: sub.Observed) -> None:
     """Since when it is as it is. Seen again in the same state, after a restart of ours too, it has been so all the
     time."""
     known, key = tx.core.state.seen, up.task.member_id
@@ -76,7 +76,7 @@ def seen(tx: Gathering, up: sub.Observed) -> None:
     tx.put(r.SEEN, key, known[key])
 
 
-def forgotten(tx: Gathering, member_id: str) -> None:
+def forgotten(tx: OpenTurn, member_id: str) -> None:
     """It was released: whoever has this name next begins anew."""
     state = tx.core.state
     state.places.pop(member_id, None)
@@ -87,7 +87,7 @@ def forgotten(tx: Gathering, member_id: str) -> None:
         tx.delete(r.SEEN, member_id)
 
 
-def unplaced_no_more(tx: Gathering, service: str, members: set[str]) -> None:
+def unplaced_no_more(tx: OpenTurn, service: str, members: set[str]) -> None:
     """A plan is placed whole: with one of its members, all have a place; and asked for anew, it has no answer yet."""
     known = tx.core.state.services.get(service)
     if known is not None and not members.isdisjoint(known.unplaced_members):

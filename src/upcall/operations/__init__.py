@@ -13,7 +13,7 @@ randomness, nothing about where tasks run. Read it in this order:
     consents      epochs, questions and answers
     judgement     may it begin, and if not: who waits for whom (why prints the same judgement);
                   aftermath judges losses, underway what has begun, waiting has the words
-    carry         what a begun operation does until it is over
+    execution     what a begun operation does until it is over
     members       launches; what is held, gone or taken
     losses        what died, went silent or fell ill, unasked
     maintenance   drains and shutdown: a parent and what lies below it

@@ -43,7 +43,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
     policy = policy_of(book, member.service)
     if operation.forced is None and given is not None:
         if given.verdict in GIVES_UP:
-            return _elsewhere(book, operation, answer_words(book, operation), here=given.verdict == "renew")
+            return _elsewhere(book, operation, answer_words(book, operation), same_node=given.verdict == "renew")
         if given.verdict in ("defer", "wait"):
             return put_off(book, operation, given)
     elif operation.forced is None and (policy.on_lost != "restart" or looping.came_to_nothing(book, member)):
@@ -90,12 +90,12 @@ def _lost_beside_its_volumes(book: Book, operation: Operation, member: MemberRec
     return _lost_process(book, operation, member)
 
 
-def _elsewhere(book: Book, operation: Operation, why: str, *, here: bool = False) -> Judgement:
-    """Anew, with empty volumes: on another node, or on its own (``here``)."""
+def _elsewhere(book: Book, operation: Operation, why: str, *, same_node: bool = False) -> Judgement:
+    """Anew, with empty volumes: on another node, or on its own (``same_node``)."""
     objection = guard.objection(book, operation)
     if objection:
         return held_by_guard(book, operation, f"{why}, held by the guard: {objection}")
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
-    if not places.held(book, member, here=here):
-        return homeless(book, operation, member, why, here=here)
-    return Judgement(may=True, choice="renew" if here else "replace", reason=why)
+    if not places.held(book, member, same_node=same_node):
+        return homeless(book, operation, member, why, same_node=same_node)
+    return Judgement(may=True, choice="renew" if same_node else "replace", reason=why)

@@ -4,7 +4,7 @@ What was only observed is recorded as it ends. What can be intercepted is propos
 the substrate is asked to hold it while its service is asked; when it goes ahead anyway, the record says so.
 """
 
-from upcall.operations import carry
+from upcall.operations import execution
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, Refused
 from upcall.operations.inputs import DisruptionBegan, DisruptionEnded, DisruptionsListed
@@ -52,7 +52,7 @@ def listed(book: Book, given: DisruptionsListed) -> None:
     left open it would stand for ever, and one that was let go on would keep its member from everybody else."""
     for operation in list(book.operations.values()):
         if operation.kind == "evict" and operation.live and operation.foreign_id not in given.ids:
-            carry.end(book, operation, "called off", outcome="the substrate does not know of it any more")
+            execution.end(book, operation, "called off", outcome="the substrate does not know of it any more")
 
 
 def ended(book: Book, given: DisruptionEnded) -> None:
@@ -60,6 +60,6 @@ def ended(book: Book, given: DisruptionEnded) -> None:
     if operation is None:
         return
     if not given.happened:
-        carry.end(book, operation, "called off", outcome="the substrate called it off")
+        execution.end(book, operation, "called off", outcome="the substrate called it off")
     elif operation.state == "open":
-        carry.went_ahead(book, operation)
+        execution.went_ahead(book, operation)

@@ -27,7 +27,7 @@ class HoldPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     service: str
     member: str
     place: int
-    here: bool = False
+    same_node: bool = False
     """On the node of the present one, with volumes of its own."""
     takes: int = 0
     """Where this set of volumes is, which was set aside, and with it."""
@@ -96,7 +96,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="s
     service: str
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="told"):
+class Tell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="tell"):
     """The service is told what became of an operation."""
 
     service: str
@@ -124,7 +124,7 @@ Effect: TypeAlias = (
     | ProveDeath
     | HoldDisruption
     | Show
-    | Told
+    | Tell
     | News
     | Alert
 )

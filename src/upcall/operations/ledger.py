@@ -15,17 +15,17 @@ from typing import Final
 import msgspec
 
 from upcall.operations import (
-    carry,
     consents,
     declarations,
     ends,
+    execution,
     losses,
     maintenance,
     members,
     patience,
+    pending_sets,
     places,
     requests,
-    shown,
     why,
 )
 from upcall.operations.book import Book
@@ -43,9 +43,9 @@ ROUNDS_MAX: Final = 200
 RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
     losses.look,  # what died, went silent or fell ill gets its operation
     maintenance.look,  # what stands on a draining node gets its stop
-    carry.progress,  # what has begun goes on; what lost its reason is withdrawn
+    execution.progress,  # what has begun goes on; what lost its reason is withdrawn
     consents.look,  # what may be answered is asked
-    carry.begin,  # what may begin begins
+    execution.begin,  # what may begin begins
     patience.look,  # what has begun and cannot end on a silent node wants proof
     members.look,  # what should run, and is known to have ended, is launched
     places.look,  # a place that was held and is not needed is called off
@@ -101,7 +101,7 @@ class Ledger:
         compact(book)
         book.memory.dirty = {}
         for service in sorted(touched):
-            shown.show(book, service)
+            pending_sets.show(book, service)
             book.forget_service(service)
 
     @property
@@ -120,7 +120,7 @@ class Ledger:
 
     def pending(self, service: str, now_s: float | None = None, wall_s: float | None = None) -> PendingSet:
         self._look_at_clock(now_s, wall_s)
-        return shown.pending(self._book, service)
+        return pending_sets.pending(self._book, service)
 
     def operations(self) -> list[Operation]:
         return sorted(self._book.operations.values(), key=lambda o: o.number)

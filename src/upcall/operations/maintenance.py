@@ -14,7 +14,7 @@ together, and keeps the volumes; lifting it brings everything back.
 
 from upcall.operations import consents, members, places
 from upcall.operations.book import Book
-from upcall.operations.effects import Cordon, Told
+from upcall.operations.effects import Cordon, Tell
 from upcall.operations.proposals import create
 from upcall.operations.records import Mark, MemberRecord, Operation, Target
 from upcall.operations.table import KINDS
@@ -134,10 +134,10 @@ def lift(book: Book, operation: Operation, mark: Mark) -> None:
         book.emit(Cordon(node=node, closed=False))
         there = {m.service for m in book.members_on(node) if m.removed is None}
         for service in sorted(there):
-            book.emit(Told(service=service, operation=lifted.id, what="maintenance over", text=f"node {node}"))
+            book.emit(Tell(service=service, operation=lifted.id, what="maintenance over", text=f"node {node}"))
     elif KINDS[lifted.kind].shape == "system":
         for service in sorted(book.services):
-            book.emit(Told(service=service, operation=lifted.id, what="up"))
+            book.emit(Tell(service=service, operation=lifted.id, what="up"))
         book.mark_all()
 
 
@@ -151,11 +151,11 @@ def _shut_down(book: Book, operation: Operation) -> None:
             consents.move_epoch(
                 book, service, f"{begun.id} begins", gone=tuple(m.task for m in book.members_of(service))
             )
-            book.emit(Told(service=service, operation=begun.id, what="begun", text=operation.reason))
+            book.emit(Tell(service=service, operation=begun.id, what="begun", text=operation.reason))
     elif operation.state == "executing" and not _running(book):
         book.advance(operation, "incarnation over", outcome="everything has ended; volumes are kept")
         for service in sorted(book.services):
-            book.emit(Told(service=service, operation=operation.id, what="ended"))
+            book.emit(Tell(service=service, operation=operation.id, what="ended"))
 
 
 def _running(book: Book) -> list[MemberRecord]:

@@ -134,10 +134,10 @@ def ends_again(book: Book, member: MemberRecord) -> int:
     return 0 if well else crashes.count
 
 
-def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool, here: bool = False) -> None:
+def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool, same_node: bool = False) -> None:
     """Launches it; elsewhere once there is a place, for the write that names it gives the old one up."""
-    if elsewhere and member.incarnation > 0 and not places.held(book, member, here=here):
-        places.hold(book, member, here=here)
+    if elsewhere and member.incarnation > 0 and not places.held(book, member, same_node=same_node):
+        places.hold(book, member, same_node=same_node)
     else:
         launch(book, member, by=by, elsewhere=elsewhere)
 

@@ -64,7 +64,7 @@ class NextPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     place: int
     node: str = ""
-    here: bool = False
+    same_node: bool = False
     """It is to be on the node of the present one."""
     takes: int = 0
     """It is where this set of volumes is, and with it."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import carry, ends, losses, maintenance, members
+from upcall.operations import ends, execution, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
@@ -99,7 +99,7 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
             where=operation.id,
             expected=members.way_back(operation, held[0]) if held else "an operation that has not begun",
         )
-    carry.end(
+    execution.end(
         book,
         operation,
         "cancel",

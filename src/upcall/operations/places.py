@@ -22,23 +22,27 @@ from upcall.operations.records import GIVES_UP, MemberRecord, Operation
 from upcall.operations.table import KINDS
 
 
-def held(book: Book, member: MemberRecord, *, here: bool = False) -> bool:
+def held(book: Book, member: MemberRecord, *, same_node: bool = False) -> bool:
     """Its next place is there, on a node that is well and stays; ``here``: on the node of the present one."""
     known = _asked(book, member)
-    return known is not None and known.held and _alike(book, member, known, here) and _usable(book, known.node)
+    return known is not None and known.held and _alike(book, member, known, same_node) and _usable(book, known.node)
 
 
-def hold(book: Book, member: MemberRecord, *, here: bool = False) -> None:
+def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
     """Asks for the next place, once; anew when the node of the one that was held has fallen away, or another kind of
     place is wanted now."""
     known = _asked(book, member)
-    if known is not None and _alike(book, member, known, here) and not (known.held and not _usable(book, known.node)):
+    if (
+        known is not None
+        and _alike(book, member, known, same_node)
+        and not (known.held and not _usable(book, known.node))
+    ):
         return
     if known is not None:
         book.emit(CallOffPlace(service=member.service, member=member.name))
     number, takes = member.place + 1, takes_back(book, member)
-    book.memory.members[member.key].next_place = NextPlace(place=number, here=here, takes=takes)
-    book.emit(HoldPlace(service=member.service, member=member.name, place=number, here=here, takes=takes))
+    book.memory.members[member.key].next_place = NextPlace(place=number, same_node=same_node, takes=takes)
+    book.emit(HoldPlace(service=member.service, member=member.name, place=number, same_node=same_node, takes=takes))
 
 
 def takes_back(book: Book, member: MemberRecord) -> int:
@@ -48,10 +52,10 @@ def takes_back(book: Book, member: MemberRecord) -> int:
     return next((o.takes for o in wishes if o.live or o is cause), 0)
 
 
-def _alike(book: Book, member: MemberRecord, known: NextPlace, here: bool) -> bool:
+def _alike(book: Book, member: MemberRecord, known: NextPlace, same_node: bool) -> bool:
     """The next place that is known is of the kind that is wanted now."""
     takes = takes_back(book, member)
-    return known.takes == takes and (takes > 0 or known.here == here)
+    return known.takes == takes and (takes > 0 or known.same_node == same_node)
 
 
 def refusal(book: Book, member: MemberRecord) -> str:
@@ -68,7 +72,7 @@ def refused_since_s(book: Book, member: MemberRecord) -> float | None:
 def words(book: Book, member: MemberRecord) -> str:
     reason = refusal(book, member)
     known = _asked(book, member)
-    where = "beside its old volumes" if known is not None and known.here else "elsewhere"
+    where = "beside its old volumes" if known is not None and known.same_node else "elsewhere"
     where = "where the volumes are that it takes back" if known is not None and known.takes else where
     return f"nothing fits {where}: {reason}" if reason else f"a place {where} is looked for"
 
@@ -138,9 +142,9 @@ def learn(book: Book, service: str, name: str, place: int, *, node: str = "", re
     before = memory.next_place
     since_s = before.since_s if before is not None and before.reason and before.place == place else book.now_s
     same = before is not None and before.place == place
-    here, takes = (before.here, before.takes) if before is not None and same else (False, 0)
+    same_node, takes = (before.same_node, before.takes) if before is not None and same else (False, 0)
     memory.next_place = NextPlace(
-        place=place, node=node, here=here, takes=takes, held=not reason, reason=reason, since_s=since_s
+        place=place, node=node, same_node=same_node, takes=takes, held=not reason, reason=reason, since_s=since_s
     )
     book.mark(service)
 

@@ -3,11 +3,11 @@
 from msgspec.structs import replace
 
 from upcall.operations import (
-    carry,
     consents,
     declarations,
     disruptions,
     ends,
+    execution,
     hooks,
     losses,
     members,
@@ -235,9 +235,9 @@ def _confirm(book: Book, given: Confirm) -> Refused | None:
     if operation is None or operation.target.service != given.service:
         return people.not_found(given.operation)
     if operation.state == "preparing":
-        carry.execute_removal(book, operation, "has left", f"{given.service} confirms that it has left")
+        execution.execute_removal(book, operation, "has left", f"{given.service} confirms that it has left")
     elif operation.state == "executing" and book.allows(operation, "finished"):
-        carry.end(book, operation, "finished", outcome=f"{given.service} has finished it")
+        execution.end(book, operation, "finished", outcome=f"{given.service} has finished it")
     elif operation.state == "executing":
         if not operation.prepared:
             book.put(replace(operation, prepared=True))

@@ -33,7 +33,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """It goes ahead without an acceptance."""
     needs_place: str = ""
     """It waits for another place for this member: it is to be looked for."""
-    needs_it_here: bool = False
+    needs_same_node: bool = False
     """On the node where it is."""
     proof_of: str = ""
     """It waits for proof that nothing of this node runs any more: whoever can give it should."""
@@ -80,14 +80,16 @@ def deferred_long_s(book: Book, operation: Operation) -> float | None:
     return book.since_s(operation) + LONG * policy_of(book, operation.target.service).stuck_after_s
 
 
-def homeless(book: Book, operation: Operation, member: MemberRecord, why: str = "", *, here: bool = False) -> Judgement:
+def homeless(
+    book: Book, operation: Operation, member: MemberRecord, why: str = "", *, same_node: bool = False
+) -> Judgement:
     """It waits for a place elsewhere; the member runs on, if it runs."""
     since_s = places.refused_since_s(book, member)
     return Judgement(
         waits_for=A_PLACE,
         reason=(f"{why}; " if why else "") + places.words(book, member),
         needs_place=member.key,
-        needs_it_here=here,
+        needs_same_node=same_node,
         alert_s=since_s + policy_of(book, member.service).stuck_after_s if since_s is not None else None,
     )
 

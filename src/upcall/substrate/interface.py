@@ -319,7 +319,7 @@ class Substrate(Protocol):
         place: int,
         now_s: float,
         *,
-        here: bool = False,
+        same_node: bool = False,
         takes: int = 0,
     ) -> Output:
         """Finds the member's next place (:class:`Promised`, :class:`Unpromised`) while it keeps the present one, which

@@ -135,13 +135,13 @@ class LocalSubstrate:
         place: int,
         now_s: float,
         *,
-        here: bool = False,
+        same_node: bool = False,
         takes: int = 0,
     ) -> Output:
         out = Output()
         service, _, member = member_id.partition(".")
         need = need_of(declaration)
-        self._hold(Plan(service, {member: need}, {member: place}, here=here, takes=takes), now_s, out)
+        self._hold(Plan(service, {member: need}, {member: place}, same_node=same_node, takes=takes), now_s, out)
         return self._done(now_s, out)
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:
@@ -334,7 +334,7 @@ class LocalSubstrate:
         """A next place, now or later, beside the present one."""
         self._moves.drop(plan.service, plan.needs)
         takes = dict.fromkeys(plan.needs, plan.takes) if plan.takes else {}
-        given = k.Reserve(plan.service, plan.needs, plan.places, beside=True, here=plan.here, takes=takes)
+        given = k.Reserve(plan.service, plan.needs, plan.places, beside=True, same_node=plan.same_node, takes=takes)
         refusal = self._input(given, now_s, out)
         if not refusal:
             return

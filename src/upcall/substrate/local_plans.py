@@ -21,7 +21,7 @@ class Plan:
     service: str
     needs: Mapping[str, Need]
     places: Mapping[str, int]
-    here: bool = False
+    same_node: bool = False
     """Next places are wanted on the nodes of the present ones."""
     reason: str = ""
     """Why it did not fit when it was tried last."""

@@ -11,9 +11,9 @@ from upcall.service.attempts import persistently
 from upcall.service.faults import Fault
 from upcall.service.link import Fenced, MasterAway
 from upcall.service.runner import Runner
+from upcall.testing.fixed import Tool, ok
 from upcall.testing.master import SimulatedMaster
 from upcall.testing.simulated import SimulatedKind, Timing
-from upcall.testing.still import Tool, ok
 from upcall.testing.virtual import run
 
 KINDS: Final[tuple[SimulatedKind, ...]] = ("kernel", "delegated")

@@ -20,8 +20,8 @@ from upcall.operations.views import Why
 from upcall.protocol import service as wire
 from upcall.protocol.operator import DRAIN_WINDOW_S
 from upcall.substrate.interface import Node
+from upcall.testing.fixed import Tool, ok
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
-from upcall.testing.still import Tool, ok
 from upcall.testing.transport import WHO, WorldTransport
 from upcall.testing.world import World
 

@@ -20,7 +20,7 @@ from upcall.service.faults import Fault
 from upcall.service.runner import Runner
 from upcall.service.service import Service
 from upcall.testing import virtual
-from upcall.testing.still import StillMaster, Tool, ok
+from upcall.testing.fixed import FixedMaster, Tool, ok
 
 RUN_S: Final = 0.4
 """Virtual seconds a scenario lasts: everything that follows at once has followed, nothing is asked a second time."""
@@ -107,7 +107,7 @@ class Scenario:
         return virtual.run(self._run(for_s))
 
     async def _run(self, for_s: float) -> tuple[Outcome, list[Fault]]:
-        master = StillMaster(
+        master = FixedMaster(
             service=self.service.package,
             options=self.options,
             bindings=self.bindings,

@@ -23,7 +23,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound
 from upcall.service.link import MasterAway
 from upcall.substrate.interface import Output
-from upcall.testing.still import Tool
+from upcall.testing.fixed import Tool
 from upcall.testing.world import World
 
 LOOK_MIN_S: Final = 0.001

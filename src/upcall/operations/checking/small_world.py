@@ -20,7 +20,7 @@ from upcall.operations.effects import (
     Outcome,
     ProveDeath,
     Reserve,
-    Told,
+    Tell,
 )
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
@@ -231,7 +231,7 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                     tasks[name] = replace(tasks[name], incarnation=incarnation, phase="ending", ran=False)
             case ProveDeath(node=node):
                 doubted |= {node}
-            case Told(what="begun", operation=operation):
+            case Tell(what="begun", operation=operation):
                 begun = state.ledger.operation(operation)
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)

@@ -70,7 +70,7 @@ class Scheduling(SimulatedCluster):
         node, place = self._reserved[member_id]
         return Placed(member_id=member_id, node=node, address=self._address(), place=place)
 
-    def _hold_or_wait(self, member_id: str, place: int, said: str = "", *, here: bool = False) -> None:
+    def _hold_or_wait(self, member_id: str, place: int, said: str = "", *, same_node: bool = False) -> None:
         """The next place, beside the present one; where somebody else places, it is found when the time comes."""
         service, _, name = member_id.partition(".")
         need = {name: need_of(self._declared[member_id])}
@@ -83,11 +83,11 @@ class Scheduling(SimulatedCluster):
             own = self._reserved.get(member_id, ("", 0))[0]
             plan = {name: self._declared[member_id]}
             rooms = self._rooms()
-            if here:
+            if same_node:
                 rooms = [room if room.node.name == own else replace(room, closed="is not its own") for room in rooms]
-            found, reason = placed_by_kernel(rooms, self._settled(), service, plan, {} if here else {name: own})
+            found, reason = placed_by_kernel(rooms, self._settled(), service, plan, {} if same_node else {name: own})
             if not found:
-                self._moves.put(Plan(service, need, {name: place}, here, reason))
+                self._moves.put(Plan(service, need, {name: place}, same_node, reason))
                 if reason != said:
                     self._out.append(Unpromised(member_id=member_id, place=place, reason=reason))
                 return
@@ -114,7 +114,7 @@ class Scheduling(SimulatedCluster):
             self._reserve_or_wait(plan.service, places, plan.reason)
         for plan in self._moves.due():
             for name, place in plan.places.items():
-                self._hold_or_wait(f"{plan.service}.{name}", place, plan.reason, here=plan.here)
+                self._hold_or_wait(f"{plan.service}.{name}", place, plan.reason, same_node=plan.same_node)
 
     def _place(self, task: Task, now_s: float) -> None:
         """Where the member is reserved, or wherever the other scheduler likes; waits when there is no room."""

@@ -64,11 +64,11 @@ class SimulatedSubstrate(Scheduling):
         place: int,
         now_s: float,
         *,
-        here: bool = False,
+        same_node: bool = False,
         takes: int = 0,
     ) -> Output:
         self._declared[member_id] = declaration
-        self._hold_or_wait(member_id, place, here=here)
+        self._hold_or_wait(member_id, place, same_node=same_node)
         return self._flush()
 
     def call_off_place(self, member_id: str, now_s: float) -> Output:

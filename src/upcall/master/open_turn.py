@@ -20,7 +20,7 @@ from upcall.operations.records import Operation, Put, encode, kind_of
 from upcall.substrate import interface as sub
 
 
-class Gathering:
+class OpenTurn:
     """The two cores' outputs, on their way to the commit."""
 
     def __init__(self, core: Core) -> None:
@@ -35,7 +35,7 @@ class Gathering:
         self.dirty_wanted: set[str] = set()
         self.shown: set[str] = set()
         """Services that are shown their pending operations."""
-        self.told: list[fx.Told] = []
+        self.told: list[fx.Tell] = []
 
     # -- records and events -----------------------------------------------------------------------------------------
 

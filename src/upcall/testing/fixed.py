@@ -29,7 +29,7 @@ def ok(_tool: wire.RunTool) -> wire.ToolResult:
 
 
 @dataclass
-class StillMaster:
+class FixedMaster:
     """One service at a master on which nothing moves."""
 
     service: str

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from upcall.operations import consents, looping, members, places
 from upcall.operations.book import Book
-from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Told
+from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Tell
 from upcall.operations.judgement import judge
 from upcall.operations.news import MemberReleased
 from upcall.operations.records import GIVES_UP, Mark, MemberRecord, Operation, Target
@@ -31,7 +31,7 @@ def begin(book: Book, service: str) -> None:
             _begin(book, operation, judgement)
             continue
         if judgement.needs_place:
-            places.hold(book, book.members[judgement.needs_place], here=judgement.needs_it_here)
+            places.hold(book, book.members[judgement.needs_place], same_node=judgement.needs_same_node)
         if judgement.look_s is not None and judgement.look_s > book.now_s:
             book.look_at(service, judgement.look_s)
         elif judgement.proof_of:
@@ -54,7 +54,7 @@ def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
     # What is taken counts as gone for every acceptance that was not given together with this one.
     consents.forget(book, begun)
     consents.move_epoch(book, service, f"{begun.id} begins", gone=tuple(m.task for m in taken if book.ready(m)))
-    book.emit(Told(service=service, operation=begun.id, what="begun", text=judgement.reason))
+    book.emit(Tell(service=service, operation=begun.id, what="begun", text=judgement.reason))
     if begun.kind == "evict":
         book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
     if begun.kind == "uninstall":
@@ -220,7 +220,7 @@ def _back(book: Book, operation: Operation) -> None:
             book.look_at(service, pause_s)
         else:
             elsewhere = operation.choice in GIVES_UP and member.incarnation == named
-            members.bring_up(book, member, by=operation.id, elsewhere=elsewhere, here=operation.choice == "renew")
+            members.bring_up(book, member, by=operation.id, elsewhere=elsewhere, same_node=operation.choice == "renew")
     if member is not None and operation.id in book.operations and book.operations[operation.id].live:
         deadline_s = _start_deadline_s(book, operation, book.members[member.key])
         if book.members[member.key].incarnation > named and deadline_s > book.now_s:
@@ -310,4 +310,4 @@ def end(book: Book, operation: Operation, word: Word, *, outcome: str, cancelled
     ended = book.advance(operation, word, outcome=outcome, cancelled=cancelled)
     consents.forget(book, ended)
     what: Literal["withdrawn", "ended"] = "withdrawn" if ended.state == "withdrawn" else "ended"
-    book.emit(Told(service=ended.target.service, operation=ended.id, what=what, text=outcome))
+    book.emit(Tell(service=ended.target.service, operation=ended.id, what=what, text=outcome))
