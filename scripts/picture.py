@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from playwright.sync_api import sync_playwright
 
 from browser import ARGUMENTS, chromium
-from upcall.cli.here import Here
 from upcall.cli.opening import login_url
+from upcall.cli.session import Session
 
 SIZE: Final = {"width": 1400, "height": 860}
 HEIGHT_MAX: Final = 1_100
@@ -205,4 +205,4 @@ def draw(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(draw(collect(login_url(Here()), " ".join(sys.argv[2:]))))
+    Path(sys.argv[1]).write_text(draw(collect(login_url(Session()), " ".join(sys.argv[2:]))))

@@ -18,8 +18,8 @@ import pytest
 from real_cluster import WAIT_S, Cluster, pids_of
 
 from upcall.cli import keeping, machine
-from upcall.cli.here import Here
-from upcall.cli.own import upload
+from upcall.cli.session import Session
+from upcall.cli.upload import upload
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.operator import Install
 
@@ -179,7 +179,7 @@ def test_an_install_that_does_not_fit_fails_and_leaves_nothing_behind(cluster: C
 def test_what_does_not_fit_says_what_is_missing_and_what_would(
     cluster: Cluster, option: str, value: int, says: list[str]
 ) -> None:
-    upload(Here(cluster.data), Path(GREEDY))
+    upload(Session(cluster.data), Path(GREEDY))
     cluster.client.post("/v1/services", Install(package="greedy", options={option: value}))
     reason = cluster.until("it is blocked", lambda: blocked_reason(cluster, "greedy"))
     assert all(each in reason for each in says), reason
@@ -194,7 +194,7 @@ def blocked_reason(cluster: Cluster, service: str) -> str:
 
 def test_a_composition_of_which_one_part_does_not_fit_leaves_none(cluster: Cluster, tmp_path: Path) -> None:
     for path in (HELLO, GREEDY):  # a composition names packages
-        upload(Here(cluster.data), Path(path))
+        upload(Session(cluster.data), Path(path))
     file = tmp_path / "two.yaml"
     file.write_text("services: [{package: hello}, {package: greedy, options: {memory_mib: 9999}}]\n")
     refused = cluster.refused("install", "-f", str(file))
@@ -219,7 +219,7 @@ def test_an_own_package_whose_install_is_taken_back_leaves_the_catalog_as_it_was
     assert "fleeting" not in known()
     nothing_left(cluster)
     # One that was there before stays, and so does one that is in use.
-    upload(Here(cluster.data), file)
+    upload(Session(cluster.data), file)
     cluster.refused("install", own, "--set", "memory_mib=999999")
     assert "fleeting" in known()
     cluster.upcall("install", own, "--no-wait")

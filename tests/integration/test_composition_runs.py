@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from real_cluster import WAIT_S, Cluster
 
-from upcall.cli.here import Here
-from upcall.cli.own import upload
+from upcall.cli.session import Session
+from upcall.cli.upload import upload
 
 CLERK = Path(__file__).parent / "packages" / "clerk.py"
 COMPOSITION = """\
@@ -20,7 +20,7 @@ actions:
 
 @pytest.fixture(scope="module")
 def clerks(cluster: Cluster) -> Cluster:
-    upload(Here(cluster.data), CLERK)
+    upload(Session(cluster.data), CLERK)
     return cluster
 
 

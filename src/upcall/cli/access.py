@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import AccessView, Grant, Granted, PersonRole
 
@@ -18,10 +18,10 @@ UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @command(access_app, "list")
-def list_access(here: Here) -> None:
+def list_access(session: Session) -> None:
     """Who was granted what, and until when. The owner of the data folder is an admin, and not in the list."""
-    found = [AccessView.model_validate(one) for one in here.client.get("/v1/access")]
-    here.out.show(
+    found = [AccessView.model_validate(one) for one in session.client.get("/v1/access")]
+    session.out.show(
         found,
         ("name", "role", "until", "granted by"),
         [(one.name, one.role, "expired" if one.expired else _when(one.expires_at), one.granted_by) for one in found],
@@ -31,25 +31,25 @@ def list_access(here: Here) -> None:
 
 @command(access_app, "grant")
 def grant(
-    here: Here,
+    session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who is meant; it stands in all that is asked with it.")],
     role: Annotated[PersonRole, typer.Option("--role", help="Sees; acts; decides who may do what and what code runs.")],
     valid: Annotated[str, typer.Option("--for", metavar="TIME", help="30m, 12h, 90d ...")] = "30d",
 ) -> None:
     """A token for NAME, printed once; an older one of that name ends."""
     ask = Grant(name=name, role=role, valid_s=seconds(valid))
-    granted = Granted.model_validate(here.client.post("/v1/access", ask))
-    known = here.client.status().url
-    here.out.note(f"{name} is {role} until {_when(granted.access.expires_at)}; this is said once:")
-    here.out.say(granted, granted.token)
-    here.out.note(f"for {known}, with `--cacert {here.folder.certificate}`")
+    granted = Granted.model_validate(session.client.post("/v1/access", ask))
+    known = session.client.status().url
+    session.out.note(f"{name} is {role} until {_when(granted.access.expires_at)}; this is said once:")
+    session.out.say(granted, granted.token)
+    session.out.note(f"for {known}, with `--cacert {session.folder.certificate}`")
 
 
 @command(access_app, "revoke")
-def revoke(here: Here, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """NAME's token, its sessions and its open streams end at once."""
-    here.client.call("DELETE", f"/v1/access/{quote(name, safe='')}")
-    here.out.say({"name": name}, f"{name} is revoked")
+    session.client.call("DELETE", f"/v1/access/{quote(name, safe='')}")
+    session.out.say({"name": name}, f"{name} is revoked")
 
 
 def seconds(text: str) -> float:

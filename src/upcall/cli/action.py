@@ -11,8 +11,8 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.catalog import argument_words, option_rows
-from upcall.cli.here import Here, command
 from upcall.cli.output import ago, duration, nearest, plain, short
+from upcall.cli.session import Session, command
 from upcall.cli.values import parse_pairs
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.operator import ActionView, Ask
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def do(
-    here: Here,
+    session: Session,
     context: typer.Context,
     service: Annotated[str, typer.Argument(metavar="SERVICE", show_default=False)] = "",
     action: Annotated[str, typer.Argument(metavar="ACTION", show_default=False)] = "",
@@ -44,7 +44,7 @@ def do(
 ) -> None:
     """Ask a service to do something: `upcall service do hello greet name=you`."""
     if about and not service:
-        here.out.line(context.get_help())
+        session.out.line(context.get_help())
         return
     if not service or (not action and not about):
         raise Invalid(
@@ -53,36 +53,38 @@ def do(
             expected="`upcall service do SERVICE ACTION [KEY=VALUE]...`; `upcall service actions SERVICE` lists them",
         )
     if about and not action:
-        actions(here, service)
+        actions(session, service)
         return
-    known = known_action(here, service, action)
+    known = known_action(session, service, action)
     if about:
-        _explain(here, service, known)
+        _explain(session, service, known)
         return
     where = f"service do {service} {action}"
-    begun = begin(here, service, action, parse_pairs(arguments or [], where, known.get("arguments", {})))
+    begun = begin(session, service, action, parse_pairs(arguments or [], where, known.get("arguments", {})))
     if no_wait:
-        here.out.say(begun, f"{action} of {service} has begun; `upcall service action {begun.id}` says how far it is")
+        session.out.say(
+            begun, f"{action} of {service} has begun; `upcall service action {begun.id}` says how far it is"
+        )
         return
-    show_result(here, finished(here, begun))
+    show_result(session, finished(session, begun))
 
 
-def actions(here: Here, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
+def actions(session: Session, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
     """What a service can be asked to do, and what it was asked lately."""
-    found = here.client.service(service).actions
-    runs = [ActionView.model_validate(one) for one in here.client.get(f"{_of(service)}/actions")]
-    if here.out.as_json:
-        here.out.json({"actions": found, "asked": runs})
+    found = session.client.service(service).actions
+    runs = [ActionView.model_validate(one) for one in session.client.get(f"{_of(service)}/actions")]
+    if session.out.as_json:
+        session.out.json({"actions": found, "asked": runs})
         return
     rows = [(str(one.get("name", "")), argument_words(one), str(one.get("description", ""))) for one in found]
-    here.out.table(("action", "arguments", "description"), rows, empty="no actions")
+    session.out.table(("action", "arguments", "description"), rows, empty="no actions")
     if runs:
-        here.out.line("")
-        here.out.table(RUN_COLUMNS, map(run_row, runs), empty="")
+        session.out.line("")
+        session.out.table(RUN_COLUMNS, map(run_row, runs), empty="")
 
 
 def action(
-    here: Here,
+    session: Session,
     action: Annotated[str, typer.Argument(metavar="ID", help="act-...; `upcall service actions SERVICE` lists them.")],
     cancel: Annotated[bool, typer.Option("--cancel", help="It is no longer wanted.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until it is over.")] = False,
@@ -90,28 +92,28 @@ def action(
     """An action that was asked for: how far it is, its result; --cancel ends it."""
     path = f"/v1/actions/{quote(action, safe='')}"
     if cancel:
-        found = ActionView.model_validate(here.client.post(f"{path}/cancel", Ask()))
+        found = ActionView.model_validate(session.client.post(f"{path}/cancel", Ask()))
         if wait:
-            found = _until_over(here, found)
-        here.out.say(found, f"{found.name} of {found.service}: {found.error or 'is being cancelled'}")
+            found = _until_over(session, found)
+        session.out.say(found, f"{found.name} of {found.service}: {found.error or 'is being cancelled'}")
         return
-    found = ActionView.model_validate(here.client.get(path))
+    found = ActionView.model_validate(session.client.get(path))
     if wait:
-        found = _until_over(here, found)
-    if here.out.as_json:
-        here.out.json(found)
+        found = _until_over(session, found)
+    if session.out.as_json:
+        session.out.json(found)
         return
-    here.out.line(f"{found.id} {found.name} of {found.service}, asked by {found.who}: {_state(found)}")
+    session.out.line(f"{found.id} {found.name} of {found.service}, asked by {found.who}: {_state(found)}")
     if found.state == "done":
-        show_result(here, found)
+        show_result(session, found)
 
 
 # -- one action -------------------------------------------------------------------------------------------------------
 
 
-def known_action(here: Here, service: str, action: str) -> dict[str, Any]:
+def known_action(session: Session, service: str, action: str) -> dict[str, Any]:
     """What its service says of it; an unknown one is named with its nearest before anything is sent."""
-    known = {str(one.get("name", "")): one for one in here.client.service(service).actions}
+    known = {str(one.get("name", "")): one for one in session.client.service(service).actions}
     if action not in known:
         raise NotFound(
             f"{service} has no action {action!r}",
@@ -121,24 +123,28 @@ def known_action(here: Here, service: str, action: str) -> dict[str, Any]:
     return known[action]
 
 
-def run_action(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> Any:
+def run_action(
+    session: Session, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0
+) -> Any:
     """The action's result. ``patience_s``: for so long it is asked again while the answer is "not now", which is right
     for an action that may be repeated."""
-    known_action(here, service, action)
-    return finished(here, begin(here, service, action, arguments, patience_s=patience_s)).result
+    known_action(session, service, action)
+    return finished(session, begin(session, service, action, arguments, patience_s=patience_s)).result
 
 
-def begin(here: Here, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0) -> ActionView:
+def begin(
+    session: Session, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0
+) -> ActionView:
     path = f"{_of(service)}/actions/{quote(action, safe='')}/begin"
-    return ActionView.model_validate(here.client.patient(lambda: here.client.post(path, arguments), patience_s))
+    return ActionView.model_validate(session.client.patient(lambda: session.client.post(path, arguments), patience_s))
 
 
-def finished(here: Here, begun: ActionView) -> ActionView:
+def finished(session: Session, begun: ActionView) -> ActionView:
     """When it is done; one that failed is raised in its own words."""
     try:
-        found = _until_over(here, begun)
+        found = _until_over(session, begun)
     except KeyboardInterrupt:
-        here.out.note(
+        session.out.note(
             f"no longer waiting; {begun.id} goes on: `upcall service action {begun.id}` says how far it is,"
             f" with --cancel it ends"
         )
@@ -148,28 +154,28 @@ def finished(here: Here, begun: ActionView) -> ActionView:
     return found
 
 
-def show_result(here: Here, found: ActionView) -> None:
+def show_result(session: Session, found: ActionView) -> None:
     """A result that fits one line says what it is of; others are tables."""
     result, of = found.result, f"{found.name} of {found.service}"
-    if here.out.as_json:
-        here.out.json(plain(result))
+    if session.out.as_json:
+        session.out.json(plain(result))
     elif isinstance(result, list) and result and all(isinstance(one, dict) for one in result):
         columns = list(result[0])
-        here.out.table(columns, [[short(one.get(key, "")) for key in columns] for one in result], empty="nothing")
+        session.out.table(columns, [[short(one.get(key, "")) for key in columns] for one in result], empty="nothing")
     elif isinstance(result, dict) and result:
         line = f"{of}: " + " ".join(f"{key}={short(value)}" for key, value in result.items())
         if len(line) <= LINE_CHARS_MAX and "\n" not in line:
-            here.out.line(line)
+            session.out.line(line)
         else:
-            here.out.table(("key", "value"), [(key, short(value)) for key, value in result.items()], empty="done")
+            session.out.table(("key", "value"), [(key, short(value)) for key, value in result.items()], empty="done")
     else:
-        here.out.line(f"{of}: done" if result in (None, {}, []) else str(result))
+        session.out.line(f"{of}: done" if result in (None, {}, []) else str(result))
 
 
-def _until_over(here: Here, begun: ActionView) -> ActionView:
+def _until_over(session: Session, begun: ActionView) -> ActionView:
     found = begun
     path = f"/v1/actions/{quote(begun.id, safe='')}?wait_s={POLL_S:g}"
-    with here.out.progress() as progress:
+    with session.out.progress() as progress:
 
         def draw() -> None:
             progress.show(lambda: _picture(found), [_words(found)] if found.progress else [])
@@ -177,7 +183,9 @@ def _until_over(here: Here, begun: ActionView) -> ActionView:
         while found.state == "running":
             draw()
             found = ActionView.model_validate(
-                here.client.patient(lambda: here.client.call("GET", path), max(PATIENCE_S, here.client.patience_s))
+                session.client.patient(
+                    lambda: session.client.call("GET", path), max(PATIENCE_S, session.client.patience_s)
+                )
             )
     return found
 
@@ -212,20 +220,20 @@ def run_row(one: ActionView) -> tuple[str, ...]:
     return (one.id, one.name, one.state, one.who, ago(one.began_at), took, result[:LINE_CHARS_MAX])
 
 
-def _explain(here: Here, service: str, known: dict[str, Any]) -> None:
+def _explain(session: Session, service: str, known: dict[str, Any]) -> None:
     """Its arguments with their types and defaults, as the catalog shows options."""
-    if here.out.as_json:
-        here.out.json(known)
+    if session.out.as_json:
+        session.out.json(known)
         return
     schema = known.get("arguments", {})
-    here.out.line(f"Usage: upcall service do {service} {known.get('name', '')} {argument_words(known)}".rstrip())
+    session.out.line(f"Usage: upcall service do {service} {known.get('name', '')} {argument_words(known)}".rstrip())
     if words := str(known.get("description", "")):
-        here.out.line(f"\n  {words}\n")
-    here.out.table(("argument", "type", "default", "description"), option_rows(schema), empty="no arguments")
+        session.out.line(f"\n  {words}\n")
+    session.out.table(("argument", "type", "default", "description"), option_rows(schema), empty="no arguments")
     maps = [name for name, one in schema.get("properties", {}).items() if one.get("type") == "object"]
     lines = [f"An entry of {name}: {name}.KEY=VALUE ({name}.some.key=2 sets some.key)." for name in maps]
     lines.append("Values: key=value; key:=text stays text; key=@file is the text of a file.")
-    here.out.line("\n" + "\n".join(lines))
+    session.out.line("\n" + "\n".join(lines))
 
 
 def _of(service: str) -> str:

@@ -6,8 +6,8 @@ from urllib.parse import quote, urlencode
 import typer
 from typer.core import TyperGroup
 
-from upcall.cli.here import Here, command, commands
 from upcall.cli.output import nearest
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PackageView
 
@@ -27,37 +27,39 @@ APPS = {"catalog": catalog_app}
 
 
 @command(catalog_app, "list")
-def list_packages(here: Here) -> None:
+def list_packages(session: Session) -> None:
     """Packages that can be installed."""
-    packages = here.client.packages()
+    packages = session.client.packages()
     rows = [(one.name, one.version, "own" if one.own else "built in", one.description) for one in packages]
     columns = ("name", "version", "from", "description")
-    here.out.show(packages, columns, rows, empty="no host has registered a package yet")
+    session.out.show(packages, columns, rows, empty="no host has registered a package yet")
 
 
 @command(catalog_app, "show")
-def show(here: Here, package: Annotated[str, typer.Argument(metavar="PACKAGE")]) -> None:
+def show(session: Session, package: Annotated[str, typer.Argument(metavar="PACKAGE")]) -> None:
     """One package with its options and actions."""
-    found = find_package(here.client.packages(), package)
-    if here.out.as_json:
-        here.out.json(found)
+    found = find_package(session.client.packages(), package)
+    if session.out.as_json:
+        session.out.json(found)
         return
-    here.out.line(f"{found.name} {found.version}  {found.description}")
-    here.out.table(("option", "type", "default", "description"), option_rows(found.options_schema), empty="no options")
+    session.out.line(f"{found.name} {found.version}  {found.description}")
+    session.out.table(
+        ("option", "type", "default", "description"), option_rows(found.options_schema), empty="no options"
+    )
     actions = [(one.get("name", ""), argument_words(one), one.get("description", "")) for one in found.actions]
-    here.out.table(("action", "arguments", "description"), actions, empty="no actions")
+    session.out.table(("action", "arguments", "description"), actions, empty="no actions")
 
 
 @command(catalog_app, "remove")
 def remove(
-    here: Here,
+    session: Session,
     package: Annotated[str, typer.Argument(metavar="PACKAGE")],
     version: Annotated[str, typer.Option("--version", help="Default: all its versions.")] = "",
 ) -> None:
     """Take a package of your own out of the catalog; no service may be made from it."""
     query = f"?{urlencode({'version': version})}" if version else ""
-    left = here.client.call("DELETE", f"/v1/packages/{quote(package, safe='')}{query}")
-    here.out.say(left, f"package {package}{f' {version}' if version else ''} is removed")
+    left = session.client.call("DELETE", f"/v1/packages/{quote(package, safe='')}{query}")
+    session.out.say(left, f"package {package}{f' {version}' if version else ''} is removed")
 
 
 def find_package(packages: list[PackageView], name: str) -> PackageView:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from upcall.cli.here import Here
+from upcall.cli.event_stream import EventStream
 from upcall.cli.output import duration
-from upcall.cli.told import Told
+from upcall.cli.session import Session
 from upcall.protocol.errors import Conflict, DoesNotFit, NotFound, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView
 
@@ -123,10 +123,10 @@ class Begun:
     names: list[str] = field(default_factory=list)
 
 
-def post_all(here: Here, requests: Sequence[Install], *, again: bool = False) -> Begun:
+def post_all(session: Session, requests: Sequence[Install], *, again: bool = False) -> Begun:
     """Install them all or none: when one is refused, those that this call began are taken away again. ``again``: what
     is there already, and is the same, stays (a composition may be applied as often as one likes)."""
-    present = {one.name: one for one in here.client.services()}
+    present = {one.name: one for one in session.client.services()}
     for request in requests:
         if again and request.name in present:
             _must_match(present[request.name], request)
@@ -134,62 +134,64 @@ def post_all(here: Here, requests: Sequence[Install], *, again: bool = False) ->
     posting = ""
     try:
         with ExitStack() as stack:
-            told: Told | None = None
+            event_stream: EventStream | None = None
             for request in requests:
                 if again and request.name in present:
                     result.services.append(present[request.name])
                     continue
                 posting = request.name if request.name not in present else ""
-                result.services.append(ServiceView.model_validate(here.client.post("/v1/services", request)))
+                result.services.append(ServiceView.model_validate(session.client.post("/v1/services", request)))
                 result.names.append(request.name)
                 posting = ""
                 if request is not requests[-1]:
-                    told = told or stack.enter_context(Told(here.client, settle_s=PLACED_SETTLE_S))
-                    _until_placed(here, request.name, told)
+                    event_stream = event_stream or stack.enter_context(
+                        EventStream(session.client, settle_s=PLACED_SETTLE_S)
+                    )
+                    _until_placed(session, request.name, event_stream)
     except BaseException as error:
         # Interrupted in the middle of a call, it is not known whether that call came through.
         unsure = [posting] if posting and not isinstance(error, UpcallError) else []
-        take_back(here, [*result.names, *unsure], "the command did not succeed")
+        take_back(session, [*result.names, *unsure], "the command did not succeed")
         raise
     return result
 
 
-def _until_placed(here: Here, name: str, told: Told) -> None:
+def _until_placed(session: Session, name: str, event_stream: EventStream) -> None:
     """Places are given in the order of the file: what is hard to place (members apart from each other) comes first
     there, and finds the nodes still empty. One that waits for room, or for its code, holds up nobody for long."""
     until = time.monotonic() + PLACED_TIMEOUT_S
     while (left_s := until - time.monotonic()) > 0:
-        service = here.client.service(name)
+        service = session.client.service(name)
         if service.members and all(member.node for member in service.members):
             return
         if service.state == "blocked":
             return
-        told.wait(left_s)
+        event_stream.wait(left_s)
 
 
-def take_back(here: Here, names: Sequence[str], reason: str) -> None:
+def take_back(session: Session, names: Sequence[str], reason: str) -> None:
     """Uninstall what this command began, the last first."""
     if not names:
         return
-    with Told(here.client) as told:
+    with EventStream(session.client) as event_stream:
         for name in reversed(names):
             try:
-                here.client.post(f"/v1/services/{quote(name, safe='')}/uninstall", Ask(reason=reason, force=True))
-                _until_gone(here, name, told)
+                session.client.post(f"/v1/services/{quote(name, safe='')}/uninstall", Ask(reason=reason, force=True))
+                _until_gone(session, name, event_stream)
             except NotFound:
                 continue
             except UpcallError as error:
-                here.out.note(f"{name} stays: {error}")
+                session.out.note(f"{name} stays: {error}")
             else:
-                here.out.note(f"{name} is taken away again")
+                session.out.note(f"{name} is taken away again")
 
 
-def _until_gone(here: Here, name: str, told: Told) -> None:
+def _until_gone(session: Session, name: str, event_stream: EventStream) -> None:
     until = time.monotonic() + TAKE_BACK_TIMEOUT_S
-    while any(one.name == name for one in here.client.services()):
+    while any(one.name == name for one in session.client.services()):
         if time.monotonic() > until:
             raise Conflict(f"not gone after {TAKE_BACK_TIMEOUT_S:g} s", where=f"service {name}")
-        told.wait(REFRESH_S)
+        event_stream.wait(REFRESH_S)
 
 
 def _must_match(there: ServiceView, request: Install) -> None:
@@ -210,41 +212,41 @@ def _must_match(there: ServiceView, request: Install) -> None:
 
 
 def follow(
-    here: Here, names: Iterable[str], begun: Sequence[str] = (), deployed: Callable[[str], None] = lambda _: None
+    session: Session, names: Iterable[str], begun: Sequence[str] = (), deployed: Callable[[str], None] = lambda _: None
 ) -> list[Watched]:
     """Until all are deployed; the first that cannot be ends it with its reason, and what this command had ``begun`` is
     taken away again. ``deployed`` is called for each."""
     began = time.monotonic()
     watched = [Watched(name, began) for name in names]
-    with here.out.progress() as progress, Told(here.client) as told:
+    with session.out.progress() as progress, EventStream(session.client) as event_stream:
 
         def draw() -> None:
             progress.show(lambda: picture(watched), [line for one in watched for line in changes(one)])
 
         while True:
             for one in [one for one in watched if not one.ended]:
-                view = here.client.patient(lambda name=one.name: here.client.service(name), PATIENCE_S)  # type: ignore[misc]
+                view = session.client.patient(lambda name=one.name: session.client.service(name), PATIENCE_S)  # type: ignore[misc]
                 look(one, view, time.monotonic())
             draw()
             for one in watched:
                 if one.problem:
-                    raise _cannot_be(here, one, begun)
+                    raise _cannot_be(session, one, begun)
                 if one.ended and "deployed" not in one.said:
                     one.said.add("deployed")
                     progress.line(f"{one.name}: deployed after {duration(one.took_s or 0)}")
                     deployed(one.name)
             if all(one.ended for one in watched):
                 return watched
-            told.wait(REFRESH_S, draw)
+            event_stream.wait(REFRESH_S, draw)
 
 
-def _cannot_be(here: Here, one: Watched, begun: Sequence[str]) -> UpcallError:
+def _cannot_be(session: Session, one: Watched, begun: Sequence[str]) -> UpcallError:
     state = one.view.state if one.view is not None and one.view.state in GRACE_S else "blocked"
     where, message = f"service {one.name}", f"{one.name} is {state}: {one.problem}"
     if one.ran or one.name not in begun:
         cure = f"a cure (`upcall logs {one.name}.MEMBER`), then it goes on by itself; or `upcall uninstall {one.name}`"
         return Conflict(message, where=where, expected=cure)
-    take_back(here, begun, "it could not be deployed")
+    take_back(session, begun, "it could not be deployed")
     plan = plan_named(one.view, "deploy") if one.view is not None else None
     if plan is not None and plan.get("state") == "failed" and not plan.get("phases"):
         # Its code raised before it could say which members it wants: no room and no node would help.

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from upcall.cli import cluster as birth
 from upcall.cli import keeping
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.cli.unanswering import SILENT_S, anew
 from upcall.cli.waiting import wait_for
 from upcall.client.folder import cluster_of
@@ -45,47 +45,49 @@ class Down(NamedTuple):
 
 
 @command(down_app, "down")
-def down(here: Here) -> None:
+def down(session: Session) -> None:
     """Shut the services down in order, then the cluster; data is kept."""
-    how = stop(here)
-    check_complete(here, how.incomplete)
-    here.out.say({"data": str(here.folder.root), "by_force": how.by_force}, f"down; data is kept in {here.folder.root}")
+    how = stop(session)
+    check_complete(session, how.incomplete)
+    session.out.say(
+        {"data": str(session.folder.root), "by_force": how.by_force}, f"down; data is kept in {session.folder.root}"
+    )
 
 
-def check_complete(here: Here, incomplete: str) -> None:
+def check_complete(session: Session, incomplete: str) -> None:
     """Everything has ended, but not everything in its order: that is no success."""
     if incomplete:
         raise Conflict(
             f"down, by force: the shutdown of the services is incomplete: {incomplete}",
-            where=str(here.folder.root),
+            where=str(session.folder.root),
             expected="each service to end in its order; the data is kept, and `upcall up` recovers from it",
         )
 
 
-def stop(here: Here) -> Down:
+def stop(session: Session) -> Down:
     """``down`` without its last words."""
-    cluster_of(here.folder)
+    cluster_of(session.folder)
     incomplete = ""
     by_force: list[str] = []
-    with birth.only_one(here.folder), _interrupts_wait():
-        if keeping.running(here.folder):
-            with anew(here) as started_anew:
-                incomplete, killed = _services(here)
+    with birth.only_one(session.folder), _interrupts_wait():
+        if keeping.running(session.folder):
+            with anew(session) as started_anew:
+                incomplete, killed = _services(session)
             by_force += [*started_anew, *killed]
-        elif not keeping.left(here.folder):
-            raise Conflict("this cluster is not up", where=str(here.folder.root), expected="`upcall up` starts it")
+        elif not keeping.left(session.folder):
+            raise Conflict("this cluster is not up", where=str(session.folder.root), expected="`upcall up` starts it")
         else:
             incomplete = "nothing keeps this cluster any more"
-        ended = keeping.end(here.folder)
+        ended = keeping.end(session.folder)
         for words in [*by_force, *ended]:
-            here.out.note(words)
+            session.out.note(words)
     return Down(incomplete, (*by_force, *ended))
 
 
-def _services(here: Here) -> tuple[str, list[str]]:
+def _services(session: Session) -> tuple[str, list[str]]:
     """Why their shutdown is incomplete, if it is, and which members had to be killed."""
     began, began_wall_s = time.monotonic(), time.time()
-    client = here.client
+    client = session.client
     client.call_timeout_s = SILENT_S
 
     def left_s(of_s: float) -> float:
@@ -93,11 +95,11 @@ def _services(here: Here) -> tuple[str, list[str]]:
 
     try:
         if services := client.patient(client.services, ANSWER_TIMEOUT_S):
-            here.out.note(f"shutting down {', '.join(one.name for one in services)}")
+            session.out.note(f"shutting down {', '.join(one.name for one in services)}")
             # Asked twice it is the same shutdown.
             ask = Ask(reason="upcall down")
             operation = client.patient(lambda: client.operation_of("/v1/shutdown", ask), left_s(ANSWER_TIMEOUT_S))
-            wait_for(here, operation, timeout_s=left_s(SHUTDOWN_TIMEOUT_S))
+            wait_for(session, operation, timeout_s=left_s(SHUTDOWN_TIMEOUT_S))
         return "", [
             f"{one.member} was killed: {one.exit_reason}"
             for one in client.tasks()
@@ -105,7 +107,7 @@ def _services(here: Here) -> tuple[str, list[str]]:
         ]
     except UpcallError as error:
         # The master cannot be asked or could not end something: our processes end all the same, by force.
-        here.out.note(f"shutdown is incomplete: {error}")
+        session.out.note(f"shutdown is incomplete: {error}")
         return str(error), []
 
 

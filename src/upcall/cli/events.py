@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from upcall.cli.here import Here, command, commands
 from upcall.cli.output import nearest
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.operator import EVENT_KINDS, Event
 
@@ -23,7 +23,7 @@ COLOURS: Final = {"operation": "cyan", "answer": "magenta", "node": "blue", "gap
 
 @command(events_app, "events")
 def events(
-    here: Here,
+    session: Session,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=LINES_MAX, help="From the end.")] = 50,
     since: Annotated[int | None, typer.Option("--since", help="After this event's number, instead.")] = None,
@@ -34,42 +34,42 @@ def events(
     """What happened, and who asked whom; -f follows it."""
     if kind and kind not in EVENT_KINDS:
         raise Invalid(f"no events are of kind {kind!r}", where="--kind", expected=nearest(kind, EVENT_KINDS))
-    last = since if since is not None else here.client.status().event_sequence
+    last = since if since is not None else session.client.status().event_sequence
     if since is None:
         # A filter is looked for among the newest alone; the whole journal may be long.
         among = max(lines, FILTERED_AMONG) if kind or subject else lines
-        found = here.client.events(limit=among, detail=detail) if lines else []
+        found = session.client.events(limit=among, detail=detail) if lines else []
         last = found[-1].sequence if found else last
         wanted = [one for one in found if _wanted(one, kind, subject)][-lines:]
         for one in wanted:
-            _show(here, one)
+            _show(session, one)
         if lines and not wanted:
             if subject and not follow:
-                _check_subject(here, subject)
-            here.out.note(f"none among the newest {len(found)} events")
+                _check_subject(session, subject)
+            session.out.note(f"none among the newest {len(found)} events")
     else:
         shown = False
-        while found := here.client.events(last, detail=detail):
+        while found := session.client.events(last, detail=detail):
             last = found[-1].sequence
             for one in found:
                 if _wanted(one, kind, subject):
                     shown = True
-                    _show(here, one)
+                    _show(session, one)
         if subject and not shown and not follow:
-            _check_subject(here, subject)
+            _check_subject(session, subject)
     if follow:
-        for one in here.client.follow(last, detail=detail):
+        for one in session.client.follow(last, detail=detail):
             if _wanted(one, kind, subject):
-                _show(here, one)
+                _show(session, one)
 
 
-def _check_subject(here: Here, subject: str) -> None:
+def _check_subject(session: Session, subject: str) -> None:
     """What nothing was said of, there is at least: a name that is unknown is a mistake. (One that is followed may be
     about to come.)"""
-    status = here.client.status()
+    status = session.client.status()
     known = {node.name for node in status.nodes} | {service.name for service in status.services}
-    known |= {name for task in here.client.tasks() for name in (task.member, task.task)}
-    if subject not in known | {one.id for one in here.client.operations(ended=True)}:
+    known |= {name for task in session.client.tasks() for name in (task.member, task.task)}
+    if subject not in known | {one.id for one in session.client.operations(ended=True)}:
         raise NotFound(f"nothing is known of {subject!r}", where="--about", expected=nearest(subject, known))
 
 
@@ -80,15 +80,15 @@ def _wanted(event: Event, kind: str, subject: str) -> bool:
     return kind in ("", event.kind) and (not subject or subject in about or event.subject.startswith(f"{subject}."))
 
 
-def _show(here: Here, event: Event) -> None:
+def _show(session: Session, event: Event) -> None:
     clock = time.strftime("%H:%M:%S", time.localtime(event.at))
-    if here.out.as_json:
-        here.out.json_line(event)
+    if session.out.as_json:
+        session.out.json_line(event)
     elif sys.stdout.isatty():
         from rich.text import Text
 
         colour = COLOURS.get(event.kind, "")
         words = ((f"{clock} ", "dim"), (f"{event.kind:<9} ", colour), (f"{event.subject} ", "bold"), event.text)
-        here.out.console().print(Text.assemble(*words))
+        session.out.console().print(Text.assemble(*words))
     else:
-        here.out.line(f"{event.sequence} {clock} {event.kind} {event.subject}: {event.text}", flush=True)
+        session.out.line(f"{event.sequence} {clock} {event.kind} {event.subject}: {event.text}", flush=True)

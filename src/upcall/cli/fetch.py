@@ -10,8 +10,8 @@ import msgspec
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli.here import Here, command, commands
 from upcall.cli.output import Progress, duration, nearest
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotFound, UpcallError
 
@@ -30,7 +30,7 @@ DRAW_S: Final = 0.15
 
 @command(fetch_app, "fetch")
 def fetch(
-    here: Here,
+    session: Session,
     packages: Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Names, or paths.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="All packages of a composition.")] = None,
 ) -> None:
@@ -40,21 +40,23 @@ def fetch(
         names += [one.package for one in compositions.load(file).services]
     if not names:
         raise Invalid("no package is named", where="fetch", expected="packages, paths, or -f FILE")
-    results = fetch_all(here, names)
-    here.out.show(results, ("package", "artifacts", "fetched_mib"), [list(one.values()) for one in results], empty="")
+    results = fetch_all(session, names)
+    session.out.show(
+        results, ("package", "artifacts", "fetched_mib"), [list(one.values()) for one in results], empty=""
+    )
 
 
-def fetch_all(here: Here, names: Iterable[str]) -> list[dict[str, Any]]:
+def fetch_all(session: Session, names: Iterable[str]) -> list[dict[str, Any]]:
     """What these packages run, class archives made too; what is there already costs a look."""
     results = []
     for built in [find(name) for name in dict.fromkeys(names)]:
         began = time.monotonic()
         artifacts = artifacts_of(built)
-        fetched_mib = _fetch(here, built, artifacts) if artifacts else 0.0
+        fetched_mib = _fetch(session, built, artifacts) if artifacts else 0.0
         results.append(
             {"package": built.package.name, "artifacts": len(artifacts), "fetched_mib": round(fetched_mib, 1)}
         )
-        here.out.note(
+        session.out.note(
             f"{built.package.name}: {len(artifacts)} artifacts ready after {duration(time.monotonic() - began)}"
         )
     return results
@@ -96,7 +98,7 @@ def artifacts_of(built: "Built") -> list[Artifact]:
     return found
 
 
-def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
+def _fetch(session: Session, built: "Built", artifacts: list[Artifact]) -> float:
     """Realise them in this process, with progress; MiB that were fetched."""
     from upcall.artifacts.cache import Cache
     from upcall.artifacts.fetch import fetch as realise
@@ -125,14 +127,14 @@ def _fetch(here: Here, built: "Built", artifacts: list[Artifact]) -> float:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        with here.out.progress() as progress:
+        with session.out.progress() as progress:
             while not over.wait(DRAW_S):
                 _show(progress, built.package.name, list(moments.values()))
             _show(progress, built.package.name, list(moments.values()))
     except KeyboardInterrupt:
         stop.set()
         thread.join()
-        here.out.note("stopped; what came so far stays in the cache")
+        session.out.note("stopped; what came so far stays in the cache")
         raise
     thread.join()
     if failed:

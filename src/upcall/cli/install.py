@@ -12,7 +12,7 @@ from upcall.cli import composition as compositions
 from upcall.cli import deploy
 from upcall.cli.action import run_action
 from upcall.cli.applicable import check_against
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Invalid, UpcallError
@@ -25,7 +25,7 @@ APPS = {"install": install_app, "uninstall": uninstall_app}
 
 @command(install_app, "install")
 def install(
-    here: Here,
+    session: Session,
     package: Annotated[
         str, typer.Argument(metavar="[PACKAGE]", help="A package, or a path to a Python file or folder.")
     ] = "",
@@ -51,7 +51,7 @@ def install(
     if file is not None:
         if package or name or version or setting or bind or secret or fresh:
             raise Invalid("a composition and a package at once", where="install", expected="either -f FILE or PACKAGE")
-        apply(here, compositions.load(file), wait=not no_wait)
+        apply(session, compositions.load(file), wait=not no_wait)
         return
     if not package:
         raise Invalid(
@@ -64,19 +64,19 @@ def install(
             raise Invalid(
                 "an own file and a version at once", where="--version", expected="none: the file's class says which"
             )
-        from upcall.cli import own
+        from upcall.cli import upload
 
-        uploaded = own.upload(here, Path(package), name, options)
+        uploaded = upload.upload(session, Path(package), name, options)
         try:
             request = Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
                               options=options, bindings=bindings, secrets=secret or [], fresh=fresh)  # fmt: skip
-            _deploy(here, request, wait=not no_wait)
+            _deploy(session, request, wait=not no_wait)
         except BaseException:
-            own.take_back(here, uploaded)
+            upload.take_back(session, uploaded)
             raise
         return
     _deploy(
-        here,
+        session,
         Install(
             package=package,
             name=name or package,
@@ -90,27 +90,27 @@ def install(
     )
 
 
-def _deploy(here: Here, request: Install, *, wait: bool) -> None:
-    begun = deploy.post_all(here, [request])
+def _deploy(session: Session, request: Install, *, wait: bool) -> None:
+    begun = deploy.post_all(session, [request])
     made = begun.services[0]
     if not wait:
-        here.out.say(made, f"{made.name} is being deployed; `upcall plan show {made.name}` says how far it is")
+        session.out.say(made, f"{made.name} is being deployed; `upcall plan show {made.name}` says how far it is")
         return
-    watched = _follow(here, begun.names)
-    here.out.say(watched[0].view, f"{made.name} is deployed")
+    watched = _follow(session, begun.names)
+    session.out.say(watched[0].view, f"{made.name} is deployed")
 
 
-def _follow(here: Here, names: list[str]) -> list[deploy.Watched]:
+def _follow(session: Session, names: list[str]) -> list[deploy.Watched]:
     try:
-        return deploy.follow(here, names, names)
+        return deploy.follow(session, names, names)
     except KeyboardInterrupt:
-        here.out.note(f"no longer waiting; {', '.join(names)} goes on (`upcall uninstall` takes it away)")
+        session.out.note(f"no longer waiting; {', '.join(names)} goes on (`upcall uninstall` takes it away)")
         raise
 
 
-def resources(here: Here, status: Status) -> compositions.Requires:
+def resources(session: Session, status: Status) -> compositions.Requires:
     """What this cluster has."""
-    free_mib = shutil.disk_usage(here.folder.root).free >> 20
+    free_mib = shutil.disk_usage(session.folder.root).free >> 20
     return compositions.Requires(
         cpus=max((one.cpus for one in status.nodes), default=0),
         memory_mib=sum(one.memory_mib for one in status.nodes),
@@ -120,20 +120,20 @@ def resources(here: Here, status: Status) -> compositions.Requires:
 
 
 def apply(
-    here: Here, composition: compositions.Composition, *, wait: bool = True, quiet: bool = False
+    session: Session, composition: compositions.Composition, *, wait: bool = True, quiet: bool = False
 ) -> list[deploy.Watched]:
     """Install a composition and run its actions: all that can be known is checked before the first service is begun,
     and what was begun is taken away again when one of them cannot be deployed or an action fails."""
-    status = here.client.status()
-    has = resources(here, status)
+    status = session.client.status()
+    has = resources(session, status)
     composition, size = compositions.fitting(composition, has)
-    here.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
-    check_against(composition, here.client.packages(), status.services)
-    begun = deploy.post_all(here, [one.install() for one in composition.services], again=True)
+    session.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
+    check_against(composition, session.client.packages(), status.services)
+    begun = deploy.post_all(session, [one.install() for one in composition.services], again=True)
     names = [one.name for one in begun.services]
     pending = list(composition.actions)
     if not wait:
-        here.out.say(begun.services, f"{', '.join(names)}: being deployed" + _left_to_you(pending))
+        session.out.say(begun.services, f"{', '.join(names)}: being deployed" + _left_to_you(pending))
         return []
     ready: set[str] = set()
 
@@ -143,22 +143,22 @@ def apply(
         while pending and pending[0].service in ready:
             one = pending[0]
             try:
-                run_action(here, one.service, one.action, one.arguments, patience_s=deploy.PATIENCE_S)
+                run_action(session, one.service, one.action, one.arguments, patience_s=deploy.PATIENCE_S)
             except UpcallError:
-                deploy.take_back(here, begun.names, f"its action {one.action} failed")
+                deploy.take_back(session, begun.names, f"its action {one.action} failed")
                 raise
             pending.pop(0)
-            here.out.note(f"{one.service}: {one.action} done")
+            session.out.note(f"{one.service}: {one.action} done")
 
     try:
-        watched = deploy.follow(here, names, begun.names, deployed)
+        watched = deploy.follow(session, names, begun.names, deployed)
     except KeyboardInterrupt:
         if not quiet:
             goes_on = f"no longer waiting; {', '.join(names)}: what is begun goes on (`upcall uninstall` takes it away)"
-            here.out.note(goes_on + _left_to_you(pending))
+            session.out.note(goes_on + _left_to_you(pending))
         raise
     if not quiet:
-        here.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
+        session.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
     return watched
 
 
@@ -172,7 +172,7 @@ def _left_to_you(actions: Sequence[compositions.ActionItem]) -> str:
 
 @command(uninstall_app, "uninstall")
 def uninstall(
-    here: Here,
+    session: Session,
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
@@ -180,8 +180,8 @@ def uninstall(
 ) -> None:
     """Remove a service; it is asked once, as a whole."""
     path = f"/v1/services/{quote(service, safe='')}/uninstall"
-    operation = here.client.operation_of(path, Ask(reason=reason, force=force))
+    operation = session.client.operation_of(path, Ask(reason=reason, force=force))
     if not no_wait:
-        operation = wait_for(here, operation)
+        operation = wait_for(session, operation)
     words = "is uninstalled" if not no_wait else f"is being uninstalled; `upcall why {operation.id}` says how far it is"
-    here.out.say(operation, f"{service} {words}")
+    session.out.say(operation, f"{service} {words}")

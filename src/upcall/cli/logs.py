@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from upcall.cli import host_log
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import NotFound
 
 logs_app = commands()
@@ -16,7 +16,7 @@ APPS = {"logs": logs_app}
 
 @command(logs_app, "logs")
 def logs(
-    here: Here,
+    session: Session,
     member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task; with --host a service.")],
     host: Annotated[bool, typer.Option("--host", help="What the service's own code said, in its host.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
@@ -25,22 +25,22 @@ def logs(
 ) -> None:
     """Output of a member; -f follows it. `--host SERVICE`: what the service's code said, and what it raised."""
     if host:
-        for line in _said_by(here, member, lines, follow):
-            if here.out.as_json:
-                here.out.json_line({"line": line})
+        for line in _said_by(session, member, lines, follow):
+            if session.out.as_json:
+                session.out.json_line({"line": line})
             else:
-                here.out.output(line, flush=follow)
+                session.out.output(line, flush=follow)
         return
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
-    for line in here.client.lines(f"/v1/tasks/{quote(member, safe='')}/logs?{query}"):
-        if here.out.as_json:
-            here.out.json_line({"line": line})
+    for line in session.client.lines(f"/v1/tasks/{quote(member, safe='')}/logs?{query}"):
+        if session.out.as_json:
+            session.out.json_line({"line": line})
         else:
-            here.out.output(line, flush=follow)
+            session.out.output(line, flush=follow)
 
 
-def _said_by(here: Here, service: str, last: int, follow: bool) -> Iterator[str]:
-    log = here.folder.root / "logs" / "host.log"
+def _said_by(session: Session, service: str, last: int, follow: bool) -> Iterator[str]:
+    log = session.folder.root / "logs" / "host.log"
     if not log.is_file():
         raise NotFound(f"no host has run here: {service} has said nothing", where=str(log), expected="`upcall up`")
     found = False
@@ -48,4 +48,4 @@ def _said_by(here: Here, service: str, last: int, follow: bool) -> Iterator[str]
         found = True
         yield line
     if not found and not follow:
-        here.out.note(f"the code of {service} has said nothing")
+        session.out.note(f"the code of {service} has said nothing")

@@ -1,7 +1,7 @@
 """Members by name, those that have left among them."""
 
-from upcall.cli.here import Here
 from upcall.cli.output import nearest
+from upcall.cli.session import Session
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import TaskView
 
@@ -13,12 +13,12 @@ def find_task(tasks: list[TaskView], name: str) -> TaskView:
     raise NotFound(f"no member or task {name!r}", where="tasks", expected=nearest(name, [one.member for one in tasks]))
 
 
-def find_ended(here: Here, name: str) -> TaskView:
+def find_ended(session: Session, name: str) -> TaskView:
     """As :func:`find_task`, also one that has left."""
     try:
-        return find_task(here.client.tasks(), name)
+        return find_task(session.client.tasks(), name)
     except NotFound as missing:
         try:
-            return here.client.task(name)
+            return session.client.task(name)
         except NotFound:
             raise missing from None

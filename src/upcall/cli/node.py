@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
+from upcall.cli.event_stream import EventStream
 from upcall.cli.output import mib
+from upcall.cli.session import Session, command, commands
 from upcall.cli.status import NODE_COLUMNS, node_row
-from upcall.cli.told import Told
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
 from upcall.protocol.errors import Conflict
@@ -33,15 +33,15 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is
 
 
 @command(node_app, "list")
-def list_nodes(here: Here) -> None:
+def list_nodes(session: Session) -> None:
     """Nodes, what each offers and what runs there."""
-    found = here.client.nodes()
-    here.out.show(found, NODE_COLUMNS, map(node_row, found), empty="no nodes have registered yet")
+    found = session.client.nodes()
+    session.out.show(found, NODE_COLUMNS, map(node_row, found), empty="no nodes have registered yet")
 
 
 @command(node_app, "add")
 def add(
-    here: Here,
+    session: Session,
     name: Annotated[str, typer.Argument(metavar="[NODE]", help="Default: the next free node-N.")] = "",
     zone: Annotated[str, typer.Option("--zone", help="Default: the zone with the fewest nodes.")] = "",
     attribute: Annotated[
@@ -53,29 +53,31 @@ def add(
 ) -> None:
     """Add a virtual node with the part of the memory that is kept for it."""
     attributes = {key: str(value) for key, value in parse_pairs(attribute or [], "--attribute").items()}
-    made = here.client.post("/v1/nodes", AddNode(name=name, zone=zone, memory_mib=memory, attributes=attributes))
-    node = _until_up(here, str(made["name"]))
-    here.out.say(node, f"{node.name} is up: zone {node.zone}, {mib(node.memory_mib)}")
+    made = session.client.post("/v1/nodes", AddNode(name=name, zone=zone, memory_mib=memory, attributes=attributes))
+    node = _until_up(session, str(made["name"]))
+    session.out.say(node, f"{node.name} is up: zone {node.zone}, {mib(node.memory_mib)}")
 
 
-def _until_up(here: Here, name: str) -> NodeView:
+def _until_up(session: Session, name: str) -> NodeView:
     """The node, when it has registered and nothing keeps it away."""
     until = time.monotonic() + UP_TIMEOUT_S
-    with here.out.progress() as progress, Told(here.client) as told:
+    with session.out.progress() as progress, EventStream(session.client) as event_stream:
         while True:
-            found = next((one for one in here.client.patient(here.client.nodes, PATIENCE_S) if one.name == name), None)
+            found = next(
+                (one for one in session.client.patient(session.client.nodes, PATIENCE_S) if one.name == name), None
+            )
             if found is not None and found.state == "up":
                 return found
             state = f"{found.state} {found.reason}".strip() if found else "not registered yet"
             if time.monotonic() > until:
                 raise Conflict(f"{name} is {state} after {UP_TIMEOUT_S:g} s", where=f"node {name}", expected="up")
             progress.line(f"{name}: {state}")
-            told.wait(REFRESH_S)
+            event_stream.wait(REFRESH_S)
 
 
 @command(node_app, "drain")
 def drain(
-    here: Here,
+    session: Session,
     node: Name,
     reason: Reason = "maintenance",
     window: Window = DRAIN_WINDOW_S,
@@ -83,12 +85,12 @@ def drain(
     no_wait: NoWait = False,
 ) -> None:
     """Ask the services to leave a node for maintenance; members are held with their volumes until undrain."""
-    _away(here, node, "drain", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
+    _away(session, node, "drain", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
 
 
 @command(node_app, "remove")
 def remove(
-    here: Here,
+    session: Session,
     node: Name,
     reason: Reason = "node is removed",
     window: Window = DRAIN_WINDOW_S,
@@ -96,25 +98,25 @@ def remove(
     no_wait: NoWait = False,
 ) -> None:
     """Drain a node for good; its members are replaced elsewhere."""
-    _away(here, node, "remove", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
+    _away(session, node, "remove", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
 
 
 @command(node_app, "undrain")
-def undrain(here: Here, node: Name, reason: Reason = "maintenance is over", no_wait: NoWait = False) -> None:
+def undrain(session: Session, node: Name, reason: Reason = "maintenance is over", no_wait: NoWait = False) -> None:
     """Maintenance is over: what was held comes back."""
-    operation = here.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/undrain", Ask(reason=reason))
+    operation = session.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/undrain", Ask(reason=reason))
     if not no_wait:
-        _until_up(here, node)
-    here.out.say(operation, f"{node} is no longer drained ({operation.id}); its members come back")
+        _until_up(session, node)
+    session.out.say(operation, f"{node} is no longer drained ({operation.id}); its members come back")
 
 
-def _away(here: Here, node: str, verb: str, request: Drain, no_wait: bool) -> None:
-    operation = here.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/{verb}", request)
+def _away(session: Session, node: str, verb: str, request: Drain, no_wait: bool) -> None:
+    operation = session.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/{verb}", request)
     if no_wait:
-        here.out.say(
+        session.out.say(
             operation, f"{operation.id}: {verb} of {node} is asked; `upcall why {operation.id}` says how far it is"
         )
         return
-    operation = wait_for(here, operation)
+    operation = wait_for(session, operation)
     words = "drained; `upcall node undrain " + node + "` brings its members back" if verb == "drain" else "removed"
-    here.out.say(operation, f"{node} is {words}")
+    session.out.say(operation, f"{node} is {words}")

@@ -20,7 +20,7 @@ from typing import Annotated, Final
 
 import typer
 
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.client.folder import cluster_of
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import AskLogin, LoginCode, LoginPurpose, LoginState
@@ -33,31 +33,31 @@ LOOK_S: Final = 0.3
 
 @command(open_app, "open")
 def open_page(
-    here: Here,
+    session: Session,
     browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True,
     docs: Annotated[bool, typer.Option("--docs", help="The documentation of the API instead of the page.")] = False,
 ) -> None:
     """Print the page's address with a one-use login code, for a browser of this user."""
-    url, code = _asked(here, "documentation" if docs else "page")
-    here.out.say({"url": url}, url)
-    if browser and here.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    url, code = _asked(session, "documentation" if docs else "page")
+    session.out.say({"url": url}, url)
+    if browser and session.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         import webbrowser
 
         with leading_to(url) as file:
             if webbrowser.open(file.as_uri()):
-                here.out.note(followed(here, code))
+                session.out.note(followed(session, code))
 
 
-def login_url(here: Here) -> str:
+def login_url(session: Session) -> str:
     """Of the page; good for one login within two minutes."""
-    return _asked(here, "page")[0]
+    return _asked(session, "page")[0]
 
 
-def _asked(here: Here, purpose: LoginPurpose) -> tuple[str, LoginCode]:
-    code = LoginCode.model_validate(here.client.post("/v1/login-codes", AskLogin(purpose=purpose, user=whose())))
+def _asked(session: Session, purpose: LoginPurpose) -> tuple[str, LoginCode]:
+    code = LoginCode.model_validate(session.client.post("/v1/login-codes", AskLogin(purpose=purpose, user=whose())))
     if purpose == "documentation":
-        return f"{cluster_of(here.folder).url}/docs?code={code.code}", code
-    page = here.client.status().page_url or cluster_of(here.folder).page_url
+        return f"{cluster_of(session.folder).url}/docs?code={code.code}", code
+    page = session.client.status().page_url or cluster_of(session.folder).page_url
     return f"{page}/login?code={code.code}", code
 
 
@@ -100,11 +100,11 @@ def _leading(url: str) -> str:
     )
 
 
-def followed(here: Here, code: LoginCode) -> str:
+def followed(session: Session, code: LoginCode) -> str:
     """What became of the code, once that is known; an error when somebody else gave it in."""
     until = time.monotonic() + code.expires_s
     while True:
-        state = LoginState.model_validate(here.client.get(f"/v1/login-codes/{code.id}"))
+        state = LoginState.model_validate(session.client.get(f"/v1/login-codes/{code.id}"))
         if state.state == "refused":
             raise Conflict(
                 f"this login is void: {state.text}",

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
 from upcall.cli.output import ago, nearest
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PlanControl
 
@@ -24,17 +24,17 @@ VERBS = {
 
 @command(plan_app, "show")
 def show(
-    here: Here,
+    session: Session,
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     plan: Annotated[str, typer.Argument(metavar="[PLAN]", help="deploy, recovery, uninstall ...")] = "",
 ) -> None:
     """Plans with their phases and steps."""
-    found: list[dict[str, Any]] = here.client.get(f"/v1/services/{quote(service, safe='')}/plans")
+    found: list[dict[str, Any]] = session.client.get(f"/v1/services/{quote(service, safe='')}/plans")
     names = [str(one.get("name")) for one in found]
     if plan and plan not in names:
         raise NotFound(f"{service} has no plan {plan!r}", where=f"service {service}", expected=nearest(plan, names))
     found = [one for one in found if plan in ("", one.get("name"))]
-    here.out.show(found, ("plan", "phase", "step", "state", "for", "reason"), plan_rows(found), empty="no plans yet")
+    session.out.show(found, ("plan", "phase", "step", "state", "for", "reason"), plan_rows(found), empty="no plans yet")
 
 
 def plan_rows(plans: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -52,16 +52,16 @@ def plan_rows(plans: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 def _verb(verb: str, words: str) -> Callable[..., None]:
     def control(
-        here: Here,
+        session: Session,
         service: Annotated[str, typer.Argument(metavar="SERVICE")],
         plan: Annotated[str, typer.Argument(metavar="PLAN", help="deploy, recovery, uninstall ...")],
         phase: Annotated[str, typer.Option("--phase", help="One phase only.")] = "",
         step: Annotated[str, typer.Option("--step", help="One step only.")] = "",
     ) -> None:
         path = f"/v1/services/{quote(service, safe='')}/plans/{quote(plan, safe='')}/{verb}"
-        here.client.post(path, PlanControl(phase=phase, step=step))
+        session.client.post(path, PlanControl(phase=phase, step=step))
         asked = {"asked": verb, "service": service, "plan": plan, "phase": phase, "step": step}
-        here.out.say(asked, f"{verb} was asked of {' '.join(filter(None, (service, plan, phase, step)))}")
+        session.out.say(asked, f"{verb} was asked of {' '.join(filter(None, (service, plan, phase, step)))}")
 
     control.__doc__ = words
     return control

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import SecretValue
 
@@ -20,7 +20,7 @@ VALUE_CHARACTERS_MAX = 65_536
 
 @command(secret_app, "set")
 def set_secret(
-    here: Here,
+    session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME")],
     file: Annotated[Path | None, typer.Option("--file", help="Default: standard input.")] = None,
 ) -> None:
@@ -38,12 +38,12 @@ def set_secret(
         raise Invalid(
             f"a value of {len(value)} characters", where=name, expected=f"1 to {VALUE_CHARACTERS_MAX} characters"
         )
-    here.client.call("PUT", f"/v1/secrets/{quote(name, safe='')}", SecretValue(value=value))
-    here.out.say({"name": name}, f"secret {name} is set")
+    session.client.call("PUT", f"/v1/secrets/{quote(name, safe='')}", SecretValue(value=value))
+    session.out.say({"name": name}, f"secret {name} is set")
 
 
 @command(secret_app, "list")
-def list_secrets(here: Here) -> None:
+def list_secrets(session: Session) -> None:
     """Names of the secrets; values are never shown."""
-    names: list[str] = here.client.get("/v1/secrets")
-    here.out.show(names, ("name",), [(name,) for name in names], empty="no secrets")
+    names: list[str] = session.client.get("/v1/secrets")
+    session.out.show(names, ("name",), [(name,) for name in names], empty="no secrets")

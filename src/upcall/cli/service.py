@@ -6,9 +6,9 @@ import typer
 
 from upcall.cli import action
 from upcall.cli.catalog import argument_words
-from upcall.cli.here import Here, command, commands
 from upcall.cli.output import ago, mib, short
 from upcall.cli.plan import plan_rows
+from upcall.cli.session import Session, command, commands
 from upcall.cli.status import SERVICE_COLUMNS, service_row
 from upcall.protocol.operator import EndpointView, ServiceView, TaskView
 
@@ -21,32 +21,32 @@ Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 
 
 @command(service_app, "list")
-def list_services(here: Here) -> None:
+def list_services(session: Session) -> None:
     """All services."""
-    found = here.client.services()
-    here.out.show(found, SERVICE_COLUMNS, map(service_row, found), empty="no services; `upcall install` makes one")
+    found = session.client.services()
+    session.out.show(found, SERVICE_COLUMNS, map(service_row, found), empty="no services; `upcall install` makes one")
 
 
 @command(service_app, "show")
-def show(here: Here, service: Name) -> None:
+def show(session: Session, service: Name) -> None:
     """One service: members, plans, endpoints, options, actions."""
-    found = here.client.service(service)
-    if here.out.as_json:
-        here.out.json(found)
+    found = session.client.service(service)
+    if session.out.as_json:
+        session.out.json(found)
         return
     reason = f": {found.reason}" if found.reason else ""
-    here.out.line(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
-    here.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
-    here.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
-    here.out.table(
+    session.out.line(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
+    session.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
+    session.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
+    session.out.table(
         ("endpoint", "protocol", "addresses", "user", "description"),
         _endpoint_rows(found.endpoints),
         empty="no endpoints",
     )
-    here.out.table(
+    session.out.table(
         ("option", "value"), [(key, short(value)) for key, value in found.options.items()], empty="no options are set"
     )
-    here.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
+    session.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
 
 
 action.register(service_app)
@@ -54,23 +54,23 @@ action.register(service_app)
 
 @command(endpoints_app, "endpoints")
 def endpoints(
-    here: Here,
+    session: Session,
     service: Annotated[str, typer.Argument(help="Of one service only.")] = "",
     passwords: Annotated[bool, typer.Option("--passwords", help="Print the passwords too.")] = False,
 ) -> None:
     """What clients may connect to, and whom they log in as."""
     if service:
-        here.client.service(service)  # or the error that there is none
-    found = [one for one in here.client.endpoints() if service in ("", one.service)]
+        session.client.service(service)  # or the error that there is none
+    found = [one for one in session.client.endpoints() if service in ("", one.service)]
     columns = ("service", "endpoint", "protocol", "addresses", "user", "description")
     rows = [(one.service, *row) for one, row in zip(found, _endpoint_rows(found), strict=True)]
     if not passwords:
-        here.out.show(found, columns, rows, empty="no endpoints yet")
+        session.out.show(found, columns, rows, empty="no endpoints yet")
         return
-    said = [here.client.credentials(one.service, one.name).password if one.user else "" for one in found]
+    said = [session.client.credentials(one.service, one.name).password if one.user else "" for one in found]
     shown = [{**one.model_dump(), "password": password} for one, password in zip(found, said, strict=True)]
     told = [(*row[:5], password, *row[5:]) for row, password in zip(rows, said, strict=True)]
-    here.out.show(shown, (*columns[:5], "password", *columns[5:]), told, empty="no endpoints yet")
+    session.out.show(shown, (*columns[:5], "password", *columns[5:]), told, empty="no endpoints yet")
 
 
 def member_row(one: TaskView) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from upcall.cli import watching
-from upcall.cli.here import Here, command, commands
 from upcall.cli.output import mib, rich_table
+from upcall.cli.session import Session, command, commands
 from upcall.cli.why import kind_of, standing, still_stands
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.protocol.operator import NodeView, ServiceView, Status
@@ -25,20 +25,20 @@ APPS = {"status": status_app}
 
 @command(status_app, "status")
 def status(
-    here: Here,
+    session: Session,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the changes until Ctrl-C.")] = False,
 ) -> None:
     """Nodes, services, and what waits."""
-    found = here.client.status()
-    if watch and here.out.rich:
-        _watch(here, found)
+    found = session.client.status()
+    if watch and session.out.rich:
+        _watch(session, found)
         return
-    if not here.out.as_json:
-        _print(here, found)
+    if not session.out.as_json:
+        _print(session, found)
     elif not watch:
-        here.out.json(found)
+        session.out.json(found)
     if watch:
-        watching.follow(here, found)
+        watching.follow(session, found)
 
 
 def node_row(node: NodeView) -> tuple[Any, ...]:
@@ -60,16 +60,16 @@ def service_row(service: ServiceView) -> tuple[Any, ...]:
     return (service.name, service.state, ready, service.package, service.version, service.reason)
 
 
-def _print(here: Here, found: Status) -> None:
-    here.out.line(f"cluster {found.cluster}  {found.url}  page {found.page_url or 'not up'}")
-    here.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
-    here.out.table(
+def _print(session: Session, found: Status) -> None:
+    session.out.line(f"cluster {found.cluster}  {found.url}  page {found.page_url or 'not up'}")
+    session.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
+    session.out.table(
         SERVICE_COLUMNS,
         map(service_row, found.services),
         empty="no services; `upcall catalog` lists what can be installed",
     )
     for line in waiting_lines(found):
-        here.out.line(line)
+        session.out.line(line)
 
 
 def waiting_lines(found: Status) -> list[str]:
@@ -84,7 +84,7 @@ def waiting_lines(found: Status) -> list[str]:
     return lines
 
 
-def _watch(here: Here, found: Status) -> None:
+def _watch(session: Session, found: Status) -> None:
     """Redrawn when an event comes, and every few seconds for the usage figures."""
     from rich.console import Group, RenderableType
     from rich.live import Live
@@ -94,12 +94,12 @@ def _watch(here: Here, found: Status) -> None:
 
     def listen() -> None:
         try:
-            for _ in here.client.follow(found.event_sequence, detail=True):
+            for _ in session.client.follow(found.event_sequence, detail=True):
                 changed.set()
         except UpcallError:
             changed.set()  # the picture below says what is wrong
 
-    console = here.out.console()
+    console = session.out.console()
 
     def picture(now: Status) -> RenderableType:
         head = Text.assemble(
@@ -122,7 +122,7 @@ def _watch(here: Here, found: Status) -> None:
             changed.wait(REFRESH_S)
             changed.clear()
             try:
-                live.update(picture(here.client.status()), refresh=True)
+                live.update(picture(session.client.status()), refresh=True)
             except NotNow as away:
                 live.update(Text(str(away), style="red"), refresh=True)
             time.sleep(SETTLE_S)

@@ -11,9 +11,9 @@ import typer
 
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
-from upcall.cli.here import Here, command, commands
+from upcall.cli.event_stream import EventStream
 from upcall.cli.output import counted
-from upcall.cli.told import Told
+from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster, write_private
 from upcall.protocol.errors import Conflict, NotNow
@@ -33,7 +33,7 @@ SHUT_DOWN: Final = "shut_down"
 
 @command(up_app, "up")
 def up(
-    here: Here,
+    session: Session,
     nodes: Annotated[
         int | None, typer.Option("--nodes", help="Virtual nodes, at the first `up`.", show_default="3")
     ] = None,
@@ -55,15 +55,15 @@ def up(
     ] = None,
 ) -> None:
     """Start the cluster on this machine, detached, and wait until it answers."""
-    status = start(here, nodes, memory, Seclusion(isolation, share))
-    found = cluster_of(here.folder)
+    status = start(session, nodes, memory, Seclusion(isolation, share))
+    found = cluster_of(session.folder)
     kept = f", {counted(len(status.services), 'service')}" if status.services else ""
-    here.out.say(
+    session.out.say(
         status,
         f"cluster {status.cluster} is up: {counted(len(status.nodes), 'node')}{kept}\n"
-        f"  API   {found.url}  (for other tools: `--cacert {here.folder.certificate}`)\n"
+        f"  API   {found.url}  (for other tools: `--cacert {session.folder.certificate}`)\n"
         f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
-        f"  data  {here.folder.root}",
+        f"  data  {session.folder.root}",
     )
 
 
@@ -80,81 +80,81 @@ class Seclusion(NamedTuple):
 
 
 def start(
-    here: Here, nodes: int | None = None, memory: int | None = None, seclusion: Seclusion | None = None
+    session: Session, nodes: int | None = None, memory: int | None = None, seclusion: Seclusion | None = None
 ) -> Status:
     """``up`` without its words. What it began is taken back when it fails or is interrupted; when this process merely
     dies (a closed terminal, SIGKILL), the cluster finishes it by itself."""
     machine.check_platform()
-    machine.check_folder(here.folder.root)
-    if not here.folder.cluster_file.exists():
+    machine.check_folder(session.folder.root)
+    if not session.folder.cluster_file.exists():
         _sizes(nodes, memory)  # what is refused leaves no folder behind
-    with birth.only_one(here.folder):
-        keeping.until_ended(here.folder)
-        if keeping.running(here.folder):
-            _go_on(here, nodes, memory, seclusion or Seclusion())
+    with birth.only_one(session.folder):
+        keeping.until_ended(session.folder)
+        if keeping.running(session.folder):
+            _go_on(session, nodes, memory, seclusion or Seclusion())
         else:
-            _begin(here, nodes, memory, seclusion or Seclusion())
-    return here.client.status()
+            _begin(session, nodes, memory, seclusion or Seclusion())
+    return session.client.status()
 
 
-def _begin(here: Here, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
-    found = _prepared(here, nodes, memory)
+def _begin(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
+    found = _prepared(session, nodes, memory)
     wanted = seclusion.on(found)
     if wanted != found:
-        here.folder.save_cluster(found := wanted)
+        session.folder.save_cluster(found := wanted)
     if not found.isolation:
-        here.out.note("tasks are not isolated: each may read and change whatever you may (`--isolation` ends that)")
-    for path in sorted(here.folder.tokens.glob("*.token")):
+        session.out.note("tasks are not isolated: each may read and change whatever you may (`--isolation` ends that)")
+    for path in sorted(session.folder.tokens.glob("*.token")):
         check_private(path)
     birth.check_ports(found)
-    birth.renew(here.folder, found)
-    write_private(here.folder.wanted_up, b"")
+    birth.renew(session.folder, found)
+    write_private(session.folder.wanted_up, b"")
     try:
-        keeping.begin(here.folder, found)
-        _wait_until_answering(here, found)
+        keeping.begin(session.folder, found)
+        _wait_until_answering(session, found)
     except BaseException:
-        here.out.note("taking it down again")
-        keeping.end(here.folder)
+        session.out.note("taking it down again")
+        keeping.end(session.folder)
         raise
 
 
-def _go_on(here: Here, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
+def _go_on(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
     """An `up` whose process died is waited for; a `down` that died before its end is taken back."""
-    found = cluster_of(here.folder)
-    if _whole(here, found):
+    found = cluster_of(session.folder)
+    if _whole(session, found):
         raise Conflict(
             "this cluster is up already",
-            where=str(here.folder.root),
+            where=str(session.folder.root),
             expected="`upcall status`, or `upcall down` first",
         )
-    _prepared(here, nodes, memory)
+    _prepared(session, nodes, memory)
     if seclusion.on(found) != found:
         raise Conflict(
             "this cluster runs, and how its tasks are kept apart is chosen before",
-            where=str(here.folder.root),
+            where=str(session.folder.root),
             expected="`upcall down` first",
         )
-    here.out.note("it runs in part; going on with it")
-    _wait_until_answering(here, found)
-    if any(one.desired == SHUT_DOWN for one in here.client.services()):
-        here.out.note("services that were shut down start again")
-        here.client.post("/v1/startup", Ask(reason="upcall up"))
+    session.out.note("it runs in part; going on with it")
+    _wait_until_answering(session, found)
+    if any(one.desired == SHUT_DOWN for one in session.client.services()):
+        session.out.note("services that were shut down start again")
+        session.client.post("/v1/startup", Ask(reason="upcall up"))
 
 
-def _whole(here: Here, found: Cluster) -> bool:
+def _whole(session: Session, found: Cluster) -> bool:
     """Whether there is nothing left for an ``up`` to do. A node that is silent has been up."""
     try:
-        status = Status.model_validate(here.client.call("GET", "/v1/status"))
+        status = Status.model_validate(session.client.call("GET", "/v1/status"))
     except NotNow:
         return False
     there = {one.name for one in found.nodes} <= {one.name for one in status.nodes}
     return there and status.packages_registered and all(one.desired != SHUT_DOWN for one in status.services)
 
 
-def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
+def _prepared(session: Session, nodes: int | None, memory: int | None) -> Cluster:
     """The folder's cluster, made now or before."""
-    if here.folder.cluster_file.exists():
-        found = cluster_of(here.folder)
+    if session.folder.cluster_file.exists():
+        found = cluster_of(session.folder)
         for what, wanted, is_now in (
             ("--nodes", nodes, len(found.nodes)),
             ("--memory-mib-per-node", memory, found.memory_mib_per_node),
@@ -162,15 +162,15 @@ def _prepared(here: Here, nodes: int | None, memory: int | None) -> Cluster:
             if wanted not in (None, is_now):
                 raise Conflict(
                     f"this cluster was made with {what} {is_now}, not {wanted}",
-                    where=str(here.folder.cluster_file),
+                    where=str(session.folder.cluster_file),
                     expected="`upcall node add` and `node remove`, or another data folder",
                 )
         return found
     count, part = _sizes(nodes, memory)
     # As with memory, one part is kept for `node add`.
-    disk = machine.free_disk_mib(here.folder.root) // (count + 1)
+    disk = machine.free_disk_mib(session.folder.root) // (count + 1)
     found = birth.choose(count, part, machine.cores(), disk)
-    birth.prepare(here.folder, found)
+    birth.prepare(session.folder, found)
     return found
 
 
@@ -185,15 +185,15 @@ def _sizes(nodes: int | None, memory: int | None) -> tuple[int, int]:
     return count, memory
 
 
-def _wait_until_answering(here: Here, found: Cluster) -> None:
+def _wait_until_answering(session: Session, found: Cluster) -> None:
     began = time.monotonic()
     wanted = {one.name for one in found.nodes}
-    with here.out.progress() as progress, Told(here.client, settle_s=LOOK_S / 2) as told:
+    with session.out.progress() as progress, EventStream(session.client, settle_s=LOOK_S / 2) as event_stream:
         while True:
             seconds, wait_s = time.monotonic() - began, REFRESH_S
             try:
                 # Asked once: while nobody answers, there is something else to look at.
-                status = Status.model_validate(here.client.call("GET", "/v1/status"))
+                status = Status.model_validate(session.client.call("GET", "/v1/status"))
                 registered = {one.name for one in status.nodes if one.state in REGISTERED}
                 words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
                 missing = ", ".join(sorted(wanted - registered))
@@ -203,21 +203,21 @@ def _wait_until_answering(here: Here, found: Cluster) -> None:
                     return
             except NotNow:
                 words, missing, wait_s = "waiting for the master", "the master", LOOK_S
-                if keeping.master_gave_up(here.folder):
+                if keeping.master_gave_up(session.folder):
                     raise Conflict(
-                        f"the master cannot use this data folder: {keeping.last_words(here.folder)}",
-                        where=str(here.folder.database),
+                        f"the master cannot use this data folder: {keeping.last_words(session.folder)}",
+                        where=str(session.folder.database),
                         expected="the records as they were (a copy put back), or another data folder",
                     ) from None
-            if seconds > START_TIMEOUT_S or not keeping.running(here.folder):
-                said = keeping.last_words(here.folder)
+            if seconds > START_TIMEOUT_S or not keeping.running(session.folder):
+                said = keeping.last_words(session.folder)
                 raise Conflict(
                     f"{words} after {seconds:.0f} s (missing: {missing}); last words: {said}",
-                    where=str(here.folder.root / "logs"),
+                    where=str(session.folder.root / "logs"),
                     expected="its logs say more",
                 )
             progress.show(lambda words=words: _spinner(words), (words,))  # type: ignore[misc]
-            told.wait(wait_s)
+            event_stream.wait(wait_s)
 
 
 def _spinner(words: str):  # type: ignore[no-untyped-def]

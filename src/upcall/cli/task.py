@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
 from upcall.cli.members import find_ended
 from upcall.cli.output import ago
 from upcall.cli.service import MEMBER_COLUMNS, member_row
+from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
 from upcall.protocol.operator import Ask, TaskView
 
@@ -24,20 +24,22 @@ VERBS = {
 
 
 @command(task_app, "list")
-def list_tasks(here: Here, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
+def list_tasks(session: Session, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
     """All members with their newest task."""
     if service:
-        here.client.service(service)  # or the error that there is none
-    found = [one for one in here.client.tasks() if service in ("", one.service)]
-    here.out.show(found, MEMBER_COLUMNS, map(member_row, found), empty="no tasks")
+        session.client.service(service)  # or the error that there is none
+    found = [one for one in session.client.tasks() if service in ("", one.service)]
+    session.out.show(found, MEMBER_COLUMNS, map(member_row, found), empty="no tasks")
 
 
 @command(task_app, "show")
-def show(here: Here, member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")]) -> None:
+def show(
+    session: Session, member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")]
+) -> None:
     """One member with all that is known of it."""
-    found = find_ended(here, member)
+    found = find_ended(session, member)
     rows = [(key.replace("_", " "), value) for key, value in _facts(found).items() if value not in ("", None)]
-    here.out.show(found, ("key", "value"), rows, empty="nothing")
+    session.out.show(found, ("key", "value"), rows, empty="nothing")
 
 
 def _facts(one: TaskView) -> dict[str, object]:
@@ -57,19 +59,19 @@ def _facts(one: TaskView) -> dict[str, object]:
 
 @command(task_app, "start")
 def start(
-    here: Here,
+    session: Session,
     member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
     reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
 ) -> None:
     """Start a member again that was stopped (by its service, say). What a drain holds, `node undrain` gives back."""
-    operation = here.client.operation_of(f"/v1/tasks/{quote(member, safe='')}/start", Ask(reason=reason))
+    operation = session.client.operation_of(f"/v1/tasks/{quote(member, safe='')}/start", Ask(reason=reason))
     words = f"{member} is started again: {operation.kind} {operation.id} is {operation.state}"
-    here.out.say(operation, words)
+    session.out.say(operation, words)
 
 
 def _verb(verb: str, words: str) -> Callable[..., None]:
     def ask(
-        here: Here,
+        session: Session,
         member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
         reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
         force: Annotated[
@@ -78,10 +80,10 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
         no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
     ) -> None:
         path = f"/v1/tasks/{quote(member, safe='')}/{verb}"
-        operation = here.client.operation_of(path, Ask(reason=reason, force=force))
+        operation = session.client.operation_of(path, Ask(reason=reason, force=force))
         if not no_wait:
-            operation = wait_for(here, operation)
-        here.out.say(operation, f"{verb} of {member}: {operation.state} ({operation.id})")
+            operation = wait_for(session, operation)
+        session.out.say(operation, f"{verb} of {member}: {operation.state} ({operation.id})")
 
     ask.__doc__ = words
     return ask

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from upcall.cli.here import Here
+from upcall.cli.session import Session
 from upcall.client.blocking import Client
 from upcall.cluster.processes import agent_name
 from upcall.keeper import start
@@ -28,11 +28,11 @@ MASTER: Final = "master"
 
 
 @contextmanager
-def anew(here: Here) -> Iterator[list[str]]:
+def anew(session: Session) -> Iterator[list[str]]:
     """Within it, the master and the agents are looked at. Gives what was done, in words, as it is done."""
     did: list[str] = []
     over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(here, did, over), daemon=True, name="unanswering")
+    watch = threading.Thread(target=_watch, args=(session, did, over), daemon=True, name="unanswering")
     watch.start()
     try:
         yield did
@@ -41,8 +41,8 @@ def anew(here: Here) -> Iterator[list[str]]:
         watch.join(CALL_S)
 
 
-def _watch(here: Here, did: list[str], over: threading.Event) -> None:
-    client = Client.of(here.folder)
+def _watch(session: Session, did: list[str], over: threading.Event) -> None:
+    client = Client.of(session.folder)
     client.call_timeout_s = CALL_S
     client.patience_s = 0.0
     heard_s = time.monotonic()
@@ -60,15 +60,15 @@ def _watch(here: Here, did: list[str], over: threading.Event) -> None:
             silent_since = {name: silent_since.get(name, heard_s) for name in silent}
             stuck = [name for name, since in silent_since.items() if heard_s - since > NODE_SILENT_S]
         for name in stuck:
-            if name not in done and not over.is_set() and _start_anew(here, name):
+            if name not in done and not over.is_set() and _start_anew(session, name):
                 done.add(name)
                 heard_s = time.monotonic()
                 did.append(f"{name} did not answer: ended, and started anew")
 
 
-def _start_anew(here: Here, name: str) -> bool:
-    root = str(here.folder.root)
-    here.out.note(f"{name} does not answer; it is ended, and started anew")
+def _start_anew(session: Session, name: str) -> bool:
+    root = str(session.folder.root)
+    session.out.note(f"{name} does not answer; it is ended, and started anew")
     try:
         start.ask(root, "stop", STOPPED_S, name=name)
         start.ask(root, "start", STOPPED_S, name=name)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
+from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
 from upcall.protocol.operator import Ask, VolumesView
 
@@ -22,32 +22,32 @@ Reason = Annotated[str, typer.Option("--reason", help="Recorded, with your name.
 
 @command(volume_app, "list")
 def list_volumes(
-    here: Here,
+    session: Session,
     service: Annotated[str, typer.Argument(help="Of one service only, also of one that is gone.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Those that are in use too.")] = False,
 ) -> None:
     """Volumes without a running member: kept after an uninstall, set aside, being deleted."""
     found = [
         one
-        for one in here.client.volumes()
+        for one in session.client.volumes()
         if service in ("", one.member.partition(".")[0]) and (everything or one.state not in IN_USE)
     ]
     empty = "no volumes" if everything else "no volumes were left; --all shows those in use"
-    here.out.show(found, COLUMNS, map(_row, found), empty=empty)
+    session.out.show(found, COLUMNS, map(_row, found), empty=empty)
 
 
 @command(volume_app, "drop")
-def drop(here: Here, volumes: Name, reason: Reason = "") -> None:
+def drop(session: Session, volumes: Name, reason: Reason = "") -> None:
     """Delete VOLUMES and what is in them, for good. What is in use is refused."""
-    answer = here.client.post(f"/v1/volumes/{quote(volumes, safe='')}/drop", Ask(reason=reason))
+    answer = session.client.post(f"/v1/volumes/{quote(volumes, safe='')}/drop", Ask(reason=reason))
     found = VolumesView.model_validate(answer)
     later = "" if found.node_state == "up" else f" as soon as {found.node} answers"
-    here.out.say(found, f"{volumes} is deleted{later}")
+    session.out.say(found, f"{volumes} is deleted{later}")
 
 
 @command(volume_app, "take-back")
 def take_back(
-    here: Here,
+    session: Session,
     volumes: Name,
     reason: Reason = "",
     force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
@@ -55,10 +55,10 @@ def take_back(
 ) -> None:
     """Start their member anew with VOLUMES, at their node; its service is asked, and what it has now is set aside."""
     path = f"/v1/volumes/{quote(volumes, safe='')}/take-back"
-    operation = here.client.operation_of(path, Ask(reason=reason, force=force))
+    operation = session.client.operation_of(path, Ask(reason=reason, force=force))
     if not no_wait:
-        operation = wait_for(here, operation)
-    here.out.say(operation, f"take-back of {volumes}: {operation.state} ({operation.id})")
+        operation = wait_for(session, operation)
+    session.out.say(operation, f"take-back of {volumes}: {operation.state} ({operation.id})")
 
 
 def _row(one: VolumesView) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ Ctrl-C ends the wait, never the operation.
 import time
 from typing import Final
 
-from upcall.cli.here import Here
+from upcall.cli.event_stream import EventStream
 from upcall.cli.output import duration
-from upcall.cli.told import Told
+from upcall.cli.session import Session
 from upcall.cli.why import kind_of
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import OperationView, Why
@@ -24,15 +24,15 @@ ENDED: Final = frozenset({"done", "failed", "withdrawn", "lifted", "declined"})
 GOOD_END: Final = frozenset({"done", "lifted"})
 
 
-def wait_for(here: Here, operation: OperationView, *, timeout_s: float | None = None) -> OperationView:
+def wait_for(session: Session, operation: OperationView, *, timeout_s: float | None = None) -> OperationView:
     """Until it ended; a failure is raised in the operation's own words."""
     began = time.monotonic()
     try:
-        with here.out.progress() as progress, Told(here.client) as told:
+        with session.out.progress() as progress, EventStream(session.client) as event_stream:
             while True:
                 seconds = time.monotonic() - began
                 patience_s = PATIENCE_S if timeout_s is None else max(1.0, min(PATIENCE_S, timeout_s - seconds))
-                why = here.client.patient(lambda: here.client.why(operation.id), patience_s)
+                why = session.client.patient(lambda: session.client.why(operation.id), patience_s)
                 if why.operation.state in ENDED:
                     break
                 seconds = time.monotonic() - began
@@ -46,10 +46,10 @@ def wait_for(here: Here, operation: OperationView, *, timeout_s: float | None = 
                     progress.show(lambda: _picture(why, time.monotonic() - began), _lines(why))
 
                 draw()
-                told.wait(REFRESH_S if timeout_s is None else min(REFRESH_S, timeout_s - seconds), draw)
+                event_stream.wait(REFRESH_S if timeout_s is None else min(REFRESH_S, timeout_s - seconds), draw)
     except KeyboardInterrupt:
         undo = f"; `upcall node undrain {operation.target}` takes it back" if operation.kind == "maintenance" else ""
-        here.out.note(f"no longer waiting; {operation.id} goes on, `upcall why {operation.id}` says how far{undo}")
+        session.out.note(f"no longer waiting; {operation.id} goes on, `upcall why {operation.id}` says how far{undo}")
         raise
     ended = why.operation
     if ended.state not in GOOD_END:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from upcall.cli.here import Here
+from upcall.cli.event_stream import EventStream
 from upcall.cli.output import SECONDS
-from upcall.cli.told import Told
+from upcall.cli.session import Session
 from upcall.cli.why import kind_of
 from upcall.protocol.errors import NotNow
 from upcall.protocol.operator import Status
@@ -32,26 +32,26 @@ AWAY: Final = Thing("master", "the master")
 OVER: Final = {"node": "gone", "service": "gone", "operation": "over", "master": "answers again"}
 
 
-def follow(here: Here, first: Status) -> None:
+def follow(session: Session, first: Status) -> None:
     """Each change after ``first``; ends with the exception of an interrupt."""
     said = facts(first)
-    if here.out.as_json:
-        here.out.json_line(first)
-    with Told(here.client) as told:
+    if session.out.as_json:
+        session.out.json_line(first)
+    with EventStream(session.client) as event_stream:
         while True:
-            told.wait(REFRESH_S)
+            event_stream.wait(REFRESH_S)
             try:
-                status = here.client.status()
+                status = session.client.status()
                 now = facts(status)
             except NotNow as away:
                 status, now = None, {**said, AWAY: str(away)}
             lines = changes(said, now)
-            if here.out.as_json:
+            if session.out.as_json:
                 if lines and status is not None:
-                    here.out.json_line(status)
+                    session.out.json_line(status)
             else:
                 for line in lines:
-                    here.out.line(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+                    session.out.line(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
             said = now
 
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.here import Here, command, commands
 from upcall.cli.members import find_ended
 from upcall.cli.output import ago, duration
+from upcall.cli.session import Session, command, commands
 from upcall.protocol.operator import Ask, OperationView, TaskView, Why
 
 why_app = commands()
@@ -28,53 +28,53 @@ VERBS = {
 
 @command(why_app, "why")
 def why(
-    here: Here,
+    session: Session,
     subject: Annotated[
         str, typer.Argument(metavar="[OPERATION|MEMBER]", help="Default: all that waits. Of a member: how it ended.")
     ] = "",
 ) -> None:
     """Who waits for whom, since when and why."""
     if "." in subject:
-        _show_end(here, find_ended(here, subject))
+        _show_end(session, find_ended(session, subject))
         return
     if subject:
-        _show(here, [here.client.why(subject)])
+        _show(session, [session.client.why(subject)])
         return
-    status = here.client.status()
+    status = session.client.status()
     known = {one.id for one in status.operations}
     roots = [one for one in status.operations if one.parent not in known]
-    waiting = [here.client.why(one.id) for one in roots if one.ended_at is None]
-    if here.out.as_json:
-        here.out.json({"waiting": status.waiting, "operations": waiting})
+    waiting = [session.client.why(one.id) for one in roots if one.ended_at is None]
+    if session.out.as_json:
+        session.out.json({"waiting": status.waiting, "operations": waiting})
         return
     lines = [f"{one.name}: {one.state}, {one.reason}" for one in status.services if one.reason]
     nodes = {one.name for one in status.nodes}
     lines += [standing(one) for one in roots if still_stands(one, nodes)]
     for found in waiting:
         lines += why_lines(found)
-    here.out.line("\n".join(lines) or "nothing waits")
+    session.out.line("\n".join(lines) or "nothing waits")
 
 
-def _show_end(here: Here, found: TaskView) -> None:
+def _show_end(session: Session, found: TaskView) -> None:
     """How a member ended the last time, also one that has left since."""
-    if here.out.as_json:
-        here.out.json(found)
+    if session.out.as_json:
+        session.out.json(found)
         return
-    here.out.line(f"{found.member} is {found.state}" + (f": {found.reason}" if found.reason else ""))
+    session.out.line(f"{found.member} is {found.state}" + (f": {found.reason}" if found.reason else ""))
     if found.exit_code is not None or found.exit_reason:
         code = f" with exit code {found.exit_code}" if found.exit_code is not None else ""
-        here.out.line(f"    it ended{code}" + (f": {found.exit_reason}" if found.exit_reason else ""))
+        session.out.line(f"    it ended{code}" + (f": {found.exit_reason}" if found.exit_reason else ""))
     for line in found.last_lines:
-        here.out.line(f"    | {line}")
+        session.out.line(f"    | {line}")
 
 
-def _show(here: Here, found: list[Why]) -> None:
-    if here.out.as_json:
-        here.out.json(found[0])
+def _show(session: Session, found: list[Why]) -> None:
+    if session.out.as_json:
+        session.out.json(found[0])
         return
     for one in found:
         for line in why_lines(one):
-            here.out.line(line)
+            session.out.line(line)
 
 
 def still_stands(one: OperationView, nodes: Collection[str]) -> bool:
@@ -128,11 +128,11 @@ def who_decides(found: Why, now: float | None = None) -> str:
 
 @command(operation_app, "list")
 def list_operations(
-    here: Here, ended: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False
+    session: Session, ended: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False
 ) -> None:
     """Operations, newest first."""
-    found = here.client.operations(ended=ended)
-    here.out.show(found, COLUMNS, map(operation_row, found), empty="no operation is open")
+    found = session.client.operations(ended=ended)
+    session.out.show(found, COLUMNS, map(operation_row, found), empty="no operation is open")
 
 
 def kind_of(one: OperationView) -> str:
@@ -146,13 +146,13 @@ def operation_row(one: OperationView) -> tuple[str, ...]:
 
 def _verb(verb: str, words: str) -> Callable[..., None]:
     def ask(
-        here: Here,
+        session: Session,
         operation: Annotated[str, typer.Argument(metavar="OPERATION")],
         reason: str,
     ) -> None:
         path = f"/v1/operations/{quote(operation, safe='')}/{verb.replace('-', '_')}"
-        found = here.client.operation_of(path, Ask(reason=reason))
-        here.out.say(found, f"{found.id} {found.kind} of {found.member or found.target}: {found.state}")
+        found = session.client.operation_of(path, Ask(reason=reason))
+        session.out.say(found, f"{found.id} {found.kind} of {found.member or found.target}: {found.state}")
 
     # To let something go on needs no reason; whatever holds, ends or overrides does.
     option = typer.Option("--reason", help="Recorded with your name.")

@@ -21,9 +21,9 @@ from upcall.cli import down, footprint, keeping, machine, opening, system
 from upcall.cli.demo.measured import Ran, measure
 from upcall.cli.demo.sizing import Nodes, nodes_for
 from upcall.cli.fetch import fetch_all
-from upcall.cli.here import Here, command, commands
 from upcall.cli.install import apply, resources
 from upcall.cli.output import duration, nearest
+from upcall.cli.session import Session, command, commands
 from upcall.client.blocking import Client
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 
@@ -57,7 +57,7 @@ class Watch(Protocol):
 
 @command(demo_app, "demo")
 def demo(
-    here: Here,
+    session: Session,
     name: Annotated[str, typer.Argument(metavar="[DEMO]", help="Where several are installed: which.")] = "",
     once: Annotated[
         bool,
@@ -68,46 +68,48 @@ def demo(
     began = time.monotonic() - _made_for_s()
     composition, watch = _plugged(name)
     if once:
-        measure(here, began, lambda fresh, peak: _run(fresh, composition, watch, once=True, peak=peak))
+        measure(session, began, lambda fresh, peak: _run(fresh, composition, watch, once=True, peak=peak))
         return
-    ran = _run(here, composition, watch, once=False, peak=footprint.Peak())
-    down.check_complete(here, ran.incomplete)
-    words = f"down; data is kept in {here.folder.root}, `upcall demo` goes on"
+    ran = _run(session, composition, watch, once=False, peak=footprint.Peak())
+    down.check_complete(session, ran.incomplete)
+    words = f"down; data is kept in {session.folder.root}, `upcall demo` goes on"
     if not ran.ours:
         words = "the cluster was up before, and runs on with the demo in it; `upcall down` ends it"
-    here.out.say({"data": str(here.folder.root), "down": ran.ours}, words)
+    session.out.say({"data": str(session.folder.root), "down": ran.ours}, words)
 
 
-def _run(here: Here, composition: compositions.Composition, watch: Watch, *, once: bool, peak: footprint.Peak) -> Ran:
+def _run(
+    session: Session, composition: compositions.Composition, watch: Watch, *, once: bool, peak: footprint.Peak
+) -> Ran:
     """Everything up, watched, and what was started here down again."""
-    here.out.note(f"the demo needs {composition.requires.words()}")
+    session.out.note(f"the demo needs {composition.requires.words()}")
     # Without class archives the Java systems take three times as long to start: they are made here, once.
     packages = [one.package for one in composition.services]
-    ran = Ran(sum(float(one["fetched_mib"]) for one in fetch_all(here, packages)))
-    ours = ran.ours = not keeping.running(here.folder)
+    ran = Ran(sum(float(one["fetched_mib"]) for one in fetch_all(session, packages)))
+    ours = ran.ours = not keeping.running(session.folder)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # a closed terminal leaves no more behind than Ctrl-C
     if ours:
-        new = not here.folder.cluster_file.exists()
+        new = not session.folder.cluster_file.exists()
         nodes = nodes_for(composition, machine.memory_mib(), machine.cores()) if new else Nodes()
-        system.start(here, nodes.count, nodes.memory_mib)
+        system.start(session, nodes.count, nodes.memory_mib)
     try:
-        with footprint.watched(here.folder.root, peak):
-            size, _ = compositions.fitting(composition, resources(here, here.client.status()))
+        with footprint.watched(session.folder.root, peak):
+            size, _ = compositions.fitting(composition, resources(session, session.client.status()))
             ran.full = size.services == composition.services
             ran.options = {one.service: one.options for one in size.services}
-            apply(here, composition, quiet=True)
-            here.out.note(f"page: {opening.login_url(here)}")
-            ran.matched = _watch(here, watch(here.client), once=once)
+            apply(session, composition, quiet=True)
+            session.out.note(f"page: {opening.login_url(session)}")
+            ran.matched = _watch(session, watch(session.client), once=once)
     except KeyboardInterrupt:
         if ours:
-            here.out.note("\ntaking it down; the data is kept")
+            session.out.note("\ntaking it down; the data is kept")
         if once:
             raise
     finally:
         ran.first_s = time.monotonic()
         if ours:
-            ran.incomplete = down.stop(here).incomplete
+            ran.incomplete = down.stop(session).incomplete
     return ran
 
 
@@ -144,15 +146,15 @@ def _offered(name: str) -> EntryPoint:
     return found[name or next(iter(found))]
 
 
-def _watch(here: Here, looks: Iterator[Seen], *, once: bool) -> Mapping[str, Any] | None:
+def _watch(session: Session, looks: Iterator[Seen], *, once: bool) -> Mapping[str, Any] | None:
     """Show what is seen; with ``once`` until an anomaly matches, else until Ctrl-C."""
     found: deque[str] = deque(maxlen=FOUND_SHOWN)
     began = said_at = time.monotonic()
-    with here.out.progress() as progress:
+    with session.out.progress() as progress:
         for seen in looks:
-            if not keeping.running(here.folder):
+            if not keeping.running(session.folder):
                 raise Conflict(
-                    "the cluster went down meanwhile", where=str(here.folder.root), expected="`upcall demo` goes on"
+                    "the cluster went down meanwhile", where=str(session.folder.root), expected="`upcall demo` goes on"
                 )
             found.extend(seen.found)
             now = time.monotonic()
@@ -160,10 +162,10 @@ def _watch(here: Here, looks: Iterator[Seen], *, once: bool) -> Mapping[str, Any
                 progress.show(lambda seen=seen, now=now: _picture(seen, found, now - began), ())  # type: ignore[misc]
             else:
                 for line in seen.found:
-                    here.out.note(line)
+                    session.out.note(line)
                 if now - said_at >= LINE_EVERY_S:
                     said_at = now
-                    here.out.note(seen.text)
+                    session.out.note(seen.text)
             if once and seen.matched is not None:
                 return seen.matched
             if once and now - began > FIRST_ANOMALY_TIMEOUT_S:

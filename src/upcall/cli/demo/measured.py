@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from upcall.cli import down, footprint, keeping
 from upcall.cli.figures import Promise, Report
-from upcall.cli.here import Here
+from upcall.cli.session import Session
 from upcall.client.folder import cluster_of
 from upcall.protocol.errors import Conflict
 
@@ -45,17 +45,17 @@ class Ran:
     """What `down` could not end in order."""
 
 
-def measure(here: Here, began: float, run: Callable[[Here, footprint.Peak], Ran]) -> None:
+def measure(session: Session, began: float, run: Callable[[Session, footprint.Peak], Ran]) -> None:
     """Run it on an empty folder; one clear error when a promise that binds here does not hold."""
     report = Report("demo", PROMISES, seed=None, began=began)
-    if keeping.running(here.folder):
+    if keeping.running(session.folder):
         raise Conflict(
             "a cluster is up, and its work would be measured too",
-            where=str(here.folder.root),
+            where=str(session.folder.root),
             expected="`upcall down` first",
         )
-    folder = here.folder.root.with_name(f"{here.folder.root.name}-once")
-    fresh = Here(folder, "json" if here.out.as_json else "table")
+    folder = session.folder.root.with_name(f"{session.folder.root.name}-once")
+    fresh = Session(folder, "json" if session.out.as_json else "table")
     if keeping.running(fresh.folder):
         raise Conflict("another measurement is under way", where=str(folder), expected="its end")
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +82,7 @@ def measure(here: Here, began: float, run: Callable[[Here, footprint.Peak], Ran]
         if (ran.full or one.name not in OF_THE_FULL_SIZE) and (warm or one.name != "to_first_anomaly_s")
     )
     judged = report.judge()
-    here.out.show(judged.figures, ("figure", "value", "promise"), judged.rows(), empty="")
+    session.out.show(judged.figures, ("figure", "value", "promise"), judged.rows(), empty="")
     if judged.broken:
         raise Conflict("; ".join(judged.broken), where=str(judged.path), expected="what was promised")
     down.check_complete(fresh, ran.incomplete)

@@ -23,7 +23,7 @@ AGAIN_S: Final = 0.25
 """Between attempts to reach a master that is away: nobody is there who could tell of its return."""
 
 
-class Told:
+class EventStream:
     """A context: within it the event stream is followed, in a thread of its own."""
 
     def __init__(self, client: Client, *, settle_s: float = SETTLE_S) -> None:
@@ -33,7 +33,7 @@ class Told:
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._listen, daemon=True, name="events")
 
-    def __enter__(self) -> "Told":
+    def __enter__(self) -> "EventStream":
         self._thread.start()
         return self
 

@@ -4,47 +4,47 @@ import threading
 import time
 
 from fake_master import TOKEN, FakeMaster
-from upcall.cli.told import Told
+from upcall.cli.event_stream import EventStream
 from upcall.client.blocking import Client
 
 FAR_S = 60.0
 """Longer than anything takes here: a wait that lasts so long has failed."""
 
 
-def told_of(master: FakeMaster) -> Told:
-    return Told(Client(master.socket, TOKEN), settle_s=0.0)
+def stream_of(master: FakeMaster) -> EventStream:
+    return EventStream(Client(master.socket, TOKEN), settle_s=0.0)
 
 
 def test_what_happens_ends_the_wait(master: FakeMaster) -> None:
-    with told_of(master) as told:
-        assert told.wait(FAR_S), "the stream is open: what happened before it is looked at"
+    with stream_of(master) as event_stream:
+        assert event_stream.wait(FAR_S), "the stream is open: what happened before it is looked at"
         master.happens("service", "one", "it is ready")
-        assert told.wait(FAR_S)
+        assert event_stream.wait(FAR_S)
 
 
 def test_nothing_is_asked_while_nothing_happens(master: FakeMaster) -> None:
-    with told_of(master) as told:
-        assert told.wait(FAR_S)
-        while told.wait(0.2):
+    with stream_of(master) as event_stream:
+        assert event_stream.wait(FAR_S)
+        while event_stream.wait(0.2):
             pass
         calls = len(master.calls)
-        assert not told.wait(0.5)
+        assert not event_stream.wait(0.5)
         assert len(master.calls) == calls
         assert master.streams == 1
 
 
 def test_a_master_that_is_away_for_a_moment_is_listened_to_again(master: FakeMaster) -> None:
     master.not_now = 3
-    with told_of(master) as told:
-        assert told.wait(FAR_S)
+    with stream_of(master) as event_stream:
+        assert event_stream.wait(FAR_S)
         until = time.monotonic() + FAR_S
         while not master.streams:
             assert time.monotonic() < until
-            told.wait(0.2)
-        while told.wait(0.2):
+            event_stream.wait(0.2)
+        while event_stream.wait(0.2):
             pass
         master.happens("service", "one", "it is ready")
-        assert told.wait(FAR_S)
+        assert event_stream.wait(FAR_S)
 
 
 def test_after_the_wait_nobody_listens(master: FakeMaster) -> None:
@@ -52,8 +52,8 @@ def test_after_the_wait_nobody_listens(master: FakeMaster) -> None:
         return [thread for thread in threading.enumerate() if thread.name == "events"]
 
     before = set(listeners())
-    with told_of(master) as told:
-        assert told.wait(FAR_S)
+    with stream_of(master) as event_stream:
+        assert event_stream.wait(FAR_S)
         (mine,) = set(listeners()) - before
     mine.join(FAR_S)
     assert not mine.is_alive()

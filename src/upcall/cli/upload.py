@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from upcall.cli.here import Here
+from upcall.cli.session import Session
 from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
 
@@ -21,7 +21,7 @@ class Uploaded:
     """It was not in the catalog before."""
 
 
-def upload(here: Here, path: Path, name: str = "", options: Mapping[str, Any] = {}) -> Uploaded:
+def upload(session: Session, path: Path, name: str = "", options: Mapping[str, Any] = {}) -> Uploaded:
     """Register the package of a Python file or folder, for a service of this ``name`` (default: the package's own) with
     these options. What the master would refuse of that service is refused before anything is registered: a call that
     is refused changes nothing."""
@@ -39,7 +39,7 @@ def upload(here: Here, path: Path, name: str = "", options: Mapping[str, Any] = 
             expected="a Python file or folder with one subclass of upcall.service.Service",
         ) from error
     package = built.package
-    if (wanted := name or package.name) in {one.name for one in here.client.services()}:
+    if (wanted := name or package.name) in {one.name for one in session.client.services()}:
         raise Conflict(
             f"a service {wanted!r} is installed already",
             where="name",
@@ -47,21 +47,21 @@ def upload(here: Here, path: Path, name: str = "", options: Mapping[str, Any] = 
         )
     of = f"package {package.name}"
     schema.check(package.options_schema, options, noun="option", of=of, where="options")
-    known = {(one.name, one.version) for one in here.client.packages()}
+    known = {(one.name, one.version) for one in session.client.packages()}
     for digest, data in built.blobs.items():
-        here.client.call("PUT", f"/v1/blobs/{digest}", data)
-    here.client.call("PUT", f"/v1/packages/{package.name}/{package.version}", msgspec.to_builtins(package))
-    here.out.note(f"package {package.name} {package.version} is registered from {path}")
+        session.client.call("PUT", f"/v1/blobs/{digest}", data)
+    session.client.call("PUT", f"/v1/packages/{package.name}/{package.version}", msgspec.to_builtins(package))
+    session.out.note(f"package {package.name} {package.version} is registered from {path}")
     return Uploaded(package.name, package.version, fresh=(package.name, package.version) not in known)
 
 
-def take_back(here: Here, package: Uploaded) -> None:
+def take_back(session: Session, package: Uploaded) -> None:
     """After a command that did not succeed: a package that it brought, and that nothing uses, goes with it."""
     if not package.fresh:
         return
     path = f"/v1/packages/{quote(package.name, safe='')}?{urlencode({'version': package.version})}"
     try:
-        here.client.call("DELETE", path)
+        session.client.call("DELETE", path)
     except UpcallError:
         return  # its service stays, so it is in use; or the master is away, and then the service may be there too
-    here.out.note(f"package {package.name} {package.version} is taken away again")
+    session.out.note(f"package {package.name} {package.version} is taken away again")

@@ -33,7 +33,7 @@ _DATA = Annotated[
 _OUTPUT = Annotated[Form, typer.Option("--output", "-o", help="For people, or for programs.")]
 
 
-class Here:
+class Session:
     """Where a command runs: which cluster, and how it speaks."""
 
     def __init__(self, folder: Path | None = None, form: Form = "table") -> None:
@@ -60,7 +60,7 @@ def commands(help: str = "", *, group: type[TyperGroup] | None = None) -> typer.
 
 
 def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function ``(here, ...)`` as a command with the shared options."""
+    """Register a function ``(session, ...)`` as a command with the shared options."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(function, eval_str=True)
@@ -72,8 +72,8 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
 
         @functools.wraps(function)
         def wrapper(**arguments: Any) -> None:
-            here = Here(arguments.pop("data_folder"), arguments.pop("output_form"))
-            run_within(here, lambda: function(here, **arguments))
+            session = Session(arguments.pop("data_folder"), arguments.pop("output_form"))
+            run_within(session, lambda: function(session, **arguments))
 
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -84,17 +84,17 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     return register
 
 
-def run_within(here: Here, action: Callable[[], None]) -> None:
+def run_within(session: Session, action: Callable[[], None]) -> None:
     """Run it; an error becomes words on standard error and exit code 1, Ctrl-C 130."""
     try:
         action()
     except UpcallError as error:
-        here.out.problem(error.problem)
+        session.out.problem(error.problem)
         raise typer.Exit(1) from None
     except ValidationError as error:
         # A request that could not even be made: the words are those of the API, which would refuse it too.
-        here.out.problem(refusal(error.errors(include_url=False)).problem)
+        session.out.problem(refusal(error.errors(include_url=False)).problem)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        here.out.note("interrupted")
+        session.out.note("interrupted")
         raise typer.Exit(INTERRUPTED_EXIT) from None
