@@ -11,10 +11,14 @@ WRITERS = ("master", "operations", "substrate")
 
 
 def written() -> set[str]:
-    """The first argument of every call ``....event("kind", ...)``, and the kind of every event made by name."""
+    """The first argument of every call ``....event("kind", ...)``, and the kind of every event made by name, and of
+    every class of facts."""
     found = set()
     for path in [path for part in WRITERS for path in (SOURCE / part).glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "ClassVar[Kind]":
+                assert node.value is None or isinstance(node.value, ast.Constant)
+                found.update([node.value.value] if node.value else [])
             if not isinstance(node, ast.Call):
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
