@@ -1,7 +1,13 @@
 """A task that writes more than it may: people see it everywhere, and no operation follows from it."""
 
+import asyncio
+import time
 from pathlib import Path
 
+import aiohttp
+from served_master import Server
+from served_master import register as agent_register
+from test_service_door import MEMBER, PACKAGE, Stranger
 from test_turns import becomes, hear, install, master, register
 
 from upcall.local.machines import LocalMachines
@@ -63,3 +69,53 @@ async def test_what_was_told_of_a_member_goes_with_it(tmp_path: Path) -> None:
         assert set(core.filling) == {"s.m"}
         hear(core, "node-1", wire.Usage(tasks=()))
         assert core.filling == {}
+
+
+async def test_an_agent_tells_it_through_its_door(tmp_path: Path) -> None:
+    server = await asyncio.to_thread(Server, tmp_path / "data")
+    headers = {"Authorization": f"Bearer {server.tokens['agent-node-1']}"}
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{server.url}/v1/agent", headers=headers) as agent,
+        ):
+
+            async def say(message: wire.FromAgent) -> None:
+                await agent.send_str(wire.encode(message).decode())
+
+            await say(agent_register("node-1"))
+            expert = await asyncio.to_thread(declare, server)
+            while (heard := await agent.receive_json(timeout=60))["type"] != "launch":
+                pass
+            ready = wire.TaskStatus(task=heard["task"], state="ready", generation=1, fence=heard["fence"])
+            await say(wire.Status(number=1, status=ready))
+            over = wire.DiskUse(volume="", used_mib=2100, bound_mib=2048)
+            usage = wire.TaskUsage(task=heard["task"], cpu_s=1.0, memory_mib=1.0, disk_mib=2100, filling=(over,))
+            await say(wire.Usage(tasks=(usage,)))
+            while (heard := await agent.receive_json(timeout=60))["type"] != "ack":
+                pass
+            (found,) = await asyncio.to_thread(told, server)
+            assert found == "its sandbox holds 2,100 MiB of 2,048"
+            expert.events.close()
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+def declare(server: Server) -> Stranger:
+    assert server.call("PUT", "/v1/packages/log/1", PACKAGE, principal="host").status == 200
+    assert server.call("POST", "/v1/services", {"package": "log", "name": "log"}).status == 200
+    expert = Stranger(server)
+    status, said = expert.call("PUT", "members", {"members": {"m-0": MEMBER}, "policy": {"minimum": 0}})
+    assert status == 200, said
+    return expert
+
+
+def told(server: Server) -> list[str]:
+    """What is told of the only task, once something is; the service says it too, and an alert does."""
+    end = time.monotonic() + 60
+    while not (found := server.call("GET", "/v1/tasks?service=log").json()[0]["filling"]):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    alerts = [each for each in server.call("GET", "/v1/events").json() if each["kind"] == "alert"]
+    assert [each["subject"] for each in alerts] == ["log.m-0"]
+    return list(found)

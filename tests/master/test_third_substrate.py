@@ -111,12 +111,17 @@ CLUSTER = Cluster(cluster="c", prefix="127.9.9", url="http://127.9.9.1:1")
 
 def test_machines_are_found_by_the_name_in_the_clusters_file(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = importlib.metadata.EntryPoints(
-        [importlib.metadata.EntryPoint("elsewhere", "third_substrate:make", substrates.GROUP)]
+        [
+            importlib.metadata.EntryPoint("elsewhere", "third_substrate:make", substrates.GROUP),
+            importlib.metadata.EntryPoint("nowhere", "no_such_module:make", substrates.GROUP),
+        ]
     )
     monkeypatch.setattr(substrates, "entry_points", lambda group: offered)
     assert substrates.chosen(CLUSTER).__module__ == "upcall.local.machines"
     assert substrates.chosen(msgspec.structs.replace(CLUSTER, substrate="elsewhere")) is third_substrate.make
-    with pytest.raises(Invalid, match=r"nothing that is installed offers machines 'mars'.*one of elsewhere, local"):
+    with pytest.raises(Invalid, match=r"machines 'nowhere' cannot be loaded: ModuleNotFoundError"):
+        substrates.chosen(msgspec.structs.replace(CLUSTER, substrate="nowhere"))
+    with pytest.raises(Invalid, match=r"offers machines 'mars'.*one of elsewhere, local, nowhere"):
         substrates.chosen(msgspec.structs.replace(CLUSTER, substrate="mars"))
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ OFFENCES = {
     ),
     "The detector does not know the generator": ("fastdata/detect/drift.py", "from upcall.fastdata import faults"),
 }
+
+
+def test_no_module_of_our_own_machines_is_left_out_of_the_masters_rule() -> None:
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rule,) = [one for one in rules if one["name"] == "The master knows no machines of any kind"]
+    ours = {f"upcall.substrate.{path.stem}" for path in (ROOT / "src/upcall/substrate").glob("local*")}
+    assert ours <= set(rule["forbidden_modules"])
 
 
 @pytest.fixture

@@ -29,4 +29,11 @@ def chosen(cluster: Cluster) -> Make:
             where="cluster.json, substrate",
             expected=f"one of {', '.join(sorted({OWN.name, *offered.names}))}",
         )
-    return cast(Make, offered[name].load())
+    try:
+        return cast(Make, offered[name].load())
+    except Exception as error:  # somebody else's code
+        raise Invalid(
+            f"machines {name!r} cannot be loaded: {type(error).__name__}: {error}",
+            where=offered[name].value,
+            expected="a callable that makes them",
+        ) from error
