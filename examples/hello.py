@@ -21,8 +21,12 @@ class Hello(up.Service):
             files=(up.File(path="site/index.html", text=f"{self.options.greeting} from {member.name}\n"),),
             ports=(up.Port(name="http", number=8080),),
             ready=up.Check(http="http/"),
+            two_at_once=True,  # a drain brings one up elsewhere before it ends this one
         )
 
     async def may_stop(self, member: up.Member, why: up.Operation) -> up.Verdict:
         others = [other for other in self.members.without(member) if other.ready]
         return up.accept() if others else up.defer("nobody else answers")
+
+    async def may_replace(self, member: up.Member, why: up.Operation) -> up.Verdict:
+        return up.accept("it is brought up elsewhere before this one ends")

@@ -55,6 +55,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         last("EndTask"),
         {
             "operations/ends.py:signal": "what an executing operation ends",
+            "operations/beside.py:signal": "what an executing operation leaves, once what comes instead is back",
             "operations/losses.py:_of_the_past": "what is left of an incarnation that an operation gave up",
         },
     ),

@@ -787,3 +787,37 @@ def test_a_next_place_that_does_not_fit_is_looked_for_until_it_is_called_off(clu
     assert [up.node for up in cluster.up if isinstance(up, Promised)] == ["node-2"]
     cluster.take(cluster.substrate.call_off_place("a.m", cluster.now_s))
     assert cluster.substrate.kernel.coming("a.m") is None
+
+
+def test_a_newer_one_is_launched_beside_the_older_and_both_places_are_its_members_until_that_has_ended(
+    cluster: Cluster,
+) -> None:
+    first = wanted("a.m.1", volume_mib=10)
+    cluster.take(cluster.substrate.launch(first, cluster.now_s))
+    old = cluster.substrate.reservation("a.m")
+    assert old is not None
+    cluster.status(old.node, "a.m.1", "ready")
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
+    new = cluster.substrate.coming("a.m")
+    assert new is not None
+    second = msgspec.structs.replace(first, task=task_id("a.m.2"), place=2, beside=True)
+    cluster.told()
+    cluster.take(cluster.substrate.launch(second, cluster.now_s))
+    assert cluster.told() == [f"{new.node} launch a.m.2 place {new.fence} at {new.address}"]
+    cluster.status(new.node, "a.m.2", "ready", place=new.fence)
+    # The plan is declared again meanwhile, and the master starts again.
+    cluster.take(cluster.substrate.reserve("a", {"m": first.declaration}, cluster.now_s, places={"m": 1}))
+    cluster.start(first, second)
+    cluster.said()
+    held = {old.node: ("a.m.1", old.fence), new.node: ("a.m.2", new.fence)}
+    for node, (task, fence) in held.items():
+        cluster.register(node, running(task, place=fence), volumes=(volume("a.m", fence),))
+    assert not [words for words in cluster.told() if " end " in words], "both stay"
+    assert not [words for words in cluster.said() if "aside" in words], "and so do the volumes of both"
+    assert (cluster.substrate.reservation("a.m"), cluster.substrate.coming("a.m")) == (old, new)
+    cluster.end("a.m.1")
+    cluster.status(old.node, "a.m.1", "ended", place=old.fence)
+    cluster.told()
+    cluster.take(cluster.substrate.reserve("a", {"m": first.declaration}, cluster.now_s, places={"m": 2}))
+    assert (cluster.substrate.reservation("a.m"), cluster.substrate.coming("a.m")) == (new, None)
+    assert cluster.told() == [], "what runs there runs on"

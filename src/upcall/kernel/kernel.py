@@ -115,8 +115,8 @@ class Kernel:
 
     def _found(self, node: str, member_id: str, fence: int, names: list[str], now_s: float) -> Iterator[Effect]:
         """A node registered with volumes: those that nobody has a claim on are set aside, never deleted unasked."""
-        reservation = self.reservation(member_id)
-        if reservation is not None and (reservation.node, reservation.fence) == (node, fence):
+        reservation, coming = self.reservation(member_id), self.coming(member_id)
+        if any(each is not None and (each.node, each.fence) == (node, fence) for each in (reservation, coming)):
             return
         if self.books.left.get(f"{member_id}/{fence}@{node}") is not None:
             return

@@ -59,6 +59,8 @@ def launch_context(
         else:
             missing.append(name)
     node = core.state.places.get(task.member_id, ("", ""))[0]
+    if 0 < core.state.ledger.leaving(task.service, task.member) < task.incarnation:
+        node = core.state.next_nodes.get(task.member_id, "")
     values["zone"] = core.zone(node)
     try:
         found = {secret.name: resolve(core, secrets, task.service, secret.ref) for secret in declaration.secrets}

@@ -107,6 +107,12 @@ class Core:
             if declaration is not None:
                 task_id = sub.TaskId(task.service, task.member, task.incarnation)
                 wanted.append(
-                    sub.Wanted(task=task_id, declaration=declaration, generation=task.generation, place=task.place)
+                    sub.Wanted(
+                        task=task_id,
+                        declaration=declaration,
+                        generation=task.generation,
+                        place=task.place,
+                        beside=task.beside,
+                    )
                 )
         return wanted

@@ -76,6 +76,7 @@ def members(declared: wire.Declare, generation_of: Callable[[str], int]) -> tupl
             counts=wanted.minimum,
             hooks=wanted.hooks,
             portable=not wanted.declaration.bound_to_its_node,
+            two_at_once=wanted.declaration.two_at_once,
         )
         for name, wanted in declared.members.items()
     )

@@ -69,7 +69,7 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
     core = tx.core
     match up:
         case sub.Observed(task=task):
-            if up.node:
+            if up.node and whereabouts.leads_to(tx, up):
                 _, known = core.state.places.get(task.member_id, ("", ""))
                 whereabouts.found(tx, task.member_id, up.node, up.address or known)
             whereabouts.seen(tx, up)
@@ -84,6 +84,8 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
             filling.observed(tx, up)
         case sub.Placed():
             _placed(tx, up)
+        case sub.Promised(member_id=member_id):
+            core.state.next_nodes[member_id] = up.node
         case sub.Unplaced(service=name):
             if (service := core.state.services.get(name)) and service.unplaced != up.reason:
                 service.unplaced, service.unplaced_members = up.reason, up.members
@@ -97,6 +99,8 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
 def _placed(tx: OpenTurn, up: sub.Placed) -> None:
     name, _, member = up.member_id.partition(".")
     before = tx.core.state.places.get(up.member_id)
+    if tx.core.state.ledger.leaving(name, member) and before is not None:
+        return  # Told again of the place before: what runs beside it may be where names lead by now.
     if before and before[1] and before[1] != up.address:
         whereabouts.replaced(tx, up.member_id, before[1])
     whereabouts.found(tx, up.member_id, up.node, up.address)

@@ -85,7 +85,13 @@ def _launch(tx: OpenTurn, effect: fx.Launch) -> None:
         tx.event("master", f"{effect.service}.{effect.member}", "cannot be launched: it is not declared")
         return
     task = sub.TaskId(effect.service, effect.member, effect.incarnation)
-    wanted = sub.Wanted(task=task, declaration=declaration, generation=effect.generation, place=effect.place)
+    wanted = sub.Wanted(
+        task=task,
+        declaration=declaration,
+        generation=effect.generation,
+        place=effect.place,
+        beside=effect.beside,
+    )
     tx.take_from_substrate(tx.core.substrate.launch(wanted, tx.now_s))
     tx.dirty_members.add(effect.service)
 

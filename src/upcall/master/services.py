@@ -260,13 +260,13 @@ def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Decl
 
 
 def _forget_old_generations(tx: Transaction, service: Service) -> None:
-    """Only the newest declaration and the one that runs are needed."""
+    """Only the newest declaration and those that run are needed."""
     if all(len(generations) == 1 for generations in service.members.values()):
         return
-    running = {task.member: task.generation for task in tx.core.state.ledger.wanted(service.record.name)}
+    running = {(task.member, task.generation) for task in tx.core.state.ledger.wanted(service.record.name)}
     for member, generations in service.members.items():
         for generation in sorted(generations)[:-1]:
-            if generation != running.get(member):
+            if (member, generation) not in running:
                 del generations[generation]
                 tx.delete(r.DECLARATION, declaration_key(service.record.name, member, generation))
 

@@ -72,6 +72,8 @@ class State:
     """member id -> node, address."""
     replaced: dict[str, str] = field(default_factory=dict)
     """member id -> its address at the place before the present one."""
+    next_nodes: dict[str, str] = field(default_factory=dict)
+    """member id -> node of the place that was held beside its own last."""
     place_numbers: dict[str, int] = field(default_factory=dict)
     """member id -> number of the place that was asked for last."""
     seen: dict[str, r.SeenRecord] = field(default_factory=dict)

@@ -113,6 +113,7 @@ def member(view: MemberView, known: Known) -> wire.Member:
         ended_times=view.ended_times,
         role=view.role,
         taken_back=view.taken_back,
+        leaving=view.leaving,
     )
 
 

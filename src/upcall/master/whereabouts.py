@@ -33,6 +33,18 @@ def found(tx: OpenTurn, member_id: str, node: str, address: str) -> None:
         tx.changed.names[member_id.partition(".")[0]] = None
 
 
+def leads_to(tx: OpenTurn, up: sub.Observed) -> bool:
+    """Whether names lead to where it is. Of two that run at once: to the old one, until the new one is ready."""
+    seen = tx.core.state.seen.get(up.task.member_id)
+    newest = seen is None or up.task.incarnation >= seen.incarnation
+    leaving = tx.core.state.ledger.leaving(up.task.service, up.task.member)
+    if not leaving:
+        return newest
+    if up.task.incarnation == leaving:
+        return newest or (seen is not None and seen.state != "ready")
+    return newest and up.state == "ready"
+
+
 def replaced(tx: OpenTurn, member_id: str, address: str) -> None:
     """Whoever is there now takes over from this address."""
     tx.core.state.replaced[member_id] = address
@@ -84,6 +96,8 @@ def forgotten(tx: OpenTurn, member_id: str) -> None:
     tx.core.filling.pop(member_id, None)
     if known := state.seen.pop(member_id, None):
         past.remember(tx, member_id, known)
+    state.next_nodes.pop(member_id, None)
+    if state.seen.pop(member_id, None):
         tx.delete(r.SEEN, member_id)
 
 

@@ -194,6 +194,9 @@ class Book:
         # Asked of every member at every look, and most services have no operation.
         for found in self.live(member.service) if self.indexes.live.get(member.service) else ():
             if found.begun and KINDS[found.kind].shape != "plan" and self.covers(found, member):
+                elsewhere = KINDS[found.kind].gives_back == "elsewhere"
+                if elsewhere and 0 < found.target.incarnation_of(member.name) < member.incarnation:
+                    continue  # It ends what is left at the place before, and takes nothing of what is there instead.
                 return found
         return self.shutdown()
 
@@ -278,6 +281,9 @@ class Book:
     def mark_node(self, node: str) -> None:
         for member in self.members_on(node):
             self.mark(member.service)
+        for key in self.indexes.leaving:
+            if (leaving := self.members[key].leaving) is not None and leaving.node == node:
+                self.mark(self.members[key].service)
         if (known := self.memory.nodes.get(node)) is not None:
             for service in known.keeps:
                 self.mark(service)

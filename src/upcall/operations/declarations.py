@@ -142,7 +142,7 @@ def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
     for declared in given.members:
         _declare_member(book, given.service, declared, joined=joined)
     declared_now = [book.members[f"{given.service}.{m.name}"] for m in given.members]
-    places = {member.name: member.place for member in declared_now if not member.at_its_end}
+    places = {member.name: member.reserved_place for member in declared_now if not member.at_its_end}
     if places:
         book.emit(Reserve(service=given.service, places=places))
     return None
@@ -194,6 +194,7 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
         counts=declared.counts,
         hooks=declared.hooks,
         portable=declared.portable,
+        two_at_once=declared.two_at_once and declared.portable,
         took=0 if fresh_volumes else before.took,
         joined=joined if fresh_volumes or not before.version else before.joined,
         taken_back=before.has_data and not fresh_volumes if returns else before.taken_back,

@@ -46,6 +46,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     incarnation: int
     place: int
     generation: int
+    beside: bool = False
+    """At the next place, which is held: one before it runs on at the present place, until :class:`Reserve` gives that
+    up."""
 
 
 class EndTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="end_task"):

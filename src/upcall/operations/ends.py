@@ -12,8 +12,9 @@ until it is known again what it would end.
 
 from typing import Final
 
-from upcall.operations import minimum
+from upcall.operations import beside, minimum
 from upcall.operations.book import Book
+from upcall.operations.dependents import dependents_down
 from upcall.operations.effects import EndTask
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS, Class
@@ -32,13 +33,14 @@ def ending_of(book: Book, member: MemberRecord) -> Operation | None:
         return None
     shape = KINDS[operation.kind].shape
     if shape == "system":
-        return operation if _dependents_down(book, member.service) else None
+        return operation if dependents_down(book, member.service) else None
     if shape == "foreign" or operation.target.incarnation_of(member.name) != member.incarnation:
         return None
     waits = (
         hand_over_until_s(book, operation, member) is not None
         or waits_to_be_known(book, operation, member)
         or waits_for_others(book, operation, member)
+        or beside.comes_first(book, operation, member)
     )
     return None if waits else operation
 
@@ -50,7 +52,7 @@ def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) ->
     allowed_s = book.policy(member.service).before_stop_s
     if not allowed_s or operation.prepared or operation.kind == "uninstall" or operation.forced is not None:
         return None
-    if not (book.well(member) or _unknown(book, member)):
+    if not (book.well(member) or _unknown(book, member)) or beside.comes_first(book, operation, member):
         return None
     host = book.host(member.service)
     until_s = book.since_s(operation) + allowed_s
@@ -91,45 +93,21 @@ def held(book: Book, operation: Operation) -> str:
     return next((words for m in named if (words := waits_for_others(book, operation, m))), "")
 
 
+def _may_be_two(book: Book, operation: Operation) -> bool:
+    """It may have begun with a launch beside what runs, and so without the minimum."""
+    found = (book.members.get(f"{operation.target.service}.{name}") for name in operation.target.members)
+    return any(member is not None and member.two_at_once for member in found)
+
+
 def _looked_at_again(book: Book, operation: Operation) -> bool:
     """Its end was put off, and nobody decided that it goes below the minimum. Without that, begin and end are one
     moment, and were judged."""
     row, policy = KINDS[operation.kind], book.policy(operation.target.service)
-    put_off = policy.before_stop_s > 0 or (row.shape == "removal" and policy.leaves)
+    put_off = policy.before_stop_s > 0 or (row.shape == "removal" and (policy.leaves or _may_be_two(book, operation)))
     if not put_off or row.waives_minimum or operation.class_ not in LOOKED_AT_AGAIN or book.shutdown() is not None:
         return False
     forced_by_window = operation.on_deadline == "force" and (operation.over_consent or window_over(book, operation))
     return operation.forced is None and not forced_by_window
-
-
-# -- order of a shutdown --------------------------------------------------------------------------------------------
-
-
-def _dependents_down(book: Book, service: str) -> bool:
-    """Shutdown goes from sources over jobs to stores: first what needs the service, then the service."""
-    return all(
-        member.over or book.node_state(member.node) == "gone"
-        for other in book.services.values()
-        if service in other.needs and other.name != service and not _mutual(book, service, other.name)
-        for member in book.members_of(other.name)
-    )
-
-
-def _mutual(book: Book, service: str, other: str) -> bool:
-    """They need each other: then neither waits."""
-    return other in _needs_of(book, service)
-
-
-def _needs_of(book: Book, service: str) -> set[str]:
-    """All that the service needs, also indirectly."""
-    found: set[str] = set()
-    front = [service]
-    while front:
-        known = book.services.get(front.pop())
-        fresh = [need for need in (known.needs if known else ()) if need not in found]
-        found.update(fresh)
-        front.extend(fresh)
-    return found
 
 
 # -- telling it to end ----------------------------------------------------------------------------------------------
@@ -138,6 +116,7 @@ def _needs_of(book: Book, service: str) -> set[str]:
 def signal(book: Book, service: str) -> None:
     """Tells every task to end that an executing operation ends; once, and again when it is seen alive after all."""
     for member in book.members_of(service):
+        beside.signal(book, member)
         operation = ending_of(book, member)
         if operation is None and (begun := book.begun_on(member)) is not None and begun.state == "executing":
             _look_again(book, begun, member)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import consents, looping, members, places
+from upcall.operations import beside, consents, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Tell
 from upcall.operations.judgement import judge
@@ -244,6 +244,11 @@ def _removal(book: Book, operation: Operation) -> None:
     row = KINDS[operation.kind]
     targets = [book.members[f"{operation.target.service}.{name}"] for name in operation.target.members]
     for member, named in zip(targets, operation.target.incarnations, strict=True):
+        if beside.comes_first(book, operation, member):
+            beside.launch(book, operation, member)
+            return
+        if member.leaving is not None and (row.releases or member.leaving.incarnation == named):
+            return
         lost = book.node_state(member.node) == "gone" and book.allows(operation, "node lost for good")
         if not _over(member, named) and not lost:
             return

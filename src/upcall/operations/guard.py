@@ -10,6 +10,7 @@ down, and so does what a begun operation takes, and who is ready but whose servi
   itself again and again does not count: it takes nothing, and may go on for ever. Nor does what has begun and whose
   end waits for the minimum (:mod:`upcall.operations.ends`): it waits for the very member that this gives back. Nor does
   what this operation takes the place of (:mod:`upcall.operations.superseding`).
+- What begins with a launch beside the one that runs takes nothing (:mod:`upcall.operations.beside`).
 
 Members that do not count for the minimum (a job beside a service) cost nothing and save nothing.
 
@@ -18,7 +19,7 @@ window ended with ``force``. Coming back in place after a loss takes nothing awa
 all died must be able to start together.
 """
 
-from upcall.operations import ends, looping, superseding
+from upcall.operations import beside, ends, looping, superseding
 from upcall.operations.book import Book
 from upcall.operations.minimum import shortfall
 from upcall.operations.records import Operation
@@ -30,6 +31,8 @@ def objection(book: Book, operation: Operation) -> str:
     row = KINDS[operation.kind]
     service = book.services.get(operation.target.service)
     if service is None or row.waives_minimum or row.shape == "plan":
+        return ""
+    if beside.takes_nothing(book, operation):
         return ""
     targets = [member for member in book.members_of(service.name) if member.name in operation.target.members]
     if targets and not any(target.counts for target in targets):
@@ -53,7 +56,9 @@ def _alone(book: Book, operation: Operation) -> str:
 
 
 def _lets_pass(book: Book, other: Operation, operation: Operation) -> bool:
-    return looping.loops(book, other) or bool(ends.held(book, other)) or _takes_the_place_of(book, operation, other)
+    if looping.loops(book, other) or bool(ends.held(book, other)) or beside.only_ends(book, other):
+        return True
+    return _takes_the_place_of(book, operation, other)
 
 
 def _takes_the_place_of(book: Book, operation: Operation, other: Operation) -> bool:

@@ -24,6 +24,8 @@ class Indexes:
         """Service -> members by name, tombstones too."""
         self.members_on: dict[str, Keys] = {}
         """Node -> members that were seen there last."""
+        self.leaving: Keys = {}
+        """Members of which an incarnation runs beside the current one."""
         self.tombstones: Keys = {}
         self.on_member: dict[str, Keys] = {}
         """Member -> every operation on record that names it."""
@@ -68,12 +70,14 @@ class Indexes:
         if before is not None:
             self._off(before)
         _keep(self.members_on.setdefault(member.node, {}), member.key, stays=True)
+        _keep(self.leaving, member.key, stays=member.leaving is not None)
         _keep(self.tombstones, member.key, stays=member.removed is not None)
         for operation in _causes(member):
             self._named[operation] = self._named.get(operation, 0) + 1
 
     def unfile_member(self, member: MemberRecord) -> None:
         self.members_of.get(member.service, {}).pop(member.key, None)
+        self.leaving.pop(member.key, None)
         self.tombstones.pop(member.key, None)
         self._off(member)
 

@@ -69,6 +69,8 @@ class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """An incarnation that is ready counts once :class:`Back` says that what its service does then is done."""
     portable: bool = False
     """Nothing binds it to its node."""
+    two_at_once: bool = False
+    """Two of it may run at the same time."""
 
 
 class DeclareMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="declare_members"):

@@ -6,7 +6,7 @@ differ from what happens. The order of the questions is the order of the rules i
 
 import msgspec
 
-from upcall.operations import guard, looping, members, places
+from upcall.operations import beside, guard, looping, members, places
 from upcall.operations.aftermath import judge_lost
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
@@ -87,10 +87,11 @@ def _after_sibling(book: Book, operation: Operation) -> Judgement | None:
     for other in book.below(operation.parent):
         if other.kind != "vacate" or other.id == operation.id or other.target.service != operation.target.service:
             continue
-        if other.begun:
-            return Judgement(waits_for=other.id, reason=f"after {other.id} ({other.words()}): one after the other")
         member = book.members.get(f"{other.target.service}.{other.target.members[0]}")
-        if other.state != "done" or member is None or member.removed is not None or book.ready(member):
+        moved = other.state == "done" or (member is not None and beside.has_left(other, member))
+        if other.begun and not moved:
+            return Judgement(waits_for=other.id, reason=f"after {other.id} ({other.words()}): one after the other")
+        if not moved or member is None or member.removed is not None or book.ready(member):
             continue
         until_s = book.since_s(other) + member.start_timeout_s
         if members.runs_by(book, member) and book.now_s < until_s:

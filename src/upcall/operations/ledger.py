@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from upcall.operations import (
+    beside,
     consents,
     declarations,
     ends,
@@ -43,6 +44,7 @@ ROUNDS_MAX: Final = 200
 RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
     losses.look,  # what died, went silent or fell ill gets its operation
     maintenance.look,  # what stands on a draining node gets its stop
+    beside.look,  # what leaves and cannot be heard is not waited for
     execution.progress,  # what has begun goes on; what lost its reason is withdrawn
     consents.look,  # what may be answered is asked
     execution.begin,  # what may begin begins
@@ -190,6 +192,11 @@ class Ledger:
         """The package of the life of the name that is over; empty when nothing of one is left."""
         return next((m.package for m in self._book.tombstones_of(service) if m.package), "")
 
+    def leaving(self, service: str, member: str) -> int:
+        """The incarnation that runs on beside the current one, until that is back; 0: none does."""
+        record = self._book.members.get(f"{service}.{member}")
+        return record.leaving.incarnation if record is not None and record.leaving is not None else 0
+
     def replaces(self, service: str, member: str, place: int) -> bool:
         """Whether a place of the member follows another of the same life of its service."""
         record = self.book.members.get(f"{service}.{member}")
@@ -201,13 +208,31 @@ class Ledger:
         return found is not None and (found.removed is None or found.volumes_until_wall_s > wall_s)
 
     def wanted(self, service: str = "") -> list[WantedTask]:
-        """What should run: of one service, or the whole set, for the substrate after a start."""
-        return [
+        """What should run: of one service, or the whole set, for the substrate after a start; of a member of which two
+        run the older one first."""
+        tasks = [
             WantedTask(
-                service=m.service, member=m.name, incarnation=m.incarnation, place=m.place, generation=m.launched
+                service=m.service,
+                member=m.name,
+                incarnation=m.incarnation,
+                place=m.place,
+                generation=m.launched,
+                beside=m.leaving is not None,
             )
             for m in requests.wanted(self._book, service)
         ]
+        tasks += [
+            WantedTask(
+                service=m.service,
+                member=m.name,
+                incarnation=m.leaving.incarnation,
+                place=m.leaving.place,
+                generation=m.leaving.launched,
+            )
+            for m in beside.stays(self._book)
+            if m.leaving is not None and service in ("", m.service)
+        ]
+        return sorted(tasks)
 
     def records(self) -> list[Record]:
         book = self._book
@@ -259,12 +284,14 @@ def _view(book: Book, key: str) -> MemberView:
         or (places.refusal(book, member) and member.over and places.words(book, member))
         or (member.ended_how if member.failed else "")
         or members.unreturned(book, member)
+        or (f"{key}.{member.leaving.incarnation} runs on until it is back" if member.leaving is not None else "")
         or (seen.reason if seen else "")
         or (member.ended_how if member.over else ""),
         operation=live.id if live else "",
         initialised=member.initialised,
         ended_times=members.ends_again(book, member),
         ended_how=member.ended_how,
+        leaving=member.leaving.incarnation if member.leaving is not None else 0,
         pause_s=max(0.0, members.launch_pause_s(book, member) - book.now_s) if member.over else 0.0,
     )
 

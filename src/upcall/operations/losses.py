@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from upcall.operations import consents, members
+from upcall.operations import beside, consents, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.compaction import forget_losses
 from upcall.operations.effects import EndTask, Release
@@ -51,12 +51,23 @@ def observe_task(book: Book, given: TaskObserved) -> None:
             TaskUnknown(service=given.service, member=given.member, incarnation=given.incarnation, state=given.state)
         )
         return
-    if given.incarnation < member.incarnation or member.over:
+    if member.leaving is not None and given.incarnation == member.leaving.incarnation:
+        _leaving(book, member, given)
+    elif given.incarnation < member.incarnation or member.over:
         _of_the_past(book, member, given)
     elif given.state == "ended":
         _ended(book, member, given)
     else:
         _alive(book, member, given)
+
+
+def _leaving(book: Book, member: MemberRecord, given: TaskObserved) -> None:
+    """Of one that runs beside the current one only the end matters."""
+    if given.state == "ended":
+        beside.over(book, member, _how(given))
+    elif given.state != "ending":
+        book.memory.members[member.key].leaving_signalled = False
+    book.mark(member.service)
 
 
 def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
@@ -89,7 +100,7 @@ def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
 def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     was_ready = book.ready(member)
     cause = _who_ended(book, member)
-    how = given.reason[:REASON_CHARS_MAX] or (_exit_words(given.exit_code) if given.exit_code is not None else "ended")
+    how = _how(given)
     by_itself = cause is None or _brought(cause, member)
     finished = member.restart != "always" and given.exit_code == 0 and by_itself
     failures = _failures(book, member, given) if by_itself else member.failures
@@ -138,6 +149,10 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
 def _exit_words(code: int) -> str:
     """``exit code 137 (SIGKILL)``: nobody has to know the table by heart."""
     return f"exit code {code}" + (f" ({SIGNALS[code]})" if code in SIGNALS else "")
+
+
+def _how(given: TaskObserved) -> str:
+    return given.reason[:REASON_CHARS_MAX] or (_exit_words(given.exit_code) if given.exit_code is not None else "ended")
 
 
 def _who_ended(book: Book, member: MemberRecord) -> Operation | None:

@@ -159,4 +159,7 @@ def _shut_down(book: Book, operation: Operation) -> None:
 
 
 def _running(book: Book) -> list[MemberRecord]:
-    return [m for m in book.members.values() if m.removed is None and not m.over and book.node_state(m.node) != "gone"]
+    def runs(member: MemberRecord) -> bool:
+        return member.leaving is not None or (not member.over and book.node_state(member.node) != "gone")
+
+    return [m for m in book.members.values() if m.removed is None and runs(m)]

@@ -13,7 +13,7 @@ from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.effects import Launch, Reserve
 from upcall.operations.news import Launched
-from upcall.operations.records import MemberRecord, Operation
+from upcall.operations.records import Leaving, MemberRecord, Operation
 from upcall.operations.table import KINDS
 
 PAUSE_S_MIN: Final = 1.0
@@ -142,8 +142,10 @@ def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool, same
         launch(book, member, by=by, elsewhere=elsewhere)
 
 
-def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = False) -> None:
-    assert member.over, f"{member.task} is not known to have ended"
+def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = False, beside: bool = False) -> None:
+    """``beside``: at the next place, which is held, and the one that runs leaves (:mod:`upcall.operations.beside`)."""
+    assert member.over or beside, f"{member.task} is not known to have ended"
+    leaves = Leaving(incarnation=member.incarnation, place=member.place, launched=member.launched, node=member.node)
     takes = places.takes_back(book, member) if elsewhere else 0
     launched = replace(
         member,
@@ -156,14 +158,18 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
         node="" if elsewhere or not book.memory.volumes_bound_to_node else member.node,
         by=by,
         ended_by="",
+        leaving=leaves if beside else member.leaving,
     )
     book.put(launched)
     memory = book.memory.members[member.key]
     memory.launched_s, memory.seen, memory.hook = book.now_s, None, None
+    if beside:
+        memory.place_node = memory.next_place.node if memory.next_place is not None else ""
+        memory.leaving_signalled = False
     if by in book.operations and book.operations[by].live:
         cause = book.memory.operations[by]
         cause.first_launched_s = book.now_s if cause.first_launched_s is None else cause.first_launched_s
-    if elsewhere:
+    if elsewhere and launched.leaving is None:
         book.emit(Reserve(service=member.service, places={member.name: launched.place}))
     emit_launch(book, launched)
     book.emit(
@@ -174,6 +180,7 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
             by=by,
             place=launched.place if elsewhere else 0,
             takes=takes,
+            beside=member.incarnation if beside else 0,
         )
     )
 
@@ -186,6 +193,7 @@ def emit_launch(book: Book, member: MemberRecord) -> None:
             incarnation=member.incarnation,
             place=member.place,
             generation=member.launched,
+            beside=member.leaving is not None,
         )
     )
 

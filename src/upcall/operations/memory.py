@@ -120,6 +120,8 @@ class MemberMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Why its hook has not returned, as its service said last."""
     signalled: int = 0
     """The incarnation that was told to end."""
+    leaving_signalled: bool = False
+    """The one that leaves was told to end."""
     place_node: str = ""
     """The node of its place, where places are reserved before a launch."""
     next_place: NextPlace | None = None

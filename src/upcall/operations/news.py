@@ -143,6 +143,8 @@ class Launched(OfTask, frozen=True, kw_only=True, tag="launched"):
     """Where it is another one than before."""
     takes: int = 0
     """The set of volumes that was set aside, and that it takes back."""
+    beside: int = 0
+    """The incarnation that runs on until this one is back."""
 
     @property
     def data(self) -> dict[str, Any]:

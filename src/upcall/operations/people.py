@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import ends, execution, losses, maintenance, members
+from upcall.operations import beside, ends, execution, losses, maintenance, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
@@ -40,7 +40,8 @@ def force(book: Book, given: Force) -> Operation | Refused:
 
 
 def _may_be_forced(book: Book, operation: Operation) -> bool:
-    return operation.state in ("open", "preparing") or bool(ends.held(book, operation))
+    waits = ends.held(book, operation) or beside.held(book, operation)
+    return operation.state in ("open", "preparing") or bool(waits)
 
 
 def pause(book: Book, given: Pause) -> Operation | Refused:

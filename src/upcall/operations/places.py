@@ -30,7 +30,9 @@ def held(book: Book, member: MemberRecord, *, same_node: bool = False) -> bool:
 
 def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
     """Asks for the next place, once; anew when the node of the one that was held has fallen away, or another kind of
-    place is wanted now."""
+    place is wanted now. While two of it run, both places are in use, and there is no third."""
+    if member.leaving is not None and not member.over:
+        return
     known = _asked(book, member)
     if (
         known is not None
@@ -43,6 +45,12 @@ def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
     number, takes = member.place + 1, takes_back(book, member)
     book.memory.members[member.key].next_place = NextPlace(place=number, same_node=same_node, takes=takes)
     book.emit(HoldPlace(service=member.service, member=member.name, place=number, same_node=same_node, takes=takes))
+
+
+def is_its_own(book: Book, member: MemberRecord) -> bool:
+    """The next place is on the node where the member is."""
+    known = _asked(book, member)
+    return known is not None and known.held and known.node != "" and known.node == member.node
 
 
 def takes_back(book: Book, member: MemberRecord) -> int:
@@ -70,6 +78,8 @@ def refused_since_s(book: Book, member: MemberRecord) -> float | None:
 
 
 def words(book: Book, member: MemberRecord) -> str:
+    if member.leaving is not None and not member.over:
+        return f"{member.key}.{member.leaving.incarnation} runs on at the place before, until {member.task} is back"
     reason = refusal(book, member)
     known = _asked(book, member)
     where = "beside its old volumes" if known is not None and known.same_node else "elsewhere"
@@ -94,7 +104,7 @@ def closed_by(book: Book, member: MemberRecord) -> Operation | None:
     """The maintenance of the node on which its place is, when it does not start there: not at all once all there is
     held, or when the node is to be removed; not for the first time before that. (Who was there already, and crashes
     before its stop began, comes back until then.)"""
-    node = book.memory.members[member.key].place_node
+    node = book.memory.members[member.key].place_node or (member.node if member.leaving is not None else "")
     for operation in book.standing() if node else ():
         if operation.kind != "maintenance" or operation.target.node != node:
             continue

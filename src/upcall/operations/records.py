@@ -150,6 +150,16 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return self.policy.silence
 
 
+class Leaving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An incarnation that runs beside the current one, at the place before, until that one is back."""
+
+    incarnation: int
+    place: int
+    launched: int = 0
+    """The generation that it was launched with."""
+    node: str = ""
+
+
 class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="member"):
     service: str
     name: str
@@ -189,6 +199,9 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The set of volumes that it has taken back at its present place; 0: none that had been set aside."""
     portable: bool = False
     """Nothing binds it to its node: a drain moves it, and does not hold it."""
+    two_at_once: bool = False
+    """Two of it may run at the same time: who brings it up elsewhere does that before what runs is ended."""
+    leaving: Leaving | None = None
     started: bool = False
     """It was asked to run; from then on the ledger keeps it running."""
     hooks: bool = False
@@ -222,6 +235,11 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @property
     def task(self) -> str:
         return f"{self.service}.{self.name}.{self.incarnation}"
+
+    @property
+    def reserved_place(self) -> int:
+        """The place that is its own; the next one is held beside it while two of it run."""
+        return self.place if self.leaving is None else self.leaving.place
 
     @property
     def at_its_end(self) -> bool:

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from upcall.operations import (
+    beside,
     consents,
     declarations,
     disruptions,
@@ -120,8 +121,10 @@ def _learn(book: Book, given: Input) -> None:
             losses.observe_node(book, given)
         case PlaceObserved():
             known = book.memory.members.get(f"{given.service}.{given.member}")
-            # A declaration reserves for all members again: what is known already is no reason to look.
-            if known is not None and known.place_node != given.node:
+            # A declaration reserves for all members again: what is known already is no reason to look. While two of it
+            # run, this is the place of the one that leaves.
+            stays = known is not None and book.members[f"{given.service}.{given.member}"].leaving is None
+            if known is not None and stays and known.place_node != given.node:
                 known.place_node = given.node
                 book.mark(given.service)
         case PlaceHeld():
@@ -153,7 +156,7 @@ def _started(book: Book, given: Started) -> None:
     """Repeats what still stands; all of it is harmless when it was done already."""
     book.memory.firmness = given.firmness
     for key, known in book.memory.members.items():
-        known.place_node = given.places.get(key, "")
+        known.place_node = given.places.get(key, "") if book.members[key].leaving is None else ""
     book.memory.volumes_bound_to_node = given.volumes_bound_to_node
     for operation in book.standing():
         if operation.kind == "maintenance":
@@ -167,6 +170,8 @@ def _started(book: Book, given: Started) -> None:
         places = {m.name: m.place for m in book.members_of(service) if m.incarnation == 0}
         if places:
             book.emit(Reserve(service=service, places=places))
+    for member in beside.stays(book):
+        beside.launch_again(book, member)
     for member in wanted(book):
         members.emit_launch(book, member)
     book.mark_all()

@@ -3,13 +3,13 @@ alert when its end does not come."""
 
 from typing import Final
 
-from upcall.operations import ends, members
+from upcall.operations import beside, ends, members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.patience import holds_end
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
-from upcall.operations.waiting import RESTART_PAUSE, Judgement
+from upcall.operations.waiting import RESTART_PAUSE, Judgement, homeless
 from upcall.operations.windows import window_end_s
 
 MAY_TAKE: Final = "it has failed unless that is so in"
@@ -34,6 +34,8 @@ def judge_begun(book: Book, operation: Operation) -> Judgement:
             return Judgement(waits_for=service, reason="the service works on it")
         case "foreign":
             return Judgement(waits_for="the substrate", reason="it was let go on")
+    if (waits := _beside_waits(book, operation)) is not None:
+        return waits
     ending = [m for m in _covered(book, operation) if not m.over and _is_named(operation, m)]
     if ending:
         return _end_waits(book, operation, ending)
@@ -57,6 +59,25 @@ def _drain_waits(book: Book, operation: Operation) -> Judgement:
         )
         return Judgement(waits_for=names, reason="what lies below it is not over")
     return Judgement(waits_for="its members", reason=f"not all members on {operation.target.node} are held or gone")
+
+
+def _beside_waits(book: Book, operation: Operation) -> Judgement | None:
+    """It brings a member up elsewhere before it ends what runs."""
+    for member in _covered(book, operation):
+        if beside.comes_first(book, operation, member):
+            known = "" if book.seen(member) else f"{member.task} is not heard of yet; "
+            return homeless(book, operation, member, f"{known}it is brought up elsewhere first")
+        if member.leaving is None or not beside.has_left(operation, member):
+            continue
+        patience_s = member.start_timeout_s + policy_of(book, member.service).stuck_after_s
+        alert_s = book.since_s(operation) + patience_s
+        if words := beside.held(book, operation):
+            seen = book.seen(member)
+            return Judgement(waits_for=member.task, reason=f"{words} ({seen.state if seen else 'not seen yet'})",
+                             alert_s=alert_s)  # fmt: skip
+        task = f"{member.key}.{member.leaving.incarnation}"
+        return Judgement(waits_for="the substrate", reason=f"{task}: ending", alert_s=alert_s + member.grace_s)
+    return None
 
 
 def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> Judgement:

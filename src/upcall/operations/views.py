@@ -116,6 +116,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often it ended in short succession, while that goes on."""
     ended_how: str = ""
     """How it ended the last time."""
+    leaving: int = 0
+    """An older incarnation that runs on at the place before, until this one is back."""
     pause_s: float = 0.0
     """It is started again in so many seconds."""
 
@@ -128,3 +130,5 @@ class WantedTask(msgspec.Struct, frozen=True, kw_only=True, order=True):
     incarnation: int
     place: int
     generation: int
+    beside: bool = False
+    """At the next place, which is held, beside an older one that runs on."""

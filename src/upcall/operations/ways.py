@@ -5,7 +5,7 @@ holds it, or a person was told that it is stuck. First what the service itself k
 do: take it back, or go over the answer (and over the minimum, which is said).
 """
 
-from upcall.operations import ends, guard, looping, patience
+from upcall.operations import beside, ends, guard, looping, patience
 from upcall.operations.book import Book
 from upcall.operations.records import Given, Operation, Way
 from upcall.operations.table import KINDS
@@ -20,6 +20,8 @@ def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Wa
         return (_assume_dead(operation, judgement.proof_of),)
     if ends.held(book, operation) and _is_told(book, operation, judgement):
         return (_force(book, operation, None, "let its end come now, below its minimum"),)
+    if beside.held(book, operation) and _is_told(book, operation, judgement):
+        return (_force(book, operation, None, "end what is left now, whatever becomes of the new one"),)
     if operation.state != "open" or judgement.may or operation.paused is not None:
         return ()
     given = book.answer(operation)

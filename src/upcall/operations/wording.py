@@ -105,6 +105,7 @@ def _of_task(one: news.OfTask, node: str) -> str:
             # At another place: where that is, is not known yet.
             text = f"launched{'' if one.place else where}" + (f", after {one.by}" if one.by else "")
             text += f", place {one.place}" if one.place else ""
+            text += f"; {one.member_id}.{one.beside} ends when it is back" if one.beside else ""
             return text + (f", with volumes {one.takes} that were set aside" if one.takes else "")
         case news.TaskSeen(state="ready"):
             return f"ready{where}"

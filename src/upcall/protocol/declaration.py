@@ -191,6 +191,11 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Whether nothing binds it to its node: a drain then brings it up elsewhere, with empty volumes, instead of holding
     it until the node is back. None: as it has volumes or none."""
 
+    two_at_once: bool = False
+    """Whether two of it may run at the same time, for a moment: what moves it then brings it up elsewhere first, and
+    ends what runs when the new one is ready and its service's hooks have returned. Only of what nothing binds to its
+    node and what always runs; the two have addresses, and volumes, of their own."""
+
     @property
     def bound_to_its_node(self) -> bool:
         return bool(self.volumes) if self.portable is None else not self.portable

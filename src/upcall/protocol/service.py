@@ -163,6 +163,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of this incarnation; the next may have another."""
     ports: dict[str, int] = {}
     """As declared, by name."""
+    leaving: int = 0
+    """An older incarnation that runs on at the place before until this one is back (``two_at_once``)."""
     back: bool = True
     """False: it is ready (or will be), and what its service does then is not done: it counts nowhere."""
     reason: str = ""

@@ -293,6 +293,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     declaration: Declaration
     generation: int = 1
     place: int = 1
+    beside: bool = False
+    """At the next place, which is held (:meth:`Substrate.hold_place`): an older one runs on at the present place, which
+    is given up only when :meth:`Substrate.reserve` names the next one."""
 
 
 class Substrate(Protocol):

@@ -115,6 +115,9 @@ class LocalSubstrate:
     def reservation(self, member_id: str) -> Reservation | None:
         return self._kernel.reservation(member_id)
 
+    def coming(self, member_id: str) -> Reservation | None:
+        return self._kernel.coming(member_id)
+
     def places(self) -> Mapping[str, str]:
         return {member_id: each.node for member_id, each in self._kernel.books.reservations.items()}
 

@@ -1,9 +1,10 @@
 """The life of tasks on agents: launched when all is there, compared at each registration, proven dead at the end.
 
-A member never runs twice. A newer incarnation at the same place waits until the older one is proven dead; at another
-place it does not wait (the ledger had its proof, or a person's word), and what is left at the old one is ended
-unasked as soon as its node is heard of again. Tasks and volumes carry the reservation's *fence*, which
-rises with each fresh set of volumes, so what belongs to an older place is told apart.
+A member never runs twice at one place. A newer incarnation at the same place waits until the older one is proven dead;
+at another place it does not wait (the ledger had its proof, or a person's word), and what is left at the old one is
+ended unasked as soon as its node is heard of again; but where the newer one is wanted *beside* it, both stay. Tasks and
+volumes carry the reservation's *fence*, which rises with each fresh set of volumes, so what belongs to an older place
+is told apart.
 
 An agent is told nothing about what to run before the wanted set is known, and then everything, closed by ``Synced``.
 """
@@ -28,6 +29,10 @@ class Places(Protocol):
     """What is needed of the kernel."""
 
     def reservation(self, member_id: str) -> Reservation | None: ...
+    def coming(self, member_id: str) -> Reservation | None:
+        """The member's next place, held beside the present one."""
+        ...
+
     def waits_for_plan(self, member_id: str) -> str:
         """The reason why the plan that the member is part of has no place; empty without one."""
         ...
@@ -58,7 +63,8 @@ class TaskRunner:
         if task is None:
             if any(other.id > wanted.task for other in self.tasks.of_member(wanted.task.member_id)):
                 return  # Of the past.
-            self._supersede(wanted.task, out)
+            if not wanted.beside:
+                self._supersede(wanted.task, out)
             task = self.tasks.add(Task(wanted.task, wanted))
         elif task.ended or task.ending:
             out.up.append(task.observed())
@@ -104,9 +110,11 @@ class TaskRunner:
     def left_behind(self, member_id: str, out: Output) -> None:
         """The member may have another place: what still runs at an old one is ended unasked. So is what runs where the
         place was given up without it, and only the same node would do."""
-        reservation = self._places.reservation(member_id)
+        reservation, coming = self._places.reservation(member_id), self._places.coming(member_id)
         assert reservation is not None
         for task in self.tasks.of_member(member_id):
+            if coming is not None and (task.node, task.fence) == (coming.node, coming.fence):
+                continue
             given_up = task.wanted is not None and task.wanted.place < reservation.place
             elsewhere = (task.node, task.fence) != (reservation.node, reservation.fence)
             if (elsewhere or given_up) and not task.ended and not task.ending and (task.told or task.known):
@@ -176,7 +184,11 @@ class TaskRunner:
         member_id, wanted = task.id.member_id, task.wanted
         need = need_of(wanted.declaration)
         reservation = self._places.reservation(member_id)
-        if reservation is None or wanted.place > reservation.place or not covers(reservation.need, need):
+        if wanted.beside and (reservation is None or wanted.place > reservation.place):
+            reservation = self._places.coming(member_id)
+            if reservation is None or reservation.place != wanted.place:
+                return "its next place is not held"
+        elif reservation is None or wanted.place > reservation.place or not covers(reservation.need, need):
             if reason := self._places.waits_for_plan(member_id):
                 return reason
             given = k.Reserve(task.id.service, {task.id.member: need}, {task.id.member: wanted.place})

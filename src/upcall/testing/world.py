@@ -102,6 +102,7 @@ class World(VirtualDriver):
         restart: Restart = "always",
         restarts_max: int = 0,
         hooks: bool = False,
+        two_at_once: bool = False,
     ) -> None:
         """Declares a service with its members and starts them; time must pass until they are ready."""
         self.send(
@@ -110,7 +111,14 @@ class World(VirtualDriver):
             )
         )
         declared = tuple(
-            given.MemberDeclaration(name=name, restart=restart, restarts_max=restarts_max, hooks=hooks)
+            given.MemberDeclaration(
+                name=name,
+                restart=restart,
+                restarts_max=restarts_max,
+                hooks=hooks,
+                portable=two_at_once,
+                two_at_once=two_at_once,
+            )
             for name in members
         )
         self.send(given.DeclareMembers(service=service, members=declared))

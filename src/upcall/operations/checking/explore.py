@@ -91,6 +91,7 @@ def _successors(state: State, way: tuple[str, ...]) -> Iterator[tuple[str, State
                 corpse = (
                     tuple(map(id, records)),
                     tuple(reduced.tasks.values()),
+                    tuple(reduced.leaving.items()),
                     tuple(reduced.nodes.values()),
                     reduced.now_s,
                     reduced.budget,
@@ -117,6 +118,7 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
         goes_on=True,
         hooks=state.budget.hooks,
         hands_over=state.budget.hands_over,
+        twice=state.budget.twice,
     )
     current = replace(state, budget=usual)
     for _ in range(FAIR_STEPS_MAX):
@@ -141,6 +143,7 @@ def _at_rest(state: State) -> bool:
         (o.live and not _brings_back(o, broken)) or (not broken and _in_effect(state, o))
         for o in state.ledger.operations()
     )
+    quiet = quiet and not any(state.hears(task) for task in state.leaving.values())
     at_rest = ("ready", "held") if broken else ("ready", "declared")
     return quiet and all(view.status in at_rest or view.name == broken for view in state.ledger.members(SERVICE))
 

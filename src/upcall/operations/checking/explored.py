@@ -56,6 +56,7 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         member.removed is not None,
         member.place,
         member.node,
+        (member.leaving.place, member.leaving.node, memory.leaving_signalled) if member.leaving else None,
         seen.state if seen else "",
         memory.signalled == member.incarnation,
         _age(book, memory.launched_s) if seen and seen.state != "ready" else None,

@@ -51,11 +51,13 @@ class Step(msgspec.Struct, frozen=True):
 
 def steps(state: State) -> Iterator[Step]:
     yield from _task_steps(state)
+    yield from _leaving_steps(state)
     yield from _node_steps(state)
     yield from _answers(state)
     yield from _people(state)
     if state.ledger.deadline() is not None:
-        busy = any(task.phase in ("starting", "ending") and state.hears(task) for task in state.tasks.values())
+        all_tasks = (*state.tasks.values(), *state.leaving.values())
+        busy = any(task.phase in ("starting", "ending") and state.hears(task) for task in all_tasks)
         left = replace(state.budget, slow=state.budget.slow - busy)
         if left.slow >= 0:
             yield Step("time passes", given.Tick(), left, Turn.TIME)
@@ -82,6 +84,21 @@ def _task_steps(state: State) -> Iterator[Step]:
             for phase in {"ready": ("ended", "unready"), "starting": ("ended",)}.get(task.phase, ()):
                 code = FAILED if phase == "ended" else None
                 yield Step(f"{name} fails: {phase}", _moves(name, task, phase, code), left)
+
+
+def _leaving_steps(state: State) -> Iterator[Step]:
+    """Of what runs beside the newest incarnation."""
+    budget = state.budget
+    for name, task in state.leaving.items():
+        if not state.hears(task):
+            continue
+        if not task.heard:
+            yield Step(f"the old {name} is seen {task.phase}", observation(name, task), budget, Turn.TASK)
+        if task.phase == "ending":
+            yield Step(f"the old {name} ended", _moves(name, task, "ended"), budget, Turn.TASK)
+        elif budget.failures:
+            left = replace(budget, failures=budget.failures - 1)
+            yield Step(f"the old {name} fails: ended", _moves(name, task, "ended", FAILED), left)
 
 
 def _moves(name: str, task: Task, phase: str, exit_code: int | None = None) -> given.TaskObserved:

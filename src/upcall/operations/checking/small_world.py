@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
+from upcall.operations.beside import has_left
 from upcall.operations.checking.explored import canonical
 from upcall.operations.effects import (
     CallOffPlace,
@@ -80,6 +81,8 @@ class Budget(msgspec.Struct, frozen=True):
     """The service has something to do once a member is ready, and says when that is done."""
     later: str = ""
     """A member that has a place and is not started at the beginning."""
+    twice: bool = False
+    """Two of a member may run at once: what moves it brings it up elsewhere before it ends what runs."""
     spare: bool = True
     """There is a node more than members; else there are as many."""
     leaves: bool = False
@@ -92,6 +95,8 @@ class State(msgspec.Struct, frozen=True):
     nodes: dict[str, Literal["up", "silent", "gone"]]
     now_s: float
     budget: Budget
+    leaving: dict[str, Task] = {}
+    """Member -> an older incarnation that runs beside the newest."""
     accepted: frozenset[str] = frozenset()
     """Operations whose acceptance the ledger took."""
     held: dict[str, str] = {}
@@ -103,8 +108,9 @@ class State(msgspec.Struct, frozen=True):
 
     def key(self) -> object:
         tasks = tuple((task.phase, task.node, task.heard) for task in self.tasks.values())
+        leaving = tuple((name, task.phase, task.node, task.heard) for name, task in sorted(self.leaving.items()))
         places = (tuple(sorted(self.held.items())), tuple(sorted(self.sought)))
-        return (canonical(self.ledger), tasks, tuple(self.nodes.values()), self.doubted, self.budget, places)
+        return (canonical(self.ledger), tasks, leaving, tuple(self.nodes.values()), self.doubted, self.budget, places)
 
     def broken(self, name: str) -> bool:
         """It never becomes ready where it is."""
@@ -124,7 +130,10 @@ def beginning(budget: Budget, *, minimum: int) -> State:
     tasks = {name: Task(node=node) for name, node in zip(MEMBERS, NODES, strict=False)}
     nodes = NODES if budget.spare else NODES[: len(MEMBERS)]
     state = State(Ledger((), start=1), tasks, dict.fromkeys(nodes, "up"), 0.0, budget)
-    declared = tuple(given.MemberDeclaration(name=name, start_timeout_s=40, hooks=budget.hooks) for name in MEMBERS)
+    like = given.MemberDeclaration(
+        name="", start_timeout_s=40, hooks=budget.hooks, portable=budget.twice, two_at_once=budget.twice
+    )
+    declared = tuple(replace(like, name=name) for name in MEMBERS)
     policy = replace(POLICY, leaves=budget.leaves, before_stop_s=5 if budget.hands_over else 0)
     started = tuple(name for name in MEMBERS if name != budget.later)
     usual: list[given.Input] = [
@@ -151,13 +160,20 @@ def beginning(budget: Budget, *, minimum: int) -> State:
 def in_the_world(state: State, item: given.Input) -> State:
     """What happens outside of the ledger: a task moves, a node falls silent, time passes, an answer is on its way."""
     match item:
+        case given.TaskObserved(member=name) if item.incarnation < state.tasks[name].incarnation:
+            left = {other: task for other, task in state.leaving.items() if other != name}
+            if name in state.leaving and item.state != "ended":
+                left[name] = replace(state.leaving[name], phase=item.state, heard=True)
+            return replace(state, leaving=left)
         case given.TaskObserved(member=name):
             seen = replace(state.tasks[name], phase=item.state, heard=True, exit_code=item.exit_code)
             return replace(state, tasks={**state.tasks, name: seen})
         case given.NodeObserved(node=node):
             tasks = {name: replace(t, heard=t.heard and t.node != node) for name, t in state.tasks.items()}
+            left = {name: replace(t, heard=t.heard and t.node != node) for name, t in state.leaving.items()}
+            left = {name: t for name, t in left.items() if t.node != node or item.state != "gone"}
             nodes = {**state.nodes, node: item.state}
-            return replace(state, tasks=tasks, nodes=nodes, doubted=state.doubted - {node})
+            return replace(state, tasks=tasks, leaving=left, nodes=nodes, doubted=state.doubted - {node})
         case given.Tick():
             return replace(state, now_s=max(state.now_s, state.ledger.deadline() or 0.0))
         case given.Answers(answers=answers):
@@ -194,6 +210,7 @@ def applied(state: State, item: given.Input, way: tuple[str, ...]) -> State:
 
 def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
     tasks, held, sought = dict(state.tasks), dict(state.held), dict(state.sought)
+    leaving = dict(state.leaving)
     moved_in: list[str] = []
     doubted = state.doubted
     for effect in outcome.effects:
@@ -211,7 +228,11 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 sought.pop(name, None)
             case Launch(member=name, incarnation=incarnation, place=place):
                 if incarnation > tasks[name].incarnation:
-                    hold(tasks[name].phase == "ended", f"{effect} while {tasks[name]} lives", way)
+                    if effect.beside and tasks[name].phase != "ended":
+                        hold(state.budget.twice and name not in leaving, f"{effect}: three at once", way)
+                        leaving[name] = tasks[name]
+                    else:
+                        hold(tasks[name].phase == "ended", f"{effect} while {tasks[name]} lives", way)
                     moved = place > tasks[name].place
                     hold(not moved or name in held, f"{effect}: a place is given up before there is another", way)
                     node = held.pop(name) if moved else tasks[name].node
@@ -220,6 +241,10 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                     drained = any(o.target.node == node and o.state == "done" for o in state.ledger.book.standing())
                     hold(not drained, f"{effect} on {node}, whose drain is done", way)
                     tasks[name] = Task(incarnation, "starting", node, place)
+            case EndTask(member=name, incarnation=incarnation) if incarnation < tasks[name].incarnation:
+                if name in leaving and leaving[name].incarnation == incarnation and state.hears(leaving[name]):
+                    _replaced(state, effect, way)
+                    leaving[name] = replace(leaving[name], phase="ending")
             case EndTask(member=name, incarnation=incarnation):
                 _justified(state, effect, tasks[name], way)
                 # What a silent node is told it does not hear; it is told again when it is back.
@@ -236,7 +261,7 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)
     _one_at_a_time(state, way)
-    state = replace(state, tasks=tasks, held=held, sought=sought, doubted=doubted)
+    state = replace(state, tasks=tasks, leaving=leaving, held=held, sought=sought, doubted=doubted)
     for name in moved_in:
         state = applied(state, _place(name, state.tasks[name].node), way)
     return _sought(state, way)
@@ -262,6 +287,7 @@ def _room_for(state: State, name: str) -> str:
     """Another node before its own, and none that is drained."""
     drained = {o.target.node for o in state.ledger.book.standing()}
     used = {task.node for other, task in state.tasks.items() if other != name}
+    used |= {task.node for task in state.leaving.values()}
     used |= {node for other, node in state.held.items() if other != name}
     free = [n for n, known in state.nodes.items() if known == "up" and n not in used and n not in drained]
     return next((node for node in free if node != state.tasks[name].node), free[0] if free else "")
@@ -280,7 +306,7 @@ def after_writes(records: list[Record], changes: list[RecordChange]) -> list[Rec
 def reborn(state: State, records: list[Record], way: tuple[str, ...]) -> State:
     """The master starts again: from its records, and from what the substrate lists."""
     state = replace(state, ledger=Ledger(records, start=2))
-    places = {f"{SERVICE}.{name}": task.node for name, task in state.tasks.items()}
+    places = {f"{SERVICE}.{name}": state.leaving.get(name, task).node for name, task in state.tasks.items()}
     state = applied(state, given.Started(places=places), way)
     state = applied(state, given.HostSubscribed(service=SERVICE), way)
     for node, known in state.nodes.items():
@@ -289,9 +315,13 @@ def reborn(state: State, records: list[Record], way: tuple[str, ...]) -> State:
     for name, node in sorted(state.held.items()):
         place = state.tasks[name].place + 1
         state = applied(state, given.PlaceHeld(service=SERVICE, member=name, place=place, node=node), way)
-    for name, task in sorted(state.tasks.items()):
+    for name, task in (*sorted(state.leaving.items()), *sorted(state.tasks.items())):
         if task.incarnation and state.hears(task):
             state = applied(state, observation(name, task), way)
+    for view in state.ledger.members(SERVICE):
+        if view.leaving and view.name not in state.leaving and state.tasks[view.name].incarnation > view.leaving:
+            # It ended, and that was not written: whoever ran it says it again.
+            state = applied(state, observation(view.name, Task(incarnation=view.leaving)), way)
     return state
 
 
@@ -301,6 +331,22 @@ def reborn(state: State, records: list[Record], way: tuple[str, ...]) -> State:
 def hold(promise: bool, what: str, way: tuple[str, ...]) -> None:
     if not promise:
         raise Broken(f"{what}\nafter: " + "\n       ".join(way))
+
+
+def _replaced(state: State, effect: EndTask, way: tuple[str, ...]) -> None:
+    """What leaves runs on until the new one is back, unless nothing is to come, or somebody wants no more waiting."""
+    operation = state.ledger.operation(effect.operation)
+    # By the time it is performed, the operation may be over in the same turn.
+    begun = operation is not None and operation.state in ("executing", "done", "failed")
+    hold(begun, f"{effect} without a begun operation", way)
+    assert operation is not None
+    view = next((view for view in state.ledger.members(SERVICE) if view.name == effect.member), None)
+    moves = KINDS[operation.kind].gives_back == "elsewhere" and not _over_guard(operation, state.now_s)
+    began_before = operation.id not in state.ledger.book.operations or (
+        state.ledger.book.memory.operations[operation.id].since_s is None
+    )
+    there = view is None or view.status in ("ready", "held") or view.leaving != effect.incarnation
+    hold(not moves or began_before or there, f"{effect} before what comes instead is back", way)
 
 
 def _justified(state: State, effect: EndTask, task: Task, way: tuple[str, ...]) -> None:
@@ -327,5 +373,12 @@ def _over_guard(operation: Operation, now_s: float) -> bool:
 
 
 def _one_at_a_time(state: State, way: tuple[str, ...]) -> None:
-    begun = [m for o in state.ledger.operations() if o.begun and o.target.service for m in o.target.members]
+    members = state.ledger.book.members
+    begun = [
+        name
+        for operation in state.ledger.operations()
+        if operation.begun and operation.target.service
+        for name in operation.target.members
+        if not has_left(operation, members[f"{SERVICE}.{name}"])
+    ]
     hold(len(begun) == len(set(begun)), f"two begun operations on one member: {begun}", way)

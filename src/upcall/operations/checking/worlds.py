@@ -96,6 +96,27 @@ SMALL: Final[dict[str, Budget]] = {
     "what is broken is drained": Budget(wishes=(drain("n0", "proceed"),), broken="b0", deaths=0, failures=1),
     "what is broken is restarted, forced": Budget(wishes=(RESTART,), broken="b0", deaths=0, failures=1, forces=1),
     "what is broken is stopped": Budget(wishes=(member("stop", "b0"),), broken="b0", deaths=0, deferrals=0, failures=1),
+    "two at once: a replacement, a death": Budget(wishes=(member("replace", "b0"),), twice=True, deferrals=0),
+    "two at once: a replacement, a failing task": Budget(
+        wishes=(member("replace", "b0"),), twice=True, deaths=0, deferrals=0, failures=1
+    ),
+    "two at once: a replacement, a stop of the new one": Budget(
+        wishes=(member("replace", "b0"), member("stop", "b0")), twice=True, deaths=0, deferrals=0
+    ),
+    "two at once: two drains": Budget(wishes=(drain("n0"), drain("n1")), twice=True, deaths=0, deferrals=0),
+    "two at once: a node is removed, a hook must return, a death": Budget(
+        wishes=(drain("n0", remove=True),), twice=True, hooks=True, deferrals=0
+    ),
+    "two at once: a replacement, a silent node": Budget(
+        wishes=(member("replace", "b0"),), twice=True, silences=1, deaths=0, deferrals=0
+    ),
+    "two at once: a replacement that moves data first, a death": Budget(
+        wishes=(member("replace", "b0"),), twice=True, leaves=True, deferrals=0
+    ),
+    "two at once: uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), twice=True, deaths=0, deferrals=0),
+    "two at once: shutdown and a replacement": Budget(
+        wishes=(SHUTDOWN, member("replace", "b0")), twice=True, deaths=0, deferrals=0
+    ),
     "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, RESTART), deaths=0, deferrals=0, forces=1),
 }
 BIG: Final[dict[str, Budget]] = {
@@ -124,6 +145,11 @@ BIG: Final[dict[str, Budget]] = {
     "a restart that hands over first, uninstall, a lasting failure": Budget(
         wishes=(RESTART, UNINSTALL), deaths=0, deferrals=0, failures=1, lasting=True, hands_over=True
     ),
+    "two at once: two drains, a death": Budget(wishes=(drain("n0"), drain("n1")), twice=True, deferrals=0),
+    "two at once: a drain, force, a failing task, a death": Budget(
+        wishes=(drain("n0", "force"),), twice=True, failures=1, deferrals=0
+    ),
+    "two at once: uninstall and a drain, a death": Budget(wishes=(UNINSTALL, drain("n0")), twice=True, deferrals=0),
     "two restarts, a slow start, a failing task": Budget(
         wishes=(RESTART, member("restart", "b1")), deaths=0, failures=1, slow=1
     ),

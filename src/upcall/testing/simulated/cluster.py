@@ -48,6 +48,8 @@ class Task:
     declaration: Declaration
     generation: int
     place: int
+    beside: bool = False
+    """Another incarnation of the member may live at the place before."""
     state: TaskState = "pending"
     reason: str = ""
     node: str = ""
@@ -111,7 +113,8 @@ class SimulatedCluster:
     def _check(self, task: Task) -> None:
         for other in self._tasks.values():
             same = other.id.member_id == task.id.member_id and other.id != task.id and self._alive(other)
-            if same and (self.kind == "delegated" or other.place == task.place):
+            beside = task.beside and other.place < task.place
+            if same and not beside and (self.kind == "delegated" or other.place == task.place):
                 self.violations.append(f"{task.id} starts while {other.id} lives on the same volumes")
 
     def _address(self) -> str:

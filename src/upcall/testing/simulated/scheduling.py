@@ -133,6 +133,8 @@ class Scheduling(SimulatedCluster):
 
     def _reserved_node(self, task: Task) -> tuple[str, str]:
         member_id = task.id.member_id
+        if task.beside and self._next.get(member_id, ("", 0))[1] == task.place:
+            return self._next[member_id][0], ""
         if not self._plans.reason(member_id) and self._reserved.get(member_id, ("", 0))[1] < task.place:
             # Launched without a plan: a plan of one.
             self._reserve_or_wait(task.id.service, {task.id.member: task.place})

@@ -82,7 +82,7 @@ class SimulatedSubstrate(Scheduling):
         if known is not None:
             self._say(known)
             return self._flush()
-        task = Task(wanted.task, wanted.declaration, wanted.generation, wanted.place)
+        task = Task(wanted.task, wanted.declaration, wanted.generation, wanted.place, wanted.beside)
         self._declared[task.id.member_id] = wanted.declaration
         self._tasks[task.id] = task
         self._say(task)
