@@ -40,11 +40,11 @@ async def test_a_full_volume_is_told_once_at_each_mark_and_nothing_is_asked_or_e
         await core.durable()
         events = [event for event in core.journal.newest(100, detail=True) if event.kind in ("disk", "alert")]
         assert [event.text.partition(";")[0] for event in events] == [
-            "s.m: volume data holds 950 MiB of 1,024",
-            "s.m: volume data holds 1,200 MiB of 1,024",
-            "s.m: volume data holds 1,000 MiB of 1,024 again",
-            "volume data of s.m has room again",
-            "s.m: volume data holds 1,100 MiB of 1,024",
+            "volume data holds 950 MiB of 1,024",
+            "volume data holds 1,200 MiB of 1,024",
+            "volume data holds 1,000 MiB of 1,024 again",
+            "volume data has room again",
+            "volume data holds 1,100 MiB of 1,024",
         ]
         assert [event.data.get("alert", False) for event in events] == [False, True, False, False, True]
         assert core.state.ledger.operations() == [], "no restart makes a volume emptier"

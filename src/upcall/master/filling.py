@@ -22,7 +22,7 @@ def observed(tx: OpenTurn, up: sub.Filling) -> None:
     if last is not None and last.task == up.task:
         for one in before.values():
             what = f"volume {one.volume}" if one.volume else "the sandbox"
-            tx.event("disk", member, f"{what} of {member} has room again", service=up.task.service)
+            tx.event("disk", member, f"{what} has room again", service=up.task.service)
     if up.disks:
         known[member] = up
     else:
@@ -33,7 +33,7 @@ def observed(tx: OpenTurn, up: sub.Filling) -> None:
 def _tell(tx: OpenTurn, task: sub.TaskId, one: sub.DiskUse, *, again: bool) -> None:
     member, service = task.member_id, task.service
     if not one.over:
-        tx.event("disk", member, f"{member}: {one}" + (" again" if again else ""), service=service)
+        tx.event("disk", member, str(one) + (" again" if again else ""), service=service)
         return
-    words = f"{member}: {one}; nothing ends it for that, and nothing new that wants disk is placed on its node"
+    words = f"{one}; nothing ends it for that, and what it took is promised to nobody else"
     tx.event("alert", member, words, alert=True, service=service)
