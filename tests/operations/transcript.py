@@ -116,6 +116,7 @@ class Stage:
                 self.happened(effect)
             case fx.Launch():
                 anew = f" at place {effect.place}" if effect.place > 1 else ""
+                anew += ", beside the one that runs" if effect.beside else ""
                 self.say(f"launch {effect.service}.{effect.member}.{effect.incarnation}{anew}")
             case fx.EndTask():
                 self.say(f"end {effect.service}.{effect.member}.{effect.incarnation} for {effect.operation}")
@@ -197,6 +198,7 @@ class Stage:
             needs=tuple(filter(None, options.get("needs", "").split(","))),
             restart=options.get("restart", "always"),
             hooks=options.get("hooks") == "yes",
+            two_at_once=options.get("two_at_once") == "yes",
         )
         self.world.advance(5)
         for view in self.world.ledger.members(words[0]):
