@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from upcall.master import from_wire, notify, services
+from upcall.master import from_wire, notify, services, to_wire
 from upcall.master.driver import Driver
 from upcall.master.events import Journal
 from upcall.master.notify import Notifier
@@ -171,6 +171,20 @@ async def test_the_same_course_gives_the_same_words_through_both_drivers(kind: S
     assert len(heard) > 12, "a course on which hardly anything happens"
     assert any(b'"desired":"shut_down"' in each for each in heard)
     assert b'"exit_code":3' in b"".join(heard)
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("kinds", "desired"), [(("shutdown", "uninstall"), "shut_down"), (("uninstall", "shutdown"), "uninstalling")]
+)
+def test_of_a_shutdown_and_an_uninstall_a_service_hears_the_one_that_was_asked_for_first(
+    kind: SimulatedKind, kinds: tuple[Any, Any], desired: str
+) -> None:
+    world = a_world(kind)
+    for each in kinds:
+        of = "" if each == "shutdown" else "log"
+        assert not world.send(given.Propose(kind=each, asked_by="ann", service=of, force=True, reason="a test")).refused
+    assert to_wire.desired(world.ledger, "log") == desired
 
 
 # -- the small world ------------------------------------------------------------------------------------------------
