@@ -56,7 +56,7 @@ def test_a_master_that_is_away_says_what_to_do(
     folder: Path, master: FakeMaster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "run").unlink()
-    monkeypatch.setattr("upcall.cli.here.Client.of", _impatient)
+    monkeypatch.setattr("upcall.cli.session.Client.of", _impatient)
     assert run(["status", "--data", str(folder)]) == 1
     assert "`upcall up` starts it" in capsys.readouterr().err
 
