@@ -44,7 +44,7 @@ def told(effect: fx.Tell, operation: Operation, node_of: NodeOf) -> wire.Told:
 
 def operation_alone(operation: Operation, node_of: NodeOf) -> wire.Operation:
     """One that nobody is asked about."""
-    return pending_operation(PendingOperation(operation=operation, asked=False, asked_times=0), node_of)
+    return pending_operation(PendingOperation(operation=operation, asked=False), node_of)
 
 
 def pending_operation(pending: PendingOperation, node_of: NodeOf) -> wire.Operation:

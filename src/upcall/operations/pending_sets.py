@@ -31,7 +31,6 @@ def _shown(book: Book, operation: Operation) -> PendingOperation:
     return PendingOperation(
         operation=operation,
         asked=question is not None and question.stands and operation.state == "open",
-        asked_times=question.times if question else 0,
         answer=book.answer(operation),
         window_left_s=window_left_s,
         who_wins=CLASSES[operation.class_],

@@ -14,8 +14,6 @@ class PendingOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     operation: Operation
     asked: bool
     """An answer is wanted now."""
-    asked_times: int
-    """Rises each time it is asked afresh."""
     answer: Given | None = None
     """The answer that stands."""
     window_left_s: float | None = None

@@ -31,8 +31,6 @@ from upcall.fastdata.sensors import NEIGHBOURS, SENSORS_PER_BLOCK
 
 RECALL_S: Final = max(drift.TICK_S, RECENT)
 """The last so many stored seconds are what a detector needs besides ticks and episodes."""
-TRAIL_S: Final = drift.TICKS * drift.TICK_S
-"""Ticks and episodes as old as this matter."""
 
 
 class BlockDetector:
@@ -65,7 +63,7 @@ class BlockDetector:
         seconds: Iterable[tuple[int, npt.NDArray[np.float32], Scores]],
     ) -> None:
         """From the store, as of one second: ticks as `newest_tick` gave them, in order; the block's episodes that are
-        open or began within `TRAIL_S`; the last `RECALL_S` seconds."""
+        open or began within the ticks that matter (`drift.TICKS`); the last `RECALL_S` seconds."""
         per_unit = self._recent.per_unit
         for tick, levels, groups in ticks:
             self.trail.add_tick(tick, levels.astype(np.float64), np.repeat(groups, NEIGHBOURS) * per_unit)
