@@ -13,6 +13,7 @@ from upcall.operations import consents, maintenance, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import Refused, Release, Reserve
 from upcall.operations.inputs import DeclareMembers, DeclareService, MemberDeclaration, StartMembers, WithdrawMembers
+from upcall.operations.naming import member_of
 from upcall.operations.news import MemberDeclared, MemberWithdrawn, ServiceDeclared
 from upcall.operations.records import Mark, MemberRecord, ServiceRecord
 from upcall.operations.table import KINDS
@@ -228,14 +229,9 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
 def start_members(book: Book, given: StartMembers, *, who: str) -> Refused | None:
     found: list[MemberRecord] = []
     for name in given.members:
-        member = book.members.get(f"{given.service}.{name}")
-        if member is None or member.removed is not None:
-            return Refused(
-                code="not_found",
-                message=f"{given.service} has no member {name!r}",
-                where="members",
-                expected="a member that was declared",
-            )
+        member = member_of(book, given.service, name, where="members")
+        if isinstance(member, Refused):
+            return member
         found.append(member)
     refused = _leaving(book, given.service)
     if refused is not None:

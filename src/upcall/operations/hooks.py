@@ -12,19 +12,15 @@ from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Back
 from upcall.operations.memory import HookFailed
+from upcall.operations.naming import member_of
 from upcall.operations.news import MemberBack
 from upcall.operations.records import MemberRecord
 
 
 def returned(book: Book, given: Back) -> Refused | None:
-    member = book.members.get(f"{given.service}.{given.member}")
-    if member is None or member.removed is not None:
-        return Refused(
-            code="not_found",
-            message=f"{given.service} has no member {given.member!r}",
-            where="member",
-            expected=", ".join(m.name for m in book.members_of(given.service)),
-        )
+    member = member_of(book, given.service, given.member)
+    if isinstance(member, Refused):
+        return member
     if given.incarnation != member.incarnation or member.back >= member.incarnation:
         return None  # Of the past, or said again.
     if given.error:

@@ -12,6 +12,7 @@ from upcall.operations import beside, ends, execution, losses, maintenance, memb
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
+from upcall.operations.naming import member_of
 from upcall.operations.news import AssumedDead, Overruled
 from upcall.operations.records import Mark, MemberRecord, Operation
 from upcall.operations.table import KINDS
@@ -128,9 +129,9 @@ def give_up_volumes(book: Book, given: GiveUpVolumes) -> Refused | None:
 
 
 def give_back(book: Book, given: GiveBack) -> Operation | Refused:
-    member = book.members.get(f"{given.service}.{given.member}")
-    if member is None or member.removed is not None:
-        return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
+    member = member_of(book, given.service, given.member)
+    if isinstance(member, Refused):
+        return member
     holder = members.held_by(book, member)
     if holder is None and member.at_its_end:
         return losses.start_again(book, member, given.who, given.why[:REASON_CHARS_MAX])
@@ -217,9 +218,9 @@ def _assumed(book: Book, given: AssumeDead) -> list[tuple[MemberRecord, Operatio
             return not_found(given.operation)
         there = [m for m in book.members_of(operation.target.service) if book.covers(operation, m)]
     else:
-        member = book.members.get(f"{given.service}.{given.member}")
-        if member is None or member.removed is not None:
-            return Refused(code="not_found", message=f"{given.service} has no member {given.member!r}", where="member")
+        member = member_of(book, given.service, given.member)
+        if isinstance(member, Refused):
+            return member
         there = [member]
     found = []
     for member in there:

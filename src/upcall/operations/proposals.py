@@ -12,6 +12,7 @@ from upcall.operations import looping, members
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Cordon, Refused
 from upcall.operations.inputs import Propose
+from upcall.operations.naming import member_of
 from upcall.operations.news import Overruled, Proposed
 from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
 from upcall.operations.table import KINDS, Class, Kind, OnDeadline
@@ -271,14 +272,9 @@ def _uninstall(book: Book, given: Propose) -> Operation | Refused:
 def _on_members(book: Book, given: Propose) -> Operation | Refused:
     found: list[MemberRecord] = []
     for name in dict.fromkeys(given.members):
-        member = book.members.get(f"{given.service}.{name}")
-        if member is None or member.removed is not None:
-            return Refused(
-                code="not_found",
-                message=f"{given.service} has no member {name!r}",
-                where="members",
-                expected=", ".join(m.name for m in book.members_of(given.service)),
-            )
+        member = member_of(book, given.service, name, where="members")
+        if isinstance(member, Refused):
+            return member
         found.append(member)
     single = given.kind != "scale_in"
     if not found or (single and len(found) != 1):
