@@ -24,7 +24,7 @@ from upcall.operations.effects import EndTask, Launch, Reserve
 from upcall.operations.news import TaskEnded
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
-from upcall.operations.windows import window_over
+from upcall.operations.windows import window_end_s, window_over
 
 
 def comes_first(book: Book, operation: Operation, member: MemberRecord) -> bool:
@@ -134,6 +134,8 @@ def held(book: Book, operation: Operation) -> str:
 def signal(book: Book, member: MemberRecord) -> None:
     """Tells what leaves to end; once, and again when it is seen alive after all."""
     operation, leaving = ender(book, member), member.leaving
+    if operation is None and leaving is not None:
+        _look_when_a_window_decides(book, member)
     memory = book.memory.members[member.key]
     if operation is None or leaving is None or memory.leaving_signalled:
         return
@@ -148,6 +150,15 @@ def signal(book: Book, member: MemberRecord) -> None:
             reason=operation.reason or operation.kind,
         )
     )
+
+
+def _look_when_a_window_decides(book: Book, member: MemberRecord) -> None:
+    """By the clock alone; all else that ends the wait is observed."""
+    for operation in book.live(member.service):
+        if operation.on_deadline in ("proceed", "force") and has_left(operation, member):
+            end_s = window_end_s(book, operation)
+            if end_s is not None:
+                book.look_at(member.service, end_s)
 
 
 def look(book: Book, service: str) -> None:
