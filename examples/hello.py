@@ -27,6 +27,3 @@ class Hello(up.Service):
     async def may_stop(self, member: up.Member, why: up.Operation) -> up.Verdict:
         others = [other for other in self.members.without(member) if other.ready]
         return up.accept() if others else up.defer("nobody else answers")
-
-    async def may_replace(self, member: up.Member, why: up.Operation) -> up.Verdict:
-        return up.accept("it is brought up elsewhere before this one ends")
