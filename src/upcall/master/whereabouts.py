@@ -94,10 +94,9 @@ def forgotten(tx: OpenTurn, member_id: str) -> None:
     state.places.pop(member_id, None)
     state.place_numbers.pop(member_id, None)
     tx.core.filling.pop(member_id, None)
+    state.next_nodes.pop(member_id, None)
     if known := state.seen.pop(member_id, None):
         past.remember(tx, member_id, known)
-    state.next_nodes.pop(member_id, None)
-    if state.seen.pop(member_id, None):
         tx.delete(r.SEEN, member_id)
 
 
