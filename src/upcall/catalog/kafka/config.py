@@ -102,8 +102,9 @@ def server_properties(
         "log.cleaner.io.buffer.size": "65536",
         "log.segment.bytes": str(sizing.segment_bytes),
         "log.retention.bytes": str(sizing.retention_bytes),
-        # What comes between two checks is kept beyond the bound.
-        "log.retention.check.interval.ms": "30000",
+        # What comes between two checks, and what is deleted and still lies there, is kept beyond the bound.
+        "log.retention.check.interval.ms": "10000",
+        "log.segment.delete.delay.ms": "5000",
         # Kafka's own logs are cleaned by whole segments too, and would otherwise hold 100 MiB to 1 GiB open.
         "metadata.log.segment.bytes": str(sizing.metadata_segment_bytes),
         "offsets.topic.segment.bytes": str(sizing.segment_bytes),
