@@ -125,7 +125,8 @@ class Aircraft:
     async def _wait(self, seconds: float) -> None:
         """Until readings are due, or until there is a wish to stop."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), min(max(seconds, WAIT_S[0]), WAIT_S[1]))
+            async with asyncio.timeout(min(max(seconds, WAIT_S[0]), WAIT_S[1])):
+                await self._stopping.wait()
 
     async def _stay_connected(self, say: Callable[[dict[str, object]], None]) -> None:
         pause_s = REDIAL_S[0]
@@ -147,12 +148,12 @@ class Aircraft:
             pause_s = min(2 * pause_s, REDIAL_S[1])
 
     async def _one_connection(self, host: str, port: int) -> None:
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(host, port, limit=link.STREAM_BUFFER_BYTES), DIAL_TIMEOUT_S
-        )
+        async with asyncio.timeout(DIAL_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, port, limit=link.STREAM_BUFFER_BYTES)
         try:
             writer.write(link.json_message(MessageType.HELLO, protocol=link.PROTOCOL, token=self.settings.token))
-            answer = await asyncio.wait_for(link.receive(reader), link.HELLO_TIMEOUT_S)
+            async with asyncio.timeout(link.HELLO_TIMEOUT_S):
+                answer = await link.receive(reader)
             if answer.type is not MessageType.WELCOME:
                 raise LinkError(f"refused: {link.said_in(answer).get('reason', answer.type.name)}")
             self.connected = True
@@ -185,7 +186,8 @@ class Aircraft:
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while True:
-            message = await asyncio.wait_for(link.receive(reader), link.SILENCE_S)
+            async with asyncio.timeout(link.SILENCE_S):
+                message = await link.receive(reader)
             if message.type is MessageType.ACK:
                 self.backlog.acknowledge(link.acks_in(message))
                 self._acknowledged.set()

@@ -115,7 +115,8 @@ class Ingest:
         for connection in list(self._connections):
             connection.writer.close()
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(connection.writer.wait_closed(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await connection.writer.wait_closed()
         with contextlib.suppress(Exception):
             await opening
         self._say(self.status() | {"event": "ended"})
@@ -123,7 +124,8 @@ class Ingest:
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(writer)
         try:
-            hello = await asyncio.wait_for(link.receive(reader, link.JSON_BYTES_MAX), link.HELLO_TIMEOUT_S)
+            async with asyncio.timeout(link.HELLO_TIMEOUT_S):
+                hello = await link.receive(reader, link.JSON_BYTES_MAX)
             refusal = refusal_of(hello, self._token)
             if refusal:
                 self.counts["refused"] += 1

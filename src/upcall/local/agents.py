@@ -153,7 +153,8 @@ class Agents:
             )
         )
         try:
-            reply = await asyncio.wait_for(replies.get(), tool.timeout_s + REPLY_GRACE_S)
+            async with asyncio.timeout(tool.timeout_s + REPLY_GRACE_S):
+                reply = await replies.get()
         except TimeoutError:
             raise NotNow(f"no reply from {connection.node} within {tool.timeout_s:.0f} s", where=task) from None
         finally:
@@ -172,7 +173,8 @@ class Agents:
         last = False
         try:
             while not last:
-                reply = await asyncio.wait_for(replies.get(), None if follow else REPLY_GRACE_S)
+                async with asyncio.timeout(None if follow else REPLY_GRACE_S):
+                    reply = await replies.get()
                 if reply.error:
                     raise Conflict(reply.error, where=task)
                 last = reply.last

@@ -68,7 +68,8 @@ class AgentDoor:
 
     async def _registration(self, socket: WebSocket, principal: Principal) -> wire.Register:
         try:
-            first = wire.decode_from_agent(await asyncio.wait_for(socket.receive_text(), REGISTER_TIMEOUT_S))
+            async with asyncio.timeout(REGISTER_TIMEOUT_S):
+                first = wire.decode_from_agent(await socket.receive_text())
         except (TimeoutError, msgspec.DecodeError) as error:
             raise Invalid(f"no registration: {error}", expected="`register` as the first message") from None
         if not isinstance(first, wire.Register):

@@ -187,7 +187,8 @@ class ServiceCalls:
         reply = self._controls[action.id] = asyncio.get_running_loop().create_future()
         try:
             self.streams.send(service, action)
-            replied = await asyncio.wait_for(reply, CONTROL_TIMEOUT_S)
+            async with asyncio.timeout(CONTROL_TIMEOUT_S):
+                replied = await reply
         except TimeoutError:
             raise NotNow(f"{service} has not answered {name!r} within {CONTROL_TIMEOUT_S:.0f} s") from None
         finally:
