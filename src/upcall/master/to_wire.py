@@ -67,6 +67,7 @@ def pending_operation(pending: PendingOperation, node_of: NodeOf) -> wire.Operat
         deadline_s=pending.window_left_s,
         keeps_volumes=operation.kind not in ("replace", "move", "vacate", "scale_in"),
         takes_back=operation.takes > 0,
+        takes_nothing=pending.takes_nothing,
         comes_back=operation.kind not in ("uninstall", "scale_in"),
         answer=pending.answer.verdict if pending.answer and not pending.asked else "",
     )

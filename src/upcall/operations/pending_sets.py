@@ -4,6 +4,7 @@ The version rises when an operation comes, goes on, is asked about afresh, or wh
 answer, which the service knows itself.
 """
 
+from upcall.operations import beside
 from upcall.operations.book import Book
 from upcall.operations.effects import Show
 from upcall.operations.records import Operation
@@ -34,6 +35,7 @@ def _shown(book: Book, operation: Operation) -> PendingOperation:
         answer=book.answer(operation),
         window_left_s=window_left_s,
         who_wins=CLASSES[operation.class_],
+        takes_nothing=beside.takes_nothing(book, operation),
     )
 
 

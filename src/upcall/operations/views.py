@@ -18,6 +18,8 @@ class PendingOperation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """The answer that stands."""
     window_left_s: float | None = None
     who_wins: str = ""
+    takes_nothing: bool = False
+    """What runs serves on until what comes for it is back."""
 
 
 class PendingSet(msgspec.Struct, frozen=True, kw_only=True):

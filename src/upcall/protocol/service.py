@@ -231,6 +231,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False: the member's volumes are given up with it."""
     takes_back: bool = False
     """Replace: it comes up with volumes that it had before and that were set aside; else it begins with empty ones."""
+    takes_nothing: bool = False
+    """The member comes up elsewhere first, and serves where it is until then (``two_at_once``)."""
     comes_back: bool = True
     """False: the member leaves for good."""
     answer: str = ""

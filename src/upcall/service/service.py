@@ -129,7 +129,10 @@ class Service(PackageFiles):
         return await self.may_stop(member, why)
 
     async def may_replace(self, member: Member, why: Operation) -> Verdict:
-        """May this member be moved to a new place with empty volumes, although nothing is wrong with it?"""
+        """May this member be moved to a new place with empty volumes, although nothing is wrong with it? Default: yes,
+        where it serves on until the next one is back (``why.takes_nothing``); else as :meth:`may_stop` says."""
+        if why.takes_nothing:
+            return accept(f"{member.name} serves on until it is back elsewhere")
         return await self.may_stop(member, why)
 
     async def may_scale_in(self, member: Member, why: Operation) -> Verdict:
