@@ -11,8 +11,9 @@ id "$user" >/dev/null || { say "there is no user $user here; AS_USER names anoth
 ground=$(mktemp -d)
 trap 'rm -rf "$ground"' EXIT
 mkdir "$ground/home"
-git clone --quiet --no-checkout . "$ground/main"
-git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | tr '\n' '\0' \
+# With objects of its own: what is linked would change its owner here too.
+git clone --quiet --no-hardlinks --no-checkout . "$ground/main"
+git ls-files -z --cached --others --exclude-standard | { xargs -0 ls -d 2>/dev/null || true; } | tr '\n' '\0' \
   | tar --create --null --files-from=- | tar --extract --directory "$ground/main"
 [ ! -d ../shared ] || ln -s "$(realpath ../shared)" "$ground/shared"
 chown -R "$user" "$ground"

@@ -1,6 +1,8 @@
 """What a task keeps on disk is watched: told when it nears its bound, and beyond it, and nothing ends it for that."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,3 +111,31 @@ def test_a_snapshot_by_links_counts_once_and_holes_do_not_count(tmp_path: Path) 
     with (tmp_path / "index").open("wb") as file:
         file.truncate(64 << 20)
     assert disk_mib([tmp_path]) == pytest.approx(2, abs=0.2)
+
+
+def test_a_file_that_vanishes_while_it_is_counted_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(bytes(1 << 20))
+    scandir = os.scandir
+
+    class Vanishing:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.path, self._entry = entry.path, entry
+
+        def is_dir(self, *, follow_symlinks: bool) -> bool:
+            return False
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self._entry.name == "b":
+                raise FileNotFoundError(self.path)
+            return self._entry.stat(follow_symlinks=False)
+
+    @contextmanager
+    def listed(path: str) -> Iterator[list[Vanishing]]:
+        with scandir(path) as found:
+            yield [Vanishing(entry) for entry in sorted(found, key=lambda one: one.name)]
+
+    monkeypatch.setattr(disk.os, "scandir", listed)
+    assert disk_mib([tmp_path]) == 2

@@ -34,10 +34,12 @@ def test_each_mark_is_told_once_and_nothing_ends_for_it() -> None:
     near = DiskUse(volume="data", used_mib=950, bound_mib=1024)
     assert measured(cluster, 950) == [Filling(task=task, disks=(near,))]
     assert measured(cluster, 951) == []
-    over = DiskUse(volume="data", used_mib=1200, bound_mib=1024)
+    over = DiskUse(volume="data", used_mib=1200, bound_mib=1024, over=True)
     assert measured(cluster, 1200) == [Filling(task=task, disks=(over,))]
     assert str(over) == "volume data holds 1,200 MiB of 1,024"
     assert measured(cluster, 1300) == []
+    assert measured(cluster, 1000) == [], "what lives around its bound is not told again and again"
+    assert measured(cluster, 1100) == []
     assert measured(cluster, 100) == [Filling(task=task)]
     assert not any(isinstance(message, wire.End) for _, message in cluster.sent)
     cluster.take(cluster.substrate.launch(wanted("store.m.1", volume_mib=1024), cluster.now_s))
@@ -59,6 +61,22 @@ def test_what_is_used_beyond_its_size_is_promised_to_nobody_else() -> None:
     assert not any("other.m.1 placed" in words for words in cluster.said())
     measured(cluster, 10)
     assert any("other.m.1 placed" in words for words in cluster.said()), "there is room again, so it is looked for"
+
+
+def test_what_is_away_is_as_full_as_it_was() -> None:
+    cluster = Cluster()
+    store(cluster)
+    measured(cluster, 4000)
+    cluster.launch("other.m.1", volume_mib=7000)
+    cluster.up.clear()
+    cluster.take(cluster.substrate.agent("node-1", wire.Usage(tasks=()), cluster.now_s))
+    assert not any(isinstance(item, Filling) for item in cluster.up)
+    assert not any("other.m.1 placed" in words for words in cluster.said()), "its room is not there for others"
+    cluster.end("store.m.1")
+    cluster.status("node-1", "store.m.1", "ended")
+    cluster.take(cluster.substrate.release("store.m", cluster.now_s))
+    cluster.take(cluster.substrate.tick(cluster.now_s))
+    assert any("other.m.1 placed" in words for words in cluster.said()), "it has given its place up"
 
 
 def test_a_node_that_was_overfull_can_leave_and_come_back_empty() -> None:

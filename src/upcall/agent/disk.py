@@ -9,6 +9,7 @@ What is nearly full is told with each measurement until it is well below again. 
 to say: a task is never ended here because it wrote too much.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +47,7 @@ class _Folder:
 
 
 class Disks:
-    """Blocking; used by one thread at a time."""
+    """Blocking. One thread looks, and another may read what it found meanwhile."""
 
     def __init__(self, machine: Machine, clock: Callable[[], float] = time.monotonic) -> None:
         self._machine, self._clock = machine, clock
@@ -65,14 +66,14 @@ class Disks:
                     self._measure(folder, path)
 
     def used_mib(self, task: str) -> float:
-        return sum(folder.used_mib for folder in self._folders.get(task, {}).values())
+        return sum(folder.used_mib for folder in list(self._folders.get(task, {}).values()))
 
     def filling(self, task: str) -> tuple[DiskUse, ...]:
         """What is nearly full, or over its bound."""
-        found = self._folders.get(task, {})
+        found = list(self._folders.get(task, {}).items())
         return tuple(
             DiskUse(volume=name, used_mib=round(folder.used_mib), bound_mib=round(folder.bound_mib))
-            for name, folder in found.items()
+            for name, folder in found
             if folder.near
         )
 
@@ -117,19 +118,19 @@ def disk_mib(folders: Iterable[Path]) -> float:
     linked: set[tuple[int, int]] = set()
     ahead = [str(folder) for folder in folders]
     while ahead and entries < ENTRIES_MAX:
-        try:
-            with os.scandir(ahead.pop()) as found:
-                for entry in found:
-                    entries += 1
+        with contextlib.suppress(OSError), os.scandir(ahead.pop()) as found:
+            for entry in found:
+                entries += 1
+                try:
                     if entry.is_dir(follow_symlinks=False):
                         ahead.append(entry.path)
                         continue
                     file = entry.stat(follow_symlinks=False)
-                    if file.st_nlink > 1:
-                        if (file.st_dev, file.st_ino) in linked:
-                            continue
-                        linked.add((file.st_dev, file.st_ino))
-                    blocks += file.st_blocks
-        except OSError:
-            continue  # Files come and go while they are counted.
+                except OSError:
+                    continue  # Files come and go while they are counted; what lies beside them stays.
+                if file.st_nlink > 1:
+                    if (file.st_dev, file.st_ino) in linked:
+                        continue
+                    linked.add((file.st_dev, file.st_ino))
+                blocks += file.st_blocks
     return blocks * 512 / _MIB

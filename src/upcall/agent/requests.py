@@ -77,9 +77,6 @@ class Requests:
         self._answer(await tools.run(self._machine, self._tasks.get(request.task), request))
 
     async def _read_log(self, request: ReadLog) -> None:
-        folder, note = await asyncio.to_thread(logs.kept, self._machine.places, request.task)
-        task = self._tasks.get(request.task) if not note else None
-        over = task.over if task is not None else _set_event()
         room = self._room[request.request] = asyncio.Semaphore(LOG_PARTS_AHEAD)
 
         async def say(text: str) -> None:
@@ -87,6 +84,9 @@ class Requests:
             self._answer(Reply(request=request.request, output=text, last=False))
 
         try:
+            folder, note = await asyncio.to_thread(logs.kept, self._machine.places, request.task)
+            task = self._tasks.get(request.task) if not note else None
+            over = task.over if task is not None else _set_event()
             if note:
                 await say(note)
             await logs.read(folder, request.stream, request.lines, request.follow, self._machine.watching, over, say)

@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("plan", "Plans of a service: show, pause, resume, force, restart."),
     "endpoints": ("service", "What clients may connect to."),
     "node": ("node", "Nodes: list, add, remove, drain, undrain."),
-    "task": ("task", "Members and their tasks: list, show, restart, kill, replace."),
+    "task": ("task", "Members and their tasks: list, show, start, restart, replace."),
     "volume": ("volume", "Volumes that members have left: list, take-back, drop."),
     "logs": ("logs", "Output of a member; -f follows it."),
     "events": ("events", "What happened, and who asked whom; -f follows it."),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import past
+from upcall.master import past, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -82,7 +82,7 @@ class Views:
         state = self._core.state
         member_id = f"{member.service}.{member.name}"
         task = f"{member_id}.{member.incarnation}"
-        node, address = state.places.get(member_id, (member.node, ""))
+        node, address = whereabouts.of_newest(self._core, member)
         service = state.services.get(member.service)
         declaration = service.declaration(member.name) if service else None
         seen = state.seen.get(member_id)

@@ -12,6 +12,7 @@ from upcall.master import past
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.open_turn import OpenTurn
+from upcall.operations.views import MemberView
 from upcall.protocol.errors import NotFound
 from upcall.substrate import interface as sub
 
@@ -21,8 +22,19 @@ def of_task(core: Core, member_id: str) -> tuple[str, str]:
     service, _, name = member_id.partition(".")
     for view in core.state.ledger.members(service):
         if view.name == name and view.incarnation:
-            return f"{member_id}.{view.incarnation}", core.state.places.get(member_id, (view.node, ""))[0]
+            return f"{member_id}.{view.incarnation}", of_newest(core, view)[0]
     raise NotFound(f"{member_id} has no task", where="member", expected="a member that runs")
+
+
+def of_newest(core: Core, member: MemberView) -> tuple[str, str]:
+    """Node and address of a member's newest incarnation; names may still lead to one that leaves."""
+    state, member_id = core.state, f"{member.service}.{member.name}"
+    if 0 < state.ledger.leaving(member.service, member.name) < member.incarnation:
+        seen = state.seen.get(member_id)
+        if seen is not None and seen.incarnation == member.incarnation and seen.node:
+            return seen.node, seen.address
+        return state.next_nodes.get(member_id, ""), ""
+    return state.places.get(member_id, (member.node, ""))
 
 
 def found(tx: OpenTurn, member_id: str, node: str, address: str) -> None:

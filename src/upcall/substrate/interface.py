@@ -127,10 +127,8 @@ class DiskUse(msgspec.Struct, frozen=True, kw_only=True):
     """Its name; empty: the sandbox."""
     used_mib: int
     bound_mib: int
-
-    @property
-    def over(self) -> bool:
-        return self.used_mib > self.bound_mib
+    over: bool = False
+    """It came beyond its bound, and is not well below it again since."""
 
     def __str__(self) -> str:
         what = f"volume {self.volume}" if self.volume else "its sandbox"

@@ -169,6 +169,8 @@ class LocalSubstrate:
         self._plans.without(member_id)
         self._moves.without(member_id)
         self._input(k.Release(member_id, keep_volumes_s), now_s, out)
+        for node, beyond_mib in self._disks.without(member_id).items():
+            self._input(k.Beyond(node, amount_of(0, 0, beyond_mib)), now_s, out)
         return self._done(now_s, out)
 
     def known(self, names: Iterable[str], now_s: float) -> Output:
