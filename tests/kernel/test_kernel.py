@@ -83,6 +83,21 @@ def test_a_next_place_is_held_before_the_present_one_is_given_up() -> None:
     kernel.books.accounts.check()
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_place_after_one_that_was_held_never_has_its_fence(beside: bool) -> None:
+    """What was held may have been used: its volumes are never taken for those of the next one."""
+    kernel = cluster(node("n1"), node("n2"), node("n3"))
+    reserve(kernel, m=need(100, 50))
+    hold(kernel, "m", 2)
+    second = kernel.coming("s.m")
+    kernel.handle(Reserve("s", {"m": need(100, 50, apart="m")}, {"m": 3}, beside=beside), 1.0)
+    third = kernel.coming("s.m") if beside else kernel.reservation("s.m")
+    assert second is not None
+    assert third is not None
+    assert (third.place, second.fence, third.fence) == (3, 2, 3)
+    kernel.books.accounts.check()
+
+
 def test_a_next_place_that_is_called_off_leaves_nothing_behind() -> None:
     kernel = cluster(node("n1"), node("n2"))
     reserve(kernel, m=need(100, 50))

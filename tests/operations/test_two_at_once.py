@@ -204,3 +204,62 @@ def test_a_death_of_the_master_at_every_write_leaves_one_and_never_none(kind: Si
             made.advance(0.5)
             assert alive(made), after
         assert (state(made, op), alive(made), made.substrate.violations) == ("done", [2], []), after
+
+
+def crash(made: World, name: str = "a") -> None:
+    made.observe(made.substrate.crash(f"s.{name}", made.now_s))
+
+
+def third_places(made: World) -> list[int]:
+    """Each place beyond the second that was asked for."""
+    asked: list[int] = []
+
+    def look(_: World, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.HoldPlace) and effect.place > 2:
+            asked.append(effect.place)
+
+    made.watchers.append(look)
+    return asked
+
+
+@pytest.mark.parametrize("second", ["replace", "drain"])
+def test_the_new_one_that_crashes_keeps_its_place_whatever_else_is_wanted_of_the_member(
+    kind: SimulatedKind, second: str
+) -> None:
+    made = made_of(kind, "a", "b")
+    made.substrate.slow.add("s.a")
+    first, asked = wish(made), third_places(made)
+    made.advance(20)
+    node = member(made, "a").node
+    another = drain(made, node) if second == "drain" else wish(made)
+    made.advance(5)
+    made.substrate.slow.discard("s.a")
+    crash(made)
+    assert asked == []
+    assert member(made, "a").incarnation == 3
+    for _ in range(40):
+        if state(made, first) != "done":
+            assert (member(made, "a").place, asked) == (2, []), "both of its places are in use"
+        made.advance(0.5)
+    assert (state(made, first), made.ready("s")) == ("done", ["a", "b"])
+    made.advance(60)
+    assert (state(made, another), len(alive(made)), made.substrate.violations) == ("done", 1, [])
+
+
+def test_the_new_one_gets_a_third_place_when_its_service_gives_up_the_second(kind: SimulatedKind) -> None:
+    made = made_of(kind, "a", "b")
+    made.substrate.slow.add("s.a")
+    first, asked = wish(made), third_places(made)
+    made.advance(20)
+
+    def elsewhere(pending: PendingSet) -> dict[str, given.Answer]:
+        lost = given.Answer(verdict="replace")
+        return {o.operation.id: lost for o in pending.operations if o.asked and o.operation.kind == "lost"}
+
+    made.host("s", elsewhere)
+    made.send(given.DeclareService(name="s", minimum=1, policy=Policy(answer_s=600, on_lost="ask"), stateful=False))
+    made.substrate.slow.discard("s.a")
+    crash(made)
+    made.advance(30)
+    assert asked == [3]
+    assert (state(made, first), member(made, "a").place, alive(made)) == ("done", 3, [3])

@@ -39,6 +39,8 @@ class Asked:
     """Its next place is wanted on its own node."""
     unused: LeftVolumes | None = None
     """What is kept of a lower place: it is not taken back."""
+    coming: Reservation | None = None
+    """The next place that was held before, and is not what is wanted now. It may have been used already."""
 
     @property
     def request(self) -> Request:
@@ -102,7 +104,8 @@ class Reserving:
             else:
                 need = need if taken is None else replace(need, volumes=_merged(taken.volumes, need.volumes))
                 same_node = self._given.same_node
-                self._asked.append(Asked(member, need, place, old, taken, moved=True, same_node=same_node))
+                asked = Asked(member, need, place, old, taken, moved=True, same_node=same_node, coming=coming)
+                self._asked.append(asked)
         else:
             need = replace(need, volumes=_merged(old.need.volumes, need.volumes))
             if need == old.need or self._given.beside:
@@ -278,7 +281,8 @@ class Reserving:
         member_id = f"{self._service}.{asked.member}"
         if asked.old is not None and not asked.moved:
             return replace(asked.old, need=asked.need, place=asked.place)
-        fence = 1 + max(self._books.left.highest_fence(member_id), asked.old.fence if asked.old else 0)
+        before = [each.fence for each in (asked.old, asked.coming) if each is not None]
+        fence = 1 + max(self._books.left.highest_fence(member_id), *before, 0)
         return Reservation(
             service=self._service,
             member=asked.member,

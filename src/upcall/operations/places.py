@@ -30,8 +30,8 @@ def held(book: Book, member: MemberRecord, *, same_node: bool = False) -> bool:
 
 def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
     """Asks for the next place, once; anew when the node of the one that was held has fallen away, or another kind of
-    place is wanted now. While two of it run, both places are in use, and there is no third."""
-    if member.leaving is not None and not member.over:
+    place is wanted now. While both places are in use there is no third."""
+    if _both_in_use(book, member):
         return
     known = _asked(book, member)
     if (
@@ -45,6 +45,22 @@ def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
     number, takes = member.place + 1, takes_back(book, member)
     book.memory.members[member.key].next_place = NextPlace(place=number, same_node=same_node, takes=takes)
     book.emit(HoldPlace(service=member.service, member=member.name, place=number, same_node=same_node, takes=takes))
+
+
+def _both_in_use(book: Book, member: MemberRecord) -> bool:
+    """One of it leaves, and the new place is kept: one that ended there comes back there. It is given up when its node
+    does not answer, or when the service has said so of the loss; nobody else's wish gives it up."""
+    if member.leaving is None:
+        return False
+    if not member.over:
+        return True
+    losses = (o for o in book.operations_on(member) if o.kind == "lost" and o.live)
+    return book.node_hears(member) and not any(_gives_up(book, loss) for loss in losses)
+
+
+def _gives_up(book: Book, loss: Operation) -> bool:
+    given = book.answer(loss)
+    return loss.choice in GIVES_UP or (loss.state == "open" and given is not None and given.verdict in GIVES_UP)
 
 
 def is_its_own(book: Book, member: MemberRecord) -> bool:
@@ -78,7 +94,7 @@ def refused_since_s(book: Book, member: MemberRecord) -> float | None:
 
 
 def words(book: Book, member: MemberRecord) -> str:
-    if member.leaving is not None and not member.over:
+    if member.leaving is not None and _both_in_use(book, member):
         return f"{member.key}.{member.leaving.incarnation} runs on at the place before, until {member.task} is back"
     reason = refusal(book, member)
     known = _asked(book, member)
