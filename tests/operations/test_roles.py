@@ -87,6 +87,8 @@ def test_what_lies_on_a_node_that_is_gone_for_good_is_not_taken_back(world: Worl
     world.send(given.DeclareService(name="log"))
     bound = world.substrate.capabilities.volumes_bound_to_node
     assert world.ledger.lost_behind("log") == (["b1"] if bound else [])
+    world.boot()
+    assert world.ledger.lost_behind("log") == (["b1"] if bound else []), "a master that starts afterwards knows it too"
     declare(world, "b0", "b1", "b2")
     assert roles(world)["b1"] == (("joining", False) if bound else ("founding", True))
 

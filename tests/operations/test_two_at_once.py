@@ -4,6 +4,7 @@ import pytest
 
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
+from upcall.operations.news import TaskEnded
 from upcall.operations.records import Policy
 from upcall.operations.views import MemberView, PendingSet
 from upcall.testing.simulated import SimulatedKind
@@ -263,3 +264,48 @@ def test_the_new_one_gets_a_third_place_when_its_service_gives_up_the_second(kin
     made.advance(30)
     assert asked == [3]
     assert (state(made, first), member(made, "a").place, alive(made)) == ("done", 3, [3])
+
+
+def test_a_drain_of_the_old_ones_node_is_not_done_while_it_serves_there(kind: SimulatedKind) -> None:
+    made = made_of(kind, "a")
+    node = member(made, "a").node
+    made.substrate.slow.add("s.a")
+    wish(made)
+    made.advance(20)
+    assert (alive(made), member(made, "a").leaving) == ([1, 2], 1)
+    op = drain(made, node)
+    made.advance(1)
+    assert state(made, op) == "open"
+    made.observe(made.substrate.make_ready("s.a", made.now_s))
+    made.advance(20)
+    assert (state(made, op), len(alive(made))) == ("done", 1)
+    assert member(made, "a").node != node
+
+
+def test_an_uninstall_that_is_taken_back_leaves_no_two_for_ever(kind: SimulatedKind) -> None:
+    made = made_of(kind, "a")
+    policy = Policy(answer_s=600, leaves=True)
+    made.send(given.DeclareService(name="s", minimum=1, stateful=False, policy=policy))
+    made.substrate.slow.add("s.a")
+    move = wish(made)
+    made.advance(1)
+    made.send(given.Confirm(service="s", operation=move))
+    made.advance(20)
+    assert member(made, "a").leaving == 1
+    uninstall = made.send(given.Propose(kind="uninstall", asked_by="ann", service="s")).operation
+    made.advance(1)
+    assert state(made, uninstall) == "preparing"
+    made.send(given.Cancel(operation=uninstall, who="ann"))
+    made.observe(made.substrate.make_ready("s.a", made.now_s))
+    made.advance(10)
+    assert (alive(made), member(made, "a").leaving) == ([2], 0)
+
+
+def test_how_the_old_one_ended_is_told_and_by_whom(kind: SimulatedKind) -> None:
+    made = made_of(kind, "a")
+    made.substrate.slow.add("s.a")
+    wish(made)
+    made.advance(20)
+    outcome = made.send(given.TaskObserved(service="s", member="a", incarnation=1, state="ended", exit_code=137))
+    ended = [news for news in outcome.effects if isinstance(news, TaskEnded)]
+    assert [(news.exit_code, news.by) for news in ended] == [(137, "")]

@@ -58,7 +58,10 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
 
 def _reserve(tx: OpenTurn, effect: fx.Reserve) -> None:
     core, name, places = tx.core, effect.service, effect.places
-    found = {member: core.declaration(name, member, place) for member, place in places.items()}
+    found = {
+        member: core.declaration(name, member, place, effect.generations.get(member, 0))
+        for member, place in places.items()
+    }
     wanted = {member: each for member, each in found.items() if each is not None}
     if not wanted:
         return

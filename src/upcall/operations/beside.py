@@ -73,8 +73,7 @@ def launch(book: Book, operation: Operation, member: MemberRecord) -> None:
 
 def stays(book: Book) -> list[MemberRecord]:
     """Members of which one leaves, and is not to end yet."""
-    found = (book.members[key] for key in book.indexes.leaving)
-    return [member for member in found if ender(book, member) is None]
+    return [member for member in book.leaving() if ender(book, member) is None]
 
 
 def launch_again(book: Book, member: MemberRecord) -> None:
@@ -171,14 +170,24 @@ def look(book: Book, service: str) -> None:
             over(book, member, f"node {member.leaving.node} is {state}; what remains is ended if it returns")
 
 
-def over(book: Book, member: MemberRecord, how: str) -> None:
+def over(book: Book, member: MemberRecord, how: str, *, exit_code: int | None = None) -> None:
     """The new place is the only one from now on."""
     assert member.leaving is not None
-    incarnation = member.leaving.incarnation
-    by = next((o.id for o in book.live(member.service) if o.target.incarnation_of(member.name) == incarnation), "")
+    incarnation, ended_by = member.leaving.incarnation, ender(book, member)
+    by = ended_by.id if ended_by is not None else ""
     book.put(replace(member, leaving=None))
     book.memory.members[member.key].leaving_signalled = False
     if not member.at_its_end:
-        book.emit(Reserve(service=member.service, places={member.name: member.place}))
-    node = member.leaving.node
-    book.emit(TaskEnded(service=member.service, member=member.name, incarnation=incarnation, how=how, by=by, node=node))
+        places = {member.name: member.place}
+        book.emit(Reserve(service=member.service, places=places, generations={member.name: member.launched}))
+    book.emit(
+        TaskEnded(
+            service=member.service,
+            member=member.name,
+            incarnation=incarnation,
+            how=how,
+            exit_code=exit_code,
+            by=by,
+            node=member.leaving.node,
+        )
+    )

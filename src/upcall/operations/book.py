@@ -129,6 +129,10 @@ class Book:
         """Members that were seen on the node last, tombstones too."""
         return [self.members[key] for key in self.indexes.members_on.get(node, ())]
 
+    def leaving(self) -> list[MemberRecord]:
+        """Members of which an older incarnation runs on beside the current one."""
+        return [self.members[key] for key in self.indexes.leaving]
+
     def operations_on(self, member: MemberRecord) -> Iterator[Operation]:
         """Every operation on record that names the member, oldest first."""
         for operation in self.indexes.on_member.get(member.key, ()):

@@ -18,6 +18,8 @@ class Reserve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     service: str
     places: dict[str, int]
     """Member name -> place number; a higher one than before means: give the old place up."""
+    generations: dict[str, int] = {}
+    """Of those that run there already: which of their declarations that is. Of all others the newest is meant."""
 
 
 class HoldPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hold_place"):

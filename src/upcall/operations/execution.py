@@ -59,7 +59,8 @@ def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
         book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
     if begun.kind == "uninstall":
         for other in book.live(service):
-            if other.id != begun.id and book.allows(other, "superseded"):
+            # What only ends the older of two goes on: nothing else would, were the uninstall taken back.
+            if other.id != begun.id and book.allows(other, "superseded") and not beside.only_ends(book, other):
                 end(book, other, "superseded", outcome=f"{service} is uninstalled by {begun.id}")
 
 

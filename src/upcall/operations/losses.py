@@ -64,7 +64,7 @@ def observe_task(book: Book, given: TaskObserved) -> None:
 def _leaving(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     """Of one that runs beside the current one only the end matters."""
     if given.state == "ended":
-        beside.over(book, member, _how(given))
+        beside.over(book, member, _how(given), exit_code=given.exit_code)
     elif given.state != "ending":
         book.memory.members[member.key].leaving_signalled = False
     book.mark(member.service)
@@ -308,12 +308,22 @@ def observe_node(book: Book, given: NodeObserved) -> None:
         # What was seen there is not known any more; after its return everything is observed afresh.
         for member in book.members_on(given.node):
             book.memory.members[member.key].seen = None
+    if given.state == "gone" and book.memory.volumes_bound_to_node:
+        _nothing_is_kept(book, given.node)
     for service, tasks in lost.items():
         consents.move_epoch(book, service, f"node {given.node} is {given.state}", gone=tuple(tasks))
     if before is not None and given.state == "up":
         _returned(book, given.node)
     book.mark_node(given.node)
     book.mark("")
+
+
+def _nothing_is_kept(book: Book, node: str) -> None:
+    """What members that have left had there is gone with it, also for a master that starts after this, and when another
+    node of that name joins."""
+    for member in book.members_on(node):
+        if member.removed is not None and member.has_data and not member.begins_anew:
+            book.put(replace(member, begins_anew=True))
 
 
 def _returned(book: Book, node: str) -> None:

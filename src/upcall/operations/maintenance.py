@@ -101,6 +101,8 @@ def _all_held(book: Book, drain: Operation) -> bool:
         return False
     if book.node_state(drain.target.node) == "gone":
         return True
+    if any(m.leaving is not None and m.leaving.node == drain.target.node for m in book.leaving()):
+        return False  # it serves there until it is back elsewhere
     there = [m for m in book.members_on(drain.target.node) if members.runs_by(book, m) and m.incarnation > 0]
     if drain.removes_node:
         to_move = (m for m in there if not _is_held(book, m) or _holds(book, drain, m))
