@@ -52,9 +52,9 @@ def declared(**fields: object) -> Declaration:
         declared(secrets=(Secret(name="../x", ref="x"),)),
         declared(artifacts=(Artifact(name="a", kind="files", lock="../x"),)),
         declared(artifacts=(Artifact(name="../a", kind="files", lock="0" * 64),)),
-        Launch(task="../../x", declaration=declared(), generation=1, place=1, address="127.0.0.1"),
-        Launch(task="a.b.1", declaration=declared(), generation=1, place=1, address="x", secrets={"../x": "y"}),
-        DeleteVolumes(member_id="../..", place=1),
+        Launch(task="../../x", declaration=declared(), generation=1, fence=1, address="127.0.0.1"),
+        Launch(task="a.b.1", declaration=declared(), generation=1, fence=1, address="x", secrets={"../x": "y"}),
+        DeleteVolumes(member_id="../..", fence=1),
         Compiled(name="../x", sources={}, uses=()),
         Compiled(name="x", sources={"../x.java": ""}, uses=()),
         Package(name="x", version="1", source="../x"),
@@ -74,5 +74,5 @@ def test_the_wire_refuses_it_and_says_where_in_words(message: msgspec.Struct) ->
 
 
 def test_what_packages_declare_goes_through() -> None:
-    launch = Launch(task="store.replica-2.14", declaration=declared(), generation=1, place=1, address="127.0.0.1")
+    launch = Launch(task="store.replica-2.14", declaration=declared(), generation=1, fence=1, address="127.0.0.1")
     assert decode_to_agent(msgspec.json.encode(launch)) == launch

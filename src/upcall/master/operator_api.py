@@ -330,8 +330,9 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/login-codes")
     async def login_code(who: Viewer, asked: view.AskLogin | None = None) -> view.LoginCode:
-        wanted = asked or view.AskLogin(user=os.geteuid())
-        code, name = door.logins.code(wanted.purpose, wanted.user, core.monotonic(), who)
+        wanted = asked or view.AskLogin()
+        user = os.geteuid() if wanted.user is None else wanted.user
+        code, name = door.logins.code(wanted.purpose, user, core.monotonic(), who)
         return view.LoginCode(code=code, expires_s=CODE_VALID_S, id=name)
 
     @api.get("/login-codes/{name}")

@@ -167,8 +167,8 @@ LoginPurpose = Literal["page", "documentation"]
 
 class AskLogin(Strict):
     purpose: LoginPurpose = "page"
-    user: int = Field(default=0, ge=0)
-    """Of this machine, whose browser will give the code in; root's may too."""
+    user: int | None = Field(default=None, ge=0)
+    """Of this machine, whose browser will give the code in; root's may too. Without one: the cluster's own user."""
 
 
 class Login(Strict):

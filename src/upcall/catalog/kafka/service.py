@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -50,6 +51,7 @@ T = TypeVar("T")
 TopicSettings = Annotated[dict[str, Value], AfterValidator(partial(checked, of="topic"))]
 CLUSTER_ID = "cluster-id"
 COPY_LOOK_S = 1.0
+NEW_TOPIC_S = 5.0
 LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
@@ -277,9 +279,7 @@ class Kafka(Service):
         ready = [member for member in self.members.of("broker") if member.ready]
         if copies > len(ready):
             raise Conflict(f"{copies} replicas on {len(ready)} brokers that are ready", where="replicas")
-        found = [each for each in await self.partitions() if each.topic == topic]
-        if not found:
-            raise NotFound(f"no topic {topic!r}")
+        found = await self._partitions_of(topic)
         wanted = with_more_copies(found, (node_id(member) for member in ready), copies)
         if not wanted:
             return 0
@@ -287,6 +287,15 @@ class Kafka(Service):
         while not await self._has(topic, copies):  # noqa: ASYNC110 - Kafka tells nobody
             await asyncio.sleep(COPY_LOOK_S)
         return len(wanted)
+
+    async def _partitions_of(self, topic: str) -> list[Partition]:
+        """A topic that was just made is not known to every broker yet."""
+        deadline = time.monotonic() + NEW_TOPIC_S
+        while not (found := [each for each in await self.partitions() if each.topic == topic]):
+            if time.monotonic() > deadline:
+                raise NotFound(f"no topic {topic!r}")
+            await asyncio.sleep(COPY_LOOK_S)
+        return found
 
     async def _has(self, topic: str, copies: int) -> bool:
         """Whether every partition has so many replicas, all in sync."""
