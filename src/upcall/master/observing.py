@@ -69,13 +69,13 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
     core = tx.core
     match up:
         case sub.Observed(task=task):
-            if up.node and whereabouts.leads_to(tx, up):
-                _, known = core.state.places.get(task.member_id, ("", ""))
-                whereabouts.found(tx, task.member_id, up.node, up.address or known)
+            whereabouts.found_of_task(tx, up)
             whereabouts.seen(tx, up)
             tx.dirty_members.add(task.service)
         case sub.NodeObserved():
             core.note_node(up)
+            if up.state != "up":
+                whereabouts.found_silent(tx, up.node)
             tx.changed.nodes[up.node] = None
             tx.dirty_wanted.update(core.state.services)
         case sub.NodeExpected():
@@ -98,11 +98,6 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
 
 def _placed(tx: OpenTurn, up: sub.Placed) -> None:
     name, _, member = up.member_id.partition(".")
-    before = tx.core.state.places.get(up.member_id)
-    if tx.core.state.ledger.leaving(name, member) and before is not None:
-        return  # Told again of the place before: what runs beside it may be where names lead by now.
-    if before and before[1] and before[1] != up.address:
-        whereabouts.replaced(tx, up.member_id, before[1])
-    whereabouts.found(tx, up.member_id, up.node, up.address)
+    whereabouts.found_of_place(tx, up)
     whereabouts.unplaced_no_more(tx, name, {member})
     tx.dirty_members.add(name)

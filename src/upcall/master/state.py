@@ -1,7 +1,7 @@
 """Everything the master knows in memory, rebuilt from records whenever that is needed."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -54,6 +54,14 @@ class Service:
         return wanted.replacement if replaces and wanted.replacement else wanted.declaration
 
 
+class OldPlace(NamedTuple):
+    """Where an incarnation is that runs on beside a newer one."""
+
+    incarnation: int
+    node: str
+    address: str
+
+
 @dataclass(slots=True)
 class State:
     """The pure ledger and the master's own records; the substrate stands beside it, in the core."""
@@ -70,6 +78,8 @@ class State:
     """id -> what a person asked of a service."""
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """member id -> node, address."""
+    old_places: dict[str, OldPlace] = field(default_factory=dict)
+    """member id -> where names lead again if the new one of two that run at once does not stay ready."""
     replaced: dict[str, str] = field(default_factory=dict)
     """member id -> its address at the place before the present one."""
     next_nodes: dict[str, str] = field(default_factory=dict)

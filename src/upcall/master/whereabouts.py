@@ -12,6 +12,7 @@ from upcall.master import past
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.open_turn import OpenTurn
+from upcall.master.state import OldPlace
 from upcall.operations.views import MemberView
 from upcall.protocol.errors import NotFound
 from upcall.substrate import interface as sub
@@ -45,16 +46,71 @@ def found(tx: OpenTurn, member_id: str, node: str, address: str) -> None:
         tx.changed.names[member_id.partition(".")[0]] = None
 
 
-def leads_to(tx: OpenTurn, up: sub.Observed) -> bool:
-    """Whether names lead to where it is. Of two that run at once: to the old one, until the new one is ready."""
-    seen = tx.core.state.seen.get(up.task.member_id)
-    newest = seen is None or up.task.incarnation >= seen.incarnation
-    leaving = tx.core.state.ledger.leaving(up.task.service, up.task.member)
+def found_of_task(tx: OpenTurn, up: sub.Observed) -> None:
+    """Where names lead, by what was observed of a task. Of two that run at once: to the old one, until the new one is
+    ready and for as long as it is."""
+    state, member_id = tx.core.state, up.task.member_id
+    before = state.seen.get(member_id)
+    newest = before is None or up.task.incarnation >= before.incarnation
+    leaving = state.ledger.leaving(up.task.service, up.task.member)
     if not leaving:
-        return newest
-    if up.task.incarnation == leaving:
-        return newest or (seen is not None and seen.state != "ready")
-    return newest and up.state == "ready"
+        state.old_places.pop(member_id, None)
+        leads = newest
+    elif up.task.incarnation == leaving:
+        _keep_old(tx, member_id, up.node, up.address)
+        ready = before is not None and before.incarnation > leaving and before.state == "ready"
+        leads = newest or not ready or member_id not in state.places
+    else:
+        if before is not None and before.incarnation <= leaving and member_id in state.places:
+            _keep_old(tx, member_id, *state.places[member_id])  # Of the new one nothing was seen yet.
+        leads = newest and up.state == "ready"
+        if newest and not leads:
+            _back_to_old(tx, member_id)
+    if up.node and leads:
+        _, known = state.places.get(member_id, ("", ""))
+        found(tx, member_id, up.node, up.address or known)
+
+
+def found_of_place(tx: OpenTurn, up: sub.Placed) -> None:
+    """Where names lead, by what was said of a member's place. While one of two leaves, it is that one's: what runs
+    beside it may be where names lead by now."""
+    state, member_id = tx.core.state, up.member_id
+    name, _, member = member_id.partition(".")
+    before = state.places.get(member_id)
+    if state.ledger.leaving(name, member):
+        _keep_old(tx, member_id, up.node, up.address)
+        if before is not None:
+            return
+    if before and before[1] and before[1] != up.address:
+        replaced(tx, member_id, before[1])
+    found(tx, member_id, up.node, up.address)
+
+
+def found_silent(tx: OpenTurn, node: str) -> None:
+    """The new one of two is on a node that is not heard of: names lead back to the old one, if that is."""
+    core = tx.core
+    for member_id, old in list(core.state.old_places.items()):
+        known = core.nodes.get(old.node)
+        if core.node_of(member_id) == node != old.node and known is not None and known.state == "up":
+            _back_to_old(tx, member_id)
+            tx.dirty_members.add(member_id.partition(".")[0])
+
+
+def _keep_old(tx: OpenTurn, member_id: str, node: str, address: str) -> None:
+    """Where the one that leaves is, for as long as it runs on. By what agents list it is known after a restart too."""
+    old_places = tx.core.state.old_places
+    leaving = tx.core.state.ledger.leaving(*member_id.split(".", 1))
+    kept = old_places.get(member_id)
+    if kept is not None and kept.incarnation == leaving and kept.node == node:
+        address = address or kept.address
+    if node:
+        old_places[member_id] = OldPlace(leaving, node, address)
+
+
+def _back_to_old(tx: OpenTurn, member_id: str) -> None:
+    old = tx.core.state.old_places.get(member_id)
+    if old is not None and old.incarnation == tx.core.state.ledger.leaving(*member_id.split(".", 1)):
+        found(tx, member_id, old.node, old.address)
 
 
 def replaced(tx: OpenTurn, member_id: str, address: str) -> None:
@@ -104,6 +160,7 @@ def forgotten(tx: OpenTurn, member_id: str) -> None:
     """It was released: whoever has this name next begins anew."""
     state = tx.core.state
     state.places.pop(member_id, None)
+    state.old_places.pop(member_id, None)
     state.place_numbers.pop(member_id, None)
     tx.core.filling.pop(member_id, None)
     state.next_nodes.pop(member_id, None)
