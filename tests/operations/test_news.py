@@ -1,16 +1,19 @@
 """What happened is a fact with fields; its words are made in one place."""
 
 import ast
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import upcall
 from upcall.operations import inputs as given
 from upcall.operations import news, wording
-from upcall.operations.records import Policy
+from upcall.operations.records import Operation, Policy, Target
 from upcall.protocol.operator import EVENT_KINDS
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
@@ -97,3 +100,52 @@ def test_nobody_takes_a_sentence_apart() -> None:
         f"{file.relative_to(root)}: {call}" for file in root.rglob("*.py") for call in taken_apart(file.read_text())
     }
     assert found == set()
+
+
+# -- a program reads all that a person reads ------------------------------------------------------------------------
+
+
+def others(of: Any) -> list[Any]:
+    """Values of a field of this type, each different."""
+    origin, args = typing.get_origin(of), typing.get_args(of)
+    if origin is typing.Literal:
+        return list(args)
+    if origin in (typing.Union, types.UnionType):
+        return [value for each in args for value in others(each)]
+    if origin is tuple:
+        return [()]
+    if isinstance(of, type) and issubclass(of, msgspec.Struct):
+        return varied(of)
+    found: dict[Any, list[Any]] = {
+        str: ["this", "that"], int: [3, 7], float: [5.0, 60.0], bool: [True, False], type(None): [None]
+    }  # fmt: skip
+    return found[of]
+
+
+def varied(of: type[msgspec.Struct]) -> list[Any]:
+    """One, and for each of its fields others that differ from it in that one alone."""
+    if of is Target:
+        return [Target(service="s", members=("m",), incarnations=(2,))]
+    known = typing.get_type_hints(of)
+    first = of(**{name: others(known[name])[0] for name in of.__struct_fields__})
+    alone = [
+        replace(first, **{name: value})
+        for name in of.__struct_fields__
+        if name != "operation" or known[name] is not Operation
+        for value in others(known[name])[1:]
+    ]
+    return [first, *alone]
+
+
+@pytest.mark.parametrize("fact", kinds_of_news(), ids=lambda fact: fact.__name__)
+def test_each_field_of_a_fact_and_whatever_its_words_tell_apart_is_read_in_its_data_too(fact: type[news.News]) -> None:
+    def read(one: news.News) -> dict[str, Any]:
+        return {"subject": one.subject, **one.data}
+
+    first, *alone = varied(fact)
+    for one in alone:
+        assert read(one) != read(first), f"{wording.line(one)}: {one} is read as {first}"
+    # Of the operation only what is said of it: the rest of it is read where it is (GET /v1/operations/{id}).
+    for operation in varied(Operation) if isinstance(first, news.OfOperation) else ():
+        one = replace(first, operation=operation)
+        assert wording.line(one) == wording.line(first) or read(one) != read(first), wording.line(one)

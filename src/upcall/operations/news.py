@@ -49,7 +49,8 @@ class OfOperation(News, frozen=True, kw_only=True):
     def data(self) -> dict[str, Any]:
         target = self.operation.target
         member = f"{target.service}.{target.members[0]}" if len(target.members) == 1 else ""
-        return {"service": target.service, "operation": self.operation.id, "member": member}
+        what = {"kind": self.operation.kind, "removes_node": self.operation.removes_node or None}
+        return {"service": target.service, "operation": self.operation.id, "member": member, **what}
 
 
 class Proposed(OfOperation, frozen=True, kw_only=True, tag="proposed"):
@@ -58,7 +59,8 @@ class Proposed(OfOperation, frozen=True, kw_only=True, tag="proposed"):
     @property
     def data(self) -> dict[str, Any]:
         one = self.operation
-        return {**super().data, "kind": one.kind, "class": one.class_, "to": one.state, "parent": one.parent}
+        asked = {"asked_by": one.asked_by, "reason": one.reason}
+        return {**super().data, "class": one.class_, "to": one.state, "parent": one.parent, **asked}
 
 
 class Moved(OfOperation, frozen=True, kw_only=True, tag="moved"):
@@ -73,7 +75,7 @@ class Moved(OfOperation, frozen=True, kw_only=True, tag="moved"):
     def data(self) -> dict[str, Any]:
         one = self.operation
         moved = {"from": self.before, "to": one.state, "word": self.word, "outcome": self.outcome}
-        return {**super().data, "kind": one.kind, "class": one.class_, **moved}
+        return {**super().data, "class": one.class_, **moved}
 
 
 class Overruled(OfOperation, frozen=True, kw_only=True, tag="overruled"):
@@ -95,8 +97,10 @@ class Answered(OfOperation, frozen=True, kw_only=True, tag="answered"):
 
     @property
     def data(self) -> dict[str, Any]:
+        """``for_s``: how long from now it is good, or until it is asked again."""
         one = self.given
-        return {**super().data, "verdict": one.verdict, "reason": one.reason, "progress": one.progress}
+        when = {"for_s": one.until_s - one.at_s, "waiting_helps": one.waiting_helps}
+        return {**super().data, "verdict": one.verdict, "reason": one.reason, "progress": one.progress, **when}
 
 
 class AnswerVoid(OfOperation, frozen=True, kw_only=True, tag="answer_void"):
@@ -110,7 +114,7 @@ class AnswerVoid(OfOperation, frozen=True, kw_only=True, tag="answer_void"):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {**super().data, "void": self.verdict, "because": self.because}
+        return {**super().data, "void": self.verdict, "because": self.because, "why": self.why}
 
 
 # -- tasks ----------------------------------------------------------------------------------------------------------
@@ -148,7 +152,8 @@ class Launched(OfTask, frozen=True, kw_only=True, tag="launched"):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {**super().data, "operation": self.by}
+        how = {"place": self.place or None, "takes": self.takes or None, "beside": self.beside or None}
+        return {**super().data, "operation": self.by, **how}
 
 
 class TaskSeen(OfTask, frozen=True, kw_only=True, tag="task_seen"):
@@ -177,13 +182,17 @@ class TaskEnded(OfTask, frozen=True, kw_only=True, tag="task_ended"):
     @property
     def data(self) -> dict[str, Any]:
         ended = {"state": "ended", "exit_code": self.exit_code, "reason": self.how, "node": self.node}
-        return {**super().data, "operation": self.by or self.proof_for, **ended}
+        return {**super().data, "operation": self.by or self.proof_for, "proof_for": self.proof_for, **ended}
 
 
 class TaskUnknown(OfTask, frozen=True, kw_only=True, tag="task_unknown"):
     """Nothing on record ever launched it."""
 
     state: TaskState
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**super().data, "state": self.state}
 
 
 class TaskLeft(OfTask, frozen=True, kw_only=True, tag="task_left"):
@@ -194,12 +203,16 @@ class TaskLeft(OfTask, frozen=True, kw_only=True, tag="task_left"):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {**super().data, "operation": self.given_up_by}
+        return {**super().data, "operation": self.given_up_by, "state": self.state}
 
 
 class OtherGeneration(OfTask, frozen=True, kw_only=True, tag="other_generation"):
     runs: int
     on_record: int
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**super().data, "runs": self.runs, "on_record": self.on_record}
 
 
 # -- members and services -------------------------------------------------------------------------------------------
@@ -224,10 +237,18 @@ class MemberDeclared(OfMember, frozen=True, kw_only=True, tag="member_declared")
     again: Literal["", "with fresh volumes", "with its volumes"] = ""
     """It was there in an earlier life of its service, or ran its course."""
 
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**super().data, "again": self.again}
+
 
 class MemberWithdrawn(OfMember, frozen=True, kw_only=True, tag="member_withdrawn"):
     launched: bool = False
     """It ran its course; else it was never launched."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**super().data, "launched": self.launched}
 
 
 class MemberReleased(OfMember, frozen=True, kw_only=True, tag="member_released"):
@@ -236,7 +257,7 @@ class MemberReleased(OfMember, frozen=True, kw_only=True, tag="member_released")
 
     @property
     def data(self) -> dict[str, Any]:
-        return {**super().data, "operation": self.by}
+        return {**super().data, "operation": self.by, "keep_volumes_s": self.keep_volumes_s}
 
 
 class AssumedDead(OfTask, frozen=True, kw_only=True, tag="assumed_dead"):
@@ -249,7 +270,7 @@ class AssumedDead(OfTask, frozen=True, kw_only=True, tag="assumed_dead"):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {**super().data, "operation": self.operation}
+        return {**super().data, "operation": self.operation, "how": self.how}
 
 
 class MemberBack(OfTask, frozen=True, kw_only=True, tag="member_back"):
@@ -292,7 +313,7 @@ class EpochMoved(OfService, frozen=True, kw_only=True, tag="epoch_moved"):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {**super().data, "epoch": str(self.epoch)}
+        return {**super().data, "epoch": str(self.epoch), "why": self.why}
 
 
 class HostChanged(OfService, frozen=True, kw_only=True, tag="host_changed"):
@@ -301,6 +322,10 @@ class HostChanged(OfService, frozen=True, kw_only=True, tag="host_changed"):
     kind: ClassVar[Kind] = "host"
 
     subscribed: bool
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**super().data, "subscribed": self.subscribed}
 
 
 # -- nodes and the clock ----------------------------------------------------------------------------------------------
@@ -319,7 +344,7 @@ class NodeChanged(News, frozen=True, kw_only=True, tag="node_changed"):
 
     @property
     def data(self) -> dict[str, Any]:
-        return {"state": self.state}
+        return {"state": self.state, "reason": self.reason}
 
 
 class Slept(News, frozen=True, kw_only=True, tag="slept"):
@@ -332,3 +357,7 @@ class Slept(News, frozen=True, kw_only=True, tag="slept"):
     @property
     def subject(self) -> str:
         return "clock"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"slept_s": self.slept_s}
