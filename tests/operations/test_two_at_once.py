@@ -7,6 +7,7 @@ from upcall.operations import inputs as given
 from upcall.operations.news import TaskEnded
 from upcall.operations.records import Policy
 from upcall.operations.views import MemberView, PendingSet
+from upcall.protocol.declaration import Declaration, Resources
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
 
@@ -309,3 +310,78 @@ def test_how_the_old_one_ended_is_told_and_by_whom(kind: SimulatedKind) -> None:
     outcome = made.send(given.TaskObserved(service="s", member="a", incarnation=1, state="ended", exit_code=137))
     ended = [news for news in outcome.effects if isinstance(news, TaskEnded)]
     assert [(news.exit_code, news.by) for news in ended] == [(137, "")]
+
+
+def stranded(*, minimum: int = 1) -> tuple[World, str]:
+    """The move of ``a`` has begun, and the node of the place that was held for it is silent: there is no other."""
+    made = World(kind="kernel", node_count=3)
+    for name in ("a", "b"):  # One fills a node.
+        made.declarations[f"s.{name}"] = Declaration(command=("run",), resources=Resources(memory_mib=3000))
+    made.host("s", welcome)
+    policy = Policy(answer_s=600, leaves=True)
+    made.install("s", ("a", "b"), minimum=minimum, stateful=False, policy=policy, two_at_once=True)
+    made.advance(START_S)
+    drain(made, member(made, "a").node)
+    op = next(each.id for each in made.ledger.operations() if each.kind == "vacate")
+    made.advance(1)
+    assert state(made, op) == "preparing"
+    spare, _ = made.substrate._next["s.a"]
+    made.observe(made.substrate.silence(spare, made.now_s))
+    made.advance(20)
+    made.send(given.Confirm(service="s", operation=op))
+    made.advance(20)
+    assert (state(made, op), alive(made)) == ("executing", [1])
+    return made, op
+
+
+def test_a_person_may_force_a_move_whose_place_has_fallen_away_and_it_ends_first() -> None:
+    made, op = stranded()
+    made.advance(1000)
+    why = made.ledger.why(op)
+    assert why is not None
+    assert why.waits_for == "a place"
+    assert [way.command for way in why.ways] == [f'upcall operation force {op} --reason "..."']
+    assert made.send(given.Force(operation=op, who="ann", why="it burns")).refused is None
+    made.advance(5)
+    assert (state(made, op), alive(made)) == ("done", [])
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_an_uninstall_does_not_wait_behind_a_move_whose_place_has_fallen_away(force: bool) -> None:
+    made, op = stranded()
+    proposal = given.Propose(kind="uninstall", asked_by="ann", service="s", force=force, reason="away")
+    uninstall = made.send(proposal).operation
+    made.advance(5)
+    made.send(given.Confirm(service="s", operation=uninstall))
+    made.advance(60)
+    assert (state(made, op), state(made, uninstall), alive(made)) == ("withdrawn", "done", [])
+
+
+def test_a_move_whose_place_has_fallen_away_holds_up_no_cure() -> None:
+    made, op = stranded(minimum=0)
+    made.observe(made.substrate.sicken("s.b", made.now_s))
+    made.advance(30)
+    assert (state(made, op), alive(made), alive(made, "b")) == ("executing", [1], [2])
+
+
+def test_what_a_move_has_not_taken_counts_as_left() -> None:
+    made, op = stranded(minimum=1)
+    stop = wish(made, "stop", "b")
+    made.advance(20)
+    assert (state(made, op), state(made, stop), alive(made), alive(made, "b")) == ("executing", "done", [1], [])
+
+
+def test_what_only_ends_does_not_count_among_those_that_silence_lets_go_at_most(kind: SimulatedKind) -> None:
+    made = World(kind=kind, node_count=4)
+    policy = Policy(answer_s=10, at_most=1)
+    made.install("s", ("a", "b"), minimum=1, stateful=False, policy=policy, two_at_once=True)
+    made.advance(START_S)
+    made.substrate.slow.add("s.a")
+    for name in ("a", "b"):
+        windowed = given.Propose(
+            kind="maintenance", asked_by="ann", node=member(made, name).node, window_s=3000, on_deadline="hold"
+        )
+        made.send(windowed)
+    made.advance(60)
+    assert (alive(made, "a"), member(made, "a").leaving) == ([1, 2], 1)
+    assert (alive(made, "b"), member(made, "b").leaving) == ([2], 0)

@@ -47,6 +47,13 @@ def takes_nothing(book: Book, operation: Operation) -> bool:
     return len(found) == 1 and found[0] is not None and comes_first(book, operation, found[0])
 
 
+def waits_for_a_place(book: Book, operation: Operation) -> bool:
+    """It has begun, and there is no place to launch at: until there is, what runs serves and counts as before."""
+    if operation.state != "executing" or not takes_nothing(book, operation):
+        return False
+    return not places.held(book, book.members[f"{operation.target.service}.{operation.target.members[0]}"])
+
+
 def has_left(operation: Operation, member: MemberRecord) -> bool:
     """The operation has brought the member up elsewhere, and only ends what is left of it."""
     elsewhere = KINDS[operation.kind].gives_back == "elsewhere"

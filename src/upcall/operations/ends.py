@@ -93,6 +93,12 @@ def held(book: Book, operation: Operation) -> str:
     return next((words for m in named if (words := waits_for_others(book, operation, m))), "")
 
 
+def takes_nothing_yet(book: Book, operation: Operation) -> bool:
+    """It has begun, and nothing is taken so far: the minimum keeps its end, or it waits for the place at which it
+    brings its member up first."""
+    return bool(held(book, operation)) or beside.waits_for_a_place(book, operation)
+
+
 def _may_be_two(book: Book, operation: Operation) -> bool:
     """It may have begun with a launch beside what runs, and so without the minimum."""
     found = (book.members.get(f"{operation.target.service}.{name}") for name in operation.target.members)

@@ -10,7 +10,8 @@ down, and so does what a begun operation takes, and who is ready but whose servi
   itself again and again does not count: it takes nothing, and may go on for ever. Nor does what has begun and whose
   end waits for the minimum (:mod:`upcall.operations.ends`): it waits for the very member that this gives back. Nor does
   what this operation takes the place of (:mod:`upcall.operations.superseding`).
-- What begins with a launch beside the one that runs takes nothing (:mod:`upcall.operations.beside`).
+- What begins with a launch beside the one that runs takes nothing (:mod:`upcall.operations.beside`), also while it has
+  begun and waits for its place.
 
 Members that do not count for the minimum (a job beside a service) cost nothing and save nothing.
 
@@ -56,7 +57,7 @@ def _alone(book: Book, operation: Operation) -> str:
 
 
 def _lets_pass(book: Book, other: Operation, operation: Operation) -> bool:
-    if looping.loops(book, other) or bool(ends.held(book, other)) or beside.only_ends(book, other):
+    if looping.loops(book, other) or ends.takes_nothing_yet(book, other) or beside.only_ends(book, other):
         return True
     return _takes_the_place_of(book, operation, other)
 

@@ -6,7 +6,7 @@ differ from what happens. The order of the questions is the order of the rules i
 
 import msgspec
 
-from upcall.operations import beside, guard, looping, members, places
+from upcall.operations import beside, ends, guard, looping, members, places
 from upcall.operations.aftermath import judge_lost
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
@@ -159,10 +159,18 @@ def _silence(book: Book, operation: Operation) -> _Consent | None:
         return _Consent(reason="told, and not declined")
     if operation.class_ != "windowed" or service.silence != "proceed":
         return None
-    taken = [o for o in book.live(service.name) if o.begun and not looping.loops(book, o)]
+    taken = [o for o in book.live(service.name) if o.begun and not _takes_nothing(book, o)]
     if len(taken) >= service.policy.at_most or not _first_in_order(book, operation):
         return None
     return _Consent(reason="no answer: the static policy lets it proceed", over_consent=True)
+
+
+def _takes_nothing(book: Book, begun: Operation) -> bool:
+    """Of this service, now: it brings back what ends by itself, its end is still to come, or it has brought the member
+    up elsewhere and only ends what is left."""
+    if looping.loops(book, begun):
+        return True
+    return ends.takes_nothing_yet(book, begun) or beside.only_ends(book, begun)
 
 
 def _first_in_order(book: Book, operation: Operation) -> bool:

@@ -6,6 +6,7 @@ Looked at before an operation begins (:mod:`upcall.operations.guard`), and again
 
 from typing import Final
 
+from upcall.operations import beside
 from upcall.operations.book import Book
 from upcall.operations.members import held_by, unreturned
 from upcall.operations.records import MemberRecord, Operation
@@ -32,7 +33,9 @@ def shortfall(book: Book, operation: Operation) -> str:
 
 def _taken_by(book: Book, member: MemberRecord) -> str:
     begun = book.begun_on(member)
-    return begun.id if begun is not None else ""
+    if begun is None or beside.waits_for_a_place(book, begun):
+        return ""
+    return begun.id
 
 
 def _taken_with(book: Book, operation: Operation, member: MemberRecord) -> bool:

@@ -41,8 +41,8 @@ def force(book: Book, given: Force) -> Operation | Refused:
 
 
 def _may_be_forced(book: Book, operation: Operation) -> bool:
-    waits = ends.held(book, operation) or beside.held(book, operation)
-    return operation.state in ("open", "preparing") or bool(waits)
+    waits = ends.takes_nothing_yet(book, operation) or bool(beside.held(book, operation))
+    return operation.state in ("open", "preparing") or waits
 
 
 def pause(book: Book, given: Pause) -> Operation | Refused:

@@ -6,8 +6,9 @@ ready. So no wish waits behind it. While the member is not ready, ``stop``, ``va
 brings a newer declaration than the one that was launched: the one that brings back is withdrawn, and the wish begins.
 Before the old incarnation has ended there is nothing to supersede: the wish waits for that end, which is its own.
 
-An uninstall also takes the place of a removal that still prepares, and of an end that waits until enough others are
-ready: nobody waits for data to be moved, or for a minimum, within a service that goes.
+An uninstall also takes the place of a removal that still prepares, and of what has taken nothing yet (an end that waits
+until enough others are ready, a launch elsewhere that waits for its place): nobody waits for data to be moved, for a
+minimum or for a place within a service that goes.
 """
 
 from upcall.operations import ends
@@ -26,7 +27,7 @@ def behind(book: Book, wish: Operation, member: MemberRecord) -> Operation | Non
 
 def gives_way(book: Book, begun: Operation, wish: Operation, member: MemberRecord) -> bool:
     if wish.kind == "uninstall":
-        return KINDS[begun.kind].shape == "back" or begun.state == "preparing" or bool(ends.held(book, begun))
+        return KINDS[begun.kind].shape == "back" or begun.state == "preparing" or ends.takes_nothing_yet(book, begun)
     if KINDS[begun.kind].shape != "back" or not _still_away(book, begun, member):
         return False
     if wish.kind == "restart":

@@ -20,6 +20,8 @@ def ways_out(book: Book, operation: Operation, judgement: Judgement) -> tuple[Wa
         return (_assume_dead(operation, judgement.proof_of),)
     if ends.held(book, operation) and _is_told(book, operation, judgement):
         return (_force(book, operation, None, "let its end come now, below its minimum"),)
+    if operation.begun and ends.takes_nothing_yet(book, operation) and _is_told(book, operation, judgement):
+        return (_force(book, operation, None, "end it now, before it is elsewhere"),)
     if beside.held(book, operation) and _is_told(book, operation, judgement):
         return (_force(book, operation, None, "end what is left now, whatever becomes of the new one"),)
     if operation.state != "open" or judgement.may or operation.paused is not None:
