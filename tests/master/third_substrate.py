@@ -64,7 +64,7 @@ class ElsewhereSubstrate:
     ) -> Output:
         return Output(up=[Promised(member_id=member_id, place=place)])
 
-    def call_off_place(self, member_id: str, now_s: float) -> Output:
+    def call_off_place(self, member_id: str, place: int, now_s: float) -> Output:
         return Output()
 
     def launch(self, wanted: Wanted, now_s: float) -> Output:

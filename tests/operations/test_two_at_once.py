@@ -385,3 +385,30 @@ def test_what_only_ends_does_not_count_among_those_that_silence_lets_go_at_most(
     made.advance(60)
     assert (alive(made, "a"), member(made, "a").leaving) == ([1, 2], 1)
     assert (alive(made, "b"), member(made, "b").leaving) == ([2], 0)
+
+
+@pytest.mark.parametrize("first", [0.5, 3.0])
+def test_a_person_may_force_a_third_place_for_one_that_crashes_again_and_again(
+    kind: SimulatedKind, first: float
+) -> None:
+    made = made_of(kind, "a")
+    made.substrate.slow.add("s.a")
+    move, asked = wish(made), third_places(made)
+    made.advance(20)
+    assert alive(made) == [1, 2]
+    made.substrate.slow.discard("s.a")
+    made.substrate.crashing.add("s.a")
+    crash(made)
+    made.advance(first)
+    node = member(made, "a").node
+    op = wish(made, force=True, reason="that machine is bad")
+    for _ in range(40):
+        made.advance(0.5)
+        assert 1 in alive(made), "the older one serves on"
+    assert (asked, state(made, move), member(made, "a").place) == ([3], "executing", 3)
+    made.substrate.crashing.discard("s.a")
+    made.advance(60)
+    assert (state(made, op), state(made, move), member(made, "a").place) == ("done", "done", 3)
+    assert len(alive(made)) == 1
+    assert kind == "delegated" or member(made, "a").node != node
+    assert made.substrate.violations == []

@@ -763,7 +763,7 @@ def test_a_next_place_on_its_own_node_has_volumes_of_its_own(cluster: Cluster) -
     present = cluster.substrate.reservation("a.m")
     assert present is not None
     cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
-    cluster.take(cluster.substrate.call_off_place("a.m", cluster.now_s))
+    cluster.take(cluster.substrate.call_off_place("a.m", 2, cluster.now_s))
     cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s, same_node=True))
     promised = [up for up in cluster.up if isinstance(up, Promised)]
     assert promised[0].node != present.node
@@ -785,7 +785,7 @@ def test_a_next_place_that_does_not_fit_is_looked_for_until_it_is_called_off(clu
     assert "node-2 is kept free for its maintenance" in refused.reason
     cluster.take(cluster.substrate.cordon("node-2", cluster.now_s, closed=False))
     assert [up.node for up in cluster.up if isinstance(up, Promised)] == ["node-2"]
-    cluster.take(cluster.substrate.call_off_place("a.m", cluster.now_s))
+    cluster.take(cluster.substrate.call_off_place("a.m", 2, cluster.now_s))
     assert cluster.substrate.kernel.coming("a.m") is None
 
 
@@ -821,3 +821,31 @@ def test_a_newer_one_is_launched_beside_the_older_and_both_places_are_its_member
     cluster.take(cluster.substrate.reserve("a", {"m": first.declaration}, cluster.now_s, places={"m": 2}))
     assert (cluster.substrate.reservation("a.m"), cluster.substrate.coming("a.m")) == (new, None)
     assert cluster.told() == [], "what runs there runs on"
+
+
+def test_a_newer_one_comes_back_beside_the_older_though_its_place_was_exchanged_for_a_third_that_nobody_uses(
+    cluster: Cluster,
+) -> None:
+    cluster.register("node-3")
+    first = wanted("a.m.1")
+    cluster.take(cluster.substrate.launch(first, cluster.now_s))
+    old = cluster.substrate.reservation("a.m")
+    assert old is not None
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 2, cluster.now_s))
+    second = msgspec.structs.replace(first, task=task_id("a.m.2"), place=2, beside=True)
+    cluster.take(cluster.substrate.launch(second, cluster.now_s))
+    before = cluster.substrate.coming("a.m")
+    assert before is not None
+    cluster.status(before.node, "a.m.2", "ended", place=before.fence)
+    cluster.take(cluster.substrate.hold_place("a.m", first.declaration, 3, cluster.now_s))
+    third = cluster.substrate.coming("a.m")
+    assert third is not None
+    assert third.node not in (old.node, before.node), "it was no good there"
+    cluster.told()
+    again = msgspec.structs.replace(second, task=task_id("a.m.3"))
+    cluster.take(cluster.substrate.launch(again, cluster.now_s))
+    now = cluster.substrate.coming("a.m")
+    assert now is not None
+    assert cluster.told() == [f"{now.node} launch a.m.3 place {now.fence} at {now.address}"]
+    cluster.take(cluster.substrate.call_off_place("a.m", 3, cluster.now_s))
+    assert (cluster.substrate.reservation("a.m"), cluster.substrate.coming("a.m")) == (old, now)

@@ -73,9 +73,11 @@ class Reserve:
 
 @dataclass(frozen=True)
 class CallOff:
-    """The place that is held beside the member's present one is not wanted any more."""
+    """The place that is held beside the member's present one is not wanted any more; of this number, where one is
+    given."""
 
     member_id: str
+    place: int = 0
 
 
 @dataclass(frozen=True)

@@ -180,8 +180,9 @@ class Kernel:
         yield from Reserving(self.books, given, self._wall_s).run()
 
     def _call_off(self, given: CallOff, now_s: float) -> Iterator[Effect]:
-        coming = self.books.drop_coming(given.member_id)
-        if coming is not None:
+        coming = self.coming(given.member_id)
+        if coming is not None and given.place in (0, coming.place):
+            self.books.drop_coming(given.member_id)
             self.books.addresses.free(coming.address)
             self.books.shelve(coming.node)
             yield Write(COMING, given.member_id, None)

@@ -36,7 +36,7 @@ class Request:
     """All that is to be free for it: volumes that it has already are not in it."""
     pinned: str = ""
     """The only node that will do: its volumes, or the member that it is together with, are there."""
-    avoid: str = ""
+    avoid: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -123,7 +123,7 @@ def _group(requests: tuple[Request, ...]) -> Group:
         apart=frozenset(words),
         spread=tuple(sorted({(r.need.apart, r.need.spread) for r in requests if r.need.spread})),
         pinned=min(pins, default=""),
-        avoid=frozenset(request.avoid for request in requests if request.avoid),
+        avoid=frozenset(node for request in requests for node in request.avoid),
     )
 
 

@@ -50,7 +50,14 @@ class Asked:
             return Request(self.member, self.need, self.need.whole - self.kept.amount, pinned=self.kept.node)
         if self.old is not None and self.same_node:
             return Request(self.member, self.need, self.need.whole, pinned=self.old.node)
-        return Request(self.member, self.need, self.need.whole, avoid=self.old.node if self.old else "")
+        return Request(self.member, self.need, self.need.whole, avoid=frozenset(self._left()))
+
+    def _left(self) -> Iterator[str]:
+        """Where it was: also at a next place, when a third one is wanted because that one was no good."""
+        if self.old is not None:
+            yield self.old.node
+        if self.coming is not None and self.coming.place < self.place:
+            yield self.coming.node
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
             _reserve(tx, effect)
         case fx.HoldPlace():
             _hold_place(tx, effect)
-        case fx.CallOffPlace(service=name, member=member):
-            tx.take_from_substrate(substrate.call_off_place(f"{name}.{member}", tx.now_s))
+        case fx.CallOffPlace(service=name, member=member, place=place):
+            tx.take_from_substrate(substrate.call_off_place(f"{name}.{member}", place, tx.now_s))
         case fx.Launch():
             _launch(tx, effect)
         case fx.EndTask():

@@ -36,10 +36,11 @@ class HoldPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class CallOffPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="call_off_place"):
-    """The next place is not wanted any more."""
+    """The next place of this number is not wanted any more."""
 
     service: str
     member: str
+    place: int
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="launch"):

@@ -41,7 +41,7 @@ def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
     ):
         return
     if known is not None:
-        book.emit(CallOffPlace(service=member.service, member=member.name))
+        book.emit(CallOffPlace(service=member.service, member=member.name, place=known.place))
     number, takes = member.place + 1, takes_back(book, member)
     book.memory.members[member.key].next_place = NextPlace(place=number, same_node=same_node, takes=takes)
     book.emit(HoldPlace(service=member.service, member=member.name, place=number, same_node=same_node, takes=takes))
@@ -49,18 +49,25 @@ def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
 
 def _both_in_use(book: Book, member: MemberRecord) -> bool:
     """One of it leaves, and the new place is kept: one that ended there comes back there. It is given up when its node
-    does not answer, or when the service has said so of the loss; nobody else's wish gives it up."""
+    does not answer, when the service has said so of the loss, or when a person forces what brings it up elsewhere;
+    no other wish gives it up."""
     if member.leaving is None:
         return False
     if not member.over:
         return True
-    losses = (o for o in book.operations_on(member) if o.kind == "lost" and o.live)
-    return book.node_hears(member) and not any(_gives_up(book, loss) for loss in losses)
+    given_up = comes_elsewhere(book, member) or any(_gives_up(book, o, member) for o in book.operations_on(member))
+    return book.node_hears(member) and not given_up
 
 
-def _gives_up(book: Book, loss: Operation) -> bool:
-    given = book.answer(loss)
-    return loss.choice in GIVES_UP or (loss.state == "open" and given is not None and given.verdict in GIVES_UP)
+def _gives_up(book: Book, operation: Operation, member: MemberRecord) -> bool:
+    if not operation.live:
+        return False
+    if operation.kind != "lost":
+        has_left = 0 < operation.target.incarnation_of(member.name) < member.incarnation
+        return operation.forced is not None and KINDS[operation.kind].gives_back == "elsewhere" and not has_left
+    given = book.answer(operation)
+    answered = operation.state == "open" and given is not None and given.verdict in GIVES_UP
+    return operation.choice in GIVES_UP or answered
 
 
 def is_its_own(book: Book, member: MemberRecord) -> bool:
@@ -162,7 +169,7 @@ def learn(book: Book, service: str, name: str, place: int, *, node: str = "", re
     """The next place is held on ``node``, or there is none, for this reason."""
     member = book.members.get(f"{service}.{name}")
     if member is None or member.removed is not None:
-        book.emit(CallOffPlace(service=service, member=name))
+        book.emit(CallOffPlace(service=service, member=name, place=place))
         return
     memory = book.memory.members[member.key]
     before = memory.next_place
@@ -191,7 +198,7 @@ def call_off(book: Book, member: MemberRecord) -> None:
     memory = book.memory.members[member.key]
     known, memory.next_place = memory.next_place, None
     if known is not None and known.place > member.place:
-        book.emit(CallOffPlace(service=member.service, member=member.name))
+        book.emit(CallOffPlace(service=member.service, member=member.name, place=known.place))
 
 
 def comes_elsewhere(book: Book, member: MemberRecord) -> bool:

@@ -292,8 +292,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 1
     place: int = 1
     beside: bool = False
-    """At the next place, which is held (:meth:`Substrate.hold_place`): an older one runs on at the present place, which
-    is given up only when :meth:`Substrate.reserve` names the next one."""
+    """At the next place (:meth:`Substrate.hold_place`): an older one runs on at the present place, which is given up
+    only when :meth:`Substrate.reserve` names the next one. Where the next place was exchanged for a third one
+    meanwhile, which nobody has used, one is found anew."""
 
 
 class Substrate(Protocol):
@@ -328,8 +329,9 @@ class Substrate(Protocol):
         where the member's volumes of this number are, which were set aside, and with them."""
         ...
 
-    def call_off_place(self, member_id: str, now_s: float) -> Output:
-        """The next place is not wanted any more; the present one stays."""
+    def call_off_place(self, member_id: str, place: int, now_s: float) -> Output:
+        """The next place of this number is not wanted any more; the present one stays, and so does a next one of
+        another number."""
         ...
 
     def launch(self, wanted: Wanted, now_s: float) -> Output:

@@ -147,10 +147,10 @@ class LocalSubstrate:
         self._hold(Plan(service, {member: need}, {member: place}, same_node=same_node, takes=takes), now_s, out)
         return self._done(now_s, out)
 
-    def call_off_place(self, member_id: str, now_s: float) -> Output:
+    def call_off_place(self, member_id: str, place: int, now_s: float) -> Output:
         out = Output()
         self._moves.without(member_id)
-        self._input(k.CallOff(member_id), now_s, out)
+        self._input(k.CallOff(member_id, place), now_s, out)
         return self._done(now_s, out)
 
     def launch(self, wanted: Wanted, now_s: float) -> Output:

@@ -187,7 +187,10 @@ class TaskRunner:
         if wanted.beside and (reservation is None or wanted.place > reservation.place):
             reservation = self._places.coming(member_id)
             if reservation is None or reservation.place != wanted.place:
-                return "its next place is not held"
+                names = task.id.service, {task.id.member: need}, {task.id.member: wanted.place}
+                if refusal := self._places.reserve_one(k.Reserve(*names, beside=True), now_s, out):
+                    return refusal
+                reservation = self._places.coming(member_id) or self._places.reservation(member_id)
         elif reservation is None or wanted.place > reservation.place or not covers(reservation.need, need):
             if reason := self._places.waits_for_plan(member_id):
                 return reason

@@ -150,6 +150,14 @@ BIG: Final[dict[str, Budget]] = {
         wishes=(drain("n0", "force"),), twice=True, failures=1, deferrals=0
     ),
     "two at once: uninstall and a drain, a death": Budget(wishes=(UNINSTALL, drain("n0")), twice=True, deferrals=0),
+    "two at once: a replacement, a failing task that is replaced by force": Budget(
+        wishes=(member("replace", "b0"), member("replace", "b0")),
+        twice=True,
+        deaths=0,
+        deferrals=0,
+        failures=1,
+        forces=1,
+    ),
     "two restarts, a slow start, a failing task": Budget(
         wishes=(RESTART, member("restart", "b1")), deaths=0, failures=1, slow=1
     ),

@@ -53,7 +53,7 @@ def placed_by_kernel(
     settled: Sequence[Settled],
     service: str,
     plan: Mapping[str, Declaration],
-    avoid: Mapping[str, str],
+    avoid: Mapping[str, frozenset[str]],
 ) -> tuple[dict[str, str], str]:
     """Member -> node for all of ``plan``; or nothing, and why. ``avoid``: places that are given up."""
     others = [one for one in settled if one.service != service or one.member not in plan]
@@ -79,8 +79,8 @@ def placed_by_kernel(
     return found, ""
 
 
-def _request(name: str, need: Need, avoid: Mapping[str, str], where: Mapping[str, str]) -> Request:
-    return Request(name, need, need.whole, pinned=where.get(need.together, ""), avoid=avoid.get(name, ""))
+def _request(name: str, need: Need, avoid: Mapping[str, frozenset[str]], where: Mapping[str, str]) -> Request:
+    return Request(name, need, need.whole, pinned=where.get(need.together, ""), avoid=avoid.get(name, frozenset()))
 
 
 # -- somebody else's scheduler --------------------------------------------------------------------------------------

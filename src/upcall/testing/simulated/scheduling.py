@@ -59,7 +59,7 @@ class Scheduling(SimulatedCluster):
                 self._out.append(self._placed(member_id))
         known = {name: self._reserved.get(member_id, ("", 0)) for name, member_id in members.items()}
         plan = {name: self._declared[member_id] for name, member_id in members.items() if known[name][1] < places[name]}
-        avoid = {name: known[name][0] for name in plan}
+        avoid = {name: frozenset({known[name][0]}) for name in plan}
         found, reason = placed_by_kernel(self._rooms(), self._settled(), service, plan, avoid)
         for name, node in found.items():
             self._reserved[members[name]] = (node, places[name])
@@ -79,13 +79,14 @@ class Scheduling(SimulatedCluster):
             self._out.append(Promised(member_id=member_id, place=place))
             return
         if self._next.get(member_id, ("", 0))[1] != place:
-            self._next.pop(member_id, None)
+            before, number = self._next.get(member_id, ("", 0))
             own = self._reserved.get(member_id, ("", 0))[0]
+            avoid = frozenset({own, before} if number < place else {own})
             plan = {name: self._declared[member_id]}
             rooms = self._rooms()
             if same_node:
                 rooms = [room if room.node.name == own else replace(room, closed="is not its own") for room in rooms]
-            found, reason = placed_by_kernel(rooms, self._settled(), service, plan, {} if same_node else {name: own})
+            found, reason = placed_by_kernel(rooms, self._settled(), service, plan, {} if same_node else {name: avoid})
             if not found:
                 self._moves.put(Plan(service, need, {name: place}, same_node, reason))
                 if reason != said:
@@ -133,8 +134,12 @@ class Scheduling(SimulatedCluster):
 
     def _reserved_node(self, task: Task) -> tuple[str, str]:
         member_id = task.id.member_id
-        if task.beside and self._next.get(member_id, ("", 0))[1] == task.place:
-            return self._next[member_id][0], ""
+        if task.beside and self._reserved.get(member_id, ("", task.place))[1] < task.place:
+            if self._next.get(member_id, ("", 0))[1] != task.place:
+                # It was exchanged for a third one that nobody uses: found anew, as for any launch.
+                self._hold_or_wait(member_id, task.place)
+            node, place = self._next.get(member_id, ("", 0))
+            return (node, "") if place == task.place else ("", self._moves.reason(member_id))
         if not self._plans.reason(member_id) and self._reserved.get(member_id, ("", 0))[1] < task.place:
             # Launched without a plan: a plan of one.
             self._reserve_or_wait(task.id.service, {task.id.member: task.place})

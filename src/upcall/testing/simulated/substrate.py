@@ -71,9 +71,10 @@ class SimulatedSubstrate(Scheduling):
         self._hold_or_wait(member_id, place, same_node=same_node)
         return self._flush()
 
-    def call_off_place(self, member_id: str, now_s: float) -> Output:
+    def call_off_place(self, member_id: str, place: int, now_s: float) -> Output:
         self._moves.without(member_id)
-        if self._next.pop(member_id, None):
+        if self._next.get(member_id, ("", 0))[1] == place:
+            del self._next[member_id]
             self._more_room()
         return self._flush()
 
