@@ -59,6 +59,8 @@ class DeclareService(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     generation: int = 1
+    same_as: int = 0
+    """Its target, where this declaration says the same; 0: it says something else."""
     restart: Restart = "always"
     restarts_max: int = 0
     start_timeout_s: float = 300.0
@@ -79,6 +81,8 @@ class DeclareMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     service: str
     members: tuple[MemberDeclaration, ...]
+    revision: int = 0
+    """Of the service, under which these are declared."""
 
 
 class StartMembers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="start_members"):
@@ -179,6 +183,10 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     force: bool = False
     """Over consent, guard and dependents; ``reason`` stays in the record."""
     impact: str = ""
+    revision: int = 0
+    """Update, upgrade: the revision of the service that it brings."""
+    instead: bool = False
+    """Update, upgrade: in place of one that is live."""
     takes: int = 0
     """Replace: the set of volumes, set aside before, that the member takes back; it comes up where they are."""
 

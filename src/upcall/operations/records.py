@@ -165,6 +165,11 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     name: str
     generation: int = 1
     """Of its newest declaration: what the next incarnation gets. It touches nothing that runs."""
+    target: int = 0
+    """The generation that its next incarnation gets, which a plan chooses; 0: the newest. Until its turn in an update
+    has come, that is what it had."""
+    revision: int = 0
+    """Of its service, under which it was declared last."""
     launched: int = 0
     """The generation that the current incarnation was launched with, for its whole life."""
     package: str = ""
@@ -286,6 +291,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     takes: int = 0
     """The set of volumes, by its number, that was set aside and that the member takes back at its next place; 0: that
     place begins empty."""
+    revision: int = 0
+    """Update, upgrade: the revision of the service that it brings."""
     removes_node: bool = False
     """Maintenance: the node does not come back, so its members are placed elsewhere."""
     choice: Choice = ""

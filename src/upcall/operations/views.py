@@ -95,7 +95,9 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int
     status: MemberStatus
     wanted_generation: int = 0
-    """What the next incarnation gets; ``generation`` is that of the current one."""
+    """Of its newest declaration; ``generation`` is that of the current incarnation."""
+    target: int = 0
+    """What its next incarnation gets."""
     first_place: int = 1
     """Places above it are replacements."""
     starts: int = 0

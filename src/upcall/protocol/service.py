@@ -152,9 +152,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str = "wanted"
     """``wanted`` (declared, not started), ``held`` (by a drain), ``lost``, or a task state."""
     generation: int = 0
-    """Of the declaration that the incarnation runs; ``declared_generation`` is the newest."""
+    """Of the declaration that the incarnation runs."""
     declared_generation: int = 0
-    """What its next incarnation gets."""
+    """Of its newest declaration."""
+    target_generation: int = 0
+    """What its next incarnation gets: until its turn in an update has come, what it had."""
     node: str = ""
     """Empty while it has no place."""
     zone: str = ""
@@ -192,6 +194,20 @@ class Members(msgspec.Struct, frozen=True, kw_only=True, tag="members"):
     members: tuple[Member, ...]
     unplaced: str = ""
     """Why the declared members that have no place do not fit; empty when all have one."""
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an update or an upgrade brings."""
+
+    number: int
+    version: str
+    """Of the package."""
+    options: dict[str, Any] = {}
+    """All of them, as they would be."""
+    bindings: dict[str, str] = {}
+    changed: dict[str, tuple[Any, Any]] = {}
+    """Option -> what it is and what it would be, of those that differ (an entry of a map by itself:
+    ``config.min.insync.replicas``). None: not set, and without a default."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -235,6 +251,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The member comes up elsewhere first, and serves where it is until then (``two_at_once``)."""
     comes_back: bool = True
     """False: the member leaves for good."""
+    revision: Revision | None = None
+    """Update, upgrade: what it brings."""
+    paused: bool = False
+    """A person holds it: no step of it begins."""
     answer: str = ""
     """What this service last answered (``accept``, ``defer`` ...), empty when it is asked."""
 
@@ -338,6 +358,9 @@ class Declare(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     members: dict[str, MemberWanted]
     policy: Policy = Policy()
+    revision: int = 0
+    """Of the service, from whose options these follow. What runs takes a later revision over in the course of its
+    update, member by member."""
 
 
 class Starts(msgspec.Struct, frozen=True, kw_only=True):
@@ -386,6 +409,8 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     member: str = ""
     reason: str
+    parent: str = ""
+    """The live update or upgrade of this service that it is a step of."""
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -417,6 +442,36 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
     epoch: str
     answers: tuple[Answer, ...]
+
+
+class Retarget(msgspec.Struct, frozen=True, kw_only=True):
+    """These members take the newest declaration over with their next incarnation, and need no restart for it now: it
+    was applied while they run, or they are down."""
+
+    members: tuple[str, ...]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """An update or upgrade goes no further."""
+
+    reason: str
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a revision would do, and what the service says to it now; the answer to ``update/preview``."""
+
+    how: dict[str, str] = {}
+    """Option -> ``live``, ``restart``, ``new places``, ``never: reason``."""
+    restart: dict[str, str] = {}
+    """Member -> why."""
+    live: tuple[str, ...] = ()
+    """Members that take it over while they run."""
+    come: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
+    answer: str = ""
+    """What it would answer to the update now: ``accept``, ``defer: reason``, ``decline: reason``."""
+    next: str = ""
+    """What it would answer now to the first step."""
 
 
 class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
