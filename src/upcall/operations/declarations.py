@@ -12,9 +12,16 @@ from msgspec.structs import replace
 from upcall.operations import consents, maintenance, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import Refused, Release, Reserve
-from upcall.operations.inputs import DeclareMembers, DeclareService, MemberDeclaration, StartMembers, WithdrawMembers
+from upcall.operations.inputs import (
+    DeclareMembers,
+    DeclareService,
+    MemberDeclaration,
+    Retarget,
+    StartMembers,
+    WithdrawMembers,
+)
 from upcall.operations.naming import member_of
-from upcall.operations.news import MemberDeclared, MemberWithdrawn, ServiceDeclared
+from upcall.operations.news import MemberDeclared, MemberRetargeted, MemberWithdrawn, ServiceDeclared
 from upcall.operations.records import Mark, MemberRecord, ServiceRecord
 from upcall.operations.table import KINDS
 
@@ -141,7 +148,7 @@ def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
         return refused
     joined = _has_data(book, given)
     for declared in given.members:
-        _declare_member(book, given.service, declared, joined=joined)
+        _declare_member(book, given, declared, joined=joined)
     declared_now = [book.members[f"{given.service}.{m.name}"] for m in given.members]
     places = {member.name: member.reserved_place for member in declared_now if not member.at_its_end}
     if places:
@@ -179,7 +186,18 @@ def _volumes_gone(book: Book, member: MemberRecord) -> bool:
     return member.begins_anew or another or with_its_node or book.wall_s >= member.volumes_until_wall_s
 
 
-def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, joined: bool) -> None:
+def _target(before: MemberRecord, given: DeclareMembers, declared: MemberDeclaration, *, anew: bool) -> int:
+    """Which generation its next incarnation gets. What was launched keeps what it has under a later revision until its
+    turn in the update has come; under the same one the newest follows (other machines, other addresses)."""
+    follows = given.revision == 0 or before.revision in (0, given.revision)
+    unchanged = declared.same_as == before.next_generation
+    if anew or before.incarnation == 0 or unchanged or (follows and not before.behind):
+        return declared.generation
+    return before.next_generation
+
+
+def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclaration, *, joined: bool) -> None:
+    service = given.service
     before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
     same = before.generation == declared.generation and not returns
@@ -188,6 +206,8 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
     record = replace(
         before,
         generation=declared.generation,
+        target=_target(before, given, declared, anew=returns or before.at_its_end),
+        revision=given.revision or before.revision,
         restart=declared.restart,
         restarts_max=declared.restarts_max,
         start_timeout_s=declared.start_timeout_s,
@@ -224,6 +244,20 @@ def _declare_member(book: Book, service: str, declared: MemberDeclaration, *, jo
             "with fresh volumes" if fresh_volumes else "with its volumes"
         )
         book.emit(MemberDeclared(service=service, member=record.name, again=kept))
+
+
+def retarget_members(book: Book, given: Retarget) -> Refused | None:
+    found: list[MemberRecord] = []
+    for name in given.members:
+        member = member_of(book, given.service, name, where="members")
+        if isinstance(member, Refused):
+            return member
+        found.append(member)
+    for member in found:
+        if member.behind:
+            book.put(replace(member, target=member.generation))
+            book.emit(MemberRetargeted(service=member.service, member=member.name, generation=member.generation))
+    return None
 
 
 def start_members(book: Book, given: StartMembers, *, who: str) -> Refused | None:

@@ -14,7 +14,7 @@ from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Tell
 from upcall.operations.judgement import judge
 from upcall.operations.news import MemberReleased
 from upcall.operations.records import GIVES_UP, Mark, MemberRecord, Operation, Target
-from upcall.operations.table import KINDS, RANK, Word
+from upcall.operations.table import CHANGES, KINDS, RANK, Word
 from upcall.operations.waiting import Judgement
 
 # -- the begin ------------------------------------------------------------------------------------------------------
@@ -58,14 +58,10 @@ def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
     if begun.kind == "evict":
         book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
     if begun.kind == "uninstall":
-        _take_over(book, begun, book.live(service))
-
-
-def _take_over(book: Book, uninstall: Operation, others: list[Operation]) -> None:
-    """What only ends the older of two goes on: nothing else would, were the uninstall taken back."""
-    for other in others:
-        if other.id != uninstall.id and book.allows(other, "superseded") and not beside.only_ends(book, other):
-            end(book, other, "superseded", outcome=f"{uninstall.target.service} is uninstalled by {uninstall.id}")
+        for other in book.live(service):
+            # What only ends the older of two goes on: nothing else would, were the uninstall taken back.
+            if other.id != begun.id and book.allows(other, "superseded") and not beside.only_ends(book, other):
+                end(book, other, "superseded", outcome=f"{service} is uninstalled by {begun.id}")
 
 
 def _targets(book: Book, operation: Operation) -> list[MemberRecord]:
@@ -77,11 +73,7 @@ def _targets(book: Book, operation: Operation) -> list[MemberRecord]:
 
 def progress(book: Book, service: str) -> None:
     """One look at every live operation of the service that needs no consent any more, or has lost its reason."""
-    live = book.live(service)
-    if (uninstall := next((o for o in live if o.kind == "uninstall" and o.begun), None)) is not None:
-        # Its begin is on record alone when the master died right after it.
-        _take_over(book, uninstall, [o for o in live if o.begun])
-    for known in live:
+    for known in book.live(service):
         operation = book.operations[known.id]
         match (operation.state, KINDS[operation.kind].shape):
             case ("open", _):
@@ -96,12 +88,19 @@ def progress(book: Book, service: str) -> None:
                 _removal(book, operation)
             case ("executing", "foreign"):
                 _foreign(book, operation)
+            case ("executing", "plan"):
+                _goes_no_further(book, operation)
 
 
 def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     parent = book.operations.get(operation.parent)
     if parent is not None and parent.state == "lifted":
         end(book, operation, "parent lifted", outcome=f"{parent.id} is lifted")
+        return
+    if parent is not None and KINDS[parent.kind].shape == "plan" and not parent.live:
+        end(book, operation, "parent lifted", outcome=f"{parent.id} is {parent.state}")
+        return
+    if operation.kind in CHANGES and _goes_no_further(book, operation):
         return
     if len(operation.target.members) != 1:
         return
@@ -134,6 +133,17 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
         pass  # It is down for a moment, and would come back: to keep it down is what was asked for.
     elif named and _over(member, named) and book.allows(operation, "incarnation over"):
         end(book, operation, "incarnation over", outcome=f"{member.key}.{named} is over")
+
+
+def _goes_no_further(book: Book, operation: Operation) -> bool:
+    """A change in whose place a newer one is wanted. What it has begun goes on."""
+    later = (o for o in book.live(operation.target.service) if o.kind in CHANGES and o.number > operation.number)
+    newer = next(later, None)
+    if operation.kind not in CHANGES or newer is None:
+        return False
+    outcome = f"revision {newer.revision} is wanted instead: {newer.id}, asked for by {newer.asked_by}"
+    end(book, operation, "superseded", outcome=outcome)
+    return True
 
 
 def went_ahead(book: Book, operation: Operation) -> None:

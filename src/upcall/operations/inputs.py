@@ -140,6 +140,22 @@ class Confirm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     operation: str
 
 
+class PlanFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="plan_failed"):
+    """The service says: the plan goes no further. What it has begun goes on to its end."""
+
+    service: str
+    operation: str
+    reason: str
+
+
+class Retarget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="retarget"):
+    """Their next incarnation gets the newest declaration, and nothing restarts for it: it was applied while they run,
+    or they are down and it is their turn."""
+
+    service: str
+    members: tuple[str, ...]
+
+
 class Back(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="back"):
     """What the service does once an incarnation is ready (its ``after_ready``) is done: it counts from now on. With an
     ``error`` it is not: it raised, and is called again. Of an older incarnation it says nothing."""
@@ -339,6 +355,8 @@ Input: TypeAlias = (
     | Answers
     | WithdrawAnswer
     | Confirm
+    | PlanFailed
+    | Retarget
     | Back
     | HostSubscribed
     | HostUnsubscribed

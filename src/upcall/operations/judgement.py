@@ -10,7 +10,7 @@ from upcall.operations import beside, ends, guard, looping, members, places
 from upcall.operations.aftermath import judge_lost
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
-from upcall.operations.records import Operation
+from upcall.operations.records import Mark, Operation
 from upcall.operations.superseding import behind
 from upcall.operations.table import KINDS
 from upcall.operations.waiting import (
@@ -36,9 +36,10 @@ class _Consent(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(book: Book, operation: Operation) -> Judgement:
     """Of an open operation."""
-    if operation.paused is not None:
-        why = f": {operation.paused.why}" if operation.paused.why else ""
-        return Judgement(waits_for="a person", reason=f"paused by {operation.paused.who}{why}; resume lets it go on")
+    paused = operation.paused or _paused_plan(book, operation)
+    if paused is not None:
+        why = f": {paused.why}" if paused.why else ""
+        return Judgement(waits_for="a person", reason=f"paused by {paused.who}{why}; resume lets it go on")
     blocked = _blocked(book, operation)
     if blocked is not None:
         return blocked
@@ -59,12 +60,22 @@ def judge(book: Book, operation: Operation) -> Judgement:
     return Judgement(may=True, reason=consent.reason, over_consent=consent.over_consent)
 
 
+def _paused_plan(book: Book, operation: Operation) -> Mark | None:
+    """A step of a plan that a person holds."""
+    parent = book.operations.get(operation.parent)
+    return parent.paused if parent is not None and KINDS[parent.kind].shape == "plan" else None
+
+
 # -- before any consent ---------------------------------------------------------------------------------------------
 
 
 def _blocked(book: Book, operation: Operation) -> Judgement | None:
-    if KINDS[operation.kind].shape in ("system", "plan"):
+    if KINDS[operation.kind].shape == "system":
         return None
+    if KINDS[operation.kind].shape == "plan":
+        shutdown = book.shutdown()
+        down = f"behind {shutdown.id}: the system is shut down" if shutdown is not None else ""
+        return Judgement(waits_for=shutdown.id, reason=down) if shutdown is not None else None
     for member in book.members_of(operation.target.service):
         if not book.covers(operation, member):
             continue
@@ -168,7 +179,7 @@ def _silence(book: Book, operation: Operation) -> _Consent | None:
 def _takes_nothing(book: Book, begun: Operation) -> bool:
     """Of this service, now: it brings back what ends by itself, its end is still to come, or it has brought the member
     up elsewhere and only ends what is left."""
-    if looping.loops(book, begun):
+    if looping.loops(book, begun) or KINDS[begun.kind].shape == "plan":
         return True
     return ends.takes_nothing_yet(book, begun) or beside.only_ends(book, begun)
 

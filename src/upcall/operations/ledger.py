@@ -276,7 +276,7 @@ def _view(book: Book, key: str) -> MemberView:
         taken_back=member.taken_back,
         generation=member.launched or member.generation,
         wanted_generation=member.generation,
-        target=member.target or member.generation,
+        target=member.next_generation,
         status=_status(book, key),
         observed=seen.state if seen else "",
         node=member.node,

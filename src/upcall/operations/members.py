@@ -14,7 +14,7 @@ from upcall.operations.book import Book
 from upcall.operations.effects import Launch, Reserve
 from upcall.operations.news import Launched
 from upcall.operations.records import Leaving, MemberRecord, Operation
-from upcall.operations.table import KINDS
+from upcall.operations.table import CHANGES, KINDS
 
 PAUSE_S_MIN: Final = 1.0
 PAUSE_S_MAX: Final = 60.0
@@ -147,10 +147,12 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
     assert member.over or beside, f"{member.task} is not known to have ended"
     leaves = Leaving(incarnation=member.incarnation, place=member.place, launched=member.launched, node=member.node)
     takes = places.takes_back(book, member) if elsewhere else 0
+    generation = member.generation if _is_its_turn(book, by) else member.next_generation
     launched = replace(
         member,
         incarnation=member.incarnation + 1,
-        launched=member.generation,
+        launched=generation,
+        target=generation,
         place=member.place + (1 if elsewhere else 0),
         starts_before=member.incarnation if elsewhere else member.starts_before,
         taken_back=takes > 0 if elsewhere else member.taken_back,
@@ -183,6 +185,14 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
             beside=member.incarnation if beside else 0,
         )
     )
+
+
+def _is_its_turn(book: Book, by: str) -> bool:
+    """What makes the launch necessary is a step of a plan that changes the service: it brings the newest declaration,
+    in the same write."""
+    step = book.operations.get(by)
+    plan = book.operations.get(step.parent) if step is not None and step.parent else None
+    return plan is not None and plan.kind in CHANGES and step is not None and step.kind == "restart"
 
 
 def emit_launch(book: Book, member: MemberRecord) -> None:

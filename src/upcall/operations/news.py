@@ -242,6 +242,15 @@ class MemberDeclared(OfMember, frozen=True, kw_only=True, tag="member_declared")
         return {**super().data, "again": self.again}
 
 
+class MemberRetargeted(OfMember, frozen=True, kw_only=True, tag="member_retargeted"):
+    generation: int
+    """What its next incarnation gets."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {**super().data, "generation": self.generation}
+
+
 class MemberWithdrawn(OfMember, frozen=True, kw_only=True, tag="member_withdrawn"):
     launched: bool = False
     """It ran its course; else it was never launched."""

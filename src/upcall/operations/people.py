@@ -51,7 +51,8 @@ def pause(book: Book, given: Pause) -> Operation | Refused:
     operation = book.operations.get(given.operation)
     if operation is None:
         return not_found(given.operation)
-    if operation.state != "open" or operation.kind == "maintenance":
+    goes_on_in_steps = operation.state == "executing" and KINDS[operation.kind].shape == "plan"
+    if not (operation.state == "open" or goes_on_in_steps) or operation.kind == "maintenance":
         return Refused(
             code="conflict",
             message=f"{operation.id} is a {operation.kind} that is {operation.state}",

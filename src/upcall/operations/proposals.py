@@ -15,7 +15,7 @@ from upcall.operations.inputs import Propose
 from upcall.operations.naming import member_of
 from upcall.operations.news import Overruled, Proposed
 from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
-from upcall.operations.table import KINDS, Class, Kind, OnDeadline
+from upcall.operations.table import CHANGES, KINDS, Class, Kind, OnDeadline
 
 OPEN_MAX: Final = 1000
 """Live operations of one service; a flood is refused, and no other service notices."""
@@ -41,13 +41,15 @@ def create(
     impact: str = "",
     key: str = "",
     takes: int = 0,
+    revision: int = 0,
 ) -> Operation:
     """One write. What lies below another operation inherits its class, its window and what a person forced."""
     service = book.services.get(target.service)
     if parent is not None:
         class_ = parent.class_
         on_deadline = parent.on_deadline
-        forced = parent.forced
+        # Who forces a change goes over the answer to the change; each step of it is asked about all the same.
+        forced = parent.forced if KINDS[parent.kind].shape != "plan" else None
     if on_deadline is None and service is not None:
         on_deadline = "hold" if service.stateful else "proceed"
     operation = Operation(
@@ -66,6 +68,7 @@ def create(
         deadline_wall_s=parent.deadline_wall_s if parent else None if window_s is None else book.wall_s + window_s,
         on_deadline=on_deadline,
         takes=takes,
+        revision=revision,
         removes_node=removes_node,
         proposed_wall_s=book.wall_s,
         since_wall_s=book.wall_s,
@@ -119,6 +122,8 @@ def propose(book: Book, given: Propose) -> Operation | Refused:
         )
     if given.kind == "uninstall":
         return _uninstall(book, given)
+    if given.kind in CHANGES:
+        return _change(book, given)
     if row.shape == "plan":
         return _create(book, given, Target(service=given.service, members=given.members))
     return _on_members(book, given)
@@ -207,6 +212,7 @@ def _create(book: Book, given: Propose, target: Target) -> Operation:
         impact=given.impact,
         key=given.key,
         takes=given.takes,
+        revision=given.revision,
     )
 
 
@@ -252,6 +258,20 @@ def _maintenance(book: Book, given: Propose) -> Operation | Refused:
         if known.place_node == given.node:
             book.mark(member.partition(".")[0])  # Also who has a place there and was never started.
     return operation
+
+
+def _change(book: Book, given: Propose) -> Operation | Refused:
+    """One at a time: the second is told whose stands, unless it is wanted in its place."""
+    standing = next((o for o in book.live(given.service) if o.kind in CHANGES), None)
+    if standing is not None and not given.instead:
+        return Refused(
+            code="conflict",
+            message=f"{given.service} is being changed: {standing.id} ({standing.kind} to revision "
+            f"{standing.revision}), asked by {standing.asked_by}, is {standing.state}",
+            where=given.service,
+            expected=f"wait until it is over, `upcall operation cancel {standing.id}`, or --instead",
+        )
+    return _create(book, given, Target(service=given.service))
 
 
 def _uninstall(book: Book, given: Propose) -> Operation | Refused:

@@ -247,6 +247,16 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.place if self.leaving is None else self.leaving.place
 
     @property
+    def next_generation(self) -> int:
+        """What its next incarnation gets."""
+        return self.target or self.generation
+
+    @property
+    def behind(self) -> bool:
+        """An update has not come to it: something newer is declared than what its next incarnation gets."""
+        return self.next_generation != self.generation
+
+    @property
     def at_its_end(self) -> bool:
         """It ran its course, well or not: nobody waits for it, and only a person's wish starts it again."""
         return self.finished or self.failed

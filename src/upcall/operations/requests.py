@@ -16,7 +16,7 @@ from upcall.operations import (
     places,
     proposals,
 )
-from upcall.operations.book import Book
+from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Cordon, Refused, Release, Reserve, Show
 from upcall.operations.inputs import (
     Answers,
@@ -41,7 +41,9 @@ from upcall.operations.inputs import (
     PlaceHeld,
     PlaceObserved,
     PlaceRefused,
+    PlanFailed,
     Propose,
+    Retarget,
     Started,
     StartMembers,
     TaskObserved,
@@ -81,8 +83,12 @@ def _take(book: Book, given: Input) -> Operation | Refused | None:
             return consents.answer(book, given)
         case WithdrawAnswer():
             return consents.withdraw(book, given)
+        case Retarget():
+            return declarations.retarget_members(book, given)
         case Confirm():
             return _confirm(book, given)
+        case PlanFailed():
+            return _plan_failed(book, given)
         case Back():
             return hooks.returned(book, given)
         case Propose():
@@ -233,6 +239,22 @@ def _host(book: Book, given: HostSubscribed | HostUnsubscribed) -> None:
 
 
 # -- services -------------------------------------------------------------------------------------------------------
+
+
+def _plan_failed(book: Book, given: PlanFailed) -> Refused | None:
+    operation = book.operations.get(given.operation)
+    if operation is None or operation.target.service != given.service:
+        return people.not_found(given.operation)
+    if book.allows(operation, "gave up"):
+        execution.end(book, operation, "gave up", outcome=given.reason[:REASON_CHARS_MAX])
+    elif operation.state != "failed":
+        return Refused(
+            code="conflict",
+            message=f"{operation.id} ({operation.words()}) is {operation.state}",
+            where=operation.id,
+            expected="an update or an upgrade that has begun",
+        )
+    return None
 
 
 def _confirm(book: Book, given: Confirm) -> Refused | None:

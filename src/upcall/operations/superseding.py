@@ -31,7 +31,7 @@ def gives_way(book: Book, begun: Operation, wish: Operation, member: MemberRecor
     if KINDS[begun.kind].shape != "back" or not _still_away(book, begun, member):
         return False
     if wish.kind == "restart":
-        newer = 0 < member.launched < member.generation
+        newer = 0 < member.launched < member.next_generation
         return wish.class_ != "cure" and (wish.forced is not None or bool(wish.parent) or newer)
     return KINDS[wish.kind].shape in ("away", "removal")
 

@@ -63,7 +63,7 @@ operations below it. ``node``: maintenance, a parent of stops. ``system``: shutd
 
 Word = Literal[
     "may begin", "decline", "cancel", "parent lifted", "incarnation over", "healthy again", "node back", "called off",
-    "superseded", "has left", "nothing to move", "deadline", "newer ready", "start deadline", "ended again",
+    "superseded", "gave up", "has left", "nothing to move", "deadline", "newer ready", "start deadline", "ended again",
     "node lost for good", "shutdown", "finished", "all held", "becomes removal", "lift",
 ]  # fmt: skip
 """What moves an operation on."""
@@ -120,9 +120,9 @@ KINDS: Final[dict[Kind, Row]] = {
                 meaning="the member leaves its place and comes up in another"),
     "replace": Row(class_="voluntary", shape="removal", asked=True, gives_back="elsewhere",
                    meaning="give the member's place and volumes up, start it anew elsewhere"),
-    "update": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+    "update": Row(class_="voluntary", shape="plan", asked=True,
                    meaning="new options, by restarts below it"),
-    "upgrade": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+    "upgrade": Row(class_="voluntary", shape="plan", asked=True,
                    meaning="a new version, by restarts below it"),
     "finalize": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
                    meaning="the point of no return of an upgrade"),
@@ -215,6 +215,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "node lost for good", "failed", ("back",)),
     Transition("executing", "called off", "withdrawn", ("foreign",)),
     Transition("executing", "finished", "done", ("plan",)),
+    # A plan goes no further: its service says so, a person, or another plan in its place. What it has begun goes on.
+    Transition("executing", "gave up", "failed", ("plan",)),
+    Transition("executing", "cancel", "withdrawn", ("plan",)),
+    Transition("executing", "superseded", "withdrawn", ("plan",)),
     # What stays in effect until somebody lifts it.
     Transition("open", "all held", "done", ("node",)),
     Transition("open", "becomes removal", "open", ("node",)),
@@ -227,6 +231,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
 
 class NoTransition(AssertionError):
     """The ledger tried what the table does not have: a mistake in the ledger, never in its input."""
+
+
+CHANGES: Final[tuple[Kind, ...]] = ("update", "upgrade")
+"""Plans that bring another revision of a service; one at a time."""
 
 
 def next_state(kind: Kind, class_: Class, state: State, word: Word) -> State | None:

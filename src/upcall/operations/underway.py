@@ -31,7 +31,7 @@ def judge_begun(book: Book, operation: Operation) -> Judgement:
         case "node":
             return _drain_waits(book, operation)
         case "plan":
-            return Judgement(waits_for=service, reason="the service works on it")
+            return _plan_waits(book, operation)
         case "foreign":
             return Judgement(waits_for="the substrate", reason="it was let go on")
     if (waits := _beside_waits(book, operation)) is not None:
@@ -40,6 +40,15 @@ def judge_begun(book: Book, operation: Operation) -> Judgement:
     if ending:
         return _end_waits(book, operation, ending)
     return _start_waits(book, operation)
+
+
+def _plan_waits(book: Book, operation: Operation) -> Judgement:
+    if operation.paused is not None:
+        return Judgement(waits_for="a person", reason=f"paused by {operation.paused.who}; resume lets it go on")
+    steps = ", ".join(f"{step.id} ({step.words()})" for step in book.children(operation))
+    if steps:
+        return Judgement(waits_for=steps, reason="its steps are not over")
+    return Judgement(waits_for=operation.target.service, reason="the service works on it")
 
 
 def _covered(book: Book, operation: Operation) -> list[MemberRecord]:

@@ -43,6 +43,8 @@ def line(one: news.News, node: str = "") -> str:
             return f"declared again, {takes}"
         case news.MemberWithdrawn(launched=launched):
             return "withdrawn, at its end" if launched else "withdrawn before it was launched"
+        case news.MemberRetargeted():
+            return "takes the newest declaration over with its next start; nothing restarts for it"
         case news.MemberReleased():
             return f"released; volumes are kept for {span(one.keep_volumes_s)}"
         case news.HostChanged():
