@@ -17,6 +17,8 @@ from upcall.master import (
     host_api,
     operator_api,
     package_api,
+    revision_api,
+    revisions,
     service_api,
     services,
     startup,
@@ -75,6 +77,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     housekeeping = Housekeeping(core)
     host_door = host_api.HostDoor(core, hosts)
     service_calls = ServiceCalls(core, streams, machines, secrets)
+    core.after_turn.append(revisions.follow)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(Leaving(core, machines).rule)
@@ -111,6 +114,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     install_error_handlers(app)
     publish(app)
     app.include_router(operator_api.router(operator, principal))
+    app.include_router(revision_api.router(core, views, service_calls, principal))
     app.include_router(action_api.router(service_calls.actions, core, views, principal))
     app.include_router(volume_api.router(core, views, machines, principal))
     app.include_router(host_api.router(host_door, principal))

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -56,6 +56,7 @@ def proposal(service: str, said: wire.Propose) -> given.Propose:
         reason=said.reason,
         service=service,
         members=(said.member,) if said.member else (),
+        parent=said.parent,
         key=f"{service}/{said.key}",
     )
 
@@ -64,11 +65,14 @@ def policy(said: wire.Policy) -> Policy:
     return msgspec.convert(said, Policy, from_attributes=True)
 
 
-def members(declared: wire.Declare, generation_of: Callable[[str], int]) -> tuple[given.MemberDeclaration, ...]:
+def members(
+    declared: wire.Declare, generation_of: Callable[[str], int], *, same_as: Mapping[str, int]
+) -> tuple[given.MemberDeclaration, ...]:
     return tuple(
         given.MemberDeclaration(
             name=name,
             generation=generation_of(name),
+            same_as=same_as.get(name, 0),
             restart=wanted.declaration.restart,
             restarts_max=wanted.declaration.restarts_max,
             start_timeout_s=wanted.declaration.start_timeout_s,

@@ -4,7 +4,7 @@ Nothing counts references as they come and go. Every :data:`SWEEP_S` they are re
 tombstones. So a crash in between leaves nothing behind for ever, and what is forgotten here is forgotten by one rule:
 
 * a service's own memory, once its volumes cannot be taken back (they are one: what the code remembers is about them);
-* old versions of a package that no service runs, beyond :data:`VERSIONS_KEPT`;
+* old versions of a package that no revision of a service names, beyond :data:`VERSIONS_KEPT`;
 * blobs that no package and no declaration names. One that was uploaded for a package which is not registered yet is
   named by nobody either: so a blob goes when two sweeps in a row found it so, and nobody uploaded it again meanwhile;
 * the addresses before a replacement, of members that are gone for good;
@@ -18,7 +18,7 @@ import asyncio
 import logging
 from typing import Final
 
-from upcall.master import past
+from upcall.master import history, past
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.services import forget_memory
@@ -101,7 +101,7 @@ def forget_the_past(tx: Transaction) -> None:
     past.forget_old(tx)
     for name in {service for service, _ in state.memory} - state.services.keys():
         forget_memory(tx, name)
-    in_use = {(service.record.package, service.record.version) for service in state.services.values()}
+    in_use = history.packages_named(state.services)
     for package in state.packages.beyond(VERSIONS_KEPT):
         if (package.name, package.version) not in in_use:
             state.packages.forget(package)

@@ -1,8 +1,9 @@
 """What services hear: the wire's whole sets, made from the state at the end of a turn, sent after its commit."""
 
 from collections.abc import Callable
+from functools import partial
 
-from upcall.master import to_wire
+from upcall.master import revisions, to_wire
 from upcall.master.core import Core
 from upcall.master.state import Service
 from upcall.master.streams import Streams
@@ -49,12 +50,13 @@ class Notifier:
         operation = core.state.ledger.operation(told.operation)
         if operation is None or not self._streams.connected(told.service):
             return None
-        event = to_wire.told(told, operation, core.node_of)
+        event = to_wire.told(told, operation, core.node_of, partial(revisions.of_operation, core))
         return lambda: self._streams.send(told.service, event)
 
 
 def operations_event(core: Core, service: str) -> wire.Operations:
-    return to_wire.operations(core.state.ledger.pending(service, core.monotonic(), core.wall()), core.node_of)
+    pending = core.state.ledger.pending(service, core.monotonic(), core.wall())
+    return to_wire.operations(pending, core.node_of, partial(revisions.of_operation, core))
 
 
 def members_event(core: Core, service: Service) -> wire.Members:
@@ -73,7 +75,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         address=address,
         zone=core.zone(node),
         generation=service.generation(view.name),
-        declaration=service.declaration(view.name),
+        declaration=service.declaration(view.name, view.generation),
         seen=core.state.seen.get(member_id),
     )
     return to_wire.member(view, known)

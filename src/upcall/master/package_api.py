@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from upcall.master import history
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.driver import Driver
@@ -85,8 +86,7 @@ def _must_not_exchange(core: Core, package: wire.Package) -> None:
     if (package.name, package.version) not in packages or not package.source:
         return
     stands = packages.find(package.name, package.version)
-    services = core.state.services.values()
-    users = sorted(one.record.name for one in services if _made_from(one.record, stands))
+    users = sorted(history.packages_named(core.state.services).get((package.name, package.version), ()))
     if users and stands != package:
         raise Conflict(
             f"{', '.join(users)} {'runs' if len(users) == 1 else 'run'} package {package.name} {package.version},"
@@ -96,10 +96,6 @@ def _must_not_exchange(core: Core, package: wire.Package) -> None:
             + " and ".join(f"`upcall uninstall {user}`" for user in users)
             + " first",
         )
-
-
-def _made_from(service: r.ServiceRecord, package: wire.Package) -> bool:
-    return (service.package, service.version) == (package.name, package.version)
 
 
 async def blob_of(core: Core, sha256: str) -> bytes:

@@ -16,6 +16,7 @@ STATE: Final = "state"
 SEEN: Final = "seen"
 PAST: Final = "past"
 ACTION: Final = "action"
+REVISION: Final = "revision"
 REPLACED: Final = "replaced"
 """A member's address at the place before the present one, as text."""
 
@@ -33,6 +34,32 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the secrets that a person granted it, besides its own."""
     created_at: float = 0.0
     asked_by: str = ""
+
+
+class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything wanted of a service under one number."""
+
+    service: str
+    number: int
+    package: str
+    version: str
+    options: dict[str, Any]
+    bindings: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    at: float
+    """When it was asked for; wall time, as is ``began_at`` (it stands since then) and ``ended_at``."""
+    asked_by: str = ""
+    reason: str = ""
+    before: int = 0
+    """The one that stood when it was asked for."""
+    back_to: int = 0
+    """It says again what that one said."""
+    outcome: str = ""
+    """How its operation ended: ``done``, ``failed``, ``declined``, ``withdrawn`` (it never began), ``cancelled`` (it
+    had begun). Empty: it is under way."""
+    why: str = ""
+    began_at: float = 0.0
+    ended_at: float = 0.0
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,6 +77,14 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def confirm(name: Current, operation: str) -> Response:
         return answer(await calls.confirm(name, operation))
 
+    @api.post("/v1/service/{name}/fail/{operation}", openapi_extra=takes(wire.Failed), responses=gives(wire.Accepted))
+    async def fail(name: Current, operation: str, request: Request) -> Response:
+        return answer(await calls.fail(name, operation, await decode(request, wire.Failed)))
+
+    @api.post("/v1/service/{name}/retarget", openapi_extra=takes(wire.Retarget), responses=gives(wire.Accepted))
+    async def retarget(name: Current, request: Request) -> Response:
+        return answer(await calls.retarget(name, await decode(request, wire.Retarget)))
+
     @api.post("/v1/service/{name}/back", openapi_extra=takes(wire.Back), responses=gives(wire.Accepted))
     async def back(name: Current, request: Request) -> Response:
         return answer(await calls.back(name, await decode(request, wire.Back)))

@@ -8,6 +8,8 @@ import asyncio
 from secrets import token_hex
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from upcall.master import from_wire, services, whereabouts
 from upcall.master.actions import Actions
 from upcall.master.credentials import credentials
@@ -129,6 +131,15 @@ class ServiceCalls:
         await self.core.turn(lambda tx: tx.ledger(given.Confirm(service=name, operation=operation)))
         return wire.Accepted(operation=operation)
 
+    async def fail(self, name: str, operation: str, body: wire.Failed) -> wire.Accepted:
+        item = given.PlanFailed(service=name, operation=operation, reason=body.reason)
+        await self.core.turn(lambda tx: tx.ledger(item))
+        return wire.Accepted(operation=operation)
+
+    async def retarget(self, name: str, body: wire.Retarget) -> wire.Accepted:
+        await self.core.turn(lambda tx: tx.ledger(given.Retarget(service=name, members=body.members)))
+        return wire.Accepted()
+
     async def back(self, name: str, body: wire.Back) -> wire.Accepted:
         await self.core.turn(lambda tx: tx.ledger(from_wire.back(name, body)))
         return wire.Accepted()
@@ -180,7 +191,16 @@ class ServiceCalls:
         return wire.Accepted()
 
     async def control(self, service: str, name: str, arguments: dict[str, Any], who: str) -> None:
-        """Hands the control of a plan to the service's code and waits for its reply."""
+        """Hands the control of a plan to the service's code and waits until that is done."""
+        await self._ask(service, name, arguments, who)
+
+    async def preview(self, service: str, revision: wire.Revision, who: str) -> wire.Preview:
+        """What a revision would do, as the service's code says."""
+        said = await self._ask(service, "update/preview", {"revision": msgspec.to_builtins(revision)}, who)
+        return msgspec.convert(said, wire.Preview)
+
+    async def _ask(self, service: str, name: str, arguments: dict[str, Any], who: str) -> Any:
+        """Hands something to the service's code and waits for its reply."""
         if not self.streams.connected(service):
             raise NotNow(f"the code of {service} is not connected", where=service, expected="its host to come back")
         action = wire.Action(id=token_hex(8), name=name, arguments=arguments, who=who)
@@ -195,3 +215,4 @@ class ServiceCalls:
             del self._controls[action.id]
         if not replied.ok:
             raise Conflict(replied.error or f"{name} failed", where=f"{service} {name}")
+        return replied.result

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import credentials, from_wire, past, reporting, whereabouts
+from upcall.master import credentials, from_wire, history, past, reporting, whereabouts
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -51,7 +51,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
         raise Conflict(
             f"a service {name!r} is installed already", where="name", expected="another name (--name), or uninstall it"
         )
-    bindings = _bindings(core, package, request.bindings)
+    bindings = bindings_of(core, package, request.bindings)
     record = r.ServiceRecord(
         name=name,
         package=package.name,
@@ -71,11 +71,13 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     service = core.state.services[name] = Service(record)
     tx.changed.assignments = True
     tx.put(r.SERVICE, name, record)
+    history.begin(tx, service)
     tx.event("service", name, f"wanted by {who}: package {package.name} {package.version}", who=who)
     return service
 
 
-def _bindings(core: Core, package: wire.Package, asked: Mapping[str, str]) -> dict[str, str]:
+def bindings_of(core: Core, package: wire.Package, asked: Mapping[str, str]) -> dict[str, str]:
+    """Need -> service, for every need of the package."""
     needs = {need.name: need for need in package.needs}
     for name in asked:
         if name not in needs:
@@ -110,13 +112,16 @@ def remove_package(tx: Transaction, name: str, version: str, who: str) -> None:
             expected="a package of your own (`upcall install FILE` registers one)",
         )
     keys = {(package.name, package.version) for package in going}
-    users = [each.record for each in state.services.values() if (each.record.package, each.record.version) in keys]
-    if users:
-        services = sorted(user.name for user in users)
+    users = sorted(name for name, each in state.services.items() if (each.record.package, each.record.version) in keys)
+    named = history.packages_named(state.services)
+    earlier = sorted({user for key in keys for user in named.get(key, ())})
+    if users or earlier:
+        by = ", ".join(users) or f"an earlier revision of {', '.join(earlier)}, which can be gone back to"
+        version = next(version for package, version in sorted(keys) if (package, version) in named)
         raise Conflict(
-            f"package {name} {users[0].version} is used by {', '.join(services)}",
+            f"package {name} {version} is used by {by}",
             where="package",
-            expected=" and ".join(f"`upcall uninstall {service}`" for service in services) + " first",
+            expected=" and ".join(f"`upcall uninstall {service}`" for service in users or earlier) + " first",
         )
     for package in going:
         state.packages.forget(package)
@@ -148,6 +153,7 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
             tx.delete(r.ACTION, action)
         for kind in (r.POLICY, r.ENDPOINTS, r.PLANS):
             tx.delete(kind, name)
+        history.forget(tx, service)
         for member, generations in service.members.items():
             for generation in generations:
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
@@ -195,7 +201,8 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
         tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=policy))
     for member, wanted in request.members.items():
         _declare_member(tx, service, member, wanted)
-    tx.ledger(given.DeclareMembers(service=name, members=from_wire.members(request, service.generation)))
+    members = from_wire.members(request, service.generation, same_as=_unchanged(tx.core, service))
+    tx.ledger(given.DeclareMembers(service=name, members=members, revision=request.revision))
     if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
         tx.ledger(given.StartMembers(service=name, members=starting))
     _forget_old_generations(tx, service)
@@ -247,6 +254,20 @@ def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire
     tx.put(r.DECLARATION, declaration_key(name, member, generation), declared)
 
 
+def _unchanged(core: Core, service: Service) -> dict[str, int]:
+    """Member -> the generation that it is meant to run, where its newest declaration says the same: it went back."""
+    if all(len(generations) == 1 for generations in service.members.values()):
+        return {}
+    targets = {view.name: view.target for view in core.state.ledger.members(service.record.name)}
+    return {
+        member: targets[member]
+        for member, generations in service.members.items()
+        if (target := generations.get(targets.get(member, 0))) is not None
+        and target.declaration == generations[max(generations)].declaration
+        and target.replacement == generations[max(generations)].replacement
+    }
+
+
 def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Declare) -> None:
     """A job at its end that its service names no more."""
     left_out = service.members.keys() - request.members.keys()
@@ -260,15 +281,17 @@ def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Decl
 
 
 def _forget_old_generations(tx: Transaction, service: Service) -> None:
-    """Only the newest declaration and those that run are needed."""
+    """Needed are the newest declaration, those that run, and what a member gets whose turn has not come."""
     if all(len(generations) == 1 for generations in service.members.values()):
         return
-    running = {(task.member, task.generation) for task in tx.core.state.ledger.wanted(service.record.name)}
+    ledger, name = tx.core.state.ledger, service.record.name
+    needed = {(task.member, task.generation) for task in ledger.wanted(name)}
+    needed |= {(view.name, view.target) for view in ledger.members(name)}
     for member, generations in service.members.items():
         for generation in sorted(generations)[:-1]:
-            if (member, generation) not in running:
+            if (member, generation) not in needed:
                 del generations[generation]
-                tx.delete(r.DECLARATION, declaration_key(service.record.name, member, generation))
+                tx.delete(r.DECLARATION, declaration_key(name, member, generation))
 
 
 def set_endpoints(tx: Transaction, name: str, request: wire.Endpoints) -> None:

@@ -29,6 +29,8 @@ class Service:
     policy: Policy = field(default_factory=Policy)
     members: dict[str, dict[int, MemberWanted]] = field(default_factory=dict)
     """Member -> generation -> declaration; older generations while a task still runs them."""
+    revisions: dict[int, r.RevisionRecord] = field(default_factory=dict)
+    """Number -> what was wanted under it; those that stood, and those that were only asked for."""
     endpoints: tuple[Endpoint, ...] = ()
     plans: tuple[PlanView, ...] = ()
     unplaced: str = ""
@@ -118,6 +120,9 @@ def load(store: Store, start: int) -> State:
     for declared in _decode(of(r.DECLARATION), r.Declared):
         if service := services.get(declared.service):
             service.members.setdefault(declared.name, {})[declared.generation] = declared.wanted
+    for revision in _decode(of(r.REVISION), r.RevisionRecord):
+        if service := services.get(revision.service):
+            service.revisions[revision.number] = revision
     for policy in _decode(of(r.POLICY), r.PolicyRecord):
         if service := services.get(policy.service):
             service.policy = policy.policy

@@ -20,6 +20,9 @@ Desired = Literal["running", "uninstalling", "shut_down"]
 NodeOf = Callable[[str], str]
 """Where a member is, by its id; empty: nobody knows."""
 
+Brings = Callable[[Operation], wire.Revision | None]
+"""The revision of an update or upgrade, as its service is shown it."""
+
 STATUS_WORDS: Final = {
     "declared": "wanted", "held": "held", "unknown": "lost", "finished": "finished", "failed": "failed",
 }  # fmt: skip
@@ -29,25 +32,25 @@ STATUS_WORDS: Final = {
 # -- operations -----------------------------------------------------------------------------------------------------
 
 
-def operations(pending: PendingSet, node_of: NodeOf) -> wire.Operations:
+def operations(pending: PendingSet, node_of: NodeOf, brings: Brings) -> wire.Operations:
     return wire.Operations(
         epoch=str(pending.epoch),
         version=pending.version,
-        operations=tuple(pending_operation(each, node_of) for each in pending.operations),
+        operations=tuple(pending_operation(each, node_of, brings) for each in pending.operations),
     )
 
 
-def told(effect: fx.Tell, operation: Operation, node_of: NodeOf) -> wire.Told:
+def told(effect: fx.Tell, operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Told:
     what = operation.state if effect.what == "ended" else effect.what
-    return wire.Told(what=what, operation=operation_alone(operation, node_of))
+    return wire.Told(what=what, operation=operation_alone(operation, node_of, brings))
 
 
-def operation_alone(operation: Operation, node_of: NodeOf) -> wire.Operation:
+def operation_alone(operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Operation:
     """One that nobody is asked about."""
-    return pending_operation(PendingOperation(operation=operation, asked=False), node_of)
+    return pending_operation(PendingOperation(operation=operation, asked=False), node_of, brings)
 
 
-def pending_operation(pending: PendingOperation, node_of: NodeOf) -> wire.Operation:
+def pending_operation(pending: PendingOperation, node_of: NodeOf, brings: Brings) -> wire.Operation:
     operation = pending.operation
     member = operation.target.members[0] if len(operation.target.members) == 1 else ""
     return wire.Operation(
@@ -69,6 +72,8 @@ def pending_operation(pending: PendingOperation, node_of: NodeOf) -> wire.Operat
         takes_back=operation.takes > 0,
         takes_nothing=pending.takes_nothing,
         comes_back=operation.kind not in ("uninstall", "scale_in"),
+        revision=brings(operation) if operation.revision else None,
+        paused=operation.paused is not None,
         answer=pending.answer.verdict if pending.answer and not pending.asked else "",
     )
 
@@ -101,6 +106,7 @@ def member(view: MemberView, known: Known) -> wire.Member:
         state=member_state(view),
         generation=view.generation,
         declared_generation=known.generation,
+        target_generation=view.target,
         node=known.node,
         zone=known.zone,
         address=known.address,

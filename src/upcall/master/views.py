@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import past, whereabouts
+from upcall.master import past, revisions, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -84,7 +84,7 @@ class Views:
         task = f"{member_id}.{member.incarnation}"
         node, address = whereabouts.of_newest(self._core, member)
         service = state.services.get(member.service)
-        declaration = service.declaration(member.name) if service else None
+        declaration = service.declaration(member.name, member.generation) if service else None
         seen = state.seen.get(member_id)
         usage = self._machines.usage(task)
         filling = "; ".join(map(str, usage.filling)) if usage else ""
@@ -159,6 +159,8 @@ class Views:
             return "shut down", ""
         if not self._streams.connected(service.record.name):
             return "no host", "its code is not connected; its tasks run on"
+        if changing := self._changing(service):
+            return "updating", changing
         if service.unplaced:
             return "blocked", service.unplaced
         plan = next((plan for plan in service.plans if plan.name == "deploy"), None)
@@ -176,7 +178,19 @@ class Views:
             named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
             return "degraded", f"{ready} of {wanted} members ready; {named}"
         failed = [f"{name} has failed: {reason}" for name, reason in beside.items()]
+        failed += _unfinished(service)
         return "running", "; ".join([*failed, *(f"{task.name}: {text}" for task in tasks for text in task.filling)])
+
+    def _changing(self, service: Service) -> str:
+        """The change that is being carried out, and how far it is."""
+        for operation in self._core.state.ledger.live(service.record.name):
+            if operation.kind in revisions.KINDS and operation.begun:
+                plan = next((plan for plan in service.plans if plan.name == "update"), None)
+                held = "paused" if operation.paused else _first_reason(plan)
+                return f"{operation.kind} to revision {operation.revision} ({operation.id})" + (
+                    f": {held}" if held else ""
+                )
+        return ""
 
     def _failed_beside(self, service: Service) -> dict[str, str]:
         """Jobs beside the service (they do not count for it) that have failed, and why: told, and no fault of it."""
@@ -409,6 +423,17 @@ def _is_over(plan: PlanView, failed_beside: Collection[str]) -> bool:
     return plan.state == "done" or all(
         step.state in ("done", "forced") or (step.state == "failed" and step.name in failed_beside) for step in steps
     )
+
+
+def _unfinished(service: Service) -> list[str]:
+    """The revision that stands is not what all members run."""
+    known = service.revisions.get(service.record.revision)
+    if known is None or known.outcome not in ("failed", "cancelled"):
+        return []
+    what = "has failed" if known.outcome == "failed" else "was cancelled"
+    why = f": {known.why}" if known.why else ""
+    way = f"`upcall rollback {known.service}` goes back, another update goes on"
+    return [f"the change to revision {known.number} {what}{why}; {way}"]
 
 
 def _first_reason(plan: PlanView | None) -> str:

@@ -7,6 +7,9 @@
     POST /v1/services                                Install -> ServiceView
     GET  /v1/services/{service}                      ServiceView (with plans, members, endpoints)
     POST /v1/services/{service}/uninstall            Ask -> OperationView
+    POST /v1/services/{service}/update               Update -> OperationView
+    POST /v1/services/{service}/update/preview       Update -> PreviewView: what it would change; changes nothing
+    GET  /v1/services/{service}/revisions            list[RevisionView], newest first
     GET  /v1/services/{service}/plans                list[PlanView of protocol.service, as JSON]
     POST /v1/services/{service}/plans/{plan}/{verb}  PlanControl (verb: pause, resume, force, restart) -> {}
     POST /v1/services/{service}/actions/{action}     arguments object -> the action's result, if it is there soon
@@ -86,6 +89,28 @@ class Install(Strict):
     """Names of secrets that the service may have, besides its own (``SERVICE.NAME``)."""
     fresh: bool = False
     """Takes nothing over from an earlier service of this name: neither its volumes nor its memory."""
+
+
+class Update(Strict):
+    """Another revision of a service. What is not named stays as it is."""
+
+    set: dict[str, Any] = {}
+    """Options; a map is merged with what it has, key by key."""
+    unset: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=1000)
+    """Options that get their default again: ``heap_mib``, or one entry of a map: ``config.log.retention.ms``."""
+    options: dict[str, Any] | None = None
+    """All options, instead of those that stand."""
+    version: str = Field(default="", max_length=60)
+    """Of the package: an upgrade."""
+    bindings: dict[str, str] = {}
+    secrets: list[str] | None = None
+    back_to: int | None = Field(default=None, ge=0)
+    """What an earlier revision said; 0: the last one before the present that was carried out."""
+    made_from: int | None = Field(default=None, ge=1)
+    """The revision that whoever asks has seen: refused where another one stands by now."""
+    reason: str = Field(default="", max_length=500)
+    instead: bool = False
+    """In place of a change that is under way; else it is refused while there is one."""
 
 
 DRAIN_WINDOW_S: Final = 600.0
@@ -307,6 +332,58 @@ class ServiceView(View):
     plans: list[dict[str, Any]] = []
     endpoints: list[EndpointView] = []
     actions: list[dict[str, Any]] = []
+
+
+class RevisionView(View):
+    """Everything wanted of a service under one number."""
+
+    number: int
+    state: str
+    """``stands``, ``under way``, ``past`` (it stood), or what became of it before it stood: ``declined``,
+    ``withdrawn``."""
+    package: str
+    version: str
+    options: dict[str, Any] = {}
+    bindings: dict[str, str] = {}
+    at: float = 0.0
+    """When it was asked for."""
+    asked_by: str = ""
+    reason: str = ""
+    before: int = 0
+    """The one that stood then."""
+    back_to: int = 0
+    changed: dict[str, tuple[Any, Any]] = {}
+    """Option -> what it was in the one before, and what it is in this one."""
+    operation: str = ""
+    """That carries it out, as long as the operation is on record."""
+    outcome: str = ""
+    """How that ended: ``done``, ``failed``, ``declined``, ``withdrawn``, ``cancelled``; empty: it has not."""
+    why: str = ""
+    took_s: float | None = None
+    """From its beginning to its end."""
+
+
+class PreviewView(View):
+    """What an update would do, and what its service says to it now. Nothing was changed."""
+
+    revision: int
+    kind: str
+    """``update`` or ``upgrade``."""
+    changed: dict[str, tuple[Any, Any]] = {}
+    how: dict[str, str] = {}
+    """Option -> ``live``, ``restart`` ..., as its service's code says."""
+    restart: dict[str, str] = {}
+    """Member -> why."""
+    live: list[str] = []
+    """Members that take it over while they run."""
+    come: list[str] = []
+    leave: list[str] = []
+    answer: str = ""
+    """What its service would answer now: ``accept``, ``defer: ...``, ``decline: ...``."""
+    next: str = ""
+    """What it would say now to the first step."""
+    last_took_s: float | None = None
+    """How long the last change took."""
 
 
 class ActionView(View):

@@ -11,7 +11,9 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/propose        Propose       answers Accepted with the operation's id
     POST /v1/service/{name}/answers        Answers       consent; idempotent on operation and epoch
     POST /v1/service/{name}/withdraw       Withdraw      takes acceptances back, until ``begin``
-    POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left
+    POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left; a plan is done
+    POST /v1/service/{name}/fail/{operation}  Failed     an update or upgrade goes no further
+    POST /v1/service/{name}/retarget       Retarget      members that need no restart for the newest declaration
     POST /v1/service/{name}/back           Back          what follows an incarnation that is ready is done, or raised
     POST /v1/service/{name}/notes          Note          for people: why there is no answer
     POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult

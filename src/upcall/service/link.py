@@ -77,8 +77,16 @@ class Link:
         await self._call("POST", "withdraw", wire.Withdraw(operations=operations))
 
     async def confirm(self, operation: str) -> None:
-        """The member of this removal has left."""
+        """The member of this removal has left; the plan is finished."""
         await self._call("POST", f"confirm/{quote(operation, safe='')}")
+
+    async def fail(self, operation: str, reason: str) -> None:
+        """This update or upgrade goes no further."""
+        await self._call("POST", f"fail/{quote(operation, safe='')}", wire.Failed(reason=reason))
+
+    async def retarget(self, *members: str) -> None:
+        """They take the newest declaration over with their next start, and need no restart for it."""
+        await self._call("POST", "retarget", wire.Retarget(members=members))
 
     async def back(self, back: wire.Back) -> None:
         """What follows an incarnation that is ready is done, or raised."""

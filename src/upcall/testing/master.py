@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from upcall.master import notify, to_wire
+from upcall.master import notify, revisions, to_wire
 from upcall.master import records as r
 from upcall.master.state import Service
 from upcall.master.streams import Streams
 from upcall.master.transaction import Transaction
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
+from upcall.operations.records import Operation
 from upcall.operations.views import Why
 from upcall.protocol import service as wire
 from upcall.protocol.operator import DRAIN_WINDOW_S
@@ -103,11 +104,14 @@ class SimulatedMaster(WorldTransport):
         live = {each.operation.id: each for each in self.world.ledger.pending(self.service).operations}
         every = self.world.ledger.operations()
         return {
-            op.id: to_wire.pending_operation(live[op.id], self.world.node_of)
+            op.id: to_wire.pending_operation(live[op.id], self.world.node_of, self.brings)
             if op.id in live
-            else to_wire.operation_alone(op, self.world.node_of)
+            else to_wire.operation_alone(op, self.world.node_of, self.brings)
             for op in every
         }
+
+    def brings(self, operation: Operation) -> wire.Revision | None:
+        return revisions.of_operation(self.world, operation)
 
     @property
     def launches(self) -> list[str]:

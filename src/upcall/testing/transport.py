@@ -170,6 +170,10 @@ class WorldTransport:
                 return await door.withdraw(name, msgspec.json.decode(body, type=wire.Withdraw))
             case "POST", "confirm":
                 return await door.confirm(name, rest)
+            case "POST", "fail":
+                return await door.fail(name, rest, msgspec.json.decode(body, type=wire.Failed))
+            case "POST", "retarget":
+                return await door.retarget(name, msgspec.json.decode(body, type=wire.Retarget))
             case "POST", "credentials":
                 return await self._credentials(msgspec.json.decode(body, type=wire.AskCredentials).reference)
             case "POST", "back":

@@ -1,0 +1,83 @@
+"""The door for changes: another revision of a service, what it would do, and all that were asked for."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+
+from upcall.master import history, revisions
+from upcall.master import records as r
+from upcall.master.driver import Driver
+from upcall.master.http import caller, told_when_durable
+from upcall.master.service_calls import ServiceCalls
+from upcall.master.services import find
+from upcall.master.state import Service
+from upcall.master.tokens import Principal
+from upcall.master.views import Views
+from upcall.protocol import operator as view
+
+
+def router(core: Driver, views: Views, services: ServiceCalls, principal: Callable[[Request], Principal]) -> APIRouter:
+    api = APIRouter(
+        prefix="/v1/services/{service}", tags=["operator API"], dependencies=[told_when_durable(core.durable)]
+    )
+    Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
+    Operator = Annotated[Principal, Depends(caller(principal, "operator"))]
+
+    @api.post("/update")
+    async def update(service: str, who: Operator, asked: view.Update) -> view.OperationView:
+        operation = await core.turn(lambda tx: revisions.update(tx, service, asked, who.name))
+        return views.operation(views.find_operation(operation))
+
+    @api.post("/update/preview")
+    async def preview(service: str, who: Operator, asked: view.Update) -> view.PreviewView:
+        """Asks the service's code; changes nothing."""
+        known = find(core, service)
+        revision = revisions.prepared(core, known, asked, who.name, core.wall())
+        said = await services.preview(service, revisions.proposed(core, known, revision), who.name)
+        return view.PreviewView(
+            revision=revision.number,
+            kind=revisions.kind_of(known, revision),
+            changed=revisions.changed(core, history.stands(known), revision),
+            last_took_s=history.last_took_s(known),
+            **msgspec.to_builtins(said),
+        )
+
+    @api.get("/revisions")
+    async def list_revisions(service: str, _: Viewer) -> list[view.RevisionView]:
+        known = find(core, service)
+        found = {known.record.revision: history.stands(known), **known.revisions}
+        return [_view(core, known, found[number]) for number in sorted(found, reverse=True)]
+
+    return api
+
+
+def _view(core: Driver, service: Service, revision: r.RevisionRecord) -> view.RevisionView:
+    before = service.revisions.get(revision.before)
+    return view.RevisionView(
+        number=revision.number,
+        state=_state(service, revision),
+        package=revision.package,
+        version=revision.version,
+        options=revision.options,
+        bindings=revision.bindings,
+        at=revision.at,
+        asked_by=revision.asked_by,
+        reason=revision.reason,
+        before=revision.before,
+        back_to=revision.back_to,
+        changed=revisions.changed(core, before, revision) if before is not None else {},
+        operation=revisions.carried_out_by(core, revision),
+        outcome=revision.outcome,
+        why=revision.why,
+        took_s=revision.ended_at - revision.began_at if revision.began_at and revision.ended_at else None,
+    )
+
+
+def _state(service: Service, revision: r.RevisionRecord) -> str:
+    if revision.number == service.record.revision:
+        return "stands"
+    if not revision.outcome:
+        return "under way"
+    return "past" if revision.began_at or not revision.before else revision.outcome

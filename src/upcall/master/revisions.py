@@ -1,0 +1,257 @@
+"""Revisions: everything wanted of a service under one number, who asked for it, when and why.
+
+A change is asked for as a revision and carried out as an operation (``update``; ``upgrade`` when the package's version
+changes). The record comes first, the operation after it, and only when that *begins* the revision stands: the
+service's own record takes it over, and its code hears of it. So what a service declines was never wanted of it, and
+every number that was ever asked for stays in the history with what became of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from upcall.master import history
+from upcall.master import records as r
+from upcall.master.changes import Changed
+from upcall.master.core import Core
+from upcall.master.packages import check_options
+from upcall.master.services import bindings_of, find
+from upcall.master.state import Service
+from upcall.master.transaction import Transaction
+from upcall.operations import inputs as given
+from upcall.operations.records import Operation
+from upcall.operations.table import Kind
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.operator import Update
+from upcall.protocol.schema import nearest
+
+KINDS: Final[tuple[Kind, ...]] = ("update", "upgrade")
+
+
+# -- asking ---------------------------------------------------------------------------------------------------------
+
+
+def update(tx: Transaction, name: str, asked: Update, who: str) -> str:
+    """Records the revision and proposes the operation that carries it out. What can be refused is refused before
+    anything is recorded. Gives the operation's id."""
+    service = find(tx.core, name)
+    stands = service.record
+    revision = prepared(tx.core, service, asked, who, tx.wall_s)
+    proposal = given.Propose(
+        kind=kind_of(service, revision),
+        asked_by=who,
+        service=name,
+        reason=asked.reason or _reason(revision, who),
+        revision=revision.number,
+        instead=asked.instead or asked.back_to is not None,
+    )
+    outcome = tx.ledger(proposal)
+    if stands.revision not in service.revisions:
+        history.begin(tx, service)
+    history.put(tx, service, revision)
+    return outcome.operation
+
+
+def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: float) -> r.RevisionRecord:
+    """The revision that this would be: checked, and nothing recorded."""
+    stands = service.record
+    _must_stand(service, asked)
+    base = history.stands(service) if asked.back_to is None else _earlier(service, asked.back_to)
+    version = asked.version or base.version
+    package = core.state.packages.find(stands.package, version)
+    options = _options(base.options, asked)
+    check_options(package, options)
+    revision = r.RevisionRecord(
+        service=stands.name,
+        number=max([stands.revision, *service.revisions]) + 1,
+        package=package.name,
+        version=package.version,
+        options=options,
+        bindings=bindings_of(core, package, {**base.bindings, **asked.bindings}),
+        secrets=base.secrets if asked.secrets is None else tuple(asked.secrets),
+        at=wall_s,
+        asked_by=who,
+        reason=asked.reason,
+        before=stands.revision,
+        back_to=base.number if asked.back_to is not None else 0,
+    )
+    if history.wants(revision) == history.wants(history.stands(service)):
+        raise Conflict(
+            f"revision {stands.revision} of {stands.name}, which stands, says that already",
+            where=stands.name,
+            expected="a difference (`upcall config show` lists what stands)",
+        )
+    return revision
+
+
+def kind_of(service: Service, revision: r.RevisionRecord) -> Kind:
+    """New files under the same version number (an own service that was edited) are an update."""
+    released = (version.partition("+")[0] for version in (service.record.version, revision.version))
+    return "update" if len(set(released)) == 1 else "upgrade"
+
+
+def _must_stand(service: Service, asked: Update) -> None:
+    """Two people at once: the second is told whose revision stands."""
+    stands = service.record
+    if asked.made_from is None or asked.made_from == stands.revision:
+        return
+    known = service.revisions.get(stands.revision)
+    by = f", asked for by {known.asked_by}" if known is not None else ""
+    raise Conflict(
+        f"revision {stands.revision} of {stands.name} stands{by}; this was made from revision {asked.made_from}",
+        where="made_from",
+        expected=f"a look at `upcall config diff {stands.name} {asked.made_from}`, and then again",
+    )
+
+
+def _earlier(service: Service, number: int) -> r.RevisionRecord:
+    """The revision of this number, or (0) the last one before the present that was carried out and says otherwise."""
+    stands = service.record
+    if number:
+        found = service.revisions.get(number)
+        if found is None:
+            known = ", ".join(map(str, sorted(service.revisions)))
+            raise NotFound(f"{stands.name} has no revision {number}", where="back_to", expected=f"one of {known}")
+        return found
+    present = history.wants(history.stands(service))
+    for earlier in sorted(service.revisions, reverse=True):
+        found = service.revisions[earlier]
+        if earlier < stands.revision and found.outcome == "done" and history.wants(found) != present:
+            return found
+    raise Conflict(
+        f"{stands.name} has no earlier revision to go back to",
+        where="back_to",
+        expected="a service that was updated (`upcall service history` lists its revisions)",
+    )
+
+
+def _reason(revision: r.RevisionRecord, who: str) -> str:
+    return f"revision {revision.number}, asked for by {who}"
+
+
+def _options(base: Mapping[str, Any], asked: Update) -> dict[str, Any]:
+    """A map that is set is merged, key by key; what is unset has its default again."""
+    found = dict(base if asked.options is None else asked.options)
+    for name, value in asked.set.items():
+        inner = found.get(name)
+        found[name] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
+    for path in asked.unset:
+        name, dot, key = path.partition(".")
+        inner = found.get(name)
+        if not dot and name in found:
+            del found[name]
+        elif dot and isinstance(inner, dict) and key in inner:
+            found[name] = {one: value for one, value in inner.items() if one != key}
+            if not found[name]:
+                del found[name]
+        else:
+            known = [flat for flat, _ in flattened(found)]
+            raise NotFound(
+                f"option {path!r} is not set{nearest(path, known)}",
+                where="unset",
+                expected=f"one of {', '.join(sorted(known))}" if known else "an option that is set (none is)",
+            )
+    return found
+
+
+# -- what differs ---------------------------------------------------------------------------------------------------
+
+
+def flattened(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``config.log.retention.ms``: entries of a map one by one, as ``--set`` names them."""
+    for name, value in options.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            yield name, value
+
+
+def effective(core: Core, revision: r.RevisionRecord) -> dict[str, Any]:
+    """What is set, and the package's defaults for the rest."""
+    try:
+        schema = core.state.packages.find(revision.package, revision.version).options_schema
+    except NotFound:
+        return dict(revision.options)
+    defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
+    return {**defaults, **revision.options}
+
+
+def changed(core: Core, was: r.RevisionRecord, now: r.RevisionRecord) -> dict[str, tuple[Any, Any]]:
+    """Option -> what it was and what is wanted, of those that differ."""
+    before, after = dict(flattened(effective(core, was))), dict(flattened(effective(core, now)))
+    names = [*before, *(name for name in after if name not in before)]
+    pairs = {name: (before.get(name), after.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and pair != (None, {}) != pair[::-1]}
+
+
+def proposed(core: Core, service: Service, revision: r.RevisionRecord) -> wire.Revision:
+    """As the service's own code is shown it."""
+    return wire.Revision(
+        number=revision.number,
+        version=revision.version,
+        options=revision.options,
+        bindings=revision.bindings,
+        changed=changed(core, service.revisions.get(revision.before) or history.stands(service), revision),
+    )
+
+
+def of_operation(core: Core, operation: Operation) -> wire.Revision | None:
+    """What an update or upgrade brings."""
+    service = core.state.services.get(operation.target.service)
+    revision = service.revisions.get(operation.revision) if service is not None else None
+    return proposed(core, service, revision) if service is not None and revision is not None else None
+
+
+def carried_out_by(core: Core, revision: r.RevisionRecord) -> str:
+    """The operation, while it is on record."""
+    ledger = core.state.ledger
+    found = (one for one in ledger.live(revision.service) if one.revision == revision.number)
+    return next((one.id for one in found), "")
+
+
+# -- what becomes of it ---------------------------------------------------------------------------------------------
+
+
+def follow(tx: Transaction, changes: Changed) -> None:
+    """A rule of the core: a revision stands once its operation has begun, and its record says how that ended."""
+    for number in changes.operations:
+        operation = tx.core.state.ledger.operation(number)
+        if operation is None or operation.kind not in KINDS:
+            continue
+        service = tx.core.state.services.get(operation.target.service)
+        if service is None or operation.proposed_wall_s < service.record.created_at:
+            continue  # Of an older life of the same name.
+        revision = service.revisions.get(operation.revision)
+        if revision is None:
+            if operation.state == "open":  # The master died between the two records: nobody was told of either.
+                tx.ledger(given.Cancel(operation=number, who="upcall", why="its revision is not on record"))
+            continue
+        began = operation.begun or operation.state in ("done", "failed")
+        if began and revision.number > service.record.revision:
+            _stand(tx, service, revision)
+            revision = service.revisions[revision.number]
+        if not operation.live and not revision.outcome:
+            ended = "cancelled" if operation.state == "withdrawn" and revision.began_at else operation.state
+            history.put(tx, service, replace(revision, outcome=ended, why=operation.outcome, ended_at=tx.wall_s))
+
+
+def _stand(tx: Transaction, service: Service, revision: r.RevisionRecord) -> None:
+    """One write of the service's record: from then on its code is told this revision."""
+    record = service.record
+    if record.version != revision.version:
+        tx.changed.assignments = True
+    service.record = replace(
+        record,
+        version=revision.version,
+        revision=revision.number,
+        options=revision.options,
+        bindings=revision.bindings,
+        secrets=revision.secrets,
+    )
+    tx.put(r.SERVICE, record.name, service.record)
+    history.put(tx, service, replace(revision, began_at=tx.wall_s))
+    tx.dirty_wanted.add(record.name)
+    tx.event("service", record.name, f"revision {revision.number} stands, asked for by {revision.asked_by}",
+             who=revision.asked_by, revision=revision.number)  # fmt: skip

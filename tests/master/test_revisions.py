@@ -1,0 +1,210 @@
+"""Revisions: asked for by people, carried out by an operation, kept with what became of them. The service's code is
+played by raw HTTP, as a stranger in any language would speak."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from served_master import Server, Sse
+
+from upcall.master.state import load
+
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "heap": {"type": "integer", "default": 512, "minimum": 64},
+        "label": {"type": "string", "default": ""},
+        "config": {"type": "object", "default": {}, "additionalProperties": {"type": "string"}},
+    },
+}
+
+
+def package(version: str) -> dict[str, Any]:
+    return {"name": "log", "version": version, "description": "A log.", "options_schema": SCHEMA}
+
+
+class Log:
+    """The service and its code."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server, self.name = server, name
+        self.events: Sse = server.stream(f"/v1/service/{name}/stream", principal="host")
+        self.id = self.events.until("subscribed")["stream"]
+
+    def update(self, **asked: Any) -> Any:
+        answer = self.server.call("POST", f"/v1/services/{self.name}/update", asked)
+        return {"status": answer.status, **answer.json()}
+
+    def revisions(self) -> dict[int, Any]:
+        return {one["number"]: one for one in self.server.call("GET", f"/v1/services/{self.name}/revisions").json()}
+
+    def stands(self) -> Any:
+        return self.server.call("GET", f"/v1/services/{self.name}").json()
+
+    def operations(self) -> list[Any]:
+        return [one for one in self.server.call("GET", "/v1/operations").json() if one["service"] == self.name]
+
+    def says(self, path: str, body: object = None) -> None:
+        path = f"/v1/service/{self.name}/{path}"
+        answer = self.server.call("POST", path, body, principal="host", **{"Upcall-Stream": self.id})
+        assert answer.status == 200, answer.body
+
+    def asked(self, operation: str) -> Any:
+        """The set in which the operation is shown, and it."""
+        while True:
+            shown = self.events.until("operations")
+            for one in shown["operations"]:
+                if one["id"] == operation:
+                    return shown, one
+
+    def answer(self, operation: str, verdict: str, reason: str = "") -> Any:
+        shown, one = self.asked(operation)
+        said = {"operation": operation, "verdict": verdict, "reason": reason}
+        self.says("answers", {"epoch": shown["epoch"], "answers": [said]})
+        return one
+
+
+@pytest.fixture
+def log(server: Server, request: pytest.FixtureRequest) -> Iterator[Log]:
+    for version in ("1", "2", "1+1f2e3d4c"):
+        path = f"/v1/packages/log/{quote(version)}"
+        assert server.call("PUT", path, package(version), principal="host").status == 200
+    name = f"log-{next(NUMBERS)}"
+    body = {"package": "log", "name": name, "version": "1", "options": {"heap": 600, "config": {"a": "1"}}}
+    assert server.call("POST", "/v1/services", body).status == 200
+    found = Log(server, name)
+    yield found
+    found.events.close()
+
+
+NUMBERS = itertools.count(1)
+
+
+def test_what_was_installed_is_the_first_revision(log: Log) -> None:
+    assert list(log.revisions()) == [1]
+    first = log.revisions()[1]
+    assert (first["state"], first["outcome"], first["options"]) == (
+        "stands",
+        "done",
+        {"heap": 600, "config": {"a": "1"}},
+    )
+
+
+def test_it_stands_once_its_operation_has_begun_and_the_code_is_told_then(log: Log) -> None:
+    asked = log.update(set={"heap": 700, "config": {"b": "2"}}, reason="more room")
+    assert (asked["status"], asked["kind"], asked["klass"]) == (200, "update", "voluntary")
+    assert log.stands()["revision"] == 1
+    assert log.revisions()[2]["state"] == "under way"
+    shown = log.answer(asked["id"], "accept")
+    assert shown["revision"]["number"] == 2
+    assert shown["revision"]["changed"] == {"heap": [600, 700], "config.b": [None, "2"]}
+    while (wanted := log.events.until("service"))["revision"] != 2:
+        pass
+    assert wanted["options"] == {"heap": 700, "config": {"a": "1", "b": "2"}}
+    assert (log.stands()["revision"], log.revisions()[1]["state"]) == (2, "past")
+    log.says(f"confirm/{asked['id']}")
+    assert (log.revisions()[2]["state"], log.revisions()[2]["outcome"]) == ("stands", "done")
+    assert log.revisions()[2]["took_s"] >= 0
+
+
+def test_what_is_declined_never_stood(log: Log) -> None:
+    asked = log.update(set={"heap": 700})
+    log.answer(asked["id"], "decline", "no room for it")
+    found = log.revisions()[2]
+    assert (found["state"], found["outcome"]) == ("declined", "declined")
+    assert "no room for it" in found["why"]
+    assert log.stands()["revision"] == 1
+    # Its number is not given twice.
+    assert log.update(set={"heap": 800})["status"] == 200
+    assert sorted(log.revisions()) == [1, 2, 3]
+
+
+def test_one_that_fails_stands_and_can_be_gone_back_from(log: Log) -> None:
+    asked = log.update(set={"heap": 700})
+    log.answer(asked["id"], "accept")
+    log.says(f"fail/{asked['id']}", {"reason": "replica-2 ended: OutOfMemoryError"})
+    found = log.revisions()[2]
+    assert (found["state"], found["outcome"]) == ("stands", "failed")
+    assert "OutOfMemoryError" in found["why"]
+    back = log.update(back_to=0)
+    assert back["status"] == 200
+    log.answer(back["id"], "accept")
+    assert log.stands()["options"] == {"heap": 600, "config": {"a": "1"}}
+    assert log.revisions()[3]["back_to"] == 1
+
+
+def test_going_back_takes_the_place_of_what_is_under_way(log: Log) -> None:
+    first = log.update(set={"heap": 700})
+    log.answer(first["id"], "accept")
+    back = log.update(back_to=1)
+    assert back["status"] == 200
+    assert log.revisions()[2]["outcome"] == "cancelled"
+    log.answer(back["id"], "accept")
+    assert log.stands()["options"]["heap"] == 600
+
+
+def test_another_version_is_an_upgrade_and_another_build_of_one_is_not(log: Log) -> None:
+    asked = log.update(version="1+1f2e3d4c")
+    assert asked["kind"] == "update"
+    log.server.call("POST", f"/v1/operations/{asked['id']}/cancel", {})
+    assert log.update(version="2")["kind"] == "upgrade"
+
+
+def test_unset_gives_the_default_again(log: Log) -> None:
+    asked = log.update(unset=["heap", "config.a"])
+    shown = log.answer(asked["id"], "accept")
+    assert shown["revision"]["changed"] == {"heap": [600, 512], "config.a": ["1", None]}
+    assert log.stands()["options"] == {}
+
+
+def test_the_second_of_two_people_is_told_whose_revision_stands(log: Log) -> None:
+    first = log.update(set={"heap": 700}, made_from=1)
+    refused = log.update(set={"heap": 800}, made_from=1)
+    assert refused["status"] == 409
+    assert first["id"] in refused["message"]
+    log.answer(first["id"], "accept")
+    log.says(f"confirm/{first['id']}")
+    late = log.update(set={"label": "x"}, made_from=1)
+    assert late["status"] == 409
+    assert late["message"].startswith(f"revision 2 of {log.name} stands, asked for by ")
+    assert log.update(set={"label": "x"}, made_from=2)["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "says"),
+    [
+        ({"set": {"heap": 600}}, 409, "which stands, says that already"),
+        ({"set": {"heaap": 600}}, 422, "did you mean 'heap'?"),
+        ({"set": {"heap": 1}}, 422, "1 is less than the minimum of 64"),
+        ({"unset": ["labell"]}, 404, "option 'labell' is not set"),
+        ({"unset": ["config.z"]}, 404, "option 'config.z' is not set"),
+        ({"version": "3"}, 404, "package log has no version '3'"),
+        ({"back_to": 7}, 404, "has no revision 7"),
+        ({"back_to": 0}, 409, "has no earlier revision to go back to"),
+        ({"bindings": {"store": "log"}}, 422, "package log has no need 'store'"),
+        ({"sett": {}}, 422, ""),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error_and_nothing_is_recorded(
+    log: Log, asked: dict[str, Any], status: int, says: str
+) -> None:
+    refused = log.update(**asked)
+    assert refused["status"] == status, refused
+    assert says in refused["message"]
+    assert list(log.revisions()) == [1]
+    assert log.operations() == []
+
+
+def test_the_history_is_there_after_a_restart_and_goes_with_the_service(log: Log) -> None:
+    asked = log.update(set={"heap": 700})
+    log.answer(asked["id"], "accept")
+    core = log.server.master.core
+    stands = log.server.in_loop(lambda: core.state.services[log.name])
+    again = load(core.store, start=core.state.start).services[log.name]
+    assert again.revisions == stands.revisions
+    assert again.record == stands.record
+    log.server.call("POST", f"/v1/services/{log.name}/uninstall", {"force": True, "reason": "enough"})
+    assert [record.key for record in core.store.load("revision") if record.key.startswith(f"{log.name}@")] == []
