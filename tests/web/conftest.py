@@ -54,9 +54,8 @@ def page_url(web_page: Page) -> str:
     return web_page.url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():  # type: ignore[no-untyped-def]
-    """Of one module: while it is there its event loop runs in our thread, where asynchronous tests want their own."""
     try:
         found = chromium()
     except NoBrowser as reason:

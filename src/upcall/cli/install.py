@@ -13,10 +13,11 @@ from upcall.cli import deploy
 from upcall.cli.action import run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.session import Session, command, commands
+from upcall.cli.update import change
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
-from upcall.protocol.errors import Invalid, UpcallError
-from upcall.protocol.operator import Ask, Install, Status
+from upcall.protocol.errors import Conflict, Invalid, UpcallError
+from upcall.protocol.operator import Ask, Install, ServiceView, Status, Update
 
 install_app = commands()
 uninstall_app = commands()
@@ -68,6 +69,10 @@ def install(
 
         uploaded = upload.upload(session, Path(package), name, options)
         try:
+            if uploaded.stands is not None:
+                _update(session, uploaded.stands, Update(set=options, version=uploaded.version, bindings=bindings,
+                        secrets=secret, made_from=uploaded.stands.revision), fresh=fresh, wait=not no_wait)  # fmt: skip
+                return
             request = Install(package=uploaded.name, name=name or uploaded.name, version=uploaded.version,
                               options=options, bindings=bindings, secrets=secret or [], fresh=fresh)  # fmt: skip
             _deploy(session, request, wait=not no_wait)
@@ -98,6 +103,17 @@ def _deploy(session: Session, request: Install, *, wait: bool) -> None:
         return
     watched = _follow(session, begun.names)
     session.out.say(watched[0].view, f"{made.name} is deployed")
+
+
+def _update(session: Session, stands: ServiceView, asked: Update, *, fresh: bool, wait: bool) -> None:
+    """Installed again from files that were edited: the running service is changed, and asked."""
+    if fresh:
+        raise Conflict(
+            f"{stands.name} is installed already",
+            where="--fresh",
+            expected=f"`upcall uninstall {stands.name}` first: nothing of a service that runs is thrown away",
+        )
+    change(session, stands.name, asked, dry_run=False, wait=wait)
 
 
 def _follow(session: Session, names: list[str]) -> list[deploy.Watched]:

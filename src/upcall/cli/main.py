@@ -31,7 +31,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "catalog": ("catalog", "Packages that can be installed: list, show, remove."),
     "install": ("install", "Install a package, an own Python file, or a composition (-f)."),
     "uninstall": ("install", "Remove a service; it is asked once, as a whole."),
-    "service": ("service", "Services: list, show, and ask one to do something."),
+    "update": ("update", "Change a running service: options, version; it is asked."),
+    "rollback": ("update", "Go back to an earlier revision of a service."),
+    "config": ("config", "Options of a service: show, diff."),
+    "service": ("service", "Services: list, show, history, and ask one to do something."),
     "plan": ("plan", "Plans of a service: show, pause, resume, force, restart."),
     "endpoints": ("service", "What clients may connect to."),
     "node": ("node", "Nodes: list, add, remove, drain, undrain."),
@@ -47,7 +50,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 
-NOUNS: Final = frozenset({"catalog", "service", "plan", "node", "task", "volume", "operation", "secret", "access"})
+NOUNS: Final = frozenset(
+    {"catalog", "config", "service", "plan", "node", "task", "volume", "operation", "secret", "access"}
+)
 """Commands with commands of their own."""
 
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from upcall.cli import action
+from upcall.cli import action, config
 from upcall.cli.catalog import argument_words
-from upcall.cli.output import ago, mib, short
+from upcall.cli.output import ago, duration, mib, short
 from upcall.cli.plan import plan_rows
 from upcall.cli.session import Session, command, commands
 from upcall.cli.status import SERVICE_COLUMNS, service_row
@@ -47,6 +47,15 @@ def show(session: Session, service: Name) -> None:
         ("option", "value"), [(key, short(value)) for key, value in found.options.items()], empty="no options are set"
     )
     session.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
+
+
+@command(service_app, "history")
+def history(session: Session, service: Name) -> None:
+    """Its revisions: what was changed, by whom, and what became of it."""
+    found = config.revisions(session, service)
+    rows = [config.history_row(one, ago(one.at), "" if one.took_s is None else duration(one.took_s)) for one in found]
+    columns = ("revision", "state", "outcome", "for", "asked by", "took", "what", "why")
+    session.out.show(found, columns, rows, empty="no revisions")
 
 
 action.register(service_app)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -11,6 +11,11 @@ import msgspec
 from upcall.cli.session import Session
 from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
+from upcall.protocol.operator import ServiceView
+from upcall.protocol.service import Package
+
+BUILD_CHARS: Final = 8
+"""Of the files' hash, as a local version label: ``0.1.0+1f2e3d4c``."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class Uploaded:
     version: str
     fresh: bool
     """It was not in the catalog before."""
+    stands: ServiceView | None = None
+    """The service of this name, which is made of an earlier build of the same package: it is to be updated."""
 
 
 def upload(session: Session, path: Path, name: str = "", options: Mapping[str, Any] = {}) -> Uploaded:
@@ -39,9 +46,11 @@ def upload(session: Session, path: Path, name: str = "", options: Mapping[str, A
             expected="a Python file or folder with one subclass of upcall.service.Service",
         ) from error
     package = built.package
-    if (wanted := name or package.name) in {one.name for one in session.client.services()}:
+    wanted = name or package.name
+    stands = next((one for one in session.client.services() if one.name == wanted), None)
+    if stands is not None and stands.package != package.name:
         raise Conflict(
-            f"a service {wanted!r} is installed already",
+            f"a service {wanted!r} is installed already, of package {stands.package}",
             where="name",
             expected=f"another name (--name), or `upcall uninstall {wanted}` first",
         )
@@ -50,9 +59,25 @@ def upload(session: Session, path: Path, name: str = "", options: Mapping[str, A
     known = {(one.name, one.version) for one in session.client.packages()}
     for digest, data in built.blobs.items():
         session.client.call("PUT", f"/v1/blobs/{digest}", data)
-    session.client.call("PUT", f"/v1/packages/{package.name}/{package.version}", msgspec.to_builtins(package))
-    session.out.note(f"package {package.name} {package.version} is registered from {path}")
-    return Uploaded(package.name, package.version, fresh=(package.name, package.version) not in known)
+    version = _register(session, package)
+    session.out.note(f"package {package.name} {version} is registered from {path}")
+    return Uploaded(package.name, version, fresh=(package.name, version) not in known, stands=stands)
+
+
+def _register(session: Session, package: Package) -> str:
+    """Under the version that its class says; where a service is made of other files under that one, as another build
+    of it. Gives the version."""
+    builds = (package.version, f"{package.version.partition('+')[0]}+{package.source[:BUILD_CHARS]}")
+    for version in builds:
+        body = msgspec.to_builtins(msgspec.structs.replace(package, version=version))
+        try:
+            session.client.call("PUT", f"/v1/packages/{package.name}/{quote(version, safe='')}", body)
+        except Conflict:
+            if version == builds[-1]:
+                raise
+        else:
+            return version
+    raise AssertionError("one of the two was refused or registered")
 
 
 def take_back(session: Session, package: Uploaded) -> None:

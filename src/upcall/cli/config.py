@@ -1,0 +1,100 @@
+"""``upcall config``: what a service's options are, and what one revision says otherwise than another."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli.catalog import option_rows
+from upcall.cli.output import short
+from upcall.cli.session import Session, command, commands
+from upcall.cli.update import changed_words
+from upcall.protocol.errors import NotFound
+from upcall.protocol.operator import RevisionView
+
+config_app = commands("Options of a service: show, diff.")
+APPS = {"config": config_app}
+
+Name = Annotated[str, typer.Argument(metavar="SERVICE")]
+
+
+@command(config_app, "show")
+def show(
+    session: Session,
+    service: Name,
+    revision: Annotated[int, typer.Option("--revision", metavar="N", min=0, help="Default: the one that stands.")] = 0,
+) -> None:
+    """Every option: what it is set to, or its default."""
+    found = _revision(revisions(session, service), service, revision)
+    packages = session.client.packages()
+    schema = next(
+        (one.options_schema for one in packages if (one.name, one.version) == (found.package, found.version)), {}
+    )
+    if session.out.as_json:
+        session.out.json(found)
+        return
+    session.out.line(f"{service}  revision {found.number} ({found.state})  {found.package} {found.version}")
+    rows = []
+    for name, _, default, description in option_rows(schema):
+        given = name in found.options
+        rows.append(
+            (name, short(found.options[name]) if given else default, "set" if given else "default", description)
+        )
+    columns = ("option", "value", "from", "description")
+    session.out.table(columns, rows, empty=f"package {found.package} has no options")
+
+
+@command(config_app, "diff")
+def diff(
+    session: Session,
+    service: Name,
+    first: Annotated[
+        int, typer.Argument(metavar="[N]", min=0, help="A revision; default: the one before the one that stands.")
+    ] = 0,
+    second: Annotated[int, typer.Argument(metavar="[M]", min=0, help="Another; default: the one that stands.")] = 0,
+) -> None:
+    """What differs between two revisions."""
+    found = revisions(session, service)
+    after = _revision(found, service, second)
+    before = _revision(found, service, first or after.before)
+    was, now = _flat(before), _flat(after)
+    names = [*was, *(name for name in now if name not in was)]
+    changed = {name: (was.get(name), now.get(name)) for name in names if was.get(name) != now.get(name)}
+    if session.out.as_json:
+        session.out.json({"from": before.number, "to": after.number, "changed": changed})
+        return
+    session.out.line(f"{service}: revision {before.number} to {after.number}")
+    rows = [(name, *("(unset)" if one is None else short(one) for one in pair)) for name, pair in changed.items()]
+    session.out.table(("option", "was", "is"), rows, empty="they say the same")
+
+
+def revisions(session: Session, service: str) -> list[RevisionView]:
+    found = session.client.get(f"/v1/services/{quote(service, safe='')}/revisions")
+    return [RevisionView.model_validate(one) for one in found]
+
+
+def history_row(one: RevisionView, ago: str, took: str) -> tuple[Any, ...]:
+    what = f"back to {one.back_to}: " if one.back_to else ""
+    words = what + changed_words(one.changed) if one.changed else what or ("installed" if not one.before else "")
+    return one.number, one.state, one.outcome, ago, one.asked_by, took, words, one.reason or one.why
+
+
+def _revision(found: list[RevisionView], service: str, number: int) -> RevisionView:
+    """The one of this number, or (0) the one that stands."""
+    for one in found:
+        if one.number == number or (not number and one.state == "stands"):
+            return one
+    known = ", ".join(str(one.number) for one in reversed(found))
+    raise NotFound(f"{service} has no revision {number}", where="revision", expected=f"one of {known}")
+
+
+def _flat(revision: RevisionView) -> dict[str, Any]:
+    """Entries of a map one by one, as ``--set`` names them; with them the version and the bindings."""
+    found: dict[str, Any] = {"(version)": revision.version}
+    found.update({f"(need {need})": service for need, service in revision.bindings.items()})
+    for name, value in revision.options.items():
+        if isinstance(value, dict) and value:
+            found.update({f"{name}.{key}": inner for key, inner in value.items()})
+        else:
+            found[name] = value
+    return found

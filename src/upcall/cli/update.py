@@ -1,0 +1,135 @@
+"""``upcall update`` and ``upcall rollback``: another revision of a service that runs, asked of it and followed."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli import waiting
+from upcall.cli.output import counted, duration, short
+from upcall.cli.session import Session, command, commands
+from upcall.cli.values import parse_pairs
+from upcall.protocol.errors import Invalid
+from upcall.protocol.operator import PreviewView, ServiceView, Update
+
+update_app = commands()
+rollback_app = commands()
+APPS = {"update": update_app, "rollback": rollback_app}
+
+Name = Annotated[str, typer.Argument(metavar="SERVICE")]
+Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
+
+
+@command(update_app, "update")
+def update(
+    session: Session,
+    service: Name,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
+    ] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="KEY", help="Its default again; may be repeated.")
+    ] = None,
+    version: Annotated[str, typer.Option("--version", help="Of the package: an upgrade.")] = "",
+    bind: Annotated[
+        list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
+    ] = None,
+    reason: Reason = "",
+    instead: Annotated[
+        bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
+    ] = False,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Change a running service: options, version, bindings. It is asked, and only what must restart restarts."""
+    if not (setting or unset or version or bind):
+        raise Invalid("nothing is to change", where="update", expected="--set, --unset, --version or --bind")
+    stands = session.client.service(service)
+    asked = Update(
+        set=parse_pairs(setting or [], "--set", _schema(session, stands, version)),
+        unset=unset or [],
+        version=version,
+        bindings={key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()},
+        made_from=stands.revision,
+        reason=reason,
+        instead=instead,
+    )
+    change(session, service, asked, dry_run=dry_run, wait=not no_wait)
+
+
+@command(rollback_app, "rollback")
+def rollback(
+    session: Session,
+    service: Name,
+    to: Annotated[
+        int, typer.Option("--to", metavar="N", min=0, help="A revision; default: the last one that was carried out.")
+    ] = 0,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Go back to what an earlier revision said, also in the middle of a change, or after one that failed."""
+    made_from = session.client.service(service).revision
+    asked = Update(back_to=to, made_from=made_from, reason=reason)
+    change(session, service, asked, dry_run=dry_run, wait=not no_wait)
+
+
+def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait: bool) -> None:
+    path = f"/v1/services/{quote(service, safe='')}/update"
+    if dry_run:
+        _say(session, service, PreviewView.model_validate(session.client.post(f"{path}/preview", asked)))
+        return
+    operation = session.client.operation_of(path, asked)
+    if not wait:
+        words = f"{service} is being changed; `upcall why {operation.id}` says how far it is"
+        session.out.say(operation, words)
+        return
+    operation = waiting.wait_for(session, operation)
+    view = session.client.service(service)
+    session.out.say(operation, f"{service} is at revision {view.revision}")
+
+
+def _schema(session: Session, stands: ServiceView, version: str) -> dict[str, Any] | None:
+    """Of the package's options, so that text which looks like a number stays text where text is meant."""
+    wanted = (stands.package, version or stands.version)
+    return next((one.options_schema for one in session.client.packages() if (one.name, one.version) == wanted), None)
+
+
+def _say(session: Session, service: str, found: PreviewView) -> None:
+    if session.out.as_json:
+        session.out.json(found)
+        return
+    took = f"; the last change took {duration(found.last_took_s)}" if found.last_took_s is not None else ""
+    session.out.line(f"{service}: {found.kind} to revision {found.revision}, which nobody has asked for yet{took}")
+    session.out.table(("option", "was", "wanted", "how"), change_rows(found), empty="no option changes")
+    members = [
+        *((name, "restarts", why) for name, why in found.restart.items()),
+        *((name, "takes it over while it runs", "") for name in found.live),
+        *((name, "comes", "") for name in found.come),
+        *((name, "leaves", "") for name in found.leave),
+    ]
+    session.out.table(("member", "what", "why"), members, empty="no member restarts, comes or leaves")
+    if found.answer:
+        session.out.line(f"{service} would answer now: {found.answer}")
+    if found.next:
+        session.out.line(f"and to its first step: {found.next}")
+
+
+def change_rows(found: PreviewView) -> list[tuple[str, str, str, str]]:
+    return [(name, short(was), short(wanted), found.how.get(name, "")) for name, (was, wanted) in found.changed.items()]
+
+
+def changed_words(changed: dict[str, tuple[Any, Any]]) -> str:
+    """``heap_mib 512 -> 600, config.log.retention.ms - -> 60000``, the first few."""
+    shown = [f"{name} {_value(was)} -> {_value(now)}" for name, (was, now) in list(changed.items())[:CHANGES_SHOWN]]
+    more = len(changed) - len(shown)
+    return ", ".join([*shown, *([f"and {counted(more, 'more option')}"] if more else [])])
+
+
+CHANGES_SHOWN = 3
+
+
+def _value(value: Any) -> str:
+    return "(unset)" if value is None else short(value)
