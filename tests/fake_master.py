@@ -61,6 +61,9 @@ class FakeMaster:
             )
         }  # fmt: skip
         self.nodes = {f"node-{at}": node(f"node-{at}", "abc"[at - 1]) for at in (1, 2, 3)}
+        self.revisions: list[api.RevisionView] = []
+        self.update_ends: tuple[str, ...] = ("done",)
+        """State and outcome in which an update ends."""
         self.packages = [
             api.PackageView(
                 name="greeter",
@@ -151,6 +154,9 @@ class FakeMaster:
                 web.get("/v1/actions/{id}", self._action),
                 web.post("/v1/actions/{id}/cancel", self._action),
                 web.post("/v1/services/{name}/uninstall", self._uninstall),
+                web.post("/v1/services/{name}/update", self._update),
+                web.post("/v1/services/{name}/update/preview", self._preview),
+                web.get("/v1/services/{name}/revisions", self._list(lambda: self.revisions)),
                 web.get("/v1/endpoints", self._endpoints),
                 web.get("/v1/endpoints/{service}/{endpoint}/credentials", self._credentials),
                 web.get("/v1/nodes", self._list(lambda: list(self.nodes.values()))),
@@ -393,6 +399,29 @@ class FakeMaster:
         self._loop.call_later(self.step_s, self.services.pop, view.name, None)
         self.end_soon(operation)
         return await answer(operation)
+
+    async def _update(self, request: web.Request) -> web.Response:
+        view = self._found(request)
+        operation = self.operation("update", view.name, klass="voluntary")
+        view.revision += 1
+        self.end_soon(operation, *self.update_ends)
+        return await answer(operation)
+
+    async def _preview(self, request: web.Request) -> web.Response:
+        view = self._found(request)
+        return await answer(
+            api.PreviewView(
+                revision=view.revision + 1,
+                kind="update",
+                changed={"members": (3, 4), "config.greeting": (None, "hi")},
+                how={"members": "restart", "config.greeting": "live"},
+                restart={"m-0": "its command differs"},
+                live=["m-1"],
+                come=["m-3"],
+                answer="defer: a copy is on its way",
+                last_took_s=42.0,
+            )
+        )
 
     async def _endpoints(self, _: web.Request) -> web.Response:
         return await answer([one for view in self.services.values() for one in view.endpoints])

@@ -1,0 +1,114 @@
+"""Changing a service from the command line: what is sent, what is shown, how it ends."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from fake_master import FakeMaster
+from upcall.cli.update import changed_words
+from upcall.protocol.operator import RevisionView
+
+Run = Callable[..., Result]
+
+
+def sent(master: FakeMaster, path: str = "update") -> dict[str, Any]:
+    found: dict[str, Any] = next(body for method, at, body in master.calls if at == f"/v1/services/hello/{path}")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def hello(master: FakeMaster) -> None:
+    master.add_service("hello", 3, steps_done=3)
+    package: Any = {"package": "greeter", "version": "1.0.0"}
+    master.revisions = [
+        RevisionView(number=3, state="stands", outcome="done", options={"config": {"a": "1"}}, before=1, asked_by="ann",
+                     took_s=12.0, changed={"members": (2, 3), "config.a": (None, "1")}, **package),
+        RevisionView(number=2, state="declined", outcome="declined", why="no room", before=1, **package),
+        RevisionView(number=1, state="past", outcome="done", options={"members": 2}, **package),
+    ]  # fmt: skip
+
+
+def test_an_update_names_what_it_was_made_from_and_is_followed_to_its_end(run: Run, master: FakeMaster) -> None:
+    stands = master.services["hello"].revision
+    result = run("update hello --set members=4 --set config.greeting=hi --unset volume --reason more")
+    assert result.exit_code == 0, result.output
+    asked = sent(master)
+    assert asked["set"] == {"members": 4, "config": {"greeting": "hi"}}
+    assert (asked["unset"], asked["made_from"], asked["reason"]) == (["volume"], stands, "more")
+    assert f"hello is at revision {stands + 1}" in result.stdout
+
+
+def test_one_that_fails_ends_in_the_systems_own_words(run: Run, master: FakeMaster) -> None:
+    master.update_ends = ("failed", "m-2 ended: bad greeting")
+    result = run("update hello --set members=4")
+    assert result.exit_code == 1
+    assert "update of hello failed: m-2 ended: bad greeting" in result.stderr
+
+
+def test_a_dry_run_says_what_would_be_and_asks_for_nothing(run: Run, master: FakeMaster) -> None:
+    result = run("update hello --set members=4 --dry-run")
+    assert result.exit_code == 0, result.output
+    for words in (
+        "the last change took 42s",
+        "members",
+        "live",
+        "restarts",
+        "its command differs",
+        "comes",
+        "defer: a copy",
+    ):
+        assert words in result.stdout, words
+    assert "config.greeting  (unset)" in result.stdout
+    assert not [path for _, path, _ in master.calls if path.endswith("/update")]
+    as_json = json.loads(run("update hello --set members=4 --dry-run --output json").stdout)
+    assert as_json["restart"] == {"m-0": "its command differs"}
+
+
+def test_going_back_names_the_revision(run: Run, master: FakeMaster) -> None:
+    assert run("rollback hello --to 1").exit_code == 0
+    assert sent(master)["back_to"] == 1
+
+
+def test_nothing_to_change_is_an_error_that_says_how(run: Run) -> None:
+    result = run("update hello")
+    assert result.exit_code == 1
+    assert "nothing is to change" in result.stderr
+    assert "--set" in result.stderr
+
+
+def test_the_history_says_what_was_changed_by_whom_and_what_became_of_it(run: Run) -> None:
+    lines = run("service history hello").stdout.splitlines()
+    assert "members 2 -> 3, config.a (unset) -> 1" in lines[1]
+    assert "ann" in lines[1]
+    assert "12s" in lines[1]
+    assert "declined" in lines[2]
+    assert "no room" in lines[2]
+    assert "installed" in lines[3]
+
+
+def test_the_options_that_stand_are_shown_with_where_they_come_from(run: Run) -> None:
+    result = run("config show hello")
+    assert result.exit_code == 0, result.output
+    assert "revision 3 (stands)" in result.stdout
+    assert "default" in result.stdout
+    unknown = run("config show hello --revision 9")
+    assert unknown.exit_code == 1
+    assert "one of 1, 2, 3" in unknown.stderr
+
+
+def test_two_revisions_are_compared(run: Run) -> None:
+    result = run("config diff hello")
+    assert "revision 1 to 3" in result.stdout
+    found = json.loads(run("config diff hello 1 3 --output json").stdout)
+    assert found["changed"] == {"members": [2, None], "config.a": [None, "1"]}
+    assert "they say the same" in run("config diff hello 1 1").stdout
+
+
+def test_many_changes_are_named_in_short() -> None:
+    assert (
+        changed_words({f"o{at}": (at, at + 1) for at in range(5)})
+        == "o0 0 -> 1, o1 1 -> 2, o2 2 -> 3, and 2 more options"
+    )
