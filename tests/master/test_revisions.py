@@ -10,6 +10,7 @@ import pytest
 from served_master import Server, Sse
 
 from upcall.master.state import load
+from upcall.operations import inputs as given
 
 SCHEMA = {
     "type": "object",
@@ -196,6 +197,15 @@ def test_what_cannot_be_is_one_clear_error_and_nothing_is_recorded(
     assert says in refused["message"]
     assert list(log.revisions()) == [1]
     assert log.operations() == []
+
+
+def test_an_operation_whose_revision_was_never_recorded_is_taken_back(log: Log) -> None:
+    core = log.server.master.core
+    lone = given.Propose(kind="update", asked_by="ann", service=log.name, revision=7)
+    log.server.in_loop(lambda: core.post(lambda tx: tx.ledger(lone)))
+    while log.operations():
+        pass
+    assert log.update(set={"heap": 700})["status"] == 200
 
 
 def test_the_history_is_there_after_a_restart_and_goes_with_the_service(log: Log) -> None:

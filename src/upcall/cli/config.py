@@ -8,7 +8,7 @@ import typer
 from upcall.cli.catalog import option_rows
 from upcall.cli.output import short
 from upcall.cli.session import Session, command, commands
-from upcall.cli.update import changed_words
+from upcall.cli.update import changed_words, value_words
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import RevisionView
 
@@ -64,7 +64,7 @@ def diff(
         session.out.json({"from": before.number, "to": after.number, "changed": changed})
         return
     session.out.line(f"{service}: revision {before.number} to {after.number}")
-    rows = [(name, *("(unset)" if one is None else short(one) for one in pair)) for name, pair in changed.items()]
+    rows = [(name, *map(value_words, pair)) for name, pair in changed.items()]
     session.out.table(("option", "was", "is"), rows, empty="they say the same")
 
 

@@ -1,6 +1,6 @@
 """``upcall update`` and ``upcall rollback``: another revision of a service that runs, asked of it and followed."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
@@ -15,6 +15,9 @@ from upcall.protocol.operator import PreviewView, ServiceView, Update
 update_app = commands()
 rollback_app = commands()
 APPS = {"update": update_app, "rollback": rollback_app}
+
+CHANGES_SHOWN: Final = 3
+"""Of one revision, in a line of the history."""
 
 Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")]
@@ -118,18 +121,20 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
 
 
 def change_rows(found: PreviewView) -> list[tuple[str, str, str, str]]:
-    return [(name, short(was), short(wanted), found.how.get(name, "")) for name, (was, wanted) in found.changed.items()]
+    return [
+        (name, value_words(was), value_words(wanted), found.how.get(name, ""))
+        for name, (was, wanted) in found.changed.items()
+    ]
 
 
 def changed_words(changed: dict[str, tuple[Any, Any]]) -> str:
     """``heap_mib 512 -> 600, config.log.retention.ms - -> 60000``, the first few."""
-    shown = [f"{name} {_value(was)} -> {_value(now)}" for name, (was, now) in list(changed.items())[:CHANGES_SHOWN]]
+    shown = [
+        f"{name} {value_words(was)} -> {value_words(now)}" for name, (was, now) in list(changed.items())[:CHANGES_SHOWN]
+    ]
     more = len(changed) - len(shown)
     return ", ".join([*shown, *([f"and {counted(more, 'more option')}"] if more else [])])
 
 
-CHANGES_SHOWN = 3
-
-
-def _value(value: Any) -> str:
+def value_words(value: Any) -> str:
     return "(unset)" if value is None else short(value)
