@@ -35,6 +35,10 @@ test-root: .venv/.dev  ## what is different for root: users of their own for ser
 	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft
 	.venv/bin/pytest -n 2 --dist loadfile -m root $(ARGS)
 
+.PHONY: faults
+faults: .venv/.dev  ## two minutes at full rate while the parts are killed; `make test` has a smaller one
+	UPCALL_FULL_RATE=1 .venv/bin/pytest -s tests/real/test_fault_run.py $(ARGS)
+
 .PHONY: quick
 quick: .venv/.dev  ## the fast tests alone
 	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
