@@ -277,7 +277,10 @@ class Stage:
     # -- commands: people -------------------------------------------------------------------------------------------
 
     def do_drain(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
-        return self.propose("maintenance", options, node=words[0], remove=options.get("remove") == "yes")
+        """``drain n1``; several nodes that go together: ``drain n1 n2 zone=a``."""
+        one, several = (words[0], ()) if len(words) == 1 else ("", tuple(words))
+        remove, zone = options.get("remove") == "yes", options.get("zone", "")
+        return self.propose("maintenance", options, node=one, nodes=several, zone=zone, remove=remove)
 
     def do_propose(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[1].partition(".") if len(words) > 1 else ("", "", "")
@@ -305,7 +308,7 @@ class Stage:
         )
 
     def do_undrain(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
-        return self.world.send(given.Undrain(node=words[0], who=options.get("by", "ann")))
+        return self.world.send(given.Undrain(nodes=tuple(words), who=options.get("by", "ann")))
 
     def do_start(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[0].partition(".")

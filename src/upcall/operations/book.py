@@ -333,7 +333,8 @@ class Book:
                 if shape == "system":
                     self.mark_all()
                 elif shape == "node":
-                    self.mark_node(record.target.node)
+                    for node in record.target.nodes or (record.target.node,):
+                        self.mark_node(node)
                     for child in self.children(record):
                         self.mark(child.target.service)
                     self.mark("")

@@ -94,8 +94,8 @@ def progress(book: Book, service: str) -> None:
 
 def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     parent = book.operations.get(operation.parent)
-    if parent is not None and parent.state == "lifted":
-        end(book, operation, "parent lifted", outcome=f"{parent.id} is lifted")
+    if parent is not None and (lifted := _lifted(operation, parent)):
+        end(book, operation, "parent lifted", outcome=lifted)
         return
     if parent is not None and KINDS[parent.kind].shape == "plan" and not parent.live:
         end(book, operation, "parent lifted", outcome=f"{parent.id} is {parent.state}")
@@ -111,7 +111,7 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     named = operation.target.incarnation_of(member.name)
     if operation.takes and operation.takes == member.took:
         end(book, operation, "superseded", outcome=f"{member.task} has these volumes")
-    elif operation.kind == "vacate" and parent is not None and member.node not in ("", parent.target.node):
+    elif operation.kind == "vacate" and parent is not None and member.node not in ("", operation.target.node):
         end(book, operation, "superseded", outcome=f"{member.key} is on {member.node} now")
     elif operation.kind == "vacate" and parent is not None and not parent.removes_node and places.refusal(book, member):
         end(book, operation, "superseded", outcome=f"held: {places.words(book, member)}")
@@ -146,6 +146,15 @@ def _goes_no_further(book: Book, operation: Operation) -> bool:
     return True
 
 
+def _lifted(operation: Operation, parent: Operation) -> str:
+    """In words, that nobody wants any more what it is below; empty while it is wanted."""
+    if parent.state == "lifted":
+        return f"{parent.id} is lifted"
+    if operation.target.node in parent.given_back:
+        return f"{operation.target.node} is given back by {parent.id}"
+    return ""
+
+
 def went_ahead(book: Book, operation: Operation) -> None:
     given = book.answer(operation)
     said = (
@@ -160,8 +169,8 @@ def _prepare(book: Book, operation: Operation) -> None:
     """The member leaves (data moved, confirmed by its service), and only then does it end."""
     parent = book.operations.get(operation.parent)
     policy = consents.policy_of(book, operation.target.service)
-    if parent is not None and parent.state == "lifted":
-        end(book, operation, "parent lifted", outcome=f"{parent.id} is lifted")
+    if parent is not None and (lifted := _lifted(operation, parent)):
+        end(book, operation, "parent lifted", outcome=lifted)
     elif book.shutdown() is not None:
         end(book, operation, "shutdown", outcome="the system went down first")
     elif not policy.leaves or operation.forced is not None:

@@ -188,6 +188,10 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     service: str = ""
     members: tuple[str, ...] = ()
     node: str = ""
+    nodes: tuple[str, ...] = ()
+    """Maintenance of several nodes, which go together; in place of ``node``."""
+    zone: str = ""
+    """Maintenance: the zone that was named, for the words; ``nodes`` says which these are."""
     parent: str = ""
     key: str = ""
     window_s: float | None = None
@@ -247,7 +251,11 @@ class GiveUpVolumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Undrain(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="undrain"):
-    node: str
+    """Gives back a node; of a maintenance of several, one of them or some, and the last lifts it."""
+
+    node: str = ""
+    nodes: tuple[str, ...] = ()
+    """Of one maintenance; in place of ``node``."""
     who: str
     why: str = ""
 

@@ -1,12 +1,13 @@
 """Maintenance and shutdown: a parent, what lies below it, and its reverse.
 
-A drain is one operation on a node, which moves what can move and holds the rest. Below it is a ``vacate`` for each
-member there that nothing binds to the node, and for the others, and for what finds no room elsewhere, a ``stop``,
-proposed against an incarnation that is not known to have ended. When the node is removed for good, all are vacated. A
-drain is done when every member there is held or gone and no child is live, and it stays in effect until it is lifted:
-one write, on the drain, from which everything else follows. It may become a removal, in one write too. A member that
-crashes on a draining node before its stop began comes back, until its stop begins. One maintenance a node: the second
-who asks is told whose it is.
+A drain is one operation on a node, or on several that go together (those of a zone), which moves what can move and
+holds the rest. Below it is a ``vacate`` for each member there that nothing binds to the node, and for the others, and
+for what finds no room elsewhere, a ``stop``, proposed against an incarnation that is not known to have ended. When the
+node is removed for good, all are vacated. A drain is done when every member there is held or gone and no child is
+live, and it stays in effect until it is lifted: one write, on the drain, from which everything else follows. One of
+several nodes may be given back before the others, in one write too; the last lifts the drain. A drain of one node may
+become a removal. A member that crashes on a draining node before its stop began comes back, until its stop begins.
+One maintenance a node: the second who asks is told whose it is.
 
 Shutdown is told, not asked. It ends first what needs others, then what is needed, all members of one service
 together, and keeps the volumes; lifting it brings everything back.
@@ -23,7 +24,7 @@ from upcall.operations.table import KINDS
 def of_node(book: Book, node: str) -> Operation | None:
     """The maintenance in effect on the node."""
     for operation in book.standing():
-        if operation.kind == "maintenance" and operation.target.node == node:
+        if operation.kind == "maintenance" and node in operation.nodes:
             return operation
     return None
 
@@ -39,7 +40,7 @@ def look(book: Book, service: str) -> None:
         if drain.kind != "maintenance" or drain.state != "open":
             continue
         for member in book.members_of(service):
-            if member.node == drain.target.node and members.runs_by(book, member) and _wants_child(book, drain, member):
+            if member.node in drain.nodes and members.runs_by(book, member) and _wants_child(book, drain, member):
                 _propose_child(book, drain, member)
             elif drain.removes_node and not member.has_data and _is_closed(book, drain, member):
                 places.keep_from(book, member)
@@ -99,14 +100,18 @@ def finish(book: Book) -> None:
 def _all_held(book: Book, drain: Operation) -> bool:
     if book.children(drain):
         return False
-    if book.node_state(drain.target.node) == "gone":
+    return all(_all_held_on(book, drain, node) for node in drain.nodes)
+
+
+def _all_held_on(book: Book, drain: Operation, node: str) -> bool:
+    if book.node_state(node) == "gone":
         return True
-    if any(m.leaving is not None and m.leaving.node == drain.target.node for m in book.leaving()):
+    if any(m.leaving is not None and m.leaving.node == node for m in book.leaving()):
         return False  # it serves there until it is back elsewhere
-    there = [m for m in book.members_on(drain.target.node) if members.runs_by(book, m) and m.incarnation > 0]
+    there = [m for m in book.members_on(node) if members.runs_by(book, m) and m.incarnation > 0]
     if drain.removes_node:
         to_move = (m for m in there if not _is_held(book, m) or _holds(book, drain, m))
-        return not any(to_move) and not _unused_places(book, drain.target.node)
+        return not any(to_move) and not _unused_places(book, node)
     return all(_is_held(book, m) for m in there)
 
 
@@ -132,15 +137,28 @@ def lift(book: Book, operation: Operation, mark: Mark) -> None:
         operation, "lift", lifted=mark, outcome=f"lifted by {mark.who}" + (f": {mark.why}" if mark.why else "")
     )
     if lifted.kind == "maintenance":
-        node = lifted.target.node
-        book.emit(Cordon(node=node, closed=False))
-        there = {m.service for m in book.members_on(node) if m.removed is None}
-        for service in sorted(there):
-            book.emit(Tell(service=service, operation=lifted.id, what="maintenance over", text=f"node {node}"))
+        for node in lifted.nodes:
+            _open(book, lifted, node)
     elif KINDS[lifted.kind].shape == "system":
         for service in sorted(book.services):
             book.emit(Tell(service=service, operation=lifted.id, what="up"))
         book.mark_all()
+
+
+def give_back(book: Book, drain: Operation, nodes: tuple[str, ...], mark: Mark) -> None:
+    """Undrain of some of its nodes: as lifted for what is there, and it goes on for the others."""
+    given_back = tuple(node for node in drain.target.nodes if node in nodes or node in drain.given_back)
+    words = f"{', '.join(nodes)} given back by {mark.who}" + (f": {mark.why}" if mark.why else "")
+    drain = book.advance(drain, "given back", given_back=given_back, outcome=words)
+    for node in nodes:
+        _open(book, drain, node)
+
+
+def _open(book: Book, drain: Operation, node: str) -> None:
+    book.emit(Cordon(node=node, closed=False))
+    there = {m.service for m in book.members_on(node) if m.removed is None}
+    for service in sorted(there):
+        book.emit(Tell(service=service, operation=drain.id, what="maintenance over", text=f"node {node}"))
 
 
 # -- shutdown -------------------------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ def held_by(book: Book, member: MemberRecord) -> Operation | None:
         parent = book.operations.get(operation.parent)
         if not operation.parent or (parent is not None and KINDS[parent.kind].shape != "node"):
             return operation
-        if parent is not None and parent.state != "lifted" and book.node_state(parent.target.node) != "gone":
+        node = operation.target.node
+        if parent is not None and parent.state != "lifted" and node in parent.nodes and book.node_state(node) != "gone":
             return parent
     return None
 
@@ -55,7 +56,7 @@ def moved_away(book: Book, member: MemberRecord) -> bool:
 
 def way_back(holder: Operation, member: MemberRecord) -> str:
     """What to do for a held member to run again."""
-    return f"undrain {holder.target.node}" if KINDS[holder.kind].shape == "node" else f"start {member.key}"
+    return f"undrain {member.node}" if KINDS[holder.kind].shape == "node" else f"start {member.key}"
 
 
 def held_words(book: Book, member: MemberRecord) -> str:
@@ -64,11 +65,12 @@ def held_words(book: Book, member: MemberRecord) -> str:
     closed = places.closed_by(book, member) if holder is None and member.over and runs_by(book, member) else None
     if closed is not None:
         room = "" if member.has_data else f"; {places.words(book, member)}"
-        way = "" if closed.removes_node else f"; `upcall node undrain {closed.target.node}` lets it start there"
-        return f"its place is on {closed.target.node}, where {closed.id} lets nothing start{room}{way}"
+        node = places.node_of(book, member)
+        way = "" if closed.removes_node else f"; `upcall node undrain {node}` lets it start there"
+        return f"its place is on {node}, where {closed.id} lets nothing start{room}{way}"
     if holder is None:
         return ""
-    of = f"the drain of {holder.target.node}" if KINDS[holder.kind].shape == "node" else f"a {holder.kind}"
+    of = f"the drain of {member.node}" if KINDS[holder.kind].shape == "node" else f"a {holder.kind}"
     verb = "node" if KINDS[holder.kind].shape == "node" else "task"
     return f"held by {holder.id}, {of}; `upcall {verb} {way_back(holder, member)}` gives it back"
 

@@ -39,13 +39,17 @@ def _taken_by(book: Book, member: MemberRecord) -> str:
 
 
 def _taken_with(book: Book, operation: Operation, member: MemberRecord) -> bool:
-    """What the same maintenance took, or holds, does not count against the rest of it: no waiting brings it back."""
+    """What the same maintenance took, or holds, on the same node does not count against the rest of it: that node goes,
+    and no waiting brings it back. On another of its nodes it counts: a set of nodes goes as far as the minimum lets it.
+    """
     parent = book.operations.get(operation.parent)
     if parent is None or KINDS[parent.kind].shape != "node" or member.name in operation.target.members:
         return False
-    begun = book.begun_on(member)
+    begun, node = book.begun_on(member), operation.target.node
+    if begun is not None and begun.parent == parent.id:
+        return begun.target.node == node
     holder = held_by(book, member) if member.over else None
-    return (holder is not None and holder.id == parent.id) or (begun is not None and begun.parent == parent.id)
+    return holder is not None and holder.id == parent.id and member.node == node
 
 
 def _not_back(book: Book, members: list[MemberRecord]) -> str:

@@ -84,7 +84,7 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
             message=f"{operation.id} is not cancelled alone: it follows from {parent.id} ({parent.words()}), asked by "
             f"{parent.asked_by}",
             where=operation.id,
-            expected=f"undrain {parent.target.node}",
+            expected=f"undrain {operation.target.node}",
         )
     if not KINDS[operation.kind].by_people or operation.class_ == "cure":
         return Refused(
@@ -162,15 +162,21 @@ def give_back(book: Book, given: GiveBack) -> Operation | Refused:
 
 
 def undrain(book: Book, given: Undrain) -> Operation | Refused:
-    drain = maintenance.of_node(book, given.node)
-    if drain is None:
+    named = tuple(dict.fromkeys(given.nodes or (given.node,)))
+    drain = maintenance.of_node(book, named[0])
+    other = next((node for node in named if drain is None or node not in drain.nodes), None)
+    if drain is None or other is not None:
         return Refused(
             code="not_found",
-            message=f"{given.node} is not in maintenance",
+            message=f"{other} is not in maintenance" + (f" with {named[0]}, which is by {drain.id}" if drain else ""),
             where="node",
-            expected=", ".join(o.target.node for o in book.standing() if o.target.node) or "a drained node",
+            expected=", ".join(node for o in book.standing() for node in o.nodes) or "a drained node",
         )
-    maintenance.lift(book, drain, Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s))
+    mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
+    if set(named) >= set(drain.nodes):
+        maintenance.lift(book, drain, mark)
+    else:
+        maintenance.give_back(book, drain, named, mark)
     return book.operations[drain.id]
 
 

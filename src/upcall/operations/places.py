@@ -123,13 +123,18 @@ def needed(book: Book, operation: Operation) -> MemberRecord | None:
 # -- nodes in maintenance ------------------------------------------------------------------------------------------
 
 
+def node_of(book: Book, member: MemberRecord) -> str:
+    """Where its place is; empty where nobody knows."""
+    return book.memory.members[member.key].place_node or (member.node if member.leaving is not None else "")
+
+
 def closed_by(book: Book, member: MemberRecord) -> Operation | None:
     """The maintenance of the node on which its place is, when it does not start there: not at all once all there is
     held, or when the node is to be removed; not for the first time before that. (Who was there already, and crashes
     before its stop began, comes back until then.)"""
-    node = book.memory.members[member.key].place_node or (member.node if member.leaving is not None else "")
+    node = node_of(book, member)
     for operation in book.standing() if node else ():
-        if operation.kind != "maintenance" or operation.target.node != node:
+        if operation.kind != "maintenance" or node not in operation.nodes:
             continue
         if operation.state == "done" or operation.removes_node or not member.has_data:
             return operation
@@ -142,7 +147,7 @@ def keep_from(book: Book, member: MemberRecord) -> bool:
     closed = closed_by(book, member)
     if closed is None:
         return False
-    node = book.memory.node(closed.target.node)
+    node = book.memory.node(node_of(book, member))
     if member.service not in node.keeps:
         node.keeps = (*node.keeps, member.service)
     if not member.has_data:
@@ -231,4 +236,4 @@ def _usable(book: Book, node: str) -> bool:
     if not node:
         return True  # Whoever places finds one when the member is launched.
     state: Literal["", "up", "silent", "gone"] = book.node_state(node)
-    return state not in ("silent", "gone") and not any(o.target.node == node for o in book.standing())
+    return state not in ("silent", "gone") and not any(node in o.nodes for o in book.standing())

@@ -223,39 +223,33 @@ def _forced(book: Book, given: Propose) -> Mark | None:
 
 
 def _maintenance(book: Book, given: Propose) -> Operation | Refused:
-    there = book.node_seen(given.node) is not None or book.members_on(given.node)
-    if not given.node or not there:
-        return Refused(
-            code="not_found",
-            message=f"no node {given.node!r}",
-            where="node",
-            expected=", ".join(sorted(n for n in book.memory.nodes if book.node_seen(n))) or "a node that was seen",
-        )
-    for standing in book.standing():
-        if standing.kind == "maintenance" and standing.target.node == given.node:
-            if given.remove and not standing.removes_node:
-                return book.advance(
-                    standing,
-                    "becomes removal",
-                    outcome=f"{given.asked_by} removes the node" + (f": {given.reason}" if given.reason else ""),
-                    removes_node=True,
-                    deadline_wall_s=standing.deadline_wall_s
-                    if given.window_s is None
-                    else book.wall_s + given.window_s,
-                    on_deadline=given.on_deadline or standing.on_deadline,
-                    forced=_forced(book, given) or standing.forced,
-                )
+    """Of one node, or of several that go together: one operation, or none at all."""
+    nodes = tuple(dict.fromkeys(given.nodes or (given.node,)))
+    for node in nodes:
+        if not node or (book.node_seen(node) is None and not book.members_on(node)):
             return Refused(
-                code="conflict",
-                where=given.node,
-                expected="undrain it first",
-                message=f"{given.node} is {'being removed' if standing.removes_node else 'in maintenance'} already: "
-                f"{standing.id}, asked by {standing.asked_by}",
+                code="not_found",
+                message=f"no node {node!r}",
+                where="node",
+                expected=", ".join(sorted(n for n in book.memory.nodes if book.node_seen(n))) or "a node that was seen",
             )
-    operation = _create(book, given, Target(node=given.node))
-    book.emit(Cordon(node=given.node, closed=True))
+    if given.remove and len(nodes) > 1:
+        return Refused(
+            code="invalid", message=f"removal of {len(nodes)} nodes", where="node", expected="one node: each is removed"
+        )
+    for node in nodes:
+        standing = next((o for o in book.standing() if node in o.nodes), None)
+        if standing is None:
+            continue
+        if given.remove and not standing.removes_node and standing.nodes == nodes:
+            return _becomes_removal(book, given, standing)
+        return _in_maintenance(node, nodes, standing)
+    one, several = (nodes[0], ()) if len(nodes) == 1 else ("", nodes)
+    operation = _create(book, given, Target(node=one, nodes=several, zone=given.zone))
+    for node in nodes:
+        book.emit(Cordon(node=node, closed=True))
     for member, known in book.memory.members.items():
-        if known.place_node == given.node:
+        if known.place_node in nodes:
             book.mark(member.partition(".")[0])  # Also who has a place there and was never started.
     return operation
 
@@ -272,6 +266,31 @@ def _change(book: Book, given: Propose) -> Operation | Refused:
             expected=f"wait until it is over, `upcall operation cancel {standing.id}`, or --instead",
         )
     return _create(book, given, Target(service=given.service))
+
+
+def _becomes_removal(book: Book, given: Propose, standing: Operation) -> Operation:
+    return book.advance(
+        standing,
+        "becomes removal",
+        outcome=f"{given.asked_by} removes the node" + (f": {given.reason}" if given.reason else ""),
+        removes_node=True,
+        deadline_wall_s=standing.deadline_wall_s if given.window_s is None else book.wall_s + given.window_s,
+        on_deadline=given.on_deadline or standing.on_deadline,
+        forced=_forced(book, given) or standing.forced,
+    )
+
+
+def _in_maintenance(node: str, wanted: tuple[str, ...], standing: Operation) -> Refused:
+    """The second who asks is told whose it is, and nothing of what he asked begins."""
+    together = f" with {', '.join(n for n in standing.nodes if n != node)}" if len(standing.nodes) > 1 else ""
+    free = [n for n in wanted if n not in standing.nodes]
+    return Refused(
+        code="conflict",
+        where=node,
+        expected="undrain it first" + (f", or ask for {', '.join(free)} alone" if free else ""),
+        message=f"{node} is {'being removed' if standing.removes_node else 'in maintenance'}{together} already: "
+        f"{standing.id}, asked by {standing.asked_by}",
+    )
 
 
 def _uninstall(book: Book, given: Propose) -> Operation | Refused:

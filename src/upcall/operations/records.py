@@ -109,9 +109,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     incarnations: tuple[int, ...] = ()
     """Parallel to ``members``; empty until a removal executes."""
     node: str = ""
+    nodes: tuple[str, ...] = ()
+    """Maintenance of several nodes: all of them; ``node`` is empty then."""
+    zone: str = ""
+    """Maintenance: the zone that was named, whose nodes these were then."""
 
     def words(self) -> str:
-        """``store.replica-2.7``, ``store``, ``node node-2``, ``the whole system``."""
+        """``store.replica-2.7``, ``store``, ``node node-2``, ``zone a (node-1, node-2)``, ``the whole system``."""
+        if self.nodes or self.zone:
+            names = ", ".join(self.nodes or (self.node,))
+            return f"zone {self.zone} ({names})" if self.zone else f"nodes {names}"
         if not self.service:
             named = self.node if self.node.startswith("node") else f"node {self.node}"
             return named if self.node else "the whole system"
@@ -305,6 +312,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     """Update, upgrade: the revision of the service that it brings."""
     removes_node: bool = False
     """Maintenance: the node does not come back, so its members are placed elsewhere."""
+    given_back: tuple[str, ...] = ()
+    """Maintenance of several nodes: those that are out of it again, while it goes on for the others."""
     choice: Choice = ""
     """How a lost member comes back, decided at the begin."""
     proposed_wall_s: float = 0.0
@@ -330,6 +339,15 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     @property
     def number(self) -> int:
         return int(self.id.removeprefix("op-"))
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Of a maintenance: the node that it is of, or those of several that were not given back."""
+        target = self.target
+        if target.service:
+            return ()
+        named = target.nodes or ((target.node,) if target.node else ())
+        return tuple(node for node in named if node not in self.given_back) if self.given_back else named
 
     @property
     def seen(self) -> bool:

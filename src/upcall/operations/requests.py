@@ -166,7 +166,8 @@ def _started(book: Book, given: Started) -> None:
     book.memory.volumes_bound_to_node = given.volumes_bound_to_node
     for operation in book.standing():
         if operation.kind == "maintenance":
-            book.emit(Cordon(node=operation.target.node, closed=True))
+            for node in operation.nodes:
+                book.emit(Cordon(node=node, closed=True))
     for member in sorted(book.members.values(), key=lambda m: m.key):
         stays = member.removed is None
         if not stays or (member.at_its_end and member.over):

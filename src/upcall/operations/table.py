@@ -37,7 +37,9 @@ member back there has failed when the member is dead, and a loss follows.
 
 A drain moves what can move: what nothing binds to the node is vacated, and only held where nothing fits elsewhere. It
 is done when every member there is held or gone and no child is live; it stays in effect until it is lifted, also for
-what comes later: nothing starts there. What gives a place up has another first (:mod:`upcall.operations.places`).
+what comes later: nothing starts there. A drain of several nodes is one operation: what lies below it is asked as one
+set, and one of its nodes may be given back while it goes on for the others. What gives a place up has another first
+(:mod:`upcall.operations.places`).
 Only what has not begun can be cancelled.
 
 **Contenders** of one service begin in the order of :data:`RANK`, then by age.
@@ -64,7 +66,8 @@ operations below it. ``node``: maintenance, a parent of stops. ``system``: shutd
 Word = Literal[
     "may begin", "decline", "cancel", "parent lifted", "incarnation over", "healthy again", "node back", "called off",
     "superseded", "gave up", "has left", "nothing to move", "deadline", "newer ready", "start deadline", "ended again",
-    "node lost for good", "shutdown", "finished", "all held", "becomes removal", "lift",
+    "node lost for good", "shutdown", "finished", "all held", "becomes removal", "given back",
+    "lift",
 ]  # fmt: skip
 """What moves an operation on."""
 
@@ -136,7 +139,8 @@ KINDS: Final[dict[Kind, Row]] = {
     "stop": Row(class_="windowed", shape="away", asked=True, meaning="end one incarnation and hold the member"),
     "vacate": Row(class_="windowed", shape="removal", asked=True, gives_back="elsewhere", by_people=False,
                   meaning="the node is drained or removed: the member ends here and comes up elsewhere"),
-    "maintenance": Row(class_="windowed", shape="node", asked=False, meaning="a node is drained: stops below it"),
+    "maintenance": Row(class_="windowed", shape="node", asked=False,
+                       meaning="a node is drained, or several together: stops below it"),
     "preempt": Row(class_="notice", shape="back", asked=True, gives_back="in_place", by_people=False,
                    meaning="somebody with more weight needs the room"),
     "reclaim": Row(class_="notice", shape="back", asked=True, gives_back="in_place", by_people=False,
@@ -223,6 +227,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("open", "all held", "done", ("node",)),
     Transition("open", "becomes removal", "open", ("node",)),
     Transition("done", "becomes removal", "open", ("node",)),
+    # One of several nodes: it goes on for the others.
+    Transition("open", "given back", "open", ("node",)),
+    Transition("done", "given back", "done", ("node",)),
     Transition("open", "lift", "lifted", ("node",)),
     Transition("done", "lift", "lifted", ("node", "away", "system")),
     Transition("executing", "lift", "lifted", ("system",)),

@@ -67,7 +67,8 @@ def _drain_waits(book: Book, operation: Operation) -> Judgement:
             f"{child.id} ({child.kind} of {child.target.service}.{child.target.members[0]})" for child in children
         )
         return Judgement(waits_for=names, reason="what lies below it is not over")
-    return Judgement(waits_for="its members", reason=f"not all members on {operation.target.node} are held or gone")
+    where = " and ".join(operation.nodes)
+    return Judgement(waits_for="its members", reason=f"not all members on {where} are held or gone")
 
 
 def _beside_waits(book: Book, operation: Operation) -> Judgement | None:

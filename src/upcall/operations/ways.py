@@ -49,9 +49,10 @@ def _take_back(book: Book, operation: Operation) -> Way | None:
     parent = book.operations.get(operation.parent)
     if parent is not None and parent.kind == "maintenance":
         return Way(
-            does=f"take the {'removal' if parent.removes_node else 'drain'} back",
-            command=f"upcall node undrain {parent.target.node}",
-            costs=f"nothing: what it holds on {parent.target.node} comes back",
+            does=f"take the {'removal' if parent.removes_node else 'drain'} back"
+            + (f" for {operation.target.node}" if len(parent.nodes) > 1 else ""),
+            command=f"upcall node undrain {operation.target.node}",
+            costs=f"nothing: what it holds on {operation.target.node} comes back",
         )
     if operation.class_ == "cure" or not KINDS[operation.kind].by_people or parent is not None:
         return None
@@ -69,7 +70,7 @@ def _drain_anew(book: Book, operation: Operation) -> Way | None:
         return None
     if guard.objection(book, operation):
         return None
-    node, verb = parent.target.node, "remove" if parent.removes_node else "drain"
+    node, verb = " ".join(parent.nodes), "remove" if parent.removes_node else "drain"
     return Way(
         does="ask again, with a window that ends",
         command=f"upcall node undrain {node} && upcall node {verb} {node} --window 60 --on-deadline proceed",

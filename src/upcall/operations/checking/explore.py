@@ -156,7 +156,7 @@ def _brings_back(operation: Operation, broken: str) -> bool:
 
 def _in_effect(state: State, operation: Operation) -> bool:
     if operation.kind == "maintenance":
-        return operation.state == "done" and state.nodes[operation.target.node] != "gone"
+        return operation.state == "done" and any(state.nodes[node] != "gone" for node in operation.nodes)
     return operation.kind == "shutdown" and operation.state == "done"
 
 

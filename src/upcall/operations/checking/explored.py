@@ -76,7 +76,7 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         operation.class_,
         operation.state,
         tuple((m, _relative(book, operation, m)) for m in operation.target.members),
-        operation.target.node,
+        operation.nodes or operation.target.node,
         names.get(operation.parent, -1),
         operation.forced is not None,
         operation.choice,

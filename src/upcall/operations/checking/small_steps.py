@@ -180,6 +180,8 @@ def _people(state: State) -> Iterator[Step]:
         if operation.kind == "maintenance" and operation.state in ("open", "done"):
             lift = given.Cancel(operation=operation.id, who="ann")
             yield Step(f"lift {operation.id}", lift, budget, Turn.LIFT)
+            for node in operation.nodes if len(operation.nodes) > 1 else ():
+                yield Step(f"undrain {node}", given.Undrain(node=node, who="ann"), budget)
         elif operation.kind == "shutdown" and operation.state in ("executing", "done"):
             yield Step("up", given.Up(who="ann"), budget, Turn.LIFT)
         elif _holds(state, operation):

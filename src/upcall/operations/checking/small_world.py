@@ -238,7 +238,7 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                     node = held.pop(name) if moved else tasks[name].node
                     if moved:
                         moved_in.append(name)
-                    drained = any(o.target.node == node and o.state == "done" for o in state.ledger.book.standing())
+                    drained = any(node in o.nodes and o.state == "done" for o in state.ledger.book.standing())
                     hold(not drained, f"{effect} on {node}, whose drain is done", way)
                     tasks[name] = Task(incarnation, "starting", node, place)
             case EndTask(member=name, incarnation=incarnation) if incarnation < tasks[name].incarnation:
@@ -285,7 +285,7 @@ def _sought(state: State, way: tuple[str, ...]) -> State:
 
 def _room_for(state: State, name: str) -> str:
     """Another node before its own, and none that is drained."""
-    drained = {o.target.node for o in state.ledger.book.standing()}
+    drained = {node for o in state.ledger.book.standing() for node in o.nodes}
     used = {task.node for other, task in state.tasks.items() if other != name}
     used |= {task.node for task in state.leaving.values()}
     used |= {node for other, node in state.held.items() if other != name}

@@ -16,6 +16,10 @@ def drain(node: str, on_deadline: OnDeadline = "hold", *, remove: bool = False) 
     )
 
 
+def drain_together(*nodes: str, on_deadline: OnDeadline = "hold") -> given.Input:
+    return given.Propose(kind="maintenance", asked_by="ann", nodes=nodes, window_s=15, on_deadline=on_deadline)
+
+
 def member(kind: Kind, name: str) -> given.Input:
     return given.Propose(kind=kind, asked_by="ann", service=SERVICE, members=(name,))
 
@@ -33,6 +37,14 @@ SMALL: Final[dict[str, Budget]] = {
     "two drains": Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0),
     "two drains, proceed": Budget(wishes=(drain("n0", "proceed"), drain("n1", "proceed")), deaths=0),
     "two drains, force": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deaths=0),
+    "a drain of two nodes": Budget(wishes=(drain_together("n0", "n1"),), deaths=0),
+    "a drain of two nodes, proceed, a death": Budget(
+        wishes=(drain_together("n0", "n1", on_deadline="proceed"),), deferrals=0
+    ),
+    "a drain of two nodes, a restart": Budget(wishes=(drain_together("n0", "n1"), RESTART), deaths=0, deferrals=0),
+    "two at once: a drain of two nodes": Budget(
+        wishes=(drain_together("n0", "n1"),), twice=True, deaths=0, deferrals=0
+    ),
     "a drain, proceed, declined, a death": Budget(wishes=(drain("n0", "proceed"),), deferrals=0, declines=1),
     "a drain, force, a failing task": Budget(wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1),
     "a restart whose hook must return, and a stop, a death": Budget(
@@ -122,6 +134,9 @@ SMALL: Final[dict[str, Budget]] = {
 BIG: Final[dict[str, Budget]] = {
     "two drains, a deferral, a death": Budget(wishes=(drain("n0"), drain("n1"))),
     "two drains, force, a death": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deferrals=0),
+    "a drain of two nodes, force, a failing task, a death": Budget(
+        wishes=(drain_together("n0", "n1", on_deadline="force"),), failures=1, deferrals=0
+    ),
     "uninstall and a drain, a deferral, a death": Budget(wishes=(UNINSTALL, drain("n0"))),
     "shutdown and a restart, a death": Budget(wishes=(SHUTDOWN, RESTART), deferrals=0),
     "a drain, a failing task, a death": Budget(wishes=(drain("n0"),), failures=1, deferrals=0),
