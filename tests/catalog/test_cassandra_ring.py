@@ -13,11 +13,11 @@ NODES = ("a", "b", "c", "d", "e")
 
 
 def now(ranges: list[Range], up: set[str], without: str) -> dict[str, int]:
-    return dict(at_risk(ranges, up, without).for_now)
+    return dict(at_risk(ranges, up, {without}).for_now)
 
 
 def always(ranges: list[Range], up: set[str], without: str) -> dict[str, int]:
-    return dict(at_risk(ranges, up, without).always)
+    return dict(at_risk(ranges, up, {without}).always)
 
 
 def test_one_of_three_replicas_may_go_and_the_second_may_not() -> None:
@@ -50,7 +50,7 @@ def test_one_copy_of_the_roles_is_enough_to_log_in() -> None:
 
 def test_ranges_are_counted_by_keyspace() -> None:
     ranges = [Range("x", ("a", "b", "c")), Range("x", ("a", "b", "d")), Range("y", ("a", "b", "e"))]
-    cost = at_risk(ranges, {"a", "b"}, "a")
+    cost = at_risk(ranges, {"a", "b"}, {"a"})
     assert dict(cost.for_now) == {"x": 2, "y": 1}
     assert words(cost.for_now) == "2 of x, 1 of y"
 
@@ -60,7 +60,7 @@ def test_whatever_a_stop_costs_had_a_majority_and_has_none_without_the_node(
     up: set[str], node: str, copies: int
 ) -> None:
     ranges = [Range("".join(replicas), replicas) for replicas in combinations(NODES, copies)]
-    cost = at_risk(ranges, up, node)
+    cost = at_risk(ranges, up, {node})
     assert not cost.for_now.keys() & cost.always.keys()
     for each in ranges:
         if node in each.replicas:
@@ -68,6 +68,17 @@ def test_whatever_a_stop_costs_had_a_majority_and_has_none_without_the_node(
             lost = 2 * alive > copies and 2 * left <= copies
             assert (each.keyspace in cost.for_now or each.keyspace in cost.always) == lost
             assert not lost or (each.keyspace in cost.always) == (copies < 3)
+
+
+def test_a_rack_goes_as_a_whole_while_each_range_has_one_copy_in_it() -> None:
+    racks = (("a", "b"), ("c", "d"), ("e", "f"))
+    ranges = [Range("k", (a, c, e)) for a in racks[0] for c in racks[1] for e in racks[2]]
+    ranges += [Range("system_auth", each.replicas) for each in ranges]
+    everybody = {"a", "b", "c", "d", "e", "f"}
+    for rack in racks:
+        assert at_risk(ranges, everybody, set(rack)) == at_risk([], everybody, set())
+    assert dict(at_risk(ranges, everybody - {"c"}, {"a", "b"}).for_now) == {"k": 4}
+    assert dict(at_risk(ranges, everybody, {"a", "c"}).always) == {"k": 2}
 
 
 def test_a_lost_nodes_ranges_without_a_majority_elsewhere_are_named() -> None:

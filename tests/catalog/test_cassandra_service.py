@@ -123,6 +123,29 @@ def test_a_stop_that_would_break_quorums_is_deferred_with_the_keyspace() -> None
     assert (answer.verdict, answer.reason) == ("defer", "token ranges would lose their quorum: 12 of fast")
 
 
+RACKS = (("127.1.1.1", "127.1.1.4"), ("127.1.1.2", "127.1.1.5"), ("127.1.1.3", "127.1.1.6"))
+"""Six nodes in three racks."""
+OF_RACKS = [Range("fast", (a, b, c)) for a in RACKS[0] for b in RACKS[1] for c in RACKS[2]]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "away", "answers"),
+    [
+        (("node-0", "node-3"), {}, ["accept", "accept"]),
+        (("node-0", "node-1"), {}, ["accept", "defer"]),
+        (("node-0", "node-3"), {"node-1": "ended"}, ["defer", "defer"]),
+    ],
+)
+def test_a_rack_may_go_in_one_answer_and_two_racks_may_not(
+    nodes: tuple[str, ...], away: dict[str, str], answers: list[str]
+) -> None:
+    stops = [operation("stop", node, parent="op-1") for node in nodes]
+    found = Scenario(with_ranges(*OF_RACKS), {"nodes": 6}, members=away, operations=stops).run()
+    assert [found.answers[each.id].verdict for each in stops] == answers
+    assert found.declared is not None
+    assert found.declared.policy.minimum == 4
+
+
 SINGLE = Range("single", ADDRESSES[:1])
 PAIR = Range("pair", ADDRESSES[:2])
 

@@ -24,8 +24,8 @@ def of(*in_sync: int, replicas: tuple[int, ...] = THREE, topic: str = "t", numbe
     return Partition(topic, number, replicas, in_sync)
 
 
-def cost(*partitions: Partition, least: int, without: int) -> Cost:
-    return cost_of_stopping(partitions, lambda _topic: least, without)
+def cost(*partitions: Partition, least: int, without: int | set[int]) -> Cost:
+    return cost_of_stopping(partitions, lambda _topic: least, without if isinstance(without, set) else {without})
 
 
 def test_the_third_of_three_may_stop_and_the_second_waits_for_the_first() -> None:
@@ -61,7 +61,7 @@ def test_no_waiting_helps_what_has_too_few_replicas_and_it_is_said_how_many_woul
 
 def test_each_topic_has_its_own_minimum() -> None:
     safe, strict = of(1, 2, 3, topic="safe"), of(1, 2, 3, topic="strict")
-    assert cost_of_stopping([safe, strict], {"safe": 2, "strict": 3}.__getitem__, without=1).always == [strict]
+    assert cost_of_stopping([safe, strict], {"safe": 2, "strict": 3}.__getitem__, without={1}).always == [strict]
 
 
 def test_what_nobody_alive_is_in_sync_with_is_there_alone() -> None:
@@ -107,6 +107,22 @@ def test_what_costs_nothing_is_written_and_read_without_the_broker_as_it_was_wit
         assert (each in costly) == is_worse
 
 
+def test_brokers_of_one_zone_go_together_where_no_partition_has_two_of_its_copies_there() -> None:
+    """1 and 4 are in one zone, and so on: each partition has a copy in each zone, as Kafka places them by rack."""
+    spread = [of(a, b, c, replicas=(a, b, c)) for a in (1, 4) for b in (2, 5) for c in (3, 6)]
+    for zone in ({1, 4}, {2, 5}, {3, 6}):
+        assert cost(*spread, least=2, without=zone) == Cost()
+    behind = of(1, 2, replicas=(1, 2, 3))
+    assert cost(behind, least=2, without={1, 4}).for_now == [behind]
+    assert cost(behind, least=2, without={3, 6}) == Cost()
+
+
+def test_what_has_two_copies_among_those_that_go_names_how_many_would_spare_them() -> None:
+    both = of(1, 4, 2, replicas=(1, 4, 2))
+    assert cost(both, least=2, without={1, 4}) == Cost(always=[both], wanted={"t": 4})
+    assert cost(both, least=2, without=1) == Cost()
+
+
 def test_ten_thousand_partitions_are_judged_within_a_second() -> None:
     """Counted in calls, not in time: each partition is looked at once, and each topic's minimum asked once a use."""
     asked = 0
@@ -117,7 +133,7 @@ def test_ten_thousand_partitions_are_judged_within_a_second() -> None:
         return 2
 
     partitions = [of(1, 2, 3, topic=f"t{number // 10}", number=number % 10) for number in range(10_000)]
-    assert cost_of_stopping(partitions, minimum, without=1) == Cost()
+    assert cost_of_stopping(partitions, minimum, without={1}) == Cost()
     assert asked == len(partitions)
 
 

@@ -36,14 +36,14 @@ class Played(Kafka):
     async def partitions(self) -> list[Partition]:
         return [Partition("writes", number, self.replicas, each) for number, each in enumerate(self.in_sync)]
 
-    async def cost_of_stopping(self, without: Member) -> Cost:
-        return cost_of_stopping(await self.partitions(), lambda _topic: self.minimum, node_id(without))
+    async def cost_of_stopping(self, *without: Member) -> Cost:
+        return cost_of_stopping(await self.partitions(), lambda _topic: self.minimum, set(map(node_id, without)))
 
 
 class Unreachable(Kafka):
     package = "kafka"
 
-    async def cost_of_stopping(self, without: Member) -> Cost:
+    async def cost_of_stopping(self, *without: Member) -> Cost:
         raise TimeoutError("no broker answers")
 
 
@@ -128,6 +128,55 @@ def test_a_stop_that_would_take_the_controllers_majority_is_deferred() -> None:
     """No partition says so: there may be none, or all of their replicas are elsewhere."""
     answer = verdict(Played.describes(), members={"broker-2": "ended"})
     assert (answer.verdict, answer.reason) == ("defer", "1 of 2 other controllers ready, a majority needs 2")
+
+
+class Spread(Played):
+    """Six brokers in three zones; each partition has a copy in each zone."""
+
+    package = "kafka"
+    copies: ClassVar[tuple[tuple[int, ...], ...]] = ((1, 2, 3), (4, 5, 6), (1, 5, 3))
+
+    async def partitions(self) -> list[Partition]:
+        given = zip(self.copies, self.in_sync or self.copies, strict=True)
+        return [Partition("writes", number, copies, in_sync) for number, (copies, in_sync) in enumerate(given)]
+
+
+def of_a_zone(service: type[Spread], *members: str, **more: object) -> dict[str, wire.Answer]:
+    stops = [operation("stop", member, parent="op-1") for member in members]
+    found = Scenario(service, {"brokers": 6}, operations=stops, memory=IDS, **more).run()  # type: ignore[arg-type]
+    assert found.declared is not None
+    assert found.declared.policy.minimum == 4, "two of six in a zone, and four of six controllers are a majority"
+    return {name.removeprefix("stop-"): answer for name, answer in found.answers.items()}
+
+
+def test_all_brokers_of_a_zone_may_go_in_one_answer() -> None:
+    answers = of_a_zone(Spread.describes(), "broker-0", "broker-3")
+    assert [answer.verdict for answer in answers.values()] == ["accept", "accept"]
+
+
+def test_of_a_zone_that_cannot_go_as_a_whole_goes_who_may() -> None:
+    """broker-3 is one of the only two that are in sync in a partition, for now: it does not go, and broker-0 does."""
+    behind = ((1, 2, 3), (4, 6), (1, 5, 3))
+    answers = of_a_zone(Spread.describes(*behind), "broker-0", "broker-3")
+    assert (answers["broker-0"].verdict, answers["broker-3"].verdict) == ("accept", "defer")
+
+
+def test_a_zone_and_one_that_is_away_already_are_no_majority() -> None:
+    answers = of_a_zone(Spread.describes(), "broker-0", "broker-3", members={"broker-1": "ended"})
+    assert (answers["broker-0"].verdict, answers["broker-3"].verdict) == ("accept", "defer")
+
+
+def test_stops_of_two_maintenances_are_not_taken_as_one() -> None:
+    stops = [operation("stop", "broker-0", parent="op-1"), operation("stop", "broker-3", parent="op-2")]
+    found = Scenario(Spread.describes(), {"brokers": 6}, operations=stops, memory=IDS).run()
+    assert [found.answers[each.id].verdict for each in stops] == ["accept", "defer"]
+
+
+def test_a_few_brokers_keep_the_minimum_of_a_stranger() -> None:
+    for brokers, nodes, minimum in ((1, 3, 0), (3, 3, 2), (4, 3, 3), (5, 3, 3), (9, 3, 6), (6, 2, 5), (6, 1, 5)):
+        declared = Scenario(Kafka, {"brokers": brokers}, nodes=nodes, fresh=True).run().declared
+        assert declared is not None
+        assert declared.policy.minimum == minimum, f"{brokers} brokers in {nodes} zones"
 
 
 def alone(*replicas: int, minimum: int = 1) -> type[Played]:

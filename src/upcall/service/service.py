@@ -41,7 +41,7 @@ from pydantic import ValidationError
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
-from upcall.service import faults, stranger
+from upcall.service import faults, stranger, together
 from upcall.service.actions import current
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
@@ -117,12 +117,22 @@ class Service(PackageFiles):
         """
         return stranger.policy(self)
 
+    def spares_a_zone(self, pod: str) -> Policy:
+        """For :meth:`policy`, where the members of a zone may be away together: the default, with a minimum that lets
+        so many go as an even spread over the zones puts into one. With fewer than three zones: the default."""
+        return together.spares_a_zone(stranger.policy(self), self.pod(pod).count, self.nodes)
+
     # -- upcalls: the system asks, before ---------------------------------------------------------------------------
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
         """May this member be stopped now, and stay away for a while (maintenance)? Also asked, unless overridden,
         for :meth:`may_restart` and :meth:`may_replace`."""
         return stranger.may_stop(self, member, why)
+
+    async def may_stop_together(self, members: tuple[Member, ...], why: Operation) -> Verdict:
+        """May all of these be stopped now, at the same time, and stay away together? Asked of the members that one
+        maintenance of several nodes (a zone's) takes, before each of them is asked about. Default: one at a time."""
+        return defer("one at a time")
 
     async def may_restart(self, member: Member, why: Operation) -> Verdict:
         """May this member be stopped and started again at once (an update, a failing health check)?"""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from upcall.protocol.errors import UpcallError
 from upcall.protocol.service import Member as Seen
 from upcall.protocol.service import Operation, Policy
+from upcall.service import together
 from upcall.service.blame import in_words_with_line, method_at
 from upcall.service.consent import Verdict, accept, decline, defer
 from upcall.service.context import Context
@@ -139,13 +140,30 @@ async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -
 async def in_turn(
     service: "Service", operations: tuple[Operation, ...]
 ) -> AsyncIterator[tuple[Operation, Verdict | None]]:
-    """Asks about each operation in the order given, until one is accepted; the rest come after it. Where the questions
-    take long, those further back are put off until their turn comes: who is still being asked is not silent."""
+    """Asks about each operation in the order given, until one is accepted (or all that one maintenance takes, as one:
+    :mod:`upcall.service.together`); the rest come after it. Where the questions take long, those further back are put
+    off until their turn comes: who is still being asked is not silent."""
     taken = next((op for op in service.operations if _takes(op)), None)
     silent = 0
     loop, patience_s, told = asyncio.get_running_loop(), service.answer_timeout_s, False
     slow_at_s = loop.time() + patience_s / 2
+    tried: set[str] = set()
+    as_one: set[str] = set()
     for place, operation in enumerate(operations):
+        if operation.id in as_one:
+            continue
+        if (
+            taken is None
+            and operation.parent not in tried
+            and (group := together.with_it(operation, service.operations))
+        ):
+            tried.add(operation.parent)
+            all_of_it = await together.asked(service, group)
+            if all_of_it is not None and all_of_it.takes_away:
+                taken, as_one = operation, {each.id for each in group}
+                for each in group:
+                    yield each, all_of_it
+                continue
         # What takes all of it away need not wait for what brings one of it back.
         whole = operation.kind == "uninstall"
         if taken is not None and not whole and operation.kind not in GIVES_BACK:

@@ -154,11 +154,12 @@ class SimulatedMaster(WorldTransport):
         proposal = given.Propose(kind=proposed, asked_by=WHO, reason=reason, service=service, members=members, **more)
         return self.send(proposal).operation
 
-    def drain(self, node: str, *, window_s: float = DRAIN_WINDOW_S, **more: Any) -> str:
-        return self.propose("maintenance", node=node, window_s=window_s, **more)
+    def drain(self, *nodes: str, window_s: float = DRAIN_WINDOW_S, **more: Any) -> str:
+        """One maintenance, of one node or of several that go together."""
+        return self.propose("maintenance", nodes=nodes, window_s=window_s, **more)
 
-    def undrain(self, node: str) -> None:
-        self.send(given.Undrain(node=node, who=WHO))
+    def undrain(self, *nodes: str) -> None:
+        self.send(given.Undrain(nodes=nodes, who=WHO))
 
     def change(self, **options: Any) -> None:
         """New options: the next revision."""

@@ -1,7 +1,8 @@
 """What a node's absence costs the ranges of the ring. Pure.
 
 The rule is Cassandra's own: a read or write at QUORUM needs a majority of a range's replicas; to log in, one copy of
-the role is enough. So a node may stop when every range that has a replica on it keeps enough live replicas without it.
+the role is enough. So a node may stop when every range that has a replica on it keeps enough live replicas without it;
+several at once (those of a rack, of which each range has one), when every range does without all of them.
 
 What is short of replicas already loses nothing by one more stop, and says nothing against it. What has too few copies
 even when all others are up (one copy, or two) will never spare a node: no waiting helps there, only another copy.
@@ -30,9 +31,8 @@ class Range:
         """Live replicas that requests want."""
         return 1 if self.keyspace == ROLES else len(self.replicas) // 2 + 1
 
-    @property
-    def spares_one(self) -> bool:
-        return len(self.replicas) - 1 >= self.needed
+    def ever_spares(self, without: Set[str]) -> bool:
+        return sum(replica not in without for replica in self.replicas) >= self.needed
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,17 @@ class Cost:
     """There are too few copies of it."""
 
 
-def at_risk(ranges: Iterable[Range], up: Set[str], without: str) -> Cost:
+def at_risk(ranges: Iterable[Range], up: Set[str], without: Set[str]) -> Cost:
+    """Of the stop of all of these at the same time."""
     cost = Cost()
     for each in ranges:
-        if without not in each.replicas:
+        if without.isdisjoint(each.replicas):
             continue
         alive = sum(replica in up for replica in each.replicas)
-        left = alive - (without in up)
+        left = sum(replica in up and replica not in without for replica in each.replicas)
         if alive < each.needed or left >= each.needed:
             continue
-        (cost.for_now if each.spares_one else cost.always)[each.keyspace] += 1
+        (cost.for_now if each.ever_spares(without) else cost.always)[each.keyspace] += 1
     return cost
 
 

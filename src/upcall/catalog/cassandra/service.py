@@ -20,6 +20,7 @@ from upcall.service import (
     Operation,
     Phase,
     Pod,
+    Policy,
     Service,
     Start,
     Verdict,
@@ -122,6 +123,10 @@ class Cassandra(Service):
     def makes(cls) -> tuple[Training | Compiled, ...]:
         return makes()
 
+    def policy(self) -> Policy:
+        """Below every answer: a rack may go."""
+        return self.spares_a_zone("node")
+
     # -- consent ----------------------------------------------------------------------------------------------------
 
     async def may_stop(self, node: Member, why: Operation) -> Verdict:
@@ -129,13 +134,17 @@ class Cassandra(Service):
 
         It is drained then: it tells the others, flushes its memtables and closes its commit log.
         """
-        cost = await self._cost(node)
+        return await self.may_stop_together((node,), why)
+
+    async def may_stop_together(self, nodes: tuple[Member, ...], why: Operation) -> Verdict:
+        """The same without all of them. With three copies in three racks each range has one in each: a rack may go."""
+        cost = await self._cost(*nodes)
         if isinstance(cost, Verdict):
             return cost
         if cost.for_now:
             return defer(f"token ranges would lose their quorum: {words(cost.for_now)}", retry_after=5)
         if cost.always:
-            return self._too_few_copies(node, cost)
+            return self._too_few_copies(cost)
         return accept()
 
     async def may_restart(self, node: Member, why: Operation) -> Verdict:
@@ -213,7 +222,7 @@ class Cassandra(Service):
         cost = await self._cost(node)
         return cost.word == "defer" if isinstance(cost, Verdict) else bool(cost.for_now)
 
-    async def _cost(self, node: Member) -> Cost | Verdict:
+    async def _cost(self, *nodes: Member) -> Cost | Verdict:
         """What the ranges would lose, or why it cannot be said now."""
         if not any(member.ready for member in self.members.of("node")):
             return accept("no node is ready: there is nothing that its stop could take away")
@@ -221,9 +230,9 @@ class Cassandra(Service):
             first = ", ".join(f"{who} is {word}" for who, word in list(moving.items())[:2])
             return defer(f"data is on its way: {first}", retry_after=5)
         up = {member.address for member in self.members.values() if member.ready}
-        return await self._ask(lambda ring: at_risk(ring.ranges(), up, node.address))
+        return await self._ask(lambda ring: at_risk(ring.ranges(), up, {node.address for node in nodes}))
 
-    def _too_few_copies(self, node: Member, cost: Cost) -> Verdict:
+    def _too_few_copies(self, cost: Cost) -> Verdict:
         """No waiting helps. With enough nodes more copies do; a ring of one or two can only be away meanwhile."""
         reason = f"token ranges have too few copies to spare a node: {words(cost.always)}"
         if self.options.nodes < COPIES_THAT_SPARE_ONE:

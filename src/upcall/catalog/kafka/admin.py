@@ -1,7 +1,7 @@
 """What is asked of a running cluster: its partitions and topics. Blocking; run beside the loop."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
@@ -73,10 +73,10 @@ class Admin:
         self._minimums = fresh
         return {name: fresh[name].value for name in wanted if name in fresh}
 
-    def cost_of_stopping(self, without: int) -> Cost:
+    def cost_of_stopping(self, without: Set[int]) -> Cost:
         partitions = self.partitions()
-        # Only a partition that the broker is in sync in can be hurt by its stop.
-        minimums = self.minimums(each.topic for each in partitions if without in each.in_sync)
+        # Only a partition that one of the brokers is in sync in can be hurt by their stop.
+        minimums = self.minimums(each.topic for each in partitions if not without.isdisjoint(each.in_sync))
         return cost_of_stopping(partitions, lambda topic: minimums.get(topic, 1), without)
 
     def create_topic(self, name: str, partitions: int, replication: int, config: dict[str, str]) -> bool:

@@ -2,7 +2,7 @@
 
 The rule is Kafka's own: a producer with ``acks=all`` is served while a partition has ``min.insync.replicas`` members
 in sync (documentation, "Replication"), and a partition is read while one is. So a broker may stop when every partition
-that it is in sync in keeps that many without it.
+that it is in sync in keeps that many without it; several at once, when every partition does without all of them.
 
 A broker that is not in sync costs nothing, and what is below its minimum already loses no write by one more stop. What
 has too few replicas even when all are in sync will never spare a broker: no waiting helps there, only another replica.
@@ -30,31 +30,34 @@ class Partition:
 
 @dataclass(frozen=True)
 class Cost:
-    """The partitions that would not be written, or not be read, without a broker."""
+    """The partitions that would not be written, or not be read, without these brokers."""
 
     for_now: list[Partition] = field(default_factory=list)
     """Other replicas are behind; they catch up."""
     always: list[Partition] = field(default_factory=list)
     """There are too few replicas."""
     wanted: dict[str, int] = field(default_factory=dict)
-    """Topic of these -> replicas that would spare one."""
+    """Topic of these -> replicas that would spare them."""
 
 
-def cost_of_stopping(partitions: Iterable[Partition], minimum_of: Callable[[str], int], without: int) -> Cost:
+def cost_of_stopping(partitions: Iterable[Partition], minimum_of: Callable[[str], int], without: Set[int]) -> Cost:
+    """Of all of these at the same time."""
     cost = Cost()
     for each in partitions:
-        if without not in each.in_sync:
+        gone = sum(broker in without for broker in each.in_sync)
+        if not gone:
             continue
-        least, left = minimum_of(each.topic), len(each.in_sync) - 1
+        least, left = minimum_of(each.topic), len(each.in_sync) - gone
         is_below = len(each.in_sync) < least
         if left >= (min(1, least) if is_below else least):
             continue
         never_above = len(each.replicas) < least
-        if len(each.replicas) - 1 >= (1 if never_above else max(1, least)):
+        spare = sum(broker not in without for broker in each.replicas)
+        if spare >= (1 if never_above else max(1, least)):
             cost.for_now.append(each)
         else:
             cost.always.append(each)
-            cost.wanted[each.topic] = max(2, least + 1)
+            cost.wanted[each.topic] = max(1, least) + gone
     return cost
 
 

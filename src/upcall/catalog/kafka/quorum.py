@@ -29,14 +29,14 @@ class Standing:
     directory_id: str
 
 
-def short_of_majority(voters: Iterable[int], alive: Set[int], without: int) -> str:
-    """Why the controllers would decide nothing without this one; empty: they would, or it has no say now."""
+def short_of_majority(voters: Iterable[int], alive: Set[int], without: Set[int]) -> str:
+    """Why the controllers would decide nothing without these; empty: they would, or these have no say now."""
     voting = set(voters)
-    left = len(voting & alive - {without})
+    left = len(voting & alive - without)
     majority = len(voting) // 2 + 1
-    if without not in voting & alive or left >= majority:
+    if not without & voting & alive or left >= majority:
         return ""
-    return f"{left} of {len(voting) - 1} other controllers ready, a majority needs {majority}"
+    return f"{left} of {len(voting - without)} other controllers ready, a majority needs {majority}"
 
 
 def parse_voters(text: str) -> list[Standing]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from msgspec.structs import replace
 from pydantic import AfterValidator
 
 from upcall.catalog import losing
@@ -33,6 +34,7 @@ from upcall.service import (
     Member,
     Operation,
     Pod,
+    Policy,
     Service,
     Verdict,
     Way,
@@ -123,11 +125,21 @@ class Kafka(Service):
     def makes(cls) -> tuple[Training | Compiled, ...]:
         return makes()
 
+    def policy(self) -> Policy:
+        """Below every answer: a zone may go, while the controllers keep their majority."""
+        usual = self.spares_a_zone("broker")
+        brokers = self.options.brokers
+        return replace(usual, minimum=max(usual.minimum, brokers // 2 + 1 if brokers > 1 else 0))
+
     # -- consent ----------------------------------------------------------------------------------------------------
 
     async def may_stop(self, broker: Member, why: Operation) -> Verdict:
         """While the controllers keep their majority, and every partition its ``min.insync.replicas``."""
-        cost = await self._cost(broker)
+        return await self.may_stop_together((broker,), why)
+
+    async def may_stop_together(self, brokers: tuple[Member, ...], why: Operation) -> Verdict:
+        """The same without all of them. With a copy of each partition in every zone, that is so of a zone's brokers."""
+        cost = await self._cost(*brokers)
         if isinstance(cost, Verdict):
             return cost
         return self._too_few_replicas(cost) if cost.always else accept()
@@ -160,15 +172,15 @@ class Kafka(Service):
         others = ("the brokers that are away, when they come back",)
         return self._losses.note(broker, losing.after(loss, await self._missing_without(broker), others))
 
-    async def _cost(self, broker: Member) -> Cost | Verdict:
+    async def _cost(self, *brokers: Member) -> Cost | Verdict:
         """What the partitions would lose, or the answer that is clear already."""
         if not self.members.ready:
             return accept("no broker is ready: there is nothing that its stop could take away")
-        cost = await self.cost_of_stopping(broker)
+        cost = await self.cost_of_stopping(*brokers)
         if cost.for_now:
             what = f"{counted(cost.for_now)} would fall below min.insync.replicas ({named(cost.for_now)})"
             return defer(what, retry_after=5)
-        if self.members.without(broker) and (short := await self._short_of_majority(broker)):
+        if len(self.members) > len(brokers) and (short := await self._short_of_majority(*brokers)):
             return defer(short, retry_after=5)
         return cost
 
@@ -207,8 +219,8 @@ class Kafka(Service):
             self._look_again_s = clock() + LOOK_PART * (clock() - began_s)
         return self._behind
 
-    async def cost_of_stopping(self, without: Member) -> Cost:
-        return await self._ask(lambda admin: admin.cost_of_stopping(node_id(without)))
+    async def cost_of_stopping(self, *without: Member) -> Cost:
+        return await self._ask(lambda admin: admin.cost_of_stopping(set(map(node_id, without))))
 
     async def partitions(self) -> list[Partition]:
         return await self._ask(lambda admin: admin.partitions())
@@ -225,8 +237,8 @@ class Kafka(Service):
 
     # -- the quorum -------------------------------------------------------------------------------------------------
 
-    async def _short_of_majority(self, broker: Member) -> str:
-        return quorum.short_of_majority(await self._voting(), self._alive(), node_id(broker))
+    async def _short_of_majority(self, *brokers: Member) -> str:
+        return quorum.short_of_majority(await self._voting(), self._alive(), set(map(node_id, brokers)))
 
     def _alive(self) -> set[int]:
         """Who votes now if it has a vote: a broker at a new place gets it in ``after_ready``."""
