@@ -1,7 +1,8 @@
 """A broker as a task declaration, and the training run of its class archive.
 
 The training is the same declaration with other values, so both command lines agree (an archive is rejected when they
-do not). It is formatted as a quorum of one and ended as soon as it serves.
+do not). It is formatted as a quorum of one, and ended when it has served a few messages: a broker that comes back is in
+sync, and thereby what every write waits for, a moment after its start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,9 +73,10 @@ def broker_task(
         fatal=config.FATAL,
         # Kafka hands over itself, so nothing is done before it is told to end: one request, and the controller moves
         # all that the broker leads and takes it out of every in-sync set in one write, however many partitions there
-        # are. To move leaders before would write every partition's replicas anew, twice. The active controller cannot
-        # be moved from outside; in one process the broker ends first, and then the controller resigns. Then segments
-        # are closed: seconds, unless the quorum is gone.
+        # are. It serves until every other broker knows of it. To move leaders before would write every partition's
+        # replicas anew, twice, and writes would wait for this broker too, as a follower of the new leader. The active
+        # controller cannot be moved from outside; in one process the broker ends first, and then the controller
+        # resigns. Then segments are closed: seconds, unless the quorum is gone.
         grace_s=30,
     )
 
@@ -99,6 +101,7 @@ def makes() -> tuple[Training | Compiled, ...]:
         uses=("java", "kafka", "extras"),
         values={"address.broker-1": "{{address}}"},
         secrets={"admin": password, "client": password},
+        exercise=(config.exercise_command(),),
     )
     extras = Compiled(
         name="extras",
