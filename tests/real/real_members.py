@@ -60,10 +60,15 @@ def empty_volume(cluster: Cluster, task: TaskView, *, place: int = 1) -> None:
         shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
+def output(cluster: Cluster, task: TaskView) -> str:
+    """What the task said, also when it has ended."""
+    logs = cluster.data / "nodes" / task.node / "tasks" / task.task / "logs"
+    return "".join(log.read_text(errors="replace") for log in logs.iterdir())
+
+
 def tells_progress(cluster: Cluster, task: TaskView, expressions: tuple[str, ...]) -> bool:
     """Whether the task's output holds such a line."""
-    logs = cluster.data / "nodes" / task.node / "tasks" / task.task / "logs"
-    said = "".join(log.read_text(errors="replace") for log in logs.iterdir())
+    said = output(cluster, task)
     return any(re.search(one, said) for one in expressions)
 
 

@@ -4,12 +4,21 @@ The tests of this module follow each other on one cluster, and each leaves three
 """
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ElectionType,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from real_cluster import Cluster
 from real_members import (
@@ -20,6 +29,7 @@ from real_members import (
     empty_volume,
     kill,
     lose_node,
+    output,
     tells_progress,
     undrain,
     until_done,
@@ -174,6 +184,47 @@ def test_a_topic_with_one_replica_gets_more_by_the_action_that_why_names(kafka: 
         assert topics["alone"] == {"topic": "alone", "partitions": 1, "replication": 3, "out_of_sync": 0}
     finally:
         act(kafka, "kafka", "delete-topic", name="alone")
+
+
+def leaders(kafka: Cluster) -> Counter[int]:
+    """Node id -> partitions of the topic that it leads."""
+    found = AdminClient({**client(kafka), "log_level": 2}).list_topics(TOPIC, timeout=30)
+    return Counter(partition.leader for partition in found.topics[TOPIC].partitions.values())
+
+
+def leads_its_share(kafka: Cluster, node_id: int) -> bool:
+    """A broker that was away for a moment gets back what it led when somebody asks for it."""
+    admin = AdminClient({**client(kafka), "log_level": 2})
+    admin.elect_leaders(ElectionType.PREFERRED).result(30)
+    return leaders(kafka)[node_id] == PARTITIONS / len(BROKERS)
+
+
+def controllers(kafka: Cluster) -> list[int]:
+    """Node ids of the active controllers that there were, each in the epoch after the one before it."""
+    said = "".join(output(kafka, kafka.task(member)) for member in BROKERS)
+    epochs = re.findall(r"Completed transition to Leader\(.*?\(id=(\d+),.*?\bepoch=(\d+),", said)
+    return [int(node) for node, epoch in sorted(epochs, key=lambda each: int(each[1]))]
+
+
+def test_before_a_broker_ends_others_lead_all_that_it_led_and_have_the_controller(kafka: Cluster) -> None:
+    active = controllers(kafka)[-1]
+    before = kafka.task(BROKERS[active - 1])
+    kafka.until("it leads its share", lambda: leads_its_share(kafka, active), WAIT_S)
+    away = drain(kafka, before.node)
+    written = write(kafka, "while it ends")
+    until_done(kafka, away)
+    lines = output(kafka, before).splitlines()
+    let_go, closed = (
+        next(number for number, line in enumerate(lines) if words in line)
+        for words in ("The controller has asked us to exit controlled shutdown", "Stopping socket server request")
+    )
+    assert let_go < closed, "it served until the controller had given all that it led to others"
+    assert leaders(kafka)[active] == 0
+    kafka.until("another controller is active", lambda: controllers(kafka)[-1] != active, WAIT_S)
+    undrain(kafka, before.node)
+    until_next_incarnation(kafka, before)
+    until_in_sync(kafka)
+    assert written <= read(kafka)
 
 
 def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> None:
