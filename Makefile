@@ -44,8 +44,9 @@ quick: .venv/.dev  ## the fast tests alone
 	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not browser" $(ARGS)
 
 .PHONY: explore
-explore: .venv/.dev  ## every reachable state of small worlds of the ledger, the bigger ones too (minutes)
+explore: .venv/.dev  ## every reachable state of small worlds of the ledger, the bigger ones too, and many random ones (minutes)
 	.venv/bin/python -m upcall.operations.checking.explore
+	UPCALL_EXPLORE=1 .venv/bin/pytest tests/operations/test_properties.py
 
 .PHONY: lint
 lint: .venv/.dev  ## formatter, linter, types, architecture

@@ -5,6 +5,7 @@ write or before any effect. After each step the invariants hold; at the end the 
 everything must come to rest.
 """
 
+import os
 from typing import Any
 
 import hypothesis.strategies as st
@@ -337,8 +338,13 @@ def at_rest(world: World) -> bool:
     return ready and not any(operation.live for operation in world.ledger.operations())
 
 
+EXAMPLES = 400 if os.environ.get("UPCALL_EXPLORE") else 40
 SETTINGS = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )
 
 

@@ -3,10 +3,9 @@
 import msgspec
 import pytest
 
-from upcall.operations import book, table
+from upcall.operations import book, proposals, table
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
-from upcall.operations.proposals import OPEN_MAX
 from upcall.operations.records import MemberRecord, Policy
 from upcall.operations.table import Kind
 from upcall.testing.simulated import SimulatedKind
@@ -209,11 +208,12 @@ def test_a_silent_service_without_data_is_drained_one_at_a_time_in_its_order(kin
 
 
 @pytest.mark.usefixtures("plans_are_carried_out")
-def test_a_flood_is_refused_and_no_other_service_notices(made: World) -> None:
+def test_a_flood_is_refused_and_no_other_service_notices(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposals, "OPEN_MAX", 40)
     made.install("other", ("o0",), minimum=1)
     made.advance(5)
     shown = made.ledger.pending("other")
-    for n in range(OPEN_MAX):
+    for n in range(40):
         assert propose(made, "rebalance", impact=str(n)).refused is None
     refused = propose(made, "rebalance").refused
     assert refused is not None
