@@ -113,12 +113,12 @@ class FakeMaster:
 
     def start(self) -> "FakeMaster":
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(180)
         return self
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
+        self._thread.join(180)
         self.folder.cleanup()
 
     def serves(self, data: Path) -> None:

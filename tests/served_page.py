@@ -15,8 +15,8 @@ from typing import Any
 
 from fake_master import TOKEN, FakeMaster
 
-START_TIMEOUT_S = 60.0
-TIMEOUT_MS = 30_000
+START_TIMEOUT_S = 180.0
+TIMEOUT_MS = 120_000
 
 
 @dataclass
@@ -71,7 +71,7 @@ def serving(
         yield Page(url, master)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(180)
 
 
 @contextmanager

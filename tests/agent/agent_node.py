@@ -36,7 +36,7 @@ from upcall.protocol.agent import (
 from upcall.protocol.declaration import Declaration
 from upcall.transport import unix
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 TOKEN = "token-of-node-1"
 
 

@@ -171,7 +171,7 @@ async def test_everything_ends_itself_when_the_data_folder_is_deleted(node: Node
     while node.data.exists():  # Somebody may be writing into it until he notices.
         shutil.rmtree(node.data, ignore_errors=True)
     assert node.process is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         assert await node.process.wait() == 3
     await eventually(lambda: not node.left(), "nothing is left")
 

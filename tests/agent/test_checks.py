@@ -87,7 +87,7 @@ async def test_a_log_is_looked_at_from_where_it_stood_also_when_it_was_rotated_s
         (tmp_path / "stdout").rename(tmp_path / "stdout.1")
         (tmp_path / "stdout").write_text("new file\n")
         (tmp_path / "stderr").write_text("an ERROR at last\n")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             assert await looking == "stderr"
     finally:
         watching.close()
@@ -105,7 +105,7 @@ async def test_no_expression_and_no_line_hold_the_loop(tmp_path: Path) -> None:
         assert not looking.done()
         with (tmp_path / "stdout").open("a") as log:
             log.write("aaa\n")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             assert await looking == "stdout"
     finally:
         watching.close()

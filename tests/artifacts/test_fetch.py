@@ -99,7 +99,7 @@ async def test_cancelling_the_awaiting_task_stops_the_fetch(cache: Cache, local:
     def source(digest: str) -> bytes:
         if digest != artifact.lock:
             begun.set()
-            release.wait(30)
+            release.wait(180)
         return blobs[digest]
 
     task = asyncio.create_task(afetch([artifact], cache, source))

@@ -208,7 +208,7 @@ def test_a_stop_leaves_a_silent_server_and_keeps_what_came(cache: Cache, server:
     thread.start()
     await_that(lambda: cache.part_bytes(FILE) >= MIDDLE - 2 * CHUNK_BYTES)
     stop.set()
-    thread.join(30)
+    thread.join(180)
     assert not thread.is_alive(), "although the server says nothing"
     assert isinstance(failed[0], Cancelled)
     assert cache.part_bytes(FILE) >= MIDDLE - 2 * CHUNK_BYTES

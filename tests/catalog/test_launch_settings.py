@@ -157,7 +157,7 @@ def test_a_driver_passes_sigterm_to_its_application_and_ends_with_its_code(tmp_p
     assert driver.stdout.readline() == "working\n"
     driver.terminate()
     assert driver.stdout.read() == "finished the batch\n"
-    assert driver.wait(60) == 7
+    assert driver.wait(180) == 7
 
 
 WORKER = """
@@ -200,7 +200,7 @@ def test_a_worker_is_decommissioned_when_its_end_has_come_and_ends_when_its_exec
     worker.terminate()
     worker.terminate()
     assert worker.stdout.read().splitlines() == said
-    assert worker.wait(60) == 3
+    assert worker.wait(180) == 3
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_processes_of_a_folder_are_found_and_measured(tmp_path: Path) -> None:
     neighbour = started(UPCALL_NODE_FOLDER=f"{folder}-2/nodes/node-1")
     speaker = started(UPCALL_DATA=str(folder))
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 180
         while ours.pid not in (found := footprint.processes(folder)) and time.monotonic() < until:
             time.sleep(0.05)
         assert found == [ours.pid]

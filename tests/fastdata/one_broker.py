@@ -15,7 +15,7 @@ from upcall.artifacts.fetch import fetch
 from upcall.catalog.kafka.service import Kafka
 
 CLUSTER_ID = "b25lYnJva2VyZm9ydGVzdA"
-START_S = 120.0
+START_S = 600.0
 
 PROPERTIES = """\
 process.roles=broker,controller

@@ -15,7 +15,7 @@ from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.sizing import size_node
 from upcall.fastdata.schema import connect
 
-START_S = 180.0
+START_S = 600.0
 
 
 class OneNode:

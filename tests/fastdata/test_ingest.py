@@ -24,7 +24,7 @@ HOST = f"127.83.{os.getpid() % 250}.{os.getppid() % 250 + 1}"
 FLIGHT = practice_flight()
 RUN = practice_run(FLIGHT, blocks=4)
 TOKEN = "let me in"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 async def until(holds: Callable[[], bool]) -> None:

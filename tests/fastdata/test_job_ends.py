@@ -6,7 +6,7 @@ import pytest
 
 from upcall.fastdata import job
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 def test_a_session_of_spark_that_fails_ends_the_job_although_the_store_is_still_waited_for(

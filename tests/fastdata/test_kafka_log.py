@@ -26,7 +26,7 @@ pytestmark = pytest.mark.real
 
 HOST = f"127.84.{os.getpid() % 250}.{os.getppid() % 250 + 1}"
 LISTEN = f"{HOST}:7001"
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 PARTITIONS = 3
 FLIGHT = practice_flight()
 

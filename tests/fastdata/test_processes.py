@@ -21,7 +21,7 @@ from upcall.fastdata.frame_log import LogClosed
 from upcall.fastdata.kafka_log import KafkaLog, KafkaSettings
 
 HOST = f"127.85.{os.getpid() % 250}.{os.getppid() % 250 + 1}"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from upcall.protocol.operator import TaskView
 
 T = TypeVar("T")
 
-WAIT_S = 90.0
+WAIT_S = 300.0
 """Generous: a condition, not a speed."""
 
 

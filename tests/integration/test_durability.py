@@ -32,7 +32,7 @@ def counter(cluster: Cluster) -> Cluster:
 
 
 def served(task: TaskView, name: str = "starts") -> str:
-    with urllib.request.urlopen(f"http://{task.address}:{task.ports['http']}/{name}", timeout=10) as response:
+    with urllib.request.urlopen(f"http://{task.address}:{task.ports['http']}/{name}", timeout=60) as response:
         return str(response.read().decode())
 
 

@@ -34,7 +34,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def served(task: TaskView) -> int:
-    with urllib.request.urlopen(f"http://{task.address}:{task.ports['http']}/", timeout=10) as response:
+    with urllib.request.urlopen(f"http://{task.address}:{task.ports['http']}/", timeout=60) as response:
         return int(response.status)
 
 

@@ -15,7 +15,7 @@ from upcall.cluster.folder import DataFolder
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
-WAIT_S = 300.0
+WAIT_S = 900.0
 """The first start of all may have to fetch and runs without a class archive."""
 
 COUNTS = """

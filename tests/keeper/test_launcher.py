@@ -16,7 +16,7 @@ import pytest
 from upcall.keeper import begin, command, processes, records, sockets
 from upcall.keeper.identity import Identity
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:

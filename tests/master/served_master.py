@@ -56,7 +56,7 @@ class Server:
         self._server: Serving
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._made.wait(60)
+        assert self._made.wait(180)
         while not self._server.started:
             assert self._thread.is_alive()
             time.sleep(0.01)
@@ -92,7 +92,7 @@ class Server:
 
     # -- a client ---------------------------------------------------------------------------------------------------
 
-    def connect(self, timeout_s: float = 30.0) -> http.client.HTTPConnection:
+    def connect(self, timeout_s: float = 180.0) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
 
     def headers(self, principal: str = "operator", **more: str) -> dict[str, str]:

@@ -112,7 +112,7 @@ async def test_metrics_can_be_scraped(server: Server) -> None:
         session.ws_connect(f"{server.url}/v1/agent", headers=headers) as agent,
     ):
         await agent.send_str(wire.encode(register("node-1")).decode())
-        assert (await agent.receive_json(timeout=30))["type"] == "registered"
+        assert (await agent.receive_json(timeout=180))["type"] == "registered"
         answer = await asyncio.to_thread(server.call, "GET", "/metrics")
     families = {family.name: family for family in text_string_to_metric_families(answer.body.decode())}
     up = families["upcall_node_up"].samples

@@ -22,7 +22,7 @@ class SlowStore:
         self.full = False
 
     def commit(self, changes: Sequence[Change]) -> list[int]:
-        self.may_write.wait(30)
+        self.may_write.wait(180)
         if self.full:
             raise CommitFailed("the disk is full")
         self.batches.append(list(changes))

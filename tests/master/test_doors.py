@@ -182,7 +182,7 @@ async def closed_with(server: Server, token: str, *messages: str, **headers: str
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.url}/v1/agent", headers=sent) as socket:
         for message in messages:
             await socket.send_str(message)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             while (received := await socket.receive()).type == aiohttp.WSMsgType.TEXT:
                 pass
         assert received.type == aiohttp.WSMsgType.CLOSE, received

@@ -49,7 +49,7 @@ class Halves:
 
 async def insist(core: Driver, work: Callable[[Transaction], object], done: Callable[[], bool]) -> None:
     """As a person or a host does: the same again while the answer is "not now", unless it came to be all the same."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(180):
         while not done():
             with suppress(NotNow):
                 await core.turn(work)

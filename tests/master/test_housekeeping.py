@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def sweep(server: Server) -> None:
-    asyncio.run_coroutine_threadsafe(server.master.housekeeping.sweep(), server.loop).result(60)
+    asyncio.run_coroutine_threadsafe(server.master.housekeeping.sweep(), server.loop).result(180)
 
 
 def upload(server: Server, data: bytes) -> str:

@@ -90,7 +90,7 @@ def task(server: Server, holds: Callable[[dict[str, Any]], bool]) -> dict[str, A
 def until(holds: Callable[[], bool]) -> None:
     import time
 
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -92,7 +92,7 @@ async def test_an_older_master_that_writes_nothing_ends_too(
         assert len(looked) <= 1 or not told, "what it writes itself does not wake it"
         unlock(tmp_path)
         newer = SqliteStore(DataFolder(tmp_path).database)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await ended.wait()
         assert "start 2" in older.core.superseded
         newer.close()

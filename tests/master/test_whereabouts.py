@@ -61,7 +61,7 @@ class Patient(PlayedNode):
 
 
 async def until(core: Driver, holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not holds():
             await core.durable()
             await asyncio.sleep(0.01)

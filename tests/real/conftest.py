@@ -15,7 +15,7 @@ from real_members import Begin
 from upcall.cli import keeping
 from upcall.cluster.folder import DataFolder
 
-START_S = 400.0
+START_S = 900.0
 """Generous: it may have to fetch first, and starts without a class archive then."""
 
 

@@ -15,7 +15,7 @@ from upcall.protocol.operator import Ask, Drain, OperationView, TaskView, Why
 Begin = Callable[..., Cluster]
 """``begin(*install, nodes=, memory_mib_per_node=)``: a cluster with one service installed."""
 
-WAIT_S = 300.0
+WAIT_S = 900.0
 """A condition, not a speed."""
 
 

@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.real, pytest.mark.root]
 FULL = bool(os.environ.get("UPCALL_FULL_RATE"))
 SECONDS, BETWEEN_S = (120, 12.0) if FULL else (60, 7.0)
 SIZE = ("rate_hz: 128, blocks: 20", "rate_hz: 128, blocks: 20" if FULL else "rate_hz: 64, blocks: 10")
-CATCH_UP_S = 600.0
+CATCH_UP_S = 900.0
 MEMBERS = 11
 """Three brokers, three nodes of the store, Spark's master and worker, driver, ingest, aircraft."""
 
@@ -85,7 +85,7 @@ def kill_everything_of_ours(cluster: Cluster) -> None:
     assert len(pids) == 1 + 6 + 3, "keeper; master, host, page and three agents; a launcher for each agent"
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    cluster.upcall("up", timeout_s=300.0)
+    cluster.upcall("up", timeout_s=900.0)
 
 
 def launchers(cluster: Cluster) -> list[int]:
@@ -133,7 +133,7 @@ async def latest_run(queries: Queries) -> Run | None:
 def test_nothing_is_lost_twice_or_wrong_while_its_parts_are_killed(demo: Cluster) -> None:
     measured = Report("fault-run")
     queries = store(demo)
-    demo.until("the first second is stored", lambda: asyncio.run(_stored_until(queries)) >= 0, 300.0)
+    demo.until("the first second is stored", lambda: asyncio.run(_stored_until(queries)) >= 0, CATCH_UP_S)
     began = time.monotonic()
     kills: list[tuple[str, Callable[[], object]]] = [
         ("a broker", lambda: kill_task(demo, "kafka.broker-1")),

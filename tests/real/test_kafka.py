@@ -120,7 +120,7 @@ def read(cluster: Cluster) -> set[str]:
         consumer.assign(parts)
         messages: list[Any] = []
         while len(messages) < count:
-            found = [message for message in consumer.consume(count, timeout=30) if not message.error()]
+            found = [message for message in consumer.consume(count, timeout=180) if not message.error()]
             assert found, f"{len(messages)} of {count} messages, then nothing more"
             messages += found
         return {message.key().decode() for message in messages}

@@ -71,7 +71,7 @@ def played(kind: SimulatedKind) -> Played:
 
 async def until(condition: Callable[[], object]) -> None:
     """What is awaited happens in other threads and processes, so it is looked at again and again."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -217,7 +217,7 @@ async def test_the_host_as_a_process_ends_at_sigterm(tmp_path: Path, played: Pla
         try:
             await until(deployed(hello))
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(180):
                 assert await process.wait() == 0
         finally:
             if process.returncode is None:

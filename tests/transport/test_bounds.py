@@ -20,7 +20,7 @@ from upcall.transport.listening import Listener
 from upcall.transport.server import Server
 
 QUICK = replace(bounds.OPEN, connections_max=12, unknown_max=8, headers_s=0.5, unknown_body_s=0.5, body_s=0.5)
-PATIENCE_S = 30.0
+PATIENCE_S = 180.0
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:

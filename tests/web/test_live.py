@@ -13,7 +13,7 @@ from upcall.web import live as module
 from upcall.web import panels
 from upcall.web.live import CHILDREN_KEPT, ENDED_KEPT, EVENTS_KEPT, Live, kept
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 180.0
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ Answer = tuple[int, dict[str, str], str]
 
 def ask(page: Page, method: str, path: str, body: str = "", **headers: str) -> Answer:
     parts = urlsplit(page.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=180)
     sent = {key.replace("_", "-"): value for key, value in headers.items()}
     connection.putrequest(method, path, skip_host="Host" in sent)
     for key, value in sent.items():
@@ -167,7 +167,7 @@ def test_a_host_that_is_none_of_ours_is_refused_in_words(web_page: Page, host: s
 def test_a_chunked_body_ends_in_a_clear_refusal(web_page: Page, path: str) -> None:
     mine = Session(web_page)
     parts = urlsplit(web_page.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=180)
     headers = {"Cookie": mine.cookie, "Upcall-Key": "x"}
     connection.request("POST", path.format(page_id(mine.shown())), iter([b"x" * 9000]), headers, encode_chunked=True)
     status = connection.getresponse().status

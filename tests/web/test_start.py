@@ -22,7 +22,7 @@ def test_a_visitor_who_came_first_still_waits_in_the_queue() -> None:
         waiting.start()
         assert waiting.is_alive()
         visitor.connect(listener.getsockname())
-        waiting.join(30)
+        waiting.join(180)
         assert not waiting.is_alive()
         accepted, _ = listener.accept()
         accepted.close()
