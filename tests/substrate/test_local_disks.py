@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from test_local import Cluster, running, wanted
+from played_substrate import Cluster, running, wanted
 
 from upcall.protocol import agent as wire
 from upcall.substrate.interface import DiskUse, Filling, Observed, TaskId

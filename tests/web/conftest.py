@@ -54,8 +54,9 @@ def page_url(web_page: Page) -> str:
     return web_page.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():  # type: ignore[no-untyped-def]
+    """Of one module: while it is there its event loop runs in our thread, where asynchronous tests want their own."""
     try:
         found = chromium()
     except NoBrowser as reason:

@@ -1,0 +1,50 @@
+"""The longest files first, so that all workers have something to do until the end.
+
+What a file takes stands in ``long_files.txt``; files that it does not name come after those that it does, in their
+usual order. ``UPCALL_WRITE_LONG_FILES=1 make test`` writes it anew. A wrong figure costs time, and nothing else.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+LONG_FILES: Final = Path(__file__).with_name("long_files.txt")
+LONG_S: Final = 5.0
+"""What takes less is not worth a line."""
+
+_took_s: Counter[str] = Counter()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        # Workers take files in the order below, not by the number of their tests.
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    known = long_files()
+    items.sort(key=lambda item: -known.get(_file(item.nodeid), 0.0))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _took_s[_file(report.nodeid)] += report.duration
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_worker = hasattr(session.config, "workerinput")
+    if os.environ.get("UPCALL_WRITE_LONG_FILES") and not is_worker:
+        lines = [f"{seconds:5.0f} {file}\n" for file, seconds in _took_s.most_common() if seconds >= LONG_S]
+        LONG_FILES.write_text("".join(lines))
+
+
+def long_files() -> dict[str, float]:
+    """File -> seconds."""
+    lines = LONG_FILES.read_text().splitlines() if LONG_FILES.exists() else []
+    return {file: float(seconds) for seconds, file in (line.split(maxsplit=1) for line in lines)}
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
