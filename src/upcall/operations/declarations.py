@@ -21,7 +21,7 @@ from upcall.operations.inputs import (
     WithdrawMembers,
 )
 from upcall.operations.naming import member_of
-from upcall.operations.news import MemberDeclared, MemberRetargeted, MemberWithdrawn, ServiceDeclared
+from upcall.operations.news import MemberDeclared, MemberWithdrawn, ServiceDeclared
 from upcall.operations.records import Mark, MemberRecord, ServiceRecord
 from upcall.operations.table import KINDS
 
@@ -254,9 +254,7 @@ def retarget_members(book: Book, given: Retarget) -> Refused | None:
             return member
         found.append(member)
     for member in found:
-        if member.behind:
-            book.put(replace(member, target=member.generation))
-            book.emit(MemberRetargeted(service=member.service, member=member.name, generation=member.generation))
+        members.take_newest(book, member)
     return None
 
 

@@ -132,6 +132,8 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     elif operation.kind == "stop" and member.incarnation == named and members.ends_again(book, member):
         pass  # It is down for a moment, and would come back: to keep it down is what was asked for.
     elif named and _over(member, named) and book.allows(operation, "incarnation over"):
+        if members.is_step(book, operation) and member.incarnation == named and members.is_brought_back(book, member):
+            members.take_newest(book, member)  # Its turn had come, and it is down: what brings it back takes nothing.
         end(book, operation, "incarnation over", outcome=f"{member.key}.{named} is over")
 
 

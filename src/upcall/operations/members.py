@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.effects import Launch, Reserve
-from upcall.operations.news import Launched
+from upcall.operations.news import Launched, MemberRetargeted
 from upcall.operations.records import Leaving, MemberRecord, Operation
 from upcall.operations.table import CHANGES, KINDS
 
@@ -190,11 +190,23 @@ def launch(book: Book, member: MemberRecord, *, by: str = "", elsewhere: bool = 
 
 
 def _is_its_turn(book: Book, by: str) -> bool:
-    """What makes the launch necessary is a step of a plan that changes the service: it brings the newest declaration,
-    in the same write."""
+    """What makes the launch necessary is a step of a change that goes on: it brings the newest declaration, in the same
+    write. (Of a change that went no further the newest is not known to be any good, or is another one's.)"""
     step = book.operations.get(by)
-    plan = book.operations.get(step.parent) if step is not None and step.parent else None
-    return plan is not None and plan.kind in CHANGES and step is not None and step.kind == "restart"
+    return step is not None and is_step(book, step)
+
+
+def is_step(book: Book, operation: Operation) -> bool:
+    """A restart by which a change that goes on comes to its member."""
+    plan = book.operations.get(operation.parent)
+    return operation.kind == "restart" and plan is not None and plan.kind in CHANGES and plan.state == "executing"
+
+
+def take_newest(book: Book, member: MemberRecord) -> None:
+    """Its next incarnation gets the newest declaration. What runs is not touched."""
+    if member.behind:
+        book.put(replace(member, target=member.generation))
+        book.emit(MemberRetargeted(service=member.service, member=member.name, generation=member.generation))
 
 
 def emit_launch(book: Book, member: MemberRecord) -> None:

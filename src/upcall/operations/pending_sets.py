@@ -44,7 +44,8 @@ def show(book: Book, service: str) -> None:
     parts = [str(book.epoch(service))]
     for operation in book.live(service):
         question = book.memory.operations[operation.id].question
-        parts.append(f"{operation.id}:{operation.state}:{question.times if question else 0}:{bool(operation.forced)}")
+        marks = f"{bool(operation.forced)}:{bool(operation.paused)}"
+        parts.append(f"{operation.id}:{operation.state}:{question.times if question else 0}:{marks}")
     fingerprint = " ".join(parts)
     remembered = book.memory.services.get(service)
     version, before = remembered.shown if remembered else (0, "")

@@ -48,8 +48,9 @@ def create(
     if parent is not None:
         class_ = parent.class_
         on_deadline = parent.on_deadline
-        # Who forces a change goes over the answer to the change; each step of it is asked about all the same.
-        forced = parent.forced if KINDS[parent.kind].shape != "plan" else None
+        if KINDS[parent.kind].shape != "plan":
+            # Who forces a change goes over the answer to the change; each step of it is asked about all the same.
+            forced = parent.forced
     if on_deadline is None and service is not None:
         on_deadline = "hold" if service.stateful else "proceed"
     operation = Operation(
@@ -194,6 +195,27 @@ def _check(book: Book, given: Propose) -> Refused | None:
             return Refused(
                 code="invalid", message=f"{given.parent} is not an operation on {given.service}", where="parent"
             )
+        if KINDS[parent.kind].shape != "plan":
+            return Refused(
+                code="invalid",
+                message=f"{given.parent} ({parent.words()}) has no steps",
+                where="parent",
+                expected="a plan of the service that has begun: " + ", ".join(CHANGES),
+            )
+        if parent.kind in CHANGES and not parent.begun:
+            return Refused(
+                code="conflict",
+                message=f"{given.parent} ({parent.words()}) has not begun",
+                where="parent",
+                expected="its steps after its begin",
+            )
+    if given.kind in CHANGES and given.revision <= 0:
+        return Refused(
+            code="invalid",
+            message=f"an {given.kind} without a revision changes nothing",
+            where="revision",
+            expected="`upcall update SERVICE --set ...`, which asks for one",
+        )
     return None
 
 
@@ -325,6 +347,8 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
         )
     if given.kind == "restart" and found[0].over:
         again = _tried_now(book, given, found[0])
+        if again is not None and _below_a_change(book, given):
+            members.take_newest(book, book.members[found[0].key])
         if again is not None:
             return again
     for member in found:
@@ -340,6 +364,11 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
     )
     same = next((o for o in book.live(given.service) if _same_wish(o, given, target)), None)
     return same or _create(book, given, target)
+
+
+def _below_a_change(book: Book, given: Propose) -> bool:
+    parent = book.operations.get(given.parent)
+    return parent is not None and parent.kind in CHANGES
 
 
 def _tried_now(book: Book, given: Propose, member: MemberRecord) -> Operation | None:
