@@ -292,6 +292,9 @@ class Stage:
             force="force" in words,
             scope=options.get("scope", ""),
             node=options.get("node", ""),
+            parent=options.get("parent", ""),
+            revision=int(options.get("revision", 0)),
+            instead="instead" in words,
         )
 
     def propose(self, kind: str, options: dict[str, str], **more: object) -> fx.Outcome:
@@ -319,11 +322,15 @@ class Stage:
         return self.world.send(given.GiveBack(service=service, member=member, who=options.get("by", "ann")))
 
     def do_declare(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        """A member; with ``members`` all of them, with the numbers of a revision and of their declarations."""
         service, _, member = words[0].partition(".")
-        if member:
-            return self.world.send(
-                given.DeclareMembers(service=service, members=(given.MemberDeclaration(name=member),))
+        if names := options.get("members", member):
+            generation, same_as = int(options.get("generation", 1)), int(options.get("same_as", 0))
+            declared = tuple(
+                given.MemberDeclaration(name=name, generation=generation, same_as=same_as) for name in names.split(",")
             )
+            revision = int(options.get("revision", 0))
+            return self.world.send(given.DeclareMembers(service=service, revision=revision, members=declared))
         return self.world.send(given.DeclareService(name=service, minimum=int(options.get("minimum", 0))))
 
     def do_up(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
@@ -338,6 +345,14 @@ class Stage:
         return self.world.send(
             given.Cancel(operation=words[0], who=options.get("by", "ann"), why=options.get("why", ""))
         )
+
+    def do_pause(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        return self.world.send(
+            given.Pause(operation=words[0], who=options.get("by", "ann"), why=options.get("why", ""))
+        )
+
+    def do_resume(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        return self.world.send(given.Pause(operation=words[0], who=options.get("by", "ann"), on="resume"))
 
     def do_assume_dead(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         service, _, member = words[0].partition(".")
@@ -379,6 +394,17 @@ class Stage:
     def do_take_back(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         return self.world.send(given.WithdrawAnswer(service=words[0], operation=words[1]))
 
+    def do_confirm(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        return self.world.send(given.Confirm(service=words[0], operation=words[1]))
+
+    def do_fail(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        """The service: its plan goes no further."""
+        return self.world.send(given.PlanFailed(service=words[0], operation=words[1], reason=options["reason"]))
+
+    def do_retarget(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        service, _, member = words[0].partition(".")
+        return self.world.send(given.Retarget(service=service, members=(member,)))
+
     def do_back(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         """What the service does once its member is ready is done; with ``error``: it raised."""
         service, _, member = words[0].partition(".")
@@ -408,6 +434,16 @@ class Stage:
     def do_members(self, words: list[str], options: dict[str, str]) -> None:
         views = self.world.ledger.members(words[0])
         self.say(", ".join(f"{v.name}.{v.incarnation} {v.status}" for v in views) or "none")
+
+    def do_generations(self, words: list[str], options: dict[str, str]) -> None:
+        """What each runs, and what it gets with its next start where that is another."""
+        shown = [
+            f"{v.name} runs {v.generation}"
+            + (f", next {v.target}" if v.target != v.generation else "")
+            + (f" of {v.wanted_generation}" if v.target != v.wanted_generation else "")
+            for v in self.world.ledger.members(words[0])
+        ]
+        self.say("; ".join(shown) or "none")
 
     def do_operations(self, words: list[str], options: dict[str, str]) -> None:
         for op in self.world.ledger.operations():

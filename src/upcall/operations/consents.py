@@ -12,6 +12,7 @@ void, but only when the guard could pass: a blocked set is not asked for ever. A
 time counts as silence.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -114,17 +115,25 @@ def answer(book: Book, given: Answers) -> Refused | None:
         return refused
     accepted = [o for o, a in given.answers.items() if a.verdict == "accept"]
     relied_on = _ready_besides(book, given.service, accepted)
-    fresh = {o: a for o, a in given.answers.items() if not _repeats(book, o, a)}
-    consent = _current(book, given.service) or _fresh_consent(book, given.service)
+    _record(book, given.service, {o: a for o, a in given.answers.items() if not _repeats(book, o, a)}, relied_on)
+    return None
+
+
+def answered_by_a_step(book: Book, lost: Operation, why: str) -> None:
+    """What its service wants of the member in the course of a change also says what follows the loss of it."""
+    _record(book, lost.target.service, {lost.id: Answer(verdict="restart", reason=why)}, ())
+
+
+def _record(book: Book, service: str, fresh: Mapping[str, Answer], relied_on: tuple[str, ...]) -> None:
+    consent = _current(book, service) or _fresh_consent(book, service)
     answers = dict(consent.answers)
     for operation, one in fresh.items():
         answers[operation] = _given(book, one, relied_on)
     if fresh:
-        book.put(replace(consent, epoch=book.epoch(given.service), answers=answers))
+        book.put(replace(consent, epoch=book.epoch(service), answers=answers))
     for operation, one in fresh.items():
         book.memory.operations[operation].last_word = answers[operation]
         _note(book, book.operations[operation], one, answers[operation])
-    return None
 
 
 def withdraw(book: Book, given: WithdrawAnswer) -> Refused | None:

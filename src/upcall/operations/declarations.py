@@ -29,6 +29,8 @@ NAME: Final = re.compile(r"[a-z0-9](?:[-_a-z0-9]{0,61}[a-z0-9])?")
 """Without a dot, which separates service, member and incarnation."""
 MEMBERS_MAX: Final = 1000
 TOMBSTONES_MAX: Final = 1000
+FIRST_REVISION: Final = 1
+"""Under which a member was declared whose record does not say so."""
 POLICY_S_MAX: Final = 30 * 86400.0
 """Longer than any repair, and finite: what waits longer waits for a person."""
 KEEP_VOLUMES_S_MAX: Final = 366 * 86400.0
@@ -189,7 +191,7 @@ def _volumes_gone(book: Book, member: MemberRecord) -> bool:
 def _target(before: MemberRecord, given: DeclareMembers, declared: MemberDeclaration, *, anew: bool) -> int:
     """Which generation its next incarnation gets. What was launched keeps what it has under a later revision until its
     turn in the update has come; under the same one the newest follows (other machines, other addresses)."""
-    follows = given.revision == 0 or before.revision in (0, given.revision)
+    follows = given.revision in (0, before.revision or FIRST_REVISION)
     unchanged = declared.same_as == before.next_generation
     if anew or before.incarnation == 0 or unchanged or (follows and not before.behind):
         return declared.generation

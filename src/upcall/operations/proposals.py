@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import looping, members
+from upcall.operations import looping, members, steps
 from upcall.operations.book import REASON_CHARS_MAX, Book
 from upcall.operations.effects import Cordon, Refused
 from upcall.operations.inputs import Propose
@@ -124,7 +124,7 @@ def propose(book: Book, given: Propose) -> Operation | Refused:
     if given.kind == "uninstall":
         return _uninstall(book, given)
     if given.kind in CHANGES:
-        return _change(book, given)
+        return steps.another_change(book, given) or _create(book, given, Target(service=given.service))
     if row.shape == "plan":
         return _create(book, given, Target(service=given.service, members=given.members))
     return _on_members(book, given)
@@ -187,6 +187,13 @@ def _check(book: Book, given: Propose) -> Refused | None:
             where="window_s",
             expected=f"0 to {WINDOW_S_MAX:g}",
         )
+    if given.kind in CHANGES and given.revision <= 0:
+        return Refused(
+            code="invalid",
+            message=f"an {given.kind} without a revision changes nothing",
+            where="revision",
+            expected="`upcall update SERVICE --set ...`, which asks for one",
+        )
     if given.parent:
         parent = book.operations.get(given.parent)
         if parent is None or not parent.live:
@@ -195,27 +202,7 @@ def _check(book: Book, given: Propose) -> Refused | None:
             return Refused(
                 code="invalid", message=f"{given.parent} is not an operation on {given.service}", where="parent"
             )
-        if KINDS[parent.kind].shape != "plan":
-            return Refused(
-                code="invalid",
-                message=f"{given.parent} ({parent.words()}) has no steps",
-                where="parent",
-                expected="a plan of the service that has begun: " + ", ".join(CHANGES),
-            )
-        if parent.kind in CHANGES and not parent.begun:
-            return Refused(
-                code="conflict",
-                message=f"{given.parent} ({parent.words()}) has not begun",
-                where="parent",
-                expected="its steps after its begin",
-            )
-    if given.kind in CHANGES and given.revision <= 0:
-        return Refused(
-            code="invalid",
-            message=f"an {given.kind} without a revision changes nothing",
-            where="revision",
-            expected="`upcall update SERVICE --set ...`, which asks for one",
-        )
+        return steps.objection(parent)
     return None
 
 
@@ -276,20 +263,6 @@ def _maintenance(book: Book, given: Propose) -> Operation | Refused:
     return operation
 
 
-def _change(book: Book, given: Propose) -> Operation | Refused:
-    """One at a time: the second is told whose stands, unless it is wanted in its place."""
-    standing = next((o for o in book.live(given.service) if o.kind in CHANGES), None)
-    if standing is not None and not given.instead:
-        return Refused(
-            code="conflict",
-            message=f"{given.service} is being changed: {standing.id} ({standing.kind} to revision "
-            f"{standing.revision}), asked by {standing.asked_by}, is {standing.state}",
-            where=given.service,
-            expected=f"wait until it is over, `upcall operation cancel {standing.id}`, or --instead",
-        )
-    return _create(book, given, Target(service=given.service))
-
-
 def _becomes_removal(book: Book, given: Propose, standing: Operation) -> Operation:
     return book.advance(
         standing,
@@ -346,11 +319,11 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
             expected="exactly one member" if single else "at least one member",
         )
     if given.kind == "restart" and found[0].over:
-        again = _tried_now(book, given, found[0])
-        if again is not None and _below_a_change(book, given):
-            members.take_newest(book, book.members[found[0].key])
+        again = _bringing_back(book, found[0])
         if again is not None:
-            return again
+            return steps.of_what_is_down(book, given.parent, found[0], again) or _tried_now(
+                book, given, found[0], again
+            )
     for member in found:
         refused = _opposed(book, given, member)
         if refused is not None:
@@ -366,18 +339,15 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
     return same or _create(book, given, target)
 
 
-def _below_a_change(book: Book, given: Propose) -> bool:
-    parent = book.operations.get(given.parent)
-    return parent is not None and parent.kind in CHANGES
-
-
-def _tried_now(book: Book, given: Propose, member: MemberRecord) -> Operation | None:
-    """A restart of what is down already, and comes back by an operation: that one does not wait for its pause any more,
-    and forced it does not wait for its service either."""
+def _bringing_back(book: Book, member: MemberRecord) -> Operation | None:
+    """What brings back a member that is down already, and comes back by an operation."""
     bringing = (o for o in book.operations_on(member) if o.live and KINDS[o.kind].shape == "back")
-    found = next((o for o in bringing if o.kind == "lost" or o.begun), None)
-    if found is None:
-        return None
+    return next((o for o in bringing if o.kind == "lost" or o.begun), None)
+
+
+def _tried_now(book: Book, given: Propose, member: MemberRecord, found: Operation) -> Operation:
+    """A restart of what comes back by this operation: that one does not wait for its pause any more, and forced it does
+    not wait for its service either."""
     looping.try_now(book, member)
     if given.force and found.state == "open":
         mark = Mark(who=given.asked_by, why=given.reason[:REASON_CHARS_MAX], wall_s=book.wall_s)
