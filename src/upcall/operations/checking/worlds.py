@@ -31,7 +31,6 @@ RESTART: Final = member("restart", "b0")
 
 SMALL: Final[dict[str, Budget]] = {
     "two restarts, a deferral, a death": Budget(wishes=(RESTART, member("restart", "b1"))),
-    "a restart and a drain of its node, a deferral, a death": Budget(wishes=(RESTART, drain("n0"))),
     "a restart, a failing task, a death": Budget(wishes=(RESTART,), failures=1, deferrals=0),
     "a restart, declined, a death": Budget(wishes=(RESTART,), deferrals=0, declines=1),
     "two drains": Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0),
@@ -55,9 +54,6 @@ SMALL: Final[dict[str, Budget]] = {
     ),
     "a stop that hands over first, a failing task": Budget(
         wishes=(member("stop", "b0"),), deaths=0, deferrals=0, failures=1, hands_over=True
-    ),
-    "a drain, force, that hands over first, a failing task": Budget(
-        wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1, hands_over=True
     ),
     "a replacement that hands over first, and a drain": Budget(
         wishes=(member("replace", "b0"), drain("n1")), deaths=0, deferrals=0, hands_over=True
@@ -132,6 +128,10 @@ SMALL: Final[dict[str, Budget]] = {
     "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, RESTART), deaths=0, deferrals=0, forces=1),
 }
 BIG: Final[dict[str, Budget]] = {
+    "a restart and a drain of its node, a deferral, a death": Budget(wishes=(RESTART, drain("n0"))),
+    "a drain, force, that hands over first, a failing task": Budget(
+        wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1, hands_over=True
+    ),
     "two drains, a deferral, a death": Budget(wishes=(drain("n0"), drain("n1"))),
     "two drains, force, a death": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deferrals=0),
     "a drain of two nodes, force, a failing task, a death": Budget(
