@@ -12,7 +12,6 @@ from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping
 from upcall.catalog.kafka.service import Kafka, node_id
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotNow
-from upcall.protocol.training import Training
 from upcall.service import Member
 from upcall.service.actions import action_named
 from upcall.service.context import Context
@@ -375,14 +374,6 @@ def test_every_artifact_that_is_declared_is_registered_as_a_blob() -> None:
     task = Scenario(Kafka, {}, fresh=True).run().task("broker-0")
     assert task.artifacts
     assert all(artifact.lock in Kafka.blobs() for artifact in task.artifacts)
-
-
-def test_the_class_archive_is_of_a_broker_that_has_served_messages() -> None:
-    training = next(each for each in Kafka.makes() if isinstance(each, Training))
-    (command,) = training.exercise
-    assert "all" in command, "acknowledged by all: what every write of a replicated topic does"
-    assert "{{address}}:{{port.client}}" in command
-    assert "{{sandbox}}/server.properties" in command, "it logs in as the broker's own tools do"
 
 
 def test_a_write_waits_shortly_for_a_follower_that_has_not_heard_of_its_new_leader() -> None:

@@ -34,7 +34,6 @@ JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
 """Kafka's own, and what we compile beside them."""
 MECHANISM: Final = "SCRAM-SHA-256"
 SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
-EXERCISE_MESSAGES: Final = 100
 SECRET_FORM: Final = "password={}"  # noqa: S105 - a form, not a password
 """Of the files that hold the users' passwords: a properties file, as Kafka's config provider reads it."""
 
@@ -206,15 +205,6 @@ def reassign_command() -> tuple[str, ...]:
         "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
         *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", "{{sandbox}}/server.properties"),
         *("--reassignment-json-file", "/dev/stdin", "--execute"),
-    )
-
-
-def exercise_command() -> tuple[str, ...]:
-    """Messages written and read on a broker, for what it loads only then."""
-    return tool_command(
-        "org.apache.kafka.tools.EndToEndLatency",
-        *("{{address}}:{{port.client}}", "exercise", str(EXERCISE_MESSAGES), "all", "512"),
-        "{{sandbox}}/server.properties",
     )
 
 
