@@ -13,10 +13,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import pytest
 from benchmarks import large_cluster as large
 from benchmarks.turn_master import NODE_NAMES, Size, heard, node_of, recorded, register_all, started, status
 
 from upcall.master.driver import Driver
+from upcall.operations import effects as fx
+from upcall.operations import inputs as given
 from upcall.protocol import agent as wire
 from upcall.protocol import service as service_wire
 
@@ -91,3 +94,23 @@ def simple(core: Driver) -> dict[str, Callable[[], Any]]:
         "observation": partial(heard, core, node_of(0), unready),
         "declare": partial(large.declare, core, "service-2", 1),
     }
+
+
+async def test_what_is_said_of_many_places_in_one_moment_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain asks for a place for each member that can move, a declaration for each member of its service."""
+    async with recorded(size := Size(40, large.MEMBERS_EACH)) as folder, started(folder) as (core, _):
+        register_all(core, size)
+        for at in (0, 20):
+            large.declare(core, f"service-{at}", 1)
+        taken: list[given.Input] = []
+        handle = core.state.ledger.handle
+
+        def watched(item: given.Input, now_s: float, wall_s: float) -> fx.Outcome:
+            taken.append(item)
+            return handle(item, now_s, wall_s)
+
+        monkeypatch.setattr(core.state.ledger, "handle", watched)
+        large.drain(core, node_of(0))
+        assert len(core.state.ledger.live("service-0")) == large.MEMBERS_EACH
+        assert [type(item) for item in taken] == [given.Propose, given.PlacesObserved]
+        await core.durable()

@@ -5,10 +5,14 @@ of its own. What may follow from it is the ledger's to say, so each case becomes
 (:func:`as_input`, pure), a fact that the master keeps (where a member is, since when it is as it is), or an event.
 """
 
+from typing import TypeAlias
+
 from upcall.master import filling, whereabouts
 from upcall.master.open_turn import OpenTurn
 from upcall.operations import inputs as given
 from upcall.substrate import interface as sub
+
+OfPlace: TypeAlias = given.PlaceObserved | given.PlaceHeld | given.PlaceRefused
 
 
 def as_input(up: sub.Up) -> given.Input | None:
@@ -61,8 +65,20 @@ def observe(tx: OpenTurn, up: sub.Up) -> None:
     """The master's own facts first: what follows in the ledger may need them."""
     _keep(tx, up)
     item = as_input(up)
+    if isinstance(item, OfPlace):
+        item = _with_those_that_follow(tx, item)
     if item is not None:
         tx.hand_to_ledger(item)
+
+
+def _with_those_that_follow(tx: OpenTurn, first: OfPlace) -> given.Input:
+    """What is said of places comes in numbers, and is looked at once."""
+    said = [first]
+    while tx.queue and isinstance(up := tx.queue[0], sub.Up) and isinstance(item := as_input(up), OfPlace):
+        _keep(tx, up)
+        said.append(item)
+        tx.queue.popleft()
+    return given.PlacesObserved(places=tuple(said)) if len(said) > 1 else first
 
 
 def _keep(tx: OpenTurn, up: sub.Up) -> None:

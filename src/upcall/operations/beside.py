@@ -139,11 +139,12 @@ def held(book: Book, operation: Operation) -> str:
 
 def signal(book: Book, member: MemberRecord) -> None:
     """Tells what leaves to end; once, and again when it is seen alive after all."""
-    operation, leaving = ender(book, member), member.leaving
-    if operation is None and leaving is not None:
+    if (leaving := member.leaving) is None:
+        return
+    operation, memory = ender(book, member), book.memory.members[member.key]
+    if operation is None:
         _look_when_a_window_decides(book, member)
-    memory = book.memory.members[member.key]
-    if operation is None or leaving is None or memory.leaving_signalled:
+    if operation is None or memory.leaving_signalled:
         return
     memory.leaving_signalled = True
     book.emit(

@@ -143,6 +143,12 @@ class Book:
         operations = self.operations
         return [operations[o] for o in self.indexes.live.get(service, ())]
 
+    def begun(self, service: str) -> list[Operation]:
+        """Those of them that have begun and take something away. Asked of every member at every look, and most services
+        have none."""
+        known = self.indexes.begun.get(service)
+        return [self.operations[o] for o in known] if known else []
+
     def all_live(self) -> list[Operation]:
         """Every live operation, and those that stand, oldest first."""
         return sorted((self.operations[o] for o in self.indexes.all_live), key=lambda o: o.number)
@@ -195,9 +201,8 @@ class Book:
 
     def begun_on(self, member: MemberRecord) -> Operation | None:
         """The begun operation that takes the member away, if any; at most one, but for shutdown."""
-        # Asked of every member at every look, and most services have no operation.
-        for found in self.live(member.service) if self.indexes.live.get(member.service) else ():
-            if found.begun and KINDS[found.kind].shape != "plan" and self.covers(found, member):
+        for found in self.begun(member.service):
+            if self.covers(found, member):
                 elsewhere = KINDS[found.kind].gives_back == "elsewhere"
                 if elsewhere and 0 < found.target.incarnation_of(member.name) < member.incarnation:
                     continue  # It ends what is left at the place before, and takes nothing of what is there instead.

@@ -31,6 +31,8 @@ class Indexes:
         """Member -> every operation on record that names it."""
         self.live: dict[str, Keys] = {}
         """Service -> its live operations."""
+        self.begun: dict[str, Keys] = {}
+        """Service -> those of them that have begun and take something away, in the order of their numbers."""
         self.standing: Keys = {}
         """Maintenance and shutdown in effect."""
         self.all_live: Keys = {}
@@ -101,6 +103,7 @@ class Indexes:
         else:
             stays = operation.live
             _keep(self.live.setdefault(operation.target.service, {}), operation.id, stays=stays)
+            self._keep_begun(operation)
         _keep(self.all_live, operation.id, stays=stays)
         if new:
             insort(self.numbers, operation.number)
@@ -108,6 +111,14 @@ class Indexes:
                 self.below.setdefault(operation.parent, {})[operation.id] = None
             if operation.key_given:
                 self._newest_of_its_key(operation)
+
+    def _keep_begun(self, operation: Operation) -> None:
+        known = self.begun.setdefault(operation.target.service, {})
+        if not operation.begun or KINDS[operation.kind].shape == "plan":
+            known.pop(operation.id, None)
+        elif operation.id not in known:
+            in_order = sorted([*known, operation.id], key=lambda key: int(key.removeprefix("op-")))
+            self.begun[operation.target.service] = dict.fromkeys(in_order)
 
     def _newest_of_its_key(self, operation: Operation) -> None:
         """Records may be filed in any order at a start."""
@@ -119,6 +130,7 @@ class Indexes:
         for member in operation.target.members:
             self.on_member.get(f"{operation.target.service}.{member}", {}).pop(operation.id, None)
         self.live.get(operation.target.service, {}).pop(operation.id, None)
+        self.begun.get(operation.target.service, {}).pop(operation.id, None)
         self.standing.pop(operation.id, None)
         self.all_live.pop(operation.id, None)
         self.below.get(operation.parent, {}).pop(operation.id, None)

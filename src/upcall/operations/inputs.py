@@ -327,6 +327,13 @@ class PlaceRefused(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     reason: str
 
 
+class PlacesObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="places_observed"):
+    """What was said of several places in one moment. A group that is declared and a node that is drained have many: it
+    is all learned first, and then each service is looked at once."""
+
+    places: tuple[PlaceObserved | PlaceHeld | PlaceRefused, ...]
+
+
 class DisruptionBegan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="disruption_began"):
     """Somebody else disturbs a task."""
 
@@ -382,6 +389,7 @@ Input: TypeAlias = (
     | PlaceObserved
     | PlaceHeld
     | PlaceRefused
+    | PlacesObserved
     | DisruptionBegan
     | DisruptionEnded
     | DisruptionsListed

@@ -41,6 +41,7 @@ from upcall.operations.inputs import (
     PlaceHeld,
     PlaceObserved,
     PlaceRefused,
+    PlacesObserved,
     PlanFailed,
     Propose,
     Retarget,
@@ -137,6 +138,9 @@ def _learn(book: Book, given: Input) -> None:
             places.learn(book, given.service, given.member, given.place, node=given.node)
         case PlaceRefused():
             places.learn(book, given.service, given.member, given.place, reason=given.reason)
+        case PlacesObserved(places=said):
+            for one in said:
+                _learn(book, one)
         case DisruptionEnded():
             disruptions.ended(book, given)
         case DisruptionsListed():
