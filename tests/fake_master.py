@@ -162,6 +162,8 @@ class FakeMaster:
                 web.get("/v1/nodes", self._list(lambda: list(self.nodes.values()))),
                 web.post("/v1/nodes", self._add_node),
                 web.post("/v1/nodes/{node}/{verb}", self._node_verb),
+                web.post("/v1/maintenance", self._drain_together),
+                web.post("/v1/maintenance/over", self._undrain_together),
                 web.get("/v1/tasks", self._tasks),
                 web.get("/v1/tasks/{task}", self._task),
                 web.get("/v1/volumes", self._list(lambda: list(self.volumes.values()))),
@@ -449,6 +451,28 @@ class FakeMaster:
             self.nodes[name].state = "up"
         self.end_soon(operation, "lifted" if verb == "undrain" else "done")
         return await answer(operation)
+
+    async def _drain_together(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        names = asked["nodes"] or [each.name for each in self.nodes.values() if each.zone == asked["zone"]]
+        if not names:
+            zones = sorted({each.zone for each in self.nodes.values()})
+            return problem(404, "not_found", f"no node is in a zone {asked['zone']!r}", "zone", ", ".join(zones))
+        operation = self.operation("maintenance", f"nodes {', '.join(names)}", reason=asked["reason"])
+        operation.nodes = names
+        for name in names:
+            self.nodes[name].state = "draining"
+        self.end_soon(operation, "done")
+        return await answer(operation)
+
+    async def _undrain_together(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        names = asked["nodes"] or [each.name for each in self.nodes.values() if each.zone == asked["zone"]]
+        for name in names:
+            self.nodes[name].state = "up"
+        operation = self.operation("maintenance", f"nodes {', '.join(names)}", reason=asked["reason"])
+        self.end_soon(operation, "lifted")
+        return await answer([operation])
 
     async def _task(self, request: web.Request) -> web.Response:
         """Of members that have left; there are none."""

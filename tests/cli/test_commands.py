@@ -72,6 +72,8 @@ def test_errors_use_the_words_of_the_api(run: Run) -> None:
 
 def test_wrong_usage_is_exit_code_two(run: Run) -> None:
     assert run("node drain").exit_code == 2
+    assert run("node undrain").exit_code == 2
+    assert run("node drain node-1 --zone a").exit_code == 2
     assert run("install", "--no-such-option").exit_code == 2
 
 
@@ -88,6 +90,27 @@ def test_drain_waits_and_shows_who_defers(run: Run, master: FakeMaster) -> None:
     assert "deferred by greeter: somebody is being greeted" in result.stderr
     assert "upcall node undrain node-2" in result.stdout
     assert run("node undrain node-2").exit_code == 0
+
+
+def test_several_nodes_or_a_zone_are_drained_and_given_back_as_one(run: Run, master: FakeMaster) -> None:
+    result = run("node drain node-1 node-2")
+    assert result.exit_code == 0, result.output
+    assert "nodes node-1, node-2 are drained; `upcall node undrain node-1 node-2` brings their" in result.stdout
+    assert "node-1, node-2 are no longer drained" in run("node undrain node-1 node-2").stdout
+    result = run("node drain --zone a --no-wait")
+    assert "maintenance" not in result.stderr
+    assert "drain of nodes " in result.stdout
+    assert run("node undrain --zone a").exit_code == 0
+    asked = [(path, body["nodes"], body["zone"]) for method, path, body in master.calls if "/maintenance" in path]
+    assert asked == [
+        ("/v1/maintenance", ["node-1", "node-2"], ""),
+        ("/v1/maintenance/over", ["node-1", "node-2"], ""),
+        ("/v1/maintenance", [], "a"),
+        ("/v1/maintenance/over", [], "a"),
+    ]
+    unknown = run("node drain --zone z")
+    assert unknown.exit_code == 1
+    assert "no node is in a zone 'z'" in unknown.stderr
 
 
 def test_an_operation_that_failed_fails_the_command(run: Run, master: FakeMaster) -> None:

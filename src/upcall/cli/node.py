@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 import typer
+from pydantic import BaseModel
 
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import mib
@@ -13,7 +14,16 @@ from upcall.cli.status import NODE_COLUMNS, node_row
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
 from upcall.protocol.errors import Conflict
-from upcall.protocol.operator import DRAIN_WINDOW_S, AddNode, Ask, Drain, NodeView
+from upcall.protocol.operator import (
+    DRAIN_WINDOW_S,
+    AddNode,
+    Ask,
+    Drain,
+    DrainTogether,
+    NodeView,
+    OperationView,
+    UndrainTogether,
+)
 
 node_app = commands("Nodes: list, add, remove, drain, undrain.")
 APPS = {"node": node_app}
@@ -21,6 +31,8 @@ APPS = {"node": node_app}
 UP_TIMEOUT_S: Final = 120.0
 
 Name = Annotated[str, typer.Argument(metavar="NODE")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NODE...", show_default=False)]
+OfZone = Annotated[str, typer.Option("--zone", metavar="ZONE", show_default=False, help="All nodes of it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the services.")]
 Window = Annotated[
     float, typer.Option("--window", metavar="SECONDS", min=0.001, help="The services are asked for so long.")
@@ -78,14 +90,23 @@ def _until_up(session: Session, name: str) -> NodeView:
 @command(node_app, "drain")
 def drain(
     session: Session,
-    node: Name,
+    nodes: Names = None,
+    zone: OfZone = "",
     reason: Reason = "maintenance",
     window: Window = DRAIN_WINDOW_S,
     on_deadline: OnDeadline = "hold",
     no_wait: NoWait = False,
 ) -> None:
-    """Ask the services to leave a node for maintenance; members are held with their volumes until undrain."""
-    _away(session, node, "drain", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
+    """Ask the services to leave a node for maintenance, or several together; members are held with their volumes until
+    undrain."""
+    given = {"reason": reason, "window_s": window, "on_deadline": on_deadline}
+    _named(nodes, zone)
+    if zone or len(nodes or ()) != 1:
+        request = DrainTogether.model_validate({**given, "nodes": nodes or [], "zone": zone})
+        operation = session.client.operation_of("/v1/maintenance", request)
+    else:
+        operation = _asked(session, (nodes or [""])[0], "drain", Drain.model_validate(given))
+    _wait(session, operation, "drain", no_wait)
 
 
 @command(node_app, "remove")
@@ -98,25 +119,53 @@ def remove(
     no_wait: NoWait = False,
 ) -> None:
     """Drain a node for good; its members are replaced elsewhere."""
-    _away(session, node, "remove", Drain(reason=reason, window_s=window, on_deadline=on_deadline), no_wait)
+    request = Drain(reason=reason, window_s=window, on_deadline=on_deadline)
+    _wait(session, _asked(session, node, "remove", request), "remove", no_wait)
 
 
 @command(node_app, "undrain")
-def undrain(session: Session, node: Name, reason: Reason = "maintenance is over", no_wait: NoWait = False) -> None:
-    """Maintenance is over: what was held comes back."""
-    operation = session.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/undrain", Ask(reason=reason))
-    if not no_wait:
+def undrain(
+    session: Session,
+    nodes: Names = None,
+    zone: OfZone = "",
+    reason: Reason = "maintenance is over",
+    no_wait: NoWait = False,
+) -> None:
+    """Maintenance is over: what was held comes back. Of a drain of several nodes, the part of those that are named."""
+    _named(nodes, zone)
+    if zone or len(nodes or ()) != 1:
+        request = UndrainTogether(nodes=nodes or [], zone=zone, reason=reason)
+        answer = session.client.post("/v1/maintenance/over", request)
+        operations = [OperationView.model_validate(each) for each in answer]
+    else:
+        operations = [_asked(session, (nodes or [""])[0], "undrain", Ask(reason=reason))]
+    back = nodes or [one.name for one in session.client.nodes() if one.zone == zone]
+    for node in back if not no_wait else ():
         _until_up(session, node)
-    session.out.say(operation, f"{node} is no longer drained ({operation.id}); its members come back")
+    ids = ", ".join(one.id for one in operations)
+    verb, whose = ("is", "its") if len(back) == 1 else ("are", "their")
+    shown = operations[0] if len(operations) == 1 else operations
+    session.out.say(shown, f"{', '.join(back)} {verb} no longer drained ({ids}); {whose} members come back")
 
 
-def _away(session: Session, node: str, verb: str, request: Drain, no_wait: bool) -> None:
-    operation = session.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/{verb}", request)
+def _named(nodes: list[str] | None, zone: str) -> None:
+    if bool(nodes) == bool(zone):
+        raise typer.BadParameter("nodes by name, or --zone" + (", not both" if zone else ""), param_hint="NODE...")
+
+
+def _asked(session: Session, node: str, verb: str, request: BaseModel) -> OperationView:
+    return session.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/{verb}", request)
+
+
+def _wait(session: Session, operation: OperationView, verb: str, no_wait: bool) -> None:
+    of = operation.target
     if no_wait:
         session.out.say(
-            operation, f"{operation.id}: {verb} of {node} is asked; `upcall why {operation.id}` says how far it is"
+            operation, f"{operation.id}: {verb} of {of} is asked; `upcall why {operation.id}` says how far it is"
         )
         return
     operation = wait_for(session, operation)
-    words = "drained; `upcall node undrain " + node + "` brings its members back" if verb == "drain" else "removed"
-    session.out.say(operation, f"{node} is {words}")
+    several = len(operation.nodes) > 1
+    back = f"drained; `upcall node undrain {' '.join(operation.nodes) or of}` brings {'their' if several else 'its'}"
+    words = f"{back} members back" if verb == "drain" else "removed"
+    session.out.say(operation, f"{of} {'are' if several else 'is'} {words}")

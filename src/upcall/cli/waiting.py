@@ -48,7 +48,8 @@ def wait_for(session: Session, operation: OperationView, *, timeout_s: float | N
                 draw()
                 event_stream.wait(REFRESH_S if timeout_s is None else min(REFRESH_S, timeout_s - seconds), draw)
     except KeyboardInterrupt:
-        undo = f"; `upcall node undrain {operation.target}` takes it back" if operation.kind == "maintenance" else ""
+        nodes = " ".join(operation.nodes) or operation.target
+        undo = f"; `upcall node undrain {nodes}` takes it back" if operation.kind == "maintenance" else ""
         session.out.note(f"no longer waiting; {operation.id} goes on, `upcall why {operation.id}` says how far{undo}")
         raise
     ended = why.operation

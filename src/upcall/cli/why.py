@@ -79,14 +79,16 @@ def _show(session: Session, found: list[Why]) -> None:
 
 def still_stands(one: OperationView, nodes: Collection[str]) -> bool:
     """Whether an operation that is over is worth a line: the removal of a node that is gone is not."""
-    return one.ended_at is not None and (not one.removes_node or one.target in nodes)
+    return one.ended_at is not None and (
+        not one.removes_node or any(node in nodes for node in one.nodes or (one.target,))
+    )
 
 
 def standing(one: OperationView) -> str:
     """An operation that is over and still has effect, and what ends that."""
     if one.removes_node:
         return f"{one.id} removal of {one.target}: its members have left; the node is being taken away"
-    ends = f"`upcall node undrain {one.target}`" if one.kind == "maintenance" else "`upcall up`"
+    ends = f"`upcall node undrain {' '.join(one.nodes) or one.target}`" if one.kind == "maintenance" else "`upcall up`"
     return f"{one.id} {one.kind} of {one.target} stands for {ago(one.since)}; {ends} ends it"
 
 

@@ -15,6 +15,7 @@ from upcall.cluster.folder import Cluster, DataFolder
 from upcall.master import (
     action_api,
     host_api,
+    maintenance_api,
     operator_api,
     package_api,
     revision_api,
@@ -117,6 +118,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     app.include_router(revision_api.router(core, views, service_calls, principal))
     app.include_router(action_api.router(service_calls.actions, core, views, principal))
     app.include_router(volume_api.router(core, views, machines, principal))
+    app.include_router(maintenance_api.router(operator, principal))
     app.include_router(host_api.router(host_door, principal))
     app.include_router(package_api.router(core, housekeeping, principal))
     app.include_router(service_api.router(service_calls, principal))

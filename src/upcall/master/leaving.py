@@ -31,7 +31,8 @@ class Leaving:
         """After each turn: a removed node whose members have left ends."""
         core, ledger = self._core, self._core.state.ledger
         touched = (ledger.operation(number) for number in changed.operations)
-        nodes = {one.target.node: None for one in touched if one is not None and one.kind == "maintenance"}
+        of_nodes = (one for one in touched if one is not None and one.kind == "maintenance")
+        nodes = {node: None for one in of_nodes for node in one.nodes}
         for node in nodes | changed.nodes:
             standing = ledger.maintenance(node)
             if standing is not None and standing.state == "done" and standing.removes_node:

@@ -298,6 +298,7 @@ class Views:
             who_wins=CLASSES[operation.class_],
             state=operation.state,
             target=target.node or _target(operation),
+            nodes=list(operation.nodes),
             service=target.service,
             member=member if operation.kind != "uninstall" else "",
             reason=operation.reason,
@@ -397,7 +398,7 @@ def package_view(package: Any) -> view.PackageView:
 def _target(operation: Operation) -> str:
     target = operation.target
     if not target.service:
-        return "the system"
+        return target.words() if target.nodes else "the system"
     if len(target.members) != 1 or operation.kind == "uninstall":
         return target.service
     incarnation = target.incarnation_of(target.members[0])

@@ -128,6 +128,21 @@ class Drain(Strict):
     on_deadline: Literal["hold", "proceed", "force"] = "hold"
 
 
+class Nodes(Strict):
+    """Nodes by name, or all of a zone."""
+
+    nodes: list[Annotated[str, Field(max_length=40)]] = Field(default=[], max_length=1000)
+    zone: str = Field(default="", max_length=40)
+
+
+class DrainTogether(Nodes, Drain):
+    """One maintenance of several nodes."""
+
+
+class UndrainTogether(Nodes, Ask):
+    """Their maintenance is over."""
+
+
 class AddNode(Strict):
     name: str = Field(default="", max_length=40)
     """Default: the next free ``node-N``."""
@@ -451,7 +466,9 @@ class OperationView(View):
     who_wins: str = ""
     state: str
     target: str
-    """Node, service, member or task."""
+    """Node or nodes, service, member or task."""
+    nodes: list[str] = []
+    """A maintenance: the nodes that it is of, without those that were given back."""
     service: str = ""
     member: str = ""
     reason: str
