@@ -64,3 +64,11 @@ def apply(records: dict[tuple[str, str], Any], effects: list[Effect], count: int
 def load(records: dict[tuple[str, str], Any], liveness_s: float = 15.0) -> Kernel:
     decoded = [(kind, key, msgspec.json.decode(value, type=TYPES[kind])) for (kind, key), value in records.items()]
     return Kernel("127.40.8", liveness_s, decoded)
+
+
+def registered(each: Register, *volumes: tuple[str, str, int]) -> Register:
+    return Register(each.node, each.total, each.attributes, volumes)
+
+
+def replace_member(kernel: Kernel, member: str, place: int, **more: Any) -> list[Effect]:
+    return kernel.handle(Reserve("s", {member: need(100, 50, **more)}, {member: place}), 1.0)

@@ -1,12 +1,7 @@
-"""Reservations, volumes and addresses over their whole life, and what a restart makes of the records."""
-
-import itertools
-import sys
-from collections.abc import Callable
-from typing import Any
+"""Reservations, volumes and addresses over their whole life."""
 
 import pytest
-from kernel_plans import amount, apply, cluster, load, need, node, placed, reserve
+from kernel_plans import amount, cluster, need, node, placed, registered, replace_member, reserve
 
 from upcall.kernel.addresses import FIRST, LAST, Addresses
 from upcall.kernel.events import (
@@ -30,17 +25,9 @@ from upcall.kernel.events import (
     Write,
 )
 from upcall.kernel.kernel import Kernel
-from upcall.kernel.records import LEFT, RESERVATION
+from upcall.kernel.records import LEFT
 from upcall.kernel.resources import Resources
 from upcall.kernel.volumes import DELETING_MAX
-
-
-def registered(each: Register, *volumes: tuple[str, str, int]) -> Register:
-    return Register(each.node, each.total, each.attributes, volumes)
-
-
-def replace_member(kernel: Kernel, member: str, place: int, **more: Any) -> list[Effect]:
-    return kernel.handle(Reserve("s", {member: need(100, 50, **more)}, {member: place}), 1.0)
 
 
 def test_a_replaced_member_leaves_its_volumes_and_gets_another_node_and_address() -> None:
@@ -377,189 +364,9 @@ def test_a_node_is_forgotten_only_when_gone_and_empty() -> None:
     kernel.books.accounts.check()
 
 
-# -- restarts -------------------------------------------------------------------------------------------------------
-
-
-def test_a_restart_starts_silence_anew_and_leaves_graces_as_they_are() -> None:
-    """The monotonic clock begins anew with each start; the wall clock goes on."""
-    records: dict[tuple[str, str], Any] = {}
-    kernel = cluster()
-    for given in (node("n1"), Reserve("s", {"m": need(1, 1)}), Release("s.m", 60.0)):
-        apply(records, kernel.handle(given, 5000.0, 100.0))
-    again = load(records)
-    assert again.deadline() == 0.0
-    assert not [e for e in again.handle(Tick(), 0.0, 110.0) if not isinstance(e, Write)]
-    assert not again.handle(Tick(), 14.0, 124.0)
-    assert [e.state for e in again.handle(Tick(), 15.0, 125.0) if isinstance(e, NodeChanged)] == ["silent"]
-    assert again.deadline() == 50.0
-    assert DeleteVolumes("n1", "s.m", 1) in again.handle(Tick(), 50.0, 160.0)
-
-
-def test_a_grace_ends_while_the_machine_sleeps() -> None:
-    """A monotonic clock does not count that."""
-    kernel = cluster(node("n1"), liveness_s=1000.0)
-    reserve(kernel, m=need(100, 50))
-    kernel.handle(Release("s.m", 3600.0), 10.0, 10_000.0)
-    assert DeleteVolumes("n1", "s.m", 1) in kernel.handle(Tick(), 20.0, 13_700.0)
-
-
-def test_the_ledger_may_shorten_a_grace() -> None:
-    kernel = cluster(node("n1"), liveness_s=1000.0)
-    reserve(kernel, m=need(100, 50))
-    kernel.handle(Release("s.m", 600.0), 1.0)
-    kernel.handle(Release("s.m", 60.0), 2.0)
-    assert DeleteVolumes("n1", "s.m", 1) in kernel.handle(Tick(), 62.0)
-
-
-def _moves(kernel: Kernel) -> list[Effect]:
-    return replace_member(kernel, "m", 2)
-
-
-def _released(kernel: Kernel) -> list[Effect]:
-    return kernel.handle(Release("s.m", 60.0), 1.0)
-
-
-def _taken_back(kernel: Kernel) -> list[Effect]:
-    return kernel.handle(Reserve("s", {"k": need(100, 50)}), 1.0)
-
-
-@pytest.mark.parametrize("act", [_moves, _released, _taken_back])
-def test_a_crash_between_any_two_records_loses_no_volume(act: Callable[[Kernel], list[Effect]]) -> None:
-    for count in itertools.count():
-        records: dict[tuple[str, str], Any] = {}
-        kernel = cluster()
-        before = (node("n1"), node("n2"), Reserve("s", {"m": need(100, 50), "k": need(100, 50)}), Release("s.k", 60.0))
-        for given in before:
-            apply(records, kernel.handle(given, 0.0))
-        effects = act(kernel)
-        apply(records, effects, count)
-        again = load(records)
-        again.handle(Tick(), 0.0)
-        volumes = {(r.node, m, r.fence) for m, r in again.books.reservations.items() if r.need.volumes}
-        left = {(v.node, v.member_id, v.fence) for name in ("n1", "n2") for v in again.books.left.on_node(name)}
-        assert not volumes & left, "no volume has two owners"
-        assert {(n, m, f) for n, m, f in volumes | left if m == "s.m"} >= {("n1", "s.m", 1)}
-        assert {(n, m, f) for n, m, f in volumes | left if m == "s.k"} == {("n1", "s.k", 1)}
-        again.books.accounts.check()
-        if count >= sum(isinstance(effect, Write) for effect in effects):
-            break
-    assert count >= 2
-
-
-def test_a_reservation_whose_node_record_is_missing_is_kept_on_a_node_that_is_gone() -> None:
-    records: dict[tuple[str, str], Any] = {}
-    kernel = cluster()
-    for given in (node("n1"), Reserve("s", {"m": need(1)})):
-        apply(records, kernel.handle(given, 0.0))
-    del records["node", "n1"]
-    again = load(records)
-    assert reserve(again, x=need(1)) == (
-        "needs a node with 0.1 cpus, 1 MiB memory for x: n1 is gone".replace("memory for", "memory free for")
-    )
-    assert again.handle(node("n1"), 1.0)
-    assert reserve(again, x=need(1)) == {"x": "n1"}
-
-
-# -- what an event costs --------------------------------------------------------------------------------------------
-
-
-def _lines(work: Callable[[], object]) -> int:
-    """Lines of Python that ``work`` executes: a count, so it does not depend on the machine."""
-    count = 0
-
-    def trace(frame: Any, event: str, arg: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
-
-
-def _crowded(members: int) -> Kernel:
-    """``members`` on record, all of one service, on as many nodes as are needed; from records, for the range of
-    addresses is small on purpose."""
-    from upcall.kernel.records import NODE, NodeRecord, Reservation
-
-    records: list[tuple[str, str, Any]] = []
-    for number in range(max(1, members // 50)):
-        record = NodeRecord(f"n{number:03}", amount(100_000, 100.0, 10**6), {"zone": "abc"[number % 3]})
-        records.append((NODE, record.name, record))
-    for number in range(members):
-        address = f"10.0.{number // 250}.{number % 250}"
-        wants = need(100, 10, apart=f"w{number}", spread="zone")
-        reservation = Reservation("s", f"x{number}", f"n{number // 50:03}", address, 1, 1, wants)
-        records.append((RESERVATION, reservation.member_id, reservation))
-    kernel = Kernel("127.40.8", 15.0, records)
-    kernel.handle(Tick(), 0.0)
-    return kernel
-
-
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda kernel: reserve(kernel, new=need(100, 10, apart="new")),
-        lambda kernel: kernel.handle(Reserve("s", {"x7": need(200, 10, apart="w7", spread="zone")}), 1.0),
-        lambda kernel: kernel.handle(Release("s.x7", 60.0), 1.0),
-        lambda kernel: kernel.handle(Heard("n000"), 1.0),
-        lambda kernel: kernel.handle(Tick(), 1.0),
-    ],
-    ids=["reserve", "resize", "release", "heard", "tick"],
-)
-def test_an_event_costs_what_it_changes_not_what_exists(act: Callable[[Kernel], object]) -> None:
-    few, many = _crowded(50), _crowded(2000)
-    few_lines, many_lines = _lines(lambda: act(few)), _lines(lambda: act(many))
-    assert many_lines <= few_lines + 60, (few_lines, many_lines)
-
-
 def test_a_refusal_is_not_a_reservation() -> None:
     kernel = cluster(node("n1", 100))
     effects = kernel.handle(Reserve("s", {"a": need(101)}), 1.0)
     assert [type(effect) for effect in effects] == [Refused]
     assert not [effect for effect in effects if isinstance(effect, Reserved)]
     assert LEFT not in {effect.kind for effect in effects if isinstance(effect, Write)}
-
-
-def _moved_once() -> Kernel:
-    """``s.m`` is on n2, and what it had on n1 is set aside."""
-    kernel = cluster(node("n1"), node("n2"))
-    assert reserve(kernel, m=need(100, 50)) == {"m": "n1"}
-    kernel.handle(Reserve("s", {"m": need(100, 50)}, {"m": 2}), 1.0)
-    assert [(left.fence, left.node) for left in kernel.books.left.of_member("s.m")] == [(1, "n1")]
-    return kernel
-
-
-def test_a_next_place_is_held_where_volumes_are_that_are_taken_back_and_moved_into_with_them() -> None:
-    kernel = _moved_once()
-    taking = Reserve("s", {"m": need(100, 50)}, {"m": 3}, beside=True, takes={"m": 1})
-    assert [e.node for e in kernel.handle(taking, 2.0) if isinstance(e, Promised)] == ["n1"]
-    assert kernel.reservation("s.m").node == "n2", "nothing is given up yet"  # type: ignore[union-attr]
-    assert kernel.handle(DropVolumes("s.m", 1), 2.0) == [], "it is held for its member"
-    assert not [e for e in kernel.handle(taking, 2.0) if isinstance(e, Write)], "the same again changes nothing"
-    effects = kernel.handle(Reserve("s", {"m": need(100, 50)}, {"m": 3}), 3.0)
-    (reserved,) = [e for e in effects if isinstance(e, Reserved)]
-    assert (reserved.node, reserved.moved, reserved.taken_back) == ("n1", True, True)
-    assert kernel.reservation("s.m").fence == 1  # type: ignore[union-attr]
-    assert [(left.fence, left.node, left.state) for left in kernel.books.left.of_member("s.m")] == [(2, "n2", "aside")]
-    kernel.books.accounts.check()
-
-
-def test_a_place_for_volumes_that_is_called_off_leaves_them_set_aside() -> None:
-    kernel = _moved_once()
-    kernel.handle(Reserve("s", {"m": need(100, 50)}, {"m": 3}, beside=True, takes={"m": 1}), 2.0)
-    kernel.handle(CallOff("s.m"), 3.0)
-    assert [(left.fence, left.state) for left in kernel.books.left.of_member("s.m")] == [(1, "aside")]
-    kernel.books.accounts.check()
-
-
-def test_volumes_that_are_not_there_are_not_taken_back_and_nothing_is_given_up() -> None:
-    kernel = _moved_once()
-    effects = kernel.handle(Reserve("s", {"m": need(100, 50)}, {"m": 3}, beside=True, takes={"m": 7}), 2.0)
-    (refused,) = [e for e in effects if isinstance(e, Refused)]
-    assert refused.reason == "volumes 7 of s.m are not set aside (any more)"
-    assert kernel.coming("s.m") is None
