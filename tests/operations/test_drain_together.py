@@ -51,6 +51,26 @@ def test_what_is_on_one_node_of_a_set_goes_with_it() -> None:
     assert state(world, operation) == "done"
 
 
+def test_what_may_go_goes_and_what_its_service_puts_off_waits_with_its_reason() -> None:
+    """Another service has its only copy there."""
+    world = world_of("kernel", "a", "b", nodes=2)
+    later = given.Answer(verdict="defer", reason="the only copy is there", retry_after_s=5.0)
+    world.host("only", lambda pending: {one.operation.id: later for one in pending.operations if one.asked})
+    world.install("only", ["copy"], minimum=0)
+    world.advance(10)
+    operation = drain(world, "n0", "n1", zone="a")
+    world.advance(20)
+    assert state(world, operation) == "open"
+    assert {member(world, name).status for name in "ab"} == {"held"}
+    why = world.ledger.why(operation)
+    assert why is not None
+    (waits,) = [each for each in below(world, operation) if each.live]
+    assert waits.id in why.waits_for
+    reason = world.ledger.why(waits.id)
+    assert reason is not None
+    assert "the only copy is there" in reason.reason
+
+
 def test_one_of_its_nodes_is_given_back_while_it_goes_on_for_the_others(kind: SimulatedKind) -> None:
     world = world_of(kind, "a", "b", "c", minimum=2)
     first, second = nodes_of(world, "a", "b")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from upcall.operations import ends, execution, guard, looping, people, places, superseding
+from upcall.operations import ends, execution, guard, looping, minimum, people, places, superseding
 from upcall.operations.checking import explore as explorer
 from upcall.operations.checking.explore import Unfinished, explore
 from upcall.operations.checking.small_world import Broken, Budget
@@ -54,6 +54,17 @@ def test_the_explorer_finds_a_ledger_without_a_guard(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(guard, "objection", lambda book, operation: "")
     with pytest.raises(Broken, match="leaves 1 of 2"):
         explore(Budget(wishes=(drain("n0"), drain("n1")), deaths=0, deferrals=0))
+
+
+def test_the_explorer_finds_a_set_of_nodes_that_goes_below_the_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it would, if what is held on one of its nodes did not count on another."""
+    monkeypatch.setattr(minimum, "_taken_with", lambda book, operation, member: member.node in ("n0", "n1"))
+    with pytest.raises(Broken, match="leaves 1 of 2"):
+        explore(SMALL["a drain of two nodes"])
+
+
+def test_where_the_minimum_lets_a_set_go_it_goes_and_comes_back() -> None:
+    explore(SMALL["a drain of two nodes, proceed, a death"], minimum=1)
 
 
 def test_the_explorer_finds_an_end_that_looks_at_the_minimum_at_its_begin_alone(

@@ -7,7 +7,7 @@ import pytest
 from sample_services import Plain
 
 from upcall.protocol.service import Operation
-from upcall.service import Constraints, Declaration, Member, Pod, Policy, Service, Verdict, Volume, accept, defer
+from upcall.service import Constraints, Declaration, Member, Pod, Policy, Service, Told, Verdict, Volume, accept, defer
 from upcall.testing import Scenario, operation
 from upcall.testing.life import Life
 
@@ -28,6 +28,10 @@ class Racks(Service):
 
     def policy(self) -> Policy:
         return Policy(minimum=4)
+
+    async def on_told(self, told: Told) -> None:
+        if told.what == "maintenance over":
+            self.asked.append(f"over on {told.operation.node}")
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
         self.asked.append(member.name)
@@ -122,5 +126,6 @@ def test_one_of_its_nodes_is_given_back_before_the_other(live: Live) -> None:
         await life.master.until(lambda: life.master.state(going[0]) == "ready")
         await asyncio.sleep(60)
         assert life.master.state(going[1]) == "held"
+        assert Racks.asked[-1] == f"over on {nodes[0]}"
 
     live(Racks, script, cluster={"nodes": 6})

@@ -7,6 +7,8 @@ it, how it was seen) is given by whoever asks. :mod:`~upcall.master.from_wire` i
 from collections.abc import Callable, Iterable
 from typing import Final, Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from upcall.master.records import SeenRecord, ServiceRecord
 from upcall.operations import effects as fx
 from upcall.operations.ledger import Ledger
@@ -42,7 +44,8 @@ def operations(pending: PendingSet, node_of: NodeOf, brings: Brings) -> wire.Ope
 
 def told(effect: fx.Tell, operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Told:
     what = operation.state if effect.what == "ended" else effect.what
-    return wire.Told(what=what, operation=operation_alone(operation, node_of, brings))
+    alone = operation_alone(operation, node_of, brings)
+    return wire.Told(what=what, operation=replace(alone, node=effect.node) if effect.node else alone)
 
 
 def operation_alone(operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Operation:

@@ -109,6 +109,8 @@ class Tell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="t
     operation: str
     what: Literal["begun", "ended", "withdrawn", "maintenance over", "lost", "up"]
     text: str = ""
+    node: str = ""
+    """The maintenance is over: of this node, which may be one of several."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="alert"):

@@ -158,7 +158,7 @@ def _open(book: Book, drain: Operation, node: str) -> None:
     book.emit(Cordon(node=node, closed=False))
     there = {m.service for m in book.members_on(node) if m.removed is None}
     for service in sorted(there):
-        book.emit(Tell(service=service, operation=drain.id, what="maintenance over", text=f"node {node}"))
+        book.emit(Tell(service=service, operation=drain.id, what="maintenance over", text=f"node {node}", node=node))
 
 
 # -- shutdown -------------------------------------------------------------------------------------------------------
