@@ -120,6 +120,7 @@ def main() -> int:
 
 
 def install(cluster: OwnCluster, sabotage: str) -> None:
+    cluster.upcall("fetch", "kafka")  # with the class archive, which nothing else makes: brokers as they are in use
     package = "kafka"
     if sabotage:
         file = Path(cluster.data).parent / "sabotaged.py"
