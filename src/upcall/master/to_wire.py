@@ -110,6 +110,7 @@ def member(view: MemberView, known: Known) -> wire.Member:
         generation=view.generation,
         declared_generation=known.generation,
         target_generation=view.target,
+        revision=view.revision,
         node=known.node,
         zone=known.zone,
         address=known.address,

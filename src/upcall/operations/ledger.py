@@ -277,6 +277,7 @@ def _view(book: Book, key: str) -> MemberView:
         generation=member.launched or member.generation,
         wanted_generation=member.generation,
         target=member.next_generation,
+        revision=member.revision,
         status=_status(book, key),
         observed=seen.state if seen else "",
         node=member.node,

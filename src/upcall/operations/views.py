@@ -98,6 +98,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of its newest declaration; ``generation`` is that of the current incarnation."""
     target: int = 0
     """What its next incarnation gets."""
+    revision: int = 0
+    """Of its service, under which it was declared last."""
     first_place: int = 1
     """Places above it are replacements."""
     starts: int = 0

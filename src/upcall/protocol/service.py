@@ -159,6 +159,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of its newest declaration."""
     target_generation: int = 0
     """What its next incarnation gets: until its turn in an update has come, what it had."""
+    revision: int = 0
+    """Of its service, under which it was declared last."""
     node: str = ""
     """Empty while it has no place."""
     zone: str = ""
@@ -189,6 +191,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     taken_back: bool = False
     """It began at its place with volumes of before: its service was installed again and they are those of the life
     before, or a person gave it back what had been set aside."""
+
+    @property
+    def behind(self) -> bool:
+        """It is told something newer than what its next incarnation gets."""
+        return self.target_generation not in (0, self.declared_generation)
 
 
 class Members(msgspec.Struct, frozen=True, kw_only=True, tag="members"):

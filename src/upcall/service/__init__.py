@@ -19,6 +19,7 @@ from upcall.protocol.declaration import (
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.service import Operation, Policy, Told, ToolResult
 from upcall.service.actions import action
+from upcall.service.changing import How, OptionChange, Update, by_restart, live, never
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.endpoints import Endpoint
 from upcall.service.member import Member, MemberSet, ToolFailed
@@ -38,12 +39,14 @@ __all__ = [
     "Endpoint",
     "Field",
     "File",
+    "How",
     "Invalid",
     "Member",
     "MemberSet",
     "Need",
     "NotFound",
     "Operation",
+    "OptionChange",
     "Phase",
     "Pod",
     "Policy",
@@ -56,14 +59,18 @@ __all__ = [
     "Told",
     "ToolFailed",
     "ToolResult",
+    "Update",
     "Verdict",
     "Volume",
     "Way",
     "accept",
     "action",
+    "by_restart",
     "decline",
     "defer",
     "hopeless",
+    "live",
+    "never",
     "renew",
     "replace",
     "restart",

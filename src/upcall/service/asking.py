@@ -22,6 +22,8 @@ from upcall.service.service import Service, overridden
 GATHER_S: Final = 0.05
 """Answers that come so close together travel together; one that is there is not held up by the next question."""
 
+DECLINED_MAX: Final = 100
+
 Said = tuple[wire.Operation, Verdict | None]
 """An operation and what was answered; None is silence."""
 
@@ -170,6 +172,7 @@ class Clerk:
             self._docket.note(op.id, verdict, pending, world, now_s)
             if verdict is not None:
                 answers.append(verdict.answer_to(op.id))
+                self._note_declined(op, verdict)
         if not answers:
             return True
         try:
@@ -187,6 +190,13 @@ class Clerk:
                 if verdict is not None:
                     stranger.say(self._service, op, f"that the ledger takes: {error}", None)
         return True
+
+    def _note_declined(self, op: wire.Operation, verdict: Verdict) -> None:
+        declined = self._service._context.declined
+        if verdict.word == "decline":
+            declined[op.id] = verdict.reason
+        while len(declined) > DECLINED_MAX:
+            del declined[next(iter(declined))]
 
     def _ready_for(self, op: wire.Operation, verdict: Verdict) -> Verdict:
         """A loss that is answered by ``replace`` has no phase of preparing: what comes before it, comes before it."""

@@ -78,6 +78,8 @@ class Context:
     """Hears of what the expert's code raised; a test fails by it."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
+    declined: dict[str, str] = field(default_factory=dict)
+    """Operation -> why it was declined, of the newest."""
     made: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None
     """What the members were made from last, and the members."""
     pods: list[Pod] | None = None

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from upcall.protocol.service import Member, Operation, PhaseView, PlanView, StepView
-from upcall.service.plans import on_its_way, summary
+from upcall.service.moving import on_its_way
+from upcall.service.plans import summary
 from upcall.service.stranger import BEGUN, ENDED
 
 RECOVERING: Final = ("lost", "replace", "restart", "vacate", "move")

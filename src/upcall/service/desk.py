@@ -18,6 +18,7 @@ from upcall.service.actions import action_named, current
 from upcall.service.attempts import in_words
 from upcall.service.link import Link, MasterAway
 from upcall.service.plan_inputs import Verb
+from upcall.service.proposed import preview
 from upcall.service.service import Service
 
 ACTIONS_MAX: Final = 32
@@ -28,6 +29,9 @@ REPLY_PAUSE_S: Final = 1.0
 PROGRESS_PAUSE_S: Final = 0.5
 """Between two words on one action: a person reads no faster."""
 PROGRESS_CHARS_MAX: Final = 300
+PREVIEW: Final = "update/preview"
+CONTROLLED: Final = ("deploy", "update")
+"""Plans that a person can hold and go on with."""
 
 
 class Desk:
@@ -37,7 +41,7 @@ class Desk:
         self,
         service: Service,
         link: Link,
-        control: Callable[[Verb, str], None],
+        control: Callable[[str, Verb, str], None],
         changed: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, object], str], None],
     ) -> None:
@@ -135,6 +139,10 @@ class Desk:
     async def _result(self, action: wire.Action) -> Any:
         if action.name.startswith("plan/"):
             return self._controlled(action)
+        if action.name == PREVIEW:
+            revision = msgspec.convert(action.arguments["revision"], wire.Revision)
+            kind = action.arguments.get("kind", "update")
+            return msgspec.to_builtins(await preview(self._service, revision, kind))
         known = action_named(type(self._service), action.name)
         async with asyncio.timeout(known.timeout_s):
             result = await known.call(self._service, action.arguments)
@@ -142,17 +150,18 @@ class Desk:
 
     def _controlled(self, action: wire.Action) -> None:
         given = action.arguments
-        if given.get("plan", "deploy") != "deploy":
+        plan = given.get("plan", "deploy")
+        if plan not in CONTROLLED:
             known = "recovery and uninstall only show operations; ask of those"
-            raise NotFound(f"no plan {given.get('plan')!r} that can be controlled", expected=f"deploy ({known})")
+            raise NotFound(f"no plan {plan!r} that can be controlled", expected=f"{' or '.join(CONTROLLED)} ({known})")
         verb = action.name.removeprefix("plan/")
         if verb not in get_args(Verb):
             raise Invalid(f"a plan cannot {verb!r}", expected=", ".join(get_args(Verb)))
         if given.get("step") and not given.get("phase"):
-            raise Invalid(f"step {given['step']!r} needs its phase", where="plan deploy")
+            raise Invalid(f"step {given['step']!r} needs its phase", where=f"plan {plan}")
         path = "/".join(part for part in (given.get("phase", ""), given.get("step", "")) if part)
-        self._service.log.info("%s: %s plan deploy %s", action.who or "somebody", verb, path)
-        self._control(verb, path)  # type: ignore[arg-type]
+        self._service.log.info("%s: %s plan %s %s", action.who or "somebody", verb, plan, path)
+        self._control(plan, verb, path)  # type: ignore[arg-type]
 
 
 def _plain(value: Any) -> Any:

@@ -82,6 +82,11 @@ class Member:
         return self.seen.ended_times
 
     @property
+    def behind(self) -> bool:
+        """It is told something newer than what its next start gets: its turn in an update has not come."""
+        return self.seen.behind
+
+    @property
     def placed(self) -> bool:
         return bool(self.seen.node) or self.started
 

@@ -4,7 +4,7 @@ All are frozen; a recorded list of inputs replays any course of a plan.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from upcall.protocol.service import Member
@@ -24,6 +24,14 @@ class Observed:
     """Why the plan's members have no place yet."""
     settling: frozenset[str] = frozenset()
     """Members whose ``after_ready`` has not returned for their incarnation."""
+    revision: int = 0
+    """Of the service: a member that was not yet declared under it says nothing about it."""
+    held: str = ""
+    """Why no further step begins, for now."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """Member -> how the operation of its step stands."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Member -> why the operation of its step was refused."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class StepEnded:
     attempt: int
     at_s: float
     error: str = ""
+    later_s: float = 0.0
+    """Above 0: nothing is wrong; again after so long."""
+    gave_up: bool = False
+    """Another attempt would fail as well."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,22 @@ class ProposeRestart:
 
 
 @dataclass(frozen=True)
+class ProposeLeave:
+    """Propose that the member leaves for good, as :class:`ProposeRestart`."""
+
+    member: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Retarget:
+    """Tell the master that these members take the newest declaration over with their next start."""
+
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Keep:
     """Write the marks down."""
 
@@ -83,4 +111,5 @@ class Keep:
     paused: tuple[str, ...]
 
 
-Effect = StartMember | RunStep | ProposeRestart | Keep
+Proposal = ProposeRestart | ProposeLeave
+Effect = StartMember | RunStep | Proposal | Retarget | Keep

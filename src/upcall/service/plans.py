@@ -20,14 +20,21 @@ Rules. All members of the plan have a place before the first starts, so a plan t
 somebody else places, nobody can promise that: a member gets its place when it is launched, or waits for it). Members
 that were started before need no turn: starting them again takes nothing away, and a quorum that is down forms only
 together. To restart a step that started a member takes that member away, so it is a proposal, never done here.
+
+The plan of an update (:mod:`upcall.service.course`) has steps that bring a member what it is told now: by a restart,
+which is proposed, or with its next start, whenever that is. Whether a member has it already is the master's to say (its
+target is its newest declaration), so a host that dies in the middle finds each member as far as it is. A member that
+does not come up with it fails its step, and with that the plan.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.service import Member, PhaseView, PlanView, StepView
+from upcall.service import moving
+from upcall.service.moving import StepState, started
 from upcall.service.plan_inputs import (
     Control,
     Effect,
@@ -40,8 +47,6 @@ from upcall.service.plan_inputs import (
     StepEnded,
 )
 from upcall.service.steps import Do, Phase, Start, Step
-
-StepState = Literal["pending", "waiting", "running", "done", "failed", "paused", "forced"]
 
 OVER: Final = ("done", "forced")
 BACKOFF_MAX_S: Final = 30.0
@@ -59,6 +64,8 @@ class Attempt:
     running: bool
     retry_at_s: float = 0.0
     error: str = ""
+    early: bool = False
+    """Nothing is wrong with it: it was too early."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class Plan:
     name: str
     phases: tuple[Phase, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
-    """Path of a step -> ``done``, ``forced``, or ``after:7`` (over when an incarnation after 7 is ready). Durable."""
+    """Path of a step -> ``done``, ``forced``, ``after:7`` (over when an incarnation after 7 is ready), or ``moved:7``
+    (it was restarted, as incarnation 7 or one before it). Durable."""
     paused: frozenset[str] = frozenset()
     """Paths that a person paused. Durable."""
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
@@ -107,6 +115,11 @@ class Plan:
     @property
     def over(self) -> bool:
         return all(self.marks.get(path) in OVER for path, _ in self.paths())
+
+    @property
+    def failure(self) -> str:
+        """Why it goes no further by itself; empty: it does."""
+        return next((seen.reason for seen in self.steps.values() if seen.state == "failed"), "")
 
     @property
     def deadline_s(self) -> float | None:
@@ -149,8 +162,14 @@ class Plan:
             del attempts[ended.path]
             marks = {**self.marks, ended.path: "done"}
             return replace(self, attempts=attempts, marks=marks)._advanced(ended.at_s, kept=True)
+        if ended.later_s:
+            early = Attempt(ended.attempt - 1, False, ended.at_s + ended.later_s, ended.error, early=True)
+            attempts[ended.path] = early
+            return replace(self, attempts=attempts)._advanced(ended.at_s, kept=False)
         retry_at_s = ended.at_s + min(2.0 ** (ended.attempt - 1), BACKOFF_MAX_S)
-        attempts[ended.path] = Attempt(ended.attempt, running=False, retry_at_s=retry_at_s, error=ended.error)
+        step = self.step_at(ended.path)
+        number = step.attempts if ended.gave_up and isinstance(step, Do) else ended.attempt
+        attempts[ended.path] = Attempt(number, running=False, retry_at_s=retry_at_s, error=ended.error)
         return replace(self, attempts=attempts)._advanced(ended.at_s, kept=False)
 
     def _controlled(self, control: Control) -> tuple["Plan", tuple[Effect, ...]]:
@@ -241,15 +260,25 @@ class Plan:
         if mark == "forced":
             return "forced", "counts as done, a person said so"
         if isinstance(step, Start) and member is not None and member.starts > 0:
-            return _started(member, mark, step.member in self.world.settling)
+            if _awaits_newer(mark, member) and member.state not in ("held", "failed"):
+                return "running", "its restart was proposed"
+            return started(member, settling=step.member in self.world.settling)
         if path in attempts and attempts[path].running:
-            return "running", _attempt_text(step, attempts[path])
+            return _attempt_state(step, attempts[path])
+        if not isinstance(step, Start | Do):
+            there = moving.there(step, path, self.world, marks)
+            if there is not None:
+                return there
         if self._is_paused(path):
             return "paused", "paused by a person"
         if not turn:
             return "pending", ""
         if not fits:
             return "waiting", self.world.unplaced or "waits for places for all members of the plan"
+        if self.world.held:
+            return "paused", self.world.held
+        if not isinstance(step, Start | Do):
+            return moving.begins(step, f"{self.name}/{path}", self.world, effects)
         if isinstance(step, Start):
             effects.append(StartMember(step.member))
             if member is not None and member.state == "held":
@@ -295,32 +324,11 @@ def _awaits_newer(mark: str, member: Member) -> bool:
 
 
 def _placed(world: Observed, step: Step) -> bool:
-    if isinstance(step, Do):
+    if not isinstance(step, Start):
         return True
     # Where a substrate places only at the launch, a declared member has no node yet; ``unplaced`` is what counts.
     member = world.members.get(step.member)
     return member is not None and (member.starts > 0 or not world.unplaced)
-
-
-def _started(member: Member, mark: str, settling: bool) -> tuple[StepState, str]:
-    if member.state == "held":
-        return "waiting", member.reason or "held by a drain"
-    if member.state == "failed":
-        return "failed", f"{member.name}: {member.reason}"
-    if _awaits_newer(mark, member):
-        return "running", "its restart was proposed"
-    if member.state == "ready" and settling:
-        return "running", "ready; what comes after it is being done"
-    return on_its_way(member)
-
-
-def on_its_way(member: Member) -> tuple[StepState, str]:
-    """How a member stands that was started and is not ready. Where places are somebody else's to give, it may have
-    none yet: then it waits, and what that scheduler says is the reason."""
-    if member.state == "pending" and member.reason:
-        return "waiting", member.reason
-    state = "runs, not ready yet" if member.state == "running" else member.state
-    return "running", f"{state}: {member.reason}" if member.reason else state
 
 
 def _do(path: str, step: Do, attempts: dict[str, Attempt], at_s: float, effects: list[Effect]) -> tuple[StepState, str]:
@@ -328,12 +336,21 @@ def _do(path: str, step: Do, attempts: dict[str, Attempt], at_s: float, effects:
     if last is not None and last.number >= step.attempts:
         attempts[path] = replace(last, retry_at_s=0.0)
         return "failed", f"{last.error} (after {last.number} attempts)"
+    if last is not None and last.early and at_s < last.retry_at_s:
+        return "waiting", last.error
     if last is not None and at_s < last.retry_at_s:
         return "waiting", f"{last.error}; tried again ({last.number} of {step.attempts} attempts so far)"
     number = last.number + 1 if last else 1
-    attempts[path] = Attempt(number, running=True, error=last.error if last else "")
+    attempts[path] = Attempt(
+        number, running=True, error=last.error if last else "", early=last is not None and last.early
+    )
     effects.append(RunStep(path, number))
-    return "running", _attempt_text(step, attempts[path])
+    return _attempt_state(step, attempts[path])
+
+
+def _attempt_state(step: Step, attempt: Attempt) -> tuple[StepState, str]:
+    """What was too early goes on waiting while it is looked at again."""
+    return ("waiting", attempt.error) if attempt.early else ("running", _attempt_text(step, attempt))
 
 
 def _attempt_text(step: Step, attempt: Attempt) -> str:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -40,13 +40,15 @@ from upcall.service.plan_inputs import (
 )
 from upcall.service.service import Service
 from upcall.service.state import State
-from upcall.service.steps import Do
+from upcall.service.steps import Do, GaveUp, Later
+from upcall.service.updating import Updating
 from upcall.service.watching import Watch
 
 OWN_KEYS: Final = "sdk."
 """Prefix of what the SDK itself keeps in the service's memory."""
 
 PLAN_KEY: Final = "deploy"
+UNEXPLAINED_S: Final = 1.0
 TROUBLE_PAUSE_S: Final = 5.0
 """Before an expert's code that raised is called again although nothing changed."""
 
@@ -54,6 +56,14 @@ TROUBLE_PAUSE_S: Final = 5.0
 def _from_any_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # The loop has ended: nobody is asked any more.
         loop.call_soon_threadsafe(call)
+
+
+class Moved(Protocol):
+    """Who has a plan, and moves it."""
+
+    plan: plans.Plan
+
+    def move(self, given: Input) -> None: ...
 
 
 class StreamEnded(MasterAway):
@@ -87,6 +97,7 @@ class Runner:
         self._wall = wall
         self._memory = State(self.link, OWN_KEYS)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._updating = Updating(self.service, self.link, self._memory, wall)
         self._clerk = Clerk(self.service, self.link, self._spawn)
         self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
@@ -99,6 +110,9 @@ class Runner:
         """``on_start`` has returned."""
         self._life = 0.0
         self._options_revision = 0
+        self._operations_heard = False
+        self._unexplained_until = 0.0
+        """A new revision was heard, and nothing of the update that brings it: that is on its way."""
         self._effects: list[Effect] = []
         self._unkept: Keep | None = None
         self._proposed: set[str] = set()
@@ -114,6 +128,8 @@ class Runner:
     async def run(self) -> None:
         """One subscription, from its opening to its end; raises what ended it."""
         self._sent = {}
+        self._operations_heard = False
+        self._updating.subscribed()
         loop = asyncio.get_running_loop()
         self.context.ask_again = lambda: _from_any_thread(loop, self._clerk.ask_again)
         try:
@@ -160,6 +176,8 @@ class Runner:
     def _hear(self, event: wire.StreamEvent) -> None:
         match event:
             case wire.Wanted():
+                if self._begun and not self._updated_by(event.revision):
+                    self._unexplained_until = self._wall() + UNEXPLAINED_S
                 self._wanted = event
                 self.context.bindings = event.bindings
                 self.context.nodes = event.nodes
@@ -174,16 +192,24 @@ class Runner:
                 self._look()
             case wire.Operations():
                 self.context.operations = event.operations
+                self._operations_heard = True
                 if self._begun:
                     self._hooks.ending(event.operations)
                 self._clerk.show(event)
                 self._look()
             case wire.Told():
                 self._hooks.tell(event)
+                self._updating.told(event)
+                self._look()
             case wire.Action():
                 self._spawn(self._act(event), f"action {event.name}")
             case wire.CancelAction():
                 self._desk.cancel(event.id)
+
+    def _updated_by(self, revision: int) -> bool:
+        """Whether it is known how this revision came."""
+        brought = (operation.revision for operation in self.context.operations if operation.revision is not None)
+        return revision == self._options_revision or any(each.number == revision for each in brought)
 
     def _look(self) -> None:
         self._dirty.set()
@@ -201,7 +227,8 @@ class Runner:
 
     async def _reconciling(self) -> None:
         while True:
-            deadline_s = self.plan.deadline_s
+            deadlines = (self.plan.deadline_s, self._updating.deadline_s, self._unexplained_until or None)
+            deadline_s = min((each for each in deadlines if each is not None), default=None)
             timeout_s = max(deadline_s - self._wall(), 0.01) if deadline_s is not None else None
             if self._trouble:
                 timeout_s = min(timeout_s or TROUBLE_PAUSE_S, TROUBLE_PAUSE_S)
@@ -214,8 +241,12 @@ class Runner:
             await self._reconcile()
 
     async def _reconcile(self) -> None:
-        if self._wanted is None or self._members is None:
+        if self._wanted is None or self._members is None or not self._operations_heard:
             return
+        if self._unexplained_until:
+            if not self._updated_by(self._wanted.revision) and self._wall() < self._unexplained_until:
+                return
+            self._unexplained_until = 0.0
         if self._begun and self._wanted.installed_at != self._life:
             return  # It was taken back under its name: that life is its own assignment, which is on its way.
         try:
@@ -255,20 +286,27 @@ class Runner:
         if kept.get("installed_at") != self._life:
             kept = {}  # Done for an earlier life of this name: its members are gone, and its steps run again.
         self.plan = plans.Plan("deploy", marks=kept.get("marks", {}), paused=frozenset(kept.get("paused", ())))
+        await self._updating.load(self._life)
         async with asyncio.timeout(self.service.hook_timeout_s):
             await self.service.on_start()
         self._begun = True
         self._started.set()
 
     async def _deploy(self, members: wire.Members) -> None:
+        assert self._wanted is not None
+        revision = self._options_revision
+        await self._updating.begin(revision, self._life, self._wanted.options)
         with self.context.one_look(wanted.checked(self.service.pods())):
-            self.plan = self.plan.with_phases(wanted.phases(self.service))
+            self.plan = self.plan.with_phases(
+                wanted.without(wanted.phases(self.service), self._updating.brings(revision))
+            )
             settling = self._hooks.settling(self.context.members)
-            self._move(Observed(self.context.members, self._wall(), members.unplaced, settling))
+            self.move(Observed(self.context.members, self._wall(), members.unplaced, settling))
             proposals = self._perform()
             view = self.plan.view()
-            declared = wanted.declared(self.service, self._checked)
-            starts = wanted.starts(self.service, self._starts)
+            declared = msgspec.structs.replace(wanted.declared(self.service, self._checked), revision=revision)
+            self._updating.look(members, settling)
+            starts = wanted.starts(self.service, self._starts | self._updating.starts)
             endpoints = wanted.endpoints(self.service)
         await self._send("members", declared)
         await self._send("starts", starts)
@@ -282,12 +320,16 @@ class Runner:
             if proposal.key not in self._proposed:
                 await self.service.propose("restart", proposal.member, reason=proposal.reason, key=proposal.key)
                 self._proposed.add(proposal.key)
+        await self._updating.perform(lambda run: self._run(run, self._updating))
         self._view = view  # shown once it is written down; the plan itself may have moved on meanwhile
 
-    def _control(self, verb: Verb, path: str) -> None:
-        self._move(Control(verb, path, self._wall()))
+    def _control(self, plan: str, verb: Verb, path: str) -> None:
+        if plan == "update":
+            self._updating.control(verb, path)
+        else:
+            self.move(Control(verb, path, self._wall()))
 
-    def _move(self, given: Input) -> None:
+    def move(self, given: Input) -> None:
         """One input into the plan; what follows is performed by the next reconciling, in order."""
         self.plan, effects = self.plan.handle(given)
         self._effects += effects
@@ -300,26 +342,33 @@ class Runner:
                 case StartMember():
                     self._starts.add(effect.member)
                 case RunStep():
-                    self._spawn(self._run_step(effect), f"step {effect.path}")
+                    self._run(effect, self)
                 case Keep():
                     self._unkept = effect
                 case ProposeRestart():
                     proposals.append(effect)
         return proposals
 
-    async def _run_step(self, run: RunStep) -> None:
-        error = ""
+    def _run(self, run: RunStep, owner: "Moved") -> None:
+        self._spawn(self._run_step(run, owner), f"step {run.path}")
+
+    async def _run_step(self, run: RunStep, owner: "Moved") -> None:
+        error, later_s, gave_up = "", 0.0, False
         try:
-            step = self.plan.step_at(run.path)
+            step = owner.plan.step_at(run.path)
             assert isinstance(step, Do)
             async with asyncio.timeout(step.timeout_s):
                 await step.work()
         except TimeoutError:
             error = "did not end in its time"
+        except Later as early:
+            error, later_s = str(early), early.retry_after_s
+        except GaveUp as final:
+            error, gave_up = str(final), True
         except Exception as raised:
             error = faults.words(raised, type(self.service))
             self.context.log.info("step %s, attempt %d: %s", run.path, run.attempt, error)
-        self._move(StepEnded(run.path, run.attempt, self._wall(), error))
+        owner.move(StepEnded(run.path, run.attempt, self._wall(), error, later_s, gave_up))
         self._look()
 
     async def _show(self) -> None:
@@ -329,6 +378,8 @@ class Runner:
         over = {path for path, mark in self.plan.marks.items() if mark == "done"}
         once_ready = frozenset(path.split("/", 1)[1] for path in over)
         shown = [deploy, derived.recovery(self.context.members, self.context.operations, once_ready)]
+        if updating := self._updating.view():
+            shown.insert(1, updating)
         if leaving := derived.uninstall(self.context.members, self.context.operations):
             shown.append(leaving)
         await self._send("plans", wire.Plans(plans=tuple(shown)))

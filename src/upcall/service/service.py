@@ -43,6 +43,7 @@ from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger, together
 from upcall.service.actions import current
+from upcall.service.changing import How, OptionChange, Update, by_restart, marked
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
 from upcall.service.endpoints import Endpoint
@@ -78,6 +79,9 @@ class Service(PackageFiles):
     Options: ClassVar[type[ServiceOptions]] = ServiceOptions
     options: ServiceOptions
     """Annotate it with the service's own model, or nest a class ``Options``."""
+
+    settle_s: ClassVar[float] = 5.0
+    """How long the first member that an update changed has to stay ready before the others follow."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -154,6 +158,33 @@ class Service(PackageFiles):
         """May the whole service go? Asked once. Volumes stay for a grace."""
         return accept()
 
+    # -- changes of its options ---------------------------------------------------------------------------------------
+
+    def how(self, change: OptionChange) -> How:
+        """How this option is changed: ``live``, ``by_restart`` or ``never(reason)``. Default: as its own type says,
+        else by a restart of the members whose declarations differ. Override it for entries of a map."""
+        return marked(type(self.options), change.option) or by_restart
+
+    async def may_update(self, update: Update, why: Operation) -> Verdict:
+        """May the service be changed like this, now? What its options refuse, what ``pods()`` raises with them, and
+        what is never changed was declined before. Each restart below it is asked about in its turn."""
+        return accept()
+
+    async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
+        """Change this while the members run. Returns when it holds; it may be called again. A value that is wrong
+        raises ``Invalid``, and the update has failed; what else it raises is tried again."""
+        raise NotImplementedError(f"{type(self).__name__} says that options change live, and has no apply_live()")
+
+    def canary(self, members: list[Member]) -> Member:
+        """Of those that restart, the one that goes first. Default: one that is not ready, else the last one."""
+        return next((member for member in members if not member.back), members[-1])
+
+    async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+        """The canary was changed and has been ready for ``settle_s``: may the others follow? ``defer`` while it still
+        gets there (not in sync yet); ``decline`` when it does not work: the update has failed, and the others keep what
+        they have."""
+        return accept()
+
     async def may_change(self, member: Member | None, why: Operation) -> Verdict:
         """Any other kind of operation (``why.kind``), on a member or on the whole service."""
         if member is not None:
@@ -179,6 +210,10 @@ class Service(PackageFiles):
         member = self.members.get(operation.member) if operation.member else None
         if operation.kind == "uninstall":
             return await self.may_uninstall(operation)
+        if operation.revision is not None:
+            from upcall.service.proposed import consent_to_update
+
+            return await consent_to_update(self, operation, operation.revision)
         if member is None and operation.member:
             return defer(f"{operation.member} is not known here yet", retry_after=2)
         if member is None:

@@ -1,7 +1,7 @@
 """What a plan is made of, as an expert writes it.
 
-A plan is phases, one after the other; a phase is steps, serial or parallel. Two kinds of step exist: ``Start`` brings
-a member up, ``Do`` calls a coroutine of the service::
+A plan is phases, one after the other; a phase is steps, serial or parallel. An expert writes two kinds of step:
+``Start`` brings a member up, ``Do`` calls a coroutine of the service (an update's plan has more of them)::
 
     def deploy(self):
         return [
@@ -42,7 +42,50 @@ class Do:
     timeout_s: float = 300.0
 
 
-Step = Start | Do
+@dataclass(frozen=True)
+class Restart:
+    """Of an update: the member takes what it is told now over by a restart, which is proposed; done when it is ready
+    (and ``after_ready`` has returned)."""
+
+    member: str
+
+    @property
+    def name(self) -> str:
+        return self.member
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """Of an update: these members take what they are told now over with their next start, whenever that is."""
+
+    members: tuple[str, ...]
+    name: str = "take over"
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Of an update: the member leaves for good, which is proposed; done when it has left."""
+
+    member: str
+
+    @property
+    def name(self) -> str:
+        return self.member
+
+
+Step = Start | Do | Restart | TakeOver | Leave
+
+
+class Later(Exception):
+    """Raised by the work of a step: nothing is wrong, it is only too early; called again after ``retry_after_s``."""
+
+    def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class GaveUp(Exception):
+    """Raised by the work of a step: it has failed, and another attempt would as well."""
 
 
 @dataclass(frozen=True, init=False)

@@ -164,8 +164,8 @@ async def in_turn(
                 for each in group:
                     yield each, all_of_it
                 continue
-        # What takes all of it away need not wait for what brings one of it back.
-        whole = operation.kind == "uninstall"
+        # What is about all of it need not wait for what brings one of it back.
+        whole = not operation.member
         if taken is not None and not whole and operation.kind not in GIVES_BACK:
             yield operation, _after(service, taken, len(operations))
             continue
@@ -185,7 +185,8 @@ async def in_turn(
             if taken is not None and not whole:
                 yield operation, _after(service, taken, len(operations))
                 continue
-            taken = operation
+            # An update takes nothing itself: its steps do, each in its turn.
+            taken = operation if operation.revision is None else taken
         yield operation, verdict
 
 

@@ -101,6 +101,18 @@ def phases(service: Service) -> tuple[Phase, ...]:
     return (*listed, *more)
 
 
+def without(phases: Iterable[Phase], members: Container[str]) -> tuple[Phase, ...]:
+    """The plan without the starts of these members, whose turn comes elsewhere."""
+    return tuple(
+        Phase(
+            phase.name,
+            *(step for step in phase.steps if not (isinstance(step, Start) and step.member in members)),
+            strategy=phase.strategy,
+        )
+        for phase in phases
+    )
+
+
 def endpoints(service: Service) -> Endpoints:
     """All endpoints of all pods."""
     found: dict[str, Endpoint] = {}

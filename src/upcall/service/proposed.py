@@ -1,0 +1,121 @@
+"""A change of options that is proposed: whether the service agrees to it, and what it would do.
+
+What nobody has to write is refused here: options that the service's own model refuses, a ``pods()`` that raises with
+them, an option that is never changed, a member that may not leave. Only what passed is the expert's to answer.
+"""
+
+from typing import Final
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import UpcallError
+from upcall.service import faults
+from upcall.service.changing import Update, between
+from upcall.service.comparing import Comparison, compare, effects
+from upcall.service.consent import Verdict, decline
+from upcall.service.options import validated
+from upcall.service.service import Service
+from upcall.service.stranger import asked
+
+REFUSED_MAX: Final = 5
+"""Reasons named at once."""
+
+
+class Refused(UpcallError):
+    """The change makes no sense here."""
+
+    code = "refused"
+
+
+def looked_at(service: Service, revision: wire.Revision, kind: str) -> tuple[Update, Comparison | None]:
+    """The change, and what it does; of an upgrade only its own code could say that. Raises :class:`Refused`."""
+    if kind == "upgrade":
+        return Update(revision.number, revision.version, True, service.options, ()), None
+    try:
+        options = validated(service.Options, revision.options, where=service.name)
+    except UpcallError as error:
+        raise Refused(error.problem.message, where="options") from error
+    update = Update(revision.number, revision.version, False, options, between(service.options, options))
+    try:
+        found = compare(service, service.options, options)
+    except Exception as error:
+        raise Refused(f"with these options: {faults.words(error, type(service))}") from error
+    if found.refused:
+        said = [f"{change.name} is never changed: {found.how[change.name].reason}" for change in found.refused]
+        raise Refused("; ".join(said[:REFUSED_MAX]))
+    return update, found
+
+
+async def consent_to_update(service: Service, operation: wire.Operation, revision: wire.Revision) -> Verdict:
+    """The answer to an update or an upgrade."""
+    try:
+        update, found = looked_at(service, revision, operation.kind)
+    except Refused as refused:
+        return decline(refused.problem.message)
+    for name in found.leave if found is not None else ():
+        member = service.members.get(name)
+        verdict = await service.may_scale_in(member, operation) if member is not None else None
+        if verdict is not None and verdict.word == "decline":
+            return decline(f"{name} would leave: {verdict.reason}")
+    return await service.may_update(update, operation)
+
+
+async def preview(service: Service, revision: wire.Revision, kind: str = "update") -> wire.Preview:
+    """What a revision would do, and what the service says to it now. Nothing follows from it."""
+    operation = _would_be(kind, revision=revision)
+    try:
+        _, found = looked_at(service, revision, kind)
+    except Refused as refused:
+        how = {change.name: str(service.how(change)) for change in _changes(service, revision)}
+        return wire.Preview(how=how, answer=f"decline: {refused.problem.message}")
+    answer = _words(await asked(service, operation))
+    if found is None:
+        every = {member.name: f"version {revision.version}" for member in service.members if member.pod}
+        return wire.Preview(restart=every, answer=answer, next=await _first_step(service, every))
+    how, restart = effects(service, service.options, found)
+    return wire.Preview(
+        how=how,
+        restart=restart,
+        live=tuple(name for name in found.wanted if name in found.was) if found.live else (),
+        come=found.come,
+        leave=found.leave,
+        answer=answer,
+        next=await _first_step(service, restart),
+    )
+
+
+def _changes(service: Service, revision: wire.Revision) -> tuple:  # type: ignore[type-arg]
+    try:
+        return between(service.options, validated(service.Options, revision.options, where=service.name))
+    except UpcallError:
+        return ()
+
+
+async def _first_step(service: Service, restart: dict[str, str]) -> str:
+    members = [member for member in service.members if member.name in restart]
+    if not members:
+        return ""
+    canary = service.canary(members)
+    said = await asked(service, _would_be("restart", canary.name, incarnation=canary.incarnation))
+    return f"restart of {canary.name}: {_words(said)}"
+
+
+def _words(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "no answer (`upcall logs --host` says why)"
+    return f"{verdict.word}: {verdict.reason}" if verdict.reason else verdict.word
+
+
+def _would_be(
+    kind: str, member: str = "", *, incarnation: int = 0, revision: wire.Revision | None = None
+) -> wire.Operation:
+    return wire.Operation(
+        id=f"preview-{kind}",
+        kind=kind,
+        klass="voluntary",
+        state="open",
+        reason="a preview",
+        asked_by="a person",
+        member=member,
+        incarnation=incarnation,
+        revision=revision,
+    )

@@ -1,0 +1,359 @@
+"""Carries an update out: drives its plan (:mod:`upcall.service.course`), and performs what follows from it.
+
+What is decided is written down before it is done, so a host that dies at any point, or is replaced because the version
+changed, goes on from there. The update itself is an operation of the master: it is confirmed when all of it is done,
+and has failed when a step of it has.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import Conflict, Invalid, NotNow, UpcallError
+from upcall.service import course as courses
+from upcall.service import plans, wanted
+from upcall.service.changing import OptionChange, before, between, named
+from upcall.service.comparing import compare, declarations, with_options
+from upcall.service.consent import Verdict
+from upcall.service.course import Course
+from upcall.service.link import Fenced, Link
+from upcall.service.moving import ENDS_MAX
+from upcall.service.options import ServiceOptions, validated
+from upcall.service.plan_inputs import (
+    Control,
+    Effect,
+    Input,
+    Keep,
+    Observed,
+    ProposeLeave,
+    ProposeRestart,
+    Retarget,
+    RunStep,
+    StartMember,
+    Verb,
+)
+from upcall.service.questions import NoAnswer
+from upcall.service.questions import checked as checked_answer
+from upcall.service.service import Service
+from upcall.service.state import State
+from upcall.service.steps import GaveUp, Later
+
+KEY: Final = "update"
+KINDS: Final = ("update", "upgrade")
+LOOK_S: Final = 1.0
+"""How often a gate is looked at that is not open yet."""
+ASK_AGAIN_S: Final = 5.0
+"""Before a step is proposed again whose operation ended without doing what was wished."""
+
+
+class Updating:
+    """The update of one service that is under way, or was the last."""
+
+    def __init__(self, service: Service, link: Link, memory: State, now: Callable[[], float]) -> None:
+        self._service = service
+        self._link = link
+        self._memory = memory
+        self._now = now
+        self.plan = plans.Plan(KEY)
+        self._course: Course | None = None
+        self._kept: Course | None = None
+        self._live: tuple[OptionChange, ...] | None = None
+        """What is changed while the members run, once it was looked at."""
+        self._operation: wire.Operation | None = None
+        self._effects: list[Effect] = []
+        self._proposed: dict[str, tuple[str, float]] = {}
+        """Member whose turn it is -> its step's operation, and when it was proposed."""
+        self._refused: dict[str, str] = {}
+        self._ready_since: tuple[int, float] = (0, 0.0)
+        """Of the canary: its incarnation."""
+        self._said = ""
+        """What this subscription has said of the operation."""
+
+    # -- what the deployment has to know ----------------------------------------------------------------------------
+
+    def brings(self, revision: int) -> frozenset[str]:
+        """Members that nobody starts before their turn."""
+        course = self._course
+        return course.brings if course is not None and course.revision == revision else frozenset()
+
+    def view(self) -> wire.PlanView | None:
+        if self._course is None or not (self.plan.phases or self._course.outcome):
+            return None
+        view, outcome = self.plan.view(), self._course.outcome
+        if outcome and outcome != "done":
+            return msgspec.structs.replace(view, state="failed", reason=outcome)
+        if outcome != "done" and self._operation is None:
+            return msgspec.structs.replace(view, state="failed", reason="was ended before it was over")
+        return view
+
+    @property
+    def deadline_s(self) -> float | None:
+        if self._operation is None or self._course is None or self._course.outcome:
+            return None
+        times = [at_s + ASK_AGAIN_S for known, at_s in self._proposed.values() if not self._lives(known)]
+        if self.plan.deadline_s is not None:
+            times.append(self.plan.deadline_s)
+        return min(times, default=None)
+
+    def control(self, verb: Verb, path: str) -> None:
+        if self._operation is None or self._course is None or self._course.outcome:
+            raise Conflict("no update is under way", where="plan update", expected="`upcall update` begins one")
+        self.move(Control(verb, path, self._now()))
+
+    def subscribed(self) -> None:
+        """On a new subscription the master may not have heard what was said on the one before."""
+        self._said = ""
+
+    def told(self, told: wire.Told) -> None:
+        """A step that was declined, or failed, is refused: asking again would give the same."""
+        operation = told.operation
+        ours = self._operation is not None and operation.parent == self._operation.id
+        if ours and operation.member and told.what in ("declined", "failed"):
+            said = self._service._context.declined.get(operation.id, "")
+            words = f"the {operation.kind} of {operation.member} was {told.what}".replace("was failed", "failed")
+            self._refused[operation.member] = f"{words}: {said}" if said else words
+
+    # -- beginning --------------------------------------------------------------------------------------------------
+
+    async def load(self, life: float) -> None:
+        """What an earlier host wrote down."""
+        kept = await self._memory.get(KEY)
+        found = msgspec.convert(kept, Course) if kept else None
+        self._course = self._kept = found if found is not None and found.life == life else None
+        if self._course is not None:
+            self._restored(self._course)
+
+    def _restored(self, course: Course) -> None:
+        self.plan = plans.Plan(KEY, marks=dict(course.marks), paused=frozenset(course.paused))
+
+    async def begin(self, revision: int, life: float, options: Mapping[str, Any]) -> None:
+        """Before anything is declared under a revision that an update brings, what was before it is written down.
+        The service has its options already."""
+        operation = self._under_way(revision)
+        self._operation = operation
+        if operation is None or operation.revision is None:
+            return
+        if self._course is None or (self._course.revision, self._course.life) != (revision, life):
+            upgrade = operation.kind == "upgrade"
+            was = before(options, operation.revision.changed)
+            last = self._course
+            self._course = courses.next_course(
+                last, life=life, revision=revision, was=was, options=options, upgrade=upgrade
+            )
+            self._course = self._looked_at(self._course, last)
+            self._restored(self._course)
+            self._proposed, self._refused, self._effects, self._live = {}, {}, [], None
+        await self._write()
+
+    def _looked_at(self, course: Course, last: Course | None) -> Course:
+        """What it changes, beside what a change before it may have left."""
+        service = self._service
+        names = tuple(declarations(service))
+        base = self._options(course.base)
+        if base is None:
+            there = tuple(service._context.members)
+            return courses.with_differences(replace(course, upgrade=True), was=there, wanted=names, touched=())
+        touched = [change.name for change in between(base, service.options)]
+        if last is not None and last.life == course.life and (tried := self._options(last.options)) is not None:
+            touched += [change.name for change in between(tried, service.options)]
+        was = tuple(declarations(with_options(service, base)))
+        return courses.with_differences(course, was=was, wanted=names, touched=touched)
+
+    def _options(self, given: Mapping[str, Any]) -> ServiceOptions | None:
+        """None: they are of other code, and mean nothing here."""
+        with suppress(UpcallError):
+            return validated(self._service.Options, given, where=self._service.name)
+        return None
+
+    def _under_way(self, revision: int) -> wire.Operation | None:
+        """The operation that brings this revision, once it has begun."""
+        for operation in self._service.operations:
+            brought = operation.revision
+            if operation.kind in KINDS and brought is not None and brought.number == revision:
+                return operation
+        return None
+
+    # -- moving -----------------------------------------------------------------------------------------------------
+
+    def look(self, members: wire.Members, settling: frozenset[str]) -> None:
+        """The world as it is. Within one look at the service, in which its members were declared."""
+        course, operation = self._course, self._operation
+        if course is None or operation is None or course.outcome:
+            return
+        seen = {member.name: member for member in members.members}
+        declared = self._service._context.built or {}
+        if operation.state not in ("executing", "preparing") or any(
+            name not in seen or seen[name].revision < course.revision for name in declared or course.names
+        ):
+            return  # the master has not taken the declarations of this revision yet
+        course, live = self._chosen(course, seen)
+        pods = wanted.checked(self._service.pods())
+        timeout_s = self._service.hook_timeout_s
+        self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, self._apply, self._gate, timeout_s))
+        held = "paused by a person" if operation.paused else ""
+        world = Observed(
+            seen, self._now(), members.unplaced, settling, course.revision, held, self._asked(), dict(self._refused)
+        )
+        self._course = course
+        self.move(world)
+
+    @property
+    def starts(self) -> set[str]:
+        """Members whose turn it is to start."""
+        return {effect.member for effect in self._effects if isinstance(effect, StartMember)}
+
+    def _chosen(self, course: Course, members: Mapping[str, wire.Member]) -> tuple[Course, tuple[OptionChange, ...]]:
+        """Who restarts, and who of them first: decided once. And what is changed while they run."""
+        service = self._service
+        if course.canary is not None and self._live is not None:
+            return course, self._live
+        base = self._options(course.base)
+        differ: tuple[str, ...] = ()
+        self._live = ()
+        if base is not None and not course.upgrade:
+            found = compare(service, base, service.options, named(base, service.options, course.touched))
+            self._live, differ = found.live, found.differ
+        if course.canary is not None:
+            return course, self._live
+        restarts = courses.who_restarts(course, differ, members)
+        fit = courses.may_be_canary(restarts, members)
+        canary = service.canary([service.members[name] for name in fit]).name if fit else ""
+        return replace(course, restarts=restarts, canary=canary), self._live
+
+    def _asked(self) -> dict[str, str]:
+        """How the operations of its steps stand."""
+        found = {}
+        for operation in self._service.operations:
+            if self._operation is not None and operation.parent == self._operation.id and operation.member:
+                said = f"answered: {operation.answer}" if operation.answer else "is asked"
+                begun = operation.state in ("executing", "preparing")
+                found[operation.member] = f"{operation.id}: {'is under way' if begun else said}"
+        return found
+
+    def move(self, given: Input) -> None:
+        """One input into the plan; what follows is performed by the next reconciling, in order."""
+        self.plan, effects = self.plan.handle(given)
+        self._effects += effects
+
+    # -- performing -------------------------------------------------------------------------------------------------
+
+    async def perform(self, run: Callable[[RunStep], None]) -> None:
+        """What follows, in order: first it is written down."""
+        course, operation = self._course, self._operation
+        if course is None or operation is None:
+            return
+        effects, self._effects = self._effects, []
+        for effect in effects:
+            if isinstance(effect, Keep):
+                course = replace(course, marks=dict(effect.marks), paused=effect.paused)
+        if not course.outcome and course.canary is not None and self.plan.world.revision == course.revision:
+            if why := self.plan.failure:
+                course = replace(course, outcome=why)
+            elif self.plan.over:
+                course = replace(course, outcome="done")
+        self._course = course
+        await self._write()
+        turns = {effect.member for effect in effects if isinstance(effect, ProposeRestart | ProposeLeave)}
+        if effects:
+            self._proposed = {member: known for member, known in self._proposed.items() if member in turns}
+        for effect in effects:
+            match effect:
+                case ProposeRestart():
+                    await self._propose("restart", effect.member, effect.reason, effect.key, operation)
+                case ProposeLeave():
+                    await self._propose("scale_in", effect.member, effect.reason, effect.key, operation)
+                case Retarget():
+                    await self._link.retarget(*effect.members)
+                case RunStep():
+                    run(effect)
+        if course.outcome:
+            await self._end(course, operation)
+
+    async def _propose(self, kind: str, member: str, reason: str, key: str, parent: wire.Operation) -> None:
+        """Again when its operation ended without doing what was wished: the same key is the same wish."""
+        known, at_s = self._proposed.get(member, ("", 0.0))
+        if known and (self._lives(known) or self._now() < at_s + ASK_AGAIN_S):
+            return
+        proposal = wire.Propose(key=key, kind=kind, member=member, reason=reason, parent=parent.id)
+        try:
+            self._proposed[member] = (await self._link.propose(proposal), self._now())
+        except (Fenced, NotNow):
+            raise
+        except UpcallError as error:
+            # Something else has the member at the moment: it is asked for again.
+            self._proposed[member] = (known or "refused", self._now())
+            self._service.log.info("%s of %s: %s", kind, member, error)
+
+    def _lives(self, operation: str) -> bool:
+        return any(each.id == operation for each in self._service.operations)
+
+    async def _end(self, course: Course, operation: wire.Operation) -> None:
+        if self._said == operation.id:
+            return
+        try:
+            if course.outcome == "done":
+                left = [name for name, member in self.plan.world.members.items() if member.behind]
+                if left:  # a person said that their steps count as done
+                    await self._link.retarget(*left)
+                await self._link.confirm(operation.id)
+            else:
+                await self._link.fail(operation.id, course.outcome)
+        except (Fenced, NotNow):
+            raise
+        except UpcallError as error:
+            self._service.log.info("%s is over for the master: %s", operation.id, error)
+        self._said = operation.id
+
+    async def _write(self) -> None:
+        if self._course is not None and self._course != self._kept:
+            await self._memory.set(KEY, msgspec.to_builtins(self._course))
+            self._kept = self._course
+
+    # -- what its steps do ------------------------------------------------------------------------------------------
+
+    async def _apply(self) -> None:
+        try:
+            await self._service.apply_live(self._live or ())
+        except (Invalid, NotImplementedError) as error:
+            raise GaveUp(str(error)) from error
+
+    async def _gate(self) -> None:
+        """The canary stays ready, and the expert says that the others may follow."""
+        service, operation = self._service, self._operation
+        member = service.members.get(self._course.canary or "") if self._course is not None else None
+        if member is None or operation is None:
+            return
+        if member.ended_times >= ENDS_MAX:
+            raise GaveUp(f"{member.name} does not stay ready: {member.seen.exit_reason or member.seen.reason}")
+        if not member.back:
+            self._ready_since = (0, 0.0)
+            raise Later(f"{member.name} is {member.state}", LOOK_S)
+        if self._ready_since[0] != member.incarnation:
+            self._ready_since = (member.incarnation, self._now())
+        left_s = self._ready_since[1] + service.settle_s - self._now()
+        if left_s > 0:
+            raise Later(f"{member.name} has to stay ready for {service.settle_s:g} s", left_s)
+        verdict = await self._may_go_on(member, operation)
+        if verdict.word == "decline":
+            raise GaveUp(f"{member.name}: {verdict.reason}")
+        if verdict.word == "defer":
+            raise Later(verdict.reason, min(verdict.retry_after_s, LOOK_S))
+
+    async def _may_go_on(self, member: Any, operation: wire.Operation) -> Verdict:
+        """One that is late or raises says nothing: it is asked again."""
+        service = self._service
+        try:
+            async with asyncio.timeout(service.answer_timeout_s):
+                given = await service.may_go_on(member, operation)
+            return checked_answer(type(service), "update", "may_go_on", given)
+        except TimeoutError:
+            raise Later(f"may_go_on gave no answer within {service.answer_timeout_s:g} s", ASK_AGAIN_S) from None
+        except NoAnswer as error:
+            raise Later(str(error), ASK_AGAIN_S) from error
+        except Exception as error:
+            raise Later(service.raised(f"may_go_on({member.name})", error), ASK_AGAIN_S) from error
