@@ -56,6 +56,8 @@ class Context:
     """One service's surroundings."""
 
     name: str = ""
+    version: str = ""
+    """Of the package, as it is installed."""
     options: Mapping[str, Any] = field(default_factory=dict)
     bindings: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[wire.NodeView, ...] = ()
@@ -78,6 +80,8 @@ class Context:
     """Hears of what the expert's code raised; a test fails by it."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
+    coming: frozenset[str] = frozenset()
+    """Members that an update brings, and whose turn has not come: nobody waits for them, and nothing counts on them."""
     declined: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was declined, of the newest."""
     made: tuple[Mapping[str, wire.Member], list[Pod], MemberSet] | None = None

@@ -141,8 +141,7 @@ class Desk:
             return self._controlled(action)
         if action.name == PREVIEW:
             revision = msgspec.convert(action.arguments["revision"], wire.Revision)
-            kind = action.arguments.get("kind", "update")
-            return msgspec.to_builtins(await preview(self._service, revision, kind))
+            return msgspec.to_builtins(await preview(self._service, revision))
         known = action_named(type(self._service), action.name)
         async with asyncio.timeout(known.timeout_s):
             result = await known.call(self._service, action.arguments)

@@ -59,8 +59,10 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
     return await service.may_update(update, operation)
 
 
-async def preview(service: Service, revision: wire.Revision, kind: str = "update") -> wire.Preview:
+async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
     """What a revision would do, and what the service says to it now. Nothing follows from it."""
+    here = service._context.version or revision.version
+    kind = "update" if _released(here) == _released(revision.version) else "upgrade"
     operation = _would_be(kind, revision=revision)
     try:
         _, found = looked_at(service, revision, kind)
@@ -88,6 +90,11 @@ def _changes(service: Service, revision: wire.Revision) -> tuple:  # type: ignor
         return between(service.options, validated(service.Options, revision.options, where=service.name))
     except UpcallError:
         return ()
+
+
+def _released(version: str) -> str:
+    """New files of the same version bear it too."""
+    return version.partition("+")[0]
 
 
 async def _first_step(service: Service, restart: dict[str, str]) -> str:

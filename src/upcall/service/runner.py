@@ -179,6 +179,7 @@ class Runner:
                 if self._begun and not self._updated_by(event.revision):
                     self._unexplained_until = self._wall() + UNEXPLAINED_S
                 self._wanted = event
+                self.context.version = event.version
                 self.context.bindings = event.bindings
                 self.context.nodes = event.nodes
                 self.context.left_behind, self.context.lost_behind = event.left_behind, event.lost_behind
@@ -296,15 +297,18 @@ class Runner:
         assert self._wanted is not None
         revision = self._options_revision
         await self._updating.begin(revision, self._life, self._wanted.options)
+        brings = self._updating.brings(revision)
+        started = {member.name for member in members.members if member.starts > 0}
+        self.context.coming = brings - started - self._updating.starts
+        before = self._updating.before()
         with self.context.one_look(wanted.checked(self.service.pods())):
-            self.plan = self.plan.with_phases(
-                wanted.without(wanted.phases(self.service), self._updating.brings(revision))
-            )
+            self.plan = self.plan.with_phases(wanted.without(wanted.phases(self.service), brings))
             settling = self._hooks.settling(self.context.members)
             self.move(Observed(self.context.members, self._wall(), members.unplaced, settling))
             proposals = self._perform()
             view = self.plan.view()
-            declared = msgspec.structs.replace(wanted.declared(self.service, self._checked), revision=revision)
+            declared = wanted.declared(self.service, self._checked, before=before)
+            declared = msgspec.structs.replace(declared, revision=revision)
             self._updating.look(members, settling)
             starts = wanted.starts(self.service, self._starts | self._updating.starts)
             endpoints = wanted.endpoints(self.service)

@@ -104,6 +104,7 @@ def may_stop(service: "Service", member: Member, why: Operation) -> Verdict:
     if not member.ready:
         return accept(f"{member.name} is not ready anyway")
     counting = {name for pod in pods_of(service) if pod.counts for name in pod.member_names}
+    counting -= service._context.coming
     others = [other for other in service.members.without(member) if other.name in counting]
     away = [other for other in others if not other.back and other.state not in AT_THEIR_END]
     away = [other for other in away if not _held_with(other, why)]

@@ -71,6 +71,8 @@ class Updating:
         self._refused: dict[str, str] = {}
         self._ready_since: tuple[int, float] = (0, 0.0)
         """Of the canary: its incarnation."""
+        self._gated = 0
+        """Incarnation of the canary that came to the gate."""
         self._said = ""
         """What this subscription has said of the operation."""
 
@@ -80,6 +82,12 @@ class Updating:
         """Members that nobody starts before their turn."""
         course = self._course
         return course.brings if course is not None and course.revision == revision else frozenset()
+
+    def before(self) -> Service | None:
+        """The service as it was before members came that are not there yet."""
+        course = self._course
+        base = self._options(course.base) if course is not None and self._service._context.coming else None
+        return with_options(self._service, base) if base is not None else None
 
     def view(self) -> wire.PlanView | None:
         if self._course is None or not (self.plan.phases or self._course.outcome):
@@ -98,7 +106,8 @@ class Updating:
         times = [at_s + ASK_AGAIN_S for known, at_s in self._proposed.values() if not self._lives(known)]
         if self.plan.deadline_s is not None:
             times.append(self.plan.deadline_s)
-        return min(times, default=None)
+        now_s = self._now()
+        return min((each for each in times if each > now_s), default=None)
 
     def control(self, verb: Verb, path: str) -> None:
         if self._operation is None or self._course is None or self._course.outcome:
@@ -147,7 +156,7 @@ class Updating:
             )
             self._course = self._looked_at(self._course, last)
             self._restored(self._course)
-            self._proposed, self._refused, self._effects, self._live = {}, {}, [], None
+            self._proposed, self._refused, self._effects, self._live, self._gated = {}, {}, [], None, 0
         await self._write()
 
     def _looked_at(self, course: Course, last: Course | None) -> Course:
@@ -328,7 +337,8 @@ class Updating:
         member = service.members.get(self._course.canary or "") if self._course is not None else None
         if member is None or operation is None:
             return
-        if member.ended_times >= ENDS_MAX:
+        self._gated = self._gated or member.incarnation
+        if member.incarnation > self._gated and member.ended_times >= ENDS_MAX:
             raise GaveUp(f"{member.name} does not stay ready: {member.seen.exit_reason or member.seen.reason}")
         if not member.back:
             self._ready_since = (0, 0.0)

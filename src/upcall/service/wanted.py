@@ -42,8 +42,9 @@ class Checked:
         self._found = {key: known for key, known in self._found.items() if key[0] in members}
 
 
-def declared(service: Service, known: Checked | None = None) -> Declare:
-    """All members of all pods."""
+def declared(service: Service, known: Checked | None = None, *, before: Service | None = None) -> Declare:
+    """All members of all pods. ``before``: the service as it was, whose policy holds while members that an update brings
+    are not there yet."""
     known = known or Checked()
     members: dict[str, MemberWanted] = {}
     hooks = overridden(service, "after_ready")
@@ -56,12 +57,12 @@ def declared(service: Service, known: Checked | None = None) -> Declare:
                 built[member.name] = first
             members[member.name] = MemberWanted(
                 declaration=first,
-                minimum=pod.counts,
+                minimum=pod.counts and member.name not in service._context.coming,
                 hooks=hooks,
                 replacement=again if again != first else None,
             )
     known.keep(members)
-    return Declare(members=members, policy=_policy(service))
+    return Declare(members=members, policy=_policy(before or service))
 
 
 def starts(service: Service, turns: Set[str]) -> Starts:

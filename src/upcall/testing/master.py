@@ -19,7 +19,7 @@ from upcall.operations import inputs as given
 from upcall.operations.records import Operation
 from upcall.operations.views import Why
 from upcall.protocol import service as wire
-from upcall.protocol.operator import DRAIN_WINDOW_S
+from upcall.protocol.operator import DRAIN_WINDOW_S, Update
 from upcall.substrate.interface import Node
 from upcall.testing.fixed import Tool, ok
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
@@ -55,6 +55,7 @@ class SimulatedMaster(WorldTransport):
         world = World(kind, node_count=nodes, timing=timing, loss=loss, repeat=repeat, seed=seed, listener=listener)
         super().__init__(service, world, streams, tool)
         world.observe(world.substrate.say_nodes())
+        world.after_turn.append(revisions.follow)
         package = wire.Package(name=service, version="0.1.0")
         record = r.ServiceRecord(
             name=service,
@@ -161,10 +162,30 @@ class SimulatedMaster(WorldTransport):
     def undrain(self, *nodes: str) -> None:
         self.send(given.Undrain(nodes=nodes, who=WHO))
 
-    def change(self, **options: Any) -> None:
-        """New options: the next revision."""
-        record = self.known.record
-        self._want(replace(record, options=record.options | options, revision=record.revision + 1))
+    def change(self, *, instead: bool = False, **options: Any) -> str:
+        """New options: a person asks for an update; gives the operation's id."""
+        return self._ask(Update(set=options, instead=instead))
+
+    def rollback(self, to: int = 0) -> str:
+        """Back to what an earlier revision said; 0: the last one before the present that was carried out."""
+        return self._ask(Update(back_to=to))
+
+    def _ask(self, asked: Update) -> str:
+        self.catch_up()
+        return self.world.run(lambda tx: revisions.update(tx, self.service, asked, WHO))
+
+    async def preview(self, **options: Any) -> wire.Preview:
+        """What such an update would do, as the service says."""
+        revision = revisions.prepared(self.world, self.known, Update(set=options), WHO, self.world.wall_s)
+        brings = revisions.proposed(self.world, self.known, revision)
+        return await self.door.preview(self.service, brings, WHO)
+
+    def control(self, operation: str, verb: Literal["pause", "resume", "cancel"]) -> None:
+        """A person holds an operation, lets it go on, or ends it."""
+        if verb == "cancel":
+            self.send(given.Cancel(operation=operation, who=WHO))
+        else:
+            self.send(given.Pause(operation=operation, who=WHO, on=verb))
 
     def install_again(self) -> None:
         """Another life of the same name, with the memory of the one before."""

@@ -1,0 +1,397 @@
+"""An update from the question to its end, in virtual time, on both kinds of cluster: only what must restart restarts,
+one first, a gate, then the others; a canary that fails touches nobody else; every host may die."""
+
+import asyncio
+from typing import Annotated, Any
+
+from sample_services import Plain
+
+from upcall.service import (
+    Declaration,
+    Field,
+    Invalid,
+    Member,
+    Operation,
+    OptionChange,
+    Pod,
+    ServiceOptions,
+    Update,
+    Verdict,
+    accept,
+    decline,
+    defer,
+    live,
+    never,
+)
+from upcall.testing import Life
+
+Live = Any
+
+
+class Cache(Plain):
+    """It writes nothing of updates but which options change live, and which never."""
+
+    class Options(ServiceOptions):
+        count: int = Field(3, ge=1, le=9)
+        size_mib: int = Field(64, ge=1)
+        level: Annotated[str, live] = "info"
+        tokens: Annotated[int, never("a ring keeps its tokens; install another one")] = 16
+        leader: str = ""
+
+    options: Options  # type: ignore[assignment]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.applied: list[tuple[str, Any, Any]] = []
+
+    def task(self, member: Member) -> Declaration:
+        first = (self.options.leader,) if member.index == 0 else ()
+        return Declaration(command=("serve", str(self.options.size_mib), self.options.level, *first))
+
+    def pods(self) -> list[Pod]:
+        return [Pod("web", count=self.options.count)]
+
+    async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
+        if self.options.level == "nonsense":
+            raise Invalid("no such level", where="level")
+        self.applied += [(change.name, change.was, change.wanted) for change in changes]
+
+
+def state_of(life: Life, operation: str) -> str:
+    return life.master.operations[operation].state
+
+
+async def over(life: Life, operation: str, state: str = "done") -> None:
+    ends = ("done", "failed", "declined", "withdrawn")
+    try:
+        await life.master.until(lambda: state_of(life, operation) in ends, within_s=3000)
+    except AssertionError:
+        raise AssertionError(f"{life.master.why(operation)} {life.master.plans} {life.master.members}") from None
+    assert state_of(life, operation) == state, f"{life.master.plans.get('update')}"
+    if state in ("done", "failed"):
+        await life.master.until(lambda: life.plan_state("update") == state)
+
+
+def command(life: Life, member: str) -> tuple[str, ...]:
+    """What it runs."""
+    view = next(each for each in life.master.world.ledger.members(life.master.service) if each.name == member)
+    return life.master.known.members[member][view.generation].declaration.command
+
+
+def launched_since(life: Life, before: list[str]) -> list[str]:
+    return life.master.launches[len(before) :]
+
+
+def test_a_service_that_writes_nothing_restarts_one_after_the_other(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        before = life.master.launches
+        update = life.master.change(data=True)
+        await over(life, update)
+        assert launched_since(life, before) == ["web-2.2", "web-0.2", "web-1.2"], "the canary first"
+        assert life.plan_state("update") == "done"
+
+    live(Plain, script)
+
+
+def test_the_canary_goes_first_and_the_others_after_its_settle_time(live: Live) -> None:
+    class Settling(Cache):
+        settle_s = 40.0
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        await life.master.until_ready("web-2")
+        await asyncio.sleep(30)
+        assert "web-0.2" not in life.master.launches
+        assert life.steps("update")["canary/gate"] == ("waiting", "web-2 has to stay ready for 40 s")
+        await over(life, update)
+        assert {member: command(life, member)[1] for member in life.master.members} == dict.fromkeys(
+            ("web-0", "web-1", "web-2"), "32"
+        )
+
+    live(Settling, script)
+
+
+def test_only_what_must_restart_restarts(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        before = life.master.launches
+        await over(life, life.master.change(leader="--leader"))
+        assert launched_since(life, before) == ["web-0.2"]
+
+    live(Cache, script)
+
+
+def test_what_changes_live_restarts_nobody_and_comes_with_the_next_start(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        before = life.master.launches
+        await over(life, life.master.change(level="debug"))
+        assert launched_since(life, before) == []
+        assert life.code.applied == [("level", "info", "debug")]
+        life.master.crash("web-1")
+        await life.master.until(lambda: life.master.state("web-1") == "ready" and "web-1.2" in life.master.launches)
+        assert command(life, "web-1")[2] == "debug"
+
+    live(Cache, script)
+
+
+def test_a_live_value_that_is_wrong_fails_the_update_and_the_next_one_puts_it_right(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        before = life.master.launches
+        await over(life, life.master.change(level="nonsense"), "failed")
+        assert "no such level" in life.master.plans["update"].reason
+        await over(life, life.master.rollback())
+        assert life.code.applied[-1][0] == "level", "what may have been changed is changed back"
+        assert life.code.options.level == "info"
+        assert launched_since(life, before) == []
+
+    live(Cache, script)
+
+
+def test_what_is_never_changed_is_declined_and_changes_nothing(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await over(life, life.master.change(tokens=4), "declined")
+        assert life.code.options.tokens == 16
+
+    live(Cache, script)
+
+
+def test_the_expert_may_decline_or_wait(live: Live) -> None:
+    class Busy(Cache):
+        busy = True
+
+        async def may_update(self, update: Update, why: Operation) -> Verdict:
+            if update.get("leader"):
+                return decline("no leaders here")
+            return defer("it is being filled") if self.busy else accept()
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await over(life, life.master.change(leader="x"), "declined")
+        update = life.master.change(size_mib=32)
+        await asyncio.sleep(60)
+        assert state_of(life, update) == "open"
+        life.code.busy = False
+        life.code.ask_again()
+        await over(life, update)
+
+    live(Busy, script)
+
+
+# -- a canary that fails --------------------------------------------------------------------------------------------
+
+
+async def with_a_canary_that_crashes(life: Life) -> str:
+    """The canary ends as often as it starts, until it is told otherwise."""
+    update = life.master.change(size_mib=1)
+    await life.master.until(lambda: "web-2.2" in life.master.launches)
+
+    async def ends() -> None:
+        while command(life, "web-2")[1] == "1":
+            if life.master.state("web-2") in ("ready", "running", "starting"):
+                life.master.crash("web-2", code=3, reason="no memory")
+            await asyncio.sleep(0.5)
+
+    life.crashing = asyncio.create_task(ends())  # type: ignore[attr-defined]
+    return update
+
+
+def test_a_canary_that_fails_stops_the_update_and_the_next_good_value_heals_it(live: Live) -> None:
+    async def script(life: Life) -> None:
+        life.master.slow("web-2")
+        await life.master.until(lambda: life.master.state("web-2") == "running")
+        life.master.make_ready("web-2")
+        await life.until_deployed()
+        failing = await with_a_canary_that_crashes(life)
+        await over(life, failing, "failed")
+        assert "no memory" in life.master.plans["update"].reason or "code 3" in life.master.plans["update"].reason
+        assert [command(life, each)[1] for each in ("web-0", "web-1")] == ["64", "64"]
+        before = life.master.launches
+        good = life.master.change(size_mib=128)
+        await life.master.until(lambda: command(life, "web-2")[1] == "128")
+        life.master.make_ready("web-2")
+        await over(life, good)
+        assert {command(life, each)[1] for each in ("web-0", "web-1", "web-2")} == {"128"}
+        assert not [each for each in launched_since(life, before) if each.startswith("web-0") and each != "web-0.2"]
+
+    live(Cache, script)
+
+
+def test_a_rollback_while_the_canary_crash_loops_restarts_the_canary_alone(live: Live) -> None:
+    async def script(life: Life) -> None:
+        life.master.slow("web-2")
+        await life.master.until(lambda: life.master.state("web-2") == "running")
+        life.master.make_ready("web-2")
+        await life.until_deployed()
+        await over(life, await with_a_canary_that_crashes(life), "failed")
+        before = life.master.launches
+        back = life.master.rollback()
+        await life.master.until(lambda: command(life, "web-2")[1] == "64")
+        life.master.make_ready("web-2")
+        await over(life, back)
+        assert {each.rpartition(".")[0] for each in launched_since(life, before)} <= {"web-2"}
+
+    live(Cache, script)
+
+
+def test_a_gate_that_declines_fails_the_update_and_the_others_keep_what_they_have(live: Live) -> None:
+    class Gated(Cache):
+        async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+            return decline("half as fast as before") if self.options.size_mib == 1 else accept()
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await over(life, life.master.change(size_mib=1), "failed")
+        assert "web-2: half as fast as before" in life.master.plans["update"].reason
+        assert [command(life, f"web-{n}")[1] for n in range(3)] == ["64", "64", "1"]
+        life.master.crash("web-0")
+        await life.master.until(lambda: "web-0.2" in life.master.launches)
+        await life.master.until_ready()
+        assert command(life, "web-0")[1] == "64", "it comes back with what it had"
+        await over(life, life.master.rollback())
+        assert [command(life, f"web-{n}")[1] for n in range(3)] == ["64", "64", "64"]
+
+    live(Gated, script)
+
+
+# -- members come and leave -----------------------------------------------------------------------------------------
+
+
+def test_members_that_an_update_brings_start_when_the_others_are_through(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        before = life.master.launches
+        await over(life, life.master.change(count=4, size_mib=32))
+        assert launched_since(life, before) == ["web-2.2", "web-0.2", "web-1.2", "web-3.1"]
+        assert life.plan_state("deploy") == "done"
+
+    live(Cache, script, cluster={"nodes": 4})
+
+
+def test_members_that_are_too_many_leave_the_highest_first(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await over(life, life.master.change(count=1))
+        assert list(life.master.members) == ["web-0"]
+
+    live(Cache, script)
+
+
+# -- pause, cancel, and who dies in the middle -----------------------------------------------------------------------
+
+
+def test_a_paused_update_goes_on_when_it_is_resumed(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        life.master.control(update, "pause")
+        await asyncio.sleep(300)
+        assert life.master.launches[3:] == ["web-2.2"]
+        life.master.control(update, "resume")
+        await over(life, update)
+
+    live(Cache, script)
+
+
+def test_its_plan_is_paused_and_resumed_like_any_other(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        assert (await life.master.act("plan/pause", plan="update", phase="rest")).ok
+        await asyncio.sleep(300)
+        assert life.master.launches[3:] == ["web-2.2"]
+        assert life.steps("update")["rest/web-0"] == ("paused", "paused by a person")
+        assert (await life.master.act("plan/resume", plan="update")).ok
+        await over(life, update)
+
+    live(Cache, script)
+
+
+def test_a_cancelled_update_goes_no_further_and_the_next_one_takes_all_along(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: life.master.state("web-2") == "ready" and "web-2.2" in life.master.launches)
+        life.master.control(update, "cancel")
+        await asyncio.sleep(120)
+        assert life.master.launches[3:] == ["web-2.2"]
+        assert life.plan_state("update") == "failed"
+        await over(life, life.master.change(size_mib=16))
+        assert {command(life, f"web-{n}")[1] for n in range(3)} == {"16"}
+
+    live(Cache, script)
+
+
+def test_a_host_that_dies_again_and_again_restarts_nobody_twice(live: Live) -> None:
+    class Quick(Cache):
+        settle_s = 0.5
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32, level="debug", count=4)
+        while state_of(life, update) in ("open", "executing"):
+            await asyncio.sleep(1.7)
+            await life.kill_host()
+            life.start_host()
+        await over(life, update)
+        assert sorted(life.master.launches[3:]) == ["web-0.2", "web-1.2", "web-2.2", "web-3.1"]
+
+    live(Quick, script, cluster={"nodes": 4})
+
+
+def test_a_master_that_dies_again_and_again_restarts_nobody_twice(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        while state_of(life, update) in ("open", "executing"):
+            await asyncio.sleep(2.3)
+            life.master.die()
+        await over(life, update)
+        assert sorted(set(life.master.launches)) == [f"web-{n}.{each}" for n in range(3) for each in (1, 2)]
+
+    live(Cache, script)
+
+
+def test_a_drain_in_the_middle_is_answered_and_the_update_goes_on(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        node = life.master.node_of("web-0")
+        life.master.drain(node)
+        await life.master.until(lambda: life.master.state("web-0") == "held" or state_of(life, update) == "done")
+        life.master.undrain(node)
+        await over(life, update)
+        await life.master.until_ready()
+        assert {command(life, f"web-{n}")[1] for n in range(3)} == {"32"}
+
+    live(Cache, script)
+
+
+def test_a_preview_says_what_would_happen_and_nothing_does(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        found = await life.master.preview(size_mib=32, tokens=16, count=4)
+        assert found.how == {"size_mib": "restart", "count": "new members"}
+        assert (list(found.restart), found.come, found.answer) == (["web-0", "web-1", "web-2"], ("web-3",), "accept")
+        await asyncio.sleep(30)
+        assert life.master.launches == ["web-0.1", "web-1.1", "web-2.1"]
+
+    live(Cache, script)
+
+
+def test_nothing_can_be_controlled_of_an_update_that_is_over(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        reply = await life.master.act("plan/pause", plan="update")
+        assert not reply.ok
+        assert "no update is under way" in reply.error
+
+    live(Cache, script)
