@@ -366,7 +366,7 @@ def test_a_drain_in_the_middle_is_answered_and_the_update_goes_on(live: Live) ->
         await life.master.until(lambda: "web-2.2" in life.master.launches)
         node = life.master.node_of("web-0")
         life.master.drain(node)
-        await life.master.until(lambda: life.master.state("web-0") == "held" or state_of(life, update) == "done")
+        await asyncio.sleep(120)
         life.master.undrain(node)
         await over(life, update)
         await life.master.until_ready()

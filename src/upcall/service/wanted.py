@@ -43,8 +43,8 @@ class Checked:
 
 
 def declared(service: Service, known: Checked | None = None, *, before: Service | None = None) -> Declare:
-    """All members of all pods. ``before``: the service as it was, whose policy holds while members that an update brings
-    are not there yet."""
+    """All members of all pods. ``before``: the service as it was, whose policy holds until the members that an update
+    brings are there."""
     known = known or Checked()
     members: dict[str, MemberWanted] = {}
     hooks = overridden(service, "after_ready")
