@@ -39,8 +39,9 @@ def look(book: Book, service: str) -> None:
     for drain in book.standing():
         if drain.kind != "maintenance" or drain.state != "open":
             continue
+        nodes = drain.nodes
         for member in book.members_of(service):
-            if member.node in drain.nodes and members.runs_by(book, member) and _wants_child(book, drain, member):
+            if member.node in nodes and members.runs_by(book, member) and _wants_child(book, drain, member):
                 _propose_child(book, drain, member)
             elif drain.removes_node and not member.has_data and _is_closed(book, drain, member):
                 places.keep_from(book, member)
