@@ -73,10 +73,14 @@ def revisions(session: Session, service: str) -> list[RevisionView]:
     return [RevisionView.model_validate(one) for one in found]
 
 
-def history_row(one: RevisionView, ago: str, took: str) -> tuple[Any, ...]:
-    what = f"back to {one.back_to}: " if one.back_to else ""
-    words = what + changed_words(one.changed) if one.changed else what or ("installed" if not one.before else "")
-    return one.number, one.state, one.outcome, ago, one.asked_by, took, words, one.reason or one.why
+def history_row(one: RevisionView, before: RevisionView | None, ago: str, took: str) -> tuple[Any, ...]:
+    """``before``: the one that stood when it was asked for, if it is known."""
+    version = "" if before is None or before.version == one.version else f"{before.version} -> {one.version}"
+    what = ", ".join(filter(None, (version, changed_words(one.changed)))) or ("" if one.before else "installed")
+    what = f"back to {one.back_to}: {what}" if one.back_to else what
+    # How one ended that did what was wished says nothing more.
+    why = "; ".join(filter(None, (one.reason, one.why if one.outcome != "done" else "")))
+    return one.number, one.state, one.outcome, ago, one.asked_by, took, what, why
 
 
 def _revision(found: list[RevisionView], service: str, number: int) -> RevisionView:

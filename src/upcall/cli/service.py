@@ -53,7 +53,11 @@ def show(session: Session, service: Name) -> None:
 def history(session: Session, service: Name) -> None:
     """Its revisions: what was changed, by whom, and what became of it."""
     found = config.revisions(session, service)
-    rows = [config.history_row(one, ago(one.at), "" if one.took_s is None else duration(one.took_s)) for one in found]
+    known = {one.number: one for one in found}
+    rows = [
+        config.history_row(one, known.get(one.before), ago(one.at), "" if one.took_s is None else duration(one.took_s))
+        for one in found
+    ]
     columns = ("revision", "state", "outcome", "for", "asked by", "took", "what", "why")
     session.out.show(found, columns, rows, empty="no revisions")
 

@@ -188,12 +188,14 @@ def changed(core: Core, was: r.RevisionRecord, now: r.RevisionRecord) -> dict[st
 
 def proposed(core: Core, service: Service, revision: r.RevisionRecord) -> wire.Revision:
     """As the service's own code is shown it."""
+    before = service.revisions.get(revision.before) or history.stands(service)
     return wire.Revision(
         number=revision.number,
         version=revision.version,
+        other_code=revision.version != before.version,
         options=revision.options,
         bindings=revision.bindings,
-        changed=changed(core, service.revisions.get(revision.before) or history.stands(service), revision),
+        changed=changed(core, before, revision),
     )
 
 

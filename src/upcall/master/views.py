@@ -313,7 +313,7 @@ class Views:
             since=operation.since_wall_s,
             ended_at=None if operation.live else operation.since_wall_s,
             outcome=operation.outcome,
-            waits_for=_waits_for(why),
+            waits_for=self._waits_for(operation, why),
             next_look_at=wall_s + why.next_look_s if why and why.next_look_s is not None else None,
             forced_by=forced.who if forced else "",
             forced_reason=forced.why if forced else "",
@@ -329,6 +329,15 @@ class Views:
         if operation.since_wall_s < deadline_s or silence != ["hold"]:
             return None
         return Mark(who="its deadline", why="--on-deadline force", wall_s=deadline_s)
+
+    def _waits_for(self, operation: Operation, why: LedgerWhy | None) -> str:
+        """Of a change that its service carries out, and that waits for no step: as its plan says."""
+        service = self._core.state.services.get(operation.target.service)
+        if why is not None and service is not None and operation.kind in revisions.KINDS and operation.begun:
+            plan = next((plan for plan in service.plans if plan.name == "update"), None)
+            if plan is not None and why.waits_for == service.record.name and (said := _first_reason(plan)):
+                return f"{service.record.name}: {said}"
+        return _waits_for(why)
 
     def _why(self, operation: Operation) -> LedgerWhy | None:
         """As of now, not of the last input."""

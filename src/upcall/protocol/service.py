@@ -211,6 +211,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     version: str
     """Of the package."""
+    other_code: bool = False
+    """Another version of the package, or another build of it: the service's own code is exchanged too."""
     options: dict[str, Any] = {}
     """All of them, as they would be."""
     bindings: dict[str, str] = {}

@@ -203,7 +203,7 @@ class ServiceThread:
         """One life of the service's code: subscription after subscription, until something unforeseen ends it."""
         name = self.assignment.service
         service = await self._loaded(connection)
-        runner = Runner(service, name, connection)
+        runner = Runner(service, name, connection, version=self.assignment.version)
         try:
             await persistently(f"{name} is not subscribed", runner.run, on=AWAY, log=log)
         finally:

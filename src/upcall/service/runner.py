@@ -79,6 +79,7 @@ class Runner:
         name: str,
         transport: Transport,
         *,
+        version: str = "",
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.link = Link(transport, name)
@@ -95,6 +96,7 @@ class Runner:
         self.plan = plans.Plan("deploy")
         self._view = self.plan.view()
         self._wall = wall
+        self._version = version
         self._memory = State(self.link, OWN_KEYS)
         self._tasks: set[asyncio.Task[object]] = set()
         self._updating = Updating(self.service, self.link, self._memory, wall)
@@ -250,6 +252,8 @@ class Runner:
             self._unexplained_until = 0.0
         if self._begun and self._wanted.installed_at != self._life:
             return  # It was taken back under its name: that life is its own assignment, which is on its way.
+        if self._version and self._wanted.version != self._version:
+            return  # Other code is to run it from now on: that too is an assignment of its own.
         try:
             await self._begin()
             self._hooks.leaving(self.context.operations)

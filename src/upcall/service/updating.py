@@ -148,7 +148,7 @@ class Updating:
         if operation is None or operation.revision is None:
             return
         if self._course is None or (self._course.revision, self._course.life) != (revision, life):
-            upgrade = operation.kind == "upgrade"
+            upgrade = operation.revision.other_code
             was = before(options, operation.revision.changed)
             last = self._course
             self._course = courses.next_course(
