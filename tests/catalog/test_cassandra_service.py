@@ -392,3 +392,23 @@ def test_volumes_of_before_are_not_given_back_to_a_ring_that_has_put_another_in_
         asked = operation("replace", "node-0", takes_back=True)
         answer = Scenario(Cassandra, {"nodes": nodes}, operations=[asked]).run().answer
         assert (answer.verdict, answer.waiting_helps) == said
+
+
+@pytest.mark.parametrize("options", [{"settings": {"num_tokens": 4}}, {"nodes": 4}, {"client_auth": "none"}])
+def test_what_no_ring_can_change_is_declined_with_what_to_do_instead(options: dict[str, Any]) -> None:
+    revision = wire.Revision(number=2, version="5.0.9", options=options)
+    answer = Scenario(Played, operations=[operation("update", revision=revision)]).run().answer
+    assert answer.verdict == "decline"
+    assert "is never changed" in answer.reason
+    assert answer.reason.endswith("install another one beside it")
+
+
+async def test_others_follow_a_changed_node_once_nothing_is_on_its_way() -> None:
+    for service, word in ((Joining, "defer"), (Played, "accept")):
+        names = [f"node-{number}" for number in range(3)]
+        seen = {
+            name: wire.Member(name=name, state="ready", address=address)
+            for name, address in zip(names, ADDRESSES, strict=True)
+        }
+        ring = service(Context(name="cassandra", members=seen))
+        assert (await ring.may_go_on(ring.members["node-2"], operation("update"))).word == word

@@ -441,3 +441,35 @@ def test_as_many_brokers_or_more_take_all_back() -> None:
     for count in (3, 5):
         outcome = Scenario(Kafka, {"brokers": count}, fresh=True, left_behind=left).run()
         assert outcome.declared is not None
+
+
+def update_of(service: type[Kafka], **options: object) -> wire.Answer:
+    revision = wire.Revision(number=2, version="4.3.1", options=dict(options))
+    return Scenario(service, operations=[operation("update", revision=revision)], memory=IDS).run().answer
+
+
+def test_more_memory_is_an_update_that_is_agreed_to() -> None:
+    assert update_of(Played, memory_mib=512).verdict == "accept"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"client_auth": "none"}, "client_auth is never changed: brokers that ask"),
+        ({"settings": {"offsets.topic.num.partitions": 8}}, "settings.offsets.topic.num.partitions is never changed"),
+        ({"settings": {"num.io.threadz": 8}}, "did you mean 'num.io.threads'?"),
+    ],
+)
+def test_what_no_running_cluster_can_change_is_declined_with_what_to_do_instead(
+    options: dict[str, object], said: str
+) -> None:
+    answer = update_of(Played, **options)
+    assert answer.verdict == "decline"
+    assert said in answer.reason
+
+
+async def test_others_follow_once_the_changed_broker_is_in_sync_again() -> None:
+    for in_sync, word in (((1, 2), "defer"), ((1, 3), "accept")):
+        service = Played.describes(in_sync)(Context(name="kafka"))
+        canary = Member("broker-2", index=2)
+        assert (await service.may_go_on(canary, operation("update"))).word == word

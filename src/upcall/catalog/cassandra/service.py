@@ -16,8 +16,10 @@ from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Endpoint,
     Field,
+    How,
     Member,
     Operation,
+    OptionChange,
     Phase,
     Pod,
     Policy,
@@ -29,6 +31,7 @@ from upcall.service import (
     action,
     defer,
     hopeless,
+    never,
 )
 from upcall.service.consent import WAYS_MAX
 from upcall.service.context import Context
@@ -41,6 +44,13 @@ CQL = "CQL native protocol"
 FILLED = "filled"
 DRAIN_PAUSE_S = 1.0
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
+
+NEVER = {
+    "nodes": "the tokens of the nodes that founded a ring divide it by their number; install another one beside it",
+    "client_auth": "who may log in is set up when a ring is made; install another one beside it",
+    "settings.num_tokens": "a node keeps the tokens that it has data for; install another one beside it",
+}
+"""Options that are not changed, and why."""
 
 
 class Cassandra(Service):
@@ -175,6 +185,20 @@ class Cassandra(Service):
             return hopeless("it is the only node: its data would be gone", would_help="more nodes, and copies on them")
         if cost.for_now or cost.always:
             return defer(f"what is written there alone would be gone: {words(cost.for_now + cost.always)}")
+        return accept()
+
+    # -- changes ----------------------------------------------------------------------------------------------------
+
+    def how(self, change: OptionChange) -> How:
+        return never(NEVER[change.name]) if change.name in NEVER else super().how(change)
+
+    async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+        """Once every range has its quorum without another node, and nothing is on its way between nodes."""
+        cost = await self._cost(canary)
+        if isinstance(cost, Verdict):
+            return cost
+        if cost.for_now:
+            return defer(f"token ranges would lose their quorum: {words(cost.for_now)}", retry_after=5)
         return accept()
 
     async def on_lost(self, node: Member, why: Operation) -> Verdict:

@@ -31,8 +31,10 @@ from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Endpoint,
     Field,
+    How,
     Member,
     Operation,
+    OptionChange,
     Pod,
     Policy,
     Service,
@@ -42,6 +44,7 @@ from upcall.service import (
     action,
     defer,
     hopeless,
+    never,
 )
 from upcall.service.consent import WAYS_MAX
 from upcall.service.context import Context
@@ -56,6 +59,20 @@ COPY_LOOK_S = 1.0
 NEW_TOPIC_S = 5.0
 LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
+_EXISTS = "its topic has so many {} since it was made, and this is read only then"
+NEVER = {
+    "client_auth": "brokers that ask who somebody is and brokers that do not cannot talk to each other; install another"
+    " one beside it",
+    **{
+        f"settings.{topic}.num.partitions": _EXISTS.format("partitions")
+        for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    },
+    **{
+        f"settings.{topic}.replication.factor": f"{_EXISTS.format('replicas')}; `raise-replication` gives it more"
+        for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    },
+}
+"""Options that are not changed, and why."""
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
@@ -161,6 +178,19 @@ class Kafka(Service):
         if self.options.brokers == 1:
             return hopeless("it is the only broker: its data would be gone", would_help="more brokers, and replicas")
         return await self.may_stop(broker, why)
+
+    # -- changes ----------------------------------------------------------------------------------------------------
+
+    def how(self, change: OptionChange) -> How:
+        return never(NEVER[change.name]) if change.name in NEVER else super().how(change)
+
+    async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+        """Once the changed broker is in sync again in all that it has."""
+        own = node_id(canary)
+        behind = [each for each in await self.partitions() if own in each.replicas and own not in each.in_sync]
+        if behind:
+            return defer(f"{canary.name} is not in sync yet in {counted(behind)} ({named(behind)})", retry_after=2)
+        return accept()
 
     async def on_lost(self, broker: Member, why: Operation) -> Verdict:
         """A process that died starts again where it was. A broker that does not come back starts anew, with an empty
