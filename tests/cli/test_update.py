@@ -46,6 +46,7 @@ def test_one_that_fails_ends_in_the_systems_own_words(run: Run, master: FakeMast
     result = run("update hello --set members=4")
     assert result.exit_code == 1
     assert "update of hello failed: m-2 ended: bad greeting" in result.stderr
+    assert "`upcall rollback hello`" in result.stderr
 
 
 def test_a_dry_run_says_what_would_be_and_asks_for_nothing(run: Run, master: FakeMaster) -> None:

@@ -9,7 +9,7 @@ from upcall.cli import waiting
 from upcall.cli.output import counted, duration, short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
-from upcall.protocol.errors import Invalid
+from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import PreviewView, ServiceView, Update
 
 update_app = commands()
@@ -89,7 +89,14 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
         words = f"{service} is being changed; `upcall why {operation.id}` says how far it is"
         session.out.say(operation, words)
         return
-    operation = waiting.wait_for(session, operation)
+    try:
+        operation = waiting.wait_for(session, operation)
+    except Conflict as error:
+        if session.client.operation(operation.id).state != "failed":
+            raise
+        said = error.problem
+        ways = f"`upcall rollback {service}`, or another update; who was not touched runs on as before"
+        raise Conflict(said.message, where=said.where, expected=ways) from None
     view = session.client.service(service)
     session.out.say(operation, f"{service} is at revision {view.revision}")
 
