@@ -13,14 +13,16 @@ import msgspec
 
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.kernel.records import NODE, RESERVATION, NodeRecord, Reservation
+from upcall.master import from_wire
 from upcall.master import records as r
 from upcall.master.app import make
 from upcall.master.driver import Driver
+from upcall.master.services import declaration_key
 from upcall.master.state import LEDGER_PREFIX, SUBSTRATE_PREFIX
 from upcall.operations import records as ledger
 from upcall.protocol import agent as wire
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.service import MemberWanted
+from upcall.protocol.service import MemberWanted, Policy
 from upcall.protocol.versions import WIRE
 from upcall.store.interface import Change, Put
 from upcall.store.sqlite import SqliteStore
@@ -84,14 +86,29 @@ def write_records(folder: DataFolder, size: Size) -> None:
     for at in range(size.services):
         service = f"service-{at}"
         installed = r.ServiceRecord(name=service, package="none", version="1", revision=1, options={})
-        changes += [put(r.SERVICE, service, installed), put_ledger(ledger.ServiceRecord(name=service, version=1))]
+        changes.append(put(r.SERVICE, service, installed))
+        changes.append(put(r.POLICY, service, r.PolicyRecord(service=service, policy=Policy())))
+        policy = from_wire.policy(Policy())
+        changes.append(put_ledger(ledger.ServiceRecord(name=service, package="none", policy=policy, version=1)))
         for number in range(size.members_each):
             name, wanted = f"member-{number}", MemberWanted(declaration=DECLARATION)
             declared = r.Declared(service=service, name=name, generation=1, wanted=wanted)
             member = ledger.MemberRecord(
-                service=service, name=name, incarnation=1, started=True, node=node_of(at), version=1
+                service=service,
+                name=name,
+                incarnation=1,
+                launched=1,
+                generation=1,
+                target=1,
+                started=True,
+                initialised=True,
+                restarts_max=DECLARATION.restarts_max,
+                portable=not DECLARATION.bound_to_its_node,
+                node=node_of(at),
+                package="none",
+                version=1,
             )
-            changes += [put(r.DECLARATION, f"{service}/{name}/1", declared), put_ledger(member)]
+            changes += [put(r.DECLARATION, declaration_key(service, name, 1), declared), put_ledger(member)]
             place = Reservation(service, name, node_of(at), address(len(changes)), 1, 1, need_of(DECLARATION))
             changes.append(put(SUBSTRATE_PREFIX + RESERVATION, place.member_id, place))
     for number in range(1, size.operations + 1):

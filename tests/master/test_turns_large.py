@@ -20,6 +20,7 @@ from benchmarks.turn_master import NODE_NAMES, Size, heard, node_of, recorded, r
 from upcall.master.driver import Driver
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
+from upcall.operations.records import Put
 from upcall.protocol import agent as wire
 from upcall.protocol import service as service_wire
 
@@ -96,21 +97,41 @@ def simple(core: Driver) -> dict[str, Callable[[], Any]]:
     }
 
 
+def watched(core: Driver, monkeypatch: pytest.MonkeyPatch) -> list[tuple[given.Input, fx.Outcome]]:
+    """What the ledger takes from now on, and what it gave."""
+    taken: list[tuple[given.Input, fx.Outcome]] = []
+    handle = core.state.ledger.handle
+
+    def watch(item: given.Input, now_s: float, wall_s: float) -> fx.Outcome:
+        taken.append((item, outcome := handle(item, now_s, wall_s)))
+        return outcome
+
+    monkeypatch.setattr(core.state.ledger, "handle", watch)
+    return taken
+
+
 async def test_what_is_said_of_many_places_in_one_moment_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drain asks for a place for each member that can move, a declaration for each member of its service."""
+    """A drain asks for a place for each member that can move."""
     async with recorded(size := Size(40, large.MEMBERS_EACH)) as folder, started(folder) as (core, _):
         register_all(core, size)
-        for at in (0, 20):
-            large.declare(core, f"service-{at}", 1)
-        taken: list[given.Input] = []
-        handle = core.state.ledger.handle
-
-        def watched(item: given.Input, now_s: float, wall_s: float) -> fx.Outcome:
-            taken.append(item)
-            return handle(item, now_s, wall_s)
-
-        monkeypatch.setattr(core.state.ledger, "handle", watched)
+        taken = watched(core, monkeypatch)
         large.drain(core, node_of(0))
         assert len(core.state.ledger.live("service-0")) == large.MEMBERS_EACH
-        assert [type(item) for item in taken] == [given.Propose, given.PlacesObserved]
+        assert [type(item) for item, _ in taken] == [given.Propose, given.PlacesObserved]
+        await core.durable()
+
+
+async def test_a_declaration_writes_and_reserves_for_those_alone_that_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with recorded(size := Size(2, large.MEMBERS_EACH)) as folder, started(folder) as (core, _):
+        register_all(core, size)
+        core.state.packages.put(service_wire.Package(name="none", version="1"))
+        taken = watched(core, monkeypatch)
+        large.declare(core, "service-1", 1)
+        changes = [change for _, outcome in taken for change in outcome.changes]
+        reserved = [effect for _, outcome in taken for effect in outcome.effects if isinstance(effect, fx.Reserve)]
+        assert [change.record.key for change in changes if isinstance(change, Put)] == ["service-1.member-0"]
+        assert [reserve.places for reserve in reserved] == [{"member-0": 1}]
+        taken.clear()
+        large.declare(core, "service-1", 1)
+        assert [(*outcome.changes, *outcome.effects) for _, outcome in taken] == [(), ()]
         await core.durable()

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import msgspec
@@ -66,13 +66,14 @@ def policy(said: wire.Policy) -> Policy:
 
 
 def members(
-    declared: wire.Declare, generation_of: Callable[[str], int], *, same_as: Mapping[str, int]
+    declared: wire.Declare, generation_of: Callable[[str], int], *, same_as: Mapping[str, int], anew: Container[str]
 ) -> tuple[given.MemberDeclaration, ...]:
     return tuple(
         given.MemberDeclaration(
             name=name,
             generation=generation_of(name),
             same_as=same_as.get(name, 0),
+            anew=name in anew,
             restart=wanted.declaration.restart,
             restarts_max=wanted.declaration.restarts_max,
             start_timeout_s=wanted.declaration.start_timeout_s,

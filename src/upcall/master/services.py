@@ -199,9 +199,8 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     if policy != service.policy or not service.members:
         service.policy = policy
         tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=policy))
-    for member, wanted in request.members.items():
-        _declare_member(tx, service, member, wanted)
-    members = from_wire.members(request, service.generation, same_as=_unchanged(tx.core, service))
+    anew = {member for member, wanted in request.members.items() if _declare_member(tx, service, member, wanted)}
+    members = from_wire.members(request, service.generation, same_as=_unchanged(tx.core, service), anew=anew)
     tx.ledger(given.DeclareMembers(service=name, members=members, revision=request.revision))
     if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
         tx.ledger(given.StartMembers(service=name, members=starting))
@@ -238,12 +237,13 @@ def _check_secrets(core: Core, service: str, request: wire.Declare) -> None:
                 credentials.allow(core, service, secret.ref, f"members.{member}.{kind}.secrets.{secret.name}")
 
 
-def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> None:
+def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> bool:
+    """Whether something of it is said for the first time."""
     generations = service.members.setdefault(member, {})
     newest = max(generations, default=0)
     if newest and generations[newest].declaration == wanted.declaration:
         if generations[newest] == wanted:
-            return
+            return False
         generation = newest  # Only "start" changed: the same declaration.
     else:
         generation = newest + 1
@@ -252,13 +252,14 @@ def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire
     tx.changed.names[name] = None  # an endpoint says which port of it, and not its number
     declared = r.Declared(service=name, name=member, generation=generation, wanted=wanted)
     tx.put(r.DECLARATION, declaration_key(name, member, generation), declared)
+    return True
 
 
 def _unchanged(core: Core, service: Service) -> dict[str, int]:
     """Member -> the generation that it is meant to run, where its newest declaration says the same: it went back."""
     if all(len(generations) == 1 for generations in service.members.values()):
         return {}
-    targets = {view.name: view.target for view in core.state.ledger.members(service.record.name)}
+    targets = core.state.ledger.targets(service.record.name)
     return {
         member: targets[member]
         for member, generations in service.members.items()
@@ -286,7 +287,7 @@ def _forget_old_generations(tx: Transaction, service: Service) -> None:
         return
     ledger, name = tx.core.state.ledger, service.record.name
     needed = {(task.member, task.generation) for task in ledger.wanted(name)}
-    needed |= {(view.name, view.target) for view in ledger.members(name)}
+    needed |= set(ledger.targets(name).items())
     for member, generations in service.members.items():
         for generation in sorted(generations)[:-1]:
             if (member, generation) not in needed:

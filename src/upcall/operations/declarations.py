@@ -149,10 +149,13 @@ def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
     if refused is not None:
         return refused
     joined = _has_data(book, given)
+    places = {}
     for declared in given.members:
-        _declare_member(book, given, declared, joined=joined)
-    declared_now = [book.members[f"{given.service}.{m.name}"] for m in given.members]
-    places = {member.name: member.reserved_place for member in declared_now if not member.at_its_end}
+        another = _declare_member(book, given, declared, joined=joined) or declared.anew
+        member = book.members[f"{given.service}.{declared.name}"]
+        # Who has a place and is what he was keeps it: only the others are to be found one, together.
+        if not member.at_its_end and (another or not book.memory.members[member.key].place_node):
+            places[member.name] = member.reserved_place
     if places:
         book.emit(Reserve(service=given.service, places=places))
     return None
@@ -198,7 +201,8 @@ def _target(before: MemberRecord, given: DeclareMembers, declared: MemberDeclara
     return before.next_generation
 
 
-def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclaration, *, joined: bool) -> None:
+def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclaration, *, joined: bool) -> bool:
+    """Whether its record is another one now."""
     service = given.service
     before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
@@ -237,7 +241,7 @@ def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclarati
         package=book.services[service].package,
     )
     if before.version and record == before:
-        return
+        return False
     book.put(record)
     if not before.version:
         book.emit(MemberDeclared(service=service, member=record.name))
@@ -246,6 +250,7 @@ def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclarati
             "with fresh volumes" if fresh_volumes else "with its volumes"
         )
         book.emit(MemberDeclared(service=service, member=record.name, again=kept))
+    return True
 
 
 def retarget_members(book: Book, given: Retarget) -> Refused | None:

@@ -61,6 +61,9 @@ class MemberDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     generation: int = 1
     same_as: int = 0
     """Its target, where this declaration says the same; 0: it says something else."""
+    anew: bool = False
+    """Something of it was said for the first time, also of what it is to be at another place: what it needs may differ
+    although its generation is the same."""
     restart: Restart = "always"
     restarts_max: int = 0
     start_timeout_s: float = 300.0

@@ -174,6 +174,10 @@ class Ledger:
         names = [service] if service else sorted(self._book.services)
         return [_view(self._book, member.key) for name in names for member in self._book.members_of(name)]
 
+    def targets(self, service: str) -> dict[str, int]:
+        """Member -> the generation that its next incarnation gets."""
+        return {member.name: member.next_generation for member in self._book.members_of(service)}
+
     def volumes_until(self, service: str) -> float:
         """Wall time until which what the service left behind can be taken back under its name; 0 when nothing can."""
         return max((m.volumes_until_wall_s for m in self._book.tombstones_of(service)), default=0.0)
