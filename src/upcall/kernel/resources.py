@@ -8,6 +8,7 @@ scalars may go below zero: a node that comes back smaller than what is held on i
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Final
 
 Ranges = tuple[tuple[int, int], ...]
@@ -18,6 +19,7 @@ SCALAR_MAX: Final = 10**15
 """Thousandths. Above this an amount is a mistake, not a machine."""
 
 
+@lru_cache(maxsize=1024, typed=True)
 def milli(value: float | int | str | Decimal) -> int:
     """``value`` in thousandths, rounded half to even; what ``str`` shows is what counts, so 0.1 is exactly 100."""
     exact = Decimal(str(value))

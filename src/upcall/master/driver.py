@@ -214,6 +214,8 @@ class Driver(Turning):
 
     def _schedule(self) -> None:
         due_s = self.deadline()
+        if self._timer and due_s == self._timer_due_s:
+            return  # Most turns change no deadline.
         if self._timer:
             self._timer.cancel()
             self._timer = None

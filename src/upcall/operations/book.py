@@ -180,7 +180,8 @@ class Book:
 
     def node_hears(self, member: MemberRecord) -> bool:
         """Nobody says that its node is silent or gone."""
-        return self.node_state(member.node) not in ("silent", "gone")
+        known = self.memory.nodes.get(member.node)
+        return known is None or known.seen is None or known.seen.state == "up"
 
     def ready(self, member: MemberRecord) -> bool:
         """Known ready, and what its service does then is done: what is not known counts as down."""

@@ -114,7 +114,7 @@ def answer(book: Book, given: Answers) -> Refused | None:
     if refused is not None:
         return refused
     accepted = [o for o, a in given.answers.items() if a.verdict == "accept"]
-    relied_on = _ready_besides(book, given.service, accepted)
+    relied_on = _ready_besides(book, given.service, accepted) if accepted else ()
     _record(book, given.service, {o: a for o, a in given.answers.items() if not _repeats(book, o, a)}, relied_on)
     return None
 
@@ -250,7 +250,7 @@ def _refusal_of_one(book: Book, service: str, name: str, one: Answer) -> Refused
             where=f"{name}.would_help",
             expected=f"at most {WAYS_MAX}",
         )
-    ready = {m.task for m in book.members_of(service) if book.ready(m)}
+    ready = {m.task for m in book.members_of(service) if book.ready(m)} if one.counts_on else set()
     missing = sorted(set(one.counts_on or ()) - ready)
     if missing:
         return Refused(
