@@ -58,10 +58,14 @@ def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
     if begun.kind == "evict":
         book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
     if begun.kind == "uninstall":
-        for other in book.live(service):
-            # What only ends the older of two goes on: nothing else would, were the uninstall taken back.
-            if other.id != begun.id and book.allows(other, "superseded") and not beside.only_ends(book, other):
-                end(book, other, "superseded", outcome=f"{service} is uninstalled by {begun.id}")
+        _take_over(book, begun, book.live(service))
+
+
+def _take_over(book: Book, uninstall: Operation, others: list[Operation]) -> None:
+    """What only ends the older of two goes on: nothing else would, were the uninstall taken back."""
+    for other in others:
+        if other.id != uninstall.id and book.allows(other, "superseded") and not beside.only_ends(book, other):
+            end(book, other, "superseded", outcome=f"{uninstall.target.service} is uninstalled by {uninstall.id}")
 
 
 def _targets(book: Book, operation: Operation) -> list[MemberRecord]:
@@ -73,7 +77,11 @@ def _targets(book: Book, operation: Operation) -> list[MemberRecord]:
 
 def progress(book: Book, service: str) -> None:
     """One look at every live operation of the service that needs no consent any more, or has lost its reason."""
-    for known in book.live(service):
+    live = book.live(service)
+    if (uninstall := next((o for o in live if o.kind == "uninstall" and o.begun), None)) is not None:
+        # Its begin is on record alone when the master died right after it.
+        _take_over(book, uninstall, [o for o in live if o.begun])
+    for known in live:
         operation = book.operations[known.id]
         match (operation.state, KINDS[operation.kind].shape):
             case ("open", _):

@@ -121,7 +121,7 @@ SMALL: Final[dict[str, Budget]] = {
     "two at once: a replacement that moves data first, a death": Budget(
         wishes=(member("replace", "b0"),), twice=True, leaves=True, deferrals=0
     ),
-    "two at once: uninstall and a drain": Budget(wishes=(UNINSTALL, drain("n0")), twice=True, deaths=0, deferrals=0),
+    "two at once: uninstall and a drain, a death": Budget(wishes=(UNINSTALL, drain("n0")), twice=True, deferrals=0),
     "two at once: shutdown and a replacement": Budget(
         wishes=(SHUTDOWN, member("replace", "b0")), twice=True, deaths=0, deferrals=0
     ),
@@ -164,7 +164,6 @@ BIG: Final[dict[str, Budget]] = {
     "two at once: a drain, force, a failing task, a death": Budget(
         wishes=(drain("n0", "force"),), twice=True, failures=1, deferrals=0
     ),
-    "two at once: uninstall and a drain, a death": Budget(wishes=(UNINSTALL, drain("n0")), twice=True, deferrals=0),
     "two at once: a replacement, a failing task that is replaced by force": Budget(
         wishes=(member("replace", "b0"), member("replace", "b0")),
         twice=True,
