@@ -134,8 +134,8 @@ BIG: Final[dict[str, Budget]] = {
     ),
     "two drains, a deferral, a death": Budget(wishes=(drain("n0"), drain("n1"))),
     "two drains, force, a death": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deferrals=0),
-    "a drain of two nodes, force, a failing task, a death": Budget(
-        wishes=(drain_together("n0", "n1", on_deadline="force"),), failures=1, deferrals=0
+    "a drain of two nodes, force, a failing task": Budget(
+        wishes=(drain_together("n0", "n1", on_deadline="force"),), deaths=0, failures=1, deferrals=0
     ),
     "uninstall and a drain, a deferral, a death": Budget(wishes=(UNINSTALL, drain("n0"))),
     "shutdown and a restart, a death": Budget(wishes=(SHUTDOWN, RESTART), deferrals=0),
