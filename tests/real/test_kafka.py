@@ -206,6 +206,26 @@ def controllers(kafka: Cluster) -> list[int]:
     return [int(node) for node, epoch in sorted(epochs, key=lambda each: int(each[1]))]
 
 
+def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> None:
+    first, second, _ = (kafka.task(member) for member in BROKERS)
+    away = drain(kafka, first.node)
+    until_done(kafka, away)
+    assert kafka.task(first.member).state == "held"
+    waiting = drain(kafka, second.node)
+    said = until_why(kafka, waiting, "min.insync.replicas")
+    assert f"deferred by kafka: {PARTITIONS} partitions would fall below min.insync.replicas" in said
+    assert kafka.task(second.member).task == second.task, "it runs on"
+    assert kafka.client.operation(waiting.id).state == "open"
+    undrain(kafka, first.node)
+    until_done(kafka, waiting)
+    assert kafka.task(second.member).state == "held"
+    assert kafka.task(first.member).state == "ready"
+    undrain(kafka, second.node)
+    after = until_next_incarnation(kafka, second)
+    assert (after.node, after.address) == (second.node, second.address)
+    until_in_sync(kafka)
+
+
 def test_before_a_broker_ends_others_lead_all_that_it_led_and_have_the_controller(kafka: Cluster) -> None:
     active = controllers(kafka)[-1]
     before = kafka.task(BROKERS[active - 1])
@@ -225,26 +245,6 @@ def test_before_a_broker_ends_others_lead_all_that_it_led_and_have_the_controlle
     until_next_incarnation(kafka, before)
     until_in_sync(kafka)
     assert written <= read(kafka)
-
-
-def test_a_second_drain_is_deferred_until_the_first_is_over(kafka: Cluster) -> None:
-    first, second, _ = (kafka.task(member) for member in BROKERS)
-    away = drain(kafka, first.node)
-    until_done(kafka, away)
-    assert kafka.task(first.member).state == "held"
-    waiting = drain(kafka, second.node)
-    said = until_why(kafka, waiting, "min.insync.replicas")
-    assert f"deferred by kafka: {PARTITIONS} partitions would fall below min.insync.replicas" in said
-    assert kafka.task(second.member).task == second.task, "it runs on"
-    assert kafka.client.operation(waiting.id).state == "open"
-    undrain(kafka, first.node)
-    until_done(kafka, waiting)
-    assert kafka.task(second.member).state == "held"
-    assert kafka.task(first.member).state == "ready"
-    undrain(kafka, second.node)
-    after = until_next_incarnation(kafka, second)
-    assert (after.node, after.address) == (second.node, second.address)
-    until_in_sync(kafka)
 
 
 def votes(kafka: Cluster) -> dict[int, str]:
