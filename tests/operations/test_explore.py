@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from upcall.operations import ends, execution, guard, looping, minimum, people, places, superseding
+from upcall.operations import ends, execution, guard, looping, members, minimum, people, places, superseding
 from upcall.operations.checking import explore as explorer
 from upcall.operations.checking.explore import Unfinished, explore
+from upcall.operations.checking.small_changes import UPDATE
 from upcall.operations.checking.small_world import Broken, Budget
 from upcall.operations.checking.worlds import BIG, RESTART, SMALL, drain, member
 from upcall.operations.effects import Refused
@@ -37,6 +38,8 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
     assert ending - walked == {"move"}, "a move is a removal that gives back elsewhere, as a replacement is"
     for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves", "broken", "lasting"):
         assert any(getattr(budget, what) for budget in SMALL.values()), what
+    assert "update" in walked
+    assert any(budget.bad for budget in SMALL.values())
     assert any(not budget.returns for budget in SMALL.values())
     assert any(not budget.spare for budget in SMALL.values())
 
@@ -106,6 +109,19 @@ def test_the_explorer_finds_a_cure_that_waits_behind_what_does_not_come_back(mon
     monkeypatch.setattr(execution, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
     with pytest.raises(Broken, match=r"a dead end.*one at a time"):
         explore(SMALL["what is broken, and the cure of another"])
+
+
+def test_the_explorer_finds_a_member_that_gets_what_is_new_before_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Budget(wishes=(UPDATE,), deaths=0, deferrals=0, failures=1)
+    monkeypatch.setattr(members, "is_step", lambda book, operation: True)
+    with pytest.raises(Broken, match="before its turn"):
+        explore(world)
+
+
+def test_the_explorer_finds_a_canary_that_the_next_good_revision_does_not_heal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "_is_its_turn", lambda book, by: False)
+    with pytest.raises(Broken, match="a dead end"):
+        explore(SMALL["an update and another instead of it"])
 
 
 def test_a_world_beyond_the_bound_is_not_called_explored() -> None:

@@ -97,6 +97,8 @@ def look(book: Book, service: str) -> None:
 def _unblocked(book: Book, operation: Operation) -> bool:
     if places.needed(book, operation) is not None:
         return False  # Nothing is asked about what cannot be.
+    if KINDS[operation.kind].shape == "plan" and book.shutdown() is not None:
+        return False
     touched = (m for m in book.members_of(operation.target.service) if book.covers(operation, m))
     return not any(behind(book, operation, member) for member in touched)
 

@@ -80,7 +80,7 @@ def progress(book: Book, service: str) -> None:
     live = book.live(service)
     if (uninstall := next((o for o in live if o.kind == "uninstall" and o.begun), None)) is not None:
         # Its begin is on record alone when the master died right after it.
-        _take_over(book, uninstall, [o for o in live if o.begun])
+        _take_over(book, uninstall, [o for o in live if o.begun or KINDS[o.kind].shape == "plan"])
     for known in live:
         operation = book.operations[known.id]
         match (operation.state, KINDS[operation.kind].shape):
@@ -108,7 +108,7 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
     if parent is not None and KINDS[parent.kind].shape == "plan" and not parent.live:
         end(book, operation, "parent lifted", outcome=f"{parent.id} is {parent.state}")
         return
-    if operation.kind in CHANGES and _goes_no_further(book, operation):
+    if _goes_no_further(book, operation):
         return
     if len(operation.target.members) != 1:
         return
@@ -147,9 +147,11 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
 
 def _goes_no_further(book: Book, operation: Operation) -> bool:
     """A change in whose place a newer one is wanted. What it has begun goes on."""
+    if operation.kind not in CHANGES:
+        return False
     later = (o for o in book.live(operation.target.service) if o.kind in CHANGES and o.number > operation.number)
     newer = next(later, None)
-    if operation.kind not in CHANGES or newer is None:
+    if newer is None:
         return False
     outcome = f"revision {newer.revision} is wanted instead: {newer.id}, asked for by {newer.asked_by}"
     end(book, operation, "superseded", outcome=outcome)

@@ -19,7 +19,15 @@ from upcall.operations.table import CHANGES, KINDS
 
 
 def another_change(book: Book, given: Propose) -> Refused | None:
-    """One at a time: the second is told whose stands, unless it is wanted in its place."""
+    """One at a time: the second is told whose stands, unless it is wanted in its place. What goes is not changed."""
+    going = goes(book, given.service)
+    if going is not None:
+        return Refused(
+            code="conflict",
+            message=f"{given.service} is being uninstalled by {going.id}, asked by {going.asked_by}",
+            where=given.service,
+            expected="a service that stays",
+        )
     standing = next((o for o in book.live(given.service) if o.kind in CHANGES), None)
     if standing is None or given.instead:
         return None
@@ -30,6 +38,11 @@ def another_change(book: Book, given: Propose) -> Refused | None:
         where=given.service,
         expected=f"wait until it is over, `upcall operation cancel {standing.id}`, or --instead",
     )
+
+
+def goes(book: Book, service: str) -> Operation | None:
+    """The uninstall that has begun."""
+    return next((o for o in book.live(service) if o.kind == "uninstall" and o.begun), None)
 
 
 def objection(parent: Operation) -> Refused | None:

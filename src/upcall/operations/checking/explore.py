@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from upcall.operations import inputs as given
 from upcall.operations.checking.small_steps import Turn, steps
 from upcall.operations.checking.small_world import (
+    MEMBERS,
     SERVICE,
     Broken,
     Budget,
@@ -119,6 +120,7 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
         hooks=state.budget.hooks,
         hands_over=state.budget.hands_over,
         twice=state.budget.twice,
+        bad=state.budget.bad,
     )
     current = replace(state, budget=usual)
     for _ in range(FAIR_STEPS_MAX):
@@ -138,20 +140,19 @@ def _rests(state: State, way: tuple[str, ...], restful: set[object]) -> None:
 def _at_rest(state: State) -> bool:
     """Nothing is wanted or in effect any more, and all that belongs to the service is ready. What is broken never is:
     then it is enough that nothing but its own coming back is under way; what holds it may stay."""
-    broken = state.budget.broken if state.budget.broken and state.broken(state.budget.broken) else ""
+    broken = tuple(name for name in MEMBERS if state.broken(name))
     quiet = not any(
         (o.live and not _brings_back(o, broken)) or (not broken and _in_effect(state, o))
         for o in state.ledger.operations()
     )
     quiet = quiet and not any(state.hears(task) for task in state.leaving.values())
     at_rest = ("ready", "held") if broken else ("ready", "declared")
-    return quiet and all(view.status in at_rest or view.name == broken for view in state.ledger.members(SERVICE))
+    return quiet and all(view.status in at_rest or view.name in broken for view in state.ledger.members(SERVICE))
 
 
-def _brings_back(operation: Operation, broken: str) -> bool:
-    return (
-        KINDS[operation.kind].shape == "back" and operation.target.members == (broken,) and operation.asked_by != "ann"
-    )
+def _brings_back(operation: Operation, broken: tuple[str, ...]) -> bool:
+    back = KINDS[operation.kind].shape == "back" and operation.asked_by != "ann"
+    return back and operation.target.members[0] in broken
 
 
 def _in_effect(state: State, operation: Operation) -> bool:

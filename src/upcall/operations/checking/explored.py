@@ -56,6 +56,7 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         member.removed is not None,
         member.place,
         member.node,
+        (member.generation, member.next_generation, member.launched, member.revision),
         (member.leaving.place, member.leaving.node, memory.leaving_signalled) if member.leaving else None,
         seen.state if seen else "",
         memory.signalled == member.incarnation,
@@ -80,6 +81,8 @@ def _operation(book: Book, operation: Operation, names: dict[str, int]) -> objec
         names.get(operation.parent, -1),
         operation.forced is not None,
         operation.choice,
+        operation.revision,
+        operation.paused is not None,
         operation.removes_node,
         _age(book, book.since_s(operation)) if live and _waits_by_the_clock(operation) else None,
         _age(book, operation.deadline_wall_s)

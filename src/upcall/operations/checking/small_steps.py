@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from upcall.operations import ends
 from upcall.operations import inputs as given
+from upcall.operations.checking.small_changes import plan, too_early
 from upcall.operations.checking.small_world import SERVICE, Budget, State, Task, observation
 from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
@@ -54,6 +55,7 @@ def steps(state: State) -> Iterator[Step]:
     yield from _leaving_steps(state)
     yield from _node_steps(state)
     yield from _answers(state)
+    yield from (Step(name, item, state.budget, Turn.ANSWER) for name, item in plan(state))
     yield from _people(state)
     if state.ledger.deadline() is not None:
         all_tasks = (*state.tasks.values(), *state.leaving.values())
@@ -174,6 +176,8 @@ def _hands_over(state: State, operation: Operation) -> bool:
 def _people(state: State) -> Iterator[Step]:
     budget = state.budget
     for i, wish in enumerate(budget.wishes):
+        if too_early(state, wish):
+            continue
         rest = budget.wishes[:i] + budget.wishes[i + 1 :]
         yield Step(f"wish {i} of {len(budget.wishes)}", wish, replace(budget, wishes=rest))
     for operation in state.ledger.operations():

@@ -46,6 +46,8 @@ class Task(msgspec.Struct, frozen=True):
     """The ledger may know it; not so after its node was silent, until it is seen again."""
     exit_code: int | None = None
     """With which it ended; none when it was no process, or nobody saw it end."""
+    generation: int = 1
+    """With which it was launched."""
     ran: bool = True
     """Not so of one whose launch was recorded, and died with the master."""
 
@@ -83,6 +85,8 @@ class Budget(msgspec.Struct, frozen=True):
     """A member that has a place and is not started at the beginning."""
     twice: bool = False
     """Two of a member may run at once: what moves it brings it up elsewhere before it ends what runs."""
+    bad: int = 0
+    """A generation with which no member ever becomes ready."""
     spare: bool = True
     """There is a node more than members; else there are as many."""
     leaves: bool = False
@@ -103,6 +107,8 @@ class State(msgspec.Struct, frozen=True):
     """Member -> node of the next place, which is held beside its own."""
     sought: dict[str, int] = {}
     """Member -> number of the next place, for which there was no room."""
+    turned: frozenset[str] = frozenset()
+    """Members whose turn has come in the change that was declared last."""
     doubted: frozenset[str] = frozenset()
     """Nodes of which the ledger has asked for proof that nothing runs there: it comes to who asks."""
 
@@ -110,10 +116,14 @@ class State(msgspec.Struct, frozen=True):
         tasks = tuple((task.phase, task.node, task.heard) for task in self.tasks.values())
         leaving = tuple((name, task.phase, task.node, task.heard) for name, task in sorted(self.leaving.items()))
         places = (tuple(sorted(self.held.items())), tuple(sorted(self.sought)))
-        return (canonical(self.ledger), tasks, leaving, tuple(self.nodes.values()), self.doubted, self.budget, places)
+        nodes = tuple(self.nodes.values())
+        return (canonical(self.ledger), tasks, leaving, nodes, self.doubted, self.turned, self.budget, places)
 
     def broken(self, name: str) -> bool:
-        """It never becomes ready where it is."""
+        """It never becomes ready where it is, or with what it has."""
+        if self.budget.bad:
+            record = self.ledger.book.members[f"{SERVICE}.{name}"]
+            return self.budget.bad == (record.next_generation if record.over else record.launched)
         return name == self.budget.broken and self.tasks[name].place == 1
 
     def hears(self, task: Task) -> bool:
@@ -125,15 +135,24 @@ class Broken(AssertionError):
     """A promise does not hold; the message has the way there."""
 
 
+def declaration(budget: Budget, name: str, *, generation: int = 1, same_as: int = 0) -> given.MemberDeclaration:
+    return given.MemberDeclaration(
+        name=name,
+        generation=generation,
+        same_as=same_as,
+        start_timeout_s=40,
+        hooks=budget.hooks,
+        portable=budget.twice,
+        two_at_once=budget.twice,
+    )
+
+
 def beginning(budget: Budget, *, minimum: int) -> State:
     """All three ready, nothing wanted from anybody."""
     tasks = {name: Task(node=node) for name, node in zip(MEMBERS, NODES, strict=False)}
     nodes = NODES if budget.spare else NODES[: len(MEMBERS)]
     state = State(Ledger((), start=1), tasks, dict.fromkeys(nodes, "up"), 0.0, budget)
-    like = given.MemberDeclaration(
-        name="", start_timeout_s=40, hooks=budget.hooks, portable=budget.twice, two_at_once=budget.twice
-    )
-    declared = tuple(replace(like, name=name) for name in MEMBERS)
+    declared = tuple(declaration(budget, name) for name in MEMBERS)
     policy = replace(POLICY, leaves=budget.leaves, before_stop_s=5 if budget.hands_over else 0)
     started = tuple(name for name in MEMBERS if name != budget.later)
     usual: list[given.Input] = [
@@ -141,7 +160,7 @@ def beginning(budget: Budget, *, minimum: int) -> State:
         *(given.NodeObserved(node=node, state="up") for node in nodes),
         given.DeclareService(name=SERVICE, minimum=minimum, policy=policy),
         given.HostSubscribed(service=SERVICE),
-        given.DeclareMembers(service=SERVICE, members=declared),
+        given.DeclareMembers(service=SERVICE, revision=1, members=declared),
         *(_place(name, task.node) for name, task in tasks.items()),
         given.StartMembers(service=SERVICE, members=started),
     ]
@@ -179,6 +198,10 @@ def in_the_world(state: State, item: given.Input) -> State:
         case given.Answers(answers=answers):
             given_now = frozenset(o for o, a in answers.items() if a.verdict == "accept")
             return replace(state, accepted=state.accepted | given_now)
+        case given.DeclareMembers():
+            return replace(state, turned=frozenset())
+        case given.Retarget(members=names) | given.Propose(members=names, scope="log"):
+            return replace(state, turned=state.turned | set(names))
     return state
 
 
@@ -238,9 +261,13 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                     node = held.pop(name) if moved else tasks[name].node
                     if moved:
                         moved_in.append(name)
+                    another = effect.generation != tasks[name].generation and name not in state.turned
+                    hold(
+                        not another or _says_the_same(effect.generation, tasks[name]), f"{effect} before its turn", way
+                    )
                     drained = any(node in o.nodes and o.state == "done" for o in state.ledger.book.standing())
                     hold(not drained, f"{effect} on {node}, whose drain is done", way)
-                    tasks[name] = Task(incarnation, "starting", node, place)
+                    tasks[name] = Task(incarnation, "starting", node, place, generation=effect.generation)
             case EndTask(member=name, incarnation=incarnation) if incarnation < tasks[name].incarnation:
                 if name in leaving and leaving[name].incarnation == incarnation and state.hears(leaving[name]):
                     _replaced(state, effect, way)
@@ -370,6 +397,11 @@ def _over_guard(operation: Operation, now_s: float) -> bool:
     over = operation.over_consent or (operation.deadline_wall_s is not None and now_s >= operation.deadline_wall_s)
     at_the_end = over and operation.on_deadline == "force"
     return operation.forced is not None or at_the_end or KINDS[operation.kind].waives_minimum
+
+
+def _says_the_same(generation: int, before: Task) -> bool:
+    """The third declaration says what the first said, and the second something else."""
+    return generation % 2 == before.generation % 2
 
 
 def _one_at_a_time(state: State, way: tuple[str, ...]) -> None:

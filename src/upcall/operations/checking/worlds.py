@@ -6,6 +6,7 @@ Each of :data:`SMALL` takes a second or so, and is walked by the ordinary tests;
 from typing import Final
 
 from upcall.operations import inputs as given
+from upcall.operations.checking.small_changes import BAD, ROLLBACK, UPDATE
 from upcall.operations.checking.small_world import SERVICE, Budget
 from upcall.operations.table import Kind, OnDeadline
 
@@ -125,6 +126,11 @@ SMALL: Final[dict[str, Budget]] = {
     "two at once: shutdown and a replacement": Budget(
         wishes=(SHUTDOWN, member("replace", "b0")), twice=True, deaths=0, deferrals=0
     ),
+    "an update, a death": Budget(wishes=(UPDATE,), deferrals=0),
+    "an update and another instead of it": Budget(wishes=(UPDATE, ROLLBACK), deaths=0, deferrals=0),
+    "an update whose canary never becomes ready, a rollback": Budget(
+        wishes=(UPDATE, ROLLBACK), bad=BAD, deaths=0, deferrals=0
+    ),
     "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, RESTART), deaths=0, deferrals=0, forces=1),
 }
 BIG: Final[dict[str, Budget]] = {
@@ -132,6 +138,12 @@ BIG: Final[dict[str, Budget]] = {
     "a drain, force, that hands over first, a failing task": Budget(
         wishes=(drain("n0", "force"),), deaths=0, deferrals=0, failures=1, hands_over=True
     ),
+    "an update, a failing task": Budget(wishes=(UPDATE,), deaths=0, deferrals=0, failures=1),
+    "an update and a drain": Budget(wishes=(UPDATE, drain("n1")), deaths=0, deferrals=0),
+    "an update whose canary ends again and again, a rollback": Budget(
+        wishes=(UPDATE, ROLLBACK), bad=BAD, deaths=0, deferrals=0, failures=1
+    ),
+    "an update, and its service goes": Budget(wishes=(UPDATE, UNINSTALL), deferrals=0),
     "two drains, a deferral, a death": Budget(wishes=(drain("n0"), drain("n1"))),
     "two drains, force, a death": Budget(wishes=(drain("n0", "force"), drain("n1", "force")), deferrals=0),
     "a drain of two nodes, force, a failing task": Budget(
