@@ -111,6 +111,21 @@ def test_it_stands_once_its_operation_has_begun_and_the_code_is_told_then(log: L
     assert log.revisions()[2]["took_s"] >= 0
 
 
+def test_why_says_what_the_plan_of_a_change_waits_for(log: Log) -> None:
+    asked = log.update(set={"heap": 700})
+    log.answer(asked["id"], "accept")
+    step = {"name": "replica-2", "state": "waiting", "reason": "needs a node with 9 GiB", "since": 0.0}
+    phase = {"name": "canary", "strategy": "serial", "state": "waiting", "steps": [step]}
+    plans = {"plans": [{"name": "update", "state": "waiting", "reason": "", "phases": [phase]}]}
+    path = f"/v1/service/{log.name}/plans"
+    assert log.server.call("PUT", path, plans, principal="host", **{"Upcall-Stream": log.id}).status == 200
+    why = log.server.call("GET", f"/v1/operations/{asked['id']}/why").json()
+    said = f"{log.name}: canary / replica-2: needs a node with 9 GiB"
+    assert said in why["lines"]
+    assert why["operation"]["waits_for"] == said
+    assert log.stands()["state"] in ("updating", "no host")
+
+
 def test_what_is_declined_never_stood(log: Log) -> None:
     asked = log.update(set={"heap": 700})
     log.answer(asked["id"], "decline", "no room for it")

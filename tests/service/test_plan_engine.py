@@ -13,7 +13,7 @@ from upcall.protocol.errors import NotFound
 from upcall.protocol.service import Member
 from upcall.service.plan_inputs import Control, Keep, Observed, ProposeRestart, RunStep, StartMember, StepEnded
 from upcall.service.plans import Plan
-from upcall.service.steps import Do, Phase, Start
+from upcall.service.steps import Do, Phase, Restart, Start
 
 
 async def work() -> None: ...
@@ -308,3 +308,19 @@ def test_whatever_happens_order_is_kept_and_nothing_runs_twice(inputs: list[tupl
         if "n-1" in fresh:
             assert plan.marks.get("node/n-0") in ("done", "forced")
         assert not (plan.over and plan.view().state != "done")
+
+
+# -- changing -------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_taken_down_for_a_size_that_has_no_place() -> None:
+    behind = Member(
+        name="n-0", state="ready", node="node-1", incarnation=1, starts=1, declared_generation=2, target_generation=1,
+        revision=2,
+    )  # fmt: skip
+    world = Observed({"n-0": behind}, 0.0, "needs a node with 9 GiB", revision=2)
+    plan, effects = step(Plan("update", (Phase("canary", Restart("n-0")),)), world)
+    assert [each for each in effects if isinstance(each, ProposeRestart)] == []
+    assert (plan.steps["canary/n-0"].state, plan.steps["canary/n-0"].reason) == ("waiting", "needs a node with 9 GiB")
+    plan, effects = step(plan, replace(world, unplaced=""))
+    assert [each.member for each in effects if isinstance(each, ProposeRestart)] == ["n-0"]

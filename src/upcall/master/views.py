@@ -313,7 +313,7 @@ class Views:
             since=operation.since_wall_s,
             ended_at=None if operation.live else operation.since_wall_s,
             outcome=operation.outcome,
-            waits_for=self._waits_for(operation, why),
+            waits_for=self._plan_says(operation, why) or _waits_for(why),
             next_look_at=wall_s + why.next_look_s if why and why.next_look_s is not None else None,
             forced_by=forced.who if forced else "",
             forced_reason=forced.why if forced else "",
@@ -330,14 +330,15 @@ class Views:
             return None
         return Mark(who="its deadline", why="--on-deadline force", wall_s=deadline_s)
 
-    def _waits_for(self, operation: Operation, why: LedgerWhy | None) -> str:
-        """Of a change that its service carries out, and that waits for no step: as its plan says."""
+    def _plan_says(self, operation: Operation, why: LedgerWhy | None) -> str:
+        """Of a change that its service carries out, and that waits for no step: what its plan waits for."""
         service = self._core.state.services.get(operation.target.service)
-        if why is not None and service is not None and operation.kind in revisions.KINDS and operation.begun:
-            plan = next((plan for plan in service.plans if plan.name == "update"), None)
-            if plan is not None and why.waits_for == service.record.name and (said := _first_reason(plan)):
-                return f"{service.record.name}: {said}"
-        return _waits_for(why)
+        if why is None or service is None or operation.kind not in revisions.KINDS or not operation.begun:
+            return ""
+        plan = next((plan for plan in service.plans if plan.name == "update"), None)
+        if plan is None or why.waits_for != service.record.name or not (said := _first_reason(plan)):
+            return ""
+        return f"{service.record.name}: {said}"
 
     def _why(self, operation: Operation) -> LedgerWhy | None:
         """As of now, not of the last input."""
@@ -347,6 +348,8 @@ class Views:
         ledger = self._core.state.ledger
         why = self._why(operation)
         lines = [why.account()] if why else [_ended(operation)]
+        if said := self._plan_says(operation, why):
+            lines.append(said)
         if operation.state == "open" and (said := self._core.notes.get(operation.id)):
             lines.append(f"{operation.target.service}: {said}")
         if operation.reason:

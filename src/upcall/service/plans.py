@@ -46,7 +46,7 @@ from upcall.service.plan_inputs import (
     StartMember,
     StepEnded,
 )
-from upcall.service.steps import Do, Phase, Start, Step
+from upcall.service.steps import Do, Phase, Restart, Start, Step
 
 OVER: Final = ("done", "forced")
 BACKOFF_MAX_S: Final = 30.0
@@ -324,6 +324,9 @@ def _awaits_newer(mark: str, member: Member) -> bool:
 
 
 def _placed(world: Observed, step: Step) -> bool:
+    if isinstance(step, Restart):
+        # What it is to become has a place first: nobody is taken down for a size that does not fit.
+        return not world.unplaced
     if not isinstance(step, Start):
         return True
     # Where a substrate places only at the launch, a declared member has no node yet; ``unplaced`` is what counts.
