@@ -348,8 +348,7 @@ class Views:
         ledger = self._core.state.ledger
         why = self._why(operation)
         lines = [why.account()] if why else [_ended(operation)]
-        if said := self._plan_says(operation, why):
-            lines.append(said)
+        lines += filter(None, [self._plan_says(operation, why)])
         if operation.state == "open" and (said := self._core.notes.get(operation.id)):
             lines.append(f"{operation.target.service}: {said}")
         if operation.reason:
