@@ -15,7 +15,7 @@ both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 def shown(world: World) -> Views:
     core = SimpleNamespace(
-        state=SimpleNamespace(ledger=world.ledger),
+        state=SimpleNamespace(ledger=world.ledger, services={}),
         monotonic=lambda: world.now_s,
         wall=lambda: world.wall_s,
         notes={},

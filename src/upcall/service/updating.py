@@ -281,7 +281,7 @@ class Updating:
                 case RunStep():
                     run(effect)
         if course.outcome:
-            await self._end(course, operation)
+            await self._say_over(course, operation)
 
     async def _propose(self, kind: str, member: str, reason: str, key: str, parent: wire.Operation) -> None:
         """Again when its operation ended without doing what was wished: the same key is the same wish."""
@@ -301,7 +301,8 @@ class Updating:
     def _lives(self, operation: str) -> bool:
         return any(each.id == operation for each in self._service.operations)
 
-    async def _end(self, course: Course, operation: wire.Operation) -> None:
+    async def _say_over(self, course: Course, operation: wire.Operation) -> None:
+        """Once on each subscription: the master may not have heard it on the one before."""
         if self._said == operation.id:
             return
         try:
