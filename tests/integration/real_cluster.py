@@ -157,3 +157,13 @@ def pids_of(needle: str) -> list[int]:
 
 def last_lines(paths: Sequence[Path], count: int = 30) -> str:
     return "\n".join(f"== {path.name}\n" + "\n".join(path.read_text().splitlines()[-count:]) for path in paths)
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Ctrl-C for a command that was begun; gives what it said to it. It had done its work already, or says 130, or the
+    signal ended it before it could say anything. Until the interpreter is up it has a word of its own, with code 1."""
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=WAIT_S)
+    not_up = process.returncode == 1 and "init_import_site" in errors
+    assert not_up or process.returncode in (0, 130, -signal.SIGINT), out + errors
+    return errors

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from real_cluster import WAIT_S, Cluster, pids_of
+from real_cluster import WAIT_S, Cluster, interrupt, pids_of
 
 from upcall.cli import keeping, machine
 from upcall.cli.session import Session
@@ -324,9 +324,7 @@ def test_uninstall_during_a_deploy_leaves_nothing(cluster: Cluster) -> None:
 def test_an_interrupted_install_is_whole_or_not_there(cluster: Cluster, after_s: float) -> None:
     process = cluster.begin("install", HELLO, "--set", "count=3")
     time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=WAIT_S)
-    assert process.returncode in (0, 130, -signal.SIGINT), out + errors
+    interrupt(process)
     if services := cluster.client.services():
         assert [one.name for one in services] == ["hello"]
         cluster.until("it goes on to its end", lambda: cluster.client.service("hello").state == "running")
@@ -360,9 +358,7 @@ def test_an_interrupt_at_any_moment_leaves_all_or_nothing(own_cluster: Cluster, 
             own_cluster.upcall(*up)
         process = own_cluster.begin(*(up if command == "up" else ["down"]))
         time.sleep(after_s)
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=WAIT_S)
-        assert process.returncode in (0, 130, -signal.SIGINT), out + errors
+        interrupt(process)
         # An interrupt in the last moment of a command that has done its work tells by its code alone.
         if keeping.running(DataFolder(own_cluster.data)):
             own_cluster.upcall("status")

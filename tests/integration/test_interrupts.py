@@ -1,11 +1,10 @@
 """Ctrl-C at any moment: the command ends with one word, and what it asked for is whole or was never there."""
 
-import signal
 import time
 from pathlib import Path
 
 import pytest
-from real_cluster import WAIT_S, Cluster
+from real_cluster import Cluster, interrupt
 
 from upcall.client.folder import cluster_of
 from upcall.cluster.folder import DataFolder
@@ -25,9 +24,7 @@ def interrupted(cluster: Cluster, after_s: float, *words: str) -> str:
     """What the command said to the interrupt, if it had not done its work by then."""
     process = cluster.begin(*words)
     time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=WAIT_S)
-    assert process.returncode in (0, 130, -signal.SIGINT), out + errors
+    errors = interrupt(process)
     # Before any line of ours runs, an interrupt is Python's own to report.
     assert "Traceback" not in errors or "upcall" not in errors
     return errors
