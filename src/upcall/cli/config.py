@@ -11,6 +11,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.update import changed_words, value_words
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import RevisionView
+from upcall.protocol.options import flattened
 
 config_app = commands("Options of a service: show, diff.")
 APPS = {"config": config_app}
@@ -96,9 +97,4 @@ def _flat(revision: RevisionView) -> dict[str, Any]:
     """Entries of a map one by one, as ``--set`` names them; with them the version and the bindings."""
     found: dict[str, Any] = {"(version)": revision.version}
     found.update({f"(need {need})": service for need, service in revision.bindings.items()})
-    for name, value in revision.options.items():
-        if isinstance(value, dict) and value:
-            found.update({f"{name}.{key}": inner for key, inner in value.items()})
-        else:
-            found[name] = value
-    return found
+    return {**found, **dict(flattened(revision.options))}

@@ -1,13 +1,13 @@
 """Revisions: everything wanted of a service under one number, who asked for it, when and why.
 
 A change is asked for as a revision and carried out as an operation (``update``; ``upgrade`` when the package's version
-changes). The record comes first, the operation after it, and only when that *begins* the revision stands: the
-service's own record takes it over, and its code hears of it. So what a service declines was never wanted of it, and
+changes). Both are recorded in one turn, and only when the operation *begins* the revision stands: the service's own
+record takes it over, and its code hears of it. So what a service declines was never wanted of it, and
 every number that was ever asked for stays in the history with what became of it.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -21,14 +21,12 @@ from upcall.master.state import Service
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation
-from upcall.operations.table import Kind
+from upcall.operations.table import CHANGES, Kind
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import Update
+from upcall.protocol.options import flattened
 from upcall.protocol.schema import nearest
-
-KINDS: Final[tuple[Kind, ...]] = ("update", "upgrade")
-
 
 # -- asking ---------------------------------------------------------------------------------------------------------
 
@@ -159,15 +157,6 @@ def _options(base: Mapping[str, Any], asked: Update) -> dict[str, Any]:
 # -- what differs ---------------------------------------------------------------------------------------------------
 
 
-def flattened(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """``config.log.retention.ms``: entries of a map one by one, as ``--set`` names them."""
-    for name, value in options.items():
-        if isinstance(value, dict) and value:
-            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
-        else:
-            yield name, value
-
-
 def effective(core: Core, revision: r.RevisionRecord) -> dict[str, Any]:
     """What is set, and the package's defaults for the rest."""
     try:
@@ -220,7 +209,7 @@ def follow(tx: Transaction, changes: Changed) -> None:
     """A rule of the core: a revision stands once its operation has begun, and its record says how that ended."""
     for number in changes.operations:
         operation = tx.core.state.ledger.operation(number)
-        if operation is None or operation.kind not in KINDS:
+        if operation is None or operation.kind not in CHANGES:
             continue
         service = tx.core.state.services.get(operation.target.service)
         if service is None or operation.proposed_wall_s < service.record.created_at:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import past, revisions, whereabouts
+from upcall.master import past, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -14,7 +14,7 @@ from upcall.master.state import Service
 from upcall.master.streams import Streams
 from upcall.master.to_wire import member_state
 from upcall.operations.records import Mark, Operation, Way
-from upcall.operations.table import CLASSES
+from upcall.operations.table import CHANGES, CLASSES
 from upcall.operations.views import MemberView
 from upcall.operations.views import Why as LedgerWhy
 from upcall.protocol import operator as view
@@ -184,7 +184,7 @@ class Views:
     def _changing(self, service: Service) -> str:
         """The change that is being carried out, and how far it is."""
         for operation in self._core.state.ledger.live(service.record.name):
-            if operation.kind in revisions.KINDS and operation.begun:
+            if operation.kind in CHANGES and operation.begun:
                 plan = next((plan for plan in service.plans if plan.name == "update"), None)
                 held = "paused" if operation.paused else _first_reason(plan)
                 return f"{operation.kind} to revision {operation.revision} ({operation.id})" + (
@@ -333,7 +333,7 @@ class Views:
     def _plan_says(self, operation: Operation, why: LedgerWhy | None) -> str:
         """Of a change that its service carries out, and that waits for no step: what its plan waits for."""
         service = self._core.state.services.get(operation.target.service)
-        if why is None or service is None or operation.kind not in revisions.KINDS or not operation.begun:
+        if why is None or service is None or operation.kind not in CHANGES or not operation.begun:
             return ""
         plan = next((plan for plan in service.plans if plan.name == "update"), None)
         if plan is None or why.waits_for != service.record.name or not (said := _first_reason(plan)):
