@@ -26,6 +26,7 @@ from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
+from upcall.service.scaling import Size, size
 from upcall.service.service import Service
 from upcall.service.steps import Do, Phase, Start
 
@@ -55,6 +56,7 @@ __all__ = [
     "Secret",
     "Service",
     "ServiceOptions",
+    "Size",
     "Start",
     "Told",
     "ToolFailed",
@@ -74,5 +76,6 @@ __all__ = [
     "renew",
     "replace",
     "restart",
+    "size",
     "wait",
 ]

@@ -17,6 +17,7 @@ from upcall.service.endpoints import Endpoint
 from upcall.service.member import Member
 
 Strategy = Literal["serial", "parallel"]
+Joins = Literal["together", "one by one"]
 
 MEMBERS_MAX: Final = 1000
 """A pod beyond this is a mistake in an option, not a wish."""
@@ -38,6 +39,9 @@ class Pod:
     """Names of the members, when they have names of their own (jobs) instead of numbers."""
     strategy: Strategy = "parallel"
     """How the members start for the first time. Members that were started before always start together."""
+    joins: Joins = "together"
+    """How members start that come to others which run already (the service grows). One by one: each is ready, and
+    ``after_ready`` has returned, before the next starts."""
     apart: bool = True
     """No two members on the same node."""
     spread: str = ""

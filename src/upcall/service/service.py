@@ -53,6 +53,7 @@ from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
 from upcall.service.questions import method_of
+from upcall.service.scaling import Size
 from upcall.service.state import State
 from upcall.service.steps import Phase
 
@@ -247,6 +248,22 @@ class Service(PackageFiles):
         The removal waits for its end. Default: :meth:`before_replace` for one that comes up elsewhere."""
         if member is not None and why.comes_back:
             await self.before_replace(member)
+
+    async def stay(self, member: Member, why: Operation) -> None:
+        """A member that was leaving stays after all: a person cancelled it, or the update that wanted it goes no
+        further. The running :meth:`leave` was cancelled before; put back what it had done. Called until it returned
+        once, and it may find that nothing was done yet."""
+
+    async def spread(self, came: tuple[Member, ...], why: Operation) -> None:
+        """New members are ready (``came``; empty: a person asked for it): move load onto them, throttled, and say how
+        far it is by ``self.progress("12 of 340 MiB", 0.04)``. Returns when it is confirmed. Called again after a death
+        of the host, so it looks at what is left to do. It may be cancelled at any time: then it stops what it began to
+        move, and leaves the service consistent."""
+
+    async def desired_size(self) -> Size | None:
+        """How many members the service needs now, and why; None: nothing to say. Looked at where a person let it scale
+        itself (``autoscale``); bounds, hysteresis and a cool-down are the SDK's."""
+        return None
 
     async def after_ready(self, member: Member) -> None:
         """A new incarnation of a member is ready (at least once for each). A start step waits for its end; so an
