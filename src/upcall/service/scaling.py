@@ -41,8 +41,7 @@ class Size:
 
     count: int
     reason: str
-    """What was looked at, with its numbers: ``disk 81 % full, 70 % is the aim``. A person reads it in ``why`` and in the
-    history."""
+    """What was looked at, with its numbers: ``disk 81 % full, 70 % is the aim``. ``why`` and the history show it."""
 
 
 def size_option(model: type[BaseModel]) -> tuple[str, str] | None:
