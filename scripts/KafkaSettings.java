@@ -4,12 +4,23 @@ import java.util.Collection;
 import java.util.StringJoiner;
 import java.util.TreeMap;
 import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.server.common.Feature;
+import org.apache.kafka.server.common.MetadataVersion;
 
-/** Prints what this version of Kafka knows of its settings: one JSON object a line. See kafka_settings.py. */
+/** Prints what this version of Kafka knows of its settings and features: one JSON object a line. See kafka_settings.py. */
 public final class KafkaSettings {
     public static void main(String[] arguments) throws Exception {
         print("broker", kafka.server.KafkaConfig.configDef());
         print("topic", org.apache.kafka.storage.internals.log.LogConfig.configDefCopy());
+        MetadataVersion newest = MetadataVersion.LATEST_PRODUCTION;
+        feature("metadata.version", MetadataVersion.MINIMUM_VERSION.featureLevel(), newest.featureLevel());
+        for (Feature each : Feature.PRODUCTION_FEATURES) {
+            feature(each.featureName(), each.minimumProduction(), each.latestProduction());
+        }
+    }
+
+    private static void feature(String name, short least, short most) {
+        System.out.println("{\"of\": \"feature\", \"name\": \"" + name + "\", \"min\": " + least + ", \"max\": " + most + "}");
     }
 
     private static void print(String of, ConfigDef definitions) throws Exception {
@@ -18,6 +29,10 @@ public final class KafkaSettings {
             line.add("\"of\": \"" + of + "\"");
             line.add("\"name\": \"" + key.name + "\"");
             line.add("\"type\": \"" + key.type.toString().toLowerCase() + "\"");
+            if (key.hasDefault() && key.defaultValue != null) {
+                String text = ConfigDef.convertToString(key.defaultValue, key.type);
+                line.add("\"default\": \"" + text.replace("\\", "\\\\").replace("\"", "\\\"") + "\"");
+            }
             if (key.validator instanceof ConfigDef.Range) {
                 for (String bound : new String[] {"min", "max"}) {
                     Object value = field(key.validator, bound);

@@ -1,13 +1,14 @@
-"""Writes which settings the locked version of Kafka knows, as JSON Schemas, from its own definitions.
+"""Writes which settings a locked version of Kafka knows, as JSON Schemas, from its own definitions.
 
-    python scripts/kafka_settings.py > src/upcall/catalog/kafka/settings.json
+    python scripts/kafka_settings.py 4.3.1 > settings.json && mv settings.json src/upcall/catalog/kafka/versions/4.3.1/
 
-Kafka declares each setting of a broker, and of a topic, with its type, its range and the words it takes
-(``ConfigDef``). ``KafkaSettings.java`` prints them.
+Kafka declares each setting of a broker, and of a topic, with its type, its range, the words it takes and its default
+(``ConfigDef``), and the levels of each feature that a version can run with. ``KafkaSettings.java`` prints them.
 """
 
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ SOURCE = Path(__file__).with_name("KafkaSettings.java")
 WIDTHS = {"short": 2**15, "int": 2**31, "long": 2**63}
 
 
-def printed() -> tuple[str, list[dict[str, Any]]]:
-    """The locked version, and one row for each setting."""
-    artifacts = [Kafka.artifact(name) for name in ("java", "kafka", "compiler")]
-    ready = fetch(artifacts, Cache(), Kafka.blobs().__getitem__)
+def printed(version: str) -> list[dict[str, Any]]:
+    """One row for each setting."""
+    package = Kafka.at(version)
+    if package.version != version:
+        raise SystemExit(f"no version {version} of Kafka is locked: one of {', '.join(Kafka.versions())}")
+    artifacts = [package.artifact(name) for name in ("java", "kafka", "compiler")]
+    ready = fetch(artifacts, Cache(), package.blobs().__getitem__)
     java, jars = ready["java"].properties["java"], ready["kafka"].properties["classpath"]
     core = [jar for jar in jars.split(":") if Path(jar).name.startswith(("kafka", "scala"))]
     with tempfile.TemporaryDirectory(prefix="kafka-settings-") as classes:
@@ -33,12 +37,16 @@ def printed() -> tuple[str, list[dict[str, Any]]]:
         subprocess.run([java, "-cp", compiler, COMPILER, *options, str(SOURCE)], check=True)
         command = [java, "-cp", f"{classes}:{jars}", "KafkaSettings"]
         rows = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    version = next(Path(jar).stem for jar in core if Path(jar).name.startswith("kafka-clients-"))
-    return version.removeprefix("kafka-clients-"), [json.loads(row) for row in rows.splitlines()]
+    return [json.loads(row) for row in rows.splitlines()]
 
 
 def schema_of(row: dict[str, Any]) -> dict[str, Any]:
-    """What the setting's text looks like."""
+    """What the setting's text looks like, and what it is where nobody says."""
+    default = {"default": row["default"]} if "default" in row else {}
+    return {**_text_of(row), **default}
+
+
+def _text_of(row: dict[str, Any]) -> dict[str, Any]:
     kind = str(row["type"])
     if kind == "boolean":
         return {"enum": ["true", "false"]}
@@ -55,13 +63,16 @@ def schema_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    version, rows = printed()
+    version = sys.argv[1] if len(sys.argv) > 1 else Kafka.version
+    rows = printed(version)
     parts = []
     for of in ("broker", "topic"):
         known = {row["name"]: schema_of(row) for row in rows if row["of"] == of}
         lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
         parts.append(f'"{of}": {{\n{lines}\n}}')
+    levels = {row["name"]: [row["min"], row["max"]] for row in rows if row["of"] == "feature"}
     print(f'{{"version": "{version}",')
+    print(f'"features": {json.dumps(levels)},')
     print(",\n".join(parts) + "}")
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from upcall.catalog.kafka import config
-from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.kafka.settings import checked, facts, settings_schema
 from upcall.catalog.kafka.sizing import size_broker
@@ -22,14 +21,39 @@ def refused(settings: dict[str, Any]) -> str:
     """By the master, which has the schema and not the code."""
     with pytest.raises(Invalid) as caught:
         schema.check(
-            KafkaOptions.model_json_schema(), {"settings": settings}, noun="option", of="package kafka", where="options"
+            Kafka.Options.model_json_schema(),
+            {"settings": settings},
+            noun="option",
+            of="package kafka",
+            where="options",
         )
     return str(caught.value)
 
 
-def test_the_settings_are_those_of_the_locked_version() -> None:
-    lock = json.loads((files("upcall.catalog.kafka") / "lock" / "kafka.json").read_bytes())
-    assert facts().version == lock["version"] == Kafka.version
+@pytest.mark.parametrize("version", Kafka.versions())
+def test_the_settings_are_those_of_the_locked_version(version: str) -> None:
+    lock = json.loads((files("upcall.catalog.kafka") / "versions" / version / "lock" / "kafka.json").read_bytes())
+    assert facts(version).version == lock["version"] == Kafka.at(version).version == version
+
+
+def test_the_newest_version_is_the_one_that_nobody_has_to_name() -> None:
+    assert Kafka.version == Kafka.versions()[-1]
+
+
+def test_settings_are_checked_against_the_version_that_is_to_run() -> None:
+    """4.1 still had a switch for share groups; what it lacks came later."""
+    old, new = Kafka.at("4.1.2"), Kafka.at("4.3.1")
+    assert old.Options(settings={"group.share.enable": True}).model_dump()["settings"] == {"group.share.enable": "true"}
+    with pytest.raises(ValueError, match=r"group\.share\.enable.* of Kafka 4\.3\.1"):
+        new.Options(settings={"group.share.enable": True})
+    with pytest.raises(ValueError, match=r"cordoned\.log\.dirs.* of Kafka 4\.1\.2"):
+        old.Options(settings={"cordoned.log.dirs": "*"})
+
+
+def test_versions_share_the_code_and_the_runtime_and_differ_in_the_jars() -> None:
+    old, new = ({one.name: one.lock for one in Kafka.at(version).artifacts()} for version in ("4.1.2", "4.3.1"))
+    assert {name for name in new if old[name] != new[name]} == {"kafka"}
+    assert set(old) == set(new) == {"java", "kafka", "compiler", "extras", "archive"}
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
@@ -56,9 +80,11 @@ def test_a_value_of_another_type_or_out_of_range_is_refused(name: str, value: ob
 def test_a_text_is_held_to_the_same_bounds_as_a_number() -> None:
     for value in (5, "5"):
         with pytest.raises(ValueError, match="5 is not a whole number from 1048576 to"):
-            checked({"log.segment.bytes": value}, "broker")
-    assert checked({"log.segment.bytes": 1048576}, "broker") == checked({"log.segment.bytes": "1048576"}, "broker")
-    assert checked({"auto.create.topics.enable": True}, "broker") == {"auto.create.topics.enable": "true"}
+            checked(Kafka.version, "broker", {"log.segment.bytes": value})
+    number, text = ({"log.segment.bytes": 1048576}, {"log.segment.bytes": "1048576"})
+    assert checked(Kafka.version, "broker", number) == checked(Kafka.version, "broker", text)
+    given = {"auto.create.topics.enable": True}
+    assert checked(Kafka.version, "broker", given) == {"auto.create.topics.enable": "true"}
 
 
 def test_what_is_made_here_cannot_be_set_and_says_where_it_comes_from() -> None:
@@ -66,17 +92,19 @@ def test_what_is_made_here_cannot_be_set_and_says_where_it_comes_from() -> None:
     assert "the option `client_auth`" in refused({"listener.security.protocol.map": "CLIENT:PLAINTEXT"})
 
 
-def test_what_we_set_ourselves_is_known_to_the_locked_version() -> None:
+@pytest.mark.parametrize("version", Kafka.versions())
+def test_what_we_set_ourselves_is_known_to_the_locked_version(version: str) -> None:
     text = config.server_properties(node_id=1, members=("broker-0",), sizing=size_broker(448, 2, 2048))
     own = dict(line.split("=", 1) for line in text.splitlines())
-    of_clients, of_plug_ins = {"security.protocol", "sasl.mechanism"}, ("listener.name.", "config.providers.")
-    known = facts().broker
+    of_clients, of_plug_ins = {"security.protocol", "sasl.mechanism"}, ("listener.name.", "config.providers")
+    known = facts(version).broker
     assert not [
         name for name in own if not name.startswith(of_plug_ins) and name not in known | dict.fromkeys(of_clients)
     ]
     templated = {name: value for name, value in own.items() if "{{" not in value and name in known}
-    properties = settings_schema("broker")["properties"]
-    checked({name: value for name, value in templated.items() if properties[name].get("not") is None}, "broker")
+    properties = settings_schema(version, "broker")["properties"]
+    free = {name: value for name, value in templated.items() if properties[name].get("not") is None}
+    checked(version, "broker", free)
 
 
 def test_a_plug_ins_settings_pass_unchecked() -> None:

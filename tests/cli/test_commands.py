@@ -11,6 +11,7 @@ from typer.testing import Result
 from fake_master import FakeMaster
 from upcall.cli import down, keeping
 from upcall.client.blocking import PATIENCE_S
+from upcall.protocol.operator import PackageView
 
 Run = Callable[..., Result]
 
@@ -283,6 +284,24 @@ def test_catalog_lists_shows_and_removes_and_the_usual_words_may_be_left_out(run
     refused = run("catalog remove nosuch")
     assert refused.exit_code == 1
     assert "no package 'nosuch'" in refused.stderr
+
+
+def test_the_catalog_shows_which_versions_there_are(run: Run, master: FakeMaster) -> None:
+    master.packages += [PackageView(name="greeter", version=one, description=one) for one in ("2.0.0", "2.1.0")]
+    line = next(line for line in run("catalog").stdout.splitlines() if line.startswith("greeter"))
+    assert line.split()[:4] == ["greeter", "2.1.0", "2.0.0,", "1.0.0"]
+    assert run("catalog greeter").stdout.startswith("greeter 2.1.0  2.1.0\nalso in version 2.0.0, 1.0.0 (")
+    assert run("catalog greeter@2.0").stdout.startswith("greeter 2.0.0  2.0.0\n")
+    refused = run("catalog greeter@3")
+    assert "package greeter has no version '3'" in refused.stderr
+    assert "one of 1.0.0, 2.0.0, 2.1.0" in refused.stderr
+
+
+def test_a_version_is_named_with_the_package(run: Run, master: FakeMaster) -> None:
+    run("install greeter@2.0 --name old --no-wait")
+    asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services"))
+    assert (asked["package"], asked["name"], asked["version"]) == ("greeter", "old", "2.0")
+    assert "two versions at once" in run("install greeter@2.0 --version 2.1").stderr
 
 
 def test_node_add(run: Run, master: FakeMaster) -> None:

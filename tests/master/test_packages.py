@@ -37,6 +37,14 @@ def test_a_version_of_odd_digits_is_found_like_any_other() -> None:
     assert packages.find("log").version == "1.1"
 
 
+def test_the_beginning_of_a_version_is_the_newest_that_begins_so() -> None:
+    packages = Packages([package("4.1.1"), package("4.1.2"), package("4.10.0"), package("4.3.1")])
+    assert packages.find("log", "4.1").version == "4.1.2"
+    assert packages.find("log", "4").version == "4.10.0"
+    with pytest.raises(NotFound, match=r"has no version '4.'.*one of 4.1.1, 4.1.2, 4.3.1, 4.10.0"):
+        packages.find("log", "4.")
+
+
 def test_unknown_package_names_the_nearest() -> None:
     with pytest.raises(NotFound, match=r"no package 'lgo', did you mean 'log'\?"):
         Packages([package()]).find("lgo")

@@ -12,6 +12,7 @@ from upcall.cli.output import nearest
 from upcall.protocol import schema
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import PackageView, ServiceView
+from upcall.protocol.releases import newest
 
 
 def check_against(
@@ -46,10 +47,9 @@ def _package(item: ServiceItem, packages: Sequence[PackageView]) -> PackageView:
             where="services",
             expected=nearest(item.package, {one.name for one in packages}),
         )
-    if not item.version:
-        return known[-1]  # they come in the order of their versions
+    found = newest([one.version for one in known], item.version)
     for one in known:
-        if one.version == item.version:
+        if one.version == found:
             return one
     raise Invalid(
         f"{item.package} has no version {item.version!r}",

@@ -1,6 +1,6 @@
 """``upcall catalog``: what can be installed, with options and actions; and a package of one's own goes again."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 import typer
@@ -8,8 +8,12 @@ from typer.core import TyperGroup
 
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
+from upcall.protocol import releases
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PackageView
+
+OTHERS_SHOWN: Final = 5
+"""Versions of a package beside the one of a line: who develops one leaves many behind."""
 
 
 class Catalog(TyperGroup):
@@ -30,19 +34,25 @@ APPS = {"catalog": catalog_app}
 def list_packages(session: Session) -> None:
     """Packages that can be installed."""
     packages = session.client.packages()
-    rows = [(one.name, one.version, "own" if one.own else "built in", one.description) for one in packages]
-    columns = ("name", "version", "from", "description")
+    rows = [
+        (one.name, one.version, ", ".join(others(packages, one)), "own" if one.own else "built in", one.description)
+        for one in {one.name: one for one in packages}.values()  # the newest of each: they come in that order
+    ]
+    columns = ("name", "version", "also", "from", "description")
     session.out.show(packages, columns, rows, empty="no host has registered a package yet")
 
 
 @command(catalog_app, "show")
-def show(session: Session, package: Annotated[str, typer.Argument(metavar="PACKAGE")]) -> None:
-    """One package with its options and actions."""
-    found = find_package(session.client.packages(), package)
+def show(session: Session, package: Annotated[str, typer.Argument(metavar="PACKAGE[@VERSION]")]) -> None:
+    """One package with its options and actions, and the versions that there are."""
+    packages = session.client.packages()
+    found = find_package(packages, package)
     if session.out.as_json:
         session.out.json(found)
         return
     session.out.line(f"{found.name} {found.version}  {found.description}")
+    if also := others(packages, found):
+        session.out.line(f"also in version {', '.join(also)} (`upcall install {found.name}@{also[0]}`)")
     session.out.table(
         ("option", "type", "default", "description"), option_rows(found.options_schema), empty="no options"
     )
@@ -62,13 +72,26 @@ def remove(
     session.out.say(left, f"package {package}{f' {version}' if version else ''} is removed")
 
 
-def find_package(packages: list[PackageView], name: str) -> PackageView:
-    for one in packages:
-        if one.name == name:
-            return one
-    raise NotFound(
-        f"unknown package {name!r}", where="the catalog", expected=nearest(name, [one.name for one in packages])
-    )
+def find_package(packages: list[PackageView], named: str) -> PackageView:
+    """``log``, in its newest version, or ``log@4.1``, in the newest that begins so."""
+    name, version = releases.split(named)
+    known = {one.version: one for one in packages if one.name == name}
+    if not known:
+        raise NotFound(
+            f"unknown package {name!r}", where="the catalog", expected=nearest(name, [one.name for one in packages])
+        )
+    found = releases.newest(known, version)
+    if not found:
+        raise NotFound(
+            f"package {name} has no version {version!r}", where="the catalog", expected=f"one of {', '.join(known)}"
+        )
+    return known[found]
+
+
+def others(packages: list[PackageView], of: PackageView) -> list[str]:
+    """Its other versions, the newest first."""
+    known = [one.version for one in packages if one.name == of.name and one.version != of.version]
+    return known[::-1][:OTHERS_SHOWN]
 
 
 def option_rows(schema: dict[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -12,6 +12,7 @@ import typer
 from upcall.cli import composition as compositions
 from upcall.cli.output import Progress, duration, nearest
 from upcall.cli.session import Session, command, commands
+from upcall.protocol import releases
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotFound, UpcallError
 
@@ -31,13 +32,15 @@ DRAW_S: Final = 0.15
 @command(fetch_app, "fetch")
 def fetch(
     session: Session,
-    packages: Annotated[list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Names, or paths.")] = None,
+    packages: Annotated[
+        list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Names (log, log@4.1), or paths.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="All packages of a composition.")] = None,
 ) -> None:
     """Download what packages run, verified by hash, so that they start with no network; needs no cluster."""
     names = list(packages or [])
     if file is not None:
-        names += [one.package for one in compositions.load(file).services]
+        names += [f"{one.package}@{one.version}".rstrip("@") for one in compositions.load(file).services]
     if not names:
         raise Invalid("no package is named", where="fetch", expected="packages, paths, or -f FILE")
     results = fetch_all(session, names)
@@ -54,7 +57,11 @@ def fetch_all(session: Session, names: Iterable[str]) -> list[dict[str, Any]]:
         artifacts = artifacts_of(built)
         fetched_mib = _fetch(session, built, artifacts) if artifacts else 0.0
         results.append(
-            {"package": built.package.name, "artifacts": len(artifacts), "fetched_mib": round(fetched_mib, 1)}
+            {
+                "package": f"{built.package.name} {built.package.version}",
+                "artifacts": len(artifacts),
+                "fetched_mib": round(fetched_mib, 1),
+            }
         )
         session.out.note(
             f"{built.package.name}: {len(artifacts)} artifacts ready after {duration(time.monotonic() - began)}"
@@ -62,22 +69,27 @@ def fetch_all(session: Session, names: Iterable[str]) -> list[dict[str, Any]]:
     return results
 
 
-def find(name: str) -> "Built":
-    """The package of that name among those installed here, or of a path."""
+def find(named: str) -> "Built":
+    """The package of that name (``log@4.1``: in that version) among those installed here, or of a path."""
     from upcall.service import package
 
-    if name.endswith(".py") or "/" in name:
-        return package.build(Path(name))
+    if named.endswith(".py") or "/" in named:
+        return package.build(Path(named))
+    name, version = releases.split(named)
     known = []
     # The likely ones first: each that is looked at has to be imported.
     for entry in sorted(package.installed(), key=lambda entry: name.replace("-", "_") not in entry):
         try:
-            built = package.build_installed(entry)
+            code = package.load(entry)
         except ImportError:
             continue  # a client library of that package is not installed; another package is wanted perhaps
-        if built.package.name == name:
-            return built
-        known.append(built.package.name)
+        if code.package != name:
+            known.append(code.package)
+        elif found := releases.newest(code.versions(), version):
+            return package.build_installed(entry, found)
+        else:
+            there = ", ".join(code.versions())
+            raise NotFound(f"package {name} has no version {version!r}", where="here", expected=f"one of {there}")
     raise NotFound(f"unknown package {name!r}", where="packages installed here", expected=nearest(name, known))
 
 

@@ -18,6 +18,7 @@ from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView, Status, Update
+from upcall.protocol.releases import split
 
 install_app = commands()
 uninstall_app = commands()
@@ -28,10 +29,12 @@ APPS = {"install": install_app, "uninstall": uninstall_app}
 def install(
     session: Session,
     package: Annotated[
-        str, typer.Argument(metavar="[PACKAGE]", help="A package, or a path to a Python file or folder.")
+        str, typer.Argument(metavar="[PACKAGE[@VERSION]]", help="A package, or a path to a Python file or folder.")
     ] = "",
     name: Annotated[str, typer.Option("--name", help="Default: the package's name.")] = "",
-    version: Annotated[str, typer.Option("--version", help="Default: the newest.")] = "",
+    version: Annotated[
+        str, typer.Option("--version", help="As after the @: 4.1 is the newest that begins so. Default: the newest.")
+    ] = "",
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
     ] = None,
@@ -80,6 +83,10 @@ def install(
             upload.take_back(session, uploaded)
             raise
         return
+    package, named = split(package)
+    if named and version not in ("", named):
+        raise Invalid("two versions at once", where="--version", expected=f"{package}@{named}, or --version {version}")
+    version = named or version
     _deploy(
         session,
         Install(

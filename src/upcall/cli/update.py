@@ -11,6 +11,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import PreviewView, ServiceView, Update
+from upcall.protocol.releases import newest
 
 update_app = commands()
 rollback_app = commands()
@@ -103,8 +104,9 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
 
 def _schema(session: Session, stands: ServiceView, version: str) -> dict[str, Any] | None:
     """Of the package's options, so that text which looks like a number stays text where text is meant."""
-    wanted = (stands.package, version or stands.version)
-    return next((one.options_schema for one in session.client.packages() if (one.name, one.version) == wanted), None)
+    known = {one.version: one for one in session.client.packages() if one.name == stands.package}
+    found = known.get(newest(known, version or stands.version))
+    return found.options_schema if found is not None else None
 
 
 def _say(session: Session, service: str, found: PreviewView) -> None:

@@ -5,13 +5,9 @@ from typing import Any
 
 from upcall.protocol import schema
 from upcall.protocol.errors import NotFound
-from upcall.protocol.numbers import whole
+from upcall.protocol.releases import newest, version_key
 from upcall.protocol.schema import nearest
 from upcall.protocol.service import Package
-
-
-def _version_key(version: str) -> tuple[tuple[int, str], ...]:
-    return tuple((-1 if (n := whole(part)) is None else n, part) for part in version.replace("-", ".").split("."))
 
 
 class Packages:
@@ -32,7 +28,7 @@ class Packages:
         return True
 
     def all(self) -> list[Package]:
-        return [self._packages[key] for key in sorted(self._packages, key=lambda key: (key[0], _version_key(key[1])))]
+        return [self._packages[key] for key in sorted(self._packages, key=lambda key: (key[0], version_key(key[1])))]
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         """Name and version."""
@@ -51,12 +47,12 @@ class Packages:
 
     def versions(self, name: str, version: str = "") -> list[Package]:
         """All versions of a package, or the one that is named; at least one."""
-        newest = self.find(name, version)
-        return [newest] if version else [package for package in self.all() if package.name == name]
+        found = self.find(name, version)
+        return [found] if version else [package for package in self.all() if package.name == name]
 
     def find(self, name: str, version: str = "") -> Package:
-        """The package in this version; without a version, the newest."""
-        versions = sorted((v for n, v in self._packages if n == name), key=_version_key)
+        """The package in this version, or in the newest that begins with it; without a version, the newest."""
+        versions = sorted((v for n, v in self._packages if n == name), key=version_key)
         if not versions:
             names = sorted({n for n, _ in self._packages})
             raise NotFound(
@@ -64,13 +60,14 @@ class Packages:
                 where="package",
                 expected=f"one of {', '.join(names)}" if names else "a package that a host registered (none has yet)",
             )
-        if version and version not in versions:
+        found = newest(versions, version)
+        if not found:
             raise NotFound(
                 f"package {name} has no version {version!r}{nearest(version, versions)}",
                 where="version",
                 expected=f"one of {', '.join(versions)}",
             )
-        return self._packages[name, version or versions[-1]]
+        return self._packages[name, found]
 
 
 def check_options(package: Package, options: Mapping[str, Any]) -> None:

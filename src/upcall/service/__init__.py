@@ -29,9 +29,11 @@ from upcall.service.pod import Pod
 from upcall.service.scaling import Size, size
 from upcall.service.service import Service
 from upcall.service.steps import Do, Phase, Start
+from upcall.service.versions import ByVersion
 
 __all__ = [
     "Artifact",
+    "ByVersion",
     "Check",
     "Conflict",
     "Constraints",

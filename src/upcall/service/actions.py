@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import ActionSpec
 from upcall.service.options import validated
+from upcall.service.versions import annotation_at
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 _MARK = "__upcall_action__"
@@ -91,6 +92,6 @@ def _arguments(service: type[Any], method: str, function: Callable[..., Any]) ->
         if parameter.annotation is parameter.empty:
             raise TypeError(f"@action {service.__name__}.{method}: argument {parameter.name!r} has no type")
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (parameter.annotation, default)
+        fields[parameter.name] = (annotation_at(parameter.annotation, service.version), default)
     title = "".join(word.capitalize() for word in method.split("_"))
     return create_model(title, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)

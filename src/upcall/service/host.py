@@ -75,15 +75,12 @@ class Host:
         await self._heard.wait()
         for entry in package.installed():
             try:
-                built = await asyncio.to_thread(package.build_installed, entry)
+                versions = (await asyncio.to_thread(package.load, entry)).versions()
             except Exception as error:
                 log.warning("package %s cannot be offered: %s", entry, in_words(error))
                 continue
-            what = f"package {built.package.name} was not registered"
-            try:
-                await persistently(what, functools.partial(register, connection, built), on=AWAY, log=log)
-            except UpcallError as error:
-                log.warning("%s: %s", what, error)
+            for version in versions:
+                await self._register(connection, entry, version)
 
         async def ready() -> None:
             await connection.call("POST", "/v1/host/ready")
@@ -93,6 +90,19 @@ class Host:
             await persistently(what, ready, on=AWAY, log=log)
         except UpcallError as error:
             # Said for those who wait for it; the services that run here must not end with it.
+            log.warning("%s: %s", what, error)
+
+    async def _register(self, connection: Connection, entry: str, version: str) -> None:
+        """One version; another one that can be built is offered all the same."""
+        try:
+            built = await asyncio.to_thread(package.build_installed, entry, version)
+        except Exception as error:
+            log.warning("package %s %s cannot be offered: %s", entry, version, in_words(error))
+            return
+        what = f"package {built.package.name} {version} was not registered"
+        try:
+            await persistently(what, functools.partial(register, connection, built), on=AWAY, log=log)
+        except UpcallError as error:
             log.warning("%s: %s", what, error)
 
     # -- services ---------------------------------------------------------------------------------------------------
@@ -212,12 +222,13 @@ class ServiceThread:
     async def _loaded(self, connection: Connection) -> type[Service]:
         assignment = self.assignment
         if not assignment.source:
-            return await asyncio.to_thread(package.load, assignment.entry)
+            return await asyncio.to_thread(package.load, assignment.entry, version=assignment.version)
         folder = self._sources / assignment.source
         if not folder.is_dir():
             data = await connection.call("GET", f"/v1/blobs/{assignment.source}", timeout_s=120.0)
             folder = await asyncio.to_thread(package.unpack, data, assignment.source, self._sources)
-        return await asyncio.to_thread(package.load, assignment.entry, folder, assignment.source)
+        digest, version = assignment.source, assignment.version
+        return await asyncio.to_thread(package.load, assignment.entry, folder, digest, version)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -64,19 +64,20 @@ def build(what: str | Path) -> Built:
     return _built_from_source(path.resolve())
 
 
-def build_installed(entry: str) -> Built:
-    """The package of an entry that :func:`installed` gave."""
-    return _built(load(entry), entry)
+def build_installed(entry: str, version: str = "") -> Built:
+    """The package of an entry that :func:`installed` gave, in one of its versions (default: the newest)."""
+    return _built(load(entry, version=version), entry)
 
 
-def load(entry: str, source: Path | None = None, digest: str = "") -> type[Service]:
-    """The class that ``entry`` names; from the files in the folder ``source``, if given."""
+def load(entry: str, source: Path | None = None, digest: str = "", version: str = "") -> type[Service]:
+    """The class that ``entry`` names, in this version of its package; from the files in the folder ``source``, if
+    given."""
     module_name, _, class_name = entry.partition(":")
     module = _imported(source, module_name, digest) if source else importlib.import_module(module_name)
     found = getattr(module, class_name, None) if class_name else _only_service(module, module_name)
     if not (isinstance(found, type) and issubclass(found, Service)):
         raise Invalid(f"{entry} is no service", expected="module:Class of a subclass of upcall.service.Service")
-    return found
+    return found.at(version) if version else found
 
 
 def installed() -> Iterator[str]:

@@ -41,7 +41,7 @@ from pydantic import ValidationError
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
-from upcall.service import faults, stranger, together
+from upcall.service import faults, stranger, together, versions
 from upcall.service.actions import current
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
@@ -65,7 +65,6 @@ class Service(PackageFiles):
 
     package: ClassVar[str] = ""
     """Name of the package; default: the class name, ``HelloWorld`` as ``hello-world``."""
-    version: ClassVar[str] = "0.1.0"
     answer_timeout_s: ClassVar[float] = 10.0
     """Deadline of each question (``may_...``, ``on_lost``). Later is silence."""
     hook_timeout_s: ClassVar[float] = 300.0
@@ -78,6 +77,8 @@ class Service(PackageFiles):
     """How often :meth:`watched` is looked at while something is put off."""
 
     Options: ClassVar[type[ServiceOptions]] = ServiceOptions
+    _options_of_all: ClassVar[type[ServiceOptions]] = ServiceOptions
+    """Before what holds in this version alone."""
     options: ServiceOptions
     """Annotate it with the service's own model, or nest a class ``Options``."""
 
@@ -92,8 +93,24 @@ class Service(PackageFiles):
             if not (isinstance(hint, type) and issubclass(hint, ServiceOptions)):
                 raise TypeError(f"{cls.__name__}.options: {hint} is not a subclass of ServiceOptions")
             cls.Options = hint
+        if "version" not in vars(cls) and (known := versions.known(cls.folder())):
+            cls.version = known[-1]
+        cls._options_of_all = cls.Options if "Options" in vars(cls) else cls._options_of_all
+        cls.Options = versions.options_at(cls._options_of_all, cls.version)
         if not cls.package or "package" not in vars(cls):
             cls.package = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower().strip("_")
+
+    @classmethod
+    def versions(cls) -> tuple[str, ...]:
+        """All versions that this class is the code of, the oldest first (:mod:`upcall.service.versions`)."""
+        return versions.known(cls.folder()) or (cls.version,)
+
+    @classmethod
+    def at(cls, version: str) -> "type[Service]":
+        """The class of one of these versions. Another one is a build of the newest (``0.1.0+1f2e3d4c``)."""
+        if version == cls.version or version not in cls.versions():
+            return cls
+        return versions.variant(cls, version)
 
     def __init__(self, context: Context | None = None) -> None:
         self._context = context or Context()

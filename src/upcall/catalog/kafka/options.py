@@ -1,11 +1,10 @@
 """What a person may choose of Kafka."""
 
-from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from upcall.catalog.kafka.settings import Value, checked, settings_schema
+from upcall.catalog.kafka.settings import Value, settings_of
 from upcall.service import ServiceOptions
 
 
@@ -33,10 +32,8 @@ class KafkaOptions(ServiceOptions):
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, write and delete everything"
     )
-    settings: Annotated[dict[str, Value], AfterValidator(partial(checked, of="broker"))] = Field(
-        default={},
-        description="Kafka's own settings (server.properties), over those made here",
-        json_schema_extra=settings_schema("broker"),
+    settings: Annotated[dict[str, Value], settings_of("broker")] = Field(
+        default={}, description="Kafka's own settings (server.properties), over those made here"
     )
     unchecked_settings: dict[str, Value] = Field(
         default={}, description="settings that this version of Kafka does not know, of a plug-in for instance"

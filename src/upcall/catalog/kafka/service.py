@@ -4,11 +4,9 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from msgspec.structs import replace
-from pydantic import AfterValidator
 
 from upcall.catalog import losing
 from upcall.catalog.kafka import config, quorum
@@ -23,7 +21,7 @@ from upcall.catalog.kafka.partitions import (
     reassignment,
     with_more_copies,
 )
-from upcall.catalog.kafka.settings import Value, as_texts, checked, settings_schema
+from upcall.catalog.kafka.settings import Value, as_texts, settings_of
 from upcall.catalog.kafka.task import Logins, broker_task, makes
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotFound, NotNow
@@ -53,7 +51,7 @@ if TYPE_CHECKING:
     from upcall.catalog.kafka.admin import Admin
 
 T = TypeVar("T")
-TopicSettings = Annotated[dict[str, Value], AfterValidator(partial(checked, of="topic"))]
+TopicSettings = Annotated[dict[str, Value], settings_of("topic")]
 CLUSTER_ID = "cluster-id"
 COPY_LOOK_S = 1.0
 NEW_TOPIC_S = 5.0
@@ -79,7 +77,6 @@ SERVERS = f"bootstrap servers, {config.MECHANISM}"
 class Kafka(Service):
     """Apache Kafka in KRaft mode: brokers that are controllers too, in a quorum that can change."""
 
-    version = "4.3.1"
     options: KafkaOptions
     cluster_id = ""
     _admin: Any = None
@@ -356,7 +353,6 @@ class Kafka(Service):
             default={},
             description="the topic's own settings; without retention.bytes a partition keeps at most a sixteenth of a"
             " broker's disk_mib",
-            json_schema_extra=settings_schema("topic"),
         ),
         unchecked_config: dict[str, Value] = Field(
             default={}, description="settings of the topic that this version of Kafka does not know"

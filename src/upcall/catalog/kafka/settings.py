@@ -1,18 +1,18 @@
-"""Kafka's own settings, as a person may give them: what the locked version knows, less what is made here.
+"""Kafka's own settings, as a person may give them: what each locked version knows, less what is made here.
 
 A name that Kafka does not know is passed over in silence, and a value that it cannot read ends the broker at its start.
-So both are checked where they are typed in, against the facts that ``scripts/kafka_settings.py`` asks of the locked
-version's own definitions. Values are numbers and words, or the same as text, as a settings file has them.
+So both are checked where they are typed in, against the facts that ``scripts/kafka_settings.py`` asks of each version's
+own definitions. Values are numbers and words, or the same as text, as a settings file has them.
 """
 
 from collections.abc import Mapping
-from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
 import msgspec
 
 from upcall.catalog.known import check_settings, made_here, settings_object
+from upcall.service import ByVersion
 
 Of = Literal["broker", "topic"]
 Value = str | int | float | bool
@@ -39,29 +39,40 @@ MADE_HERE: Final = {
 
 class _Facts(msgspec.Struct):
     version: str
+    features: dict[str, tuple[int, int]]
+    """Feature -> the lowest and the highest level that this version can run with."""
     broker: dict[str, dict[str, Any]]
     topic: dict[str, dict[str, Any]]
 
-
-@cache
-def facts() -> _Facts:
-    return msgspec.json.decode((files(__package__) / "settings.json").read_bytes(), type=_Facts)
+    def of(self, of: Of) -> dict[str, dict[str, Any]]:
+        return self.broker if of == "broker" else self.topic
 
 
-@cache
-def settings_schema(of: Of) -> dict[str, Any]:
+def facts(version: str) -> _Facts:
+    """What this version says of itself. Read each time: no version that nobody asks about stays in memory."""
+    return msgspec.json.decode((files(__package__) / "versions" / version / "settings.json").read_bytes(), type=_Facts)
+
+
+def settings_schema(version: str, of: Of) -> dict[str, Any]:
     """JSON Schema of a broker's settings, or a topic's."""
-    known = {name: _also_as_text(part) for name, part in (facts().broker if of == "broker" else facts().topic).items()}
+    known = {name: _also_as_text(part) for name, part in facts(version).of(of).items()}
     return settings_object(known, made_here(MADE_HERE) if of == "broker" else {})
 
 
-def checked(given: Mapping[str, Any], of: Of) -> dict[str, str]:
+def checked(version: str, of: Of, given: Mapping[str, Any]) -> dict[str, str]:
     """``given`` as texts, or ``ValueError`` with one clear sentence."""
-    parts = facts().broker if of == "broker" else facts().topic
+    if not given:
+        return {}
+    parts = facts(version).of(of)
     numbers = {name: _as_number(value, parts.get(name, {})) for name, value in given.items()}
     noun = "setting" if of == "broker" else "setting of a topic"
-    check_settings(settings_schema(of), numbers, of=f"Kafka {facts().version}", noun=noun)
+    check_settings(settings_schema(version, of), numbers, of=f"Kafka {version}", noun=noun)
     return as_texts(given)
+
+
+def settings_of(of: Of) -> ByVersion:
+    """Of an option or an argument that holds settings: what each version makes of them."""
+    return ByVersion(lambda version, given: checked(version, of, given), lambda version: settings_schema(version, of))
 
 
 def as_texts(given: Mapping[str, Any]) -> dict[str, str]:
@@ -82,7 +93,7 @@ def _as_number(value: Any, part: Mapping[str, Any]) -> Any:
 def _also_as_text(part: Mapping[str, Any]) -> dict[str, Any]:
     """Bounds are of numbers, a pattern is of texts: one part has both."""
     if part.get("enum") == ["true", "false"]:
-        return {"enum": ["true", "false", True, False]}
+        return {**part, "enum": ["true", "false", True, False]}
     if part.get("type") == "integer":
         low, high = part["minimum"], part["maximum"]
         sign, first = ("-?", "[0-9]") if low < 0 else ("", "[1-9]" if low else "[0-9]")
