@@ -3,7 +3,8 @@
     python scripts/kafka_settings.py 4.3.1 > settings.json && mv settings.json src/upcall/catalog/kafka/versions/4.3.1/
 
 Kafka declares each setting of a broker, and of a topic, with its type, its range, the words it takes and its default
-(``ConfigDef``), and the levels of each feature that a version can run with. ``KafkaSettings.java`` prints them.
+(``ConfigDef``), which of a broker's change while it runs, and the levels of each feature that a version can run with.
+``KafkaSettings.java`` prints them.
 """
 
 import json
@@ -70,6 +71,8 @@ def main() -> None:
         known = {row["name"]: schema_of(row) for row in rows if row["of"] == of}
         lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
         parts.append(f'"{of}": {{\n{lines}\n}}')
+    live = [row["name"] for row in rows if row.get("live")]
+    parts.append('"live": [\n' + ",\n".join(f"  {json.dumps(name)}" for name in sorted(live)) + "\n]")
     levels = {row["name"]: [row["min"], row["max"]] for row in rows if row["of"] == "feature"}
     print(f'{{"version": "{version}",')
     print(f'"features": {json.dumps(levels)},')

@@ -39,6 +39,9 @@ class Played(Kafka):
     async def cost_of_stopping(self, *without: Member) -> Cost:
         return cost_of_stopping(await self.partitions(), lambda _topic: self.minimum, set(map(node_id, without)))
 
+    async def overrides(self, broker: Member) -> dict[str, str]:
+        return {}
+
 
 class Unreachable(Kafka):
     package = "kafka"
@@ -350,7 +353,7 @@ def test_a_broker_that_died_alone_starts_again_and_one_on_a_silent_node_is_waite
 
 
 async def test_a_broker_at_its_first_place_votes_already_and_a_replaced_one_needs_another_to_join() -> None:
-    service = Kafka(Context(name="kafka", options={}))
+    service = Played(Context(name="kafka", options={}))
     first = Member("broker-0", "broker", 0, wire.Member(name="broker-0", state="ready", place=1))
     await service.after_ready(first)
     replaced = Member("broker-0", "broker", 0, wire.Member(name="broker-0", state="ready", place=2))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-# The cluster that all tests with real processes start.
+# The cluster that all tests with real processes start, and the load of the benchmarks.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
 from real_cluster import Cluster, last_lines

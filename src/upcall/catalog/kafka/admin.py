@@ -1,23 +1,31 @@
 """What is asked of a running cluster: its partitions and topics. Blocking; run beside the loop."""
 
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
+    ConfigSource,
     NewTopic,
     ResourceType,
 )
 
 from upcall.catalog.kafka.config import client_settings
+from upcall.catalog.kafka.live import between, same
 from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping, out_of_sync
+from upcall.protocol.errors import Invalid, NotNow
 
 TIMEOUT_S: Final = 6.0
 """Below the deadline of an answer."""
 CONFIGS_AT_ONCE: Final = 200
+TAKES_OVER_S: Final = 10.0
+"""So long a broker may take until it works with what it was told."""
+WRONG: Final = (KafkaError.INVALID_REQUEST, KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION)
 MINIMUM_FOR_S: Final = 60.0
 """So long a topic's ``min.insync.replicas`` counts as known; a person may change it by other tools."""
 
@@ -72,6 +80,46 @@ class Admin:
             fresh[resource.name] = _Told(value, now_s)
         self._minimums = fresh
         return {name: fresh[name].value for name in wanted if name in fresh}
+
+    def settings(self, broker: int) -> dict[str, Any]:
+        """What a broker works with: its settings by name, each with its value and where that is from."""
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        (answer,) = self._client.describe_configs([resource], request_timeout=TIMEOUT_S).values()
+        return dict(answer.result(TIMEOUT_S))
+
+    def overrides(self, broker: int) -> dict[str, str]:
+        """What wins over the broker's file."""
+        own = ConfigSource.DYNAMIC_BROKER_CONFIG.value
+        return {name: entry.value or "" for name, entry in self.settings(broker).items() if entry.source == own}
+
+    def tune(self, broker: int, given: Mapping[str, str | None], without: Mapping[str, str | None]) -> None:
+        """Gives a broker overrides, or takes one away (None); returns once it works with that. ``without``: the values
+        that it has without them. ``Invalid`` where it does not take a value: then it has what it had."""
+        now = self.settings(broker)
+        for name, value in given.items():
+            to = without[name] if value is None else value
+            for step in (*between(name, now[name].value or "", to or ""), value):
+                self._override(broker, name, step)
+                self._until(broker, name, to if step is None else step)
+
+    def _override(self, broker: int, name: str, value: str | None) -> None:
+        change = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+        entry = ConfigEntry(name, value, incremental_operation=change)
+        resource = ConfigResource(ResourceType.BROKER, str(broker), incremental_configs=[entry])
+        (answer,) = self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
+        try:
+            answer.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in WRONG:
+                raise
+            raise Invalid(error.args[0].str(), where=f"settings.{name}") from error
+
+    def _until(self, broker: int, name: str, value: str | None) -> None:
+        until = time.monotonic() + TAKES_OVER_S
+        while not same(found := self.settings(broker)[name].value, value):
+            if time.monotonic() > until:
+                raise NotNow(f"broker {broker} works with {name}={found}, {value} is asked", where=f"settings.{name}")
+            time.sleep(TAKES_OVER_S / 100)
 
     def cost_of_stopping(self, without: Set[int]) -> Cost:
         partitions = self.partitions()

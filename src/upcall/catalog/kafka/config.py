@@ -21,6 +21,8 @@ from upcall.catalog.kafka.sizing import BrokerSizing
 
 CLIENT_PORT: Final = 9092
 CONTROLLER_PORT: Final = 9093
+SETTINGS: Final = "server.properties"
+PROPERTIES: Final = f"{{{{sandbox}}}}/{SETTINGS}"
 READY_LINE: Final = r"Kafka Server started"
 PROGRESS: Final = (
     r"LogManager Completed load of .* \(\d+/\d+ completed in ",
@@ -196,15 +198,24 @@ def jvm_flags(sizing: BrokerSizing) -> tuple[str, ...]:
 
 
 def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
-    return (jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", "{{sandbox}}/server.properties")
+    return (jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", PROPERTIES)
 
 
 def reassign_command() -> tuple[str, ...]:
     """Moves replicas, as its standard input says."""
     return tool_command(
         "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-        *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", "{{sandbox}}/server.properties"),
+        *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", PROPERTIES),
         *("--reassignment-json-file", "/dev/stdin", "--execute"),
+    )
+
+
+def cluster_setting_command(name: str, value: str) -> tuple[str, ...]:
+    """Sets what has its value in the whole cluster."""
+    return tool_command(
+        "kafka.admin.ConfigCommand",
+        *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", PROPERTIES),
+        *("--entity-type", "brokers", "--entity-default", "--alter", "--add-config", f"{name}={value}"),
     )
 
 
@@ -218,9 +229,8 @@ def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:
         quorum: tuple[str, ...] = ("--initial-controllers", listed)
     else:
         quorum = ("--no-initial-controllers",)
-    properties = "{{sandbox}}/server.properties"
     return tool_command(
-        "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", properties, "--ignore-formatted", *quorum
+        "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", PROPERTIES, "--ignore-formatted", *quorum
     )
 
 

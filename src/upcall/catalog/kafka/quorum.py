@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from upcall.catalog.kafka.config import tool_command
+from upcall.catalog.kafka.config import PROPERTIES, tool_command
 from upcall.service import Member
 
 TOOL = "org.apache.kafka.tools.MetadataQuorumCommand"
-CONFIG = ("--command-config", "{{sandbox}}/server.properties")
+CONFIG = ("--command-config", PROPERTIES)
 """How to log in; to add a controller, also which one."""
 TOOL_TIMEOUT_S = 60.0
 _VOTERS = re.compile(r"^CurrentVoters:\s*(\[.*\])\s*$", re.MULTILINE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec.structs import replace
 
 from upcall.catalog import losing
-from upcall.catalog.kafka import config, quorum
+from upcall.catalog.kafka import config, live, quorum
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import (
     Cost,
@@ -21,7 +21,7 @@ from upcall.catalog.kafka.partitions import (
     reassignment,
     with_more_copies,
 )
-from upcall.catalog.kafka.settings import Value, as_texts, settings_of
+from upcall.catalog.kafka.settings import Value, as_texts, facts, settings_of
 from upcall.catalog.kafka.task import Logins, broker_task, makes
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotFound, NotNow
@@ -44,6 +44,7 @@ from upcall.service import (
     hopeless,
     never,
 )
+from upcall.service import live as live_change
 from upcall.service.consent import WAYS_MAX
 from upcall.service.context import Context
 
@@ -179,7 +180,46 @@ class Kafka(Service):
     # -- changes ----------------------------------------------------------------------------------------------------
 
     def how(self, change: OptionChange) -> How:
-        return never(NEVER[change.name]) if change.name in NEVER else super().how(change)
+        """What Kafka changes while a broker runs; but for what has no value again: no override says nothing."""
+        if change.name in NEVER:
+            return never(NEVER[change.name])
+        usual = self._usual()
+        if change.option == "settings" and change.key in usual and (change.wanted, usual[change.key]) != (None, None):
+            return live_change
+        return super().how(change)
+
+    async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
+        """One broker after the other: one that refuses a value keeps those after it from being asked."""
+        names = {change.key for change in changes}
+        ready = [broker for broker in self.members.of("broker") if broker.ready]
+        if live.MINIMUM in names and ready:
+            value = self._settings_of(ready[0])[live.MINIMUM]
+            await ready[0].run(config.cluster_setting_command(live.MINIMUM, value), timeout_s=60.0)
+        for broker in ready:
+            wanted, file = self._settings_of(broker), await self._file_of(broker)
+            await self._tune(broker, live.overrides(names - {live.MINIMUM}, wanted, file, self._usual()), file)
+
+    async def _tune(self, broker: Member, given: dict[str, str | None], file: dict[str, str]) -> None:
+        without = {name: file.get(name, usual) for name, usual in self._usual().items() if name in given}
+        await self._ask(lambda admin: admin.tune(node_id(broker), given, without))
+
+    def _settings_of(self, broker: Member) -> dict[str, str]:
+        """As they are wanted now."""
+        (file,) = (file.text for file in self.broker(broker).files if file.path == config.SETTINGS)
+        return live.parsed(file)
+
+    async def _file_of(self, broker: Member) -> dict[str, str]:
+        """Those that the broker was started with."""
+        return live.parsed((await broker.run(("cat", config.PROPERTIES))).output)
+
+    async def overrides(self, broker: Member) -> dict[str, str]:
+        """What changed while brokers ran, and wins over the file of this one."""
+        found = await self._ask(lambda admin: admin.overrides(node_id(broker)))
+        return {name: found[name] for name in self._usual().keys() & found.keys()}
+
+    def _usual(self) -> dict[str, str | None]:
+        """What changes live, and what it is where nobody says."""
+        return facts(self.version).usual()
 
     async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
         """Once the changed broker is in sync again in all that it has."""
@@ -289,8 +329,11 @@ class Kafka(Service):
 
     async def after_ready(self, broker: Member) -> None:
         """A broker that was replaced or came later fills its replicas by itself, but it has no vote until it is given
-        one."""
+        one. What was changed while it ran stands in its file now."""
         self._losses.back(broker)
+        if present := await self.overrides(broker):
+            wanted, file = self._settings_of(broker), await self._file_of(broker)
+            await self._tune(broker, live.forgotten(present, wanted, file, self._usual()), file)
         if (broker.place == 1 and broker.role == "founding") or not self.members.without(broker):
             return
         beside = next((other for other in self.members.without(broker) if other.ready), None)

@@ -43,6 +43,12 @@ class _Facts(msgspec.Struct):
     """Feature -> the lowest and the highest level that this version can run with."""
     broker: dict[str, dict[str, Any]]
     topic: dict[str, dict[str, Any]]
+    live: tuple[str, ...]
+    """A broker's that change while it runs."""
+
+    def usual(self) -> dict[str, str | None]:
+        """Of what changes live: the value where nobody says."""
+        return {name: self.broker[name].get("default") for name in self.live}
 
     def of(self, of: Of) -> dict[str, dict[str, Any]]:
         return self.broker if of == "broker" else self.topic

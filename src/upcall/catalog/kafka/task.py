@@ -52,7 +52,7 @@ def broker_task(
         command=config.start_command(sizing),
         artifacts=artifacts,
         files=(
-            File(path="server.properties", text=properties),
+            File(path=config.SETTINGS, text=properties),
             File(path="log4j2.properties", text=jvm.log4j2()),
         ),
         volumes=(Volume(name="data", size_mib=resources.disk_mib),),
