@@ -52,6 +52,9 @@ class ElsewhereSubstrate:
     ) -> Output:
         return Output()
 
+    def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
+        return ""
+
     def hold_place(
         self,
         member_id: str,

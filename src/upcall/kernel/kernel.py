@@ -94,6 +94,10 @@ class Kernel:
         """The member's next place, held beside its present one."""
         return self.books.coming.get(member_id)
 
+    def fits(self, given: Reserve, wall_s: float) -> str:
+        """Why this would be refused now; nothing is changed."""
+        return Reserving(self.books, given, wall_s).refusal()
+
     def node(self, name: str) -> NodeRecord | None:
         return self.books.records.get(name)
 

@@ -142,6 +142,10 @@ class Reserving:
         beside = self._given.beside and all(asked.old is not None for asked in self._asked)
         yield from self._hold(found) if beside else self._change(found)
 
+    def refusal(self) -> str:
+        """Why it does not fit; empty: it does."""
+        return self._find()[1] if self._asked else ""
+
     # -- the search -------------------------------------------------------------------------------------------------
 
     def _find(self) -> tuple[dict[str, str] | None, str]:

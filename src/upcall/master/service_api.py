@@ -81,6 +81,16 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def fail(name: Current, operation: str, request: Request) -> Response:
         return answer(await calls.fail(name, operation, await decode(request, wire.Failed)))
 
+    @api.post(
+        "/v1/service/{name}/working/{operation}", openapi_extra=takes(wire.Working), responses=gives(wire.Accepted)
+    )
+    async def working(name: Current, operation: str, request: Request) -> Response:
+        return answer(await calls.working(name, operation, await decode(request, wire.Working)))
+
+    @api.post("/v1/service/{name}/fits", openapi_extra=takes(wire.Declare), responses=gives(wire.Fits))
+    async def fits(name: Current, request: Request) -> Response:
+        return answer(calls.fits(name, await decode(request, wire.Declare)))
+
     @api.post("/v1/service/{name}/retarget", openapi_extra=takes(wire.Retarget), responses=gives(wire.Accepted))
     async def retarget(name: Current, request: Request) -> Response:
         return answer(await calls.retarget(name, await decode(request, wire.Retarget)))

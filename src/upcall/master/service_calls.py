@@ -136,6 +136,14 @@ class ServiceCalls:
         await self.core.turn(lambda tx: tx.ledger(item))
         return wire.Accepted(operation=operation)
 
+    async def working(self, name: str, operation: str, body: wire.Working) -> wire.Accepted:
+        said = given.Working(service=name, operation=operation, text=body.text, share=body.share, error=body.error)
+        await self.core.turn(lambda tx: tx.ledger(said))
+        return wire.Accepted(operation=operation)
+
+    def fits(self, name: str, body: wire.Declare) -> wire.Fits:
+        return wire.Fits(unplaced=services.fits(self.core, name, body))
+
     async def retarget(self, name: str, body: wire.Retarget) -> wire.Accepted:
         await self.core.turn(lambda tx: tx.ledger(given.Retarget(service=name, members=body.members)))
         return wire.Accepted()

@@ -210,6 +210,13 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     return max((service.generation(member) for member in service.members), default=0)
 
 
+def fits(core: Core, name: str, request: wire.Declare) -> str:
+    """Why not all of these would have a place now; nothing is recorded, and nothing reserved."""
+    find(core, name)
+    _check_members(request)
+    return core.substrate.fits(name, {member: wanted.declaration for member, wanted in request.members.items()})
+
+
 def start(tx: Transaction, name: str, request: wire.Starts) -> None:
     find(tx.core, name)
     if request.members:

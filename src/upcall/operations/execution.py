@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from upcall.operations import beside, consents, looping, members, places
+from upcall.operations import beside, consents, course, looping, members, places
 from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, ProveDeath, Release, Tell
 from upcall.operations.judgement import judge
@@ -183,14 +183,29 @@ def _prepare(book: Book, operation: Operation) -> None:
     policy = consents.policy_of(book, operation.target.service)
     if parent is not None and (lifted := _lifted(operation, parent)):
         end(book, operation, "parent lifted", outcome=lifted)
+    elif parent is not None and _goes_no_further_by(parent):
+        # Nothing has ended yet: who leaves stays after all.
+        end(book, operation, "parent lifted", outcome=f"{parent.id} is {parent.state}: {stays(operation)}")
     elif book.shutdown() is not None:
         end(book, operation, "shutdown", outcome="the system went down first")
     elif not policy.leaves or operation.forced is not None:
         execute_removal(book, operation, "nothing to move")
-    elif book.now_s >= book.since_s(operation) + policy.leave_s:
-        end(book, operation, "deadline", outcome=f"the member had not left after {policy.leave_s:.0f} s")
+    elif book.now_s >= course.leave_until_s(book, operation):
+        said = course.words(book, operation)
+        idle = f"the member had not left after {policy.leave_s:.0f} s" + (f" without progress ({said})" if said else "")
+        end(book, operation, "deadline", outcome=f"{idle}: {stays(operation)}")
     else:
-        book.look_at(operation.target.service, book.since_s(operation) + policy.leave_s)
+        book.look_at(operation.target.service, course.leave_until_s(book, operation))
+
+
+def _goes_no_further_by(parent: Operation) -> bool:
+    return KINDS[parent.kind].shape == "plan" and parent.state in ("withdrawn", "failed")
+
+
+def stays(operation: Operation) -> str:
+    """In words, what becomes of who was leaving."""
+    names = ", ".join(operation.target.members) or operation.target.service
+    return f"{names} stay{'' if len(operation.target.members) > 1 else 's'}"
 
 
 def execute_removal(

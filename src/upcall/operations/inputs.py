@@ -151,6 +151,17 @@ class PlanFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     reason: str
 
 
+class Working(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="working"):
+    """The service says how far an operation is that it carries out. ``error``: what it does raised, and is called
+    again."""
+
+    service: str
+    operation: str
+    text: str = ""
+    share: float | None = None
+    error: str = ""
+
+
 class Retarget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="retarget"):
     """Their next incarnation gets the newest declaration, and nothing restarts for it: it was applied while they run,
     or they are down and it is their turn."""
@@ -374,6 +385,7 @@ Input: TypeAlias = (
     | WithdrawAnswer
     | Confirm
     | PlanFailed
+    | Working
     | Retarget
     | Back
     | HostSubscribed

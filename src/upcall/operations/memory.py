@@ -48,6 +48,17 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     times: int = 1
 
 
+class Course(msgspec.Struct, frozen=True):
+    """How far an operation is that its service carries out, as that says."""
+
+    text: str = ""
+    share: float | None = None
+    moved_s: float = 0.0
+    """When it last said something new of it."""
+    error: str = ""
+    """What was raised since then."""
+
+
 class Crashes(msgspec.Struct, frozen=True, kw_only=True):
     """How often a member died in short succession; bounds how fast it is started again."""
 
@@ -103,6 +114,7 @@ class OperationMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What was said of it last; it outlives the answer, which runs out."""
     last_word: Given | None = None
     """Of an open one: the answer that was given last, whether it holds or not."""
+    course: Course | None = None
     notice_ends_s: float | None = None
     """When the substrate goes ahead anyway."""
     first_launched_s: float | None = None

@@ -1,7 +1,7 @@
 """What people say about an operation that stands: force, pause, cancel, give back, undrain, up, assume dead.
 
 Each leaves a mark with who and why, in the record for good. What has begun goes on; only what has not can be taken
-back. Force also lets an end come that waits for the minimum.
+back, and a member that leaves: nothing of it has ended yet. Force also lets an end come that waits for the minimum.
 """
 
 from typing import Literal
@@ -102,11 +102,14 @@ def cancel(book: Book, given: Cancel) -> Operation | Refused:
             where=operation.id,
             expected=members.way_back(operation, held[0]) if held else "an operation that has not begun",
         )
+    leaves = operation.state == "preparing"
     execution.end(
         book,
         operation,
         "cancel",
-        outcome=f"cancelled by {given.who}" + (f": {mark.why}" if mark.why else ""),
+        outcome=f"cancelled by {given.who}"
+        + (f": {mark.why}" if mark.why else "")
+        + (f"; {execution.stays(operation)}" if leaves else ""),
         cancelled=mark,
     )
     return book.operations[operation.id]

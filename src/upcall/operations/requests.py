@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from upcall.operations import (
     beside,
     consents,
+    course,
     declarations,
     disruptions,
     ends,
@@ -53,6 +54,7 @@ from upcall.operations.inputs import (
     Up,
     WithdrawAnswer,
     WithdrawMembers,
+    Working,
 )
 from upcall.operations.memory import HostSeen
 from upcall.operations.news import HostChanged, Slept
@@ -90,6 +92,8 @@ def _take(book: Book, given: Input) -> Operation | Refused | None:
             return _confirm(book, given)
         case PlanFailed():
             return _plan_failed(book, given)
+        case Working():
+            return course.learn(book, given)
         case Back():
             return hooks.returned(book, given)
         case Propose():
@@ -198,6 +202,8 @@ def _clock_jumped(book: Book, given: ClockJumped) -> None:
     for operation in memory.operations.values():
         if operation.since_s is not None:
             operation.since_s = now_s
+        if operation.course is not None:
+            operation.course = replace(operation.course, moved_s=now_s)
         if operation.first_launched_s is not None:
             operation.first_launched_s = now_s
         if operation.question is not None:

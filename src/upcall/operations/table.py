@@ -40,7 +40,8 @@ is done when every member there is held or gone and no child is live; it stays i
 what comes later: nothing starts there. A drain of several nodes is one operation: what lies below it is asked as one
 set, and one of its nodes may be given back while it goes on for the others. What gives a place up has another first
 (:mod:`upcall.operations.places`).
-Only what has not begun can be cancelled.
+Only what has not begun can be cancelled, and a removal while the member leaves: nothing has ended then, and the member
+stays what it was. What is below a plan that goes no further goes the same way.
 
 **Contenders** of one service begin in the order of :data:`RANK`, then by age.
 """

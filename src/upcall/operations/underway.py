@@ -3,7 +3,7 @@ alert when its end does not come."""
 
 from typing import Final
 
-from upcall.operations import beside, ends, members
+from upcall.operations import beside, course, ends, members
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
 from upcall.operations.patience import holds_end
@@ -20,12 +20,13 @@ def judge_begun(book: Book, operation: Operation) -> Judgement:
     """Of an operation that has begun (or a drain): what it still waits for."""
     service = operation.target.service
     if operation.state == "preparing":
-        policy = policy_of(book, service)
+        said = course.words(book, operation)
         return Judgement(
             waits_for=service,
-            reason="the member leaves; its service confirms when it has",
-            look_s=book.since_s(operation) + policy.leave_s,
+            reason="the member leaves; " + (said or "its service confirms when it has"),
+            look_s=course.leave_until_s(book, operation),
             look_is=MAY_TAKE,
+            alert_s=course.alert_s(book, operation),
         )
     match KINDS[operation.kind].shape:
         case "node":
@@ -48,7 +49,9 @@ def _plan_waits(book: Book, operation: Operation) -> Judgement:
     steps = ", ".join(f"{step.id} ({step.words()})" for step in book.children(operation))
     if steps:
         return Judgement(waits_for=steps, reason="its steps are not over")
-    return Judgement(waits_for=operation.target.service, reason="the service works on it")
+    said = course.words(book, operation)
+    alert_s = course.alert_s(book, operation) if said else None
+    return Judgement(waits_for=operation.target.service, reason=said or "the service works on it", alert_s=alert_s)
 
 
 def _covered(book: Book, operation: Operation) -> list[MemberRecord]:

@@ -13,6 +13,8 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/withdraw       Withdraw      takes acceptances back, until ``begin``
     POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left; a plan is done
     POST /v1/service/{name}/fail/{operation}  Failed     an update or upgrade goes no further
+    POST /v1/service/{name}/working/{operation}  Working  how far an operation is that it carries out
+    POST /v1/service/{name}/fits           Declare       would all of these have a place? answers Fits
     POST /v1/service/{name}/retarget       Retarget      members that need no restart for the newest declaration
     POST /v1/service/{name}/back           Back          what follows an incarnation that is ready is done, or raised
     POST /v1/service/{name}/notes          Note          for people: why there is no answer
@@ -468,6 +470,23 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Working(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far an operation is that the service carries out: a member leaves, load is spread."""
+
+    text: str = ""
+    share: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """Of the whole: 0 to 1."""
+    error: str = ""
+    """What it does raised, and is called again; that is no progress."""
+
+
+class Fits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether all members of a declaration would have a place now. Nothing is reserved."""
+
+    unplaced: str = ""
+    """What is missing, and what would fit. Empty: they have places, or whoever places cannot say it beforehand."""
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a revision would do, and what the service says to it now; the answer to ``update/preview``."""
 
@@ -479,6 +498,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Members that take it over while they run."""
     come: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
+    unplaced: str = ""
+    """Why those that come have no place."""
     answer: str = ""
     """What it would answer to the update now: ``accept``, ``defer: reason``, ``decline: reason``."""
     next: str = ""

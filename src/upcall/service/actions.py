@@ -7,7 +7,6 @@ method returns goes back as JSON.
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -20,8 +19,6 @@ from upcall.service.versions import annotation_at
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 _MARK = "__upcall_action__"
-current: ContextVar[str] = ContextVar("current", default="")
-"""The action in whose course something is called; empty outside of one."""
 
 
 @dataclass(frozen=True)

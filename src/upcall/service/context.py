@@ -74,8 +74,6 @@ class Context:
     ask_again: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None
     """Tells people, by the system, why an operation gets no answer."""
-    progress: Callable[[str, str, float | None], None] = lambda action, text, share: None
-    """Tells people how far an action is."""
     fault: Callable[[faults.Fault], None] = lambda fault: None
     """Hears of what the expert's code raised; a test fails by it."""
     said: dict[str, str] = field(default_factory=dict)

@@ -6,29 +6,27 @@ it is, and be cancelled.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
-from upcall.service.actions import action_named, current
+from upcall.service.actions import action_named
 from upcall.service.attempts import in_words
 from upcall.service.link import Link, MasterAway
 from upcall.service.plan_inputs import Verb
 from upcall.service.proposed import preview
 from upcall.service.service import Service
+from upcall.service.telling import Words, telling
 
 ACTIONS_MAX: Final = 32
 """Actions of one service at once; more are refused, not queued."""
 REPLIES_KEPT: Final = 100
 REPLY_TRIES: Final = 30
 REPLY_PAUSE_S: Final = 1.0
-PROGRESS_PAUSE_S: Final = 0.5
-"""Between two words on one action: a person reads no faster."""
-PROGRESS_CHARS_MAX: Final = 300
 PREVIEW: Final = "update/preview"
 CONTROLLED: Final = ("deploy", "update")
 """Plans that a person can hold and go on with."""
@@ -49,13 +47,10 @@ class Desk:
         self._link = link
         self._control = control
         self._changed = changed
-        self._spawn = spawn
         self._under_way: dict[str, asyncio.Task[wire.ActionReply]] = {}
         self._replies: dict[str, wire.ActionReply] = {}
         """The newest, for a master that did not hear them."""
-        self._progress: dict[str, wire.ActionProgress] = {}
-        """What is to be said next of each action."""
-        self._saying: set[str] = set()
+        self._words = Words(self._progress, spawn)
 
     async def act(self, action: wire.Action) -> None:
         """Calls it, and replies; once, however often it is shown."""
@@ -76,25 +71,8 @@ class Desk:
         if task := self._under_way.get(action):
             task.cancel()
 
-    def tell(self, action: str, text: str, share: float | None) -> None:
-        """How far it is; the newest word is what counts."""
-        if not action:
-            self._service.log.info("%s", text)  # a step or a hook: its plan shows how far it is
-            return
-        within = None if share is None else min(max(share, 0.0), 1.0)
-        self._progress[action] = wire.ActionProgress(text=text[:PROGRESS_CHARS_MAX], share=within)
-        if action not in self._saying:
-            self._saying.add(action)
-            self._spawn(self._say(action), f"progress of {action}")
-
-    async def _say(self, action: str) -> None:
-        try:
-            while said := self._progress.pop(action, None):
-                with contextlib.suppress(UpcallError, MasterAway):  # The next word makes up for a lost one.
-                    await self._link.progress(action, said)
-                await asyncio.sleep(PROGRESS_PAUSE_S)
-        finally:
-            self._saying.discard(action)
+    async def _progress(self, action: str, text: str, share: float | None) -> None:
+        await self._link.progress(action, wire.ActionProgress(text=text, share=share))
 
     async def _called(self, action: wire.Action) -> wire.ActionReply:
         if action.again:
@@ -123,7 +101,7 @@ class Desk:
                 return
 
     async def _reply(self, action: wire.Action) -> wire.ActionReply:
-        current.set(action.id)
+        telling.set(partial(self._words.tell, action.id))
         try:
             return wire.ActionReply(ok=True, result=await self._result(action))
         except UpcallError as error:

@@ -84,6 +84,14 @@ class Link:
         """This update or upgrade goes no further."""
         await self._call("POST", f"fail/{quote(operation, safe='')}", wire.Failed(reason=reason))
 
+    async def working(self, operation: str, said: wire.Working) -> None:
+        """How far it is."""
+        await self._call("POST", f"working/{quote(operation, safe='')}", said)
+
+    async def fits(self, declared: wire.Declare) -> str:
+        """Why not all of these would have a place now; empty: they would, or nobody can say it beforehand."""
+        return _decoded(await self._call("POST", "fits", declared), wire.Fits).unplaced
+
     async def retarget(self, *members: str) -> None:
         """They take the newest declaration over with their next start, and need no restart for it."""
         await self._call("POST", "retarget", wire.Retarget(members=members))

@@ -121,7 +121,6 @@ class Runner:
         self._sent: dict[str, bytes] = {}
         self._checked = wanted.Checked()
         self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn)
-        self.context.progress = self._desk.tell
         self._trouble = ""
         self._spawn(self._hooks.telling(), "on_told")
 

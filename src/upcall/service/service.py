@@ -42,7 +42,6 @@ from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger, together, versions
-from upcall.service.actions import current
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.context import Context
@@ -56,6 +55,7 @@ from upcall.service.questions import method_of
 from upcall.service.scaling import Size
 from upcall.service.state import State
 from upcall.service.steps import Phase
+from upcall.service.telling import telling
 
 R = TypeVar("R")
 
@@ -385,8 +385,13 @@ class Service(PackageFiles):
         self._context.refresh()
 
     def progress(self, text: str, share: float | None = None) -> None:
-        """In an action: how far it is, for whoever waits for it; ``share`` of the whole (0 to 1) where it is known."""
-        self._context.progress(current.get(), text, share)
+        """In an action, a step of a plan, and in what takes long (``leave``, ``stay``, ``spread``): how far it is, for
+        whoever waits for it; ``share`` of the whole (0 to 1) where it is known. What makes progress is not late."""
+        tell = telling.get()
+        if tell is None:
+            self.log.info("%s", text)
+        else:
+            tell(text, share)
 
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs a blocking call in a thread of this service."""

@@ -314,6 +314,11 @@ class Substrate(Protocol):
         unless ``places`` names a higher place number for it."""
         ...
 
+    def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
+        """Why not all of these new ``members`` would have a place now; empty: they would, or nobody can say it before
+        they are launched. Nothing is reserved."""
+        ...
+
     def hold_place(
         self,
         member_id: str,

@@ -131,6 +131,10 @@ class LocalSubstrate:
         self._reserve(Plan(service, needs, dict(places or {})), now_s, out)
         return self._done(now_s, out)
 
+    def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
+        needs = {member: need_of(declaration) for member, declaration in members.items()}
+        return self._kernel.fits(k.Reserve(service, needs, {}), self._wall())
+
     def hold_place(
         self,
         member_id: str,

@@ -99,7 +99,9 @@ class FixedMaster:
                 return self.tool(tool)
             case "POST", "back":
                 self._back(msgspec.json.decode(body, type=wire.Back))
-            case "POST", "notes" | "confirm" | "withdraw":
+            case "POST", "fits":
+                return wire.Fits()
+            case "POST", "notes" | "confirm" | "withdraw" | "working":
                 pass
             case _, "state":
                 return remember(self.memory, method, rest, body)

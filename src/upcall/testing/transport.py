@@ -172,6 +172,10 @@ class WorldTransport:
                 return await door.confirm(name, rest)
             case "POST", "fail":
                 return await door.fail(name, rest, msgspec.json.decode(body, type=wire.Failed))
+            case "POST", "working":
+                return await door.working(name, rest, msgspec.json.decode(body, type=wire.Working))
+            case "POST", "fits":
+                return door.fits(name, msgspec.json.decode(body, type=wire.Declare))
             case "POST", "retarget":
                 return await door.retarget(name, msgspec.json.decode(body, type=wire.Retarget))
             case "POST", "credentials":

@@ -29,6 +29,7 @@ from upcall.substrate.interface import (
     Wanted,
 )
 from upcall.testing.simulated.cluster import Held, Machine, Task
+from upcall.testing.simulated.places import placed_by_kernel
 from upcall.testing.simulated.scheduling import Scheduling
 
 
@@ -56,6 +57,12 @@ class SimulatedSubstrate(Scheduling):
         if self.kind == "kernel":
             self._reserve_or_wait(service, {name: (places or {}).get(name, 1) for name in members})
         return self._flush()
+
+    def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
+        if self.kind == "delegated":
+            return ""
+        new = {name: each for name, each in members.items() if f"{service}.{name}" not in self._reserved}
+        return placed_by_kernel(self._rooms(), self._settled(), service, new, {})[1]
 
     def hold_place(
         self,
