@@ -384,7 +384,7 @@ def test_a_preview_says_what_would_happen_and_nothing_does(live: Live) -> None:
         await asyncio.sleep(30)
         assert life.master.launches == ["web-0.1", "web-1.1", "web-2.1"]
 
-    live(Cache, script)
+    live(Cache, script, cluster={"nodes": 4})
 
 
 def test_nothing_can_be_controlled_of_an_update_that_is_over(live: Live) -> None:

@@ -45,7 +45,8 @@ def operations(pending: PendingSet, node_of: NodeOf, brings: Brings) -> wire.Ope
 def told(effect: fx.Tell, operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Told:
     what = operation.state if effect.what == "ended" else effect.what
     alone = operation_alone(operation, node_of, brings)
-    return wire.Told(what=what, operation=replace(alone, node=effect.node) if effect.node else alone)
+    operation_then = replace(alone, node=effect.node) if effect.node else alone
+    return wire.Told(what=what, operation=operation_then, text=effect.text)
 
 
 def operation_alone(operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Operation:

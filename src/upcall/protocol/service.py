@@ -266,6 +266,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False: the member leaves for good."""
     revision: Revision | None = None
     """Update, upgrade: what it brings."""
+    leaving: tuple[str, ...] = ()
+    """Scale in, asked about before its update begins: all members that leave by the update, in their order."""
     paused: bool = False
     """A person holds it: no step of it begins."""
     answer: str = ""
@@ -280,7 +282,7 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True, tag="operations"):
     operations: tuple[Operation, ...]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="told"):
     """Something began, ended or is over."""
 
     what: str
@@ -288,6 +290,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     lifted), ``up`` (the system is, after a shutdown)."""
     operation: Operation
     """As it was then."""
+    text: str = ""
+    """Why, or what it came to."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
@@ -498,8 +502,6 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Members that take it over while they run."""
     come: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
-    unplaced: str = ""
-    """Why those that come have no place."""
     answer: str = ""
     """What it would answer to the update now: ``accept``, ``defer: reason``, ``decline: reason``."""
     next: str = ""

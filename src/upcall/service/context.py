@@ -47,6 +47,10 @@ async def _no_proposal(_propose: wire.Propose) -> str:
     raise RuntimeError("only a service that a host runs can propose")
 
 
+async def _fits(_declared: wire.Declare) -> str:
+    return ""
+
+
 async def _no_credentials(_reference: str) -> wire.Credentials | None:
     return None
 
@@ -70,6 +74,8 @@ class Context:
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal
     credentials: Callable[[str], Awaitable[wire.Credentials | None]] = _no_credentials
     """By the reference of an endpoint: its own, or one that it is bound to."""
+    fits: Callable[[wire.Declare], Awaitable[str]] = _fits
+    """Why not all of these would have a place now."""
     refresh: Callable[[], None] = lambda: None
     ask_again: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None

@@ -9,6 +9,7 @@ what each of them really has. It is kept under the life of the service, so a hos
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -24,8 +25,19 @@ LIVE_ATTEMPTS: Final = 3
 """Of what is changed while the members run; what cannot be right the next time raises ``Invalid`` at once."""
 CANARY: Final = "canary"
 REST: Final = "rest"
+SPREAD: Final = "spread"
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Works:
+    """What steps of an update call."""
+
+    apply: Work
+    gate: Work
+    spread: Work | None = None
+    """None: its expert spreads nothing."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,29 +134,31 @@ def phases(
     pods: Iterable[Pod],
     members: Mapping[str, wire.Member],
     live: tuple[OptionChange, ...],
-    apply: Work,
-    gate: Work,
+    works: Works,
     timeout_s: float,
 ) -> tuple[Phase, ...]:
     """The plan of the update; the canary is chosen."""
     pods = list(pods)
     wanted = [name for pod in pods for name in pod.member_names]
     found: list[Phase] = []
-    first: list[Step] = [Do("apply", apply, LIVE_ATTEMPTS, timeout_s)] if live else []
+    first: list[Step] = [Do("apply", works.apply, LIVE_ATTEMPTS, timeout_s)] if live else []
     others = tuple(name for name in wanted if name in members and name not in (*course.restarts, *course.brings))
     if live or "live/take over" in course.marks or any(members[name].behind for name in others):
         first.append(TakeOver(others))
     if first:
         found.append(Phase("live", *first))
     if course.canary:
-        found.append(Phase(CANARY, Restart(course.canary), Do("gate", gate, timeout_s=timeout_s)))
+        found.append(Phase(CANARY, Restart(course.canary), Do("gate", works.gate, timeout_s=timeout_s)))
     rest = [Restart(name) for name in course.restarts if name != course.canary and name in wanted]
     if rest:
         found.append(Phase(REST, *rest, strategy="parallel"))
     for pod in pods:
         new = [Start(name) for name in pod.member_names if name in course.brings]
         if new:
-            found.append(Phase(f"new {pod.name}", *new, strategy=pod.strategy))
+            one_by_one = pod.joins == "one by one" or pod.strategy == "serial"
+            found.append(Phase(f"new {pod.name}", *new, strategy="serial" if one_by_one else "parallel"))
+    if works.spread is not None and any(name in course.brings for name in wanted):
+        found.append(Phase(SPREAD, Do("load", works.spread, timeout_s=timeout_s)))
     going = [
         name for name in course.names if name not in wanted and (name in members or f"leave/{name}" in course.marks)
     ]

@@ -41,7 +41,7 @@ class Desk:
         link: Link,
         control: Callable[[str, Verb, str], None],
         changed: Callable[[], None],
-        spawn: Callable[[Coroutine[Any, Any, object], str], None],
+        spawn: Callable[[Coroutine[Any, Any, object], str], object],
     ) -> None:
         self._service = service
         self._link = link

@@ -7,19 +7,18 @@ returned: before that it counts nowhere), so a host that starts again tells only
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
 from upcall.service.blame import in_words_with_line
 from upcall.service.link import Link
+from upcall.service.repeating import until_done
 from upcall.service.service import Service, overridden
 
 TOLD_MAX: Final = 256
 """News of a service whose expert does not keep up; older ones are dropped (the whole set is always in sight)."""
-
-BACKOFF_MAX_S: Final = 30.0
 
 NEVER_RUNS: Final = ("lost", "uninstall", "shutdown", "maintenance", "kill", "evict")
 """Kinds before whose end nothing is handed over: nothing runs any more, all of it goes, or the end is not ours."""
@@ -28,7 +27,7 @@ Spawn = Callable[[Coroutine[Any, Any, object], str], object]
 
 
 class Hooks:
-    """``after_ready``, ``leave`` and ``on_told`` of one service."""
+    """``after_ready``, ``before_stop`` and ``on_told`` of one service."""
 
     def __init__(self, service: Service, link: Link, spawn: Spawn, changed: Callable[[], None]) -> None:
         self._service = service
@@ -39,7 +38,6 @@ class Hooks:
         self._returned: dict[str, int] = {}
         """Member -> incarnation whose ``after_ready`` returned here; the master knows of hosts before this one."""
         self._settling: dict[str, int] = {}
-        self._leaving: set[str] = set()
         self._handed: set[str] = set()
         """Operations whose ``before_stop`` was begun here."""
         self._told: asyncio.Queue[wire.Told] = asyncio.Queue(TOLD_MAX)
@@ -77,34 +75,12 @@ class Hooks:
             await self._link.back(wire.Back(member=name, incarnation=incarnation, error=error))
 
         try:
-            await self._until_done(f"after_ready({name})", tell, current, failed)
+            await until_done(self._service, f"after_ready({name})", tell, current, failed=failed)
         finally:
             # Ready no more before it returned: the next time that it is ready, it is told again.
             if self._settling.get(name) == incarnation:
                 del self._settling[name]
             self._changed()
-
-    # -- leave ------------------------------------------------------------------------------------------------------
-
-    def leaving(self, operations: tuple[wire.Operation, ...]) -> None:
-        """Begins ``leave`` for removals that prepare, and confirms when it returned."""
-        for op in operations:
-            if op.state == "preparing" and op.id not in self._leaving:
-                self._leaving.add(op.id)
-                self._spawn(self._leave(op), f"leave({op.member})")
-
-    async def _leave(self, op: wire.Operation) -> None:
-        def prepares() -> bool:
-            return any(other.id == op.id and other.state == "preparing" for other in self._service.operations)
-
-        async def go() -> None:
-            await self._service.leave(self._service.members.get(op.member) if op.member else None, op)
-            await self._link.confirm(op.id)
-
-        try:
-            await self._until_done(f"leave({op.member or self._service.name})", go, prepares)
-        finally:
-            self._leaving.discard(op.id)
 
     # -- before_stop ------------------------------------------------------------------------------------------------
 
@@ -153,25 +129,3 @@ class Hooks:
             except Exception as error:
                 what = f"on_told({told.what} of {told.operation.id})"
                 self._service.log.warning("%s: %s", what, self._service.raised(what, error))
-
-    async def _until_done(
-        self,
-        what: str,
-        call: Callable[[], Awaitable[None]],
-        still: Callable[[], bool],
-        failed: Callable[[str], Awaitable[None]] | None = None,
-    ) -> None:
-        pause_s = 1.0
-        while still():
-            try:
-                async with asyncio.timeout(self._service.hook_timeout_s):
-                    await call()
-                return
-            except Exception as error:
-                words = self._service.raised(what, error)
-                self._service.log.warning("%s: %s; it is called again in %g s", what, words, pause_s)
-                if failed is not None:
-                    with contextlib.suppress(UpcallError, ConnectionError):  # Who was not told is told the next time.
-                        await failed(words)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, BACKOFF_MAX_S)

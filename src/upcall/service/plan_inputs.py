@@ -49,6 +49,16 @@ class StepEnded:
 
 
 @dataclass(frozen=True)
+class StepSaid:
+    """The coroutine of a step says how far it is."""
+
+    path: str
+    attempt: int
+    at_s: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Control:
     """A person controls the plan, a phase, or a step (``path`` is empty, ``phase`` or ``phase/step``)."""
 
@@ -57,7 +67,7 @@ class Control:
     at_s: float
 
 
-Input = Observed | StepEnded | Control
+Input = Observed | StepEnded | StepSaid | Control
 
 
 # -- effects --------------------------------------------------------------------------------------------------------

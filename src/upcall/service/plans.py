@@ -45,6 +45,7 @@ from upcall.service.plan_inputs import (
     RunStep,
     StartMember,
     StepEnded,
+    StepSaid,
 )
 from upcall.service.steps import Do, Phase, Restart, Start, Step
 
@@ -66,6 +67,8 @@ class Attempt:
     error: str = ""
     early: bool = False
     """Nothing is wrong with it: it was too early."""
+    said: str = ""
+    """How far it is."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Plan:
                 return replace(self, world=given)._advanced(given.at_s, kept=False)
             case StepEnded():
                 return self._ended(given)
+            case StepSaid():
+                return self._said(given)
             case Control():
                 return self._controlled(given)
 
@@ -171,6 +176,13 @@ class Plan:
         number = step.attempts if ended.gave_up and isinstance(step, Do) else ended.attempt
         attempts[ended.path] = Attempt(number, running=False, retry_at_s=retry_at_s, error=ended.error)
         return replace(self, attempts=attempts)._advanced(ended.at_s, kept=False)
+
+    def _said(self, given: StepSaid) -> tuple["Plan", tuple[Effect, ...]]:
+        attempt = self.attempts.get(given.path)
+        if attempt is None or attempt.number != given.attempt or not attempt.running or attempt.said == given.text:
+            return self, ()
+        attempts = {**self.attempts, given.path: replace(attempt, said=given.text)}
+        return replace(self, attempts=attempts)._advanced(given.at_s, kept=False)
 
     def _controlled(self, control: Control) -> tuple["Plan", tuple[Effect, ...]]:
         targets = [path for path, _ in self.paths() if _within(path, control.path)]
@@ -357,6 +369,6 @@ def _attempt_state(step: Step, attempt: Attempt) -> tuple[StepState, str]:
 
 
 def _attempt_text(step: Step, attempt: Attempt) -> str:
-    if attempt.number == 1 or not isinstance(step, Do):
-        return ""
+    if attempt.said or attempt.number == 1 or not isinstance(step, Do):
+        return attempt.said
     return f"attempt {attempt.number} of {step.attempts}, after: {attempt.error}"

@@ -13,6 +13,7 @@ from upcall.service.changing import Update, between
 from upcall.service.comparing import Comparison, compare, effects
 from upcall.service.consent import Verdict, decline
 from upcall.service.options import validated
+from upcall.service.questions import checked
 from upcall.service.service import Service
 from upcall.service.stranger import asked
 
@@ -51,12 +52,27 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
         update, found = looked_at(service, revision, operation.kind)
     except Refused as refused:
         return decline(refused.problem.message)
-    for name in found.leave if found is not None else ():
-        member = service.members.get(name)
-        verdict = await service.may_scale_in(member, operation) if member is not None else None
-        if verdict is not None and verdict.word == "decline":
-            return decline(f"{name} would leave: {verdict.reason}")
+    if found is not None and (against := await _may_come_and_leave(service, operation, found)):
+        return decline(against)
     return await service.may_update(update, operation)
+
+
+async def _may_come_and_leave(service: Service, operation: wire.Operation, found: Comparison) -> str:
+    """Why it comes to nothing to begin: a member that leaves may not, or those that come have no place. What only has
+    to wait a little is the steps' own business. Empty: nothing stands against it."""
+    leaving = tuple(name for name in reversed(found.leave) if name in service.members)
+    for name in leaving:
+        member = service.members[name]
+        asked_about = _would_be("scale_in", name, incarnation=member.incarnation, below=operation, leaving=leaving)
+        verdict = checked(type(service), "scale_in", "may_scale_in", await service.may_scale_in(member, asked_about))
+        if verdict.word == "decline" or (verdict.word == "defer" and not verdict.waiting_helps):
+            helps = "; ".join(way.does for way in verdict.would_help)
+            return f"{name} would leave: {verdict.reason}" + (f" (would help: {helps})" if helps else "")
+    if not found.come:
+        return ""
+    new = {name: wire.MemberWanted(declaration=found.wanted[name]) for name in found.come}
+    unplaced = await service._context.fits(wire.Declare(members=new))
+    return f"no place for {', '.join(found.come)}: {unplaced}" if unplaced else ""
 
 
 async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
@@ -113,15 +129,24 @@ def _words(verdict: Verdict | None) -> str:
 
 
 def _would_be(
-    kind: str, member: str = "", *, incarnation: int = 0, revision: wire.Revision | None = None
+    kind: str,
+    member: str = "",
+    *,
+    incarnation: int = 0,
+    revision: wire.Revision | None = None,
+    below: wire.Operation | None = None,
+    leaving: tuple[str, ...] = (),
 ) -> wire.Operation:
     return wire.Operation(
-        id=f"preview-{kind}",
+        id=below.id if below is not None else f"preview-{kind}",
         kind=kind,
         klass="voluntary",
         state="open",
-        reason="a preview",
-        asked_by="a person",
+        reason=below.reason if below is not None else "a preview",
+        asked_by=below.asked_by if below is not None else "a person",
+        parent=below.id if below is not None else "",
+        comes_back=kind != "scale_in",
+        leaving=leaving,
         member=member,
         incarnation=incarnation,
         revision=revision,

@@ -24,6 +24,7 @@ from upcall.service.asking import Clerk
 from upcall.service.context import Context
 from upcall.service.desk import Desk
 from upcall.service.hooks import Hooks
+from upcall.service.leaving import Leaving
 from upcall.service.link import Fenced, Link, MasterAway, Transport, WholeSet
 from upcall.service.options import validated
 from upcall.service.plan_inputs import (
@@ -36,11 +37,13 @@ from upcall.service.plan_inputs import (
     RunStep,
     StartMember,
     StepEnded,
+    StepSaid,
     Verb,
 )
 from upcall.service.service import Service
 from upcall.service.state import State
 from upcall.service.steps import Do, GaveUp, Later
+from upcall.service.telling import percent, while_it_moves
 from upcall.service.updating import Updating
 from upcall.service.watching import Watch
 
@@ -64,6 +67,9 @@ class Moved(Protocol):
     plan: plans.Plan
 
     def move(self, given: Input) -> None: ...
+
+    def tell(self, text: str, share: float | None) -> None:
+        """One of its steps says how far it is."""
 
 
 class StreamEnded(MasterAway):
@@ -89,8 +95,9 @@ class Runner:
             run_tool=self.link.run,
             propose=self.link.propose,
             credentials=self.link.credentials,
+            fits=self.link.fits,
         )
-        self.context.note = lambda operation, text: self._spawn(self._note(operation, text), f"note {operation}")
+        self.context.note = self._noted
         self.context.refresh = self._look
         self.service = service_class(self.context)
         self.plan = plans.Plan("deploy")
@@ -99,9 +106,10 @@ class Runner:
         self._version = version
         self._memory = State(self.link, OWN_KEYS)
         self._tasks: set[asyncio.Task[object]] = set()
-        self._updating = Updating(self.service, self.link, self._memory, wall)
         self._clerk = Clerk(self.service, self.link, self._spawn)
         self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
+        self._leaving = Leaving(self.service, self.link, self._memory, self._spawn)
+        self._updating = Updating(self.service, self.link, self._memory, wall, self._spawn, self._leaving.said)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
         self._dirty = asyncio.Event()
         self._wanted: wire.Wanted | None = None
@@ -153,14 +161,18 @@ class Runner:
             task.cancel()
         self.context.close()
 
+    def _noted(self, operation: str, text: str) -> None:
+        self._spawn(self._note(operation, text), f"note {operation}")
+
     async def _note(self, operation: str, text: str) -> None:
         with contextlib.suppress(UpcallError, ConnectionError):  # A note that is lost costs nothing.
             await self.link.note(wire.Note(operation=operation, text=text[: wire.NOTE_CHARS_MAX]))
 
-    def _spawn(self, work: Coroutine[Any, Any, object], what: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object], what: str) -> "asyncio.Task[object]":
         task = asyncio.get_running_loop().create_task(work, name=f"{self.context.name}: {what}")
         self._tasks.add(task)
         task.add_done_callback(self._spent)
+        return task
 
     def _spent(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
@@ -201,6 +213,7 @@ class Runner:
                 self._look()
             case wire.Told():
                 self._hooks.tell(event)
+                self._leaving.told(event)
                 self._updating.told(event)
                 self._look()
             case wire.Action():
@@ -255,7 +268,7 @@ class Runner:
             return  # Other code is to run it from now on: that too is an assignment of its own.
         try:
             await self._begin()
-            self._hooks.leaving(self.context.operations)
+            await self._leaving.look(self.context.operations, self.context.members)
             self._hooks.ending(self.context.operations)
             if self._wanted.desired == "running":
                 await self._deploy(self._members)
@@ -291,6 +304,7 @@ class Runner:
             kept = {}  # Done for an earlier life of this name: its members are gone, and its steps run again.
         self.plan = plans.Plan("deploy", marks=kept.get("marks", {}), paused=frozenset(kept.get("paused", ())))
         await self._updating.load(self._life)
+        await self._leaving.load()
         async with asyncio.timeout(self.service.hook_timeout_s):
             await self.service.on_start()
         self._begun = True
@@ -311,6 +325,7 @@ class Runner:
             proposals = self._perform()
             view = self.plan.view()
             declared = wanted.declared(self.service, self._checked, before=before)
+            declared = wanted.with_those_who_stay(declared, self._updating.stays(revision))
             declared = msgspec.structs.replace(declared, revision=revision)
             self._updating.look(members, settling)
             starts = wanted.starts(self.service, self._starts | self._updating.starts)
@@ -341,6 +356,9 @@ class Runner:
         self.plan, effects = self.plan.handle(given)
         self._effects += effects
 
+    def tell(self, text: str, share: float | None) -> None:
+        self.context.log.info("%s", percent(text, share))
+
     def _perform(self) -> list[ProposeRestart]:
         effects, self._effects = self._effects, []
         proposals = []
@@ -356,15 +374,21 @@ class Runner:
                     proposals.append(effect)
         return proposals
 
-    def _run(self, run: RunStep, owner: "Moved") -> None:
-        self._spawn(self._run_step(run, owner), f"step {run.path}")
+    def _run(self, run: RunStep, owner: "Moved") -> "asyncio.Task[object]":
+        return self._spawn(self._run_step(run, owner), f"step {run.path}")
 
     async def _run_step(self, run: RunStep, owner: "Moved") -> None:
         error, later_s, gave_up = "", 0.0, False
+
+        def tell(text: str, share: float | None) -> None:
+            owner.move(StepSaid(run.path, run.attempt, self._wall(), percent(text, share)))
+            owner.tell(text, share)
+            self._look()
+
         try:
             step = owner.plan.step_at(run.path)
             assert isinstance(step, Do)
-            async with asyncio.timeout(step.timeout_s):
+            async with while_it_moves(step.timeout_s, tell):
                 await step.work()
         except TimeoutError:
             error = "did not end in its time"

@@ -21,6 +21,7 @@ from upcall.service.changing import OptionChange, before, between, named
 from upcall.service.comparing import compare, declarations, with_options
 from upcall.service.consent import Verdict
 from upcall.service.course import Course
+from upcall.service.leaving import Spawn
 from upcall.service.link import Fenced, Link
 from upcall.service.moving import ENDS_MAX
 from upcall.service.options import ServiceOptions, validated
@@ -39,9 +40,10 @@ from upcall.service.plan_inputs import (
 )
 from upcall.service.questions import NoAnswer
 from upcall.service.questions import checked as checked_answer
-from upcall.service.service import Service
+from upcall.service.service import Service, overridden
 from upcall.service.state import State
 from upcall.service.steps import GaveUp, Later
+from upcall.service.telling import Words
 
 KEY: Final = "update"
 KINDS: Final = ("update", "upgrade")
@@ -54,7 +56,20 @@ ASK_AGAIN_S: Final = 5.0
 class Updating:
     """The update of one service that is under way, or was the last."""
 
-    def __init__(self, service: Service, link: Link, memory: State, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        link: Link,
+        memory: State,
+        now: Callable[[], float],
+        spawn: Spawn,
+        leaving: Callable[[str], str],
+    ) -> None:
+        """``leaving``: how far the removal of this id is."""
+        self._leaving = leaving
+        self._running: set[asyncio.Task[object]] = set()
+        """Its steps that are carried out here."""
+        self._words = Words(self._working, spawn)
         self._service = service
         self._link = link
         self._memory = memory
@@ -89,6 +104,22 @@ class Updating:
         base = self._options(course.base) if course is not None and self._service._context.coming else None
         return with_options(self._service, base) if base is not None else None
 
+    def stays(self, revision: int) -> wire.Declare | None:
+        """What members are, and what holds, that an update was to remove which went no further: they are members like
+        the others until another one removes them."""
+        course = self._course
+        if course is None or course.revision != revision or self._operation is not None or course.outcome == "done":
+            return None
+        base = self._options(course.base)
+        if base is None or not set(course.base_names) - set(declarations(self._service)):
+            return None
+        before = with_options(self._service, base)
+        there = {name for name, member in self._service._context.members.items() if member.starts > 0}
+        with before._context.one_look(wanted.checked(before.pods())):
+            found = wanted.declared(before)
+        members = {name: each for name, each in found.members.items() if name in there}
+        return msgspec.structs.replace(found, members=members)
+
     def view(self) -> wire.PlanView | None:
         if self._course is None or not (self.plan.phases or self._course.outcome):
             return None
@@ -122,8 +153,9 @@ class Updating:
         """A step that was declined, or failed, is refused: asking again would give the same."""
         operation = told.operation
         ours = self._operation is not None and operation.parent == self._operation.id
-        if ours and operation.member and told.what in ("declined", "failed"):
-            said = self._service._context.declined.get(operation.id, "")
+        refused = ("declined", "failed", "withdrawn") if operation.kind == "scale_in" else ("declined", "failed")
+        if ours and operation.member and told.what in refused:
+            said = self._service._context.declined.get(operation.id, "") or told.text
             words = f"the {operation.kind} of {operation.member} was {told.what}".replace("was failed", "failed")
             self._refused[operation.member] = f"{words}: {said}" if said else words
 
@@ -144,6 +176,9 @@ class Updating:
         """Before anything is declared under a revision that an update brings, what was before it is written down.
         The service has its options already."""
         operation = self._under_way(revision)
+        if self._operation is not None and (operation is None or operation.id != self._operation.id):
+            for step in self._running:
+                step.cancel()  # It goes no further: what it had begun here neither.
         self._operation = operation
         if operation is None or operation.revision is None:
             return
@@ -203,7 +238,8 @@ class Updating:
         course, live = self._chosen(course, seen)
         pods = wanted.checked(self._service.pods())
         timeout_s = self._service.hook_timeout_s
-        self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, self._apply, self._gate, timeout_s))
+        works = courses.Works(self._apply, self._gate, self._spread if overridden(self._service, "spread") else None)
+        self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, works, timeout_s))
         held = "paused by a person" if operation.paused else ""
         world = Observed(
             seen, self._now(), members.unplaced, settling, course.revision, held, self._asked(), dict(self._refused)
@@ -241,7 +277,8 @@ class Updating:
             if self._operation is not None and operation.parent == self._operation.id and operation.member:
                 said = f"answered: {operation.answer}" if operation.answer else "is asked"
                 begun = operation.state in ("executing", "preparing")
-                found[operation.member] = f"{operation.id}: {'is under way' if begun else said}"
+                how = self._leaving(operation.id) or "is under way"
+                found[operation.member] = f"{operation.id}: {how if begun else said}"
         return found
 
     def move(self, given: Input) -> None:
@@ -251,7 +288,7 @@ class Updating:
 
     # -- performing -------------------------------------------------------------------------------------------------
 
-    async def perform(self, run: Callable[[RunStep], None]) -> None:
+    async def perform(self, run: Callable[[RunStep], "asyncio.Task[object]"]) -> None:
         """What follows, in order: first it is written down."""
         course, operation = self._course, self._operation
         if course is None or operation is None:
@@ -279,7 +316,8 @@ class Updating:
                 case Retarget():
                     await self._link.retarget(*effect.members)
                 case RunStep():
-                    run(effect)
+                    self._running.add(task := run(effect))
+                    task.add_done_callback(self._running.discard)
         if course.outcome:
             await self._say_over(course, operation)
 
@@ -331,6 +369,25 @@ class Updating:
             await self._service.apply_live(self._live or ())
         except (Invalid, NotImplementedError) as error:
             raise GaveUp(str(error)) from error
+
+    async def _spread(self) -> None:
+        """Those that came are there: load moves onto them."""
+        service, course, operation = self._service, self._course, self._operation
+        if course is None or operation is None:
+            return
+        came = tuple(member for member in service.members if member.name in course.brings)
+        try:
+            await service.spread(came, operation)
+        except Invalid as error:
+            raise GaveUp(str(error)) from error
+
+    def tell(self, text: str, share: float | None) -> None:
+        """One of its steps says how far it is."""
+        if self._operation is not None:
+            self._words.tell(self._operation.id, text, share)
+
+    async def _working(self, operation: str, text: str, share: float | None) -> None:
+        await self._link.working(operation, wire.Working(text=text, share=share))
 
     async def _gate(self) -> None:
         """The canary stays ready, and the expert says that the others may follow."""

@@ -65,6 +65,15 @@ def declared(service: Service, known: Checked | None = None, *, before: Service 
     return Declare(members=members, policy=_policy(before or service))
 
 
+def with_those_who_stay(declared: Declare, stay: Declare | None) -> Declare:
+    """An update that was to remove members goes no further: those that are there stay members, and what held before
+    holds as long as they do."""
+    members = {name: each for name, each in stay.members.items() if name not in declared.members} if stay else {}
+    if stay is None or not members:
+        return declared
+    return msgspec.structs.replace(declared, members={**declared.members, **members}, policy=stay.policy)
+
+
 def starts(service: Service, turns: Set[str]) -> Starts:
     """Members whose turn has come (``turns``), and those that were started before: one that is left out would say
     something that nobody meant."""
