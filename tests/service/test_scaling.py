@@ -160,8 +160,9 @@ def test_an_update_that_brings_more_members_than_fit_is_declined_before_anything
             assert list(life.master.members) == ["web-0", "web-1", "web-2"]
         else:  # who places there says it when a task is launched
             assert found.answer == "accept"
+            await life.master.until(lambda: life.plan_state("update"))
             await life.master.until(lambda: "0 of 3 nodes will do" in life.steps("update")["new web/web-3"][1])
-            assert update in life.master.operations
+            assert state_of(life, update) == "executing"
 
     live(Plain, script)
 
