@@ -15,14 +15,14 @@ from upcall.protocol import declaration, service
 TARGET: Final = Path(__file__).parents[1] / "docs" / "reference.md"
 OF_SERVICES: Final = (
     "Declaration", "Volume", "Resources", "Port", "File", "Check", "Secret", "Artifact", "Constraints", "Pod",
-    "Endpoint", "Policy", "Operation", "Told", "ToolResult",
+    "Endpoint", "Contents", "Policy", "Operation", "Told", "ToolResult",
 )  # fmt: skip
 OF_COMPOSITIONS: Final = ("Composition", "Requires", "ServiceItem", "ActionItem", "Size")
 HEAD: Final = """# Reference
 
 Made from the code by `scripts/reference.py`; a test fails when it is stale. For a service, one import serves for all of
 it: `from upcall.service import *`. What each method of `Service` is for stands in
-[Write a service](service.md#reference); what a composition file holds stands [at the end](#the-composition-file).
+[Write a service](service.md#reference); what a platform file holds stands [at the end](#the-platform-file).
 """
 
 
@@ -92,7 +92,7 @@ def text() -> str:
     parts += section(service.Member, "Member, as `member.seen`")
     words = inspect.cleandoc(composition.__doc__ or "").partition("::\n")
     file = textwrap.dedent(words[2].rpartition("\n\n")[0]).strip()
-    parts.append(f"# The composition file\n\n{words[0].strip()}\n\n```yaml\n{file}\n```\n")
+    parts.append(f"# The platform file\n\n{words[0].strip()}\n\n```yaml\n{file}\n```\n")
     for name in OF_COMPOSITIONS:
         parts += section(getattr(composition, name), {"ServiceItem": "services", "ActionItem": "actions"}.get(name, ""))
     return "\n".join(parts)

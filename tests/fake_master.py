@@ -34,6 +34,30 @@ GREET = {
     "arguments": {"properties": {"name": {"type": "string"}}, "required": ["name"]},
 }
 
+CARD = {
+    "name": {"type": "string"},
+    "text": {"type": "string"},
+    "copies": {"type": "integer", "minimum": 0, "default": 0},
+    "style": {"type": "object", "default": {}},
+}
+CARDS = [
+    {"name": "cards", "arguments": {"properties": {}}},
+    {
+        "name": "write-card",
+        "arguments": {"properties": CARD, "required": ["name", "text"], "additionalProperties": False},
+    },
+    {"name": "rewrite-card", "arguments": {"properties": {key: CARD[key] for key in ("name", "text", "style")}}},
+    {"name": "burn-card", "arguments": {"properties": {"card": {"type": "string"}}}},
+]
+CONTENTS = {
+    "kind": "cards",
+    "show": "cards",
+    "key": "card",
+    "make": "write-card",
+    "change": "rewrite-card",
+    "drop": "burn-card",
+}
+
 
 def problem(status: int, code: str, message: str, where: str = "", expected: str = "") -> web.Response:
     body = {"code": code, "message": message, "where": where, "expected": expected}
@@ -70,7 +94,8 @@ class FakeMaster:
                 version="1.0.0",
                 description="Says hello.",
                 options_schema=GREETER_OPTIONS,
-                actions=[GREET],
+                actions=[GREET, *CARDS],
+                contents=[CONTENTS],
             ),
             api.PackageView(name="archive", version="2.1.0", description="Keeps what it is given."),
         ]
@@ -78,6 +103,7 @@ class FakeMaster:
         self.endpoint_names: dict[str, str] = {}
         self.operations: dict[str, api.OperationView] = {}
         self.asked: dict[str, api.ActionView] = {}
+        self.cards: dict[str, dict[str, Any]] = {}
         self.events: list[api.Event] = []
         self.first_kept = 0
         self.secrets: dict[str, str] = {}
@@ -89,6 +115,8 @@ class FakeMaster:
         self.sessions: set[str] = {TOKEN}
         self.not_now = 0
         """So many calls are answered "not now"."""
+        self.would_answer = "defer: a copy is on its way"
+        """What a service would say to an update."""
         self.blocked = ""
         """Why every new service is blocked."""
         self.refused = ""
@@ -154,6 +182,7 @@ class FakeMaster:
                 web.get("/v1/actions/{id}", self._action),
                 web.post("/v1/actions/{id}/cancel", self._action),
                 web.post("/v1/services/{name}/uninstall", self._uninstall),
+                web.post("/v1/services/{name}/made", self._made),
                 web.post("/v1/services/{name}/update", self._update),
                 web.post("/v1/services/{name}/update/preview", self._preview),
                 web.get("/v1/services/{name}/revisions", self._list(lambda: self.revisions)),
@@ -233,12 +262,12 @@ class FakeMaster:
         view = api.ServiceView(
             name=name,
             package=package,
-            version="1.0.0",
+            version=next((one.version for one in self.packages if one.name == package), "1.0.0"),
             revision=1,
             state="blocked" if self.blocked else "deploying",
             reason=self.blocked,
             wanted=members,
-            actions=[GREET],
+            actions=[GREET, *CARDS],
             plans=[{"name": "deploy", "state": "running", "phases": [phase]}],
             members=[
                 api.TaskView(
@@ -334,7 +363,7 @@ class FakeMaster:
         if not isinstance(members, int) or not 1 <= members <= 9:
             return problem(422, "invalid", f"members: {members!r} is out of range", "options.members", "1 to 9")
         view = self.add_service(asked["name"], members, package=asked["package"])
-        view.options = asked["options"]
+        view.options, view.platform = asked["options"], asked.get("platform", "")
         if not self.blocked:
             self._deploying = asyncio.ensure_future(self._deploy(view))
         return await answer(view)
@@ -389,11 +418,33 @@ class FakeMaster:
                 self.failing_actions -= 1
                 one.state, one.error = "failed", "nobody is there to greet"
             else:
-                one.state, one.result = "done", {"said": f"hello {arguments.get('name')}"}
+                one.state, one.result = "done", self._result(one.name, arguments)
 
         if arguments.get("name") != "nobody":
             self._loop.call_later(self.step_s, over)
         return await answer(one)
+
+    def _result(self, action: str, arguments: dict[str, Any]) -> Any:
+        """Cards are kept, whichever service is asked."""
+        name = str(arguments.get("name") or arguments.get("card"))
+        match action:
+            case "cards":
+                return [{"card": name, **card} for name, card in sorted(self.cards.items())]
+            case "write-card":
+                self.cards[name] = {"copies": 3, "style": {}} | {
+                    k: v for k, v in arguments.items() if k != "name" and v
+                }
+            case "rewrite-card":
+                self.cards[name] |= {key: value for key, value in arguments.items() if key != "name"}
+            case "burn-card":
+                del self.cards[name]
+        return {"said": f"hello {name}"}
+
+    async def _made(self, request: web.Request) -> web.Response:
+        said, view = await request.json(), self._found(request)
+        kinds = view.made.setdefault(said["platform"], {})
+        kinds[said["kind"]] = sorted({*kinds.get(said["kind"], []), *said["made"]} - {*said["dropped"]})
+        return await answer(view)
 
     async def _uninstall(self, request: web.Request) -> web.Response:
         view = self._found(request)
@@ -406,6 +457,9 @@ class FakeMaster:
         view = self._found(request)
         operation = self.operation("update", view.name, klass="voluntary")
         view.revision += 1
+        asked = await request.json()
+        if asked.get("options") is not None:
+            view.options = asked["options"]
         self.end_soon(operation, *self.update_ends)
         return await answer(operation)
 
@@ -420,7 +474,7 @@ class FakeMaster:
                 restart={"m-0": "its command differs"},
                 live=["m-1"],
                 come=["m-3"],
-                answer="defer: a copy is on its way",
+                answer=self.would_answer,
                 last_took_s=42.0,
             )
         )

@@ -197,7 +197,7 @@ def test_a_composition_of_which_one_part_does_not_fit_leaves_none(cluster: Clust
         upload(Session(cluster.data), Path(path))
     file = tmp_path / "two.yaml"
     file.write_text("services: [{package: hello}, {package: greedy, options: {memory_mib: 9999}}]\n")
-    refused = cluster.refused("install", "-f", str(file))
+    refused = cluster.refused("apply", "-f", str(file))
     assert "greedy is blocked: needs a node with" in refused
     nothing_left(cluster)
 

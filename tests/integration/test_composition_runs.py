@@ -1,5 +1,6 @@
-"""``install -f`` on a real cluster: checked whole, applied as often as one likes, taken back when it fails."""
+"""``apply -f`` on a real cluster: checked whole, applied as often as one likes, taken back when it fails."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -48,21 +49,21 @@ def nothing_left(cluster: Cluster) -> None:
 def test_a_mistake_is_found_before_anything_is_begun(
     clerks: Cluster, tmp_path: Path, was: str, mistaken: str, said: str
 ) -> None:
-    assert said in clerks.refused("install", "-f", written(tmp_path, COMPOSITION.replace(was, mistaken)))
+    assert said in clerks.refused("apply", "-f", written(tmp_path, COMPOSITION.replace(was, mistaken)))
     wanted = [event for event in clerks.client.events(limit=500) if "wanted by" in event.text]
     assert wanted == []
     nothing_left(clerks)
 
 
 def test_an_action_that_fails_takes_back_what_was_begun(clerks: Cluster, tmp_path: Path) -> None:
-    refused = clerks.refused("install", "-f", written(tmp_path, COMPOSITION.replace("hello", "nonsense")))
+    refused = clerks.refused("apply", "-f", written(tmp_path, COMPOSITION.replace("hello", "nonsense")))
     assert "this cannot be written down" in refused
     assert "clerk is taken away again" in refused
     nothing_left(clerks)
 
 
 def test_an_interrupt_says_what_goes_on_and_which_actions_were_not_run(clerks: Cluster, tmp_path: Path) -> None:
-    process = clerks.begin("install", "-f", written(tmp_path))
+    process = clerks.begin("apply", "-f", written(tmp_path))
     clerks.until("its members are being started", lambda: clerks.client.tasks())
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=WAIT_S)
@@ -80,12 +81,47 @@ def test_it_can_be_applied_again_also_after_down_and_up(clerks: Cluster, tmp_pat
     """Once more, the plan is done from a life before, and the members come up anew: the action waits for them."""
     file = written(tmp_path)
     for _ in range(2):
-        assert "clerk: write done" in clerks.upcall("install", "-f", file).stderr
+        assert "clerk: write done" in clerks.upcall("apply", "-f", file).stderr
     before = {task.member: task.incarnation for task in clerks.client.tasks()}
     clerks.down()
     clerks.up()
-    assert "clerk: write done" in clerks.upcall("install", "-f", file).stderr
+    assert "clerk: write done" in clerks.upcall("apply", "-f", file).stderr
     after = {task.member: task.incarnation for task in clerks.client.tasks()}
     assert {name: number - 1 for name, number in after.items()} == before
+    clerks.upcall("uninstall", "clerk")
+    nothing_left(clerks)
+
+
+def test_a_platform_is_changed_where_its_file_differs_and_exported_as_it_stands(
+    clerks: Cluster, tmp_path: Path
+) -> None:
+    platform = """\
+name: office
+services:
+  - package: clerk
+    letters:
+      one: {text: hello}
+      two: {text: bye}
+  - {package: clerk, name: second, options: {count: 1}}
+"""
+    file = written(tmp_path, platform)
+    assert "clerk: installed, letters one made, letters two made" in clerks.upcall("apply", "-f", file).stdout
+    assert "clerk, second: as the file says" in clerks.upcall("apply", "-f", file).stdout
+    out = tmp_path / "exported.yaml"
+    clerks.upcall("export", "--name", "office", "--to", str(out))
+    assert "clerk, second: as the file says" in clerks.upcall("apply", "-f", str(out)).stdout
+    more = platform.replace("{text: hello}", "{text: hi}").replace("      two: {text: bye}\n", "")
+    more = more.partition("  - {package: clerk, name: second")[0].replace(
+        "    letters:", "    options: {count: 3}\n    letters:"
+    )
+    file = written(tmp_path, more)
+    shown = clerks.upcall("apply", "--dry-run", "-f", file).stdout
+    assert all(words in shown for words in ("2 -> 3", "desk-2", "comes", "hello -> hi", "two", "the service"))
+    assert len(clerks.client.service("clerk").members) == 2, "nothing was changed"
+    done = clerks.upcall("apply", "--prune", "-f", file).stdout
+    assert "clerk: changed, letters one changed, letters two dropped; second: uninstalled" in done
+    assert len(clerks.client.service("clerk").members) == 3
+    letters = clerks.upcall("service", "do", "clerk", "letters", "--output", "json").stdout
+    assert json.loads(letters) == [{"name": "one", "text": "hi"}]
     clerks.upcall("uninstall", "clerk")
     nothing_left(clerks)

@@ -51,7 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         assert composition.count(SIZE[0]) == 1
         file = cluster.data.with_name("demo.yaml")
         file.write_text(composition.replace(*SIZE))
-        cluster.upcall("install", "-f", str(file), timeout_s=900.0)
+        cluster.upcall("apply", "-f", str(file), timeout_s=900.0)
         yield cluster
     except BaseException:
         print(last_lines(sorted((cluster.data / "logs").glob("*.log"))))

@@ -7,6 +7,7 @@ each service. What only shows later (whether it fits, whether an action succeeds
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from upcall.cli import contents
 from upcall.cli.composition import ActionItem, Composition, ServiceItem
 from upcall.cli.output import nearest
 from upcall.protocol import schema
@@ -16,46 +17,73 @@ from upcall.protocol.releases import newest
 
 
 def check_against(
-    composition: Composition, packages: Sequence[PackageView], present: Sequence[ServiceView] = ()
-) -> None:
-    """All packages, versions, options, bindings and actions are known, with values that they allow. ``present`` are
-    the services that are there already."""
+    composition: Composition,
+    packages: Sequence[PackageView],
+    present: Sequence[ServiceView] = (),
+    secrets: Collection[str] = (),
+) -> dict[str, PackageView]:
+    """All packages, versions, options, bindings, secrets, contents and actions are known, with values that they allow.
+    ``present`` are the services that are there already. Gives the package of each service."""
     of_service: dict[str, PackageView] = {}
     there = {one.name for one in present}
     for item in composition.services:
-        package = of_service[item.service] = _package(item, packages)
-        where = f"service {item.service}"
-        try:
-            schema.check(
-                package.options_schema, item.options, noun="option", of=f"package {package.name}", where="options"
-            )
-        except Invalid as error:
-            raise _at(error, where) from None
+        package = of_service[item.service] = _package_of(composition, item, packages, present)
+        _check_options(composition, item, package)
+        contents.check(composition, item, package)
+        for at, secret in enumerate(item.secrets):
+            if secret not in secrets:
+                raise Invalid(
+                    f"no secret {secret!r}",
+                    where=composition.place_of(item.service, "secrets", at),
+                    expected=f"`upcall secret set {secret}` first",
+                )
+        where = composition.place_of(item.service, "bindings")
         needs = _known_needs(item, package, where)
         if item.service not in there:
             _check_bindings(item, needs, there, [one.service for one in composition.services], where)
         there.add(item.service)
-    for action in composition.actions:
-        _check_action(action, of_service[action.service])
+    for at, action in enumerate(composition.actions):
+        where = f"{composition.place('actions', at, 'action')} action {action.service} {action.action}"
+        _check_action(action, of_service[action.service], where)
+    return of_service
 
 
-def _package(item: ServiceItem, packages: Sequence[PackageView]) -> PackageView:
+def _package_of(
+    composition: Composition, item: ServiceItem, packages: Sequence[PackageView], present: Sequence[ServiceView]
+) -> PackageView:
+    """In the version that the file names, or that runs; else the newest."""
     known = [one for one in packages if one.name == item.package]
     if not known:
         raise Invalid(
             f"unknown package {item.package!r}",
-            where="services",
+            where=composition.place_of(item.service, "package"),
             expected=nearest(item.package, {one.name for one in packages}),
         )
-    found = newest([one.version for one in known], item.version)
+    runs = next((one.version for one in present if one.name == item.service and one.package == item.package), "")
+    # What runs and is meant stays, also where there is a newer one that is meant as well.
+    stays = newest([runs], item.version) if runs else ""
+    found = stays or newest([one.version for one in known], item.version)
     for one in known:
         if one.version == found:
             return one
     raise Invalid(
         f"{item.package} has no version {item.version!r}",
-        where=f"service {item.service}",
+        where=composition.place_of(item.service, "version"),
         expected=nearest(item.version, [one.version for one in known]),
     )
+
+
+def _check_options(composition: Composition, item: ServiceItem, package: PackageView) -> None:
+    of = f"package {package.name}"
+    try:
+        schema.check(package.options_schema, item.options, noun="option", of=of, where="options")
+    except Invalid as error:
+        problem = error.problem
+        option = next((one for one in item.options if f"{one!r}" in problem.message or one in problem.where), "")
+        place = composition.place_of(item.service, "options", *([option] if option else []))
+        raise Invalid(
+            problem.message, where=f"{place} service {item.service} {problem.where}", expected=problem.expected
+        ) from None
 
 
 def _known_needs(item: ServiceItem, package: PackageView, where: str) -> dict[str, dict[str, Any]]:
@@ -65,7 +93,7 @@ def _known_needs(item: ServiceItem, package: PackageView, where: str) -> dict[st
         if need not in needs:
             raise Invalid(
                 f"{item.package} has no need {need!r}",
-                where=f"{where} bindings.{need}",
+                where=f"{where} {need}",
                 expected=nearest(need, needs) if needs else "no bindings",
             )
     return needs
@@ -87,13 +115,12 @@ def _check_bindings(
         raise Invalid(
             f"{item.service} needs {need}, and service {service!r} "
             + ("stands below it" if below else "is neither in the file nor installed"),
-            where=f"{where} bindings.{need}",
+            where=f"{where} {need}",
             expected=f"{service} above {item.service}" if below else nearest(service, [*there, *all_of_it]),
         )
 
 
-def _check_action(action: ActionItem, package: PackageView) -> None:
-    where = f"action {action.service} {action.action}"
+def _check_action(action: ActionItem, package: PackageView, where: str) -> None:
     known = {str(one.get("name", "")): one for one in package.actions}
     if action.action not in known:
         raise Invalid(

@@ -1,12 +1,16 @@
-"""A composition file: several services with their options and bindings, and what is asked of them when they run.
+"""A platform file: several services with their options and bindings, what they hold, and what is asked of them.
 
 ::
 
+    name: shop                             # of the platform: needed by `--prune`, which removes what this file made
     requires: {cpus: 2, memory_mib: 6144, disk_mib: 4096, nodes: 3}    # checked before anything is installed
     services:
       - package: hello                     # required
         name: greeter                      # default: the package's name
-        options: {members: 3}
+        options: {members: 3}              # all that is set: what stands here no more has its default again
+        secrets: [mail]                    # names of secrets that it may have (`upcall secret set mail`)
+        greetings:                         # contents, of a kind that the package names (topics, keyspaces, jobs)
+          morning: {text: {file: morning.txt}}    # the text of a file beside this one
         bindings: {store: archive}         # need -> service; default: a service of the need's own name
     actions:                               # one after the other, each when its service is deployed
       - {service: greeter, action: greet, arguments: {name: you}}
@@ -17,13 +21,15 @@
 Services are installed at the same time. A mistake is named with its line, its key, and what would be right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from upcall.cli.located import line_of, named
 from upcall.cli.output import counted, nearest
 from upcall.protocol.errors import DoesNotFit, Invalid
 from upcall.protocol.operator import NAME, Install
@@ -67,7 +73,9 @@ class Requires(Part):
 
 
 class ServiceItem(Part):
-    """One service, as ``upcall install`` takes it."""
+    """One service, as ``upcall install`` takes it, and what it holds: each kind (topics, jobs) by its own name."""
+
+    model_config = ConfigDict(extra="allow")
 
     package: str = Field(min_length=1, max_length=200)
     """As ``upcall catalog list`` names it."""
@@ -82,11 +90,26 @@ class ServiceItem(Part):
     secrets: list[str] = []
     """Names of secrets (``upcall secret set``) that it is granted."""
 
+    @model_validator(mode="after")
+    def _others_are_contents(self) -> "ServiceItem":
+        for kind, things in (self.model_extra or {}).items():
+            if not isinstance(things, dict) or not all(isinstance(one, dict | None) for one in things.values()):
+                raise PydanticCustomError("unknown_key", kind)
+        return self
+
     @property
     def service(self) -> str:
         return self.name or self.package
 
-    def install(self) -> Install:
+    @property
+    def contents(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Kind -> name -> what is wanted of it."""
+        return {
+            kind: {str(name): wanted or {} for name, wanted in things.items()}
+            for kind, things in (self.model_extra or {}).items()
+        }
+
+    def install(self, platform: str = "") -> Install:
         return Install(
             package=self.package,
             name=self.service,
@@ -94,6 +117,7 @@ class ServiceItem(Part):
             options=self.options,
             bindings=self.bindings,
             secrets=self.secrets,
+            platform=platform,
         )
 
 
@@ -122,6 +146,8 @@ class Size(Part):
 class Composition(Part):
     """The file as a whole."""
 
+    name: str = Field(default="", max_length=40)
+    """Of the platform. What is made is remembered under it, so that ``--prune`` removes nothing else."""
     requires: Requires = Requires()
     """Checked before anything is installed."""
     services: list[ServiceItem] = Field(min_length=1, max_length=100)
@@ -130,6 +156,17 @@ class Composition(Part):
     """One after the other, each when its service is deployed."""
     sizes: list[Size] = Field(default=[], max_length=10)
     """The first that fits is taken."""
+
+    _tree: yaml.Node | None = PrivateAttr(default=None)
+    _where: str = PrivateAttr(default="")
+
+    def place(self, *location: int | str) -> str:
+        """File and line of a part of it, for errors."""
+        return f"{self._where} line {line_of(self._tree, location)}"
+
+    def place_of(self, service: str, *location: int | str) -> str:
+        at = next(at for at, one in enumerate(self.services) if one.service == service)
+        return self.place("services", at, *location)
 
     def needs(self) -> "list[Requires]":
         """Of each size in turn: its own requirements replace the general ones key by key."""
@@ -149,12 +186,13 @@ def load(path: Path) -> Composition:
             f"{len(data)} bytes", where=str(path), expected=f"a composition of at most {FILE_BYTES_MAX} bytes"
         )
     try:
-        return parse(data.decode(), str(path))
+        return parse(data.decode(), str(path), path.parent)
     except UnicodeDecodeError:
         raise Invalid("not a text file", where=str(path), expected="YAML in UTF-8") from None
 
 
-def parse(text: str, where: str) -> Composition:
+def parse(text: str, where: str, folder: Path | None = None) -> Composition:
+    """``folder``: where files that it names are; without, it may name none."""
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
@@ -168,8 +206,10 @@ def parse(text: str, where: str) -> Composition:
     try:
         found = Composition.model_validate(content)
     except ValidationError as error:
-        raise _named(error, tree, where) from None
+        raise named(error, tree, where, _keys) from None
+    found._tree, found._where = tree, where
     _check_names(found, tree, where)
+    _read_files(found, folder)
     return found
 
 
@@ -196,25 +236,6 @@ def fitting(composition: Composition, has: Requires) -> tuple[Composition, str]:
     )
 
 
-# -- errors with lines ----------------------------------------------------------------------------------------------
-
-
-def _named(error: ValidationError, tree: yaml.Node | None, where: str) -> Invalid:
-    """The first mistake, with its line, its key, and what would be right."""
-    # A key that nobody knows is often the missing one, misspelt: it is named first.
-    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
-    location = first["loc"]
-    key = _dotted(location)
-    place = f"{where} line {_line(tree, location)}"
-    if first["type"] == "extra_forbidden":
-        return Invalid(
-            f"unknown key {location[-1]!r} in {_dotted(location[:-1])}", where=place, expected=_keys(location)
-        )
-    if first["type"] == "missing":
-        return Invalid(f"{key} is missing", where=f"{where} line {_line(tree, location[:-1])}")
-    return Invalid(f"{key}: {first['msg']}, got {first['input']!r}", where=place)
-
-
 def _keys(location: Sequence[int | str]) -> str:
     """The known key that is nearest to the one at this location."""
     parts: dict[str, type[BaseModel]] = {
@@ -225,37 +246,12 @@ def _keys(location: Sequence[int | str]) -> str:
     return nearest(str(location[-1]), model.model_fields)
 
 
-def _dotted(location: Sequence[int | str]) -> str:
-    return (
-        "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in location).lstrip(".") or "the composition"
-    )
-
-
-def _line(tree: yaml.Node | None, location: Iterable[int | str]) -> int:
-    """The line of the deepest part of ``location`` that the file has."""
-    line = 1
-    for step in location:
-        if isinstance(tree, yaml.SequenceNode) and isinstance(step, int) and step < len(tree.value):
-            tree = tree.value[step]
-            line = tree.start_mark.line + 1
-        elif isinstance(tree, yaml.MappingNode):
-            for key, value in tree.value:
-                if key.value == str(step):
-                    line, tree = key.start_mark.line + 1, value
-                    break
-            else:
-                return line
-        else:
-            return line
-    return line
-
-
 def _check_names(found: Composition, tree: yaml.Node | None, where: str) -> None:
     import re
 
     names: set[str] = set()
     for at, one in enumerate(found.services):
-        line = f"{where} line {_line(tree, ('services', at, 'name' if one.name else 'package'))}"
+        line = f"{where} line {line_of(tree, ('services', at, 'name' if one.name else 'package'))}"
         if not re.match(NAME, one.service):
             raise Invalid(
                 f"not a service's name: {one.service!r}", where=line, expected="lower case letters, digits, dashes"
@@ -267,7 +263,7 @@ def _check_names(found: Composition, tree: yaml.Node | None, where: str) -> None
         names.add(one.service)
     for at, action in enumerate(found.actions):
         if action.service not in names:
-            line = f"{where} line {_line(tree, ('actions', at, 'service'))}"
+            line = f"{where} line {line_of(tree, ('actions', at, 'service'))}"
             raise Invalid(
                 f"an action of {action.service!r}, which is no service here",
                 where=line,
@@ -276,7 +272,36 @@ def _check_names(found: Composition, tree: yaml.Node | None, where: str) -> None
     for at, size in enumerate(found.sizes):
         for service in size.options:
             if service not in names:
-                line = f"{where} line {_line(tree, ('sizes', at, 'options', service))}"
+                line = f"{where} line {line_of(tree, ('sizes', at, 'options', service))}"
                 raise Invalid(
                     f"options of {service!r}, which is no service here", where=line, expected=nearest(service, names)
                 )
+
+
+def _read_files(found: Composition, folder: Path | None) -> None:
+    """``{file: job.py}`` in place of a text is the text of that file."""
+    for item in found.services:
+        for kind, name, wanted, argument in _of_files(item):
+            place = found.place_of(item.service, kind, name, argument)
+            path = wanted[argument]["file"]
+            if folder is None:
+                raise Invalid(f"{argument} names a file", where=place, expected="its text: this has no folder")
+            try:
+                data = (folder / path).read_bytes()
+                if len(data) > FILE_BYTES_MAX:
+                    raise Invalid(f"{path} has {len(data)} bytes", where=place, expected=f"at most {FILE_BYTES_MAX}")
+                wanted[argument] = data.decode()
+            except OSError as error:
+                raise Invalid(
+                    f"{path}: {error.strerror}", where=place, expected=f"a text file, seen from {folder}"
+                ) from None
+            except UnicodeDecodeError:
+                raise Invalid(f"{path} is not text", where=place, expected="a file in UTF-8") from None
+
+
+def _of_files(item: ServiceItem) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    for kind, things in (item.model_extra or {}).items():
+        for name, wanted in things.items():
+            for argument, value in (wanted or {}).items():
+                if isinstance(value, dict) and set(value) == {"file"} and isinstance(value["file"], str):
+                    yield kind, str(name), wanted, argument

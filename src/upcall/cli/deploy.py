@@ -123,23 +123,15 @@ class Begun:
     names: list[str] = field(default_factory=list)
 
 
-def post_all(session: Session, requests: Sequence[Install], *, again: bool = False) -> Begun:
-    """Install them all or none: when one is refused, those that this call began are taken away again. ``again``: what
-    is there already, and is the same, stays (a composition may be applied as often as one likes)."""
-    present = {one.name: one for one in session.client.services()}
-    for request in requests:
-        if again and request.name in present:
-            _must_match(present[request.name], request)
+def post_all(session: Session, requests: Sequence[Install]) -> Begun:
+    """Install them all or none: when one is refused, those that this call began are taken away again."""
     result = Begun()
     posting = ""
     try:
         with ExitStack() as stack:
             event_stream: EventStream | None = None
             for request in requests:
-                if again and request.name in present:
-                    result.services.append(present[request.name])
-                    continue
-                posting = request.name if request.name not in present else ""
+                posting = request.name
                 result.services.append(ServiceView.model_validate(session.client.post("/v1/services", request)))
                 result.names.append(request.name)
                 posting = ""
@@ -192,23 +184,6 @@ def _until_gone(session: Session, name: str, event_stream: EventStream) -> None:
         if time.monotonic() > until:
             raise Conflict(f"not gone after {TAKE_BACK_TIMEOUT_S:g} s", where=f"service {name}")
         event_stream.wait(REFRESH_S)
-
-
-def _must_match(there: ServiceView, request: Install) -> None:
-    """A composition that is applied again finds its services there; another service of that name is a mistake."""
-    if there.package != request.package:
-        raise Conflict(
-            f"{there.name} is there already, made from package {there.package}",
-            where=f"service {there.name}",
-            expected=f"another name for this {request.package}, or `upcall uninstall {there.name}` first",
-        )
-    for key, value in request.options.items():
-        if key in there.options and there.options[key] != value:
-            raise Conflict(
-                f"{there.name} is there already with {key}={there.options[key]!r}, not {value!r}",
-                where=f"service {there.name}",
-                expected=f"the same options, or `upcall uninstall {there.name}` first",
-            )
 
 
 def follow(

@@ -1,23 +1,18 @@
 """``upcall install`` and ``upcall uninstall``."""
 
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from upcall.cli import composition as compositions
 from upcall.cli import deploy
-from upcall.cli.action import run_action
-from upcall.cli.applicable import check_against
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import change
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
-from upcall.protocol.errors import Conflict, Invalid, UpcallError
-from upcall.protocol.operator import Ask, Install, ServiceView, Status, Update
+from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.operator import Ask, Install, ServiceView, Update
 from upcall.protocol.releases import split
 
 install_app = commands()
@@ -45,22 +40,14 @@ def install(
         list[str] | None,
         typer.Option("--secret", metavar="NAME", help="A secret that it may have, besides its own; may be repeated."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A composition of services.")] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Take over nothing that an earlier service of this name has left.")
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
-    """Install a package, an own Python file, or a composition, and follow it until it is deployed."""
-    if file is not None:
-        if package or name or version or setting or bind or secret or fresh:
-            raise Invalid("a composition and a package at once", where="install", expected="either -f FILE or PACKAGE")
-        apply(session, compositions.load(file), wait=not no_wait)
-        return
+    """Install a package or an own Python file, and follow it until it is deployed."""
     if not package:
-        raise Invalid(
-            "no package is named", where="install", expected="a package of `upcall catalog`, a path, or -f FILE"
-        )
+        raise Invalid("no package is named", where="install", expected="a package of `upcall catalog`, or a path")
     options = parse_pairs(setting or [], "--set")
     bindings = {key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()}
     if package.endswith(".py") or "/" in package or Path(package).is_dir():
@@ -129,68 +116,6 @@ def _follow(session: Session, names: list[str]) -> list[deploy.Watched]:
     except KeyboardInterrupt:
         session.out.note(f"no longer waiting; {', '.join(names)} goes on (`upcall uninstall` takes it away)")
         raise
-
-
-def resources(session: Session, status: Status) -> compositions.Requires:
-    """What this cluster has."""
-    free_mib = shutil.disk_usage(session.folder.root).free >> 20
-    return compositions.Requires(
-        cpus=max((one.cpus for one in status.nodes), default=0),
-        memory_mib=sum(one.memory_mib for one in status.nodes),
-        disk_mib=free_mib,
-        nodes=len([one for one in status.nodes if one.state == "up"]),
-    )
-
-
-def apply(
-    session: Session, composition: compositions.Composition, *, wait: bool = True, quiet: bool = False
-) -> list[deploy.Watched]:
-    """Install a composition and run its actions: all that can be known is checked before the first service is begun,
-    and what was begun is taken away again when one of them cannot be deployed or an action fails."""
-    status = session.client.status()
-    has = resources(session, status)
-    composition, size = compositions.fitting(composition, has)
-    session.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
-    check_against(composition, session.client.packages(), status.services)
-    begun = deploy.post_all(session, [one.install() for one in composition.services], again=True)
-    names = [one.name for one in begun.services]
-    pending = list(composition.actions)
-    if not wait:
-        session.out.say(begun.services, f"{', '.join(names)}: being deployed" + _left_to_you(pending))
-        return []
-    ready: set[str] = set()
-
-    def deployed(name: str) -> None:
-        ready.add(name)
-        # In the file's order: an action may rely on those above it.
-        while pending and pending[0].service in ready:
-            one = pending[0]
-            try:
-                run_action(session, one.service, one.action, one.arguments, patience_s=deploy.PATIENCE_S)
-            except UpcallError:
-                deploy.take_back(session, begun.names, f"its action {one.action} failed")
-                raise
-            pending.pop(0)
-            session.out.note(f"{one.service}: {one.action} done")
-
-    try:
-        watched = deploy.follow(session, names, begun.names, deployed)
-    except KeyboardInterrupt:
-        if not quiet:
-            goes_on = f"no longer waiting; {', '.join(names)}: what is begun goes on (`upcall uninstall` takes it away)"
-            session.out.note(goes_on + _left_to_you(pending))
-        raise
-    if not quiet:
-        session.out.say([one.view for one in watched], f"{', '.join(names)}: deployed")
-    return watched
-
-
-def _left_to_you(actions: Sequence[compositions.ActionItem]) -> str:
-    """Which actions were not run, for a command that ends before them."""
-    if not actions:
-        return ""
-    names = ", ".join(f"{one.service} {one.action}" for one in actions)
-    return f"; actions not run: {names} (`install -f` with the same file again runs all of its actions)"
 
 
 @command(uninstall_app, "uninstall")

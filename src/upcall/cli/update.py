@@ -80,7 +80,7 @@ def rollback(
     change(session, service, asked, dry_run=dry_run, wait=not no_wait)
 
 
-def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait: bool) -> None:
+def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait: bool, quiet: bool = False) -> None:
     path = f"/v1/services/{quote(service, safe='')}/update"
     if dry_run:
         _say(session, service, PreviewView.model_validate(session.client.post(f"{path}/preview", asked)))
@@ -98,6 +98,8 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
         said = error.problem
         ways = f"`upcall rollback {service}`, or another update; who was not touched runs on as before"
         raise Conflict(said.message, where=said.where, expected=ways) from None
+    if quiet:
+        return
     view = session.client.service(service)
     session.out.say(operation, f"{service} is at revision {view.revision}")
 

@@ -18,6 +18,7 @@ from upcall.master import (
     maintenance_api,
     operator_api,
     package_api,
+    platform_api,
     revision_api,
     revisions,
     service_api,
@@ -116,6 +117,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     publish(app)
     app.include_router(operator_api.router(operator, principal))
     app.include_router(revision_api.router(core, views, service_calls, principal))
+    app.include_router(platform_api.router(core, views, principal))
     app.include_router(action_api.router(service_calls.actions, core, views, principal))
     app.include_router(volume_api.router(core, views, machines, principal))
     app.include_router(maintenance_api.router(operator, principal))

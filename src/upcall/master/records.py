@@ -34,6 +34,10 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the secrets that a person granted it, besides its own."""
     created_at: float = 0.0
     asked_by: str = ""
+    platform: str = ""
+    """Name of the platform file that it was made by."""
+    made: dict[str, dict[str, tuple[str, ...]]] = {}
+    """Platform file -> kind of contents -> those in this service that it made."""
 
 
 class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

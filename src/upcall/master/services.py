@@ -62,6 +62,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
         secrets=tuple(request.secrets),
         created_at=tx.wall_s,
         asked_by=who,
+        platform=request.platform,
     )
     another = core.state.ledger.left_by(name) not in ("", package.name)
     needs = tuple(sorted(set(bindings.values())))

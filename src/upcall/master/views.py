@@ -139,6 +139,12 @@ class Views:
             revision=record.revision,
             options=record.options,
             bindings=record.bindings,
+            secrets=list(record.secrets),
+            platform=record.platform,
+            made={
+                platform: {kind: list(names) for kind, names in kinds.items()}
+                for platform, kinds in record.made.items()
+            },
             desired=self._core.desired(record.name),
             state=state,
             reason=reason,
@@ -403,6 +409,7 @@ def package_view(package: Any) -> view.PackageView:
         options_schema=package.options_schema,
         actions=[msgspec.to_builtins(action) for action in package.actions],
         needs=[msgspec.to_builtins(need) for need in package.needs],
+        contents=[msgspec.to_builtins(one) for one in package.contents],
     )
 
 

@@ -87,6 +87,8 @@ class Install(Strict):
     """Need -> service name; default: a service of the need's own name."""
     secrets: list[str] = []
     """Names of secrets that the service may have, besides its own (``SERVICE.NAME``)."""
+    platform: str = Field(default="", max_length=40)
+    """Name of the platform file that it is made by (``upcall apply``)."""
     fresh: bool = False
     """Takes nothing over from an earlier service of this name: neither its volumes nor its memory."""
 
@@ -111,6 +113,16 @@ class Update(Strict):
     reason: str = Field(default="", max_length=500)
     instead: bool = False
     """In place of a change that is under way; else it is refused while there is one."""
+
+
+class Made(Strict):
+    """What a platform file made in a service, or dropped again: it removes nothing else."""
+
+    platform: str = Field(min_length=1, max_length=40)
+    kind: str = Field(min_length=1, max_length=100)
+    """Of contents, as the package names it."""
+    made: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=10_000)
+    dropped: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=10_000)
 
 
 DRAIN_WINDOW_S: Final = 600.0
@@ -274,6 +286,8 @@ class PackageView(View):
     actions: list[dict[str, Any]] = []
     needs: list[dict[str, Any]] = []
     """Other services that it connects to: ``name``, ``endpoint``, ``optional``."""
+    contents: list[dict[str, Any]] = []
+    """What it holds that people name one by one: ``kind``, and the actions ``show``, ``make``, ``change``, ``drop``."""
 
 
 class EndpointView(View):
@@ -336,6 +350,12 @@ class ServiceView(View):
     revision: int
     options: dict[str, Any] = {}
     bindings: dict[str, str] = {}
+    secrets: list[str] = []
+    """Names of those that it was granted, besides its own."""
+    platform: str = ""
+    """Name of the platform file that made it."""
+    made: dict[str, dict[str, list[str]]] = {}
+    """Platform file -> kind of contents -> those in it that the file made."""
     desired: str = "running"
     state: str = ""
     """``deploying``, ``running``, ``degraded`` (members are missing), ``recovering`` (one ends again and again),

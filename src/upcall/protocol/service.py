@@ -54,6 +54,20 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """For so long its service lets it run."""
 
 
+class ContentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One kind of what a service holds that people name one by one (topics, jobs), by the names of its actions."""
+
+    kind: str
+    show: str
+    """Gives all of them."""
+    show_with: dict[str, Any] = {}
+    key: str
+    """Where each of those has its name."""
+    make: str
+    change: str = ""
+    drop: str
+
+
 class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Another service whose endpoint a package's tasks connect to."""
 
@@ -73,6 +87,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     options_schema: dict[str, Any] = {}
     actions: tuple[ActionSpec, ...] = ()
     needs: tuple[NeedSpec, ...] = ()
+    contents: tuple[ContentSpec, ...] = ()
     source: DigestOrNone = ""
     """SHA-256 of a blob (a tar of Python files); empty for a package that the host has installed."""
     blobs: tuple[Digest, ...] = ()

@@ -21,6 +21,7 @@ from upcall.protocol.service import Operation, Policy, Told, ToolResult
 from upcall.service.actions import action
 from upcall.service.changing import How, OptionChange, Update, by_restart, live, never
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
+from upcall.service.contents import Contents
 from upcall.service.endpoints import Endpoint
 from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
@@ -37,6 +38,7 @@ __all__ = [
     "Check",
     "Conflict",
     "Constraints",
+    "Contents",
     "Declaration",
     "Do",
     "Endpoint",

@@ -117,14 +117,16 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
         entry = f"{entry}:{service.__name__}"
     blobs = service.blobs()
     digest = hashlib.sha256(source).hexdigest() if source else ""
+    actions = {action.name: action.spec for action in actions_of(service).values()}
     package = Package(
         name=service.package,
         version=service.version,
         description=inspect.getdoc(service) or "",
         entry=entry,
         options_schema=service.Options.model_json_schema(),
-        actions=tuple(action.spec for action in actions_of(service).values()),
+        actions=tuple(actions.values()),
         needs=tuple(need.spec for need in needs_of(service)),
+        contents=tuple(one.spec(actions) for one in service.contents),
         source=digest,
         blobs=tuple(sorted(blobs)),
     )

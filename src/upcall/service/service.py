@@ -44,6 +44,7 @@ from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Pr
 from upcall.service import faults, stranger, together, versions
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
+from upcall.service.contents import Contents
 from upcall.service.context import Context
 from upcall.service.endpoints import Endpoint
 from upcall.service.files import PackageFiles
@@ -81,6 +82,9 @@ class Service(PackageFiles):
     """Before what holds in this version alone."""
     options: ServiceOptions
     """Annotate it with the service's own model, or nest a class ``Options``."""
+
+    contents: ClassVar[tuple[Contents, ...]] = ()
+    """What it holds that people name one by one: topics, keyspaces, jobs, as a platform file states them."""
 
     settle_s: ClassVar[float] = 5.0
     """How long the first member that an update changed has to stay ready before the others follow."""

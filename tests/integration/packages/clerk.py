@@ -2,7 +2,7 @@
 
 from upcall.protocol.declaration import Check, Declaration, Port
 from upcall.protocol.errors import NotNow
-from upcall.service import Field, Member, Pod, Service, ServiceOptions, action
+from upcall.service import Contents, Field, Member, Pod, Service, ServiceOptions, action
 
 
 class Clerk(Service):
@@ -12,6 +12,7 @@ class Clerk(Service):
         count: int = Field(2, ge=1, le=3)
 
     options: Options
+    contents = (Contents("letters", show="letters", make="post-letter", change="correct-letter", drop="burn-letter"),)
 
     def pods(self) -> list[Pod]:
         return [Pod("desk", count=self.options.count)]
@@ -31,3 +32,23 @@ class Clerk(Service):
         if text == "nonsense":
             raise ValueError("this cannot be written down")
         return there
+
+    @action
+    async def letters(self) -> list[dict[str, str]]:
+        """All that lie here."""
+        return [{"name": name, "text": text} for name, text in (await self.state.get("letters", {})).items()]
+
+    @action
+    async def post_letter(self, name: str, text: str) -> None:
+        """Keep one."""
+        await self.state.update("letters", lambda known: {**known, name: text}, {})
+
+    @action
+    async def correct_letter(self, name: str, text: str) -> None:
+        """Another text."""
+        await self.post_letter(name, text)
+
+    @action
+    async def burn_letter(self, name: str) -> None:
+        """It is gone."""
+        await self.state.update("letters", lambda known: {key: text for key, text in known.items() if key != name}, {})

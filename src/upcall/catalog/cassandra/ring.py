@@ -102,7 +102,7 @@ class Ring:
     def keyspaces(self) -> list[dict[str, Any]]:
         query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
         return [
-            {"keyspace": row["keyspace_name"], "replication": dict(row["replication"])}
+            {"keyspace": row["keyspace_name"], "replication": copies(row["replication"])}
             for row in self._connected().execute(query)
             if is_user_keyspace(row["keyspace_name"]) and row["keyspace_name"] != ROLES
         ]
@@ -110,6 +110,11 @@ class Ring:
     def execute(self, statement: str) -> list[dict[str, Any]]:
         rows = self._connected().execute(statement, timeout=30.0)
         return [{name: _plain(value) for name, value in row.items()} for row in islice(rows, ROWS_MAX)]
+
+
+def copies(strategy: Mapping[str, str]) -> int:
+    """Of each row, in all datacenters, by a keyspace's replication strategy."""
+    return sum(int(number.partition("/")[0]) for centre, number in strategy.items() if centre != "class")
 
 
 GOSSIP: Final = "SELECT address, status FROM system_views.gossip_info"

@@ -14,6 +14,7 @@ from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.service import Credentials
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
+    Contents,
     Endpoint,
     Field,
     How,
@@ -57,6 +58,12 @@ class Cassandra(Service):
     """Apache Cassandra: a ring whose racks are the zones."""
 
     version = "5.0.9"
+    contents = (
+        Contents(
+            "keyspaces", show="keyspaces", key="keyspace",
+            make="create-keyspace", change="set-replication", drop="drop-keyspace",
+        ),
+    )  # fmt: skip
     before_stop_s = 120.0
     options: CassandraOptions
     _ring: Any = None

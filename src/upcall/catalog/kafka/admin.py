@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigEntry,
     ConfigResource,
     ConfigSource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -18,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from upcall.catalog.kafka.config import client_settings
 from upcall.catalog.kafka.live import between, same
 from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping, out_of_sync
-from upcall.protocol.errors import Invalid, NotNow
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
 
 TIMEOUT_S: Final = 6.0
 """Below the deadline of an answer."""
@@ -142,20 +143,53 @@ class Admin:
             return False
         return True
 
+    def change_topic(self, name: str, partitions: int, config: dict[str, str]) -> None:
+        """More partitions, and settings of its own; what is not named stays."""
+        self._minimums.pop(name, None)
+        has = sum(each.topic == name for each in self.partitions())
+        if not has:
+            raise NotFound(f"no topic {name!r}")
+        if partitions and partitions < has:
+            raise Conflict(f"{name} has {has} partitions, and they never become fewer", where="partitions")
+        if partitions > has:
+            self._client.create_partitions([NewPartitions(name, partitions)])[name].result(TIMEOUT_S * 2)
+        if config:
+            set_ = AlterConfigOpType.SET
+            entries = [ConfigEntry(key, value, incremental_operation=set_) for key, value in config.items()]
+            wanted = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+            self._client.incremental_alter_configs([wanted])[wanted].result(TIMEOUT_S * 2)
+
+    def own_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """What was set of each topic itself."""
+        wanted = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        found = self._client.describe_configs(wanted, request_timeout=TIMEOUT_S) if wanted else {}
+        return {
+            resource.name: {
+                key: str(entry.value)
+                for key, entry in answer.result(TIMEOUT_S).items()
+                if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+            }
+            for resource, answer in found.items()
+        }
+
     def delete_topic(self, name: str) -> None:
         self._minimums.pop(name, None)
         self._client.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
 
-    def topics(self) -> list[dict[str, Any]]:
+    def topics(self, *, settings: bool = False) -> list[dict[str, Any]]:
         grouped: dict[str, list[Partition]] = {}
         for each in self.partitions():
             grouped.setdefault(each.topic, []).append(each)
+        # Those of Kafka itself are nobody's to state.
+        own = self.own_settings(name for name in grouped if not name.startswith("__")) if settings else {}
         return [
             {
                 "topic": topic,
                 "partitions": len(found),
                 "replication": max(len(each.replicas) for each in found),
                 "out_of_sync": len(out_of_sync(found)),
+                **({"config": own[topic]} if settings else {}),
             }
             for topic, found in sorted(grouped.items())
+            if not settings or topic in own
         ]

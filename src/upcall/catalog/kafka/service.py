@@ -27,6 +27,7 @@ from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, NotFound, NotNow
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
+    Contents,
     Endpoint,
     Field,
     How,
@@ -79,6 +80,12 @@ class Kafka(Service):
     """Apache Kafka in KRaft mode: brokers that are controllers too, in a quorum that can change."""
 
     options: KafkaOptions
+    contents = (
+        Contents(
+            "topics", show="topics", show_with={"settings": True}, key="topic",
+            make="create-topic", change="change-topic", drop="delete-topic",
+        ),
+    )  # fmt: skip
     cluster_id = ""
     _admin: Any = None
     _voters: tuple[Any, frozenset[int]] | None = None
@@ -410,6 +417,22 @@ class Kafka(Service):
         return {"topic": name, "partitions": partitions, "replication": copies, "created": created}
 
     @action(timeout_s=3600.0)
+    async def change_topic(
+        self,
+        name: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$"),
+        partitions: int = Field(0, ge=0, le=1000, description="more than it has; 0: as it has"),
+        replication: int = Field(0, ge=0, le=9, description="at least; 0: as it has"),
+        config: TopicSettings = Field(default={}),
+        unchecked_config: dict[str, Value] = Field(default={}),
+    ) -> dict[str, Any]:
+        """Gives a topic more partitions, more replicas, or other settings; what is not named stays."""
+        given = as_texts({**config, **unchecked_config})
+        await self._ask(lambda admin: admin.change_topic(name, partitions, given))
+        if replication:
+            await self._more_copies(name, replication)
+        return {"topic": name, "partitions": partitions, "replication": replication, "config": given}
+
+    @action(timeout_s=3600.0)
     async def raise_replication(
         self, topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$"), replicas: int = Field(3, ge=2, le=9)
     ) -> dict[str, Any]:
@@ -424,9 +447,11 @@ class Kafka(Service):
         return {"topic": name, "deleted": True}
 
     @action
-    async def topics(self) -> list[dict[str, Any]]:
+    async def topics(
+        self, settings: bool = Field(False, description="with what was set of each itself")
+    ) -> list[dict[str, Any]]:
         """All topics, with how many of their partitions are not fully in sync."""
-        return await self._ask(lambda admin: admin.topics())
+        return await self._ask(lambda admin: admin.topics(settings=settings))
 
     @action
     async def voters(self) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from upcall.protocol.declaration import Declaration, File, Resources
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
+    Contents,
     Endpoint,
     Field,
     Member,
@@ -41,6 +42,9 @@ class Spark(Service):
     """Apache Spark: a master, workers, and jobs whose drivers are kept running."""
 
     version = "4.1.1"
+    contents = (
+        Contents("jobs", show="list-jobs", show_with={"whole": True}, key="job", make="submit-job", drop="stop-job"),
+    )
     options: SparkOptions
     jobs: dict[str, Job]
     stopping: frozenset[str]
@@ -210,11 +214,17 @@ class Spark(Service):
         return {"job": name, "operation": operation}
 
     @action
-    async def list_jobs(self) -> list[dict[str, Any]]:
+    async def list_jobs(
+        self, whole: bool = Field(False, description="with all that each was submitted with, but its environment")
+    ) -> list[dict[str, Any]]:
         """All jobs and how they are."""
         await self._forget_left()
         return [
-            {"job": name, "state": self.members[f"job-{name}"].state, "cores": job.cores, "restart": job.restart}
+            {
+                "job": name,
+                "state": self.members[f"job-{name}"].state,
+                **job.model_dump(exclude={"env"}, include=None if whole else {"cores", "restart"}),
+            }
             for name, job in sorted(self.jobs.items())
         ]
 

@@ -1,7 +1,7 @@
 """``upcall demo``: a composition like any other, watched until Ctrl-C, then put away.
 
 Nothing here is private to the demo: the cluster is started as by ``up``, the composition installed as by
-``install -f``, and taken down as by ``down``. Which one it is, an installed distribution says: an entry point in the
+``apply -f``, and taken down as by ``down``. Which one it is, an installed distribution says: an entry point in the
 group ``upcall.demos`` names a module whose package holds the composition (``demo.yaml``), and whose ``watch`` asks the
 services that were installed for what is found in their data.
 """
@@ -18,10 +18,10 @@ import typer
 
 from upcall.cli import composition as compositions
 from upcall.cli import down, footprint, keeping, machine, opening, system
+from upcall.cli.apply import apply, resources
 from upcall.cli.demo.measured import Ran, measure
 from upcall.cli.demo.sizing import Nodes, nodes_for
 from upcall.cli.fetch import fetch_all
-from upcall.cli.install import apply, resources
 from upcall.cli.output import duration, nearest
 from upcall.cli.session import Session, command, commands
 from upcall.client.blocking import Client
