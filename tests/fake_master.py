@@ -185,6 +185,7 @@ class FakeMaster:
                 web.post("/v1/services/{name}/made", self._made),
                 web.post("/v1/services/{name}/update", self._update),
                 web.post("/v1/services/{name}/update/preview", self._preview),
+                web.post("/v1/services/{name}/finalize", self._finalize),
                 web.get("/v1/services/{name}/revisions", self._list(lambda: self.revisions)),
                 web.get("/v1/endpoints", self._endpoints),
                 web.get("/v1/endpoints/{service}/{endpoint}/credentials", self._credentials),
@@ -463,6 +464,13 @@ class FakeMaster:
         self.end_soon(operation, *self.update_ends)
         return await answer(operation)
 
+    async def _finalize(self, request: web.Request) -> web.Response:
+        view = self._found(request)
+        operation = self.operation("finalize", view.name, klass="voluntary")
+        view.came_from = ""
+        self.end_soon(operation)
+        return await answer(operation)
+
     async def _preview(self, request: web.Request) -> web.Response:
         view = self._found(request)
         return await answer(
@@ -475,6 +483,7 @@ class FakeMaster:
                 live=["m-1"],
                 come=["m-3"],
                 answer=self.would_answer,
+                between={"config.old": "gone", "config.wait": "default 5, now 10", "config.newer": "new"},
                 last_took_s=42.0,
             )
         )

@@ -113,3 +113,26 @@ def test_many_changes_are_named_in_short() -> None:
         changed_words({f"o{at}": (at, at + 1) for at in range(5)})
         == "o0 0 -> 1, o1 1 -> 2, o2 2 -> 3, and 2 more options"
     )
+
+
+def test_an_upgrade_is_an_update_of_the_version_and_says_how_one_goes_back(run: Run, master: FakeMaster) -> None:
+    master.services["hello"].came_from = "0.9"
+    result = run("upgrade hello --to 1.0 --finalize --set members=4")
+    assert result.exit_code == 0, result.output
+    asked = sent(master)
+    assert (asked["version"], asked["finalize"], asked["set"]) == ("1.0", True, {"members": 4})
+    assert "`upcall rollback hello` brings 0.9 back, until `upcall finalize hello`" in result.stdout
+
+
+def test_a_dry_run_of_an_upgrade_says_what_differs_between_the_versions(run: Run) -> None:
+    shown = run("upgrade hello --to 1.0 --dry-run").stdout
+    assert "1 option gone: config.old" in shown
+    assert "1 option with another default: config.wait (default 5, now 10)" in shown
+    assert "1 option new: config.newer" in shown
+
+
+def test_finalize_is_asked_with_its_reason_and_followed_to_its_end(run: Run, master: FakeMaster) -> None:
+    result = run("finalize hello --reason enough")
+    assert result.exit_code == 0, result.output
+    assert sent(master, "finalize") == {"reason": "enough", "force": False}
+    assert "hello is finalized at version" in result.stdout

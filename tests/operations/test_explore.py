@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from upcall.operations import ends, execution, guard, looping, members, minimum, people, places, superseding
+from upcall.operations import ends, execution, guard, looping, members, minimum, people, places, steps, superseding
 from upcall.operations.checking import explore as explorer
 from upcall.operations.checking.explore import Unfinished, explore
 from upcall.operations.checking.small_changes import UPDATE
@@ -38,7 +38,7 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
     assert ending - walked == {"move"}, "a move is a removal that gives back elsewhere, as a replacement is"
     for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves", "broken", "lasting"):
         assert any(getattr(budget, what) for budget in SMALL.values()), what
-    assert "update" in walked
+    assert {"update", "finalize"} <= walked
     assert any(budget.bad for budget in SMALL.values())
     assert any(not budget.returns for budget in SMALL.values())
     assert any(not budget.spare for budget in SMALL.values())
@@ -122,6 +122,12 @@ def test_the_explorer_finds_a_canary_that_the_next_good_revision_does_not_heal(m
     monkeypatch.setattr(members, "_is_its_turn", lambda book, by: False)
     with pytest.raises(Broken, match="a dead end"):
         explore(SMALL["an update and another instead of it"])
+
+
+def test_the_explorer_finds_a_change_beside_the_point_of_no_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "another_change", lambda book, given: None)
+    with pytest.raises(Broken, match="a change beside the point of no return"):
+        explore(SMALL["the point of no return, and an update instead of it"])
 
 
 def test_a_world_beyond_the_bound_is_not_called_explored() -> None:

@@ -20,6 +20,9 @@ APPS = {"update": update_app, "rollback": rollback_app}
 CHANGES_SHOWN: Final = 3
 """Of one revision, in a line of the history."""
 
+BETWEEN_SHOWN: Final = 12
+"""Options that differ between two versions, of each kind, in a line (`-o json` has all)."""
+
 Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
@@ -52,7 +55,7 @@ def update(
         raise Invalid("nothing is to change", where="update", expected="--set, --unset, --version or --bind")
     stands = session.client.service(service)
     asked = Update(
-        set=parse_pairs(setting or [], "--set", _schema(session, stands, version)),
+        set=parse_pairs(setting or [], "--set", schema(session, stands, version)),
         unset=unset or [],
         version=version,
         bindings={key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()},
@@ -101,10 +104,10 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
     if quiet:
         return
     view = session.client.service(service)
-    session.out.say(operation, f"{service} is at revision {view.revision}")
+    session.out.say(operation, f"{service} is at revision {view.revision}{version_words(view)}")
 
 
-def _schema(session: Session, stands: ServiceView, version: str) -> dict[str, Any] | None:
+def schema(session: Session, stands: ServiceView, version: str) -> dict[str, Any] | None:
     """Of the package's options, so that text which looks like a number stays text where text is meant."""
     known = {one.version: one for one in session.client.packages() if one.name == stands.package}
     found = known.get(newest(known, version or stands.version))
@@ -125,10 +128,37 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
         *((name, "leaves", "") for name in found.leave),
     ]
     session.out.table(("member", "what", "why"), members, empty="no member restarts, comes or leaves")
+    for line in between_lines(found):
+        session.out.line(line)
     if found.answer:
         session.out.line(f"{service} would answer now: {found.answer}")
     if found.next:
         session.out.line(f"and to its first step: {found.next}")
+
+
+def version_words(view: ServiceView) -> str:
+    """Of a service that can still go back to the version that it came from."""
+    if not view.came_from:
+        return ""
+    return (
+        f", version {view.version}: `upcall rollback {view.name}` brings {view.came_from} back, until"
+        f" `upcall finalize {view.name}`"
+    )
+
+
+def between_lines(found: PreviewView) -> list[str]:
+    """What the versions know, and know not: by far the most of it nobody has set."""
+    kinds = {"gone": "gone", "new": "new"}
+    by_kind: dict[str, list[str]] = {}
+    for name, what in found.between.items():
+        kind = kinds.get(what, "with another default")
+        by_kind.setdefault(kind, []).append(name if what in kinds else f"{name} ({what})")
+    lines = []
+    for kind in ("gone", "with another default", "new"):
+        if names := by_kind.get(kind):
+            more = f", and {counted(len(names) - BETWEEN_SHOWN, 'more')}" if len(names) > BETWEEN_SHOWN else ""
+            lines.append(f"{counted(len(names), 'option')} {kind}: {', '.join(names[:BETWEEN_SHOWN])}{more}")
+    return lines
 
 
 def change_rows(found: PreviewView) -> list[tuple[str, str, str, str]]:

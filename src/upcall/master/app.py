@@ -14,6 +14,7 @@ from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.master import (
     action_api,
+    finalizing,
     host_api,
     maintenance_api,
     operator_api,
@@ -80,6 +81,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     host_door = host_api.HostDoor(core, hosts)
     service_calls = ServiceCalls(core, streams, machines, secrets)
     core.after_turn.append(revisions.follow)
+    core.after_turn.append(finalizing.follow)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(Leaving(core, machines).rule)

@@ -38,6 +38,8 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the platform file that it was made by."""
     made: dict[str, dict[str, tuple[str, ...]]] = {}
     """Platform file -> kind of contents -> those in this service that it made."""
+    finalized: str = ""
+    """The version of its package whose upgrade was finalized: nothing older can read what it has written since."""
 
 
 class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +60,8 @@ class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """The one that stood when it was asked for."""
     back_to: int = 0
     """It says again what that one said."""
+    finalize: bool = False
+    """Whoever asked for the upgrade wants its point of no return as soon as it is carried out."""
     outcome: str = ""
     """How its operation ended: ``done``, ``failed``, ``declined``, ``withdrawn`` (it never began), ``cancelled`` (it
     had begun). Empty: it is under way."""

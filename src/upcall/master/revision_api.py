@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from upcall.master import history, revisions
+from upcall.master import finalizing, history, revisions
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
@@ -30,6 +30,11 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
         operation = await core.turn(lambda tx: revisions.update(tx, service, asked, who.name))
         return views.operation(views.find_operation(operation))
 
+    @api.post("/finalize")
+    async def finalize(service: str, who: Operator, asked: view.Ask) -> view.OperationView:
+        operation = await core.turn(lambda tx: finalizing.finalize(tx, service, asked, who.name))
+        return views.operation(views.find_operation(operation))
+
     @api.post("/update/preview")
     async def preview(service: str, who: Operator, asked: view.Update) -> view.PreviewView:
         """Asks the service's code; changes nothing."""
@@ -40,6 +45,7 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
             revision=revision.number,
             kind=revisions.kind_of(known, revision),
             changed=revisions.changed(core, history.stands(known), revision),
+            between=revisions.between_versions(core, history.stands(known), revision),
             last_took_s=history.last_took_s(known),
             **msgspec.to_builtins(said),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from upcall.master import history
+from upcall.master import finalizing, history
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -26,6 +26,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import Update
 from upcall.protocol.options import flattened
+from upcall.protocol.releases import released
 from upcall.protocol.schema import nearest
 
 # -- asking ---------------------------------------------------------------------------------------------------------
@@ -59,6 +60,7 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
     base = history.stands(service) if asked.back_to is None else _earlier(service, asked.back_to)
     version = asked.version or base.version
     package = core.state.packages.find(stands.package, version)
+    finalizing.must_be_readable(stands, package.version)
     options = _options(base.options, asked)
     check_options(package, options)
     revision = r.RevisionRecord(
@@ -74,6 +76,7 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
         reason=asked.reason,
         before=stands.revision,
         back_to=base.number if asked.back_to is not None else 0,
+        finalize=asked.finalize,
     )
     if history.wants(revision) == history.wants(history.stands(service)):
         raise Conflict(
@@ -86,8 +89,8 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
 
 def kind_of(service: Service, revision: r.RevisionRecord) -> Kind:
     """New files under the same version number (an own service that was edited) are an update."""
-    released = (version.partition("+")[0] for version in (service.record.version, revision.version))
-    return "update" if len(set(released)) == 1 else "upgrade"
+    versions = {released(version) for version in (service.record.version, revision.version)}
+    return "update" if len(versions) == 1 else "upgrade"
 
 
 def _must_stand(service: Service, asked: Update) -> None:
@@ -175,6 +178,35 @@ def changed(core: Core, was: r.RevisionRecord, now: r.RevisionRecord) -> dict[st
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and pair != (None, {}) != pair[::-1]}
 
 
+def between_versions(core: Core, was: r.RevisionRecord, now: r.RevisionRecord) -> dict[str, str]:
+    """Options of the package, and settings in them, that one of the two versions alone has, or that have another
+    default."""
+    if was.version == now.version:
+        return {}
+    before, after = (_defaults(core.state.packages.find(one.package, one.version).options_schema) for one in (was, now))
+    found = {name: "gone" for name in before if name not in after}
+    found |= {name: "new" for name in after if name not in before}
+    for name in before:
+        if name in after and before[name] != after[name]:
+            found[name] = f"default {_shown(before[name])}, now {_shown(after[name])}"
+    return dict(sorted(found.items()))
+
+
+def _defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> default, of all that may be given: settings in a map by their own names, in which they are known."""
+    found: dict[str, Any] = {}
+    for name, part in schema.get("properties", {}).items():
+        inner = part.get("properties", {})
+        found |= {f"{name}.{key}": one.get("default") for key, one in inner.items() if "not" not in one}
+        if not inner:
+            found[name] = part.get("default")
+    return found
+
+
+def _shown(default: Any) -> str:
+    return "none" if default is None else str(default)
+
+
 def proposed(core: Core, service: Service, revision: r.RevisionRecord) -> wire.Revision:
     """As the service's own code is shown it."""
     before = service.revisions.get(revision.before) or history.stands(service)
@@ -225,6 +257,8 @@ def follow(tx: Transaction, changes: Changed) -> None:
             revision = service.revisions[revision.number]
         if not operation.live and not revision.outcome:
             ended = "cancelled" if operation.state == "withdrawn" and revision.began_at else operation.state
+            if ended == "done" and revision.finalize:
+                finalizing.at_once(tx, service, revision)
             history.put(tx, service, replace(revision, outcome=ended, why=operation.outcome, ended_at=tx.wall_s))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import past, whereabouts
+from upcall.master import finalizing, past, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -154,6 +154,7 @@ class Views:
             plans=[msgspec.to_builtins(plan) for plan in service.plans],
             endpoints=self.endpoints(service),
             actions=package.actions if package else [],
+            came_from=finalizing.came_from(self._core, service),
         )
 
     def _service_state(self, service: Service, tasks: list[view.TaskView], ready: int, wanted: int) -> tuple[str, str]:

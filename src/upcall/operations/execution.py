@@ -147,7 +147,7 @@ def _withdraw_if_pointless(book: Book, operation: Operation) -> None:
 
 def _goes_no_further(book: Book, operation: Operation) -> bool:
     """A change in whose place a newer one is wanted. What it has begun goes on."""
-    if operation.kind not in CHANGES:
+    if operation.kind not in CHANGES and not (operation.kind == "finalize" and operation.state == "open"):
         return False
     later = (o for o in book.live(operation.target.service) if o.kind in CHANGES and o.number > operation.number)
     newer = next(later, None)

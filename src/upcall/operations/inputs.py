@@ -218,7 +218,7 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """Over consent, guard and dependents; ``reason`` stays in the record."""
     impact: str = ""
     revision: int = 0
-    """Update, upgrade: the revision of the service that it brings."""
+    """Update, upgrade: the revision of the service that it brings. Finalize: the one whose version it is about."""
     instead: bool = False
     """Update, upgrade: in place of one that is live."""
     takes: int = 0

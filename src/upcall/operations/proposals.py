@@ -15,7 +15,7 @@ from upcall.operations.inputs import Propose
 from upcall.operations.naming import member_of
 from upcall.operations.news import Overruled, Proposed
 from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
-from upcall.operations.table import CHANGES, KINDS, Class, Kind, OnDeadline
+from upcall.operations.table import CHANGES, KINDS, ONE_AT_A_TIME, Class, Kind, OnDeadline
 
 OPEN_MAX: Final = 1000
 """Live operations of one service; a flood is refused, and no other service notices."""
@@ -123,7 +123,7 @@ def propose(book: Book, given: Propose) -> Operation | Refused:
         )
     if given.kind == "uninstall":
         return _uninstall(book, given)
-    if given.kind in CHANGES:
+    if given.kind in ONE_AT_A_TIME:
         return steps.another_change(book, given) or _create(book, given, Target(service=given.service))
     if row.shape == "plan":
         return _create(book, given, Target(service=given.service, members=given.members))

@@ -309,7 +309,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     """The set of volumes, by its number, that was set aside and that the member takes back at its next place; 0: that
     place begins empty."""
     revision: int = 0
-    """Update, upgrade: the revision of the service that it brings."""
+    """Update, upgrade: the revision of the service that it brings. Finalize: the one whose version it is about."""
     removes_node: bool = False
     """Maintenance: the node does not come back, so its members are placed elsewhere."""
     given_back: tuple[str, ...] = ()

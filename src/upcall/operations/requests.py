@@ -263,7 +263,7 @@ def _plan_failed(book: Book, given: PlanFailed) -> Refused | None:
             code="conflict",
             message=f"{operation.id} ({operation.words()}) is {operation.state}",
             where=operation.id,
-            expected="an update or an upgrade that has begun",
+            expected="a plan of the service that has begun",
         )
     return None
 

@@ -15,7 +15,7 @@ from upcall.operations.book import Book
 from upcall.operations.effects import Refused
 from upcall.operations.inputs import Propose
 from upcall.operations.records import MemberRecord, Operation
-from upcall.operations.table import CHANGES, KINDS
+from upcall.operations.table import CHANGES, KINDS, ONE_AT_A_TIME
 
 
 def another_change(book: Book, given: Propose) -> Refused | None:
@@ -28,15 +28,18 @@ def another_change(book: Book, given: Propose) -> Refused | None:
             where=given.service,
             expected="a service that stays",
         )
-    standing = next((o for o in book.live(given.service) if o.kind in CHANGES), None)
-    if standing is None or given.instead:
+    standing = next((o for o in book.live(given.service) if o.kind in ONE_AT_A_TIME), None)
+    goes_on = standing is not None and standing.kind == "finalize" and standing.begun
+    if standing is None or (given.instead and not goes_on):
         return None
+    what = standing.kind if standing.kind == "finalize" else f"{standing.kind} to revision {standing.revision}"
+    ways = "" if goes_on else f", `upcall operation cancel {standing.id}`"
     return Refused(
         code="conflict",
-        message=f"{given.service} is being changed: {standing.id} ({standing.kind} to revision {standing.revision}), "
-        f"asked by {standing.asked_by}, is {standing.state}",
+        message=f"{given.service} is being changed: {standing.id} ({what}), asked by {standing.asked_by}, "
+        f"is {standing.state}",
         where=given.service,
-        expected=f"wait until it is over, `upcall operation cancel {standing.id}`, or --instead",
+        expected=f"wait until it is over{ways}" + ("" if goes_on or given.kind == "finalize" else ", or --instead"),
     )
 
 

@@ -41,7 +41,8 @@ what comes later: nothing starts there. A drain of several nodes is one operatio
 set, and one of its nodes may be given back while it goes on for the others. What gives a place up has another first
 (:mod:`upcall.operations.places`).
 Only what has not begun can be cancelled, and a removal while the member leaves: nothing has ended then, and the member
-stays what it was. What is below a plan that goes no further goes the same way.
+stays what it was. What is below a plan that goes no further goes the same way. The point of no return (``finalize``)
+goes on to its end once it has begun, and no other change takes its place.
 
 **Contenders** of one service begin in the order of :data:`RANK`, then by age.
 """
@@ -128,8 +129,8 @@ KINDS: Final[dict[Kind, Row]] = {
                    meaning="new options, by restarts below it"),
     "upgrade": Row(class_="voluntary", shape="plan", asked=True,
                    meaning="a new version, by restarts below it"),
-    "finalize": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
-                   meaning="the point of no return of an upgrade"),
+    "finalize": Row(class_="voluntary", shape="plan", asked=True,
+                    meaning="the point of no return of an upgrade"),
     "scale_in": Row(class_="voluntary", shape="removal", asked=True, releases=True, meaning="members leave for good"),
     "shrink": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
                    meaning="members get less, by restarts below it"),
@@ -222,7 +223,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "finished", "done", ("plan",)),
     # A plan goes no further: its service says so, a person, or another plan in its place. What it has begun goes on.
     Transition("executing", "gave up", "failed", ("plan",)),
-    Transition("executing", "cancel", "withdrawn", ("plan",)),
+    # Not the point of no return.
+    Transition("executing", "cancel", "withdrawn", ("plan",),
+               kinds=("update", "upgrade", "shrink", "rebalance", "scale_out", "grow")),
     Transition("executing", "superseded", "withdrawn", ("plan",)),
     # What stays in effect until somebody lifts it.
     Transition("open", "all held", "done", ("node",)),
@@ -242,7 +245,9 @@ class NoTransition(AssertionError):
 
 
 CHANGES: Final[tuple[Kind, ...]] = ("update", "upgrade")
-"""Plans that bring another revision of a service; one at a time."""
+"""Plans that bring another revision of a service."""
+ONE_AT_A_TIME: Final[tuple[Kind, ...]] = (*CHANGES, "finalize")
+"""Plans about what a whole service is: one of these, at most, of each service."""
 
 
 def next_state(kind: Kind, class_: Class, state: State, word: Word) -> State | None:

@@ -8,6 +8,7 @@
     GET  /v1/services/{service}                      ServiceView (with plans, members, endpoints)
     POST /v1/services/{service}/uninstall            Ask -> OperationView
     POST /v1/services/{service}/update               Update -> OperationView
+    POST /v1/services/{service}/finalize             Ask -> OperationView: the point of no return of an upgrade
     POST /v1/services/{service}/update/preview       Update -> PreviewView: what it would change; changes nothing
     GET  /v1/services/{service}/revisions            list[RevisionView], newest first
     GET  /v1/services/{service}/plans                list[PlanView of protocol.service, as JSON]
@@ -113,6 +114,8 @@ class Update(Strict):
     reason: str = Field(default="", max_length=500)
     instead: bool = False
     """In place of a change that is under way; else it is refused while there is one."""
+    finalize: bool = False
+    """An upgrade: its point of no return follows as soon as it is carried out, and no person is asked for it again."""
 
 
 class Made(Strict):
@@ -367,6 +370,8 @@ class ServiceView(View):
     plans: list[dict[str, Any]] = []
     endpoints: list[EndpointView] = []
     actions: list[dict[str, Any]] = []
+    came_from: str = ""
+    """Of a service that was upgraded and not finalized: the version that it can go back to."""
 
 
 class RevisionView(View):
@@ -407,6 +412,9 @@ class PreviewView(View):
     changed: dict[str, tuple[Any, Any]] = {}
     how: dict[str, str] = {}
     """Option -> ``live``, ``restart`` ..., as its service's code says."""
+    between: dict[str, str] = {}
+    """Upgrade: options of the package, and settings in them, that one of the two versions alone has (``gone``,
+    ``new``), or that have another default (``default 100, now 200``)."""
     restart: dict[str, str] = {}
     """Member -> why."""
     live: list[str] = []

@@ -20,6 +20,11 @@ def newest(versions: Iterable[str], named: str = "") -> str:
     return found[-1] if found else ""
 
 
+def released(version: str) -> str:
+    """Without the label of a build (``0.1.0+1f2e3d4c``): other files of the same version."""
+    return version.partition("+")[0]
+
+
 def split(text: str) -> tuple[str, str]:
     """``log@4.1`` as its name and its version; without ``@`` the version is empty."""
     name, _, version = text.partition("@")

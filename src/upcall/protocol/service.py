@@ -88,6 +88,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[ActionSpec, ...] = ()
     needs: tuple[NeedSpec, ...] = ()
     contents: tuple[ContentSpec, ...] = ()
+    finalizes: bool = False
+    """An upgrade to this version has a point of no return, which the service's code carries out."""
     source: DigestOrNone = ""
     """SHA-256 of a blob (a tar of Python files); empty for a package that the host has installed."""
     blobs: tuple[Digest, ...] = ()

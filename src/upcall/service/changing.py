@@ -70,10 +70,12 @@ class Update:
     version: str
     """Of the package."""
     upgrade: bool
-    """It brings other code: what the changed options mean is that code's to say."""
+    """It brings another version of the package, or other files of it."""
     options: ServiceOptions
-    """As they would be. Of an upgrade: as they are."""
+    """As they would be. Of an upgrade to code that is not here: as they are."""
     changes: tuple[OptionChange, ...]
+    came_from: str = ""
+    """The version that runs now."""
 
     def get(self, name: str) -> OptionChange | None:
         """The change of this option, if it changes."""

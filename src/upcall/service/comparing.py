@@ -27,6 +27,13 @@ def with_options(service: Service, options: ServiceOptions) -> Service:
     return other
 
 
+def with_code(service: Service, code: type[Service]) -> Service:
+    """The same service in another version of its own class, to look at and to ask."""
+    other = with_options(service, service.options)
+    other.__class__ = code
+    return other
+
+
 def declarations(service: Service) -> Declared:
     """What each member would be told; raises what the expert's code raises."""
     with service._context.one_look(wanted.checked(service.pods())):
@@ -66,16 +73,23 @@ class Comparison:
 
 
 def compare(
-    service: Service, was: ServiceOptions, wish: ServiceOptions, changes: Iterable[OptionChange] | None = None
+    service: Service,
+    was: ServiceOptions,
+    wish: ServiceOptions,
+    changes: Iterable[OptionChange] | None = None,
+    *,
+    before: Service | None = None,
 ) -> Comparison:
-    """``changes``: all that may differ at the members, where that is more than what differs between the two."""
+    """``changes``: all that may differ at the members, where that is more than what differs between the two.
+    ``before``: the service in the version that runs, where that is another one."""
     found = between(was, wish) if changes is None else tuple(changes)
     how = {change.name: service.how(change) for change in found}
     live = tuple(change for change in found if how[change.name].word == "live")
-    before, after = declarations(with_options(service, was)), declarations(with_options(service, wish))
-    told = declarations(with_options(service, applied(was, live))) if live else before
-    differ = tuple(name for name, declaration in after.items() if name in told and told[name] != declaration)
-    return Comparison(found, how, before, after, differ)
+    told = declarations(with_options(before or service, was))
+    after = declarations(with_options(service, wish))
+    taken = declarations(with_options(service, applied(was, live))) if live and before is None else told
+    differ = tuple(name for name, declaration in after.items() if name in taken and taken[name] != declaration)
+    return Comparison(found, how, told, after, differ)
 
 
 def effects(service: Service, was: ServiceOptions, found: Comparison) -> tuple[dict[str, str], dict[str, str]]:

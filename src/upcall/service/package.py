@@ -127,6 +127,7 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
         actions=tuple(actions.values()),
         needs=tuple(need.spec for need in needs_of(service)),
         contents=tuple(one.spec(actions) for one in service.contents),
+        finalizes=service.finalize is not Service.finalize,
         source=digest,
         blobs=tuple(sorted(blobs)),
     )

@@ -10,7 +10,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
 from upcall.service import faults
 from upcall.service.changing import Update, between
-from upcall.service.comparing import Comparison, compare, effects
+from upcall.service.comparing import Comparison, compare, effects, with_code
 from upcall.service.consent import Verdict, decline
 from upcall.service.options import validated
 from upcall.service.questions import checked
@@ -27,17 +27,27 @@ class Refused(UpcallError):
     code = "refused"
 
 
+def answering(service: Service, revision: wire.Revision) -> Service | None:
+    """Whose code answers: that of the version that would come. None: other files, whose code is not here."""
+    if not revision.other_code:
+        return service
+    same_files = {revision.version, service._context.version or service.version} <= set(service.versions())
+    return with_code(service, type(service).at(revision.version)) if same_files else None
+
+
 def looked_at(service: Service, revision: wire.Revision, kind: str) -> tuple[Update, Comparison | None]:
-    """The change, and what it does; of an upgrade only its own code could say that. Raises :class:`Refused`."""
-    if kind == "upgrade":
-        return Update(revision.number, revision.version, True, service.options, ()), None
+    """The change, and what it does; of code that is not here nobody can say that. Raises :class:`Refused`."""
+    code, upgrade, here = answering(service, revision), kind == "upgrade", service._context.version or service.version
+    if code is None:
+        return Update(revision.number, revision.version, upgrade, service.options, (), here), None
     try:
-        options = validated(service.Options, revision.options, where=service.name)
+        options = validated(code.Options, revision.options, where=service.name)
     except UpcallError as error:
         raise Refused(error.problem.message, where="options") from error
-    update = Update(revision.number, revision.version, False, options, between(service.options, options))
+    changes = between(service.options, options)
+    update = Update(revision.number, revision.version, upgrade, options, changes, here)
     try:
-        found = compare(service, service.options, options)
+        found = compare(code, service.options, options, before=service if code is not service else None)
     except Exception as error:
         raise Refused(f"with these options: {faults.words(error, type(service))}") from error
     if found.refused:
@@ -54,7 +64,16 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
         return decline(refused.problem.message)
     if found is not None and (against := await _may_come_and_leave(service, operation, found)):
         return decline(against)
-    return await service.may_update(update, operation)
+    return await (answering(service, revision) or service).may_update(update, operation)
+
+
+async def consent_to_finalize(service: Service, operation: wire.Operation) -> Verdict:
+    """The answer to the point of no return. It is about a service that is all of one version."""
+    behind = sorted(member.name for member in service.members.values() if member.seen.behind)
+    if behind:
+        names = ", ".join(behind)
+        return decline(f"{names} would come back in the version before: its upgrade is to be carried out first")
+    return await service.may_finalize(operation)
 
 
 async def _may_come_and_leave(service: Service, operation: wire.Operation, found: Comparison) -> str:
@@ -83,16 +102,20 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
     try:
         _, found = looked_at(service, revision, kind)
     except Refused as refused:
-        how = {change.name: str(service.how(change)) for change in _changes(service, revision)}
+        code = answering(service, revision) or service
+        how = {change.name: str(code.how(change)) for change in _changes(code, revision)}
         return wire.Preview(how=how, answer=f"decline: {refused.problem.message}")
     answer = _words(await asked(service, operation))
     if found is None:
         every = {member.name: f"version {revision.version}" for member in service.members if member.pod}
         return wire.Preview(restart=every, answer=answer, next=await _first_step(service, every))
-    how, restart = effects(service, service.options, found)
+    how, restart = effects(answering(service, revision) or service, service.options, found)
+    version = f"version {revision.version}"
     return wire.Preview(
         how=how,
-        restart=restart,
+        restart={name: ", ".join([version, *([why] if why else [])]) for name, why in restart.items()}
+        if kind == "upgrade"
+        else restart,
         live=tuple(name for name in found.wanted if name in found.was) if found.live else (),
         come=found.come,
         leave=found.leave,

@@ -12,7 +12,7 @@ METHODS: Final = {
     "replace": "may_replace", "move": "may_replace", "vacate": "may_replace",
     "scale_in": "may_scale_in",
     "uninstall": "may_uninstall",
-    "update": "may_update", "upgrade": "may_update",
+    "update": "may_update", "upgrade": "may_update", "finalize": "may_finalize",
 }  # fmt: skip
 """Kind -> method; any other kind is ``may_change``'s."""
 

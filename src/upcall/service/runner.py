@@ -21,6 +21,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.service import derived, faults, plans, wanted
 from upcall.service.asking import Clerk
+from upcall.service.carrying_out import CarryingOut
 from upcall.service.context import Context
 from upcall.service.desk import Desk
 from upcall.service.hooks import Hooks
@@ -109,6 +110,7 @@ class Runner:
         self._clerk = Clerk(self.service, self.link, self._spawn)
         self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
         self._leaving = Leaving(self.service, self.link, self._memory, self._spawn)
+        self._carrying_out = CarryingOut(self.service, self.link, self._spawn)
         self._updating = Updating(self.service, self.link, self._memory, wall, self._spawn, self._leaving.said)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
         self._dirty = asyncio.Event()
@@ -270,6 +272,7 @@ class Runner:
             await self._begin()
             await self._leaving.look(self.context.operations, self.context.members)
             self._hooks.ending(self.context.operations)
+            self._carrying_out.look(self.context.operations)
             if self._wanted.desired == "running":
                 await self._deploy(self._members)
             self._trouble = ""

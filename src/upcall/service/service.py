@@ -192,6 +192,18 @@ class Service(PackageFiles):
         what is never changed was declined before. Each restart below it is asked about in its turn."""
         return accept()
 
+    async def may_finalize(self, why: Operation) -> Verdict:
+        """May the upgrade be made final (:meth:`finalize`), so that nothing older can be gone back to? All members
+        have this version by then. Default: yes, where there is a ``finalize``."""
+        if not overridden(self, "finalize"):
+            return decline(f"{self.package} {self.version} has no point of no return: there is nothing to finalize")
+        return accept()
+
+    async def finalize(self, why: Operation) -> None:
+        """The point of no return of an upgrade: raise the level of its features, write the new format. Returns when
+        that holds; it may be called again. What cannot be raises ``Invalid``, and it has failed."""
+        raise NotImplementedError
+
     async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
         """Change this while the members run. Returns when it holds; it may be called again. A value that is wrong
         raises ``Invalid``, and the update has failed; what else it raises is tried again."""
@@ -232,6 +244,10 @@ class Service(PackageFiles):
         member = self.members.get(operation.member) if operation.member else None
         if operation.kind == "uninstall":
             return await self.may_uninstall(operation)
+        if operation.kind == "finalize":
+            from upcall.service.proposed import consent_to_finalize
+
+            return await consent_to_finalize(self, operation)
         if operation.revision is not None:
             from upcall.service.proposed import consent_to_update
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from upcall.protocol import service as wire
 from upcall.service import Service
 from upcall.service.attempts import persistently
 from upcall.service.faults import Fault
@@ -30,20 +31,34 @@ class Life:
 
     def __init__(self, service: type[Service], master: SimulatedMaster) -> None:
         self.service, self.master = service, master
+        master.world.after.append(self._turned)
         self.runner: Runner
         self.faults: list[Fault] = []
         """Mistakes in the service's code that it raised; a life with one fails, unless the script takes them out."""
+        self._version = ""
+        """Of the package, whose code runs; empty: it has one alone."""
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     def start_host(self) -> None:
         """A host starts, with nothing in its memory."""
         loop = asyncio.get_running_loop()
-        self.runner = Runner(self.service, self.master.service, self.master, wall=loop.time)
+        self._version = self.master.known.record.version if len(self.service.versions()) > 1 else ""
+        code = self.service.at(self._version) if self._version else self.service
+        self.runner = Runner(code, self.master.service, self.master, version=self._version, wall=loop.time)
         self.runner.context.fault = self._raised
         self._task = loop.create_task(
             persistently("test", self.runner.run, on=(MasterAway, Fenced), log=self.runner.context.log)
         )
+
+    def _turned(self) -> None:
+        asyncio.get_running_loop().call_soon(self._follow)
+
+    def _follow(self) -> None:
+        """As a host does: where another version is to run, its code is exchanged."""
+        if self._version and self._task is not None and self.master.known.record.version != self._version:
+            self.kill_host()
+            self.start_host()
 
     def kill_host(self) -> "asyncio.Task[None]":
         """SIGKILL of the host: nothing of its code goes on. Awaited, it returns when all of it is gone."""
@@ -99,6 +114,7 @@ def live(
     kind: SimulatedKind,
     master: SimulatedMaster | None = None,
     options: Mapping[str, Any] | None = None,
+    version: str = "",
     nodes: int = 3,
     prove_s: float | None = None,
     loss: float = 0.0,
@@ -109,6 +125,7 @@ def live(
 ) -> None:
     """Runs ``script`` with the service on a cluster of this kind, in virtual time. ``prove_s``: a silent node's tasks
     are proven dead so much later (never, by default). ``tool`` plays what :meth:`upcall.service.Member.run` runs.
+    ``version``: of the package, that is installed (default: the newest); all that it has can be upgraded to.
 
     Two incarnations of a member on the same volumes at the same time fail the test, whatever it looks at; and so does
     what the service's own code raises, unless the test is about that (``raises``; ``life.faults`` has it).
@@ -125,6 +142,7 @@ def live(
             repeat=repeat,
             seed=seed,
             tool=tool,
+            packages=_packages(service, version),
         )
         life = Life(service, played)
         world = asyncio.create_task(played.live())
@@ -143,6 +161,23 @@ def live(
         assert not played.cluster.violations, "; ".join(played.cluster.violations)
 
     run(main())
+
+
+def _packages(service: type[Service], version: str) -> list[wire.Package]:
+    """All versions, the installed one first; none: it has one alone."""
+    known = service.versions()
+    if len(known) < 2:
+        return []
+    first = version or known[-1]
+    return [
+        wire.Package(
+            name=service.package,
+            version=one,
+            options_schema=service.at(one).Options.model_json_schema(),
+            finalizes=service.finalize is not Service.finalize,
+        )
+        for one in sorted(known, key=lambda one: one != first)
+    ]
 
 
 def _waits(course: "asyncio.Future[None]", life: Life) -> str:

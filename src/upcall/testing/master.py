@@ -4,12 +4,12 @@ Members are named without their service (``web-1``), nodes as the cluster names 
 input and returns at once; wait for what follows with :meth:`SimulatedMaster.until`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from upcall.master import notify, revisions, to_wire
+from upcall.master import finalizing, notify, revisions, to_wire
 from upcall.master import records as r
 from upcall.master.state import Service
 from upcall.master.streams import Streams
@@ -19,7 +19,7 @@ from upcall.operations import inputs as given
 from upcall.operations.records import Operation
 from upcall.operations.views import Why
 from upcall.protocol import service as wire
-from upcall.protocol.operator import DRAIN_WINDOW_S, Update
+from upcall.protocol.operator import DRAIN_WINDOW_S, Ask, Update
 from upcall.substrate.interface import Node
 from upcall.testing.fixed import Tool, ok
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
@@ -46,8 +46,11 @@ class SimulatedMaster(WorldTransport):
         repeat: float = 0.0,
         seed: int = 0,
         tool: Tool = ok,
+        packages: Sequence[wire.Package] = (),
     ) -> None:
-        """``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
+        """``packages``: the versions that there are of it, of which the first is installed.
+
+        ``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
         twice."""
         self.kind = kind
         streams = Streams()
@@ -55,8 +58,9 @@ class SimulatedMaster(WorldTransport):
         world = World(kind, node_count=nodes, timing=timing, loss=loss, repeat=repeat, seed=seed, listener=listener)
         super().__init__(service, world, streams, tool)
         world.observe(world.substrate.say_nodes())
-        world.after_turn.append(revisions.follow)
-        package = wire.Package(name=service, version="0.1.0")
+        world.after_turn += [revisions.follow, finalizing.follow]
+        known = packages or (wire.Package(name=service, version="0.1.0"),)
+        package = known[0]
         record = r.ServiceRecord(
             name=service,
             package=service,
@@ -69,8 +73,9 @@ class SimulatedMaster(WorldTransport):
         )
 
         def installed(tx: Transaction) -> None:
-            world.state.packages.put(package)
-            tx.put(r.PACKAGE, f"{package.name}@{package.version}", package)
+            for each in known:
+                world.state.packages.put(each)
+                tx.put(r.PACKAGE, f"{each.name}@{each.version}", each)
             world.state.services[service] = Service(record)
             tx.put(r.SERVICE, service, record)
             tx.ledger(given.DeclareService(name=service, package=service))
@@ -165,6 +170,17 @@ class SimulatedMaster(WorldTransport):
     def change(self, *, instead: bool = False, **options: Any) -> str:
         """New options: a person asks for an update; gives the operation's id."""
         return self._ask(Update(set=options, instead=instead))
+
+    def upgrade(self, version: str, *, finalize: bool = False, **options: Any) -> str:
+        """Another version of the package (``live(..., version=...)`` says which is there first)."""
+        return self._ask(Update(version=version, set=options, finalize=finalize))
+
+    def finalize(self, *, force: bool = False) -> str:
+        """The point of no return of an upgrade: a person asks for it."""
+        self.catch_up()
+        return self.world.run(
+            lambda tx: finalizing.finalize(tx, self.service, Ask(force=force, reason="it is well"), WHO)
+        )
 
     def rollback(self, to: int = 0) -> str:
         """Back to what an earlier revision said; 0: the last one before the present that was carried out."""

@@ -10,10 +10,12 @@ from typing import Final
 from upcall.operations import inputs as given
 from upcall.operations.checking.small_world import MEMBERS, SERVICE, State, declaration
 from upcall.operations.records import MemberRecord, Operation
-from upcall.operations.table import CHANGES, KINDS
+from upcall.operations.table import CHANGES, KINDS, ONE_AT_A_TIME
 
 UPDATE: Final = given.Propose(kind="update", asked_by="ann", service=SERVICE, revision=2)
 ROLLBACK: Final = given.Propose(kind="update", asked_by="bob", service=SERVICE, revision=3, instead=True)
+UPDATE_INSTEAD: Final = given.Propose(kind="update", asked_by="bob", service=SERVICE, revision=2, instead=True)
+FINALIZE: Final = given.Propose(kind="finalize", asked_by="ann", service=SERVICE)
 BAD: Final = 2
 """The generation that never becomes ready, where there is one."""
 
@@ -26,7 +28,11 @@ def too_early(state: State, wish: given.Input) -> bool:
 
 def plan(state: State) -> Iterator[tuple[str, given.Input]]:
     """What the service does for its change: the next thing, or what is to be decided of a canary."""
-    change = next((o for o in state.ledger.operations() if o.kind in CHANGES and o.state == "executing"), None)
+    begun = [o for o in state.ledger.operations() if o.kind in ONE_AT_A_TIME and o.state == "executing"]
+    final = next((o for o in begun if o.kind == "finalize" and o.paused is None), None)
+    if final is not None:
+        yield f"{final.id} is done", given.Confirm(service=SERVICE, operation=final.id)
+    change = next((o for o in begun if o.kind in CHANGES), None)
     if change is None or change.paused is not None:
         return
     records = [state.ledger.book.members[f"{SERVICE}.{name}"] for name in MEMBERS]

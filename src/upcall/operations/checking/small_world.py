@@ -25,7 +25,7 @@ from upcall.operations.effects import (
 )
 from upcall.operations.ledger import Ledger
 from upcall.operations.records import Delete, Operation, Policy, Record, RecordChange, kind_of
-from upcall.operations.table import KINDS
+from upcall.operations.table import KINDS, ONE_AT_A_TIME
 
 SERVICE: Final = "log"
 MEMBERS: Final = ("b0", "b1", "b2")
@@ -288,6 +288,8 @@ def performed(state: State, outcome: Outcome, way: tuple[str, ...]) -> State:
                 silently = begun is not None and begun.class_ == "voluntary" and not begun.forced
                 hold(not silently or operation in state.accepted, f"{operation} began by silence", way)
     _one_at_a_time(state, way)
+    plans = [o for o in state.ledger.operations() if o.kind in ONE_AT_A_TIME and o.begun]
+    hold(len(plans) < 2 or all(o.kind != "finalize" for o in plans), "a change beside the point of no return", way)
     state = replace(state, tasks=tasks, leaving=leaving, held=held, sought=sought, doubted=doubted)
     for name in moved_in:
         state = applied(state, _place(name, state.tasks[name].node), way)

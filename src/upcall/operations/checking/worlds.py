@@ -6,7 +6,7 @@ Each of :data:`SMALL` takes a second or so, and is walked by the ordinary tests;
 from typing import Final
 
 from upcall.operations import inputs as given
-from upcall.operations.checking.small_changes import BAD, ROLLBACK, UPDATE
+from upcall.operations.checking.small_changes import BAD, FINALIZE, ROLLBACK, UPDATE, UPDATE_INSTEAD
 from upcall.operations.checking.small_world import SERVICE, Budget
 from upcall.operations.table import Kind, OnDeadline
 
@@ -131,6 +131,10 @@ SMALL: Final[dict[str, Budget]] = {
     "an update whose canary never becomes ready, a rollback": Budget(
         wishes=(UPDATE, ROLLBACK), bad=BAD, deaths=0, deferrals=0
     ),
+    "the point of no return, and an update instead of it": Budget(
+        wishes=(FINALIZE, UPDATE_INSTEAD), deaths=0, deferrals=0
+    ),
+    "the point of no return, a restart, a death": Budget(wishes=(FINALIZE, RESTART), deferrals=0),
     "shutdown and a restart, forced": Budget(wishes=(SHUTDOWN, RESTART), deaths=0, deferrals=0, forces=1),
 }
 BIG: Final[dict[str, Budget]] = {

@@ -1,0 +1,69 @@
+"""``upcall upgrade`` and ``upcall finalize``: another version of a service's package, and its point of no return."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from upcall.cli import waiting
+from upcall.cli.session import Session, command, commands
+from upcall.cli.update import DryRun, Name, NoWait, Reason, change, schema
+from upcall.cli.values import parse_pairs
+from upcall.protocol.operator import Ask, Update
+
+upgrade_app = commands()
+finalize_app = commands()
+APPS = {"upgrade": upgrade_app, "finalize": finalize_app}
+
+
+@command(upgrade_app, "upgrade")
+def upgrade(
+    session: Session,
+    service: Name,
+    to: Annotated[str, typer.Option("--to", metavar="VERSION", help="4.3 is the newest that begins so.")],
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
+    ] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="KEY", help="Its default again; may be repeated.")
+    ] = None,
+    finalize: Annotated[
+        bool, typer.Option("--finalize", help="Its point of no return follows when it is done; nobody is asked again.")
+    ] = False,
+    reason: Reason = "",
+    instead: Annotated[
+        bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
+    ] = False,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Bring a running service to another version of its package: one member first, a gate, then the others."""
+    stands = session.client.service(service)
+    asked = Update(
+        set=parse_pairs(setting or [], "--set", schema(session, stands, to)),
+        unset=unset or [],
+        version=to,
+        made_from=stands.revision,
+        reason=reason,
+        instead=instead,
+        finalize=finalize,
+    )
+    change(session, service, asked, dry_run=dry_run, wait=not no_wait)
+
+
+@command(finalize_app, "finalize")
+def finalize(
+    session: Session,
+    service: Name,
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
+    no_wait: NoWait = False,
+) -> None:
+    """The point of no return of an upgrade: from then on nothing goes back to the version before. It is asked."""
+    path = f"/v1/services/{quote(service, safe='')}/finalize"
+    operation = session.client.operation_of(path, Ask(reason=reason, force=force))
+    if no_wait:
+        session.out.say(operation, f"{service} is being finalized; `upcall why {operation.id}` says how far it is")
+        return
+    operation = waiting.wait_for(session, operation)
+    session.out.say(operation, f"{service} is finalized at version {session.client.service(service).version}")
