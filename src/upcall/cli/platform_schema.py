@@ -16,7 +16,7 @@ def whole(packages: Iterable[PackageView]) -> dict[str, Any]:
     item = schema["$defs"]["ServiceItem"]
     item["properties"]["package"] |= {"examples": sorted(newest)}
     item["allOf"] = [_of_package(one, schema["$defs"]) for one in newest.values()]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "An upcall platform", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "An upcall platform"}
 
 
 def _of_package(package: PackageView, definitions: dict[str, Any]) -> dict[str, Any]:
