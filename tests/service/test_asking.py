@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sample_services import Plain
 
+from upcall.protocol import service as wire
 from upcall.service import (
     Declaration,
     Member,
@@ -21,6 +22,9 @@ from upcall.service import (
     replace,
     restart,
 )
+from upcall.service.asking import Clerk
+from upcall.service.context import Context
+from upcall.service.link import MasterAway
 from upcall.testing import KINDS, Life, Scenario, live, operation
 from upcall.testing.simulated import SimulatedKind
 
@@ -349,3 +353,34 @@ def test_nothing_is_asked_and_no_action_called_before_on_start_has_returned() ->
         assert not life.master.notes
 
     live(Loads, script, kind="kernel", options={"data": True})
+
+
+async def test_an_answer_that_was_lost_with_the_connection_is_given_again_on_the_next() -> None:
+    class Away:
+        """A link whose first call breaks on its way; nobody knows whether it was heard."""
+
+        def __init__(self) -> None:
+            self.heard: list[wire.Answer] = []
+            self.breaks = True
+            self.told = asyncio.Event()
+
+        async def answer(self, answers: wire.Answers) -> None:
+            if self.breaks:
+                self.breaks = False
+                raise MasterAway("the connection ended")
+            self.heard += answers.answers
+            self.told.set()
+
+    link: Any = Away()
+    members = {f"web-{number}": wire.Member(name=f"web-{number}", state="ready") for number in range(2)}
+    service = Plain(Context(name="plain", members=members))
+    clerk = Clerk(service, link, asyncio.ensure_future)
+    pending = wire.Operations(epoch="1", version=1, operations=(operation("stop", "web-0", id="op-1"),))
+    clerk.show(pending)
+    with pytest.raises(MasterAway):
+        await clerk.run()
+    clerk.show(pending)  # the next subscription shows the same set
+    run = asyncio.create_task(clerk.run())
+    await asyncio.wait_for(link.told.wait(), 5.0)
+    run.cancel()
+    assert [answer.operation for answer in link.heard] == ["op-1"]

@@ -15,7 +15,7 @@ from upcall.service import stranger
 from upcall.service.blame import method_at
 from upcall.service.consent import Verdict, wait
 from upcall.service.docket import SILENCE_PAUSE_S, Docket
-from upcall.service.link import Fenced, Link
+from upcall.service.link import Fenced, Link, MasterAway
 from upcall.service.questions import NoAnswer, checked
 from upcall.service.service import Service, overridden
 
@@ -177,14 +177,13 @@ class Clerk:
             return True
         try:
             await self._link.answer(wire.Answers(epoch=pending.epoch, answers=tuple(answers)))
-        except Fenced:
+        except (Fenced, NotNow, MasterAway):
+            self._docket.unheard(answer.operation for answer in answers)
             raise
         except Stale as error:
             # With the refusal comes the current set, and it is asked about as such.
             self._service.log.info("answers of epoch %s came late: %s", pending.epoch, error)
             return False
-        except NotNow:
-            raise
         except UpcallError as error:
             for op, verdict in said:
                 if verdict is not None:

@@ -8,7 +8,7 @@ A deferral that is said again in the same words, long before it lapses, is not s
 changed in it.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -104,6 +104,11 @@ class Docket:
         else:
             again_at_s = None
         self._answered[op] = Answered(pending.epoch, pending.version, now_s, again_at_s, world, verdict)
+
+    def unheard(self, ops: Iterable[str]) -> None:
+        """Nobody knows whether the master heard what was answered: ask and answer as if it had not been."""
+        for op in ops:
+            self._answered.pop(op, None)
 
     def recall(self, op: str) -> None:
         """Ask about it at the next round, and send what is answered, whatever it is."""

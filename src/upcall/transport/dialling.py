@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 BASE: Final = "http://localhost"
 """What stands before the path: where the request goes is the connector's business alone."""
+IDLE_S: Final = 3.0
+"""The master ends a connection that was idle for 5 s; a request on one that it is about to end would be lost."""
 
 
 class MasterConnector(aiohttp.UnixConnector):
     """Each connection is made anew to the path, and to a process of this user."""
 
     def __init__(self, path: Path, limit: int = 100) -> None:
-        super().__init__(path=str(path), limit=limit)
+        super().__init__(path=str(path), limit=limit, keepalive_timeout=IDLE_S)
         self._socket = path
 
     async def _create_connection(
