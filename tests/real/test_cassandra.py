@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from cassandra import ConsistencyLevel, Unauthorized
+from cassandra import Unauthorized
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable, Session
 from cassandra.cluster import Cluster as Driver
-from cassandra.policies import DCAwareRoundRobinPolicy
+from cassandra.cluster import NoHostAvailable, Session
+from cql_clients import KEYSPACE, logged_in
 from real_cluster import Cluster
 from real_members import (
     WAIT_S,
@@ -36,7 +36,6 @@ pytestmark = pytest.mark.real
 
 MAIN = "org.apache.cassandra.service.CassandraDaemon"
 NODES = ("cassandra.node-0", "cassandra.node-1", "cassandra.node-2")
-KEYSPACE = "fast"
 ROWS = 300
 
 
@@ -51,24 +50,9 @@ def cassandra(begin: Begin) -> Cluster:
 @pytest.fixture
 def session(cassandra: Cluster) -> Iterator[Session]:
     """As an application that wants its rows to survive."""
-    addresses = next(each.addresses for each in cassandra.client.endpoints() if each.name == "cql")
-    said = cassandra.client.credentials("cassandra", "cql")
-    profile = ExecutionProfile(
-        load_balancing_policy=DCAwareRoundRobinPolicy(local_dc="dc1"),
-        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
-        request_timeout=30.0,
-    )
-    driver = Driver(
-        [address.partition(":")[0] for address in addresses],
-        auth_provider=PlainTextAuthProvider(said.user, said.password),
-        protocol_version=5,
-        connect_timeout=30.0,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-    )
-    session = driver.connect(KEYSPACE)
-    session.execute("CREATE TABLE IF NOT EXISTS rows (id int PRIMARY KEY, text text)", timeout=60.0)
-    yield session
-    driver.shutdown()
+    with logged_in(cassandra) as session:
+        session.set_keyspace(KEYSPACE)
+        yield session
 
 
 def write(session: Session, text: str) -> None:

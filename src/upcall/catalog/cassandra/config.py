@@ -12,7 +12,9 @@ import yaml
 
 from upcall.catalog import jvm
 from upcall.catalog.cassandra.sizing import NodeSizing
+from upcall.protocol.declaration import Declaration
 
+YAML: Final = "cassandra.yaml"
 CQL_PORT: Final = 9042
 STORAGE_PORT: Final = 7000
 JMX_PORT: Final = 7199
@@ -144,6 +146,11 @@ def cassandra_yaml(
     return yaml.safe_dump(settings, sort_keys=False, width=10_000)
 
 
+def written(task: Declaration) -> dict[str, Any]:
+    """The settings in a node's ``cassandra.yaml``."""
+    return dict(yaml.safe_load(next(file.text for file in task.files if file.path == YAML)))
+
+
 def login_settings(logins: bool) -> dict[str, Any]:
     """Passwords and roles, or everybody may do everything.
 
@@ -252,4 +259,12 @@ def nodetool_command(*arguments: str) -> tuple[str, ...]:
         "-Djava.naming.factory.initial=upcall.RegistryContextFactory",
         "-cp", JARS, "org.apache.cassandra.tools.NodeTool",
         "-h", "{{address}}", "-p", "{{port.jmx}}", "-u", "upcall", "-pwf", "{{secret.jmx}}", *arguments,
+    )  # fmt: skip
+
+
+def set_live_command() -> tuple[str, ...]:
+    """Sets what it reads at the running node, and reads it back (``SetLive.java``)."""
+    return (
+        jvm.JAVA, *jvm.tool(stack_kib=256), "-cp", "{{artifact.extras.classpath}}", "upcall.SetLive",
+        "{{address}}", "{{port.jmx}}", "{{secret.jmx}}",
     )  # fmt: skip

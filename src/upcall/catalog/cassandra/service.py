@@ -1,16 +1,16 @@
 """Cassandra, as its operators run it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog import losing
-from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra import config, jmx
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, missing_without, words
 from upcall.catalog.cassandra.task import Logins, makes, node_task
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.service import Credentials
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
@@ -32,6 +32,7 @@ from upcall.service import (
     action,
     defer,
     hopeless,
+    live,
     never,
 )
 from upcall.service.consent import WAYS_MAX
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CQL = "CQL native protocol"
 FILLED = "filled"
-DRAIN_PAUSE_S = 1.0
+SET_LIVE = "live"
+"""Names of settings that were changed while nodes ran."""
+LOOK_S = 1.0
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
 NEVER = {
@@ -73,6 +76,7 @@ class Cassandra(Service):
         self._losses = losing.Losses()
         self._filled: dict[str, int] = {}
         """Member -> place at which it was in the ring."""
+        self._set_live: list[str] = []
 
     def pods(self) -> list[Pod]:
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
@@ -197,7 +201,28 @@ class Cassandra(Service):
     # -- changes ----------------------------------------------------------------------------------------------------
 
     def how(self, change: OptionChange) -> How:
-        return never(NEVER[change.name]) if change.name in NEVER else super().how(change)
+        if change.name in NEVER:
+            return never(NEVER[change.name])
+        return live if change.option == "settings" and jmx.takes(change.key, change.wanted) else super().how(change)
+
+    async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
+        """At one node first: what it refuses, no other is given. One that just starts has read its file already, so
+        it is waited for; who is down reads the new one."""
+        names = [change.key for change in changes]
+        self._set_live = await self.state.update(SET_LIVE, lambda known: sorted({*known, *names}), [])
+        while any(_starts(node) for node in self.members.of("node")):  # noqa: ASYNC110 - members are a snapshot
+            await asyncio.sleep(LOOK_S)
+        nodes = [node for node in self.members.of("node") if node.ready]
+        if nodes:
+            await self._set(nodes[0], names)
+            await asyncio.gather(*(self._set(node, names) for node in nodes[1:]))
+
+    async def _set(self, node: Member, names: Iterable[str]) -> None:
+        """What stands in the node's file of this revision; it is read back."""
+        given = jmx.lines(names, config.written(self.node(node)))
+        done = await node.run(config.set_live_command(), input=given, codes=(0, jmx.REFUSED))
+        if done.code == jmx.REFUSED:
+            raise Invalid(done.error.strip(), where=f"{node.name} settings")
 
     async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
         """Once every range has its quorum without another node, and nothing is on its way between nodes."""
@@ -232,17 +257,21 @@ class Cassandra(Service):
         start reads no commit log, and the grace of its end is not what bounds that. Drained it serves nobody until it
         is started anew, so what the ranges would lose is asked once more right before."""
         while await self._costs_now(node):  # noqa: ASYNC110 - Cassandra tells nobody
-            await asyncio.sleep(DRAIN_PAUSE_S)
+            await asyncio.sleep(LOOK_S)
         await node.run(config.nodetool_command("drain"), timeout_s=self.before_stop_s)
 
     # -- what has data ----------------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
         self._filled = dict(await self.state.get(FILLED, {}))
+        self._set_live = await self.state.get(SET_LIVE, [])
 
     async def after_ready(self, node: Member) -> None:
-        """It has data from now on: an empty volume at this place is no new node's."""
+        """It has data from now on: an empty volume at this place is no new node's. It may have read its file right
+        before a setting was changed while nodes run."""
         self._losses.back(node)
+        if self._set_live and not node.behind:
+            await self._set(node, self._set_live)
         if self._filled.get(node.name) != node.place:
             place = {node.name: node.place}
             self._filled = await self.state.update(FILLED, lambda known: {**(known or {}), **place})
@@ -362,6 +391,11 @@ class Cassandra(Service):
             self._ring = None
             await self.blocking(ring.close)
             raise
+
+
+def _starts(node: Member) -> bool:
+    """It does for the first time since it was well: one that ends again and again is waited for by nobody."""
+    return node.state in ("pending", "running") and not node.ended_times
 
 
 def _connect(addresses: tuple[str, ...], login: Credentials | None) -> "Ring":

@@ -34,7 +34,11 @@ MADE_HERE: Final = {
     "role_manager": "the option `client_auth`",
 }
 """Name -> where its value comes from. To set one of these would take the node out of the service's hands."""
-TOKENS: Final = {"type": "integer", "minimum": 1, "maximum": 256}
+BOUNDED: Final = {
+    "num_tokens": {"type": "integer", "minimum": 1, "maximum": 256},
+    "phi_convict_threshold": {"type": "number", "minimum": 5, "maximum": 16},
+}
+"""Bounds that a node knows at its start alone: a running one would take a value with which it never starts again."""
 
 
 class _Facts(msgspec.Struct):
@@ -50,7 +54,7 @@ def facts() -> _Facts:
 @cache
 def settings_schema() -> dict[str, Any]:
     """JSON Schema of the option ``settings``."""
-    return settings_object({**facts().settings, "num_tokens": TOKENS}, made_here(MADE_HERE))
+    return settings_object({**facts().settings, **BOUNDED}, made_here(MADE_HERE))
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
 TRAINING_MEMORY_MIB = 640
-EXTRAS = ("OwnRoles", "RegistryContextFactory")
-"""The roles of a ring, and what nodetool lacks in a small runtime."""
+EXTRAS = ("OwnRoles", "RegistryContextFactory", "SetLive")
+"""The roles of a ring, what nodetool lacks in a small runtime, and what sets attributes of a running node."""
 RING_DELAY_NEW_MS = 30_000
 RING_DELAY_JOIN_MS = 5_000
 
@@ -60,7 +60,7 @@ def node_task(
         ),
         artifacts=artifacts,
         files=(
-            File(path="cassandra.yaml", text=settings),
+            File(path=config.YAML, text=settings),
             File(path="cassandra-rackdc.properties", text=config.rack_properties(datacenter)),
             File(path="logback.xml", text=config.LOGBACK),
             File(path="jmx.access", text="upcall readwrite\n", mode=0o600),

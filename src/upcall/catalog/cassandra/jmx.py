@@ -1,0 +1,73 @@
+"""What a running node takes: settings that Cassandra can set by JMX, and read back. Pure.
+
+``live.json`` names for each its bean and attribute, the unit that the attribute counts in, and the value that a file
+without the setting means. An attribute counts in whole units: a value between two of them (a throughput of 1,500 KiB/s
+where MiB/s are counted) takes a restart instead. So do all settings that have no attribute, or none that can be read.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+REFUSED: Final = 3
+"""It ends so when the node has refused a value, or has another one than was set."""
+BEANS: Final = {
+    "StreamManager": "org.apache.cassandra.net:type=StreamManager",
+    "FailureDetector": "org.apache.cassandra.net:type=FailureDetector",
+}
+"""Those that lie elsewhere than most."""
+SCALE: Final = {
+    "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000,
+    "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+    "B/s": 1, "KiB/s": 1 << 10, "MiB/s": 1 << 20,
+}  # fmt: skip
+_AMOUNT: Final = re.compile(r"(\d+)(\D+)")
+
+
+class Attribute(msgspec.Struct, frozen=True):
+    bean: str
+    attribute: str
+    unit: str = ""
+    default: Any = None
+    """None: the value that the package makes."""
+
+    def value(self, setting: Any) -> str | None:
+        """As the attribute counts it; None: it cannot have this value."""
+        if not self.unit:
+            return str(setting).lower() if isinstance(setting, bool) else str(setting)
+        found = _AMOUNT.fullmatch(str(setting))
+        if found is None or found[2] not in SCALE:
+            return None
+        number, rest = divmod(int(found[1]) * SCALE[found[2]], SCALE[self.unit])
+        return None if rest else str(number)
+
+
+class _Table(msgspec.Struct):
+    version: str
+    live: dict[str, Attribute]
+
+
+@cache
+def table() -> dict[str, Attribute]:
+    return msgspec.json.decode((files(__package__) / "live.json").read_bytes(), type=_Table).live
+
+
+def takes(setting: str, wanted: Any) -> bool:
+    """Whether a running node can be given it. ``wanted`` None: what it is without being set."""
+    known = table().get(setting)
+    return known is not None and (wanted is None or known.value(wanted) is not None)
+
+
+def lines(settings: Iterable[str], file: Mapping[str, Any]) -> str:
+    """For the tool that sets them: each as it stands in the node's file."""
+    found = []
+    for name in settings:
+        known = table()[name]
+        value = known.value(known.default if file.get(name) is None else file[name])
+        bean = BEANS.get(known.bean, f"org.apache.cassandra.db:type={known.bean}")
+        found.append(f"{name}\t{bean}\t{known.attribute}\t{value}\n")
+    return "".join(found)

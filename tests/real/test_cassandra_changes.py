@@ -1,0 +1,135 @@
+"""A real ring is changed under load: what it takes while it runs, what takes a restart, and what is wrong.
+
+Rows are written and read at LOCAL_QUORUM all the while, open loop: none of them fails, and none is lost. The tests
+follow each other on one ring.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cassandra.cluster import Session
+from cql_clients import KEYSPACE, Load, logged_in
+from real_cluster import Cluster
+from real_members import WAIT_S, Begin
+
+from upcall.catalog.cassandra import jmx
+from upcall.catalog.cassandra.settings import facts
+
+pytestmark = pytest.mark.real
+
+NODES = ("cassandra.node-0", "cassandra.node-1", "cassandra.node-2")
+
+
+@pytest.fixture(scope="module")
+def cassandra(begin: Begin) -> Cluster:
+    cluster = begin("cassandra", "--set", "nodes=3", nodes=3, memory_mib_per_node=700)
+    cluster.until_ready(*NODES, wait_s=WAIT_S)
+    cluster.upcall("service", "do", "cassandra", "create-keyspace", f"name={KEYSPACE}")
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def session(cassandra: Cluster) -> Iterator[Session]:
+    with logged_in(cassandra) as session:
+        yield session
+
+
+def change(cluster: Cluster, **settings: Any) -> None:
+    words = [f"settings.{name}={json.dumps(value)}" for name, value in settings.items()]
+    options = [word for each in words for word in ("--set", each)]
+    cluster.upcall("update", "cassandra", *options, timeout_s=WAIT_S)
+
+
+def incarnations(cluster: Cluster) -> list[int]:
+    return [cluster.task(member).incarnation for member in NODES]
+
+
+def actual(session: Session, name: str) -> list[str]:
+    """Of each node, as its own view says; every host is one that was asked."""
+    query = f"SELECT value FROM system_views.settings WHERE name = '{name}'"
+    return [session.execute(query, host=host).one()[0] for host in session.cluster.metadata.all_hosts()]
+
+
+def is_actual(session: Session, name: str, wanted: Any) -> bool:
+    known = jmx.table()[name]
+    return {known.value(found) for found in actual(session, name)} == {known.value(wanted)}
+
+
+def another(name: str) -> Any:
+    """A value that the setting may have, and that is not the one it has."""
+    known, schema = jmx.table()[name], facts().settings[name]
+    if words := schema.get("enum"):
+        return next(word for word in words if word != known.default)
+    if known.unit:
+        number = int(known.value(known.default) or 0) if known.default is not None else 16
+        return f"{2 * number or 64}{known.unit}"
+    if isinstance(known.default, bool):
+        return not known.default
+    if isinstance(known.default, float):
+        return known.default + 0.5
+    return known.default + 1 if known.default is not None and 0 <= known.default < 2**31 - 1 else 2
+
+
+def test_what_a_running_node_takes_is_changed_and_changed_back_without_a_restart(
+    cassandra: Cluster, session: Session
+) -> None:
+    before = incarnations(cassandra)
+    asked = {name: another(name) for name in jmx.table()}
+    with Load(session) as load:
+        change(cassandra, **asked)
+        wrong = {name: actual(session, name) for name in asked if not is_actual(session, name, asked[name])}
+        assert wrong == {}, "asked equals actual"
+        cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
+        wrong = {
+            name: actual(session, name)
+            for name, known in jmx.table().items()
+            if known.default is not None and not is_actual(session, name, known.default)
+        }
+        assert wrong == {}, "and what a node without the setting has, again"
+    assert incarnations(cassandra) == before
+    load.check()
+
+
+def test_a_setting_that_is_none_is_refused_with_the_nearest_and_nothing_is_touched(cassandra: Cluster) -> None:
+    before = incarnations(cassandra)
+    said = cassandra.refused("update", "cassandra", "--set", "settings.compaction_troughput=1MiB/s")
+    assert "did you mean 'compaction_throughput'?" in said
+    assert incarnations(cassandra) == before
+
+
+def test_a_value_that_only_a_node_finds_wrong_fails_at_one_and_rollback_heals_it(
+    cassandra: Cluster, session: Session
+) -> None:
+    before = incarnations(cassandra)
+    with Load(session, first=100_000) as load:
+        said = cassandra.refused("update", "cassandra", "--set", "settings.concurrent_reads=1")
+        assert "concurrent_reads must be at least 2" in said
+        after = incarnations(cassandra)
+        assert sum(one != other for one, other in zip(before, after, strict=True)) == 1, "the others were not touched"
+        cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
+        cassandra.until_ready(*NODES, wait_s=WAIT_S)
+    assert [incarnations(cassandra)[number] for number in (0, 1)] == before[:2]
+    load.check()
+
+
+def test_what_takes_a_restart_restarts_each_in_its_turn(cassandra: Cluster, session: Session) -> None:
+    before = incarnations(cassandra)
+    with Load(session, first=200_000) as load:
+        change(cassandra, concurrent_reads=12)
+        assert actual(session, "concurrent_reads") == ["12"] * 3
+    assert all(now > then for now, then in zip(incarnations(cassandra), before, strict=True))
+    load.check()
+
+
+@pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="three rolling restarts; UPCALL_LONG_TESTS=1 runs it")
+def test_every_other_option_is_changed_and_changed_back(cassandra: Cluster, session: Session) -> None:
+    with Load(session, first=300_000) as load:
+        change(cassandra, memtable_flush_writers=2, concurrent_writes=12)
+        assert actual(session, "concurrent_writes") == ["12"] * 3
+        cassandra.upcall("update", "cassandra", "--set", "memory_mib=600", "--set", "cpus=0.2", timeout_s=WAIT_S)
+        assert [cassandra.task(member).state for member in NODES] == ["ready"] * 3
+        cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
+    load.check()
