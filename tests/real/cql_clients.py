@@ -21,10 +21,10 @@ LATE_S = 60.0
 
 
 @contextmanager
-def logged_in(cluster: Cluster, service: str = "cassandra") -> Iterator[Session]:
+def logged_in(cluster: Cluster, endpoint: str = "cql") -> Iterator[Session]:
     """At LOCAL_QUORUM, with the keyspace and its table."""
-    addresses = next(each.addresses for each in cluster.client.endpoints() if each.name == "cql")
-    said = cluster.client.credentials(service, "cql")
+    addresses = next(each.addresses for each in cluster.client.endpoints() if each.name == endpoint)
+    said = cluster.client.credentials("cassandra", endpoint)
     profile = ExecutionProfile(
         load_balancing_policy=DCAwareRoundRobinPolicy(local_dc="dc1"),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,

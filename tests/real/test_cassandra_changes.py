@@ -37,6 +37,13 @@ def session(cassandra: Cluster) -> Iterator[Session]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def admin(cassandra: Cluster) -> Iterator[Session]:
+    """May read what each node says of itself."""
+    with logged_in(cassandra, "admin") as session:
+        yield session
+
+
 def change(cluster: Cluster, **settings: Any) -> None:
     words = [f"settings.{name}={json.dumps(value)}" for name, value in settings.items()]
     options = [word for each in words for word in ("--set", each)]
@@ -74,19 +81,19 @@ def another(name: str) -> Any:
 
 
 def test_what_a_running_node_takes_is_changed_and_changed_back_without_a_restart(
-    cassandra: Cluster, session: Session
+    cassandra: Cluster, session: Session, admin: Session
 ) -> None:
     before = incarnations(cassandra)
     asked = {name: another(name) for name in jmx.table()}
     with Load(session) as load:
         change(cassandra, **asked)
-        wrong = {name: actual(session, name) for name in asked if not is_actual(session, name, asked[name])}
+        wrong = {name: actual(admin, name) for name in asked if not is_actual(admin, name, asked[name])}
         assert wrong == {}, "asked equals actual"
         cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
         wrong = {
-            name: actual(session, name)
+            name: actual(admin, name)
             for name, known in jmx.table().items()
-            if known.default is not None and not is_actual(session, name, known.default)
+            if known.default is not None and not is_actual(admin, name, known.default)
         }
         assert wrong == {}, "and what a node without the setting has, again"
     assert incarnations(cassandra) == before
@@ -101,7 +108,7 @@ def test_a_setting_that_is_none_is_refused_with_the_nearest_and_nothing_is_touch
 
 
 def test_a_value_that_only_a_node_finds_wrong_fails_at_one_and_rollback_heals_it(
-    cassandra: Cluster, session: Session
+    cassandra: Cluster, session: Session, admin: Session
 ) -> None:
     before = incarnations(cassandra)
     with Load(session, first=100_000) as load:
@@ -115,20 +122,20 @@ def test_a_value_that_only_a_node_finds_wrong_fails_at_one_and_rollback_heals_it
     load.check()
 
 
-def test_what_takes_a_restart_restarts_each_in_its_turn(cassandra: Cluster, session: Session) -> None:
+def test_what_takes_a_restart_restarts_each_in_its_turn(cassandra: Cluster, session: Session, admin: Session) -> None:
     before = incarnations(cassandra)
     with Load(session, first=200_000) as load:
         change(cassandra, concurrent_reads=12)
-        assert actual(session, "concurrent_reads") == ["12"] * 3
+        assert actual(admin, "concurrent_reads") == ["12"] * 3
     assert all(now > then for now, then in zip(incarnations(cassandra), before, strict=True))
     load.check()
 
 
 @pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="three rolling restarts; UPCALL_LONG_TESTS=1 runs it")
-def test_every_other_option_is_changed_and_changed_back(cassandra: Cluster, session: Session) -> None:
+def test_every_other_option_is_changed_and_changed_back(cassandra: Cluster, session: Session, admin: Session) -> None:
     with Load(session, first=300_000) as load:
         change(cassandra, memtable_flush_writers=2, concurrent_writes=12)
-        assert actual(session, "concurrent_writes") == ["12"] * 3
+        assert actual(admin, "concurrent_writes") == ["12"] * 3
         cassandra.upcall("update", "cassandra", "--set", "memory_mib=600", "--set", "cpus=0.2", timeout_s=WAIT_S)
         assert [cassandra.task(member).state for member in NODES] == ["ready"] * 3
         cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
