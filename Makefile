@@ -26,7 +26,7 @@ demo: .venv/.demo  ## the whole platform on this machine, with a recorded flight
 .PHONY: test
 test: .venv/.dev  ## all tests, the real systems among them
 	@.venv/bin/python tests/browser.py || true
-	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft
+	@.venv/bin/upcall fetch kafka kafka@4.1 cassandra spark windows aircraft
 	.venv/bin/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-root

@@ -15,6 +15,11 @@ public final class KafkaSettings {
         print("topic", org.apache.kafka.storage.internals.log.LogConfig.configDefCopy(), Map.of());
         MetadataVersion newest = MetadataVersion.LATEST_PRODUCTION;
         feature("metadata.version", MetadataVersion.MINIMUM_VERSION.featureLevel(), newest.featureLevel());
+        for (MetadataVersion each : MetadataVersion.VERSIONS) {
+            if (each.featureLevel() <= newest.featureLevel()) {
+                System.out.println("{\"of\": \"level\", \"name\": \"" + each + "\", \"is\": " + each.featureLevel() + "}");
+            }
+        }
         for (Feature each : Feature.PRODUCTION_FEATURES) {
             feature(each.featureName(), each.minimumProduction(), each.latestProduction());
         }

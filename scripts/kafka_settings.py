@@ -73,9 +73,11 @@ def main() -> None:
         parts.append(f'"{of}": {{\n{lines}\n}}')
     live = [row["name"] for row in rows if row.get("live")]
     parts.append('"live": [\n' + ",\n".join(f"  {json.dumps(name)}" for name in sorted(live)) + "\n]")
-    levels = {row["name"]: [row["min"], row["max"]] for row in rows if row["of"] == "feature"}
+    features = {row["name"]: [row["min"], row["max"]] for row in rows if row["of"] == "feature"}
+    levels = {row["name"]: row["is"] for row in rows if row["of"] == "level"}
     print(f'{{"version": "{version}",')
-    print(f'"features": {json.dumps(levels)},')
+    print(f'"features": {json.dumps(features)},')
+    print(f'"levels": {json.dumps(levels)},')
     print(",\n".join(parts) + "}")
 
 

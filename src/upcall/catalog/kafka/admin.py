@@ -43,6 +43,8 @@ class Admin:
         """``login``: user and password, of the brokers' own user."""
         self.servers = servers
         self._minimums: dict[str, _Told] = {}
+        self._heard_of: set[int] = set()
+        """Brokers that the client knows an address of."""
         self._client = AdminClient(
             {
                 **client_settings(servers, login),
@@ -84,9 +86,23 @@ class Admin:
 
     def settings(self, broker: int) -> dict[str, Any]:
         """What a broker works with: its settings by name, each with its value and where that is from."""
+        self._look_for(broker)
         resource = ConfigResource(ResourceType.BROKER, str(broker))
         (answer,) = self._client.describe_configs([resource], request_timeout=TIMEOUT_S).values()
-        return dict(answer.result(TIMEOUT_S))
+        try:
+            return dict(answer.result(TIMEOUT_S))
+        except TimeoutError:
+            self._heard_of.discard(broker)
+            raise
+
+    def _look_for(self, broker: int) -> None:
+        """What is asked of one broker waits until the client has heard of it, and the client asks nobody for it: one
+        that had just started when the others were asked would not be known for minutes."""
+        if broker in self._heard_of:
+            return
+        self._heard_of = set(self._client.list_topics(timeout=TIMEOUT_S).brokers)
+        if broker not in self._heard_of:
+            raise NotNow(f"the others have not heard of broker {broker} yet", where=self.servers)
 
     def overrides(self, broker: int) -> dict[str, str]:
         """What wins over the broker's file."""

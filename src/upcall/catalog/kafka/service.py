@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec.structs import replace
 
 from upcall.catalog import losing
-from upcall.catalog.kafka import config, live, quorum
+from upcall.catalog.kafka import config, features, live, quorum
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import (
     Cost,
@@ -37,10 +37,12 @@ from upcall.service import (
     Pod,
     Policy,
     Service,
+    Update,
     Verdict,
     Way,
     accept,
     action,
+    decline,
     defer,
     hopeless,
     never,
@@ -227,6 +229,39 @@ class Kafka(Service):
     def _usual(self) -> dict[str, str | None]:
         """What changes live, and what it is where nobody says."""
         return facts(self.version).usual()
+
+    # -- versions ---------------------------------------------------------------------------------------------------
+
+    async def may_update(self, update: Update, why: Operation) -> Verdict:
+        """Another version has to be able to read what is there: up to the level that the cluster's features were
+        raised to, and down to where it begins."""
+        if not update.upgrade:
+            return accept()
+        beside = next((broker for broker in self.members.ready if broker.back), None)
+        if beside is None:
+            return defer("no broker is ready to say at which levels its features are", retry_after=5)
+        unreadable = features.unreadable(self.version, await features.levels(beside))
+        return decline(unreadable) if unreadable else accept()
+
+    async def may_finalize(self, why: Operation) -> Verdict:
+        """Once every broker is there in this version: each of them has to know the levels."""
+        away = [broker.name for broker in self.members.of("broker") if not broker.back]
+        if away:
+            return defer(f"{', '.join(away)} is not back", retry_after=5)
+        if not features.behind(self.version, await features.levels(self.members.ready[0])):
+            return decline(f"its features are at the levels of {self.version} already")
+        return accept()
+
+    async def finalize(self, why: Operation) -> None:
+        """Raises the levels of all features to those of this version: what is written from then on, nothing older
+        reads."""
+        beside = next((broker for broker in self.members.ready if broker.back), None)
+        if beside is None:
+            raise NotNow("no broker is ready to raise the levels of its features", where=self.name)
+        if features.behind(self.version, await features.levels(beside)):
+            await beside.run(features.raise_command(self.version), timeout_s=features.TIMEOUT_S)
+        if behind := features.behind(self.version, await features.levels(beside)):
+            raise NotNow(f"not raised yet: {', '.join(behind)}", where=self.name)
 
     async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
         """Once the changed broker is in sync again in all that it has."""
@@ -460,6 +495,14 @@ class Kafka(Service):
         if beside is None:
             raise NotNow("no broker is ready")
         return [{"node_id": each.node_id, "directory_id": each.directory_id} for each in await quorum.voters(beside)]
+
+    @action
+    async def features(self) -> dict[str, str]:
+        """The level of each feature: up to which version what is written can be read."""
+        beside = next(iter(self.members.ready), None)
+        if beside is None:
+            raise NotNow("no broker is ready")
+        return await features.levels(beside)
 
     async def _ask(self, question: "Callable[[Admin], T]") -> T:
         """Asks the brokers that are ready, in a thread of this service; the connection is kept."""

@@ -41,6 +41,8 @@ class _Facts(msgspec.Struct):
     version: str
     features: dict[str, tuple[int, int]]
     """Feature -> the lowest and the highest level that this version can run with."""
+    levels: dict[str, int]
+    """Of ``metadata.version``, which has a name for each: ``4.1-IV1``."""
     broker: dict[str, dict[str, Any]]
     topic: dict[str, dict[str, Any]]
     live: tuple[str, ...]
