@@ -7,7 +7,7 @@ class Hello(up.Service):
     """Web servers that say hello."""
 
     class Options(up.ServiceOptions):
-        count: int = up.Field(2, ge=1, le=9, description="how many web servers")
+        count: up.Annotated[int, up.size("web")] = up.Field(2, ge=1, le=9, description="how many web servers")
         greeting: str = up.Field("hello, world", max_length=200, description="what they say")
 
     options: Options

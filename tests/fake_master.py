@@ -184,6 +184,7 @@ class FakeMaster:
                 web.post("/v1/services/{name}/uninstall", self._uninstall),
                 web.post("/v1/services/{name}/made", self._made),
                 web.post("/v1/services/{name}/update", self._update),
+                web.post("/v1/services/{name}/rebalance", self._rebalance),
                 web.post("/v1/services/{name}/update/preview", self._preview),
                 web.post("/v1/services/{name}/finalize", self._finalize),
                 web.get("/v1/services/{name}/revisions", self._list(lambda: self.revisions)),
@@ -468,6 +469,11 @@ class FakeMaster:
         view = self._found(request)
         operation = self.operation("finalize", view.name, klass="voluntary")
         view.came_from = ""
+        self.end_soon(operation)
+        return await answer(operation)
+
+    async def _rebalance(self, request: web.Request) -> web.Response:
+        operation = self.operation("rebalance", self._found(request).name, klass="voluntary")
         self.end_soon(operation)
         return await answer(operation)
 

@@ -136,3 +136,56 @@ def test_finalize_is_asked_with_its_reason_and_followed_to_its_end(run: Run, mas
     assert result.exit_code == 0, result.output
     assert sent(master, "finalize") == {"reason": "enough", "force": False}
     assert "hello is finalized at version" in result.stdout
+
+
+# -- scale ------------------------------------------------------------------------------------------------------------
+
+
+def with_sizes(master: FakeMaster, *, pods: tuple[str, ...] = ("m",), itself: bool = False) -> None:
+    options: dict[str, Any] = {f"{pod}s": {"type": "integer", "size_of": pod} for pod in pods}
+    if itself:
+        options["autoscale"] = {"type": "object"}
+    master.packages[0].options_schema = {"type": "object", "properties": options}
+
+
+def test_scale_sets_the_option_that_is_the_size(run: Run, master: FakeMaster) -> None:
+    with_sizes(master)
+    result = run("scale hello 4 --reason more")
+    assert result.exit_code == 0, result.output
+    assert (sent(master)["set"], sent(master)["reason"]) == ({"ms": 4}, "more")
+    assert run("scale hello 0 --dry-run").exit_code == 0
+    assert sent(master, "update/preview")["set"] == {"ms": 0}
+
+
+def test_scale_lets_a_service_scale_itself_and_takes_it_back(run: Run, master: FakeMaster) -> None:
+    with_sizes(master, itself=True)
+    assert run("scale hello --min 2 --max 5 --no-wait").exit_code == 0
+    assert sent(master)["set"] == {"autoscale": {"min": 2, "max": 5}}
+    master.calls.clear()
+    assert run("scale hello 3 --by-hand --no-wait").exit_code == 0
+    assert (sent(master)["set"], sent(master)["unset"]) == ({"ms": 3}, ["autoscale"])
+
+
+@pytest.mark.parametrize(
+    ("pods", "words", "said"),
+    [
+        (("m",), "scale hello", "how many members?"),
+        (("m",), "scale hello --min 2", "--min and --max go together"),
+        (("m",), "scale hello --min 2 --max 3", "cannot scale itself"),
+        ((), "scale hello 3", "`upcall update hello --set OPTION=N`"),
+        (("m", "n"), "scale hello 3", "has several pods with a size"),
+        (("m", "n"), "scale hello 3 --pod x", "has no pod 'x' with a size"),
+    ],
+)
+def test_scale_says_what_is_missing(run: Run, master: FakeMaster, pods: tuple[str, ...], words: str, said: str) -> None:
+    with_sizes(master, pods=pods)
+    result = run(words)
+    assert result.exit_code != 0
+    assert said in result.stderr, result.output
+
+
+def test_rebalance_is_asked_for_and_followed(run: Run, master: FakeMaster) -> None:
+    result = run("service rebalance hello --no-wait")
+    assert result.exit_code == 0, result.output
+    assert "`upcall why" in result.stdout
+    assert run("service rebalance hello --force").exit_code != 0

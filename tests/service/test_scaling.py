@@ -7,7 +7,7 @@ from typing import Any
 
 from sample_services import Plain
 
-from upcall.service import Declaration, Member, Operation, Pod, Verdict, Volume, accept, decline, hopeless
+from upcall.service import Declaration, Invalid, Member, Operation, Pod, Verdict, Volume, accept, decline, hopeless
 from upcall.testing import Life, SimulatedKind
 
 Live = Any
@@ -364,3 +364,80 @@ def test_a_service_with_data_and_no_expert_for_it_says_so_before_anything_begins
         await over(life, life.master.change(count=2), "declined")
 
     live(Plain, script, data=True)
+
+
+# -- rebalance --------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_may_have_the_load_spread_anew_and_sees_how_far_it_is(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        rebalance = life.master.propose("rebalance")
+        assert life.master.propose("rebalance") == rebalance, "the same wish is the same operation"
+        await life.master.until(lambda: life.code.heard == ["spread "])
+        await asyncio.sleep(35)
+        assert life.plan_state("rebalance") == "running"
+        assert life.master.plans["rebalance"].reason == "102 of 340 MiB (30 %)"
+        assert "102 of 340 MiB (30 %)" in life.master.why(rebalance).account()
+        await over(life, rebalance)
+        await life.master.until(lambda: "rebalance" not in life.master.plans)
+
+    live(Shelves, script)
+
+
+def test_a_rebalance_that_is_cancelled_is_stopped(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        rebalance = life.master.propose("rebalance")
+        await life.master.until(lambda: life.code.heard)
+        life.master.control(rebalance, "cancel")
+        await asyncio.sleep(600)
+        assert life.code.heard == ["spread "]
+
+    live(Shelves, script)
+
+
+def test_a_rebalance_survives_every_death_of_its_host_and_of_the_master(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        rebalance = life.master.propose("rebalance")
+        for _ in range(3):
+            await asyncio.sleep(35)
+            await life.kill_host()
+            life.master.die()
+            life.start_host()
+        await over(life, rebalance)
+
+    live(Shelves, script)
+
+
+def test_a_rebalance_waits_for_a_change_and_is_declined_by_who_cannot_spread(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(count=4)
+        await life.master.until(lambda: "spread web-3" in life.code.heard)
+        rebalance = life.master.propose("rebalance")
+        await asyncio.sleep(20)
+        assert f"after {update} (update)" in life.master.why(rebalance).account()
+        await over(life, rebalance)
+
+    async def alone(life: Life) -> None:
+        await life.until_deployed()
+        await over(life, life.master.propose("rebalance"), "declined")
+
+    live(Shelves, script, cluster={"nodes": 4})
+    live(Plain, alone)
+
+
+def test_a_spreading_that_cannot_be_right_fails_the_rebalance_in_its_words(live: Live) -> None:
+    class Full(Shelves):
+        async def spread(self, came: tuple[Member, ...], why: Operation) -> None:
+            raise Invalid("340 MiB do not fit on 3 members")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        rebalance = life.master.propose("rebalance")
+        await over(life, rebalance, "failed")
+        assert "340 MiB do not fit" in life.master.why(rebalance).account()
+
+    live(Full, script)

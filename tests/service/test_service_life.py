@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from pydantic import field_validator
 from sample_services import Plain, Store
 
 from upcall.protocol import service as wire
@@ -518,17 +519,28 @@ def test_new_options_are_a_new_declaration(live: Live) -> None:
 
 
 def test_options_that_only_code_can_refuse_are_declined_and_change_nothing(live: Live) -> None:
+    class Odd(Plain):
+        class Options(Plain.Options):
+            @field_validator("count")
+            @classmethod
+            def _is_odd(cls, count: int) -> int:
+                if count % 2 == 0:
+                    raise ValueError("no majority of an even number")
+                return count
+
+        options: Options
+
     async def script(life: Life) -> None:
         await life.until_deployed()
         before = life.master.declared
-        asked = life.master.change(count=77)
+        asked = life.master.change(count=4)
         await life.master.until(lambda: life.master.operations[asked].state == "declined")
         operation = life.master.world.ledger.operation(asked)
         assert operation is not None
-        assert "count: Input should be less than or equal to 9" in operation.outcome
+        assert "count: Value error, no majority of an even number" in operation.outcome
         assert life.master.declared == before
 
-    live(Plain, script)
+    live(Odd, script)
 
 
 def test_an_action_may_change_what_the_service_wants(live: Live) -> None:

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "update": ("update", "Change a running service: options, version; it is asked."),
     "upgrade": ("upgrade", "Bring a service to another version; before it is finalized it can go back."),
     "finalize": ("upgrade", "The point of no return of an upgrade."),
+    "scale": ("update", "More members of a service or fewer, or let it scale itself."),
     "rollback": ("update", "Go back to an earlier revision of a service."),
     "apply": ("apply", "Make the platform what a file says (-f): only what differs is changed."),
     "export": ("export", "Write a platform file from what runs."),

@@ -1,16 +1,18 @@
 """``upcall service`` and ``upcall endpoints``: services, and what they can do for a person."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from upcall.cli import action, config
+from upcall.cli import action, config, waiting
 from upcall.cli.catalog import argument_words
 from upcall.cli.output import ago, duration, mib, short
 from upcall.cli.plan import plan_rows
 from upcall.cli.session import Session, command, commands
 from upcall.cli.status import SERVICE_COLUMNS, service_row
-from upcall.protocol.operator import EndpointView, ServiceView, TaskView
+from upcall.protocol.errors import Invalid
+from upcall.protocol.operator import Ask, EndpointView, ServiceView, TaskView
 
 service_app = commands("Services: list, show, and ask one to do something.")
 endpoints_app = commands()
@@ -60,6 +62,26 @@ def history(session: Session, service: Name) -> None:
     ]
     columns = ("revision", "state", "outcome", "for", "asked by", "took", "what", "why")
     session.out.show(found, columns, rows, empty="no revisions")
+
+
+@command(service_app, "rebalance")
+def rebalance(
+    session: Session,
+    service: Name,
+    reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Over its answer; needs a reason.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+) -> None:
+    """Spread its load anew over its members. It is asked; `upcall operation cancel` stops it."""
+    if force and not reason:
+        raise Invalid("force needs a reason, which stays in the record", where="--reason")
+    asked = Ask(reason=reason, force=force)
+    operation = session.client.operation_of(f"/v1/services/{quote(service, safe='')}/rebalance", asked)
+    if not no_wait:
+        operation = waiting.wait_for(session, operation)
+        session.out.say(operation, f"{service} has spread its load")
+        return
+    session.out.say(operation, f"{service} spreads its load; `upcall why {operation.id}` says how far it is")
 
 
 action.register(service_app)

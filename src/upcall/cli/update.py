@@ -14,8 +14,9 @@ from upcall.protocol.operator import PreviewView, ServiceView, Update
 from upcall.protocol.releases import newest
 
 update_app = commands()
+scale_app = commands()
 rollback_app = commands()
-APPS = {"update": update_app, "rollback": rollback_app}
+APPS = {"update": update_app, "scale": scale_app, "rollback": rollback_app}
 
 CHANGES_SHOWN: Final = 3
 """Of one revision, in a line of the history."""
@@ -64,6 +65,67 @@ def update(
         instead=instead,
     )
     change(session, service, asked, dry_run=dry_run, wait=not no_wait)
+
+
+@command(scale_app, "scale")
+def scale(
+    session: Session,
+    service: Name,
+    count: Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="How many members.")] = None,
+    pod: Annotated[str, typer.Option("--pod", help="Of which pod, where several have a size.")] = "",
+    at_least: Annotated[
+        int | None, typer.Option("--min", min=1, help="With --max: it scales itself, within these.")
+    ] = None,
+    at_most: Annotated[int | None, typer.Option("--max", min=1, help="With --min.")] = None,
+    by_hand: Annotated[bool, typer.Option("--by-hand", help="It scales itself no more.")] = False,
+    reason: Reason = "",
+    instead: Annotated[
+        bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
+    ] = False,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
+) -> None:
+    """More members or fewer: `upcall scale kafka 5`. It is asked; who leaves moves its data away first."""
+    stands = session.client.service(service)
+    known = schema(session, stands, "") or {}
+    wish: dict[str, Any] = {}
+    if count is not None:
+        wish[_size_option(stands, known, pod)] = count
+    if (at_least is None) != (at_most is None) or (by_hand and at_least is not None):
+        raise Invalid("--min and --max go together", where="scale", expected="both, or --by-hand without them")
+    if at_least is not None and at_most is not None:
+        wish["autoscale"] = _bounds(stands, known, at_least, at_most)
+    if not wish and not by_hand:
+        raise Invalid("how many members?", where="scale", expected=f"`upcall scale {service} N`, or --min and --max")
+    unset = ["autoscale"] if by_hand else []
+    asked = Update(set=wish, unset=unset, made_from=stands.revision, reason=reason, instead=instead)
+    change(session, service, asked, dry_run=dry_run, wait=not no_wait)
+
+
+def _size_option(stands: ServiceView, schema: dict[str, Any], pod: str) -> str:
+    """The option that is the size."""
+    options: dict[str, Any] = schema.get("properties", {})
+    sizes = {str(one["size_of"]): name for name, one in options.items() if "size_of" in one}
+    if pod in sizes or (not pod and len(sizes) == 1):
+        return sizes[pod or next(iter(sizes))]
+    if not sizes:
+        raise Invalid(
+            f"no option of {stands.package} {stands.version} says that it is the number of members",
+            where="scale",
+            expected=f"`upcall update {stands.name} --set OPTION=N`",
+        )
+    named = f"has no pod {pod!r} with a size" if pod else "has several pods with a size"
+    raise Invalid(f"{stands.package} {named}", where="--pod", expected="one of " + ", ".join(sorted(sizes)))
+
+
+def _bounds(stands: ServiceView, schema: dict[str, Any], at_least: int, at_most: int) -> dict[str, int]:
+    if "autoscale" not in schema.get("properties", {}):
+        raise Invalid(
+            f"{stands.package} {stands.version} does not say how many members it needs, so it cannot scale itself",
+            where="scale",
+            expected=f"`upcall scale {stands.name} N`",
+        )
+    return {"min": at_least, "max": at_most}
 
 
 @command(rollback_app, "rollback")

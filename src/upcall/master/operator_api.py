@@ -152,6 +152,13 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         item = given.Propose(kind="uninstall", asked_by=who.name, reason=ask.reason, service=service, force=ask.force)
         return await door.propose(item)
 
+    @api.post("/services/{service}/rebalance")
+    async def rebalance(service: str, who: Operator, ask: view.Ask) -> view.OperationView:
+        services.find(core, service)
+        reason = ask.reason or f"asked for by {who.name}"
+        item = given.Propose(kind="rebalance", asked_by=who.name, reason=reason, service=service, force=ask.force)
+        return await door.propose(item)
+
     @api.get("/services/{service}/plans")
     async def plans(service: str, _: Viewer) -> list[dict[str, Any]]:
         return views.service(services.find(core, service)).plans

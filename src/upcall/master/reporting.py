@@ -16,7 +16,7 @@ from upcall.operations.table import KINDS
 from upcall.operations.wording import ON_THE_WAY
 from upcall.protocol.service import PlanView, StepView
 
-MIRRORS: Final = frozenset({"recovery", "uninstall"})
+MIRRORS: Final = frozenset({"recovery", "uninstall", "rebalance", "finalize", "scale"})
 """Plans that show operations, whose own events say the same."""
 
 

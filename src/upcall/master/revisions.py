@@ -23,7 +23,7 @@ from upcall.operations import inputs as given
 from upcall.operations.records import Operation
 from upcall.operations.table import CHANGES, Kind
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.errors import Conflict, Forbidden, NotFound
 from upcall.protocol.operator import Update
 from upcall.protocol.options import flattened
 from upcall.protocol.releases import released
@@ -51,6 +51,21 @@ def update(tx: Transaction, name: str, asked: Update, who: str) -> str:
         history.begin(tx, service)
     history.put(tx, service, revision)
     return outcome.operation
+
+
+def rescale(tx: Transaction, name: str, wanted: wire.Rescale) -> str:
+    """Another size, which the service itself asks for: nothing else, and only where a person lets it."""
+    service = find(tx.core, name)
+    stands = service.record
+    schema = tx.core.state.packages.find(stands.package, stands.version).options_schema
+    if not stands.options.get("autoscale") or "size_of" not in schema.get("properties", {}).get(wanted.option, {}):
+        raise Forbidden(
+            f"{name} may not change {wanted.option} by itself",
+            where="option",
+            expected=f"its size, once a person lets it: `upcall scale {name} --min A --max B`",
+        )
+    asked = Update(set={wanted.option: wanted.size}, made_from=wanted.made_from, reason=wanted.reason)
+    return update(tx, name, asked, f"{name} itself")
 
 
 def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: float) -> r.RevisionRecord:

@@ -87,6 +87,10 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def working(name: Current, operation: str, request: Request) -> Response:
         return answer(await calls.working(name, operation, await decode(request, wire.Working)))
 
+    @api.post("/v1/service/{name}/rescale", openapi_extra=takes(wire.Rescale), responses=gives(wire.Accepted))
+    async def rescale(name: Current, request: Request) -> Response:
+        return answer(await calls.rescale(name, await decode(request, wire.Rescale)))
+
     @api.post("/v1/service/{name}/fits", openapi_extra=takes(wire.Declare), responses=gives(wire.Fits))
     async def fits(name: Current, request: Request) -> Response:
         return answer(calls.fits(name, await decode(request, wire.Declare)))

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from upcall.master import from_wire, services, whereabouts
+from upcall.master import from_wire, revisions, services, whereabouts
 from upcall.master.actions import Actions
 from upcall.master.credentials import credentials
 from upcall.master.notify import members_event, operations_event, wanted_event
@@ -140,6 +140,9 @@ class ServiceCalls:
         said = given.Working(service=name, operation=operation, text=body.text, share=body.share, error=body.error)
         await self.core.turn(lambda tx: tx.ledger(said))
         return wire.Accepted(operation=operation)
+
+    async def rescale(self, name: str, body: wire.Rescale) -> wire.Accepted:
+        return wire.Accepted(operation=await self.core.turn(lambda tx: revisions.rescale(tx, name, body)))
 
     def fits(self, name: str, body: wire.Declare) -> wire.Fits:
         return wire.Fits(unplaced=services.fits(self.core, name, body))

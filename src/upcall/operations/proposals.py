@@ -126,6 +126,11 @@ def propose(book: Book, given: Propose) -> Operation | Refused:
     if given.kind in ONE_AT_A_TIME:
         return steps.another_change(book, given) or _create(book, given, Target(service=given.service))
     if row.shape == "plan":
+        if (refused := steps.of_what_goes(book, given.service)) is not None:
+            return refused
+        same = (o for o in book.live(given.service) if o.kind == given.kind and o.target.members == given.members)
+        if not given.impact and (standing := next(same, None)) is not None:
+            return standing
         return _create(book, given, Target(service=given.service, members=given.members))
     return _on_members(book, given)
 

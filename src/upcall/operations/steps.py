@@ -20,14 +20,8 @@ from upcall.operations.table import CHANGES, KINDS, ONE_AT_A_TIME
 
 def another_change(book: Book, given: Propose) -> Refused | None:
     """One at a time: the second is told whose stands, unless it is wanted in its place. What goes is not changed."""
-    going = goes(book, given.service)
-    if going is not None:
-        return Refused(
-            code="conflict",
-            message=f"{given.service} is being uninstalled by {going.id}, asked by {going.asked_by}",
-            where=given.service,
-            expected="a service that stays",
-        )
+    if (refused := of_what_goes(book, given.service)) is not None:
+        return refused
     standing = next((o for o in book.live(given.service) if o.kind in ONE_AT_A_TIME), None)
     goes_on = standing is not None and standing.kind == "finalize" and standing.begun
     if standing is None or (given.instead and not goes_on):
@@ -40,6 +34,19 @@ def another_change(book: Book, given: Propose) -> Refused | None:
         f"is {standing.state}",
         where=given.service,
         expected=f"wait until it is over{ways}" + ("" if goes_on or given.kind == "finalize" else ", or --instead"),
+    )
+
+
+def of_what_goes(book: Book, service: str) -> Refused | None:
+    """Nothing is carried out any more of a service that is being uninstalled."""
+    going = goes(book, service)
+    if going is None:
+        return None
+    return Refused(
+        code="conflict",
+        message=f"{service} is being uninstalled by {going.id}, asked by {going.asked_by}",
+        where=service,
+        expected="a service that stays",
     )
 
 

@@ -134,7 +134,7 @@ KINDS: Final[dict[Kind, Row]] = {
     "scale_in": Row(class_="voluntary", shape="removal", asked=True, releases=True, meaning="members leave for good"),
     "shrink": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
                    meaning="members get less, by restarts below it"),
-    "rebalance": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
+    "rebalance": Row(class_="voluntary", shape="plan", asked=True,
                    meaning="the service spreads its load anew"),
     "uninstall": Row(class_="voluntary", shape="removal", asked=True, releases=True, waives_minimum=True,
                      meaning="the whole service ends, asked once"),

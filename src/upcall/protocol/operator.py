@@ -10,6 +10,7 @@
     POST /v1/services/{service}/update               Update -> OperationView
     POST /v1/services/{service}/finalize             Ask -> OperationView: the point of no return of an upgrade
     POST /v1/services/{service}/update/preview       Update -> PreviewView: what it would change; changes nothing
+    POST /v1/services/{service}/rebalance            Ask -> OperationView: it spreads its load anew
     GET  /v1/services/{service}/revisions            list[RevisionView], newest first
     GET  /v1/services/{service}/plans                list[PlanView of protocol.service, as JSON]
     POST /v1/services/{service}/plans/{plan}/{verb}  PlanControl (verb: pause, resume, force, restart) -> {}

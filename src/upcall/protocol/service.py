@@ -14,6 +14,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/confirm/{operation}          the member of a removal that prepares has left; a plan is done
     POST /v1/service/{name}/fail/{operation}  Failed     an update or upgrade goes no further
     POST /v1/service/{name}/working/{operation}  Working  how far an operation is that it carries out
+    POST /v1/service/{name}/rescale        Rescale       another size, where a person lets it scale itself
     POST /v1/service/{name}/fits           Declare       would all of these have a place? answers Fits
     POST /v1/service/{name}/retarget       Retarget      members that need no restart for the newest declaration
     POST /v1/service/{name}/back           Back          what follows an incarnation that is ready is done, or raised
@@ -499,6 +500,18 @@ class Working(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the whole: 0 to 1."""
     error: str = ""
     """What it does raised, and is called again; that is no progress."""
+
+
+class Rescale(msgspec.Struct, frozen=True, kw_only=True):
+    """The service wants another number of members, and a person lets it scale itself (``autoscale``). It is a revision
+    like any other, asked for by the service; answers :class:`Accepted` with the update's id."""
+
+    option: str
+    """That is the size."""
+    size: int
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    made_from: int
+    """The revision that stands, as the service knows it."""
 
 
 class Fits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,6 +3,8 @@
 It sees the protocol and nothing else of the platform: no node, no offer, no address. See ``docs/service.md``.
 """
 
+from typing import Annotated
+
 from pydantic import Field
 
 from upcall.protocol.declaration import (
@@ -33,6 +35,7 @@ from upcall.service.steps import Do, Phase, Start
 from upcall.service.versions import ByVersion
 
 __all__ = [
+    "Annotated",
     "Artifact",
     "ByVersion",
     "Check",

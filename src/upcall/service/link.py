@@ -88,6 +88,10 @@ class Link:
         """How far it is."""
         await self._call("POST", f"working/{quote(operation, safe='')}", said)
 
+    async def rescale(self, wanted: wire.Rescale) -> str:
+        """Another size; gives the update's id."""
+        return _decoded(await self._call("POST", "rescale", wanted), wire.Accepted).operation
+
     async def fits(self, declared: wire.Declare) -> str:
         """Why not all of these would have a place now; empty: they would, or nobody can say it beforehand."""
         return _decoded(await self._call("POST", "fits", declared), wire.Fits).unplaced

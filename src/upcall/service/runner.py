@@ -21,6 +21,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.service import derived, faults, plans, wanted
 from upcall.service.asking import Clerk
+from upcall.service.autoscaling import Autoscaling
 from upcall.service.carrying_out import CarryingOut
 from upcall.service.context import Context
 from upcall.service.desk import Desk
@@ -111,6 +112,7 @@ class Runner:
         self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
         self._leaving = Leaving(self.service, self.link, self._memory, self._spawn)
         self._carrying_out = CarryingOut(self.service, self.link, self._spawn)
+        self._autoscaling = Autoscaling(self.service, self.link, wall, self._look)
         self._updating = Updating(self.service, self.link, self._memory, wall, self._spawn, self._leaving.said)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
         self._dirty = asyncio.Event()
@@ -149,6 +151,7 @@ class Runner:
                 group.create_task(self._reconciling())
                 group.create_task(self._asking())
                 group.create_task(self._watch.run())
+                group.create_task(self._scaling())
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
 
@@ -216,6 +219,7 @@ class Runner:
             case wire.Told():
                 self._hooks.tell(event)
                 self._leaving.told(event)
+                self._autoscaling.told(event)
                 self._updating.told(event)
                 self._look()
             case wire.Action():
@@ -230,6 +234,10 @@ class Runner:
 
     def _look(self) -> None:
         self._dirty.set()
+
+    async def _scaling(self) -> None:
+        await self._started.wait()
+        await self._autoscaling.run(lambda: self._options_revision)
 
     async def _asking(self) -> None:
         """Nothing is asked of code that has not started: it knows nothing yet."""
@@ -414,6 +422,9 @@ class Runner:
         shown = [deploy, derived.recovery(self.context.members, self.context.operations, once_ready)]
         if updating := self._updating.view():
             shown.insert(1, updating)
+        if (scaling := self._autoscaling.view()) is not None:
+            shown.append(scaling)
+        shown += self._carrying_out.plans(self.context.operations)
         if leaving := derived.uninstall(self.context.members, self.context.operations):
             shown.append(leaving)
         await self._send("plans", wire.Plans(plans=tuple(shown)))

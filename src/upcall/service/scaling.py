@@ -10,11 +10,15 @@ So ``upcall scale SERVICE 5`` knows what to set, and a service that says how man
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema
 
+M = TypeVar("M", bound=BaseModel)
+
+OPTION: Final = "autoscale"
+"""That the SDK gives to a service that says how many members it needs."""
 SCHEMA_KEY: Final = "size_of"
 """In the JSON Schema of the options: the pod whose size the option is."""
 
@@ -34,6 +38,24 @@ def size(pod: str) -> SizeOf:
     return SizeOf(pod)
 
 
+class Autoscale(BaseModel):
+    """A person lets the service scale itself, within these bounds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: int = Field(ge=1, description="never fewer members by itself")
+    max: int = Field(ge=1, description="never more members by itself")
+    hold_s: float = Field(60.0, ge=5.0, le=86_400.0, description="so long more are needed before more come")
+    hold_in_s: float = Field(600.0, ge=5.0, le=86_400.0, description="so long fewer are enough before some leave")
+    cool_down_s: float = Field(300.0, ge=0.0, le=86_400.0, description="after a change: what it does is waited for")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Autoscale":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
 @dataclass(frozen=True)
 class Size:
     """How many members a service needs, as its expert sees it now; given by
@@ -51,3 +73,14 @@ def size_option(model: type[BaseModel]) -> tuple[str, str] | None:
             if isinstance(each, SizeOf):
                 return name, each.pod
     return None
+
+
+def that_scales_itself(model: type[M]) -> type[M]:
+    """The options of a service with a size that says how many members it needs: with ``autoscale``."""
+    if size_option(model) is None or OPTION in model.model_fields:
+        return model
+    described = "how many members it may have when it scales itself; without it, a person says how many"
+    field: Any = (Autoscale | None, Field(None, description=described))
+    made: type[M] = create_model(model.__name__, __base__=model, __module__=model.__module__, **{OPTION: field})
+    made.__doc__, made.__qualname__ = model.__doc__, model.__qualname__
+    return made

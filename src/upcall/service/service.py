@@ -53,7 +53,7 @@ from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
 from upcall.service.questions import method_of
-from upcall.service.scaling import Size
+from upcall.service.scaling import Size, that_scales_itself
 from upcall.service.state import State
 from upcall.service.steps import Phase
 from upcall.service.telling import telling
@@ -74,6 +74,8 @@ class Service(PackageFiles):
 
     before_stop_s: ClassVar[float] = 30.0
     """How long the end of a member waits for :meth:`before_stop`; then it comes, whatever that does."""
+    scale_every_s: ClassVar[float] = 15.0
+    """How often :meth:`desired_size` is looked at, where the service may scale itself."""
     watch_every_s: ClassVar[float] = 0.5
     """How often :meth:`watched` is looked at while something is put off."""
 
@@ -101,6 +103,8 @@ class Service(PackageFiles):
             cls.version = known[-1]
         cls._options_of_all = cls.Options if "Options" in vars(cls) else cls._options_of_all
         cls.Options = versions.options_at(cls._options_of_all, cls.version)
+        if "Options" in vars(cls) and cls.desired_size is not Service.desired_size:
+            cls.Options = that_scales_itself(cls.Options)
         if not cls.package or "package" not in vars(cls):
             cls.package = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower().strip("_")
 
@@ -223,6 +227,8 @@ class Service(PackageFiles):
         """Any other kind of operation (``why.kind``), on a member or on the whole service."""
         if member is not None:
             return await self.may_stop(member, why)
+        if why.kind == "rebalance" and overridden(self, "spread"):
+            return stranger.may_rebalance(self)
         return decline(f"{self.package} {self.version} does not know how to {why.kind.replace('_', ' ')}")
 
     async def on_lost(self, member: Member, why: Operation) -> Verdict:

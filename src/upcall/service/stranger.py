@@ -133,6 +133,15 @@ def may_scale_in(service: "Service", member: Member, why: Operation, *, moves_da
     return may_stop(service, member, why)
 
 
+def may_rebalance(service: "Service") -> Verdict:
+    """While nobody is away, and no change is under way: that moves load, too."""
+    changing = next((op for op in service.operations if op.revision is not None and op.state in BEGUN), None)
+    if changing is not None:
+        return defer(f"after {changing.id} ({changing.kind})", retry_after=UNTIL_A_CHANGE_S)
+    away = [member for member in service.members if member.pod and not member.back and member.state not in AT_THEIR_END]
+    return defer(f"{_names(away)} not ready", retry_after=UNTIL_A_CHANGE_S) if away else accept()
+
+
 async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -> Mapping[str, Verdict]:
     """All of :func:`in_turn` that was answered."""
     return {op.id: verdict async for op, verdict in in_turn(service, operations) if verdict is not None}

@@ -136,6 +136,7 @@ def live(
             service.package,
             kind,
             options=options,
+            schema=service.Options.model_json_schema(),
             nodes=nodes,
             timing=Timing(prove_s=prove_s),
             loss=loss,

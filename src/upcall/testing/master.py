@@ -39,6 +39,7 @@ class SimulatedMaster(WorldTransport):
         kind: SimulatedKind,
         *,
         options: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | None = None,
         bindings: Mapping[str, str] | None = None,
         nodes: int = 3,
         timing: Timing | None = None,
@@ -51,7 +52,7 @@ class SimulatedMaster(WorldTransport):
         """``packages``: the versions that there are of it, of which the first is installed.
 
         ``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
-        twice."""
+        twice. ``schema``: of the options, as the host registers it; none: anything goes."""
         self.kind = kind
         streams = Streams()
         listener = notify.Notifier(streams, lambda send: None)
@@ -59,7 +60,7 @@ class SimulatedMaster(WorldTransport):
         super().__init__(service, world, streams, tool)
         world.observe(world.substrate.say_nodes())
         world.after_turn += [revisions.follow, finalizing.follow]
-        known = packages or (wire.Package(name=service, version="0.1.0"),)
+        known = packages or (wire.Package(name=service, version="0.1.0", options_schema=dict(schema or {})),)
         package = known[0]
         record = r.ServiceRecord(
             name=service,

@@ -174,6 +174,8 @@ class WorldTransport:
                 return await door.fail(name, rest, msgspec.json.decode(body, type=wire.Failed))
             case "POST", "working":
                 return await door.working(name, rest, msgspec.json.decode(body, type=wire.Working))
+            case "POST", "rescale":
+                return await door.rescale(name, msgspec.json.decode(body, type=wire.Rescale))
             case "POST", "fits":
                 return door.fits(name, msgspec.json.decode(body, type=wire.Declare))
             case "POST", "retarget":

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from upcall.catalog.spark.settings import checked, settings_schema
-from upcall.service import ServiceOptions
+from upcall.service import ServiceOptions, size
 
 
 class SparkOptions(ServiceOptions):
-    workers: int = Field(1, ge=1, le=100, description="workers, each on a node of its own")
+    workers: Annotated[int, size("worker")] = Field(1, ge=1, le=100, description="workers, each on a node of its own")
     cores: int = Field(2, ge=1, le=64, description="tasks that a worker runs at once")
     memory_mib: int = Field(1200, ge=1016, le=262_144, description="memory of each worker, with its executors")
     cpus: float = Field(0.5, gt=0, le=64, description="share of the cores of each worker")

@@ -1,0 +1,123 @@
+"""A service that scales itself: it looks at what matters to it, and asks for another size as a person would.
+
+Its wish is a revision like any other, asked for by the service, with what it looked at as the reason; so it is asked
+about, shown, cancelled, rolled back like any other. What it would decline itself, it does not ask for. A host that
+starts anew looks for a whole window before it decides anything.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from upcall.protocol import service as wire
+from upcall.protocol.errors import NotNow, UpcallError
+from upcall.service.changing import between
+from upcall.service.deciding import Deciding
+from upcall.service.link import Fenced, Link, MasterAway
+from upcall.service.options import validated
+from upcall.service.proposed import preview
+from upcall.service.scaling import OPTION, Autoscale, Size, size_option
+from upcall.service.service import Service, overridden
+
+PLAN: Final = "scale"
+CHANGES: Final = ("update", "upgrade", "finalize", "uninstall", "rebalance")
+
+
+class Autoscaling:
+    """Of one service."""
+
+    def __init__(self, service: Service, link: Link, now: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._service = service
+        self._link = link
+        self._now = now
+        self._changed = changed
+        self._deciding = Deciding()
+        self._asked = ""
+        """The change that it asked for last."""
+        self._words = ""
+        self._wants = False
+
+    @property
+    def bounds(self) -> Autoscale | None:
+        found: Autoscale | None = getattr(self._service.options, OPTION, None)
+        return found
+
+    def view(self) -> wire.PlanView | None:
+        if self.bounds is None or not self._words:
+            return None
+        state = "waiting" if self._wants else "done"
+        step = wire.StepView(name="size", state="waiting" if self._wants else "done", reason=self._words)
+        phase = wire.PhaseView(name="members", strategy="serial", state=state, steps=(step,))
+        return wire.PlanView(name=PLAN, state=state, reason=self._words, phases=(phase,))
+
+    def told(self, told: wire.Told) -> None:
+        """What it asked for came to nothing: it is not asked for again at once."""
+        if told.operation.id == self._asked and told.what in ("declined", "failed", "withdrawn"):
+            self._deciding = self._deciding.came_to_nothing(self._now())
+            self._asked = ""
+
+    async def run(self, revision: Callable[[], int]) -> None:
+        """For as long as the subscription lasts. ``revision``: the one that stands."""
+        if not overridden(self._service, "desired_size") or size_option(type(self._service.options)) is None:
+            return
+        while True:
+            if self.bounds is not None:
+                await self._look(self.bounds, revision())
+            else:
+                self._deciding, self._words, self._wants = Deciding(), "", False
+            await asyncio.sleep(self._service.scale_every_s)
+
+    async def _look(self, bounds: Autoscale, revision: int) -> None:
+        service, now_s = self._service, self._now()
+        found = size_option(type(service.options))
+        assert found is not None
+        option, _ = found
+        under_way = next((op for op in service.operations if op.kind in CHANGES), None)
+        if under_way is not None:
+            self._deciding = self._deciding.changing(now_s)
+            self._say(f"after {under_way.id} ({under_way.kind})", wants=self._wants)
+            return
+        wants = await self._desired()
+        if wants is None:
+            return
+        has = getattr(service.options, option)
+        self._deciding, decision = self._deciding.look(now_s, has, wants, bounds)
+        self._say(decision.words, wants=decision.to is not None or not decision.words.startswith(f"{has} are right"))
+        if decision.to is not None:
+            await self._ask(option, decision.to, decision.words, revision)
+
+    async def _desired(self) -> Size | None:
+        service = self._service
+        try:
+            async with asyncio.timeout(service.answer_timeout_s):
+                return await service.desired_size()
+        except TimeoutError:
+            self._say(f"desired_size gave no answer within {service.answer_timeout_s:g} s", wants=True)
+        except Exception as error:
+            self._say(service.raised("desired_size", error), wants=True)
+        return None
+
+    async def _ask(self, option: str, to: int, words: str, revision: int) -> None:
+        """Where its own code would decline that, or it is no valid size, nobody is asked."""
+        service = self._service
+        options = {**service._context.options, option: to}
+        try:
+            wanted = validated(type(service.options), options, where=service.name)
+            would = wire.Revision(number=revision + 1, version=service._context.version, options=options)
+            answer = (await preview(service, would)).answer if between(service.options, wanted) else ""
+            if answer.startswith("decline"):
+                self._deciding = self._deciding.came_to_nothing(self._now())
+                self._say(f"{words}, which it would refuse itself: {answer.partition(': ')[2]}", wants=True)
+                return
+            asked = wire.Rescale(option=option, size=to, reason=words, made_from=revision)
+            self._asked = await self._link.rescale(asked)
+        except (Fenced, NotNow, MasterAway):
+            raise
+        except UpcallError as error:
+            self._deciding = self._deciding.came_to_nothing(self._now())
+            self._say(f"{words}, which was refused: {error}", wants=True)
+
+    def _say(self, words: str, *, wants: bool) -> None:
+        if (words, wants) != (self._words, self._wants):
+            self._words, self._wants = words, wants
+            self._changed()
