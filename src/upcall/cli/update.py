@@ -85,7 +85,7 @@ def scale(
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
-    """More members or fewer: `upcall scale kafka 5`. It is asked; who leaves moves its data away first."""
+    """More members or fewer: `upcall scale hello 5`. It is asked; who leaves moves its data away first."""
     stands = session.client.service(service)
     known = schema(session, stands, "") or {}
     wish: dict[str, Any] = {}
