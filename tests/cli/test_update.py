@@ -131,6 +131,12 @@ def test_a_dry_run_of_an_upgrade_says_what_differs_between_the_versions(run: Run
     assert "1 option new: config.newer" in shown
 
 
+def test_a_service_that_can_still_go_back_says_so(run: Run, master: FakeMaster) -> None:
+    assert "not finalized" not in run("service show hello").stdout
+    master.services["hello"].came_from = "0.9"
+    assert "not finalized, version 1.0.0: `upcall rollback hello` brings 0.9 back" in run("service show hello").stdout
+
+
 def test_finalize_is_asked_with_its_reason_and_followed_to_its_end(run: Run, master: FakeMaster) -> None:
     result = run("finalize hello --reason enough")
     assert result.exit_code == 0, result.output

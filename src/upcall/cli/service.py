@@ -11,6 +11,7 @@ from upcall.cli.output import ago, duration, mib, short
 from upcall.cli.plan import plan_rows
 from upcall.cli.session import Session, command, commands
 from upcall.cli.status import SERVICE_COLUMNS, service_row
+from upcall.cli.update import version_words
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import Ask, EndpointView, ServiceView, TaskView
 
@@ -38,6 +39,8 @@ def show(session: Session, service: Name) -> None:
         return
     reason = f": {found.reason}" if found.reason else ""
     session.out.line(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
+    if found.came_from:
+        session.out.line(f"not finalized{version_words(found)}")
     session.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
     session.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
     session.out.table(
