@@ -36,7 +36,18 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
     walked = {getattr(wish, "kind", "") for budget in SMALL.values() for wish in budget.wishes}
     ending = {kind for kind, row in KINDS.items() if row.by_people and row.shape != "plan"}
     assert ending - walked == {"move"}, "a move is a removal that gives back elsewhere, as a replacement is"
-    for what in ("deaths", "failures", "deferrals", "declines", "forces", "silences", "leaves", "broken", "lasting"):
+    for what in (
+        "deaths",
+        "failures",
+        "deferrals",
+        "declines",
+        "forces",
+        "cancels",
+        "silences",
+        "leaves",
+        "broken",
+        "lasting",
+    ):
         assert any(getattr(budget, what) for budget in SMALL.values()), what
     assert {"update", "finalize"} <= walked
     assert any(budget.bad for budget in SMALL.values())

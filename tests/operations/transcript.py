@@ -183,10 +183,11 @@ class Stage:
         policy = Policy(
             **{
                 k: float(options[k])
-                for k in ("answer_s", "replace_after_s", "stuck_after_s", "keep_volumes_s")
+                for k in ("answer_s", "replace_after_s", "stuck_after_s", "keep_volumes_s", "leave_s")
                 if k in options
             },
             **{k: options[k] for k in ("silence", "on_lost") if k in options},  # type: ignore[arg-type]
+            leaves=options.get("leaves") == "yes",
         )
         self.world.send(given.HostSubscribed(service=words[0]))
         self.world.install(
@@ -396,6 +397,12 @@ class Stage:
 
     def do_confirm(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         return self.world.send(given.Confirm(service=words[0], operation=words[1]))
+
+    def do_working(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
+        """The service: how far it is."""
+        share = float(options["share"]) if "share" in options else None
+        text, error = options.get("text", ""), options.get("error", "")
+        return self.world.send(given.Working(service=words[0], operation=words[1], text=text, share=share, error=error))
 
     def do_fail(self, words: list[str], options: dict[str, str]) -> fx.Outcome:
         """The service: its plan goes no further."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sample_services import Plain
 
+from upcall.operations import inputs as given
 from upcall.service import Declaration, Invalid, Member, Operation, Pod, Verdict, Volume, accept, decline, hopeless
 from upcall.testing import Life, SimulatedKind
 
@@ -241,6 +242,7 @@ def test_to_cancel_the_removal_alone_ends_the_update_with_who_did_it(live: Live)
         await over(life, update, "failed")
         await life.master.until(lambda: life.plan_state("update") == "failed")
         assert "the scale_in of web-2 was withdrawn: cancelled by a person" in life.master.plans["update"].reason
+        assert [op.id for op in life.master.operations.values() if op.kind == "scale_in"] == [removal], "asked once"
         await life.master.until(lambda: life.code.heard[-1] == "stay web-2")
         await asyncio.sleep(300)
         assert list(life.master.members) == ["web-0", "web-1", "web-2"]
@@ -297,6 +299,41 @@ def test_a_master_that_dies_while_a_member_leaves_changes_nothing(live: Live) ->
         await over(life, update)
         assert life.code.heard.count("leave web-2") == 1
         assert list(life.master.members) == ["web-0", "web-1"]
+
+    live(Shelves, script)
+
+
+def test_who_dies_while_it_leaves_is_started_again_for_its_data_is_still_to_be_moved(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(count=2)
+        await leaves(life)
+        await asyncio.sleep(15)
+        life.master.crash("web-2")
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        await life.master.until_ready("web-2")
+        await over(life, update)
+        assert life.code.heard.count("leave web-2") == 1
+        assert list(life.master.members) == ["web-0", "web-1"]
+
+    live(Shelves, script)
+
+
+def test_a_shutdown_while_a_member_leaves_is_no_end_of_it(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(count=2)
+        await leaves(life)
+        await asyncio.sleep(35)
+        life.master.propose("shutdown")
+        await asyncio.sleep(60)
+        await life.kill_host()
+        life.master.send(given.Up(who="a person"))
+        life.start_host()
+        await life.master.until_ready("web-0", "web-1")
+        await over(life, update)
+        assert list(life.master.members) == ["web-0", "web-1"]
+        assert life.code.heard[-1] == "left web-2"
 
     live(Shelves, script)
 

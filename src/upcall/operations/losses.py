@@ -178,6 +178,8 @@ def _loss_waiting_for_proof(book: Book, member: MemberRecord) -> Operation | Non
 def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
     """What was cured was no better than dead: cures one after the other have the pauses of a crash loop. Likewise
     what an operation brought and did not keep up."""
+    if members.still_leaves(cause):
+        return True
     return KINDS[cause.kind].shape == "back" and (_brought(cause, member) or cause.class_ == "cure")
 
 

@@ -222,13 +222,20 @@ def emit_launch(book: Book, member: MemberRecord) -> None:
     )
 
 
+def still_leaves(begun: Operation) -> bool:
+    """Its member is to go for good, and has not left: what it has is still to be moved, so it is kept running."""
+    return begun.kind == "scale_in" and begun.state == "preparing"
+
+
 def look(book: Book, service: str) -> None:
-    """Plain launches: the first one, and what comes back after an operation that is over or lifted. Initialised
-    members that are all down start together; what was lost comes back by its own operation."""
+    """Plain launches: the first one; what comes back after an operation that is over or lifted; who dies while it
+    leaves for good. Initialised members that are all down start together; what was lost comes back by its own
+    operation."""
     if service not in book.services or book.shutdown() is not None:
         return
     for member in book.members_of(service):
-        if not runs_by(book, member) or not member.over or book.begun_on(member) is not None:
+        begun = book.begun_on(member)
+        if not runs_by(book, member) or not member.over or (begun is not None and not still_leaves(begun)):
             continue
         if is_lost(book, member) or held_by(book, member) is not None:
             continue

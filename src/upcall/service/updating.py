@@ -83,6 +83,8 @@ class Updating:
         self._effects: list[Effect] = []
         self._proposed: dict[str, tuple[str, float]] = {}
         """Member whose turn it is -> its step's operation, and when it was proposed."""
+        self._gone: dict[str, float] = {}
+        """Removal that is over -> when that was seen: how it ended is told a moment later."""
         self._refused: dict[str, str] = {}
         self._ready_since: tuple[int, float] = (0, 0.0)
         """Of the canary: its incarnation."""
@@ -134,7 +136,8 @@ class Updating:
     def deadline_s(self) -> float | None:
         if self._operation is None or self._course is None or self._course.outcome:
             return None
-        times = [at_s + ASK_AGAIN_S for known, at_s in self._proposed.values() if not self._lives(known)]
+        over = {known: at_s for known, at_s in self._proposed.values() if not self._lives(known)}
+        times = [max(at_s, self._gone.get(known, at_s)) + ASK_AGAIN_S for known, at_s in over.items()]
         if self.plan.deadline_s is not None:
             times.append(self.plan.deadline_s)
         now_s = self._now()
@@ -192,6 +195,7 @@ class Updating:
             self._course = self._looked_at(self._course, last)
             self._restored(self._course)
             self._proposed, self._refused, self._effects, self._live, self._gated = {}, {}, [], None, 0
+            self._gone = {}
         await self._write()
 
     def _looked_at(self, course: Course, last: Course | None) -> Course:
@@ -325,6 +329,8 @@ class Updating:
         """Again when its operation ended without doing what was wished: the same key is the same wish."""
         known, at_s = self._proposed.get(member, ("", 0.0))
         if known and (self._lives(known) or self._now() < at_s + ASK_AGAIN_S):
+            return
+        if known and kind == "scale_in" and self._now() < self._gone.setdefault(known, self._now()) + ASK_AGAIN_S:
             return
         proposal = wire.Propose(key=key, kind=kind, member=member, reason=reason, parent=parent.id)
         try:

@@ -192,6 +192,9 @@ def _people(state: State) -> Iterator[Step]:
             member = operation.target.members[0]
             back = given.GiveBack(service=SERVICE, member=member, who="ann")
             yield Step(f"start {member}", back, budget, Turn.LIFT)
+        elif budget.cancels and operation.state == "preparing":
+            cancelled = given.Cancel(operation=operation.id, who="ann")
+            yield Step(f"cancel {operation.id}", cancelled, replace(budget, cancels=budget.cancels - 1))
         elif budget.forces and (operation.state == "open" or ends.held(state.ledger.book, operation)):
             forced = given.Force(operation=operation.id, who="ann", why="now")
             yield Step(f"force {operation.id}", forced, replace(budget, forces=budget.forces - 1))

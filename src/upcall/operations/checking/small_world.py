@@ -63,6 +63,8 @@ class Budget(msgspec.Struct, frozen=True):
     deferrals: int = 1
     declines: int = 0
     forces: int = 0
+    cancels: int = 0
+    """Of a removal while the member leaves."""
     slow: int = 0
     """How often time passes while a task starts or ends; else these are prompt."""
     silences: int = 0

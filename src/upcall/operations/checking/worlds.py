@@ -65,6 +65,15 @@ SMALL: Final[dict[str, Budget]] = {
     "a replacement, a death": Budget(wishes=(member("replace", "b0"),)),
     "a replacement and a drain": Budget(wishes=(member("replace", "b0"), drain("n1")), deaths=0, deferrals=0),
     "a replacement that moves data first, a death": Budget(wishes=(member("replace", "b0"),), leaves=True),
+    "a scale-in that moves data first and is cancelled while it does, a death": Budget(
+        wishes=(member("scale_in", "b0"),), leaves=True, cancels=1, deferrals=0
+    ),
+    "a scale-in that is cancelled while data moves, and a drain": Budget(
+        wishes=(member("scale_in", "b0"), drain("n0")), leaves=True, cancels=1, deaths=0, deferrals=0
+    ),
+    "a scale-in that moves data first, a failing task": Budget(
+        wishes=(member("scale_in", "b0"),), leaves=True, cancels=1, failures=1, deaths=0, deferrals=0
+    ),
     "a scale-in, a death": Budget(wishes=(member("scale_in", "b0"),)),
     "a scale-in and a drain": Budget(wishes=(member("scale_in", "b0"), drain("n1")), deaths=0, deferrals=0),
     "a stop, a death": Budget(wishes=(member("stop", "b0"),)),
