@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -302,6 +303,23 @@ def test_a_version_is_named_with_the_package(run: Run, master: FakeMaster) -> No
     asked = next(body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services"))
     assert (asked["package"], asked["name"], asked["version"]) == ("greeter", "old", "2.0")
     assert "two versions at once" in run("install greeter@2.0 --version 2.1").stderr
+
+
+def test_an_own_package_is_registered_in_all_its_versions(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    for version in ("1.9.0", "2.0.0"):
+        (tmp_path / "mine" / "versions" / version / "lock").mkdir(parents=True)
+    code = 'from upcall.service import Service\n\nclass Mine(Service):\n    """Mine."""\n'
+    (tmp_path / "mine" / "__init__.py").write_text(code)
+
+    def asked(*words: str) -> dict[str, Any]:
+        run("install", str(tmp_path / "mine"), "--no-wait", *words)
+        return [body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services")][-1]
+
+    assert asked("--name", "newest")["version"] == "2.0.0"
+    assert asked("--name", "older", "--version", "1.9")["version"] == "1.9.0"
+    put = {path for method, path, _ in master.calls if method == "PUT" and path.startswith("/v1/packages/")}
+    assert put == {"/v1/packages/mine/1.9.0", "/v1/packages/mine/2.0.0"}
+    assert "package mine has no version '3'" in run("install", str(tmp_path / "mine"), "--version", "3").stderr
 
 
 def test_node_add(run: Run, master: FakeMaster) -> None:

@@ -72,6 +72,7 @@ def test_the_class_itself_is_the_newest_version(queue: type[Service]) -> None:
     assert (queue.versions(), queue.version) == (("1.9.0", "1.10.0", "2.0.0"), "2.0.0")
     assert queue.at("2.0.0") is queue
     assert queue.at("2.0.0+1f2e3d4c") is queue, "another build of it"
+    assert queue.at("1.9.0+1f2e3d4c") is queue.at("1.9.0")
 
 
 def test_a_version_has_the_same_code_and_name(queue: type[Service]) -> None:

@@ -51,13 +51,9 @@ def install(
     options = parse_pairs(setting or [], "--set")
     bindings = {key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()}
     if package.endswith(".py") or "/" in package or Path(package).is_dir():
-        if version:
-            raise Invalid(
-                "an own file and a version at once", where="--version", expected="none: the file's class says which"
-            )
         from upcall.cli import upload
 
-        uploaded = upload.upload(session, Path(package), name, options)
+        uploaded = upload.upload(session, Path(package), name, options, version)
         try:
             if uploaded.stands is not None:
                 _update(session, uploaded.stands, Update(set=options, version=uploaded.version, bindings=bindings,

@@ -10,8 +10,9 @@ import msgspec
 
 from upcall.cli.session import Session
 from upcall.protocol import schema
-from upcall.protocol.errors import Conflict, Invalid, UpcallError
+from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
 from upcall.protocol.operator import ServiceView
+from upcall.protocol.releases import newest, released
 from upcall.protocol.service import Package
 
 BUILD_CHARS: Final = 8
@@ -22,20 +23,23 @@ BUILD_CHARS: Final = 8
 class Uploaded:
     name: str
     version: str
-    fresh: bool
-    """It was not in the catalog before."""
+    fresh: tuple[str, ...]
+    """Versions of it that were not in the catalog before."""
     stands: ServiceView | None = None
     """The service of this name, which is made of an earlier build of the same package: it is to be updated."""
 
 
-def upload(session: Session, path: Path, name: str = "", options: Mapping[str, Any] = {}) -> Uploaded:
-    """Register the package of a Python file or folder, for a service of this ``name`` (default: the package's own) with
-    these options. What the master would refuse of that service is refused before anything is registered: a call that
-    is refused changes nothing."""
+def upload(
+    session: Session, path: Path, name: str = "", options: Mapping[str, Any] = {}, version: str = ""
+) -> Uploaded:
+    """Register the package of a Python file or folder in all its versions, for a service of this ``name`` (default: the
+    package's own) with these options, in this ``version`` (default: the one that runs, else the newest). What the
+    master would refuse of that service is refused before anything is registered: a call that is refused changes
+    nothing."""
     from upcall.service.package import build, in_file_words
 
     try:
-        built = build(path)
+        every = {one: build(path, one) for one in build(path).versions}
     except UpcallError:
         raise
     except Exception as error:  # the file's own code was run, and may raise anything
@@ -45,7 +49,7 @@ def upload(session: Session, path: Path, name: str = "", options: Mapping[str, A
             where=where,
             expected="a Python file or folder with one subclass of upcall.service.Service",
         ) from error
-    package = built.package
+    package = next(iter(every.values())).package
     wanted = name or package.name
     stands = next((one for one in session.client.services() if one.name == wanted), None)
     if stands is not None and stands.package != package.name:
@@ -54,14 +58,22 @@ def upload(session: Session, path: Path, name: str = "", options: Mapping[str, A
             where="name",
             expected=f"another name (--name), or `upcall uninstall {wanted}` first",
         )
-    of = f"package {package.name}"
-    schema.check(package.options_schema, options, noun="option", of=of, where="options")
+    runs = newest(every, released(stands.version)) if stands is not None and not version else ""
+    meant = runs or newest(every, version)
+    if not meant:
+        there = f"one of {', '.join(every)}"
+        raise NotFound(f"package {package.name} has no version {version!r}", where=str(path), expected=there)
+    of_options = every[meant].package.options_schema
+    schema.check(of_options, options, noun="option", of=f"package {package.name}", where="options")
     known = {(one.name, one.version) for one in session.client.packages()}
-    for digest, data in built.blobs.items():
-        session.client.call("PUT", f"/v1/blobs/{digest}", data)
-    version = _register(session, package)
-    session.out.note(f"package {package.name} {version} is registered from {path}")
-    return Uploaded(package.name, version, fresh=(package.name, version) not in known, stands=stands)
+    registered = {}
+    for one, built in every.items():
+        for digest, data in built.blobs.items():
+            session.client.call("PUT", f"/v1/blobs/{digest}", data)
+        registered[one] = _register(session, built.package)
+    session.out.note(f"package {package.name} {', '.join(registered.values())} is registered from {path}")
+    fresh = tuple(one for one in registered.values() if (package.name, one) not in known)
+    return Uploaded(package.name, registered[meant], fresh=fresh, stands=stands)
 
 
 def _register(session: Session, package: Package) -> str:
@@ -82,11 +94,10 @@ def _register(session: Session, package: Package) -> str:
 
 def take_back(session: Session, package: Uploaded) -> None:
     """After a command that did not succeed: a package that it brought, and that nothing uses, goes with it."""
-    if not package.fresh:
-        return
-    path = f"/v1/packages/{quote(package.name, safe='')}?{urlencode({'version': package.version})}"
-    try:
-        session.client.call("DELETE", path)
-    except UpcallError:
-        return  # its service stays, so it is in use; or the master is away, and then the service may be there too
-    session.out.note(f"package {package.name} {package.version} is taken away again")
+    for version in package.fresh:
+        path = f"/v1/packages/{quote(package.name, safe='')}?{urlencode({'version': version})}"
+        try:
+            session.client.call("DELETE", path)
+        except UpcallError:
+            continue  # its service stays, so it is in use; or the master is away, and then the service may be there too
+        session.out.note(f"package {package.name} {version} is taken away again")

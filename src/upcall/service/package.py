@@ -52,16 +52,19 @@ class Built:
 
     package: Package
     blobs: dict[str, bytes]
+    versions: tuple[str, ...]
+    """All that its code is of, the oldest first."""
 
 
-def build(what: str | Path) -> Built:
-    """The package of an entry (``module:Class``), of a Python file, or of a folder with one."""
+def build(what: str | Path, version: str = "") -> Built:
+    """The package of an entry (``module:Class``), of a Python file, or of a folder with one, in one of its versions
+    (default: the newest)."""
     path = Path(what)
     if isinstance(what, str) and ":" in what and not path.exists():
-        return _built(load(what), what)
+        return _built(load(what, version=version), what)
     if not path.exists():
         raise NotFound(f"no file or folder {what}", expected="a Python file or folder with a service, or module:Class")
-    return _built_from_source(path.resolve())
+    return _built_from_source(path.resolve(), version)
 
 
 def build_installed(entry: str, version: str = "") -> Built:
@@ -131,10 +134,10 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
         source=digest,
         blobs=tuple(sorted(blobs)),
     )
-    return Built(package, {**blobs, **({digest: source} if source else {})})
+    return Built(package, {**blobs, **({digest: source} if source else {})}, service.versions())
 
 
-def _built_from_source(path: Path) -> Built:
+def _built_from_source(path: Path, version: str) -> Built:
     files = {path.name: path} if path.is_file() else _files(path)
     if len(files) > unpacking.FILES_MAX:
         raise TooLarge(f"{len(files)} files of source", expected=f"at most {unpacking.FILES_MAX}")
@@ -144,7 +147,7 @@ def _built_from_source(path: Path) -> Built:
         raise Invalid(f"{path.name!r} is no name of a Python module", expected="letters, digits, '_'")
     module = f"{top}.service" if path.is_dir() and (path / "service.py").is_file() else top
     digest = hashlib.sha256(source).hexdigest()
-    service = load(module, path.parent, digest)
+    service = load(module, path.parent, digest, version)
     return _built(service, module, source)
 
 

@@ -40,6 +40,7 @@ from pydantic import ValidationError
 
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.releases import released
 from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger, together, versions
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
@@ -115,10 +116,11 @@ class Service(PackageFiles):
 
     @classmethod
     def at(cls, version: str) -> "type[Service]":
-        """The class of one of these versions. Another one is a build of the newest (``0.1.0+1f2e3d4c``)."""
-        if version == cls.version or version not in cls.versions():
+        """The class of one of these versions, or of a build of it (``0.1.0+1f2e3d4c``); of another one the newest's."""
+        known = released(version)
+        if known == cls.version or known not in cls.versions():
             return cls
-        return versions.variant(cls, version)
+        return versions.variant(cls, known)
 
     def __init__(self, context: Context | None = None) -> None:
         self._context = context or Context()
