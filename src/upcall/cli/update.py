@@ -27,6 +27,11 @@ BETWEEN_SHOWN: Final = 12
 Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")]
+Unset = Annotated[list[str] | None, typer.Option("--unset", metavar="KEY", help="Its default again; may be repeated.")]
+Instead = Annotated[
+    bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
 
 
@@ -34,20 +39,14 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is
 def update(
     session: Session,
     service: Name,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
-    ] = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="KEY", help="Its default again; may be repeated.")
-    ] = None,
+    setting: Set = None,
+    unset: Unset = None,
     version: Annotated[str, typer.Option("--version", help="Of the package: an upgrade.")] = "",
     bind: Annotated[
         list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
     ] = None,
     reason: Reason = "",
-    instead: Annotated[
-        bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
-    ] = False,
+    instead: Instead = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
@@ -79,9 +78,7 @@ def scale(
     at_most: Annotated[int | None, typer.Option("--max", min=1, help="With --min.")] = None,
     by_hand: Annotated[bool, typer.Option("--by-hand", help="It scales itself no more.")] = False,
     reason: Reason = "",
-    instead: Annotated[
-        bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
-    ] = False,
+    instead: Instead = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:

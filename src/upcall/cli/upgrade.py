@@ -7,7 +7,7 @@ import typer
 
 from upcall.cli import waiting
 from upcall.cli.session import Session, command, commands
-from upcall.cli.update import DryRun, Name, NoWait, Reason, change, schema
+from upcall.cli.update import DryRun, Instead, Name, NoWait, Reason, Set, Unset, change, schema
 from upcall.cli.values import parse_pairs
 from upcall.protocol.operator import Ask, Update
 
@@ -21,19 +21,13 @@ def upgrade(
     session: Session,
     service: Name,
     to: Annotated[str, typer.Option("--to", metavar="VERSION", help="4.3 is the newest that begins so.")],
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
-    ] = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="KEY", help="Its default again; may be repeated.")
-    ] = None,
+    setting: Set = None,
+    unset: Unset = None,
     finalize: Annotated[
         bool, typer.Option("--finalize", help="Its point of no return follows when it is done; nobody is asked again.")
     ] = False,
     reason: Reason = "",
-    instead: Annotated[
-        bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
-    ] = False,
+    instead: Instead = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
