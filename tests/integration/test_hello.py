@@ -40,6 +40,20 @@ def test_each_member_answers_on_another_node(hello: Cluster) -> None:
     assert says(hello, tasks[0]) == f"hello, world from {tasks[0].name}\n"
 
 
+def test_it_scales_in_and_out_and_is_refused_where_there_is_no_room(hello: Cluster) -> None:
+    launched = [task.task for task in hello.until_ready(*MEMBERS)]
+    refused = hello.upcall("scale", "hello", "4", check=False)
+    assert refused.returncode == 1
+    assert "no place for web-3: needs a node" in refused.stderr
+    assert "decline: no place for web-3" in hello.upcall("scale", "hello", "4", "--dry-run").stdout
+    hello.upcall("scale", "hello", "2")
+    assert [task.member for task in hello.client.service("hello").members] == ["hello.web-0", "hello.web-1"]
+    hello.upcall("scale", "hello", "3", "--reason", "three after all")
+    after = [task.task for task in hello.until_ready(*MEMBERS)]
+    assert after[:2] == launched[:2], "nobody else was touched"
+    assert hello.client.service("hello").options["count"] == 3
+
+
 def test_a_process_that_dies_comes_back_in_place(hello: Cluster) -> None:
     before = hello.until_ready("hello.web-1")[0]
     (pid,) = [pid for pid in _pids(hello) if f"--bind\0{before.address}\0" in _words(pid)]

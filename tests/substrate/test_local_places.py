@@ -4,6 +4,7 @@ import msgspec
 from played_substrate import Cluster, running, task_id, volume, wanted
 
 from upcall.protocol import agent as wire
+from upcall.protocol.declaration import Constraints, Declaration, Resources
 from upcall.substrate.interface import Promised, Unpromised
 
 
@@ -170,3 +171,17 @@ def test_a_newer_one_comes_back_beside_the_older_though_its_place_was_exchanged_
     assert cluster.told() == [f"{now.node} launch a.m.3 place {now.fence} at {now.address}"]
     cluster.take(cluster.substrate.call_off_place("a.m", 3, cluster.now_s))
     assert (cluster.substrate.reservation("a.m"), cluster.substrate.coming("a.m")) == (old, now)
+
+
+def test_whether_more_members_would_have_a_place_is_said_and_nothing_is_reserved(cluster: Cluster) -> None:
+    def of(memory_mib: int) -> Declaration:
+        apart = Constraints(apart="m")
+        return Declaration(command=("run",), resources=Resources(memory_mib=memory_mib), constraints=apart)
+
+    before = dict(cluster.substrate.places())
+    assert cluster.substrate.fits("a", {"m": of(1000), "n": of(1000)}) == ""
+    reason = cluster.substrate.fits("a", {"m": of(1000), "n": of(1000), "o": of(1000)})
+    assert "needs 3 nodes" in reason
+    assert "would fit: 2 of 3" in reason
+    assert dict(cluster.substrate.places()) == before
+    assert cluster.told() == []
