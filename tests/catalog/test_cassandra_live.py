@@ -79,7 +79,7 @@ class Nodes:
     async def _run(self, tool: wire.RunTool) -> wire.ToolResult:
         assert "upcall.SetLive" in tool.command
         self.given[tool.member] = tool.input
-        return wire.ToolResult(code=jmx.REFUSED if self.refuses else 0, error=self.refuses)
+        return wire.ToolResult(code=config.TOOL_REFUSED if self.refuses else 0, error=self.refuses)
 
     async def change(self, key: str, wanted: Any) -> None:
         await self.service.apply_live((OptionChange("settings", key, None, wanted),))

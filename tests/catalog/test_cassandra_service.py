@@ -394,7 +394,7 @@ def test_volumes_of_before_are_not_given_back_to_a_ring_that_has_put_another_in_
         assert (answer.verdict, answer.waiting_helps) == said
 
 
-@pytest.mark.parametrize("options", [{"settings": {"num_tokens": 4}}, {"nodes": 4}, {"client_auth": "none"}])
+@pytest.mark.parametrize("options", [{"settings": {"num_tokens": 4}}, {"client_auth": "none"}])
 def test_what_no_ring_can_change_is_declined_with_what_to_do_instead(options: dict[str, Any]) -> None:
     revision = wire.Revision(number=2, version="5.0.9", options=options)
     answer = Scenario(Played, operations=[operation("update", revision=revision)]).run().answer

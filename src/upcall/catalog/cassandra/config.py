@@ -6,7 +6,7 @@ its tokens itself, and one that takes a dead node's place says so (``replace_add
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 
@@ -25,6 +25,8 @@ ROLES_DELAY_MS: Final = 500
 """Before the first try to make the roles, and between two: others of a new ring may not be there yet."""
 TOKENS_PER_NODE: Final = 4
 """A ring that will be scaled wants some; every one more slows repairs and streaming down."""
+COPIES: Final = 3
+"""Of most data: what a node takes when it joins is evened out for that, and Cassandra wants as many racks, or one."""
 JARS: Final = "{{artifact.cassandra.classpath}}:{{artifact.extras.classpath}}"
 """Cassandra's own, and what we compile beside them."""
 
@@ -90,10 +92,13 @@ def cassandra_yaml(
     seeds: Sequence[str],
     sizing: NodeSizing,
     tokens: Sequence[int] | None,
+    racks: int = 0,
     logins: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """``cassandra.yaml``. ``seeds`` are members' names; ``tokens``: of a node of a new ring, others bootstrap."""
+    """``cassandra.yaml``. ``seeds`` are members' names; ``tokens``: of a node of a new ring, others bootstrap.
+    ``racks`` of the ring that one joins, which chooses its tokens so that what it takes is even (0: it takes the place
+    of a dead one, with its tokens)."""
     addresses = ",".join(f"{{{{address.{member}}}}}:{{{{port.storage}}}}" for member in seeds)
     settings: dict[str, Any] = {
         "cluster_name": cluster,
@@ -139,6 +144,8 @@ def cassandra_yaml(
         **login_settings(logins),
         "auto_snapshot": False,
     }
+    if racks:
+        settings["allocate_tokens_for_local_replication_factor"] = racks if 1 < racks < COPIES else COPIES
     settings.update(options or {})
     if tokens is not None:
         settings["initial_token"] = ",".join(str(token) for token in tokens)
@@ -262,9 +269,13 @@ def nodetool_command(*arguments: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def set_live_command() -> tuple[str, ...]:
-    """Sets what it reads at the running node, and reads it back (``SetLive.java``)."""
+TOOL_REFUSED: Final = 3
+"""A tool of ours ends so when the node has refused what it was asked, and says why."""
+
+
+def own_tool(name: Literal["SetLive", "Leave"]) -> tuple[str, ...]:
+    """A tool of ours, run beside the node: sets what it reads, and reads it back; has the node begin to leave."""
     return (
-        jvm.JAVA, *jvm.tool(stack_kib=256), "-cp", "{{artifact.extras.classpath}}", "upcall.SetLive",
+        jvm.JAVA, *jvm.tool(stack_kib=256), "-cp", "{{artifact.extras.classpath}}", f"upcall.{name}",
         "{{address}}", "{{port.jmx}}", "{{secret.jmx}}",
     )  # fmt: skip

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-REFUSED: Final = 3
-"""It ends so when the node has refused a value, or has another one than was set."""
 BEANS: Final = {
     "StreamManager": "org.apache.cassandra.net:type=StreamManager",
     "FailureDetector": "org.apache.cassandra.net:type=FailureDetector",

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from upcall.catalog.cassandra.settings import checked, settings_schema
-from upcall.service import ServiceOptions
+from upcall.service import ServiceOptions, size
 
 
 class CassandraOptions(ServiceOptions):
-    nodes: int = Field(3, ge=1, le=30, description="nodes of the ring; their zones are its racks")
+    nodes: Annotated[int, size("node")] = Field(
+        3, ge=1, le=30, description="nodes of the ring; their zones are its racks"
+    )
     memory_mib: int = Field(640, ge=560, le=131_072, description="memory of each node")
     cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each node")
     disk_mib: int = Field(4096, ge=512, description="volume of each node")

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import dict_factory
 
@@ -58,12 +58,12 @@ class Ring:
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             idle_heartbeat_interval=10,
         )
-        self._session: Session | None = None
+        self._session: Any = None
 
     def close(self) -> None:
         self._cluster.shutdown()
 
-    def _connected(self) -> Session:
+    def _connected(self) -> Any:
         if self._session is None:
             self._session = self._cluster.connect()
         return self._session
@@ -85,8 +85,60 @@ class Ring:
         states = {str(row["address"]): str(row.get("status") or "") for row in session.execute(GOSSIP)}
         found = on_the_way(states)
         for row in session.execute(STREAMS):
-            found[str(row["id"])] = f"stream {row['status']}"
+            if row["status"] in UNDER_WAY:
+                found[str(row["id"])] = "a stream under way"
         return found
+
+    def words_of(self, address: str) -> set[str]:
+        """What each of the other nodes says of this one's state; ``LEFT`` also where it is not known any more."""
+        others = [host for host in self._hosts() if host.address != address and host.is_up]
+        said = [
+            {str(row["address"]): str(row.get("status") or "") for row in self._session.execute(GOSSIP, host=host)}
+            for host in others
+        ]
+        return {states.get(address, "LEFT").split(",")[0] or "NORMAL" for states in said}
+
+    def owns(self, address: str) -> bool:
+        """Whether a range of any keyspace is still this node's."""
+        return any(address in each.replicas for each in self.ranges())
+
+    def has_failed_to_leave(self, address: str) -> bool:
+        rows = self._at(address, "SELECT bootstrapped FROM system.local")
+        return any(row["bootstrapped"] == "DECOMMISSION_FAILED" for row in rows)
+
+    def streamed(self, address: str) -> tuple[int, int]:
+        """Bytes that a node which leaves has sent, and is to send."""
+        rows = [row for row in self._at(address, STREAMS) if row["operation"] == LEAVES]
+        return sum(row["bytes_sent"] or 0 for row in rows), sum(row["bytes_to_send"] or 0 for row in rows)
+
+    def cleaned(self, address: str) -> tuple[int, int]:
+        """Bytes that a node has looked through for what is not its own any more, and is to look through."""
+        rows = [row for row in self._at(address, TASKS) if str(row["kind"]).lower() == "cleanup"]
+        return sum(row["progress"] or 0 for row in rows), sum(row["total"] or 0 for row in rows)
+
+    def used_mib(self) -> int:
+        """On all nodes together."""
+        rows = [row for host in self._hosts() if host.is_up for row in self._session.execute(DISK, host=host)]
+        return sum(row["mebibytes"] or 0 for row in rows)
+
+    def copies(self) -> dict[str, int]:
+        """Keyspace -> on how many nodes it is kept; of all that are not each node's own."""
+        query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
+        found = {row["keyspace_name"]: dict(row["replication"]) for row in self._connected().execute(query)}
+        return {
+            name: sum(int(value) for value in words.values() if value.isdigit())
+            for name, words in found.items()
+            if not words["class"].endswith("LocalStrategy")
+        }
+
+    def _hosts(self) -> list[Any]:
+        self._connected()
+        return list(self._cluster.metadata.all_hosts())
+
+    def _at(self, address: str, query: str) -> list[dict[str, Any]]:
+        """What one node says; nothing, when it is not there."""
+        host = next((host for host in self._hosts() if host.address == address and host.is_up), None)
+        return list(self._session.execute(query, host=host)) if host is not None else []
 
     def create_keyspace(self, name: str, replication: int) -> None:
         factor = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': {replication}}}"
@@ -118,7 +170,12 @@ def copies(strategy: Mapping[str, str]) -> int:
 
 
 GOSSIP: Final = "SELECT address, status FROM system_views.gossip_info"
-STREAMS: Final = "SELECT id, status FROM system_views.streaming WHERE status = 'started' ALLOW FILTERING"
+STREAMS: Final = "SELECT * FROM system_views.streaming"
+UNDER_WAY: Final = ("init", "start")
+LEAVES: Final = "Unbootstrap"
+"""What a stream away from a node that leaves is called."""
+TASKS: Final = "SELECT kind, progress, total FROM system_views.sstable_tasks"
+DISK: Final = "SELECT mebibytes FROM system_views.disk_usage"
 
 Question = Callable[[Ring], Any]
 

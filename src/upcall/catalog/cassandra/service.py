@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog import losing
-from upcall.catalog.cassandra import config, jmx
+from upcall.catalog.cassandra import config, fitting, jmx
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, at_risk, missing_without, words
 from upcall.catalog.cassandra.task import Logins, makes, node_task
@@ -26,10 +26,12 @@ from upcall.service import (
     Policy,
     Service,
     Start,
+    Update,
     Verdict,
     Way,
     accept,
     action,
+    decline,
     defer,
     hopeless,
     live,
@@ -42,15 +44,22 @@ if TYPE_CHECKING:
     from upcall.catalog.cassandra.ring import Ring
 
 T = TypeVar("T")
+GONE = {"LEFT", "removed"}
+LEAVE_S = 120.0
+CLEANUP_S = 86_400.0
+SEEDS_MAX = 3
 CQL = "CQL native protocol"
 FILLED = "filled"
+FOUNDED = "founded"
+"""How many nodes the ring had at first: their tokens divide it by that number."""
+LEFT = "left"
+"""Members that have left the ring, and have not joined it again since."""
 SET_LIVE = "live"
 """Names of settings that were changed while nodes ran."""
 LOOK_S = 1.0
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
 NEVER = {
-    "nodes": "the tokens of the nodes that founded a ring divide it by their number; install another one beside it",
     "client_auth": "who may log in is set up when a ring is made; install another one beside it",
     "settings.num_tokens": "a node keeps the tokens that it has data for; install another one beside it",
 }
@@ -77,11 +86,20 @@ class Cassandra(Service):
         self._filled: dict[str, int] = {}
         """Member -> place at which it was in the ring."""
         self._set_live: list[str] = []
+        self._left: list[str] = []
+        self._founded = 0
 
     def pods(self) -> list[Pod]:
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
         # the seed wait for it.
-        pod = Pod("node", count=self.options.nodes, task=self.node, spread="zone", endpoints=self.endpoints())
+        pod = Pod(
+            "node",
+            count=self.options.nodes,
+            task=self.node,
+            spread="zone",
+            joins="one by one",
+            endpoints=self.endpoints(),
+        )
         # The ring that is taken back still counts on all that were in it: their ranges would have nobody, and it lets
         # no new node in while one of them is missing.
         return [self.takes_back_all(pod, "nodes")]
@@ -89,8 +107,8 @@ class Cassandra(Service):
     def deploy(self) -> list[Phase]:
         """Who founds the ring starts together; who comes to one that has data bootstraps, one after the other."""
         members = self.members.of("node")
-        founding = [Start(member.name) for member in members if member.role != "joining"]
-        joining = [Start(member.name) for member in members if member.role == "joining"]
+        founding = [Start(member.name) for member in members if self._founds(member)]
+        joining = [Start(member.name) for member in members if not self._founds(member)]
         found = [Phase("node", *founding, strategy="parallel")]
         return [*found, Phase("joining", *joining, strategy="serial")] if joining else found
 
@@ -109,12 +127,16 @@ class Cassandra(Service):
         alone = not others
         # At a new place the volume is empty: the node takes the ranges of the dead one from the others. One that comes
         # to a ring that has data takes its share of them. A lone node begins anew, whatever was there before.
-        replaces = "{{replaced.address}}" if member.replacing and not alone else ""
-        founds = alone or member.role == "founding"
+        gone = member.name in self._left
+        replaces = "{{replaced.address}}" if member.replacing and not alone and not gone else ""
+        founds = alone or (self._founds(member) and not member.replacing)
         return node_task(
             cluster=self.name,
-            seeds=self._seeds(member) if founds else others,
-            tokens=config.even_tokens(member.index, options.nodes, self._tokens()) if founds else None,
+            seeds=self._seeds(member)
+            if founds
+            else ([name for name in others if name in self._filled] or others)[:SEEDS_MAX],
+            tokens=config.even_tokens(member.index, self._founders, self._tokens()) if founds else None,
+            racks=0 if founds or replaces else self._racks(),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
             jmx_secret=self.own_secret("jmx", "upcall {}"),
@@ -128,7 +150,20 @@ class Cassandra(Service):
         """Of a node that founds the ring: the first one, which waits for nobody. Once that one is in the ring it asks
         the others too: with its volume emptied it would found another ring at its old address; they refuse it."""
         names = self.pod("node").member_names
-        return tuple(names if member.name == names[0] and self._filled.get(member.name) == member.place else names[:1])
+        if member.name != names[0] or self._filled.get(member.name) != member.place:
+            return names[:1]
+        return tuple(name for name in names if name in self._filled)[:SEEDS_MAX]
+
+    @property
+    def _founders(self) -> int:
+        return self._founded or self.options.nodes
+
+    def _founds(self, member: Member) -> bool:
+        """It was among the first: nobody has data yet. All that come later bootstrap, whatever their role."""
+        return member.role != "joining" and 0 <= member.index < self._founders
+
+    def _racks(self) -> int:
+        return len({member.zone for member in self.members.values() if member.name in self._filled}) or 1
 
     def _tokens(self) -> int:
         return int(self.options.settings.get("num_tokens", config.TOKENS_PER_NODE))
@@ -136,9 +171,7 @@ class Cassandra(Service):
     def _logins(self) -> Logins | None:
         if self.options.client_auth == "none":
             return None
-        return Logins(
-            admin=self.own_secret("admin"), client=self.own_secret("client"), copies=min(3, self.options.nodes)
-        )
+        return Logins(admin=self.own_secret("admin"), client=self.own_secret("client"), copies=min(3, self._founders))
 
     @classmethod
     def makes(cls) -> tuple[Training | Compiled, ...]:
@@ -171,7 +204,7 @@ class Cassandra(Service):
     async def may_restart(self, node: Member, why: Operation) -> Verdict:
         """Like a stop, but for what has too few copies to spare a node ever: it is away for a start's time, whenever
         the restart is."""
-        cost = await self._cost(node)
+        cost = await self._cost(node, taking_back=self._takes_back(node))
         if isinstance(cost, Verdict):
             return cost
         if cost.for_now:
@@ -220,8 +253,8 @@ class Cassandra(Service):
     async def _set(self, node: Member, names: Iterable[str]) -> None:
         """What stands in the node's file of this revision; it is read back."""
         given = jmx.lines(names, config.written(self.node(node)))
-        done = await node.run(config.set_live_command(), input=given, codes=(0, jmx.REFUSED))
-        if done.code == jmx.REFUSED:
+        done = await node.run(config.own_tool("SetLive"), input=given, codes=(0, config.TOOL_REFUSED))
+        if done.code:
             raise Invalid(done.error.strip(), where=f"{node.name} settings")
 
     async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
@@ -232,6 +265,113 @@ class Cassandra(Service):
         if cost.for_now:
             return defer(f"token ranges would lose their quorum: {words(cost.for_now)}", retry_after=5)
         return accept()
+
+    async def may_update(self, update: Update, why: Operation) -> Verdict:
+        wanted = update.options
+        assert isinstance(wanted, CassandraOptions)
+        if wanted.nodes < self.options.nodes:
+            return await self._may_shrink(wanted.nodes)
+        away = [node.name for node in self.members.of("node") if not node.back]
+        if wanted.nodes > self.options.nodes and away:
+            return defer(f"{', '.join(away)} is away: who joins takes its ranges from every node", retry_after=5)
+        return accept()
+
+    # -- more nodes, and fewer ----------------------------------------------------------------------------------------
+
+    async def may_scale_in(self, node: Member, why: Operation) -> Verdict:
+        """While all are up and nothing is on its way, and the others can keep all copies and hold all data."""
+        leaving = why.leaving or (node.name,)
+        away = [each.name for each in self.members.values() if not each.ready]
+        if away:
+            return defer(f"{', '.join(away)} is away: ranges go from the node that leaves to the others", retry_after=5)
+        said = await self._may_shrink(len(self.members) - len(leaving))
+        if said.word != "accept":
+            return said
+        cost = await self._cost(node)
+        return cost if isinstance(cost, Verdict) else accept()
+
+    async def _may_shrink(self, left: int) -> Verdict:
+        if not any(node.ready for node in self.members.values()):
+            return defer("no node is ready that could say what lies where", retry_after=5)
+        copies, used_mib = await self._ask(lambda ring: (ring.copies(), ring.used_mib()))
+        why = fitting.objection(left, copies, used_mib, self.options.disk_mib)
+        return decline(why) if why else accept()
+
+    async def leave(self, node: Member | None, why: Operation) -> None:
+        """Its ranges are streamed to who has them from now on (``decommission``). It has left when every other node
+        says so and no range is its own. Wherever this was interrupted, the ring itself says how far it is."""
+        if node is None or why.comes_back or len(self.members) == 1:
+            await super().leave(node, why)
+            return
+        while not await self._has_left(node):  # noqa: ASYNC110 - Cassandra tells nobody
+            await asyncio.sleep(LOOK_S)
+        self._left = await self.state.update(LEFT, lambda known: sorted({*known, node.name}), [])
+        self._filled = await self.state.update(
+            FILLED, lambda known: {name: place for name, place in (known or {}).items() if name != node.name}
+        )
+
+    async def _has_left(self, node: Member) -> bool:
+        """One look, and what it wants: a member of the ring is told to leave, one that failed to is told again."""
+        said, owns = await self._ask(lambda ring: (ring.words_of(node.address), ring.owns(node.address)))
+        if said and said <= GONE:
+            self.progress(f"{node.name} has left the ring", 1.0)
+            return not owns
+        if not self.members[node.name].ready:
+            self.progress(f"{node.name} is {self.members[node.name].state}: it leaves once it is up")
+            return False
+        failed, (sent, total) = await self._ask(
+            lambda ring: (ring.has_failed_to_leave(node.address), ring.streamed(node.address))
+        )
+        if failed or "NORMAL" in said:
+            done = await node.run(config.own_tool("Leave"), timeout_s=LEAVE_S, codes=(0, config.TOOL_REFUSED))
+            if done.code:
+                raise NotNow(f"it does not begin to leave: {done.error.strip()}", where=node.name)
+        self.progress(
+            f"{node.name} leaves: {fitting.how_far(sent, total)} streamed to others", fitting.share(sent, total)
+        )
+        return False
+
+    async def stay(self, node: Member, why: Operation) -> None:
+        """Cassandra 5.0 takes no decommission back; but a node that leaves is a member again after a start, with all it
+        has, for until it has left nothing of it is given up. One that has left comes back as a new one, empty."""
+        while (said := await self._ask(lambda ring: ring.words_of(node.address))) != {"NORMAL"}:
+            if said and said <= GONE:
+                self._left = await self.state.update(LEFT, lambda known: sorted({*known, node.name}), [])
+                self.refresh()
+                await self.propose("replace", node, reason="it had left the ring already", key=f"stay/{why.id}")
+                return
+            if "LEAVING" in said and self.members[node.name].ready:
+                reason = "it stays after all: with a start it is a member of the ring again"
+                await self.propose("restart", node, reason=reason, key=f"stay/{why.id}")
+            self.progress(f"{node.name} comes back into the ring by a start")
+            await asyncio.sleep(LOOK_S)
+
+    def _takes_back(self, node: Member) -> bool:
+        """If it leaves, nobody wants it to any more: a start is what ends that."""
+        return not any(each.kind == "scale_in" and each.member == node.name for each in self.operations)
+
+    async def spread(self, came: tuple[Member, ...], why: Operation) -> None:
+        """A node that joined has its share already; the others drop what they gave away (``cleanup``), one after the
+        other, within their ``compaction_throughput``. Who came last gave nothing away."""
+        nodes = [
+            node for node in self.members.of("node") if node.ready and node.name not in [n.name for n in came[-1:]]
+        ]
+        for number, node in enumerate(nodes):
+            await self._clean(node, number, len(nodes))
+
+    async def _clean(self, node: Member, number: int, count: int) -> None:
+        cleaning = asyncio.create_task(node.run(config.nodetool_command("cleanup"), timeout_s=CLEANUP_S))
+        try:
+            while not cleaning.done():
+                await asyncio.wait([cleaning], timeout=LOOK_S)
+                done, total = await self._ask(lambda ring: ring.cleaned(node.address))
+                part = fitting.share(done, total)
+                self.progress(f"{node.name}: {fitting.how_far(done, total)} cleaned up", (number + part) / count)
+            cleaning.result()
+        finally:
+            if not cleaning.done():
+                cleaning.cancel()
+                await node.run(config.nodetool_command("stop", "CLEANUP"))
 
     async def on_lost(self, node: Member, why: Operation) -> Verdict:
         """A process that died starts again where it was. A node that does not come back gives up its volume only when
@@ -256,6 +396,8 @@ class Cassandra(Service):
         """It hands its clients and its share of writes to the others, and what is in its memory to its disk: the next
         start reads no commit log, and the grace of its end is not what bounds that. Drained it serves nobody until it
         is started anew, so what the ranges would lose is asked once more right before."""
+        if why.kind == "scale_in":
+            return  # It has left: nothing of the ring is there.
         while await self._costs_now(node):  # noqa: ASYNC110 - Cassandra tells nobody
             await asyncio.sleep(LOOK_S)
         await node.run(config.nodetool_command("drain"), timeout_s=self.before_stop_s)
@@ -265,6 +407,8 @@ class Cassandra(Service):
     async def on_start(self) -> None:
         self._filled = dict(await self.state.get(FILLED, {}))
         self._set_live = await self.state.get(SET_LIVE, [])
+        self._left = await self.state.get(LEFT, [])
+        self._founded = await self.state.get(FOUNDED, 0)
 
     async def after_ready(self, node: Member) -> None:
         """It has data from now on: an empty volume at this place is no new node's. It may have read its file right
@@ -272,6 +416,10 @@ class Cassandra(Service):
         self._losses.back(node)
         if self._set_live and not node.behind:
             await self._set(node, self._set_live)
+        if not self._founded:
+            self._founded = await self.state.update(FOUNDED, lambda known: known or self.options.nodes, 0)
+        if node.name in self._left:
+            self._left = await self.state.update(LEFT, lambda known: [name for name in known if name != node.name], [])
         if self._filled.get(node.name) != node.place:
             place = {node.name: node.place}
             self._filled = await self.state.update(FILLED, lambda known: {**(known or {}), **place})
@@ -279,14 +427,15 @@ class Cassandra(Service):
 
     async def _costs_now(self, node: Member) -> bool:
         """Its stop would take a quorum now, and waiting may help."""
-        cost = await self._cost(node)
+        cost = await self._cost(node, taking_back=self._takes_back(node))
         return cost.word == "defer" if isinstance(cost, Verdict) else bool(cost.for_now)
 
-    async def _cost(self, *nodes: Member) -> Cost | Verdict:
+    async def _cost(self, *nodes: Member, taking_back: bool = False) -> Cost | Verdict:
         """What the ranges would lose, or why it cannot be said now."""
         if not any(member.ready for member in self.members.of("node")):
             return accept("no node is ready: there is nothing that its stop could take away")
-        if moving := await self._ask(lambda ring: ring.moving()):
+        moving = await self._ask(lambda ring: ring.moving())
+        if moving and not (taking_back and nodes[0].address in moving):
             first = ", ".join(f"{who} is {word}" for who, word in list(moving.items())[:2])
             return defer(f"data is on its way: {first}", retry_after=5)
         up = {member.address for member in self.members.values() if member.ready}

@@ -15,8 +15,9 @@ from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
 TRAINING_MEMORY_MIB = 640
-EXTRAS = ("OwnRoles", "RegistryContextFactory", "SetLive")
-"""The roles of a ring, what nodetool lacks in a small runtime, and what sets attributes of a running node."""
+EXTRAS = ("Jmx", "Leave", "OwnRoles", "RegistryContextFactory", "SetLive")
+"""The roles of a ring, what nodetool lacks in a small runtime, and tools that set attributes of a running node and have
+it begin to leave."""
 RING_DELAY_NEW_MS = 30_000
 RING_DELAY_JOIN_MS = 5_000
 
@@ -42,13 +43,20 @@ def node_task(
     logins: Logins | None = None,
     datacenter: str = "dc1",
     replaces: str = "",
+    racks: int = 0,
     options: Mapping[str, Any] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
     """One node of the ring. The secret's value is the line ``upcall <password>`` of a JMX password file."""
     sizing = size_node(resources.memory_mib, cores, resources.disk_mib)
     settings = config.cassandra_yaml(
-        cluster=cluster, seeds=seeds, sizing=sizing, tokens=tokens, logins=logins is not None, options=options
+        cluster=cluster,
+        seeds=seeds,
+        sizing=sizing,
+        tokens=tokens,
+        racks=racks,
+        logins=logins is not None,
+        options=options,
     )
     passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(

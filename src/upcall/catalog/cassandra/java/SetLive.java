@@ -2,17 +2,11 @@ package upcall;
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.rmi.registry.LocateRegistry;
-import java.util.Map;
 import javax.management.Attribute;
 import javax.management.MBeanAttributeInfo;
 import javax.management.MBeanServerConnection;
 import javax.management.ObjectName;
-import javax.management.remote.JMXConnector;
 import javax.management.remote.rmi.RMIConnector;
-import javax.management.remote.rmi.RMIServer;
 
 /**
  * Sets attributes of a running node: {@code SetLive HOST PORT PASSWORD_FILE}, and on the standard input for each setting
@@ -22,17 +16,11 @@ import javax.management.remote.rmi.RMIServer;
  * when the node refuses a value. All that comes before stays set; nothing after it is.
  */
 public final class SetLive {
-    private static final int REFUSED = 3;
-
     private SetLive() {}
 
     public static void main(String[] arguments) throws Exception {
-        String[] login = Files.readString(Path.of(arguments[2])).trim().split("\\s+", 2);
-        RMIServer server = (RMIServer) LocateRegistry.getRegistry(arguments[0], Integer.parseInt(arguments[1]))
-                .lookup("jmxrmi");
         BufferedReader given = new BufferedReader(new InputStreamReader(System.in));
-        try (RMIConnector connector = new RMIConnector(server, Map.of())) {
-            connector.connect(Map.of(JMXConnector.CREDENTIALS, login));
+        try (RMIConnector connector = Jmx.connected(arguments)) {
             MBeanServerConnection node = connector.getMBeanServerConnection();
             for (String line = given.readLine(); line != null; line = given.readLine()) {
                 String[] words = line.split("\t", 4);
@@ -52,19 +40,9 @@ public final class SetLive {
                 return;
             }
         } catch (IllegalArgumentException | javax.management.JMException | javax.management.JMRuntimeException error) {
-            Throwable cause = error;
-            while (cause.getCause() != null) {
-                cause = cause.getCause();
-            }
-            throw refused(setting + ": " + cause.getMessage());
+            throw Jmx.refused(setting + ": " + Jmx.words(error));
         }
-        throw refused(setting + ": " + text + " was set, and the node has " + now);
-    }
-
-    private static RuntimeException refused(String why) {
-        System.err.println(why.replaceAll("\\s+", " "));
-        System.exit(REFUSED);
-        return new IllegalStateException(why);
+        throw Jmx.refused(setting + ": " + text + " was set, and the node has " + now);
     }
 
     private static String typeOf(MBeanServerConnection node, ObjectName bean, String attribute) throws Exception {
