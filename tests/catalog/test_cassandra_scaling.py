@@ -15,8 +15,8 @@ from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import NotNow
 from upcall.service import Update
-from upcall.service.actions import telling
 from upcall.service.context import Context
+from upcall.service.telling import telling
 from upcall.testing import Scenario, operation
 
 ADDRESSES = tuple(f"127.1.1.{number}" for number in range(1, 5))

@@ -4,12 +4,14 @@ System keyspaces do not count: they are local to each node, or have copies that 
 where clients log in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import dict_factory
 
@@ -82,8 +84,7 @@ class Ring:
     def moving(self) -> dict[str, str]:
         """Nodes that join, leave or move, and streams that one of the asked nodes knows."""
         session = self._connected()
-        states = {str(row["address"]): str(row.get("status") or "") for row in session.execute(GOSSIP)}
-        found = on_the_way(states)
+        found = on_the_way(_states(session.execute(GOSSIP)))
         for row in session.execute(STREAMS):
             if row["status"] in UNDER_WAY:
                 found[str(row["id"])] = "a stream under way"
@@ -92,10 +93,7 @@ class Ring:
     def words_of(self, address: str) -> set[str]:
         """What each of the other nodes says of this one's state; ``LEFT`` also where it is not known any more."""
         others = [host for host in self._hosts() if host.address != address and host.is_up]
-        said = [
-            {str(row["address"]): str(row.get("status") or "") for row in self._session.execute(GOSSIP, host=host)}
-            for host in others
-        ]
+        said = [_states(self._of(host, GOSSIP)) for host in others]
         return {states.get(address, "LEFT").split(",")[0] or "NORMAL" for states in said}
 
     def owns(self, address: str) -> bool:
@@ -118,7 +116,7 @@ class Ring:
 
     def used_mib(self) -> int:
         """On all nodes together."""
-        rows = [row for host in self._hosts() if host.is_up for row in self._session.execute(DISK, host=host)]
+        rows = [row for host in self._hosts() if host.is_up for row in self._of(host, DISK)]
         return sum(row["mebibytes"] or 0 for row in rows)
 
     def copies(self) -> dict[str, int]:
@@ -138,7 +136,15 @@ class Ring:
     def _at(self, address: str, query: str) -> list[dict[str, Any]]:
         """What one node says; nothing, when it is not there."""
         host = next((host for host in self._hosts() if host.address == address and host.is_up), None)
-        return list(self._session.execute(query, host=host)) if host is not None else []
+        return self._of(host, query) if host is not None else []
+
+    def _of(self, host: Any, query: str) -> list[dict[str, Any]]:
+        """What this node says. A new session reaches each of them a moment after the first."""
+        for _ in range(TRIES):
+            with contextlib.suppress(NoHostAvailable):
+                return list(self._session.execute(query, host=host))
+            time.sleep(TRY_PAUSE_S)
+        return list(self._session.execute(query, host=host))
 
     def create_keyspace(self, name: str, replication: int) -> None:
         factor = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': {replication}}}"
@@ -169,7 +175,9 @@ def copies(strategy: Mapping[str, str]) -> int:
     return sum(int(number.partition("/")[0]) for centre, number in strategy.items() if centre != "class")
 
 
-GOSSIP: Final = "SELECT address, status FROM system_views.gossip_info"
+TRIES: Final = 8
+TRY_PAUSE_S: Final = 0.25
+GOSSIP: Final = "SELECT address, status, status_with_port FROM system_views.gossip_info"
 STREAMS: Final = "SELECT * FROM system_views.streaming"
 UNDER_WAY: Final = ("init", "start")
 LEAVES: Final = "Unbootstrap"
@@ -178,6 +186,11 @@ TASKS: Final = "SELECT kind, progress, total FROM system_views.sstable_tasks"
 DISK: Final = "SELECT mebibytes FROM system_views.disk_usage"
 
 Question = Callable[[Ring], Any]
+
+
+def _states(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Address -> state. A node tells others the newer word alone, and has the older one of itself."""
+    return {str(row["address"]): str(row.get("status_with_port") or row.get("status") or "") for row in rows}
 
 
 def _plain(value: Any) -> Any:

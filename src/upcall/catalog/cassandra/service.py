@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 GONE = {"LEFT", "removed"}
 LEAVE_S = 120.0
-CLEANUP_S = 86_400.0
+CLEANUP_S = 3600.0
+"""What is left then is cleaned up by the next one."""
 SEEDS_MAX = 3
 CQL = "CQL native protocol"
 FILLED = "filled"
