@@ -243,10 +243,14 @@ async def test_who_had_left_comes_back_as_a_new_node_and_in_nobodys_place() -> N
     service, _, proposed = played()
     service.ring.words = {"LEFT"}
     await service.stay(service.members["node-3"], operation("scale_in", "node-3"))
-    assert proposed == [("replace", "node-3")]
-    again = service.node(replace(service.members["node-3"], replacing=True))
+    assert proposed == [("restart", "node-3")]
+    again = service.node(service.members["node-3"])
+    assert again == service.node(replace(service.members["node-3"], replacing=True)), "wherever it comes up"
     assert not [word for word in again.command if "replace_address" in word]
     assert settings(again)["auto_bootstrap"] is True
+    assert settings(again)["data_file_directories"] == ["{{volume.data}}/again-1/data"], "never with what it had"
+    await service.stay(service.members["node-3"], operation("scale_in", "node-3"))
+    assert service.kept.values["times-left"] == {"node-3": 1}, "counted once"
 
 
 async def test_load_is_spread_by_a_cleanup_of_each_node_but_the_last_that_came() -> None:

@@ -478,3 +478,18 @@ def test_a_spreading_that_cannot_be_right_fails_the_rebalance_in_its_words(live:
         assert "340 MiB do not fit" in life.master.why(rebalance).account()
 
     live(Full, script)
+
+
+def test_who_left_is_no_data_of_before_that_a_smaller_service_leaves_out(live: Live) -> None:
+    class Whole(Shelves):
+        def pods(self) -> list[Pod]:
+            return [self.takes_back_all(Pod("web", count=self.options.count), "count")]
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await over(life, life.master.change(count=2))
+        await asyncio.sleep(10)
+        assert [pod.count for pod in life.code.pods()] == [2]
+        await over(life, life.master.change(count=3))
+
+    live(Whole, script)

@@ -170,14 +170,15 @@ def _has_data(book: Book, given: DeclareMembers) -> bool:
 
 
 def left_behind(book: Book, service: str) -> list[str]:
-    """Members of the life before, by name, that had data which can still be taken back. (What is portable has none.)"""
-    gone = (m for m in book.tombstones_of(service) if m.has_data and not m.portable)
+    """Members of the life before, by name, that had data which can still be taken back. (What is portable has none, and
+    who left before the others went had given its away.)"""
+    gone = (m for m in book.tombstones_of(service) if m.has_data and not m.portable and not m.left)
     return sorted(member.name for member in gone if not _volumes_gone(book, member))
 
 
 def lost_behind(book: Book, service: str) -> list[str]:
     """Members of the life before, by name, that had data which cannot be taken back, although that of others can."""
-    gone = [m for m in book.tombstones_of(service) if m.has_data and not m.portable]
+    gone = [m for m in book.tombstones_of(service) if m.has_data and not m.portable and not m.left]
     ended_by = {m.removed.why for m in gone if m.removed is not None and not _volumes_gone(book, m)}
     lost = (m for m in gone if m.removed is not None and m.removed.why in ended_by and _volumes_gone(book, m))
     return sorted(member.name for member in lost)
@@ -229,6 +230,7 @@ def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclarati
         failed=before.failed and same,
         failures=before.failures if same else 0,
         removed=None,
+        left=False,
         place=before.place + (1 if fresh_volumes else 0),
         first_place=before.place + 1 if fresh_volumes else before.first_place,
         starts_before=before.incarnation if fresh_volumes else before.starts_before,

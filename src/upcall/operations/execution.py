@@ -326,7 +326,8 @@ def _release(book: Book, operation: Operation, member: MemberRecord) -> None:
     keep_s = consents.policy_of(book, member.service).keep_volumes_s
     mark = Mark(who=operation.asked_by, why=operation.id, wall_s=book.wall_s)
     places.call_off(book, member)
-    book.put(replace(member, removed=mark, started=False, volumes_until_wall_s=book.wall_s + keep_s))
+    until_wall_s, left = book.wall_s + keep_s, operation.kind == "scale_in"
+    book.put(replace(member, removed=mark, started=False, volumes_until_wall_s=until_wall_s, left=left))
     book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s))
     book.emit(MemberReleased(service=member.service, member=member.name, by=operation.id, keep_volumes_s=keep_s))
 

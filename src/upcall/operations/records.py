@@ -181,6 +181,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The generation that the current incarnation was launched with, for its whole life."""
     package: str = ""
     """What it was declared by. Another package under the same name takes nothing over."""
+    left: bool = False
+    """It was removed alone (``scale_in``), while its service went on without it."""
     begins_anew: bool = False
     """A tombstone whose volumes are not taken back, although they could be: who installs again said so."""
     incarnation: int = 0

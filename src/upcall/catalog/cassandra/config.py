@@ -15,6 +15,7 @@ from upcall.catalog.cassandra.sizing import NodeSizing
 from upcall.protocol.declaration import Declaration
 
 YAML: Final = "cassandra.yaml"
+DATA: Final = "{{volume.data}}"
 CQL_PORT: Final = 9042
 STORAGE_PORT: Final = 7000
 JMX_PORT: Final = 7199
@@ -93,6 +94,7 @@ def cassandra_yaml(
     sizing: NodeSizing,
     tokens: Sequence[int] | None,
     racks: int = 0,
+    folder: str = DATA,
     logins: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> str:
@@ -120,11 +122,11 @@ def cassandra_yaml(
         "commitlog_sync_period": "1000ms",
         "commitlog_segment_size": f"{sizing.commitlog_segment_mib}MiB",
         "commitlog_total_space": f"{sizing.commitlog_total_mib}MiB",
-        "data_file_directories": ["{{volume.data}}/data"],
-        "commitlog_directory": "{{volume.data}}/commitlog",
-        "saved_caches_directory": "{{volume.data}}/saved_caches",
-        "hints_directory": "{{volume.data}}/hints",
-        "cdc_raw_directory": "{{volume.data}}/cdc_raw",
+        "data_file_directories": [f"{folder}/data"],
+        "commitlog_directory": f"{folder}/commitlog",
+        "saved_caches_directory": f"{folder}/saved_caches",
+        "hints_directory": f"{folder}/hints",
+        "cdc_raw_directory": f"{folder}/cdc_raw",
         # Mapping data files would count them as memory of the node; the index alone is what pays.
         "disk_access_mode": "mmap_index_only",
         "memtable_heap_space": f"{sizing.memtable_heap_mib}MiB",
@@ -203,7 +205,7 @@ def module_flags() -> tuple[str, ...]:
 
 
 def start_command(
-    sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 30_000, role_copies: int = 0
+    sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 30_000, role_copies: int = 0, folder: str = DATA
 ) -> tuple[str, ...]:
     """``replaces`` is the address of a dead node whose place this one takes at its first start. ``role_copies``: on how
     many nodes a new ring keeps each role; 0: nobody is asked who he is."""
@@ -219,7 +221,7 @@ def start_command(
         "-Dcassandra.memtable_row_overhead_computation_step=2000",
         "-Dcassandra.config=file://{{sandbox}}/cassandra.yaml",
         "-Dcassandra-rackdc.properties=file://{{sandbox}}/cassandra-rackdc.properties",
-        "-Dcassandra.storagedir={{volume.data}}",
+        f"-Dcassandra.storagedir={folder}",
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",
         *jmx_flags(),
         *(role_flags(role_copies) if role_copies else ()),

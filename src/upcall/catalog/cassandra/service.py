@@ -55,6 +55,8 @@ FOUNDED = "founded"
 """How many nodes the ring had at first: their tokens divide it by that number."""
 LEFT = "left"
 """Members that have left the ring, and have not joined it again since."""
+TIMES_LEFT = "times-left"
+"""Member -> how often it left: what it had before is in another folder of its volume."""
 SET_LIVE = "live"
 """Names of settings that were changed while nodes ran."""
 LOOK_S = 1.0
@@ -88,6 +90,7 @@ class Cassandra(Service):
         """Member -> place at which it was in the ring."""
         self._set_live: list[str] = []
         self._left: list[str] = []
+        self._times_left: dict[str, int] = {}
         self._founded = 0
 
     def pods(self) -> list[Pod]:
@@ -137,6 +140,7 @@ class Cassandra(Service):
             if founds
             else ([name for name in others if name in self._filled] or others)[:SEEDS_MAX],
             tokens=config.even_tokens(member.index, self._founders, self._tokens()) if founds else None,
+            times_left=self._times_left.get(member.name, 0),
             racks=0 if founds or replaces else self._racks(),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
@@ -161,7 +165,8 @@ class Cassandra(Service):
 
     def _founds(self, member: Member) -> bool:
         """It was among the first: nobody has data yet. All that come later bootstrap, whatever their role."""
-        return member.role != "joining" and 0 <= member.index < self._founders
+        left = member.name in self._times_left
+        return member.role != "joining" and 0 <= member.index < self._founders and not left
 
     def _racks(self) -> int:
         return len({member.zone for member in self.members.values() if member.name in self._filled}) or 1
@@ -306,10 +311,7 @@ class Cassandra(Service):
             return
         while not await self._has_left(node):  # noqa: ASYNC110 - Cassandra tells nobody
             await asyncio.sleep(LOOK_S)
-        self._left = await self.state.update(LEFT, lambda known: sorted({*known, node.name}), [])
-        self._filled = await self.state.update(
-            FILLED, lambda known: {name: place for name, place in (known or {}).items() if name != node.name}
-        )
+        await self._note_left(node)
 
     async def _has_left(self, node: Member) -> bool:
         """One look, and what it wants: a member of the ring is told to leave, one that failed to is told again."""
@@ -337,15 +339,27 @@ class Cassandra(Service):
         has, for until it has left nothing of it is given up. One that has left comes back as a new one, empty."""
         while (said := await self._ask(lambda ring: ring.words_of(node.address))) != {"NORMAL"}:
             if said and said <= GONE:
-                self._left = await self.state.update(LEFT, lambda known: sorted({*known, node.name}), [])
+                await self._note_left(node)
                 self.refresh()
-                await self.propose("replace", node, reason="it had left the ring already", key=f"stay/{why.id}")
+                reason = "it had left the ring already: it comes again as a new node"
+                await self.propose("restart", node, reason=reason, key=f"stay/{why.id}")
                 return
             if "LEAVING" in said and self.members[node.name].ready:
                 reason = "it stays after all: with a start it is a member of the ring again"
                 await self.propose("restart", node, reason=reason, key=f"stay/{why.id}")
             self.progress(f"{node.name} comes back into the ring by a start")
             await asyncio.sleep(LOOK_S)
+
+    async def _note_left(self, node: Member) -> None:
+        """Once, however often it is asked whether it has left."""
+        if node.name in self._left:
+            return
+        number = self._times_left.get(node.name, 0) + 1
+        self._times_left = await self.state.update(TIMES_LEFT, lambda known: {**known, node.name: number}, {})
+        self._left = await self.state.update(LEFT, lambda known: sorted({*known, node.name}), [])
+        self._filled = await self.state.update(
+            FILLED, lambda known: {name: place for name, place in (known or {}).items() if name != node.name}
+        )
 
     def _takes_back(self, node: Member) -> bool:
         """If it leaves, nobody wants it to any more: a start is what ends that."""
@@ -409,6 +423,7 @@ class Cassandra(Service):
         self._filled = dict(await self.state.get(FILLED, {}))
         self._set_live = await self.state.get(SET_LIVE, [])
         self._left = await self.state.get(LEFT, [])
+        self._times_left = await self.state.get(TIMES_LEFT, {})
         self._founded = await self.state.get(FOUNDED, 0)
 
     async def after_ready(self, node: Member) -> None:

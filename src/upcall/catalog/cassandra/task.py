@@ -44,11 +44,14 @@ def node_task(
     datacenter: str = "dc1",
     replaces: str = "",
     racks: int = 0,
+    times_left: int = 0,
     options: Mapping[str, Any] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
     """One node of the ring. The secret's value is the line ``upcall <password>`` of a JMX password file."""
     sizing = size_node(resources.memory_mib, cores, resources.disk_mib)
+    # What a node had that left is not its own any more; when its volume comes again with it, it begins beside that.
+    folder = f"{config.DATA}/again-{times_left}" if times_left else config.DATA
     settings = config.cassandra_yaml(
         cluster=cluster,
         seeds=seeds,
@@ -57,6 +60,7 @@ def node_task(
         racks=racks,
         logins=logins is not None,
         options=options,
+        folder=folder,
     )
     passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(
@@ -65,6 +69,7 @@ def node_task(
             replaces=replaces,
             ring_delay_ms=RING_DELAY_NEW_MS if tokens is not None else RING_DELAY_JOIN_MS,
             role_copies=logins.copies if logins else 0,
+            folder=folder,
         ),
         artifacts=artifacts,
         files=(
