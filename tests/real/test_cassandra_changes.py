@@ -62,7 +62,8 @@ def actual(session: Session, name: str) -> list[str]:
 
 def is_actual(session: Session, name: str, wanted: Any) -> bool:
     known = jmx.table()[name]
-    return {known.value(found) for found in actual(session, name)} == {known.value(wanted)}
+    found = {known.value(value) or value for value in actual(session, name)}  # some are told without their unit
+    return found == {known.value(wanted)}
 
 
 def another(name: str) -> Any:
