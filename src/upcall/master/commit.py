@@ -7,7 +7,6 @@ loaded again from what is durable.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +15,7 @@ import msgspec
 
 from upcall.master.events import Event
 from upcall.master.versions import Versions
+from upcall.master.writer import Writer
 from upcall.protocol.errors import NotNow
 from upcall.store.interface import Append, Change, Delete, Put, Store, StoreError
 
@@ -54,14 +54,13 @@ class Committer:
         release: Callable[[list[Event]], None],
         failed: Callable[[StoreError], None],
     ) -> None:
-        self._store = store
         self._versions = versions
         self._release = release
         self._failed = failed
         self._waiting: list[Turn] = []
         self._writing = False
         self._poisoned = ""
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._writer = Writer(store)
 
     def submit(self, turn: Turn) -> "asyncio.Future[None]":
         """The future is done when the turn is durable, or fails with :class:`NotNow`."""
@@ -84,7 +83,7 @@ class Committer:
         if not changes:
             self._finish(batch, None)
             return
-        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._store.commit, changes)
+        writing = self._writer.write(changes)
         writing.add_done_callback(lambda done: self._written(batch, changes, done))
 
     def _written(self, batch: list[Turn], changes: list[Change], done: "asyncio.Future[list[int]]") -> None:
@@ -139,4 +138,4 @@ class Committer:
                 await self.submit(Turn())
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True)
+        self._writer.close()

@@ -184,7 +184,9 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     All that can be refused is refused before anything is recorded: the members are looked at first, and what the
     ledger says of the policy comes before the master's own records."""
     service = find(tx.core, name)
-    _check_members(request)
+    # What is on record was looked at when it came; all the others are what it costs to say the whole set again.
+    fresh = {member: each for member, each in request.members.items() if service.declared(member) != each}
+    _check_members(request, fresh)
     _check_secrets(tx.core, name, request)
     tx.refuse(tx.core.state.ledger.objection(name, request.members))
     policy = request.policy
@@ -200,8 +202,9 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     if policy != service.policy or not service.members:
         service.policy = policy
         tx.put(r.POLICY, name, r.PolicyRecord(service=name, policy=policy))
-    anew = {member for member, wanted in request.members.items() if _declare_member(tx, service, member, wanted)}
-    members = from_wire.members(request, service.generation, same_as=_unchanged(tx.core, service), anew=anew)
+    for member, wanted in fresh.items():
+        _declare_member(tx, service, member, wanted)
+    members = from_wire.members(request, service.generation, same_as=_unchanged(tx.core, service), anew=fresh)
     tx.ledger(given.DeclareMembers(service=name, members=members, revision=request.revision))
     if starting := tuple(member for member, wanted in request.members.items() if wanted.start):
         tx.ledger(given.StartMembers(service=name, members=starting))
@@ -225,10 +228,10 @@ def start(tx: Transaction, name: str, request: wire.Starts) -> None:
         tx.dirty_members.add(name)
 
 
-def _check_members(request: wire.Declare) -> None:
+def _check_members(request: wire.Declare, fresh: Mapping[str, wire.MemberWanted]) -> None:
     if len(request.members) > MEMBERS_MAX:
         raise TooLarge(f"{len(request.members)} members", where="members", expected=f"at most {MEMBERS_MAX}")
-    for member, wanted in request.members.items():
+    for member, wanted in fresh.items():
         if not _NAME.fullmatch(member):
             raise Invalid(f"not a name of a member: {member!r}", where="members", expected="lower case, digits, dashes")
         if not wanted.declaration.command:
@@ -245,36 +248,31 @@ def _check_secrets(core: Core, service: str, request: wire.Declare) -> None:
                 credentials.allow(core, service, secret.ref, f"members.{member}.{kind}.secrets.{secret.name}")
 
 
-def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> bool:
-    """Whether something of it is said for the first time."""
+def _declare_member(tx: Transaction, service: Service, member: str, wanted: wire.MemberWanted) -> None:
+    """Something of it is said for the first time."""
     generations = service.members.setdefault(member, {})
     newest = max(generations, default=0)
-    if newest and generations[newest].declaration == wanted.declaration:
-        if generations[newest] == wanted:
-            return False
-        generation = newest  # Only "start" changed: the same declaration.
-    else:
-        generation = newest + 1
+    same = newest and generations[newest].declaration == wanted.declaration
+    generation = newest if same else newest + 1
     generations[generation] = wanted
     name = service.record.name
     tx.changed.names[name] = None  # an endpoint says which port of it, and not its number
     declared = r.Declared(service=name, name=member, generation=generation, wanted=wanted)
     tx.put(r.DECLARATION, declaration_key(name, member, generation), declared)
-    return True
 
 
 def _unchanged(core: Core, service: Service) -> dict[str, int]:
     """Member -> the generation that it is meant to run, where its newest declaration says the same: it went back."""
-    if all(len(generations) == 1 for generations in service.members.values()):
-        return {}
-    targets = core.state.ledger.targets(service.record.name)
-    return {
-        member: targets[member]
-        for member, generations in service.members.items()
-        if (target := generations.get(targets.get(member, 0))) is not None
-        and target.declaration == generations[max(generations)].declaration
-        and target.replacement == generations[max(generations)].replacement
-    }
+    ledger, name = core.state.ledger, service.record.name
+    found: dict[str, int] = {}
+    for member, generations in service.members.items():
+        if len(generations) == 1:
+            continue
+        number = ledger.target(name, member)
+        target, newest = generations.get(number), generations[max(generations)]
+        if target and (target.declaration, target.replacement) == (newest.declaration, newest.replacement):
+            found[member] = number
+    return found
 
 
 def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Declare) -> None:
@@ -291,14 +289,13 @@ def _withdraw_what_is_over(tx: Transaction, service: Service, request: wire.Decl
 
 def _forget_old_generations(tx: Transaction, service: Service) -> None:
     """Needed are the newest declaration, those that run, and what a member gets whose turn has not come."""
-    if all(len(generations) == 1 for generations in service.members.values()):
-        return
     ledger, name = tx.core.state.ledger, service.record.name
-    needed = {(task.member, task.generation) for task in ledger.wanted(name)}
-    needed |= set(ledger.targets(name).items())
     for member, generations in service.members.items():
+        if len(generations) == 1:
+            continue
+        needed = ledger.generations(name, member)
         for generation in sorted(generations)[:-1]:
-            if (member, generation) not in needed:
+            if generation not in needed:
                 del generations[generation]
                 tx.delete(r.DECLARATION, declaration_key(name, member, generation))
 

@@ -5,7 +5,6 @@ in between is never overwritten: that write is refused, and the master begins ag
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from upcall.store.interface import Change, Delete, Put, Record
 
@@ -19,9 +18,14 @@ class Versions:
 
     def expecting(self, changes: Iterable[Put | Delete]) -> list[Change]:
         """The same changes, each with the version that has to stand there before them."""
-        return [
-            replace(change, expected_version=self._known.get(change.kind, {}).get(change.key, 0)) for change in changes
-        ]
+        return [self._expecting(change) for change in changes]
+
+    def _expecting(self, change: Put | Delete) -> Change:
+        of_kind = self._known.get(change.kind)
+        version = of_kind.get(change.key, 0) if of_kind is not None else 0
+        if isinstance(change, Put):
+            return Put(change.kind, change.key, change.value, version)
+        return Delete(change.kind, change.key, version)
 
     def written(self, changes: Sequence[Change], versions: Sequence[int]) -> None:
         for change, version in zip(changes, versions, strict=True):

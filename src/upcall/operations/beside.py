@@ -170,9 +170,8 @@ def _look_when_a_window_decides(book: Book, member: MemberRecord) -> None:
 
 def look(book: Book, service: str) -> None:
     """What leaves on a node that is gone is over; on one that is silent it is not waited for once it is to end."""
-    for member in book.members_of(service):
-        if member.leaving is None:
-            continue
+    for member in book.leaving_of(service):
+        assert member.leaving is not None
         state = book.node_state(member.leaving.node)
         if state == "gone" or (state == "silent" and ender(book, member) is not None):
             over(book, member, f"node {member.leaving.node} is {state}; what remains is ended if it returns")

@@ -129,6 +129,10 @@ class Book:
         """Members that were seen on the node last, tombstones too."""
         return [self.members[key] for key in self.indexes.members_on.get(node, ())]
 
+    def leaving_of(self, service: str) -> list[MemberRecord]:
+        """Those of the service. Asked at every look, and nearly always there is none."""
+        return [m for m in self.members_of(service) if m.leaving is not None] if self.indexes.leaving else []
+
     def leaving(self) -> list[MemberRecord]:
         """Members of which an older incarnation runs on beside the current one."""
         return [self.members[key] for key in self.indexes.leaving]
@@ -137,6 +141,11 @@ class Book:
         """Every operation on record that names the member, oldest first."""
         for operation in self.indexes.on_member.get(member.key, ()):
             yield self.operations[operation]
+
+    def live_on(self, member: MemberRecord) -> list[Operation]:
+        """Those of them that are live; few, however often it was restarted before."""
+        known = self.indexes.live_on.get(member.key)
+        return [self.operations[o] for o in known] if known else []
 
     def live(self, service: str) -> list[Operation]:
         """The service's live operations, oldest first."""
@@ -148,6 +157,10 @@ class Book:
         have none."""
         known = self.indexes.begun.get(service)
         return [self.operations[o] for o in known] if known else []
+
+    def anything_begun(self, service: str) -> bool:
+        """Something that has begun may take one of its members away."""
+        return bool(self.indexes.begun.get(service)) or self.shutdown() is not None
 
     def all_live(self) -> list[Operation]:
         """Every live operation, and those that stand, oldest first."""
@@ -360,10 +373,10 @@ class Book:
                 if before is None or (record.removed is not None and before.removed is None):
                     self.memory.members[record.key] = MemberMemory()
             case Operation():
-                new = record.key not in self.operations
-                self.indexes.file_operation(record, new=new)
+                known = self.operations.get(record.key)
+                self.indexes.file_operation(record, known)
                 self.operations[record.key] = record
-                if new:
+                if known is None:
                     self.memory.operations[record.key] = OperationMemory()
 
     def _unfile(self, record: Record) -> None:

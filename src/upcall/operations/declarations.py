@@ -5,6 +5,7 @@ the generation that the *next* incarnation gets; whatever restarts a member is a
 """
 
 import re
+from operator import attrgetter
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -133,7 +134,8 @@ def objection(book: Book, service: str, names: tuple[str, ...]) -> Refused | Non
         )
     refused = _leaving(book, service)
     for name in names:
-        refused = refused or _bad_name(name, "members")
+        if refused is None and f"{service}.{name}" not in book.members:
+            refused = _bad_name(name, "members")
     if refused is None and len(book.members_of(service)) + len(names) > 2 * MEMBERS_MAX:
         refused = Refused(
             code="invalid",
@@ -202,10 +204,31 @@ def _target(before: MemberRecord, given: DeclareMembers, declared: MemberDeclara
     return before.next_generation
 
 
+_SAID: Final = attrgetter(
+    "generation", "restart", "restarts_max", "start_timeout_s", "grace_s", "counts", "hooks", "portable", "two_at_once"
+)
+"""What a declaration says of a member, in its words and on its record."""
+
+
+def _is_on_record(book: Book, given: DeclareMembers, declared: MemberDeclaration, member: MemberRecord) -> bool:
+    """The same is declared again, as most are of a service that says its whole set."""
+    return (
+        member.removed is None
+        and _SAID(declared) == _SAID(member)
+        and member.target == member.generation
+        and given.revision in (0, member.revision)
+        and (member.at_its_end or not member.volumes_until_wall_s)
+        and member.package == book.services[given.service].package
+    )
+
+
 def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclaration, *, joined: bool) -> bool:
     """Whether its record is another one now."""
     service = given.service
-    before = book.members.get(f"{service}.{declared.name}") or MemberRecord(service=service, name=declared.name)
+    known = book.members.get(f"{service}.{declared.name}")
+    if known is not None and _is_on_record(book, given, declared, known):
+        return False
+    before = known or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
     same = before.generation == declared.generation and not returns
     again = before.at_its_end and not same and before.volumes_until_wall_s > 0

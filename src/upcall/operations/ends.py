@@ -121,8 +121,9 @@ def _looked_at_again(book: Book, operation: Operation) -> bool:
 
 def signal(book: Book, service: str) -> None:
     """Tells every task to end that an executing operation ends; once, and again when it is seen alive after all."""
-    for member in book.members_of(service):
+    for member in book.leaving_of(service):
         beside.signal(book, member)
+    for member in book.members_of(service) if book.anything_begun(service) else ():
         operation = ending_of(book, member)
         if operation is None and (begun := book.begun_on(member)) is not None and begun.state == "executing":
             _look_again(book, begun, member)

@@ -29,6 +29,8 @@ class Indexes:
         self.tombstones: Keys = {}
         self.on_member: dict[str, Keys] = {}
         """Member -> every operation on record that names it."""
+        self.live_on: dict[str, Keys] = {}
+        """Member -> those of them that are live."""
         self.live: dict[str, Keys] = {}
         """Service -> its live operations."""
         self.begun: dict[str, Keys] = {}
@@ -94,9 +96,13 @@ class Indexes:
 
     # -- operations -------------------------------------------------------------------------------------------------
 
-    def file_operation(self, operation: Operation, *, new: bool) -> None:
-        for member in operation.target.members:
-            self.on_member.setdefault(f"{operation.target.service}.{member}", {})[operation.id] = None
+    def file_operation(self, operation: Operation, before: Operation | None) -> None:
+        if before is not None and before.target.members != operation.target.members:
+            self._off_members(before, keep=operation.target.members)
+        for name in operation.target.members:
+            member = f"{operation.target.service}.{name}"
+            self.on_member.setdefault(member, {})[operation.id] = None
+            _keep(self.live_on.setdefault(member, {}), operation.id, stays=operation.live)
         if KINDS[operation.kind].shape in ("node", "system"):
             stays = operation.state in _STANDS
             _keep(self.standing, operation.id, stays=stays)
@@ -105,7 +111,7 @@ class Indexes:
             _keep(self.live.setdefault(operation.target.service, {}), operation.id, stays=stays)
             self._keep_begun(operation)
         _keep(self.all_live, operation.id, stays=stays)
-        if new:
+        if before is None:
             insort(self.numbers, operation.number)
             if operation.parent:
                 self.below.setdefault(operation.parent, {})[operation.id] = None
@@ -126,9 +132,15 @@ class Indexes:
         if known is None or operation.number > int(known.removeprefix("op-")):
             self.by_key[operation.key_given] = operation.id
 
+    def _off_members(self, operation: Operation, keep: tuple[str, ...] = ()) -> None:
+        for name in operation.target.members:
+            if name not in keep:
+                member = f"{operation.target.service}.{name}"
+                self.on_member.get(member, {}).pop(operation.id, None)
+                self.live_on.get(member, {}).pop(operation.id, None)
+
     def unfile_operation(self, operation: Operation) -> None:
-        for member in operation.target.members:
-            self.on_member.get(f"{operation.target.service}.{member}", {}).pop(operation.id, None)
+        self._off_members(operation)
         self.live.get(operation.target.service, {}).pop(operation.id, None)
         self.begun.get(operation.target.service, {}).pop(operation.id, None)
         self.standing.pop(operation.id, None)

@@ -174,9 +174,18 @@ class Ledger:
         names = [service] if service else sorted(self._book.services)
         return [_view(self._book, member.key) for name in names for member in self._book.members_of(name)]
 
-    def targets(self, service: str) -> dict[str, int]:
-        """Member -> the generation that its next incarnation gets."""
-        return {member.name: member.next_generation for member in self._book.members_of(service)}
+    def target(self, service: str, member: str) -> int:
+        """The generation that its next incarnation gets; 0 where there is no such member."""
+        found = self._book.members.get(f"{service}.{member}")
+        return found.next_generation if found is not None and found.removed is None else 0
+
+    def generations(self, service: str, member: str) -> set[int]:
+        """Those of its declarations that it still needs beside the newest: what runs, and what it gets next."""
+        found = self._book.members.get(f"{service}.{member}")
+        if found is None or found.removed is not None:
+            return set()
+        needed = {found.next_generation} if found.over else {found.next_generation, found.launched}
+        return needed if found.leaving is None else needed | {found.leaving.launched}
 
     def volumes_until(self, service: str) -> float:
         """Wall time until which what the service left behind can be taken back under its name; 0 when nothing can."""
@@ -268,7 +277,7 @@ def _view(book: Book, key: str) -> MemberView:
     member = book.members[key]
     seen = book.seen(member)
     begun = book.begun_on(member)
-    live = begun or next((o for o in book.operations_on(member) if o.live), None)
+    live = begun or next(iter(book.live_on(member)), None)
     return MemberView(
         service=member.service,
         name=member.name,

@@ -172,7 +172,7 @@ def _loss_waiting_for_proof(book: Book, member: MemberRecord) -> Operation | Non
     then may it begin."""
     if book.node_hears(member):
         return None
-    return next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
+    return next((o for o in book.live_on(member) if o.kind == "lost" and o.state == "open"), None)
 
 
 def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
@@ -335,7 +335,7 @@ def _returned(book: Book, node: str) -> None:
         return
     services: dict[str, None] = {}
     for member in sorted(book.members_on(node), key=lambda m: m.key):
-        for operation in list(book.operations_on(member)) if member.over else []:
+        for operation in book.live_on(member) if member.over else []:
             if operation.kind == "lost" and operation.state == "open":
                 consents.overtaken(book, operation, f"node {node} is back")
                 services[member.service] = None
@@ -351,6 +351,8 @@ def look(book: Book, service: str) -> None:
     if service not in book.services or book.shutdown() is not None:
         return
     for member in book.members_of(service):
+        if book.well(member):
+            continue  # Most are, at every look.
         if not members.runs_by(book, member) or member.incarnation == 0 or book.begun_on(member) is not None:
             continue
         if member.over:
@@ -363,7 +365,7 @@ def look(book: Book, service: str) -> None:
 
 
 def _propose_lost(book: Book, member: MemberRecord, reason: str) -> None:
-    if any(o.kind == "lost" and o.live for o in book.operations_on(member)):
+    if any(o.kind == "lost" for o in book.live_on(member)):
         return
     forget_losses(book, member)
     create(book, "lost", _target(member), reason=reason, asked_by="upcall")
@@ -384,7 +386,7 @@ def _consider_cure(book: Book, member: MemberRecord) -> None:
             reason = f"{member.task} is not ready after {member.start_timeout_s:.0f} s"
         else:
             book.look_at(member.service, late_s)
-    if reason and not any(o.class_ == "cure" and o.live for o in book.operations_on(member)):
+    if reason and not any(o.class_ == "cure" for o in book.live_on(member)):
         create(book, "restart", _target(member), reason=reason, asked_by="upcall", class_="cure")
 
 

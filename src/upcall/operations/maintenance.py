@@ -68,7 +68,7 @@ def _propose_child(book: Book, drain: Operation, member: MemberRecord) -> None:
 
 
 def _wants_child(book: Book, drain: Operation, member: MemberRecord) -> bool:
-    if any(o.parent == drain.id and o.live for o in book.operations_on(member)):
+    if any(o.parent == drain.id for o in book.live_on(member)):
         return False
     if member.over and _vacated(book, drain, member):
         return False  # It was given up here, and waits to be launched elsewhere (after the pause of a crash loop).

@@ -234,8 +234,10 @@ def look(book: Book, service: str) -> None:
     if service not in book.services or book.shutdown() is not None:
         return
     for member in book.members_of(service):
+        if not member.over or not runs_by(book, member):
+            continue
         begun = book.begun_on(member)
-        if not runs_by(book, member) or not member.over or (begun is not None and not still_leaves(begun)):
+        if begun is not None and not still_leaves(begun):
             continue
         if is_lost(book, member) or held_by(book, member) is not None:
             continue

@@ -114,7 +114,7 @@ def beside(book: Book, member: MemberRecord) -> Judgement | None:
 
 
 def _holds(book: Book, other: MemberRecord) -> Judgement | None:
-    loss = next((o for o in book.operations_on(other) if o.kind == "lost" and o.state == "open"), None)
+    loss = next((o for o in book.live_on(other) if o.kind == "lost" and o.state == "open"), None)
     if loss is not None:
         return None if loss.forced is not None else patience(book, loss, other)
     known = book.node_seen(other.node)
@@ -139,7 +139,7 @@ def holds_end(book: Book, operation: Operation, member: MemberRecord) -> Judgeme
 
 def look(book: Book, service: str) -> None:
     """Asks for the proof that a begun operation waits for: its end would never be heard of."""
-    for member in book.members_of(service):
+    for member in book.members_of(service) if book.anything_begun(service) else ():
         if member.over or book.node_hears(member):
             continue
         operation = ends.ending_of(book, member)

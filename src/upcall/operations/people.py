@@ -251,7 +251,7 @@ def _assumed(book: Book, given: AssumeDead) -> list[tuple[MemberRecord, Operatio
 def _waits_for_proof(book: Book, member: MemberRecord) -> Operation | None:
     if member.over or book.node_hears(member):
         return None
-    lost = next((o for o in book.operations_on(member) if o.kind == "lost" and o.state == "open"), None)
+    lost = next((o for o in book.live_on(member) if o.kind == "lost" and o.state == "open"), None)
     return lost or ends.ending_of(book, member)
 
 

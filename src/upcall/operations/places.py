@@ -55,13 +55,11 @@ def _both_in_use(book: Book, member: MemberRecord) -> bool:
         return False
     if not member.over:
         return True
-    given_up = comes_elsewhere(book, member) or any(_gives_up(book, o, member) for o in book.operations_on(member))
+    given_up = comes_elsewhere(book, member) or any(_gives_up(book, o, member) for o in book.live_on(member))
     return book.node_hears(member) and not given_up
 
 
 def _gives_up(book: Book, operation: Operation, member: MemberRecord) -> bool:
-    if not operation.live:
-        return False
     if operation.kind != "lost":
         has_left = 0 < operation.target.incarnation_of(member.name) < member.incarnation
         return operation.forced is not None and KINDS[operation.kind].gives_back == "elsewhere" and not has_left
@@ -79,8 +77,8 @@ def is_its_own(book: Book, member: MemberRecord) -> bool:
 def takes_back(book: Book, member: MemberRecord) -> int:
     """The set of volumes with which it comes up next, because a person wants it; 0: with empty ones."""
     cause = book.operations.get(member.ended_by)
-    wishes = (o for o in (cause, *book.operations_on(member)) if o is not None and o.takes)
-    return next((o.takes for o in wishes if o.live or o is cause), 0)
+    wishes = book.live_on(member) if cause is None else [cause, *book.live_on(member)]
+    return next((o.takes for o in wishes if o.takes), 0)
 
 
 def _alike(book: Book, member: MemberRecord, known: NextPlace, same_node: bool) -> bool:
@@ -218,7 +216,7 @@ def _wanted(book: Book, member: MemberRecord) -> bool:
         return True
     if not member.has_data and closed_by(book, member) is not None:
         return True
-    return any(o.live and _may_use(o) for o in book.operations_on(member))
+    return any(map(_may_use, book.live_on(member)))
 
 
 def _may_use(operation: Operation) -> bool:

@@ -346,7 +346,7 @@ def _on_members(book: Book, given: Propose) -> Operation | Refused:
 
 def _bringing_back(book: Book, member: MemberRecord) -> Operation | None:
     """What brings back a member that is down already, and comes back by an operation."""
-    bringing = (o for o in book.operations_on(member) if o.live and KINDS[o.kind].shape == "back")
+    bringing = (o for o in book.live_on(member) if KINDS[o.kind].shape == "back")
     return next((o for o in bringing if o.kind == "lost" or o.begun), None)
 
 
@@ -385,7 +385,7 @@ def _other_volumes(book: Book, given: Propose, member: MemberRecord) -> Refused 
             where=member.key,
             expected="a member that runs, or is to run",
         )
-    other = next((o for o in book.operations_on(member) if o.live and o.takes != given.takes and _gives_up(o)), None)
+    other = next((o for o in book.live_on(member) if o.takes != given.takes and _gives_up(o)), None)
     if other is None or not (given.takes or other.takes):
         return None
     return Refused(

@@ -47,6 +47,7 @@ goes on to its end once it has begun, and no other change takes its place.
 **Contenders** of one service begin in the order of :data:`RANK`, then by age.
 """
 
+from functools import cache
 from typing import Final, Literal
 
 import msgspec
@@ -250,6 +251,7 @@ ONE_AT_A_TIME: Final[tuple[Kind, ...]] = (*CHANGES, "finalize")
 """Plans about what a whole service is: one of these, at most, of each service."""
 
 
+@cache
 def next_state(kind: Kind, class_: Class, state: State, word: Word) -> State | None:
     """Where ``word`` takes an operation, or ``None`` when the table refuses it."""
     for transition in TRANSITIONS:

@@ -1,5 +1,6 @@
 """Between the protocol's words and the kernel's: a declaration is a need, a registration an amount."""
 
+from functools import lru_cache
 from typing import Any, Final, get_args
 
 from upcall.kernel import records as kr
@@ -21,6 +22,7 @@ RECORD_TYPES: Final[dict[str, Any]] = {
 _TASK_STATES: Final = frozenset(get_args(TaskState))
 
 
+@lru_cache(maxsize=1024)
 def amount_of(cpus: float, memory_mib: float, disk_mib: float) -> Resources:
     return Resources({"cpus": milli(cpus), "memory_mib": milli(memory_mib), "disk_mib": milli(disk_mib)})
 

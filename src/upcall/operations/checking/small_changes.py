@@ -69,7 +69,7 @@ def _turn(state: State, change: Operation, member: MemberRecord) -> Iterator[tup
         yield f"{member.name} takes it over", given.Retarget(service=SERVICE, members=(member.name,))
         return
     book = state.ledger.book
-    comes_back = any(o.live and KINDS[o.kind].shape == "back" for o in book.operations_on(member))
+    comes_back = any(KINDS[o.kind].shape == "back" for o in book.live_on(member))
     if not member.over or comes_back:
         step = given.Propose(
             kind="restart", asked_by=SERVICE, scope=SERVICE, service=SERVICE, members=(member.name,), parent=change.id
