@@ -163,6 +163,40 @@ async def test_what_is_on_record_besides_costs_a_turn_nothing(tmp_path: Path, st
     assert few[1] > 0, "an observation is looked at"
 
 
+async def test_what_was_done_to_a_member_before_costs_a_turn_nothing(tmp_path: Path) -> None:
+    counted: list[tuple[int, int]] = []
+    for cures in (3, 50):
+        async with master(tmp_path / str(cures)) as made:
+            core = made.core
+            register(core, "node-1")
+            install(core, "s")
+            for _ in range(cures):
+                becomes(core, "node-1", "unready")
+                becomes(core, "node-1", "ready")
+            assert len(core.state.ledger.operations()) >= cures, "each is on record"
+            unready = looks(core, lambda core=core: becomes(core, "node-1", "unready"))  # type: ignore[misc]
+            counted.append((unready, looks(core, lambda core=core: becomes(core, "node-1", "ready"))))  # type: ignore[misc]
+    assert counted[0] == counted[1]
+
+
+async def test_a_service_that_says_its_whole_set_again_pays_for_what_is_new_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    monkeypatch.setattr(services.checks, "validate", lambda member, *_, **__: looked_at.append(member))
+    async with master(tmp_path) as made:
+        core = made.core
+        register(core, "node-1")
+        install(core, "s", "a", "b", "c")
+        records = {member.name: member.version for member in core.state.ledger.book.members_of("s")}
+        looked_at.clear()
+        wanted = {m: wire.MemberWanted(declaration=declaration(), start=True) for m in "abc"}
+        wanted["b"] = wire.MemberWanted(declaration=declaration("run", "more"), start=True)
+        core.post(lambda tx: services.declare(tx, "s", wire.Declare(members=wanted)))
+        written = {m.name for m in core.state.ledger.book.members_of("s") if m.version != records[m.name]}
+        assert (looked_at, written) == (["b"], {"b"})
+
+
 def heartbeat(core: Driver) -> None:
     core.post(lambda tx: tx.substrate(core.substrate.agent_heard("node-1", tx.now_s)))  # type: ignore[attr-defined]
 

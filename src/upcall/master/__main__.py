@@ -25,6 +25,7 @@ def main() -> int:
     options = parser.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from upcall.master import garbage
     from upcall.master.app import knows, make
 
     folder = DataFolder(options.data.absolute())
@@ -40,6 +41,7 @@ def main() -> int:
     except OSError as error:
         print(f"upcall.master: cannot listen: {error}", file=sys.stderr)
         return 1
+    garbage.look_seldom()
     server = Server(master.app, listeners, graceful_s=SHUTDOWN_S)
     master.core.on_superseded = server.end
     server.run()

@@ -217,7 +217,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
 def fits(core: Core, name: str, request: wire.Declare) -> str:
     """Why not all of these would have a place now; nothing is recorded, and nothing reserved."""
     find(core, name)
-    _check_members(request)
+    _check_members(request, request.members)
     return core.substrate.fits(name, {member: wanted.declaration for member, wanted in request.members.items()})
 
 
