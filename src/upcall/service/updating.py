@@ -293,11 +293,12 @@ class Updating:
     # -- performing -------------------------------------------------------------------------------------------------
 
     async def perform(self, run: Callable[[RunStep], "asyncio.Task[object]"]) -> None:
-        """What follows, in order: first it is written down."""
+        """What follows, in order: first it is written down. What was not performed because the master was away is still
+        to be: a step is told to run only once."""
         course, operation = self._course, self._operation
         if course is None or operation is None:
             return
-        effects, self._effects = self._effects, []
+        effects = tuple(self._effects)
         for effect in effects:
             if isinstance(effect, Keep):
                 course = replace(course, marks=dict(effect.marks), paused=effect.paused)
@@ -322,6 +323,7 @@ class Updating:
                 case RunStep():
                     self._running.add(task := run(effect))
                     task.add_done_callback(self._running.discard)
+            del self._effects[0]
         if course.outcome:
             await self._say_over(course, operation)
 

@@ -78,6 +78,10 @@ class VirtualDriver(Turning):
         self.wall_offset_s = WALL_S
         self.die_after: int | None = None
         """The master dies after so many more durable writes and effects (each counts one)."""
+        self.points = 0
+        """Durable writes and effects so far: it may die before each."""
+        self.died: list[Callable[[], None]] = []
+        """Called at a death, when nothing in memory counts any more."""
         self.deaths = 0
         self.written = 0
         """Record writes of the ledger's."""
@@ -146,6 +150,8 @@ class VirtualDriver(Turning):
         """SIGKILL of the master: memory is lost; the cluster goes on."""
         self.deaths += 1
         self.journal.forget_unreleased()
+        for hear in self.died:
+            hear()
 
     # -- turns ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +227,7 @@ class VirtualDriver(Turning):
         self.count_down()
 
     def count_down(self) -> None:
+        self.points += 1
         if self.die_after is not None:
             self.die_after -= 1
             if self.die_after < 0:

@@ -274,7 +274,6 @@ class SimulatedMaster(WorldTransport):
         self.catch_up()
         self.world.die()
         self.world.boot()
-        self.disconnect()
 
     # -- below ------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound
 from upcall.service.link import MasterAway
 from upcall.substrate.interface import Output
+from upcall.testing.driver import Reborn
 from upcall.testing.fixed import Tool
 from upcall.testing.world import World
 
@@ -51,6 +52,8 @@ class WorldTransport:
         self.progress: list[wire.ActionProgress] = []
         """What actions said of themselves."""
         self.calls: list[str] = []
+        self.carried_out: Callable[[], bool] = lambda: True
+        """Called when a call was carried out: whether whoever made it still hears of it."""
         self._began_s: float | None = None
         self._asked: dict[str, str] = {}
         """Name of an action -> the newest that was asked of it."""
@@ -58,6 +61,7 @@ class WorldTransport:
         self._changed = asyncio.Event()
         self._cancelling: set[asyncio.Task[Any]] = set()
         world.after.append(self._look)
+        world.died.append(self.disconnect)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -142,8 +146,13 @@ class WorldTransport:
         await asyncio.sleep(0)  # a call takes a moment, in which other things happen
         self.catch_up()
         version = parse_qs(url.query).get("version")
-        reply = await self._routed(method, what, body, version=int(version[0]) if version else None)
+        try:
+            reply = await self._routed(method, what, body, version=int(version[0]) if version else None)
+        except Reborn as died:
+            raise MasterAway("the master died before it answered") from died
         self._look()
+        if not self.carried_out():
+            await asyncio.Future()  # until it is cancelled with all of its host
         return msgspec.json.encode(reply)
 
     async def _routed(self, method: str, what: str, body: bytes, *, version: int | None) -> msgspec.Struct:
