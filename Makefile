@@ -77,6 +77,10 @@ source: .venv/.dev  ## speed of generating, packing, unpacking (writes build/sou
 turns: .venv/.dev  ## what an event costs the master, with little and with much on record (writes build/turns.json)
 	@.venv/bin/python -m benchmarks.turns $(ARGS)
 
+.PHONY: crash-points
+crash-points: .venv/.dev  ## master and host die at every point of every change of a service (writes build/crash_points.json)
+	@.venv/bin/python -m benchmarks.crash_points $(ARGS)
+
 .PHONY: attack
 attack: .venv/.dev  ## another user and a hostile task attack a running cluster; needs root (writes build/attack.json)
 	@.venv/bin/python -m benchmarks.attack $(ARGS)
