@@ -11,7 +11,7 @@ from upcall.catalog.cassandra.ranges import COPIES_THAT_SPARE_ONE, ROLES, Cost, 
 from upcall.catalog.cassandra.task import Logins, makes, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict, Invalid, NotNow
-from upcall.protocol.service import Credentials
+from upcall.protocol.service import Credentials, ToolResult
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Contents,
@@ -261,7 +261,7 @@ class Cassandra(Service):
         given = jmx.lines(names, config.written(self.node(node)))
         done = await node.run(config.own_tool("SetLive"), input=given, codes=(0, config.TOOL_REFUSED))
         if done.code:
-            raise Invalid(done.error.strip(), where=f"{node.name} settings")
+            raise Invalid(_last_line(done), where=f"{node.name} settings")
 
     async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
         """Once every range has its quorum without another node, and nothing is on its way between nodes."""
@@ -328,7 +328,7 @@ class Cassandra(Service):
         if failed or "NORMAL" in said:
             done = await node.run(config.own_tool("Leave"), timeout_s=LEAVE_S, codes=(0, config.TOOL_REFUSED))
             if done.code:
-                raise NotNow(f"it does not begin to leave: {done.error.strip()}", where=node.name)
+                raise NotNow(f"it does not begin to leave: {_last_line(done)}", where=node.name)
         self.progress(
             f"{node.name} leaves: {fitting.how_far(sent, total)} streamed to others", fitting.share(sent, total)
         )
@@ -556,6 +556,11 @@ class Cassandra(Service):
             self._ring = None
             await self.blocking(ring.close)
             raise
+
+
+def _last_line(done: ToolResult) -> str:
+    """What a tool said at last; some machines give both of its outputs as one."""
+    return ((done.error or done.output).strip().splitlines() or ["no reason was given"])[-1]
 
 
 def _starts(node: Member) -> bool:
