@@ -120,6 +120,18 @@ class Book:
         members = self.members
         return [m for key in self.indexes.members_of.get(service, ()) if (m := members[key]).removed is None]
 
+    def not_well(self, service: str) -> list[MemberRecord]:
+        """Those of them that are not :meth:`well`. Asked at every look, and most are: so it is written out."""
+        members, memory, found = self.members, self.memory.members, list[MemberRecord]()
+        for key in self.indexes.members_of.get(service, ()):
+            member, seen = members[key], memory[key].seen
+            if member.removed is not None:
+                continue
+            ready = seen is not None and seen.state == "ready" and seen.incarnation == member.incarnation
+            if not ready or member.ended >= member.incarnation or not self.node_hears(member):
+                found.append(member)
+        return found
+
     def tombstones_of(self, service: str) -> list[MemberRecord]:
         """What an earlier life of the name has left."""
         members = self.members

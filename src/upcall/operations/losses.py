@@ -350,9 +350,7 @@ def look(book: Book, service: str) -> None:
     """Proposes ``lost`` and cures where nothing has been proposed yet."""
     if service not in book.services or book.shutdown() is not None:
         return
-    for member in book.members_of(service):
-        if book.well(member):
-            continue  # Most are, at every look.
+    for member in book.not_well(service):
         if not members.runs_by(book, member) or member.incarnation == 0 or book.begun_on(member) is not None:
             continue
         if member.over:
