@@ -93,6 +93,18 @@ def test_without_a_persons_word_it_stays_what_it_is(live: Live) -> None:
     live(Queue, script, cluster={"nodes": 6})
 
 
+def test_the_master_keeps_it_within_its_bounds_whatever_its_code_asks_for(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        asked = wire.Rescale(option="count", size=5, reason="it wants to", made_from=1)
+        with pytest.raises(Forbidden, match="may not have 5 members by itself"):
+            await life.runner.link.rescale(asked)
+        with pytest.raises(Forbidden, match="may not change data by itself"):
+            await life.runner.link.rescale(wire.Rescale(option="data", size=3, reason="it wants to", made_from=1))
+
+    live(Queue, script, autoscale={"min": 2, "max": 4})
+
+
 def test_it_never_leaves_its_bounds_and_a_person_changes_them_while_it_runs(live: Live) -> None:
     async def script(life: Life) -> None:
         await life.until_deployed()

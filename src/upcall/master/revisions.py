@@ -64,6 +64,13 @@ def rescale(tx: Transaction, name: str, wanted: wire.Rescale) -> str:
             where="option",
             expected=f"its size, once a person lets it: `upcall scale {name} --min A --max B`",
         )
+    bounds = stands.options["autoscale"]
+    if not bounds["min"] <= wanted.size <= bounds["max"]:
+        raise Forbidden(
+            f"{name} may not have {wanted.size} members by itself",
+            where="size",
+            expected=f"{bounds['min']} to {bounds['max']}, as a person said",
+        )
     asked = Update(set={wanted.option: wanted.size}, made_from=wanted.made_from, reason=wanted.reason)
     return update(tx, name, asked, f"{name} itself")
 

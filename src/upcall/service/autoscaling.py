@@ -77,6 +77,8 @@ class Autoscaling:
             self._deciding = self._deciding.changing(now_s)
             self._say(f"after {under_way.id} ({under_way.kind})", wants=self._wants)
             return
+        if any(not member.started for member in service.members if member.pod):
+            return  # it is being deployed
         wants = await self._desired()
         if wants is None:
             return
