@@ -30,8 +30,9 @@ def admin(cluster: Cluster) -> AdminClient:
 
 def settings(cluster: Cluster, node: int) -> dict[str, Any]:
     """What a broker works with, and where each value is from."""
-    asked = admin(cluster).describe_configs([ConfigResource(ResourceType.BROKER, str(node))], request_timeout=30)
-    return dict(next(iter(asked.values())).result(30))
+    asking = admin(cluster)
+    (asked,) = asking.describe_configs([ConfigResource(ResourceType.BROKER, str(node))], request_timeout=30).values()
+    return dict(asked.result(30))
 
 
 def overridden(cluster: Cluster, node: int) -> dict[str, str]:

@@ -129,7 +129,8 @@ class Admin:
         except KafkaException as error:
             if error.args[0].code() not in WRONG:
                 raise
-            raise Invalid(error.args[0].str(), where=f"settings.{name}") from error
+            said = f"broker {broker} refuses {name}={value}: {error.args[0].str()}"
+            raise Invalid(said, where=f"settings.{name}") from error
 
     def _until(self, broker: int, name: str, value: str | None) -> None:
         until = time.monotonic() + TAKES_OVER_S
