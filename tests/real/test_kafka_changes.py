@@ -105,7 +105,7 @@ def test_a_value_that_the_first_broker_refuses_live_reaches_no_other_and_a_good_
 def test_a_value_that_ends_the_canary_touches_no_other_and_rollback_heals_it(kafka: Cluster) -> None:
     first = incarnations(kafka)
     said = kafka.refused("update", "kafka", "--set", "settings.replica.selector.class=org.example.Nowhere")
-    assert "org.example.Nowhere" in said, "in the broker's own words"
+    assert "broker-2 does not come up with it" in said
     assert incarnations(kafka)[:2] == first[:2]
     kafka.upcall("rollback", "kafka", timeout_s=WAIT_S)
     until_in_sync(kafka)

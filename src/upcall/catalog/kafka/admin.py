@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from upcall.catalog.kafka.config import client_settings
 from upcall.catalog.kafka.live import between, same
+from upcall.catalog.kafka.moves import Targets
 from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping, out_of_sync
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
 
@@ -27,6 +28,9 @@ CONFIGS_AT_ONCE: Final = 200
 TAKES_OVER_S: Final = 10.0
 """So long a broker may take until it works with what it was told."""
 WRONG: Final = (KafkaError.INVALID_REQUEST, KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION)
+SET: Final = AlterConfigOpType.SET
+RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
+THROTTLED: Final = ("leader.replication.throttled.replicas", "follower.replication.throttled.replicas")
 MINIMUM_FOR_S: Final = 60.0
 """So long a topic's ``min.insync.replicas`` counts as known; a person may change it by other tools."""
 
@@ -120,17 +124,41 @@ class Admin:
                 self._until(broker, name, to if step is None else step)
 
     def _override(self, broker: int, name: str, value: str | None) -> None:
-        change = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
-        entry = ConfigEntry(name, value, incremental_operation=change)
-        resource = ConfigResource(ResourceType.BROKER, str(broker), incremental_configs=[entry])
-        (answer,) = self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
         try:
-            answer.result(TIMEOUT_S)
+            self._alter(ResourceType.BROKER, str(broker), {name: value})
         except KafkaException as error:
             if error.args[0].code() not in WRONG:
                 raise
             said = f"broker {broker} refuses {name}={value}: {error.args[0].str()}"
             raise Invalid(said, where=f"settings.{name}") from error
+
+    def _alter(self, of: ResourceType, name: str, changes: Mapping[str, str | None]) -> None:
+        """None: it has no value of its own any more."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.DELETE if value is None else SET)
+            for key, value in changes.items()
+        ]
+        resource = ConfigResource(of, name, incremental_configs=entries)
+        (answer,) = self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
+        answer.result(TIMEOUT_S)
+
+    def throttle(self, wanted: Targets, rate: int, brokers: Iterable[int]) -> None:
+        """What these moves send and take, in bytes a second of each broker; nothing else waits for it."""
+        for broker in brokers:
+            self._alter(ResourceType.BROKER, str(broker), dict.fromkeys(RATES, str(rate)))
+        for topic in {each.topic for each in wanted}:
+            parts = [each for each in wanted if each.topic == topic]
+            sends = [f"{each.number}:{broker}" for each in parts for broker in each.replicas]
+            takes = [f"{each.number}:{broker}" for each in parts for broker in {*wanted[each]} - {*each.replicas}]
+            told = dict(zip(THROTTLED, (",".join(sends), ",".join(takes)), strict=True))
+            self._alter(ResourceType.TOPIC, topic, {name: value for name, value in told.items() if value})
+
+    def unthrottle(self, topics: Iterable[str], brokers: Iterable[int]) -> None:
+        there = self._client.list_topics(timeout=TIMEOUT_S).topics
+        for topic in set(topics) & there.keys():
+            self._alter(ResourceType.TOPIC, topic, dict.fromkeys(THROTTLED))
+        for broker in brokers:
+            self._alter(ResourceType.BROKER, str(broker), dict.fromkeys(RATES))
 
     def _until(self, broker: int, name: str, value: str | None) -> None:
         until = time.monotonic() + TAKES_OVER_S
@@ -171,10 +199,7 @@ class Admin:
         if partitions > has:
             self._client.create_partitions([NewPartitions(name, partitions)])[name].result(TIMEOUT_S * 2)
         if config:
-            set_ = AlterConfigOpType.SET
-            entries = [ConfigEntry(key, value, incremental_operation=set_) for key, value in config.items()]
-            wanted = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-            self._client.incremental_alter_configs([wanted])[wanted].result(TIMEOUT_S * 2)
+            self._alter(ResourceType.TOPIC, name, config)
 
     def own_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         """What was set of each topic itself."""

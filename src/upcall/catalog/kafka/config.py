@@ -21,6 +21,9 @@ from upcall.catalog.kafka.sizing import BrokerSizing
 
 CLIENT_PORT: Final = 9092
 CONTROLLER_PORT: Final = 9093
+FOUNDERS: Final = 3
+"""So many found the quorum; more get their vote once they run. So nothing of the first ones depends on how many there
+are."""
 SETTINGS: Final = "server.properties"
 PROPERTIES: Final = f"{{{{sandbox}}}}/{SETTINGS}"
 READY_LINE: Final = r"Kafka Server started"
@@ -80,7 +83,8 @@ def server_properties(
     are; ``options`` are the user's and win."""
     replication = min(3, len(members))
     in_sync = max(1, replication - 1)
-    bootstrap = ",".join(f"{{{{address.{member}}}}}:{{{{port.controller}}}}" for member in members)
+    # Those that founded the quorum lead to it, so that nobody else's file changes when brokers come and leave.
+    bootstrap = ",".join(f"{{{{address.{member}}}}}:{{{{port.controller}}}}" for member in members[:FOUNDERS])
     listeners = "CLIENT://{{address}}:{{port.client}},CONTROLLER://{{address}}:{{port.controller}}"
     protocol = "SASL_PLAINTEXT" if logins else "PLAINTEXT"
     settings = {
@@ -201,22 +205,41 @@ def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
     return (jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", PROPERTIES)
 
 
-def reassign_command() -> tuple[str, ...]:
-    """Moves replicas, as its standard input says."""
-    return tool_command(
-        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-        *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", PROPERTIES),
-        *("--reassignment-json-file", "/dev/stdin", "--execute"),
-    )
+def reassign_command(*what: str) -> tuple[str, ...]:
+    """Moves replicas, or moves them no further, as its standard input says."""
+    return _reassign("--reassignment-json-file", "/dev/stdin", *(what or ("--execute",)))
+
+
+def reassignments_command() -> tuple[str, ...]:
+    """What moves at the moment."""
+    return _reassign("--list")
+
+
+def _reassign(*what: str) -> tuple[str, ...]:
+    return _client_tool("org.apache.kafka.tools.reassign.ReassignPartitionsCommand", *what)
+
+
+def log_dirs_command(brokers: Sequence[int]) -> tuple[str, ...]:
+    """How many bytes of which partition lie on these brokers."""
+    listed = ",".join(map(str, brokers))
+    return _client_tool("org.apache.kafka.tools.LogDirsCommand", "--describe", "--broker-list", listed)
+
+
+def unregister_command(broker: int) -> tuple[str, ...]:
+    """Kafka forgets a broker that is gone for good."""
+    server = ("--bootstrap-server", "{{address}}:{{port.client}}", "--config", PROPERTIES)
+    return tool_command("org.apache.kafka.tools.ClusterTool", "unregister", *server, "--id", str(broker))
 
 
 def cluster_setting_command(name: str, value: str) -> tuple[str, ...]:
     """Sets what has its value in the whole cluster."""
-    return tool_command(
-        "kafka.admin.ConfigCommand",
-        *("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", PROPERTIES),
-        *("--entity-type", "brokers", "--entity-default", "--alter", "--add-config", f"{name}={value}"),
-    )
+    what = ("--entity-type", "brokers", "--entity-default", "--alter", "--add-config", f"{name}={value}")
+    return _client_tool("kafka.admin.ConfigCommand", *what)
+
+
+def _client_tool(main_class: str, *what: str) -> tuple[str, ...]:
+    server = ("--bootstrap-server", "{{address}}:{{port.client}}", "--command-config", PROPERTIES)
+    return tool_command(main_class, *server, *what)
 
 
 def format_command(cluster_id: str, first: Sequence[Voter]) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from upcall.catalog.kafka.settings import Value, settings_of
-from upcall.service import ServiceOptions
+from upcall.service import ServiceOptions, size
 
 
 class KafkaOptions(ServiceOptions):
-    brokers: int = Field(
+    brokers: Annotated[int, size("broker")] = Field(
         3,
         ge=1,
         le=9,
@@ -23,6 +23,12 @@ class KafkaOptions(ServiceOptions):
         ge=256,
         description="volume of each broker; a partition keeps at most a sixteenth of it, then its oldest messages go"
         " (12 such partitions fill three quarters), unless its topic says retention.bytes",
+    )
+    move_mib_s: float = Field(
+        20.0,
+        gt=0,
+        le=10_000,
+        description="at most so much a second of each broker goes into moving replicas when brokers come and leave",
     )
     few_replicas: Literal["ask", "raise"] = Field(
         "ask",

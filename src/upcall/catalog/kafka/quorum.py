@@ -39,6 +39,11 @@ def short_of_majority(voters: Iterable[int], alive: Set[int], without: Set[int])
     return f"{left} of {len(voting - without)} other controllers ready, a majority needs {majority}"
 
 
+def seats(brokers: int) -> int:
+    """How many vote, the first ones: an odd number. One more would have to agree, and no more could be away."""
+    return brokers if brokers % 2 else brokers - 1
+
+
 def parse_voters(text: str) -> list[Standing]:
     """From ``describe --status``."""
     found = _VOTERS.search(text)
@@ -70,13 +75,16 @@ async def join(member: Member, node_id: int, beside: Member) -> str:
     if any(each.directory_id == directory for each in standing):
         return "it votes already"
     for old in standing:
-        remove = _tool(
-            "remove-controller", "--controller-id", str(node_id), "--controller-directory-id", old.directory_id
-        )
-        await beside.run(remove, timeout_s=TOOL_TIMEOUT_S)
+        await part(old, beside)
     add = tool_command(TOOL, *CONFIG, "--bootstrap-controller", _controllers(beside), "add-controller")
     await member.run(add, timeout_s=TOOL_TIMEOUT_S)
     return f"{len(standing)} old vote taken away, one given"
+
+
+async def part(voter: Standing, beside: Member) -> None:
+    """Takes a vote away. Who had it may run on: it hears what is agreed on, like any other."""
+    which = ("--controller-id", str(voter.node_id), "--controller-directory-id", voter.directory_id)
+    await beside.run(_tool("remove-controller", *which), timeout_s=TOOL_TIMEOUT_S)
 
 
 def _tool(*words: str) -> tuple[str, ...]:

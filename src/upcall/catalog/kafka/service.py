@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec.structs import replace
 
 from upcall.catalog import losing
-from upcall.catalog.kafka import config, features, live, quorum
+from upcall.catalog.kafka import config, features, live, moves, quorum
+from upcall.catalog.kafka.moving import Moving
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import (
     Cost,
@@ -37,6 +38,7 @@ from upcall.service import (
     Pod,
     Policy,
     Service,
+    Told,
     Update,
     Verdict,
     Way,
@@ -75,6 +77,14 @@ NEVER = {
     },
 }
 """Options that are not changed, and why."""
+ALONE = (
+    "a lone broker's topics have one replica each, and its quorum one vote; install another one with 3 beside it, and"
+    " copy what is to stay"
+)
+FILLED_MAX = 0.85
+"""Share of a broker's volume that may be full once others have left."""
+GONE = "gone"
+LEFT_S = 1.0
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
@@ -97,6 +107,7 @@ class Kafka(Service):
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
         self._losses = losing.Losses()
+        self._moving = Moving(self)
         self._behind: frozenset[Partition] = frozenset()
         self._look_again_s = 0.0
 
@@ -124,8 +135,9 @@ class Kafka(Service):
         options, names = self.options, self.pod("broker").member_names
         # At a new place the volume is empty, and one that comes later finds others that have data: both join the quorum
         # that exists (see after_ready). A lone broker has none to join, whatever was there before.
-        founding = {node_id(each): each.name for each in self.members.of("broker") if each.role != "joining"}
-        joins = (member.replacing or member.role == "joining") and len(names) > 1
+        founders = self.members.of("broker")[: config.FOUNDERS]
+        founding = {node_id(each): each.name for each in founders if each.role != "joining"}
+        joins = (member.replacing or node_id(member) not in founding) and len(names) > 1
         first = () if joins else config.voters(self.cluster_id, founding)
         return broker_task(
             node_id=node_id(member),
@@ -192,6 +204,8 @@ class Kafka(Service):
         """What Kafka changes while a broker runs; but for what has no value again: no override says nothing."""
         if change.name in NEVER:
             return never(NEVER[change.name])
+        if change.option == "brokers" and 1 in (change.was, change.wanted):
+            return never(ALONE)
         usual = self._usual()
         if change.option == "settings" and change.key in usual and (change.wanted, usual[change.key]) != (None, None):
             return live_change
@@ -210,7 +224,7 @@ class Kafka(Service):
 
     async def _tune(self, broker: Member, given: dict[str, str | None], file: dict[str, str]) -> None:
         without = {name: file.get(name, usual) for name, usual in self._usual().items() if name in given}
-        await self._ask(lambda admin: admin.tune(node_id(broker), given, without))
+        await self.ask(lambda admin: admin.tune(node_id(broker), given, without))
 
     def _settings_of(self, broker: Member) -> dict[str, str]:
         """As they are wanted now."""
@@ -223,7 +237,7 @@ class Kafka(Service):
 
     async def overrides(self, broker: Member) -> dict[str, str]:
         """What changed while brokers ran, and wins over the file of this one."""
-        found = await self._ask(lambda admin: admin.overrides(node_id(broker)))
+        found = await self.ask(lambda admin: admin.overrides(node_id(broker)))
         return {name: found[name] for name in self._usual().keys() & found.keys()}
 
     def _usual(self) -> dict[str, str | None]:
@@ -329,10 +343,10 @@ class Kafka(Service):
         return self._behind
 
     async def cost_of_stopping(self, *without: Member) -> Cost:
-        return await self._ask(lambda admin: admin.cost_of_stopping(set(map(node_id, without))))
+        return await self.ask(lambda admin: admin.cost_of_stopping(set(map(node_id, without))))
 
     async def partitions(self) -> list[Partition]:
-        return await self._ask(lambda admin: admin.partitions())
+        return await self.ask(lambda admin: admin.partitions())
 
     async def _missing_without(self, broker: Member) -> str:
         """What would be gone with a broker's volume; empty: nothing."""
@@ -351,21 +365,115 @@ class Kafka(Service):
 
     def _alive(self) -> set[int]:
         """Who votes now if it has a vote: a broker at a new place gets it in ``after_ready``."""
-        return {node_id(member) for member in self.members.of("broker") if member.ready and member.back}
+        return {node_id(member) for member in self.members.values() if member.ready and member.back}
 
     async def _voting(self) -> frozenset[int]:
-        """Node ids of all voters, of dead ones too. Those that founded the quorum are voters as long as all of them
-        are where they were; else the quorum is asked, once for each change of the members."""
-        members = self.members.of("broker")
-        if all(member.role == "founding" and member.place == 1 for member in members):
-            return frozenset(node_id(member) for member in members)
-        world = tuple((member.task, member.ready, member.back) for member in members)
+        """Node ids of all voters, of dead ones too. Those that founded the quorum are voters as long as they are where
+        they were, and alone; else the quorum is asked, once for each change of who is where."""
+        members = list(self.members.values())
+        if len(members) <= config.FOUNDERS and all(_founded(member) for member in members):
+            return frozenset(map(node_id, members))
+        world = tuple((member.name, member.place) for member in members)
         if self._voters is None or self._voters[0] != world:
-            beside = next((member for member in members if member.ready and member.back), None)
-            if beside is None:
-                raise NotNow("no broker is ready to say who votes", where=self.name)
-            self._voters = world, frozenset(each.node_id for each in await quorum.voters(beside))
+            self._voters = world, frozenset(each.node_id for each in await quorum.voters(self.beside()))
         return self._voters[1]
+
+    def beside(self, *without: Member) -> Member:
+        """Beside whom Kafka's tools run."""
+        others = [member for member in self.members.values() if member.ready and member not in without]
+        found = next((member for member in others if member.back), others[0] if others else None)
+        if found is None:
+            raise NotNow("no other broker is ready" if without else "no broker is ready", where=self.name)
+        return found
+
+    async def _seat(self, *leaving: Member) -> None:
+        """An odd number votes, the first ones: who has no vote and should gets one, before others lose theirs."""
+        brokers = [broker for broker in self.members.of("broker") if broker not in leaving]
+        seats = {node_id(broker): broker for broker in brokers[: quorum.seats(len(brokers))]}
+        beside = self.beside(*leaving)
+        standing = await quorum.voters(beside)
+        self._voters = None
+        for voter in seats.keys() - {each.node_id for each in standing}:
+            if seats[voter].ready:
+                self.log.info("%s: %s", seats[voter], await quorum.join(seats[voter], voter, self.beside(seats[voter])))
+        for each in standing:
+            if each.node_id not in seats:
+                await quorum.part(each, beside)
+        self._voters = None
+
+    # -- brokers come and leave -------------------------------------------------------------------------------------
+
+    async def spread(self, came: tuple[Member, ...], why: Operation) -> None:
+        """Replicas move until all brokers have as many; called off, what moves stays where it was."""
+        await self._seat()
+        await self._unregister()
+        ready = self.ready_ids()
+        try:
+            await self._moving.carry_out(lambda found: moves.evened(found, ready, self._zones()), "spread")
+        except asyncio.CancelledError:
+            await self._moving.call_off()
+            raise
+
+    async def may_scale_in(self, broker: Member, why: Operation) -> Verdict:
+        """While those that stay have room for all replicas, and are enough for them and for a majority."""
+        staying = self._staying(broker, why)
+        if len(staying) < config.FOUNDERS:
+            return decline(f"{len(staying)} brokers would be left: the quorum needs {config.FOUNDERS} to spare one")
+        partitions = await self.partitions()
+        if many := moves.too_many_replicas(partitions, len(staying)):
+            said = ", ".join(f"{topic} has {copies} replicas" for topic, copies in sorted(many.items())[:WAYS_MAX])
+            return decline(f"{said}, and {len(staying)} brokers would be left")
+        if behind := out_of_sync(partitions):
+            return defer(f"{counted(behind)} not in sync ({named(behind)})", retry_after=5)
+        wanted = moves.away(partitions, {node_id(broker), *map(_id_of, why.leaving)}, staying, self._zones())
+        sizes, limit = await self._moving.sizes(self.ready_ids()), int((self.options.disk_mib << 20) * FILLED_MAX)
+        if full := moves.without_room(wanted, sizes, limit):
+            said = ", ".join(f"broker-{each - 1} {size >> 20} MiB" for each, size in sorted(full.items()))
+            return decline(f"no room: with what {broker} has, {said} of {self.options.disk_mib} MiB of disk each")
+        return accept()
+
+    async def leave(self, broker: Member | None, why: Operation) -> None:
+        """Its replicas go to those that stay; it ends once nothing of them is left on it, and it has no vote."""
+        if broker is None or why.kind != "scale_in":
+            await super().leave(broker, why)
+            return
+        own, staying = node_id(broker), self._staying(broker, why)
+        await self._moving.carry_out(lambda found: moves.away(found, {own}, staying, self._zones()), f"{broker} leaves")
+        while there := (await self._moving.sizes([own])).get(own):
+            self.progress(f"{broker} leaves: {len(there)} replicas are being deleted there")
+            await asyncio.sleep(LEFT_S)
+        await self._seat(broker)
+        await self.state.update(GONE, lambda known: sorted({*(known or ()), own}))
+
+    async def stay(self, broker: Member, why: Operation) -> None:
+        """What moves stays, what has moved comes back, and it has its vote again."""
+        await self._moving.call_off()
+        await self.spread((broker,), why)
+
+    async def on_told(self, told: Told) -> None:
+        if told.operation.kind == "scale_in" and told.what == "done":
+            await self._unregister()
+
+    async def _unregister(self) -> None:
+        """Kafka forgets those that have left; one that came again has its registration anew."""
+        present = {node_id(member) for member in self.members.values()}
+        gone = await self.state.get(GONE, [])
+        for each in set(gone) - present:
+            await self.beside().run(config.unregister_command(each), timeout_s=60.0)
+        if gone:
+            await self.state.update(GONE, lambda known: [each for each in known or () if each not in gone])
+
+    def _staying(self, broker: Member, why: Operation) -> list[int]:
+        """Who is left when this one and all that leave with it are gone."""
+        leaving = {broker.name, *why.leaving}
+        wanted = range(1, self.options.brokers + 1)
+        return [each for each in wanted if f"broker-{each - 1}" not in leaving]
+
+    def ready_ids(self) -> list[int]:
+        return [node_id(member) for member in self.members.values() if member.ready]
+
+    def _zones(self) -> dict[int, str]:
+        return {node_id(member): member.zone for member in self.members.values()}
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 
@@ -376,11 +484,9 @@ class Kafka(Service):
         if present := await self.overrides(broker):
             wanted, file = self._settings_of(broker), await self._file_of(broker)
             await self._tune(broker, live.forgotten(present, wanted, file, self._usual()), file)
-        if (broker.place == 1 and broker.role == "founding") or not self.members.without(broker):
+        if _founded(broker) or node_id(broker) > quorum.seats(self.options.brokers) or not self.members.without(broker):
             return
-        beside = next((other for other in self.members.without(broker) if other.ready), None)
-        if beside is None:
-            raise NotNow("no other broker is ready to change the quorum", where=broker.name)
+        beside = self.beside(broker)
         self.log.info("%s: %s", broker.name, await quorum.join(broker, node_id(broker), beside))
         self._voters = None
 
@@ -448,7 +554,7 @@ class Kafka(Service):
         if copies > self.options.brokers:
             raise Conflict(f"{copies} replicas on {self.options.brokers} brokers", where="replication")
         given = as_texts({**config, **unchecked_config})
-        created = await self._ask(lambda admin: admin.create_topic(name, partitions, copies, given))
+        created = await self.ask(lambda admin: admin.create_topic(name, partitions, copies, given))
         return {"topic": name, "partitions": partitions, "replication": copies, "created": created}
 
     @action(timeout_s=3600.0)
@@ -462,7 +568,7 @@ class Kafka(Service):
     ) -> dict[str, Any]:
         """Gives a topic more partitions, more replicas, or other settings; what is not named stays."""
         given = as_texts({**config, **unchecked_config})
-        await self._ask(lambda admin: admin.change_topic(name, partitions, given))
+        await self.ask(lambda admin: admin.change_topic(name, partitions, given))
         if replication:
             await self._more_copies(name, replication)
         return {"topic": name, "partitions": partitions, "replication": replication, "config": given}
@@ -478,7 +584,7 @@ class Kafka(Service):
     @action
     async def delete_topic(self, name: str) -> dict[str, Any]:
         """Deletes a topic with all that is in it."""
-        await self._ask(lambda admin: admin.delete_topic(name))
+        await self.ask(lambda admin: admin.delete_topic(name))
         return {"topic": name, "deleted": True}
 
     @action
@@ -486,25 +592,20 @@ class Kafka(Service):
         self, settings: bool = Field(False, description="with what was set of each itself")
     ) -> list[dict[str, Any]]:
         """All topics, with how many of their partitions are not fully in sync."""
-        return await self._ask(lambda admin: admin.topics(settings=settings))
+        return await self.ask(lambda admin: admin.topics(settings=settings))
 
     @action
     async def voters(self) -> list[dict[str, Any]]:
         """The controllers that vote."""
-        beside = next((member for member in self.members.values() if member.ready), None)
-        if beside is None:
-            raise NotNow("no broker is ready")
-        return [{"node_id": each.node_id, "directory_id": each.directory_id} for each in await quorum.voters(beside)]
+        found = await quorum.voters(self.beside())
+        return [{"node_id": each.node_id, "directory_id": each.directory_id} for each in found]
 
     @action
     async def features(self) -> dict[str, str]:
         """The level of each feature: up to which version what is written can be read."""
-        beside = next(iter(self.members.ready), None)
-        if beside is None:
-            raise NotNow("no broker is ready")
-        return await features.levels(beside)
+        return await features.levels(self.beside())
 
-    async def _ask(self, question: "Callable[[Admin], T]") -> T:
+    async def ask(self, question: "Callable[[Admin], T]") -> T:
         """Asks the brokers that are ready, in a thread of this service; the connection is kept."""
         from upcall.catalog.kafka.admin import Admin
 
@@ -519,5 +620,14 @@ class Kafka(Service):
 
 
 def node_id(member: Member) -> int:
-    """Kafka counts from 1; a member keeps its id at every place."""
-    return member.index + 1
+    """Kafka counts from 1; a member keeps its id at every place, also while it leaves and is in no pod any more."""
+    return _id_of(member.name)
+
+
+def _id_of(name: str) -> int:
+    return int(name.rpartition("-")[2]) + 1
+
+
+def _founded(broker: Member) -> bool:
+    """It has been a voter from the first day."""
+    return node_id(broker) <= config.FOUNDERS and broker.role == "founding" and broker.place == 1
