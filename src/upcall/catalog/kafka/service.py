@@ -380,15 +380,20 @@ class Kafka(Service):
 
     def beside(self, *without: Member) -> Member:
         """Beside whom Kafka's tools run."""
-        others = [member for member in self.members.values() if member.ready and member not in without]
+        others = [member for member in self._but(*without) if member.ready]
         found = next((member for member in others if member.back), others[0] if others else None)
         if found is None:
             raise NotNow("no other broker is ready" if without else "no broker is ready", where=self.name)
         return found
 
+    def _but(self, *without: Member) -> list[Member]:
+        """All that are there, who leaves as well, but for these."""
+        names = {member.name for member in without}
+        return [member for member in self.members.values() if member.name not in names]
+
     async def _seat(self, *leaving: Member) -> None:
         """An odd number votes, the first ones: who has no vote and should gets one, before others lose theirs."""
-        brokers = [broker for broker in self.members.of("broker") if broker not in leaving]
+        brokers = self._but(*leaving)
         seats = {node_id(broker): broker for broker in brokers[: quorum.seats(len(brokers))]}
         beside = self.beside(*leaving)
         standing = await quorum.voters(beside)
