@@ -72,6 +72,7 @@ def under_load(cluster: Cluster, topic: str) -> Iterator[Writes]:
     lost = writes.acknowledged.keys() - found.keys()
     slowest = writes.in_time[-1] if writes.in_time else None
     print(f"{writes.due} writes, {writes.failed} failed, {len(lost)} lost, slowest {slowest} s")
+    print(f"slowest by phase: {writes.slowest_by_phase()}; {dict(writes.errors)}")
     assert writes.due > 0
     assert (writes.failed, writes.errors) == (0, {}), writes.failed_by_phase()
     assert not lost

@@ -340,7 +340,10 @@ class Service(PackageFiles):
         """The pod, unless it is smaller than in the life before, whose volumes are kept, or they are kept of a part
         alone: then an error that says what to do. For systems whose members are one whole, so that none with data may
         be left out. ``option`` sets its size. ``majority``: what a majority has kept is enough, the others fill
-        themselves from it; else all of it is needed."""
+        themselves from it; else all of it is needed. Once a member has started here, what lies there is what one left
+        that went for good."""
+        if any(self._context.members[name].starts for name in pod.member_names if name in self._context.members):
+            return pod
         kept, lost = self._numbers(pod, self._context.left_behind), self._numbers(pod, self._context.lost_behind)
         was = len(kept) + len(lost)
         if kept and len(kept) < (was // 2 + 1 if majority else was):
