@@ -56,12 +56,6 @@ def test_room_is_counted_with_what_comes() -> None:
     assert moves.without_room(wanted, sizes, 99) == {2: 100, 3: 100}
 
 
-def test_what_moves_is_read_as_kafkas_own_tool_lists_it() -> None:
-    said = "Current partition reassignments:\nmy.topic-1-0: replicas: 4,2,3,1. adding: 4. removing: 1.\n"
-    assert [(str(each), to) for each, to in moves.listed(said).items()] == [("my.topic-1-0", [4, 2, 3])]
-    assert moves.listed("No partition reassignments found.\n") == {}
-
-
 def test_sizes_are_read_as_kafkas_own_tool_prints_them() -> None:
     said = (
         "Querying brokers for log directories information\nReceived log directory information from brokers 1\n"

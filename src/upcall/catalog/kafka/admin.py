@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -152,6 +152,11 @@ class Admin:
             takes = [f"{each.number}:{broker}" for each in parts for broker in {*wanted[each]} - {*each.replicas}]
             told = dict(zip(THROTTLED, (",".join(sends), ",".join(takes)), strict=True))
             self._alter(ResourceType.TOPIC, topic, {name: value for name, value in told.items() if value})
+
+    def lead_by_the_first(self, wanted: Targets) -> None:
+        """Of each partition leads who is first in its list, where it does not yet."""
+        parts = [TopicPartition(each.topic, each.number) for each in wanted]
+        self._client.elect_leaders(ElectionType.PREFERRED, parts, request_timeout=TIMEOUT_S).result(TIMEOUT_S * 2)
 
     def unthrottle(self, topics: Iterable[str], brokers: Iterable[int]) -> None:
         there = self._client.list_topics(timeout=TIMEOUT_S).topics

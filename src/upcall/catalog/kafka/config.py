@@ -206,17 +206,9 @@ def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
 
 
 def reassign_command(*what: str) -> tuple[str, ...]:
-    """Moves replicas, or moves them no further, as its standard input says."""
-    return _reassign("--reassignment-json-file", "/dev/stdin", *(what or ("--execute",)))
-
-
-def reassignments_command() -> tuple[str, ...]:
-    """What moves at the moment."""
-    return _reassign("--list")
-
-
-def _reassign(*what: str) -> tuple[str, ...]:
-    return _client_tool("org.apache.kafka.tools.reassign.ReassignPartitionsCommand", *what)
+    """Moves replicas, as its standard input says."""
+    tool = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+    return _client_tool(tool, "--reassignment-json-file", "/dev/stdin", *(what or ("--execute",)))
 
 
 def log_dirs_command(brokers: Sequence[int]) -> tuple[str, ...]:

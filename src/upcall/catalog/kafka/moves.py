@@ -5,10 +5,8 @@ Brokers hold as many replicas as their neighbours, give or take one, and a parti
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Final
 
 from upcall.catalog.kafka.partitions import Partition
 
@@ -17,7 +15,6 @@ Targets = dict[Partition, list[int]]
 Zones = Mapping[int, str]
 Sizes = Mapping[int, Mapping[str, int]]
 """Broker -> partition -> bytes that lie there."""
-_LISTED: Final = re.compile(r"^(.+)-(\d+): replicas: ([\d,]+)\.(?: adding: [\d,]+\.)?(?: removing: ([\d,]+)\.)?", re.M)
 
 
 def away(partitions: Iterable[Partition], leaving: Set[int], staying: Iterable[int], zones: Zones) -> Targets:
@@ -105,15 +102,6 @@ def without_room(wanted: Targets, sizes: Sizes, limit: int) -> dict[int, int]:
     for each, replicas in wanted.items():
         gets.update({broker: bytes_of(each, sizes) for broker in set(replicas) - set(each.replicas)})
     return {broker: after.get(broker, 0) + more for broker, more in gets.items() if after.get(broker, 0) + more > limit}
-
-
-def listed(output: str) -> Targets:
-    """What moves at the moment, as Kafka's own tool lists it."""
-    found: Targets = {}
-    for topic, number, replicas, removing in _LISTED.findall(output):
-        now, leave = (tuple(int(each) for each in said.split(",") if each) for said in (replicas, removing))
-        found[Partition(topic, int(number), now, ())] = [each for each in now if each not in leave]
-    return found
 
 
 def parsed_sizes(output: str) -> dict[int, dict[str, int]]:

@@ -1,23 +1,26 @@
 """Carries moves of replicas out: throttled, with progress, to their end or back.
 
-Nothing of it is remembered but which topics are throttled: what moves is asked of Kafka, so a host that starts again in
-the middle goes on with what it finds.
+A replica moves in three steps, so that no write waits for it: the partition gets the new one beside the old; when it is
+in sync, the leader moves while the old one still serves; then the old one goes. What moves is written down before, with
+what was before: a host that starts again in the middle goes on, or back.
 """
 
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from upcall.catalog.kafka import config, moves
 from upcall.catalog.kafka.moves import Sizes, Targets
 from upcall.catalog.kafka.partitions import Partition, reassignment
-from upcall.service import Member
 
 if TYPE_CHECKING:
     from upcall.catalog.kafka.service import Kafka
 
-THROTTLED: Final = "throttled"
+MOVING: Final = "moving"
+AT_ONCE_MAX: Final = 100
+"""Partitions; what is written down stays small, and so does what has to go back."""
 LOOK_S: Final = 1.0
 SIZES_EVERY_S: Final = 15.0
 """How much has arrived is asked by a tool of its own."""
@@ -32,63 +35,76 @@ class Moving:
         self._kafka = kafka
 
     async def carry_out(self, plan: Callable[[list[Partition]], Targets], what: str) -> None:
-        """Until there is nothing left to move; what moves already is waited for first."""
-        while going := await self._going() or await self._begin(plan):
-            await self._until_there(going, what)
-        await self._unthrottle()
+        """Until there is nothing left to move; what is under way already comes first."""
+        while wanted := await self._under_way() or await self._begin(plan):
+            beside = {each: [*to, *(old for old in each.replicas if old not in to)] for each, to in wanted.items()}
+            await self._reassign(beside, what)
+            await self._kafka.ask(lambda admin: admin.lead_by_the_first(wanted))
+            await asyncio.sleep(LOOK_S)
+            await self._reassign(wanted, what)
+            await self._over(wanted)
 
     async def call_off(self) -> None:
-        """What moves stays where it is."""
-        if going := await self._going():
-            await self._tool(config.reassign_command("--cancel", "--preserve-throttles"), reassignment(going))
-        await self._unthrottle()
+        """What has moved stays there; of what is on its way, only the old replicas stay."""
+        if wanted := await self._under_way():
+            if left := await self._left(wanted):
+                await self._reassign({each: list(each.replicas) for each in left}, "put back")
+            await self._over(wanted)
 
     async def sizes(self, brokers: Sequence[int]) -> Sizes:
         """What lies on these brokers."""
         return moves.parsed_sizes(await self._tool(config.log_dirs_command(brokers)))
 
-    async def _going(self) -> Targets:
-        return moves.listed(await self._tool(config.reassignments_command()))
+    async def _under_way(self) -> Targets:
+        """What was begun, each partition as it was before."""
+        kept = await self._kafka.state.get(MOVING, [])
+        return {Partition(topic, number, tuple(was), ()): to for topic, number, was, to in kept}
 
     async def _begin(self, plan: Callable[[list[Partition]], Targets]) -> Targets:
         kafka = self._kafka
-        wanted = plan(await kafka.partitions())
+        wanted = dict(islice(plan(await kafka.partitions()).items(), AT_ONCE_MAX))
         if wanted:
-            topics = sorted({each.topic for each in wanted})
-            await kafka.state.update(THROTTLED, lambda known: sorted({*(known or ()), *topics}))
-            rate = int(kafka.options.move_mib_s * MIB)
-            await kafka.ask(lambda admin: admin.throttle(wanted, rate, self._brokers()))
-            await self._tool(config.reassign_command("--execute", "--additional"), reassignment(wanted))
+            rows: list[Any] = [[each.topic, each.number, list(each.replicas), to] for each, to in wanted.items()]
+            await kafka.state.set(MOVING, rows)
         return wanted
 
-    async def _until_there(self, going: Targets, what: str) -> None:
+    async def _left(self, wanted: Targets) -> Targets:
+        """What is not as it is to be, of topics that are still there."""
+        there = {str(each): set(each.replicas) for each in await self._kafka.partitions()}
+        return {each: to for each, to in wanted.items() if there.get(str(each), set(to)) != set(to)}
+
+    async def _reassign(self, wanted: Targets, what: str) -> None:
+        rate = int(self._kafka.options.move_mib_s * MIB)
+        await self._kafka.ask(lambda admin: admin.throttle(wanted, rate, self._kafka.ready_ids()))
+        await self._tool(config.reassign_command("--execute", "--additional"), reassignment(wanted))
+        await self._until_there(wanted, what)
+
+    async def _until_there(self, wanted: Targets, what: str) -> None:
         now_s = asyncio.get_running_loop().time
-        targets = {str(each): set(to) for each, to in going.items()}
-        coming = [(each, broker) for each, to in going.items() for broker in set(to) - set(each.in_sync)]
+        coming = [(each, broker) for each, to in wanted.items() for broker in set(to) - set(each.replicas)]
         total, arrived, next_s, done = 0.0, 0.0, 0.0, 0
-        while done < len(going):
-            found = await self._kafka.partitions()
-            left = [each for each in found if targets.get(str(each), set(each.replicas)) != set(each.replicas)]
-            done = len(going) - len(left)
-            if now_s() >= next_s:
-                sizes = await self.sizes(self._brokers())
+        while done < len(wanted):
+            now = {str(each): each for each in await self._kafka.partitions()}
+            done = sum(str(each) not in now or _has(now[str(each)], to) for each, to in wanted.items())
+            if coming and now_s() >= next_s:
+                sizes = await self.sizes(self._kafka.ready_ids())
                 total = sum(moves.bytes_of(each, sizes) for each, _ in coming) / MIB
                 arrived = sum(sizes.get(broker, {}).get(str(each), 0) for each, broker in coming) / MIB
                 next_s = now_s() + SIZES_EVERY_S
-            arrived = arrived if left else total
-            words = f"{what}: {arrived:.1f} of {total:.1f} MiB, {done} of {len(going)} partitions"
-            self._kafka.progress(words, arrived / total if total else done / len(going))
-            await asyncio.sleep(LOOK_S if left else 0)
+            arrived = total if done == len(wanted) else min(arrived, total)
+            words = f"{what}: {arrived:.1f} of {total:.1f} MiB, {done} of {len(wanted)} partitions"
+            self._kafka.progress(words, arrived / total if total else done / len(wanted))
+            await asyncio.sleep(LOOK_S if done < len(wanted) else 0)
 
-    async def _unthrottle(self) -> None:
-        if topics := await self._kafka.state.get(THROTTLED, []):
-            await self._kafka.ask(lambda admin: admin.unthrottle(topics, self._brokers()))
-            await self._kafka.state.delete(THROTTLED)
-
-    def _brokers(self) -> list[int]:
-        return self._kafka.ready_ids()
+    async def _over(self, wanted: Targets) -> None:
+        topics = {each.topic for each in wanted}
+        await self._kafka.ask(lambda admin: admin.unthrottle(topics, self._kafka.ready_ids()))
+        await self._kafka.state.delete(MOVING)
 
     async def _tool(self, command: tuple[str, ...], given: object = None) -> str:
-        beside: Member = self._kafka.beside()
         text = json.dumps(given) if given is not None else ""
-        return (await beside.run(command, input=text, timeout_s=TOOL_S)).output
+        return (await self._kafka.beside().run(command, input=text, timeout_s=TOOL_S)).output
+
+
+def _has(each: Partition, to: Sequence[int]) -> bool:
+    return set(each.replicas) == set(to) <= set(each.in_sync)
