@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.load import Writes
 from real_cluster import Cluster
 from real_kafka import MAIN, all_in_sync, overridden, settings, under_load
 from real_members import WAIT_S, Begin, jvm_of
@@ -25,13 +26,24 @@ TOPIC = "writes"
 
 
 @pytest.fixture(scope="module")
-def kafka(begin: Begin) -> Iterator[Cluster]:
-    """With writes from the first change to the last: none of them fails, none is lost."""
+def kafka(begin: Begin) -> Cluster:
     cluster = begin("kafka", "--set", "brokers=3", nodes=3, memory_mib_per_node=640)
     cluster.until_ready(*BROKERS, wait_s=WAIT_S)
     cluster.upcall("service", "do", "kafka", "create-topic", f"name={TOPIC}", "partitions=6")
-    with under_load(cluster, TOPIC):
-        yield cluster
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def load(kafka: Cluster) -> Iterator[Writes]:
+    """Writes from the first change to the last: none of them fails, none is lost."""
+    with under_load(kafka, TOPIC) as writes:
+        yield writes
+
+
+@pytest.fixture(autouse=True)
+def phase(load: Writes, request: pytest.FixtureRequest) -> None:
+    """What fails is told with the test in which it was due."""
+    load.phase(request.node.name)
 
 
 def update(cluster: Cluster, *words: str) -> None:

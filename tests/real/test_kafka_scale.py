@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from benchmarks.load import PAYLOAD
+from benchmarks.load import PAYLOAD, Writes
 from confluent_kafka.admin import ConfigResource, ResourceType
 from real_cluster import Cluster
 from real_kafka import admin, all_in_sync, replicas, settings, under_load
@@ -27,13 +27,24 @@ PARTITIONS = 8
 
 
 @pytest.fixture(scope="module")
-def kafka(begin: Begin) -> Iterator[Cluster]:
-    """With writes from the first change to the last: none of them fails, none is lost."""
+def kafka(begin: Begin) -> Cluster:
     cluster = begin("kafka", "--set", "brokers=3", nodes=4, memory_mib_per_node=640)
     cluster.until_ready(*BROKERS, wait_s=WAIT_S)
     cluster.upcall("service", "do", "kafka", "create-topic", f"name={TOPIC}", f"partitions={PARTITIONS}")
-    with under_load(cluster, TOPIC):
-        yield cluster
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def load(kafka: Cluster) -> Iterator[Writes]:
+    """Writes from the first change to the last: none of them fails, none is lost."""
+    with under_load(kafka, TOPIC) as writes:
+        yield writes
+
+
+@pytest.fixture(autouse=True)
+def phase(load: Writes, request: pytest.FixtureRequest) -> None:
+    """What fails is told with the test in which it was due."""
+    load.phase(request.node.name)
 
 
 def update(cluster: Cluster, *words: str) -> None:
