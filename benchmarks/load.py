@@ -27,7 +27,6 @@ Client = Mapping[str, str]
 DEADLINE_S: Final = 5.0
 PAYLOAD: Final = bytes(range(256)) * 2
 KEY_BYTES: Final = 8
-FLUSH_S: Final = 2 * DEADLINE_S
 WARM_UP_WRITES: Final = 2000
 PIPELINED: Final = 20
 WARM_UP_S: Final = 60.0
@@ -55,6 +54,7 @@ class Writes:
     client: Client
     topic: str
     rate_hz: int
+    deadline_s: float = DEADLINE_S
     due: int = 0
     acknowledged: dict[int, float] = field(default_factory=dict)
     """Number of the write -> seconds from when it was due until it was acknowledged."""
@@ -77,7 +77,7 @@ class Writes:
     @property
     def in_time(self) -> list[float]:
         """Latencies in seconds, of the writes that kept their deadline."""
-        return sorted(latency for latency in self.acknowledged.values() if latency <= DEADLINE_S)
+        return sorted(latency for latency in self.acknowledged.values() if latency <= self.deadline_s)
 
     @property
     def failed(self) -> int:
@@ -89,7 +89,7 @@ class Writes:
 
     def failed_by_phase(self) -> dict[str, int]:
         counts = Counter(
-            self._phase_of(number) for number in range(self.due) if self.acknowledged.get(number, inf) > DEADLINE_S
+            self._phase_of(number) for number in range(self.due) if self.acknowledged.get(number, inf) > self.deadline_s
         )
         return dict(counts)
 
@@ -108,7 +108,7 @@ class Writes:
             {
                 **self.client,
                 "acks": "all",
-                "message.timeout.ms": int(DEADLINE_S * 1000),
+                "message.timeout.ms": int(self.deadline_s * 1000),
                 "linger.ms": 5,
                 # A broker that comes back is to be talked to at once, as Java's clients do; here the default is 10 s.
                 "reconnect.backoff.max.ms": 1000,
@@ -125,7 +125,7 @@ class Writes:
             self._write(producer, self.due, due_at)
             self.due += 1
             producer.poll(0)
-        producer.flush(FLUSH_S)
+        producer.flush(2 * self.deadline_s)
 
     def _write(self, producer: Producer, number: int, due_at: float) -> None:
         def delivered(error: KafkaError | None, _message: Message) -> None:

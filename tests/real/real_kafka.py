@@ -13,6 +13,8 @@ from upcall.catalog.kafka.config import client_settings
 
 MAIN = "kafka.Kafka"
 RATE_HZ = 100
+DEADLINE_S = 60.0
+"""A condition, not a speed: how long the slowest took is printed."""
 
 
 def servers(cluster: Cluster) -> str:
@@ -62,7 +64,7 @@ def all_in_sync(cluster: Cluster) -> bool:
 @contextmanager
 def under_load(cluster: Cluster, topic: str) -> Iterator[Writes]:
     """An open loop of ``acks=all`` writes beside what is done, of which none fails and none is lost."""
-    writes = Writes(client(cluster), topic, RATE_HZ)
+    writes = Writes(client(cluster), topic, RATE_HZ, DEADLINE_S)
     writes.start()
     try:
         yield writes

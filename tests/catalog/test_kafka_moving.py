@@ -1,0 +1,152 @@
+"""Moves of replicas are carried out in three steps, to their end or back, whatever dies in between. On brokers that are
+played: they take a reassignment as Kafka's own tool says it, and copy at once or not at all."""
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from upcall.catalog.kafka import moves, moving
+from upcall.catalog.kafka.partitions import Partition
+
+WAS = {"t-0": [1, 2, 3], "t-1": [2, 3, 1]}
+
+
+class Died(Exception):
+    """The host, at a point that a test chooses."""
+
+
+class Brokers:
+    """Four of them, and the service's own memory."""
+
+    def __init__(self) -> None:
+        self.replicas = {name: list(now) for name, now in WAS.items()}
+        self.in_sync = {name: list(now) for name, now in WAS.items()}
+        self.leads = {name: now[0] for name, now in WAS.items()}
+        self.throttled: set[str] = set()
+        self.copies = True
+        self.calls = 0
+        self.dies_at = -1
+        self.said: list[tuple[str, float | None]] = []
+        self.kept: dict[str, Any] = {}
+        self.options = SimpleNamespace(move_mib_s=20.0)
+        self.state = SimpleNamespace(get=self._get, set=self._set, delete=self._delete)
+
+    def _happens(self) -> None:
+        """A call to the outside; the host may die right after it."""
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise Died
+
+    async def _get(self, key: str, default: Any) -> Any:
+        return self.kept.get(key, default)
+
+    async def _set(self, key: str, value: Any) -> None:
+        self.kept[key] = json.loads(json.dumps(value))
+        self._happens()
+
+    async def _delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+        self._happens()
+
+    async def partitions(self) -> list[Partition]:
+        return [
+            Partition(name[:-2], int(name[-1]), tuple(now), tuple(self.in_sync[name]))
+            for name, now in self.replicas.items()
+        ]
+
+    async def ask(self, question: Any) -> None:
+        question(self)
+        self._happens()
+
+    def throttle(self, wanted: moves.Targets, _rate: int, _brokers: list[int]) -> None:
+        self.throttled |= {each.topic for each in wanted}
+
+    def unthrottle(self, topics: set[str], _brokers: list[int]) -> None:
+        self.throttled -= topics
+
+    def lead_by_the_first(self, wanted: moves.Targets) -> None:
+        for each in wanted:
+            first = self.replicas[str(each)][0]
+            assert first in self.in_sync[str(each)]
+            self.leads[str(each)] = first
+
+    def ready_ids(self) -> list[int]:
+        return [1, 2, 3, 4]
+
+    def progress(self, text: str, share: float | None) -> None:
+        self.said.append((text, share))
+
+    def beside(self) -> Any:
+        return SimpleNamespace(run=self._run)
+
+    async def _run(self, command: tuple[str, ...], *, input: str, timeout_s: float) -> Any:
+        if "--describe" in command:
+            lie = {node: [name for name, now in self.in_sync.items() if node in now] for node in self.ready_ids()}
+            folders = [
+                {"partitions": [{"partition": each, "size": 1 << 20} for each in names]} for names in lie.values()
+            ]
+            said = {"brokers": [{"broker": node, "logDirs": [folder]} for node, folder in enumerate(folders, 1)]}
+            return SimpleNamespace(output=json.dumps(said))
+        for row in json.loads(input)["partitions"]:
+            name, to = f"{row['topic']}-{row['partition']}", row["replicas"]
+            comes = [each for each in to if each not in self.in_sync[name]]
+            self.replicas[name] = to if self.copies else [*to, *(old for old in self.replicas[name] if old not in to)]
+            self.in_sync[name] = [each for each in self.replicas[name] if self.copies or each not in comes]
+            assert self.leads[name] in to, "no partition loses its leader with its replica"
+        self._happens()
+        return SimpleNamespace(output="")
+
+
+def evened(found: list[Partition]) -> moves.Targets:
+    return moves.evened(found, [1, 2, 3, 4], {})
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "LOOK_S", 0.0)
+
+
+async def moved(brokers: Brokers) -> dict[str, list[int]]:
+    await moving.Moving(brokers).carry_out(evened, "spread")  # type: ignore[arg-type]
+    return brokers.replicas
+
+
+async def test_the_new_replica_is_there_before_the_leader_moves_and_the_old_one_goes() -> None:
+    brokers = Brokers()
+    after = await moved(brokers)
+    assert sorted(each for now in after.values() for each in now).count(4) == 1
+    assert all(brokers.leads[name] in now for name, now in after.items())
+    assert (brokers.throttled, brokers.kept) == (set(), {})
+    assert brokers.said[-1][1] == 1.0
+    assert any("MiB, " in text for text, _ in brokers.said)
+
+
+async def test_a_host_that_dies_after_any_call_goes_on_to_the_same_end() -> None:
+    undisturbed = Brokers()
+    wanted = await moved(undisturbed)
+    for point in range(1, undisturbed.calls + 1):
+        brokers = Brokers()
+        brokers.dies_at = point
+        with pytest.raises(Died):
+            await moved(brokers)
+        assert await moved(brokers) == wanted, f"died after call {point} of {undisturbed.calls}"
+        assert (brokers.throttled, brokers.kept) == (set(), {})
+
+
+async def test_what_is_called_off_in_the_middle_is_as_before() -> None:
+    brokers = Brokers()
+    brokers.copies = False
+    running = asyncio.create_task(moved(brokers))
+    while not brokers.said:  # noqa: ASYNC110 - played brokers tell nobody
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert brokers.throttled
+    brokers.copies = True
+    await moving.Moving(brokers).call_off()  # type: ignore[arg-type]
+    assert brokers.replicas == WAS
+    assert (brokers.throttled, brokers.kept) == (set(), {})
