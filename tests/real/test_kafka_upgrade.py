@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from real_cluster import Cluster
-from real_kafka import all_in_sync, under_load
-from real_members import WAIT_S, Begin, act, output
+from real_kafka import MAIN, all_in_sync, under_load
+from real_members import WAIT_S, Begin, act, empty_volume, kill, output, until_next_incarnation
 
 from upcall.catalog.kafka.service import Kafka
 
@@ -69,12 +69,27 @@ def test_another_version_runs_beside_it(kafka: Cluster) -> None:
 
 
 @long
-def test_before_the_point_of_no_return_the_old_version_comes_back_with_nothing_lost(kafka: Cluster) -> None:
+def test_an_upgrade_writes_what_the_old_version_reads(kafka: Cluster) -> None:
     before = levels(kafka)
     with under_load(kafka, TOPIC):
         change(kafka, "upgrade", "kafka", "--to", NEW)
         assert runs(kafka) == {NEW}
-        assert levels(kafka) == before, "what is written is what the old version reads"
+    assert levels(kafka) == before
+
+
+@long
+def test_a_broker_that_starts_anew_meanwhile_can_go_back_too(kafka: Cluster) -> None:
+    before = kafka.task(BROKERS[0])
+    empty_volume(kafka, before)
+    kill(kafka, before, MAIN)
+    until_next_incarnation(kafka, before)
+    kafka.until("all replicas in sync", lambda: all_in_sync(kafka), WAIT_S)
+    assert runs(kafka) == {NEW}
+
+
+@long
+def test_before_the_point_of_no_return_the_old_version_comes_back_with_nothing_lost(kafka: Cluster) -> None:
+    with under_load(kafka, TOPIC):
         change(kafka, "rollback", "kafka")
         assert runs(kafka) == {OLD}
 
