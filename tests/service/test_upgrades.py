@@ -1,14 +1,18 @@
 """A service goes from one version of its package to another, back, and past the point of no return."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
 import pytest
 
-from upcall.protocol.errors import Conflict
+from upcall.protocol.errors import Conflict, NotNow
 from upcall.service import Service, package
 from upcall.testing import KINDS, Life, live
+
+STRIDE = 11
+"""Every so many of the writes is one after which the master dies."""
 
 SERVICE = '''
 """A store whose format is raised by hand."""
@@ -200,6 +204,35 @@ def test_a_host_and_a_master_that_die_meanwhile_bring_it_to_the_same_end(store: 
         assert (runs(life), life.master.memory["format"].value) == ({"2.0"}, "2.0")
 
     live(store, script, kind=kind, version="1.0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_master_that_dies_after_any_write_of_it_brings_it_to_the_same_end(store: type[Service], kind: Any) -> None:
+    died: list[int] = []
+
+    def life_with_a_death(after: int) -> None:
+        async def script(life: Life) -> None:
+            await life.until_deployed()
+            deaths = life.master.world.deaths
+            life.master.world.die_after = after
+            with contextlib.suppress(NotNow):  # it died before it had answered
+                life.master.upgrade("2.0", finalize=True)
+            await asyncio.sleep(1)
+            if all(op.kind != "upgrade" or op.state == "withdrawn" for op in life.master.operations.values()):
+                life.master.upgrade("2.0", finalize=True)  # nobody was told of it: it is asked for again
+            await life.master.until(lambda: life.master.known.record.finalized == "2.0")
+            assert (runs(life), life.master.memory["format"].value) == ({"2.0"}, "2.0")
+            kinds = [op.kind for op in life.master.operations.values() if op.state == "done"]
+            assert (kinds.count("upgrade"), kinds.count("finalize")) == (1, 1)
+            died.append(life.master.world.deaths - deaths)
+
+        live(store, script, kind=kind, version="1.0")
+
+    after = 1
+    while not died or died[-1]:
+        life_with_a_death(after)
+        after += STRIDE
+    assert sum(died) > 10, "and the last life had none"
 
 
 async def test_a_service_without_a_point_of_no_return_says_so() -> None:

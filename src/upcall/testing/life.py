@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from upcall.protocol import service as wire
+from upcall.protocol.errors import NotNow
 from upcall.service import Service
 from upcall.service.attempts import persistently
 from upcall.service.faults import Fault
@@ -48,7 +49,7 @@ class Life:
         self.runner = Runner(code, self.master.service, self.master, version=self._version, wall=loop.time)
         self.runner.context.fault = self._raised
         self._task = loop.create_task(
-            persistently("test", self.runner.run, on=(MasterAway, Fenced), log=self.runner.context.log)
+            persistently("test", self.runner.run, on=(MasterAway, Fenced, NotNow), log=self.runner.context.log)
         )
 
     def _turned(self) -> None:
