@@ -21,6 +21,8 @@ from upcall.testing.virtual import run
 KINDS: Final[tuple[SimulatedKind, ...]] = ("kernel", "delegated")
 """We place; somebody else does."""
 
+KILLED_AGAIN_S: Final = 0.01
+
 SCRIPT_MAX_S: Final = 86_400.0
 """Virtual; a script that takes longer waits for what will never be."""
 
@@ -72,7 +74,8 @@ class Life:
 
     @staticmethod
     async def _ended(task: "asyncio.Task[None]", runner: Runner) -> None:
-        await asyncio.wait([task])
+        while not (await asyncio.wait([task], timeout=KILLED_AGAIN_S))[0]:
+            task.cancel()  # Where its stream ended in the same moment, the first time was taken for that.
         await runner.close()
         if not task.cancelled():
             task.result()
