@@ -37,9 +37,10 @@ def there(step: Restart | TakeOver | Leave, path: str, world: Observed, marks: d
         return None
     if isinstance(step, Restart):
         member, settling = found[0], step.member in world.settling
-        first = marks.setdefault(path, f"{_MOVED}{member.incarnation}")
-        if why := _stays_down(member, int(first.removeprefix(_MOVED))):
-            return "failed", why
+        if member.generation == member.target_generation:  # what ended before had something else
+            first = marks.setdefault(path, f"{_MOVED}{member.incarnation}")
+            if why := _stays_down(member, int(first.removeprefix(_MOVED))):
+                return "failed", why
         if member.state not in AWAY and (member.state != "ready" or settling):
             return started(member, settling=settling)
     marks[path] = "done"
