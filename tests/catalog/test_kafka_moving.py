@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 
-from upcall.catalog.kafka import moves, moving
+from upcall.catalog.kafka import admin, moves, moving
 from upcall.catalog.kafka.partitions import Partition
 
 WAS = {"t-0": [1, 2, 3], "t-1": [2, 3, 1]}
@@ -122,6 +123,12 @@ async def test_the_new_replica_is_there_before_the_leader_moves_and_the_old_one_
     assert (brokers.throttled, brokers.kept) == (set(), {})
     assert brokers.said[-1][1] == 1.0
     assert any("MiB, " in text for text, _ in brokers.said)
+
+
+def test_the_call_that_moves_leaders_is_one_that_the_binding_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "TIMEOUT_S", 0.01)
+    with pytest.raises((TimeoutError, KafkaException)):
+        admin.Admin("127.0.0.1:1").lead_by_the_first({Partition("t", 0, (1,), (1,)): [1]})
 
 
 async def test_a_host_that_dies_after_any_call_goes_on_to_the_same_end() -> None:

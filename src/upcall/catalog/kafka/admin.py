@@ -156,7 +156,8 @@ class Admin:
     def lead_by_the_first(self, wanted: Targets) -> None:
         """Of each partition leads who is first in its list, where it does not yet."""
         parts = [TopicPartition(each.topic, each.number) for each in wanted]
-        self._client.elect_leaders(ElectionType.PREFERRED, parts, request_timeout=TIMEOUT_S).result(TIMEOUT_S * 2)
+        # Without a timeout of its own: the binding fails on every keyword of this call.
+        self._client.elect_leaders(ElectionType.PREFERRED, parts).result(TIMEOUT_S * 2)
 
     def unthrottle(self, topics: Iterable[str], brokers: Iterable[int]) -> None:
         there = self._client.list_topics(timeout=TIMEOUT_S).topics
