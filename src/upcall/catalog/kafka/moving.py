@@ -8,6 +8,7 @@ what was before: a host that starts again in the middle goes on, or back.
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +51,11 @@ class Moving:
             if left := await self._left(wanted):
                 await self._reassign({each: list(each.replicas) for each in left}, "put back")
             await self._over(wanted)
+
+    async def arrived(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """As they are to be: one that is being moved has more replicas for a while than it keeps."""
+        wanted = {str(each): tuple(to) for each, to in (await self._under_way()).items()}
+        return [replace(each, replicas=wanted.get(str(each), each.replicas)) for each in partitions]
 
     async def sizes(self, brokers: Sequence[int]) -> Sizes:
         """What lies on these brokers."""

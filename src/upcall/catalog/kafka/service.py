@@ -425,7 +425,7 @@ class Kafka(Service):
         if len(staying) < config.FOUNDERS:
             return decline(f"{len(staying)} brokers would be left: the quorum needs {config.FOUNDERS} to spare one")
         partitions = await self.partitions()
-        if many := moves.too_many_replicas(partitions, len(staying)):
+        if many := moves.too_many_replicas(await self._moving.arrived(partitions), len(staying)):
             said = ", ".join(f"{topic} has {copies} replicas" for topic, copies in sorted(many.items())[:WAYS_MAX])
             return decline(f"{said}, and {len(staying)} brokers would be left")
         if behind := out_of_sync(partitions):
