@@ -29,6 +29,11 @@ test: .venv/.dev  ## all tests, the real systems among them
 	@.venv/bin/upcall fetch kafka kafka@4.1 cassandra spark windows aircraft
 	.venv/bin/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+.PHONY: long
+long: .venv/.dev  ## the tests that take minutes and have a shorter sibling in `make test`, one after the other
+	@.venv/bin/upcall fetch kafka kafka@4.1 cassandra spark windows aircraft
+	UPCALL_LONG_TESTS=1 .venv/bin/pytest -n 0 -m long $(ARGS)
+
 .PHONY: test-root
 test-root: .venv/.dev  ## what is different for root: users of their own for services, limits, files of others
 	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft

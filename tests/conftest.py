@@ -25,6 +25,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not os.environ.get("UPCALL_LONG_TESTS"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; `make long` runs it"))
     known = long_files()
     items.sort(key=lambda item: -known.get(_file(item.nodeid), 0.0))
 

@@ -4,7 +4,6 @@ The tests of this module follow each other on one cluster, and each leaves three
 LOCAL_QUORUM: what was acknowledged survives any one node.
 """
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -190,7 +189,7 @@ def test_a_node_whose_volume_was_emptied_comes_back_with_its_rows_without_anybod
     cassandra.until_ready(*NODES, wait_s=WAIT_S)
 
 
-@pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="over three minutes; UPCALL_LONG_TESTS=1 runs it")
+@pytest.mark.long
 def test_a_node_lost_for_good_is_replaced_and_its_ranges_filled_again(cassandra: Cluster, session: Session) -> None:
     write(session, "before the loss")
     before = cassandra.task(NODES[1])

@@ -5,7 +5,6 @@ follow each other on one ring.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -136,7 +135,7 @@ def test_what_takes_a_restart_restarts_each_in_its_turn(cassandra: Cluster, sess
     load.check()
 
 
-@pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="three rolling restarts; UPCALL_LONG_TESTS=1 runs it")
+@pytest.mark.long
 def test_every_other_option_is_changed_and_changed_back(cassandra: Cluster, session: Session, admin: Session) -> None:
     with Load(session, first=300_000) as load:
         change(cassandra, memtable_flush_writers=2, concurrent_writes=12)

@@ -4,7 +4,6 @@ Rows are written and read at LOCAL_QUORUM all the while, open loop: none of them
 follow each other on one ring: three nodes become four, and three again.
 """
 
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -79,7 +78,7 @@ def test_a_node_leaves_with_its_data_also_when_the_host_dies_meanwhile(cassandra
     load.check()
 
 
-@pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="one more of each; UPCALL_LONG_TESTS=1 runs it")
+@pytest.mark.long
 def test_who_comes_again_begins_empty_and_who_stays_after_all_is_whole(cassandra: Cluster, session: Session) -> None:
     with Load(session, first=200_000) as load:
         cassandra.upcall("update", "cassandra", "--set", "nodes=4", timeout_s=WAIT_S)

@@ -3,7 +3,6 @@
 The tests of this module follow each other on one cluster, and each leaves three brokers in sync.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,7 +148,7 @@ def command_line(kafka: Cluster) -> list[str]:
     return Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
 
 
-@pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="some minutes; UPCALL_LONG_TESTS=1 runs it")
+@pytest.mark.long
 def test_every_option_is_changed_and_changed_back_and_the_brokers_work_with_what_is_asked(kafka: Cluster) -> None:
     first = incarnations(kafka)
     changed = {name: another(name) for name in FACTS.live}

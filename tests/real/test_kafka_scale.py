@@ -18,10 +18,7 @@ from real_members import WAIT_S, Begin, act
 
 from upcall.protocol.operator import Ask, OperationView, Update
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif("UPCALL_LONG_TESTS" not in os.environ, reason="some minutes; UPCALL_LONG_TESTS=1 runs it"),
-]
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 FOURTH = "kafka.broker-3"

@@ -1,9 +1,8 @@
 """Real Kafka from one version to the next, back, and past the point of no return, under load.
 
-The tests of this module follow each other on one cluster. ``UPCALL_LONG_TESTS=1`` adds the way there and back again.
+The tests of this module follow each other on one cluster. ``make long`` adds the way there and back again.
 """
 
-import os
 import re
 from typing import Any
 
@@ -21,8 +20,6 @@ BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 TOPIC = "writes"
 CHANGE_S = 600.0
 """Of three brokers one after the other, each in sync again, beside others' tests."""
-
-long = pytest.mark.skipif(not os.environ.get("UPCALL_LONG_TESTS"), reason="minutes; UPCALL_LONG_TESTS=1 runs it")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +57,7 @@ def test_the_old_version_runs_with_its_own_jars_and_says_what_the_new_one_change
     assert "kafka would answer now: accept" in said
 
 
-@long
+@pytest.mark.long
 def test_another_version_runs_beside_it(kafka: Cluster) -> None:
     kafka.upcall("install", f"kafka@{NEW}", "--name", "newer", "--set", "brokers=1", timeout_s=CHANGE_S)
     assert kafka.client.service("newer").version == NEW
@@ -68,7 +65,7 @@ def test_another_version_runs_beside_it(kafka: Cluster) -> None:
     kafka.upcall("uninstall", "newer")
 
 
-@long
+@pytest.mark.long
 def test_an_upgrade_writes_what_the_old_version_reads(kafka: Cluster) -> None:
     before = levels(kafka)
     with under_load(kafka, TOPIC):
@@ -77,7 +74,7 @@ def test_an_upgrade_writes_what_the_old_version_reads(kafka: Cluster) -> None:
     assert levels(kafka) == before
 
 
-@long
+@pytest.mark.long
 def test_a_broker_that_starts_anew_meanwhile_can_go_back_too(kafka: Cluster) -> None:
     before = kafka.task(BROKERS[0])
     empty_volume(kafka, before)
@@ -87,7 +84,7 @@ def test_a_broker_that_starts_anew_meanwhile_can_go_back_too(kafka: Cluster) -> 
     assert runs(kafka) == {NEW}
 
 
-@long
+@pytest.mark.long
 def test_before_the_point_of_no_return_the_old_version_comes_back_with_nothing_lost(kafka: Cluster) -> None:
     with under_load(kafka, TOPIC):
         change(kafka, "rollback", "kafka")
