@@ -46,7 +46,7 @@ class Played(Cassandra):
     moving: ClassVar[dict[str, str]] = {}
     ranges: ClassVar[list[Range] | None] = None
 
-    async def _ask(self, question: Callable[[Any], Any]) -> Any:
+    async def ask(self, question: Callable[[Any], Any]) -> Any:
         return question(PlayedRing(self.moving, self.ranges))
 
 

@@ -17,7 +17,7 @@ from upcall.catalog.kafka.moves import Sizes, Targets
 from upcall.catalog.kafka.partitions import Partition, reassignment
 
 if TYPE_CHECKING:
-    from upcall.catalog.kafka.service import Kafka
+    from upcall.catalog.kafka.brokers import Brokers
 
 MOVING: Final = "moving"
 AT_ONCE_MAX: Final = 100
@@ -32,11 +32,17 @@ MIB: Final = 1 << 20
 class Moving:
     """The replicas of one service's brokers, on their way."""
 
-    def __init__(self, kafka: "Kafka") -> None:
+    def __init__(self, kafka: "Brokers") -> None:
         self._kafka = kafka
+        self._one = asyncio.Lock()
+        """What comes, what leaves and what stays after all move replicas one after the other: there is one record."""
 
     async def carry_out(self, plan: Callable[[list[Partition]], Targets], what: str) -> None:
         """Until there is nothing left to move; what is under way already comes first."""
+        async with self._one:
+            await self._carry_out(plan, what)
+
+    async def _carry_out(self, plan: Callable[[list[Partition]], Targets], what: str) -> None:
         while wanted := await self._under_way() or await self._begin(plan):
             beside = {each: [*to, *(old for old in each.replicas if old not in to)] for each, to in wanted.items()}
             await self._reassign(beside, what)
@@ -47,10 +53,11 @@ class Moving:
 
     async def call_off(self) -> None:
         """What has moved stays there; of what is on its way, only the old replicas stay."""
-        if wanted := await self._under_way():
-            if left := await self._left(wanted):
-                await self._reassign({each: list(each.replicas) for each in left}, "put back")
-            await self._over(wanted)
+        async with self._one:
+            if wanted := await self._under_way():
+                if left := await self._left(wanted):
+                    await self._reassign({each: list(each.replicas) for each in left}, "put back")
+                await self._over(wanted)
 
     async def arrived(self, partitions: Sequence[Partition]) -> list[Partition]:
         """As they are to be: one that is being moved has more replicas for a while than it keeps."""

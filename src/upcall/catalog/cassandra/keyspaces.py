@@ -1,0 +1,69 @@
+"""Keyspaces: made, changed, repaired and dropped by a person or a platform file."""
+
+from typing import Any
+
+from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.nodes import Nodes
+from upcall.protocol.errors import Conflict
+from upcall.service import Contents, Field, action
+
+NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
+
+
+class Keyspaces(Nodes):
+    """What a Cassandra holds that people name one by one."""
+
+    contents = (
+        Contents(
+            "keyspaces", show="keyspaces", key="keyspace",
+            make="create-keyspace", change="set-replication", drop="drop-keyspace",
+        ),
+    )  # fmt: skip
+
+    @action
+    async def create_keyspace(
+        self,
+        name: str = Field(pattern=NAME),
+        replication: int = Field(0, ge=0, le=9, description="0: three, or as many as there are nodes"),
+    ) -> dict[str, Any]:
+        """Creates a keyspace; one that exists is left as it is."""
+        copies = replication or min(3, self.options.nodes)
+        if copies > self.options.nodes:
+            raise Conflict(f"{copies} replicas on {self.options.nodes} nodes", where="replication")
+        await self.ask(lambda ring: ring.create_keyspace(name, copies))
+        return {"keyspace": name, "replication": copies}
+
+    @action(timeout_s=3600.0)
+    async def set_replication(
+        self, keyspace: str = Field(pattern=NAME), replication: int = Field(ge=1, le=9)
+    ) -> dict[str, Any]:
+        """Changes on how many nodes a keyspace is kept, and fills the new copies by a repair."""
+        if replication > self.options.nodes:
+            raise Conflict(f"{replication} replicas on {self.options.nodes} nodes", where="replication")
+        await self.ask(lambda ring: ring.set_copies(keyspace, replication))
+        for member in self.members.of("node"):
+            await member.run(config.nodetool_command("repair", "-full", "-pr", keyspace), timeout_s=1800.0)
+        return {"keyspace": keyspace, "replication": replication}
+
+    @action
+    async def drop_keyspace(self, name: str = Field(pattern=NAME)) -> dict[str, Any]:
+        """Drops a keyspace with all that is in it."""
+        await self.ask(lambda ring: ring.drop_keyspace(name))
+        return {"keyspace": name, "dropped": True}
+
+    @action
+    async def keyspaces(self) -> list[dict[str, Any]]:
+        """All keyspaces but Cassandra's own."""
+        return await self.ask(lambda ring: ring.keyspaces())
+
+    @action
+    async def cql(self, statement: str = Field(min_length=1, max_length=100_000)) -> list[dict[str, Any]]:
+        """Executes one CQL statement; gives at most a thousand rows."""
+        return await self.ask(lambda ring: ring.execute(statement))
+
+    @action(timeout_s=3600.0)
+    async def repair(self, keyspace: str = Field(pattern=NAME)) -> dict[str, Any]:
+        """Repairs a keyspace, node by node, each its primary ranges."""
+        for member in self.members.of("node"):
+            await member.run(config.nodetool_command("repair", "-pr", keyspace), timeout_s=1800.0)
+        return {"keyspace": keyspace, "repaired": [member.name for member in self.members.of("node")]}

@@ -1,0 +1,205 @@
+"""The nodes as they are deployed, who of them has data, and how they are asked."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.options import CassandraOptions
+from upcall.catalog.cassandra.task import Logins, makes, node_task
+from upcall.protocol.declaration import Declaration, Resources
+from upcall.protocol.errors import NotNow
+from upcall.protocol.service import Credentials, ToolResult
+from upcall.protocol.training import Compiled, Training
+from upcall.service import Endpoint, Member, Phase, Pod, Policy, Service, Start, action
+from upcall.service.context import Context
+
+if TYPE_CHECKING:
+    from upcall.catalog.cassandra.ring import Ring
+
+T = TypeVar("T")
+SEEDS_MAX = 3
+CQL = "CQL native protocol"
+FILLED = "filled"
+FOUNDED = "founded"
+"""How many nodes the ring had at first: their tokens divide it by that number."""
+LEFT = "left"
+"""Members that have left the ring, and have not joined it again since."""
+TIMES_LEFT = "times-left"
+"""Member -> how often it left: what it had before is in another folder of its volume."""
+
+
+class Nodes(Service):
+    """What all that an expert knows of Cassandra stands on."""
+
+    version = "5.0.9"
+    options: CassandraOptions
+    _ring: Any = None
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context)
+        self._filled: dict[str, int] = {}
+        """Member -> place at which it was in the ring."""
+        self._left: list[str] = []
+        self._times_left: dict[str, int] = {}
+        self._founded = 0
+
+    async def on_start(self) -> None:
+        self._filled = dict(await self.state.get(FILLED, {}))
+        self._left = await self.state.get(LEFT, [])
+        self._times_left = await self.state.get(TIMES_LEFT, {})
+        self._founded = await self.state.get(FOUNDED, 0)
+
+    def pods(self) -> list[Pod]:
+        # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
+        # the seed wait for it.
+        pod = Pod(
+            "node",
+            count=self.options.nodes,
+            task=self.node,
+            spread="zone",
+            joins="one by one",
+            endpoints=self.endpoints(),
+        )
+        # The ring that is taken back still counts on all that were in it: their ranges would have nobody, and it lets
+        # no new node in while one of them is missing.
+        return [self.takes_back_all(pod, "nodes")]
+
+    def deploy(self) -> list[Phase]:
+        """Who founds the ring starts together; who comes to one that has data bootstraps, one after the other."""
+        members = self.members.of("node")
+        founding = [Start(member.name) for member in members if self._founds(member)]
+        joining = [Start(member.name) for member in members if not self._founds(member)]
+        found = [Phase("node", *founding, strategy="parallel")]
+        return [*found, Phase("joining", *joining, strategy="serial")] if joining else found
+
+    def endpoints(self) -> list[Endpoint]:
+        """``cql`` is for applications, ``admin`` for whoever runs the ring: its role may do everything."""
+        if self.options.client_auth == "none":
+            return [Endpoint("cql", description=f"{CQL}, nobody is asked who he is")]
+        return [
+            Endpoint("cql", description=CQL, user="client", secret=self.own_secret("client")),
+            Endpoint("admin", "cql", description=f"{CQL}, as superuser", user="admin", secret=self.own_secret("admin")),
+        ]
+
+    def node(self, member: Member) -> Declaration:
+        options, names = self.options, self.pod("node").member_names
+        others = [name for name in names if name != member.name]
+        alone = not others
+        # At a new place the volume is empty: the node takes the ranges of the dead one from the others. One that comes
+        # to a ring that has data takes its share of them. A lone node begins anew, whatever was there before.
+        gone = member.name in self._left
+        replaces = "{{replaced.address}}" if member.replacing and not alone and not gone else ""
+        founds = alone or (self._founds(member) and not member.replacing)
+        return node_task(
+            cluster=self.name,
+            seeds=self._seeds(member)
+            if founds
+            else ([name for name in others if name in self._filled] or others)[:SEEDS_MAX],
+            tokens=config.even_tokens(member.index, self._founders, self._tokens()) if founds else None,
+            times_left=self._times_left.get(member.name, 0),
+            racks=0 if founds or replaces else self._racks(),
+            resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
+            cores=max((node.cpus for node in self.nodes), default=1.0),
+            jmx_secret=self.own_secret("jmx", "upcall {}"),
+            logins=self._logins(),
+            replaces=replaces,
+            options={**options.settings, **options.unchecked_settings},
+            artifacts=self.artifacts(),
+        )
+
+    def _seeds(self, member: Member) -> tuple[str, ...]:
+        """Of a node that founds the ring: the first one, which waits for nobody. Once that one is in the ring it asks
+        the others too: with its volume emptied it would found another ring at its old address; they refuse it."""
+        names = self.pod("node").member_names
+        if member.name != names[0] or self._filled.get(member.name) != member.place:
+            return names[:1]
+        return tuple(name for name in names if name in self._filled)[:SEEDS_MAX]
+
+    @property
+    def _founders(self) -> int:
+        return self._founded or self.options.nodes
+
+    def _founds(self, member: Member) -> bool:
+        """It was among the first: nobody has data yet. All that come later bootstrap, whatever their role."""
+        left = member.name in self._times_left
+        return member.role != "joining" and 0 <= member.index < self._founders and not left
+
+    def _racks(self) -> int:
+        return len({member.zone for member in self.members.values() if member.name in self._filled}) or 1
+
+    def _tokens(self) -> int:
+        return int(self.options.settings.get("num_tokens", config.TOKENS_PER_NODE))
+
+    def _logins(self) -> Logins | None:
+        if self.options.client_auth == "none":
+            return None
+        return Logins(admin=self.own_secret("admin"), client=self.own_secret("client"), copies=min(3, self._founders))
+
+    @classmethod
+    def makes(cls) -> tuple[Training | Compiled, ...]:
+        return makes()
+
+    def policy(self) -> Policy:
+        """Below every answer: a rack may go."""
+        return self.spares_a_zone("node")
+
+    async def note_data(self, node: Member) -> None:
+        """It has data from now on: an empty volume at this place is no new node's."""
+        if not self._founded:
+            self._founded = await self.state.update(FOUNDED, lambda known: known or self.options.nodes, 0)
+        if node.name in self._left:
+            self._left = await self.state.update(LEFT, lambda known: [name for name in known if name != node.name], [])
+        if self._filled.get(node.name) != node.place:
+            place = {node.name: node.place}
+            self._filled = await self.state.update(FILLED, lambda known: {**(known or {}), **place})
+            self.refresh()
+
+    async def note_left(self, node: Member) -> None:
+        """Once, however often it is asked whether it has left."""
+        if node.name in self._left:
+            return
+        number = self._times_left.get(node.name, 0) + 1
+        self._times_left = await self.state.update(TIMES_LEFT, lambda known: {**known, node.name: number}, {})
+        self._left = await self.state.update(LEFT, lambda known: sorted({*known, node.name}), [])
+        self._filled = await self.state.update(
+            FILLED, lambda known: {name: place for name, place in (known or {}).items() if name != node.name}
+        )
+
+    @action
+    async def status(self) -> str:
+        """What ``nodetool status`` says."""
+        beside = next((member for member in self.members.values() if member.ready), None)
+        if beside is None:
+            raise NotNow("no node is ready")
+        return (await beside.run(config.nodetool_command("status"))).output
+
+    async def ask(self, question: "Callable[[Ring], T]") -> T:
+        """Asks the nodes that are ready, in a thread of this service; the session is kept while they stay the same."""
+        addresses = tuple(member.address for member in self.members.values() if member.ready)
+        if not addresses:
+            raise NotNow("no node is ready", where=self.name)
+        if self._ring is not None and self._ring.addresses != addresses:
+            await self.blocking(self._ring.close)
+            self._ring = None
+        if self._ring is None:
+            login = None if self.options.client_auth == "none" else await self.credentials(self.endpoints()[1])
+            self._ring = await self.blocking(_connect, addresses, login)
+        ring: Ring = self._ring
+        try:
+            return await self.blocking(question, ring)
+        except Exception:
+            # What broke may be the session: the next question gets a new one.
+            self._ring = None
+            await self.blocking(ring.close)
+            raise
+
+
+def last_line(done: ToolResult) -> str:
+    """What a tool said at last; some machines give both of its outputs as one."""
+    return ((done.error or done.output).strip().splitlines() or ["no reason was given"])[-1]
+
+
+def _connect(addresses: tuple[str, ...], login: Credentials | None) -> "Ring":
+    from upcall.catalog.cassandra.ring import Ring
+
+    return Ring(addresses, config.CQL_PORT, (login.user, login.password) if login else None)

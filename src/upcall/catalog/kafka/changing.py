@@ -1,0 +1,138 @@
+"""How a running Kafka is changed: its settings, live where it can, and its version."""
+
+from upcall.catalog.kafka import config, features, live
+from upcall.catalog.kafka.brokers import Brokers, node_id
+from upcall.catalog.kafka.partitions import counted, named
+from upcall.catalog.kafka.settings import facts
+from upcall.protocol.errors import NotNow
+from upcall.service import (
+    How,
+    Member,
+    Operation,
+    OptionChange,
+    Update,
+    Verdict,
+    accept,
+    action,
+    decline,
+    defer,
+    never,
+)
+from upcall.service import live as live_change
+
+_EXISTS = "its topic has so many {} since it was made, and this is read only then"
+NEVER = {
+    "client_auth": "brokers that ask who somebody is and brokers that do not cannot talk to each other; install another"
+    " one beside it",
+    **{
+        f"settings.{topic}.num.partitions": _EXISTS.format("partitions")
+        for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    },
+    **{
+        f"settings.{topic}.replication.factor": f"{_EXISTS.format('replicas')}; `raise-replication` gives it more"
+        for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    },
+}
+"""Options that are not changed, and why."""
+ALONE = (
+    "a lone broker's topics have one replica each, and its quorum one vote; install another one with 3 beside it, and"
+    " copy what is to stay"
+)
+
+
+class Changing(Brokers):
+    """What differs between two revisions reaches the brokers."""
+
+    def how(self, change: OptionChange) -> How:
+        """What Kafka changes while a broker runs; but for what has no value again: no override says nothing."""
+        if change.name in NEVER:
+            return never(NEVER[change.name])
+        if change.option == "brokers" and 1 in (change.was, change.wanted):
+            return never(ALONE)
+        usual = self._usual()
+        if change.option == "settings" and change.key in usual and (change.wanted, usual[change.key]) != (None, None):
+            return live_change
+        return super().how(change)
+
+    async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
+        """One broker after the other: one that refuses a value keeps those after it from being asked."""
+        names = {change.key for change in changes}
+        ready = [broker for broker in self.members.of("broker") if broker.ready]
+        if live.MINIMUM in names and ready:
+            value = self._settings_of(ready[0])[live.MINIMUM]
+            await ready[0].run(config.cluster_setting_command(live.MINIMUM, value), timeout_s=60.0)
+        for broker in ready:
+            wanted, file = self._settings_of(broker), await self._file_of(broker)
+            await self._tune(broker, live.overrides(names - {live.MINIMUM}, wanted, file, self._usual()), file)
+
+    async def _tune(self, broker: Member, given: dict[str, str | None], file: dict[str, str]) -> None:
+        without = {name: file.get(name, usual) for name, usual in self._usual().items() if name in given}
+        await self.ask(lambda admin: admin.tune(node_id(broker), given, without))
+
+    def _settings_of(self, broker: Member) -> dict[str, str]:
+        """As they are wanted now."""
+        (file,) = (file.text for file in self.broker(broker).files if file.path == config.SETTINGS)
+        return live.parsed(file)
+
+    async def _file_of(self, broker: Member) -> dict[str, str]:
+        """Those that the broker was started with."""
+        return live.parsed((await broker.run(("cat", config.PROPERTIES))).output)
+
+    async def overrides(self, broker: Member) -> dict[str, str]:
+        """What changed while brokers ran, and wins over the file of this one."""
+        found = await self.ask(lambda admin: admin.overrides(node_id(broker)))
+        return {name: found[name] for name in self._usual().keys() & found.keys()}
+
+    def _usual(self) -> dict[str, str | None]:
+        """What changes live, and what it is where nobody says."""
+        return facts(self.version).usual()
+
+    async def may_update(self, update: Update, why: Operation) -> Verdict:
+        """Another version has to be able to read what is there: up to the level that the cluster's features were
+        raised to, and down to where it begins."""
+        if not update.upgrade:
+            return accept()
+        beside = next((broker for broker in self.members.ready if broker.back), None)
+        if beside is None:
+            return defer("no broker is ready to say at which levels its features are", retry_after=5)
+        unreadable = features.unreadable(self.version, await features.levels(beside))
+        return decline(unreadable) if unreadable else accept()
+
+    async def may_finalize(self, why: Operation) -> Verdict:
+        """Once every broker is there in this version: each of them has to know the levels."""
+        away = [broker.name for broker in self.members.of("broker") if not broker.back]
+        if away:
+            return defer(f"{', '.join(away)} is not back", retry_after=5)
+        if not features.behind(self.version, await features.levels(self.members.ready[0])):
+            return decline(f"its features are at the levels of {self.version} already")
+        return accept()
+
+    async def finalize(self, why: Operation) -> None:
+        """Raises the levels of all features to those of this version: what is written from then on, nothing older
+        reads."""
+        beside = next((broker for broker in self.members.ready if broker.back), None)
+        if beside is None:
+            raise NotNow("no broker is ready to raise the levels of its features", where=self.name)
+        if features.behind(self.version, await features.levels(beside)):
+            await beside.run(features.raise_command(self.version), timeout_s=features.TIMEOUT_S)
+        if behind := features.behind(self.version, await features.levels(beside)):
+            raise NotNow(f"not raised yet: {', '.join(behind)}", where=self.name)
+
+    async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+        """Once the changed broker is in sync again in all that it has."""
+        own = node_id(canary)
+        behind = [each for each in await self.partitions() if own in each.replicas and own not in each.in_sync]
+        if behind:
+            return defer(f"{canary.name} is not in sync yet in {counted(behind)} ({named(behind)})", retry_after=2)
+        return accept()
+
+    @action
+    async def features(self) -> dict[str, str]:
+        """The level of each feature: up to which version what is written can be read."""
+        return await features.levels(self.beside())
+
+    async def forget_live(self, broker: Member) -> None:
+        """What was changed while it ran stands in its file now."""
+        if present := await self.overrides(broker):
+            wanted, file = self._settings_of(broker), await self._file_of(broker)
+            await self._tune(broker, live.forgotten(present, wanted, file, self._usual()), file)
