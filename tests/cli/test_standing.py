@@ -3,8 +3,8 @@
 import time
 
 from upcall.cli.status import waiting_lines
-from upcall.cli.why import operation_row, standing
-from upcall.protocol.operator import NodeView, OperationView, Status
+from upcall.cli.why import degraded_lines, operation_row, standing
+from upcall.protocol.operator import DegradedView, NodeView, OperationView, ServiceView, Status
 
 
 def operation(kind: str, target: str, *, removes: bool = False) -> OperationView:
@@ -39,3 +39,18 @@ def test_a_removed_node_that_is_gone_is_of_the_past() -> None:
 
 def test_a_shutdown_says_what_ends_it() -> None:
     assert "`upcall up` ends it" in standing(operation("shutdown", "the system"))
+
+
+def test_what_its_own_code_says_is_wrong_stands_beside_what_waits_with_since_when() -> None:
+    lags = DegradedView(
+        what="12 of 48 partitions lag", doing="broker-2 catches up", member="broker-2",
+        since=time.time() - 185, key="lag",
+    )  # fmt: skip
+    service = ServiceView(name="kafka", package="kafka", version="1", revision=1, state="updating", degraded=[lags])
+    line = "kafka: degraded for 3m 05s: 12 of 48 partitions lag; broker-2 catches up"
+    assert degraded_lines(service) == [line]
+    found = status()
+    found.services.append(service)
+    assert waiting_lines(found) == [line]
+    service.state, service.reason = "degraded", lags.what
+    assert waiting_lines(found) == [], "it stands in its row"

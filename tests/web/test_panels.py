@@ -84,3 +84,14 @@ def test_a_drain_that_stands_is_not_of_the_past() -> None:
 
 def test_a_child_whose_parent_is_not_known_is_shown_all_the_same() -> None:
     assert [one["id"] for one in panels.operations([operation("op-9", parent="op-1")], [])] == ["op-9"]
+
+
+def test_what_is_wrong_with_a_service_is_shown_once_with_its_instant(master: FakeMaster) -> None:
+    view = master.add_service("ill", 2, steps_done=2)
+    view.degraded = [api.DegradedView(what="2 partitions lag", doing="they catch up", since=5.0, key="lag")]
+    view.state, view.reason, view.ready = "degraded", "2 partitions lag (they catch up)", 2
+    shown = next(one for one in panels.services(status(master)) if one["name"] == "ill")
+    assert shown["degraded"] == [{"key": "lag", "what": "2 partitions lag", "doing": "they catch up", "since": 5.0}]
+    assert not shown["reason"]
+    view.ready, view.reason = 1, "1 of 2 members ready"
+    assert next(one for one in panels.services(status(master)) if one["name"] == "ill")["reason"] == view.reason

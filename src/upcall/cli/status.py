@@ -9,7 +9,7 @@ import typer
 from upcall.cli import watching
 from upcall.cli.output import mib, rich_table
 from upcall.cli.session import Session, command, commands
-from upcall.cli.why import kind_of, standing, still_stands
+from upcall.cli.why import degraded_lines, kind_of, standing, still_stands
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.protocol.operator import NodeView, ServiceView, Status
 
@@ -73,8 +73,9 @@ def _print(session: Session, found: Status) -> None:
 
 
 def waiting_lines(found: Status) -> list[str]:
-    """What is stuck, in words; else what is under way."""
-    lines = [f"waits: {words}" for words in found.waiting]
+    """What is wrong and what is stuck, in words; else what is under way."""
+    lines = [line for one in found.services for line in degraded_lines(one) if one.state != "degraded"]
+    lines += [f"waits: {words}" for words in found.waiting]
     nodes = {one.name for one in found.nodes}
     for one in found.operations:
         if still_stands(one, nodes):

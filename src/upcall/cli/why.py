@@ -1,5 +1,6 @@
 """``upcall why`` and ``upcall operation``: the question that every stuck system owes an answer to."""
 
+import re
 import time
 from collections.abc import Callable, Collection
 from typing import Annotated
@@ -10,13 +11,14 @@ import typer
 from upcall.cli.members import find_ended
 from upcall.cli.output import ago, duration
 from upcall.cli.session import Session, command, commands
-from upcall.protocol.operator import Ask, OperationView, TaskView, Why
+from upcall.protocol.operator import Ask, OperationView, ServiceView, TaskView, Why
 
 why_app = commands()
 operation_app = commands("Operations: list, force, cancel, pause, resume.")
 APPS = {"why": why_app, "operation": operation_app}
 
 COLUMNS = ("id", "kind", "target", "state", "class", "for", "waits for")
+IS_OPERATION = re.compile(r"op-\d+")
 VERBS = {
     "force": "Go over the service's answer; recorded with your name and reason.",
     "cancel": "Take it back, where it has not begun.",
@@ -30,29 +32,58 @@ VERBS = {
 def why(
     session: Session,
     subject: Annotated[
-        str, typer.Argument(metavar="[OPERATION|MEMBER]", help="Default: all that waits. Of a member: how it ended.")
+        str,
+        typer.Argument(
+            metavar="[OPERATION|MEMBER|SERVICE]",
+            help="Default: all that waits. Of a member: how it ended. Of a service: what is wrong with it.",
+        ),
     ] = "",
 ) -> None:
     """Who waits for whom, since when and why."""
     if "." in subject:
         _show_end(session, find_ended(session, subject))
         return
-    if subject:
+    if subject and (IS_OPERATION.fullmatch(subject) or not _known(session, subject)):
         _show(session, [session.client.why(subject)])
         return
     status = session.client.status()
     known = {one.id for one in status.operations}
     roots = [one for one in status.operations if one.parent not in known]
     waiting = [session.client.why(one.id) for one in roots if one.ended_at is None]
+    services = [one for one in status.services if subject in ("", one.name)]
+    if subject:
+        roots, waiting = [], [found for found in waiting if _concerns(found, subject)]
     if session.out.as_json:
-        session.out.json({"waiting": status.waiting, "operations": waiting})
+        degraded = {one.name: one.degraded for one in services if one.degraded}
+        session.out.json({"waiting": status.waiting, "degraded": degraded, "operations": waiting})
         return
-    lines = [f"{one.name}: {one.state}, {one.reason}" for one in status.services if one.reason]
+    lines = []
+    for one in services:
+        own = degraded_lines(one)
+        if one.reason and not (own and one.state == "degraded" and one.ready >= one.wanted):
+            lines.append(f"{one.name}: {one.state}, {one.reason}")
+        lines += own
     nodes = {one.name for one in status.nodes}
     lines += [standing(one) for one in roots if still_stands(one, nodes)]
     for found in waiting:
         lines += why_lines(found)
-    session.out.line("\n".join(lines) or "nothing waits")
+    session.out.line("\n".join(lines) or (f"{subject} is {services[0].state}" if subject else "nothing waits"))
+
+
+def _known(session: Session, service: str) -> bool:
+    return any(one.name == service for one in session.client.services())
+
+
+def _concerns(found: Why, service: str) -> bool:
+    return found.operation.service == service or any(_concerns(child, service) for child in found.children)
+
+
+def degraded_lines(service: ServiceView) -> list[str]:
+    """What its own code says is wrong with it, each with what is done about it and since when."""
+    return [
+        f"{service.name}: degraded for {ago(one.since)}: {one.what}" + (f"; {one.doing}" if one.doing else "")
+        for one in service.degraded
+    ]
 
 
 def _show_end(session: Session, found: TaskView) -> None:

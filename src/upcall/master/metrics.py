@@ -25,11 +25,16 @@ class _Collector(Collector):
         yield reserved
         ready = GaugeMetricFamily("upcall_service_members_ready", "Members known ready", labels=["service"])
         wanted = GaugeMetricFamily("upcall_service_members_wanted", "Members wanted", labels=["service"])
+        wrong = GaugeMetricFamily(
+            "upcall_service_degraded", "Things wrong with it, as its code sees it", labels=["service"]
+        )
         for service in self._views.services():
+            wrong.add_metric([service.name], len(service.degraded))
             ready.add_metric([service.name], service.ready)
             wanted.add_metric([service.name], service.wanted)
         yield ready
         yield wanted
+        yield wrong
         own = ["service", "member"]
         cpu = GaugeMetricFamily("upcall_task_cpu_cores", "Cores used of late", labels=own)
         memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=own)

@@ -11,6 +11,7 @@ DECLARATION: Final = "declaration"
 POLICY: Final = "policy"
 ENDPOINTS: Final = "endpoints"
 PLANS: Final = "plans"
+HEALTH: Final = "health"
 PACKAGE: Final = "package"
 STATE: Final = "state"
 SEEN: Final = "seen"
@@ -92,6 +93,24 @@ class EndpointsRecord(msgspec.Struct, frozen=True, kw_only=True):
 class PlansRecord(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     plans: tuple[PlanView, ...]
+
+
+class DegradedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that is wrong with a service, and since when."""
+
+    key: str
+    what: str
+    doing: str = ""
+    member: str = ""
+    since: float
+    """Wall time; a restart of the host or the master does not change it."""
+
+
+class HealthRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    service: str
+    version: str
+    """Of the code that saw it: another one may not look at all."""
+    degraded: tuple[DegradedRecord, ...] = ()
 
 
 class StateRecord(msgspec.Struct, frozen=True, kw_only=True):

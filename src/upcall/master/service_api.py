@@ -61,6 +61,10 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def plans(name: Current, request: Request) -> Response:
         return answer(await calls.plans(name, await decode(request, wire.Plans)))
 
+    @api.put("/v1/service/{name}/health", openapi_extra=takes(wire.Health), responses=gives(wire.Accepted))
+    async def health(name: Current, request: Request) -> Response:
+        return answer(await calls.health(name, await decode(request, wire.Health)))
+
     @api.post("/v1/service/{name}/propose", openapi_extra=takes(wire.Propose), responses=gives(wire.Accepted))
     async def propose(name: Current, request: Request) -> Response:
         return answer(await calls.propose(name, await decode(request, wire.Propose)))

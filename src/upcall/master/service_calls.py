@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from upcall.master import from_wire, revisions, services, whereabouts
+from upcall.master import from_wire, health, revisions, services, whereabouts
 from upcall.master.actions import Actions
 from upcall.master.credentials import credentials
 from upcall.master.notify import members_event, operations_event, wanted_event
@@ -98,6 +98,10 @@ class ServiceCalls:
 
     async def plans(self, name: str, body: wire.Plans) -> wire.Accepted:
         await self.core.turn(lambda tx: services.set_plans(tx, name, body))
+        return wire.Accepted()
+
+    async def health(self, name: str, body: wire.Health) -> wire.Accepted:
+        await self.core.turn(lambda tx: health.seen(tx, name, body))
         return wire.Accepted()
 
     # -- operations -------------------------------------------------------------------------------------------------

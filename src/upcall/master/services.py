@@ -152,7 +152,7 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
         for action in [one.id for one in tx.core.state.actions.values() if one.service == name]:
             del tx.core.state.actions[action]
             tx.delete(r.ACTION, action)
-        for kind in (r.POLICY, r.ENDPOINTS, r.PLANS):
+        for kind in (r.POLICY, r.ENDPOINTS, r.PLANS, r.HEALTH):
             tx.delete(kind, name)
         history.forget(tx, service)
         for member, generations in service.members.items():

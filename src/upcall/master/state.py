@@ -33,6 +33,7 @@ class Service:
     """Number -> what was wanted under it; those that stood, and those that were only asked for."""
     endpoints: tuple[Endpoint, ...] = ()
     plans: tuple[PlanView, ...] = ()
+    health: r.HealthRecord | None = None
     unplaced: str = ""
     """Why the plan of these members has no places yet."""
     unplaced_members: tuple[str, ...] = ()
@@ -132,6 +133,9 @@ def load(store: Store, start: int) -> State:
     for plans in _decode(of(r.PLANS), r.PlansRecord):
         if service := services.get(plans.service):
             service.plans = plans.plans
+    for health in _decode(of(r.HEALTH), r.HealthRecord):
+        if service := services.get(health.service):
+            service.health = health
     memory = {
         (entry.service, entry.key): StateEntry(value=entry.value, version=entry.version)
         for entry in _decode(of(r.STATE), r.StateRecord)

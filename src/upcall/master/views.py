@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import finalizing, past, whereabouts
+from upcall.master import finalizing, health, past, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -150,6 +150,7 @@ class Views:
             reason=reason,
             ready=ready,
             wanted=len(counted),
+            degraded=[view.DegradedView(**msgspec.structs.asdict(one)) for one in health.of(self._core, service)],
             members=tasks,
             plans=[msgspec.to_builtins(plan) for plan in service.plans],
             endpoints=self.endpoints(service),
@@ -184,6 +185,8 @@ class Views:
             away = [f"{task.name} {task.state}" for task in tasks if task.state not in ("ready", "finished")]
             named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
             return "degraded", f"{ready} of {wanted} members ready; {named}"
+        if wrong := health.brief(service):
+            return "degraded", wrong
         failed = [f"{name} has failed: {reason}" for name, reason in beside.items()]
         failed += _unfinished(service)
         return "running", "; ".join([*failed, *(f"{task.name}: {text}" for task in tasks for text in task.filling)])

@@ -347,6 +347,17 @@ class TaskView(View):
     """What it said last, of an end that nobody wished."""
 
 
+class DegradedView(View):
+    """Something that is wrong with a service although its members answer, in the words of its own code."""
+
+    what: str
+    doing: str = ""
+    """What is being done about it."""
+    member: str = ""
+    since: float
+    key: str
+
+
 class ServiceView(View):
     name: str
     package: str
@@ -362,11 +373,13 @@ class ServiceView(View):
     """Platform file -> kind of contents -> those in it that the file made."""
     desired: str = "running"
     state: str = ""
-    """``deploying``, ``running``, ``degraded`` (members are missing), ``recovering`` (one ends again and again),
-    ``blocked``, ``uninstalling``, ``shut down``, ``no host``"""
+    """``deploying``, ``running``, ``degraded`` (members are missing, or its own code says what is wrong),
+    ``recovering`` (one ends again and again), ``blocked``, ``uninstalling``, ``shut down``, ``no host``"""
     reason: str = ""
     ready: int = 0
     wanted: int = 0
+    degraded: list[DegradedView] = []
+    """What is wrong with it, as its own code sees it; the worst first."""
     members: list[TaskView] = []
     plans: list[dict[str, Any]] = []
     endpoints: list[EndpointView] = []
@@ -528,8 +541,8 @@ class Why(View):
 
 
 EVENT_KINDS = (
-    "operation", "answer", "alert", "task", "member", "node", "service", "plan", "package", "action", "placement",
-    "volumes", "disk", "secret", "host", "master", "clock", "epoch", "access", "gap",
+    "operation", "answer", "alert", "task", "member", "node", "service", "plan", "health", "package",
+    "action", "placement", "volumes", "disk", "secret", "host", "master", "clock", "epoch", "access", "gap",
 )  # fmt: skip
 
 

@@ -635,5 +635,32 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     phases: tuple[PhaseView, ...]
 
 
+DEGRADED_MAX: Final = 20
+"""Things that are told at once; who has more says the first of them in numbers."""
+DEGRADED_CHARS_MAX: Final = 300
+
+
+class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that is wrong with a service although its members answer."""
+
+    what: str
+    """One plain sentence: ``12 of 48 partitions have fewer replicas in sync than wanted``."""
+    doing: str = ""
+    """What is being done about it, or what a person can do: ``broker-2 catches up, 40 MiB behind``."""
+    member: str = ""
+    """The member that it is about; empty: the service."""
+    key: str = ""
+    """What it is known by from one look to the next, so that since when it is so is known. Default: its member and its
+    words, without their numbers."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is wrong now; the worst first."""
+
+    degraded: tuple[Degraded, ...] = ()
+    unseen: str = ""
+    """Why it cannot be seen: then what was wrong before stands."""
+
+
 class Plans(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[PlanView, ...]

@@ -19,7 +19,7 @@ from upcall.protocol.declaration import (
     Volume,
 )
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.protocol.service import Operation, Policy, Told, ToolResult
+from upcall.protocol.service import Degraded, Operation, Policy, Told, ToolResult
 from upcall.service.actions import action
 from upcall.service.changing import How, OptionChange, Update, by_restart, live, never
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
@@ -43,6 +43,7 @@ __all__ = [
     "Constraints",
     "Contents",
     "Declaration",
+    "Degraded",
     "Do",
     "Endpoint",
     "Field",

@@ -10,6 +10,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -24,6 +25,13 @@ R = TypeVar("R")
 
 THREADS_MAX: Final = 4
 """Blocking clients of one service at once. Each service has threads of its own, so they run out for it alone."""
+
+THREADS: Final = "blocking"
+HEALTH_THREADS: Final = "health"
+"""Apart from the others: a look at how the service is may hang, and answers must not wait for it."""
+
+threads: ContextVar[str] = ContextVar("threads", default=THREADS)
+"""Whose threads what runs here takes for its blocking calls."""
 
 
 class Volatile:
@@ -94,7 +102,7 @@ class Context:
     """While one look at the service lasts: what ``pods`` gave."""
     built: dict[str, Declaration] | None = None
     """While one look lasts: the declarations that were made of its members."""
-    _threads: ThreadPoolExecutor | None = None
+    _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
     @property
     def log(self) -> logging.Logger:
@@ -111,12 +119,12 @@ class Context:
             self.pods = self.built = None
 
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=f"{self.name}-blocking")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, functools.partial(function, *args, **kwargs))
+        whose = threads.get()
+        if (pool := self._threads.get(whose)) is None:
+            pool = self._threads[whose] = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=f"{self.name}-{whose}")
+        return await asyncio.get_running_loop().run_in_executor(pool, functools.partial(function, *args, **kwargs))
 
     def close(self) -> None:
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
+        for pool in self._threads.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._threads = {}

@@ -15,7 +15,7 @@ from upcall.protocol.errors import NotFound, Stale
 
 T = TypeVar("T")
 
-WholeSet = Literal["members", "starts", "endpoints", "plans"]
+WholeSet = Literal["members", "starts", "endpoints", "plans", "health"]
 
 STREAM_HEADER: Final = "Upcall-Stream"
 
@@ -58,8 +58,8 @@ class Link:
             yield event
 
     async def show(self, what: WholeSet, data: bytes) -> None:
-        """A whole set, encoded: :class:`wire.Declare`, :class:`wire.Starts`, :class:`wire.Endpoints` or
-        :class:`wire.Plans`."""
+        """A whole set, encoded: :class:`wire.Declare`, :class:`wire.Starts`, :class:`wire.Endpoints`,
+        :class:`wire.Plans` or :class:`wire.Health`."""
         await self._call("PUT", what, data)
 
     async def credentials(self, reference: str) -> wire.Credentials | None:

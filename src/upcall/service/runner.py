@@ -25,6 +25,7 @@ from upcall.service.autoscaling import Autoscaling
 from upcall.service.carrying_out import CarryingOut
 from upcall.service.context import Context
 from upcall.service.desk import Desk
+from upcall.service.health import Health
 from upcall.service.hooks import Hooks
 from upcall.service.leaving import Leaving
 from upcall.service.link import Fenced, Link, MasterAway, Transport, WholeSet
@@ -54,6 +55,7 @@ OWN_KEYS: Final = "sdk."
 
 PLAN_KEY: Final = "deploy"
 UNEXPLAINED_S: Final = 1.0
+_OVER: Final = ("done", "forced", "failed")
 TROUBLE_PAUSE_S: Final = 5.0
 """Before an expert's code that raised is called again although nothing changed."""
 
@@ -115,6 +117,7 @@ class Runner:
         self._autoscaling = Autoscaling(self.service, self.link, wall, self._look)
         self._updating = Updating(self.service, self.link, self._memory, wall, self._spawn, self._leaving.said)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
+        self._health = Health(self.service, self.link)
         self._dirty = asyncio.Event()
         self._wanted: wire.Wanted | None = None
         self._members: wire.Members | None = None
@@ -152,6 +155,7 @@ class Runner:
                 group.create_task(self._asking())
                 group.create_task(self._watch.run())
                 group.create_task(self._scaling())
+                group.create_task(self._looking())
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
 
@@ -208,6 +212,7 @@ class Runner:
                 if self._begun:
                     self._hooks.ending(self.context.operations)
                 self._clerk.wake()
+                self._health.heard()
                 self._look()
             case wire.Operations():
                 self.context.operations = event.operations
@@ -215,6 +220,7 @@ class Runner:
                 if self._begun:
                     self._hooks.ending(event.operations)
                 self._clerk.show(event)
+                self._health.heard()
                 self._look()
             case wire.Told():
                 self._hooks.tell(event)
@@ -238,6 +244,17 @@ class Runner:
     async def _scaling(self) -> None:
         await self._started.wait()
         await self._autoscaling.run(lambda: self._options_revision)
+
+    async def _looking(self) -> None:
+        await self._started.wait()
+        await self._health.run()
+
+    def _deployed(self) -> bool:
+        """It is to run, all of its plan has been carried out once, and this is the code that is to look at it."""
+        wanted, view = self._wanted, self._view
+        if wanted is None or wanted.desired != "running" or (self._version and wanted.version != self._version):
+            return False
+        return all(step.state in _OVER for phase in view.phases for step in phase.steps) and bool(view.phases)
 
     async def _asking(self) -> None:
         """Nothing is asked of code that has not started: it knows nothing yet."""
@@ -293,6 +310,7 @@ class Runner:
                 level("%s cannot say what it wants: %s", self.context.name, words)
             self._trouble = words
             self.context.fault(faults.Fault("what it wants", words, error))
+        self._health.let(self._deployed())
         try:
             await self._show()
         except (Fenced, NotNow):

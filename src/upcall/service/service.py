@@ -33,7 +33,7 @@ import contextlib
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from pydantic import ValidationError
@@ -41,7 +41,7 @@ from pydantic import ValidationError
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.releases import released
-from upcall.protocol.service import Credentials, NodeView, Operation, Policy, Propose, Told
+from upcall.protocol.service import Credentials, Degraded, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger, together, versions
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
@@ -77,6 +77,10 @@ class Service(PackageFiles):
     """How long the end of a member waits for :meth:`before_stop`; then it comes, whatever that does."""
     scale_every_s: ClassVar[float] = 15.0
     """How often :meth:`desired_size` is looked at, where the service may scale itself."""
+    health_every_s: ClassVar[float] = 10.0
+    """How often :meth:`health` is looked at; it is also soon after a member or an operation changed."""
+    health_timeout_s: ClassVar[float] = 30.0
+    """Deadline of a look at :meth:`health`."""
     watch_every_s: ClassVar[float] = 0.5
     """How often :meth:`watched` is looked at while something is put off."""
 
@@ -274,6 +278,11 @@ class Service(PackageFiles):
         """What the answers depend on beside members and operations, as a value (the in-sync sets). While something is
         put off it is looked at every ``watch_every_s``; when it differs, the question is asked again at once."""
         return None
+
+    async def health(self) -> Sequence[Degraded]:
+        """What is wrong although the members answer, the worst first, and what is being done about it. Looked at
+        beside everything else once the service is deployed; since when it is so is remembered, by its ``key``."""
+        return ()
 
     # -- upcalls: the system tells, after ---------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ class FixedMaster:
     starts: tuple[str, ...] = ()
     endpoints: tuple[wire.Endpoint, ...] = ()
     plans: dict[str, wire.PlanView] = field(default_factory=dict)
+    health: wire.Health | None = None
     answers: list[wire.Answer] = field(default_factory=list)
     proposals: list[wire.Propose] = field(default_factory=list)
     tools: list[wire.RunTool] = field(default_factory=list)
@@ -88,6 +89,8 @@ class FixedMaster:
                 self.endpoints = msgspec.json.decode(body, type=wire.Endpoints).endpoints
             case "PUT", "plans":
                 self.plans = {plan.name: plan for plan in msgspec.json.decode(body, type=wire.Plans).plans}
+            case "PUT", "health":
+                self.health = msgspec.json.decode(body, type=wire.Health)
             case "POST", "propose":
                 self.proposals.append(msgspec.json.decode(body, type=wire.Propose))
                 return wire.Accepted(operation=f"proposed-{len(self.proposals)}")

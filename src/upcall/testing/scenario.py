@@ -48,6 +48,8 @@ class Outcome:
     """Members that are to run."""
     endpoints: tuple[wire.Endpoint, ...]
     plans: Mapping[str, wire.PlanView]
+    health: wire.Health | None
+    """What it says is wrong with it; None: nothing was looked at (within :data:`RUN_S` a deployed service is)."""
     answers: Mapping[str, wire.Answer]
     proposals: tuple[wire.Propose, ...]
     tools: tuple[wire.RunTool, ...]
@@ -132,6 +134,7 @@ class Scenario:
             started=list(master.starts),
             endpoints=master.endpoints,
             plans=master.plans,
+            health=master.health,
             answers={answer.operation: answer for answer in master.answers},
             proposals=tuple(master.proposals),
             tools=tuple(master.tools),

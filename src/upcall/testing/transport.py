@@ -170,6 +170,8 @@ class WorldTransport:
                 plans = msgspec.json.decode(body, type=wire.Plans)
                 self.plans = {plan.name: plan for plan in plans.plans}
                 return await door.plans(name, plans)
+            case "PUT", "health":
+                return await door.health(name, msgspec.json.decode(body, type=wire.Health))
             case "POST", "propose":
                 self.proposals.append(msgspec.json.decode(body, type=wire.Propose))
                 return await door.propose(name, self.proposals[-1])

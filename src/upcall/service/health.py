@@ -1,0 +1,125 @@
+"""Health is more than a port: what is wrong with a service although its members answer.
+
+Which partitions have too few replicas in sync, which node is down, which query lags: the system sees none of it. A
+service that writes ``health()`` gives just that, one :class:`~upcall.protocol.service.Degraded` for each thing, with
+what is being done about it. It is looked at every ``health_every_s``, and soon after a member or an operation changed,
+beside everything else: its blocking calls have threads of their own, so no answer waits for a look that hangs.
+
+The master is told what differs from what this subscription has told, and remembers since when each thing is so, by its
+key. A look that raises or is late takes nothing back: what was wrong stays, and that it cannot be seen is one more.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from upcall.protocol import service as wire
+from upcall.service import faults
+from upcall.service.context import HEALTH_THREADS, threads
+from upcall.service.link import Link
+from upcall.service.service import Service, overridden
+
+SOON_S: Final = 2.0
+"""After a change, which seldom comes alone; and between two looks at the least."""
+PASSING_MAX: Final = 2
+"""Looks in a row that what may pass in a moment can fail, before it is told."""
+
+_NUMBERS: Final = re.compile(r"\d[\d.,]*")
+
+State = tuple[tuple[tuple[str, str, int, bool], ...], tuple[tuple[str, str], ...]]
+
+
+class Health:
+    """One service's."""
+
+    def __init__(self, service: Service, link: Link) -> None:
+        self._service = service
+        self._link = link
+        self._deployed = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._state: State = ((), ())
+        self._told: wire.Health | None = None
+        self._failed = 0
+
+    def let(self, deployed: bool) -> None:
+        """Nothing is looked at before it is deployed: all of it would be missing."""
+        if deployed:
+            self._deployed.set()
+        else:
+            self._deployed.clear()
+
+    def heard(self) -> None:
+        """Members or operations were shown. What is only said or answered anew is no reason to look."""
+        context = self._service._context
+        members = tuple((one.name, one.state, one.incarnation, one.back) for one in context.members.values())
+        state = (members, tuple((one.id, one.state) for one in context.operations))
+        if state != self._state:
+            self._state = state
+            self._changed.set()
+
+    async def run(self) -> None:
+        """For as long as the subscription lasts."""
+        if not overridden(self._service, "health"):
+            return
+        self._told = None
+        while True:
+            await self._deployed.wait()
+            await self._tell(await self._look())
+            try:
+                async with asyncio.timeout(self._service.health_every_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            else:
+                await asyncio.sleep(SOON_S)
+            self._changed.clear()
+
+    async def _tell(self, seen: wire.Health | None) -> None:
+        if seen is not None and seen != self._told:
+            await self._link.show("health", msgspec.json.encode(seen))
+            self._told = seen
+
+    async def _look(self) -> wire.Health | None:
+        """None: nothing to tell yet."""
+        service = self._service
+        before = threads.set(HEALTH_THREADS)
+        try:
+            async with asyncio.timeout(service.health_timeout_s):
+                found = keyed(await service.health())
+        except Exception as error:
+            return self._unseen(error)
+        finally:
+            threads.reset(before)
+        self._failed = 0
+        return wire.Health(degraded=found)
+
+    def _unseen(self, error: Exception) -> wire.Health | None:
+        service = self._service
+        self._failed += 1
+        late = isinstance(error, TimeoutError) and not str(error)
+        words = f"no answer within {service.health_timeout_s:g} s" if late else service.raised("health", error)
+        if self._failed < PASSING_MAX and not faults.Fault("health", words, error).mistake:
+            return None
+        unseen = words[: wire.DEGRADED_CHARS_MAX]
+        if self._told is None or self._told.unseen != unseen:
+            service.log.warning("health(): %s", words)
+        return wire.Health(unseen=unseen)
+
+
+def keyed(found: Iterable[wire.Degraded]) -> tuple[wire.Degraded, ...]:
+    """Each with a key of its own, by which it is known again: what it is about, without the numbers that change."""
+    keys: dict[str, wire.Degraded] = {}
+    for one in found:
+        key = one.key or f"{one.member} {_NUMBERS.sub('#', one.what)}".strip()
+        number = 1
+        while (own := key if number == 1 else f"{key} ({number})") in keys:
+            number += 1
+        most = wire.DEGRADED_CHARS_MAX
+        keys[own] = replace(one, key=own[:most], what=one.what[:most], doing=one.doing[:most])
+        if len(keys) == wire.DEGRADED_MAX:
+            break
+    return tuple(keys.values())
