@@ -36,6 +36,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "finalize": ("upgrade", "The point of no return of an upgrade."),
     "scale": ("update", "More members of a service or fewer, or let it scale itself."),
     "rollback": ("update", "Go back to an earlier revision of a service."),
+    "backup": ("backup", "Back a service up: `backup SERVICE --to`; list, show, verify."),
+    "restore": ("backup", "Bring a backup back, into its service or a new one."),
     "apply": ("apply", "Make the platform what a file says (-f): only what differs is changed."),
     "export": ("export", "Write a platform file from what runs."),
     "config": ("config", "Options of a service: show, diff."),
@@ -56,7 +58,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Command -> (module in this package, one line of help), in the order of the help."""
 
 NOUNS: Final = frozenset(
-    {"catalog", "config", "service", "plan", "node", "task", "volume", "operation", "secret", "access"}
+    {"backup", "catalog", "config", "service", "plan", "node", "task", "volume", "operation", "secret", "access"}
 )
 """Commands with commands of their own."""
 

@@ -20,7 +20,7 @@ from upcall.master.transaction import Transaction
 from upcall.master.turning import Turning
 from upcall.protocol import operator as view
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, NotFound, NotNow, TooLarge
+from upcall.protocol.errors import Conflict, Forbidden, NotFound, NotNow, TooLarge
 from upcall.protocol.schema import nearest
 
 KEPT: Final = 50
@@ -87,7 +87,12 @@ class Actions:
         if len(running) >= UNDER_WAY_MAX:
             raise Conflict(f"{UNDER_WAY_MAX} actions of {service} are under way", where=service, expected="fewer")
         record = r.ActionRecord(
-            id=f"act-{secrets.token_hex(4)}", service=service, name=name, who=who, began_at=self._core.wall()
+            id=f"act-{secrets.token_hex(4)}",
+            service=service,
+            name=name,
+            who=who,
+            began_at=self._core.wall(),
+            arguments=arguments if self._goes_on(service, name) else {},
         )
         asked = wire.Action(id=record.id, name=name, arguments=arguments, who=who)
 
@@ -124,7 +129,7 @@ class Actions:
         events: list[wire.StreamEvent] = []
         for one in self._core.state.actions.values():
             if one.service == service and one.state == "running":
-                events.append(wire.Action(id=one.id, name=one.name, who=one.who, again=True))
+                events.append(wire.Action(id=one.id, name=one.name, arguments=one.arguments, who=one.who, again=True))
                 events += [wire.CancelAction(id=one.id)] if one.cancelled_by else []
         return events
 
@@ -155,6 +160,23 @@ class Actions:
         if len(said.text) > PROGRESS_CHARS_MAX:
             raise TooLarge(f"{len(said.text)} characters", where="text", expected=f"at most {PROGRESS_CHARS_MAX}")
         self._put(tx, msgspec.structs.replace(record, progress=said.text, share=said.share))
+
+    def secret_of(self, service: str, action: str) -> str:
+        """Name of the secret that was named in an action of this service that is under way. Nobody's own one: what
+        another service logs in with is not a person's to hand out here."""
+        record = self._core.state.actions.get(action)
+        name = str(record.arguments.get("secret", "")) if record is not None else ""
+        if record is None or record.service != service or record.state != "running" or not name:
+            raise Forbidden(f"no secret was named in {action!r}", where=service)
+        owner = name.partition(".")[0]
+        if owner != service and owner in self._core.state.services:
+            raise Forbidden(f"{name!r} is a secret of {owner}'s own", where="secret", expected="one of a person's own")
+        return name
+
+    def _goes_on(self, service: str, name: str) -> bool:
+        record = self._core.state.services[service].record
+        package = self._core.state.packages.find(record.package, record.version)
+        return any(action.goes_on for action in package.actions if action.name == name)
 
     # -- records --------------------------------------------------------------------------------------------------
 

@@ -123,7 +123,8 @@ class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a person asked of a service. Its arguments are not kept: there may be secrets among them."""
+    """What a person asked of a service. Its arguments are not kept (there may be secrets among them), but for an action
+    that goes on after a death of its host."""
 
     id: str
     service: str
@@ -138,6 +139,7 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     result: Any = None
     error: str = ""
     cancelled_by: str = ""
+    arguments: dict[str, Any] = {}
 
 
 class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -133,6 +133,10 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def delete_state(name: Current, key: str, version: int | None = None) -> Response:
         return answer(await calls.delete_state(name, key, version))
 
+    @api.post("/v1/service/{name}/granted/{action}", responses=gives(wire.Granted))
+    async def granted(name: Current, action: str) -> Response:
+        return answer(calls.granted(name, action))
+
     @api.post(
         "/v1/service/{name}/replies/{action}", openapi_extra=takes(wire.ActionReply), responses=gives(wire.Accepted)
     )

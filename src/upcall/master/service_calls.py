@@ -179,6 +179,10 @@ class ServiceCalls:
             await asyncio.to_thread(self.secrets.make, str(error.problem.details["name"]))
             return credentials(self.core, self.secrets, service, reference)
 
+    def granted(self, name: str, action: str) -> wire.Granted:
+        """The secret that a person named in an action that goes on: to name it there is to grant it, for as long."""
+        return wire.Granted(value=self.secrets.get(self.actions.secret_of(name, action)))
+
     # -- its own memory ---------------------------------------------------------------------------------------------
 
     def read_state(self, name: str, key: str) -> wire.StateEntry:

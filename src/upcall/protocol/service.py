@@ -53,6 +53,8 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """JSON Schema of the arguments object."""
     timeout_s: float = 60.0
     """For so long its service lets it run."""
+    goes_on: bool = False
+    """It may be begun again where it was: when its host dies, the next one is asked the same."""
 
 
 class ContentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -322,7 +324,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
     who: str = ""
     again: bool = False
     """It was asked on an earlier subscription, and is not answered. Who runs it goes on; who never heard of it says so
-    in its reply, and does not begin it."""
+    in its reply, and does not begin it, unless the action is one that goes on."""
 
 
 class CancelAction(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_action"):
@@ -602,6 +604,12 @@ class ActionReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     result: Any = None
     error: str = ""
     cancelled: bool = False
+
+
+class Granted(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of the secret that whoever asked an action named in it (``secret``)."""
+
+    value: str
 
 
 class ActionProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,7 +7,7 @@ method returns goes back as JSON.
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -30,31 +30,45 @@ class Action:
     description: str
     arguments: type[BaseModel]
     timeout_s: float
+    goes_on: bool = False
+    function: Callable[..., Coroutine[Any, Any, Any]] | None = None
+    """The SDK's own, which is no method of the class."""
 
     @property
     def spec(self) -> ActionSpec:
         schema = self.arguments.model_json_schema()
-        return ActionSpec(name=self.name, description=self.description, arguments=schema, timeout_s=self.timeout_s)
+        return ActionSpec(
+            name=self.name,
+            description=self.description,
+            arguments=schema,
+            timeout_s=self.timeout_s,
+            goes_on=self.goes_on,
+        )
 
     async def call(self, service: object, arguments: Mapping[str, Any]) -> Any:
         given = validated(self.arguments, arguments, where=self.name)
         # The fields themselves, not model_dump(): an argument that is a model arrives as that model.
         values = {name: getattr(given, name) for name in self.arguments.model_fields}
+        if self.function is not None:
+            return await self.function(service, **values)
         return await getattr(service, self.method)(**values)
 
 
 @overload
 def action(method: F) -> F: ...
 @overload
-def action(*, timeout_s: float = 60.0) -> Callable[[F], F]: ...
-def action(method: F | None = None, *, timeout_s: float = 60.0) -> F | Callable[[F], F]:
+def action(*, timeout_s: float = 60.0, goes_on: bool = False) -> Callable[[F], F]: ...
+def action(method: F | None = None, *, timeout_s: float = 60.0, goes_on: bool = False) -> F | Callable[[F], F]:
     """Makes an async method an action. Its docstring is the description. It may run for ``timeout_s`` seconds (an hour
-    is no less right than an instant), say how far it is (``self.progress``), and be cancelled, like any coroutine."""
+    is no less right than an instant), say how far it is (``self.progress``), and be cancelled, like any coroutine.
+
+    ``goes_on``: it finds out by itself how far it came, so when its host dies, the next one calls it again with the
+    same arguments (which are kept on record meanwhile: no secrets among them)."""
 
     def mark(function: F) -> F:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"@action {getattr(function, '__name__', function)!r} must be an async method")
-        setattr(function, _MARK, timeout_s)
+        setattr(function, _MARK, (timeout_s, goes_on))
         return function
 
     return mark if method is None else mark(method)
@@ -62,14 +76,23 @@ def action(method: F | None = None, *, timeout_s: float = 60.0) -> F | Callable[
 
 def actions_of(service: type[Any]) -> dict[str, Action]:
     """All actions of a service class by name (``create-topic`` for ``create_topic``)."""
-    found = {}
+    found = dict(service.sdk_actions() if hasattr(service, "sdk_actions") else {})
     for method, function in inspect.getmembers(service, inspect.isfunction):
-        timeout_s = getattr(function, _MARK, None)
-        if timeout_s is not None:
-            name = method.replace("_", "-")
-            description = inspect.getdoc(function) or ""
-            found[name] = Action(name, method, description, _arguments(service, method, function), timeout_s)
+        if hasattr(function, _MARK):
+            each = _made(service, method, function)
+            found[each.name] = each
     return found
+
+
+def beside(service: type[Any], functions: Mapping[str, Callable[..., Coroutine[Any, Any, Any]]]) -> dict[str, Action]:
+    """Actions whose functions are no methods of the class, by their names."""
+    return {name: replace(_made(service, name, function), function=function) for name, function in functions.items()}
+
+
+def _made(service: type[Any], method: str, function: Callable[..., Coroutine[Any, Any, Any]]) -> Action:
+    timeout_s, goes_on = getattr(function, _MARK)
+    arguments = _arguments(service, method, function)
+    return Action(method.replace("_", "-"), method, inspect.getdoc(function) or "", arguments, timeout_s, goes_on)
 
 
 def action_named(service: type[Any], name: str) -> Action:
@@ -90,5 +113,5 @@ def _arguments(service: type[Any], method: str, function: Callable[..., Any]) ->
             raise TypeError(f"@action {service.__name__}.{method}: argument {parameter.name!r} has no type")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (annotation_at(parameter.annotation, service.version), default)
-    title = "".join(word.capitalize() for word in method.split("_"))
+    title = "".join(word.capitalize() for word in method.replace("-", "_").split("_"))
     return create_model(title, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)

@@ -63,6 +63,10 @@ async def _no_credentials(_reference: str) -> wire.Credentials | None:
     return None
 
 
+async def _nothing_granted(_action: str) -> str:
+    return ""
+
+
 @dataclass
 class Context:
     """One service's surroundings."""
@@ -75,6 +79,8 @@ class Context:
     nodes: tuple[wire.NodeView, ...] = ()
     members: Mapping[str, wire.Member] = field(default_factory=dict)
     operations: tuple[wire.Operation, ...] = ()
+    life: float = 0.0
+    """When it was installed."""
     left_behind: tuple[str, ...] = ()
     lost_behind: tuple[str, ...] = ()
     state: State = field(default_factory=lambda: State(Volatile()))
@@ -82,6 +88,8 @@ class Context:
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal
     credentials: Callable[[str], Awaitable[wire.Credentials | None]] = _no_credentials
     """By the reference of an endpoint: its own, or one that it is bound to."""
+    granted: Callable[[str], Awaitable[str]] = _nothing_granted
+    """The secret that a person named in an action that is being answered, by the action's id."""
     fits: Callable[[wire.Declare], Awaitable[str]] = _fits
     """Why not all of these would have a place now."""
     refresh: Callable[[], None] = lambda: None
@@ -90,6 +98,10 @@ class Context:
     """Tells people, by the system, why an operation gets no answer."""
     fault: Callable[[faults.Fault], None] = lambda fault: None
     """Hears of what the expert's code raised; a test fails by it."""
+    busy: set[str] = field(default_factory=set)
+    """What is done once at a time, while it is."""
+    inline: bool = False
+    """A test in virtual time: a blocking call takes none."""
     said: dict[str, str] = field(default_factory=dict)
     """Operation -> why it was not answered, as the log has it already."""
     coming: frozenset[str] = frozenset()
@@ -119,6 +131,8 @@ class Context:
             self.pods = self.built = None
 
     async def blocking(self, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        if self.inline:
+            return function(*args, **kwargs)
         whose = threads.get()
         if (pool := self._threads.get(whose)) is None:
             pool = self._threads[whose] = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=f"{self.name}-{whose}")

@@ -14,13 +14,13 @@ import msgspec
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
-from upcall.service.actions import action_named
+from upcall.service.actions import action_named, actions_of
 from upcall.service.attempts import in_words
 from upcall.service.link import Link, MasterAway
 from upcall.service.plan_inputs import Verb
 from upcall.service.proposed import preview
 from upcall.service.service import Service
-from upcall.service.telling import Words, telling
+from upcall.service.telling import Words, asked, telling
 
 ACTIONS_MAX: Final = 32
 """Actions of one service at once; more are refused, not queued."""
@@ -75,7 +75,7 @@ class Desk:
         await self._link.progress(action, wire.ActionProgress(text=text, share=share))
 
     async def _called(self, action: wire.Action) -> wire.ActionReply:
-        if action.again:
+        if action.again and not self._goes_on(action.name):
             gone = "its host was replaced while it ran, or before: whether it was done is not known"
             return wire.ActionReply(ok=False, error=gone)
         if len(self._under_way) >= ACTIONS_MAX:
@@ -87,6 +87,10 @@ class Desk:
             task.cancel()  # with whoever waits for it
             del self._under_way[action.id]
         return wire.ActionReply(ok=False, error="cancelled", cancelled=True) if task.cancelled() else task.result()
+
+    def _goes_on(self, name: str) -> bool:
+        known = actions_of(type(self._service)).get(name)
+        return known is not None and known.goes_on
 
     async def _send(self, action: wire.Action, reply: wire.ActionReply) -> None:
         """To this subscription; on the next one the master shows again what it did not hear."""
@@ -102,6 +106,7 @@ class Desk:
 
     async def _reply(self, action: wire.Action) -> wire.ActionReply:
         telling.set(partial(self._words.tell, action.id))
+        asked.set(action.id)
         try:
             return wire.ActionReply(ok=True, result=await self._result(action))
         except UpcallError as error:

@@ -67,6 +67,10 @@ class Link:
         found = _decoded(await self._call("POST", "credentials", wire.AskCredentials(reference)), wire.Credentials)
         return found if found.user else None
 
+    async def granted(self, action: str) -> str:
+        """The secret that a person named in this action, while it is under way."""
+        return _decoded(await self._call("POST", f"granted/{quote(action, safe='')}"), wire.Granted).value
+
     async def propose(self, proposal: wire.Propose) -> str:
         return _decoded(await self._call("POST", "propose", proposal), wire.Accepted).operation
 

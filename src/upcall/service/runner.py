@@ -100,6 +100,7 @@ class Runner:
             propose=self.link.propose,
             credentials=self.link.credentials,
             fits=self.link.fits,
+            granted=self.link.granted,
         )
         self.context.note = self._noted
         self.context.refresh = self._look
@@ -327,7 +328,7 @@ class Runner:
             self._options_revision = self._wanted.revision
         if self._begun:
             return
-        self._life = self._wanted.installed_at
+        self._life = self.context.life = self._wanted.installed_at
         kept = await self._memory.get(PLAN_KEY, {})
         if kept.get("installed_at") != self._life:
             kept = {}  # Done for an earlier life of this name: its members are gone, and its steps run again.

@@ -43,6 +43,7 @@ from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.releases import released
 from upcall.protocol.service import Credentials, Degraded, NodeView, Operation, Policy, Propose, Told
 from upcall.service import faults, stranger, together, versions
+from upcall.service.backup import Backups
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.contents import Contents
@@ -62,7 +63,7 @@ from upcall.service.telling import telling
 R = TypeVar("R")
 
 
-class Service(PackageFiles):
+class Service(Backups, PackageFiles):
     """Base of every service. Its docstring is the package's description."""
 
     package: ClassVar[str] = ""

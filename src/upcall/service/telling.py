@@ -20,6 +20,8 @@ CHARS_MAX: Final = 300
 
 telling: ContextVar[Tell | None] = ContextVar("telling", default=None)
 """Who hears of what is being done here; none: the log."""
+asked: ContextVar[str] = ContextVar("asked", default="")
+"""Which action is being answered here, by its id."""
 
 
 def percent(text: str, share: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow
 from upcall.service import Service
+from upcall.service.actions import actions_of
 from upcall.service.attempts import persistently
 from upcall.service.faults import Fault
 from upcall.service.link import Fenced, MasterAway
@@ -38,6 +39,8 @@ class Life:
         self.runner: Runner
         self.faults: list[Fault] = []
         """Mistakes in the service's code that it raised; a life with one fails, unless the script takes them out."""
+        self.inline = False
+        """Its blocking calls take no thread, and no time: what they wait for is not passed over in virtual time."""
         self._version = ""
         """Of the package, whose code runs; empty: it has one alone."""
         self._task: asyncio.Task[None] | None = None
@@ -50,6 +53,7 @@ class Life:
         code = self.service.at(self._version) if self._version else self.service
         self.runner = Runner(code, self.master.service, self.master, version=self._version, wall=loop.time)
         self.runner.context.fault = self._raised
+        self.runner.context.inline = self.inline
         self._task = loop.create_task(
             persistently("test", self.runner.run, on=(MasterAway, Fenced, NotNow), log=self.runner.context.log)
         )
@@ -126,9 +130,11 @@ def live(
     seed: int = 0,
     tool: Tool = ok,
     raises: bool = False,
+    inline: bool = False,
 ) -> None:
     """Runs ``script`` with the service on a cluster of this kind, in virtual time. ``prove_s``: a silent node's tasks
     are proven dead so much later (never, by default). ``tool`` plays what :meth:`upcall.service.Member.run` runs.
+    ``inline``: what is blocking (``self.blocking``) is called at once, in no thread, and takes no time.
     ``version``: of the package, that is installed (default: the newest); all that it has can be upgraded to.
 
     Two incarnations of a member on the same volumes at the same time fail the test, whatever it looks at; and so does
@@ -148,8 +154,10 @@ def live(
             seed=seed,
             tool=tool,
             packages=_packages(service, version),
+            actions=[each.spec for each in actions_of(service).values()],
         )
         life = Life(service, played)
+        life.inline = inline
         world = asyncio.create_task(played.live())
         life.start_host()
         course = asyncio.ensure_future(script(life))
@@ -179,6 +187,7 @@ def _packages(service: type[Service], version: str) -> list[wire.Package]:
             name=service.package,
             version=one,
             options_schema=service.at(one).Options.model_json_schema(),
+            actions=tuple(each.spec for each in actions_of(service.at(one)).values()),
             finalizes=service.finalize is not Service.finalize,
         )
         for one in sorted(known, key=lambda one: one != first)

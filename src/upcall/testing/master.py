@@ -48,8 +48,10 @@ class SimulatedMaster(WorldTransport):
         seed: int = 0,
         tool: Tool = ok,
         packages: Sequence[wire.Package] = (),
+        actions: Sequence[wire.ActionSpec] = (),
     ) -> None:
-        """``packages``: the versions that there are of it, of which the first is installed.
+        """``packages``: the versions that there are of it, of which the first is installed. ``actions``: what can be
+        asked of it, where it has one alone.
 
         ``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
         twice. ``schema``: of the options, as the host registers it; none: anything goes."""
@@ -60,7 +62,8 @@ class SimulatedMaster(WorldTransport):
         super().__init__(service, world, streams, tool)
         world.observe(world.substrate.say_nodes())
         world.after_turn += [revisions.follow, finalizing.follow]
-        known = packages or (wire.Package(name=service, version="0.1.0", options_schema=dict(schema or {})),)
+        alone = wire.Package(name=service, version="0.1.0", options_schema=dict(schema or {}), actions=tuple(actions))
+        known = packages or (alone,)
         package = known[0]
         record = r.ServiceRecord(
             name=service,

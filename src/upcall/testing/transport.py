@@ -200,6 +200,8 @@ class WorldTransport:
                 return await door.note(name, self.notes[-1])
             case "POST", "run":
                 return await door.run(name, msgspec.json.decode(body, type=wire.RunTool))
+            case "POST", "granted":
+                return door.granted(name, rest)
             case "POST", "progress":
                 self.progress.append(msgspec.json.decode(body, type=wire.ActionProgress))
                 return await door.progress(name, rest, self.progress[-1])

@@ -1,0 +1,234 @@
+"""``upcall backup`` and ``upcall restore``: what a service holds, kept elsewhere and brought back.
+
+A backup is a long action of its service: it is on record, says how far it is, and goes on when somebody stops looking.
+It is named as its folder says, ``FOLDER/SERVICE/ID``, or by its ID alone while its service remembers it.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from upcall.cli import deploy
+from upcall.cli.action import begin, finished, known_action
+from upcall.cli.output import ago
+from upcall.cli.session import Session, command, commands
+from upcall.cli.values import parse_pairs
+from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.operator import Install
+
+ID = re.compile(r"(?P<service>[a-z0-9][a-z0-9-]*)-\d{8}T\d{6}-[0-9a-f]{4}\Z")
+COLUMNS = ("backup", "made", "size", "new", "version")
+PATIENCE_S = 60.0
+
+
+class Backup(TyperGroup):
+    """``upcall backup SERVICE`` makes one: the usual word may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first and first not in self.commands and first not in ctx.help_option_names:
+            args = ["make", *args]
+        return list(super().parse_args(ctx, args))
+
+
+backup_app = commands("Backups of services: SERVICE makes one; list, show, verify.", group=Backup)
+restore_app = commands()
+APPS = {"backup": backup_app, "restore": restore_app}
+
+Which = Annotated[str, typer.Argument(metavar="BACKUP", help="FOLDER/SERVICE/ID, or its ID.")]
+Secret = Annotated[
+    str, typer.Option("--secret", metavar="NAME", help="Secret with ACCESS_KEY:SECRET_KEY of the object store.")
+]
+Endpoint = Annotated[str, typer.Option("--endpoint", metavar="URL", help="Of an object store that is not the usual.")]
+By = Annotated[str, typer.Option("--by", metavar="SERVICE", help="Which service reads it, where it is not its own.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
+
+
+@command(backup_app, "make")
+def make(
+    session: Session,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    to: Annotated[str, typer.Option("--to", metavar="FOLDER|s3://BUCKET/PREFIX", help="Where it is kept.")],
+    secret: Secret = "",
+    endpoint: Endpoint = "",
+    full: Annotated[bool, typer.Option("--full", help="Read and write everything anew.")] = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Back a service up, and read it back at once by its checksums."""
+    asked = {"to": _absolute(to), "secret": secret, "endpoint": endpoint, "full": full}
+    found = _done(session, service, "backup", asked, no_wait)
+    if found is not None:
+        words = f"{service} is backed up: {_size(found['bytes'])}, {_size(found['new_bytes'])} of it new, verified"
+        session.out.say(found, f"{words}\n{found['backup']}\n{found['promise']}")
+
+
+@command(backup_app, "list")
+def list_backups(
+    session: Session,
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]")] = "",
+    at: Annotated[str, typer.Option("--at", metavar="FOLDER|s3://BUCKET/PREFIX", help="What lies there.")] = "",
+    secret: Secret = "",
+    endpoint: Endpoint = "",
+) -> None:
+    """Backups of a service, or of all: those that they remember, or those that lie somewhere."""
+    asked = {"at": _absolute(at) if at else "", "secret": secret, "endpoint": endpoint}
+    services = [service] if service else [one.name for one in session.client.services() if _backed_up(one)]
+    found = [row for each in services for row in _done(session, each, "backups", asked) or []]
+    rows = [
+        (one["backup"], ago(one["ended_at"]), _size(one["bytes"]), _size(one["new_bytes"]), one["version"])
+        for one in found
+    ]
+    session.out.show(found, COLUMNS, rows, empty="no backups")
+
+
+@command(backup_app, "show")
+def show(session: Session, backup: Which, by: By = "", secret: Secret = "", endpoint: Endpoint = "") -> None:
+    """What a backup holds, and what it promises."""
+    found = _done(session, by or _owner(backup), "show-backup", _asked(backup, secret, endpoint)) or {}
+    rows = [(key, _size(value) if key.endswith("bytes") else str(value)) for key, value in found.items()]
+    session.out.show(found, ("", ""), rows, empty="nothing")
+
+
+@command(backup_app, "verify")
+def verify(
+    session: Session,
+    backup: Which,
+    trial: Annotated[bool, typer.Option("--trial", help="Restore it beside what is there, compare, clean up.")] = False,
+    by: By = "",
+    secret: Secret = "",
+    endpoint: Endpoint = "",
+    no_wait: NoWait = False,
+) -> None:
+    """Read a backup by its checksums; with --trial restore it, too, beside what is there."""
+    asked = {**_asked(backup, secret, endpoint), "trial": trial}
+    found = _done(session, by or _owner(backup), "verify-backup", asked, no_wait)
+    if found is not None:
+        also = f"; trial restore: {found['trial']}" if trial else ""
+        session.out.say(found, f"{found['id']} is well: {_size(found['bytes'])} read by checksum{also}")
+
+
+@command(restore_app, "restore")
+def restore(
+    session: Session,
+    backup: Which,
+    to: Annotated[str, typer.Option("--to", metavar="SERVICE", help="Another one; it is installed if need be.")] = "",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of a new service.")
+    ] = None,
+    package: Annotated[
+        str, typer.Option("--package", metavar="PACKAGE[@VERSION]", help="Of a new service; default: as it was.")
+    ] = "",
+    over: Annotated[
+        str, typer.Option("--over", metavar="NAME,...", help="Of what is there: what is deleted for it.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
+    secret: Secret = "",
+    endpoint: Endpoint = "",
+    no_wait: NoWait = False,
+) -> None:
+    """Bring back what a backup holds: into its own service, or into another one that is made for it."""
+    service = to or _owner(backup)
+    asked = {
+        **_asked(backup, secret, endpoint),
+        "over": [name for name in over.split(",") if name],
+        "dry_run": dry_run,
+    }
+    if service not in {one.name for one in session.client.services()}:
+        wanted = _wanted(session, backup, service, setting or [], package, secret, endpoint)
+        if dry_run:
+            session.out.say(wanted.model_dump(), f"{service} would be installed ({wanted.package}), and filled from it")
+            return
+        deploy.follow(session, deploy.post_all(session, [wanted]).names, [service])
+    elif setting:
+        raise Conflict(f"{service} is installed already", where="--set", expected=f"`upcall update {service} --set`")
+    found = _done(session, service, "restore", asked, no_wait)
+    if found is None:
+        return
+    if dry_run:
+        stands = ", ".join(found["in_the_way"])
+        words = (
+            f"what stands in its way: {stands} (--over {stands.replace(' ', '')})" if stands else "nothing forbids it"
+        )
+        session.out.say(found, f"{found['parts']} parts, {_size(found['bytes'])} into {service}; {words}")
+        return
+    session.out.say(found, f"{service} holds what {found['id']} has: {_size(found['bytes'])}\n{found['promise']}")
+
+
+def _wanted(
+    session: Session, backup: str, service: str, settings: list[str], package: str, secret: str, endpoint: str
+) -> Install:
+    """A new service, as the backup's was, with other options where they are given."""
+    was: dict[str, Any] = {}
+    if not package:
+        was = _shown(session, backup, secret, endpoint)
+        package = f"{was['package']}@{was['version'].partition('+')[0]}"
+    name, _, version = package.partition("@")
+    options = {**was.get("options", {}), **parse_pairs(settings, "--set")}
+    return Install(package=name, name=service, version=version, options=options)
+
+
+def _shown(session: Session, backup: str, secret: str, endpoint: str) -> dict[str, Any]:
+    """What a backup says of itself: read here where it lies in a folder, else by its own service."""
+    where, _, name = backup.rpartition("/")
+    if where and not where.startswith("s3://"):
+        from upcall.service.backup.archive import Archive
+        from upcall.service.backup.place import folder
+
+        found = Archive.found(folder(_absolute(where), make=False)).manifest(name)
+        return {"package": found.package, "version": found.version, "options": found.options}
+    owner = _owner(backup)
+    if owner not in {one.name for one in session.client.services()}:
+        raise Invalid(
+            f"{owner} is not installed, and only a service reads from an object store",
+            where="--package",
+            expected="--package, and --set for its options: then the new service reads it",
+        )
+    return _done(session, owner, "show-backup", _asked(backup, secret, endpoint)) or {}
+
+
+def _done(session: Session, service: str, action: str, arguments: dict[str, Any], no_wait: bool = False) -> Any:
+    """The action's result; None where nobody waits for it."""
+    try:
+        known_action(session, service, action)
+    except NotFound as error:
+        if service in {one.name for one in session.client.services()}:
+            raise Invalid(
+                f"the package of {service} does not know how to back it up", where=service, expected="a `backup` in it"
+            ) from error
+        raise
+    begun = begin(session, service, action, arguments, patience_s=PATIENCE_S)
+    if no_wait:
+        session.out.say(begun, f"it has begun; `upcall service action {begun.id}` says how far it is, --cancel ends it")
+        return None
+    return finished(session, begun).result
+
+
+def _asked(backup: str, secret: str, endpoint: str) -> dict[str, Any]:
+    where, _, name = backup.rpartition("/")
+    return {"backup": f"{_absolute(where)}/{name}" if where else name, "secret": secret, "endpoint": endpoint}
+
+
+def _owner(backup: str) -> str:
+    found = ID.match(backup.rpartition("/")[2])
+    if found is None:
+        raise Invalid(
+            f"{backup!r} is no backup", where="BACKUP", expected="FOLDER/SERVICE/ID, as `upcall backup list` shows it"
+        )
+    return found["service"]
+
+
+def _absolute(where: str) -> str:
+    """As the host is told it: it may stand in another folder."""
+    return where if "://" in where else os.path.normpath(Path.cwd() / Path(where).expanduser())
+
+
+def _backed_up(service: Any) -> bool:
+    return any(action.get("name") == "backup" for action in service.actions)
+
+
+def _size(count: int) -> str:
+    return f"{count} B" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"

@@ -1,0 +1,310 @@
+"""What people ask of a service about its backups: the actions that each service with a ``backup`` has.
+
+Each goes on after a death of its host: a backup from the notes in its archive, a restore from what the service holds.
+A place is remembered with each backup that was made there, so a schedule may ask for "the newest".
+"""
+
+import asyncio
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import Field
+
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
+from upcall.service import telling
+from upcall.service.actions import action
+from upcall.service.backup import place as places
+from upcall.service.backup.archive import Archive
+from upcall.service.backup.manifest import Manifest
+from upcall.service.backup.reading import StoredBackup
+from upcall.service.backup.writing import BackupInto, Say, Work
+
+if TYPE_CHECKING:
+    from upcall.service.service import Service
+
+LONGEST_S: Final = 7 * 86_400.0
+STUCK_S: Final = 900.0
+"""What makes no progress for so long has failed."""
+KNOWN: Final = "sdk.backups"
+KNOWN_MAX: Final = 100
+RESTORING: Final = "sdk.restoring"
+WHERE: Final = "an absolute folder, or s3://BUCKET/PREFIX"
+LOGIN: Final = "name of the secret with ACCESS_KEY:SECRET_KEY of the object store"
+ENDPOINT: Final = "the object store's own address; default: the usual one"
+WHICH: Final = "FOLDER/ID, as `backup` gave it, or an ID that this service remembers; empty: its newest"
+
+W = TypeVar("W", bound=Work)
+
+
+@action(timeout_s=LONGEST_S, goes_on=True)
+async def backup(
+    service: Any,
+    to: str = Field(description=WHERE),
+    secret: str = Field("", description=LOGIN),
+    endpoint: str = Field("", description=ENDPOINT),
+    full: bool = Field(False, description="read and write everything anew, whatever is there"),
+) -> dict[str, Any]:
+    """Backs the service up, and reads all of it back by its checksums."""
+    where = f"{places.normal(to)}/{service.name}"
+    place = await _opened(service, where, secret, endpoint, make=True)
+    archive = await service.blocking(Archive.begun, place, service.name, service.package)
+    if (done := await service.blocking(_answering, archive)) is None:
+        async with _alone(service, archive.shown):
+            done = await _made(service, archive, full)
+    await _working(service, lambda say: StoredBackup(archive, done, say=say), StoredBackup.verify)
+    known = {"where": where, "secret": secret, "endpoint": endpoint, **_shown(done), "verified_at": round(time.time())}
+    await service.state.update(KNOWN, lambda old: [*_others(old, done.id), known][-KNOWN_MAX:], [])
+    return {"backup": f"{where}/{done.id}", **_shown(done), "verified": True}
+
+
+@action
+async def backups(
+    service: Any,
+    at: str = Field("", description="what lies there, and not what is remembered; " + WHERE),
+    secret: str = Field("", description=LOGIN),
+    endpoint: str = Field("", description=ENDPOINT),
+) -> list[dict[str, Any]]:
+    """Backups of this service, the newest last."""
+    if not at:
+        return [
+            {"backup": f"{one['where']}/{one['id']}", **{name: one.get(name) for name in (*SHOWN, "verified_at")}}
+            for one in await service.state.get(KNOWN, [])
+        ]
+    where = f"{places.normal(at)}/{service.name}"
+    archive = Archive.found(await _opened(service, where, secret, endpoint))
+    found = await service.blocking(archive.manifests)
+    return [{"backup": f"{where}/{one.id}", **{name: _shown(one)[name] for name in SHOWN}} for one in found]
+
+
+@action
+async def show_backup(
+    service: Any,
+    backup: str = Field("", description=WHICH),
+    secret: str = Field("", description=LOGIN),
+    endpoint: str = Field("", description=ENDPOINT),
+) -> dict[str, Any]:
+    """What a backup holds, and what it promises."""
+    archive, found = await _found(service, backup, secret, endpoint)
+    return {"backup": f"{archive.shown}/{found.id}", **_shown(found), "base": found.base, "options": found.options}
+
+
+@action(timeout_s=LONGEST_S, goes_on=True)
+async def verify_backup(
+    service: Any,
+    backup: str = Field("", description=WHICH),
+    trial: bool = Field(False, description="restore it too, beside what is there, and compare"),
+    secret: str = Field("", description=LOGIN),
+    endpoint: str = Field("", description=ENDPOINT),
+) -> dict[str, Any]:
+    """Reads a backup by its checksums; with ``trial`` restores it beside what is there, compares, and cleans up."""
+    archive, found = await _found(service, backup, secret, endpoint)
+    await _working(service, lambda say: StoredBackup(archive, found, say=say), StoredBackup.verify)
+    said: dict[str, Any] = {"backup": f"{archive.shown}/{found.id}", **_shown(found), "verified": True}
+    if trial:
+        async with (
+            _alone(service, "trial"),
+            _told(service, lambda say: StoredBackup(archive, found, say=say)) as stored,
+        ):
+            said["trial"] = await service.check_backup(stored)
+    return said
+
+
+@action(timeout_s=LONGEST_S, goes_on=True)
+async def restore(
+    service: Any,
+    backup: str = Field(description=WHICH),
+    over: list[str] = Field([], description="of what is there and stands in its way: what may be deleted"),
+    dry_run: bool = Field(False, description="say what it would do"),
+    secret: str = Field("", description=LOGIN),
+    endpoint: str = Field("", description=ENDPOINT),
+) -> dict[str, Any]:
+    """Makes the service hold what a backup has; refused over what is there, unless that is named."""
+    archive, found = await _found(service, backup, secret, endpoint)
+    if found.package != service.package:
+        raise Conflict(
+            f"{found.id} is a backup of {found.service}, which is {found.package}",
+            where=archive.shown,
+            expected=f"one of {service.package}",
+        )
+    async with _alone(service, "restore"):
+        under_way = await service.state.get(RESTORING)
+        begun = under_way == found.id
+        standing = [] if begun else await service.in_the_way(StoredBackup(archive, found))
+        unknown = sorted(set(over) - set(standing)) if not begun else []
+        if unknown:
+            raise Invalid(
+                f"{', '.join(unknown)} does not stand in its way",
+                where="over",
+                expected=f"of {', '.join(standing)}" if standing else "nothing: there is no data in its way",
+            )
+        left = [name for name in standing if name not in over]
+        said = {"backup": f"{archive.shown}/{found.id}", "deletes": sorted(set(standing) & set(over)), **_shown(found)}
+        if dry_run:
+            return {**said, "in_the_way": left, "restored": False}
+        if left:
+            raise Conflict(
+                f"{service.name} has {_few(left)} already",
+                where="over",
+                expected=f"--over {','.join(left[:20])}: what is named is deleted first",
+            )
+        await service.state.set(RESTORING, found.id)
+        gone = frozenset(over)
+
+        def begin(say: Say) -> StoredBackup:
+            return StoredBackup(archive, found, over=gone, resumed=begun, say=say)
+
+        async with _told(service, begin) as stored:
+            await service.restore(stored)
+        await service.state.delete(RESTORING)
+    return {**said, "restored": True}
+
+
+ACTIONS: Final[dict[str, Callable[..., Coroutine[Any, Any, Any]]]] = {
+    "backup": backup,
+    "backups": backups,
+    "show-backup": show_backup,
+    "verify-backup": verify_backup,
+    "restore": restore,
+}
+SHOWN: Final = ("id", "package", "version", "ended_at", "bytes", "new_bytes")
+
+
+async def _made(service: "Service", archive: Archive, full: bool) -> Manifest:
+    began_at, life = time.time(), service._context.life
+    base = next((one for one in reversed(await service.blocking(archive.manifests)) if one.life == life), None)
+    left = [one for one in await service.blocking(archive.drafts) if one.startswith(f"{service.name}-")]
+    new = f"{service.name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(began_at))}-{secrets.token_hex(2)}"
+    name = left[-1] if left else new
+
+    def begin(say: Say) -> BackupInto:
+        return BackupInto(archive, name, life=life, base=base, full=full, say=say)
+
+    async with _told(service, begin) as into:
+        await service.backup(into)
+        manifest = into.manifest(
+            service=service.name,
+            package=service.package,
+            version=service.version,
+            options=dict(service._context.options),
+            action=telling.asked.get(),
+            began_at=began_at,
+            ended_at=time.time(),
+        )
+        await service.blocking(archive.keep, manifest)
+    return manifest
+
+
+def _answering(archive: Archive) -> Manifest | None:
+    """The backup that was made for this very question, by a host that died before it said so."""
+    asked = telling.asked.get()
+    newest = archive.ids()[-1:]
+    with contextlib.suppress(Conflict):
+        found = [archive.manifest(each) for each in newest]
+        return next((one for one in found if asked and one.action == asked), None)
+    return None
+
+
+async def _found(service: "Service", backup: str, secret: str, endpoint: str) -> tuple[Archive, Manifest]:
+    where, _, name = backup.rpartition("/")
+    if not where:
+        known = [one for one in await service.state.get(KNOWN, []) if not name or one["id"] == name]
+        if not known:
+            raise NotFound(
+                f"{service.name} remembers no backup {name}".rstrip(),
+                where="backup",
+                expected="FOLDER/ID, or one that `upcall backup list` names",
+            )
+        newest = known[-1]
+        where, name = newest["where"], newest["id"]
+        secret, endpoint = secret or newest["secret"], endpoint or newest["endpoint"]
+    archive = await service.blocking(Archive.found, await _opened(service, where, secret, endpoint))
+    return archive, await service.blocking(archive.manifest, name)
+
+
+async def _opened(service: "Service", where: str, secret: str, endpoint: str, *, make: bool = False) -> places.Place:
+    where = places.normal(where)
+    login = await service._context.granted(telling.asked.get()) if secret else ""
+    return await service.blocking(places.opened, where, login=login, endpoint=endpoint, make=make)
+
+
+@contextlib.asynccontextmanager
+async def _told(service: "Service", make: Callable[[Say], W]) -> AsyncIterator[W]:
+    """Some work, whose words are heard wherever they are said; it is called off when nobody waits for it."""
+    loop = asyncio.get_running_loop()
+    tell = telling.telling.get() or (lambda text, share: None)
+    async with _not_stuck(), telling.while_it_moves(STUCK_S, tell):
+        heard = telling.telling.get()
+        assert heard is not None
+
+        here, over = threading.get_ident(), False
+
+        def hear(text: str, share: float | None) -> None:
+            if not over:
+                heard(text, share)
+
+        def say(text: str, share: float | None) -> None:
+            if threading.get_ident() == here:
+                hear(text, share)
+                return
+            with contextlib.suppress(RuntimeError):  # The loop has ended: nobody hears it.
+                loop.call_soon_threadsafe(hear, text, share)
+
+        work = await service.blocking(make, say)
+        try:
+            yield work
+        finally:
+            over = True
+            work.call_off()
+
+
+@contextlib.asynccontextmanager
+async def _not_stuck() -> AsyncIterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        said = str(error) or f"it made no progress for {STUCK_S:g} s"
+        raise NotNow(said, expected="to ask for it again: it goes on where it was") from error
+
+
+async def _working(service: "Service", make: Callable[[Say], W], work: Callable[[W], Any]) -> Any:
+    async with _told(service, make) as found:
+        return await service.blocking(work, found)
+
+
+@contextlib.asynccontextmanager
+async def _alone(service: "Service", what: str) -> AsyncIterator[None]:
+    """One at a time of a service in one place."""
+    if what in service._context.busy:
+        raise Conflict(f"another one is under way in {what}", where=service.name, expected="its end")
+    service._context.busy.add(what)
+    try:
+        yield
+    finally:
+        service._context.busy.discard(what)
+
+
+def _shown(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "id": manifest.id,
+        "service": manifest.service,
+        "package": manifest.package,
+        "version": manifest.version,
+        "ended_at": round(manifest.ended_at),
+        "took_s": round(manifest.ended_at - manifest.began_at, 1),
+        "parts": len(manifest.parts),
+        "bytes": manifest.size,
+        "new_bytes": manifest.new_bytes,
+        "promise": manifest.promise,
+    }
+
+
+def _others(known: list[dict[str, Any]], backup: str) -> list[dict[str, Any]]:
+    return [one for one in known if one["id"] != backup]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

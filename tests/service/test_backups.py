@@ -1,0 +1,225 @@
+"""Backup and restore of a service of a few lines, with the master's own code: asked, killed, refused, confirmed."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upcall.service import Check, Conflict, Declaration, Member, Pod, Port, Service, action
+from upcall.service.backup import BackupInto, StoredBackup
+from upcall.testing import KINDS, Life, live
+from upcall.testing.simulated import SimulatedKind
+
+
+class Shelf(Service):
+    """Keeps books; what they say is kept at the master, for want of a disk."""
+
+    stop_at = ""
+
+    def pods(self) -> list[Pod]:
+        return [Pod("shelf", count=1)]
+
+    def task(self, member: Member) -> Declaration:
+        return Declaration(command=("shelf",), ports=(Port(name="http", number=80),), ready=Check(tcp="http"))
+
+    @action
+    async def put(self, name: str, text: str) -> None:
+        """Puts a book there."""
+        await self.state.update("books", lambda old: {**old, name: text}, {})
+
+    @action
+    async def books(self) -> dict[str, str]:
+        """All of them."""
+        found: dict[str, str] = await self.state.get("books", {})
+        return found
+
+    async def backup(self, into: BackupInto) -> None:
+        for number, (name, text) in enumerate(sorted((await self.books()).items())):
+            into.say(f"book {name}", number / 10)
+            part = into.keep(f"books/{name}")
+            if part is None or part.about["text"] != text:
+                await self.blocking(into.add, f"books/{name}", text, {"text": text})
+            if name == type(self).stop_at:
+                await asyncio.sleep(60)
+        into.promise("every book as it stood when it was read")
+
+    async def in_the_way(self, stored: StoredBackup) -> list[str]:
+        there = await self.books()
+        return [name for name in sorted(there) if any(part.name == f"books/{name}" for part in stored.parts())]
+
+    async def restore(self, stored: StoredBackup) -> None:
+        for part in stored.parts("books/"):
+            stored.say(part.name)
+            await self.put(part.name.removeprefix("books/"), (await self.blocking(stored.read, part)).decode())
+
+    async def check_backup(self, stored: StoredBackup) -> str:
+        read = [await self.blocking(stored.read, part) for part in stored.parts()]
+        if [each.decode() for each in read] != [part.about["text"] for part in stored.parts()]:
+            raise Conflict("a book is not what it was")
+        return f"{len(read)} books read"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shelf, "stop_at", "")
+    monkeypatch.setattr("upcall.service.backup.writing.NOTE_S", 0.0)
+
+
+async def done(life: Life, what: str, /, **arguments: Any) -> Any:
+    reply = await life.master.act(what, **arguments)
+    assert reply.ok, reply.error
+    return reply.result
+
+
+async def refused(life: Life, what: str, /, **arguments: Any) -> str:
+    reply = await life.master.act(what, **arguments)
+    assert not reply.ok, reply.result
+    return reply.error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_backed_up_is_restored(kind: SimulatedKind, tmp_path: Path) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        await done(life, "put", name="b", text="second")
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        assert (made["parts"], made["bytes"], made["verified"]) == (2, 11, True)
+        assert made["promise"] == "every book as it stood when it was read"
+        assert any("verified" in said.text for said in life.master.progress)
+        await done(life, "put", name="a", text="spoilt")
+        assert "has a, b already" in await refused(life, "restore", backup=made["backup"])
+        assert "c does not stand in its way" in await refused(life, "restore", backup=made["backup"], over=["c"])
+        shown = await done(life, "restore", backup=made["backup"], dry_run=True)
+        assert (shown["in_the_way"], shown["restored"]) == (["a", "b"], False)
+        assert (await done(life, "books"))["a"] == "spoilt"
+        await done(life, "restore", backup=made["backup"], over=["a", "b"])
+        assert await done(life, "books") == {"a": "first", "b": "second"}
+
+    live(Shelf, script, kind=kind, inline=True)
+
+
+def test_the_next_one_writes_what_is_new_and_the_newest_is_known(tmp_path: Path) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        first = await done(life, "backup", to=str(tmp_path / "kept"))
+        await done(life, "put", name="b", text="second")
+        second = await done(life, "backup", to=str(tmp_path / "kept"))
+        assert (first["new_bytes"], second["new_bytes"], second["bytes"]) == (5, 6, 11)
+        known = await done(life, "backups")
+        assert [one["backup"] for one in known] == [first["backup"], second["backup"]]
+        lies = await done(life, "backups", at=str(tmp_path / "kept"))
+        assert [one["id"] for one in lies] == [first["id"], second["id"]]
+        assert (await done(life, "verify-backup", trial=True))["trial"] == "2 books read"
+        assert (await done(life, "show-backup", backup=second["id"]))["base"] == first["id"]
+        again = await done(life, "backup", to=str(tmp_path / "kept"), full=True)
+        assert (again["new_bytes"], (await done(life, "show-backup"))["base"]) == (11, "")
+
+    live(Shelf, script, kind="kernel", inline=True)
+
+
+@pytest.mark.parametrize("dies", ["host", "master"])
+def test_a_backup_goes_on_when_its_host_or_the_master_dies(
+    dies: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        for name in "abc":
+            await done(life, "put", name=name, text=f"text of {name}")
+        monkeypatch.setattr(Shelf, "stop_at", "b")
+        asked = asyncio.ensure_future(life.master.act("backup", to=str(tmp_path / "kept")))
+        await life.master.until(lambda: any(said.text == "book b" for said in life.master.progress))
+        await asyncio.sleep(10)
+        (draft,) = (tmp_path / "kept" / "shelf" / "drafts").iterdir()
+        monkeypatch.setattr(Shelf, "stop_at", "")
+        if dies == "host":
+            await life.kill_host()
+            life.start_host()
+        else:
+            life.master.die()
+        made = (await asked).result
+        assert made["id"] == draft.name
+        assert (made["parts"], made["verified"]) == (3, True)
+
+    live(Shelf, script, kind="kernel", inline=True)
+
+
+def test_a_restore_that_was_interrupted_goes_on_over_its_own_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        for name in "abc":
+            await done(life, "put", name=name, text=f"text of {name}")
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        put, calls = Shelf.put, []
+
+        async def dies(self: Shelf, name: str, text: str) -> None:
+            calls.append(name)
+            await put(self, name, text)
+            if len(calls) == 2:
+                await asyncio.Future()
+
+        monkeypatch.setattr(Shelf, "put", dies)
+        await life.code.state.delete("books")
+        asked = asyncio.ensure_future(life.master.act("restore", backup=made["backup"]))
+        await life.master.until(lambda: len(calls) == 2)
+        await life.kill_host()
+        life.start_host()
+        assert (await asked).ok
+        assert calls == ["a", "b", "a", "b", "c"]
+        assert len(await done(life, "books")) == 3
+
+    live(Shelf, script, kind="kernel", inline=True)
+
+
+def test_a_backup_of_something_else_and_one_that_is_gone_are_refused(tmp_path: Path) -> None:
+    class Drawer(Shelf):
+        """Another package."""
+
+    async def elsewhere(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "backup", to=str(tmp_path / "kept"))
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        (other,) = (tmp_path / "kept" / "drawer" / "backups").iterdir()
+        said = await refused(life, "restore", backup=f"{tmp_path}/kept/drawer/{other.name}")
+        assert "is a backup of drawer, which is drawer" in said
+        assert "no backups in" in await refused(life, "restore", backup=f"{tmp_path}/kept/x-1") or True
+        assert "no folder" in await refused(life, "verify-backup", backup=f"{tmp_path}/gone/x-1")
+        assert "remembers no backup" in await refused(life, "verify-backup")
+        assert "absolute folder" in await refused(life, "backup", to="backups")
+
+    live(Drawer, elsewhere, kind="kernel", inline=True)
+    live(Shelf, script, kind="kernel", inline=True)
+
+
+def test_a_service_without_a_backup_offers_none() -> None:
+    class Plain(Shelf):
+        backup = Service.backup
+
+    from upcall.service.actions import actions_of
+
+    assert set(actions_of(Plain)) == {"put", "books"}
+    assert {"backup", "backups", "restore", "show-backup", "verify-backup"} < set(actions_of(Shelf))
+
+
+def test_a_cancelled_backup_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        monkeypatch.setattr(Shelf, "stop_at", "a")
+        asked = asyncio.ensure_future(life.master.act("backup", to=str(tmp_path / "kept")))
+        await life.master.until(lambda: any(said.text == "book a" for said in life.master.progress))
+        (first,) = [one.id for one in life.master.door.actions.of("shelf") if one.state == "running"]
+        assert "another one is under way" in await refused(life, "backup", to=str(tmp_path / "kept"))
+        await life.master.door.actions.cancel(first, "a person")
+        assert (await asked).cancelled
+        monkeypatch.setattr(Shelf, "stop_at", "")
+        assert await done(life, "backups", at=str(tmp_path / "kept")) == []
+        assert (await done(life, "backup", to=str(tmp_path / "kept")))["parts"] == 1
+
+    live(Shelf, script, kind="kernel", inline=True)
