@@ -45,6 +45,7 @@ class Brokers:
         return self.kept.get(key, default)
 
     async def _set(self, key: str, value: Any) -> None:
+        assert key not in self.kept, "what is under way is not forgotten"
         self.kept[key] = json.loads(json.dumps(value))
         self._happens()
 
@@ -53,6 +54,7 @@ class Brokers:
         self._happens()
 
     async def partitions(self) -> list[Partition]:
+        await asyncio.sleep(0)
         return [
             Partition(name[:-2], int(name[-1]), tuple(now), tuple(self.in_sync[name]))
             for name, now in self.replicas.items()
@@ -156,6 +158,19 @@ async def test_what_is_called_off_in_the_middle_is_as_before() -> None:
     brokers.copies = True
     await moving.Moving(brokers).call_off()  # type: ignore[arg-type]
     assert brokers.replicas == WAS
+    assert (brokers.throttled, brokers.kept) == (set(), {})
+
+
+async def test_what_moves_replicas_at_once_with_another_waits_for_it() -> None:
+    """An update spreads while a member that was leaving stays after all."""
+    brokers = Brokers()
+    both = moving.Moving(brokers)  # type: ignore[arg-type]
+
+    def away(found: list[Partition]) -> moves.Targets:
+        return moves.away(found, {1}, [2, 3, 4], {})
+
+    await asyncio.gather(both.carry_out(evened, "spread"), both.carry_out(away, "leaves"))
+    assert all(1 not in now and len(now) == 3 for now in brokers.replicas.values())
     assert (brokers.throttled, brokers.kept) == (set(), {})
 
 
