@@ -110,8 +110,6 @@ class Writes:
                 "acks": "all",
                 "message.timeout.ms": int(self.deadline_s * 1000),
                 "linger.ms": 5,
-                # A broker that comes back is to be talked to at once, as Java's clients do; here the default is 10 s.
-                "reconnect.backoff.max.ms": 1000,
                 "log_level": 2,
             }
         )

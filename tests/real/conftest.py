@@ -10,7 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
+from benchmarks.load import Writes
 from real_cluster import Cluster, last_lines
+from real_kafka import TOPIC, under_load
 from real_members import Begin
 
 from upcall.cli import keeping
@@ -41,3 +43,16 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
     for cluster in begun:
         if cluster.data.exists() and keeping.running(DataFolder(cluster.data)):
             keeping.end(DataFolder(cluster.data))
+
+
+@pytest.fixture(scope="module")
+def load(kafka: Cluster) -> Iterator[Writes]:
+    """Writes to a module's Kafka from its first change to the last: none of them fails, none is lost."""
+    with under_load(kafka, TOPIC) as writes:
+        yield writes
+
+
+@pytest.fixture
+def phase(load: Writes, request: pytest.FixtureRequest) -> None:
+    """What fails is told with the test in which it was due."""
+    load.phase(request.node.name)

@@ -8,13 +8,19 @@ from benchmarks.load import Writes, read_back
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
 from real_cluster import Cluster
+from real_members import WAIT_S
 
 from upcall.catalog.kafka.config import client_settings
 
 MAIN = "kafka.Kafka"
+TOPIC = "writes"
 RATE_HZ = 100
 DEADLINE_S = 60.0
 """A condition, not a speed: how long the slowest took is printed."""
+
+
+def update(cluster: Cluster, *words: str) -> None:
+    cluster.upcall("update", "kafka", *words, timeout_s=WAIT_S)
 
 
 def servers(cluster: Cluster) -> str:

@@ -24,6 +24,10 @@ def act(cluster: Cluster, service: str, action: str, **arguments: Any) -> Any:
     return cluster.client.post(f"/v1/services/{service}/actions/{action}", arguments)
 
 
+def incarnations(cluster: Cluster, *members: str) -> list[int]:
+    return [cluster.task(member).incarnation for member in members]
+
+
 def jvm_of(cluster: Cluster, task: TaskView, main_class: str) -> int:
     """The process of a member: the one with its main class whose working folder is the member's sandbox."""
     sandbox = str(cluster.data / "nodes" / task.node / "tasks" / task.task / "sandbox")

@@ -12,7 +12,7 @@ import pytest
 from cassandra.cluster import Session
 from cql_clients import KEYSPACE, Load, logged_in
 from real_cluster import Cluster
-from real_members import WAIT_S, Begin
+from real_members import WAIT_S, Begin, incarnations
 
 from upcall.catalog.cassandra import jmx
 from upcall.catalog.cassandra.settings import facts
@@ -51,10 +51,6 @@ def change(cluster: Cluster, **settings: Any) -> None:
     cluster.upcall("update", "cassandra", *options, timeout_s=WAIT_S)
 
 
-def incarnations(cluster: Cluster) -> list[int]:
-    return [cluster.task(member).incarnation for member in NODES]
-
-
 def actual(session: Session, name: str) -> list[str]:
     """Of each node, as its own view says; every host is one that was asked."""
     query = f"SELECT value FROM system_views.settings WHERE name = '{name}'"
@@ -87,7 +83,7 @@ def another(name: str) -> Any:
 def test_what_a_running_node_takes_is_changed_and_changed_back_without_a_restart(
     cassandra: Cluster, session: Session, admin: Session
 ) -> None:
-    before = incarnations(cassandra)
+    before = incarnations(cassandra, *NODES)
     asked = {name: another(name) for name in jmx.table()}
     with Load(session) as load:
         change(cassandra, **asked)
@@ -100,38 +96,38 @@ def test_what_a_running_node_takes_is_changed_and_changed_back_without_a_restart
             if known.default is not None and not is_actual(admin, name, known.default)
         }
         assert wrong == {}, "and what a node without the setting has, again"
-    assert incarnations(cassandra) == before
+    assert incarnations(cassandra, *NODES) == before
     load.check()
 
 
 def test_a_setting_that_is_none_is_refused_with_the_nearest_and_nothing_is_touched(cassandra: Cluster) -> None:
-    before = incarnations(cassandra)
+    before = incarnations(cassandra, *NODES)
     said = cassandra.refused("update", "cassandra", "--set", "settings.compaction_troughput=1MiB/s")
     assert "did you mean 'compaction_throughput'?" in said
-    assert incarnations(cassandra) == before
+    assert incarnations(cassandra, *NODES) == before
 
 
 def test_a_value_that_only_a_node_finds_wrong_fails_at_one_and_rollback_heals_it(
     cassandra: Cluster, session: Session, admin: Session
 ) -> None:
-    before = incarnations(cassandra)
+    before = incarnations(cassandra, *NODES)
     with Load(session, first=100_000) as load:
         said = cassandra.refused("update", "cassandra", "--set", "settings.concurrent_reads=1")
         assert "concurrent_reads must be at least 2" in said
-        after = incarnations(cassandra)
+        after = incarnations(cassandra, *NODES)
         assert sum(one != other for one, other in zip(before, after, strict=True)) == 1, "the others were not touched"
         cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
         cassandra.until_ready(*NODES, wait_s=WAIT_S)
-    assert [incarnations(cassandra)[number] for number in (0, 1)] == before[:2]
+    assert [incarnations(cassandra, *NODES)[number] for number in (0, 1)] == before[:2]
     load.check()
 
 
 def test_what_takes_a_restart_restarts_each_in_its_turn(cassandra: Cluster, session: Session, admin: Session) -> None:
-    before = incarnations(cassandra)
+    before = incarnations(cassandra, *NODES)
     with Load(session, first=200_000) as load:
         change(cassandra, concurrent_reads=12)
         assert actual(admin, "concurrent_reads") == ["12"] * 3
-    assert all(now > then for now, then in zip(incarnations(cassandra), before, strict=True))
+    assert all(now > then for now, then in zip(incarnations(cassandra, *NODES), before, strict=True))
     load.check()
 
 

@@ -12,7 +12,7 @@ import pytest
 from cassandra.cluster import Session
 from cql_clients import KEYSPACE, Load, logged_in
 from real_cluster import Cluster
-from real_members import WAIT_S, Begin, act
+from real_members import WAIT_S, Begin, act, incarnations
 
 pytestmark = pytest.mark.real
 
@@ -43,29 +43,25 @@ def whole(cluster: Cluster, count: int) -> dict[str, str]:
     return {cluster.task(member).address: "UN" for member in NODES[:count]}
 
 
-def incarnations(cluster: Cluster, count: int) -> list[int]:
-    return [cluster.task(member).incarnation for member in NODES[:count]]
-
-
 def test_a_fourth_node_takes_its_share_and_nobody_restarts(cassandra: Cluster, session: Session) -> None:
-    before = incarnations(cassandra, 3)
+    before = incarnations(cassandra, *NODES[:3])
     with Load(session) as load:
         cassandra.upcall("update", "cassandra", "--set", "nodes=4", timeout_s=WAIT_S)
         assert ring(cassandra) == whole(cassandra, 4)
-    assert incarnations(cassandra, 3) == before
+    assert incarnations(cassandra, *NODES[:3]) == before
     load.check()
 
 
 def test_fewer_nodes_than_copies_are_refused_with_the_numbers(cassandra: Cluster) -> None:
-    before = incarnations(cassandra, 4)
+    before = incarnations(cassandra, *NODES[:4])
     said = cassandra.refused("update", "cassandra", "--set", "nodes=2")
     assert re.search(r"2 nodes cannot keep as many copies as there are: 3 of fast", said)
-    assert incarnations(cassandra, 4) == before
+    assert incarnations(cassandra, *NODES[:4]) == before
     assert ring(cassandra) == whole(cassandra, 4)
 
 
 def test_a_node_leaves_with_its_data_also_when_the_host_dies_meanwhile(cassandra: Cluster, session: Session) -> None:
-    before, going = incarnations(cassandra, 3), cassandra.task(NODES[3]).address
+    before, going = incarnations(cassandra, *NODES[:3]), cassandra.task(NODES[3]).address
     with Load(session, first=100_000) as load:
         cassandra.upcall("update", "cassandra", "--set", "nodes=3", "--no-wait")
         cassandra.until("it leaves", lambda: ring(cassandra).get(going) == "UL", WAIT_S)
@@ -74,7 +70,7 @@ def test_a_node_leaves_with_its_data_also_when_the_host_dies_meanwhile(cassandra
             "it is gone", lambda: NODES[3] not in {task.member for task in cassandra.client.tasks()}, WAIT_S
         )
         assert ring(cassandra) == whole(cassandra, 3)
-    assert incarnations(cassandra, 3) == before
+    assert incarnations(cassandra, *NODES[:3]) == before
     load.check()
 
 

@@ -21,6 +21,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from real_cluster import Cluster
+from real_kafka import TOPIC, client, servers
 from real_members import (
     WAIT_S,
     Begin,
@@ -44,7 +45,6 @@ pytestmark = pytest.mark.real
 
 MAIN = "kafka.Kafka"
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
-TOPIC = "writes"
 PARTITIONS = 6
 MESSAGES = 600
 SETTINGS = {"log.retention.hours": "71"}
@@ -61,15 +61,6 @@ def kafka(begin: Begin) -> Cluster:
     cluster.until_ready(*BROKERS, wait_s=WAIT_S)
     cluster.upcall("service", "do", "kafka", "create-topic", f"name={TOPIC}", f"partitions={PARTITIONS}")
     return cluster
-
-
-def servers(cluster: Cluster) -> str:
-    return ",".join(next(each.addresses for each in cluster.client.endpoints() if each.name == "client"))
-
-
-def client(cluster: Cluster) -> dict[str, str]:
-    said = cluster.client.credentials("kafka", "client")
-    return client_settings(servers(cluster), (said.user, said.password))
 
 
 def in_sync(cluster: Cluster) -> Counter[int]:

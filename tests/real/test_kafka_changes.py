@@ -3,25 +3,22 @@
 The tests of this module follow each other on one cluster, and each leaves three brokers in sync.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.load import Writes
 from real_cluster import Cluster
-from real_kafka import MAIN, all_in_sync, overridden, settings, under_load
-from real_members import WAIT_S, Begin, jvm_of
+from real_kafka import MAIN, TOPIC, all_in_sync, overridden, settings, update
+from real_members import WAIT_S, Begin, incarnations, jvm_of
 
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.kafka.settings import facts
 from upcall.catalog.kafka.sizing import size_broker
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("phase")]
 
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 NODES = (1, 2, 3)
-TOPIC = "writes"
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +27,6 @@ def kafka(begin: Begin) -> Cluster:
     cluster.until_ready(*BROKERS, wait_s=WAIT_S)
     cluster.upcall("service", "do", "kafka", "create-topic", f"name={TOPIC}", "partitions=6")
     return cluster
-
-
-@pytest.fixture(scope="module")
-def load(kafka: Cluster) -> Iterator[Writes]:
-    """Writes from the first change to the last: none of them fails, none is lost."""
-    with under_load(kafka, TOPIC) as writes:
-        yield writes
-
-
-@pytest.fixture(autouse=True)
-def phase(load: Writes, request: pytest.FixtureRequest) -> None:
-    """What fails is told with the test in which it was due."""
-    load.phase(request.node.name)
-
-
-def update(cluster: Cluster, *words: str) -> None:
-    cluster.upcall("update", "kafka", *words, timeout_s=WAIT_S)
-
-
-def incarnations(cluster: Cluster) -> list[int]:
-    return [cluster.task(member).incarnation for member in BROKERS]
 
 
 def values(cluster: Cluster, name: str) -> list[str]:
@@ -73,36 +49,36 @@ CHANGED = {
 
 def test_what_kafka_changes_live_restarts_nobody_and_has_its_old_value_again(kafka: Cluster) -> None:
     before = {name: values(kafka, name) for name in CHANGED}
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     update(kafka, *(word for name, value in CHANGED.items() for word in ("--set", f"settings.{name}={value}")))
     for name, value in CHANGED.items():
         assert values(kafka, name) == [value] * 3, name
     update(kafka, *(word for name in CHANGED for word in ("--unset", f"settings.{name}")))
     assert {name: values(kafka, name) for name in CHANGED} == before
-    assert incarnations(kafka) == first
+    assert incarnations(kafka, *BROKERS) == first
     assert [overridden(kafka, node) for node in NODES] == [{}] * 3
 
 
 def test_what_needs_a_restart_restarts_each_broker_once_and_what_was_live_stands_in_its_file(kafka: Cluster) -> None:
     update(kafka, "--set", "settings.log.retention.bytes=60000000")
     assert [overridden(kafka, node) for node in NODES] == [{"log.retention.bytes": "60000000"}] * 3
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     update(kafka, "--set", "memory_mib=464")
-    assert incarnations(kafka) == [each + 1 for each in first]
+    assert incarnations(kafka, *BROKERS) == [each + 1 for each in first]
     assert [overridden(kafka, node) for node in NODES] == [{}] * 3, "no override outlives the file that says it"
     assert values(kafka, "log.retention.bytes") == ["60000000"] * 3
     until_in_sync(kafka)
 
 
 def test_a_setting_that_kafka_does_not_know_is_refused_with_the_nearest_name(kafka: Cluster) -> None:
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     said = kafka.refused("update", "kafka", "--set", "settings.log.retention.bites=1")
     assert "log.retention.bytes" in said
-    assert incarnations(kafka) == first
+    assert incarnations(kafka, *BROKERS) == first
 
 
 def test_a_value_that_the_first_broker_refuses_live_reaches_no_other_and_a_good_one_heals_it(kafka: Cluster) -> None:
-    first, name = incarnations(kafka), "max.connections.per.ip.overrides"
+    first, name = incarnations(kafka, *BROKERS), "max.connections.per.ip.overrides"
     said = kafka.refused("update", "kafka", "--set", f"settings.{name}=nonsense")
     assert "nonsense" in said
     assert values(kafka, name) == [""] * 3
@@ -110,17 +86,17 @@ def test_a_value_that_the_first_broker_refuses_live_reaches_no_other_and_a_good_
     assert values(kafka, name) == ["127.0.0.1:500"] * 3
     update(kafka, "--unset", f"settings.{name}")
     assert values(kafka, name) == [""] * 3
-    assert incarnations(kafka) == first
+    assert incarnations(kafka, *BROKERS) == first
 
 
 def test_a_value_that_ends_the_canary_touches_no_other_and_rollback_heals_it(kafka: Cluster) -> None:
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     said = kafka.refused("update", "kafka", "--set", "settings.replica.selector.class=org.example.Nowhere")
     assert "broker-2 does not come up with it" in said
-    assert incarnations(kafka)[:2] == first[:2]
+    assert incarnations(kafka, *BROKERS)[:2] == first[:2]
     kafka.upcall("rollback", "kafka", timeout_s=WAIT_S)
     until_in_sync(kafka)
-    assert incarnations(kafka)[:2] == first[:2]
+    assert incarnations(kafka, *BROKERS)[:2] == first[:2]
     assert values(kafka, "replica.selector.class") == [None] * 3
 
 
@@ -150,27 +126,27 @@ def command_line(kafka: Cluster) -> list[str]:
 
 @pytest.mark.long
 def test_every_option_is_changed_and_changed_back_and_the_brokers_work_with_what_is_asked(kafka: Cluster) -> None:
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     changed = {name: another(name) for name in FACTS.live}
     before = {node: settings(kafka, node) for node in NODES}
     update(kafka, *(word for name, value in changed.items() for word in ("--set", f"settings.{name}={value}")))
     for node in NODES:
         found = settings(kafka, node)
         assert {name: found[name].value for name in changed} == changed
-    assert incarnations(kafka) == first
+    assert incarnations(kafka, *BROKERS) == first
     update(kafka, *(word for name in changed for word in ("--unset", f"settings.{name}")))
     for node in NODES:
         found = settings(kafka, node)
         assert {name: found[name].value for name in changed} == {name: before[node][name].value for name in changed}
-    restarted = incarnations(kafka)
+    restarted = incarnations(kafka, *BROKERS)
     for words in (("memory_mib=480", "memory_mib=448"), ("cpus=0.4", "cpus=0.3"), ("disk_mib=2304", "disk_mib=2048")):
         for word in words:
             update(kafka, "--set", word)
             until_in_sync(kafka)
             assert f"-Xmx{heap_mib(kafka)}m" in command_line(kafka)
-    assert incarnations(kafka) > restarted
+    assert incarnations(kafka, *BROKERS) > restarted
     assert "never changed" in kafka.refused("update", "kafka", "--set", "client_auth=none")
-    held = incarnations(kafka)
+    held = incarnations(kafka, *BROKERS)
     update(kafka, "--set", "few_replicas=raise")
     update(kafka, "--set", "few_replicas=ask")
-    assert incarnations(kafka) == held
+    assert incarnations(kafka, *BROKERS) == held

@@ -6,23 +6,21 @@ The tests of this module follow each other on one cluster.
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from benchmarks.load import PAYLOAD, Writes
+from benchmarks.load import PAYLOAD
 from confluent_kafka.admin import ConfigResource, ResourceType
 from real_cluster import Cluster
-from real_kafka import admin, all_in_sync, replicas, settings, under_load
-from real_members import WAIT_S, Begin, act
+from real_kafka import TOPIC, admin, all_in_sync, client, replicas, settings, update
+from real_members import WAIT_S, Begin, act, incarnations
 
 from upcall.protocol.operator import Ask, OperationView, Update
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.usefixtures("phase")]
 
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 FOURTH = "kafka.broker-3"
-TOPIC = "writes"
 PARTITIONS = 8
 
 
@@ -32,23 +30,6 @@ def kafka(begin: Begin) -> Cluster:
     cluster.until_ready(*BROKERS, wait_s=WAIT_S)
     cluster.upcall("service", "do", "kafka", "create-topic", f"name={TOPIC}", f"partitions={PARTITIONS}")
     return cluster
-
-
-@pytest.fixture(scope="module")
-def load(kafka: Cluster) -> Iterator[Writes]:
-    """Writes from the first change to the last: none of them fails, none is lost."""
-    with under_load(kafka, TOPIC) as writes:
-        yield writes
-
-
-@pytest.fixture(autouse=True)
-def phase(load: Writes, request: pytest.FixtureRequest) -> None:
-    """What fails is told with the test in which it was due."""
-    load.phase(request.node.name)
-
-
-def update(cluster: Cluster, *words: str) -> None:
-    cluster.upcall("update", "kafka", *words, timeout_s=WAIT_S)
 
 
 def begin_update(cluster: Cluster, **options: Any) -> OperationView:
@@ -67,10 +48,6 @@ def even(cluster: Cluster) -> bool:
     for broker, count in held(cluster).items():
         by_zone.setdefault(zones[cluster.task(f"kafka.broker-{broker - 1}").node], []).append(count)
     return len(held(cluster)) == 4 and all(max(each) - min(each) <= 1 for each in by_zone.values())
-
-
-def incarnations(cluster: Cluster) -> list[int]:
-    return [cluster.task(member).incarnation for member in BROKERS]
 
 
 def votes(cluster: Cluster) -> set[int]:
@@ -109,9 +86,9 @@ def until_over(cluster: Cluster, operation: OperationView, state: str = "done") 
 
 
 def test_a_broker_that_comes_restarts_nobody_and_gets_its_share(kafka: Cluster) -> None:
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     update(kafka, "--set", "brokers=4")
-    assert incarnations(kafka) == first
+    assert incarnations(kafka, *BROKERS) == first
     assert even(kafka)
     assert votes(kafka) == {1, 2, 3}, "four that vote could spare no more of them than three"
     assert throttled(kafka) == {}
@@ -145,7 +122,7 @@ def test_a_scale_in_that_is_cancelled_in_the_middle_puts_everything_back(kafka: 
 
 
 def test_a_host_that_is_killed_while_a_broker_leaves_goes_on_and_nothing_is_left_of_it(kafka: Cluster) -> None:
-    first = incarnations(kafka)
+    first = incarnations(kafka, *BROKERS)
     update(kafka, "--set", "move_mib_s=1")
     change = begin_update(kafka, brokers=3)
     until_leaving(kafka)
@@ -154,7 +131,7 @@ def test_a_host_that_is_killed_while_a_broker_leaves_goes_on_and_nothing_is_left
     assert set(held(kafka)) == {1, 2, 3}
     assert throttled(kafka) == {}
     assert votes(kafka) == {1, 2, 3}
-    assert incarnations(kafka) == first
+    assert incarnations(kafka, *BROKERS) == first
     assert [task.member for task in kafka.client.tasks() if task.member == FOURTH] == []
     kafka.until("all replicas are in sync", lambda: all_in_sync(kafka), WAIT_S)
 
@@ -162,7 +139,6 @@ def test_a_host_that_is_killed_while_a_broker_leaves_goes_on_and_nothing_is_left
 def fill(cluster: Cluster) -> None:
     """Enough that to move it takes a while."""
     from confluent_kafka import Producer
-    from real_kafka import client
 
     producer = Producer({**client(cluster), "acks": "all", "log_level": 2})
     act(cluster, "kafka", "create-topic", name="full", partitions=4)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from real_cluster import Cluster
-from real_kafka import MAIN, all_in_sync, under_load
+from real_kafka import MAIN, TOPIC, all_in_sync, under_load
 from real_members import WAIT_S, Begin, act, empty_volume, kill, output, until_next_incarnation
 
 from upcall.catalog.kafka.service import Kafka
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.real
 
 OLD, NEW = Kafka.versions()[0], Kafka.version
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
-TOPIC = "writes"
 CHANGE_S = 600.0
 """Of three brokers one after the other, each in sync again, beside others' tests."""
 

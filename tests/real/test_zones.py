@@ -13,14 +13,12 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from real_cluster import Cluster
+from real_kafka import TOPIC, client
 from real_members import WAIT_S, Begin
-
-from upcall.catalog.kafka.config import client_settings
 
 pytestmark = pytest.mark.real
 
 BROKERS = tuple(f"kafka.broker-{number}" for number in range(6))
-TOPIC = "writes"
 PARTITIONS = 12
 MINIMUM = 2
 """In sync: what the package sets for three copies."""
@@ -91,15 +89,9 @@ class Load:
             ]
 
 
-def settings_of(cluster: Cluster) -> dict[str, str]:
-    said = cluster.client.credentials("kafka", "client")
-    servers = ",".join(next(each.addresses for each in cluster.client.endpoints() if each.name == "client"))
-    return client_settings(servers, (said.user, said.password))
-
-
 def in_sync(cluster: Cluster) -> bool:
     try:
-        found = AdminClient({**settings_of(cluster), "log_level": 2}).list_topics(TOPIC, timeout=5).topics[TOPIC]
+        found = AdminClient({**client(cluster), "log_level": 2}).list_topics(TOPIC, timeout=5).topics[TOPIC]
     except KafkaException:
         return False
     return len(found.partitions) == PARTITIONS and all(len(each.isrs) == 3 for each in found.partitions.values())
@@ -118,7 +110,7 @@ def test_a_zone_is_drained_together_under_load_and_no_write_fails(kafka: Cluster
     zones = {node.name: node.zone for node in cluster.client.nodes()}
     there = [task.member for task in cluster.client.tasks() if zones[task.node] == "a"]
     assert len(there) == 2
-    load = Load(settings_of(cluster))
+    load = Load(client(cluster))
     with load.running():
         began_s = time.monotonic()
         cluster.upcall("node", "drain", "--zone", "a", "--reason", "the rack moves", timeout_s=WAIT_S)
