@@ -31,6 +31,10 @@ class Brokers:
         self.calls = 0
         self.dies_at = -1
         self.said: list[tuple[str, float | None]] = []
+        self.slow: asyncio.Event | None = None
+        """Kafka's tool takes until then; it is on its way, whoever waits for it."""
+        self.forgets = 0
+        """So many reassignments come to nothing: somebody else's came later."""
         self.kept: dict[str, Any] = {}
         self.options = SimpleNamespace(move_mib_s=20.0)
         self.state = SimpleNamespace(get=self._get, set=self._set, delete=self._delete)
@@ -93,6 +97,11 @@ class Brokers:
             ]
             said = {"brokers": [{"broker": node, "logDirs": [folder]} for node, folder in enumerate(folders, 1)]}
             return SimpleNamespace(output=json.dumps(said))
+        if self.slow is not None:
+            await self.slow.wait()
+        if self.forgets:
+            self.forgets -= 1
+            return SimpleNamespace(output="")
         for row in json.loads(input)["partitions"]:
             name, to = f"{row['topic']}-{row['partition']}", row["replicas"]
             comes = [each for each in to if each not in self.in_sync[name]]
@@ -182,3 +191,25 @@ async def test_a_partition_on_its_way_counts_with_the_replicas_that_it_is_to_kee
     found = await moving.Moving(kafka).arrived(await kafka.partitions())  # type: ignore[arg-type]
     assert {str(each): each.replicas for each in found} == {"t-0": (4, 2, 3), "t-1": (2, 3, 1)}
     assert moves.too_many_replicas(found, 3) == {}
+
+
+async def test_a_tool_that_runs_when_a_move_is_called_off_does_not_overtake_what_puts_it_back() -> None:
+    brokers, tool = Brokers(), asyncio.Event()
+    brokers.slow = tool
+    both = moving.Moving(brokers)  # type: ignore[arg-type]
+    running = asyncio.create_task(both.carry_out(evened, "leaves"))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    back = asyncio.create_task(both.call_off())
+    await asyncio.sleep(0.01)
+    tool.set()
+    await back
+    assert running.cancelled()
+    assert (brokers.replicas, brokers.kept) == (WAS, {})
+
+
+async def test_what_comes_to_nothing_is_submitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "AGAIN_S", 0.0)
+    brokers = Brokers()
+    brokers.forgets = 2
+    assert await moved(brokers) == await moved(Brokers())

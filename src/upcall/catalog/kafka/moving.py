@@ -26,6 +26,8 @@ LOOK_S: Final = 1.0
 SIZES_EVERY_S: Final = 15.0
 """How much has arrived is asked by a tool of its own."""
 TOOL_S: Final = 60.0
+AGAIN_S: Final = 30.0
+"""What is wanted is submitted again: a tool of a host that died meanwhile may have submitted something else later."""
 MIB: Final = 1 << 20
 
 
@@ -89,16 +91,24 @@ class Moving:
     async def _reassign(self, wanted: Targets, what: str) -> None:
         rate = int(self._kafka.options.move_mib_s * MIB)
         await self._kafka.ask(lambda admin: admin.throttle(wanted, rate, self._kafka.ready_ids()))
-        await self._tool(config.reassign_command("--execute", "--additional"), reassignment(wanted))
+        await self._submit(wanted)
         await self._until_there(wanted, what)
+
+    async def _submit(self, wanted: Targets) -> None:
+        await self._tool(config.reassign_command("--execute", "--additional"), reassignment(wanted))
 
     async def _until_there(self, wanted: Targets, what: str) -> None:
         now_s = asyncio.get_running_loop().time
         coming = [(each, broker) for each, to in wanted.items() for broker in set(to) - set(each.replicas)]
         total, arrived, next_s, done = 0.0, 0.0, 0.0, 0
+        again_s = now_s() + AGAIN_S
         while done < len(wanted):
             now = {str(each): each for each in await self._kafka.partitions()}
-            done = sum(str(each) not in now or _has(now[str(each)], to) for each, to in wanted.items())
+            left = {each: to for each, to in wanted.items() if str(each) in now and not _has(now[str(each)], to)}
+            done = len(wanted) - len(left)
+            if left and now_s() >= again_s:
+                await self._submit(left)
+                again_s = now_s() + AGAIN_S
             if coming and now_s() >= next_s:
                 sizes = await self.sizes(self._kafka.ready_ids())
                 total = sum(moves.bytes_of(each, sizes) for each, _ in coming) / MIB
@@ -115,8 +125,14 @@ class Moving:
         await self._kafka.state.delete(MOVING)
 
     async def _tool(self, command: tuple[str, ...], given: object = None) -> str:
+        """Called off or not, it runs to its end: what is submitted next must not be overtaken by it."""
         text = json.dumps(given) if given is not None else ""
-        return (await self._kafka.beside().run(command, input=text, timeout_s=TOOL_S)).output
+        run = asyncio.ensure_future(self._kafka.beside().run(command, input=text, timeout_s=TOOL_S))
+        try:
+            return (await asyncio.shield(run)).output
+        except asyncio.CancelledError:
+            await asyncio.wait([run])
+            raise
 
 
 def _has(each: Partition, to: Sequence[int]) -> bool:
