@@ -10,7 +10,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "fastdata"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from browser import ARGUMENTS, NoBrowser, chromium
+from browser import ARGUMENTS, chromium
+from debian import NotThere
 from fake_master import FakeMaster
 from served_page import Page, serving
 
@@ -59,7 +60,7 @@ def browser():  # type: ignore[no-untyped-def]
     """Of one module: while it is there its event loop runs in our thread, where asynchronous tests want their own."""
     try:
         found = chromium()
-    except NoBrowser as reason:
+    except NotThere as reason:
         pytest.skip(f"no browser: {reason}")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:

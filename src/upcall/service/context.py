@@ -19,6 +19,7 @@ from upcall.protocol.declaration import Declaration
 from upcall.service import faults
 from upcall.service.member import MemberSet, Runner, _nowhere
 from upcall.service.pod import Pod
+from upcall.service.roles import Roles
 from upcall.service.state import State
 
 R = TypeVar("R")
@@ -84,6 +85,7 @@ class Context:
     left_behind: tuple[str, ...] = ()
     lost_behind: tuple[str, ...] = ()
     state: State = field(default_factory=lambda: State(Volatile()))
+    roles: Roles = field(default_factory=lambda: Roles(State(Volatile())))
     run_tool: Runner = _nowhere
     propose: Callable[[wire.Propose], Awaitable[str]] = _no_proposal
     credentials: Callable[[str], Awaitable[wire.Credentials | None]] = _no_credentials

@@ -29,6 +29,8 @@ class Endpoint:
     """Whom clients log in as; empty: nobody is asked who he is."""
     secret: str = ""
     """Reference of the secret with the user's password: :meth:`upcall.service.Service.own_secret`."""
+    role: str = ""
+    """It leads to the member that has this role alone (:meth:`upcall.service.Service.give_role`); empty: to all."""
 
     def of(self, members: tuple[str, ...]) -> wire.Endpoint:
         """The same on the wire, for these members."""

@@ -42,8 +42,8 @@ class Pod:
     joins: Joins = "together"
     """How members start that come to others which run already (the service grows). One by one: each is ready, and
     ``after_ready`` has returned, before the next starts."""
-    apart: bool = True
-    """No two members on the same node."""
+    apart: bool | str = True
+    """No two members on the same node. A word: nor any two of all pods with this word."""
     spread: str = ""
     """Node attribute over which the members are spread evenly (``zone``)."""
     counts: bool = True
@@ -72,7 +72,7 @@ class Pod:
         """``declaration`` with the pod's constraints, where it states none of its own."""
         given = declaration.constraints
         constraints = Constraints(
-            apart=given.apart or (self.name if self.apart else ""),
+            apart=given.apart or (self.apart if isinstance(self.apart, str) else self.name * self.apart),
             spread=given.spread or self.spread,
             together=given.together,
             attributes=given.attributes,

@@ -43,6 +43,7 @@ from upcall.service.plan_inputs import (
     StepSaid,
     Verb,
 )
+from upcall.service.roles import Roles
 from upcall.service.service import Service
 from upcall.service.state import State
 from upcall.service.steps import Do, GaveUp, Later
@@ -110,6 +111,7 @@ class Runner:
         self._wall = wall
         self._version = version
         self._memory = State(self.link, OWN_KEYS)
+        self.context.roles = Roles(self._memory, self._look)
         self._tasks: set[asyncio.Task[object]] = set()
         self._clerk = Clerk(self.service, self.link, self._spawn)
         self._hooks = Hooks(self.service, self.link, self._spawn, self._look)
@@ -335,6 +337,7 @@ class Runner:
         self.plan = plans.Plan("deploy", marks=kept.get("marks", {}), paused=frozenset(kept.get("paused", ())))
         await self._updating.load(self._life)
         await self._leaving.load()
+        await self.context.roles.load()
         async with asyncio.timeout(self.service.hook_timeout_s):
             await self.service.on_start()
         self._begun = True

@@ -55,6 +55,7 @@ from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
 from upcall.service.questions import method_of
+from upcall.service.roles import Roles
 from upcall.service.scaling import Size, that_scales_itself
 from upcall.service.state import State
 from upcall.service.steps import Phase
@@ -402,6 +403,20 @@ class Service(Backups, PackageFiles):
         nobody is asked there who he is."""
         reference = where.reference if isinstance(where, Bound) else f"endpoint:{self.name}.{where.name}"
         return await self._context.credentials(reference)
+
+    def holder(self, role: str) -> Member | None:
+        """The member that has a role (primary, leader); None: nobody, or one that is gone."""
+        return self.members.get(self._context.roles.holder(role))
+
+    async def give_role(self, role: str, member: Member) -> None:
+        """From now on this member has the role, and endpoints that follow it lead there. It is kept when the host
+        ends; that the system behind agrees is the caller's part, before."""
+        await self._context.roles.give(role, member.name)
+
+    @property
+    def roles(self) -> Roles:
+        """For the SDK itself."""
+        return self._context.roles
 
     @property
     def state(self) -> State:

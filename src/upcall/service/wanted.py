@@ -130,7 +130,9 @@ def endpoints(service: Service) -> Endpoints:
         for endpoint in pod.declared_endpoints:
             if endpoint.name in found:
                 raise Invalid(f"two pods have an endpoint {endpoint.name!r}", where=service.package)
-            found[endpoint.name] = endpoint.of(pod.member_names)
+            holder = service.roles.holder(endpoint.role) if endpoint.role else ""
+            members = tuple(name for name in pod.member_names if not endpoint.role or name == holder)
+            found[endpoint.name] = endpoint.of(members)
     return Endpoints(endpoints=tuple(found.values()))
 
 
