@@ -70,6 +70,10 @@ lock: .venv/.dev  ## pin versions and hashes anew
 drain: .venv/.dev  ## two nodes drained under load, Kafka is asked (writes build/drain.json)
 	@.venv/bin/python -m benchmarks.drain $(ARGS)
 
+.PHONY: operations
+operations: .venv/.dev  ## each operation of a service's life under load (ROUNDS=1: of all; CELLS=a,b; writes build/operations.json)
+	@.venv/bin/python -m benchmarks.operations $(ARGS)
+
 .PHONY: detect
 detect: .venv/.dev  ## detection on labelled faults of other seeds and another flight (writes build/detect.json)
 	@.venv/bin/python -m benchmarks.detect $(ARGS)

@@ -6,6 +6,7 @@ whatever happens, and its folder goes with it.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,8 @@ class OwnCluster:
 
 @contextmanager
 def own_cluster(*, nodes: int, memory_mib_per_node: int) -> Iterator[OwnCluster]:
+    # Whoever ends this run ends its cluster, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="upcall-bench-") as folder:
         cluster = OwnCluster(Path(folder) / "data")
         try:

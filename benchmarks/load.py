@@ -55,6 +55,8 @@ class Writes:
     topic: str
     rate_hz: int
     deadline_s: float = DEADLINE_S
+    idempotent: bool = False
+    """As Java's clients are unless told otherwise: what is sent again for want of an answer stands in the log once."""
     due: int = 0
     acknowledged: dict[int, float] = field(default_factory=dict)
     """Number of the write -> seconds from when it was due until it was acknowledged."""
@@ -108,6 +110,7 @@ class Writes:
             {
                 **self.client,
                 "acks": "all",
+                "enable.idempotence": self.idempotent,
                 "message.timeout.ms": int(self.deadline_s * 1000),
                 "linger.ms": 5,
                 "log_level": 2,

@@ -1,0 +1,23 @@
+"""Every operation of a service's life on the real systems, one after the other, under an open loop of requests.
+
+    make operations                                  one of each row, on Kafka; writes build/operations.json
+    ROUNDS=1 make operations                         every row of every system
+    CELLS=kafka_scale_out,kafka_scale_in make operations
+
+A cell is one row of one system: the operation is asked for as a person does it, by the command line, while requests are
+due on a schedule, each with one total deadline of 5 s. It is over when the operation is, and everything is in sync
+again. Then all that was acknowledged is read back::
+
+    <system>_<row>_duration_s    from the request until it is over and in sync
+    <system>_<row>_failed        requests that missed their deadline
+    <system>_<row>_lost          acknowledged, and not there
+    <system>_<row>_twice         there more than once
+
+Cells of one system share a cluster, in an order in which each finds what it needs; a run that begins in the middle
+brings it there first. ``build/operations/`` keeps each cell with its commit. Rows that a system does not do yet are
+named in ``not_there``, which is promised to be empty.
+
+    SABOTAGE=all-at-once         Kafka's code accepts everything at once, above no minimum: ``kafka_rolling_restart_failed``
+    SABOTAGE=deletes-records     acknowledged records are deleted behind the writer's back: ``kafka_rolling_restart_lost``
+    SABOTAGE=writes-twice        a write that was acknowledged is sent again: ``kafka_rolling_restart_twice``
+"""  # noqa: E501 - one line for each
