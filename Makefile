@@ -74,6 +74,10 @@ drain: .venv/.dev  ## two nodes drained under load, Kafka is asked (writes build
 operations: .venv/.dev  ## each operation of a service's life under load (ROUNDS=1: of all; CELLS=a,b; writes build/operations.json)
 	@.venv/bin/python -m benchmarks.operations $(ARGS)
 
+.PHONY: availability
+availability: .venv/.dev  ## the same events by four ways of consent, under load (ROUNDS=1: all; writes build/availability.json, .svg)
+	@.venv/bin/python -m benchmarks.availability $(ARGS)
+
 .PHONY: detect
 detect: .venv/.dev  ## detection on labelled faults of other seeds and another flight (writes build/detect.json)
 	@.venv/bin/python -m benchmarks.detect $(ARGS)

@@ -65,7 +65,7 @@ def round_of(stage: type[Stage], rows: Sequence[str], kept: Kept, number: int, s
     while left:
         done = 0
         try:
-            with stage().opened(stage.rows[left[0]].at, sabotage) as opened:
+            with stage.opened(stage.rows[left[0]].at, sabotage) as opened:
                 for row in left:
                     say(f"{stage.system} {row}")
                     done += 1

@@ -1,7 +1,7 @@
 """What all systems have in common: rows, the cells made of them, and the stage on which a system plays them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -43,7 +43,7 @@ class Row:
     at: State
     leaves: State
     play: Callable[[Any], None]
-    """On the stage: asks for it, and returns when it is over and everything is in sync again."""
+    """With what drives the system: asks for it, and returns when it is over and everything is in sync again."""
 
 
 class Stage(ABC):
@@ -52,9 +52,10 @@ class Stage(ABC):
     system: ClassVar[str]
     rows: ClassVar[dict[str, Row]]
 
+    @classmethod
     @abstractmethod
-    def opened(self, first: State, sabotage: str) -> AbstractContextManager["Stage"]:
-        """With a cluster in this state."""
+    def opened(cls, first: State, sabotage: str) -> AbstractContextManager["Stage"]:
+        """With a cluster in this state, or in one before it."""
 
     @abstractmethod
     def bring_to(self, state: State) -> None:
@@ -63,7 +64,3 @@ class Stage(ABC):
     @abstractmethod
     def measure(self, name: str) -> Figures:
         """One row, under load: :data:`FIGURES`, and what else is worth to be known."""
-
-
-def cells(stages: Iterator[type[Stage]] | tuple[type[Stage], ...]) -> list[str]:
-    return [f"{stage.system}_{row}" for stage in stages for row in ROWS]

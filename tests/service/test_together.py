@@ -4,12 +4,28 @@ import asyncio
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 from sample_services import Plain
 
+from upcall.protocol.service import Member as Seen
 from upcall.protocol.service import Operation
-from upcall.service import Constraints, Declaration, Member, Pod, Policy, Service, Told, Verdict, Volume, accept, defer
-from upcall.testing import Scenario, operation
+from upcall.service import (
+    Constraints,
+    Declaration,
+    Member,
+    Pod,
+    Policy,
+    Service,
+    ServiceOptions,
+    Told,
+    Verdict,
+    Volume,
+    accept,
+    defer,
+)
+from upcall.testing import Scenario, driver, operation
 from upcall.testing.life import Life
+from upcall.testing.simulated.cluster import Node, small_nodes
 
 Live = Any
 
@@ -129,3 +145,67 @@ def test_one_of_its_nodes_is_given_back_before_the_other(live: Live) -> None:
         assert Racks.asked[-1] == f"over on {nodes[0]}"
 
     live(Racks, script, cluster={"nodes": 6})
+
+
+def restarts(parent: str, *members: str) -> list[Operation]:
+    return [operation("restart", member, parent=parent) for member in members]
+
+
+def in_zones(count: int) -> dict[str, Seen]:
+    """Six members in so many zones."""
+    return {
+        f"node-{number}": Seen(
+            name=f"node-{number}", state="ready", incarnation=1, starts=1, declared_generation=1,
+            node=f"node-{number + 1}", zone=f"zone-{number % count}", address=f"127.1.1.{number + 1}",
+        )
+        for number in range(6)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("parent", ["", "op-1"])
+def test_restarts_of_one_zone_are_one_question_and_other_zones_come_after(parent: str) -> None:
+    asked = restarts(parent, "node-0", "node-1", "node-2", "node-3")
+    found = Scenario(Racks, members=in_zones(3), operations=asked).run()
+    assert [found.answers[each.id].verdict for each in asked] == ["accept", "defer", "defer", "accept"]
+    assert Racks.asked == ["node-0+node-3"]
+
+
+def test_restarts_of_a_zone_that_are_too_many_go_one_by_one() -> None:
+    asked = restarts("op-1", "node-0", "node-2", "node-4")
+    found = Scenario(Racks, members=in_zones(2), operations=asked).run()
+    assert [found.answers[each.id].verdict for each in asked] == ["accept", "defer", "defer"]
+    assert Racks.asked == ["node-0+node-2+node-4", "node-0"]
+
+
+def test_an_update_restarts_its_first_one_alone_and_then_those_of_a_zone_that_wait_at_once(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_three_zones(count: int) -> list[Node]:
+        nodes = enumerate(small_nodes(count))
+        return [replace(node, attributes={"zone": f"zone-{number % 3}"}) for number, node in nodes]
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        Racks.asked.clear()
+        life.master.change(size_mib=32)
+        await life.master.until(lambda: all(each.incarnation == 2 for each in life.master.members.values()))
+        went = [asked for asked in Racks.asked if "+" in asked]
+        assert "+" not in Racks.asked[0], "the first one goes alone"
+        assert went, Racks.asked
+
+    monkeypatch.setattr(driver, "small_nodes", in_three_zones)
+    live(Sized, script, cluster={"nodes": 6})
+
+
+class SizedOptions(ServiceOptions):
+    size_mib: int = 64
+
+
+class Sized(Racks):
+    options: SizedOptions
+    package = "sized"
+
+    def task(self, member: Member) -> Declaration:
+        data = Volume(name="data", size_mib=64)
+        apart = Constraints(apart="node")
+        return Declaration(command=("run", str(self.options.size_mib)), volumes=(data,), constraints=apart)

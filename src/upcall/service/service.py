@@ -169,7 +169,8 @@ class Service(Backups, PackageFiles):
 
     async def may_stop_together(self, members: tuple[Member, ...], why: Operation) -> Verdict:
         """May all of these be stopped now, at the same time, and stay away together? Asked of the members that one
-        maintenance of several nodes (a zone's) takes, before each of them is asked about. Default: one at a time."""
+        maintenance of several nodes (a zone's) takes, and of those of one zone that are to restart, before each of them
+        is asked about. Default: one at a time."""
         return defer("one at a time")
 
     async def may_restart(self, member: Member, why: Operation) -> Verdict:

@@ -150,7 +150,7 @@ async def one_at_a_time(service: "Service", operations: tuple[Operation, ...]) -
 async def in_turn(
     service: "Service", operations: tuple[Operation, ...]
 ) -> AsyncIterator[tuple[Operation, Verdict | None]]:
-    """Asks about each operation in the order given, until one is accepted (or all that one maintenance takes, as one:
+    """Asks about each operation in the order given, until one is accepted (or all that may go together, as one:
     :mod:`upcall.service.together`); the rest come after it. Where the questions take long, those further back are put
     off until their turn comes: who is still being asked is not silent."""
     taken = next((op for op in service.operations if _takes(op)), None)
@@ -162,12 +162,9 @@ async def in_turn(
     for place, operation in enumerate(operations):
         if operation.id in as_one:
             continue
-        if (
-            taken is None
-            and operation.parent not in tried
-            and (group := together.with_it(operation, service.operations))
-        ):
-            tried.add(operation.parent)
+        group = together.with_it(service, operation) if taken is None and operation.id not in tried else ()
+        if group:
+            tried |= {each.id for each in group}
             all_of_it = await together.asked(service, group)
             if all_of_it is not None and all_of_it.takes_away:
                 taken, as_one = operation, {each.id for each in group}

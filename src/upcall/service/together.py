@@ -1,9 +1,12 @@
-"""Several that may go at once: the stops below one maintenance, asked as one question.
+"""Several that may go at once: the stops below one maintenance, and the restarts of one zone, asked as one question.
 
-A drain of several nodes (those of a zone) puts a stop below it for each member there. An expert who can say that all of
-these are spared together (:meth:`~upcall.service.service.Service.may_stop_together`) is asked that first, and a yes is
-one answer, which accepts all of them at the same time. After anything else they are asked about one by one, and what
-may go goes.
+A drain of several nodes (those of a zone) puts a stop below it for each member there; an update puts a restart below it
+for each member that differs, and a person may ask for several. An expert who can say that all of these are spared
+together (:meth:`~upcall.service.service.Service.may_stop_together`) is asked that first, and a yes is one answer, which
+accepts all of them at the same time. After anything else they are asked about one by one, and what may go goes.
+
+Of restarts those of one zone are one question: with copies spread over the zones, these are the ones that may be away
+together.
 """
 
 import asyncio
@@ -26,16 +29,27 @@ ZONES_MIN = 3
 """With copies in so many zones a majority of them is left without one."""
 
 
-def with_it(operation: Operation, all_: Iterable[Operation]) -> tuple[Operation, ...]:
-    """The stops that wait below the same maintenance, its own among them; none when it is alone."""
-    if operation.kind != "stop" or not operation.parent:
+def with_it(service: "Service", operation: Operation) -> tuple[Operation, ...]:
+    """The stops that wait below the same maintenance, its own among them; the restarts that wait below the same update,
+    or below nothing, in its zone. None when it is alone."""
+    zone = _zone(service, operation)
+    if (operation.kind == "stop" and not operation.parent) or (operation.kind == "restart" and not zone):
+        return ()
+    if operation.kind not in ("stop", "restart"):
         return ()
     found = tuple(
         each
-        for each in all_
-        if each.kind == "stop" and each.parent == operation.parent and each.state == "open" and not each.paused
+        for each in service.operations
+        if (each.kind, each.parent, each.state) == (operation.kind, operation.parent, "open")
+        and not each.paused
+        and (each.kind == "stop" or _zone(service, each) == zone)
     )
     return found if len(found) > 1 and operation.id in {each.id for each in found} else ()
+
+
+def _zone(service: "Service", operation: Operation) -> str:
+    member = service.members.get(operation.member) if operation.member else None
+    return member.zone if member is not None else ""
 
 
 async def asked(service: "Service", group: tuple[Operation, ...]) -> Verdict | None:
@@ -46,7 +60,7 @@ async def asked(service: "Service", group: tuple[Operation, ...]) -> Verdict | N
     owner = type(service)
     try:
         async with asyncio.timeout(service.answer_timeout_s):
-            return checked(owner, "stop", METHOD, await service.may_stop_together(members, group[0]))
+            return checked(owner, group[0].kind, METHOD, await service.may_stop_together(members, group[0]))
     except TimeoutError:
         service.log.warning("%s gave no answer within %g s", method_at(owner, METHOD), service.answer_timeout_s)
     except NoAnswer as wrong:

@@ -1,0 +1,126 @@
+"""Kafka whose consent is that of another way: the same brokers, the same plans, another answer to the same question.
+
+This file is installed as a service of a user's own, beside the catalog's files of Kafka; ``upcall update kafka --set
+way=readiness`` changes the way, and touches no broker.
+
+The probe of ``readiness`` and ``operator`` is the one that Strimzi ships for its brokers: first after 15 s, then every
+10 s, which is Kubernetes' own period.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from upcall.catalog.kafka.options import KafkaOptions
+from upcall.catalog.kafka.service import Kafka
+from upcall.service import Field, Member, Operation, Policy, Verdict, accept, defer
+
+BLIND_PAUSE_S = 20.0
+"""From one to the next. Longer than a broker's start and its catching up, on a machine that is not busy."""
+PROBE_DELAY_S = 15.0
+PROBE_PERIOD_S = 10.0
+ASK_AGAIN_S = 0.5
+USUAL_START_S = 8.0
+"""Of a broker that nobody saw start."""
+
+
+class PlayedOptions(KafkaOptions):
+    way: Literal["blind", "readiness", "operator", "upcalls"] = Field("upcalls", description="whose consent it has")
+
+
+class Played(Kafka):
+    """Kafka, by the consent of one of four ways."""
+
+    package = "kafka-played"
+    options: PlayedOptions
+    _last_s = 0.0
+    _launched: dict[tuple[str, int], float]
+    """Broker and incarnation -> when it was first seen."""
+    _ready: dict[tuple[str, int], float]
+
+    @property
+    def settle_s(self) -> float:  # type: ignore[override]
+        return Kafka.settle_s if self.options.way == "upcalls" else 0.0
+
+    async def on_start(self) -> None:
+        self._launched, self._ready = {}, {}
+        await super().on_start()
+
+    def policy(self) -> Policy:
+        """``readiness``: a budget of one. The roller of ``operator`` is not held by that, ``blind`` by nothing."""
+        brokers = self.options.brokers
+        least = {"blind": 0, "readiness": brokers - 1, "operator": 0}
+        usual = super().policy()
+        return msgspec.structs.replace(usual, minimum=least.get(self.options.way, usual.minimum))
+
+    async def answer_set(self, operations: tuple[Operation, ...]) -> Mapping[str, Verdict]:
+        if self.options.way != "blind":
+            return await super().answer_set(operations)
+        taking = [op for op in operations if op.member and op.kind in ("stop", "restart", "scale_in")]
+        others = tuple(op for op in operations if op not in taking)
+        found = dict(await super().answer_set(others)) if others else {}
+        for op in taking:
+            found[op.id] = self._after_a_pause()
+        return found
+
+    def _after_a_pause(self) -> Verdict:
+        now_s = self._now_s()
+        if now_s < self._last_s + BLIND_PAUSE_S:
+            left_s = self._last_s + BLIND_PAUSE_S - now_s
+            return defer("a pause after the one before", retry_after=max(ASK_AGAIN_S, left_s))
+        self._last_s = now_s
+        return accept()
+
+    async def may_stop(self, broker: Member, why: Operation) -> Verdict:
+        if self.options.way == "upcalls":
+            return await super().may_stop(broker, why)
+        away = [other.name for other in self.members.without(broker) if not self._probe(other)]
+        if self.options.way == "operator":
+            # Who is away already is not what it waits for: what counts is what the stop would cost. But one that it
+            # restarted itself is waited for.
+            away = [name for name in away if self.members[name].ready]
+        if away:
+            return defer(f"{', '.join(away)} not ready by the probe", retry_after=ASK_AGAIN_S)
+        if self.options.way == "readiness":
+            return accept()
+        return await Kafka.may_stop_together(self, (broker,), why)
+
+    async def may_stop_together(self, brokers: tuple[Member, ...], why: Operation) -> Verdict:
+        if self.options.way == "upcalls" or len(brokers) == 1:
+            return await super().may_stop_together(brokers, why)
+        return defer("one at a time")
+
+    async def may_restart(self, broker: Member, why: Operation) -> Verdict:
+        return await (super().may_restart(broker, why) if self.options.way == "upcalls" else self.may_stop(broker, why))
+
+    async def may_scale_in(self, broker: Member, why: Operation) -> Verdict:
+        if self.options.way in ("upcalls", "operator"):
+            return await super().may_scale_in(broker, why)
+        return accept() if self.options.way == "blind" else await self.may_stop(broker, why)
+
+    async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+        return await super().may_go_on(canary, why) if self.options.way == "upcalls" else accept()
+
+    async def after_ready(self, broker: Member) -> None:
+        await super().after_ready(broker)
+        self._ready.setdefault((broker.name, broker.incarnation), self._now_s())
+
+    def _probe(self, broker: Member) -> bool:
+        """Whether a probe that began with the broker's process has found it ready by now."""
+        one = broker.name, broker.incarnation
+        if not broker.ready:
+            self._launched.setdefault(one, self._now_s())
+            return False
+        ready_s = self._ready.get(one)
+        if ready_s is None:
+            return False
+        launched_s = self._launched.get(one, ready_s - USUAL_START_S)
+        periods = max(0, math.ceil((ready_s - launched_s - PROBE_DELAY_S) / PROBE_PERIOD_S))
+        return self._now_s() >= launched_s + PROBE_DELAY_S + periods * PROBE_PERIOD_S
+
+    @staticmethod
+    def _now_s() -> float:
+        return asyncio.get_running_loop().time()

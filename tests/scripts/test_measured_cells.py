@@ -1,0 +1,104 @@
+"""Long measurements are made of cells that are kept; what of them is promised, and that each check can fail."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks import cells
+from benchmarks.availability import __main__ as availability
+from benchmarks.availability import events, plot
+from benchmarks.cells import Asked, Kept
+from benchmarks.operations import __main__ as operations
+from benchmarks.operations.kafka import SABOTAGES, KafkaStage
+from benchmarks.operations.stage import ROWS
+
+from upcall.catalog.kafka.service import Kafka
+from upcall.service import package
+
+COMMIT = "a" * 40
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "BUILD", tmp_path)
+    for name in (cells.CELLS, cells.ROUNDS, cells.SABOTAGE):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_cell_is_taken_up_again_by_the_same_commit_alone() -> None:
+    Kept("operations", COMMIT).keep("one", {"failed": 0})
+    assert Kept("operations", COMMIT).find("one") == {"failed": 0}
+    assert Kept("operations", "b" * 40).find("one") is None
+    assert Kept("availability", COMMIT).find("one") is None
+
+
+def test_what_a_tree_gave_that_differs_from_its_commit_is_never_taken_up() -> None:
+    dirty = Kept("operations", f"{COMMIT}-dirty")
+    dirty.keep("one", {"failed": 0})
+    assert dirty.find("one") is None
+
+
+def test_cells_are_chosen_by_name_in_their_own_order_and_a_wrong_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = ["a", "b", "c"]
+    assert cells.chosen(known, ["a"]) == ["a"]
+    monkeypatch.setenv(cells.ROUNDS, "1")
+    assert cells.chosen(known, ["a"]) == known
+    monkeypatch.setenv(cells.CELLS, "c,a")
+    assert cells.chosen(known, ["a"]) == ["a", "c"]
+    monkeypatch.setenv(cells.CELLS, "d")
+    with pytest.raises(Asked, match="one of a, b, c"):
+        cells.chosen(known, ["a"])
+
+
+def test_of_several_rounds_the_worst_counts() -> None:
+    assert cells.worst([{"failed": 0, "with": ""}, {"failed": 3, "with": "x"}]) == {"failed": 3, "with": "x"}
+
+
+def test_what_a_system_does_not_do_yet_is_named_and_turns_the_target_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(cells.BUILD)
+    monkeypatch.setenv(cells.CELLS, "spark_scale_itself")
+    assert operations.main() == 1
+    said = json.loads(Path("build/operations.json").read_text())
+    assert said["not_there"] == "spark_scale_itself"
+
+
+def test_each_row_of_kafka_begins_where_one_before_it_may_end() -> None:
+    assert set(KafkaStage.rows) <= set(ROWS)
+    states = [KafkaStage.rows[row].at for row in ROWS if row in KafkaStage.rows]
+    assert all(one.members in (3, 5) for one in states)
+
+
+@pytest.mark.parametrize("name", [name for name, text in SABOTAGES.items() if text])
+def test_a_sabotaged_service_loads(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "sabotaged.py"
+    file.write_text(SABOTAGES[name])
+    assert package.build(file).package.name == "kafka-sabotaged"
+
+
+@pytest.mark.parametrize("version", [events.OLD, events.NEW])
+def test_the_played_ways_are_one_package_of_the_catalogs_versions(version: str, tmp_path: Path) -> None:
+    built = package.build(events.package(tmp_path), version)
+    assert (built.package.name, built.package.version) == ("kafka-played", version) or version in built.package.version
+    assert "way" in built.package.options_schema["properties"]
+    assert Kafka.versions() == (events.OLD, events.NEW)
+
+
+def test_only_upcalls_is_promised_anything_and_its_time_is_held_against_readiness_of_the_same_run() -> None:
+    wanted = ["drain_upcalls_down", "drain_readiness_down", "drain_blind_down"]
+    promised = {promise.name: promise for promise in availability.promises(wanted)}
+    assert set(promised) == {"drain_upcalls_down_failed_requests", "drain_upcalls_down_lost", "drain_down_to_readiness"}
+    figures = {"drain_upcalls_down": {"duration_s": 8.0}, "drain_readiness_down": {"duration_s": 10.0}}
+    ratio = availability.ratios(figures)["drain_down_to_readiness"]
+    assert ratio == 0.8
+    assert not promised["drain_down_to_readiness"].holds(ratio)
+
+
+def test_the_picture_shows_what_was_measured_and_nothing_else() -> None:
+    drawn = plot.draw({"drain_blind_down": {"duration_s": 8.0, "failed_requests": 1200}})
+    assert "8 s, 1,200 failed" in drawn
+    assert "drain, one broker down" in drawn
+    assert "upcalls" not in drawn
