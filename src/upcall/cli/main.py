@@ -35,6 +35,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "upgrade": ("upgrade", "Bring a service to another version; before it is finalized it can go back."),
     "finalize": ("upgrade", "The point of no return of an upgrade."),
     "scale": ("update", "More members of a service or fewer, or let it scale itself."),
+    "window": ("schedule", "When the system may act by itself on a service: maintenance windows."),
+    "schedule": ("schedule", "What is done again and again of services: list."),
     "rollback": ("update", "Go back to an earlier revision of a service."),
     "backup": ("backup", "Back a service up: `backup SERVICE --to`; list, show, verify."),
     "restore": ("backup", "Bring a backup back, into its service or a new one."),
@@ -58,7 +60,20 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Command -> (module in this package, one line of help), in the order of the help."""
 
 NOUNS: Final = frozenset(
-    {"backup", "catalog", "config", "service", "plan", "node", "task", "volume", "operation", "secret", "access"}
+    {
+        "backup",
+        "catalog",
+        "config",
+        "service",
+        "plan",
+        "node",
+        "task",
+        "volume",
+        "operation",
+        "schedule",
+        "secret",
+        "access",
+    }
 )
 """Commands with commands of their own."""
 

@@ -9,9 +9,10 @@ from upcall.cli import action, config, waiting
 from upcall.cli.catalog import argument_words
 from upcall.cli.output import ago, duration, mib, short
 from upcall.cli.plan import plan_rows
+from upcall.cli.schedule import COLUMNS, schedule_row
 from upcall.cli.session import Session, command, commands
 from upcall.cli.status import SERVICE_COLUMNS, service_row
-from upcall.cli.update import version_words
+from upcall.cli.update import InWindow, version_words
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import Ask, EndpointView, ServiceView, TaskView
 
@@ -51,6 +52,8 @@ def show(session: Session, service: Name) -> None:
     session.out.table(
         ("option", "value"), [(key, short(value)) for key, value in found.options.items()], empty="no options are set"
     )
+    if found.schedules:
+        session.out.table(COLUMNS[1:], [schedule_row(one) for one in found.schedules], empty="nothing is scheduled")
     session.out.table(("action", "arguments", "description"), _action_rows(found), empty="no actions")
 
 
@@ -73,12 +76,13 @@ def rebalance(
     service: Name,
     reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Over its answer; needs a reason.")] = False,
+    in_window: InWindow = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
     """Spread its load anew over its members. It is asked; `upcall operation cancel` stops it."""
     if force and not reason:
         raise Invalid("force needs a reason, which stays in the record", where="--reason")
-    asked = Ask(reason=reason, force=force)
+    asked = Ask(reason=reason, force=force, in_window=in_window)
     operation = session.client.operation_of(f"/v1/services/{quote(service, safe='')}/rebalance", asked)
     if not no_wait:
         operation = waiting.wait_for(session, operation)

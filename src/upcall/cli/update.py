@@ -32,6 +32,9 @@ Unset = Annotated[list[str] | None, typer.Option("--unset", metavar="KEY", help=
 Instead = Annotated[
     bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
 ]
+InWindow = Annotated[
+    bool, typer.Option("--in-window", help="Begin, and go on, in the service's maintenance windows alone.")
+]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
 
 
@@ -47,6 +50,7 @@ def update(
     ] = None,
     reason: Reason = "",
     instead: Instead = False,
+    in_window: InWindow = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
@@ -62,6 +66,7 @@ def update(
         made_from=stands.revision,
         reason=reason,
         instead=instead,
+        in_window=in_window,
     )
     change(session, service, asked, dry_run=dry_run, wait=not no_wait)
 

@@ -7,7 +7,7 @@ import typer
 
 from upcall.cli import waiting
 from upcall.cli.session import Session, command, commands
-from upcall.cli.update import DryRun, Instead, Name, NoWait, Reason, Set, Unset, change, schema
+from upcall.cli.update import DryRun, Instead, InWindow, Name, NoWait, Reason, Set, Unset, change, schema
 from upcall.cli.values import parse_pairs
 from upcall.protocol.operator import Ask, Update
 
@@ -28,6 +28,7 @@ def upgrade(
     ] = False,
     reason: Reason = "",
     instead: Instead = False,
+    in_window: InWindow = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
@@ -41,6 +42,7 @@ def upgrade(
         reason=reason,
         instead=instead,
         finalize=finalize,
+        in_window=in_window,
     )
     change(session, service, asked, dry_run=dry_run, wait=not no_wait)
 
@@ -51,11 +53,12 @@ def finalize(
     service: Name,
     reason: Reason = "",
     force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
+    in_window: InWindow = False,
     no_wait: NoWait = False,
 ) -> None:
     """The point of no return of an upgrade: from then on nothing goes back to the version before. It is asked."""
     path = f"/v1/services/{quote(service, safe='')}/finalize"
-    operation = session.client.operation_of(path, Ask(reason=reason, force=force))
+    operation = session.client.operation_of(path, Ask(reason=reason, force=force, in_window=in_window))
     if no_wait:
         session.out.say(operation, f"{service} is being finalized; `upcall why {operation.id}` says how far it is")
         return

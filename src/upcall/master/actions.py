@@ -33,6 +33,10 @@ REASON_CHARS_MAX: Final = 2000
 PROGRESS_CHARS_MAX: Final = 300
 
 
+def new_id() -> str:
+    return f"act-{secrets.token_hex(4)}"
+
+
 class Actions:
     """The actions of all services, and who waits for one."""
 
@@ -86,24 +90,30 @@ class Actions:
         running = [one for one in self._core.state.actions.values() if one.service == service and not one.ended_at]
         if len(running) >= UNDER_WAY_MAX:
             raise Conflict(f"{UNDER_WAY_MAX} actions of {service} are under way", where=service, expected="fewer")
+        return _view(await self._core.turn(lambda tx: self.begun(tx, new_id(), service, name, arguments, who)))
+
+    def begun(
+        self, tx: Transaction, action: str, service: str, name: str, arguments: dict[str, Any], who: str
+    ) -> r.ActionRecord:
+        """On record, and sent to its service once that is durable."""
         record = r.ActionRecord(
-            id=f"act-{secrets.token_hex(4)}",
+            id=action,
             service=service,
             name=name,
             who=who,
-            began_at=self._core.wall(),
+            began_at=tx.wall_s,
             arguments=arguments if self._goes_on(service, name) else {},
         )
         asked = wire.Action(id=record.id, name=name, arguments=arguments, who=who)
+        self._put(tx, record)
+        self._forget_old(tx, service)
+        tx.event("action", service, f"{who}: {name} ({record.id})", service=service, action=name, id=record.id)
+        tx.turn.after.append(lambda: self._streams.send(service, asked))
+        return record
 
-        def begun(tx: Transaction) -> None:
-            self._put(tx, record)
-            self._forget_old(tx, service)
-            tx.event("action", service, f"{who}: {name} ({record.id})", service=service, action=name, id=record.id)
-            tx.turn.after.append(lambda: self._streams.send(service, asked))
-
-        await self._core.turn(begun)
-        return _view(record)
+    def connected(self, service: str) -> bool:
+        """Its code is there, and hears what it is asked."""
+        return self._streams.connected(service)
 
     async def cancel(self, action: str, who: str) -> view.ActionView:
         record = self.find(action)
@@ -183,6 +193,8 @@ class Actions:
     def _put(self, tx: Transaction, record: r.ActionRecord) -> None:
         tx.core.state.actions[record.id] = record
         tx.put(r.ACTION, record.id, record)
+        if record.state != "running":
+            tx.changed.schedules[record.service] = None
         tx.turn.after.append(self._tell)
 
     def _tell(self) -> None:

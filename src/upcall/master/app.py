@@ -41,6 +41,7 @@ from upcall.master.logins import Logins
 from upcall.master.metrics import exposition
 from upcall.master.notify import Notifier
 from upcall.master.published import publish
+from upcall.master.schedules import Schedules
 from upcall.master.secrets import Secrets
 from upcall.master.service_calls import ServiceCalls
 from upcall.master.streams import Streams
@@ -82,6 +83,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     service_calls = ServiceCalls(core, streams, machines, secrets)
     core.after_turn.append(revisions.follow)
     core.after_turn.append(finalizing.follow)
+    Schedules(core, service_calls.actions)
     core.after_turn.append(services.finish_uninstalls)
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(Leaving(core, machines).rule)

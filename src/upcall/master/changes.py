@@ -20,8 +20,11 @@ class Changed:
     """Nodes that were observed anew."""
     names: dict[str, None] = field(default_factory=dict)
     """What launches may wait on (a service's places, ports and endpoints; secrets) and is known better."""
+    schedules: dict[str, None] = field(default_factory=dict)
+    """Services of which something else may be due: their options or windows are others, a run is over, their code is
+    there."""
     assignments: bool = False
     """Services were installed or removed, or a package came: hosts have something else to run."""
 
     def __bool__(self) -> bool:
-        return bool(self.operations or self.nodes or self.names or self.assignments)
+        return bool(self.operations or self.nodes or self.names or self.schedules or self.assignments)

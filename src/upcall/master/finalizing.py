@@ -7,6 +7,7 @@ was, so that what would go back further is refused before anything begins.
 
 from msgspec.structs import replace
 
+from upcall.master import due
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -63,11 +64,12 @@ def finalize(tx: Transaction, name: str, asked: Ask, who: str) -> str:
         reason=asked.reason or f"the point of no return of version {record.version}, asked for by {who}",
         force=asked.force,
         revision=record.revision,
+        in_window=due.asked_in_window(service, asked.in_window),
     )
     return tx.ledger(proposal).operation
 
 
-def at_once(tx: Transaction, service: Service, revision: r.RevisionRecord) -> None:
+def at_once(tx: Transaction, service: Service, revision: r.RevisionRecord, *, in_window: bool) -> None:
     """Its upgrade is done, and whoever asked for that wanted this too. The same key is the same wish."""
     if not _has_one(tx.core, service.record):
         return
@@ -79,6 +81,7 @@ def at_once(tx: Transaction, service: Service, revision: r.RevisionRecord) -> No
         reason=f"asked for with the upgrade to {revision.version}",
         key=f"finalize/{name}/{service.record.created_at:f}/{revision.number}",
         revision=revision.number,
+        in_window=in_window,
     )
     tx.ledger(proposal)
 

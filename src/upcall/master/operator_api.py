@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from upcall.cluster.folder import Cluster
-from upcall.master import services
+from upcall.master import due, services
 from upcall.master.context import SECRETS
 from upcall.master.driver import Driver
 from upcall.master.events import Event
@@ -154,9 +154,16 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/services/{service}/rebalance")
     async def rebalance(service: str, who: Operator, ask: view.Ask) -> view.OperationView:
-        services.find(core, service)
+        in_window = due.asked_in_window(services.find(core, service), ask.in_window)
         reason = ask.reason or f"asked for by {who.name}"
-        item = given.Propose(kind="rebalance", asked_by=who.name, reason=reason, service=service, force=ask.force)
+        item = given.Propose(
+            kind="rebalance",
+            asked_by=who.name,
+            reason=reason,
+            service=service,
+            force=ask.force,
+            in_window=in_window,
+        )
         return await door.propose(item)
 
     @api.get("/services/{service}/plans")

@@ -75,6 +75,8 @@ def _register(tx: Transaction, package: wire.Package) -> None:
         raise TooLarge(f"{PACKAGES_MAX} packages are registered", expected="fewer")
     if packages.put(package):
         tx.changed.assignments = True
+        services = tx.core.state.services.values()
+        tx.changed.schedules |= {one.record.name: None for one in services if one.record.package == name}
         tx.put(r.PACKAGE, f"{name}@{version}", package)
         tx.event("package", name, f"version {version} is registered")
 

@@ -18,6 +18,7 @@ SEEN: Final = "seen"
 PAST: Final = "past"
 ACTION: Final = "action"
 REVISION: Final = "revision"
+SCHEDULE: Final = "schedule"
 REPLACED: Final = "replaced"
 """A member's address at the place before the present one, as text."""
 
@@ -140,6 +141,29 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     error: str = ""
     cancelled_by: str = ""
     arguments: dict[str, Any] = {}
+
+
+class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that is done again and again of a service, and how that went the last time. Times are wall times."""
+
+    service: str
+    name: str
+    since: float
+    """Since when the service wants it: the first one counts from then."""
+    run: str = ""
+    """The action, or the operation, that is under way."""
+    began_at: float = 0.0
+    ended_at: float = 0.0
+    done_at: float = 0.0
+    """When one ended well."""
+    took_s: float = 0.0
+    outcome: str = ""
+    """How the last one ended: ``done``, ``failed``, ``cancelled``."""
+    error: str = ""
+    failures: int = 0
+    """In a row."""
+    told_late: bool = False
+    """That none ended well in the time within which one has to."""
 
 
 class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

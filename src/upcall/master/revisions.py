@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from upcall.master import finalizing, history
+from upcall.master import due, finalizing, history
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -45,6 +45,7 @@ def update(tx: Transaction, name: str, asked: Update, who: str) -> str:
         reason=asked.reason or _reason(revision, who),
         revision=revision.number,
         instead=asked.instead or asked.back_to is not None,
+        in_window=due.asked_in_window(service, asked.in_window),
     )
     outcome = tx.ledger(proposal)
     if stands.revision not in service.revisions:
@@ -85,6 +86,7 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
     finalizing.must_be_readable(stands, package.version)
     options = _options(base.options, asked)
     check_options(package, options)
+    due.check(package, options, wall_s)
     revision = r.RevisionRecord(
         service=stands.name,
         number=max([stands.revision, *service.revisions]) + 1,
@@ -280,7 +282,7 @@ def follow(tx: Transaction, changes: Changed) -> None:
         if not operation.live and not revision.outcome:
             ended = "cancelled" if operation.state == "withdrawn" and revision.began_at else operation.state
             if ended == "done" and revision.finalize:
-                finalizing.at_once(tx, service, revision)
+                finalizing.at_once(tx, service, revision, in_window=operation.in_window)
             history.put(tx, service, replace(revision, outcome=ended, why=operation.outcome, ended_at=tx.wall_s))
 
 
@@ -300,5 +302,6 @@ def _stand(tx: Transaction, service: Service, revision: r.RevisionRecord) -> Non
     tx.put(r.SERVICE, record.name, service.record)
     history.put(tx, service, replace(revision, began_at=tx.wall_s))
     tx.dirty_wanted.add(record.name)
+    tx.changed.schedules[record.name] = None
     tx.event("service", record.name, f"revision {revision.number} stands, asked for by {revision.asked_by}",
              who=revision.asked_by, revision=revision.number)  # fmt: skip

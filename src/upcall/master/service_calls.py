@@ -65,6 +65,7 @@ class ServiceCalls:
     def _show_all(self, tx: Transaction, service: str) -> None:
         known = services.find(self.core, service)
         tx.ledger(given.HostSubscribed(service=service))
+        tx.changed.schedules[service] = None
         for event in (
             wanted_event(self.core, known),
             members_event(self.core, known),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import credentials, from_wire, history, past, reporting, whereabouts
+from upcall.master import credentials, due, from_wire, history, past, reporting, whereabouts
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -44,6 +44,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     core = tx.core
     package = core.state.packages.find(request.package, request.version)
     check_options(package, request.options)
+    due.check(package, request.options, tx.wall_s)
     name = request.name or package.name
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise Invalid(f"not a name of a service: {name!r}", where="name", expected="lower case letters, digits, dashes")
@@ -71,6 +72,7 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
     past.forget_service(tx, name)
     service = core.state.services[name] = Service(record)
     tx.changed.assignments = True
+    tx.changed.schedules[name] = None
     tx.put(r.SERVICE, name, record)
     history.begin(tx, service)
     tx.event("service", name, f"wanted by {who}: package {package.name} {package.version}", who=who)
@@ -152,6 +154,7 @@ def finish_uninstalls(tx: Transaction, changed: Changed) -> None:
         for action in [one.id for one in tx.core.state.actions.values() if one.service == name]:
             del tx.core.state.actions[action]
             tx.delete(r.ACTION, action)
+        due.forget(tx, name)
         for kind in (r.POLICY, r.ENDPOINTS, r.PLANS, r.HEALTH):
             tx.delete(kind, name)
         history.forget(tx, service)

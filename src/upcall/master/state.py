@@ -79,6 +79,8 @@ class State:
     """Of all records, as they were read and written."""
     actions: dict[str, r.ActionRecord] = field(default_factory=dict)
     """id -> what a person asked of a service."""
+    schedules: dict[tuple[str, str], r.ScheduleRecord] = field(default_factory=dict)
+    """Service, name -> what became of what is done again and again."""
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """member id -> node, address."""
     old_places: dict[str, OldPlace] = field(default_factory=dict)
@@ -159,6 +161,7 @@ def load(store: Store, start: int) -> State:
         substrate_records=substrate_records,
         versions=Versions(record for found in records.values() for record in found),
         actions={record.id: record for record in _decode(of(r.ACTION), r.ActionRecord)},
+        schedules={(one.service, one.name): one for one in _decode(of(r.SCHEDULE), r.ScheduleRecord)},
         seen={record.key: msgspec.json.decode(record.value, type=r.SeenRecord) for record in of(r.SEEN)},
         past=_past(of(r.PAST)),
         replaced={record.key: record.value.decode() for record in of(r.REPLACED)},

@@ -11,7 +11,7 @@ Doors and rules know no more of whoever drives them than this.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from upcall.master.changes import Changed
 from upcall.master.core import Core, Listener
@@ -30,6 +30,16 @@ LATE_S: Final = 5.0
 """A timer that fires this much late means that the judge slept."""
 
 
+class Clock(Protocol):
+    """Has something to do at a time."""
+
+    def deadline(self) -> float | None:
+        """When next; of the monotonic clock."""
+
+    def tick(self, tx: Transaction) -> None:
+        """Some deadline has come, perhaps another one's."""
+
+
 class Turning(Core, ABC):
     """The cores, and one turn after the other on them."""
 
@@ -46,6 +56,8 @@ class Turning(Core, ABC):
         super().__init__(store, journal, make_substrate, listener, monotonic=monotonic, wall=wall)
         self.after_turn: list[Rule] = []
         """Called with what a turn changed, before its commit: what follows from that."""
+        self.clocks: list[Clock] = []
+        """Whoever else has something to do at a time, beside the cores."""
 
     # -- what doors use ---------------------------------------------------------------------------------------------
 
@@ -68,6 +80,7 @@ class Turning(Core, ABC):
     def repeat_what_stands(self, tx: Transaction) -> None:
         """The first turn after a start: everything on record counts as changed, and is wanted again."""
         tx.changed.operations = {operation.id: None for operation in self.state.ledger.operations()}
+        tx.changed.schedules = dict.fromkeys(self.state.services)
         can = self.substrate.capabilities
         tx.ledger(
             given.Started(
@@ -90,7 +103,7 @@ class Turning(Core, ABC):
 
     def deadline(self) -> float | None:
         """When the clock alone is a reason for a turn."""
-        deadlines = (self.state.ledger.deadline(), self.substrate.deadline())
+        deadlines = (self.state.ledger.deadline(), self.substrate.deadline(), *(one.deadline() for one in self.clocks))
         return min((due for due in deadlines if due is not None), default=None)
 
     def tick(self, tx: Transaction, late_s: float = 0.0) -> None:
@@ -100,3 +113,5 @@ class Turning(Core, ABC):
             tx.ledger(given.ClockJumped(slept_s=late_s))
         tx.substrate(self.substrate.tick(tx.now_s))
         tx.ledger(given.Tick())
+        for clock in self.clocks:
+            clock.tick(tx)

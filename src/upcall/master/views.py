@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import finalizing, health, past, whereabouts
+from upcall.master import finalizing, health, past, schedules, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -155,6 +155,7 @@ class Views:
             plans=[msgspec.to_builtins(plan) for plan in service.plans],
             endpoints=self.endpoints(service),
             actions=package.actions if package else [],
+            schedules=schedules.shown(self._core, service),
             came_from=finalizing.came_from(self._core, service),
         )
 

@@ -221,6 +221,8 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """Update, upgrade: the revision of the service that it brings. Finalize: the one whose version it is about."""
     instead: bool = False
     """Update, upgrade: in place of one that is live."""
+    in_window: bool = False
+    """It begins, and goes on, within its service's maintenance windows alone (:data:`Pause.window` says when)."""
     takes: int = 0
     """Replace: the set of volumes, set aside before, that the member takes back; it comes up where they are."""
 
@@ -238,6 +240,8 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     who: str
     why: str = ""
     on: Literal["pause", "resume"] = "pause"
+    window: bool = False
+    """No person says it: a maintenance window has ended, or has begun."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="cancel"):

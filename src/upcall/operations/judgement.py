@@ -19,6 +19,7 @@ from upcall.operations.waiting import (
     deferred_long_s,
     held_by_guard,
     homeless,
+    paused_by,
     retry_s,
     unanswered,
 )
@@ -38,8 +39,7 @@ def judge(book: Book, operation: Operation) -> Judgement:
     """Of an open operation."""
     paused = operation.paused or _paused_plan(book, operation)
     if paused is not None:
-        why = f": {paused.why}" if paused.why else ""
-        return Judgement(waits_for="a person", reason=f"paused by {paused.who}{why}; resume lets it go on")
+        return paused_by(paused)
     blocked = _blocked(book, operation)
     if blocked is not None:
         return blocked

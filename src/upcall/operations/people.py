@@ -14,7 +14,7 @@ from upcall.operations.effects import Refused
 from upcall.operations.inputs import AssumeDead, Cancel, Force, GiveBack, GiveUpVolumes, Pause, Undrain, Up
 from upcall.operations.naming import member_of
 from upcall.operations.news import AssumedDead, Overruled
-from upcall.operations.records import Mark, MemberRecord, Operation
+from upcall.operations.records import WINDOW, Mark, MemberRecord, Operation
 from upcall.operations.table import KINDS
 from upcall.operations.words import span
 
@@ -35,7 +35,7 @@ def force(book: Book, given: Force) -> Operation | Refused:
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s)
     for found in [operation, *book.children(operation)]:
         if _may_be_forced(book, found) and (found.forced is None or found.paused is not None):
-            book.put(replace(found, forced=mark, paused=None))
+            book.put(replace(found, forced=mark, paused=None, in_window=False))
             book.emit(Overruled(operation=book.operations[found.id], how="forced", who=mark.who, why=mark.why))
     return book.operations[operation.id]
 
@@ -59,10 +59,14 @@ def pause(book: Book, given: Pause) -> Operation | Refused:
             where=operation.id,
             expected="an operation on a service that has not begun",
         )
-    if (operation.paused is not None) == (given.on == "pause"):
+    same = (operation.paused is not None) == (given.on == "pause")
+    if same and not (given.window and operation.paused is not None and operation.paused.who == WINDOW):
         return operation  # It is so already; whoever paused it first stays on record.
+    if given.window and not (operation.in_window and (operation.paused is None or operation.paused.who == WINDOW)):
+        return operation  # Not the window's to say: a person paused it, or let it go on at once.
     mark = Mark(who=given.who, why=given.why[:REASON_CHARS_MAX], wall_s=book.wall_s) if given.on == "pause" else None
-    book.put(replace(operation, paused=mark))
+    in_window = operation.in_window and (given.window or given.on == "pause")
+    book.put(replace(operation, paused=mark, in_window=in_window))
     operation = book.operations[operation.id]
     how: Literal["paused", "resumed"] = "paused" if given.on == "pause" else "resumed"
     book.emit(Overruled(operation=operation, how=how, who=given.who, why=given.why[:REASON_CHARS_MAX]))

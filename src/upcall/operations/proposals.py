@@ -14,7 +14,7 @@ from upcall.operations.effects import Cordon, Refused
 from upcall.operations.inputs import Propose
 from upcall.operations.naming import member_of
 from upcall.operations.news import Overruled, Proposed
-from upcall.operations.records import Firmness, Mark, MemberRecord, Operation, Origin, Target
+from upcall.operations.records import WINDOW, Firmness, Mark, MemberRecord, Operation, Origin, Target
 from upcall.operations.table import CHANGES, KINDS, ONE_AT_A_TIME, Class, Kind, OnDeadline
 
 OPEN_MAX: Final = 1000
@@ -42,6 +42,7 @@ def create(
     key: str = "",
     takes: int = 0,
     revision: int = 0,
+    in_window: bool = False,
 ) -> Operation:
     """One write. What lies below another operation inherits its class, its window and what a person forced."""
     service = book.services.get(target.service)
@@ -70,6 +71,8 @@ def create(
         on_deadline=on_deadline,
         takes=takes,
         revision=revision,
+        in_window=in_window,
+        paused=Mark(who=WINDOW, wall_s=book.wall_s) if in_window else None,
         removes_node=removes_node,
         proposed_wall_s=book.wall_s,
         since_wall_s=book.wall_s,
@@ -227,6 +230,7 @@ def _create(book: Book, given: Propose, target: Target) -> Operation:
         key=given.key,
         takes=given.takes,
         revision=given.revision,
+        in_window=given.in_window and not given.force,
     )
 
 

@@ -91,6 +91,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When a person is told, once, that an operation waits without progress."""
 
 
+WINDOW = "its window"
+"""Who pauses what goes on in maintenance windows alone, between them."""
+
+
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who overrode the usual course, why and when; in the record for good."""
 
@@ -312,6 +316,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     place begins empty."""
     revision: int = 0
     """Update, upgrade: the revision of the service that it brings. Finalize: the one whose version it is about."""
+    in_window: bool = False
+    """It begins, and goes on, within its service's maintenance windows alone, until a person resumes or forces it."""
     removes_node: bool = False
     """Maintenance: the node does not come back, so its members are placed elsewhere."""
     given_back: tuple[str, ...] = ()
@@ -323,6 +329,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     """When it came into its present state."""
     forced: Mark | None = None
     paused: Mark | None = None
+    """By a person; of one ``in_window``: by its window, where ``paused.who`` is :data:`WINDOW`."""
     cancelled: Mark | None = None
     lifted: Mark | None = None
     alerted: bool = False

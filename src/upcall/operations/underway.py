@@ -9,7 +9,7 @@ from upcall.operations.consents import policy_of
 from upcall.operations.patience import holds_end
 from upcall.operations.records import MemberRecord, Operation
 from upcall.operations.table import KINDS
-from upcall.operations.waiting import RESTART_PAUSE, Judgement, homeless
+from upcall.operations.waiting import RESTART_PAUSE, Judgement, homeless, paused_by
 from upcall.operations.windows import window_end_s
 
 MAY_TAKE: Final = "it has failed unless that is so in"
@@ -45,7 +45,7 @@ def judge_begun(book: Book, operation: Operation) -> Judgement:
 
 def _plan_waits(book: Book, operation: Operation) -> Judgement:
     if operation.paused is not None:
-        return Judgement(waits_for="a person", reason=f"paused by {operation.paused.who}; resume lets it go on")
+        return paused_by(operation.paused)
     steps = ", ".join(f"{step.id} ({step.words()})" for step in book.children(operation))
     if steps:
         return Judgement(waits_for=steps, reason="its steps are not over")

@@ -11,7 +11,7 @@ import msgspec
 from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
-from upcall.operations.records import Choice, Given, MemberRecord, Operation, Verdict
+from upcall.operations.records import WINDOW, Choice, Given, Mark, MemberRecord, Operation, Verdict
 from upcall.operations.windows import window_end_s
 from upcall.operations.words import span
 
@@ -45,6 +45,14 @@ A_PLACE: Final = "a place"
 """What an operation waits for while nothing fits elsewhere."""
 RESTART_PAUSE: Final = "the restart pause"
 """What a member waits for that ended again and again."""
+
+
+def paused_by(mark: Mark) -> Judgement:
+    """Of what is paused: by its maintenance window, or by a person."""
+    why = f": {mark.why}" if mark.why else ""
+    if mark.who == WINDOW:
+        return Judgement(waits_for=WINDOW, reason=f"it goes on in {WINDOW}{why}; resume lets it go on at once")
+    return Judgement(waits_for="a person", reason=f"paused by {mark.who}{why}; resume lets it go on")
 
 
 def unanswered(book: Book, operation: Operation, asked_s: float, window_s: float | None) -> Judgement:

@@ -117,6 +117,8 @@ class Update(Strict):
     """In place of a change that is under way; else it is refused while there is one."""
     finalize: bool = False
     """An upgrade: its point of no return follows as soon as it is carried out, and no person is asked for it again."""
+    in_window: bool = False
+    """It begins, and goes on, within the maintenance windows of its service alone."""
 
 
 class Made(Strict):
@@ -136,6 +138,8 @@ DRAIN_WINDOW_S: Final = 600.0
 class Ask(Strict):
     reason: str = Field(default="", max_length=500)
     force: bool = False
+    in_window: bool = False
+    """It begins, and goes on, within the maintenance windows of its service alone."""
 
 
 class Drain(Strict):
@@ -358,6 +362,37 @@ class DegradedView(View):
     key: str
 
 
+class ScheduleView(View):
+    """Something that is done again and again of a service. Times are wall times; 0: there is none."""
+
+    service: str
+    name: str
+    description: str = ""
+    every: str
+    """``never``: a person wants it not to be done."""
+    time_zone: str = "UTC"
+    windows: list[str] = []
+    by: str = ""
+    """Whose word ``every`` is: ``package``, or an ``option``."""
+    within_s: float = 0.0
+    """From one that ended well to the next, at most; 0: no bound."""
+    due: float = 0.0
+    """When it is wanted."""
+    next: float = 0.0
+    """When it begins: due, and in a window."""
+    running: str = ""
+    """The action or operation that is under way."""
+    began: float = 0.0
+    ended: float = 0.0
+    took_s: float = 0.0
+    outcome: str = ""
+    error: str = ""
+    done: float = 0.0
+    """When one ended well the last time."""
+    late: bool = False
+    """None ended well within its time."""
+
+
 class ServiceView(View):
     name: str
     package: str
@@ -384,6 +419,7 @@ class ServiceView(View):
     plans: list[dict[str, Any]] = []
     endpoints: list[EndpointView] = []
     actions: list[dict[str, Any]] = []
+    schedules: list[ScheduleView] = []
     came_from: str = ""
     """Of a service that was upgraded and not finalized: the version that it can go back to."""
 

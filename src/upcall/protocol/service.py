@@ -57,6 +57,20 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It may be begun again where it was: when its host dies, the next one is asked the same."""
 
 
+class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that the service wants done again and again, as its expert says; a person may say another time."""
+
+    name: str
+    """Of the action; ``rebalance``: the service is asked to spread its load."""
+    every: str
+    """As :mod:`upcall.protocol.recurring` reads it."""
+    within_s: float = 0.0
+    """From one that went well to the next, at most; 0: nothing breaks when it is late."""
+    takes_s: float = 0.0
+    """It does not begin in a window that has less left; 0: not known."""
+    description: str = ""
+
+
 class ContentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One kind of what a service holds that people name one by one (topics, jobs), by the names of its actions."""
 
@@ -91,6 +105,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[ActionSpec, ...] = ()
     needs: tuple[NeedSpec, ...] = ()
     contents: tuple[ContentSpec, ...] = ()
+    schedules: tuple[ScheduleSpec, ...] = ()
     finalizes: bool = False
     """An upgrade to this version has a point of no return, which the service's code carries out."""
     source: DigestOrNone = ""

@@ -21,6 +21,7 @@ from upcall.protocol.declaration import (
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.service import Degraded, Operation, Policy, Told, ToolResult
 from upcall.service.actions import action
+from upcall.service.again import every
 from upcall.service.changing import How, OptionChange, Update, by_restart, live, never
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.contents import Contents
@@ -78,6 +79,7 @@ __all__ = [
     "by_restart",
     "decline",
     "defer",
+    "every",
     "hopeless",
     "live",
     "never",

@@ -27,6 +27,13 @@ class ServiceOptions(BaseModel):
     replace_after_s: float = Field(
         600.0, ge=90.0, le=86_400.0, description="how long a member on a node that is silent is waited for"
     )
+    windows: tuple[str, ...] = Field(
+        (), max_length=20, description="when what the system does by itself may begin: `sat 02:00-04:00`; none: always"
+    )
+    time_zone: str = Field("UTC", max_length=60, description="of windows and schedules: `Europe/Berlin`")
+    schedules: dict[str, str] = Field(
+        {}, max_length=50, description="other times than the package's own: `repair=sun 03:00`, `7 days` or `never`"
+    )
 
 
 def validated(model: type[M], values: Mapping[str, Any], *, where: str) -> M:

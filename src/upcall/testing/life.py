@@ -10,6 +10,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow
 from upcall.service import Service
 from upcall.service.actions import actions_of
+from upcall.service.again import schedules_of
 from upcall.service.attempts import persistently
 from upcall.service.faults import Fault
 from upcall.service.link import Fenced, MasterAway
@@ -177,10 +178,8 @@ def live(
 
 
 def _packages(service: type[Service], version: str) -> list[wire.Package]:
-    """All versions, the installed one first; none: it has one alone."""
+    """All versions, the installed one first."""
     known = service.versions()
-    if len(known) < 2:
-        return []
     first = version or known[-1]
     return [
         wire.Package(
@@ -188,6 +187,7 @@ def _packages(service: type[Service], version: str) -> list[wire.Package]:
             version=one,
             options_schema=service.at(one).Options.model_json_schema(),
             actions=tuple(each.spec for each in actions_of(service.at(one)).values()),
+            schedules=schedules_of(service),
             finalizes=service.finalize is not Service.finalize,
         )
         for one in sorted(known, key=lambda one: one != first)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from upcall.master import finalizing, notify, revisions, to_wire
 from upcall.master import records as r
+from upcall.master.schedules import Schedules
 from upcall.master.state import Service
 from upcall.master.streams import Streams
 from upcall.master.transaction import Transaction
@@ -64,6 +65,7 @@ class SimulatedMaster(WorldTransport):
         world.after_turn += [revisions.follow, finalizing.follow]
         alone = wire.Package(name=service, version="0.1.0", options_schema=dict(schema or {}), actions=tuple(actions))
         known = packages or (alone,)
+        Schedules(world, self.door.actions)
         package = known[0]
         record = r.ServiceRecord(
             name=service,
@@ -82,6 +84,7 @@ class SimulatedMaster(WorldTransport):
                 tx.put(r.PACKAGE, f"{each.name}@{each.version}", each)
             world.state.services[service] = Service(record)
             tx.put(r.SERVICE, service, record)
+            tx.changed.schedules[service] = None
             tx.ledger(given.DeclareService(name=service, package=service))
 
         world.run(installed)
