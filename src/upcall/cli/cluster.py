@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from upcall import __version__
 from upcall.cluster import certificate
 from upcall.cluster.folder import Cluster, DataFolder, Node, write_private
 from upcall.cluster.processes import agent_name
@@ -74,6 +75,7 @@ def choose(
             expected="that programs which listen on 0.0.0.0 leave some free",
         )
     return Cluster(
+        upcall=__version__,
         cluster=f"upcall-{below(16**6):06x}",
         prefix=prefix,
         url=f"https://{prefix}.1:{ports[0]}",

@@ -15,12 +15,14 @@ from upcall.keeper.identity import Identity
 from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
 from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.versions import FIRST_RELEASE
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 90.0
 """Four groups of ours with 10 s of grace each, then tasks; a keeper that is not done by then is killed."""
 KILLED_S: Final = 10.0
 ANSWER_TIMEOUT_S: Final = 10.0
+STOP_ONE_S: Final = 30.0
 LEFT_GRACE_S: Final = 10.0
 STATUS_TIMEOUT_S: Final = 5.0
 LOOK_S: Final = 0.1
@@ -95,6 +97,26 @@ def _end_keeper(folder: DataFolder, until: float, meanwhile: Callable[[list[str]
     left = records.read(_status_file(folder)) or {}
     ours = [f"{one['name']} did not end by itself: killed" for one in left.get("processes", ()) if one["killed"]]
     return [*ours, *(f"{task} did not end by itself: killed" for task in left.get("tasks_killed", ()))]
+
+
+def release(folder: DataFolder) -> str:
+    """Of ``upcall``, whose keeper runs."""
+    said = _status(str(folder.root)) or records.read(_status_file(folder)) or {}
+    return str(said.get("upcall", FIRST_RELEASE))
+
+
+def let_go(folder: DataFolder) -> None:
+    """End our own processes, in their order, and the keeper; tasks run on, with what holds each of them. What does not
+    end by itself is ended with the keeper."""
+    root = str(folder.root)
+    try:
+        for process in sorted(spec.load(root).values(), key=lambda one: one.stop_order):
+            start.ask(root, "stop", STOP_ONE_S, name=process.name)
+    except (start.CannotKeep, spec.SpecInvalid):
+        pass  # It dies with its keeper.
+    _kill_keeper(folder, "is exchanged")
+    if running(folder):
+        raise Conflict("the keeper does not end", where=root, expected="that it can be killed")
 
 
 def _kill_keeper(folder: DataFolder, why: str) -> str:

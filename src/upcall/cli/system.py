@@ -9,13 +9,14 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 import typer
 
+from upcall import __version__
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import counted
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
-from upcall.cluster.folder import Cluster, write_private
+from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.operator import Ask, Status
 
@@ -54,13 +55,16 @@ def up(
         typer.Option("--share", metavar="FOLDER", help="A folder of yours that every task may read and change."),
     ] = None,
 ) -> None:
-    """Start the cluster on this machine, detached, and wait until it answers."""
+    """Start the cluster on this machine, detached, and wait until it answers. One that an older upcall keeps is taken
+    over by this one: tasks run on."""
+    before = kept_by(session.folder)
     status = start(session, nodes, memory, Seclusion(isolation, share))
     found = cluster_of(session.folder)
+    upgraded = f", upgraded from upcall {before} to {__version__}" if before not in ("", __version__) else ""
     kept = f", {counted(len(status.services), 'service')}" if status.services else ""
     session.out.say(
         status,
-        f"cluster {status.cluster} is up: {counted(len(status.nodes), 'node')}{kept}\n"
+        f"cluster {status.cluster} is up: {counted(len(status.nodes), 'node')}{kept}{upgraded}\n"
         f"  API   {found.url}  (for other tools: `--cacert {session.folder.certificate}`)\n"
         f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
         f"  data  {session.folder.root}",
@@ -90,7 +94,9 @@ def start(
         _sizes(nodes, memory)  # what is refused leaves no folder behind
     with birth.only_one(session.folder):
         keeping.until_ended(session.folder)
-        if keeping.running(session.folder):
+        if keeping.running(session.folder) and keeping.release(session.folder) != __version__:
+            _take_over(session, nodes, memory, seclusion or Seclusion())
+        elif keeping.running(session.folder):
             _go_on(session, nodes, memory, seclusion or Seclusion())
         else:
             _begin(session, nodes, memory, seclusion or Seclusion())
@@ -107,15 +113,49 @@ def _begin(session: Session, nodes: int | None, memory: int | None, seclusion: S
     for path in sorted(session.folder.tokens.glob("*.token")):
         check_private(path)
     birth.check_ports(found)
+    # Tasks of a life before (their keeper was killed, or was being exchanged) are not ended by what begins anew.
+    take_back = keeping.let_go if keeping.left(session.folder) else keeping.end
     birth.renew(session.folder, found)
     write_private(session.folder.wanted_up, b"")
     try:
-        keeping.begin(session.folder, found)
-        _wait_until_answering(session, found)
+        _start_ours(session, found)
     except BaseException:
-        session.out.note("taking it down again")
-        keeping.end(session.folder)
+        session.out.note("taking it down again" if take_back is keeping.end else "ending our own processes again")
+        take_back(session.folder)
         raise
+
+
+def _take_over(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
+    """Ours end and start anew, from the files of this release; tasks run on. Whatever dies in the middle of it, the
+    next ``up`` goes on: a keeper of the old release is let go, and where none runs the new one begins."""
+    found = _prepared(session, nodes, memory)
+    if seclusion.on(found) != found:
+        raise Conflict(
+            "this cluster runs, and how its tasks are kept apart is chosen before",
+            where=str(session.folder.root),
+            expected="`upcall down` first",
+        )
+    session.out.note(
+        f"upcall {keeping.release(session.folder)} keeps it, and this is {__version__}: taking it over, tasks run on"
+    )
+    keeping.let_go(session.folder)
+    birth.renew(session.folder, found)
+    _start_ours(session, found)
+
+
+def _start_ours(session: Session, found: Cluster) -> None:
+    """From now on it is this release's: an older one leaves it alone."""
+    if found.upcall != __version__:
+        session.folder.save_cluster(msgspec.structs.replace(found, upcall=__version__))
+    keeping.begin(session.folder, found)
+    _wait_until_answering(session, found)
+
+
+def kept_by(folder: DataFolder) -> str:
+    """The release that keeps this cluster, or kept it last; empty: there is none."""
+    if not folder.cluster_file.exists():
+        return ""
+    return keeping.release(folder) if keeping.running(folder) else cluster_of(folder).upcall
 
 
 def _go_on(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from upcall import __version__
 from upcall.keeper import private
-from upcall.protocol.errors import Forbidden, Invalid
+from upcall.protocol.errors import Conflict, Forbidden, Invalid
 from upcall.protocol.names import PathName
-from upcall.protocol.versions import DATA_FOLDER
+from upcall.protocol.releases import newer
+from upcall.protocol.versions import DATA_FOLDER, FIRST_RELEASE
 
 PRIVATE: Final = ("secrets", "secrets/values", "keeper", "master", "host", "logs")
 """Folders in the data folder that nobody else has business in, whoever may pass through it."""
@@ -33,6 +35,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """``cluster.json``: chosen once at the first ``up``; nodes come and go."""
 
     version: int = DATA_FOLDER
+    upcall: str = FIRST_RELEASE
+    """The release that keeps it, or kept it last."""
     cluster: str
     """Id of the cluster: part of every event's identity."""
     prefix: str
@@ -129,7 +133,9 @@ class DataFolder:
         try:
             if self.root.is_dir():
                 private.check(str(self.root))
-            cluster = msgspec.json.decode(self.cluster_file.read_bytes(), type=Cluster)
+            data = self.cluster_file.read_bytes()
+            _check_readable(msgspec.json.decode(data, type=_Written), self.root)
+            return msgspec.json.decode(data, type=Cluster)
         except FileNotFoundError:
             raise Invalid(
                 "not a data folder of upcall", where=str(self.root), expected="a folder that `upcall up` made"
@@ -138,13 +144,25 @@ class DataFolder:
             raise _not_ours(error) from None
         except (msgspec.DecodeError, OSError) as error:
             raise Invalid(f"cannot be read: {error}", where=str(self.cluster_file)) from error
-        if cluster.version > DATA_FOLDER:
-            raise Invalid(
-                f"data folder of version {cluster.version}",
-                where=str(self.root),
-                expected=f"version {DATA_FOLDER} or older; a newer upcall wrote it",
-            )
-        return cluster
+
+
+class _Written(msgspec.Struct):
+    """What every release writes, whatever else it does."""
+
+    version: int = DATA_FOLDER
+    upcall: str = FIRST_RELEASE
+
+
+def _check_readable(written: _Written, root: Path) -> None:
+    """An older program must not guess at what a newer one wrote, and changes nothing of it."""
+    if written.version > DATA_FOLDER or newer(written.upcall, __version__):
+        layout = f" (data folder of version {written.version})" if written.version > DATA_FOLDER else ""
+        raise Conflict(
+            f"upcall {written.upcall} keeps this data folder{layout}, and this is upcall {__version__}, which does not"
+            " know what a newer one writes; nothing was touched",
+            where=str(root),
+            expected=f"upcall {written.upcall} or newer, or another data folder (--data)",
+        )
 
 
 def _not_ours(error: private.NotPrivate) -> Forbidden:

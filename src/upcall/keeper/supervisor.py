@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from upcall import __version__
 from upcall.keeper import linux, records, sockets, spec
 from upcall.keeper.child import Child
 from upcall.keeper.identity import Identity
@@ -153,6 +154,7 @@ class Supervisor:
         listed = [child.status() for child in self._children.values()]
         return {
             "version": 1,
+            "upcall": __version__,
             "supervisor": Identity.own().to_json(),
             "ending": self._ending,
             "processes": listed,

@@ -20,6 +20,10 @@ def newest(versions: Iterable[str], named: str = "") -> str:
     return found[-1] if found else ""
 
 
+def newer(version: str, than: str) -> bool:
+    return version_key(released(version)) > version_key(released(than))
+
+
 def released(version: str) -> str:
     """Without the label of a build (``0.1.0+1f2e3d4c``): other files of the same version."""
     return version.partition("+")[0]

@@ -8,5 +8,8 @@ WIRE: Final = 1
 DATA_FOLDER: Final = 1
 """Layout of the data folder, written once into ``cluster.json``."""
 
+FIRST_RELEASE: Final = "0.1.0"
+"""Of ``upcall``: whose a data folder is, or a keeper, that does not name one."""
+
 CHECKPOINT: Final = 2
 """What an agent writes down about its tasks."""
