@@ -6,6 +6,7 @@ The tests of this module follow each other on one cluster and under one load: wh
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,8 @@ pytestmark = [pytest.mark.real, pytest.mark.root]
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The machine's own server, else Debian's, where a task may read it: what is root's or temporary is not shown."""
+def program() -> Iterator[str]:
+    """The machine's own server, else Debian's, beside the interpreter: what is at home or temporary no task sees."""
     if found := shutil.which("redis-server"):
         yield found
         return
@@ -32,18 +33,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         root = unpacked("redis", "redis-server")
     except NotThere as reason:
         pytest.skip(f"no redis-server: {reason}")
-    folder = Path(tempfile.mkdtemp(prefix="upcall-redis-", dir="/opt")) if os.getuid() == 0 else None
-    place = folder or tmp_path_factory.mktemp("redis")
+    place = Path(tempfile.mkdtemp(prefix="redis-", dir=sys.prefix))
     place.chmod(0o755)
-    copied = place / "root"
-    shutil.copytree(root, copied, symlinks=True)
+    shutil.copytree(root, place / "root", symlinks=True)
     for name in ("redis-server", "redis-cli"):
-        given = f"LD_LIBRARY_PATH={':'.join(libraries(copied))} exec {copied}/usr/bin/{name}"
+        given = f"LD_LIBRARY_PATH={':'.join(libraries(place / 'root'))} exec {place}/root/usr/bin/{name}"
         (place / name).write_text(f'#!/bin/sh\n{given} "$@"\n')
         (place / name).chmod(0o755)
     yield str(place / "redis-server")
-    if folder is not None:
-        shutil.rmtree(folder)
+    shutil.rmtree(place)
 
 
 @pytest.fixture(scope="module")
