@@ -158,6 +158,7 @@ def test_a_killed_node_starts_again_in_place_with_its_rows(cassandra: Cluster, s
     assert texts(session) == ["before the kill"] * ROWS
 
 
+@pytest.mark.long
 def test_a_node_whose_volume_was_emptied_comes_back_with_its_rows_without_anybody_doing_anything(
     cassandra: Cluster, session: Session
 ) -> None:
