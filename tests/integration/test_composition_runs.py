@@ -125,3 +125,23 @@ services:
     assert json.loads(letters) == [{"name": "one", "text": "hi"}]
     clerks.upcall("uninstall", "clerk")
     nothing_left(clerks)
+
+
+def test_a_file_of_ones_own_is_named_in_it_and_an_edit_of_it_is_an_update(clerks: Cluster, tmp_path: Path) -> None:
+    own = tmp_path / "own_clerk.py"
+    own.write_text(CLERK.read_text().replace("class Clerk", "class OwnClerk"))
+    file = written(tmp_path, "services:\n  - {package: ./own_clerk.py, options: {count: 1}}\n")
+    dry = clerks.upcall("apply", "--dry-run", "-f", file)
+    assert "own-clerk" in dry.stdout
+    assert "own-clerk" not in {package.name for package in clerks.client.packages()}, "nothing is left of a dry run"
+    assert "own-clerk: installed" in clerks.upcall("apply", "-f", file).stdout
+    assert "own-clerk: as the file says" in clerks.upcall("apply", "-f", file).stdout
+    first = clerks.client.service("own-clerk").version
+    own.write_text(own.read_text() + "\n# edited\n")
+    assert "own-clerk: changed" in clerks.upcall("apply", "-f", file).stdout
+    assert clerks.client.service("own-clerk").version.startswith(f"{first}+")
+    clerks.upcall("uninstall", "own-clerk")
+    said = clerks.refused("apply", "-f", written(tmp_path, "services:\n  - {package: ./clark.py}\n"))
+    assert "there is no file or folder ./clark.py" in said
+    assert "clerks.yaml line 2" in said
+    nothing_left(clerks)

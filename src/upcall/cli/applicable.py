@@ -61,8 +61,8 @@ def _package_of(
         )
     runs = next((one.version for one in present if one.name == item.service and one.package == item.package), "")
     # What runs and is meant stays, also where there is a newer one that is meant as well.
-    stays = newest([runs], item.version) if runs else ""
-    found = stays or newest([one.version for one in known], item.version)
+    stays = newest([runs], item.version) if runs and not item.registered_as else ""
+    found = item.registered_as or stays or newest([one.version for one in known], item.version)
     for one in known:
         if one.version == found:
             return one

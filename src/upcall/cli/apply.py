@@ -15,7 +15,7 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli import contents, deploy
+from upcall.cli import contents, deploy, own_packages
 from upcall.cli.action import run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
@@ -83,19 +83,20 @@ def apply(
     has = resources(session, status)
     composition, size = compositions.fitting(composition, has)
     session.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
-    course = Course(session, composition, status.services)
-    if dry_run:
-        course.say()
-        return
-    course.update()
-    if not wait:
-        course.begin()
-        return
-    course.install(quiet=quiet)
-    course.remove(prune=prune)
-    if not quiet:
-        views = [session.client.service(one.service) for one in composition.services]
-        session.out.say(views, course.words())
+    with own_packages.registered(session, composition, keep=not dry_run) as composition:
+        course = Course(session, composition, status.services)
+        if dry_run:
+            course.say()
+            return
+        course.update()
+        if not wait:
+            course.begin()
+            return
+        course.install(quiet=quiet)
+        course.remove(prune=prune)
+        if not quiet:
+            views = [session.client.service(one.service) for one in composition.services]
+            session.out.say(views, course.words())
 
 
 class Course:

@@ -5,7 +5,7 @@
     name: shop                             # of the platform: needed by `--prune`, which removes what this file made
     requires: {cpus: 2, memory_mib: 6144, disk_mib: 4096, nodes: 3}    # checked before anything is installed
     services:
-      - package: hello                     # required
+      - package: hello                     # required; or a file of one's own: ./hello.py, seen from this one
         name: greeter                      # default: the package's name
         options: {members: 3}              # all that is set: what stands here no more has its default again
         secrets: [mail]                    # names of secrets that it may have (`upcall secret set mail`)
@@ -78,9 +78,9 @@ class ServiceItem(Part):
     model_config = ConfigDict(extra="allow")
 
     package: str = Field(min_length=1, max_length=200)
-    """As ``upcall catalog list`` names it."""
+    """As ``upcall catalog list`` names it; or the path of a Python file or folder of one's own (``./hello.py``)."""
     name: str = Field(default="", max_length=40)
-    """Of the service; default: the package's."""
+    """Of the service; default: the package's, or the file's."""
     version: str = Field(default="", max_length=40)
     """Of the package; default: the newest."""
     options: dict[str, Any] = {}
@@ -89,6 +89,9 @@ class ServiceItem(Part):
     """Need -> service; default: a service of the need's own name."""
     secrets: list[str] = []
     """Names of secrets (``upcall secret set``) that it is granted."""
+
+    _registered_as: str = PrivateAttr(default="")
+    """Version of a file of one's own; no other is meant."""
 
     @model_validator(mode="after")
     def _others_are_contents(self) -> "ServiceItem":
@@ -99,7 +102,21 @@ class ServiceItem(Part):
 
     @property
     def service(self) -> str:
-        return self.name or self.package
+        return self.name or (Path(self.package).stem.replace("_", "-") if self.is_path else self.package)
+
+    @property
+    def is_path(self) -> bool:
+        return self.package.endswith(".py") or "/" in self.package
+
+    @property
+    def registered_as(self) -> str:
+        return self._registered_as
+
+    def of_package(self, package: str, version: str) -> "ServiceItem":
+        """The same, once its file has become a package."""
+        made = self.model_copy(update={"name": self.service, "package": package, "version": version})
+        made._registered_as = version
+        return made
 
     @property
     def contents(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -159,6 +176,11 @@ class Composition(Part):
 
     _tree: yaml.Node | None = PrivateAttr(default=None)
     _where: str = PrivateAttr(default="")
+    _folder: Path | None = PrivateAttr(default=None)
+
+    def seen_from(self, path: str) -> Path | None:
+        """A path that the file names; without a folder of its own it names none."""
+        return self._folder / path if self._folder is not None else None
 
     def place(self, *location: int | str) -> str:
         """File and line of a part of it, for errors."""
@@ -207,7 +229,7 @@ def parse(text: str, where: str, folder: Path | None = None) -> Composition:
         found = Composition.model_validate(content)
     except ValidationError as error:
         raise named(error, tree, where, _keys) from None
-    found._tree, found._where = tree, where
+    found._tree, found._where, found._folder = tree, where, folder
     _check_names(found, tree, where)
     _read_files(found, folder)
     return found
