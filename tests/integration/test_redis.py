@@ -37,7 +37,7 @@ def program() -> Iterator[str]:
     place.chmod(0o755)
     shutil.copytree(root, place / "root", symlinks=True)
     for name in ("redis-server", "redis-cli"):
-        given = f"LD_LIBRARY_PATH={':'.join(libraries(place / 'root'))} exec {place}/root/usr/bin/{name}"
+        given = f"LD_LIBRARY_PATH={':'.join(libraries(place / 'root'))} exec {place / 'root' / 'usr' / 'bin' / name}"
         (place / name).write_text(f'#!/bin/sh\n{given} "$@"\n')
         (place / name).chmod(0o755)
     yield str(place / "redis-server")
