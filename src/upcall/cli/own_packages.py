@@ -1,4 +1,4 @@
-"""Services of one's own in a platform file: ``package: ./redis.py``, a path seen from the file's folder.
+"""Services of one's own in a platform file: ``package: ./hello.py``, a path seen from the file's folder.
 
 Their files become packages of this cluster, as ``upcall install FILE`` makes them, before anything is compared: what
 they refuse, and what an update of them would do, only their own code can say. After an error, and after a dry run, what
