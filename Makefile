@@ -91,8 +91,8 @@ turns: .venv/.dev  ## what an event costs the master, with little and with much 
 	@.venv/bin/python -m benchmarks.turns $(ARGS)
 
 .PHONY: crash-points
-crash-points: .venv/.dev  ## master and host die at every point of every change of a service (writes build/crash_points.json)
-	@.venv/bin/python -m benchmarks.crash_points $(ARGS)
+crash-points: .venv/.dev  ## master and host die at every point of every change of a service (REAL=1: at seeded instants, of a real Kafka)
+	@.venv/bin/python -m benchmarks.$(if $(REAL),real_,)crash_points $(ARGS)
 
 .PHONY: attack
 attack: .venv/.dev  ## another user and a hostile task attack a running cluster; needs root (writes build/attack.json)
