@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from upcall.catalog.kafka import reading
 from upcall.catalog.kafka.config import client_settings
 from upcall.catalog.kafka.live import between, same
 from upcall.catalog.kafka.moves import Targets
@@ -66,6 +67,9 @@ class Admin:
             for topic in found.topics.values()
             for number, each in topic.partitions.items()
         ]
+
+    def read(self) -> tuple[int, int]:
+        return reading.read(self._client)
 
     def minimums(self, topics: Iterable[str]) -> dict[str, int]:
         """``min.insync.replicas`` of each topic. What was told lately is not asked again: it seldom changes, and a

@@ -5,10 +5,10 @@ from typing import Any
 
 from upcall.catalog import losing
 from upcall.catalog.kafka import quorum
+from upcall.catalog.kafka.autoscale import ScalesItself
 from upcall.catalog.kafka.brokers import founded, node_id
 from upcall.catalog.kafka.changing import Changing
 from upcall.catalog.kafka.partitions import Cost, Partition, counted, missing_without, named, out_of_sync
-from upcall.catalog.kafka.scaling import Scaling
 from upcall.catalog.kafka.topics import Topics
 from upcall.service import Member, Operation, Verdict, Way, accept, defer, hopeless
 from upcall.service.consent import WAYS_MAX
@@ -18,7 +18,7 @@ LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
 
 
-class Kafka(Scaling, Changing, Topics):
+class Kafka(ScalesItself, Changing, Topics):
     """Apache Kafka in KRaft mode: brokers that are controllers too, in a quorum that can change."""
 
     def __init__(self, context: Context | None = None) -> None:

@@ -1,0 +1,42 @@
+"""How far all readers of a cluster are: what was written, and what their groups have not read yet. Blocking."""
+
+from typing import Any, Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+TIMEOUT_S: Final = 6.0
+GROUPS_MAX: Final = 100
+"""Of those that read most: each is asked about by itself."""
+
+
+def read(client: AdminClient) -> tuple[int, int]:
+    """Records that were written to topics of others than Kafka itself, and how many of them the groups are behind."""
+    topics = client.list_topics(timeout=TIMEOUT_S).topics
+    parts = [
+        TopicPartition(name, number)
+        for name, topic in topics.items()
+        if not name.startswith("__")
+        for number in topic.partitions
+    ]
+    ends = _ends(client, parts)
+    groups = client.list_consumer_groups(request_timeout=TIMEOUT_S).result(TIMEOUT_S * 2).valid
+    behind = 0
+    for group in groups[:GROUPS_MAX]:
+        (asked,) = client.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group.group_id)], request_timeout=TIMEOUT_S
+        ).values()
+        for each in asked.result(TIMEOUT_S * 2).topic_partitions:
+            end = ends.get((each.topic, each.partition))
+            if end is not None and each.offset >= 0:
+                behind += max(end - each.offset, 0)
+    return sum(ends.values()), behind
+
+
+def _ends(client: AdminClient, parts: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    if not parts:
+        return {}
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    wanted: dict[TopicPartition, Any] = dict.fromkeys(parts, latest)
+    asked = client.list_offsets(wanted, request_timeout=TIMEOUT_S)
+    return {(each.topic, each.partition): answer.result(TIMEOUT_S * 2).offset for each, answer in asked.items()}
