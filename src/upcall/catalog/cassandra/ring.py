@@ -119,6 +119,18 @@ class Ring:
         rows = [row for host in self._hosts() if host.is_up for row in self._of(host, DISK)]
         return sum(row["mebibytes"] or 0 for row in rows)
 
+    def latencies(self) -> list[tuple[str, float, float]]:
+        """Table, requests a second, and what the slowest hundredth of them takes in ms, as each coordinator measured
+        it lately."""
+        return [
+            (f"{row['keyspace_name']}.{row['table_name']}", row["per_second"] or 0.0, row["p99th_ms"] or 0.0)
+            for host in self._hosts()
+            if host.is_up
+            for query in LATENCIES
+            for row in self._of(host, query)
+            if is_user_keyspace(row["keyspace_name"])
+        ]
+
     def copies(self) -> dict[str, int]:
         """Keyspace -> on how many nodes it is kept; of all that are not each node's own."""
         query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
@@ -183,6 +195,10 @@ UNDER_WAY: Final = ("init", "start")
 LEAVES: Final = "Unbootstrap"
 """What a stream away from a node that leaves is called."""
 TASKS: Final = "SELECT kind, progress, total FROM system_views.sstable_tasks"
+LATENCIES: Final = (
+    "SELECT * FROM system_views.coordinator_read_latency",
+    "SELECT * FROM system_views.coordinator_write_latency",
+)
 DISK: Final = "SELECT mebibytes FROM system_views.disk_usage"
 
 Question = Callable[[Ring], Any]

@@ -4,17 +4,17 @@ import asyncio
 
 from upcall.catalog import losing
 from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.autoscale import ScalesItself
 from upcall.catalog.cassandra.changing import Changing
 from upcall.catalog.cassandra.keyspaces import Keyspaces
 from upcall.catalog.cassandra.ranges import missing_without
-from upcall.catalog.cassandra.scaling import Scaling
 from upcall.service import Member, Operation, Verdict
 from upcall.service.context import Context
 
 LOOK_S = 1.0
 
 
-class Cassandra(Scaling, Changing, Keyspaces):
+class Cassandra(ScalesItself, Changing, Keyspaces):
     """Apache Cassandra: a ring whose racks are the zones."""
 
     before_stop_s = 120.0
