@@ -36,7 +36,9 @@ class Played(Kafka):
 
     package = "kafka-played"
     options: PlayedOptions
-    _last_s = 0.0
+    _last_s = -math.inf
+    _chosen = ""
+    """Operation that the pause let go last."""
     _launched: dict[tuple[str, int], float]
     """Broker and incarnation -> when it was first seen."""
     _ready: dict[tuple[str, int], float]
@@ -63,15 +65,17 @@ class Played(Kafka):
         others = tuple(op for op in operations if op not in taking)
         found = dict(await super().answer_set(others)) if others else {}
         for op in taking:
-            found[op.id] = self._after_a_pause()
+            found[op.id] = self._after_a_pause(op)
         return found
 
-    def _after_a_pause(self) -> Verdict:
+    def _after_a_pause(self, operation: Operation) -> Verdict:
         now_s = self._now_s()
+        if operation.id == self._chosen:
+            return accept()
         if now_s < self._last_s + BLIND_PAUSE_S:
             left_s = self._last_s + BLIND_PAUSE_S - now_s
             return defer("a pause after the one before", retry_after=max(ASK_AGAIN_S, left_s))
-        self._last_s = now_s
+        self._last_s, self._chosen = now_s, operation.id
         return accept()
 
     async def may_stop(self, broker: Member, why: Operation) -> Verdict:
@@ -79,9 +83,8 @@ class Played(Kafka):
             return await super().may_stop(broker, why)
         away = [other.name for other in self.members.without(broker) if not self._probe(other)]
         if self.options.way == "operator":
-            # Who is away already is not what it waits for: what counts is what the stop would cost. But one that it
-            # restarted itself is waited for.
-            away = [name for name in away if self.members[name].ready]
+            # One whose machine is away is not what it waits for: what counts is what the stop would cost.
+            away = [name for name in away if self.members[name].state != "lost"]
         if away:
             return defer(f"{', '.join(away)} not ready by the probe", retry_after=ASK_AGAIN_S)
         if self.options.way == "readiness":
@@ -116,7 +119,7 @@ class Played(Kafka):
             return False
         ready_s = self._ready.get(one)
         if ready_s is None:
-            return False
+            return broker.back  # It was ready before this code was there.
         launched_s = self._launched.get(one, ready_s - USUAL_START_S)
         periods = max(0, math.ceil((ready_s - launched_s - PROBE_DELAY_S) / PROBE_PERIOD_S))
         return self._now_s() >= launched_s + PROBE_DELAY_S + periods * PROBE_PERIOD_S

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from benchmarks.cells import Figures
 from benchmarks.cluster import own_cluster
 from benchmarks.load import InSync, Writes, percentile_ms, read_back, warm_up
 from upcall.catalog.kafka.service import Kafka
+from upcall.protocol.operator import Ask
 
 NODES: Final = 6
 NODE_MEMORY_MIB: Final = 640
@@ -122,19 +123,24 @@ class Played(Brokers):
         agent = harm.process_of(self.cluster, f"agent-{task.node}")
         harm.lose_node(self.cluster, task)
         back = threading.Timer(DOWN_S, lambda: os.kill(agent, signal.SIGCONT))
-        back.start()
         try:
             self.until("it is seen to be away", lambda: self.broker(DOWN).state != "ready")
+            back.start()
             yield
-        finally:
             back.join()
+        finally:
+            back.cancel()
+            with suppress(ProcessLookupError):
+                os.kill(agent, signal.SIGCONT)
 
     # -- the events: each returns when all that it is about is ready and in sync again ------------------------------
 
     def rolling_restart(self, way: str, start: str) -> None:
         """Of all that run."""
         running = [task for task in self.brokers() if task.state == "ready"]
-        asked = [str(self.cluster.ask("task", "restart", task.member, "--no-wait")["id"]) for task in running]
+        client = self.cluster.client
+        path = "/v1/tasks/{}/restart"
+        asked = [client.operation_of(path.format(task.member), Ask(reason="new keys")).id for task in running]
         self.until_done(asked)
         self.until_ready_and_in_sync({task.member for task in running})
 
