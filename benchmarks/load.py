@@ -30,6 +30,7 @@ KEY_BYTES: Final = 8
 WARM_UP_WRITES: Final = 2000
 PIPELINED: Final = 20
 WARM_UP_S: Final = 60.0
+STALLED_S: Final = 3.0
 SAMPLE_EVERY_S: Final = 0.05
 SAMPLE_TIMEOUT_S: Final = 2.0
 SAMPLERS: Final = 3
@@ -61,6 +62,9 @@ class Writes:
     acknowledged: dict[int, float] = field(default_factory=dict)
     """Number of the write -> seconds from when it was due until it was acknowledged."""
     errors: Counter[str] = field(default_factory=Counter)
+    stalled: list[tuple[float, float, int | None]] = field(default_factory=list)
+    """Those that took longer than ``STALLED_S``: when each was due (seconds of the wall clock), how long, and to which
+    partition; failed ones too. Whoever asks why finds the time in the logs of brokers."""
     phases: list[tuple[int, str]] = field(default_factory=lambda: [(0, "begin")])
     """First write of each phase of the run, and its name."""
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -129,9 +133,12 @@ class Writes:
         producer.flush(2 * self.deadline_s)
 
     def _write(self, producer: Producer, number: int, due_at: float) -> None:
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            latency_s = time.monotonic() - due_at
+            if latency_s > STALLED_S:
+                self.stalled.append((time.time() - latency_s, latency_s, message.partition()))
             if error is None:
-                self.acknowledged[number] = time.monotonic() - due_at
+                self.acknowledged[number] = latency_s
             else:
                 self.errors[error.name()] += 1
 

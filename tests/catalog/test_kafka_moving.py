@@ -33,6 +33,8 @@ class Brokers:
         self.said: list[tuple[str, float | None]] = []
         self.slow: asyncio.Event | None = None
         """Kafka's tool takes until then; it is on its way, whoever waits for it."""
+        self.narrowed: list[set[str]] = []
+        """What is still throttled, whenever something else is there."""
         self.forgets = 0
         """So many reassignments come to nothing: somebody else's came later."""
         self.kept: dict[str, Any] = {}
@@ -70,6 +72,10 @@ class Brokers:
 
     def throttle(self, wanted: moves.Targets, _rate: int, _brokers: list[int]) -> None:
         self.throttled |= {each.topic for each in wanted}
+
+    def throttle_only(self, left: moves.Targets, topics: set[str]) -> None:
+        self.narrowed.append({str(each) for each in left})
+        self.throttled = (self.throttled - topics) | {each.topic for each in left}
 
     def unthrottle(self, topics: set[str], _brokers: list[int]) -> None:
         self.throttled -= topics
@@ -213,3 +219,23 @@ async def test_what_comes_to_nothing_is_submitted_again(monkeypatch: pytest.Monk
     brokers = Brokers()
     brokers.forgets = 2
     assert await moved(brokers) == await moved(Brokers())
+
+
+async def test_what_is_in_sync_is_throttled_no_more_while_others_still_move() -> None:
+    """Else it fetches nothing while the others use the rate up, and every write to it waits."""
+    brokers = Brokers()
+    brokers.copies = False
+
+    def both(found: list[Partition]) -> moves.Targets:
+        return moves.away(found, {1}, [2, 3, 4], {})
+
+    running = asyncio.create_task(moving.Moving(brokers).carry_out(both, "leaves"))  # type: ignore[arg-type]
+    while not brokers.said:  # noqa: ASYNC110 - played brokers tell nobody
+        await asyncio.sleep(0)
+    brokers.in_sync["t-0"] = list(brokers.replicas["t-0"])
+    while not brokers.narrowed:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert brokers.narrowed == [{"t-1"}]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

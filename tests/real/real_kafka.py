@@ -1,5 +1,6 @@
 """What tests of this folder ask of a real Kafka, and the load that they put on it."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -81,6 +82,10 @@ def under_load(cluster: Cluster, topic: str) -> Iterator[Writes]:
     slowest = writes.in_time[-1] if writes.in_time else None
     print(f"{writes.due} writes, {writes.failed} failed, {len(lost)} lost, slowest {slowest} s")
     print(f"slowest by phase: {writes.slowest_by_phase()}; {dict(writes.errors)}")
+    for partition in sorted({each[2] for each in writes.stalled}, key=str):
+        there = [each for each in writes.stalled if each[2] == partition]
+        first, last = (time.strftime("%H:%M:%S", time.gmtime(at(each[0] for each in there))) for at in (min, max))
+        print(f"partition {partition}: {len(there)} stalled, due from {first} to {last}")
     assert writes.due > 0
     assert (writes.failed, writes.errors) == (0, {}), writes.failed_by_phase()
     assert not lost

@@ -150,12 +150,18 @@ class Admin:
         """What these moves send and take, in bytes a second of each broker; nothing else waits for it."""
         for broker in brokers:
             self._alter(ResourceType.BROKER, str(broker), dict.fromkeys(RATES, str(rate)))
-        for topic in {each.topic for each in wanted}:
-            parts = [each for each in wanted if each.topic == topic]
+        self.throttle_only(wanted, {each.topic for each in wanted})
+
+    def throttle_only(self, left: Targets, topics: Iterable[str]) -> None:
+        """Of all that moves in these topics only what is not there yet. A replica that is in sync and throttled all the
+        same fetches nothing while others use the rate up, and every write waits for it."""
+        there = self._client.list_topics(timeout=TIMEOUT_S).topics
+        for topic in set(topics) & there.keys():
+            parts = [each for each in left if each.topic == topic]
             sends = [f"{each.number}:{broker}" for each in parts for broker in each.replicas]
-            takes = [f"{each.number}:{broker}" for each in parts for broker in {*wanted[each]} - {*each.replicas}]
-            told = dict(zip(THROTTLED, (",".join(sends), ",".join(takes)), strict=True))
-            self._alter(ResourceType.TOPIC, topic, {name: value for name, value in told.items() if value})
+            takes = [f"{each.number}:{broker}" for each in parts for broker in {*left[each]} - {*each.replicas}]
+            told = dict(zip(THROTTLED, (",".join(sends) or None, ",".join(takes) or None), strict=True))
+            self._alter(ResourceType.TOPIC, topic, told)
 
     def lead_by_the_first(self, wanted: Targets) -> None:
         """Of each partition leads who is first in its list, where it does not yet."""
@@ -164,9 +170,7 @@ class Admin:
         self._client.elect_leaders(ElectionType.PREFERRED, parts).result(TIMEOUT_S * 2)
 
     def unthrottle(self, topics: Iterable[str], brokers: Iterable[int]) -> None:
-        there = self._client.list_topics(timeout=TIMEOUT_S).topics
-        for topic in set(topics) & there.keys():
-            self._alter(ResourceType.TOPIC, topic, dict.fromkeys(THROTTLED))
+        self.throttle_only({}, topics)
         for broker in brokers:
             self._alter(ResourceType.BROKER, str(broker), dict.fromkeys(RATES))
 

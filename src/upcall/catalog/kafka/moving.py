@@ -7,8 +7,9 @@ what was before: a host that starts again in the middle goes on, or back.
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from upcall.catalog.kafka.moves import Sizes, Targets
 from upcall.catalog.kafka.partitions import Partition, reassignment
 
 if TYPE_CHECKING:
+    from upcall.catalog.kafka.admin import Admin
     from upcall.catalog.kafka.brokers import Brokers
 
 MOVING: Final = "moving"
@@ -105,6 +107,9 @@ class Moving:
         while done < len(wanted):
             now = {str(each): each for each in await self._kafka.partitions()}
             left = {each: to for each, to in wanted.items() if str(each) in now and not _has(now[str(each)], to)}
+            if len(wanted) - len(left) > done:
+                there = {each.topic for each in wanted.keys() - left.keys()}
+                await self._kafka.ask(partial(_throttle_only, left, there))
             done = len(wanted) - len(left)
             if left and now_s() >= again_s:
                 await self._submit(left)
@@ -133,6 +138,10 @@ class Moving:
         except asyncio.CancelledError:
             await asyncio.wait([run])
             raise
+
+
+def _throttle_only(left: Targets, topics: Set[str], admin: "Admin") -> None:
+    admin.throttle_only(left, topics)
 
 
 def _has(each: Partition, to: Sequence[int]) -> bool:
