@@ -140,7 +140,7 @@ def test_a_service_that_can_still_go_back_says_so(run: Run, master: FakeMaster) 
 def test_finalize_is_asked_with_its_reason_and_followed_to_its_end(run: Run, master: FakeMaster) -> None:
     result = run("finalize hello --reason enough")
     assert result.exit_code == 0, result.output
-    assert sent(master, "finalize") == {"reason": "enough", "force": False}
+    assert sent(master, "finalize") == {"reason": "enough", "force": False, "in_window": False}
     assert "hello is finalized at version" in result.stdout
 
 

@@ -101,7 +101,7 @@ def test_options_and_arguments_are_those_of_the_version(queue: type[Service]) ->
         validated(new.Options, {"words": {"old": "x"}}, where="queue")
     for code, words in ((old, ["old"]), (queue.at("1.10.0"), ["old", "new"]), (new, ["new"])):
         schema = code.Options.model_json_schema()["properties"]
-        assert list(schema) == ["replace_after_s", "count", "words"], "in the order in which they stand"
+        assert list(schema)[-2:] == ["count", "words"], "in the order in which they stand"
         assert schema["words"]["propertyNames"]["enum"] == words
         arguments = action_named(code, "say").spec.arguments["properties"]
         assert arguments["words"]["propertyNames"]["enum"] == words

@@ -85,6 +85,8 @@ class ServiceItem(Part):
     """Of the package; default: the newest."""
     options: dict[str, Any] = {}
     """As ``--set`` sets them."""
+    goals: dict[str, Any] = {}
+    """As ``--goal`` states them: the service's code makes options of them."""
     bindings: dict[str, str] = {}
     """Need -> service; default: a service of the need's own name."""
     secrets: list[str] = []
@@ -92,6 +94,14 @@ class ServiceItem(Part):
 
     _registered_as: str = PrivateAttr(default="")
     """Version of a file of one's own; no other is meant."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _goals_are_an_option(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("goals"), dict) and given["goals"]:
+            options = given.get("options") or {}
+            return {**given, "options": {**options, "goals": given["goals"]}} if isinstance(options, dict) else given
+        return given
 
     @model_validator(mode="after")
     def _others_are_contents(self) -> "ServiceItem":

@@ -68,8 +68,10 @@ def _item(session: Session, view: ServiceView, package: PackageView) -> dict[str
     if view.name != view.package:
         item["name"] = view.name
     item["version"] = view.version
-    if view.options:
-        item["options"] = view.options
+    if goals := view.options.get("goals"):
+        item["goals"] = goals
+    if options := {name: value for name, value in view.options.items() if name != "goals"}:
+        item["options"] = options
     if bindings := {need: service for need, service in view.bindings.items() if need != service}:
         item["bindings"] = bindings
     if view.secrets:

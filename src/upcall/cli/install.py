@@ -8,7 +8,7 @@ import typer
 
 from upcall.cli import deploy
 from upcall.cli.session import Session, command, commands
-from upcall.cli.update import change
+from upcall.cli.update import Goal, change, goals_of
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Conflict, Invalid
@@ -33,6 +33,7 @@ def install(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
     ] = None,
+    goal: Goal = None,
     bind: Annotated[
         list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
     ] = None,
@@ -48,7 +49,7 @@ def install(
     """Install a package or an own Python file, and follow it until it is deployed."""
     if not package:
         raise Invalid("no package is named", where="install", expected="a package of `upcall catalog`, or a path")
-    options = parse_pairs(setting or [], "--set")
+    options = {**parse_pairs(setting or [], "--set"), **goals_of(goal)}
     bindings = {key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()}
     if package.endswith(".py") or "/" in package or Path(package).is_dir():
         from upcall.cli import upload

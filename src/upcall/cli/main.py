@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("backup", "Bring a backup back, into its service or a new one."),
     "apply": ("apply", "Make the platform what a file says (-f): only what differs is changed."),
     "export": ("export", "Write a platform file from what runs."),
+    "explain": ("explain", "Why a service's options are what they are: you, a goal, the machine, or a default."),
     "config": ("config", "Options of a service: show, diff."),
     "service": ("service", "Services: list, show, history, and ask one to do something."),
     "plan": ("plan", "Plans of a service: show, pause, resume, force, restart."),

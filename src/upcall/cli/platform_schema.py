@@ -35,7 +35,7 @@ def _of_package(package: PackageView, definitions: dict[str, Any]) -> dict[str, 
         }
         for kind in kinds_of(package).values()
     }
-    known = ("package", "name", "version", "options", "bindings", "secrets", *held)
+    known = ("package", "name", "version", "options", "goals", "bindings", "secrets", *held)
     return {
         "if": {"properties": {"package": {"const": package.name}}},
         "then": {"properties": {"options": options, **held}, "propertyNames": {"enum": list(known)}},

@@ -32,6 +32,10 @@ Unset = Annotated[list[str] | None, typer.Option("--unset", metavar="KEY", help=
 Instead = Annotated[
     bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
 ]
+Goal = Annotated[
+    list[str] | None,
+    typer.Option("--goal", metavar="GOAL=VALUE", help="What is wanted of it: survive=1-node; may be repeated."),
+]
 InWindow = Annotated[
     bool, typer.Option("--in-window", help="Begin, and go on, in the service's maintenance windows alone.")
 ]
@@ -44,6 +48,7 @@ def update(
     service: Name,
     setting: Set = None,
     unset: Unset = None,
+    goal: Goal = None,
     version: Annotated[str, typer.Option("--version", help="Of the package: an upgrade.")] = "",
     bind: Annotated[
         list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
@@ -55,11 +60,11 @@ def update(
     no_wait: NoWait = False,
 ) -> None:
     """Change a running service: options, version, bindings. It is asked, and only what must restart restarts."""
-    if not (setting or unset or version or bind):
-        raise Invalid("nothing is to change", where="update", expected="--set, --unset, --version or --bind")
+    if not (setting or unset or goal or version or bind):
+        raise Invalid("nothing is to change", where="update", expected="--set, --unset, --goal, --version or --bind")
     stands = session.client.service(service)
     asked = Update(
-        set=parse_pairs(setting or [], "--set", schema(session, stands, version)),
+        set={**parse_pairs(setting or [], "--set", schema(session, stands, version)), **goals_of(goal)},
         unset=unset or [],
         version=version,
         bindings={key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()},
@@ -169,6 +174,11 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
         return
     view = session.client.service(service)
     session.out.say(operation, f"{service} is at revision {view.revision}{version_words(view)}")
+
+
+def goals_of(given: list[str] | None) -> dict[str, Any]:
+    """As the option that they are."""
+    return {"goals": parse_pairs(given, "--goal")} if given else {}
 
 
 def schema(session: Session, stands: ServiceView, version: str) -> dict[str, Any] | None:

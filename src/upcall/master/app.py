@@ -15,6 +15,7 @@ from upcall.cluster.folder import Cluster, DataFolder
 from upcall.master import (
     action_api,
     finalizing,
+    goals,
     host_api,
     maintenance_api,
     operator_api,
@@ -80,7 +81,8 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     views = Views(core, machines, streams)
     housekeeping = Housekeeping(core)
     host_door = host_api.HostDoor(core, hosts)
-    service_calls = ServiceCalls(core, streams, machines, secrets)
+    deriving = goals.HostsDerive(core, hosts)
+    service_calls = ServiceCalls(core, streams, machines, secrets, deriving)
     core.after_turn.append(revisions.follow)
     core.after_turn.append(finalizing.follow)
     Schedules(core, service_calls.actions)
@@ -125,7 +127,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     app.include_router(action_api.router(service_calls.actions, core, views, principal))
     app.include_router(volume_api.router(core, views, machines, principal))
     app.include_router(maintenance_api.router(operator, principal))
-    app.include_router(host_api.router(host_door, principal))
+    app.include_router(host_api.router(host_door, deriving, principal))
     app.include_router(package_api.router(core, housekeeping, principal))
     app.include_router(service_api.router(service_calls, principal))
     for router in machines.routers():

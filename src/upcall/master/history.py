@@ -25,6 +25,7 @@ def stands(service: Service) -> r.RevisionRecord:
         package=record.package,
         version=record.version,
         options=record.options,
+        derived=record.derived,
         bindings=record.bindings,
         secrets=record.secrets,
         at=record.created_at,

@@ -13,8 +13,9 @@ from fastapi.responses import Response, StreamingResponse
 
 from upcall.master.changes import Changed
 from upcall.master.driver import Driver
-from upcall.master.http import answer, caller
-from upcall.master.published import EVENTS, gives
+from upcall.master.goals import HostsDerive
+from upcall.master.http import answer, caller, decode
+from upcall.master.published import EVENTS, gives, takes
 from upcall.master.streams import Streams, read_until_gone
 from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
@@ -68,7 +69,7 @@ class HostDoor:
             self.hosts.send(name, self.assignments(run=place == 0))
 
 
-def router(door: HostDoor, principal: Callable[[Request], Principal]) -> APIRouter:
+def router(door: HostDoor, deriving: HostsDerive, principal: Callable[[Request], Principal]) -> APIRouter:
     core = door.core
     api = APIRouter(tags=["service API"])
     Host = Annotated[Principal, Depends(caller(principal, "host", "admin"))]
@@ -92,6 +93,11 @@ def router(door: HostDoor, principal: Callable[[Request], Principal]) -> APIRout
         door.packages_registered = True
         words = "all that this host has are registered"
         core.post(lambda tx: tx.event("package", "packages", words, detail=True))
+        return answer(wire.Accepted())
+
+    @api.post("/v1/host/derived/{question}", openapi_extra=takes(wire.DerivedReply), responses=gives(wire.Accepted))
+    async def derived(question: str, _: Host, request: Request) -> Response:
+        deriving.replied(question, await decode(request, wire.DerivedReply))
         return answer(wire.Accepted())
 
     return api

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from upcall.cluster.folder import Cluster
-from upcall.master import due, services
+from upcall.master import due, goals, services
 from upcall.master.context import SECRETS
 from upcall.master.driver import Driver
 from upcall.master.events import Event
@@ -140,7 +140,8 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.post("/services")
     async def install(who: Operator, request: view.Install) -> view.ServiceView:
-        return views.service(await core.turn(lambda tx: services.install(tx, request, who.name)))
+        derived = await goals.of_install(core, door.services.deriving, request)
+        return views.service(await core.turn(lambda tx: services.install(tx, request, who.name, derived)))
 
     @api.get("/services/{service}")
     async def service(service: str, _: Viewer) -> view.ServiceView:

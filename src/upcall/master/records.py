@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from upcall.protocol.service import Endpoint, MemberWanted, PlanView, Policy
+from upcall.protocol.service import Derived, Endpoint, MemberWanted, PlanView, Policy
 
 SERVICE: Final = "service"
 DECLARATION: Final = "declaration"
@@ -31,6 +31,9 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     revision: int
     options: dict[str, Any]
+    """What a person said, and what follows from his goals."""
+    derived: dict[str, Derived] = {}
+    """The latter, with the reasons, by the names that ``--set`` has."""
     bindings: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
     """Names of the secrets that a person granted it, besides its own."""
@@ -52,6 +55,8 @@ class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     package: str
     version: str
     options: dict[str, Any]
+    """What a person said, and what follows from his goals."""
+    derived: dict[str, Derived] = {}
     bindings: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
     at: float

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from upcall.master import finalizing, history, revisions
+from upcall.master import finalizing, goals, history, revisions
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
@@ -27,7 +27,8 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
 
     @api.post("/update")
     async def update(service: str, who: Operator, asked: view.Update) -> view.OperationView:
-        operation = await core.turn(lambda tx: revisions.update(tx, service, asked, who.name))
+        derived = await goals.of_update(core, services.deriving, service, asked)
+        operation = await core.turn(lambda tx: revisions.update(tx, service, asked, who.name, derived))
         return views.operation(views.find_operation(operation))
 
     @api.post("/finalize")
@@ -39,7 +40,8 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
     async def preview(service: str, who: Operator, asked: view.Update) -> view.PreviewView:
         """Asks the service's code; changes nothing."""
         known = find(core, service)
-        revision = revisions.prepared(core, known, asked, who.name, core.wall())
+        derived = await goals.of_update(core, services.deriving, service, asked)
+        revision = revisions.prepared(core, known, asked, who.name, core.wall(), derived)
         said = await services.preview(service, revisions.proposed(core, known, revision), who.name)
         return view.PreviewView(
             revision=revision.number,
@@ -66,7 +68,8 @@ def _view(core: Driver, service: Service, revision: r.RevisionRecord) -> view.Re
         state=_state(service, revision),
         package=revision.package,
         version=revision.version,
-        options=revision.options,
+        options=revisions.by_a_person(revision),
+        derived=msgspec.to_builtins(revision.derived),
         bindings=revision.bindings,
         at=revision.at,
         asked_by=revision.asked_by,

@@ -25,19 +25,22 @@ from upcall.operations.table import CHANGES, Kind
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Forbidden, NotFound
 from upcall.protocol.operator import Update
-from upcall.protocol.options import flattened
+from upcall.protocol.options import flattened, merged, without
 from upcall.protocol.releases import released
 from upcall.protocol.schema import nearest
 
 # -- asking ---------------------------------------------------------------------------------------------------------
 
 
-def update(tx: Transaction, name: str, asked: Update, who: str) -> str:
+def update(
+    tx: Transaction, name: str, asked: Update, who: str, derived: Mapping[str, wire.Derived] | None = None
+) -> str:
     """Records the revision and proposes the operation that carries it out. What can be refused is refused before
-    anything is recorded. Gives the operation's id."""
+    anything is recorded. ``derived``: what follows from its goals (:mod:`upcall.master.goals`). Gives the operation's
+    id."""
     service = find(tx.core, name)
     stands = service.record
-    revision = prepared(tx.core, service, asked, who, tx.wall_s)
+    revision = prepared(tx.core, service, asked, who, tx.wall_s, derived)
     proposal = given.Propose(
         kind=kind_of(service, revision),
         asked_by=who,
@@ -54,11 +57,11 @@ def update(tx: Transaction, name: str, asked: Update, who: str) -> str:
     return outcome.operation
 
 
-def rescale(tx: Transaction, name: str, wanted: wire.Rescale) -> str:
+def rescaled(core: Core, name: str, wanted: wire.Rescale) -> Update:
     """Another size, which the service itself asks for: nothing else, and only where a person lets it."""
-    service = find(tx.core, name)
+    service = find(core, name)
     stands = service.record
-    schema = tx.core.state.packages.find(stands.package, stands.version).options_schema
+    schema = core.state.packages.find(stands.package, stands.version).options_schema
     if not stands.options.get("autoscale") or "size_of" not in schema.get("properties", {}).get(wanted.option, {}):
         raise Forbidden(
             f"{name} may not change {wanted.option} by itself",
@@ -72,11 +75,17 @@ def rescale(tx: Transaction, name: str, wanted: wire.Rescale) -> str:
             where="size",
             expected=f"{bounds['min']} to {bounds['max']}, as a person said",
         )
-    asked = Update(set={wanted.option: wanted.size}, made_from=wanted.made_from, reason=wanted.reason)
-    return update(tx, name, asked, f"{name} itself")
+    return Update(set={wanted.option: wanted.size}, made_from=wanted.made_from, reason=wanted.reason)
 
 
-def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: float) -> r.RevisionRecord:
+def prepared(
+    core: Core,
+    service: Service,
+    asked: Update,
+    who: str,
+    wall_s: float,
+    derived: Mapping[str, wire.Derived] | None = None,
+) -> r.RevisionRecord:
     """The revision that this would be: checked, and nothing recorded."""
     stands = service.record
     _must_stand(service, asked)
@@ -84,7 +93,8 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
     version = asked.version or base.version
     package = core.state.packages.find(stands.package, version)
     finalizing.must_be_readable(stands, package.version)
-    options = _options(base.options, asked)
+    follows = dict((derived or {}) if asked.back_to is None else base.derived)
+    options = merged(_options(by_a_person(base), asked), {name: one.value for name, one in follows.items()})
     check_options(package, options)
     due.check(package, options, wall_s)
     revision = r.RevisionRecord(
@@ -93,6 +103,7 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
         package=package.name,
         version=package.version,
         options=options,
+        derived=follows,
         bindings=bindings_of(core, package, {**base.bindings, **asked.bindings}),
         secrets=base.secrets if asked.secrets is None else tuple(asked.secrets),
         at=wall_s,
@@ -109,6 +120,16 @@ def prepared(core: Core, service: Service, asked: Update, who: str, wall_s: floa
             expected="a difference (`upcall config show` lists what stands)",
         )
     return revision
+
+
+def by_a_person(stands: r.RevisionRecord | r.ServiceRecord) -> dict[str, Any]:
+    """What a person said, without what follows from his goals."""
+    return without(stands.options, stands.derived)
+
+
+def said(service: Service, asked: Update) -> dict[str, Any]:
+    """What he would have said once this stands."""
+    return _options(by_a_person(service.record), asked)
 
 
 def kind_of(service: Service, revision: r.RevisionRecord) -> Kind:
@@ -296,6 +317,7 @@ def _stand(tx: Transaction, service: Service, revision: r.RevisionRecord) -> Non
         version=revision.version,
         revision=revision.number,
         options=revision.options,
+        derived=revision.derived,
         bindings=revision.bindings,
         secrets=revision.secrets,
     )

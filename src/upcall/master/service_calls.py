@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from upcall.master import from_wire, health, revisions, services, whereabouts
+from upcall.master import from_wire, goals, health, revisions, services, whereabouts
 from upcall.master.actions import Actions
 from upcall.master.credentials import credentials
 from upcall.master.notify import members_event, operations_event, wanted_event
@@ -36,7 +36,10 @@ class Tools(Protocol):
 class ServiceCalls:
     """Subscriptions, what services say on them, and what people ask of a service."""
 
-    def __init__(self, core: Turning, streams: Streams, tools: Tools, secrets: Secrets) -> None:
+    def __init__(
+        self, core: Turning, streams: Streams, tools: Tools, secrets: Secrets, deriving: goals.Deriving
+    ) -> None:
+        self.deriving = deriving
         self.core, self.streams, self.tools, self.secrets = core, streams, tools, secrets
         self.actions = Actions(core, streams)
         self._controls: dict[str, asyncio.Future[wire.ActionReply]] = {}
@@ -147,7 +150,10 @@ class ServiceCalls:
         return wire.Accepted(operation=operation)
 
     async def rescale(self, name: str, body: wire.Rescale) -> wire.Accepted:
-        return wire.Accepted(operation=await self.core.turn(lambda tx: revisions.rescale(tx, name, body)))
+        asked = revisions.rescaled(self.core, name, body)
+        derived = await goals.of_update(self.core, self.deriving, name, asked)
+        who = f"{name} itself"
+        return wire.Accepted(operation=await self.core.turn(lambda tx: revisions.update(tx, name, asked, who, derived)))
 
     def fits(self, name: str, body: wire.Declare) -> wire.Fits:
         return wire.Fits(unplaced=services.fits(self.core, name, body))

@@ -18,6 +18,7 @@ from upcall.protocol import checks
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.protocol.operator import NAME, Install
+from upcall.protocol.options import merged
 from upcall.protocol.schema import nearest
 
 MEMBERS_MAX = 1000
@@ -39,12 +40,14 @@ def find(core: Core, name: str) -> Service:
     return service
 
 
-def install(tx: Transaction, request: Install, who: str) -> Service:
-    """Records the wanted service. Everything that can be refused is refused before anything is recorded."""
+def install(tx: Transaction, request: Install, who: str, derived: Mapping[str, wire.Derived] | None = None) -> Service:
+    """Records the wanted service. Everything that can be refused is refused before anything is recorded. ``derived``:
+    what follows from its goals (:mod:`upcall.master.goals`)."""
     core = tx.core
     package = core.state.packages.find(request.package, request.version)
-    check_options(package, request.options)
-    due.check(package, request.options, tx.wall_s)
+    options = merged(request.options, {name: one.value for name, one in (derived or {}).items()})
+    check_options(package, options)
+    due.check(package, options, tx.wall_s)
     name = request.name or package.name
     if not _NAME.fullmatch(name) or len(name) > 40:
         raise Invalid(f"not a name of a service: {name!r}", where="name", expected="lower case letters, digits, dashes")
@@ -58,7 +61,8 @@ def install(tx: Transaction, request: Install, who: str) -> Service:
         package=package.name,
         version=package.version,
         revision=1,
-        options=request.options,
+        options=options,
+        derived=dict(derived or {}),
         bindings=bindings,
         secrets=tuple(request.secrets),
         created_at=tx.wall_s,

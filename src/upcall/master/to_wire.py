@@ -155,10 +155,15 @@ def wanted(record: ServiceRecord, ledger: Ledger, nodes: Iterable[Node], wall_s:
         installed_at=record.created_at,
         left_behind=tuple(ledger.left_behind(record.name, wall_s)),
         lost_behind=tuple(ledger.lost_behind(record.name, wall_s)),
-        nodes=tuple(
-            wire.NodeView(
-                name=node.name, zone=node.attributes.get("zone", ""), cpus=node.cpus, memory_mib=node.memory_mib
-            )
-            for node in nodes
-        ),
+        nodes=tuple(map(node_view, nodes)),
+    )
+
+
+def node_view(node: Node) -> wire.NodeView:
+    return wire.NodeView(
+        name=node.name,
+        zone=node.attributes.get("zone", ""),
+        cpus=node.cpus,
+        memory_mib=node.memory_mib,
+        disk_mib=node.disk_mib,
     )

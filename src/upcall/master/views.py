@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import finalizing, health, past, schedules, whereabouts
+from upcall.master import finalizing, health, past, revisions, schedules, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -137,7 +137,8 @@ class Views:
             package=record.package,
             version=record.version,
             revision=record.revision,
-            options=record.options,
+            options=revisions.by_a_person(record),
+            derived=msgspec.to_builtins(record.derived),
             bindings=record.bindings,
             secrets=list(record.secrets),
             platform=record.platform,

@@ -362,6 +362,16 @@ class DegradedView(View):
     key: str
 
 
+class DerivedView(View):
+    """An option's value that follows from a goal, or from the machine."""
+
+    value: Any
+    why: str = ""
+    goal: str = ""
+    """Which; empty: the machine."""
+    at_least: bool = False
+
+
 class ScheduleView(View):
     """Something that is done again and again of a service. Times are wall times; 0: there is none."""
 
@@ -399,6 +409,9 @@ class ServiceView(View):
     version: str
     revision: int
     options: dict[str, Any] = {}
+    """As a person said them, his goals among them."""
+    derived: dict[str, DerivedView] = {}
+    """What its code made of the goals: option, or ``settings.NAME``."""
     bindings: dict[str, str] = {}
     secrets: list[str] = []
     """Names of those that it was granted, besides its own."""
@@ -434,6 +447,8 @@ class RevisionView(View):
     package: str
     version: str
     options: dict[str, Any] = {}
+    """As a person said them, his goals among them."""
+    derived: dict[str, DerivedView] = {}
     bindings: dict[str, str] = {}
     at: float = 0.0
     """When it was asked for."""

@@ -1,7 +1,29 @@
 """Options as people name them, one by one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+
+def merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """``more``, by the names that :func:`flattened` gives, beside what is there."""
+    found = dict(options)
+    for name, value in more.items():
+        option, dot, key = name.partition(".")
+        found[option] = {**(found.get(option) or {}), key: value} if dot else value
+    return found
+
+
+def without(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The others; a map of which nothing is left goes with its entries."""
+    found = dict(options)
+    for name in names:
+        option, dot, key = name.partition(".")
+        left = {one: value for one, value in (found.get(option) or {}).items() if one != key} if dot else {}
+        if left:
+            found[option] = left
+        else:
+            found.pop(option, None)
+    return found
 
 
 def flattened(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

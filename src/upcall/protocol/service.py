@@ -35,6 +35,7 @@ import msgspec
 from msgspec import Meta
 
 from upcall.protocol.declaration import AMOUNT_MAX, DAY_S, Amount, Declaration
+from upcall.protocol.errors import Problem
 from upcall.protocol.names import Digest, DigestOrNone, EntryPoint
 
 KEY_CHARS_MAX: Final = 200
@@ -69,6 +70,17 @@ class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     takes_s: float = 0.0
     """It does not begin in a window that has less left; 0: not known."""
     description: str = ""
+
+
+class Derived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An option's value that its service's code made of a goal, or of the machine."""
+
+    value: Any
+    why: str
+    goal: str = ""
+    """Which goals; empty: the machine."""
+    at_least: bool = False
+    """More does not contradict it."""
 
 
 class ContentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,6 +161,25 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     zone: str = ""
     cpus: float = 0
     memory_mib: int = 0
+    disk_mib: int = 0
+
+
+class Derive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="derive"):
+    """To a host: what follows from the goals among these options?"""
+
+    id: str
+    package: str
+    version: str
+    entry: EntryPoint
+    source: DigestOrNone = ""
+    options: dict[str, Any]
+    nodes: tuple[NodeView, ...] = ()
+
+
+class DerivedReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    derived: dict[str, Derived] = {}
+    problem: Problem | None = None
+    """What cannot be met, or contradicts a goal."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="service"):
@@ -352,7 +383,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     pass
 
 
-StreamEvent = Subscribed | Wanted | Members | Operations | Told | Action | CancelAction | Heartbeat | Assignments
+StreamEvent = (
+    Derive | Subscribed | Wanted | Members | Operations | Told | Action | CancelAction | Heartbeat | Assignments
+)
 
 
 # -- calls ----------------------------------------------------------------------------------------------------------

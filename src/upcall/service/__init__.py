@@ -26,6 +26,7 @@ from upcall.service.changing import How, OptionChange, Update, by_restart, live,
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.contents import Contents
 from upcall.service.endpoints import Endpoint
+from upcall.service.goals import Derived, Machine, ServiceGoals, unmet
 from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
 from upcall.service.options import ServiceOptions
@@ -45,12 +46,14 @@ __all__ = [
     "Contents",
     "Declaration",
     "Degraded",
+    "Derived",
     "Do",
     "Endpoint",
     "Field",
     "File",
     "How",
     "Invalid",
+    "Machine",
     "Member",
     "MemberSet",
     "Need",
@@ -64,6 +67,7 @@ __all__ = [
     "Resources",
     "Secret",
     "Service",
+    "ServiceGoals",
     "ServiceOptions",
     "Size",
     "Start",
@@ -87,5 +91,6 @@ __all__ = [
     "replace",
     "restart",
     "size",
+    "unmet",
     "wait",
 ]

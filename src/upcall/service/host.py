@@ -25,10 +25,11 @@ from urllib.parse import quote
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Invalid, NotFound, NotNow, Unauthorised, UpcallError
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Unauthorised, UpcallError
 from upcall.service import package
 from upcall.service.attempts import in_words, persistently
 from upcall.service.connection import Connection
+from upcall.service.goals import derive
 from upcall.service.link import Fenced, MasterAway
 from upcall.service.runner import Runner
 from upcall.service.service import Service
@@ -54,6 +55,7 @@ class Host:
         self._name = name
         self._services: dict[str, ServiceThread] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
+        self._derivations: set[asyncio.Task[None]] = set()
         self._heard = asyncio.Event()
         """The master has spoken: before that, packages that are built have nowhere to go."""
 
@@ -113,9 +115,30 @@ class Host:
                 self._heard.set()
                 if isinstance(event, wire.Assignments):
                     self._assign({one.service: one for one in event.services})
+                elif isinstance(event, wire.Derive):
+                    task = asyncio.create_task(self._derive(connection, event))
+                    self._derivations.add(task)
+                    task.add_done_callback(self._derivations.discard)
             raise MasterAway("the stream of assignments ended")
 
         await persistently("no assignments", hear, on=(Exception,), log=log)
+
+    async def _derive(self, connection: Connection, asked: wire.Derive) -> None:
+        """What follows from goals; also of a service that is not there yet."""
+        try:
+            service = await loaded(connection, asked, self._data / "packages")
+            reply = wire.DerivedReply(derived=await asyncio.to_thread(derive, service, asked.options, asked.nodes))
+        except UpcallError as refused:
+            reply = wire.DerivedReply(problem=refused.problem)
+        except Exception as error:
+            log.exception("goals of %s", asked.package)
+            said = Conflict(f"the code of {asked.package} {asked.version} raised {in_words(error)}", where="goals")
+            reply = wire.DerivedReply(problem=said.problem)
+        body = msgspec.json.encode(reply)
+        try:
+            await connection.call("POST", f"/v1/host/derived/{quote(asked.id, safe='')}", body)
+        except (UpcallError, MasterAway) as error:
+            log.warning("what follows from goals was not heard: %s", error)
 
     def _assign(self, wanted: dict[str, wire.Assignment]) -> None:
         """What changed is stopped and started anew; what did not is left alone. Nobody waits for one that hangs but
@@ -212,23 +235,23 @@ class ServiceThread:
     async def _once(self, connection: Connection) -> None:
         """One life of the service's code: subscription after subscription, until something unforeseen ends it."""
         name = self.assignment.service
-        service = await self._loaded(connection)
+        service = await loaded(connection, self.assignment, self._sources)
         runner = Runner(service, name, connection, version=self.assignment.version)
         try:
             await persistently(f"{name} is not subscribed", runner.run, on=AWAY, log=log)
         finally:
             await runner.close()
 
-    async def _loaded(self, connection: Connection) -> type[Service]:
-        assignment = self.assignment
-        if not assignment.source:
-            return await asyncio.to_thread(package.load, assignment.entry, version=assignment.version)
-        folder = self._sources / assignment.source
-        if not folder.is_dir():
-            data = await connection.call("GET", f"/v1/blobs/{assignment.source}", timeout_s=120.0)
-            folder = await asyncio.to_thread(package.unpack, data, assignment.source, self._sources)
-        digest, version = assignment.source, assignment.version
-        return await asyncio.to_thread(package.load, assignment.entry, folder, digest, version)
+
+async def loaded(connection: Connection, what: wire.Assignment | wire.Derive, sources: Path) -> type[Service]:
+    """The code of a package in its version; an own one's is fetched once."""
+    if not what.source:
+        return await asyncio.to_thread(package.load, what.entry, version=what.version)
+    folder = sources / what.source
+    if not folder.is_dir():
+        data = await connection.call("GET", f"/v1/blobs/{what.source}", timeout_s=120.0)
+        folder = await asyncio.to_thread(package.unpack, data, what.source, sources)
+    return await asyncio.to_thread(package.load, what.entry, folder, what.source, what.version)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -50,6 +50,7 @@ from upcall.service.contents import Contents
 from upcall.service.context import Context
 from upcall.service.endpoints import Endpoint
 from upcall.service.files import PackageFiles
+from upcall.service.goals import Derived, Machine, ServiceGoals, that_has_goals
 from upcall.service.member import Member, MemberSet
 from upcall.service.needs import Bound
 from upcall.service.options import ServiceOptions
@@ -89,6 +90,8 @@ class Service(Backups, PackageFiles):
     Options: ClassVar[type[ServiceOptions]] = ServiceOptions
     _options_of_all: ClassVar[type[ServiceOptions]] = ServiceOptions
     """Before what holds in this version alone."""
+    Goals: ClassVar[type[ServiceGoals] | None] = None
+    """What people may want of it, of which :meth:`from_goals` makes options."""
     options: ServiceOptions
     """Annotate it with the service's own model, or nest a class ``Options``."""
 
@@ -112,6 +115,8 @@ class Service(Backups, PackageFiles):
         cls.Options = versions.options_at(cls._options_of_all, cls.version)
         if "Options" in vars(cls) and cls.desired_size is not Service.desired_size:
             cls.Options = that_scales_itself(cls.Options)
+        if cls.Goals is not None:
+            cls.Options = that_has_goals(cls.Options, cls.Goals)
         if not cls.package or "package" not in vars(cls):
             cls.package = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower().strip("_")
 
@@ -192,6 +197,12 @@ class Service(Backups, PackageFiles):
     async def may_uninstall(self, why: Operation) -> Verdict:
         """May the whole service go? Asked once. Volumes stay for a grace."""
         return accept()
+
+    def from_goals(self, goals: Any, machine: Machine) -> Mapping[str, Derived]:
+        """Options (``brokers``, ``settings.NAME``) for these goals. ``self.options`` is what a person said, with
+        defaults (``self.options.model_fields_set``: what he did). What cannot be met raises
+        :func:`~upcall.service.goals.unmet`. Pure: it is asked of a service that is not there yet."""
+        raise NotImplementedError(f"{type(self).__name__} has Goals, and no from_goals()")
 
     # -- changes of its options ---------------------------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ def live(
             tool=tool,
             packages=_packages(service, version),
             actions=[each.spec for each in actions_of(service).values()],
+            code=service,
         )
         life = Life(service, played)
         life.inline = inline

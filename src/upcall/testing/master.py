@@ -21,6 +21,8 @@ from upcall.operations.records import Operation
 from upcall.operations.views import Why
 from upcall.protocol import service as wire
 from upcall.protocol.operator import DRAIN_WINDOW_S, Ask, Update
+from upcall.protocol.options import merged
+from upcall.service import Service as AnyService
 from upcall.substrate.interface import Node
 from upcall.testing.fixed import Tool, ok
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
@@ -50,9 +52,10 @@ class SimulatedMaster(WorldTransport):
         tool: Tool = ok,
         packages: Sequence[wire.Package] = (),
         actions: Sequence[wire.ActionSpec] = (),
+        code: type[AnyService] | None = None,
     ) -> None:
         """``packages``: the versions that there are of it, of which the first is installed. ``actions``: what can be
-        asked of it, where it has one alone.
+        asked of it, where it has one alone. ``code``: makes options of its goals.
 
         ``loss`` and ``repeat``: shares of what the cluster says that are lost (and said again later), and said
         twice. ``schema``: of the options, as the host registers it; none: anything goes."""
@@ -67,12 +70,16 @@ class SimulatedMaster(WorldTransport):
         known = packages or (alone,)
         Schedules(world, self.door.actions)
         package = known[0]
+        self.code = code
+        given_options = dict(options or {})
+        derived = self.follows(package.version, given_options)
         record = r.ServiceRecord(
             name=service,
             package=service,
             version=package.version,
             revision=1,
-            options=dict(options or {}),
+            options=merged(given_options, {name: one.value for name, one in derived.items()}),
+            derived=derived,
             bindings=dict(bindings or {}),
             created_at=world.wall_s,
             asked_by=WHO,
@@ -195,11 +202,18 @@ class SimulatedMaster(WorldTransport):
 
     def _ask(self, asked: Update) -> str:
         self.catch_up()
-        return self.world.run(lambda tx: revisions.update(tx, self.service, asked, WHO))
+        derived = self._derived(asked)
+        return self.world.run(lambda tx: revisions.update(tx, self.service, asked, WHO, derived))
+
+    def _derived(self, asked: Update) -> dict[str, wire.Derived]:
+        if asked.back_to is not None:
+            return {}
+        return self.follows(asked.version or self.known.record.version, revisions.said(self.known, asked))
 
     async def preview(self, **options: Any) -> wire.Preview:
         """What such an update would do, as the service says."""
-        revision = revisions.prepared(self.world, self.known, Update(set=options), WHO, self.world.wall_s)
+        asked = Update(set=options)
+        revision = revisions.prepared(self.world, self.known, asked, WHO, self.world.wall_s, self._derived(asked))
         brings = revisions.proposed(self.world, self.known, revision)
         return await self.door.preview(self.service, brings, WHO)
 

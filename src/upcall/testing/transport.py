@@ -6,13 +6,14 @@ What is called, and what is told, is the master's own code (:mod:`upcall.master.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from upcall.master import goals
 from upcall.master.credentials import ENDPOINT
 from upcall.master.secrets import Secrets
 from upcall.master.service_calls import ServiceCalls
@@ -21,6 +22,8 @@ from upcall.operations import effects as fx
 from upcall.operations import inputs as given
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound
+from upcall.service import Service
+from upcall.service.goals import derive
 from upcall.service.link import MasterAway
 from upcall.substrate.interface import Output
 from upcall.testing.driver import Reborn
@@ -36,13 +39,15 @@ WHO: Final = "a person"
 
 class WorldTransport:
     """Implements :class:`upcall.service.link.Transport` for one service, and
-    :class:`upcall.master.service_calls.Tools`."""
+    :class:`upcall.master.service_calls.Tools`, and :class:`upcall.master.goals.Deriving`."""
 
     def __init__(self, service: str, world: World, streams: Streams, tool: Tool) -> None:
         self.service, self.world, self.tool = service, world, tool
         self.away = False
         """Nothing is answered."""
-        self.door = ServiceCalls(world, streams, self, _Passwords(Path()))
+        self.code: type[Service] | None = None
+        """That makes options of goals."""
+        self.door = ServiceCalls(world, streams, self, _Passwords(Path()), self)
         self.declared: wire.Declare | None = None
         self.plans: dict[str, wire.PlanView] = {}
         self.answers: list[wire.Answer] = []
@@ -223,6 +228,13 @@ class WorldTransport:
         """Of its own endpoints; of others' a life has none."""
         owner = reference.removeprefix(ENDPOINT).partition(".")[0]
         return await self.door.credentials(self.service, reference) if owner == self.service else wire.Credentials()
+
+    def follows(self, version: str, options: Mapping[str, Any]) -> dict[str, wire.Derived]:
+        """From goals."""
+        return derive(self.code.at(version), options, goals.nodes(self.world)) if self.code is not None else {}
+
+    async def of(self, package: wire.Package, options: Mapping[str, Any]) -> dict[str, wire.Derived]:
+        return self.follows(package.version, options)
 
     async def run(self, task: str, node: str, tool: wire.RunTool) -> wire.ToolResult:
         self.tools.append(tool)

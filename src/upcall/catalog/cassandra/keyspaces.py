@@ -5,7 +5,7 @@ from typing import Any
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict
-from upcall.service import Contents, Field, action
+from upcall.service import Contents, Field, action, every
 
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
@@ -61,9 +61,12 @@ class Keyspaces(Nodes):
         """Executes one CQL statement; gives at most a thousand rows."""
         return await self.ask(lambda ring: ring.execute(statement))
 
+    @every("7 days", within="10 days")
     @action(timeout_s=3600.0)
-    async def repair(self, keyspace: str = Field(pattern=NAME)) -> dict[str, Any]:
-        """Repairs a keyspace, node by node, each its primary ranges."""
+    async def repair(self, keyspace: str = Field("", pattern=f"^$|{NAME}")) -> dict[str, Any]:
+        """Repairs a keyspace (default: all), node by node, each its primary ranges. By itself in time: what was deleted
+        is forgotten after ``gc_grace_seconds``, ten days, and would come back from a node that never heard of it."""
         for member in self.members.of("node"):
-            await member.run(config.nodetool_command("repair", "-pr", keyspace), timeout_s=1800.0)
+            what = [keyspace] if keyspace else []
+            await member.run(config.nodetool_command("repair", "-pr", *what), timeout_s=1800.0)
         return {"keyspace": keyspace, "repaired": [member.name for member in self.members.of("node")]}

@@ -1,16 +1,17 @@
 """The nodes as they are deployed, who of them has data, and how they are asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.goals import CassandraGoals, options_for
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.task import Logins, makes, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import NotNow
 from upcall.protocol.service import Credentials, ToolResult
 from upcall.protocol.training import Compiled, Training
-from upcall.service import Endpoint, Member, Phase, Pod, Policy, Service, Start, action
+from upcall.service import Derived, Endpoint, Machine, Member, Phase, Pod, Policy, Service, Start, action
 from upcall.service.context import Context
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Nodes(Service):
     """What all that an expert knows of Cassandra stands on."""
 
     version = "5.0.9"
+    Goals = CassandraGoals
     options: CassandraOptions
     _ring: Any = None
 
@@ -48,6 +50,9 @@ class Nodes(Service):
         self._left = await self.state.get(LEFT, [])
         self._times_left = await self.state.get(TIMES_LEFT, {})
         self._founded = await self.state.get(FOUNDED, 0)
+
+    def from_goals(self, goals: CassandraGoals, machine: Machine) -> Mapping[str, Derived]:
+        return options_for(goals, self.options, machine)
 
     def pods(self) -> list[Pod]:
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not

@@ -1,11 +1,12 @@
 """The brokers as they are deployed, and how they are asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
 from upcall.catalog.kafka import config
+from upcall.catalog.kafka.goals import KafkaGoals, options_for
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import Partition
 from upcall.catalog.kafka.settings import as_texts
@@ -13,7 +14,7 @@ from upcall.catalog.kafka.task import Logins, broker_task, makes
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import NotNow
 from upcall.protocol.training import Compiled, Training
-from upcall.service import Endpoint, Member, Pod, Policy, Service
+from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy, Service
 
 if TYPE_CHECKING:
     from upcall.catalog.kafka.admin import Admin
@@ -26,6 +27,7 @@ SERVERS = f"bootstrap servers, {config.MECHANISM}"
 class Brokers(Service):
     """What all that an expert knows of Kafka stands on."""
 
+    Goals = KafkaGoals
     options: KafkaOptions
     cluster_id = ""
     _admin: Any = None
@@ -33,6 +35,9 @@ class Brokers(Service):
     async def on_start(self) -> None:
         """The cluster's id is made once and kept: volumes that are taken back belong to it."""
         self.cluster_id = await self.state.update(CLUSTER_ID, lambda known: known or config.new_cluster_id())
+
+    def from_goals(self, goals: KafkaGoals, machine: Machine) -> Mapping[str, Derived]:
+        return options_for(goals, self.options, machine)
 
     def pods(self) -> list[Pod]:
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.

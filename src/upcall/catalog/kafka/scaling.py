@@ -7,7 +7,7 @@ from upcall.catalog.kafka.brokers import id_of, node_id
 from upcall.catalog.kafka.moving import Moving
 from upcall.catalog.kafka.partitions import counted, named, out_of_sync
 from upcall.catalog.kafka.voting import Voting
-from upcall.service import Member, Operation, Told, Verdict, accept, decline, defer
+from upcall.service import Member, Operation, Told, Verdict, accept, decline, defer, every
 from upcall.service.consent import WAYS_MAX
 from upcall.service.context import Context
 
@@ -24,6 +24,7 @@ class Scaling(Voting):
         super().__init__(context)
         self._moving = Moving(self)
 
+    @every("never")
     async def spread(self, came: tuple[Member, ...], why: Operation) -> None:
         """Replicas move until all brokers have as many; called off, what moves stays where it was."""
         await self.seat()

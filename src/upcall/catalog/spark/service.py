@@ -1,10 +1,12 @@
 """Spark in standalone mode, as its operators run it."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 
 from upcall.catalog.spark import config
+from upcall.catalog.spark.goals import SparkGoals, options_for
 from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.sizing import size_worker
 from upcall.catalog.spark.task import driver_task, makes, master_task, worker_task
@@ -13,8 +15,10 @@ from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Contents,
+    Derived,
     Endpoint,
     Field,
+    Machine,
     Member,
     Operation,
     Pod,
@@ -45,6 +49,7 @@ class Spark(Service):
     contents = (
         Contents("jobs", show="list-jobs", show_with={"whole": True}, key="job", make="submit-job", drop="stop-job"),
     )
+    Goals = SparkGoals
     options: SparkOptions
     jobs: dict[str, Job]
     stopping: frozenset[str]
@@ -54,6 +59,9 @@ class Spark(Service):
         known = await self.state.get(JOBS, {})
         self.jobs = {name: Job.model_validate(job) for name, job in known.items()}
         self.stopping = frozenset(await self.state.get(STOPPING, []))
+
+    def from_goals(self, goals: SparkGoals, machine: Machine) -> Mapping[str, Derived]:
+        return options_for(goals, self.options, machine)
 
     def pods(self) -> list[Pod]:
         master = Endpoint(
