@@ -91,11 +91,15 @@ def test_schedules_come_when_they_say() -> None:
 
 
 def test_windows_that_come_too_seldom_are_refused_with_the_numbers() -> None:
-    with pytest.raises(Invalid, match=r"within 10 days.*lie up to 366 days"):
+    with pytest.raises(Invalid, match=r"within 10 days.*lie up to 36\d days"):
         recurring.within_reach("repair", "7 days", ("jan 1 02:00-04:00",), "UTC", 864_000, 0, at(2026, 12, 5))
-    with pytest.raises(Invalid, match=r"within 1 day.*lie up to 7 days"):
+    with pytest.raises(Invalid, match=r"within 1 day.*lie up to 6.92 days"):
         recurring.within_reach("repair", "1 day", ("sat 02:00-04:00",), "UTC", 0, 0, at(2026, 12, 5))
     recurring.within_reach("repair", "7 days", ("sat 02:00-04:00",), "UTC", 864_000, 0, at(2026, 12, 5))
+
+
+def test_the_day_on_which_clocks_are_put_back_is_a_day() -> None:
+    recurring.within_reach("sweep", "1 day", ("00:00-24:00",), "Europe/Berlin", 0, 0, at(2026, 10, 20))
 
 
 def test_a_window_that_is_shorter_than_the_run_is_refused_with_the_numbers() -> None:

@@ -1,5 +1,6 @@
 """A real Kafka that was asked for by goals: it runs as ``explain`` says, and another goal is an update. Beside it a
 real Cassandra repairs itself by a schedule.
+
 The tests of this module follow each other on one cluster.
 """
 

@@ -95,8 +95,8 @@ class Windows:
     def longest_s(self, from_s: float) -> float:
         return _of_windows(self, from_s // DAY_S)[0]
 
-    def widest_gap_s(self, from_s: float) -> float:
-        """The longest from one begin to the next."""
+    def longest_closed_s(self, from_s: float) -> float:
+        """The longest between two of them."""
         return _of_windows(self, from_s // DAY_S)[1]
 
     def __str__(self) -> str:
@@ -106,11 +106,13 @@ class Windows:
 
 @lru_cache(maxsize=1024)
 def _of_windows(windows: Windows, day: float) -> tuple[float, float]:
-    """The longest of them, and the longest from one begin to the next, from this day on."""
+    """The longest of them, and the longest between two, from this day on."""
     spans = windows.upcoming(day * DAY_S, LOOKED_AT)
-    begins = [span.begin_s for span in spans]
-    gaps = (after - before for before, after in pairwise(begins))
-    return max((span.end_s - span.begin_s for span in spans), default=0.0), max(gaps, default=0.0)
+    open_until_s, closed_s = spans[0].end_s, 0.0
+    for span in spans[1:]:
+        closed_s = max(closed_s, span.begin_s - open_until_s)
+        open_until_s = max(open_until_s, span.end_s)
+    return max(span.end_s - span.begin_s for span in spans), closed_s
 
 
 @dataclass(frozen=True)
@@ -244,10 +246,10 @@ def within_reach(
     if not open_:
         return
     limit_s = within_s or known.longest_s(now_s)
-    gap_s = open_.widest_gap_s(now_s)
-    if gap_s > limit_s:
+    closed_s = open_.longest_closed_s(now_s)
+    if closed_s > limit_s:
         raise Invalid(
-            f"{of} has to come within {_days(limit_s)}, and between two windows ({open_}) lie up to {_days(gap_s)}",
+            f"{of} has to come within {_days(limit_s)}, and between two windows ({open_}) lie up to {_days(closed_s)}",
             where="windows",
             expected="windows that come more often, or another schedule",
         )
