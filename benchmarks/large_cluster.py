@@ -124,7 +124,7 @@ def propose(core: Driver, service: str) -> str:
 
 
 def answer(core: Driver, service: str, operation: str) -> None:
-    epoch = core.state.ledger.pending(service).epoch
+    epoch = core.state.ledger.book.epoch(service)
     later = given.Answer(verdict="defer", retry_after_s=60.0, reason="not now")
     core.post(lambda tx: tx.ledger(given.Answers(service=service, epoch=epoch, answers={operation: later})))
 

@@ -4,10 +4,10 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from played_node import PlayedNode
 from test_turns import declaration
 from test_turns import master as quiet_master

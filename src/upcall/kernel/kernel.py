@@ -85,7 +85,7 @@ class Kernel:
             return 0.0
         grace_s = self.books.left.deadline()
         dues = (self.books.nodes.deadline(), None if grace_s is None else self._now_s + grace_s - self._wall_s)
-        return min((due for due in dues if due is not None), default=None)
+        return min([due for due in dues if due is not None], default=None)
 
     def reservation(self, member_id: str) -> Reservation | None:
         return self.books.reservations.get(member_id)

@@ -9,18 +9,17 @@ Nothing is remembered from one turn to the next, so nothing can become stale: th
 failed commit, counts everything on record as changed, and the rules see the whole state once.
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(slots=True)
-class Changed:
-    operations: dict[str, None] = field(default_factory=dict)
+class Changed(msgspec.Struct):
+    operations: dict[str, None] = {}
     """Operations whose record was written, in that order."""
-    nodes: dict[str, None] = field(default_factory=dict)
+    nodes: dict[str, None] = {}
     """Nodes that were observed anew."""
-    names: dict[str, None] = field(default_factory=dict)
+    names: dict[str, None] = {}
     """What launches may wait on (a service's places, ports and endpoints; secrets) and is known better."""
-    schedules: dict[str, None] = field(default_factory=dict)
+    schedules: dict[str, None] = {}
     """Services of which something else may be due: their options or windows are others, a run is over, their code is
     there."""
     assignments: bool = False

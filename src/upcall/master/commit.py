@@ -8,7 +8,6 @@ loaded again from what is durable.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -23,15 +22,15 @@ BATCH_TURNS_MAX: Final = 512
 """Turns in one transaction: bounds what one failure throws away."""
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """What one input caused: durable first, visible afterwards."""
 
-    changes: list[Put | Delete] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    after: list[Callable[[], None]] = field(default_factory=list)
+    changes: list[Put | Delete] = []
+    events: list[Event] = []
+    after: list[Callable[[], None]] = []
     """Sends, notifications: released in order once the changes are durable."""
     done: "asyncio.Future[None] | None" = None
+    """For whoever waits for it; nobody waits for a heartbeat."""
 
     def put(self, kind: str, key: str, value: Any) -> None:
         self.changes.append(Put(kind, key, value if isinstance(value, bytes) else msgspec.json.encode(value)))
@@ -65,10 +64,14 @@ class Committer:
     def submit(self, turn: Turn) -> "asyncio.Future[None]":
         """The future is done when the turn is durable, or fails with :class:`NotNow`."""
         turn.done = asyncio.get_running_loop().create_future()
+        self.queue(turn)
+        return turn.done
+
+    def queue(self, turn: Turn) -> None:
+        """The same, when nobody waits for it but ``turn.done``, if that is there."""
         self._waiting.append(turn)
         if not self._writing:
             self._begin()
-        return turn.done
 
     def _begin(self) -> None:
         if self._poisoned:

@@ -78,7 +78,8 @@ class Driver(Turning):
     # -- turns ------------------------------------------------------------------------------------------------------
 
     def turn(self, work: Callable[[Transaction], T]) -> "Awaitable[T]":
-        result, done = self._run(work)
+        done = asyncio.get_running_loop().create_future()
+        result = self._run(work, done)
 
         async def wait() -> T:
             await asyncio.shield(done)
@@ -94,7 +95,8 @@ class Driver(Turning):
         self._refuse_when_superseded()
         await self._committer.submit(Turn())
 
-    def _run(self, work: Callable[[Transaction], T]) -> "tuple[T, asyncio.Future[None]]":
+    def _run(self, work: Callable[[Transaction], T], done: "asyncio.Future[None] | None" = None) -> T:
+        """``done``: for who waits until all of it is durable."""
         self._refuse_when_superseded()
         if self._closed:
             raise NotNow("the master is going down", expected="the same call after its return")
@@ -116,11 +118,13 @@ class Driver(Turning):
         if refused is not None:
             if not tx.turn.empty:
                 # Something was changed before the refusal: what is in memory is true, so it is recorded.
-                self._committer.submit(tx.finish())
+                self._committer.queue(tx.finish())
             raise refused
-        done = self._committer.submit(tx.finish())
+        turn = tx.finish()
+        turn.done = done
+        self._committer.queue(turn)
         self._schedule()
-        return result, done
+        return result
 
     def _release(self, events: list[Event]) -> None:
         self.journal.release(events)
@@ -214,21 +218,22 @@ class Driver(Turning):
 
     def _schedule(self) -> None:
         due_s = self.deadline()
-        if self._timer and due_s == self._timer_due_s:
-            return  # Most turns change no deadline.
+        if due_s is None or (self._timer and self._timer_due_s <= due_s):
+            return  # Most turns move a deadline further away, if any: the timer looks when it comes.
         if self._timer:
             self._timer.cancel()
-            self._timer = None
-        if due_s is not None:
-            # What was due before now is late by nobody's sleep.
-            now_s = self.monotonic()
-            self._timer_due_s = max(now_s, due_s)
-            self._timer = asyncio.get_running_loop().call_later(self._timer_due_s - now_s, self._tick)
+        # What was due before now is late by nobody's sleep.
+        now_s = self.monotonic()
+        self._timer_due_s = max(now_s, due_s)
+        self._timer = asyncio.get_running_loop().call_later(self._timer_due_s - now_s, self._tick)
 
     def _tick(self) -> None:
-        late_s = self.monotonic() - self._timer_due_s
-        self._timer = None
-        self._run(lambda tx: self.tick(tx, late_s))
+        late_s, self._timer = self.monotonic() - self._timer_due_s, None
+        due_s = self.deadline()
+        if due_s is not None and due_s <= self.monotonic():
+            self._run(lambda tx: self.tick(tx, late_s))
+        else:
+            self._schedule()
 
     async def close(self) -> None:
         """Nothing is taken in any more; what was taken in becomes durable."""

@@ -7,7 +7,7 @@ how many are missing, and reads a fresh snapshot.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable
 from itertools import islice
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class Journal:
         subject: str,
         text: str,
         at: float,
-        data: Mapping[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
         *,
         detail: bool = False,
     ) -> Event:
@@ -65,7 +65,7 @@ class Journal:
             kind=kind,
             subject=subject,
             text=text,
-            data=dict(data or {}),
+            data=data or {},
             detail=detail,
         )
         self._next += 1

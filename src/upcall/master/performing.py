@@ -6,8 +6,6 @@ is taken in by the turn, where it is the next input.
 This module holds the only call of ``substrate.end``: nothing ends a task but an effect of a begun operation.
 """
 
-from typing import Any
-
 from upcall.master import reporting, whereabouts
 from upcall.master.open_turn import OpenTurn
 from upcall.operations import effects as fx
@@ -19,6 +17,8 @@ from upcall.substrate import interface as sub
 def perform(tx: OpenTurn, effect: fx.Effect) -> None:
     substrate = tx.core.substrate
     match effect:
+        case News():  # as most are
+            _tell(tx, effect)
         case fx.Reserve():
             _reserve(tx, effect)
         case fx.HoldPlace():
@@ -49,8 +49,6 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
             tx.told.append(effect)
             tx.dirty_members.add(effect.service)
             tx.dirty_wanted.add(effect.service)
-        case News():
-            _tell(tx, effect)
         case fx.Alert():
             about = {"service": effect.service, "operation": effect.operation}
             tx.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
@@ -112,10 +110,7 @@ def _tell(tx: OpenTurn, news: News) -> None:
         # As it was before a restart of ours: found again, not changed.
         same = (seen.incarnation, seen.state) == (news.incarnation, news.state)
         detail = detail or (same and seen.since < tx.wall_s)
-    tx.event(news.kind, news.subject, wording.line(news, data.get("node", "")), detail=detail, **_known(data))
+    known = {key: value for key, value in data.items() if value not in ("", None)}
+    tx.event(news.kind, news.subject, wording.line(news, data.get("node", "")), detail=detail, **known)
     if service := data.get("service"):
         tx.dirty_members.add(service)
-
-
-def _known(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value not in ("", None)}

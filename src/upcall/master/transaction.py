@@ -70,10 +70,17 @@ class Transaction(OpenTurn):
     def finish(self) -> Turn:
         """Notifications are made now, from this turn's state, and released after the commit."""
         core, listener = self.core, self.core.listener
-        notices: list[Callable[[], None] | None] = []
-        notices += [listener.wanted(core, name) for name in sorted(self.dirty_wanted)]
-        notices += [listener.members(core, name) for name in sorted(self.dirty_members)]
-        notices += [listener.show(core, name) for name in sorted(self.shown)]
-        notices += [listener.told(core, told) for told in self.told]
-        self.turn.after.extend(notice for notice in notices if notice is not None)
+        for names, heard in (
+            (self.dirty_wanted, listener.wanted),
+            (self.dirty_members, listener.members),
+            (self.shown, listener.show),
+        ):
+            for name in sorted(names):
+                self._afterwards(heard(core, name))
+        for told in self.told:
+            self._afterwards(listener.told(core, told))
         return self.turn
+
+    def _afterwards(self, notice: Callable[[], None] | None) -> None:
+        if notice is not None:
+            self.turn.after.append(notice)

@@ -104,7 +104,7 @@ class Turning(Core, ABC):
     def deadline(self) -> float | None:
         """When the clock alone is a reason for a turn."""
         deadlines = (self.state.ledger.deadline(), self.substrate.deadline(), *(one.deadline() for one in self.clocks))
-        return min((due for due in deadlines if due is not None), default=None)
+        return min([due for due in deadlines if due is not None], default=None)
 
     def tick(self, tx: Transaction, late_s: float = 0.0) -> None:
         """The deadline has come, so much later than it should."""

@@ -120,6 +120,26 @@ class Book:
         members = self.members
         return [m for key in self.indexes.members_of.get(service, ()) if (m := members[key]).removed is None]
 
+    def down(self, service: str) -> list[MemberRecord]:
+        """Those of them whose current incarnation has ended, or that have none yet."""
+        members = self.members
+        keys = self.indexes.members_of.get(service, ())
+        return [m for key in keys if (m := members[key]).ended >= m.incarnation and m.removed is None]
+
+    def with_next_place(self, service: str) -> list[MemberRecord]:
+        """Those of them for which another place was asked for."""
+        memory = self.memory.members
+        keys = [key for key in self.indexes.members_of.get(service, ()) if memory[key].next_place is not None]
+        return [m for key in keys if (m := self.members[key]).removed is None]
+
+    def covered(self, operation: Operation) -> list[MemberRecord]:
+        """Those of its service that an operation on members touches: those that it names, or all of one that goes."""
+        service = operation.target.service
+        if operation.kind == "uninstall" and operation.live:
+            return self.members_of(service)
+        named = (self.members.get(f"{service}.{name}") for name in sorted(operation.target.members))
+        return [m for m in named if m is not None and m.removed is None]
+
     def not_well(self, service: str) -> list[MemberRecord]:
         """Those of them that are not :meth:`well`. Asked at every look, and most are: so it is written out."""
         members, memory, found = self.members, self.memory.members, list[MemberRecord]()
@@ -180,7 +200,7 @@ class Book:
 
     def standing(self) -> list[Operation]:
         """Maintenance and shutdown that are not lifted: they stay in effect after they are done."""
-        return [self.operations[o] for o in self.indexes.standing]
+        return [self.operations[o] for o in self.indexes.standing] if self.indexes.standing else []
 
     def children(self, parent: Operation) -> list[Operation]:
         """Its live children."""

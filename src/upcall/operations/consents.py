@@ -99,8 +99,7 @@ def _unblocked(book: Book, operation: Operation) -> bool:
         return False  # Nothing is asked about what cannot be.
     if KINDS[operation.kind].shape == "plan" and book.shutdown() is not None:
         return False
-    touched = (m for m in book.members_of(operation.target.service) if book.covers(operation, m))
-    return not any(behind(book, operation, member) for member in touched)
+    return not any(behind(book, operation, member) for member in book.covered(operation))
 
 
 def _could_pass(book: Book, operation: Operation) -> bool:

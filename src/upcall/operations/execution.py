@@ -20,8 +20,10 @@ from upcall.operations.waiting import Judgement
 # -- the begin ------------------------------------------------------------------------------------------------------
 
 
-def begin(book: Book, service: str) -> None:
-    """Lets contenders begin, by class and then by age, as far as each one may."""
+def begin(book: Book, service: str) -> dict[str, Judgement]:
+    """Lets contenders begin, by class and then by age, as far as each one may. Gives what it judged of those that wait,
+    as far as that still holds at its end."""
+    waiting: dict[str, Judgement] = {}
     for contender in sorted(book.live(service), key=lambda o: (RANK[o.class_], o.number)):
         operation = book.operations[contender.id]
         if operation.state != "open":
@@ -29,13 +31,17 @@ def begin(book: Book, service: str) -> None:
         judgement = judge(book, operation)
         if judgement.may:
             _begin(book, operation, judgement)
+            waiting.clear()
             continue
-        if judgement.needs_place:
-            places.hold(book, book.members[judgement.needs_place], same_node=judgement.needs_same_node)
+        waiting[operation.id] = judgement
+        member = book.members.get(judgement.needs_place)
+        if member is not None and places.hold(book, member, same_node=judgement.needs_same_node):
+            waiting.clear()
         if judgement.look_s is not None and judgement.look_s > book.now_s:
             book.look_at(service, judgement.look_s)
         elif judgement.proof_of:
             book.emit(ProveDeath(operation=operation.id, node=judgement.proof_of))
+    return waiting
 
 
 def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
@@ -69,7 +75,7 @@ def _take_over(book: Book, uninstall: Operation, others: list[Operation]) -> Non
 
 
 def _targets(book: Book, operation: Operation) -> list[MemberRecord]:
-    return [m for m in book.members_of(operation.target.service) if book.covers(operation, m)]
+    return book.covered(operation)
 
 
 # -- the course -----------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def objection(book: Book, operation: Operation) -> str:
         return ""
     if beside.takes_nothing(book, operation):
         return ""
-    targets = [member for member in book.members_of(service.name) if member.name in operation.target.members]
+    targets = book.covered(operation)
     if targets and not any(target.counts for target in targets):
         return ""
     if any(book.ready(target) for target in targets) or _keeps_away(operation):

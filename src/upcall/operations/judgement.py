@@ -76,9 +76,7 @@ def _blocked(book: Book, operation: Operation) -> Judgement | None:
         shutdown = book.shutdown()
         down = f"behind {shutdown.id}: the system is shut down" if shutdown is not None else ""
         return Judgement(waits_for=shutdown.id, reason=down) if shutdown is not None else None
-    for member in book.members_of(operation.target.service):
-        if not book.covers(operation, member):
-            continue
+    for member in book.covered(operation):
         other = behind(book, operation, member)
         if other is not None:
             return Judgement(

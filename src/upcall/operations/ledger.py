@@ -9,7 +9,7 @@ rules looks at records and observations, and each does what is missing, until no
 writes one at a time, and each is such that a crash after it leaves the rest to be found again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -37,23 +37,32 @@ from upcall.operations.memory import Memory
 from upcall.operations.records import Operation, Record, ServiceRecord
 from upcall.operations.table import KINDS
 from upcall.operations.views import MemberStatus, MemberView, PendingSet, WantedTask, Why
+from upcall.operations.waiting import Judgement
 
 ROUNDS_MAX: Final = 200
 """Rounds of settling; each needs a write of the round before, and chains of writes are short."""
 
-RULES: Final[tuple[Callable[[Book, str], None], ...]] = (
-    losses.look,  # what died, went silent or fell ill gets its operation
-    maintenance.look,  # what stands on a draining node gets its stop
-    beside.look,  # what leaves and cannot be heard is not waited for
-    execution.progress,  # what has begun goes on; what lost its reason is withdrawn
-    consents.look,  # what may be answered is asked
-    execution.begin,  # what may begin begins
-    patience.look,  # what has begun and cannot end on a silent node wants proof
-    members.look,  # what should run, and is known to have ended, is launched
-    places.look,  # a place that was held and is not needed is called off
-    ends.signal,  # what an executing operation ends is told to end
-    why.alert,  # what is stuck is told to a person, once
-)
+
+def look(book: Book, service: str) -> None:
+    """The rules, in their order, each where there is something that it is about."""
+    losses.look(book, service)  # what died, went silent or fell ill gets its operation
+    if book.indexes.standing:
+        maintenance.look(book, service)  # what stands on a draining node gets its stop
+    if book.indexes.leaving:
+        beside.look(book, service)  # what leaves and cannot be heard is not waited for
+    judged: dict[str, Judgement] = {}
+    if book.indexes.live.get(service):
+        execution.progress(book, service)  # what has begun goes on; what lost its reason is withdrawn
+        consents.look(book, service)  # what may be answered is asked
+        judged = execution.begin(book, service)  # what may begin begins
+    if book.anything_begun(service):
+        patience.look(book, service)  # what has begun and cannot end on a silent node wants proof
+    members.look(book, service)  # what should run, and is known to have ended, is launched
+    places.look(book, service)  # a place that was held and is not needed is called off
+    if book.indexes.leaving or book.anything_begun(service):
+        ends.signal(book, service)  # what an executing operation ends is told to end
+    if book.indexes.live.get(service) and service not in book.memory.dirty:
+        why.alert(book, service, judged)  # what is stuck is told to a person, once: what is looked at again, then
 
 
 class _Dump(msgspec.Struct):
@@ -92,8 +101,7 @@ class Ledger:
             book.memory.dirty = {}
             touched.update(services)
             for service in services:
-                for rule in RULES:
-                    rule(book, service)
+                look(book, service)
             written = len(book.out.changes)
             # Also when no service is touched: a drain of an empty node, a shutdown of nothing.
             maintenance.finish(book)

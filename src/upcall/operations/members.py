@@ -233,8 +233,8 @@ def look(book: Book, service: str) -> None:
     operation."""
     if service not in book.services or book.shutdown() is not None:
         return
-    for member in book.members_of(service):
-        if not member.over or not runs_by(book, member):
+    for member in book.down(service):
+        if not runs_by(book, member):
             continue
         begun = book.begun_on(member)
         if begun is not None and not still_leaves(begun):

@@ -28,23 +28,24 @@ def held(book: Book, member: MemberRecord, *, same_node: bool = False) -> bool:
     return known is not None and known.held and _alike(book, member, known, same_node) and _usable(book, known.node)
 
 
-def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> None:
+def hold(book: Book, member: MemberRecord, *, same_node: bool = False) -> bool:
     """Asks for the next place, once; anew when the node of the one that was held has fallen away, or another kind of
-    place is wanted now. While both places are in use there is no third."""
+    place is wanted now. While both places are in use there is no third. Gives whether it was asked for now."""
     if _both_in_use(book, member):
-        return
+        return False
     known = _asked(book, member)
     if (
         known is not None
         and _alike(book, member, known, same_node)
         and not (known.held and not _usable(book, known.node))
     ):
-        return
+        return False
     if known is not None:
         book.emit(CallOffPlace(service=member.service, member=member.name, place=known.place))
     number, takes = member.place + 1, takes_back(book, member)
     book.memory.members[member.key].next_place = NextPlace(place=number, same_node=same_node, takes=takes)
     book.emit(HoldPlace(service=member.service, member=member.name, place=number, same_node=same_node, takes=takes))
+    return True
 
 
 def _both_in_use(book: Book, member: MemberRecord) -> bool:
@@ -190,7 +191,7 @@ def learn(book: Book, service: str, name: str, place: int, *, node: str = "", re
 
 def look(book: Book, service: str) -> None:
     """Calls off what nobody has a use for."""
-    for member in book.members_of(service):
+    for member in book.with_next_place(service):
         known = book.memory.members[member.key].next_place
         if known is not None and (known.place <= member.place or not _wanted(book, member)):
             call_off(book, member)

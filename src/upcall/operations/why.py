@@ -3,6 +3,8 @@
 It prints the judgement that the ledger itself acts on (:mod:`upcall.operations.judgement`), so it cannot pretend.
 """
 
+from collections.abc import Mapping
+
 from upcall.operations import looping
 from upcall.operations.book import Book
 from upcall.operations.effects import Alert
@@ -46,12 +48,12 @@ def why(book: Book, operation: Operation) -> Why:
     )
 
 
-def alert(book: Book, service: str) -> None:
-    """Tells a person about what is stuck: once, which is in the record."""
+def alert(book: Book, service: str, judged: Mapping[str, Judgement]) -> None:
+    """Tells a person about what is stuck: once, which is in the record. ``judged``: what is known already of some."""
     for operation in book.live(service):
         if operation.alerted:
             continue
-        judgement = judgement_of(book, operation)
+        judgement = judged.get(operation.id) or judgement_of(book, operation)
         loop = looping.alarm(book, operation)
         at_s = loop[0] if loop is not None else judgement.alert_s
         if at_s is None or (judgement.may and loop is None):

@@ -19,8 +19,9 @@ count, and ``blobs``, files addressed by their SHA-256.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 
 class StoreError(Exception):
@@ -59,16 +60,14 @@ class Busy(StoreError):
     """Another process has the store open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     kind: str
     key: str
     value: bytes
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """``expected_version``: None writes whatever stands there; 0 means that nothing may stand there."""
 
     kind: str
@@ -77,8 +76,7 @@ class Put:
     expected_version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Deleting what is not there is no error, unless a version was expected."""
 
     kind: str
@@ -86,8 +84,7 @@ class Delete:
     expected_version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """One event; ``sequence`` is above all before it in this cluster."""
 
     cluster: str
@@ -95,8 +92,7 @@ class Append:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     cluster: str
     sequence: int
     value: bytes

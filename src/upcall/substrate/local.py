@@ -224,7 +224,7 @@ class LocalSubstrate:
 
     def deadline(self) -> float | None:
         dues = (self._kernel.deadline(), self._backlog_s, min(self._proving.values(), default=None))
-        return min((due for due in dues if due is not None), default=None)
+        return min([due for due in dues if due is not None], default=None)
 
     # -- down: nodes ------------------------------------------------------------------------------------------------
 
@@ -431,12 +431,15 @@ class LocalSubstrate:
     def _done(self, now_s: float, out: Output) -> Output:
         """What became possible by this call happens in it."""
         self._backlog_s = None
-        if self._runner.wanted_known:
+        if self._runner.wanted_known and self._has_backlog():
             self._try_plans(now_s, out)
             self._runner.go_on(now_s, out)
-            if self._plans.backlog or self._moves.backlog or self._runner.waiting.backlog:
+            if self._has_backlog():
                 self._backlog_s = now_s
         return out
+
+    def _has_backlog(self) -> bool:
+        return self._plans.backlog or self._moves.backlog or self._runner.waiting.backlog
 
 
 def _placed(reservation: Reservation) -> Placed:

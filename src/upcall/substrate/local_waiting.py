@@ -52,6 +52,7 @@ class WaitingLaunches:
             del waiting[task]
             if not waiting:
                 del self._by_name[name]
+        self._room_turns = min(self._room_turns, len(self._for_room))
 
     # -- what they waited for ---------------------------------------------------------------------------------------
 
@@ -72,7 +73,6 @@ class WaitingLaunches:
                 self._room_turns -= 1
                 task = next(iter(self._for_room))
             else:
-                self._room_turns = 0
                 return
             self.drop(task)
             yield task
