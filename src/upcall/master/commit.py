@@ -8,6 +8,7 @@ loaded again from what is durable.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -22,12 +23,13 @@ BATCH_TURNS_MAX: Final = 512
 """Turns in one transaction: bounds what one failure throws away."""
 
 
-class Turn(msgspec.Struct, eq=False):
+@dataclass(slots=True, eq=False)
+class Turn:
     """What one input caused: durable first, visible afterwards."""
 
-    changes: list[Put | Delete] = []
-    events: list[Event] = []
-    after: list[Callable[[], None]] = []
+    changes: list[Put | Delete] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
     """Sends, notifications: released in order once the changes are durable."""
     done: "asyncio.Future[None] | None" = None
     """For whoever waits for it; nobody waits for a heartbeat."""
