@@ -3,7 +3,8 @@
 Starting a whole platform at once on a small machine is bounded by CPU time, and most of a JVM's start is loading
 classes. An archive (CDS; on Java 25 an AOT cache) cuts that to about a third. It is made by a *training run*: the
 application is started with one more flag, does what it does at a start, is ended by SIGTERM, and leaves the archive
-behind. An archive is valid only for the exact runtime, class path and kind of flags it was made with, so its key is
+behind. (Java 11 leaves a list of what it loaded; the same command, with other flags, makes the archive of that.)
+An archive is valid only for the exact runtime, class path and kind of flags it was made with, so its key is
 made of all of these, and JVMs that reject one start without it: an archive can make a start faster, never fail it.
 
 A package describes the training as a task declaration, the very one it launches, so both command lines agree.
@@ -34,6 +35,8 @@ from upcall.protocol.training import FORMAT, Training, decode_training
 
 _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
 LOG_TAIL_CHARS = 1500
+_LEAVES = {"list": "DumpLoadedClassList", "cds": "ArchiveClassesAtExit", "aot": "AOTCacheOutput"}
+"""The flag that says where a training run leaves what it makes."""
 
 
 class Archives:
@@ -106,9 +109,10 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="training-", dir=job.cache.root / "partial") as scratch:
         sandbox = Path(scratch) / "sandbox"
         (sandbox / "tmp").mkdir(parents=True)  # as each task has it
-        flag = "AOTCacheOutput" if training.mode == "aot" else "ArchiveClassesAtExit"
+        listed = Path(scratch) / "classes"
+        flag, left = _LEAVES[training.mode], listed if training.mode == "list" else archive
         options = Path(scratch) / "options"
-        options.write_text(_argument_file(f"-XX:{flag}={archive}") + "-Xlog:cds=error\n")
+        options.write_text(_argument_file(f"-XX:{flag}={left}") + "-Xlog:cds=error\n")
         nothing = Path(scratch) / "none"
         nothing.touch()
         values = _values(job, training, Path(scratch))
@@ -147,6 +151,14 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
                         _finish(job, training, start(command, nothing), deadline, log)
                     process.send_signal(signal.SIGTERM)
                 _finish(job, training, process, deadline, log, ended=not training.exits)
+                if training.mode == "list":
+                    options.write_text(
+                        f"-Xshare:dump\n{_argument_file(f'-XX:SharedClassListFile={listed}')}"
+                        f"{_argument_file(f'-XX:SharedArchiveFile={archive}')}-Xlog:cds=error\n-Xlog:class+path=error\n"
+                    )
+                    # What a property starts with the runtime (its management) is in no archive, and ends the dump.
+                    process = start(tuple(word for word in task.command if not word.startswith("-D")), options)
+                    _finish(job, training, process, deadline, log)
             finally:
                 _kill_session(process)
         if not archive.is_file():

@@ -64,8 +64,11 @@ class CompiledSources:
                 path.write_text(text)
                 paths.append(str(path))
             command = [java, "-XX:TieredStopAtLevel=1", "-cp", compiler, COMPILER]
+            # Not `--release`, which looks into jars through a module that a small runtime of Java 11 lacks.
             command += [
-                "--release",
+                "-source",
+                wish.release,
+                "-target",
                 wish.release,
                 "-proc:none",
                 "-nowarn",

@@ -32,6 +32,7 @@ from upcall.protocol.declaration import Artifact
 PYTHON_MINIMUM = "3.11"
 PYTHON_TAGS = re.compile(r"-(py3|py2\.py3|cp3\d+)-(none|abi3|cp31[1-4])-")
 LINUX_TAGS = re.compile(r"-any\.whl$|manylinux[^-]*_(x86_64|aarch64)\.whl$")
+BUILD_TAG = re.compile(r"-(\d+)-(?=(?:py|cp)\d)")
 BUILD = "build:"
 """Prefix of a wanted requirement that is needed only to build another one from its source."""
 
@@ -92,9 +93,9 @@ def _compile(lines: list[str], *, dependencies: bool, purpose: str) -> list[Lock
         packages = tomllib.loads(answer.read_text())["packages"]
     files = []
     for package in packages:
-        wheels = [
+        wheels = _newest_builds(
             row for row in package.get("wheels", []) if PYTHON_TAGS.search(_name(row)) and LINUX_TAGS.search(_name(row))
-        ]
+        )
         marker = package.get("marker", "")
         for machine in ("x86_64", "aarch64"):
             if f"platform_machine == '{machine}'" == marker:
@@ -111,6 +112,17 @@ def _compile(lines: list[str], *, dependencies: bool, purpose: str) -> list[Lock
                 )
             )
     return files
+
+
+def _newest_builds(wheels: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those that were built again since for the same interpreter and machine."""
+    newest: dict[str, tuple[int, dict[str, Any]]] = {}
+    for row in wheels:
+        build = BUILD_TAG.search(_name(row))
+        number, same = (int(build[1]) if build else -1), BUILD_TAG.sub("-", _name(row))
+        if same not in newest or number > newest[same][0]:
+            newest[same] = number, row
+    return [row for _, row in newest.values()]
 
 
 def _name(row: dict[str, Any]) -> str:

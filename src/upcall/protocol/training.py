@@ -21,8 +21,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["archive"] = "archive"
     name: PathName
     """The artifact's name in declarations, which the command's ``options`` template uses."""
-    mode: Literal["cds", "aot"]
-    """Dynamic class archive (any Java), or AOT cache (Java 25)."""
+    mode: Literal["list", "cds", "aot"]
+    """Archive of classes that were listed (Java 11), dynamic class archive (from Java 13 on), AOT cache (Java 25)."""
     task: Declaration
     uses: tuple[str, ...]
     """Names of the artifacts that the archive depends on: the runtime and the jars."""
