@@ -1,23 +1,36 @@
-"""Writes which settings (cassandra.yaml) the locked version of Cassandra knows, as a JSON Schema, from its own classes.
+"""Writes which settings (cassandra.yaml) a locked version of Cassandra knows, as a JSON Schema, from its own classes.
 
-    python scripts/cassandra_settings.py > src/upcall/catalog/cassandra/settings.json
+    python scripts/cassandra_settings.py 5.0.9 > settings.json
+    mv settings.json src/upcall/catalog/cassandra/versions/5.0.9/
 
 Cassandra reads its file into the public fields of ``org.apache.cassandra.config.Config``; a name that is no field is
-an error at the start. Their names and types stand in the class file, and so do the words of an enumeration; only the
-tables of a class file are read here, no code (The Java Virtual Machine Specification, chapter 4).
+an error at the start. Their names and types stand in the class file, and so do the words of an enumeration: the tables
+of a class file are read (The Java Virtual Machine Specification, chapter 4). What each is where nobody says,
+``CassandraDefaults.java`` prints.
 """
 
 import json
+import re
 import struct
+import subprocess
 import sys
+import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from upcall.artifacts.cache import Cache
+from upcall.artifacts.compiled import COMPILER
 from upcall.artifacts.fetch import fetch
+from upcall.artifacts.kinds import Realised
 from upcall.catalog.cassandra.service import Cassandra
 
+DEFAULTS = Path(__file__).with_name("CassandraDefaults.java")
+LARGER = {
+    "ms": (1000, "s"), "s": (60, "m"), "m": (60, "h"), "h": (24, "d"), "B": (1024, "KiB"), "KiB": (1024, "MiB"),
+    "MiB": (1024, "GiB"),
+}  # fmt: skip
 PACKAGE = "org/apache/cassandra/config/"
 PUBLIC, STATIC, ENUM = 0x0001, 0x0008, 0x4000
 UTF8 = 1
@@ -95,13 +108,50 @@ def schema_of(kind: str, jar: zipfile.ZipFile) -> dict[str, Any]:
     return {}
 
 
+def usual(ready: Mapping[str, Realised]) -> dict[str, str]:
+    """What the class itself has, as text."""
+    java, jars = ready["java"].properties["java"], ready["cassandra"].properties["classpath"]
+    with tempfile.TemporaryDirectory(prefix="cassandra-settings-") as classes:
+        command = [java, "-cp", ready["compiler"].properties["classpath"], COMPILER]
+        options = ["-source", "11", "-target", "11", "-proc:none", "-nowarn", "-d", classes]
+        subprocess.run([*command, *options, str(DEFAULTS)], check=True)
+        command = [java, "-cp", f"{classes}:{jars}", DEFAULTS.stem]
+        rows = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return dict(row.split("\t", 1) for row in rows.splitlines() if "\t" in row)
+
+
+def default_of(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """As the file has it, in its largest whole unit: versions print the same in different ones."""
+    found: Any = text
+    if text == "NaN":
+        return {}  # It has none.
+    if schema.get("type") in ("integer", "number", "boolean"):
+        found = json.loads(text)
+    elif (amount := re.fullmatch(r"(\d+)(ms|s|m|h|KiB|MiB|B)", text)) and "pattern" in schema:
+        number, unit = int(amount[1]), amount[2]
+        while number and unit in LARGER and number % LARGER[unit][0] == 0:
+            number, unit = number // LARGER[unit][0], LARGER[unit][1]
+        found = f"{number}{unit}"
+    elif not ("enum" in schema or "pattern" in schema):
+        return {}
+    return {"default": found}
+
+
 def main() -> None:
-    ready = fetch([Cassandra.artifact("cassandra")], Cache(), Cassandra.blobs().__getitem__)
+    package = Cassandra.at(sys.argv[1])
+    if package.version != sys.argv[1]:
+        raise SystemExit(f"no version {sys.argv[1]} of Cassandra is locked: one of {', '.join(Cassandra.versions())}")
+    artifacts = [package.artifact(name) for name in ("java", "cassandra", "compiler")]
+    ready = fetch(artifacts, Cache(), package.blobs().__getitem__)
+    defaults = usual(ready)
     paths = ready["cassandra"].properties["classpath"].split(":")
     path = next(path for path in paths if Path(path).name.startswith("cassandra-all-"))
     with zipfile.ZipFile(path) as jar:
         fields = ClassFile(jar.open(PACKAGE + "Config.class")).fields  # type: ignore[arg-type]
         known = {name: schema_of(kind, jar) for access, name, kind in fields if access & PUBLIC and not access & STATIC}
+    known |= {
+        name: {**known[name], **default_of(defaults[name], known[name])} for name in known.keys() & defaults.keys()
+    }
     found = {"version": Path(path).stem.removeprefix("cassandra-all-"), "settings": known}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(known[name], ensure_ascii=False)}" for name in sorted(known))
     sys.stdout.write(f'{{"version": "{found["version"]}", "settings": {{\n{lines}\n}}}}\n')

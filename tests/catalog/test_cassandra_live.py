@@ -13,15 +13,16 @@ from upcall.service.changing import OptionChange
 from upcall.service.context import Context
 
 
-def test_every_setting_that_changes_live_is_one_that_the_locked_version_knows() -> None:
-    assert len(jmx.table()) > 80
-    assert jmx.table().keys() <= facts().settings.keys()
+@pytest.mark.parametrize("version", Cassandra.versions())
+def test_every_setting_that_changes_live_is_one_that_the_locked_version_knows(version: str) -> None:
+    assert len(jmx.table(version)) > 60
+    assert jmx.table(version).keys() <= facts(version).settings.keys()
 
 
 async def test_what_a_file_without_the_setting_means_is_known_of_each_or_made_by_the_package() -> None:
     nodes = Nodes({})
     written = config.written(nodes.service.node(nodes.service.members["node-0"]))
-    for name, known in jmx.table().items():
+    for name, known in jmx.table(Cassandra.version).items():
         value = written[name] if known.default is None else known.default
         assert known.value(value) is not None, name
 
@@ -44,7 +45,7 @@ async def test_what_a_file_without_the_setting_means_is_known_of_each_or_made_by
 def test_a_value_is_given_in_whole_units_of_its_attribute_or_takes_a_restart(
     setting: str, wanted: Any, value: str | None
 ) -> None:
-    assert jmx.table()[setting].value(wanted) == value
+    assert jmx.table(Cassandra.version)[setting].value(wanted) == value
     how = Cassandra(Context(name="cassandra")).how(OptionChange("settings", setting, None, wanted))
     assert how.word == ("restart" if value is None else "live")
 

@@ -50,7 +50,7 @@ class Ring:
     def streamed(self, address: str) -> tuple[int, int]:
         return 1 << 20, 4 << 20
 
-    def cleaned(self, address: str) -> tuple[int, int]:
+    def rewritten(self, address: str, task: str) -> tuple[int, int]:
         return 1 << 20, 2 << 20
 
     def used_mib(self) -> int:

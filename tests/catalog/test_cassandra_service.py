@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from upcall.catalog.cassandra.config import cassandra_yaml
 from upcall.catalog.cassandra.ranges import Range
+from upcall.catalog.cassandra.releases import OLDEST, release
+from upcall.catalog.cassandra.ring import NodeState
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.settings import facts
 from upcall.catalog.cassandra.sizing import size_node
@@ -39,6 +41,9 @@ class PlayedRing:
 
     def ranges(self) -> list[Range]:
         return self._ranges
+
+    def node_states(self) -> list[NodeState]:
+        return [NodeState(address, Cassandra.version, OLDEST, "one") for address in ADDRESSES]
 
 
 class Played(Cassandra):
@@ -222,12 +227,14 @@ def test_who_comes_to_a_ring_that_has_data_bootstraps_one_after_the_other() -> N
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_that_is_written_here_is_one_that_the_locked_version_knows() -> None:
-    known = {**facts().settings, "num_tokens": {}}
-    assert facts().version == Cassandra.version
+@pytest.mark.parametrize("version", Cassandra.versions())
+def test_every_setting_that_is_written_here_is_one_that_the_locked_version_knows(version: str) -> None:
+    known = {**facts(version).settings, "num_tokens": {}}
+    assert facts(version).version == version
+    mode = OLDEST if release(version).modes else ""
     sizing = size_node(640, 2.0, 4096)
     for logins in (True, False):
-        text = cassandra_yaml(cluster="c", seeds=("a",), sizing=sizing, tokens=(1, 2), logins=logins)
+        text = cassandra_yaml(cluster="c", seeds=("a",), sizing=sizing, tokens=(1, 2), logins=logins, mode=mode)
         for name, value in yaml.safe_load(text).items():
             assert name in known
             jsonschema.validate(value, known[name])

@@ -208,7 +208,7 @@ def test_a_worker_is_decommissioned_when_its_end_has_come_and_ends_when_its_exec
     [
         kafka.start_command(size_broker(448, 2, 2048)),
         kafka.tool_command("Tool"),
-        cassandra.start_command(size_node(640, 2, 2048)),
+        cassandra.start_command(size_node(640, 2, 2048), java=17),
         cassandra.nodetool_command("status"),
         spark.jvm_flags(128),
     ],

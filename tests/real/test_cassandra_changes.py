@@ -15,6 +15,7 @@ from real_cluster import Cluster
 from real_members import WAIT_S, Begin, incarnations
 
 from upcall.catalog.cassandra import jmx
+from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.settings import facts
 
 pytestmark = pytest.mark.real
@@ -58,14 +59,14 @@ def actual(session: Session, name: str) -> list[str]:
 
 
 def is_actual(session: Session, name: str, wanted: Any) -> bool:
-    known = jmx.table()[name]
+    known = jmx.table(Cassandra.version)[name]
     found = {known.value(value) or value for value in actual(session, name)}  # some are told without their unit
     return found == {known.value(wanted)}
 
 
 def another(name: str) -> Any:
     """A value that the setting may have, and that is not the one it has."""
-    known, schema = jmx.table()[name], facts().settings[name]
+    known, schema = jmx.table(Cassandra.version)[name], facts(Cassandra.version).settings[name]
     if name == "concurrent_compactors":
         return 2
     if words := schema.get("enum"):
@@ -84,7 +85,7 @@ def test_what_a_running_node_takes_is_changed_and_changed_back_without_a_restart
     cassandra: Cluster, session: Session, admin: Session
 ) -> None:
     before = incarnations(cassandra, *NODES)
-    asked = {name: another(name) for name in jmx.table()}
+    asked = {name: another(name) for name in jmx.table(Cassandra.version)}
     with Load(session) as load:
         change(cassandra, **asked)
         wrong = {name: actual(admin, name) for name in asked if not is_actual(admin, name, asked[name])}
@@ -92,7 +93,7 @@ def test_what_a_running_node_takes_is_changed_and_changed_back_without_a_restart
         cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
         wrong = {
             name: actual(admin, name)
-            for name, known in jmx.table().items()
+            for name, known in jmx.table(Cassandra.version).items()
             if known.default is not None and not is_actual(admin, name, known.default)
         }
         assert wrong == {}, "and what a node without the setting has, again"

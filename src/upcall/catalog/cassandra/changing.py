@@ -34,7 +34,11 @@ class Changing(Nodes):
     def how(self, change: OptionChange) -> How:
         if change.name in NEVER:
             return never(NEVER[change.name])
-        return live if change.option == "settings" and jmx.takes(change.key, change.wanted) else super().how(change)
+        return (
+            live
+            if change.option == "settings" and jmx.takes(self.version, change.key, change.wanted)
+            else super().how(change)
+        )
 
     async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
         """At one node first: what it refuses, no other is given. One that just starts has read its file already, so
@@ -55,7 +59,7 @@ class Changing(Nodes):
 
     async def _set(self, node: Member, names: Iterable[str]) -> None:
         """What stands in the node's file of this revision; it is read back."""
-        given = jmx.lines(names, config.written(self.node(node)))
+        given = jmx.lines(self.version, names, config.written(self.node(node)))
         done = await node.run(config.own_tool("SetLive"), input=given, codes=(0, config.TOOL_REFUSED))
         if done.code:
             raise Invalid(last_line(done), where=f"{node.name} settings")

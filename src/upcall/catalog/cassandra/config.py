@@ -24,6 +24,7 @@ READY_LINE_ROLES: Final = r"Roles are there"
 """Where clients log in: a node is ready when they can. It says so after it listens (:data:`ROLES_DELAY_MS`)."""
 ROLES_DELAY_MS: Final = 500
 """Before the first try to make the roles, and between two: others of a new ring may not be there yet."""
+NEWER_JAVA: Final = 17
 TOKENS_PER_NODE: Final = 4
 """A ring that will be scaled wants some; every one more slows repairs and streaming down."""
 COPIES: Final = 3
@@ -96,11 +97,12 @@ def cassandra_yaml(
     racks: int = 0,
     folder: str = DATA,
     logins: bool = True,
+    mode: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> str:
     """``cassandra.yaml``. ``seeds`` are members' names; ``tokens``: of a node of a new ring, others bootstrap.
     ``racks`` of the ring that one joins, which chooses its tokens so that what it takes is even (0: it takes the place
-    of a dead one, with its tokens)."""
+    of a dead one, with its tokens). ``mode``: in which form it writes, where it knows several."""
     addresses = ",".join(f"{{{{address.{member}}}}}:{{{{port.storage}}}}" for member in seeds)
     settings: dict[str, Any] = {
         "cluster_name": cluster,
@@ -146,6 +148,8 @@ def cassandra_yaml(
         **login_settings(logins),
         "auto_snapshot": False,
     }
+    if mode:
+        settings["storage_compatibility_mode"] = mode
     if racks:
         settings["allocate_tokens_for_local_replication_factor"] = racks if 1 < racks < COPIES else COPIES
     settings.update(options or {})
@@ -188,29 +192,38 @@ def rack_properties(datacenter: str) -> str:
     return f"dc={datacenter}\nrack={{{{zone}}}}\n"
 
 
-def jvm_flags(sizing: NodeSizing) -> tuple[str, ...]:
+def jvm_flags(sizing: NodeSizing, java: int) -> tuple[str, ...]:
+    """On newer runtimes Cassandra still wants a security manager allowed; Java 11 knows neither that word nor a fixed
+    address of its archive."""
+    newer = (*jvm.SHARED_ARCHIVE, "-Djava.security.manager=allow") if java >= NEWER_JAVA else ()
     return (
         *jvm.server(sizing.heap_mib, stack_kib=256, direct_mib=sizing.direct_mib, code_cache_mib=sizing.code_cache_mib),
-        *jvm.SHARED_ARCHIVE,
+        *newer,
         *jvm.OWN_FILES,
         *module_flags(),
     )
 
 
 def module_flags() -> tuple[str, ...]:
-    """What Cassandra's own start script opens; on newer runtimes it also still wants a security manager allowed."""
+    """What Cassandra's own start script opens."""
     exports = tuple(f"--add-exports={name}=ALL-UNNAMED" for name in _EXPORTS)
     opens = tuple(f"--add-opens={name}=ALL-UNNAMED" for name in _OPENS)
-    return (*exports, *opens, "-Djdk.attach.allowAttachSelf=true", "-Djava.security.manager=allow")
+    return (*exports, *opens, "-Djdk.attach.allowAttachSelf=true")
 
 
 def start_command(
-    sizing: NodeSizing, *, replaces: str = "", ring_delay_ms: int = 30_000, role_copies: int = 0, folder: str = DATA
+    sizing: NodeSizing,
+    *,
+    java: int,
+    replaces: str = "",
+    ring_delay_ms: int = 30_000,
+    role_copies: int = 0,
+    folder: str = DATA,
 ) -> tuple[str, ...]:
     """``replaces`` is the address of a dead node whose place this one takes at its first start. ``role_copies``: on how
     many nodes a new ring keeps each role; 0: nobody is asked who he is."""
     return (
-        jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing),
+        jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing, java),
         # Twice this time a starting node looks for its seed: much, because nodes of a ring start at the same time, on
         # few cores. One that bootstraps sleeps through it, so those are given less (see `cassandra_yaml`).
         f"-Dcassandra.ring_delay_ms={ring_delay_ms}",
@@ -261,7 +274,7 @@ def jmx_flags() -> tuple[str, ...]:
 
 
 def nodetool_command(*arguments: str) -> tuple[str, ...]:
-    """Cassandra's own tool, run beside the node."""
+    """Cassandra's own tool, run beside the node: of either version, in the middle of an upgrade."""
     return (
         jvm.JAVA, jvm.ARCHIVE, *jvm.tool(stack_kib=256), *module_flags(),
         "-Dlogback.configurationFile={{sandbox}}/logback.xml",

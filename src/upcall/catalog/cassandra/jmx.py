@@ -7,7 +7,6 @@ where MiB/s are counted) takes a restart instead. So do all settings that have n
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -49,22 +48,25 @@ class _Table(msgspec.Struct):
     live: dict[str, Attribute]
 
 
-@cache
-def table() -> dict[str, Attribute]:
-    return msgspec.json.decode((files(__package__) / "live.json").read_bytes(), type=_Table).live
+def table(version: str) -> dict[str, Attribute]:
+    file = files(__package__) / "versions" / version / "live.json"
+    return msgspec.json.decode(file.read_bytes(), type=_Table).live
 
 
-def takes(setting: str, wanted: Any) -> bool:
+def takes(version: str, setting: str, wanted: Any) -> bool:
     """Whether a running node can be given it. ``wanted`` None: what it is without being set."""
-    known = table().get(setting)
+    known = table(version).get(setting)
     return known is not None and (wanted is None or known.value(wanted) is not None)
 
 
-def lines(settings: Iterable[str], file: Mapping[str, Any]) -> str:
-    """For the tool that sets them: each as it stands in the node's file."""
-    found = []
+def lines(version: str, settings: Iterable[str], file: Mapping[str, Any]) -> str:
+    """For the tool that sets them: each as it stands in the node's file. One that this version knows none of is of
+    another one's time."""
+    found, attributes = [], table(version)
     for name in settings:
-        known = table()[name]
+        if name not in attributes:
+            continue
+        known = attributes[name]
         value = known.value(known.default if file.get(name) is None else file[name])
         bean = BEANS.get(known.bean, f"org.apache.cassandra.db:type={known.bean}")
         found.append(f"{name}\t{bean}\t{known.attribute}\t{value}\n")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.goals import CassandraGoals, options_for
 from upcall.catalog.cassandra.options import CassandraOptions
+from upcall.catalog.cassandra.releases import OLDEST, Mode, release
 from upcall.catalog.cassandra.task import Logins, makes, node_task
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import NotNow
@@ -25,6 +26,8 @@ FOUNDED = "founded"
 """How many nodes the ring had at first: their tokens divide it by that number."""
 LEFT = "left"
 """Members that have left the ring, and have not joined it again since."""
+MODE = "mode"
+"""In which form nodes write, where their version knows several."""
 TIMES_LEFT = "times-left"
 """Member -> how often it left: what it had before is in another folder of its volume."""
 
@@ -32,7 +35,6 @@ TIMES_LEFT = "times-left"
 class Nodes(Service):
     """What all that an expert knows of Cassandra stands on."""
 
-    version = "5.0.9"
     Goals = CassandraGoals
     options: CassandraOptions
     _ring: Any = None
@@ -44,12 +46,14 @@ class Nodes(Service):
         self._left: list[str] = []
         self._times_left: dict[str, int] = {}
         self._founded = 0
+        self._mode: Mode = OLDEST
 
     async def on_start(self) -> None:
         self._filled = dict(await self.state.get(FILLED, {}))
         self._left = await self.state.get(LEFT, [])
         self._times_left = await self.state.get(TIMES_LEFT, {})
         self._founded = await self.state.get(FOUNDED, 0)
+        self._mode = await self.state.get(MODE, OLDEST)
 
     def from_goals(self, goals: CassandraGoals, machine: Machine) -> Mapping[str, Derived]:
         return options_for(goals, self.options, machine)
@@ -108,6 +112,8 @@ class Nodes(Service):
             jmx_secret=self.own_secret("jmx", "upcall {}"),
             logins=self._logins(),
             replaces=replaces,
+            mode=self._mode if release(self.version).modes else "",
+            java=release(self.version).java,
             options={**options.settings, **options.unchecked_settings},
             artifacts=self.artifacts(),
         )
@@ -142,7 +148,7 @@ class Nodes(Service):
 
     @classmethod
     def makes(cls) -> tuple[Training | Compiled, ...]:
-        return makes()
+        return makes(cls.version)
 
     def policy(self) -> Policy:
         """Below every answer: a rack may go."""

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from upcall.catalog.cassandra.settings import checked, settings_schema
+from upcall.catalog.cassandra.settings import OF_VERSION
 from upcall.service import ServiceOptions, size
 
 
@@ -18,10 +18,8 @@ class CassandraOptions(ServiceOptions):
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, change and drop everything"
     )
-    settings: Annotated[dict[str, Any], AfterValidator(checked)] = Field(
-        default={},
-        description="Cassandra's own settings (cassandra.yaml), over those made here",
-        json_schema_extra=settings_schema(),
+    settings: Annotated[dict[str, Any], OF_VERSION] = Field(
+        default={}, description="Cassandra's own settings (cassandra.yaml), over those made here"
     )
     unchecked_settings: dict[str, Any] = Field(
         default={}, description="settings that this version of Cassandra does not know, of a plug-in for instance"

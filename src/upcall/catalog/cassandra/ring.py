@@ -7,6 +7,7 @@ where clients log in.
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -36,6 +37,17 @@ def on_the_way(states: Mapping[str, str]) -> dict[str, str]:
     """Address -> word, of the nodes that join, leave or move."""
     words = {address: state.split(",")[0] for address, state in states.items()}
     return {address: word for address, word in words.items() if word and word not in SETTLED}
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What a node says of itself."""
+
+    address: str
+    version: str
+    mode: str
+    """In which form it writes (``storage_compatibility_mode``); empty: its version knows but one."""
+    schema: str
 
 
 class Ring:
@@ -109,9 +121,19 @@ class Ring:
         rows = [row for row in self._at(address, STREAMS) if row["operation"] == LEAVES]
         return sum(row["bytes_sent"] or 0 for row in rows), sum(row["bytes_to_send"] or 0 for row in rows)
 
-    def cleaned(self, address: str) -> tuple[int, int]:
-        """Bytes that a node has looked through for what is not its own any more, and is to look through."""
-        rows = [row for row in self._at(address, TASKS) if str(row["kind"]).lower() == "cleanup"]
+    def node_states(self) -> list["NodeState"]:
+        """Of every node that is up."""
+        found = []
+        for host in self._hosts():
+            if host.is_up:
+                (local,) = self._of(host, LOCAL)
+                mode = next((str(row["value"]) for row in self._of(host, WRITES_AS)), "")
+                found.append(NodeState(host.address, local["release_version"], mode, str(local["schema_version"])))
+        return found
+
+    def rewritten(self, address: str, task: str) -> tuple[int, int]:
+        """Bytes of its files that a node has gone through in this task, and is to."""
+        rows = [row for row in self._at(address, TASKS) if str(row["kind"]).lower().replace(" ", "_") == task]
         return sum(row["progress"] or 0 for row in rows), sum(row["total"] or 0 for row in rows)
 
     def used_mib(self) -> int:
@@ -199,6 +221,8 @@ LATENCIES: Final = (
     "SELECT * FROM system_views.coordinator_read_latency",
     "SELECT * FROM system_views.coordinator_write_latency",
 )
+LOCAL: Final = "SELECT release_version, schema_version FROM system.local"
+WRITES_AS: Final = "SELECT value FROM system_views.settings WHERE name = 'storage_compatibility_mode'"
 DISK: Final = "SELECT mebibytes FROM system_views.disk_usage"
 
 Question = Callable[[Ring], Any]

@@ -11,8 +11,8 @@ from upcall.service import Member, Operation, Update, Verdict, accept, decline, 
 
 GONE = {"LEFT", "removed"}
 LEAVE_S = 120.0
-CLEANUP_S = 3600.0
-"""What is left then is cleaned up by the next one."""
+REWRITE_S = 3600.0
+"""Of a node's files; what is left then is left to the next one."""
 LOOK_S = 1.0
 
 
@@ -102,18 +102,19 @@ class Scaling(Consent):
             node for node in self.members.of("node") if node.ready and node.name not in [n.name for n in came[-1:]]
         ]
         for number, node in enumerate(nodes):
-            await self._clean(node, number, len(nodes))
+            await self.rewrite(node, "cleanup", "cleanup", "cleaned up", number, len(nodes))
 
-    async def _clean(self, node: Member, number: int, count: int) -> None:
-        cleaning = asyncio.create_task(node.run(config.nodetool_command("cleanup"), timeout_s=CLEANUP_S))
+    async def rewrite(self, node: Member, command: str, task: str, word: str, number: int, count: int) -> None:
+        """Has a node go through all of its files, as the ``number``th of ``count``; ``task`` is what it calls that."""
+        rewriting = asyncio.create_task(node.run(config.nodetool_command(command), timeout_s=REWRITE_S))
         try:
-            while not cleaning.done():
-                await asyncio.wait([cleaning], timeout=LOOK_S)
-                done, total = await self.ask(lambda ring: ring.cleaned(node.address))
+            while not rewriting.done():
+                await asyncio.wait([rewriting], timeout=LOOK_S)
+                done, total = await self.ask(lambda ring: ring.rewritten(node.address, task))
                 part = fitting.share(done, total)
-                self.progress(f"{node.name}: {fitting.how_far(done, total)} cleaned up", (number + part) / count)
-            cleaning.result()
+                self.progress(f"{node.name}: {fitting.how_far(done, total)} {word}", (number + part) / count)
+            rewriting.result()
         finally:
-            if not cleaning.done():
-                cleaning.cancel()
-                await node.run(config.nodetool_command("stop", "CLEANUP"))
+            if not rewriting.done():
+                rewriting.cancel()
+                await node.run(config.nodetool_command("stop", task.upper()))

@@ -8,13 +8,14 @@ from upcall.catalog.cassandra.autoscale import ScalesItself
 from upcall.catalog.cassandra.changing import Changing
 from upcall.catalog.cassandra.keyspaces import Keyspaces
 from upcall.catalog.cassandra.ranges import missing_without
+from upcall.catalog.cassandra.upgrading import Upgrading
 from upcall.service import Member, Operation, Verdict
 from upcall.service.context import Context
 
 LOOK_S = 1.0
 
 
-class Cassandra(ScalesItself, Changing, Keyspaces):
+class Cassandra(Upgrading, ScalesItself, Changing, Keyspaces):
     """Apache Cassandra: a ring whose racks are the zones."""
 
     before_stop_s = 120.0

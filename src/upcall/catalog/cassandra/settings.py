@@ -1,17 +1,17 @@
-"""Cassandra's own settings, as a person may give them: what the locked version knows, less what is made here.
+"""Cassandra's own settings, as a person may give them: what each locked version knows, less what is made here.
 
 A name that Cassandra does not know, a duration without its unit, a word that is none of an enumeration: each would end
 the node at its start, with a stack trace. So all of it is checked where it is typed in, against the facts that
-``scripts/cassandra_settings.py`` reads from the locked version's own classes.
+``scripts/cassandra_settings.py`` reads from each version's own classes.
 """
 
-from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 
 from upcall.catalog.known import check_settings, made_here, settings_object
+from upcall.service import ByVersion
 
 MADE_HERE: Final = {
     "cluster_name": "the service's name",
@@ -32,6 +32,7 @@ MADE_HERE: Final = {
     "authenticator": "the option `client_auth`",
     "authorizer": "the option `client_auth`",
     "role_manager": "the option `client_auth`",
+    "storage_compatibility_mode": "`upcall finalize` raises it after an upgrade",
 }
 """Name -> where its value comes from. To set one of these would take the node out of the service's hands."""
 BOUNDED: Final = {
@@ -46,18 +47,22 @@ class _Facts(msgspec.Struct):
     settings: dict[str, dict[str, Any]]
 
 
-@cache
-def facts() -> _Facts:
-    return msgspec.json.decode((files(__package__) / "settings.json").read_bytes(), type=_Facts)
+def facts(version: str) -> _Facts:
+    """What this version says of itself. Read each time: no version that nobody asks about stays in memory."""
+    return msgspec.json.decode((files(__package__) / "versions" / version / "settings.json").read_bytes(), type=_Facts)
 
 
-@cache
-def settings_schema() -> dict[str, Any]:
+def settings_schema(version: str) -> dict[str, Any]:
     """JSON Schema of the option ``settings``."""
-    return settings_object({**facts().settings, **BOUNDED}, made_here(MADE_HERE))
+    return settings_object({**facts(version).settings, **BOUNDED}, made_here(MADE_HERE))
 
 
-def checked(given: dict[str, Any]) -> dict[str, Any]:
+def checked(version: str, given: dict[str, Any]) -> dict[str, Any]:
     """``given``, or ``ValueError`` with one clear sentence."""
-    check_settings(settings_schema(), given, of=f"Cassandra {facts().version}")
+    if given:
+        check_settings(settings_schema(version), given, of=f"Cassandra {version}")
     return given
+
+
+OF_VERSION: Final = ByVersion(checked, settings_schema)
+"""Of the option that holds them."""

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.releases import release
 from upcall.catalog.cassandra.sizing import size_node
 from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
 from upcall.protocol.training import Compiled, Training
@@ -45,6 +46,8 @@ def node_task(
     replaces: str = "",
     racks: int = 0,
     times_left: int = 0,
+    mode: str = "",
+    java: int = 17,
     options: Mapping[str, Any] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
@@ -59,6 +62,7 @@ def node_task(
         tokens=tokens,
         racks=racks,
         logins=logins is not None,
+        mode=mode,
         options=options,
         folder=folder,
     )
@@ -66,6 +70,7 @@ def node_task(
     return Declaration(
         command=config.start_command(
             sizing,
+            java=java,
             replaces=replaces,
             ring_delay_ms=RING_DELAY_NEW_MS if tokens is not None else RING_DELAY_JOIN_MS,
             role_copies=logins.copies if logins else 0,
@@ -99,8 +104,9 @@ def node_task(
 
 
 @lru_cache
-def makes() -> tuple[Training | Compiled, ...]:
+def makes(version: str) -> tuple[Training | Compiled, ...]:
     """What we compile beside Cassandra's jars, and the class archive of a node."""
+    java = release(version).java
     task = node_task(
         cluster="training",
         seeds=("node-1",),
@@ -109,10 +115,11 @@ def makes() -> tuple[Training | Compiled, ...]:
         cores=2,
         jmx_secret="training",  # noqa: S106 - a reference
         logins=Logins(admin="training", client="training", copies=1),
+        java=java,
     )
     training = Training(
         name="archive",
-        mode="cds",
+        mode="cds" if java >= config.NEWER_JAVA else "list",
         task=task,
         uses=("java", "cassandra", "extras"),
         values={"address.node-1": "{{address}}"},
@@ -121,8 +128,9 @@ def makes() -> tuple[Training | Compiled, ...]:
     extras = Compiled(
         name="extras",
         sources={f"upcall/{name}.java": (files(PACKAGE) / "java" / f"{name}.java").read_text() for name in EXTRAS},
-        uses=("java", "cassandra"),
+        uses=("java", "compiler", "cassandra"),
         against=("cassandra",),
         jars=("cassandra-all-", "jbcrypt-", "slf4j-api-"),
+        release=str(java),
     )
     return extras, training
