@@ -288,8 +288,9 @@ TOOL_REFUSED: Final = 3
 """A tool of ours ends so when the node has refused what it was asked, and says why."""
 
 
-def own_tool(name: Literal["SetLive", "Leave"]) -> tuple[str, ...]:
-    """A tool of ours, run beside the node: sets what it reads, and reads it back; has the node begin to leave."""
+def own_tool(name: Literal["SetLive", "Leave", "Load"]) -> tuple[str, ...]:
+    """A tool of ours, run beside the node: sets what it reads, and reads it back; has the node begin to leave;
+    has it load the files of a folder."""
     return (
         jvm.JAVA, *jvm.tool(stack_kib=256), "-cp", "{{artifact.extras.classpath}}", f"upcall.{name}",
         "{{address}}", "{{port.jmx}}", "{{secret.jmx}}",

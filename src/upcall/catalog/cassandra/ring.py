@@ -5,12 +5,14 @@ where clients log in.
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from cassandra import InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import DCAwareRoundRobinPolicy
@@ -199,6 +201,33 @@ class Ring:
             if is_user_keyspace(row["keyspace_name"]) and row["keyspace_name"] != ROLES
         ]
 
+    def schema(self) -> dict[str, dict[str, Any]]:
+        """Of each keyspace how many copies it has, and what makes all that is in it, in the order in which it can be
+        made."""
+        return {
+            each["keyspace"]: {
+                "copies": each["replication"],
+                "statements": [
+                    statement
+                    for row in self._connected().execute(f'DESCRIBE KEYSPACE "{each["keyspace"]}" WITH INTERNALS')
+                    if row["type"] != "keyspace"
+                    for statement in _statements(row["create_statement"])
+                ],
+            }
+            for each in self.keyspaces()
+        }
+
+    def make_schema(self, schema: Mapping[str, Mapping[str, Any]], nodes: int) -> None:
+        """What is there stays. No more copies than there are nodes."""
+        for keyspace, each in schema.items():
+            self.create_keyspace(keyspace, min(each["copies"], nodes))
+            for statement in each["statements"]:
+                try:
+                    self._connected().execute(_MAKES.sub(r"\g<0>IF NOT EXISTS ", statement, count=1), timeout=60.0)
+                except InvalidRequest:
+                    if not statement.startswith("ALTER TABLE"):  # A column that was dropped: done before.
+                        raise
+
     def execute(self, statement: str) -> list[dict[str, Any]]:
         rows = self._connected().execute(statement, timeout=30.0)
         return [{name: _plain(value) for name, value in row.items()} for row in islice(rows, ROWS_MAX)]
@@ -207,6 +236,15 @@ class Ring:
 def copies(strategy: Mapping[str, str]) -> int:
     """Of each row, in all datacenters, by a keyspace's replication strategy."""
     return sum(int(number.partition("/")[0]) for centre, number in strategy.items() if centre != "class")
+
+
+_MAKES: Final = re.compile(r"\ACREATE (?:TABLE|TYPE|(?:CUSTOM )?INDEX|MATERIALIZED VIEW|FUNCTION|AGGREGATE) ")
+_OWN_ID: Final = re.compile(r"\bID = [0-9a-f-]{36}\s+AND ")
+
+
+def _statements(text: str) -> list[str]:
+    """Without the id of a table: the one that is made has its own."""
+    return [_OWN_ID.sub("", each).strip() for each in re.split(r";\s*(?:\n|\Z)", text) if each.strip()]
 
 
 TRIES: Final = 8

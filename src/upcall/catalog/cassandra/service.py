@@ -5,6 +5,7 @@ import asyncio
 from upcall.catalog import losing
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.autoscale import ScalesItself
+from upcall.catalog.cassandra.backup import Backups
 from upcall.catalog.cassandra.changing import Changing
 from upcall.catalog.cassandra.keyspaces import Keyspaces
 from upcall.catalog.cassandra.ranges import missing_without
@@ -15,7 +16,7 @@ from upcall.service.context import Context
 LOOK_S = 1.0
 
 
-class Cassandra(Upgrading, ScalesItself, Changing, Keyspaces):
+class Cassandra(Upgrading, ScalesItself, Changing, Keyspaces, Backups):
     """Apache Cassandra: a ring whose racks are the zones."""
 
     before_stop_s = 120.0

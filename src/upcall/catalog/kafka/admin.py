@@ -50,9 +50,11 @@ class Admin:
         self._minimums: dict[str, _Told] = {}
         self._heard_of: set[int] = set()
         """Brokers that the client knows an address of."""
-        self._client = AdminClient(
+        self.connection = client_settings(servers, login)
+        """For other clients of the same cluster."""
+        self.client = AdminClient(
             {
-                **client_settings(servers, login),
+                **self.connection,
                 "client.id": "upcall",
                 "socket.timeout.ms": int(TIMEOUT_S * 1000),
                 "reconnect.backoff.max.ms": 1000,
@@ -61,7 +63,7 @@ class Admin:
         )
 
     def partitions(self) -> list[Partition]:
-        found = self._client.list_topics(timeout=TIMEOUT_S)
+        found = self.client.list_topics(timeout=TIMEOUT_S)
         return [
             Partition(str(topic.topic), number, tuple(each.replicas), tuple(each.isrs))
             for topic in found.topics.values()
@@ -69,7 +71,7 @@ class Admin:
         ]
 
     def read(self) -> tuple[int, int]:
-        return reading.read(self._client)
+        return reading.read(self.client)
 
     def minimums(self, topics: Iterable[str]) -> dict[str, int]:
         """``min.insync.replicas`` of each topic. What was told lately is not asked again: it seldom changes, and a
@@ -81,7 +83,7 @@ class Admin:
         waiting = [
             answer
             for start in range(0, len(unknown), CONFIGS_AT_ONCE)
-            for answer in self._client.describe_configs(
+            for answer in self.client.describe_configs(
                 [ConfigResource(ResourceType.TOPIC, name) for name in unknown[start : start + CONFIGS_AT_ONCE]],
                 request_timeout=TIMEOUT_S,
             ).items()
@@ -96,7 +98,7 @@ class Admin:
         """What a broker works with: its settings by name, each with its value and where that is from."""
         self._look_for(broker)
         resource = ConfigResource(ResourceType.BROKER, str(broker))
-        (answer,) = self._client.describe_configs([resource], request_timeout=TIMEOUT_S).values()
+        (answer,) = self.client.describe_configs([resource], request_timeout=TIMEOUT_S).values()
         try:
             return dict(answer.result(TIMEOUT_S))
         except TimeoutError:
@@ -108,7 +110,7 @@ class Admin:
         that had just started when the others were asked would not be known for minutes."""
         if broker in self._heard_of:
             return
-        self._heard_of = set(self._client.list_topics(timeout=TIMEOUT_S).brokers)
+        self._heard_of = set(self.client.list_topics(timeout=TIMEOUT_S).brokers)
         if broker not in self._heard_of:
             raise NotNow(f"the others have not heard of broker {broker} yet", where=self.servers)
 
@@ -143,7 +145,7 @@ class Admin:
             for key, value in changes.items()
         ]
         resource = ConfigResource(of, name, incremental_configs=entries)
-        (answer,) = self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
+        (answer,) = self.client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values()
         answer.result(TIMEOUT_S)
 
     def throttle(self, wanted: Targets, rate: int, brokers: Iterable[int]) -> None:
@@ -155,7 +157,7 @@ class Admin:
     def throttle_only(self, left: Targets, topics: Iterable[str]) -> None:
         """Of all that moves in these topics only what is not there yet. A replica that is in sync and throttled all the
         same fetches nothing while others use the rate up, and every write waits for it."""
-        there = self._client.list_topics(timeout=TIMEOUT_S).topics
+        there = self.client.list_topics(timeout=TIMEOUT_S).topics
         for topic in set(topics) & there.keys():
             parts = [each for each in left if each.topic == topic]
             sends = [f"{each.number}:{broker}" for each in parts for broker in each.replicas]
@@ -167,7 +169,7 @@ class Admin:
         """Of each partition leads who is first in its list, where it does not yet."""
         parts = [TopicPartition(each.topic, each.number) for each in wanted]
         # Without a timeout of its own: the binding fails on every keyword of this call.
-        self._client.elect_leaders(ElectionType.PREFERRED, parts).result(TIMEOUT_S * 2)
+        self.client.elect_leaders(ElectionType.PREFERRED, parts).result(TIMEOUT_S * 2)
 
     def unthrottle(self, topics: Iterable[str], brokers: Iterable[int]) -> None:
         self.throttle_only({}, topics)
@@ -190,11 +192,11 @@ class Admin:
     def create_topic(self, name: str, partitions: int, replication: int, config: dict[str, str]) -> bool:
         """False when it exists already."""
         self._minimums.pop(name, None)
-        if name in self._client.list_topics(timeout=TIMEOUT_S).topics:
+        if name in self.client.list_topics(timeout=TIMEOUT_S).topics:
             return False
         topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=config)
         try:
-            self._client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+            self.client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
         except KafkaException as error:
             # A broker that has not heard of it yet said that it is not there.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -211,14 +213,19 @@ class Admin:
         if partitions and partitions < has:
             raise Conflict(f"{name} has {has} partitions, and they never become fewer", where="partitions")
         if partitions > has:
-            self._client.create_partitions([NewPartitions(name, partitions)])[name].result(TIMEOUT_S * 2)
+            self.client.create_partitions([NewPartitions(name, partitions)])[name].result(TIMEOUT_S * 2)
         if config:
             self._alter(ResourceType.TOPIC, name, config)
+
+    def set_topic(self, name: str, settings: Mapping[str, str | None]) -> None:
+        """What is None has no value of its own any more."""
+        self._minimums.pop(name, None)
+        self._alter(ResourceType.TOPIC, name, settings)
 
     def own_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         """What was set of each topic itself."""
         wanted = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-        found = self._client.describe_configs(wanted, request_timeout=TIMEOUT_S) if wanted else {}
+        found = self.client.describe_configs(wanted, request_timeout=TIMEOUT_S) if wanted else {}
         return {
             resource.name: {
                 key: str(entry.value)
@@ -230,7 +237,7 @@ class Admin:
 
     def delete_topic(self, name: str) -> None:
         self._minimums.pop(name, None)
-        self._client.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+        self.client.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
 
     def topics(self, *, settings: bool = False) -> list[dict[str, Any]]:
         grouped: dict[str, list[Partition]] = {}

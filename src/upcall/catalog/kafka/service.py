@@ -6,6 +6,7 @@ from typing import Any
 from upcall.catalog import losing
 from upcall.catalog.kafka import quorum
 from upcall.catalog.kafka.autoscale import ScalesItself
+from upcall.catalog.kafka.backup import Backups
 from upcall.catalog.kafka.brokers import founded, node_id
 from upcall.catalog.kafka.changing import Changing
 from upcall.catalog.kafka.partitions import Cost, Partition, counted, missing_without, named, out_of_sync
@@ -18,7 +19,7 @@ LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
 
 
-class Kafka(ScalesItself, Changing, Topics):
+class Kafka(ScalesItself, Changing, Topics, Backups):
     """Apache Kafka in KRaft mode: brokers that are controllers too, in a quorum that can change."""
 
     def __init__(self, context: Context | None = None) -> None:

@@ -22,6 +22,7 @@ from upcall.service.backup.archive import Archive
 from upcall.service.backup.manifest import Manifest
 from upcall.service.backup.reading import StoredBackup
 from upcall.service.backup.writing import BackupInto, Say, Work
+from upcall.service.context import threads
 
 if TYPE_CHECKING:
     from upcall.service.service import Service
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 LONGEST_S: Final = 7 * 86_400.0
 STUCK_S: Final = 900.0
 """What makes no progress for so long has failed."""
+THREADS: Final = "backup"
+"""Of its own: an answer never waits for a copy."""
 KNOWN: Final = "sdk.backups"
 KNOWN_MAX: Final = 100
 RESTORING: Final = "sdk.restoring"
@@ -253,10 +256,12 @@ async def _told(service: "Service", make: Callable[[Say], W]) -> AsyncIterator[W
             with contextlib.suppress(RuntimeError):  # The loop has ended: nobody hears it.
                 loop.call_soon_threadsafe(hear, text, share)
 
+        before = threads.set(THREADS)
         work = await service.blocking(make, say)
         try:
             yield work
         finally:
+            threads.reset(before)
             over = True
             work.call_off()
 

@@ -1,0 +1,137 @@
+"""Files of a member, read and written by its service's host: the other end of :mod:`upcall.service.backup.carrier`.
+
+The host does not see a member's volumes. So a tool runs beside the member, with its rights, and the two speak by a
+socket at the member's own address, as the host speaks with every member.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+from upcall.protocol.errors import NotNow
+from upcall.service.backup.carrier import PIECE, proof
+from upcall.service.member import Member
+
+PORTS: Final = range(20_000, 28_000)
+"""Below those that a kernel gives to who connects: a caller on loopback could be given the very port that it calls, and
+would have called itself."""
+CONNECT_S: Final = 30.0
+SILENT_S: Final = 120.0
+LONGEST_S: Final = 3600.0
+"""A tool ends by then; who has more to carry opens another one."""
+
+
+class Found(NamedTuple):
+    name: str
+    size: int
+    changed_ns: int
+
+
+class Files:
+    """Blocking. One request after the other."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._reading = line.makefile("rb")
+
+    def list(self, pattern: str) -> list[Found]:
+        """What matches a glob, by its name below the folder."""
+        return [Found(*each) for each in self._asked({"list": pattern})]
+
+    def get(self, name: str) -> Iterator[bytes]:
+        """The contents, in pieces; all of them have to be taken."""
+        self._line.sendall(_line({"get": name}))
+        left = int.from_bytes(self._some(8), "big")
+        while left:
+            piece = self._some(min(left, PIECE))
+            left -= len(piece)
+            yield piece
+
+    def put(self, name: str, size: int, pieces: Iterable[bytes]) -> None:
+        self._line.sendall(_line({"put": name, "size": size}))
+        for piece in pieces:
+            self._line.sendall(piece)
+        self._answer()
+
+    def drop(self, name: str) -> None:
+        """A folder with all that is in it."""
+        self._asked({"drop": name})
+
+    def close(self) -> None:
+        self._reading.close()
+        self._line.close()
+
+    def _asked(self, request: dict[str, Any]) -> Any:
+        self._line.sendall(_line(request))
+        return self._answer()
+
+    def _answer(self) -> Any:
+        data = self._reading.readline()
+        if not data:
+            raise ConnectionError("what carries the files has ended")
+        return json.loads(data)
+
+    def _some(self, count: int) -> bytes:
+        data = self._reading.read(count)
+        if len(data) < count:
+            raise ConnectionError("what carries the files has ended")
+        return data
+
+
+@contextlib.asynccontextmanager
+async def files_of(member: Member, root: str) -> AsyncIterator[Files]:
+    """The files below ``root`` (``{{volume.data}}``) as the member sees them."""
+    key, port = secrets.token_hex(32), secrets.choice(PORTS)
+    given = {"address": member.address, "port": port, "key": key, "root": "."}
+    source = (files(__package__) / "carrier.py").read_text()
+    command = ("{{python}}", "-c", f"import os, sys; os.chdir(sys.argv[1]); {_quoted(source)}", root)
+    tool = asyncio.ensure_future(member.run(command, timeout_s=LONGEST_S, input=json.dumps(given) + "\n"))
+    try:
+        found = await asyncio.to_thread(_connected, tool, member.address, port, key)
+    except BaseException:
+        tool.cancel()
+        with contextlib.suppress(BaseException):
+            await tool
+        raise
+    try:
+        yield found
+    finally:
+        found.close()
+        with contextlib.suppress(Exception):  # It ended with the line; how, is of no interest any more.
+            await asyncio.wait_for(tool, CONNECT_S)
+
+
+def _connected(tool: "asyncio.Future[Any]", address: str, port: int, key: str) -> Files:
+    until_s = time.monotonic() + CONNECT_S
+    while True:
+        try:
+            line = socket.create_connection((address, port), CONNECT_S)
+            break
+        except OSError as error:
+            if tool.done() or time.monotonic() > until_s:
+                why = tool.exception() if tool.done() and not tool.cancelled() else error
+                raise NotNow(f"what carries the files does not answer: {why}", where=address) from error
+        time.sleep(0.1)
+    line.settimeout(SILENT_S)
+    nonce = line.recv(33, socket.MSG_WAITALL).decode().strip()
+    line.sendall(proof(key, nonce, "host"))
+    if not hmac.compare_digest(line.recv(64, socket.MSG_WAITALL), proof(key, nonce, "member")):
+        line.close()
+        raise NotNow("somebody else answers in place of what carries the files", where=address)
+    return Files(line)
+
+
+def _quoted(source: str) -> str:
+    """As one expression: a command's words are templates, in which braces would be names."""
+    return f"exec(bytes.fromhex('{source.encode().hex()}').decode())"
+
+
+def _line(request: dict[str, Any]) -> bytes:
+    return json.dumps(request).encode() + b"\n"
