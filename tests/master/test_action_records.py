@@ -108,3 +108,58 @@ def test_mistakes_are_one_clear_error(server: Server, method: str, path: str, st
     refused = server.call(method, path, {} if method == "POST" else None)
     assert refused.status == status
     assert refused.json()["message"]
+
+
+GOES_ON = {"name": "log", "version": "2", "actions": [{"name": "copy", "goes_on": True}, {"name": "repair"}]}
+
+
+@pytest.fixture
+def copying(tmp_path: Path) -> Iterator[tuple[Server, Code]]:
+    """A service one of whose actions goes on after a death of its host."""
+    server = Server(tmp_path / "data")
+    assert server.call("PUT", "/v1/packages/log/2", GOES_ON, principal="host").status == 200
+    assert server.call("POST", "/v1/services", {"package": "log", "name": "log"}).status == 200
+    code = Code(server)
+    yield server, code
+    code.events.close()
+    server.stop()
+
+
+def ask(server: Server, action: str, **arguments: Any) -> str:
+    begun = server.call("POST", f"/v1/services/log/actions/{action}/begin", arguments)
+    assert begun.status == 200, begun.body
+    return str(begun.json()["id"])
+
+
+def test_one_that_goes_on_is_asked_again_with_its_arguments_and_no_other_one_is(copying: tuple[Server, Code]) -> None:
+    server, _ = copying
+    ask(server, "copy", to="/there")
+    ask(server, "repair", keyspace="a")
+    newer = Code(server)
+    shown = {each["name"]: each for each in (newer.events.until("action"), newer.events.until("action"))}
+    assert (shown["copy"]["again"], shown["copy"]["arguments"]) == (True, {"to": "/there"})
+    assert shown["repair"].get("arguments", {}) == {}
+    newer.events.close()
+
+
+def test_a_secret_that_is_named_in_an_action_is_told_to_its_code_while_it_is_under_way(
+    copying: tuple[Server, Code],
+) -> None:
+    server, code = copying
+    for name in ("store", "log.own", "other.own"):
+        assert server.call("PUT", f"/v1/secrets/{name}", {"value": f"value of {name}"}).status == 200
+
+    def granted(action: str) -> Any:
+        headers = {"Upcall-Stream": code.id}
+        said = server.call("POST", f"/v1/service/log/granted/{action}", {}, principal="host", **headers)
+        return said.json()["value"] if said.status == 200 else said.status
+
+    copy = ask(server, "copy", to="s3://there", secret="store")
+    assert granted(copy) == "value of store"
+    assert granted("act-00000000") == 403
+    assert granted(ask(server, "repair", secret="store")) == 403, "its arguments are not kept"
+    assert granted(ask(server, "copy", to="s3://there")) == 403
+    assert code.call(f"replies/{copy}", {"ok": True}) == 200
+    assert granted(copy) == 403, "it is over"
+    told = str(server.call("GET", "/v1/services/log/actions").json())
+    assert "value of" not in told

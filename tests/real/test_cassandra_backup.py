@@ -81,7 +81,6 @@ def test_every_row_comes_back_in_a_ring_of_another_size(cassandra: Cluster, tmp_
         load.check()
         settled = rows(session, "rows", "WHERE id < 0 ALLOW FILTERING")
         flights = rows(session, "flights")
-    assert backups[0]["new_bytes"] == backups[0]["bytes"]
     assert backups[1]["new_bytes"] < backups[1]["bytes"] * 0.9, "what is there is not copied again"
     refused = cassandra.upcall("restore", backups[1]["id"], check=False)
     assert f"cassandra has {KEYSPACE} already" in refused.stderr

@@ -20,6 +20,7 @@ SNAPSHOT: Final = "upcall-backup"
 """One name: what a backup left that was killed goes before the next one begins."""
 RESTORED: Final = "restore"
 ROOT: Final = "{{volume.data}}"
+TRIES: Final = 3
 SNAPSHOT_S: Final = 600.0
 LOAD_S: Final = 3600.0
 BESIDE: Final = ("manifest.json", "schema.cql")
@@ -50,20 +51,34 @@ class Backups(Nodes):
             await asyncio.shield(self._clear_snapshots(nodes))
 
     async def _snapshots(self, nodes: list[Member], into: BackupInto) -> tuple[dict[str, Any], list[str]]:
-        """Of all nodes at once; again where the schema was another one afterwards."""
-        while True:
+        """Of all nodes at once; again where the schema was another one afterwards, or a node could not."""
+        for attempt in range(1, TRIES + 1):
             schema = await self.ask(lambda ring: ring.schema())
             into.say(f"snapshots of {len(schema)} keyspaces on {len(nodes)} nodes")
-            if schema:
-                command = config.nodetool_command("snapshot", "-t", SNAPSHOT, "--", *schema)
-                await asyncio.gather(*(node.run(command, timeout_s=SNAPSHOT_S) for node in nodes))
-            if schema == await self.ask(lambda ring: ring.schema()):
+            command = ("snapshot", "-t", SNAPSHOT, "--", *schema)
+            refused = [] if not schema else await self._on_all(nodes, *command)
+            if not refused and schema == await self.ask(lambda ring: ring.schema()):
                 return {"schema": schema, "nodes": len(nodes)}, sorted(schema)
+            why = "; ".join(refused) or "the schema is being changed"
+            self.log.warning("no snapshot of all nodes, attempt %d: %s", attempt, why)
             await self._clear_snapshots(nodes)
+        raise NotNow(f"no snapshot of all nodes: {why}", where=self.name)
 
     async def _clear_snapshots(self, nodes: list[Member]) -> None:
-        command = config.nodetool_command("clearsnapshot", "-t", SNAPSHOT)
-        await asyncio.gather(*(node.run(command, timeout_s=SNAPSHOT_S) for node in nodes if node.ready))
+        for refused in await self._on_all([node for node in nodes if node.ready], "clearsnapshot", "-t", SNAPSHOT):
+            self.log.warning("a snapshot stays until the next backup: %s", refused)
+
+    @staticmethod
+    async def _on_all(nodes: list[Member], *words: str) -> list[str]:
+        """Runs nodetool beside all of them at once; gives what they refused, and why."""
+
+        async def one(node: Member) -> str:
+            done = await node.run(config.nodetool_command(*words), timeout_s=SNAPSHOT_S, codes=())
+            lines = [line for line in f"{done.error}\n{done.output}".splitlines() if line.strip()]
+            telling = [line for line in lines if "rror" in line or "xception" in line]
+            return f"{node.name}: {' / '.join(telling[:3] or lines[:3])}"[:600] if done.code else ""
+
+        return [refused for refused in await asyncio.gather(*map(one, nodes)) if refused]
 
     @action
     async def snapshots(self) -> list[dict[str, Any]]:
