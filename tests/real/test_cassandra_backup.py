@@ -14,7 +14,7 @@ from cql_clients import KEYSPACE, Load
 from real_cluster import Cluster
 from real_members import WAIT_S, Begin
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 ROWS = 400
 TABLES = (

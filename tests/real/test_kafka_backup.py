@@ -14,7 +14,7 @@ from real_members import WAIT_S, Begin
 
 from upcall.catalog.kafka.config import client_settings
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 PARTITIONS = 3
 RECORDS = 3000
