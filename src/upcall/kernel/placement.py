@@ -72,7 +72,8 @@ class Group:
     requests: tuple[Request, ...]
     amount: Resources
     attributes: Mapping[str, str]
-    apart: frozenset[str]
+    apart: Mapping[str, int]
+    """Word -> how many with it may be on one node."""
     spread: tuple[tuple[str, str], ...]
     pinned: str
     avoid: frozenset[str]
@@ -103,7 +104,7 @@ def groups(requests: Sequence[Request]) -> list[Group]:
 def _group(requests: tuple[Request, ...]) -> Group:
     words = [request.need.apart for request in requests if request.need.apart]
     for word in words:
-        if words.count(word) > 1:
+        if words.count(word) > _per_node(requests, word):
             names = ", ".join(request.member for request in requests if request.need.apart == word)
             raise Contradiction(f"{names} are to be together and, by the word {word!r}, apart")
     attributes: dict[str, str] = {}
@@ -120,11 +121,15 @@ def _group(requests: tuple[Request, ...]) -> Group:
         requests=requests,
         amount=sum((request.amount for request in requests), NOTHING),
         attributes=attributes,
-        apart=frozenset(words),
+        apart={word: _per_node(requests, word) for word in words},
         spread=tuple(sorted({(r.need.apart, r.need.spread) for r in requests if r.need.spread})),
         pinned=min(pins, default=""),
         avoid=frozenset(node for request in requests for node in request.avoid),
     )
+
+
+def _per_node(requests: Sequence[Request], word: str) -> int:
+    return min(request.need.per_node for request in requests if request.need.apart == word)
 
 
 def _largest_first(group: Group) -> tuple[bool, int, int, int, str]:
@@ -215,11 +220,21 @@ class Search:
             view = self._pool.get(group.pinned)
             return iter((view,) if view else ())
         if not group.spread:
-            return self._fullest_first(group, next(iter(group.attributes.items()), ("", "")))
+            return self._emptiest_of_its_kind(group, next(iter(group.attributes.items()), ("", "")))
         word, attribute = group.spread[0]
         counts = self._occupied.values.get((word, attribute), {})
         by_count = sorted(self._pool.values(attribute), key=lambda value: (counts.get(value, 0), value))
-        return (view for value in by_count for view in self._fullest_first(group, (attribute, value)))
+        return (view for value in by_count for view in self._emptiest_of_its_kind(group, (attribute, value)))
+
+    def _emptiest_of_its_kind(self, group: Group, shelf: tuple[str, str]) -> Iterator[View]:
+        """Where several of a kind may be on one node they are spread all the same: as few as can be go with it."""
+        views = self._fullest_first(group, shelf)
+        if all(most == 1 for most in group.apart.values()):
+            return views
+        return iter(sorted(views, key=lambda view: sum(self._alike(word, view) for word in group.apart)))
+
+    def _alike(self, word: str, view: View) -> int:
+        return self._occupied.nodes.get(word, {}).get(view.name, 0)
 
     def _fullest_first(self, group: Group, shelf: tuple[str, str]) -> Iterator[View]:
         """Nodes that this plan uses come first (they are the fuller for it), then the pool in its order."""
@@ -237,7 +252,7 @@ class Search:
             (not group.pinned or view.name == group.pinned)
             and all(view.attributes.get(name) == value for name, value in group.attributes.items())
             and all(attribute in view.attributes for _, attribute in group.spread)
-            and not any(view.name in self._occupied.nodes.get(word, ()) for word in group.apart)
+            and all(self._alike(word, view) < most for word, most in group.apart.items())
             and not (self._avoid and view.name in group.avoid)
         )
 
@@ -251,6 +266,10 @@ class Search:
             for value in self._pool.values(attribute)
         )
 
+    def room(self, group: Group, view: View) -> int:
+        """How many like it may still be on this node, whatever is free there."""
+        return min((most - self._alike(word, view) for word, most in group.apart.items()), default=1 << 30)
+
     def free(self, view: View) -> Resources:
         return self._free.get(view.name, view.free)
 
@@ -259,6 +278,7 @@ class Search:
         if view.name in self._free or view.name in self._named:
             return view.name
         free = view.free
-        words = tuple(sorted(word for word, nodes in self._occupied.nodes.items() if view.name in nodes))
+        counts = ((word, nodes.get(view.name, 0)) for word, nodes in self._occupied.nodes.items())
+        words = tuple(sorted((word, count) for word, count in counts if count))
         amounts = (tuple(free.scalars.items()), tuple(free.ranges.items()), tuple(free.sets.items()))
         return (amounts, tuple(sorted(view.attributes.items())), words)

@@ -42,6 +42,8 @@ class Need:
     amount: Resources
     volumes: tuple[Volume, ...] = ()
     apart: str = ""
+    per_node: int = 1
+    """So many with the same ``apart`` word may be on one node."""
     spread: str = ""
     together: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)

@@ -50,11 +50,10 @@ def _capacity(group: Group, search: Search, views: Sequence[View], enough: int) 
         if not search.allows(group, view):
             continue
         free = search.free(view)
-        while group.amount.fits(free) and fitting < enough:
-            fitting += 1
+        most = search.room(group, view)
+        while group.amount.fits(free) and fitting < enough and most > 0:
+            fitting, most = fitting + 1, most - 1
             free = free - group.amount
-            if group.apart:
-                break
     return fitting
 
 
@@ -68,9 +67,10 @@ def _short(alike: Sequence[Group], search: Search, views: Sequence[View], unusab
     what = ", ".join(group.amount.say(name) for name in short) or str(group.amount)
     where = ", ".join(f"{name}={value}" for name, value in group.attributes.items())
     names = [request.member for each in alike for request in each.requests]
-    needs = f"needs {_nodes(count) if group.apart else 'a node' if count == 1 else 'nodes'} with {what} free"
+    alone = group.apart and max(group.apart.values()) == 1
+    needs = f"needs {_nodes(count) if alone else 'a node' if count == 1 else 'nodes'} with {what} free"
     needs += f" and {where}" if where else ""
-    needs += f" for {_listed(names)}" + (" (each on another node)" if group.apart and count > 1 else "")
+    needs += f" for {_listed(names)}" + _apart_words(group, count)
     says: list[str] = []
     for view in views:
         if not search.allows(group, view):
@@ -90,6 +90,13 @@ def _short(alike: Sequence[Group], search: Search, views: Sequence[View], unusab
         would += [f"{count} with {say(scalars[0], each)} each" if count > 1 else say(scalars[0], each)] if each else []
     fits = f"; would fit: {' or '.join(would)}" if would else ""
     return f"{needs}: {_listed(says + _reasons(unusable)) or 'there is no node'}{fits}"
+
+
+def _apart_words(group: Group, count: int) -> str:
+    if not group.apart or count == 1:
+        return ""
+    most = min(group.apart.values())
+    return " (each on another node)" if most == 1 else f" (at most {most} on a node)"
 
 
 def _largest_each(group: Group, count: int, free: Sequence[int]) -> int:

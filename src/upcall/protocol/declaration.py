@@ -134,6 +134,8 @@ class Constraints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     apart: str = ""
     """Members of the service with the same word here are on different nodes."""
+    per_node: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Or so many of them on one node, spread as evenly as there is room."""
     spread: str = ""
     """Node attribute (``zone``) over which the members with the same ``apart`` word are spread evenly."""
     together: str = ""

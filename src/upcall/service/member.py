@@ -112,6 +112,11 @@ class Member:
         return self.seen.address
 
     @property
+    def node(self) -> str:
+        """Name of its node; empty until it has a place. Who shares one goes with it. In a declaration: ``{{node}}``."""
+        return self.seen.node
+
+    @property
     def zone(self) -> str:
         """Zone of its node; empty until it has a place. In a declaration write ``{{zone}}``."""
         return self.seen.zone

@@ -44,6 +44,9 @@ class Pod:
     ``after_ready`` has returned, before the next starts."""
     apart: bool | str = True
     """No two members on the same node. A word: nor any two of all pods with this word."""
+    per_node: int = 1
+    """So many of its members may be on one node, where more are wanted than there are nodes; spread as evenly as there
+    is room."""
     spread: str = ""
     """Node attribute over which the members are spread evenly (``zone``)."""
     counts: bool = True
@@ -73,6 +76,7 @@ class Pod:
         given = declaration.constraints
         constraints = Constraints(
             apart=given.apart or (self.apart if isinstance(self.apart, str) else self.name * self.apart),
+            per_node=given.per_node if given.per_node > 1 else self.per_node,
             spread=given.spread or self.spread,
             together=given.together,
             attributes=given.attributes,

@@ -33,6 +33,7 @@ def need_of(declaration: Declaration) -> kr.Need:
         amount=amount_of(wants.cpus, wants.memory_mib, wants.disk_mib),
         volumes=tuple(kr.Volume(volume.name, volume.size_mib, volume.kind) for volume in declaration.volumes),
         apart=where.apart,
+        per_node=where.per_node,
         spread=where.spread,
         together=where.together,
         attributes=dict(where.attributes),

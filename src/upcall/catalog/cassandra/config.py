@@ -187,9 +187,10 @@ def login_settings(logins: bool) -> dict[str, Any]:
     }
 
 
-def rack_properties(datacenter: str) -> str:
-    """Zones are racks: replicas go to different ones."""
-    return f"dc={datacenter}\nrack={{{{zone}}}}\n"
+def rack_properties(datacenter: str, *, by_node: bool = False) -> str:
+    """Zones are racks, or machines where several nodes share one: replicas go to different ones."""
+    rack = "{{node}}" if by_node else "{{zone}}"
+    return f"dc={datacenter}\nrack={rack}\n"
 
 
 def jvm_flags(sizing: NodeSizing, java: int) -> tuple[str, ...]:

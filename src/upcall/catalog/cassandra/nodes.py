@@ -66,6 +66,7 @@ class Nodes(Service):
             count=self.options.nodes,
             task=self.node,
             spread="zone",
+            per_node=self.options.per_node,
             joins="one by one",
             endpoints=self.endpoints(),
         )
@@ -107,6 +108,7 @@ class Nodes(Service):
             tokens=config.even_tokens(member.index, self._founders, self._tokens()) if founds else None,
             times_left=self._times_left.get(member.name, 0),
             racks=0 if founds or replaces else self._racks(),
+            by_node=options.per_node > 1,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
             jmx_secret=self.own_secret("jmx", "upcall {}"),
@@ -136,7 +138,8 @@ class Nodes(Service):
         return member.role != "joining" and 0 <= member.index < self._founders and not left
 
     def _racks(self) -> int:
-        return len({member.zone for member in self.members.values() if member.name in self._filled}) or 1
+        filled = [member for member in self.members.values() if member.name in self._filled]
+        return len({member.node if self.options.per_node > 1 else member.zone for member in filled}) or 1
 
     def _tokens(self) -> int:
         return int(self.options.settings.get("num_tokens", config.TOKENS_PER_NODE))

@@ -5,12 +5,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from upcall.catalog.cassandra.settings import OF_VERSION
-from upcall.service import ServiceOptions, size
+from upcall.service import ServiceOptions, never, size
+
+PLACED = "a node keeps the rack in which it joined; install another one beside it"
 
 
 class CassandraOptions(ServiceOptions):
     nodes: Annotated[int, size("node")] = Field(
         3, ge=1, le=30, description="nodes of the ring; their zones are its racks"
+    )
+    per_node: Annotated[int, never(PLACED)] = Field(
+        1, ge=1, le=10, description="nodes of the ring on one machine, where there are more: machines are racks then"
     )
     memory_mib: int = Field(640, ge=560, le=131_072, description="memory of each node")
     cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each node")

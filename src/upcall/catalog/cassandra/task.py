@@ -45,6 +45,7 @@ def node_task(
     datacenter: str = "dc1",
     replaces: str = "",
     racks: int = 0,
+    by_node: bool = False,
     times_left: int = 0,
     mode: str = "",
     java: int = 17,
@@ -79,7 +80,7 @@ def node_task(
         artifacts=artifacts,
         files=(
             File(path=config.YAML, text=settings),
-            File(path="cassandra-rackdc.properties", text=config.rack_properties(datacenter)),
+            File(path="cassandra-rackdc.properties", text=config.rack_properties(datacenter, by_node=by_node)),
             File(path="logback.xml", text=config.LOGBACK),
             File(path="jmx.access", text="upcall readwrite\n", mode=0o600),
         ),

@@ -41,7 +41,9 @@ class Brokers(Service):
 
     def pods(self) -> list[Pod]:
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.
-        pod = Pod("broker", count=self.options.brokers, task=self.broker, spread="zone", endpoints=self.endpoints())
+        count, per_node = self.options.brokers, self.options.per_node
+        endpoints = self.endpoints()
+        pod = Pod("broker", count, task=self.broker, per_node=per_node, spread="zone", endpoints=endpoints)
         # Those that founded the quorum before still vote in it: with too few of them there is no quorum at all. A
         # majority has all that was ever agreed on, and gives the others their vote anew.
         return [self.takes_back_all(pod, "brokers", majority=True)]
@@ -70,6 +72,7 @@ class Brokers(Service):
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
             logins=self._logins(),
+            rack=config.NODE if self.options.per_node > 1 else config.ZONE,
             options=as_texts({**options.settings, **options.unchecked_settings}),
             artifacts=self.artifacts(),
         )
@@ -124,7 +127,9 @@ class Brokers(Service):
         return [node_id(member) for member in self.members.values() if member.ready]
 
     def zones(self) -> dict[int, str]:
-        return {node_id(member): member.zone for member in self.members.values()}
+        """The racks: nodes, where several brokers share one."""
+        nodes_are = self.options.per_node > 1
+        return {node_id(member): member.node if nodes_are else member.zone for member in self.members.values()}
 
     def alive(self) -> set[int]:
         """Who votes now if it has a vote: a broker at a new place gets it in ``after_ready``."""

@@ -24,6 +24,9 @@ CONTROLLER_PORT: Final = 9093
 FOUNDERS: Final = 3
 """So many found the quorum; more get their vote once they run. So nothing of the first ones depends on how many there
 are."""
+ZONE: Final = "{{zone}}"
+NODE: Final = "{{node}}"
+"""What is a rack: no two replicas of a partition are in one, as long as there are enough."""
 SETTINGS: Final = "server.properties"
 PROPERTIES: Final = f"{{{{sandbox}}}}/{SETTINGS}"
 READY_LINE: Final = r"Kafka Server started"
@@ -77,6 +80,7 @@ def server_properties(
     members: Sequence[str],
     sizing: BrokerSizing,
     logins: bool = True,
+    rack: str = ZONE,
     options: Mapping[str, str] | None = None,
 ) -> str:
     """``server.properties`` of one broker. ``members`` are all brokers' names; ``logins``: clients are asked who they
@@ -90,7 +94,7 @@ def server_properties(
     settings = {
         "process.roles": "broker,controller",
         "node.id": str(node_id),
-        "broker.rack": "{{zone}}",
+        "broker.rack": rack,
         "listeners": listeners,
         "advertised.listeners": listeners,
         "controller.listener.names": "CONTROLLER",

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from upcall.catalog.kafka.settings import Value, settings_of
-from upcall.service import ServiceOptions, size
+from upcall.service import ServiceOptions, never, size
+
+PLACED = "replicas lie where they are by what was a rack when their topics were made; install another one beside it"
 
 
 class KafkaOptions(ServiceOptions):
@@ -15,6 +17,9 @@ class KafkaOptions(ServiceOptions):
         le=9,
         description="brokers, which are controllers too: 1, or 3 and more (two have no majority without each other)",
         json_schema_extra={"not": {"const": 2}},
+    )
+    per_node: Annotated[int, never(PLACED)] = Field(
+        1, ge=1, le=9, description="brokers on one node, where there are more brokers than nodes: nodes are racks then"
     )
     memory_mib: int = Field(448, ge=320, le=65_536, description="memory of each broker, page cache apart")
     cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each broker")

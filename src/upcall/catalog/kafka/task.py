@@ -39,13 +39,14 @@ def broker_task(
     resources: Resources,
     cores: float,
     logins: Logins | None = None,
+    rack: str = config.ZONE,
     options: Mapping[str, str] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
     """One broker. ``format_volume`` is the command for a fresh volume (:func:`config.format_command`)."""
     sizing = size_broker(resources.memory_mib, cores, resources.disk_mib)
     properties = config.server_properties(
-        node_id=node_id, members=members, sizing=sizing, logins=logins is not None, options=options
+        node_id=node_id, members=members, sizing=sizing, logins=logins is not None, rack=rack, options=options
     )
     passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(

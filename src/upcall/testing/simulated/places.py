@@ -120,7 +120,7 @@ def _objection(
         return "without the attributes that it asks for"
     if wants.spread and wants.spread not in node.attributes:
         return f"without {wants.spread}"
-    if wants.apart and any(one.service == service and one.declaration.constraints.apart == wants.apart for one in here):
+    if wants.apart and _alike(here, service, wants) >= wants.per_node:
         return "with one that it keeps apart from"
     if wants.together and not any(one.member == wants.together for one in peers if one.node == node.name):
         return "without the member that it goes with"
@@ -128,6 +128,11 @@ def _objection(
     used = _sum(need_of(one.declaration).amount for one in here)
     lacking = list(need_of(declaration).amount.lacking(_total(node) - used))
     return f"with too little {' and '.join(name.removesuffix('_mib') for name in lacking)}" if lacking else ""
+
+
+def _alike(here: Sequence[Settled], service: str, wants: Constraints) -> int:
+    """How many of its kind are on this node."""
+    return sum(one.service == service and one.declaration.constraints.apart == wants.apart for one in here)
 
 
 def _peers_in_its_zone(node: Node, rooms: Sequence[Room], peers: Sequence[Settled], wants: Constraints) -> int:
