@@ -100,7 +100,8 @@ def opened() -> Iterator[Brokers]:
     with own_cluster(nodes=NODES, memory_mib_per_node=NODE_MEMORY_MIB) as cluster:
         kafka = Brokers(cluster)
         kafka.upcall("fetch", "kafka", f"kafka@{OLD}")
-        kafka.upcall("install", f"kafka@{OLD}", "--set", "brokers=3", "--set", "replace_after_s=600")
+        sizes = ("--set", "brokers=3", "--set", "memory_mib=448", "--set", "replace_after_s=600")
+        kafka.upcall("install", f"kafka@{OLD}", *sizes)
         yield kafka
 
 

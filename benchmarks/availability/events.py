@@ -59,7 +59,7 @@ class Played(Brokers):
         with own_cluster(nodes=NODES, memory_mib_per_node=NODE_MEMORY_MIB) as cluster:
             played = cls(cluster)
             played.upcall("fetch", "kafka", f"kafka@{OLD}")
-            wanted = ("--set", f"brokers={NODES}", "--set", f"replace_after_s={SILENCE_S}")
+            wanted = ("--set", f"brokers={NODES}", "--set", f"replace_after_s={SILENCE_S}", "--set", "way=upcalls")
             own = package(Path(cluster.data).parent)
             played.upcall("install", str(own), "--name", "kafka", "--version", version, *wanted)
             played.topic("warm-up", PARTITIONS)
