@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,13 +52,16 @@ class Store(Service):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> type[Service]:
-    folder = tmp_path_factory.mktemp("package") / "store"
+    return written(tmp_path_factory.mktemp("package") / "store")
+
+
+def written(folder: Path) -> type[Service]:
     for version in ("1.0", "2.0", "3.0"):
         (folder / "versions" / version / "lock").mkdir(parents=True)
         lock = {"format": 1, "kind": "maven", "name": "store", "version": version}
         (folder / "versions" / version / "lock" / "store.json").write_text(json.dumps(lock))
     (folder / "__init__.py").write_text("")
-    (folder / "service.py").write_text(SERVICE)
+    (folder / "service.py").write_text(f"{SERVICE}\n# {folder}\n")  # else one of the same text would be imported once
     built = package.build(folder)
     return package.load(built.package.entry, folder.parent, built.package.source)
 
@@ -244,3 +249,26 @@ async def test_a_service_without_a_point_of_no_return_says_so() -> None:
     verdict = await Plain().answer_one(operation("finalize"))
     assert verdict.word == "decline"
     assert "has no point of no return" in verdict.reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_version_that_is_not_here_any_more_runs_on_as_it_was_declared_until_somebody_upgrades_it(
+    tmp_path: Path, kind: Any
+) -> None:
+    """A newer upcall has other versions of its packages."""
+    store = written(tmp_path / "store")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await life.kill_host()
+        shutil.rmtree(tmp_path / "store" / "versions" / "1.0")
+        life.start_host()
+        await asyncio.sleep(10)
+        assert "store 1.0 is not here any more: what runs stays" in life.master.plans["deploy"].reason
+        life.master.crash("node-1")
+        await life.master.until(lambda: all(one.state == "ready" for one in life.master.members.values()))
+        assert runs(life) == {"1.0"}
+        assert await over(life, life.master.upgrade("2.0")) == "done"
+        assert (runs(life), life.code.version) == ({"2.0"}, "2.0")
+
+    live(store, script, kind=kind, version="1.0")

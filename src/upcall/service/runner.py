@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import NotNow, UpcallError
+from upcall.protocol.errors import Conflict, NotNow, UpcallError
+from upcall.protocol.releases import released
 from upcall.service import derived, faults, plans, wanted
 from upcall.service.asking import Clerk
 from upcall.service.autoscaling import Autoscaling
@@ -302,6 +303,7 @@ class Runner:
             self._hooks.ending(self.context.operations)
             self._carrying_out.look(self.context.operations)
             if self._wanted.desired == "running":
+                self._check_version()
                 await self._deploy(self._members)
             self._trouble = ""
         except (Fenced, MasterAway, NotNow):
@@ -320,6 +322,17 @@ class Runner:
             raise
         except UpcallError as error:
             self.context.log.warning("the plans of %s cannot be shown: %s", self.context.name, error)
+
+    def _check_version(self) -> None:
+        """Code of another version answers for what runs, and declares nothing of it: that would be an upgrade that
+        nobody asked for, by the next restart of each member."""
+        if self._version and released(self._version) != self.service.version:
+            package, known = self.service.package, ", ".join(self.service.versions())
+            raise Conflict(
+                f"{package} {released(self._version)} is not here any more: what runs stays as it was declared",
+                where=self.context.name,
+                expected=f"`upcall upgrade {self.context.name} --to` one of {known}",
+            )
 
     async def _begin(self) -> None:
         """Options first, then once what was written down, then the expert's own start."""

@@ -127,7 +127,8 @@ class Service(Backups, PackageFiles):
 
     @classmethod
     def at(cls, version: str) -> "type[Service]":
-        """The class of one of these versions, or of a build of it (``0.1.0+1f2e3d4c``); of another one the newest's."""
+        """The class of one of these versions, or of a build of it (``0.1.0+1f2e3d4c``); of another one the newest's,
+        which declares nothing then."""
         known = released(version)
         if known == cls.version or known not in cls.versions():
             return cls
