@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -26,6 +27,7 @@ from upcall.master import (
     service_api,
     services,
     startup,
+    steady_clock,
     substrates,
     volume_api,
 )
@@ -53,6 +55,8 @@ from upcall.store.sqlite import SqliteStore
 from upcall.substrate.machines import Machines
 from upcall.transport.http import Headers
 
+CLOCK_EVERY_S: Final = 5.0
+
 
 @dataclass(frozen=True)
 class Master:
@@ -77,7 +81,8 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     ground = Ground(lambda: core, secrets, tokens)
     machines = (make_machines or substrates.chosen(cluster))(folder, cluster, ground)
     notifier = Notifier(streams, machines.send)
-    core = Driver(store, journal, lambda core: machines.substrate(core.state.substrate_records), notifier)
+    clock = steady_clock.SteadyClock(folder.database.with_name(steady_clock.FILE))
+    core = Driver(store, journal, lambda core: machines.substrate(core.state.substrate_records), notifier, wall=clock)
     views = Views(core, machines, streams)
     housekeeping = Housekeeping(core)
     host_door = host_api.HostDoor(core, hosts)
@@ -104,7 +109,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
         await startup.finish(core, folder, tokens.owner)
-        beside = [asyncio.create_task(housekeeping.run()), asyncio.create_task(core.watch())]
+        beside = [asyncio.create_task(one) for one in (housekeeping.run(), core.watch(), _telling(core, clock))]
         yield
         for task in beside:
             task.cancel()
@@ -147,6 +152,14 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     own = cluster.url.partition("://")[2].rsplit(":", 1)[0]
     app.add_middleware(Gate, hosts=(own, *LOCAL_HOSTS), authenticate=authenticate, calls=calls)
     return Master(app, core, views, tokens, readers, housekeeping, machines)
+
+
+async def _telling(core: Driver, clock: steady_clock.SteadyClock) -> None:
+    """That the machine's clock jumped. Until it is cancelled."""
+    while True:
+        for text in clock.news():
+            core.post(lambda tx, text=text: tx.event("alert", "clock", text, alert=True))  # type: ignore[misc]
+        await asyncio.sleep(CLOCK_EVERY_S)
 
 
 def knows(master: Master) -> Callable[[Headers], bool]:

@@ -16,11 +16,11 @@ from upcall.protocol.errors import Problem
 
 REF: Final = "#/components/schemas/"
 SERVICE_CALLS: Final = (
-    service.Package, service.Declare, service.Starts, service.Endpoints, service.Plans, service.Propose,
+    service.Package, service.Declare, service.Starts, service.Endpoints, service.Plans, service.Health, service.Propose,
     service.Answers, service.Withdraw, service.Accepted, service.Back, service.Note, service.RunTool,
     service.ToolResult, service.StateEntry, service.StateWrite, service.ActionReply, service.AskCredentials,
     service.Credentials, service.ActionProgress, service.Failed, service.Retarget, service.Fits, service.Working,
-    service.Rescale,
+    service.Rescale, service.Granted,
 )  # fmt: skip
 UNIONS: Final[dict[str, Any]] = {
     "service.StreamEvent": service.StreamEvent,
