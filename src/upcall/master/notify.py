@@ -77,6 +77,7 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
         generation=service.generation(view.name),
         declaration=service.declaration(view.name, view.generation),
         seen=core.state.seen.get(member_id),
+        filling=core.filling[member_id].disks if member_id in core.filling else (),
     )
     return to_wire.member(view, known)
 

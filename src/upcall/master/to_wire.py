@@ -16,7 +16,7 @@ from upcall.operations.records import Operation
 from upcall.operations.views import MemberView, PendingOperation, PendingSet
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
-from upcall.substrate.interface import Node
+from upcall.substrate.interface import DiskUse, Node
 
 Desired = Literal["running", "uninstalling", "shut_down"]
 NodeOf = Callable[[str], str]
@@ -95,6 +95,7 @@ class Known(NamedTuple):
     """Of its newest declaration."""
     declaration: Declaration | None
     seen: SeenRecord | None
+    filling: tuple[DiskUse, ...] = ()
 
 
 def member_state(view: MemberView) -> str:
@@ -126,6 +127,7 @@ def member(view: MemberView, known: Known) -> wire.Member:
         role=view.role,
         taken_back=view.taken_back,
         leaving=view.leaving,
+        filling=tuple(wire.DiskUse(one.volume, one.used_mib, one.bound_mib, one.over) for one in known.filling),
     )
 
 

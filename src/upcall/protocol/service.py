@@ -210,6 +210,22 @@ Role = Literal["founding", "joining", "replacing"]
 with more members). ``replacing``: it was at another place before, whose data it has no more."""
 
 
+class DiskUse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A volume that is nearly full (90 % of its size), or was and is not well below that again."""
+
+    volume: str
+    """Its name; empty: the sandbox."""
+    used_mib: int
+    """When it came to its mark."""
+    bound_mib: int
+    over: bool = False
+    """It holds more than its size."""
+
+    def __str__(self) -> str:
+        what = f"volume {self.volume}" if self.volume else "its sandbox"
+        return f"{what} holds {self.used_mib:,} MiB of {self.bound_mib:,}"
+
+
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A member as observed."""
 
@@ -259,6 +275,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     taken_back: bool = False
     """It began at its place with volumes of before: its service was installed again and they are those of the life
     before, or a person gave it back what had been set aside."""
+    filling: tuple[DiskUse, ...] = ()
+    """What of its disk is nearly full."""
 
     @property
     def behind(self) -> bool:
@@ -708,6 +726,9 @@ class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     """What it is known by from one look to the next, so that since when it is so is known. Default: its member and its
     words, without their numbers."""
+    restart_after_s: float | None = None
+    """For so long its member has been so and ready as a process: then the service proposes its restart, and is asked about
+    it like about any other. When that does not help, twice as long."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

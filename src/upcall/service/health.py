@@ -5,6 +5,8 @@ service that writes ``health()`` gives just that, one :class:`~upcall.protocol.s
 what is being done about it. It is looked at every ``health_every_s``, and soon after a member or an operation changed,
 beside everything else: its blocking calls have threads of their own, so no answer waits for a look that hangs.
 
+What only a restart helps says so (``restart_after_s``): a process that stands still keeps its port open for ever.
+
 The master is told what differs from what this subscription has told, and remembers since when each thing is so, by its
 key. A look that raises or is late takes nothing back: what was wrong stays, and that it cannot be seen is one more.
 """
@@ -18,15 +20,19 @@ import msgspec
 from msgspec.structs import replace
 
 from upcall.protocol import service as wire
+from upcall.protocol.errors import NotNow, UpcallError
 from upcall.service import faults
 from upcall.service.context import HEALTH_THREADS, threads
-from upcall.service.link import Link
+from upcall.service.link import Fenced, Link
 from upcall.service.service import Service, overridden
 
 SOON_S: Final = 2.0
 """After a change, which seldom comes alone; and between two looks at the least."""
 PASSING_MAX: Final = 2
 """Looks in a row that what may pass in a moment can fail, before it is told."""
+
+FORGOTTEN_S: Final = 3600.0
+"""After so long without another one, a restart that was proposed counts no more."""
 
 _NUMBERS: Final = re.compile(r"\d[\d.,]*")
 
@@ -44,6 +50,10 @@ class Health:
         self._state: State = ((), ())
         self._told: wire.Health | None = None
         self._failed = 0
+        self._since_s: dict[str, float] = {}
+        """Key -> since when this host sees it, of what a restart helps."""
+        self._restarted: dict[str, tuple[int, float]] = {}
+        """Key -> how often a restart was proposed for it, and when last."""
 
     def let(self, deployed: bool) -> None:
         """Nothing is looked at before it is deployed: all of it would be missing."""
@@ -68,7 +78,10 @@ class Health:
         self._told = None
         while True:
             await self._deployed.wait()
-            await self._tell(await self._look())
+            seen = await self._look()
+            await self._tell(seen)
+            if seen is not None:
+                await self._cure(seen.degraded)
             try:
                 async with asyncio.timeout(self._service.health_every_s):
                     await self._changed.wait()
@@ -82,6 +95,30 @@ class Health:
         if seen is not None and seen != self._told:
             await self._link.show("health", msgspec.json.encode(seen))
             self._told = seen
+
+    async def _cure(self, found: Iterable[wire.Degraded]) -> None:
+        """Proposes the restarts that are due."""
+        now_s, members = asyncio.get_running_loop().time(), self._service.members
+        sick = {
+            one.key: one
+            for one in found
+            if one.restart_after_s is not None and (member := members.get(one.member)) is not None and member.ready
+        }
+        self._since_s = {key: self._since_s.get(key, now_s) for key in sick}
+        self._restarted = {key: each for key, each in self._restarted.items() if now_s - each[1] < FORGOTTEN_S}
+        for key, one in sick.items():
+            times, _ = self._restarted.get(key, (0, 0.0))
+            if now_s - self._since_s[key] < (one.restart_after_s or 0.0) * 2**times:
+                continue
+            self._restarted[key] = times + 1, now_s
+            self._since_s[key] = now_s
+            task = members[one.member].task
+            try:
+                await self._service.propose("restart", one.member, reason=one.what, key=f"unwell-{task}-{times}")
+            except (Fenced, NotNow):
+                raise
+            except UpcallError as error:
+                self._service.log.warning("a restart of %s is not taken: %s", task, error)
 
     async def _look(self) -> wire.Health | None:
         """None: nothing to tell yet."""

@@ -53,6 +53,11 @@ class Member:
         return self.seen.state == "ready"
 
     @property
+    def filling(self) -> tuple[wire.DiskUse, ...]:
+        """What of its disk is nearly full."""
+        return self.seen.filling
+
+    @property
     def back(self) -> bool:
         """Ready, and its ``after_ready`` has returned: it counts again."""
         return self.ready and self.seen.back

@@ -44,6 +44,7 @@ from upcall.service.plan_inputs import (
     StepSaid,
     Verb,
 )
+from upcall.service.relieving import Relieving
 from upcall.service.roles import Roles
 from upcall.service.service import Service
 from upcall.service.state import State
@@ -122,6 +123,7 @@ class Runner:
         self._updating = Updating(self.service, self.link, self._memory, wall, self._spawn, self._leaving.said)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again)
         self._health = Health(self.service, self.link)
+        self._relieving = Relieving(self.service, self._spawn)
         self._dirty = asyncio.Event()
         self._wanted: wire.Wanted | None = None
         self._members: wire.Members | None = None
@@ -315,7 +317,9 @@ class Runner:
                 level("%s cannot say what it wants: %s", self.context.name, words)
             self._trouble = words
             self.context.fault(faults.Fault("what it wants", words, error))
-        self._health.let(self._deployed())
+        self._health.let(deployed := self._deployed())
+        if deployed:
+            self._relieving.look(self.context.members)
         try:
             await self._show()
         except (Fenced, NotNow):

@@ -338,6 +338,11 @@ class Service(Backups, PackageFiles):
         """A new incarnation of a member is ready (at least once for each). A start step waits for its end; so an
         expert joins a voter here, or moves partitions onto the member."""
 
+    async def relieve(self, filling: tuple[Member, ...]) -> None:
+        """The disks of these members are nearly full (``member.filling``), or, with none, have room again: slow what
+        you may, or let it go on. Called until it returned, whenever that changed, and once for each start of the
+        host."""
+
     async def on_told(self, told: Told) -> None:
         """An operation began, ended, or is over: ``told.what``, ``told.operation``."""
 

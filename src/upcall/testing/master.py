@@ -5,7 +5,7 @@ input and returns at once; wait for what follows with :meth:`SimulatedMaster.unt
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
@@ -23,11 +23,13 @@ from upcall.protocol import service as wire
 from upcall.protocol.operator import DRAIN_WINDOW_S, Ask, Update
 from upcall.protocol.options import merged
 from upcall.service import Service as AnyService
-from upcall.substrate.interface import Node
+from upcall.substrate.interface import DiskUse, Filling, Node, Output, TaskId
 from upcall.testing.fixed import Tool, ok
 from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
 from upcall.testing.transport import WHO, WorldTransport
 from upcall.testing.world import World
+
+NEARLY_FULL: Final = 0.9
 
 
 class SimulatedMaster(WorldTransport):
@@ -249,6 +251,13 @@ class SimulatedMaster(WorldTransport):
 
     def heal(self, member: str) -> None:
         self.disturb(lambda now_s: self.cluster.heal(self._id(member), now_s))
+
+    def fill(self, member: str, used_mib: int, of_mib: int) -> None:
+        """Its volume is measured; from 90 % on it is nearly full."""
+        task = TaskId(service=self.service, member=member, incarnation=self.members[member].incarnation)
+        use = DiskUse(volume="data", used_mib=used_mib, bound_mib=of_mib, over=used_mib > of_mib)
+        near = used_mib >= NEARLY_FULL * of_mib
+        self.disturb(lambda now_s: Output(up=[Filling(task=task, disks=(use,) if near else ())]))
 
     def slow(self, *members: str) -> None:
         """They run, and do not become ready (:meth:`make_ready`)."""
