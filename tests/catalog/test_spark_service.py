@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from upcall.catalog.spark import config
+from upcall.catalog.spark import config, health
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
 from upcall.catalog.spark.settings import facts
@@ -20,6 +20,12 @@ from upcall.testing import Scenario, operation
 
 PROGRAM = "print('hello')\n"
 JOBS = {"jobs": {"count": Job(program=PROGRAM).model_dump()}}
+
+
+@pytest.fixture(autouse=True)
+def page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No master serves its page here."""
+    monkeypatch.setattr(health, "read", lambda master: {"workers": [], "activeapps": []})
 
 
 async def started(**options: Any) -> Spark:

@@ -194,6 +194,29 @@ def test_a_service_that_was_shut_down_is_not_looked_at(live: Live) -> None:
     live(Ill, script)
 
 
+def test_what_only_a_restart_helps_is_restarted_asked_about_and_ever_more_slowly(live: Live) -> None:
+    still = Degraded("web-1 stands still", member="web-1", key="still", restart_after_s=100.0)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.code.wrong = (still,)
+        await seen(life, "still")
+        await asyncio.sleep(80)
+        assert life.master.members["web-1"].incarnation == 1
+        operation = await life.master.until_proposed("restart", "web-1")
+        assert life.master.operations[operation].reason == "web-1 stands still"
+        await life.master.until(lambda: life.master.members["web-1"].incarnation == 2, within_s=60)
+        await asyncio.sleep(180)
+        assert life.master.members["web-1"].incarnation == 2, "the next one comes after twice as long"
+        await life.master.until(lambda: life.master.members["web-1"].incarnation == 3, within_s=120)
+        life.code.wrong = ()
+        await seen(life)
+        await asyncio.sleep(3600)
+        assert life.master.members["web-1"].incarnation == 3
+
+    live(Ill, script)
+
+
 def test_a_scenario_gives_what_it_says_is_wrong() -> None:
     class Away(Plain):
         async def health(self) -> Sequence[Degraded]:

@@ -727,8 +727,8 @@ class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
     """What it is known by from one look to the next, so that since when it is so is known. Default: its member and its
     words, without their numbers."""
     restart_after_s: float | None = None
-    """For so long its member has been so and ready as a process: then the service proposes its restart, and is asked about
-    it like about any other. When that does not help, twice as long."""
+    """For so long its member has been so and ready as a process: then the service proposes its restart, and is asked
+    about it like about any other. When that does not help, twice as long."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -61,6 +61,9 @@ _OPENS = (
     "java.base/java.lang",
 )
 
+DISK_WARNS: Final = 70
+DISK_REFUSES: Final = 85
+"""Per cent; a compaction writes what it reads once more before it can delete it."""
 PROGRESS: Final = (
     r"Finished reading \S*CommitLog-\S+\.log",
     r"\[Stream #\S+\] Finished receiving (?:file #\d+|\S+ component) from ",
@@ -147,6 +150,11 @@ def cassandra_yaml(
         "column_index_size": "16KiB",
         **login_settings(logins),
         "auto_snapshot": False,
+        # Of what is left of the volume beside the commit log: warned at first, then writes are refused, and taken again
+        # by themselves when there is room. A node whose disk is full ends, and one that starts again is as full.
+        "data_disk_usage_max_disk_size": f"{sizing.data_mib}MiB",
+        "data_disk_usage_percentage_warn_threshold": DISK_WARNS,
+        "data_disk_usage_percentage_fail_threshold": DISK_REFUSES,
     }
     if mode:
         settings["storage_compatibility_mode"] = mode

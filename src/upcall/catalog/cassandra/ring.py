@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from cassandra import InvalidRequest
+from cassandra import InvalidRequest, OperationTimedOut
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import DCAwareRoundRobinPolicy
@@ -103,6 +103,28 @@ class Ring:
             if row["status"] in UNDER_WAY:
                 found[str(row["id"])] = "a stream under way"
         return found
+
+    def each(self, query: str) -> tuple[set[str], dict[str, list[dict[str, Any]]], set[str]]:
+        """Who is up, what each of them says, and who of them says nothing in time. What its version cannot be asked is
+        an empty answer."""
+        up = {host.address: host for host in self._hosts() if host.is_up is not False}
+        asked = {
+            address: self._session.execute_async(query, host=host, timeout=SHORT_S) for address, host in up.items()
+        }
+        said, silent = {}, set()
+        for address, answer in asked.items():
+            try:
+                said[address] = list(answer.result())
+            except InvalidRequest:
+                said[address] = []
+            except OperationTimedOut:
+                silent.add(address)
+            except NoHostAvailable:
+                try:
+                    said[address] = self._of(up[address], query)
+                except (NoHostAvailable, OperationTimedOut):
+                    silent.add(address)
+        return set(up), said, silent
 
     def words_of(self, address: str) -> set[str]:
         """What each of the other nodes says of this one's state; ``LEFT`` also where it is not known any more."""
@@ -247,6 +269,8 @@ def _statements(text: str) -> list[str]:
     return [_OWN_ID.sub("", each).strip() for each in re.split(r";\s*(?:\n|\Z)", text) if each.strip()]
 
 
+SHORT_S: Final = 3.0
+"""For what a node knows of itself."""
 TRIES: Final = 8
 TRY_PAUSE_S: Final = 0.25
 GOSSIP: Final = "SELECT address, status, status_with_port FROM system_views.gossip_info"

@@ -31,6 +31,8 @@ class NodeSizing:
     networking_cache_mib: int
     commitlog_segment_mib: int
     commitlog_total_mib: int
+    data_mib: int
+    """Of the volume, beside the commit log."""
     concurrent_reads: int
     concurrent_writes: int
     concurrent_compactors: int
@@ -45,6 +47,7 @@ def size_node(memory_mib: int, cores: float, disk_mib: int) -> NodeSizing:
     threads = max(1, round(cores))
     # A mutation may be half a segment, so a segment of 8 MiB takes rows of up to 4 MiB.
     segment = 8 if heap < 1024 else 32
+    commitlog_total = max(8 * segment, min(8192, disk_mib // 16))
     return NodeSizing(
         heap_mib=heap,
         direct_mib=max(96, heap // 2),
@@ -55,7 +58,8 @@ def size_node(memory_mib: int, cores: float, disk_mib: int) -> NodeSizing:
         file_cache_mib=max(16, min(512, heap // 16)),
         networking_cache_mib=max(16, min(128, heap // 16)),
         commitlog_segment_mib=segment,
-        commitlog_total_mib=max(8 * segment, min(8192, disk_mib // 16)),
+        commitlog_total_mib=commitlog_total,
+        data_mib=max(64, disk_mib - commitlog_total),
         concurrent_reads=max(8, 8 * threads),
         concurrent_writes=max(8, 8 * threads),
         concurrent_compactors=max(1, threads // 2),

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from upcall.catalog.kafka import reading
 from upcall.catalog.kafka.config import client_settings
+from upcall.catalog.kafka.health import Served
 from upcall.catalog.kafka.live import between, same
 from upcall.catalog.kafka.moves import Targets
 from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping, out_of_sync
@@ -72,6 +73,17 @@ class Admin:
 
     def read(self) -> tuple[int, int]:
         return reading.read(self.client)
+
+    def served(self) -> Served:
+        """Who is let in, and of each partition who leads it."""
+        found = self.client.list_topics(timeout=TIMEOUT_S)
+        leads = {
+            Partition(str(topic.topic), number, tuple(each.replicas), tuple(each.isrs)): each.leader
+            for topic in found.topics.values()
+            for number, each in topic.partitions.items()
+        }
+        few = self.minimums(each.topic for each in leads if len(each.in_sync) < len(each.replicas))
+        return Served(leads, frozenset(found.brokers), few)
 
     def minimums(self, topics: Iterable[str]) -> dict[str, int]:
         """``min.insync.replicas`` of each topic. What was told lately is not asked again: it seldom changes, and a

@@ -38,6 +38,8 @@ PROGRESS: Final = (
 segment of it."""
 FATAL: Final = (r"Shutdown broker because ((?:all|none of the specified) log dirs .*)", jvm.NO_MEMORY)
 """What ends it without an exception; with one, the exception says more."""
+QUOTA: Final = "producer_byte_rate"
+DEFAULT_USER: Final = ("--entity-type", "users", "--entity-default")
 JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
 """Kafka's own, and what we compile beside them."""
 MECHANISM: Final = "SCRAM-SHA-256"
@@ -235,6 +237,16 @@ def cluster_setting_command(name: str, value: str) -> tuple[str, ...]:
     """Sets what has its value in the whole cluster."""
     what = ("--entity-type", "brokers", "--entity-default", "--alter", "--add-config", f"{name}={value}")
     return _client_tool("kafka.admin.ConfigCommand", *what)
+
+
+def quota_command(bytes_a_second: int | None) -> tuple[str, ...]:
+    """What each broker takes of a user that has no quota of his own; None: as much as comes."""
+    change = ("--delete-config", QUOTA) if bytes_a_second is None else ("--add-config", f"{QUOTA}={bytes_a_second}")
+    return _client_tool("kafka.admin.ConfigCommand", *DEFAULT_USER, "--alter", *change)
+
+
+def quota_query() -> tuple[str, ...]:
+    return _client_tool("kafka.admin.ConfigCommand", *DEFAULT_USER, "--describe")
 
 
 def _client_tool(main_class: str, *what: str) -> tuple[str, ...]:

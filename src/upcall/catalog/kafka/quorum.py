@@ -11,12 +11,15 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from upcall.catalog.kafka.config import PROPERTIES, tool_command
+from upcall.protocol.errors import NotNow
 from upcall.service import Member
 
 TOOL = "org.apache.kafka.tools.MetadataQuorumCommand"
 CONFIG = ("--command-config", PROPERTIES)
 """How to log in; to add a controller, also which one."""
 TOOL_TIMEOUT_S = 60.0
+LAGS_S = 10
+"""Followers ask several times a second; who has not read all for so long is behind."""
 _VOTERS = re.compile(r"^CurrentVoters:\s*(\[.*\])\s*$", re.MULTILINE)
 _DIRECTORY = re.compile(r"^directory\.id=(\S+)$", re.MULTILINE)
 
@@ -61,7 +64,31 @@ def parse_directory(meta_properties: str) -> str:
 
 async def voters(beside: Member) -> list[Standing]:
     result = await beside.run(_tool("describe", "--status"), timeout_s=TOOL_TIMEOUT_S)
-    return parse_voters(result.output)
+    try:
+        return parse_voters(result.output)
+    except ValueError as error:
+        raise NotNow(str(error), where=beside.name) from error
+
+
+async def lags(beside: Member) -> dict[int, int]:
+    """Node id -> seconds since it had read all that was agreed on, of voters for whom that is long ago."""
+    return parse_lags((await beside.run(_tool("describe", "--replication"), timeout_s=TOOL_TIMEOUT_S)).output)
+
+
+def parse_lags(text: str) -> dict[int, int]:
+    """From ``describe --replication``: a table whose last columns are two times in milliseconds and a status."""
+    found, leader_ms = {}, 0
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 6 or words[-1] not in ("Leader", "Follower") or not words[0].isdigit():
+            continue
+        caught_up_ms = int(words[-2])
+        if words[-1] == "Leader":
+            leader_ms = caught_up_ms
+        else:
+            found[int(words[0])] = caught_up_ms
+    late = {node: (leader_ms - caught_up_ms) // 1000 for node, caught_up_ms in found.items() if caught_up_ms > 0}
+    return {node: lag for node, lag in late.items() if lag >= LAGS_S}
 
 
 async def join(member: Member, node_id: int, beside: Member) -> str:

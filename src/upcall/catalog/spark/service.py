@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from upcall.catalog.spark import config
+from upcall.catalog.spark import config, health
 from upcall.catalog.spark.goals import SparkGoals, options_for
 from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.sizing import size_worker
@@ -15,6 +15,7 @@ from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.training import Compiled, Training
 from upcall.service import (
     Contents,
+    Degraded,
     Derived,
     Endpoint,
     Field,
@@ -169,6 +170,16 @@ class Spark(Service):
                     await self.propose("restart", other, reason="the master is at another address", key=key)
         if before != member.address:
             await self.state.set(MASTER_AT, member.address)
+
+    async def health(self) -> list[Degraded]:
+        """As the master's own page has it; a job's driver that ends again and again is seen without it."""
+        found = health.of_jobs(self.members.of("job"))
+        master = self.members["master-0"]
+        if not master.ready:
+            return found  # That it is away is told by the system.
+        page = await self.blocking(health.read, health.page_of(master))
+        workers = self.members.of("worker")
+        return health.of_workers(page, workers) + health.of_applications(page, workers) + found
 
     # -- what a person asks -----------------------------------------------------------------------------------------
 

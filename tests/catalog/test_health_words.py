@@ -1,0 +1,157 @@
+"""What Kafka's, Cassandra's and Spark's own code says is wrong: in whole sentences, with what is done about it, from
+what the systems say of themselves."""
+
+from typing import Any
+
+from upcall.catalog.cassandra import health as cassandra
+from upcall.catalog.cassandra.ranges import Range
+from upcall.catalog.kafka import health as kafka
+from upcall.catalog.kafka.partitions import Partition
+from upcall.catalog.kafka.quorum import parse_lags
+from upcall.catalog.spark import health as spark
+from upcall.protocol import service as wire
+from upcall.service import Degraded, Member
+
+
+def member(name: str, state: str = "ready", **more: Any) -> Member:
+    seen = wire.Member(name=name, state=state, address=f"a{name.rpartition('-')[2]}", **more)
+    return Member(name, name.rpartition("-")[0], seen=seen)
+
+
+def lines(found: list[Degraded]) -> list[str]:
+    return [f"{one.what}; {one.doing}" for one in found]
+
+
+def served(*parts: Partition, leader: int = 1, minimum: int = 2) -> kafka.Served:
+    leads = {each: leader if each.in_sync else kafka.NOBODY for each in parts}
+    return kafka.Served(leads, frozenset({1, 2, 3}), {each.topic: minimum for each in parts})
+
+
+def test_each_partition_stands_in_the_line_of_the_worst_that_is_true_of_it() -> None:
+    parts = (
+        Partition("t", 0, (1, 2, 3), ()),
+        Partition("t", 1, (1, 2, 3), (1,)),
+        Partition("t", 2, (1, 2, 3), (1, 3)),
+        Partition("t", 3, (1, 2, 3), (1, 2, 3)),
+    )
+    assert lines(kafka.of_partitions(served(*parts), {1, 3})) == [
+        "1 partition of 4 are offline, neither read nor written (t-0); broker-0, broker-2 catch up; broker-1 is away",
+        "1 partition of 4 cannot be written with acks=all, below min.insync.replicas (t-1); "
+        "broker-2 catches up; broker-1 is away",
+        "1 partition of 4 have fewer replicas in sync than wanted (t-2); broker-1 is away",
+    ]
+    assert kafka.of_partitions(served(parts[3]), {1, 2, 3}) == []
+
+
+def test_a_broker_that_answers_and_is_not_let_in_is_fenced() -> None:
+    brokers = [member("broker-0"), member("broker-1"), member("broker-2", "ended")]
+    (found,) = kafka.of_brokers(brokers, {1})
+    assert (found.member, found.key) == ("broker-1", "fenced broker-1")
+
+
+def test_voters_that_are_away_say_how_many_more_may_be() -> None:
+    assert lines(kafka.of_quorum({1, 2, 3}, {1, 2})) == [
+        "1 of 3 controllers that vote is away (broker-2); none more may be away"
+    ]
+    (two,) = kafka.of_quorum({1, 2, 3}, {1})
+    assert two.doing == "nothing can be decided: a majority is 2"
+    assert kafka.of_quorum({1, 2, 3}, {1, 2, 3}) == []
+
+
+REPLICATION = """\
+NodeId	DirectoryId           	LogEndOffset	Lag	LastFetchTimestamp	LastCaughtUpTimestamp	Status
+1     	f9MjZxeUqaBW7YF7GxxEbw	2000        	0  	1700000100000     	1700000100000        	Leader
+2     	g9MjZxeUqaBW7YF7GxxEbw	2000        	0  	1700000099900     	1700000099900        	Follower
+3     	h9MjZxeUqaBW7YF7GxxEbw	1200        	800	1700000099900     	1700000040000        	Follower
+4     	i9MjZxeUqaBW7YF7GxxEbw	100         	99 	1700000000000     	1700000000000        	Observer
+"""
+
+
+def test_a_voter_that_has_not_read_all_for_long_lags() -> None:
+    assert parse_lags(REPLICATION) == {3: 60}
+    (found,) = kafka.of_lag(parse_lags(REPLICATION))
+    assert found.what == "broker-2 votes, and is 60 s behind what the controllers agreed on"
+
+
+def test_a_disk_that_fills_says_what_is_slowed_and_what_makes_room() -> None:
+    full = member("broker-1", filling=(wire.DiskUse("data", 950, 1024),))
+    (found,) = kafka.of_disks([full, member("broker-2")], 1.0)
+    assert found.what == "broker-1: volume data holds 950 MiB of 1,024"
+    assert found.doing.startswith(
+        "producers are slowed to 1 MiB/s at each broker; `upcall update` with a larger disk_mib"
+    )
+
+
+def signs(**more: Any) -> cassandra.Signs:
+    known: dict[str, Any] = {
+        "ranges": [Range("orders", ("a0", "a1", "a2"))], "up": {"a0", "a1", "a2"}, "silent": set(), "moving": {},
+        "schemas": {}, "rooms": {}, "compactions": {}, "hints": {}, "dropped": {},
+    }  # fmt: skip
+    return cassandra.Signs(**{**known, **more})
+
+
+NODES = {f"a{number}": member(f"node-{number}") for number in range(3)}
+
+
+def told(before: dict[str, int] | None = None, **more: Any) -> dict[str, str]:
+    return {one.key: one.what for one in cassandra.told(signs(**more), NODES, before or {})}
+
+
+def test_a_ring_in_which_nothing_is_wrong_says_nothing() -> None:
+    well = {"schemas": dict.fromkeys(NODES, "s"), "rooms": dict.fromkeys(NODES, "SPACIOUS"), "hints": {"a1": 0}}
+    assert told(**well, compactions=dict.fromkeys(NODES, 2), dropped=dict.fromkeys(NODES, 7)) == {}
+
+
+def test_ranges_without_a_majority_come_first() -> None:
+    found = told(up={"a0"})
+    assert next(iter(found)) == "no-quorum"
+    assert found["no-quorum"].endswith("at QUORUM: 1 of orders")
+    assert found["down node-1"] == "node-1 answers, and the ring sees it down"
+
+
+def test_what_is_on_its_way_is_one_line() -> None:
+    found = told(moving={"a2": "BOOT", "x": "a stream under way"})
+    assert found == {"streaming": "data is on its way between nodes: node-2 is boot; 1 stream under way"}
+
+
+def test_a_schema_that_differs_names_who_differs() -> None:
+    assert "node-2 differs" in told(schemas={"a0": "s", "a1": "s", "a2": "t"})["schema"]
+
+
+def test_what_was_dropped_counts_since_the_last_look_and_not_before_the_first() -> None:
+    assert told(dropped={"a1": 9}) == {}
+    found = told({"a1": 4}, dropped={"a1": 9})
+    assert found == {"dropped node-1": "node-1 dropped 5 messages that came too late, since the last look"}
+
+
+def test_hints_compactions_and_a_disk_are_told_by_node() -> None:
+    found = told(hints={"a2": 3}, compactions={"a0": 31}, rooms={"a1": "FULL"})
+    assert set(found) == {"hints node-2", "compactions node-0", "room node-1"}
+    assert found["room node-1"] == "node-1's disk is full: Cassandra refuses writes by itself"
+
+
+def test_a_node_that_does_not_answer_is_told() -> None:
+    assert told(silent={"a1"}) == {"silent node-1": "node-1 does not answer what it is asked"}
+
+
+PAGE = {
+    "workers": [
+        {"host": "a0", "state": "ALIVE", "coresfree": 0},
+        {"host": "a1", "state": "DEAD", "coresfree": 1},
+    ],
+    "activeapps": [
+        {"name": "windows", "cores": 1, "state": "RUNNING"},
+        {"name": "late", "cores": 0, "state": "WAITING"},
+    ],
+}
+
+
+def test_spark_tells_lost_workers_applications_without_executors_and_jobs_that_start_again() -> None:
+    workers = [member("worker-0"), member("worker-1"), member("worker-2", "starting")]
+    assert [one.member for one in spark.of_workers(PAGE, workers)] == ["worker-1"]
+    (waits,) = spark.of_applications(PAGE, workers)
+    assert waits.what == "application late has no executors and computes nothing"
+    assert "0 cores are free" in waits.doing
+    job = member("job-x", "starting", ended_times=3, exit_reason="OutOfMemoryError")
+    (again,) = spark.of_jobs([job, member("job-y")])
+    assert again.what == "job-x ended 3 times: OutOfMemoryError"
