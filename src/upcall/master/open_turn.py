@@ -8,6 +8,7 @@ for whoever reads the journal, which is told after the commit. Nothing here acts
 """
 
 from collections import deque
+from functools import partial
 from typing import Any
 
 from upcall.master import state as states
@@ -72,7 +73,7 @@ class OpenTurn:
             else:
                 self.turn.put(kind, change.key, change.value)
         for send in output.send:
-            self.turn.after.append(lambda send=send: self.core.listener.send(send))  # type: ignore[misc]
+            self.turn.after.append(partial(self.core.listener.send, send))
         for node in output.prove:
-            self.turn.after.append(lambda node=node: self.core.prove(node))  # type: ignore[misc]
+            self.turn.after.append(partial(self.core.prove, node))
         self.queue.extend(output.up)

@@ -263,8 +263,9 @@ class TaskRunner:
         """Tells what changed, once."""
         before = task.observed()
         task.state, task.reason, task.progress = state, reason, max(progress, task.progress)
-        if task.observed() != before:
-            out.up.append(task.observed())
+        now = task.observed()
+        if now != before:
+            out.up.append(now)
 
     # -- what agents say --------------------------------------------------------------------------------------------
 
