@@ -67,6 +67,6 @@ class Keyspaces(Nodes):
         """Repairs a keyspace (default: all), node by node, each its primary ranges. By itself in time: what was deleted
         is forgotten after ``gc_grace_seconds``, ten days, and would come back from a node that never heard of it."""
         for member in self.members.of("node"):
-            what = [keyspace] if keyspace else []
+            what = [keyspace] if keyspace else ["--ignore-unreplicated-keyspaces"]  # Else one of those fails it.
             await member.run(config.nodetool_command("repair", "-pr", *what), timeout_s=1800.0)
         return {"keyspace": keyspace, "repaired": [member.name for member in self.members.of("node")]}
