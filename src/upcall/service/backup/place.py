@@ -89,7 +89,8 @@ class Place:
     def drop(self, folder: str) -> None:
         """With all that is in it; it is no error when it is not there."""
         with self._worded(folder), contextlib.suppress(FileNotFoundError):
-            self._files.rm(self._path(folder), recursive=True)
+            for path in self._files.find(self._path(folder)):  # One by one: not every store can delete many at once.
+                self._files.rm_file(path)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
@@ -118,6 +119,10 @@ class Place:
 
 class Folder(Place):
     """A folder of this machine, of our user alone."""
+
+    def drop(self, folder: str) -> None:
+        with self._worded(folder), contextlib.suppress(FileNotFoundError):
+            self._files.rm(self._path(folder), recursive=True)
 
     def write(self, name: str, data: bytes) -> None:
         path = Path(self._path(name))
@@ -176,7 +181,14 @@ def bucket(where: str, login: str, endpoint: str = "") -> Place:
         secret=secret or None,
         anon=not key,
         use_listings_cache=False,
-        config_kwargs={"retries": {"max_attempts": TRIES}, "connect_timeout": CONNECT_S, "read_timeout": READ_S},
+        config_kwargs={
+            "retries": {"max_attempts": TRIES},
+            "connect_timeout": CONNECT_S,
+            "read_timeout": READ_S,
+            # Ours are better (SHA-256, compared at every read), and not every store knows these.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        },
         **more,
     )
     return Place(files, shown.removeprefix(BUCKET), shown)

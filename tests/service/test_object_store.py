@@ -1,0 +1,131 @@
+"""An archive in an object store: a real S3 server on loopback."""
+
+import hashlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from upcall.artifacts.cache import Cache
+from upcall.artifacts.fetch import fetch
+from upcall.protocol.declaration import Artifact
+from upcall.protocol.errors import Forbidden, NotFound, NotNow
+from upcall.service.backup.archive import Archive
+from upcall.service.backup.manifest import Corrupt
+from upcall.service.backup.place import Place, opened
+from upcall.service.backup.reading import StoredBackup
+from upcall.service.backup.writing import BackupInto
+
+pytestmark = pytest.mark.real
+
+KEY, SECRET = "key-of-the-test", "secret-of-the-test"
+LOCKS = {
+    "s3proxy": Path(__file__).with_name("s3proxy.json"),
+    "java": Path(__file__).parents[2] / "src/upcall/catalog/kafka/lock/java.json",
+}
+START_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """S3Proxy, which keeps its buckets in a folder."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "buckets" / "kept").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    (folder / "settings").write_text(
+        "\n".join(
+            (
+                f"s3proxy.endpoint={address}",
+                "s3proxy.authorization=aws-v2-or-v4",
+                f"s3proxy.identity={KEY}",
+                f"s3proxy.credential={SECRET}",
+                "jclouds.provider=filesystem",
+                f"jclouds.filesystem.basedir={folder / 'buckets'}",
+            )
+        )
+    )
+    (folder / "settings").chmod(0o600)
+    blobs = {hashlib.sha256(path.read_bytes()).hexdigest(): path.read_bytes() for path in LOCKS.values()}
+    artifacts = [
+        Artifact(name=name, kind=kind, lock=hashlib.sha256(LOCKS[name].read_bytes()).hexdigest())
+        for name, kind in (("s3proxy", "maven"), ("java", "java"))
+    ]
+    found = fetch(artifacts, Cache(), blobs.__getitem__)
+    java, jars = Path(found["java"].path) / "bin" / "java", f"{found['s3proxy'].path}/*"
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(java), "-Xmx192m", "-cp", jars, "org.gaul.s3proxy.Main", "--properties", str(folder / "settings")],
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            until_s = time.monotonic() + START_S
+            while True:
+                assert server.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < until_s, (folder / "log").read_text()
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield address
+        finally:
+            server.kill()
+            server.wait()
+
+
+def place(endpoint: str, login: str = f"{KEY}:{SECRET}", bucket: str = "kept") -> Place:
+    return opened(f"s3://{bucket}/backups/store", login=login, endpoint=endpoint)
+
+
+def test_a_backup_in_an_object_store_is_whole_incremental_and_verified(endpoint: str) -> None:
+    archive = Archive.begun(place(endpoint), "store", "store")
+    big = bytes(range(256)) * (40 << 10)
+    written = []
+    for number in (1, 2):
+        into = BackupInto(archive, f"store-{number}", life=1.0, base=next(iter(archive.manifests()[-1:]), None))
+        into.add("big", [big[:100], big[100:]])
+        into.add("small", f"text {number}")
+        assert archive.manifests() == archive.manifests()
+        assert f"store-{number}" not in archive.ids()
+        archive.keep(into.manifest(service="store", package="store", version="1", began_at=1.0, ended_at=float(number)))
+        written.append(into.new_bytes)
+        archive = Archive.found(place(endpoint))
+    assert written[1] == len("text 2")
+    stored = StoredBackup(archive, archive.manifest("store-1"))
+    assert stored.verify() == len(big) + 6
+    assert (stored.read("big"), stored.read("small")) == (big, b"text 1")
+    assert archive.drafts() == []
+
+
+def test_notes_of_an_interrupted_backup_go_once_it_is_whole(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upcall.service.backup.writing.NOTE_S", 0.0)
+    archive = Archive.begun(place(endpoint), "store", "store")
+    BackupInto(archive, "store-3", life=1.0).add("a", b"first")
+    assert archive.drafts() == ["store-3"]
+    into = BackupInto(archive, "store-3", life=1.0)
+    assert into.keep("a") is not None
+    archive.keep(into.manifest(service="store", package="store", version="1", began_at=1.0, ended_at=3.0))
+    assert archive.drafts() == []
+
+
+def test_a_chunk_that_is_gone_is_found(endpoint: str) -> None:
+    archive = Archive.begun(place(endpoint), "store", "store")
+    part = BackupInto(archive, "store-4").add("a", b"to be lost")
+    place(endpoint).drop(f"chunks/{part.chunks[0].sha256[:2]}/{part.chunks[0].sha256}")
+    with pytest.raises(Corrupt, match="is gone"):
+        Archive.found(place(endpoint)).get(part.chunks[0])
+
+
+def test_a_wrong_login_and_a_bucket_that_is_not_there_are_one_clear_error_without_the_login(endpoint: str) -> None:
+    for login, bucket in ((f"{KEY}:wrong-one", "kept"), (f"{KEY}:{SECRET}", "nowhere")):
+        with pytest.raises((Forbidden, NotFound, NotNow)) as refused:
+            Archive.begun(place(endpoint, login, bucket), "store", "store")
+        assert "wrong-one" not in str(refused.value)
+        assert SECRET not in str(refused.value)
+        print(refused.value)
