@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from upcall.service import Check, Conflict, Declaration, Member, Pod, Port, Service, action
+from upcall.service.again import schedules_of
 from upcall.service.backup import BackupInto, StoredBackup
 from upcall.testing import KINDS, Life, live
 from upcall.testing.simulated import SimulatedKind
@@ -113,6 +114,7 @@ def test_the_next_one_writes_what_is_new_and_the_newest_is_known(tmp_path: Path)
         lies = await done(life, "backups", at=str(tmp_path / "kept"))
         assert [one["id"] for one in lies] == [first["id"], second["id"]]
         assert (await done(life, "verify-backup", trial=True))["trial"] == "2 books read"
+        assert (await done(life, "try-backup"))["id"] == second["id"]
         assert (await done(life, "show-backup", backup=second["id"]))["base"] == first["id"]
         again = await done(life, "backup", to=str(tmp_path / "kept"), full=True)
         assert (again["new_bytes"], (await done(life, "show-backup"))["base"]) == (11, "")
@@ -205,6 +207,14 @@ def test_a_service_without_a_backup_offers_none() -> None:
 
     assert set(actions_of(Plain)) == {"put", "books"}
     assert {"backup", "backups", "restore", "show-backup", "verify-backup"} < set(actions_of(Shelf))
+
+
+def test_a_trial_restore_can_be_scheduled_where_there_is_one() -> None:
+    class Untried(Shelf):
+        check_backup = Service.check_backup
+
+    assert [(each.name, each.every) for each in schedules_of(Shelf)] == [("try-backup", "never")]
+    assert schedules_of(Untried) == ()
 
 
 def test_a_cancelled_backup_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ def schedules_of(service: type[Any]) -> tuple[ScheduleSpec, ...]:
     """All schedules of a service class."""
     actions = {action.method: action for action in actions_of(service).values()}
     found = []
-    for method, function in inspect.getmembers(service, inspect.isfunction):
+    of_the_sdk = [(action.method, action.function) for action in actions.values() if action.function is not None]
+    for method, function in (*inspect.getmembers(service, inspect.isfunction), *of_the_sdk):
         again = getattr(function, _MARK, None)
         if again is None:
             continue

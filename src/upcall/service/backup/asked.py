@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import Field
 
+from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
 from upcall.service import telling
 from upcall.service.actions import action
+from upcall.service.again import every
 from upcall.service.backup import place as places
 from upcall.service.backup.archive import Archive
 from upcall.service.backup.manifest import Manifest
@@ -32,6 +34,7 @@ STUCK_S: Final = 900.0
 """What makes no progress for so long has failed."""
 THREADS: Final = "backup"
 """Of its own: an answer never waits for a copy."""
+TRY: Final = "try-backup"
 KNOWN: Final = "sdk.backups"
 KNOWN_MAX: Final = 100
 RESTORING: Final = "sdk.restoring"
@@ -116,6 +119,16 @@ async def verify_backup(
     return said
 
 
+@every(recurring.NEVER)
+@action(timeout_s=LONGEST_S, goes_on=True)
+async def try_backup(service: Any) -> dict[str, Any]:
+    """A trial restore of the newest backup that this service remembers; nothing, where it has none. For a schedule."""
+    if not await service.state.get(KNOWN, []):
+        return {"trial": "there is no backup yet"}
+    found: dict[str, Any] = await verify_backup(service, backup="", trial=True, secret="", endpoint="")
+    return found
+
+
 @action(timeout_s=LONGEST_S, goes_on=True)
 async def restore(
     service: Any,
@@ -172,6 +185,7 @@ ACTIONS: Final[dict[str, Callable[..., Coroutine[Any, Any, Any]]]] = {
     "show-backup": show_backup,
     "verify-backup": verify_backup,
     "restore": restore,
+    TRY: try_backup,
 }
 SHOWN: Final = ("id", "package", "version", "ended_at", "bytes", "new_bytes")
 

@@ -16,9 +16,10 @@ class Backups:
         """What people may ask of every service that says how it is backed up."""
         if cls.backup is Backups.backup:
             return {}
-        from upcall.service.backup.asked import ACTIONS
+        from upcall.service.backup.asked import ACTIONS, TRY
 
-        return beside(cls, ACTIONS)
+        tries = cls.check_backup is not Backups.check_backup
+        return beside(cls, {name: asked for name, asked in ACTIONS.items() if tries or name != TRY})
 
     async def backup(self, into: BackupInto) -> None:
         """Puts all that the service holds into ``into`` (``add``), or says that it is as it was (``keep``); says what
