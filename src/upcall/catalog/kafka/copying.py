@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from upcall.catalog.kafka.admin import TIMEOUT_S, Admin
 from upcall.catalog.kafka.records import Record, Stretch, before, packed, unpacked
@@ -87,6 +87,11 @@ class Reader:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def end(self, topic: str, partition: int) -> int:
+        """Where its log ends."""
+        found: Any = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WRITTEN_S / 10)
+        return int(found[1])
 
     def stretches(self, topic: str, partition: int, start: int, end: int) -> Iterator[Stretch]:
         """All that is committed from ``start`` up to ``end``."""
@@ -244,10 +249,12 @@ def compared(stored: StoredBackup, chain: list[Part], reader: Reader, topic: str
 
 def spans(admin: Admin, parts: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
     """Of each partition its first offset, and the end of what is committed in it."""
+    # A client of its own: one that has once seen a topic without a leader goes on to say that it has none.
+    client = AdminClient({**admin.connection, "log_level": 2})
     wanted = [TopicPartition(topic, number) for topic, number in parts]
     found: list[dict[tuple[str, int], int]] = []
     for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-        asked = admin.client.list_offsets(
+        asked = client.list_offsets(
             dict.fromkeys(wanted, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
         )
         found.append({(at.topic, at.partition): answer.result(TIMEOUT_S * 2).offset for at, answer in asked.items()})
