@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,7 +20,13 @@ JAVA = """\
 import pathlib, signal, sys, time
 flags = pathlib.Path(sys.argv[1].removeprefix("@")).read_text()
 words = [line.strip().strip('"') for line in flags.splitlines()]
-made = [word.partition("=")[2] for word in words if word.startswith("-XX:ArchiveClassesAtExit=")]
+given = dict(word.split("=", 1) for word in words if "=" in word)
+if "-Xshare:dump" in words:
+    assert not any(word.startswith("-D") for word in sys.argv), "what a property starts is in no archive"
+    listed = pathlib.Path(given["-XX:SharedClassListFile"]).read_text()
+    pathlib.Path(given["-XX:SharedArchiveFile"]).write_text("archive of " + listed)
+    sys.exit(0)
+made = [given[flag] for flag in ("-XX:ArchiveClassesAtExit", "-XX:DumpLoadedClassList") if flag in given]
 def end(*_):
     for path in made:
         pathlib.Path(path).write_text("classes of " + pathlib.Path("settings").read_text())
@@ -55,17 +62,17 @@ def played_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return iter(())
 
 
-def training(mode: str = "serve") -> Training:
+def training(mode: str = "serve", *, kind: Literal["list", "cds", "aot"] = "cds") -> Training:
     start = ("{{artifact.java.python}}", "{{artifact.java.java}}", "{{artifact.archive.options}}")
     task = Declaration(
-        command=(*start, mode, "{{volume.data}}"),
+        command=(*start, mode, "{{volume.data}}", "-Dmanaged=yes"),
         prepare=((*start, "prepare", "{{volume.data}}"),),
         files=(File(path="settings", text="{{address}}:{{port.client}} {{address.first}}"),),
         ports=(Port(name="client", number=9092),),
         volumes=(Volume(name="data", size_mib=1),),
         ready=Check(log="ready now"),
     )
-    return Training(name="archive", mode="cds", task=task, uses=("java",), values={"address.first": "{{address}}"})
+    return Training(name="archive", mode=kind, task=task, uses=("java",), values={"address.first": "{{address}}"})
 
 
 def request(wish: Training, version: bytes = b"java 1") -> tuple[list[Artifact], dict[str, bytes]]:
@@ -95,6 +102,14 @@ def test_trained_once_then_found_without_training(cache: Cache) -> None:
     assert options == f'"-XX:SharedArchiveFile={archive}"\n', "quoted: the cache has a space in its path"
     assert fetch(artifacts, cache, blobs.__getitem__)["archive"] == made
     assert list((cache.root / "partial").iterdir()) == []
+
+
+def test_a_runtime_that_lists_its_classes_is_asked_for_the_archive_of_them_afterwards(cache: Cache) -> None:
+    artifacts, blobs = request(training(kind="list"))
+    made = fetch(artifacts, cache, blobs.__getitem__, train=True)["archive"]
+    assert (made.path / "archive").read_text().startswith("archive of classes of 127.")
+    options = Path(made.properties["options"].removeprefix("@")).read_text()
+    assert options == f'"-XX:SharedArchiveFile={made.path / "archive"}"\n'
 
 
 def test_another_runtime_is_another_archive(cache: Cache) -> None:
