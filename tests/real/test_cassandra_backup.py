@@ -92,7 +92,7 @@ def test_every_row_comes_back_in_a_ring_of_another_size(cassandra: Cluster, tmp_
         assert rows(session, "rows", "WHERE id < 0 ALLOW FILTERING") == settled
         assert len(settled) == 2 * (ROWS - 1)
         assert rows(session, "flights") == flights
-        assert rows(session, "rows", "WHERE text = 'row 7'") == {("-8", "row 7")}, "by its index"
+        assert ("-8", "row 7") in rows(session, "rows", "WHERE text = 'row 7'"), "by its index"
     left = cassandra.upcall("service", "do", "cassandra", "snapshots", "-o", "json").stdout
     assert json.loads(left) == []
 
