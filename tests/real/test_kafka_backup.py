@@ -25,7 +25,7 @@ GROUP = "readers"
 def kafka(begin: Begin) -> Cluster:
     cluster = begin("kafka", "--set", "brokers=3", nodes=3, memory_mib_per_node=1100)
     cluster.until_ready("kafka.broker-0", "kafka.broker-1", "kafka.broker-2", wait_s=WAIT_S)
-    act(cluster, "create-topic", "name=orders", f"partitions={PARTITIONS}", "config.cleanup.policy=compact")
+    act(cluster, "create-topic", "name=orders", f"partitions={PARTITIONS}", "config.retention.ms=-1")
     act(cluster, "create-topic", "name=load", "partitions=2")
     return cluster
 
@@ -165,7 +165,7 @@ def test_a_new_service_of_another_size_has_every_record_setting_and_offset(
     shown = json.loads(kafka.upcall("service", "do", "smaller", "topics", "settings=true", "-o", "json").stdout)
     (orders,) = [each for each in shown if each["topic"] == "orders"]
     assert (orders["partitions"], orders["replication"]) == (PARTITIONS, 1)
-    assert orders["config"]["cleanup.policy"] == "compact"
+    assert orders["config"]["retention.ms"] == "-1"
 
 
 def test_restored_over_its_own_topics_the_service_has_them_as_they_were(

@@ -14,7 +14,6 @@ from upcall.service.backup import BackupInto, StoredBackup
 
 if TYPE_CHECKING:
     from upcall.catalog.kafka.admin import Admin
-    from upcall.catalog.kafka.copying import Reader
 
 CLEARED: Final = "restore-cleared"
 TRIAL: Final = "upcall-trial."
@@ -84,25 +83,24 @@ def _copy_in(admin: "Admin", stored: StoredBackup, brokers: int, prefix: str = "
     topics: Mapping[str, Any] = stored.manifest.about["topics"]
     chains = copying.chains({part.name: part for part in stored.parts()})
     told, writer = _Told(stored.say, stored.manifest.size), copying.Writer(admin.connection)
-    with contextlib.closing(copying.Reader(admin.connection)) as reader:
-        for topic, was in topics.items():
-            name, replication = f"{prefix}{topic}", min(was["replication"], brokers)
-            stored.say(f"{topic} is made")
-            holding.make(admin, name, was, replication)
-            parts = [(name, number) for number in range(was["partitions"])]
-            has = _ends(reader, parts)
-            wrote = {}
-            for number in range(was["partitions"]):
-                chain = chains.get((topic, number), [])
-                said = told.of(f"{topic}-{number}", counts=True)
-                wrote[name, number] = copying.copy_in(stored, writer, chain, name, number, has[name, number], said)
-            if (ends := _ends(reader, parts)) != wrote:
-                raise Conflict(
-                    f"{name} has {sum(ends.values())} records, and {sum(wrote.values())} were restored",
-                    where=name,
-                    expected="nobody else to write to it meanwhile",
-                )
-            holding.settle(admin, name, was, replication)
+    for topic, was in topics.items():
+        name, replication = f"{prefix}{topic}", min(was["replication"], brokers)
+        stored.say(f"{topic} is made")
+        holding.make(admin, name, was, replication)
+        parts = [(name, number) for number in range(was["partitions"])]
+        has = _ends(admin, parts)
+        wrote = {}
+        for number in range(was["partitions"]):
+            chain = chains.get((topic, number), [])
+            said = told.of(f"{topic}-{number}", counts=True)
+            wrote[name, number] = copying.copy_in(stored, writer, chain, name, number, has[name, number], said)
+        if (ends := _ends(admin, parts)) != wrote:
+            raise Conflict(
+                f"{name} has {sum(ends.values())} records, and {sum(wrote.values())} were restored",
+                where=name,
+                expected="nobody else to write to it meanwhile",
+            )
+        holding.settle(admin, name, was, replication)
     for group, where in () if prefix else stored.manifest.about["groups"].items():
         stored.say(f"offsets of group {group}")
         at = [(topic, number, copying.translated(stored, chains.get((topic, number), []), offset))
@@ -111,11 +109,14 @@ def _copy_in(admin: "Admin", stored: StoredBackup, brokers: int, prefix: str = "
             holding.set_offsets(admin, group, at)
 
 
-def _ends(reader: "Reader", parts: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    from upcall.catalog.kafka import holding
+def _ends(admin: "Admin", parts: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Each attempt by a new client: one that saw a new topic in part goes on to say so, for as long as it keeps what it
+    saw."""
+    from upcall.catalog.kafka import copying, holding
 
     def ends() -> dict[tuple[str, int], int]:
-        return {part: reader.end(*part) for part in parts}
+        with contextlib.closing(copying.Reader(admin.connection)) as reader:
+            return {part: reader.end(*part) for part in parts}
 
     return holding.patiently(ends, parts[0][0])
 
