@@ -93,7 +93,8 @@ def commit(cluster: Cluster, at: list[int]) -> None:
 
 def next_records(cluster: Cluster, service: str) -> list[tuple[Any, ...]]:
     """What a reader of the group would get first, of each partition."""
-    asked = AdminClient(settings(cluster, service)).list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP)])
+    client = AdminClient(settings(cluster, service))  # held: without it nobody answers
+    asked = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP)])
     consumer = Consumer({**settings(cluster, service), "group.id": "none"})
     found = []
     for at in sorted(asked[GROUP].result(30).topic_partitions, key=lambda each: each.partition):
