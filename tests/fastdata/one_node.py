@@ -11,6 +11,7 @@ from cassandra.cluster import Cluster, NoHostAvailable
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.fetch import fetch
 from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.releases import release
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.sizing import size_node
 from upcall.fastdata.schema import connect
@@ -38,7 +39,10 @@ class OneNode:
         (folder / "rackdc.properties").write_text("dc=dc1\nrack=rack1\n")
         (folder / "logback.xml").write_text(config.LOGBACK)
         (folder / "tmp").mkdir(exist_ok=True)
-        flags = (flag.replace("{{sandbox}}", str(folder)) for flag in config.jvm_flags(sizing))
+        flags = (
+            flag.replace("{{sandbox}}", str(folder))
+            for flag in config.jvm_flags(sizing, release(Cassandra.version).java)
+        )
         self._command = [
             ready["java"].properties["java"], *flags, "-Dcassandra.ring_delay_ms=1000",
             "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.memtable_row_overhead_computation_step=2000",
