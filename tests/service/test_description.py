@@ -58,7 +58,7 @@ def test_an_unknown_option_is_named_with_the_known_ones() -> None:
     with pytest.raises(Invalid) as caught:
         validated(Plain.Options, {"cuont": 3}, where="web")
     assert "cuont" in str(caught.value)
-    assert caught.value.problem.expected == "one of count, data, replace_after_s"
+    assert caught.value.problem.expected == "one of count, data, replace_after_s, schedules, time_zone, windows"
 
 
 def test_a_value_out_of_range_says_the_range() -> None:

@@ -57,11 +57,11 @@ class Window:
     def spans(self, from_s: float) -> Iterator[Span]:
         """Those that end after this moment, in their order."""
         for begin in _times(self.cron, self.zone, from_s - 2 * 86_400):
-            span = Span(begin.timestamp(), self._end(begin))
+            span = Span(begin.timestamp(), self._until_s(begin))
             if span.end_s > from_s:
                 yield span
 
-    def _end(self, begin: datetime) -> float:
+    def _until_s(self, begin: datetime) -> float:
         hour, minute = self.end
         day = begin.replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
         end = (day + timedelta(hours=hour, minutes=minute)).replace(tzinfo=self.zone)

@@ -48,8 +48,8 @@ def with_it(service: "Service", operation: Operation) -> tuple[Operation, ...]:
 
 
 def _zone(service: "Service", operation: Operation) -> str:
-    member = service.members.get(operation.member) if operation.member else None
-    return member.zone if member is not None else ""
+    seen = service._context.members.get(operation.member)  # as it was observed: whatever `pods` says or raises now
+    return seen.zone if seen is not None else ""
 
 
 async def asked(service: "Service", group: tuple[Operation, ...]) -> Verdict | None:
