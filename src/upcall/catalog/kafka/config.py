@@ -183,13 +183,13 @@ def _password(user: str) -> str:
     return f"${{file:{{{{secret.{user}}}}}:password}}"
 
 
-RETRY = {"retry.backoff.ms": "20", "retry.backoff.max.ms": "500", "reconnect.backoff.max.ms": "1000"}
-"""A leader that has moved serves at once: who waits for the usual 100 ms before he asks it adds them to a drain."""
+RECONNECT = {"reconnect.backoff.max.ms": "1000"}
+"""A broker that comes back is talked to at once, as Java's clients do; the usual here is 10 s."""
 
 
 def client_settings(servers: str, login: tuple[str, str] | None) -> dict[str, str]:
     """Of a client built on librdkafka. ``login``: user and password."""
-    settings = {"bootstrap.servers": servers, **RETRY}
+    settings = {"bootstrap.servers": servers, **RECONNECT}
     if login is None:
         return settings
     return settings | {
