@@ -58,7 +58,6 @@ class Admin:
                 **self.connection,
                 "client.id": "upcall",
                 "socket.timeout.ms": int(TIMEOUT_S * 1000),
-                "reconnect.backoff.max.ms": 1000,
                 "log_level": 3,
             }
         )
