@@ -7,7 +7,9 @@ down, and never taken up again: two such trees are two things.
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +19,14 @@ from upcall.cli.figures import BUILD, commit
 CELLS: Final = "CELLS"
 ROUNDS: Final = "ROUNDS"
 SABOTAGE: Final = "SABOTAGE"
+BROKE: Final = "broke"
+"""The figure of a cell that came to no end: why."""
 
 Figures = dict[str, Any]
+Measure = Callable[[str], Figures]
+"""One cell, on a cluster that stands."""
+Open = Callable[[str], AbstractContextManager[Measure]]
+"""A new cluster, on which this cell can begin."""
 
 
 class Asked(Exception):
@@ -80,9 +88,47 @@ def sabotage(known: Iterable[str]) -> str:
     return given
 
 
+def played(wanted: Sequence[str], kept: Kept, number: int, opened: Open) -> dict[str, Figures]:
+    """One round of cells, in this order: each is what is kept of it, or measured now, and kept.
+
+    They share a cluster as long as none breaks; what comes after one that did begins on a new one. Without a cluster
+    there is nothing to go on with.
+    """
+    found: dict[str, Figures] = {}
+    left = []
+    for cell in wanted:
+        before = kept.find(f"{cell}.{number}")
+        if before is None:
+            left.append(cell)
+        else:
+            say(f"{cell}: kept of this commit")
+            found[cell] = before
+    while left:
+        done = 0
+        try:
+            with opened(left[0]) as measure:
+                for cell in left:
+                    say(cell)
+                    done += 1
+                    began = time.monotonic()
+                    found[cell] = measure(cell)
+                    say(f"  {found[cell]} ({time.monotonic() - began:.0f} s in all)")
+                    kept.keep(f"{cell}.{number}", found[cell])
+        except Exception as broken:
+            words = f"{type(broken).__name__}: {broken}"
+            say(f"  broke: {words}")
+            done = done or len(left)
+            for cell in left[:done]:
+                found.setdefault(cell, {BROKE: words.splitlines()[0]})
+        left = left[done:]
+    return found
+
+
 def worst(figures: Sequence[Figures]) -> Figures:
-    """Of several rounds of one cell: the largest of each number, and the longest words."""
+    """Of several rounds of one cell: the largest of each number, and the longest words. One that broke is the worst."""
     found: Figures = {}
+    if broke := [each for each in figures if BROKE in each]:
+        return broke[0]
     for each in figures:
         for name, value in each.items():
             before = found.get(name)

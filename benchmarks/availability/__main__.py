@@ -1,12 +1,14 @@
 """``make availability``."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from benchmarks import cells
 from benchmarks.availability.events import EVENTS, FROM, NEW, OLD, WAYS, Played
 from benchmarks.availability.plot import draw
-from benchmarks.cells import Asked, Figures, Kept, say
+from benchmarks.cells import Asked, Figures, Kept
 from upcall.cli.figures import BUILD, Promise, Report
 
 TARGET: Final = "availability"
@@ -30,7 +32,7 @@ def main() -> int:
     report = Report(target, promises(wanted))
     found: dict[str, list[Figures]] = {cell: [] for cell in wanted}
     for number in range(1, rounds + 1):
-        for cell, figures in round_of(wanted, Kept.of(target), number, sabotage).items():
+        for cell, figures in cells.played(wanted, Kept.of(target), number, opened(sabotage)).items():
             found[cell].append(figures)
     figures = {cell: cells.worst(each) for cell, each in found.items()}
     for cell, each in figures.items():
@@ -41,6 +43,23 @@ def main() -> int:
     picture.write_text(draw(figures))
     print(f"drawn in {picture}")
     return code
+
+
+def opened(sabotage: str) -> cells.Open:
+    """Six brokers, in the version that the first cell begins with."""
+
+    @contextmanager
+    def six(first: str) -> Iterator[cells.Measure]:
+        with Played.opened(OLD if CELLS[first][0] == "upgrade" else NEW) as brokers:
+
+            def measure(cell: str) -> Figures:
+                event, way, start = CELLS[cell]
+                played_by = "blind" if (sabotage, way) == ("upcalls-are-blind", "upcalls") else way
+                return brokers.measure(event, way, start, played_by)
+
+            yield measure
+
+    return six
 
 
 def promises(wanted: list[str]) -> tuple[Promise, ...]:
@@ -69,38 +88,6 @@ def ratios(figures: dict[str, Figures]) -> Figures:
                 theirs = figures.get(f"{event}_{way}_{start}", {}).get("duration_s")
                 if ours and theirs:
                     found[f"{event}_{start}_to_{way}"] = round(ours / theirs, 2)
-    return found
-
-
-def round_of(wanted: list[str], kept: Kept, number: int, sabotage: str) -> dict[str, Figures]:
-    found: dict[str, Figures] = {}
-    left = []
-    for cell in wanted:
-        before = kept.find(f"{cell}.{number}")
-        if before is None:
-            left.append(cell)
-        else:
-            say(f"{cell}: kept of this commit")
-            found[cell] = before
-    while left:
-        done = 0
-        try:
-            version = OLD if CELLS[left[0]][0] == "upgrade" else NEW
-            with Played.opened(version) as played:
-                for cell in left:
-                    event, way, start = CELLS[cell]
-                    say(cell)
-                    done += 1
-                    played_by = "blind" if (sabotage, way) == ("upcalls-are-blind", "upcalls") else way
-                    found[cell] = played.measure(event, way, start, played_by)
-                    say(f"  {found[cell]}")
-                    kept.keep(f"{cell}.{number}", found[cell])
-        except Exception as broken:
-            if not done:
-                raise
-            say(f"  broke: {broken}")
-            found.setdefault(left[done - 1], {"broke": f"{type(broken).__name__}: {broken}".splitlines()[0]})
-        left = left[done:]
     return found
 
 

@@ -1,11 +1,12 @@
 """``make operations``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from benchmarks import cells
-from benchmarks.cells import Asked, Figures, Kept, say
+from benchmarks.cells import Asked, Figures, Kept
 from benchmarks.operations import kafka
 from benchmarks.operations.kafka import KafkaStage
 from benchmarks.operations.stage import FIGURES, ROWS, Stage
@@ -43,43 +44,32 @@ def main() -> int:
     found: dict[str, list[Figures]] = {cell: [] for cell in played}
     for number in range(1, rounds + 1):
         for stage in STAGES:
-            rows = [row for row in ROWS if f"{stage.system}_{row}" in played]
-            for row, figures in round_of(stage, rows, Kept.of(target), number, sabotage).items():
-                found[f"{stage.system}_{row}"].append(figures)
+            of_it = [cell for cell in played if cell.partition("_")[0] == stage.system]
+            for cell, figures in cells.played(of_it, Kept.of(target), number, opened(stage, sabotage)).items():
+                found[cell].append(figures)
     for cell, each in found.items():
         report.figures |= {f"{cell}_{name}": value for name, value in cells.worst(each).items()}
     return report.finish()
 
 
-def round_of(stage: type[Stage], rows: Sequence[str], kept: Kept, number: int, sabotage: str) -> dict[str, Figures]:
-    """Each row, kept or measured now; once one breaks, what comes after it begins on a new cluster."""
-    found: dict[str, Figures] = {}
-    left = []
-    for row in rows:
-        before = kept.find(f"{stage.system}_{row}.{number}")
-        if before is None:
-            left.append(row)
-        else:
-            say(f"{stage.system} {row}: kept of this commit")
-            found[row] = before
-    while left:
-        done = 0
-        try:
-            with stage.opened(stage.rows[left[0]].at, sabotage) as opened:
-                for row in left:
-                    say(f"{stage.system} {row}")
-                    done += 1
-                    opened.bring_to(stage.rows[row].at)
-                    found[row] = opened.measure(row)
-                    say(f"  {found[row]}")
-                    kept.keep(f"{stage.system}_{row}.{number}", found[row])
-        except Exception as broken:
-            if not done:
-                raise
-            say(f"  broke: {broken}")
-            found.setdefault(left[done - 1], {"broke": f"{type(broken).__name__}: {broken}".splitlines()[0]})
-        left = left[done:]
-    return found
+def opened(stage: type[Stage], sabotage: str) -> cells.Open:
+    """A cluster in the state in which the first cell begins; each other one is brought to its own."""
+
+    @contextmanager
+    def on_it(first: str) -> Iterator[cells.Measure]:
+        with stage.opened(stage.rows[row_of(first)].at, sabotage) as system:
+
+            def measure(cell: str) -> Figures:
+                system.bring_to(stage.rows[row_of(cell)].at)
+                return system.measure(row_of(cell))
+
+            yield measure
+
+    return on_it
+
+
+def row_of(cell: str) -> str:
+    return cell.partition("_")[2]
 
 
 if __name__ == "__main__":

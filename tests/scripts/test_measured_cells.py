@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,41 @@ def test_cells_are_chosen_by_name_in_their_own_order_and_a_wrong_name_is_said(mo
 
 def test_of_several_rounds_the_worst_counts() -> None:
     assert cells.worst([{"failed": 0, "with": ""}, {"failed": 3, "with": "x"}]) == {"failed": 3, "with": "x"}
+    assert cells.worst([{"failed": 0}, {"broke": "no quorum"}]) == {"broke": "no quorum"}
+
+
+def test_cells_share_a_cluster_until_one_breaks_and_only_what_came_to_its_end_is_kept() -> None:
+    clusters: list[list[str]] = []
+
+    @contextmanager
+    def opened(first: str) -> Iterator[cells.Measure]:
+        clusters.append([])
+
+        def measure(cell: str) -> cells.Figures:
+            clusters[-1].append(cell)
+            if cell == "b" and len(clusters) == 1:
+                raise ValueError("no quorum\nin detail")
+            return {"failed": 0}
+
+        yield measure
+
+    kept = Kept("operations", COMMIT)
+    first = cells.played(["a", "b", "c"], kept, 1, opened)
+    assert first == {"a": {"failed": 0}, "b": {"broke": "ValueError: no quorum"}, "c": {"failed": 0}}
+    assert clusters == [["a", "b"], ["c"]]
+    again = cells.played(["a", "b", "c"], kept, 1, opened)
+    assert again["b"] == {"failed": 0}
+    assert clusters[2:] == [["b"]]
+
+
+def test_without_a_cluster_every_cell_that_is_left_says_why() -> None:
+    @contextmanager
+    def opened(first: str) -> Iterator[cells.Measure]:
+        raise OSError("no room")
+        yield lambda cell: {}
+
+    broke = {"broke": "OSError: no room"}
+    assert cells.played(["a", "b"], Kept("operations", COMMIT), 1, opened) == {"a": broke, "b": broke}
 
 
 def test_what_a_system_does_not_do_yet_is_named_and_turns_the_target_red(monkeypatch: pytest.MonkeyPatch) -> None:
