@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ElectionType, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.cluster import Broken, OwnCluster
@@ -60,6 +60,14 @@ class Brokers:
         """All brokers are ready, and all replicas of all topics in sync."""
         self.until("all brokers ready", lambda: all(task.state == "ready" for task in self.brokers()))
         self.until("all replicas in sync", lambda: self._in_sync(None))
+
+    def until_equal(self) -> None:
+        """All in sync, and each partition led by the first of its replicas: as if nothing had been before."""
+        self.until_in_sync()
+        admin = AdminClient({**self.cluster.kafka_client(), "log_level": 2})
+        with suppress(KafkaException):  # Nothing to elect is an error to some versions.
+            admin.elect_leaders(ElectionType.PREFERRED, None).result(OVER_S)
+        self.until("leaders are the preferred ones", lambda: all(p.leader == p.replicas[0] for p in self._partitions()))
 
     def until_ready_and_in_sync(self, members: Iterable[str]) -> None:
         """These brokers, whatever others do."""

@@ -1,4 +1,4 @@
-"""What happens to members that nobody asked for: a process is killed, a volume emptied, a node lost for good."""
+"""What nobody asked for: a process is killed, a volume emptied, a node lost for good, records are deleted."""
 
 import json
 import os
@@ -7,10 +7,17 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
 from benchmarks.cluster import Broken, OwnCluster
+from benchmarks.load import KEY_BYTES, PAYLOAD, Client
 from upcall.protocol.operator import TaskView
 
 JAVA: Final = "java"
+DELETED: Final = 10
+"""Records of each partition."""
+ASKED_S: Final = 60.0
 
 
 def kill(cluster: OwnCluster, task: TaskView) -> None:
@@ -44,6 +51,20 @@ def process_of(cluster: OwnCluster, name: str) -> int:
         if each["name"] == name and (identity := each.get("identity")):
             return int(identity["pid"])
     raise Broken(f"{name} does not run")
+
+
+def delete_records(client: Client, topic: str, partitions: int) -> None:
+    """The first ones, though they were acknowledged."""
+    first = [TopicPartition(topic, number, DELETED) for number in range(partitions)]
+    for each in AdminClient({**client, "log_level": 2}).delete_records(first).values():
+        each.result(ASKED_S)
+
+
+def write_again(client: Client, topic: str, number: int) -> None:
+    """A write that stands there already."""
+    producer = Producer({**client, "acks": "all", "log_level": 2})
+    producer.produce(topic, PAYLOAD, number.to_bytes(KEY_BYTES, "big"))
+    producer.flush(ASKED_S)
 
 
 def _number(place: Path) -> int:

@@ -18,7 +18,7 @@ A cell is one event, by one way, from health or with one broker down:
 | --- | --- |
 | ``blind`` | a clock: one after the other with a fixed pause, as with a compose file |
 | ``readiness`` | all others are ready by their probe: a StatefulSet with a PodDisruptionBudget of one |
-| ``operator`` | that, and no partition falls below its minimum: the roller of the operator that is known best |
+| ``operator`` | that, and no partition falls below its minimum, the active controller last: the best known operator |
 | ``upcalls`` | the catalog's own code: what the partitions can spare, also several at once |
 
 Everything else is the same: the cluster, the load, the code that carries the event out, what moves data
@@ -27,5 +27,7 @@ when the event begins, and comes back after a minute, in all ways. An event is o
 and in sync again. ``operator`` looks at what a stop would cost, as ``upcalls`` does: where one
 goes after the other, the two may tie.
 
-    SABOTAGE=upcalls-are-blind      ``upcalls`` is played by the clock: ``..._upcalls_down_failed_requests``
+    SABOTAGE=upcalls-are-blind      ``upcalls`` is played by the clock: ``rolling_restart_upcalls_down_failed_requests``
+    SABOTAGE=upcalls-are-readiness  it is played by ``readiness``: ``rolling_restart_health_to_readiness``
+    SABOTAGE=deletes-records        acknowledged records are deleted unseen: ``drain_upcalls_health_lost``
 """

@@ -6,14 +6,18 @@ from contextlib import contextmanager
 from typing import Final
 
 from benchmarks import cells
-from benchmarks.availability.events import EVENTS, FROM, NEW, OLD, WAYS, Played
+from benchmarks.availability.events import EVENTS, FROM, NEW, OLD, SABOTAGES, WAYS, Played
 from benchmarks.availability.plot import draw
 from benchmarks.cells import Asked, Figures, Kept
 from upcall.cli.figures import BUILD, Promise, Report
 
 TARGET: Final = "availability"
-SABOTAGES: Final = ("upcalls-are-blind",)
-SABOTAGED: Final = ("rolling_restart_upcalls_down",)
+SABOTAGED: Final = {
+    "upcalls-are-blind": ("rolling_restart_upcalls_down",),
+    "upcalls-are-readiness": ("rolling_restart_readiness_health", "rolling_restart_upcalls_health"),
+    "deletes-records": ("drain_upcalls_health",),
+}
+"""The cells that are played where one is sabotaged and none is named."""
 FASTER: Final = 0.7
 """Of the time of ``readiness``."""
 
@@ -23,7 +27,7 @@ CELLS: Final = {f"{event}_{way}_{start}": (event, way, start) for event in EVENT
 def main() -> int:
     try:
         sabotage = cells.sabotage(SABOTAGES)
-        quick = SABOTAGED if sabotage else [cell for cell in CELLS if cell.endswith("_health")]
+        quick = SABOTAGED[sabotage] if sabotage else [cell for cell in CELLS if cell.endswith("_health")]
         wanted, rounds = cells.chosen(list(CELLS), quick), cells.rounds()
     except Asked as wrong:
         print(wrong, file=sys.stderr)
@@ -53,9 +57,7 @@ def opened(sabotage: str) -> cells.Open:
         with Played.opened(OLD if CELLS[first][0] == "upgrade" else NEW) as brokers:
 
             def measure(cell: str) -> Figures:
-                event, way, start = CELLS[cell]
-                played_by = "blind" if (sabotage, way) == ("upcalls-are-blind", "upcalls") else way
-                return brokers.measure(event, way, start, played_by)
+                return brokers.measure(*CELLS[cell], sabotage)
 
             yield measure
 

@@ -4,19 +4,24 @@ This file is installed as a service of a user's own, beside the catalog's files 
 way=readiness`` changes the way, and touches no broker.
 
 The probe of ``readiness`` and ``operator`` is the one that Strimzi ships for its brokers: first after 15 s, then every
-10 s, which is Kubernetes' own period.
+10 s, which is Kubernetes' own period. ``operator`` goes as its roller does: never while the live in-sync sets
+forbid it, and the active controller last of all that go, so that one is elected once.
 """
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from upcall.catalog.kafka import quorum
+from upcall.catalog.kafka.brokers import node_id
+from upcall.catalog.kafka.config import tool_command
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.service import Kafka
-from upcall.service import Field, Member, Operation, Policy, Verdict, accept, defer
+from upcall.service import Field, Member, Operation, Policy, Update, Verdict, accept, defer
 
 BLIND_PAUSE_S = 20.0
 """From one to the next. Longer than a broker's start and its catching up, on a machine that is not busy."""
@@ -25,6 +30,11 @@ PROBE_PERIOD_S = 10.0
 ASK_AGAIN_S = 0.5
 USUAL_START_S = 8.0
 """Of a broker that nobody saw start."""
+LEADER = re.compile(r"^LeaderId:\s*(\d+)\s*$", re.MULTILINE)
+"""Of the controllers, in what Kafka's own tool says of the quorum."""
+DESCRIBE = tool_command(
+    quorum.TOOL, *quorum.CONFIG, "--bootstrap-server", "{{address}}:{{port.client}}", "describe", "--status"
+)
 
 
 class PlayedOptions(KafkaOptions):
@@ -42,6 +52,8 @@ class Played(Kafka):
     _launched: dict[tuple[str, int], float]
     """Broker and incarnation -> when it was first seen."""
     _ready: dict[tuple[str, int], float]
+    _active: tuple[str, int] | None = None
+    """The active controller, and its incarnation: it stays that one until it is stopped."""
 
     @property
     def settle_s(self) -> float:  # type: ignore[override]
@@ -89,7 +101,42 @@ class Played(Kafka):
             return defer(f"{', '.join(away)} not ready by the probe", retry_after=ASK_AGAIN_S)
         if self.options.way == "readiness":
             return accept()
-        return await Kafka.may_stop_together(self, (broker,), why)
+        verdict = await Kafka.may_stop_together(self, (broker,), why)
+        if verdict.takes_away and self._others_wait(why) and broker.name == await self._active_controller():
+            return defer("it is the active controller: after all others", retry_after=ASK_AGAIN_S)
+        return verdict
+
+    def _others_wait(self, why: Operation) -> bool:
+        """Whether others than this one are still to go for the same reason."""
+        return any(
+            (each.kind, each.parent, each.state) == (why.kind, why.parent, "open") and each.member != why.member
+            for each in self.operations
+        )
+
+    async def _active_controller(self) -> str:
+        known = self._active
+        now = self.members.get(known[0]) if known else None
+        if known is None or now is None or not now.ready or now.incarnation != known[1]:
+            leader = await self.leader()
+            found = next((each for each in self.members.of("broker") if node_id(each) == leader), None)
+            self._active = (found.name, found.incarnation) if found is not None else None
+        return self._active[0] if self._active is not None else ""
+
+    async def leader(self) -> int:
+        """Node id of the active controller: the leader of the controllers' quorum."""
+        said = (await self.beside().run(DESCRIBE, timeout_s=quorum.TOOL_TIMEOUT_S)).output
+        found = LEADER.search(said)
+        return int(found[1]) if found else 0
+
+    async def may_update(self, update: Update, why: Operation) -> Verdict:
+        if self.options.way == "operator":
+            await self._active_controller()  # Known when the first one is chosen.
+        return await super().may_update(update, why)
+
+    def canary(self, members: list[Member]) -> Member:
+        """The first one of an update is any but the active controller."""
+        active = self._active[0] if self.options.way == "operator" and self._active is not None else ""
+        return super().canary([each for each in members if each.name != active] or members)
 
     async def may_stop_together(self, brokers: tuple[Member, ...], why: Operation) -> Verdict:
         if self.options.way == "upcalls" or len(brokers) == 1:

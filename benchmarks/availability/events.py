@@ -36,6 +36,8 @@ OLD, NEW = Kafka.versions()[0], Kafka.version
 WAYS: Final = ("blind", "readiness", "operator", "upcalls")
 EVENTS: Final = ("rolling_restart", "drain", "scale_in", "upgrade")
 FROM: Final = ("health", "down")
+SABOTAGES: Final = {"upcalls-are-blind": "blind", "upcalls-are-readiness": "readiness", "deletes-records": "upcalls"}
+"""By which way ``upcalls`` is played then."""
 
 
 def package(folder: Path) -> Path:
@@ -67,26 +69,25 @@ class Played(Brokers):
             played.drop("warm-up")
             yield played
 
-    def prepare(self, event: str) -> None:
-        """The same start for each cell: six brokers, all in sync, in the version that the event begins with."""
+    def prepare(self, event: str, way: str) -> None:
+        """The same start for each cell: six brokers, equal again, in the version that the event begins with. What has
+        to change for that does by ``upcalls``; then it is the turn of ``way``."""
         service = self.cluster.client.service("kafka")
-        words = ["--set", "way=upcalls"]
+        words = []
         if service.options["brokers"] != NODES:
             words += ["--set", f"brokers={NODES}"]
         if event == "upgrade" and service.version != OLD:
             words += ["--version", OLD]
-        if service.options["way"] != "upcalls" or len(words) > 2:
-            self.upcall("update", "kafka", *words)
-        self.until_in_sync()
+        if words:
+            self.upcall("update", "kafka", "--set", "way=upcalls", *words)
+        if self.cluster.client.service("kafka").options["way"] != way:
+            self.upcall("update", "kafka", "--set", f"way={way}")
 
-    def measure(self, event: str, way: str, start: str, played_by: str) -> Figures:
-        """``played_by``: whose consent it really has; another one is sabotage."""
-        self.prepare(event)
-        if played_by != "upcalls":
-            self.upcall("update", "kafka", "--set", f"way={played_by}")
+    def measure(self, event: str, way: str, start: str, sabotage: str) -> Figures:
+        self.prepare(event, SABOTAGES[sabotage] if sabotage and way == "upcalls" else way)
         topic = "-".join((event.replace("_", "-"), way, start))
         self.topic(topic, PARTITIONS)
-        self.until_in_sync()
+        self.until_equal()
         client = self.cluster.kafka_client()
         writes, in_sync = Writes(client, topic, RATE_HZ, idempotent=True), InSync(client, {topic: MIN_IN_SYNC})
         writes.start()
@@ -102,6 +103,8 @@ class Played(Brokers):
         finally:
             writes.stop()
             in_sync.stop()
+        if sabotage == "deletes-records":
+            harm.delete_records(self.cluster.kafka_client(), topic, PARTITIONS)
         stored = read_back(self.cluster.kafka_client(), topic)
         self.drop(topic)
         gaps = in_sync.gaps_s

@@ -6,14 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-
 from benchmarks import harm
 from benchmarks.brokers import MIN_IN_SYNC, Brokers
 from benchmarks.cells import Figures, say
 from benchmarks.cluster import Broken, own_cluster
-from benchmarks.load import KEY_BYTES, PAYLOAD, InSync, Writes, percentile_ms, read_back, warm_up
+from benchmarks.load import InSync, Writes, percentile_ms, read_back, warm_up
 from benchmarks.operations.stage import Row, Stage, State
 from upcall.catalog.kafka.service import Kafka
 
@@ -109,7 +106,10 @@ class KafkaStage(Stage):
             writes.stop()
             in_sync.stop()
         self._state = row.leaves
-        self._harm_records(topic, writes)
+        if self._sabotage == "deletes-records":
+            harm.delete_records(client, topic, PARTITIONS)
+        if self._sabotage == "writes-twice":
+            harm.write_again(client, topic, min(writes.acknowledged))
         stored = read_back(self.kafka.cluster.kafka_client(), topic)
         self.kafka.drop(topic)
         return {
@@ -123,18 +123,6 @@ class KafkaStage(Stage):
             "under_min_isr_s": round(in_sync.under_minimum_s, 2),
             "failed_with": ", ".join(f"{error} {count}" for error, count in writes.errors.most_common(3)),
         }
-
-    def _harm_records(self, topic: str, writes: Writes) -> None:
-        """What turns the reading back red, to see that it can."""
-        client: dict[str, str | int | float | bool] = {**self.kafka.cluster.kafka_client(), "log_level": 2}
-        if self._sabotage == "deletes-records":
-            first = [TopicPartition(topic, number, 10) for number in range(PARTITIONS)]
-            for each in AdminClient(client).delete_records(first).values():
-                each.result(60)
-        if self._sabotage == "writes-twice":
-            producer = Producer({**client, "acks": "all"})
-            producer.produce(topic, PAYLOAD, min(writes.acknowledged).to_bytes(KEY_BYTES, "big"))
-            producer.flush(60)
 
 
 # -- the rows -------------------------------------------------------------------------------------------------------

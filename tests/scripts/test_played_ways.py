@@ -33,6 +33,9 @@ def played(costs: tuple[str, ...] = ()) -> type[consents.Played]:
         async def voting(self) -> frozenset[int]:
             return frozenset((1, 2, 3, 4, 5))
 
+        async def leader(self) -> int:
+            return 1
+
         async def watched(self) -> Any:
             return None
 
@@ -57,7 +60,7 @@ def answers(way: str, *restarts: str, down: str = "", costs: tuple[str, ...] = (
 
 @pytest.mark.parametrize("way", ["blind", "readiness", "operator"])
 def test_one_after_the_other_but_by_upcalls_those_of_a_zone_together(way: str) -> None:
-    assert answers(way, "broker-0", "broker-3") == {"broker-0": "accept", "broker-3": "defer"}
+    assert answers(way, "broker-1", "broker-4") == {"broker-1": "accept", "broker-4": "defer"}
     assert answers("upcalls", "broker-0", "broker-3") == {"broker-0": "accept", "broker-3": "accept"}
 
 
@@ -69,6 +72,19 @@ def test_who_looks_at_partitions_defers_what_would_take_one_below_its_minimum(wa
 @pytest.mark.parametrize(("way", "word"), list(zip(WAYS, ("accept", "defer", "accept", "accept"), strict=True)))
 def test_with_one_broker_down_readiness_alone_waits_for_it_whatever_the_stop_costs(way: str, word: str) -> None:
     assert answers(way, "broker-0", down="broker-3") == {"broker-0": word}
+
+
+def test_operator_restarts_the_active_controller_after_all_others() -> None:
+    assert answers("operator", "broker-0", "broker-1") == {"broker-0": "defer", "broker-1": "accept"}
+    assert answers("operator", "broker-0") == {"broker-0": "accept"}
+    assert answers("readiness", "broker-0", "broker-1") == {"broker-0": "accept", "broker-1": "defer"}
+
+
+def test_the_leader_of_the_controllers_is_read_from_what_kafkas_tool_says() -> None:
+    said = "ClusterId:              abc\nLeaderId:               4\nLeaderEpoch:            7\n"
+    found = consents.LEADER.search(said)
+    assert found is not None
+    assert found[1] == "4"
 
 
 def test_the_file_is_loaded_as_a_service_of_a_users_own() -> None:
