@@ -12,7 +12,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
@@ -46,6 +46,17 @@ def warm_up(client: Client, topic: str) -> None:
         if number % PIPELINED == 0:
             producer.flush(max(0.0, until - time.monotonic()))
     producer.flush(max(0.0, until - time.monotonic()))
+
+
+def write(client: Client, topic: str, numbers: Iterable[int], payload: bytes = PAYLOAD) -> None:
+    """Writes that are no load: all are acknowledged when it returns."""
+    producer = Producer({**client, "acks": "all", "log_level": 2})
+    for number in numbers:
+        producer.produce(topic, payload, number.to_bytes(KEY_BYTES, "big"))
+        if number % PIPELINED == 0:
+            producer.flush(WARM_UP_S)
+    if left := producer.flush(WARM_UP_S):
+        raise TimeoutError(f"{left} writes to {topic} were not acknowledged within {WARM_UP_S:g} s")
 
 
 @dataclass

@@ -111,8 +111,8 @@ def run(kafka: Brokers, name: str, cell: str, dies: Callable[[], str] | None, af
     course.prepare(kafka)
     topic = cell.replace("_", "-").replace(".", "-")
     kafka.topic(topic, PARTITIONS)
-    kafka.until_in_sync()
-    before = {task.member: task for task in kafka.brokers()}
+    kafka.until_whole()
+    before = {task.member: task for task in kafka.members()}
     known = {each.id for each in kafka.cluster.client.operations(ended=True)}
     writes = Writes(kafka.cluster.kafka_client(), topic, RATE_HZ, DEADLINE_S, idempotent=True)
     writes.start()
@@ -123,11 +123,11 @@ def run(kafka: Brokers, name: str, cell: str, dies: Callable[[], str] | None, af
             timer.start()
         asked = course.ask(kafka)
         kafka.until(f"{asked} over", lambda: kafka.cluster.operation(asked).state not in LIVE)
-        kafka.until_in_sync()
+        kafka.until_whole()
         took_s = time.monotonic() - began
         if timer is not None:
             timer.join()
-            kafka.until_in_sync()
+            kafka.until_whole()
     finally:
         if timer is not None:
             timer.cancel()
@@ -136,7 +136,7 @@ def run(kafka: Brokers, name: str, cell: str, dies: Callable[[], str] | None, af
     kafka.drop(topic)
     made = [each for each in kafka.cluster.client.operations(ended=True) if each.id not in known]
     service = kafka.cluster.client.service("kafka")
-    now = kafka.brokers()
+    now = kafka.members()
     end: End = {
         "brokers": [task.member for task in now],
         "started": {task.member: task.incarnation - before[task.member].incarnation for task in now},
@@ -160,7 +160,7 @@ def killing(kafka: Brokers, drawn: random.Random, sabotage: str) -> Callable[[],
 
     def kill() -> str:
         if sabotage == "kills-a-broker":
-            harm.kill(kafka.cluster, kafka.broker(0))
+            harm.kill(kafka.cluster, kafka.member(0))
             return "broker-0"
         os.kill(harm.process_of(kafka.cluster, party), signal.SIGKILL)
         return party

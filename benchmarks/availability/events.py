@@ -98,7 +98,7 @@ class Played(Brokers):
                 began = time.monotonic()
                 getattr(self, event)(way, start)
                 took_s = time.monotonic() - began
-            self.until_in_sync()
+            self.until_whole()
             time.sleep(STEADY_S)
         finally:
             writes.stop()
@@ -122,12 +122,12 @@ class Played(Brokers):
     @contextmanager
     def one_down(self) -> Iterator[None]:
         """Its machine is away, and comes back by itself after a minute."""
-        task = self.broker(DOWN)
+        task = self.member(DOWN)
         agent = harm.process_of(self.cluster, f"agent-{task.node}")
         harm.lose_node(self.cluster, task)
         back = threading.Timer(DOWN_S, lambda: os.kill(agent, signal.SIGCONT))
         try:
-            self.until("it is seen to be away", lambda: self.broker(DOWN).state != "ready")
+            self.until("it is seen to be away", lambda: self.member(DOWN).state != "ready")
             back.start()
             yield
             back.join()
@@ -140,7 +140,7 @@ class Played(Brokers):
 
     def rolling_restart(self, way: str, start: str) -> None:
         """Of all that run."""
-        running = [task for task in self.brokers() if task.state == "ready"]
+        running = [task for task in self.members() if task.state == "ready"]
         client = self.cluster.client
         path = "/v1/tasks/{}/restart"
         asked = [client.operation_of(path.format(task.member), Ask(reason="new keys")).id for task in running]
@@ -149,14 +149,14 @@ class Played(Brokers):
 
     def drain(self, way: str, start: str) -> None:
         """The nodes of zone a, but for one that is away anyhow. Only ``upcalls`` may take them together."""
-        away = {self.broker(DOWN).node} if start == "down" else set()
+        away = {self.member(DOWN).node} if start == "down" else set()
         nodes = [node.name for node in self.cluster.client.nodes() if node.zone == "a" and node.name not in away]
         together = [nodes] if way == "upcalls" else [[node] for node in nodes]
         for group in together:
             self.upcall("node", "drain", *group, "--reason", "new memory")
             time.sleep(MAINTAINED_S)
             self.upcall("node", "undrain", *group)
-        there = {task.member for task in self.brokers() if task.node in nodes}
+        there = {task.member for task in self.members() if task.node in nodes}
         self.until_ready_and_in_sync(there)
 
     def scale_in(self, way: str, start: str) -> None:
@@ -164,7 +164,7 @@ class Played(Brokers):
 
     def upgrade(self, way: str, start: str) -> None:
         self.upcall("upgrade", "kafka", "--to", NEW)
-        self.until_in_sync()
+        self.until_whole()
 
 
 @contextmanager
