@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,24 @@ def test_what_is_large_is_cut_into_chunks_of_one_size(tmp_path: Path) -> None:
     assert b"".join(map(archive.get, part.chunks)) == b"".join(pieces)
 
 
+def test_what_shrinks_lies_there_compressed_and_what_does_not_as_it_is(tmp_path: Path) -> None:
+    place, noise = folder(str(tmp_path / "new"), make=True), random.Random(1).randbytes(100_000)
+    made(place, {"text": b"all the same " * 10_000, "noise": noise})
+    assert held(place, "store-1") == {"text": b"all the same " * 10_000, "noise": noise}
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "new" / "chunks").glob("*/*"))
+    assert sizes[0] < 2_000
+    assert sizes[1] == 100_000
+
+
+def test_what_shrinks_beyond_what_was_written_is_damaged_and_is_never_held_whole(tmp_path: Path) -> None:
+    place = folder(str(tmp_path / "new"), make=True)
+    archive = Archive.begun(place, "store", "store")
+    chunk, _ = archive.put(b"small")
+    place.write(f"chunks/{chunk.sha256[:2]}/{chunk.sha256}", zlib.compress(bytes(64 << 20)))
+    with pytest.raises(Corrupt, match="is damaged"):
+        archive.get(chunk)
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_death_at_any_write_leaves_what_was_whole_and_the_next_one_goes_on(tmp_path: Path, half: bool) -> None:
     before = Mortal(tmp_path / "counted")
@@ -125,7 +145,8 @@ def test_a_damaged_chunk_is_found_and_its_part_is_named(tmp_path: Path, damage: 
     if damage == "gone":
         chunk.unlink()
     else:
-        chunk.write_bytes(chunk.read_bytes()[:-1] + (b"" if damage == "cut" else b"!"))
+        data = chunk.read_bytes()
+        chunk.write_bytes(data[: len(data) // 2] if damage == "cut" else data[:-1] + b"!")
     with pytest.raises(Corrupt, match="b of store-1 cannot be restored"):
         held(place, "store-1")
     made(place, FILES, name="store-2", full=True)

@@ -233,3 +233,53 @@ def test_a_cancelled_backup_leaves_none(tmp_path: Path, monkeypatch: pytest.Monk
         assert (await done(life, "backup", to=str(tmp_path / "kept")))["parts"] == 1
 
     live(Shelf, script, kind="kernel", inline=True)
+
+
+def test_old_ones_are_removed_and_forgotten(tmp_path: Path) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        made = []
+        for name in "abc":
+            await done(life, "put", name=name, text=f"text of {name}")
+            made.append(await done(life, "backup", to=str(tmp_path / "kept")))
+        would = await done(life, "remove-backups", keep=2, dry_run=True)
+        assert (would["backups"], would["kept"], would["removed"]) == ([made[0]["id"]], 2, False)
+        assert len(await done(life, "backups")) == 3
+        went = await done(life, "remove-backups", backups=[made[1]["id"]])
+        assert (went["backups"], went["kept"], went["freed_bytes"]) == ([made[1]["id"]], 2, 0)
+        assert [one["id"] for one in await done(life, "backups")] == [made[0]["id"], made[2]["id"]]
+        went = await done(life, "remove-backups", keep=1, at=str(tmp_path / "kept"))
+        assert went["backups"] == [made[0]["id"]]
+        assert (await done(life, "verify-backup", trial=True))["id"] == made[2]["id"]
+        assert "remembers no such backups" in await refused(life, "remove-backups", backups=[made[0]["id"]])
+        await done(life, "backup", to=str(tmp_path / "elsewhere"))
+        assert "remembers them in" in await refused(life, "remove-backups", keep=1)
+
+    live(Shelf, script, kind="kernel", inline=True)
+
+
+def test_none_is_removed_while_one_is_written_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        await done(life, "put", name="b", text="second")
+        monkeypatch.setattr(Shelf, "stop_at", "b")
+        asked = asyncio.ensure_future(life.master.act("backup", to=str(tmp_path / "kept")))
+        await life.master.until(lambda: any(said.text == "book b" for said in life.master.progress))
+        assert "another one is under way" in await refused(life, "remove-backups", backups=[made["id"]])
+        assert (await asked).ok
+
+        async def looks_long(self: Shelf, stored: StoredBackup) -> str:
+            stored.say("is looked at")
+            await asyncio.sleep(60)
+            return "all"
+
+        monkeypatch.setattr(Shelf, "check_backup", looks_long)
+        tried = asyncio.ensure_future(life.master.act("verify-backup", trial=True))
+        await life.master.until(lambda: any(said.text == "is looked at" for said in life.master.progress))
+        assert "is being read" in await refused(life, "remove-backups", backups=[made["id"]])
+        assert (await tried).ok
+        assert (await done(life, "remove-backups", backups=[made["id"]]))["removed"]
+
+    live(Shelf, script, kind="kernel", inline=True)

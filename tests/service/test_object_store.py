@@ -17,6 +17,7 @@ from upcall.service.backup.archive import Archive
 from upcall.service.backup.manifest import Corrupt
 from upcall.service.backup.place import Place, opened
 from upcall.service.backup.reading import StoredBackup
+from upcall.service.backup.removing import Remover, Which
 from upcall.service.backup.writing import BackupInto
 
 pytestmark = pytest.mark.real
@@ -112,6 +113,18 @@ def test_notes_of_an_interrupted_backup_go_once_it_is_whole(endpoint: str, monke
     assert into.keep("a") is not None
     archive.keep(into.manifest(service="store", package="store", version="1", began_at=1.0, ended_at=3.0))
     assert archive.drafts() == []
+
+
+def test_what_no_backup_needs_any_more_goes_from_an_object_store_too(endpoint: str) -> None:
+    archive = Archive.found(place(endpoint))
+    assert Remover(archive, 1.0).remove(Which(("store-1",))).freed_bytes == len("text 1")
+    left = StoredBackup(archive, archive.manifest("store-2"))
+    assert left.read("small") == b"text 2"
+    left.verify()
+    needed = {chunk.sha256 for each in archive.manifests() for part in each.parts for chunk in part.chunks}
+    assert {*archive.chunks()} == needed
+    assert "store-1" not in archive.ids()
+    assert archive.removing() is None
 
 
 def test_a_chunk_that_is_gone_is_found(endpoint: str) -> None:

@@ -14,15 +14,17 @@ from typer.core import TyperGroup
 
 from upcall.cli import deploy
 from upcall.cli.action import begin, finished, known_action
-from upcall.cli.output import ago
+from upcall.cli.output import ago, counted
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
+from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.operator import Install
 
 ID = re.compile(r"(?P<service>[a-z0-9][a-z0-9-]*)-\d{8}T\d{6}-[0-9a-f]{4}\Z")
 COLUMNS = ("backup", "made", "size", "new", "version")
 PATIENCE_S = 60.0
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 class Backup(TyperGroup):
@@ -35,7 +37,7 @@ class Backup(TyperGroup):
         return list(super().parse_args(ctx, args))
 
 
-backup_app = commands("Backups of services: SERVICE makes one; list, show, verify.", group=Backup)
+backup_app = commands("Backups of services: SERVICE makes one; list, show, verify, remove.", group=Backup)
 restore_app = commands()
 APPS = {"backup": backup_app, "restore": restore_app}
 
@@ -109,6 +111,53 @@ def verify(
     if found is not None:
         also = f"; trial restore: {found['trial']}" if trial else ""
         session.out.say(found, f"{found['id']} is well: {_size(found['bytes'])} read by checksum{also}")
+
+
+@command(backup_app, "remove")
+def remove(
+    session: Session,
+    which: Annotated[list[str], typer.Argument(metavar="BACKUP...|SERVICE", help="Backups; or whose, see --keep.")],
+    keep: Annotated[int | None, typer.Option("--keep", metavar="N", min=1, help="All but the newest N.")] = None,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="AGE", help="Those that are older: 30d, `12 hours`; never the newest."),
+    ] = "",
+    at: Annotated[str, typer.Option("--from", metavar="FOLDER|s3://BUCKET/PREFIX", help="Where they are.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which would go.")] = False,
+    secret: Secret = "",
+    endpoint: Endpoint = "",
+    no_wait: NoWait = False,
+) -> None:
+    """Remove old backups, and what no other one needs of what they are made of."""
+    names = [each.rpartition("/")[2] for each in which]
+    folders = {each.rpartition("/")[0] for each in which if "/" in each}
+    if keep or older_than:
+        if len(which) != 1 or ID.match(names[0]) or folders:
+            raise Invalid(
+                "--keep and --older-than are of a service", where="BACKUP", expected="SERVICE and one of them"
+            )
+        service, names = which[0], []
+    else:
+        owners = {_owner(each) for each in names}
+        if len(owners) != 1 or len(folders) > 1 or (folders and at):
+            raise Invalid("backups of several places", where="BACKUP", expected="those of one service in one place")
+        (service,) = owners
+        at = at or next((_place(folder) for folder in folders), "")
+    asked = {
+        "backups": names,
+        "keep": keep or 0,
+        "older_than_s": _age_s(older_than) if older_than else 0.0,
+        "at": _absolute(at) if at else "",
+        "dry_run": dry_run,
+        "secret": secret,
+        "endpoint": endpoint,
+    }
+    found = _done(session, service, "remove-backups", asked, no_wait)
+    if found is None:
+        return
+    went = ", ".join(found["backups"]) or "no backup"
+    words = f"{went} {'would go' if dry_run else 'went'}: {_size(found['freed_bytes'])} that no other one needs; "
+    session.out.say(found, f"{words}{counted(found['kept'], 'backup')} stay in {found['at']}")
 
 
 @command(restore_app, "restore")
@@ -224,6 +273,24 @@ def _owner(backup: str) -> str:
 def _absolute(where: str) -> str:
     """As the host is told it: it may stand in another folder."""
     return where if "://" in where else os.path.normpath(Path.cwd() / Path(where).expanduser())
+
+
+def _place(folder: str) -> str:
+    """Of the folder of a service's own, as each backup is named by, what ``--to`` said."""
+    return folder.rstrip("/").rpartition("/")[0] or "/"
+
+
+def _age_s(text: str) -> float:
+    """``30d`` as well as ``30 days``."""
+    short = re.fullmatch(r"(\d+)([hdw])", text.strip())
+    words = f"{short[1]} {UNITS[short[2]]}" if short else text
+    try:
+        found = recurring.interval_s(words)
+    except Invalid as error:
+        raise Invalid(f"{text!r} is no age", where="--older-than", expected="30d, 12h, 4w, `30 days`") from error
+    if not found:
+        raise Invalid(f"{text!r} is no age", where="--older-than", expected="30d, 12h, 4w, `30 days`")
+    return found
 
 
 def _backed_up(service: Any) -> bool:

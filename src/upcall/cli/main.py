@@ -38,7 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "window": ("schedule", "When the system may act by itself on a service: maintenance windows."),
     "schedule": ("schedule", "What is done again and again of services: list."),
     "rollback": ("update", "Go back to an earlier revision of a service."),
-    "backup": ("backup", "Back a service up: `backup SERVICE --to`; list, show, verify."),
+    "backup": ("backup", "Back a service up: `backup SERVICE --to`; list, show, verify, remove."),
     "restore": ("backup", "Bring a backup back, into its service or a new one."),
     "apply": ("apply", "Make the platform what a file says (-f): only what differs is changed."),
     "export": ("export", "Write a platform file from what runs."),

@@ -4,46 +4,38 @@ Each goes on after a death of its host: a backup from the notes in its archive, 
 A place is remembered with each backup that was made there, so a schedule may ask for "the newest".
 """
 
-import asyncio
 import contextlib
 import secrets
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
 from upcall.protocol import recurring
-from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
+from upcall.protocol.errors import Conflict, Invalid
 from upcall.service import telling
 from upcall.service.actions import action
 from upcall.service.again import every
 from upcall.service.backup import place as places
 from upcall.service.backup.archive import Archive
+from upcall.service.backup.finding import archive_at, forget, named, opened, remember, remembered
 from upcall.service.backup.manifest import Manifest
 from upcall.service.backup.reading import StoredBackup
-from upcall.service.backup.writing import BackupInto, Say, Work
-from upcall.service.context import threads
+from upcall.service.backup.removing import Remover, Which
+from upcall.service.backup.under_way import alone, reading, removing, told, working
+from upcall.service.backup.writing import BackupInto, Say
 
 if TYPE_CHECKING:
     from upcall.service.service import Service
 
 LONGEST_S: Final = 7 * 86_400.0
-STUCK_S: Final = 900.0
-"""What makes no progress for so long has failed."""
-THREADS: Final = "backup"
-"""Of its own: an answer never waits for a copy."""
 TRY: Final = "try-backup"
-KNOWN: Final = "sdk.backups"
-KNOWN_MAX: Final = 100
 RESTORING: Final = "sdk.restoring"
 WHERE: Final = "an absolute folder, or s3://BUCKET/PREFIX"
 LOGIN: Final = "name of the secret with ACCESS_KEY:SECRET_KEY of the object store"
 ENDPOINT: Final = "the object store's own address; default: the usual one"
 WHICH: Final = "FOLDER/ID, as `backup` gave it, or an ID that this service remembers; empty: its newest"
-
-W = TypeVar("W", bound=Work)
 
 
 @action(timeout_s=LONGEST_S, goes_on=True)
@@ -56,14 +48,17 @@ async def backup(
 ) -> dict[str, Any]:
     """Backs the service up, and reads all of it back by its checksums."""
     where = f"{places.normal(to)}/{service.name}"
-    place = await _opened(service, where, secret, endpoint, make=True)
+    place = await opened(service, where, secret, endpoint, make=True)
     archive = await service.blocking(Archive.begun, place, service.name, service.package)
     if (done := await service.blocking(_answering, archive)) is None:
-        async with _alone(service, archive.shown):
+        async with alone(service, archive.shown):
             done = await _made(service, archive, full)
-    await _working(service, lambda say: StoredBackup(archive, done, say=say), StoredBackup.verify)
-    known = {"where": where, "secret": secret, "endpoint": endpoint, **_shown(done), "verified_at": round(time.time())}
-    await service.state.update(KNOWN, lambda old: [*_others(old, done.id), known][-KNOWN_MAX:], [])
+    with reading(service, archive.shown):
+        await working(service, lambda say: StoredBackup(archive, done, say=say), StoredBackup.verify)
+    verified_at = round(time.time())
+    await remember(
+        service, {"where": where, "secret": secret, "endpoint": endpoint, **_shown(done), "verified_at": verified_at}
+    )
     return {"backup": f"{where}/{done.id}", **_shown(done), "verified": True}
 
 
@@ -78,12 +73,11 @@ async def backups(
     if not at:
         return [
             {"backup": f"{one['where']}/{one['id']}", **{name: one.get(name) for name in (*SHOWN, "verified_at")}}
-            for one in await service.state.get(KNOWN, [])
+            for one in await remembered(service)
         ]
-    where = f"{places.normal(at)}/{service.name}"
-    archive = Archive.found(await _opened(service, where, secret, endpoint))
+    archive = await archive_at(service, at, (), secret, endpoint)
     found = await service.blocking(archive.manifests)
-    return [{"backup": f"{where}/{one.id}", **{name: _shown(one)[name] for name in SHOWN}} for one in found]
+    return [{"backup": f"{archive.shown}/{one.id}", **{name: _shown(one)[name] for name in SHOWN}} for one in found]
 
 
 @action
@@ -94,7 +88,7 @@ async def show_backup(
     endpoint: str = Field("", description=ENDPOINT),
 ) -> dict[str, Any]:
     """What a backup holds, and what it promises."""
-    archive, found = await _found(service, backup, secret, endpoint)
+    archive, found = await named(service, backup, secret, endpoint)
     return {"backup": f"{archive.shown}/{found.id}", **_shown(found), "base": found.base, "options": found.options}
 
 
@@ -107,15 +101,16 @@ async def verify_backup(
     endpoint: str = Field("", description=ENDPOINT),
 ) -> dict[str, Any]:
     """Reads a backup by its checksums; with ``trial`` restores it beside what is there, compares, and cleans up."""
-    archive, found = await _found(service, backup, secret, endpoint)
-    await _working(service, lambda say: StoredBackup(archive, found, say=say), StoredBackup.verify)
+    archive, found = await named(service, backup, secret, endpoint)
     said: dict[str, Any] = {"backup": f"{archive.shown}/{found.id}", **_shown(found), "verified": True}
-    if trial:
-        async with (
-            _alone(service, "trial"),
-            _told(service, lambda say: StoredBackup(archive, found, say=say)) as stored,
-        ):
-            said["trial"] = await service.check_backup(stored)
+    with reading(service, archive.shown):
+        await working(service, lambda say: StoredBackup(archive, found, say=say), StoredBackup.verify)
+        if trial:
+            async with (
+                alone(service, "trial"),
+                told(service, lambda say: StoredBackup(archive, found, say=say)) as stored,
+            ):
+                said["trial"] = await service.check_backup(stored)
     return said
 
 
@@ -123,7 +118,7 @@ async def verify_backup(
 @action(timeout_s=LONGEST_S, goes_on=True)
 async def try_backup(service: Any) -> dict[str, Any]:
     """A trial restore of the newest backup that this service remembers; nothing, where it has none. For a schedule."""
-    if not await service.state.get(KNOWN, []):
+    if not await remembered(service):
         return {"trial": "there is no backup yet"}
     found: dict[str, Any] = await verify_backup(service, backup="", trial=True, secret="", endpoint="")
     return found
@@ -139,14 +134,66 @@ async def restore(
     endpoint: str = Field("", description=ENDPOINT),
 ) -> dict[str, Any]:
     """Makes the service hold what a backup has; refused over what is there, unless that is named."""
-    archive, found = await _found(service, backup, secret, endpoint)
+    archive, found = await named(service, backup, secret, endpoint)
     if found.package != service.package:
         raise Conflict(
             f"{found.id} is a backup of {found.service}, which is {found.package}",
             where=archive.shown,
             expected=f"one of {service.package}",
         )
-    async with _alone(service, "restore"):
+    with reading(service, archive.shown):
+        return await _restored(service, archive, found, over, dry_run=dry_run)
+
+
+@action(timeout_s=LONGEST_S, goes_on=True)
+async def remove_backups(
+    service: Any,
+    backups: list[str] = Field([], description="these, by their IDs"),
+    keep: int = Field(0, ge=0, description="all but so many, the newest"),
+    older_than_s: float = Field(0.0, ge=0.0, description="those that are older; never the newest one"),
+    at: str = Field("", description="where; default: where the service remembers them. " + WHERE),
+    dry_run: bool = Field(False, description="say which would go"),
+    secret: str = Field("", description=LOGIN),
+    endpoint: str = Field("", description=ENDPOINT),
+) -> dict[str, Any]:
+    """Removes old backups, and what of an archive no other one needs."""
+    archive = await archive_at(service, at, backups, secret, endpoint)
+    which = Which(tuple(backups), keep, older_than_s)
+
+    def remover(say: Say) -> Remover:
+        return Remover(archive, service._context.life, say=say)
+
+    if dry_run:
+        found = await working(service, remover, lambda one: one.would(which))
+    else:
+        async with removing(service, archive.shown):
+            found = await working(service, remover, lambda one: one.remove(which))
+        await forget(service, found.backups)
+    return {
+        "at": archive.shown,
+        "backups": list(found.backups),
+        "kept": found.kept,
+        "freed_bytes": found.freed_bytes,
+        "removed": not dry_run,
+    }
+
+
+ACTIONS: Final[dict[str, Callable[..., Coroutine[Any, Any, Any]]]] = {
+    "backup": backup,
+    "backups": backups,
+    "show-backup": show_backup,
+    "verify-backup": verify_backup,
+    "remove-backups": remove_backups,
+    "restore": restore,
+    TRY: try_backup,
+}
+SHOWN: Final = ("id", "package", "version", "ended_at", "bytes", "new_bytes")
+
+
+async def _restored(
+    service: Any, archive: Archive, found: Manifest, over: list[str], *, dry_run: bool
+) -> dict[str, Any]:
+    async with alone(service, "restore"):
         under_way = await service.state.get(RESTORING)
         begun = under_way == found.id
         standing = [] if begun else await service.in_the_way(StoredBackup(archive, found))
@@ -173,21 +220,10 @@ async def restore(
         def begin(say: Say) -> StoredBackup:
             return StoredBackup(archive, found, over=gone, resumed=begun, say=say)
 
-        async with _told(service, begin) as stored:
+        async with told(service, begin) as stored:
             await service.restore(stored)
         await service.state.delete(RESTORING)
     return {**said, "restored": True}
-
-
-ACTIONS: Final[dict[str, Callable[..., Coroutine[Any, Any, Any]]]] = {
-    "backup": backup,
-    "backups": backups,
-    "show-backup": show_backup,
-    "verify-backup": verify_backup,
-    "restore": restore,
-    TRY: try_backup,
-}
-SHOWN: Final = ("id", "package", "version", "ended_at", "bytes", "new_bytes")
 
 
 async def _made(service: "Service", archive: Archive, full: bool) -> Manifest:
@@ -200,7 +236,7 @@ async def _made(service: "Service", archive: Archive, full: bool) -> Manifest:
     def begin(say: Say) -> BackupInto:
         return BackupInto(archive, name, life=life, base=base, full=full, say=say)
 
-    async with _told(service, begin) as into:
+    async with told(service, begin) as into:
         await service.backup(into)
         manifest = into.manifest(
             service=service.name,
@@ -225,87 +261,6 @@ def _answering(archive: Archive) -> Manifest | None:
     return None
 
 
-async def _found(service: "Service", backup: str, secret: str, endpoint: str) -> tuple[Archive, Manifest]:
-    where, _, name = backup.rpartition("/")
-    if not where:
-        known = [one for one in await service.state.get(KNOWN, []) if not name or one["id"] == name]
-        if not known:
-            raise NotFound(
-                f"{service.name} remembers no backup {name}".rstrip(),
-                where="backup",
-                expected="FOLDER/ID, or one that `upcall backup list` names",
-            )
-        newest = known[-1]
-        where, name = newest["where"], newest["id"]
-        secret, endpoint = secret or newest["secret"], endpoint or newest["endpoint"]
-    archive = await service.blocking(Archive.found, await _opened(service, where, secret, endpoint))
-    return archive, await service.blocking(archive.manifest, name)
-
-
-async def _opened(service: "Service", where: str, secret: str, endpoint: str, *, make: bool = False) -> places.Place:
-    where = places.normal(where)
-    login = await service._context.granted(telling.asked.get()) if secret else ""
-    return await service.blocking(places.opened, where, login=login, endpoint=endpoint, make=make)
-
-
-@contextlib.asynccontextmanager
-async def _told(service: "Service", make: Callable[[Say], W]) -> AsyncIterator[W]:
-    """Some work, whose words are heard wherever they are said; it is called off when nobody waits for it."""
-    loop = asyncio.get_running_loop()
-    tell = telling.telling.get() or (lambda text, share: None)
-    async with _not_stuck(), telling.while_it_moves(STUCK_S, tell):
-        heard = telling.telling.get()
-        assert heard is not None
-
-        here, over = threading.get_ident(), False
-
-        def hear(text: str, share: float | None) -> None:
-            if not over:
-                heard(text, share)
-
-        def say(text: str, share: float | None) -> None:
-            if threading.get_ident() == here:
-                hear(text, share)
-                return
-            with contextlib.suppress(RuntimeError):  # The loop has ended: nobody hears it.
-                loop.call_soon_threadsafe(hear, text, share)
-
-        before = threads.set(THREADS)
-        work = await service.blocking(make, say)
-        try:
-            yield work
-        finally:
-            threads.reset(before)
-            over = True
-            work.call_off()
-
-
-@contextlib.asynccontextmanager
-async def _not_stuck() -> AsyncIterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        said = str(error) or f"it made no progress for {STUCK_S:g} s"
-        raise NotNow(said, expected="to ask for it again: it goes on where it was") from error
-
-
-async def _working(service: "Service", make: Callable[[Say], W], work: Callable[[W], Any]) -> Any:
-    async with _told(service, make) as found:
-        return await service.blocking(work, found)
-
-
-@contextlib.asynccontextmanager
-async def _alone(service: "Service", what: str) -> AsyncIterator[None]:
-    """One at a time of a service in one place."""
-    if what in service._context.busy:
-        raise Conflict(f"another one is under way in {what}", where=service.name, expected="its end")
-    service._context.busy.add(what)
-    try:
-        yield
-    finally:
-        service._context.busy.discard(what)
-
-
 def _shown(manifest: Manifest) -> dict[str, Any]:
     return {
         "id": manifest.id,
@@ -319,10 +274,6 @@ def _shown(manifest: Manifest) -> dict[str, Any]:
         "new_bytes": manifest.new_bytes,
         "promise": manifest.promise,
     }
-
-
-def _others(known: list[dict[str, Any]], backup: str) -> list[dict[str, Any]]:
-    return [one for one in known if one["id"] != backup]
 
 
 def _few(names: list[str]) -> str:

@@ -11,7 +11,8 @@ import msgspec
 
 from upcall.protocol.errors import Conflict
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2: chunks may be compressed; what reads this reads 1 as well."""
 
 
 class Corrupt(Conflict):
@@ -83,10 +84,10 @@ def decoded(data: bytes, where: str) -> Manifest:
             "the manifest of this backup is damaged", where=where, expected="another backup: `upcall backup list`"
         )
     known = msgspec.json.decode(body)
-    if known.get("format") != FORMAT:
+    if known.get("format") not in range(1, FORMAT + 1):
         raise Conflict(
             f"a backup of format {known.get('format')}",
             where=where,
-            expected=f"format {FORMAT}: a newer upcall reads it",
+            expected=f"a format up to {FORMAT}: a newer upcall reads it",
         )
     return msgspec.convert(known, Manifest)

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +92,12 @@ class Place:
             for path in self._files.find(self._path(folder)):  # One by one: not every store can delete many at once.
                 self._files.rm_file(path)
 
+    def remove(self, names: Iterable[str]) -> None:
+        """One after the other; all are gone for good when this returns. It is no error when one was not there."""
+        for name in names:
+            with self._worded(name), contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._path(name))
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
@@ -124,6 +130,13 @@ class Folder(Place):
         with self._worded(folder), contextlib.suppress(FileNotFoundError):
             self._files.rm(self._path(folder), recursive=True)
 
+    def remove(self, names: Iterable[str]) -> None:
+        all_of_them = list(names)
+        super().remove(all_of_them)
+        for folder in sorted({Path(self._path(name)).parent for name in all_of_them}):
+            with self._worded(folder.name), contextlib.suppress(FileNotFoundError):
+                _flush(folder)
+
     def write(self, name: str, data: bytes) -> None:
         path = Path(self._path(name))
         with self._worded(name):
@@ -141,11 +154,15 @@ class Folder(Place):
             except BaseException:
                 Path(beside).unlink(missing_ok=True)
                 raise
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _flush(path.parent)
+
+
+def _flush(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def folder(where: str, *, make: bool) -> Folder:

@@ -62,7 +62,9 @@ class BackupInto(Work):
         self.base = None if full else base
         """The newest backup of this life of the service: what has not changed since is not read again."""
         self._full = full
-        self._next, noted = (0, {}) if full else archive.noted(backup, life)
+        number, noted = archive.noted(backup, life)
+        archive.begin(backup, number, life)
+        self._next, noted = number + 1, {} if full else noted
         self.known: Mapping[str, Part] = {part.name: part for part in (self.base.parts if self.base else ())} | noted
         """Parts that are in the archive already, of the base or of this backup before it was interrupted."""
         self.about: dict[str, Any] = {}
