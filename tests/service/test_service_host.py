@@ -16,6 +16,7 @@ from upcall.service import host as host_module
 from upcall.service import package
 from upcall.service.connection import Connection
 from upcall.service.host import Host, register
+from upcall.service.offering import built_here
 from upcall.testing import SimulatedKind, SimulatedMaster, Timing
 
 HUNG = """
@@ -40,7 +41,7 @@ class Crashing(Service):
 
 @asynccontextmanager
 async def hosting(master: HttpMaster, data: Path) -> AsyncIterator[Host]:
-    host = Host(lambda: Connection(master.socket, TOKEN, host="host-1"), data, "host-1")
+    host = Host(lambda: Connection(master.socket, TOKEN, host="host-1"), data, "host-1", built_here())
     task = asyncio.create_task(host.run())
     try:
         yield host

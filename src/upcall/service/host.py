@@ -2,10 +2,10 @@
 
     python -m upcall.service.host --master <data>/run/master.sock --token-file token --data folder
 
-It registers the packages that are installed here, hears which services it should run, and gives each a thread with an
-event loop of its own: what one service's code blocks, hangs or crashes stops that service alone. A service that fell is
-started again, ever more slowly; what it knew is at the master, so nothing is lost with the host, and a second one may
-take over at any time.
+It registers the packages that are installed here (a process of its own builds them), hears which services it should
+run, and gives each a thread with an event loop of its own: what one service's code blocks, hangs or crashes stops that
+service alone. A service that fell is started again, ever more slowly; what it knew is at the master, so nothing is lost
+with the host, and a second one may take over at any time.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -31,6 +31,7 @@ from upcall.service.attempts import in_words, persistently
 from upcall.service.connection import Connection
 from upcall.service.goals import derive
 from upcall.service.link import Fenced, MasterAway
+from upcall.service.offering import Offer, Refused, built_aside
 from upcall.service.runner import Runner
 from upcall.service.service import Service
 from upcall.transport.limits import raise_open_files
@@ -49,9 +50,11 @@ Connect = Callable[[], Connection]
 class Host:
     """All services of one host."""
 
-    def __init__(self, connect: Connect, data: Path, name: str = "host") -> None:
+    def __init__(self, connect: Connect, data: Path, name: str, offers: Iterator[Offer]) -> None:
+        """``offers``: what is installed here, in the order in which it is registered; each may take its time."""
         self._connect = connect
         self._data = data
+        self._offers = offers
         self._name = name
         self._services: dict[str, ServiceThread] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
@@ -75,14 +78,11 @@ class Host:
     async def _registering(self, connection: Connection) -> None:
         """One package after the other; one that cannot be built is left out, and the log says why."""
         await self._heard.wait()
-        for entry in package.installed():
-            try:
-                versions = (await asyncio.to_thread(package.load, entry)).versions()
-            except Exception as error:
-                log.warning("package %s cannot be offered: %s", entry, in_words(error))
-                continue
-            for version in versions:
-                await self._register(connection, entry, version)
+        while (offer := await asyncio.to_thread(next, self._offers, None)) is not None:
+            if isinstance(offer, Refused):
+                log.warning("package %s cannot be offered: %s", offer.what, offer.why)
+            else:
+                await self._register(connection, offer)
 
         async def ready() -> None:
             await connection.call("POST", "/v1/host/ready")
@@ -94,14 +94,8 @@ class Host:
             # Said for those who wait for it; the services that run here must not end with it.
             log.warning("%s: %s", what, error)
 
-    async def _register(self, connection: Connection, entry: str, version: str) -> None:
-        """One version; another one that can be built is offered all the same."""
-        try:
-            built = await asyncio.to_thread(package.build_installed, entry, version)
-        except Exception as error:
-            log.warning("package %s %s cannot be offered: %s", entry, version, in_words(error))
-            return
-        what = f"package {built.package.name} {version} was not registered"
+    async def _register(self, connection: Connection, built: package.Built) -> None:
+        what = f"package {built.package.name} {built.package.version} was not registered"
         try:
             await persistently(what, functools.partial(register, connection, built), on=AWAY, log=log)
         except UpcallError as error:
@@ -268,6 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
         return Connection(given.master, given.token_file.read_text().strip(), host=given.name)
 
     raise_open_files()
+    offers = built_aside()
 
     async def until_told() -> None:
         task = asyncio.current_task()
@@ -275,7 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
-            await Host(connect, given.data, given.name).run()
+            await Host(connect, given.data, given.name, offers).run()
 
     asyncio.run(until_told())
     logging.shutdown()
