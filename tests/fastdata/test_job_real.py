@@ -33,7 +33,7 @@ from upcall.fastdata.runs import Run
 from upcall.fastdata.verify import verify
 from upcall.fastdata.watch import snapshot
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 NET = f"127.88.{os.getpid() % 250}"
 PARTITIONS = 2

@@ -174,6 +174,7 @@ def test_a_removed_nodes_members_move_and_an_added_node_takes_members(counter: C
     counter.upcall("node", "add", leaving)
 
 
+@pytest.mark.long
 def test_a_silent_nodes_member_is_replaced_elsewhere_once_it_is_proven_dead(own_cluster: Cluster) -> None:
     """Longer than ``replace_after_s``, which is at least 90 s."""
     own_cluster.up()

@@ -18,7 +18,7 @@ from upcall.catalog.cassandra import jmx
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.settings import facts
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 MANY = 1000
 """For what has no bound as it is: so much that nobody meets it."""
@@ -132,7 +132,6 @@ def test_what_takes_a_restart_restarts_each_in_its_turn(cassandra: Cluster, sess
     load.check()
 
 
-@pytest.mark.long
 def test_every_other_option_is_changed_and_changed_back(cassandra: Cluster, session: Session, admin: Session) -> None:
     with Load(session, first=300_000) as load:
         change(cassandra, memtable_flush_writers=2, concurrent_writes=12)

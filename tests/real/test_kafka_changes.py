@@ -59,6 +59,7 @@ def test_what_kafka_changes_live_restarts_nobody_and_has_its_old_value_again(kaf
     assert [overridden(kafka, node) for node in NODES] == [{}] * 3
 
 
+@pytest.mark.long
 def test_what_needs_a_restart_restarts_each_broker_once_and_what_was_live_stands_in_its_file(kafka: Cluster) -> None:
     update(kafka, "--set", "settings.log.retention.bytes=60000000")
     assert [overridden(kafka, node) for node in NODES] == [{"log.retention.bytes": "60000000"}] * 3
