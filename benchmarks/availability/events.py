@@ -34,7 +34,8 @@ DOWN: Final = 3
 OLD, NEW = Kafka.versions()[0], Kafka.version
 
 WAYS: Final = ("blind", "readiness", "operator", "upcalls")
-EVENTS: Final = ("rolling_restart", "drain", "scale_in", "upgrade")
+EVENTS: Final = ("upgrade", "rolling_restart", "drain", "scale_in")
+"""Upgrades first: a cluster that began with the old version can go back to it, one that began with the new cannot."""
 FROM: Final = ("health", "down")
 SABOTAGES: Final = {"upcalls-are-blind": "blind", "upcalls-are-readiness": "readiness", "deletes-records": "upcalls"}
 """By which way ``upcalls`` is played then."""
@@ -76,8 +77,8 @@ class Played(Brokers):
         words = []
         if service.options["brokers"] != NODES:
             words += ["--set", f"brokers={NODES}"]
-        if event == "upgrade" and service.version != OLD:
-            words += ["--version", OLD]
+        if service.version != (version := OLD if event == "upgrade" else NEW):
+            words += ["--version", version]
         if words:
             self.upcall("update", "kafka", "--set", "way=upcalls", *words)
         if self.cluster.client.service("kafka").options["way"] != way:

@@ -7,13 +7,13 @@ from typing import Final
 
 from benchmarks import cells
 from benchmarks.cells import Asked, Figures, Kept
-from benchmarks.operations import kafka
+from benchmarks.operations.cassandra import CassandraStage
 from benchmarks.operations.kafka import KafkaStage
 from benchmarks.operations.stage import FIGURES, ROWS, Stage
 from upcall.cli.figures import Promise, Report
 
 TARGET: Final = "operations"
-STAGES: Final[tuple[type[Stage], ...]] = (KafkaStage,)
+STAGES: Final[tuple[type[Stage], ...]] = (KafkaStage, CassandraStage)
 SYSTEMS: Final = ("kafka", "cassandra", "spark")
 SABOTAGED: Final = "kafka_rolling_restart"
 """The cell that is played where one is sabotaged and none is named."""
@@ -27,7 +27,7 @@ PROMISED: Final = {
 
 def main() -> int:
     try:
-        sabotage = cells.sabotage(kafka.SABOTAGES)
+        sabotage = cells.sabotage({name: "" for stage in STAGES for name in stage.sabotages})
         quick = [SABOTAGED] if sabotage else [f"kafka_{row}" for row in ROWS]
         wanted = cells.chosen([f"{system}_{row}" for system in SYSTEMS for row in ROWS], quick)
         rounds = cells.rounds()

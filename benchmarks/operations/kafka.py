@@ -1,12 +1,11 @@
 """Kafka's rows: three to five brokers on five nodes in three zones, and 250 ``acks=all`` writes a second."""
 
 import os
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from benchmarks import harm
 from benchmarks.brokers import MIN_IN_SYNC, Brokers
@@ -14,8 +13,9 @@ from benchmarks.cells import Figures
 from benchmarks.cluster import own_cluster
 from benchmarks.load import InSync, Writes, percentile_ms, read_back, warm_up, write
 from benchmarks.operations import rows
+from benchmarks.operations.installing import ALL_AT_ONCE, install
 from benchmarks.operations.rows import same, scales_itself
-from benchmarks.operations.stage import Row, Stage, State
+from benchmarks.operations.stage import SILENCE_S, Row, Stage, State
 from upcall.catalog.kafka.service import Kafka
 
 NODES: Final = 5
@@ -28,103 +28,57 @@ STORED, STORED_MIB = "stored", 200
 """More than 70 % of three brokers' disks, which is the aim."""
 READS, BY_RACK = "settings.replica.selector.class", "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 NOT_UP: Final = "does not come up with it"
-STEADY_S: Final = 3.0
-"""Load before and after."""
-SILENCE_S: Final = 90
-"""How long a lost node is waited for: the least that there is."""
-
 OLD, NEW = Kafka.versions()[0], Kafka.version
-UPGRADED: Final = f"{NEW} over {OLD}"
-"""Not final: it can go back."""
 THREE, FIVE = State(NEW, 3), State(NEW, 5)
-
-ALL_AT_ONCE: Final = """\
-import msgspec
-
-from upcall.catalog.kafka.service import Kafka
-from upcall.service import accept
-
-
-class Sabotaged(Kafka):
-    \"\"\"Kafka whose code accepts everything at once.\"\"\"
-
-    package = "kafka-sabotaged"
-
-    async def answer_set(self, operations):
-        return {operation.id: accept("sabotaged: always") for operation in operations}
-
-    def policy(self):
-        return msgspec.structs.replace(super().policy(), minimum=0)
-"""
-SABOTAGES: Final = {"all-at-once": ALL_AT_ONCE, "deletes-records": "", "writes-twice": ""}
 
 
 class KafkaStage(Stage):
     system = "kafka"
-
-    def __init__(self, brokers: Brokers, state: State, sabotage: str) -> None:
-        self.kafka = brokers
-        self._state = state
-        self._sabotage = sabotage
+    old, new = OLD, NEW
+    sabotages: ClassVar = {
+        "all-at-once": ALL_AT_ONCE.format(module="kafka", name="Kafka"),
+        "deletes-records": "",
+        "writes-twice": "",
+    }
+    driven: Brokers
 
     @classmethod
     @contextmanager
     def opened(cls, first: State, sabotage: str) -> Iterator["KafkaStage"]:
+        version = cls.begins_with(first)
+        options = {"brokers": first.members, "replace_after_s": SILENCE_S, "disk_mib": DISK_MIB}
         with own_cluster(nodes=NODES, memory_mib_per_node=NODE_MEMORY_MIB) as cluster:
             kafka = Brokers(cluster)
-            version = OLD if first.version in (OLD, UPGRADED) else NEW
-            kafka.upcall("fetch", f"kafka@{version}")
-            package = f"kafka@{version}"
-            if text := SABOTAGES.get(sabotage, ""):
-                file = Path(cluster.data).parent / "sabotaged.py"
-                file.write_text(text)
-                package = str(file)
-            options = {"brokers": first.members, "replace_after_s": SILENCE_S, "disk_mib": DISK_MIB}
-            wanted = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
-            kafka.upcall("install", package, "--name", "kafka", *wanted)
+            install(kafka, version, cls.sabotages.get(sabotage, ""), options)
             kafka.topic("warm-up", PARTITIONS)
             warm_up(cluster.kafka_client(), "warm-up")
             kafka.drop("warm-up")
             yield cls(kafka, State(version, first.members), sabotage)
 
-    def bring_to(self, state: State) -> None:
-        if (self._state.version, state.version) == (UPGRADED, OLD):
-            self.kafka.upcall("rollback", "kafka")
-        if self._state.version == OLD and state.version != OLD:
-            self.kafka.upcall("upgrade", "kafka", "--to", NEW)
-        if self._state.version in (OLD, UPGRADED) and state.version == NEW:
-            self.kafka.upcall("finalize", "kafka")
-        if self._state.members != state.members:
-            self.kafka.upcall("scale", "kafka", str(state.members))
-        self.kafka.until_whole()
-        self._state = state
-
-    def measure(self, name: str) -> Figures:
-        row, topic = self.rows[name], name.replace("_", "-")
-        self.kafka.topic(topic, PARTITIONS)
-        self.kafka.until_whole()
-        client = self.kafka.cluster.kafka_client()
+    @contextmanager
+    def under_load(self, name: str) -> Iterator[Callable[[], Figures]]:
+        topic = name.replace("_", "-")
+        self.driven.topic(topic, PARTITIONS)
+        self.driven.until_whole()
+        client = self.driven.cluster.kafka_client()
         writes, in_sync = Writes(client, topic, RATE_HZ, idempotent=True), InSync(client, {topic: MIN_IN_SYNC})
         writes.start()
         in_sync.start()
         try:
-            time.sleep(STEADY_S)
-            began = time.monotonic()
-            row.play(self.kafka)
-            took_s = time.monotonic() - began
-            time.sleep(STEADY_S)
+            yield lambda: self._figures(topic, writes, in_sync)
         finally:
             writes.stop()
             in_sync.stop()
-        self._state = row.leaves
-        if self._sabotage == "deletes-records":
+
+    def _figures(self, topic: str, writes: Writes, in_sync: InSync) -> Figures:
+        client = self.driven.cluster.kafka_client()
+        if self.sabotage == "deletes-records":
             harm.delete_records(client, topic, PARTITIONS)
-        if self._sabotage == "writes-twice":
+        if self.sabotage == "writes-twice":
             harm.write_again(client, topic, min(writes.acknowledged))
-        stored = read_back(self.kafka.cluster.kafka_client(), topic)
-        self.kafka.drop(topic)
+        stored = read_back(client, topic)
+        self.driven.drop(topic)
         return {
-            "duration_s": round(took_s, 1),
             "failed": writes.failed,
             "lost": len(set(writes.acknowledged) - set(stored)),
             "twice": sum(count > 1 for count in stored.values()),
@@ -188,9 +142,9 @@ def scale_itself(kafka: Brokers) -> None:
 
 
 KafkaStage.rows = {
-    "upgrade": Row(State(OLD, 3), State(UPGRADED, 3), rows.upgrade(NEW)),
-    "rollback": Row(State(UPGRADED, 3), State(OLD, 3), rows.rollback(OLD)),
-    "finalize": Row(State(UPGRADED, 3), THREE, rows.finalize),
+    "upgrade": Row(State(OLD, 3), KafkaStage.upgraded(), rows.upgrade(NEW)),
+    "rollback": Row(KafkaStage.upgraded(), State(OLD, 3), rows.rollback(OLD)),
+    "finalize": Row(KafkaStage.upgraded(), THREE, rows.finalize),
     "rolling_restart": Row(THREE, THREE, rows.rolling_restart),
     "changed_option": Row(THREE, THREE, rows.changed("settings.num.io.threads=3", "memory_mib=464")),
     "bad_option": Row(THREE, THREE, rows.bad_then_good(f"{READS}=org.example.Nowhere", NOT_UP, f"{READS}={BY_RACK}")),

@@ -15,8 +15,7 @@ from benchmarks.availability import __main__ as availability
 from benchmarks.availability import events, plot
 from benchmarks.cells import Asked, Kept
 from benchmarks.operations import __main__ as operations
-from benchmarks.operations.kafka import SABOTAGES, KafkaStage
-from benchmarks.operations.stage import ROWS
+from benchmarks.operations.stage import ROWS, Stage, State
 
 from upcall.catalog.kafka.service import Kafka
 from upcall.service import package
@@ -103,17 +102,21 @@ def test_what_a_system_does_not_do_yet_is_named_and_turns_the_target_red(monkeyp
     assert said["not_there"] == "spark_scale_itself"
 
 
-def test_each_row_of_kafka_begins_where_one_before_it_may_end() -> None:
-    assert set(KafkaStage.rows) <= set(ROWS)
-    states = [KafkaStage.rows[row].at for row in ROWS if row in KafkaStage.rows]
-    assert all(one.members in (3, 5) for one in states)
+@pytest.mark.parametrize("stage", operations.STAGES)
+def test_each_row_begins_where_one_before_it_may_end(stage: type[Stage]) -> None:
+    assert set(stage.rows) <= set(ROWS)
+    states = {row.at for row in stage.rows.values()}
+    assert states <= {State(stage.begins_with(each), 3) for each in states} | {
+        row.leaves for row in stage.rows.values()
+    }
 
 
-@pytest.mark.parametrize("name", [name for name, text in SABOTAGES.items() if text])
-def test_a_sabotaged_service_loads(name: str, tmp_path: Path) -> None:
-    file = tmp_path / "sabotaged.py"
-    file.write_text(SABOTAGES[name])
-    assert package.build(file).package.name == "kafka-sabotaged"
+@pytest.mark.parametrize("stage", operations.STAGES)
+def test_a_sabotaged_service_loads(stage: type[Stage], tmp_path: Path) -> None:
+    for text in filter(None, stage.sabotages.values()):
+        file = tmp_path / "sabotaged.py"
+        file.write_text(text)
+        assert package.build(file).package.name == f"{stage.system}-sabotaged"
 
 
 @pytest.mark.parametrize("version", [events.OLD, events.NEW])

@@ -1,0 +1,194 @@
+"""Open-loop load on Cassandra: writes and reads at LOCAL_QUORUM over all ranges, and what of it is there afterwards.
+
+As with Kafka (:mod:`benchmarks.load`): each request is due by a schedule, and has one total deadline over all its
+tries. What is asked is idempotent, so a client asks again what failed, and asks another node too when the first one
+says nothing for a while: as an application does that wants its rows.
+"""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cassandra import ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.policies import ConstantSpeculativeExecutionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import SimpleStatement
+
+from benchmarks.load import DEADLINE_S
+from upcall.client.blocking import Client
+
+KEYSPACE: Final = "fast"
+PATIENCE_S: Final = 30.0
+"""Of what is not load."""
+ANOTHER_AFTER_S: Final = 0.5
+OTHERS: Final = 3
+AGAIN_AFTER_S: Final = 0.1
+PAGE_ROWS: Final = 2000
+
+
+@contextmanager
+def logged_in(
+    client: Client, endpoint: str = "cql", service: str = "cassandra", *, asks_others: bool = False
+) -> Iterator[Session]:
+    """At LOCAL_QUORUM, with the table in its keyspace, where that is there. ``asks_others``: who says nothing for
+    :data:`ANOTHER_AFTER_S` is not alone asked."""
+    found = (each for each in client.endpoints() if (each.service, each.name) == (service, endpoint))
+    addresses = next(found).addresses
+    said = client.credentials(service, endpoint)
+    local = DCAwareRoundRobinPolicy(local_dc="dc1")
+    others = {"speculative_execution_policy": ConstantSpeculativeExecutionPolicy(ANOTHER_AFTER_S, OTHERS)}
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(local) if asks_others else local,
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=PATIENCE_S,
+        **(others if asks_others else {}),
+    )
+    driver = Cluster(
+        [address.partition(":")[0] for address in addresses],
+        auth_provider=PlainTextAuthProvider(said.user, said.password),
+        protocol_version=5,
+        connect_timeout=PATIENCE_S,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+    )
+    try:
+        yield driver.connect()
+    finally:
+        driver.shutdown()
+
+
+def create_table(session: Session) -> None:
+    session.execute(f"CREATE TABLE IF NOT EXISTS {KEYSPACE}.rows (id int PRIMARY KEY, text text)", timeout=60.0)
+
+
+def text_of(number: int) -> str:
+    return f"row {number}"
+
+
+@dataclass
+class Requests:
+    """``rate_hz`` writes a second and as many reads of rows that were acknowledged, as long as its ``with`` lasts."""
+
+    session: Session
+    first: int = 0
+    """Number of the first row; ``next`` is that of the one after the last."""
+    next: int = 0
+    rate_hz: float = 200.0
+    deadline_s: float = DEADLINE_S
+    again: bool = True
+    """What failed is asked again until its deadline."""
+    due: int = 0
+    """Writes and reads."""
+    acknowledged: dict[int, float] = field(default_factory=dict)
+    """Number of the row -> seconds from when it was due until it was acknowledged."""
+    read: list[float] = field(default_factory=list)
+    """The same of reads that gave the row."""
+    unread: set[int] = field(default_factory=set)
+    """Acknowledged, and a read gave something else."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Of those that were not asked again."""
+    ended: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _again: deque[tuple[float, Callable[[], None]]] = field(default_factory=deque)
+    _known: list[int] = field(default_factory=list)
+
+    def __enter__(self) -> "Requests":
+        self._insert = self.session.prepare(f"INSERT INTO {KEYSPACE}.rows (id, text) VALUES (?, ?)")
+        self._select = self.session.prepare(f"SELECT text FROM {KEYSPACE}.rows WHERE id = ?")
+        self._insert.is_idempotent = self._select.is_idempotent = True
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """No more are due; those under way end within their deadline."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def in_time(self) -> list[float]:
+        """Latencies in seconds, of all that kept their deadline."""
+        return sorted(each for each in (*self.acknowledged.values(), *self.read) if each <= self.deadline_s)
+
+    @property
+    def failed(self) -> int:
+        return self.due - len(self.in_time)
+
+    def _run(self) -> None:
+        began, self.next = time.monotonic(), self.first
+        while not self._over.is_set():
+            due_at = began + (self.next - self.first) / self.rate_hz
+            if not self._wait(due_at):
+                continue
+            self._turn(self.next, due_at)
+            self.next += 1
+        until = time.monotonic() + self.deadline_s + 1.0
+        while self.ended < self.due and time.monotonic() < until:
+            self._wait(time.monotonic() + AGAIN_AFTER_S)
+
+    def _wait(self, until: float) -> bool:
+        """Whether the time has come; meanwhile what failed is asked again."""
+        if self._again and self._again[0][0] < until:
+            at, ask = self._again.popleft()
+            self._sleep(at)
+            ask()
+            return False
+        # What fails meanwhile is seen soon.
+        soon = min(until, time.monotonic() + AGAIN_AFTER_S)
+        self._sleep(soon)
+        return soon == until
+
+    @staticmethod
+    def _sleep(until: float) -> None:
+        if (left := until - time.monotonic()) > 0:
+            time.sleep(left)
+
+    def _turn(self, number: int, due_at: float) -> None:
+        def written(_: Any, took_s: float) -> None:
+            self.acknowledged[number] = took_s
+            self._known.append(number)
+
+        self._ask(self._insert, (number, text_of(number)), due_at, written)
+        if self._known:
+            there = self._known[number % len(self._known)]
+
+            def seen(rows: Any, took_s: float) -> None:
+                if [row[0] for row in rows] == [text_of(there)]:
+                    self.read.append(took_s)
+                else:
+                    self.unread.add(there)
+
+            self._ask(self._select, (there,), due_at, seen)
+
+    def _ask(self, statement: Any, values: tuple[Any, ...], due_at: float, done: Callable[[Any, float], None]) -> None:
+        self.due += 1
+
+        def answered(rows: Any) -> None:
+            done(rows, time.monotonic() - due_at)
+            self.ended += 1
+
+        def refused(error: Exception) -> None:
+            now = time.monotonic()
+            if self.again and now + AGAIN_AFTER_S < due_at + self.deadline_s:
+                self._again.append((now + AGAIN_AFTER_S, ask))
+            else:
+                self.errors[type(error).__name__] += 1
+                self.ended += 1
+
+        def ask() -> None:
+            left_s = max(due_at + self.deadline_s - time.monotonic(), 0.001)
+            self.session.execute_async(statement, values, timeout=left_s).add_callbacks(answered, refused)
+
+        ask()
+
+
+def read_all(session: Session) -> Counter[int]:
+    """Number of the row -> how often it stands in the table, in all ranges one after the other; only with its text."""
+    query = SimpleStatement(f"SELECT id, text FROM {KEYSPACE}.rows", fetch_size=PAGE_ROWS)
+    return Counter(number for number, text in session.execute(query, timeout=PATIENCE_S) if text == text_of(number))
