@@ -46,11 +46,15 @@ class Driven(ABC):
         found = [task for task in self.cluster.client.tasks() if task.member.startswith(f"{self.service}.{self.pod}-")]
         return sorted(found, key=lambda task: task.member)
 
+    def everyone(self) -> list[TaskView]:
+        """Of all pods."""
+        return [task for task in self.cluster.client.tasks() if task.service == self.service]
+
     def member(self, number: int) -> TaskView:
         return next(task for task in self.members() if task.member == f"{self.service}.{self.pod}-{number}")
 
     def incarnations(self) -> dict[str, int]:
-        return {task.member: task.incarnation for task in self.members()}
+        return {task.member: task.incarnation for task in self.everyone()}
 
     @property
     def version(self) -> str:

@@ -69,6 +69,8 @@ class Writes:
     deadline_s: float = DEADLINE_S
     idempotent: bool = False
     """As Java's clients are unless told otherwise: what is sent again for want of an answer stands in the log once."""
+    first: int = 0
+    """Number of the first write in the log; here they count from 0."""
     due: int = 0
     acknowledged: dict[int, float] = field(default_factory=dict)
     """Number of the write -> seconds from when it was due until it was acknowledged."""
@@ -153,7 +155,7 @@ class Writes:
             else:
                 self.errors[error.name()] += 1
 
-        key = number.to_bytes(KEY_BYTES, "big")
+        key = (self.first + number).to_bytes(KEY_BYTES, "big")
         try:
             producer.produce(self.topic, PAYLOAD, key, on_delivery=delivered)
         except BufferError:

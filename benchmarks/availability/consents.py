@@ -32,6 +32,8 @@ USUAL_START_S = 8.0
 """Of a broker that nobody saw start."""
 LEADER = re.compile(r"^LeaderId:\s*(\d+)\s*$", re.MULTILINE)
 """Of the controllers, in what Kafka's own tool says of the quorum."""
+LEADER_S = 5.0
+LEADER_LATE = defer("who leads the controllers is being asked", retry_after=ASK_AGAIN_S)
 DESCRIBE = tool_command(
     quorum.TOOL, *quorum.CONFIG, "--bootstrap-server", "{{address}}:{{port.client}}", "describe", "--status"
 )
@@ -54,6 +56,7 @@ class Played(Kafka):
     _ready: dict[tuple[str, int], float]
     _active: tuple[str, int] | None = None
     """The active controller, and its incarnation: it stays that one until it is stopped."""
+    _asking: asyncio.Task[int] | None = None
 
     @property
     def settle_s(self) -> float:  # type: ignore[override]
@@ -102,8 +105,12 @@ class Played(Kafka):
         if self.options.way == "readiness":
             return accept()
         verdict = await Kafka.may_stop_together(self, (broker,), why)
-        if verdict.takes_away and self._others_wait(why) and broker.name == await self._active_controller():
-            return defer("it is the active controller: after all others", retry_after=ASK_AGAIN_S)
+        if verdict.takes_away and self._others_wait(why):
+            active = await self._active_controller()
+            if active is None:
+                return LEADER_LATE
+            if broker.name == active:
+                return defer("it is the active controller: after all others", retry_after=ASK_AGAIN_S)
         return verdict
 
     def _others_wait(self, why: Operation) -> bool:
@@ -113,14 +120,22 @@ class Played(Kafka):
             for each in self.operations
         )
 
-    async def _active_controller(self) -> str:
+    async def _active_controller(self) -> str | None:
+        """None: it is not known yet. Kafka's tool says it, and starts a JVM for it: what is late is heard next time."""
         known = self._active
         now = self.members.get(known[0]) if known else None
-        if known is None or now is None or not now.ready or now.incarnation != known[1]:
-            leader = await self.leader()
-            found = next((each for each in self.members.of("broker") if node_id(each) == leader), None)
-            self._active = (found.name, found.incarnation) if found is not None else None
-        return self._active[0] if self._active is not None else ""
+        if known is not None and now is not None and now.ready and now.incarnation == known[1]:
+            return known[0]
+        if self._asking is None:
+            self._asking = asyncio.create_task(self.leader())
+        await asyncio.wait({self._asking}, timeout=LEADER_S)
+        if not self._asking.done():
+            return None
+        done, self._asking = self._asking, None
+        leader = done.result()
+        found = next((each for each in self.members.of("broker") if node_id(each) == leader), None)
+        self._active = (found.name, found.incarnation) if found is not None else None
+        return self._active[0] if self._active is not None else None
 
     async def leader(self) -> int:
         """Node id of the active controller: the leader of the controllers' quorum."""
@@ -129,8 +144,8 @@ class Played(Kafka):
         return int(found[1]) if found else 0
 
     async def may_update(self, update: Update, why: Operation) -> Verdict:
-        if self.options.way == "operator":
-            await self._active_controller()  # Known when the first one is chosen.
+        if self.options.way == "operator" and await self._active_controller() is None:
+            return LEADER_LATE  # It is known when the first one is chosen.
         return await super().may_update(update, why)
 
     def canary(self, members: list[Member]) -> Member:

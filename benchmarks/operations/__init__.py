@@ -13,11 +13,21 @@ again. Then all that was acknowledged is read back::
     <system>_<row>_lost          acknowledged, and not there
     <system>_<row>_twice         there more than once
 
-Cells of one system share a cluster, in an order in which each finds what it needs; a run that begins in the middle
-brings it there first. ``build/operations/`` keeps each cell with its commit. Rows that a system does not do yet are
-named in ``not_there``, which is promised to be empty.
+What a request is, and what is read back:
 
-    SABOTAGE=all-at-once         Kafka's code accepts everything at once, above no minimum: ``kafka_rolling_restart_failed``
-    SABOTAGE=deletes-records     acknowledged records are deleted behind the writer's back: ``kafka_rolling_restart_lost``
-    SABOTAGE=writes-twice        a write that was acknowledged is sent again: ``kafka_rolling_restart_twice``
-"""  # noqa: E501 - one line for each
+| system | load | ``lost`` and ``twice`` are looked for in |
+| --- | --- | --- |
+| kafka | 250 ``acks=all`` writes a second over all partitions | the log |
+| cassandra | 200 writes and 200 reads a second at LOCAL_QUORUM over all ranges | the whole table, and what reads gave |
+| spark | 250 writes a second to a Kafka on another cluster | what a job counted; ``failed`` is that Kafka alone |
+
+Cells of one system share a cluster, in an order in which each finds what it needs; a run that begins in the middle
+brings it there first. ``build/operations/`` keeps each cell with its commit. Rows that a system has no meaning for
+stand in its stage with the reason (``none``).
+
+    SABOTAGE=all-at-once         the service's code accepts everything at once, above no minimum: ``..._failed``
+    SABOTAGE=deletes-records     what was acknowledged is deleted behind the writer's back: ``..._lost``
+    SABOTAGE=writes-twice        a write that was acknowledged is sent again: ``..._twice``
+
+of ``kafka_rolling_restart``, or of what ``CELLS`` names (Cassandra has the first two, Spark the last).
+"""

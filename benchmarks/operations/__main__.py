@@ -9,12 +9,14 @@ from benchmarks import cells
 from benchmarks.cells import Asked, Figures, Kept
 from benchmarks.operations.cassandra import CassandraStage
 from benchmarks.operations.kafka import KafkaStage
+from benchmarks.operations.spark import SparkStage
 from benchmarks.operations.stage import FIGURES, ROWS, Stage
 from upcall.cli.figures import Promise, Report
 
 TARGET: Final = "operations"
-STAGES: Final[tuple[type[Stage], ...]] = (KafkaStage, CassandraStage)
-SYSTEMS: Final = ("kafka", "cassandra", "spark")
+STAGES: Final[tuple[type[Stage], ...]] = (KafkaStage, CassandraStage, SparkStage)
+SABOTAGES: Final = {name: "" for stage in STAGES for name in stage.sabotages}
+CELLS: Final = [f"{stage.system}_{row}" for stage in STAGES for row in ROWS if row in stage.rows]
 SABOTAGED: Final = "kafka_rolling_restart"
 """The cell that is played where one is sabotaged and none is named."""
 PROMISED: Final = {
@@ -27,24 +29,23 @@ PROMISED: Final = {
 
 def main() -> int:
     try:
-        sabotage = cells.sabotage({name: "" for stage in STAGES for name in stage.sabotages})
+        sabotage = cells.sabotage(SABOTAGES)
         quick = [SABOTAGED] if sabotage else [f"kafka_{row}" for row in ROWS]
-        wanted = cells.chosen([f"{system}_{row}" for system in SYSTEMS for row in ROWS], quick)
+        played = cells.chosen(CELLS, quick)
         rounds = cells.rounds()
+        for stage in STAGES if sabotage else ():
+            if sabotage not in stage.sabotages and any(system_of(cell) == stage.system for cell in played):
+                raise Asked(f"{cells.SABOTAGE}={sabotage} is nothing for {stage.system}")
     except Asked as wrong:
         print(wrong, file=sys.stderr)
         return 2
     target = f"{TARGET}-{sabotage}" if sabotage else TARGET
-    there = {f"{stage.system}_{row}" for stage in STAGES for row in stage.rows}
-    played = [cell for cell in wanted if cell in there]
-    promises = [Promise("not_there", "empty: every row is there", lambda cells: not cells)]
-    promises += [Promise(f"{cell}_{name}", *PROMISED[name]) for cell in played for name in FIGURES]
+    promises = [Promise(f"{cell}_{name}", *PROMISED[name]) for cell in played for name in FIGURES]
     report = Report(target, tuple(promises))
-    report.figures["not_there"] = ", ".join(cell for cell in wanted if cell not in there)
     found: dict[str, list[Figures]] = {cell: [] for cell in played}
     for number in range(1, rounds + 1):
         for stage in STAGES:
-            of_it = [cell for cell in played if cell.partition("_")[0] == stage.system]
+            of_it = [cell for cell in played if system_of(cell) == stage.system]
             for cell, figures in cells.played(of_it, Kept.of(target), number, opened(stage, sabotage)).items():
                 found[cell].append(figures)
     for cell, each in found.items():
@@ -66,6 +67,10 @@ def opened(stage: type[Stage], sabotage: str) -> cells.Open:
             yield measure
 
     return on_it
+
+
+def system_of(cell: str) -> str:
+    return cell.partition("_")[0]
 
 
 def row_of(cell: str) -> str:

@@ -12,7 +12,7 @@ from cassandra.concurrent import execute_concurrent_with_args
 
 from benchmarks.cells import Figures
 from benchmarks.cluster import own_cluster
-from benchmarks.cql import KEYSPACE, Requests, create_table, logged_in, read_all
+from benchmarks.cql import KEYSPACE, Requests, create_table, logged_in, read_all, warm_up
 from benchmarks.load import percentile_ms
 from benchmarks.operations import rows
 from benchmarks.operations.installing import ALL_AT_ONCE, install
@@ -42,9 +42,9 @@ class CassandraStage(Stage):
         "deletes-records": "",
     }
 
-    def __init__(self, ring: Ring, state: State, sabotage: str) -> None:
+    def __init__(self, ring: Ring, state: State, sabotage: str, first: int) -> None:
         super().__init__(ring, state, sabotage)
-        self._next = 0
+        self._next = first
         """Row that nobody wrote yet."""
 
     @classmethod
@@ -58,7 +58,8 @@ class CassandraStage(Stage):
             ring.act("create-keyspace", name=KEYSPACE)
             with logged_in(cluster.client) as session:
                 create_table(session)
-            yield cls(ring, State(version, first.members), sabotage)
+                begun = warm_up(session)
+            yield cls(ring, State(version, first.members), sabotage, begun)
 
     @contextmanager
     def under_load(self, name: str) -> Iterator[Callable[[], Figures]]:

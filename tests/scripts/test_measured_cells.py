@@ -1,6 +1,5 @@
 """Long measurements are made of cells that are kept; what of them is promised, and that each check can fail."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,12 +93,27 @@ def test_without_a_cluster_every_cell_that_is_left_says_why() -> None:
     assert cells.played(["a", "b"], Kept("operations", COMMIT), 1, opened) == {"a": broke, "b": broke}
 
 
-def test_what_a_system_does_not_do_yet_is_named_and_turns_the_target_red(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(cells.BUILD)
-    monkeypatch.setenv(cells.CELLS, "spark_scale_itself")
-    assert operations.main() == 1
-    said = json.loads(Path("build/operations.json").read_text())
-    assert said["not_there"] == "spark_scale_itself"
+@pytest.mark.parametrize("stage", operations.STAGES)
+def test_each_system_has_every_row_or_says_why_it_has_none(stage: type[Stage]) -> None:
+    assert {*stage.rows, *stage.none} == set(ROWS)
+    assert not stage.rows.keys() & stage.none.keys()
+
+
+def test_a_row_that_a_system_has_no_meaning_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cells.CELLS, "spark_upgrade")
+    assert operations.main() == 2
+    assert "spark_upgrade is not known here" in capsys.readouterr().err
+
+
+def test_a_sabotage_that_a_system_does_not_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(cells.CELLS, "cassandra_rolling_restart")
+    monkeypatch.setenv(cells.SABOTAGE, "writes-twice")
+    assert operations.main() == 2
+    assert "writes-twice is nothing for cassandra" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", operations.STAGES)
@@ -113,6 +127,7 @@ def test_each_row_begins_where_one_before_it_may_end(stage: type[Stage]) -> None
 
 @pytest.mark.parametrize("stage", operations.STAGES)
 def test_a_sabotaged_service_loads(stage: type[Stage], tmp_path: Path) -> None:
+    assert set(stage.sabotages) <= set(operations.SABOTAGES)
     for text in filter(None, stage.sabotages.values()):
         file = tmp_path / "sabotaged.py"
         file.write_text(text)
