@@ -16,7 +16,12 @@ from typing import Any, Final
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
-from cassandra.policies import ConstantSpeculativeExecutionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.query import SimpleStatement
 
 from benchmarks.load import DEADLINE_S
@@ -29,6 +34,7 @@ ANOTHER_AFTER_S: Final = 1.0
 OTHERS: Final = 1
 """More would be more load where there is too much of it."""
 AGAIN_AFTER_S: Final = 0.1
+RECONNECT_S: Final = 1.0
 WARM_UP_S: Final = 10.0
 PAGE_ROWS: Final = 2000
 
@@ -55,6 +61,8 @@ def logged_in(
         auth_provider=PlainTextAuthProvider(said.user, said.password),
         protocol_version=5,
         connect_timeout=PATIENCE_S,
+        # A node that comes back is talked to at once: the usual is up to ten minutes.
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     )
     try:
