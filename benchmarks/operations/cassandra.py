@@ -1,4 +1,4 @@
-"""Cassandra's rows: three or four nodes on five machines in three racks, and 200 writes and reads a second at
+"""Cassandra's rows: three or four nodes on five machines in three racks, and 200 requests a second, writes and reads, at
 LOCAL_QUORUM over all ranges."""
 
 import logging
