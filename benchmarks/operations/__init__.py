@@ -18,7 +18,7 @@ What a request is, and what is read back:
 | system | load | ``lost`` and ``twice`` are looked for in |
 | --- | --- | --- |
 | kafka | 250 ``acks=all`` writes a second over all partitions | the log |
-| cassandra | 200 requests a second at LOCAL_QUORUM, half of them reads, over all ranges | the whole table, and what reads gave |
+| cassandra | 200 requests a second at LOCAL_QUORUM, half of them reads | the whole table, and what reads gave |
 | spark | 250 writes a second to a Kafka on another cluster | what a job counted; ``failed`` is that Kafka alone |
 
 Cells of one system share a cluster, in an order in which each finds what it needs; a run that begins in the middle

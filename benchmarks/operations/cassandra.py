@@ -1,5 +1,4 @@
-"""Cassandra's rows: three or four nodes on five machines in three racks, and 200 requests a second, writes and reads, at
-LOCAL_QUORUM over all ranges."""
+"""Cassandra's rows: three or four nodes on five machines in three racks, and 200 requests a second at LOCAL_QUORUM."""
 
 import logging
 import os
