@@ -34,6 +34,18 @@ async def started(**options: Any) -> Spark:
     return service
 
 
+@pytest.mark.parametrize(
+    ("said", "ready"),
+    [
+        ("INFO Master I have been elected leader! New state: ALIVE", True),
+        ("INFO Master I have been elected leader! New state: RECOVERING", False),
+        ("INFO Master Recovery complete in 1441 ms - resuming operations!", True),
+    ],
+)
+def test_a_master_that_knew_workers_before_is_ready_once_it_has_them_again(said: str, ready: bool) -> None:
+    assert bool(re.search(config.MASTER_READY, said)) is ready
+
+
 def test_a_fresh_one_starts_its_master_and_its_workers() -> None:
     outcome = Scenario(Spark, {"workers": 2}, fresh=True).run()
     assert outcome.declared is not None

@@ -18,7 +18,8 @@ from upcall.catalog import jvm
 
 MASTER_PORT: Final = 7077
 PAGE_PORT: Final = 8080
-MASTER_READY: Final = r"I have been elected leader! New state: ALIVE"
+MASTER_READY: Final = r"I have been elected leader! New state: ALIVE|Recovery complete in \d+ ms - resuming operations"
+"""One that knew of workers or applications before is elected as ``RECOVERING``, and says the second when it is done."""
 WORKER_READY: Final = r"Successfully registered with master"
 
 WORKER_EMPTIES_S: Final = 20
