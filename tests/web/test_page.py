@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import pytest
 
 from fake_master import FakeMaster
 from served_page import TIMEOUT_MS, Page, visitors
+from upcall.protocol.operator import ScheduleView
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
@@ -89,6 +91,34 @@ def listening() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_schedules_and_windows_say_what_is_due_next_last_and_what_failed(open_page, master: FakeMaster) -> None:
+    view = master.add_service("kept", 2, steps_done=2)
+    now = time.time()
+    known = {"service": "kept", "by": "package", "windows": ["00:00-24:00"]}
+    view.options = {"windows": ["00:00-24:00"], "time_zone": "UTC"}
+    view.schedules = [
+        ScheduleView(name="repair", every="7 days", due=now + 90_000, next=now + 90_000, ended=now - 7300, took_s=125,
+                     outcome="done", description="Makes all copies the same.", **known),
+        ScheduleView(name="try-backup", every="sun 03:00", due=now + 1e6, next=now + 1e6, ended=now - 60, took_s=4,
+                     outcome="failed", error="rows are missing", **known),
+        ScheduleView(name="rebalance", every="12 hours", running="op-1", began=now - 30, **known),
+    ]  # fmt: skip
+    master.happens("service", "kept", "is installed")
+    page = open_page()
+    card = page.locator("[data-service=kept]")
+    expect(card.locator(".u-window")).to_contain_text("00:00-24:00")
+    expect(card.locator(".u-window")).to_contain_text("open for")
+    expect(card.locator("[data-schedule=repair]")).to_contain_text("every 7 days")
+    expect(card.locator("[data-schedule=repair]")).to_contain_text("ago: done, took 2m 05s")
+    failed = card.locator("[data-schedule=try-backup]")
+    expect(failed).to_have_attribute("data-state", "failed")
+    expect(failed).to_contain_text("rows are missing")
+    expect(card.locator("[data-schedule=rebalance]")).to_contain_text("runs for")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    del master.services["kept"]
 
 
 def test_a_change_appears_by_itself_and_what_stays_is_not_drawn_anew(open_page, master: FakeMaster) -> None:

@@ -1,6 +1,7 @@
 """One browser's page: the parts, kept true to the shared picture for as long as the browser is there."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import Any, Final
 
@@ -62,7 +63,7 @@ class Page:
             if live.status is None:
                 return
             self._nodes.show(panels.nodes(live.status))
-            self._services.show(panels.services(live.status))
+            self._services.show(panels.services(live.status, time.time()))
             self._operations.show(panels.operations(live.status.operations, live.ended))
 
     def _happened(self, events: list[Event]) -> None:

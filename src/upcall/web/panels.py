@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from upcall.protocol.operator import Event, NodeView, OperationView, ServiceView, Status, TaskView
+from upcall.web import again
 
 Item = dict[str, Any]
 
@@ -76,7 +77,7 @@ def _member(task: TaskView) -> Item:
     }
 
 
-def services(status: Status) -> list[Item]:
+def services(status: Status, now_s: float) -> list[Item]:
     """Services with their plans; a plan that is done is one line."""
     return [
         {
@@ -93,6 +94,8 @@ def services(status: Status) -> list[Item]:
             "endpoints": [
                 {"name": end.name, "protocol": end.protocol, "addresses": end.addresses} for end in one.endpoints
             ],
+            "windows": again.windows(one, now_s),
+            "schedules": again.schedules(one, now_s),
             "unplaced": [_member(task) for task in one.members if not task.node],
         }
         for one in sorted(status.services, key=_by_need)

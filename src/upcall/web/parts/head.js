@@ -36,6 +36,12 @@
       return `${Math.floor(s / 86400)}d ${Math.floor(s % 86400 / 3600)}h`;
     },
     clock(at) { const d = new Date(at * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`; },
+    // Within a week by its weekday, as people say it.
+    day(at) {
+      const d = new Date(at * 1000), time = `${two(d.getHours())}:${two(d.getMinutes())}`;
+      if (Math.abs(at - Date.now() / 1000) < 6 * 86400) return `${["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][d.getDay()]} ${time}`;
+      return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${time}`;
+    },
     size: (mib) => mib < 1000 ? `${Math.round(mib)} MiB` : `${(mib / 1024).toFixed(1)} GiB`,
     share: (part, whole) => whole > 0 ? Math.min(100, 100 * part / whole) : 0,
     kind: (operation) => operation.kind === "maintenance" ? "drain" : operation.kind.replaceAll("_", " "),
@@ -47,6 +53,7 @@
     unmounted() { this.stopTicking(); },
     methods: {
       tone: window.upcall.tone, way: window.upcall.way, size: window.upcall.size, share: window.upcall.share, clock: window.upcall.clock,
+      day: window.upcall.day,
       kindOf: window.upcall.kind,
       ago(at) { return at ? window.upcall.duration(this.now - at) : ""; },
       until(at) { return window.upcall.duration(at - this.now); },

@@ -1,4 +1,4 @@
-// Services with their plans. A plan that is done is one thin line; one at work shows phases and steps.
+// Services with their plans, windows and schedules. A plan that is done is one thin line; one at work shows its steps.
 export default {
   mixins: [window.upcall.ticking],
   template: `
@@ -35,6 +35,21 @@ export default {
           </template>
         </ul>
       </div>
+      <div v-if="service.windows || service.schedules.length" class="u-again">
+        <p v-if="service.windows" class="u-window" :data-open="service.windows.open" :title="'What the system does by itself begins in a window; time zone ' + service.windows.zone">
+          <i class="dot" :class="service.windows.open ? 'good' : 'calm'"></i><span class="u-soft">windows</span><b>{{ service.windows.texts.join(", ") }}</b><span class="u-soft">{{ service.windows.zone }}</span>
+          <span class="u-fill"></span><span v-if="service.windows.closes" class="u-num">{{ service.windows.open ? "open for " + until(service.windows.closes) : "opens " + day(service.windows.opens) }}</span>
+        </p>
+        <ul class="u-schedules">
+          <li v-for="one in service.schedules" :key="one.name" :data-schedule="one.name" :data-state="one.state">
+            <i class="dot" :class="toneOf(one)"></i><b :title="one.description">{{ one.name }}</b>
+            <span class="u-soft" :title="one.by_person ? 'as a person said' : 'as its package says'">{{ every(one) }}</span>
+            <span class="u-next u-num">{{ comes(one, service.windows) }}</span>
+            <span class="u-last u-soft u-num" :title="one.ended ? day(one.ended) : ''">{{ last(one) }}</span>
+            <p v-if="one.error && one.state !== 'running'" class="u-reason">{{ one.error }}</p>
+          </li>
+        </ul>
+      </div>
       <details v-if="service.endpoints.length" class="u-ends"><summary>{{ service.endpoints.length === 1 ? "1 endpoint" : service.endpoints.length + " endpoints" }}</summary>
         <dl><template v-for="end in service.endpoints" :key="end.name"><dt>{{ end.name }} <i>{{ end.protocol }}</i></dt><dd>{{ end.addresses.join(", ") }}</dd></template></dl>
       </details>
@@ -42,6 +57,19 @@ export default {
   </section>`,
   props: { services: Array },
   methods: {
+    every: (one) => one.every === "never" ? "never" : /^\d+ /.test(one.every) ? "every " + one.every : one.every,
+    toneOf: (one) => ({ running: "wait", late: "bad", failed: "bad", due: "wait", never: "calm" })[one.state] || (one.ended ? "good" : "calm"),
+    comes(one, windows) {
+      if (one.state === "running") return "runs for " + this.ago(one.began);
+      if (one.state === "never") return "";
+      if (one.due) return windows && !windows.open ? "due, waits for " + this.day(one.next) : "due";
+      return "next " + this.day(one.next);
+    },
+    last(one) {
+      if (!one.ended) return "never ran";
+      const late = one.late ? ", too late" : "";
+      return `last ${this.ago(one.ended)} ago: ${one.outcome}, took ${window.upcall.duration(one.took_s)}${late}`;
+    },
     over: (plan) => plan.steps === plan.done && ["done", "finished", ""].includes(plan.state),
     busy: (phase) => phase.steps.filter((step) => !["done", "forced", "pending"].includes(step.state)),
   },
