@@ -1,6 +1,7 @@
-"""Writes which settings the locked version of Spark knows and what each takes, asked from Spark itself.
+"""Writes which settings a locked version of Spark knows and what each takes, asked from Spark itself.
 
-    python scripts/spark_settings.py > src/upcall/catalog/spark/settings.txt
+    python scripts/spark_settings.py 4.1.1 > settings.txt
+    mv settings.txt src/upcall/catalog/spark/versions/4.1.1/
 
 Every entry of Spark's registers itself when the object that holds it is loaded, and converts a text to its value. So
 the entries' names are asked from the register, and what each takes is found by giving it a few texts.
@@ -22,8 +23,9 @@ PROGRAM = Path(__file__).parent / "spark_entries.py"
 
 
 def main() -> None:
-    artifacts = [Spark.artifact(name) for name in ("java", "pyspark", "connector")]
-    ready = fetch(artifacts, Cache(), Spark.blobs().__getitem__)
+    spark = Spark.at(sys.argv[1])
+    artifacts = [spark.artifact(name) for name in ("java", "pyspark", "connector")]
+    ready = fetch(artifacts, Cache(), spark.blobs().__getitem__)
     java, pyspark = ready["java"].properties, ready["pyspark"].properties
     jars = f"{pyspark['classpath']}:{ready['connector'].properties['classpath']}"
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +41,8 @@ def main() -> None:
         }  # fmt: skip
         subprocess.run([command[0], *module_flags(), *command[1:]], env=environment, check=True, stdout=sys.stderr)
         found = json.loads(out.read_text())
-    sys.stdout.write(f"version {found['version']}\n")
+    if found["version"] != spark.version:
+        raise SystemExit(f"it says that it is {found['version']}")
     sys.stdout.writelines(f"{name} {found['settings'][name]}\n" for name in sorted(found["settings"]))
 
 

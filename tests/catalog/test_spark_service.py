@@ -5,9 +5,8 @@ import socket
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from upcall.catalog.spark import config, health
+from upcall.catalog.spark import config, pages
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
 from upcall.catalog.spark.settings import facts
@@ -25,7 +24,7 @@ JOBS = {"jobs": {"count": Job(program=PROGRAM).model_dump()}}
 @pytest.fixture(autouse=True)
 def page(monkeypatch: pytest.MonkeyPatch) -> None:
     """No master serves its page here."""
-    monkeypatch.setattr(health, "read", lambda master: {"workers": [], "activeapps": []})
+    monkeypatch.setattr(pages, "read", lambda master: {"workers": [], "activeapps": []})
 
 
 async def started(**options: Any) -> Spark:
@@ -220,10 +219,10 @@ def test_when_the_master_comes_up_at_another_address_all_that_look_for_it_are_st
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
-def test_the_settings_are_those_of_the_locked_version_and_what_is_written_here_is_among_them() -> None:
-    version, known = facts()
-    assert version == Spark.version
-    outcome = Scenario(Spark, {}, memory=JOBS, fresh=True).run()
+@pytest.mark.parametrize("version", Spark.versions())
+def test_what_is_written_here_each_version_knows(version: str) -> None:
+    known = facts(version)
+    outcome = Scenario(Spark.at(version), {}, memory=JOBS, fresh=True).run()
     for name in ("master-0", "worker-0", "job-count"):
         for word in outcome.task(name).command:
             setting, equals, _ = word.removeprefix("-D").partition("=")
@@ -239,8 +238,10 @@ def test_the_settings_are_those_of_the_locked_version_and_what_is_written_here_i
         ({"spark.ui.killEnabled": "true"}, "stays closed"),
     ],
 )
-def test_a_setting_that_spark_does_not_know_so_is_refused(given: dict[str, str], said: str) -> None:
+async def test_a_setting_that_spark_does_not_know_so_is_refused(given: dict[str, str], said: str) -> None:
     with pytest.raises(Invalid, match=re.escape(said)):
         check(Spark.Options.model_json_schema(), {"settings": given}, noun="option", of="spark", where="options")
-    with pytest.raises(ValidationError, match=re.escape(said)):
-        Job(program=PROGRAM, settings=given)
+    with pytest.raises(Invalid, match=re.escape(said)):
+        await action_named(Spark, "submit-job").call(
+            await started(), {"name": "x", "program": PROGRAM, "settings": given}
+        )

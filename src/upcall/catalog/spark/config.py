@@ -26,6 +26,7 @@ WORKER_EMPTIES_S: Final = 20
 """How long a worker that is to end waits for its executors: they end their tasks first. Less than its grace."""
 
 JARS: Final = "{{artifact.pyspark.classpath}}:{{artifact.connector.classpath}}"
+RECOVERY: Final = "{{volume.recovery}}"
 SECRETS: Final = "{{secret.spark}}"
 AUTH_USER: Final = "spark"
 """Spark's shared secret belongs to nobody in particular."""
@@ -55,6 +56,41 @@ logger.client.name=org.apache.kafka
 logger.client.level=warn
 """
 )
+
+
+TOLD: Final = ("application.log", "progress.log")
+"""Files of a driver's sandbox: as what the master knows it, and how its queries' last batches went."""
+PROGRESS: Final = (
+    LOG4J2
+    + f"""\
+appender.a.type=File
+appender.a.name=a
+appender.a.fileName={TOLD[0]}
+appender.a.append=false
+appender.a.layout.type=PatternLayout
+appender.a.layout.pattern=%m%n
+logger.a.name=org.apache.spark.scheduler.cluster.StandaloneSchedulerBackend
+logger.a.level=info
+logger.a.appenderRef.a.ref=a
+appender.p.type=RollingFile
+appender.p.name=p
+appender.p.fileName={TOLD[1]}
+appender.p.filePattern={TOLD[1]}.%i
+appender.p.layout.type=PatternLayout
+appender.p.layout.pattern=%m%n
+appender.p.policies.type=Policies
+appender.p.policies.size.type=SizeBasedTriggeringPolicy
+appender.p.policies.size.size=512KB
+appender.p.strategy.type=DefaultRolloverStrategy
+appender.p.strategy.max=1
+appender.p.filter.only.type=RegexFilter
+appender.p.filter.only.regex=(?s)(Streaming query made progress|Current batch is falling behind).*
+logger.p.name=org.apache.spark.sql.execution.streaming
+logger.p.level=info
+logger.p.appenderRef.p.ref=p
+"""
+)
+"""Of a driver. Both are small, whatever it does."""
 
 
 @lru_cache
@@ -131,7 +167,7 @@ def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]
     settings = {
         # A master that starts again knows its workers and applications, and tells them where it is now.
         "spark.deploy.recoveryMode": "FILESYSTEM",
-        "spark.deploy.recoveryDirectory": "{{volume.recovery}}",
+        "spark.deploy.recoveryDirectory": RECOVERY,
         **options,
         **CLOSED,
     }

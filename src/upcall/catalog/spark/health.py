@@ -1,30 +1,16 @@
-"""What is wrong with a Spark whose processes all run: workers that the master lost, jobs that compute nothing, jobs
-that start again and again. The master's own page says it, as JSON."""
+"""What is wrong with a Spark whose processes all run: workers that the master lost, jobs that compute nothing, queries
+that lag, jobs that start again and again. The master's own page says it, as JSON, and so do drivers themselves."""
 
-import json
-import urllib.request
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
 
-from upcall.catalog.spark import config
+from upcall.catalog.spark.pages import Page, alive, free_cores
+from upcall.catalog.spark.queries import Look, lag
 from upcall.service import Degraded, Member
 
-PAGE_S: Final = 5.0
 
-
-def read(master: str) -> dict[str, Any]:
-    """Blocking. ``master``: its page, ``host:port``."""
-    try:
-        with urllib.request.urlopen(f"http://{master}/json/", timeout=PAGE_S) as page:
-            found: dict[str, Any] = json.loads(page.read())
-    except OSError as error:
-        raise ConnectionError(f"the master's page does not answer: {error}") from error
-    return found
-
-
-def of_workers(page: Mapping[str, Any], workers: Iterable[Member]) -> list[Degraded]:
+def of_workers(page: Page, workers: Iterable[Member]) -> list[Degraded]:
     """A worker that the master does not know, or lost, computes nothing, however well its process is."""
-    alive = {str(each["host"]) for each in page["workers"] if each["state"] == "ALIVE"}
+    known = alive(page)
     return [
         Degraded(
             f"{worker.name} runs, and the master does not count on it",
@@ -33,14 +19,14 @@ def of_workers(page: Mapping[str, Any], workers: Iterable[Member]) -> list[Degra
             key=f"worker {worker.name}",
         )
         for worker in workers
-        if worker.ready and worker.address not in alive
+        if worker.ready and worker.address not in known
     ]
 
 
-def of_applications(page: Mapping[str, Any], workers: Iterable[Member]) -> list[Degraded]:
+def of_applications(page: Page, workers: Iterable[Member]) -> list[Degraded]:
     """An application without a core waits for one: others have them all, or no worker has the memory."""
     ready = sum(worker.ready for worker in workers)
-    free = sum(int(each["coresfree"]) for each in page["workers"] if each["state"] == "ALIVE")
+    free = free_cores(page)
     found = []
     for each in page["activeapps"]:
         if int(each["cores"]) == 0 or each["state"] == "WAITING":
@@ -65,5 +51,21 @@ def of_jobs(jobs: Iterable[Member]) -> list[Degraded]:
     ]
 
 
-def page_of(master: Member) -> str:
-    return f"{master.address}:{config.PAGE_PORT}"
+def of_queries(looks: Mapping[str, Look], scales_to: int | None) -> list[Degraded]:
+    """``scales_to``: so many workers at most, where it scales itself."""
+    helps = (
+        f"more workers come by themselves, up to {scales_to}, where it has fewer cores than it asked for"
+        if scales_to
+        else "more cores for it help (`change-job`), and workers that have them (`upcall scale`)"
+    )
+    return [
+        Degraded(
+            f"{query} of job {job} lags: {why}",
+            doing=f"it reads on from where it is; {helps}",
+            member=f"job-{job}",
+            key=f"lags {job} {query}",
+        )
+        for job, look in sorted(looks.items())
+        for query, batches in look.queries.items()
+        if (why := lag(batches))
+    ]

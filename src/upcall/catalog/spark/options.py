@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from upcall.catalog.spark.settings import checked, settings_schema
+from upcall.catalog.spark.settings import OF_VERSION
 from upcall.service import ServiceOptions, size
 
 
@@ -14,8 +14,8 @@ class SparkOptions(ServiceOptions):
     memory_mib: int = Field(1200, ge=1016, le=262_144, description="memory of each worker, with its executors")
     cpus: float = Field(0.5, gt=0, le=64, description="share of the cores of each worker")
     master_memory_mib: int = Field(256, ge=224, le=8192, description="memory of the master")
-    settings: Annotated[dict[str, str], AfterValidator(checked)] = Field(
-        default={}, description="Spark's own settings, over those made here", json_schema_extra=settings_schema()
+    settings: Annotated[dict[str, str], OF_VERSION] = Field(
+        default={}, description="Spark's own settings, over those made here"
     )
     unchecked_settings: dict[str, str] = Field(
         default={}, description="settings that Spark itself does not know, of a library for instance"
@@ -39,9 +39,7 @@ class Job(BaseModel):
     restart: Literal["always", "on-failure", "never"] = Field(
         "always", description="on-failure, never: it ends when it has done its work"
     )
-    settings: Annotated[dict[str, str], AfterValidator(checked)] = Field(
-        default={}, description="Spark's settings of this job"
-    )
+    settings: Annotated[dict[str, str], OF_VERSION] = Field(default={}, description="Spark's settings of this job")
     unchecked_settings: dict[str, str] = Field(
         default={}, description="settings that Spark itself does not know, of a library for instance"
     )

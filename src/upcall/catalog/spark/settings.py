@@ -1,16 +1,16 @@
-"""Spark's own settings, as a person may give them: what the locked version knows, less what stays closed.
+"""Spark's own settings, as a person may give them: what each locked version knows, less what stays closed.
 
 Spark takes any name in silence, and a wrong value ends the process that reads it first. So both are checked where they
 are typed in, against what ``scripts/spark_settings.py`` asked Spark itself. What a library of a job's reads, Spark does
 not know: that goes into ``unchecked_settings``.
 """
 
-from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 from upcall.catalog.known import check_settings, settings_object
 from upcall.catalog.spark.config import CLOSED
+from upcall.service import ByVersion
 
 KINDS: Final[dict[str, dict[str, Any]]] = {
     "text": {"type": "string"},
@@ -26,21 +26,24 @@ UNREGISTERED: Final = {"spark.local.dir": "text"}
 """Read by Spark without an entry in its register."""
 
 
-@cache
-def facts() -> tuple[str, dict[str, str]]:
-    """The version, and setting -> kind."""
-    first, *lines = (files(__package__) / "settings.txt").read_text().splitlines()
-    return first.split()[1], {**UNREGISTERED, **dict(line.split() for line in lines)}
+def facts(version: str) -> dict[str, str]:
+    """Setting -> kind. Read each time: no version that nobody asks about stays in memory."""
+    lines = (files(__package__) / "versions" / version / "settings.txt").read_text().splitlines()
+    return {**UNREGISTERED, **dict(line.split() for line in lines)}
 
 
-@cache
-def settings_schema() -> dict[str, Any]:
-    """JSON Schema of the option ``settings``."""
-    known = {name: KINDS[kind] for name, kind in facts()[1].items()}
+def settings_schema(version: str) -> dict[str, Any]:
+    """JSON Schema of the option ``settings``, and of a job's."""
+    known = {name: KINDS[kind] for name, kind in facts(version).items()}
     return settings_object(known, dict.fromkeys(CLOSED, "stays closed"))
 
 
-def checked(given: dict[str, str]) -> dict[str, str]:
+def checked(version: str, given: dict[str, str]) -> dict[str, str]:
     """``given``, or ``ValueError`` with one clear sentence."""
-    check_settings(settings_schema(), given, of=f"Spark {facts()[0]}")
+    if given:
+        check_settings(settings_schema(version), given, of=f"Spark {version}")
     return given
+
+
+OF_VERSION: Final = ByVersion(checked, settings_schema)
+"""Of the option, or the argument, that holds them."""

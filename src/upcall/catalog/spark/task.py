@@ -14,9 +14,9 @@ TRAINING_MEMORY_MIB = 1024
 TRAINING_WORD = "training"
 
 
-def _files(*more: File) -> tuple[File, ...]:
+def _files(*more: File, log: str = config.LOG4J2) -> tuple[File, ...]:
     return (
-        File(path="log4j2.properties", text=config.LOG4J2),
+        File(path="log4j2.properties", text=log),
         File(path="java/bin/java", text=config.source("java_launcher.sh"), mode=0o755),
         File(path="python/sitecustomize.py", text=config.source("python_start.py")),
         *more,
@@ -95,7 +95,9 @@ def driver_task(
         ),
         artifacts=artifacts,
         env={**config.environment(), **(env or {})},
-        files=_files(File(path="driver_start.py", text=config.source("driver_start.py")), *more_files),
+        files=_files(
+            File(path="driver_start.py", text=config.source("driver_start.py")), *more_files, log=config.PROGRESS
+        ),
         volumes=(Volume(name="checkpoint", size_mib=resources.disk_mib),) if resources.disk_mib else (),
         secrets=(Secret(name="spark", ref=secret), *more_secrets),
         # All its disk is the volume, which is reserved by its own size.

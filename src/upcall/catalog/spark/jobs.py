@@ -1,0 +1,170 @@
+"""Jobs: Python programs whose drivers are members, and what a person asks of them."""
+
+from typing import Annotated, Any, Final, Literal
+
+from upcall.catalog.spark.members import JOBS, Members
+from upcall.catalog.spark.options import Job
+from upcall.catalog.spark.settings import OF_VERSION
+from upcall.catalog.spark.sizing import size_worker
+from upcall.protocol.errors import Conflict, NotFound
+from upcall.service import Contents, Field, Member, Told, action
+from upcall.service.context import Context
+from upcall.service.options import validated
+
+STOPPING: Final = "stopping"
+NAME: Final = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+OVER: Final = ("finished", "failed")
+"""States of a driver that has done its work, or gave up."""
+Settings = Annotated[dict[str, str], OF_VERSION]
+
+
+class Jobs(Members):
+    contents = (
+        Contents(
+            "jobs", show="list-jobs", show_with={"whole": True}, key="job", make="submit-job", change="change-job",
+            drop="stop-job",
+        ),
+    )  # fmt: skip
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context)
+        self.stopping: frozenset[str] = frozenset()
+        """Jobs that are to end for good; forgotten when their members have left."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.stopping = frozenset(await self.state.get(STOPPING, []))
+
+    @action
+    async def submit_job(
+        self,
+        name: str = Field(pattern=NAME, max_length=50),
+        program: str = Field(description="text of the Python program"),
+        arguments: list[str] = Field(default=[]),
+        env: dict[str, str] = Field(default={}),
+        cores: int = Field(1),
+        executor_memory_mib: int = Field(480),
+        memory_mib: int = Field(832),
+        disk_mib: int = Field(256),
+        restart: Literal["always", "on-failure", "never"] = "always",
+        settings: Settings = Field(default={}),
+        unchecked_settings: dict[str, str] = Field(default={}),
+    ) -> dict[str, Any]:
+        """Runs a Python program as a job; its driver is kept running, or ends (restart=on-failure, never)."""
+        await self._forget_left()
+        if name in self.jobs:
+            raise Conflict(f"job {name!r} is there already", expected="another name, change-job, or stop-job first")
+        job = {
+            "program": program, "arguments": arguments, "env": env, "cores": cores,
+            "executor_memory_mib": executor_memory_mib, "memory_mib": memory_mib, "disk_mib": disk_mib,
+            "restart": restart, "settings": settings, "unchecked_settings": unchecked_settings,
+        }  # fmt: skip
+        await self._keep({**self.jobs, name: self._checked(job, "submit-job")})
+        return {"job": name, "member": f"job-{name}"}
+
+    @action
+    async def change_job(
+        self,
+        name: str = Field(pattern=NAME, max_length=50),
+        program: str | None = None,
+        arguments: list[str] | None = None,
+        env: dict[str, str] = Field(default={}),
+        cores: int | None = None,
+        executor_memory_mib: int | None = None,
+        memory_mib: int | None = None,
+        disk_mib: int | None = None,
+        restart: Literal["always", "on-failure", "never"] | None = None,
+        settings: Settings = Field(default={}),
+        unchecked_settings: dict[str, str] = Field(default={}),
+    ) -> dict[str, Any]:
+        """Changes what a job was submitted with: its driver ends as it wants to, and starts anew in its place, where
+        its checkpoint is. What is not named stays, entries of maps too."""
+        was = self._job(name)
+        whole = {
+            "program": program, "arguments": arguments, "cores": cores, "executor_memory_mib": executor_memory_mib,
+            "memory_mib": memory_mib, "disk_mib": disk_mib, "restart": restart,
+        }  # fmt: skip
+        maps = {"env": env, "settings": settings, "unchecked_settings": unchecked_settings}
+        given = {key: value for key, value in whole.items() if value is not None}
+        job = self._checked(
+            {**was.model_dump(), **given, **{key: {**getattr(was, key), **each} for key, each in maps.items()}},
+            "change-job",
+        )
+        if bool(was.disk_mib) != bool(job.disk_mib):
+            raise Conflict(
+                f"job {name!r} has {was.disk_mib} MiB for its checkpoint, not {job.disk_mib}: that is never changed",
+                where="disk_mib",
+                expected="stop-job, and submit it anew: it begins without a checkpoint",
+            )
+        if job == was:
+            return {"job": name, "changed": False}
+        await self._keep({**self.jobs, name: job})
+        self.refresh()
+        member = self.members[f"job-{name}"]
+        if member.started and member.state not in OVER:
+            await self.start_anew(member, f"job {name} was changed")
+        return {"job": name, "changed": True}
+
+    @action
+    async def stop_job(self, name: str) -> dict[str, Any]:
+        """Ends a job for good; its volume stays for a grace."""
+        self._job(name)
+        member = self.members[f"job-{name}"]
+        key = f"stop-{name}-{member.incarnation}"
+        operation = await self.propose("scale_in", member, reason=f"job {name} is to end", key=key)
+        await self.state.set(STOPPING, sorted(self.stopping | {name}))
+        self.stopping |= {name}
+        return {"job": name, "operation": operation}
+
+    @action
+    async def list_jobs(
+        self, whole: bool = Field(False, description="with all that each was submitted with, but its environment")
+    ) -> list[dict[str, Any]]:
+        """All jobs and how they are."""
+        await self._forget_left()
+        return [
+            {
+                "job": name,
+                "state": self.members[f"job-{name}"].state,
+                **job.model_dump(exclude={"env"}, include=None if whole else {"cores", "restart"}),
+            }
+            for name, job in sorted(self.jobs.items())
+        ]
+
+    async def on_told(self, told: Told) -> None:
+        if told.operation.kind == "scale_in":
+            await self._forget_left()
+
+    async def start_anew(self, member: Member, reason: str) -> None:
+        """Asked about like any other restart; what it is told now holds from then on."""
+        await self.propose("restart", member, reason=reason, key=f"{reason} {member.task}"[:200])
+
+    def _job(self, name: str) -> Job:
+        if name not in self.jobs:
+            raise NotFound(f"no job {name!r}", expected=", ".join(sorted(self.jobs)) or "there is none")
+        return self.jobs[name]
+
+    def _checked(self, given: dict[str, Any], where: str) -> Job:
+        job = validated(Job, given, where=where)
+        offered = size_worker(self.options.memory_mib, self.options.cores)
+        if job.executor_memory_mib > offered.executor_memory_mib:
+            raise Conflict(
+                f"an executor of {job.executor_memory_mib} MiB fits no worker", where="executor_memory_mib",
+                expected=f"at most {offered.executor_memory_mib}",
+            )  # fmt: skip
+        return job
+
+    async def _forget_left(self) -> None:
+        """A job whose member has left is forgotten, so its name is free again. Looked at again whenever jobs are
+        asked about, because news may be missed while the host is away."""
+        left = {name for name in self.stopping & self.jobs.keys() if not self.members[f"job-{name}"].placed}
+        if not left:
+            return
+        await self._keep({name: job for name, job in self.jobs.items() if name not in left})
+        await self.state.set(STOPPING, sorted(self.stopping - left))
+        self.stopping -= left
+        self.refresh()
+
+    async def _keep(self, jobs: dict[str, Job]) -> None:
+        await self.state.set(JOBS, {name: job.model_dump() for name, job in jobs.items()})
+        self.jobs = jobs

@@ -1,0 +1,110 @@
+"""What Spark consists of: a master, workers, and a driver for each job, each as a task."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from upcall.catalog.spark import config
+from upcall.catalog.spark.goals import SparkGoals, options_for
+from upcall.catalog.spark.options import Job, SparkOptions
+from upcall.catalog.spark.releases import as_written_by
+from upcall.catalog.spark.task import driver_task, makes, master_task, worker_task
+from upcall.protocol.declaration import Declaration, File, Resources
+from upcall.protocol.training import Compiled, Training
+from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy, Service
+from upcall.service.context import Context
+
+JOBS: Final = "jobs"
+FORM: Final = "form"
+"""The version whose form of a checkpoint drivers write."""
+PROGRAM: Final = "{{sandbox}}/program.py"
+
+
+class Members(Service):
+    Goals = SparkGoals
+    options: SparkOptions
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context)
+        self.jobs: dict[str, Job] = {}
+        self._form = self.version
+
+    async def on_start(self) -> None:
+        known = await self.state.get(JOBS, {})
+        # What another version said of a job's settings was checked when it was submitted, and when this one came.
+        self.jobs = {name: Job.model_validate(job) for name, job in known.items()}
+        self._form = await self.state.update(FORM, lambda form: form or self.version)
+
+    def from_goals(self, goals: SparkGoals, machine: Machine) -> Mapping[str, Derived]:
+        return options_for(goals, self.options, machine)
+
+    def pods(self) -> list[Pod]:
+        master = Endpoint(
+            "master",
+            description="where drivers and workers connect",
+            user=config.AUTH_USER,
+            secret=self.own_secret("auth"),
+        )
+        page = Endpoint("page", description="the master's own page", protocol="http")
+        jobs = tuple(f"job-{name}" for name in self.jobs)
+        return [
+            Pod("master", task=self.master, endpoints=[master, page]),
+            Pod("worker", count=self.options.workers, task=self.worker, spread="zone"),
+            Pod("job", names=jobs, task=self.job, apart=False, counts=False),
+        ]
+
+    def policy(self) -> Policy:
+        """Nothing here holds data: a job reads on where it was, so silence lets a drain pass."""
+        return Policy(minimum=0, at_most=1, silence="proceed", holds_data=False,
+                      replace_after_s=self.options.replace_after_s)  # fmt: skip
+
+    def master(self, member: Member) -> Declaration:
+        return master_task(
+            resources=Resources(cpus=0.1, memory_mib=self.options.master_memory_mib, disk_mib=64),
+            secret=self.own_secret("auth", config.AUTH_PROPERTY),
+            # What one version remembers, another one does not read: all that run come to it again.
+            options={"spark.deploy.recoveryDirectory": f"{config.RECOVERY}/{self.version}", **self._settings()},
+            artifacts=self.artifacts(),
+        )
+
+    def worker(self, member: Member) -> Declaration:
+        options = self.options
+        return worker_task(
+            master="master-0",
+            cores=options.cores,
+            resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib),
+            secret=self.own_secret("auth", config.AUTH_PROPERTY),
+            options=self._settings(),
+            artifacts=self.artifacts(),
+        )
+
+    def job(self, member: Member) -> Declaration:
+        job = self.jobs[member.name.removeprefix("job-")]
+        declaration = driver_task(
+            master=f"spark://{{{{address.master-0}}}}:{config.MASTER_PORT}",
+            application=PROGRAM,
+            arguments=job.arguments,
+            cores=min(job.cores, self.options.cores),
+            cores_max=job.cores,
+            executor_memory_mib=job.executor_memory_mib,
+            resources=Resources(cpus=0.5, memory_mib=job.memory_mib, disk_mib=job.disk_mib),
+            secret=self.own_secret("auth", config.AUTH_PROPERTY),
+            env=job.env,
+            more_files=(File(path="program.py", text=job.program),),
+            options={
+                **as_written_by(self._form, self.version),
+                **self._settings(),
+                **job.settings,
+                **job.unchecked_settings,
+            },
+            artifacts=self.artifacts(),
+        )
+        return msgspec.structs.replace(declaration, restart=job.restart)
+
+    def _settings(self) -> dict[str, str]:
+        return {**self.options.settings, **self.options.unchecked_settings}
+
+    @classmethod
+    def makes(cls) -> tuple[Training | Compiled, ...]:
+        return makes()
