@@ -7,7 +7,7 @@ import pytest
 
 from upcall.catalog.spark import health, pages, queries
 from upcall.catalog.spark.autoscale import Load, needed
-from upcall.catalog.spark.members import JOBS
+from upcall.catalog.spark.members import CHECKPOINT, JOBS, Held
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.queries import Batch, Look, busy, lag, parsed
 from upcall.catalog.spark.service import Spark
@@ -117,6 +117,13 @@ def test_one_more_comes_for_a_lag_that_more_cores_help_and_nobody_leaves_for_one
     assert (size.count, "4 of the 8 cores that it asked for" in size.reason) == (3, True)
     assert needed(2, 2, [Load("job a", 4, 4, busy=0.2, lags="batches take 5 s")]).count == 2
     assert needed(2, 2, [Load("job a", 2, 0)]).count == 3, "one that has no core computes nothing"
+
+
+def test_a_restored_job_that_waits_for_a_secret_is_told_once_its_checkpoint_is_there() -> None:
+    held = {"a": Held("spark-1", ("env.PASSWORD",)), "b": Held("spark-1", ("env.PASSWORD", CHECKPOINT))}
+    (told,) = health.of_held(held)
+    assert told.what == "job a was restored from spark-1, and waits for env.PASSWORD"
+    assert "change-job" in told.doing
 
 
 async def test_a_service_counts_its_jobs_and_the_drivers_of_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,11 @@ def play_the_page(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
             "activeapps": [],
         }
 
+    async def blocking(_service: Spark, function: Any, *given: Any) -> Any:
+        """Threads take real time, of which the virtual clock knows nothing."""
+        return function(*given)
+
+    monkeypatch.setattr(Spark, "blocking", blocking)
     monkeypatch.setattr(pages, "read", read)
 
 

@@ -3,6 +3,7 @@ that lag, jobs that start again and again. The master's own page says it, as JSO
 
 from collections.abc import Iterable, Mapping
 
+from upcall.catalog.spark.members import CHECKPOINT, Held
 from upcall.catalog.spark.pages import Page, alive, free_cores
 from upcall.catalog.spark.queries import Look, lag
 from upcall.service import Degraded, Member
@@ -48,6 +49,19 @@ def of_jobs(jobs: Iterable[Member]) -> list[Degraded]:
         )
         for job in jobs
         if job.ended_times > 1
+    ]
+
+
+def of_held(held: Mapping[str, Held]) -> list[Degraded]:
+    return [
+        Degraded(
+            f"job {name} was restored from {each.by}, and waits for {', '.join(each.waits_for)}",
+            doing="a backup has no values that are secrets: give them by `change-job`, and it starts",
+            member=f"job-{name}",
+            key=f"held {name}",
+        )
+        for name, each in sorted(held.items())
+        if CHECKPOINT not in each.waits_for
     ]
 
 

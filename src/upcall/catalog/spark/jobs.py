@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from upcall.catalog.spark.members import JOBS, Members
+from msgspec import structs, to_builtins
+
+from upcall.catalog.spark.members import HELD, JOBS, Held, Members
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.settings import OF_VERSION
 from upcall.catalog.spark.sizing import size_worker
@@ -99,6 +101,10 @@ class Jobs(Members):
         if job == was:
             return {"job": name, "changed": False}
         await self._keep({**self.jobs, name: job})
+        if name in self.held:
+            entries = {f"{of}.{key}" for of, each in maps.items() for key in each}
+            await self.given(name, entries)
+            return {"job": name, "changed": True}
         self.refresh()
         member = self.members[f"job-{name}"]
         if member.started and member.state not in OVER:
@@ -127,6 +133,7 @@ class Jobs(Members):
                 "job": name,
                 "state": self.members[f"job-{name}"].state,
                 **job.model_dump(exclude={"env"}, include=None if whole else {"cores", "restart"}),
+                **({"waits_for": self.held[name].waits_for} if name in self.held else {}),
             }
             for name, job in sorted(self.jobs.items())
         ]
@@ -138,6 +145,20 @@ class Jobs(Members):
     async def start_anew(self, member: Member, reason: str) -> None:
         """Asked about like any other restart; what it is told now holds from then on."""
         await self.propose("restart", member, reason=reason, key=f"{reason} {member.task}"[:200])
+
+    async def given(self, name: str, what: set[str]) -> None:
+        """A held job has what it waited for; once it has all, its driver starts."""
+        held = self.held[name]
+        left = tuple(each for each in held.waits_for if each not in what)
+        others = {other: each for other, each in self.held.items() if other != name}
+        await self._hold({**others, name: structs.replace(held, waits_for=left)} if left else others)
+        self.refresh()
+        if not left:
+            await self.start_anew(self.members[f"job-{name}"], f"job {name} has all that it needs")
+
+    async def _hold(self, held: dict[str, Held]) -> None:
+        await self.state.set(HELD, to_builtins(held))
+        self.held = held
 
     def _job(self, name: str) -> Job:
         if name not in self.jobs:
@@ -161,6 +182,7 @@ class Jobs(Members):
         if not left:
             return
         await self._keep({name: job for name, job in self.jobs.items() if name not in left})
+        await self._hold({name: held for name, held in self.held.items() if name not in left})
         await self.state.set(STOPPING, sorted(self.stopping - left))
         self.stopping -= left
         self.refresh()

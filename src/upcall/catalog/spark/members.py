@@ -18,7 +18,20 @@ from upcall.service.context import Context
 JOBS: Final = "jobs"
 FORM: Final = "form"
 """The version whose form of a checkpoint drivers write."""
+HELD: Final = "held"
+CHECKPOINT: Final = "its checkpoint"
+"""What a job is held for while it is restored."""
+HELD_BY: Final = "{{sandbox}}/held"
+"""A held driver's task says here by what it is."""
 PROGRAM: Final = "{{sandbox}}/program.py"
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A job whose driver's task stands in its place, with its volume, and does nothing."""
+
+    by: str
+    """The backup that it is restored from."""
+    waits_for: tuple[str, ...]
 
 
 class Members(Service):
@@ -28,12 +41,14 @@ class Members(Service):
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
         self.jobs: dict[str, Job] = {}
+        self.held: dict[str, Held] = {}
         self._form = self.version
 
     async def on_start(self) -> None:
         known = await self.state.get(JOBS, {})
         # What another version said of a job's settings was checked when it was submitted, and when this one came.
         self.jobs = {name: Job.model_validate(job) for name, job in known.items()}
+        self.held = msgspec.convert(await self.state.get(HELD, {}), dict[str, Held])
         self._form = await self.state.update(FORM, lambda form: form or self.version)
 
     def from_goals(self, goals: SparkGoals, machine: Machine) -> Mapping[str, Derived]:
@@ -80,7 +95,8 @@ class Members(Service):
         )
 
     def job(self, member: Member) -> Declaration:
-        job = self.jobs[member.name.removeprefix("job-")]
+        name = member.name.removeprefix("job-")
+        job = self.jobs[name]
         declaration = driver_task(
             master=f"spark://{{{{address.master-0}}}}:{config.MASTER_PORT}",
             application=PROGRAM,
@@ -100,6 +116,12 @@ class Members(Service):
             },
             artifacts=self.artifacts(),
         )
+        if name in self.held:
+            return msgspec.structs.replace(
+                declaration,
+                command=("{{python}}", "-c", "import signal; signal.pause()"),
+                files=(*declaration.files, File(path="held", text=self.held[name].by)),
+            )
         return msgspec.structs.replace(declaration, restart=job.restart)
 
     def _settings(self) -> dict[str, str]:

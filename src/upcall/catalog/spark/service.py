@@ -2,6 +2,7 @@
 
 from upcall.catalog.spark import health, pages
 from upcall.catalog.spark.autoscale import ScalesItself
+from upcall.catalog.spark.backup import Backups
 from upcall.catalog.spark.upgrading import Upgrading
 from upcall.service import Degraded, Member, Operation, Verdict, accept, replace, restart, wait
 
@@ -9,7 +10,7 @@ MASTER_AT = "master-at"
 """Where workers and drivers were told that the master is."""
 
 
-class Spark(Upgrading, ScalesItself):
+class Spark(Upgrading, ScalesItself, Backups):
     """Apache Spark: a master, workers, and jobs whose drivers are kept running."""
 
     # -- consent ----------------------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ class Spark(Upgrading, ScalesItself):
 
     async def health(self) -> list[Degraded]:
         """As the master's own page has it; a job's driver that ends again and again is seen without it."""
-        found = health.of_jobs(self.members.of("job"))
+        found = health.of_jobs(self.members.of("job")) + health.of_held(self.held)
         master = self.members["master-0"]
         if not master.ready:
             return found  # That it is away is told by the system.
