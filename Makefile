@@ -31,7 +31,7 @@ test: .venv/.dev  ## all tests, the real systems among them
 
 .PHONY: long
 long: .venv/.dev  ## the tests that take minutes and have a shorter sibling in `make test`, one after the other
-	@.venv/bin/upcall fetch kafka kafka@4.1 cassandra cassandra@4.1 spark windows aircraft
+	@.venv/bin/upcall fetch kafka kafka@4.1 cassandra cassandra@4.1 spark spark@4.0 windows aircraft
 	UPCALL_LONG_TESTS=1 .venv/bin/pytest -n 0 -m long $(ARGS)
 
 .PHONY: test-root

@@ -1,15 +1,19 @@
-"""Real Spark through its life: two versions beside each other, an upgrade, the way back, the point of no return.
+"""Real Spark through its life: two versions beside each other, a job that is changed, backed up and restored, a query
+that lags and brings a worker, an upgrade, the way back, the point of no return.
 
 A query reads numbers that follow each other, so many in a batch: batch N has those from N times as many on. So what
 it says tells whether a driver of any version went on exactly where the checkpoint of the one before ends.
 """
 
+import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import yaml
 from real_cluster import Cluster
-from real_members import WAIT_S, Begin
+from real_members import WAIT_S, Begin, until_next_incarnation
 
 from upcall.catalog.spark.service import Spark
 
@@ -33,6 +37,18 @@ query = query.option("checkpointLocation", sys.argv[1]).start()
 signal.signal(signal.SIGTERM, lambda *_: query.stop())
 query.awaitTermination()
 spark.stop()
+"""
+
+
+SLOW = """
+import sys, time
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.appName("slow").getOrCreate()
+source = spark.readStream.format("rate").option("rowsPerSecond", 10).load()
+query = source.writeStream.queryName("slow").foreachBatch(lambda frame, number: (frame.count(), time.sleep(2)))
+query = query.trigger(processingTime="1 second").option("checkpointLocation", sys.argv[1]).start()
+query.awaitTermination()
 """
 
 
@@ -70,7 +86,7 @@ def until_it_counts(cluster: Cluster, version: str, service: str = "spark", beyo
     cluster.until(f"{service} counts with Spark {version}", look, WAIT_S)
     found = batches(cluster, service)
     assert all((first, last) == (ROWS * number, ROWS * number + ROWS - 1) for _, number, first, last in found)
-    assert sorted({number for _, number, _, _ in found}) == list(range(last_batch(cluster, service) + 1))
+    assert sorted({number for _, number, _, _ in found}) == list(range(found[0][1], last_batch(cluster, service) + 1))
     numbers = [number for _, number, _, _ in found]
     twice = [one for one, other in pairwise(numbers) if other <= one]
     assert all(other == one for one, other in pairwise(numbers) if other <= one), f"read again: {twice}"
@@ -86,6 +102,53 @@ def test_two_versions_run_a_job_each_beside_each_other(spark: Cluster) -> None:
     until_it_counts(spark, OLD, beyond=last_batch(spark))
     assert (spark.client.service("spark").version, spark.client.service("newer").version) == (OLD, NEW)
     spark.upcall("uninstall", "newer", timeout_s=WAIT_S)
+
+
+def test_a_platform_file_changes_a_job_which_goes_on_from_its_checkpoint(spark: Cluster, tmp_path: Path) -> None:
+    before, last = spark.task("spark.job-totals"), last_batch(spark)
+    spark.upcall("export", "--to", str(tmp_path / "platform.yaml"))
+    platform = yaml.safe_load((tmp_path / "platform.yaml").read_text())
+    (service,) = platform["services"]
+    service["jobs"]["totals"]["program"] += "print('changed')\n"
+    (tmp_path / "platform.yaml").write_text(yaml.safe_dump(platform))
+    spark.upcall("apply", "-f", str(tmp_path / "platform.yaml"), timeout_s=WAIT_S)
+    until_next_incarnation(spark, before)
+    until_it_counts(spark, OLD, beyond=last)
+
+
+def test_a_backup_of_a_running_job_goes_on_in_another_service(spark: Cluster, tmp_path: Path) -> None:
+    made = json.loads(spark.upcall("backup", "spark", "--to", str(tmp_path / "kept"), "-o", "json").stdout)
+    last = last_batch(spark)
+    assert "spark has totals already" in spark.refused("restore", made["backup"])
+    spark.upcall("restore", made["backup"], "--to", "copy", timeout_s=2 * WAIT_S)
+    spark.until("the copy has begun", lambda: batches(spark, "copy"), WAIT_S)
+    until_it_counts(spark, OLD, "copy", beyond=last)
+    assert 0 < batches(spark, "copy")[0][1] <= last + 1, "it did not begin anew, and left nothing out"
+    spark.upcall("uninstall", "copy", timeout_s=WAIT_S)
+
+
+def test_a_query_that_lags_is_told_and_brings_a_worker_which_leaves_when_it_is_over(spark: Cluster) -> None:
+    bounds = {"min": 1, "max": 2, "hold_s": 5, "hold_in_s": 5, "cool_down_s": 0}
+    job = {"name": "slow", "program": SLOW, "arguments": ["{{volume.checkpoint}}/slow"], "disk_mib": 64, "cores": 2}
+    assert spark.client.post("/v1/services/spark/actions/submit-job", job)
+    words = [word for name, value in bounds.items() for word in ("--set", f"autoscale.{name}={value}")]
+    spark.upcall("update", "spark", *words, timeout_s=WAIT_S)
+
+    def told() -> list[str]:
+        return [each.what for each in spark.client.service("spark").degraded if "lags" in each.what]
+
+    (found,) = spark.until("it is told", told, WAIT_S)
+    assert re.fullmatch(r"slow of job slow lags: batches take \d[.]\d s, and are to take 1 s", found)
+    spark.until("a worker comes", lambda: "spark.worker-1" in members(spark), WAIT_S)
+    assert "job slow" in spark.upcall("service", "history", "spark").stdout
+    spark.client.post("/v1/services/spark/actions/stop-job", {"name": "slow"})
+    spark.until("nothing lags", lambda: not told(), WAIT_S)
+    spark.until("it leaves", lambda: "spark.worker-1" not in members(spark), WAIT_S)
+    spark.upcall("update", "spark", "--unset", "autoscale", timeout_s=WAIT_S)
+
+
+def members(cluster: Cluster) -> list[str]:
+    return [task.member for task in cluster.client.tasks()]
 
 
 def test_a_job_goes_on_from_its_checkpoint_in_the_next_version_and_in_the_one_before(spark: Cluster) -> None:
