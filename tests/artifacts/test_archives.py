@@ -119,6 +119,14 @@ def test_another_runtime_is_another_archive(cache: Cache) -> None:
     assert fetch(artifacts, cache, blobs.__getitem__)["archive"].properties["flags"] == ""
 
 
+def test_without_an_archive_a_task_is_not_shown_the_cache_as_a_whole(cache: Cache) -> None:
+    artifacts, blobs = request(training())
+    shown = fetch(artifacts, cache, blobs.__getitem__)["archive"]
+    options = Path(shown.properties["options"].removeprefix("@"))
+    assert options.read_text() == ""
+    assert [each.name for each in shown.path.iterdir()] == [options.name]
+
+
 def test_a_training_that_fails_costs_speed_and_says_why(cache: Cache) -> None:
     artifacts, blobs = request(training("crash"))
     texts: list[str] = []

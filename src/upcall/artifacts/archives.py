@@ -24,6 +24,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -37,6 +38,9 @@ _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
 LOG_TAIL_CHARS = 1500
 _LEAVES = {"list": "DumpLoadedClassList", "cds": "ArchiveClassesAtExit", "aot": "AOTCacheOutput"}
 """The flag that says where a training run leaves what it makes."""
+
+
+NO_ARCHIVE: Final = "no-archive"
 
 
 class Archives:
@@ -57,10 +61,11 @@ class Archives:
                 problem = str(error)
                 job.meter.begin(f"no archive, starts will be slower: {problem}", 0)
         if tree is None:
-            none = job.cache.root / "no-archive.options"
-            if not none.exists():
-                none.touch()
-            return Realised(job.cache.root, {"flags": "", "options": f"@{none}", "problem": problem})
+            # A folder of its own: a task is shown what its artifacts are, and the cache as a whole is nobody's.
+            none = job.cache.root / NO_ARCHIVE
+            none.mkdir(mode=0o755, exist_ok=True)
+            (none / "options").touch()
+            return Realised(none, {"flags": "", "options": f"@{none / 'options'}", "problem": problem})
         return Realised(tree, {"flags": (tree / "flags").read_text(), "options": f"@{tree / 'options'}"})
 
     def _train(self, job: Job, training: Training, key: str) -> Path:
