@@ -46,7 +46,7 @@ class Workers(Driven):
 
     def counted(self) -> Counter[int]:
         """Number of the write -> how often the job counted it."""
-        places = sorted((Path(self.cluster.data) / "nodes").glob(f"*/volumes/{MEMBER}/*/data/out"))
+        places = sorted((Path(self.cluster.data) / "nodes").glob(f"*/volumes/{MEMBER}/*/checkpoint/out"))
         for file in (file for place in places[-1:] for file in place.iterdir() if not file.name.startswith(".")):
             if file not in self._read:
                 with suppress(OSError):
