@@ -341,6 +341,32 @@ async def test_a_quorum_that_was_lost_since_the_begin_keeps_a_node_from_being_dr
     assert [tool.command[-1] for tool in ran] == ["drain"]
 
 
+async def test_a_ring_that_does_not_say_what_a_stop_costs_is_asked_again_before_the_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[wire.RunTool] = []
+
+    async def runner(tool: wire.RunTool) -> wire.ToolResult:
+        ran.append(tool)
+        return wire.ToolResult(code=0)
+
+    class Busy(Cassandra):
+        package = "cassandra-busy"
+        answers: ClassVar[list[bool | Exception]] = [TimeoutError("no answer"), True, False]
+
+        async def costs_now(self, node: Member) -> bool:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr("upcall.catalog.cassandra.service.LOOK_S", 0.0)
+    node = Member("node-0", "node", 0, wire.Member(name="node-0", state="ready"), _runner=runner)
+    await Busy(Context(name="cassandra", options={})).before_stop(node, operation("stop", "node-0"))
+    assert Busy.answers == []
+    assert [tool.command[-1] for tool in ran] == ["drain"]
+
+
 def test_the_end_of_a_node_waits_for_its_drain() -> None:
     declared = Scenario(Cassandra, {}, fresh=True).run().declared
     assert declared is not None

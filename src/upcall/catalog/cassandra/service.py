@@ -51,9 +51,18 @@ class Cassandra(Looking, Upgrading, ScalesItself, Changing, Keyspaces, Backups):
         is started anew, so what the ranges would lose is asked once more right before."""
         if why.kind == "scale_in":
             return  # It has left: nothing of the ring is there.
-        while await self.costs_now(node):  # noqa: ASYNC110 - Cassandra tells nobody
+        while not await self._spared(node):  # noqa: ASYNC110 - Cassandra tells nobody
             await asyncio.sleep(LOOK_S)
         await node.run(config.nodetool_command("drain"), timeout_s=self.before_stop_s)
+
+    async def _spared(self, node: Member) -> bool:
+        """Whether all ranges keep their quorum without it now. A ring that gives no answer, because it has too much to
+        do, is asked again: else the node would end undrained."""
+        try:
+            return not await self.costs_now(node)
+        except Exception as error:
+            self.log.warning("before the stop of %s: %s", node.name, error)
+            return False
 
     async def after_ready(self, node: Member) -> None:
         self._losses.back(node)
