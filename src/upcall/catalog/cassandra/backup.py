@@ -14,7 +14,7 @@ from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.service import Member, action
 from upcall.service.backup import BackupInto, Part, StoredBackup
-from upcall.service.backup.carried import Files, Found, files_of
+from upcall.service.backup.carried import Files, Found, copy_out, files_of
 
 SNAPSHOT: Final = "upcall-backup"
 """One name: what a backup left that was killed goes before the next one begins."""
@@ -138,13 +138,8 @@ def _copy_out(into: BackupInto, files: Files, node: str, keyspaces: list[str], s
         keyspace, table, file = _place(each)
         if keyspace not in keyspaces:
             continue
-        name, about = f"data/{node}/{keyspace}/{table}/{file}", {"size": each.size, "changed_ns": each.changed_ns}
         into.say(f"{node}: {done >> 20} of {whole >> 20} MiB", share[0] + share[1] * done / whole)
-        known = into.known.get(name)
-        if known is not None and known.about == about:
-            into.keep(name)
-        else:
-            into.add(name, files.get(each.name), about)
+        copy_out(into, files, each, f"data/{node}/{keyspace}/{table}/{file}")
         done += each.size
 
 

@@ -22,7 +22,7 @@ from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.releases import version_key
 from upcall.service import Member
 from upcall.service.backup import BackupInto, StoredBackup
-from upcall.service.backup.carried import Files, Found, files_of
+from upcall.service.backup.carried import Files, Found, copy_out, files_of
 
 ROOT: Final = "{{volume.checkpoint}}"
 TRIES: Final = 3
@@ -130,12 +130,12 @@ def _copy_out(into: BackupInto, files: Files, job: str) -> None:
     for each in _own(files.list("**/offsets/*")):
         if place := OFFSETS.fullmatch(each.name):
             begun[place[1] or ""] = max(begun.get(place[1] or "", 0), int(place[2]))
-            _add(into, files, job, each)
+            copy_out(into, files, each, f"checkpoints/{job}/{each.name}")
     for each in _own(files.list("**/*")):
         commit = COMMITS.fullmatch(each.name)
         beyond = commit is not None and int(commit[2]) > begun.get(commit[1] or "", -1)
         if not beyond and not OFFSETS.fullmatch(each.name):
-            _add(into, files, job, each)
+            copy_out(into, files, each, f"checkpoints/{job}/{each.name}")
 
 
 def _own(found: Iterable[Found]) -> list[Found]:
@@ -143,15 +143,6 @@ def _own(found: Iterable[Found]) -> list[Found]:
     return [
         each for each in found if not each.name.rpartition("/")[2].startswith(".") and not each.name.endswith(".crc")
     ]
-
-
-def _add(into: BackupInto, files: Files, job: str, each: Found) -> None:
-    name, about = f"checkpoints/{job}/{each.name}", {"size": each.size, "changed_ns": each.changed_ns}
-    known = into.known.get(name)
-    if known is not None and known.about == about:
-        into.keep(name)
-    else:
-        into.add(name, files.get(each.name), about)
 
 
 def _copy_in(stored: StoredBackup, files: Files, job: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from upcall.protocol.errors import NotNow
 from upcall.service.backup.carrier import PIECE, proof
+from upcall.service.backup.writing import BackupInto
 from upcall.service.member import Member
 
 PORTS: Final = range(20_000, 28_000)
@@ -83,6 +84,16 @@ class Files:
         if len(data) < count:
             raise ConnectionError("what carries the files has ended")
         return data
+
+
+def copy_out(into: BackupInto, files: Files, found: Found, name: str) -> None:
+    """The file as a part of this name; one that an earlier backup has as it is now is not read again."""
+    about = {"size": found.size, "changed_ns": found.changed_ns}
+    known = into.known.get(name)
+    if known is not None and known.about == about:
+        into.keep(name)
+    else:
+        into.add(name, files.get(found.name), about)
 
 
 @contextlib.asynccontextmanager
