@@ -76,7 +76,7 @@ def test_the_catalogs_locks_are_whole_and_hold_no_address() -> None:
             assert parsed.files, entry
             assert render_lock(parsed) == text.encode(), f"{entry} is not as relock writes it"
             found.append(entry.name)
-    assert len(found) == 12
+    assert len(found) == 14
 
 
 def test_the_three_systems_share_one_java_runtime() -> None:
