@@ -44,11 +44,13 @@ class Workers(Driven):
         finally:
             consumer.close()
 
-    def counted(self) -> Counter[int]:
-        """Number of the write -> how often the job counted it."""
-        places = sorted((Path(self.cluster.data) / "nodes").glob(f"*/volumes/{MEMBER}/*/checkpoint/out"))
-        for file in (file for place in places[-1:] for file in place.iterdir() if not file.name.startswith(".")):
+    def counted(self, service: str = "spark") -> Counter[int]:
+        """Number of the write -> how often the job of the service counted it."""
+        member = MEMBER.replace("spark", service)
+        places = sorted((Path(self.cluster.data) / "nodes").glob(f"*/volumes/{member}/*/checkpoint/out"))
+        files = [file for place in places[-1:] for file in place.iterdir() if not file.name.startswith(".")]
+        for file in files:
             if file not in self._read:
                 with suppress(OSError):
                     self._read[file] = json.loads(file.read_text())
-        return Counter(number for numbers in self._read.values() for number in numbers)
+        return Counter(number for file in files for number in self._read.get(file, []))

@@ -29,7 +29,8 @@ class Sabotaged({name}):
 def install(system: Driven, version: str, code: str, options: Mapping[str, Any]) -> None:
     """``code``: of a service of a user's own, which builds on the catalog's and is named as it."""
     package = f"{system.service}@{version}"
-    system.upcall("fetch", package)  # with the class archive, which nothing else makes: members as they are in use
+    # With the class archive, which nothing else makes: members as they are in use, also after an upgrade.
+    system.upcall("fetch", package, system.service)
     if code:
         file = Path(system.cluster.data).parent / "sabotaged.py"
         file.write_text(code)

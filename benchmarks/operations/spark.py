@@ -14,7 +14,7 @@ from benchmarks.cluster import own_cluster
 from benchmarks.load import Writes, percentile_ms
 from benchmarks.operations import rows
 from benchmarks.operations.installing import install
-from benchmarks.operations.rows import same
+from benchmarks.operations.rows import same, scales_itself
 from benchmarks.operations.stage import SILENCE_S, Row, Stage, State
 from benchmarks.workers import JOB, MEMBER, Workers
 from upcall.catalog.spark.service import Spark
@@ -25,24 +25,30 @@ KAFKA_MEMORY_MIB: Final = 640
 PARTITIONS: Final = 3
 RATE_HZ: Final = 250
 TOPIC: Final = "writes"
-SPARK: Final = Spark.version
-ONE, TWO = State(SPARK, 1), State(SPARK, 2)
+OLD, NEW = Spark.versions()[0], Spark.version
+ONE, TWO = State(NEW, 1), State(NEW, 2)
 PORT: Final = "settings.spark.driver.port"
-ELSEWHERE: Final = "no row yet; tests/real/test_spark_life.py has it"
-NO_DATA: Final = "no member of Spark holds data that another one would have to take over"
+IN_FLIGHT: Final = 2 * RATE_HZ
+"""Writes that may stand in another order than they were due."""
+SLOW: Final = """
+import sys, time
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.appName("slow").getOrCreate()
+source = spark.readStream.format("rate").option("rowsPerSecond", 10).load()
+query = source.writeStream.queryName("slow").foreachBatch(lambda frame, number: (frame.count(), time.sleep(2)))
+query = query.trigger(processingTime="1 second").option("checkpointLocation", sys.argv[1]).start()
+query.awaitTermination()
+"""
 
 
 class SparkStage(Stage):
     system = "spark"
-    old = new = SPARK
+    old, new = OLD, NEW
+    few = 1
     none: ClassVar = {
-        "upgrade": ELSEWHERE,
-        "rollback": ELSEWHERE,
-        "finalize": ELSEWHERE,
-        "scale_in_refused": NO_DATA,
-        "volume_lost": "a worker has no volume; a job whose checkpoint is lost begins anew, and says so",
-        "backup_restore": ELSEWHERE,
-        "scale_itself": ELSEWHERE,
+        "scale_in_refused": "no worker holds data that another one would have to take over",
+        "volume_lost": "a worker has no volume; a job whose checkpoint is gone begins anew by its own words",
     }
     sabotages: ClassVar = {"writes-twice": ""}
     driven: Workers
@@ -65,12 +71,13 @@ class SparkStage(Stage):
             kafka.upcall("service", "do", "kafka", "create-topic", *words)
             client = beside.kafka_client()
             spark = Workers(cluster, client, TOPIC)
-            install(spark, SPARK, "", {"workers": first.members, "replace_after_s": SILENCE_S})
+            version = cls.begins_with(first)
+            install(spark, version, "", {"workers": first.members, "replace_after_s": SILENCE_S})
             program = Path(__file__).with_name("counts.py").read_text()
             arguments = [client["bootstrap.servers"], TOPIC, "{{volume.checkpoint}}"]
             spark.act("submit-job", name=JOB, program=program, arguments=arguments)
             spark.until_whole()
-            yield cls(spark, first, sabotage)
+            yield cls(spark, State(version, first.members), sabotage)
 
     @contextmanager
     def under_load(self, name: str) -> Iterator[Callable[[], Figures]]:
@@ -139,7 +146,37 @@ def node_lost(spark: Workers) -> None:
     same(now.node != before.node, "it is elsewhere")
 
 
+def backup_restore(spark: Workers) -> None:
+    """The job goes on in another service from where it was when it was backed up, and counts nothing twice."""
+    made = spark.cluster.ask("backup", "spark", "--to", str(Path(spark.cluster.data).parent / "backups"))
+    later = spark.written() + IN_FLIGHT
+    spark.upcall("restore", made["backup"], "--to", "copy")
+    spark.until("there is something new", lambda: spark.written() > later + IN_FLIGHT)
+    new = range(later, spark.written() - IN_FLIGHT)
+    spark.until("the copy counted what came later", lambda: all(map(spark.counted("copy").__contains__, new)))
+    same(set(spark.counted("copy").values()) == {1}, "the copy counted nothing twice")
+    spark.upcall("uninstall", "copy")
+    spark.until_whole()
+
+
+def scale_itself(spark: Workers) -> None:
+    """For a job that lags a worker comes, and it leaves when the job is gone."""
+
+    def more() -> None:
+        slow = {"name": "slow", "program": SLOW, "arguments": ["{{volume.checkpoint}}/slow"], "disk_mib": 64}
+        spark.act("submit-job", **slow, cores=2)
+
+    def less() -> None:
+        spark.act("stop-job", name="slow")
+        spark.until("the job left", lambda: not any(task.member == "spark.job-slow" for task in spark.everyone()))
+
+    scales_itself(spark, 2, more, less)
+
+
 SparkStage.rows = {
+    "upgrade": Row(State(OLD, 1), SparkStage.upgraded(), rows.upgrade(NEW)),
+    "rollback": Row(SparkStage.upgraded(), State(OLD, 1), rows.rollback(OLD)),
+    "finalize": Row(SparkStage.upgraded(), ONE, rows.finalize),
     "rolling_restart": Row(ONE, ONE, rows.rolling_restart),
     "changed_option": Row(ONE, ONE, rows.changed("settings.spark.network.timeout=130s", "memory_mib=1264")),
     "bad_option": Row(ONE, ONE, rows.bad_then_good(f"{PORT}=70000", "does not come up with it", f"{PORT}=0")),
@@ -148,4 +185,6 @@ SparkStage.rows = {
     "scale_in": Row(TWO, ONE, scaled(1)),
     "drain_node": Row(ONE, ONE, rows.drain_node),
     "node_lost": Row(TWO, TWO, node_lost),
+    "backup_restore": Row(TWO, TWO, backup_restore),
+    "scale_itself": Row(ONE, ONE, scale_itself),
 }

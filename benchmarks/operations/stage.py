@@ -58,7 +58,9 @@ class Stage(ABC):
     system: ClassVar[str]
     old: ClassVar[str]
     new: ClassVar[str]
-    """Its versions; the same where it has but one."""
+    """Its versions."""
+    few: ClassVar[int] = 3
+    """Members that it begins with."""
     rows: ClassVar[dict[str, Row]]
     none: ClassVar[Mapping[str, str]] = {}
     """Rows that it has no meaning for, and why."""
@@ -82,7 +84,7 @@ class Stage(ABC):
     @classmethod
     def upgraded(cls) -> State:
         """Not final: it can go back."""
-        return State(f"{cls.new} over {cls.old}", 3)
+        return State(f"{cls.new} over {cls.old}", cls.few)
 
     @classmethod
     def begins_with(cls, first: State) -> str:

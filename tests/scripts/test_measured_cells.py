@@ -102,9 +102,9 @@ def test_each_system_has_every_row_or_says_why_it_has_none(stage: type[Stage]) -
 def test_a_row_that_a_system_has_no_meaning_for_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(cells.CELLS, "spark_upgrade")
+    monkeypatch.setenv(cells.CELLS, "spark_volume_lost")
     assert operations.main() == 2
-    assert "spark_upgrade is not known here" in capsys.readouterr().err
+    assert "spark_volume_lost is not known here" in capsys.readouterr().err
 
 
 def test_a_sabotage_that_a_system_does_not_have_is_refused(
@@ -120,7 +120,7 @@ def test_a_sabotage_that_a_system_does_not_have_is_refused(
 def test_each_row_begins_where_one_before_it_may_end(stage: type[Stage]) -> None:
     assert set(stage.rows) <= set(ROWS)
     states = {row.at for row in stage.rows.values()}
-    assert states <= {State(stage.begins_with(each), 3) for each in states} | {
+    assert states <= {State(stage.begins_with(each), stage.few) for each in states} | {
         row.leaves for row in stage.rows.values()
     }
 
