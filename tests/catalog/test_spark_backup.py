@@ -267,6 +267,27 @@ def test_a_backup_of_a_newer_form_is_not_restored_into_an_older_version(volumes:
     lived(older, "kernel", version=Spark.versions()[0])
 
 
+def test_a_job_that_would_fit_no_worker_is_refused_before_anything_is_restored(volumes: Path, tmp_path: Path) -> None:
+    to = tmp_path / "kept"
+
+    async def large(life: Life) -> None:
+        await submitted(life, "count", executor_memory_mib=900)
+        await done(life, "backup", to=str(to))
+        smaller = life.master.change(memory_mib=1200)
+        await life.master.until(lambda: life.master.operations[smaller].state not in ("open", "executing"))
+        assert life.master.operations[smaller].state == "declined"
+        assert "job count: an executor of 900 MiB fits no worker" in life.master.answers[-1].reason
+
+    async def small(life: Life) -> None:
+        (kept,) = (to / "spark" / "backups").iterdir()
+        said = await refused(life, "restore", backup=f"{to}/spark/{kept.name}")
+        assert "an executor of 900 MiB fits no worker" in said
+        assert await done(life, "list-jobs") == []
+
+    lived(large, "kernel", options={"memory_mib": 2000})
+    lived(small, "kernel")
+
+
 def test_no_value_that_is_a_secret_is_in_what_is_kept() -> None:
     given = {
         "program": "1",

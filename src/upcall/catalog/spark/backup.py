@@ -79,11 +79,13 @@ class Backups(Jobs):
                 where=self.name,
                 expected=f"Spark {about['form']} or newer",
             )
+        for name in about["jobs"]:
+            self.fitting(_job(stored, name).model_dump(), f"job {name}")
         return sorted(self.jobs.keys() & about["jobs"].keys())
 
     async def restore(self, stored: StoredBackup) -> None:
         """Those that are in its way are made what the backup has, in their places."""
-        found = {name: (Job.model_validate_json(stored.read(f"jobs/{name}")), tuple(left_out))
+        found = {name: (_job(stored, name), tuple(left_out))
                  for name, left_out in stored.manifest.about["jobs"].items()}  # fmt: skip
         by = stored.manifest.id
         begun = {name for name in found if name in self.held and self.held[name].by == by} if stored.resumed else set()
@@ -115,6 +117,10 @@ class Backups(Jobs):
                 except UpcallError:
                     pass  # It just ends.
             await asyncio.sleep(LOOK_S)
+
+
+def _job(stored: StoredBackup, name: str) -> Job:
+    return Job.model_validate_json(stored.read(f"jobs/{name}"))
 
 
 def without_secrets(job: Job) -> tuple[Job, list[str]]:

@@ -1,14 +1,15 @@
 """Jobs: Python programs whose drivers are members, and what a person asks of them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import structs, to_builtins
 
 from upcall.catalog.spark.members import HELD, JOBS, Held, Members
-from upcall.catalog.spark.options import Job
-from upcall.catalog.spark.settings import OF_VERSION
+from upcall.catalog.spark.options import Job, SparkOptions
+from upcall.catalog.spark.settings import OF_VERSION, checked
 from upcall.catalog.spark.sizing import size_worker
-from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.service import Contents, Field, Member, Told, action
 from upcall.service.context import Context
 from upcall.service.options import validated
@@ -61,7 +62,7 @@ class Jobs(Members):
             "executor_memory_mib": executor_memory_mib, "memory_mib": memory_mib, "disk_mib": disk_mib,
             "restart": restart, "settings": settings, "unchecked_settings": unchecked_settings,
         }  # fmt: skip
-        await self._keep({**self.jobs, name: self._checked(job, "submit-job")})
+        await self._keep({**self.jobs, name: self.fitting(job, "submit-job")})
         return {"job": name, "member": f"job-{name}"}
 
     @action
@@ -88,7 +89,7 @@ class Jobs(Members):
         }  # fmt: skip
         maps = {"env": env, "settings": settings, "unchecked_settings": unchecked_settings}
         given = {key: value for key, value in whole.items() if value is not None}
-        job = self._checked(
+        job = self.fitting(
             {**was.model_dump(), **given, **{key: {**getattr(was, key), **each} for key, each in maps.items()}},
             "change-job",
         )
@@ -165,9 +166,14 @@ class Jobs(Members):
             raise NotFound(f"no job {name!r}", expected=", ".join(sorted(self.jobs)) or "there is none")
         return self.jobs[name]
 
-    def _checked(self, given: dict[str, Any], where: str) -> Job:
-        job = validated(Job, given, where=where)
-        offered = size_worker(self.options.memory_mib, self.options.cores)
+    def fitting(self, given: Mapping[str, Any], where: str, options: SparkOptions | None = None) -> Job:
+        """The job, if this version knows its settings, and its executors have room on workers with these options."""
+        job, options = validated(Job, given, where=where), options or self.options
+        try:
+            checked(self.version, job.settings)
+        except ValueError as error:
+            raise Invalid(str(error), where=where) from error
+        offered = size_worker(options.memory_mib, options.cores)
         if job.executor_memory_mib > offered.executor_memory_mib:
             raise Conflict(
                 f"an executor of {job.executor_memory_mib} MiB fits no worker", where="executor_memory_mib",

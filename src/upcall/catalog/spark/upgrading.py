@@ -8,10 +8,13 @@ Checkpoints are all that Spark keeps. Until ``finalize`` they stay in the form o
 ``rollback`` finds (:mod:`upcall.catalog.spark.releases`).
 """
 
+from typing import cast
+
 from upcall.catalog.spark import pages
 from upcall.catalog.spark.jobs import Jobs
 from upcall.catalog.spark.members import FORM
-from upcall.catalog.spark.settings import checked
+from upcall.catalog.spark.options import SparkOptions
+from upcall.protocol.errors import UpcallError
 from upcall.protocol.releases import version_key
 from upcall.service import Member, Operation, Update, Verdict, accept, decline, defer
 
@@ -20,20 +23,18 @@ class Upgrading(Jobs):
     """The code of the version that would come says whether it may; that of the one that is there makes it final."""
 
     async def may_update(self, update: Update, why: Operation) -> Verdict:
-        """What jobs were submitted with has to mean something, and their checkpoints have to be readable."""
-        if not update.upgrade:
-            return await super().may_update(update, why)
+        """What jobs were submitted with has to mean something and to fit, and their checkpoints have to be readable."""
         kept = sorted(name for name, job in self.jobs.items() if job.disk_mib)
-        if kept and version_key(self.version) < version_key(self._form):
+        if update.upgrade and kept and version_key(self.version) < version_key(self._form):
             return decline(
                 f"{', '.join(kept)} may have a checkpoint as Spark {self._form} writes it, which Spark {self.version}"
                 " does not promise to read"
             )
         for name, job in sorted(self.jobs.items()):
             try:
-                checked(self.version, job.settings)
-            except ValueError as error:
-                return decline(f"job {name}: {error}")
+                self.fitting(job.model_dump(), name, cast(SparkOptions, update.options))
+            except UpcallError as error:
+                return decline(f"job {name}: {error.problem.message}")
         return accept()
 
     def canary(self, members: list[Member]) -> Member:
