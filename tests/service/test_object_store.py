@@ -1,17 +1,10 @@
 """An archive in an object store: a real S3 server on loopback."""
 
-import hashlib
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from upcall.artifacts.cache import Cache
-from upcall.artifacts.fetch import fetch
-from upcall.protocol.declaration import Artifact
+from s3_server import KEY, SECRET, s3_server
 from upcall.protocol.errors import Forbidden, NotFound, NotNow
 from upcall.service.backup.archive import Archive
 from upcall.service.backup.manifest import Corrupt
@@ -22,62 +15,11 @@ from upcall.service.backup.writing import BackupInto
 
 pytestmark = pytest.mark.real
 
-KEY, SECRET = "key-of-the-test", "secret-of-the-test"
-LOCKS = {
-    "s3proxy": Path(__file__).with_name("s3proxy.json"),
-    "java": Path(__file__).parents[2] / "src/upcall/catalog/kafka/lock/java.json",
-}
-START_S = 120.0
-
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """S3Proxy, which keeps its buckets in a folder."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "buckets" / "kept").mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    (folder / "settings").write_text(
-        "\n".join(
-            (
-                f"s3proxy.endpoint={address}",
-                "s3proxy.authorization=aws-v2-or-v4",
-                f"s3proxy.identity={KEY}",
-                f"s3proxy.credential={SECRET}",
-                "jclouds.provider=filesystem",
-                f"jclouds.filesystem.basedir={folder / 'buckets'}",
-            )
-        )
-    )
-    (folder / "settings").chmod(0o600)
-    blobs = {hashlib.sha256(path.read_bytes()).hexdigest(): path.read_bytes() for path in LOCKS.values()}
-    artifacts = [
-        Artifact(name=name, kind=kind, lock=hashlib.sha256(LOCKS[name].read_bytes()).hexdigest())
-        for name, kind in (("s3proxy", "maven"), ("java", "java"))
-    ]
-    found = fetch(artifacts, Cache(), blobs.__getitem__)
-    java, jars = Path(found["java"].path) / "bin" / "java", f"{found['s3proxy'].path}/*"
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [str(java), "-Xmx192m", "-cp", jars, "org.gaul.s3proxy.Main", "--properties", str(folder / "settings")],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            until_s = time.monotonic() + START_S
-            while True:
-                assert server.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < until_s, (folder / "log").read_text()
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            yield address
-        finally:
-            server.kill()
-            server.wait()
+    with s3_server(tmp_path_factory.mktemp("s3")) as address:
+        yield address
 
 
 def place(endpoint: str, login: str = f"{KEY}:{SECRET}", bucket: str = "kept") -> Place:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.service import ToolResult
 from upcall.service import Member, action
 from upcall.service.backup import BackupInto, Part, StoredBackup
 from upcall.service.backup.carried import Files, Found, copy_out, files_of
@@ -74,11 +75,16 @@ class Backups(Nodes):
 
         async def one(node: Member) -> str:
             done = await node.run(config.nodetool_command(*words), timeout_s=SNAPSHOT_S, codes=())
-            lines = [line for line in f"{done.error}\n{done.output}".splitlines() if line.strip()]
-            telling = [line for line in lines if "rror" in line or "xception" in line]
-            return f"{node.name}: {' / '.join(telling[:3] or lines[:3])}"[:600] if done.code else ""
+            return f"{node.name}: {Backups.telling(done)}" if done.code else ""
 
         return [refused for refused in await asyncio.gather(*map(one, nodes)) if refused]
+
+    @staticmethod
+    def telling(done: ToolResult) -> str:
+        """Of all that a tool said, the lines that say what is wrong."""
+        lines = [line for line in f"{done.error}\n{done.output}".splitlines() if line.strip()]
+        wrong = [line for line in lines if "rror" in line or "xception" in line]
+        return " / ".join(wrong[:3] or lines[:3])[:600]
 
     @action
     async def snapshots(self) -> list[dict[str, Any]]:
@@ -116,10 +122,19 @@ class Backups(Nodes):
             parts = stored.parts(f"data/{source}/{keyspace}/{table}/")
             await self._load(node, stored, keyspace, table, parts)
 
-    async def _load(self, node: Member, stored: StoredBackup, keyspace: str, table: str, parts: Iterable[Part]) -> None:
-        folder = f"{RESTORED}/{keyspace}/{table}"
+    async def _load(
+        self,
+        node: Member,
+        stored: StoredBackup,
+        keyspace: str,
+        table: str,
+        parts: Iterable[Part],
+        within: str = RESTORED,
+    ) -> None:
+        """``within``: the folder through which they go."""
+        folder = f"{within}/{keyspace}/{table}"
         async with files_of(node, ROOT) as files:
-            await self.blocking(_copy_in, stored, files, folder, parts)
+            await self.blocking(copy_in, stored, files, folder, parts)
             try:
                 done = await node.run(
                     (*config.own_tool("Load"), f"{ROOT}/{folder}"), timeout_s=LOAD_S, codes=(0, config.TOOL_REFUSED)
@@ -127,7 +142,7 @@ class Backups(Nodes):
                 if done.code:
                     raise Conflict(f"{keyspace}.{table}: {(done.error or done.output).strip()}", where=node.name)
             finally:
-                await self.blocking(files.drop, RESTORED)
+                await self.blocking(files.drop, within)
 
 
 def _copy_out(into: BackupInto, files: Files, node: str, keyspaces: list[str], share: tuple[float, float]) -> None:
@@ -149,7 +164,7 @@ def _place(found: Found) -> tuple[str, str, str]:
     return keyspace, table.rpartition("-")[0], file
 
 
-def _copy_in(stored: StoredBackup, files: Files, folder: str, parts: Iterable[Part]) -> None:
-    files.drop(RESTORED)
+def copy_in(stored: StoredBackup, files: Files, folder: str, parts: Iterable[Part]) -> None:
+    files.drop(folder.partition("/")[0])
     for part in parts:
         files.put(f"{folder}/{part.name.rpartition('/')[2]}", part.size, stored.pieces(part))

@@ -293,6 +293,19 @@ def nodetool_command(*arguments: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def scan_command(*sstables: str) -> tuple[str, ...]:
+    """Cassandra's own tool that reads files of tables where they lie, and says what they have."""
+    return (
+        jvm.JAVA, *jvm.tool(stack_kib=256), *module_flags(),
+        "-Dlogback.configurationFile={{sandbox}}/logback.xml",
+        # It reads the node's own settings, for the form in which that writes.
+        "-Dcassandra.config=file://{{sandbox}}/cassandra.yaml",
+        "-Dcassandra-rackdc.properties=file://{{sandbox}}/cassandra-rackdc.properties",
+        f"-Dcassandra.storagedir={DATA}",
+        "-cp", JARS, "org.apache.cassandra.tools.SSTableMetadataViewer", "--scan", *sstables,
+    )  # fmt: skip
+
+
 TOOL_REFUSED: Final = 3
 """A tool of ours ends so when the node has refused what it was asked, and says why."""
 

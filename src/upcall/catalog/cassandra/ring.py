@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from cassandra import InvalidRequest, OperationTimedOut
+from cassandra import ConsistencyLevel, InvalidRequest, OperationTimedOut
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.policies import DCAwareRoundRobinPolicy
-from cassandra.query import dict_factory
+from cassandra.query import SimpleStatement, dict_factory
 
 from upcall.catalog.cassandra.ranges import ROLES, Range, at_risk
 
@@ -24,6 +24,9 @@ __all__ = ["Range", "Ring", "at_risk", "is_user_keyspace", "on_the_way"]
 
 TIMEOUT_S: Final = 5.0
 ROWS_MAX: Final = 1000
+PAGE_ROWS: Final = 500
+TRIAL: Final = "upcall_trial"
+"""A keyspace in which a backup is tried: nobody's data."""
 DATACENTER: Final = "dc1"
 SETTLED: Final = ("NORMAL", "shutdown", "LEFT", "removed", "hibernate")
 """Words of a node's state in gossip when nothing of its data is on its way. A node that is down says ``shutdown``; one
@@ -237,6 +240,7 @@ class Ring:
                 ],
             }
             for each in self.keyspaces()
+            if each["keyspace"] != TRIAL
         }
 
     def make_schema(self, schema: Mapping[str, Mapping[str, Any]], nodes: int) -> None:
@@ -249,6 +253,12 @@ class Ring:
                 except InvalidRequest:
                     if not statement.startswith("ALTER TABLE"):  # A column that was dropped: done before.
                         raise
+
+    def count(self, keyspace: str, table: str) -> int:
+        """Rows, each of them read from all nodes that keep it."""
+        select = f'SELECT * FROM "{keyspace}"."{table}"'
+        query = SimpleStatement(select, consistency_level=ConsistencyLevel.ALL, fetch_size=PAGE_ROWS)
+        return sum(1 for _ in self._connected().execute(query, timeout=60.0))
 
     def execute(self, statement: str) -> list[dict[str, Any]]:
         rows = self._connected().execute(statement, timeout=30.0)

@@ -5,11 +5,11 @@ import asyncio
 from upcall.catalog import losing
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.autoscale import ScalesItself
-from upcall.catalog.cassandra.backup import Backups
 from upcall.catalog.cassandra.changing import Changing
 from upcall.catalog.cassandra.keyspaces import Keyspaces
 from upcall.catalog.cassandra.looking import Looking
 from upcall.catalog.cassandra.ranges import missing_without
+from upcall.catalog.cassandra.trial import Trials
 from upcall.catalog.cassandra.upgrading import Upgrading
 from upcall.service import Member, Operation, Verdict
 from upcall.service.context import Context
@@ -17,7 +17,7 @@ from upcall.service.context import Context
 LOOK_S = 1.0
 
 
-class Cassandra(Looking, Upgrading, ScalesItself, Changing, Keyspaces, Backups):
+class Cassandra(Looking, Upgrading, ScalesItself, Changing, Keyspaces, Trials):
     """Apache Cassandra: a ring whose racks are the zones."""
 
     before_stop_s = 120.0

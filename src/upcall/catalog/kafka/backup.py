@@ -52,7 +52,8 @@ class Backups(Brokers):
 def _copy_out(admin: "Admin", into: BackupInto) -> None:
     from upcall.catalog.kafka import copying, holding
 
-    groups, topics = holding.groups(admin), holding.topics(admin)
+    groups = holding.groups(admin)
+    topics = {name: each for name, each in holding.topics(admin).items() if not name.startswith(TRIAL)}
     parts = [(name, number) for name, each in topics.items() for number in range(each["partitions"])]
     spans = holding.patiently(lambda: copying.spans(admin, parts), "offsets of partitions")
     chains, told = copying.chains(into.known), _Told(into.say, sum(end - start for start, end in spans.values()))
