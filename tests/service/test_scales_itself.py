@@ -9,7 +9,7 @@ import pytest
 from sample_services import Plain
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Forbidden
+from upcall.protocol.errors import Closed, Forbidden
 from upcall.service import Annotated, Declaration, Field, Member, Pod, ServiceOptions, Size, size
 from upcall.service.deciding import Deciding
 from upcall.service.scaling import Autoscale, size_option
@@ -17,6 +17,7 @@ from upcall.testing import Life
 
 Live = Any
 
+DAY_S = 86_400.0
 BOUNDS = Autoscale(min=2, max=6, hold_s=60, hold_in_s=600, cool_down_s=120)
 
 
@@ -40,6 +41,12 @@ class Queue(Plain):
 
     async def desired_size(self) -> Size | None:
         return Size(math.ceil(self.load / 100), f"{self.load:g} a second, 100 for each member")
+
+
+def at(life: Life) -> str:
+    life.master.catch_up()
+    seconds = int(life.master.world.wall_s) % 86_400
+    return f"{seconds // 3600:02}:{seconds % 3600 // 60:02}"
 
 
 def sizes(life: Life) -> list[tuple[int, str, str]]:
@@ -77,6 +84,63 @@ def test_it_follows_a_load_that_rises_and_falls_and_says_why(live: Live) -> None
         assert all("a second, 100 for each member" in why for _, who, why in history if who == "queue itself")
 
     live(Queue, script, cluster={"nodes": 6}, autoscale={"min": 2, "max": 6})
+
+
+def test_outside_its_windows_it_waits_and_says_so_and_asks_for_what_it_needs_by_then(live: Live) -> None:
+    """Every world begins on a Tuesday at 22:13, in UTC."""
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.code.load = 350.0
+
+        def said() -> str:
+            return life.master.plans["scale"].reason if "scale" in life.master.plans else ""
+
+        await life.master.until(lambda: "waits for its window" in said(), within_s=1800)
+        assert "350 a second, 100 for each member: 4 wanted" in said()
+        assert "next Wed 2023-11-15 02:00 UTC" in said()
+        assert life.plan_state("scale") == "waiting"
+        assert not life.master.operations, "nothing is in anybody's way meanwhile"
+        with pytest.raises(Closed, match="waits for its window"):
+            await life.runner.link.rescale(wire.Rescale(option="count", size=4, reason="now", made_from=1))
+        life.code.load = 250.0
+        await life.master.until(lambda: len(life.master.members) == 3, within_s=5 * 3600)
+        assert at(life) == "02:00"
+        assert [count for count, who, _ in sizes(life) if who == "queue itself"] == [3]
+        life.code.load = 150.0
+        await asyncio.sleep(12 * 3600)
+        assert len(life.master.members) == 3, "the window was over before that had held for long enough"
+        life.master.change(windows=[])
+        await life.master.until(lambda: len(life.master.members) == 2, within_s=1800)
+
+    live(
+        Queue,
+        script,
+        cluster={"nodes": 6},
+        autoscale={"min": 2, "max": 6},
+        windows=["02:00-02:05"],
+    )
+
+
+def test_what_began_in_a_window_and_has_steps_left_goes_on_in_the_next(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.code.load = 250.0
+        life.master.slow("web-2")
+        await life.master.until(lambda: life.master.operations, within_s=5 * 3600)
+        (asked,) = life.master.operations
+        record = life.master.world.state.ledger.operation(asked)
+        assert record is not None
+        assert record.in_window
+        await life.master.until(lambda: life.master.operations[asked].state == "executing", within_s=DAY_S)
+        assert at(life) == "02:00"
+        await asyncio.sleep(900)
+        life.master.make_ready("web-2")
+        await life.master.until(lambda: life.master.state("web-2") == "ready", within_s=2 * DAY_S)
+        await life.master.until(lambda: life.master.operations[asked].state == "done", within_s=2 * DAY_S)
+        assert len(life.master.members) == 3
+
+    live(Queue, script, cluster={"nodes": 6}, autoscale={"min": 2, "max": 6}, windows=["02:00-02:05"])
 
 
 def test_without_a_persons_word_it_stays_what_it_is(live: Live) -> None:

@@ -54,6 +54,12 @@ def windows(options: Mapping[str, Any]) -> recurring.Windows:
     return recurring.windows(tuple(options.get(WINDOWS, ())), zone(options))
 
 
+def opens_in_s(options: Mapping[str, Any], now_s: float) -> float:
+    """Until the next window; 0: one is open, or there are none."""
+    known = windows(options)
+    return max(known.next(now_s).begin_s - now_s, 0.0) if known else 0.0
+
+
 def zone(options: Mapping[str, Any]) -> str:
     return str(options.get(ZONE, "UTC"))
 

@@ -22,8 +22,9 @@ from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation
 from upcall.operations.table import CHANGES, Kind
+from upcall.protocol import recurring
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, Forbidden, NotFound
+from upcall.protocol.errors import Closed, Conflict, Forbidden, NotFound
 from upcall.protocol.operator import Update
 from upcall.protocol.options import flattened, merged, without
 from upcall.protocol.releases import released
@@ -58,7 +59,8 @@ def update(
 
 
 def rescaled(core: Core, name: str, wanted: wire.Rescale) -> Update:
-    """Another size, which the service itself asks for: nothing else, and only where a person lets it."""
+    """Another size, which the service itself asks for: nothing else, and only where a person lets it, in its windows
+    where it has any; where one of these ends in the middle, it is held as any other change in them."""
     service = find(core, name)
     stands = service.record
     schema = core.state.packages.find(stands.package, stands.version).options_schema
@@ -75,7 +77,14 @@ def rescaled(core: Core, name: str, wanted: wire.Rescale) -> Update:
             where="size",
             expected=f"{bounds['min']} to {bounds['max']}, as a person said",
         )
-    return Update(set={wanted.option: wanted.size}, made_from=wanted.made_from, reason=wanted.reason)
+    now_s = core.wall()
+    if opens_in_s := due.opens_in_s(stands.options, now_s):
+        opens = recurring.moments(due.zone(stands.options), now_s + opens_in_s)
+        expected = "to be asked again then"
+        raise Closed(f"it waits for its window (next {opens})", where=name, expected=expected, opens_in_s=opens_in_s)
+    change = {wanted.option: wanted.size}
+    in_window = bool(due.windows(stands.options))
+    return Update(set=change, made_from=wanted.made_from, reason=wanted.reason, in_window=in_window)
 
 
 def prepared(

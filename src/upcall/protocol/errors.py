@@ -93,6 +93,12 @@ class DoesNotFit(Conflict):
     code = "does_not_fit"
 
 
+class Closed(Conflict):
+    """The system does it by itself in a maintenance window alone, and none is open."""
+
+    code = "closed"
+
+
 class NotNow(UpcallError):
     """The master cannot answer at present; asking again is right."""
 
@@ -102,7 +108,19 @@ class NotNow(UpcallError):
 
 BY_CODE: dict[str, type[UpcallError]] = {
     kind.code: kind
-    for kind in (Invalid, Malformed, NotFound, Conflict, Stale, Unauthorised, Forbidden, TooLarge, DoesNotFit, NotNow)
+    for kind in (
+        Invalid,
+        Malformed,
+        NotFound,
+        Conflict,
+        Stale,
+        Unauthorised,
+        Forbidden,
+        TooLarge,
+        DoesNotFit,
+        Closed,
+        NotNow,
+    )
 }
 
 

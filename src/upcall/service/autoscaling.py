@@ -2,15 +2,19 @@
 
 Its wish is a revision like any other, asked for by the service, with what it looked at as the reason; so it is asked
 about, shown, cancelled, rolled back like any other. What it would decline itself, it does not ask for. A host that
-starts anew looks for a whole window before it decides anything.
+starts anew looks for as long as a wish has to hold before it decides anything.
+
+Where the service has maintenance windows, it asks within them alone: until then nothing stands in anybody's way, and
+what it asks for is what it needs by then.
 """
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import NotNow, UpcallError
+from upcall.protocol.errors import Closed, NotNow, UpcallError
 from upcall.service.changing import between
 from upcall.service.deciding import Deciding
 from upcall.service.link import Fenced, Link, MasterAway
@@ -21,6 +25,16 @@ from upcall.service.service import Service, overridden
 
 PLAN: Final = "scale"
 CHANGES: Final = ("update", "upgrade", "finalize", "uninstall", "rebalance")
+
+
+@dataclass(frozen=True)
+class Waits:
+    """For a window, as the master last said."""
+
+    until_s: float = 0.0
+    windows: tuple[object, ...] = ()
+    """As they were then."""
+    words: str = ""
 
 
 class Autoscaling:
@@ -36,6 +50,7 @@ class Autoscaling:
         """The change that it asked for last."""
         self._words = ""
         self._wants = False
+        self._closed = Waits()
 
     @property
     def bounds(self) -> Autoscale | None:
@@ -84,9 +99,10 @@ class Autoscaling:
             return
         has = getattr(service.options, option)
         self._deciding, decision = self._deciding.look(now_s, has, wants, bounds)
-        self._say(decision.words, wants=decision.to is not None or not decision.words.startswith(f"{has} are right"))
         if decision.to is not None:
             await self._ask(option, decision.to, decision.words, revision)
+        else:
+            self._say(decision.words, wants=not decision.words.startswith(f"{has} are right"))
 
     async def _desired(self) -> Size | None:
         service = self._service
@@ -100,8 +116,12 @@ class Autoscaling:
         return None
 
     async def _ask(self, option: str, to: int, words: str, revision: int) -> None:
-        """Where its own code would decline that, or it is no valid size, nobody is asked."""
+        """Where its own code would decline that, it is no valid size, or no window is open, nobody is asked."""
         service = self._service
+        now_s, windows = self._now(), (service.options.windows, service.options.time_zone)
+        if now_s < self._closed.until_s and windows == self._closed.windows:
+            self._say(f"{words}; {self._closed.words}", wants=True)
+            return
         options = {**service._context.options, option: to}
         try:
             wanted = validated(type(service.options), options, where=service.name)
@@ -113,8 +133,13 @@ class Autoscaling:
                 return
             asked = wire.Rescale(option=option, size=to, reason=words, made_from=revision)
             self._asked = await self._link.rescale(asked)
+            self._say(words, wants=True)
         except (Fenced, NotNow, MasterAway):
             raise
+        except Closed as error:
+            opens_s = now_s + float(error.problem.details.get("opens_in_s", 0.0))
+            self._closed = Waits(opens_s, windows, error.problem.message)
+            self._say(f"{words}; {self._closed.words}", wants=True)
         except UpcallError as error:
             self._deciding = self._deciding.came_to_nothing(self._now())
             self._say(f"{words}, which was refused: {error}", wants=True)
