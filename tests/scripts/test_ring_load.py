@@ -13,15 +13,17 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks import cql
 from benchmarks.cql import Requests, read_all, text_of
 
-Callback = Callable[[Any], None]
+Callback = Callable[..., None]
 
 
 class Answer:
     def __init__(self, give: Callable[[Callback, Callback], None]) -> None:
         self._give = give
 
-    def add_callbacks(self, callback: Callback, errback: Callback) -> None:
-        self._give(callback, errback)
+    def add_callbacks(
+        self, callback: Callback, errback: Callback, callback_args: tuple[int], errback_args: tuple[int]
+    ) -> None:
+        self._give(lambda rows: callback(rows, *callback_args), lambda error: errback(error, *errback_args))
 
 
 class Prepared:
@@ -85,6 +87,22 @@ def test_what_fails_is_asked_again_where_it_may_be(again: bool, monkeypatch: pyt
         until(lambda: load.ended > 20)
     assert load.ended == load.due
     assert load.failed == load.errors.total() == (0 if again else 3)
+
+
+def test_an_answer_that_is_told_twice_counts_once() -> None:
+    class Twice(Table):
+        def execute_async(self, statement: Prepared, values: tuple[Any, ...], timeout: float) -> Answer:
+            one = super().execute_async(statement, values, timeout)
+
+            def give(callback: Callback, errback: Callback) -> None:
+                for _ in range(2):
+                    one._give(callback, errback)
+
+            return Answer(give)
+
+    with Requests(Twice(refuses=4), deadline_s=60.0) as load:
+        until(lambda: load.ended > 20)
+    assert (load.ended, load.failed) == (load.due, 0)
 
 
 def test_rows_begin_where_it_is_told_and_the_next_one_is_nobodys() -> None:
