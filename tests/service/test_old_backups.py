@@ -190,6 +190,23 @@ def test_what_cannot_be_read_might_need_anything_until_it_goes_by_its_name(tmp_p
     assert {*Archive.found(place).chunks()} == named(place)
 
 
+def test_what_a_killed_write_left_goes_with_the_next_removal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = three(tmp_path)
+
+    def killed(number: int) -> None:
+        raise SystemError("there is no cleaning up after a SIGKILL")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", killed)
+        patched.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+        with pytest.raises(Exception, match="SIGKILL"):
+            place.write("chunks/ab/abcd", b"half")
+    (half,) = (tmp_path / "chunks" / "ab").glob(".*")
+    gone(place, keep=1)
+    assert not half.exists()
+    assert held(place, "store-3") == DAYS["store-3"]
+
+
 def test_what_is_no_chunk_is_left_alone(tmp_path: Path) -> None:
     place = three(tmp_path)
     (tmp_path / "chunks" / "letter").write_text("mine")

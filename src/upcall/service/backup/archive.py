@@ -230,6 +230,9 @@ class Archive:
     def remove_from_now(self, removing: Removing) -> None:
         self._place.write(REMOVING, msgspec.json.encode(removing))
 
+    def tidy(self) -> None:
+        self._place.tidy()
+
     def removed(self) -> None:
         self._place.remove([REMOVING])
 

@@ -20,6 +20,8 @@ from upcall.protocol.errors import Conflict, Forbidden, Invalid, NotFound, NotNo
 BUCKET: Final = "s3://"
 FILE: Final = "file://"
 _LOGIN: Final = re.compile(r"[^\s:]{1,256}:[^\s]{1,512}")
+BESIDE: Final = ".half-"
+"""How a file is called while it is written: no name of an archive begins so."""
 TRIES: Final = 3
 CONNECT_S: Final = 10
 READ_S: Final = 60
@@ -98,6 +100,9 @@ class Place:
             with self._worded(name), contextlib.suppress(FileNotFoundError):
                 self._files.rm_file(self._path(name))
 
+    def tidy(self) -> None:
+        """While nobody writes: what killed writes left goes. A store that takes a thing whole has nothing of that."""
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
@@ -137,6 +142,11 @@ class Folder(Place):
             with self._worded(folder.name), contextlib.suppress(FileNotFoundError):
                 _flush(folder)
 
+    def tidy(self) -> None:
+        with self._worded(""):
+            for half in Path(self._root).rglob(f"{BESIDE}*"):
+                half.unlink(missing_ok=True)
+
     def write(self, name: str, data: bytes) -> None:
         path = Path(self._path(name))
         with self._worded(name):
@@ -144,7 +154,7 @@ class Folder(Place):
                 if not Path(self._root).is_dir():  # A disk that was taken out: nothing is begun in its place.
                     raise NotFound(f"{self.shown} is gone", where=self.shown, expected="the folder, as it was")
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            number, beside = tempfile.mkstemp(dir=path.parent, prefix=".")
+            number, beside = tempfile.mkstemp(dir=path.parent, prefix=BESIDE)
             try:
                 with os.fdopen(number, "wb") as file:
                     file.write(data)

@@ -91,6 +91,7 @@ class Remover(Work):
             self.say(f"{len(found.backups)} backups go")
             self._archive.drop(one for one in found.backups if one in self._archive.ids())
             self._sweep({name: one for name, one in standing.items() if name not in found.backups})
+            self._archive.tidy()
         finally:
             self._archive.removed()
         return found
