@@ -1,5 +1,6 @@
 """Kafka on a benchmark's own cluster: what a person does with it, and looks at."""
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ class Brokers(Driven):
     pod: ClassVar[str] = "broker"
 
     def topic(self, name: str, partitions: int, replicas: int = REPLICAS) -> None:
+        """What is written to it stays, whatever the disks are sized for: it is read back."""
+        settings = json.dumps({"min.insync.replicas": str(MIN_IN_SYNC), "retention.bytes": "-1"})
         self.upcall(
             "service", "do", "kafka", "create-topic", f"name={name}", f"partitions={partitions}",
-            f"replication={replicas}", f'config={{"min.insync.replicas": "{MIN_IN_SYNC}"}}',
+            f"replication={replicas}", f"config={settings}",
         )  # fmt: skip
 
     def drop(self, topic: str) -> None:
