@@ -57,6 +57,7 @@ lint: .venv/.dev  ## formatter, linter, types, architecture
 	.venv/bin/ruff format --check src tests examples benchmarks scripts
 	.venv/bin/ruff check src tests examples benchmarks scripts
 	.venv/bin/mypy
+	.venv/bin/mypy --config-file tests/mypy.ini tests
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/check_names.py
 

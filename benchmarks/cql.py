@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
@@ -109,7 +109,7 @@ class Requests:
     _known: list[int] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __enter__(self) -> "Requests":
+    def __enter__(self) -> Self:
         self._insert = self.session.prepare(f"INSERT INTO {KEYSPACE}.rows (id, text) VALUES (?, ?)")
         self._select = self.session.prepare(f"SELECT text FROM {KEYSPACE}.rows WHERE id = ?")
         self._insert.is_idempotent = self._select.is_idempotent = True

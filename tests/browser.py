@@ -40,9 +40,9 @@ def chromium() -> Browser:
     binary = root / "usr/lib/chromium/chromium"
     if not binary.exists():
         raise NotThere(f"the unpacked packages hold no Chromium; remove {CACHE / 'chromium'} to try again")
-    found = libraries(root)
-    found += [str(Path(one) / "pulseaudio") for one in found if (Path(one) / "pulseaudio").is_dir()]
-    environment = {"LD_LIBRARY_PATH": ":".join(found), "XDG_DATA_DIRS": f"{root}/usr/share:/usr/share"}
+    folders = libraries(root)
+    folders += [str(Path(one) / "pulseaudio") for one in folders if (Path(one) / "pulseaudio").is_dir()]
+    environment = {"LD_LIBRARY_PATH": ":".join(folders), "XDG_DATA_DIRS": f"{root}/usr/share:/usr/share"}
     if not Path("/etc/fonts/fonts.conf").exists():
         environment["FONTCONFIG_FILE"] = str(_fonts(root))
     return Browser(str(binary), environment)

@@ -74,8 +74,12 @@ def serving(
         process.wait(180)
 
 
+Opens = Callable[..., Any]
+"""Opens a page as a new visitor, with these options of the browser."""
+
+
 @contextmanager
-def visitors(browser: Any, served: Page) -> Iterator[Callable[..., Any]]:
+def visitors(browser: Any, served: Page) -> Iterator[Opens]:
     """Opens the page as a new visitor who logs in by a code; nothing may go wrong in a browser meanwhile."""
     contexts = []
     trouble: list[str] = []

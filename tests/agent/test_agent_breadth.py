@@ -23,7 +23,7 @@ async def done(node: Node, master: Master, task: str) -> None:
 
 
 async def test_a_volume_stays_with_the_member_and_is_prepared_once(node: Node, master: Master) -> None:
-    declared = {
+    declared: dict[str, Any] = {
         "volumes": DATA,
         "prepare": (("sh", "-c", 'echo prepared >> "$0/state"', "{{volume.data}}"),),
     }

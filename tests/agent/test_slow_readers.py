@@ -99,7 +99,7 @@ async def test_the_master_asks_for_more_only_when_its_reader_took_what_came() ->
     assert flood.connection.queue.empty()
     assert await anext(stream) == "1"
     assert await flood.connection.queue.get() == wire.Taken(request=request)
-    await stream.aclose()
+    await stream.aclose()  # type: ignore[attr-defined]
     assert await flood.connection.queue.get() == wire.StopReading(request=request)
 
 

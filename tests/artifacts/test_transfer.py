@@ -167,7 +167,7 @@ def test_connections_that_bring_nothing_are_bounded_and_no_address_is_told(
     chain, error = [], caught.value
     while error is not None:
         chain.append(f"{error!r} {error}")
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)  # type: ignore[assignment]
     assert "secret" not in " ".join(chain)
     assert "127." not in " ".join(chain)
     assert MIDDLE - CHUNK_BYTES <= cache.part_bytes(FILE) <= MIDDLE, "what came stays for the next time"

@@ -177,10 +177,10 @@ async def test_a_node_may_leave_while_all_are_up_and_the_others_keep_everything(
 async def test_an_update_of_the_size_is_answered_before_anything_begins(
     wanted: int, states: dict[str, str], word: str
 ) -> None:
-    service, _, _ = played(**states)
+    service, _, _ = played(**states)  # type: ignore[arg-type]
     for name, member in service._context.members.items():
         if member.state != "ready":
-            service._context.members[name] = wire.Member(name=name, state=member.state)
+            service._context.members[name] = wire.Member(name=name, state=member.state)  # type: ignore[index]
     options = service.options.model_copy(update={"nodes": wanted})
     update = Update(revision=2, version="5.0.9", upgrade=False, options=options, changes=())
     assert (await service.may_update(update, operation("update"))).word == word

@@ -33,7 +33,7 @@ async def said(service: type[Asked], brokers: int, leaving: str, *more: str) -> 
     async def sizes(_brokers: object) -> Sizes:
         return service.used
 
-    asked._moving.sizes = sizes  # type: ignore[method-assign]
+    asked._moving.sizes = sizes  # type: ignore[method-assign, assignment]
     why = operation("scale_in", leaving, leaving=(leaving, *more))
     return await asked.may_scale_in(asked.members[leaving], why)
 

@@ -43,11 +43,11 @@ def test_the_newest_version_is_the_one_that_nobody_has_to_name() -> None:
 def test_settings_are_checked_against_the_version_that_is_to_run() -> None:
     """4.1 still had a switch for share groups; what it lacks came later."""
     old, new = Kafka.at("4.1.2"), Kafka.at("4.3.1")
-    assert old.Options(settings={"group.share.enable": True}).model_dump()["settings"] == {"group.share.enable": "true"}
+    assert old.Options(settings={"group.share.enable": True}).model_dump()["settings"] == {"group.share.enable": "true"}  # type: ignore[call-arg]
     with pytest.raises(ValueError, match=r"group\.share\.enable.* of Kafka 4\.3\.1"):
-        new.Options(settings={"group.share.enable": True})
+        new.Options(settings={"group.share.enable": True})  # type: ignore[call-arg]
     with pytest.raises(ValueError, match=r"cordoned\.log\.dirs.* of Kafka 4\.1\.2"):
-        old.Options(settings={"cordoned.log.dirs": "*"})
+        old.Options(settings={"cordoned.log.dirs": "*"})  # type: ignore[call-arg]
 
 
 def test_versions_share_the_code_and_the_runtime_and_differ_in_the_jars() -> None:

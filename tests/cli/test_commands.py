@@ -44,7 +44,9 @@ def test_install_follows_the_plan_until_deployed(run: Run, master: FakeMaster) -
     assert asked["options"] == {"members": 3}
 
 
-def test_a_blocked_install_says_why_and_is_taken_away(run: Run, master: FakeMaster, monkeypatch) -> None:
+def test_a_blocked_install_says_why_and_is_taken_away(
+    run: Run, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("upcall.cli.deploy.BLOCKED_GRACE_S", 0.1)
     master.blocked = "needs 3 nodes with 2 GiB free: node-1 has 1.2"
     result = run("install greeter")
@@ -313,7 +315,7 @@ def test_an_own_package_is_registered_in_all_its_versions(run: Run, master: Fake
 
     def asked(*words: str) -> dict[str, Any]:
         run("install", str(tmp_path / "mine"), "--no-wait", *words)
-        return [body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services")][-1]
+        return [body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services")][-1]  # type: ignore[no-any-return]
 
     assert asked("--name", "newest")["version"] == "2.0.0"
     assert asked("--name", "older", "--version", "1.9")["version"] == "1.9.0"
@@ -346,11 +348,13 @@ def test_a_request_that_cannot_be_is_an_error_like_any_other(
     assert [path for method, path, _ in master.calls if method == "POST"] == []
 
 
-def test_down_that_had_to_use_force_is_no_success(run: Run, master: FakeMaster, monkeypatch) -> None:
+def test_down_that_had_to_use_force_is_no_success(
+    run: Run, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The keeper and what it keeps are pretended; the shutdown of the services fails."""
     ended: list[object] = []
     monkeypatch.setattr(keeping, "running", lambda folder: not ended)
-    monkeypatch.setattr(keeping, "end", lambda folder: ended.append(folder) or [])
+    monkeypatch.setattr(keeping, "end", lambda folder: [ended.append(folder)][:0])  # type: ignore[func-returns-value]
     master.add_service("hello", 1)
     good = run("down")
     assert (good.exit_code, len(ended)) == (0, 1), good.output

@@ -109,7 +109,7 @@ def differences(fault: Fault, first: int, samples: int) -> np.ndarray:
     healthy = Generator(QUIET, FLIGHT)
     column = fault.sensor % sensors.SENSORS_PER_BLOCK
     clean = np.array([healthy.healthy_count(fault.sensor, first + at) for at in range(samples)])
-    return faulty[:, column].astype(int) - clean
+    return faulty[:, column].astype(int) - clean  # type: ignore[no-any-return]
 
 
 def of_kind(kind: FaultKind) -> Fault:

@@ -80,7 +80,8 @@ async def running(log: MemoryLog, port: int = 0) -> AsyncIterator[Running]:
 
 
 def an_aircraft(port: int, clock: Clock, run: Run = RUN, **changes: Any) -> Aircraft:
-    settings = Settings(**({"addresses": ((HOST, port),), "token": TOKEN, "grace_s": PATIENCE_S} | changes))
+    given: dict[str, Any] = {"addresses": ((HOST, port),), "token": TOKEN, "grace_s": PATIENCE_S, **changes}
+    settings = Settings(**given)
     return Aircraft(run, FLIGHT, settings, clock)
 
 
@@ -141,7 +142,7 @@ async def test_nothing_is_lost_or_stored_twice_when_ingest_dies_again_and_again(
     for turn, answers in enumerate((3, 7, 1, 0, 20)):
         clock.seconds = 1.0 + turn
         stored_before = len(disk.frames())
-        await until(lambda ingest=ingest: ingest.log.answers == ingest.log.unreported == 0)
+        await until(lambda ingest=ingest: ingest.log.answers == ingest.log.unreported == 0)  # type: ignore[misc]
         assert ingest.task is not None
         ingest.task.cancel()
         await asyncio.gather(ingest.task, return_exceptions=True)

@@ -39,7 +39,7 @@ class Stored:
 
     def __init__(self) -> None:
         self.windows: list[Window] = []
-        self.rows: dict[tuple, Episode] = {}
+        self.rows: dict[tuple[Any, ...], Episode] = {}
         self.tick_rows: list[tuple[int, Any, Any]] = []
 
     def take(self, windows: list[Window], findings: Findings) -> None:

@@ -106,7 +106,7 @@ def test_every_reading_is_in_the_log_after_kills_of_ingest_and_broker(broker: On
     try:
         until(lambda: last_status(aircraft)["acked_readings"] > 0, "the first acknowledgement")
         for kill_at in (4, 8):
-            until(lambda at=kill_at: last_status(aircraft)["second"] >= at, f"second {kill_at}")
+            until(lambda at=kill_at: last_status(aircraft)["second"] >= at, f"second {kill_at}")  # type: ignore[misc]
             ingest.kill()
             ingest = start_ingest()
         until(lambda: last_status(aircraft)["second"] >= 12, "second 12")

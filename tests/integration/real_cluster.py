@@ -87,7 +87,7 @@ class Cluster:
 
     # -- waiting ----------------------------------------------------------------------------------------------------
 
-    def until(self, what: str, look: Callable[[], T], wait_s: float = WAIT_S) -> T:
+    def until(self, what: str, look: Callable[[], T | None], wait_s: float = WAIT_S) -> T:
         """The first true value of ``look``; with what stood at last when it does not come."""
         end = time.monotonic() + wait_s
         while True:

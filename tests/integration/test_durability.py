@@ -8,7 +8,10 @@ import signal
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from real_cluster import WAIT_S, Cluster
@@ -22,6 +25,8 @@ MEMBERS = ("counter.member-0", "counter.member-1")
 SECRET = "the-word-that-nobody-says"
 REPLACE_AFTER_S = 90
 KILLS, INSTALLS, ROUNDS_MAX = 3, 4, 500
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +108,16 @@ def test_down_and_up_keep_services_volumes_and_places(counter: Cluster) -> None:
 def test_acknowledged_operations_survive_a_master_that_is_killed_again_and_again(counter: Cluster) -> None:
     counter.upcall("install", HELLO, "--no-wait")
     counter.until_ready("hello.web-0", "hello.web-1")
-    stop, kills = threading.Event(), []
+    stop = threading.Event()
+    kills: list[str] = []
 
     def kill() -> None:
         # Few enough that the keeper, which waits ever longer, still starts it soon.
         while len(kills) < KILLS and not stop.wait(1.0):
             with contextlib.suppress(KeyError, OSError, json.JSONDecodeError):
-                kills.append(counter.kill("master"))
+                kills.append(counter.kill("master"))  # type: ignore[arg-type]
 
-    def surely(work):  # type: ignore[no-untyped-def]
+    def surely(work: Callable[[], T]) -> T:
         """An answer that came; whether an unanswered call was heard is not known, so it is asked again."""
         return counter.client.patient(work, WAIT_S)
 
@@ -125,7 +131,7 @@ def test_acknowledged_operations_survive_a_master_that_is_killed_again_and_again
                 break
             name = f"extra-{number % INSTALLS}"
             with contextlib.suppress(Conflict):  # a call before, whose answer was lost, had been heard
-                surely(lambda name=name: counter.client.post("/v1/services", Install(package="hello", name=name)))
+                surely(partial(counter.client.post, "/v1/services", Install(package="hello", name=name)))
             installed.add(name)
             try:
                 drain = surely(lambda: counter.client.operation_of("/v1/nodes/node-3/drain", Drain(window_s=600)))
@@ -142,11 +148,11 @@ def test_acknowledged_operations_survive_a_master_that_is_killed_again_and_again
     for drain_id in drains:
         found = counter.client.operation(drain_id)
         assert found.kind == "maintenance"
-        counter.until(f"{drain_id} is lifted", lambda found=found: counter.client.operation(found.id).state == "lifted")
+        counter.until(f"{drain_id} is lifted", lambda found=found: counter.client.operation(found.id).state == "lifted")  # type: ignore[misc]
     numbers = [event.sequence for event in counter.client.events(since=0, limit=10_000)]
     assert numbers == sorted(set(numbers))
     for name in installed:
-        counter.until(f"{name} runs", lambda name=name: counter.client.service(name).state == "running")
+        counter.until(f"{name} runs", lambda name=name: counter.client.service(name).state == "running")  # type: ignore[misc]
         counter.client.operation_of(f"/v1/services/{name}/uninstall", Ask(force=True, reason="the test is over"))
     counter.until("they are gone", lambda: {one.name for one in counter.client.services()} == {"counter", "hello"})
     counter.upcall("uninstall", "hello")

@@ -35,7 +35,7 @@ def taken_back(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cl
     said = cluster.refused("install", str(own))
     assert "banana is taken away again" in said
     assert "`upcall logs banana.member-0`" in said
-    assert cluster.client.services() == cluster.client.tasks() == []
+    assert (cluster.client.services(), cluster.client.tasks()) == ([], [])
     return cluster
 
 

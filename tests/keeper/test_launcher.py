@@ -119,7 +119,7 @@ def test_a_program_is_looked_for_where_a_shell_would_and_missed_in_the_words_of_
     monkeypatch.setattr(command.os, "execve", refuse)
     with pytest.raises(OSError) as caught:
         command.execute(["tool"], {"PATH": f"{closed}:{program.parent}"})
-    assert caught.value.strerror.startswith(said[:12])
+    assert caught.value.strerror.startswith(said[:12])  # type: ignore[union-attr]
 
 
 def test_a_start_is_idempotent(node: Node) -> None:

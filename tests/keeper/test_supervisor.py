@@ -150,7 +150,7 @@ def test_all_end_in_their_order(kept: Kept) -> None:
     kept.up()
     names = ("agent", "master", "page")
     for name in names:
-        eventually(lambda name=name: kept.log(name) == "on\n", f"{name} set its trap")
+        eventually(lambda name=name: kept.log(name) == "on\n", f"{name} set its trap")  # type: ignore[misc]
     kept.down()
     ends = [float(kept.log(name).split()[1]) for name in names]
     assert ends == sorted(ends)

@@ -41,7 +41,13 @@ def cluster(*nodes: Register, liveness_s: float = 15.0) -> Kernel:
 
 def reserve(kernel: Kernel, service: str = "s", now_s: float = 1.0, **needs: kr.Need) -> dict[str, str] | str:
     """Member -> node, or the reason."""
-    return placed(kernel.handle(Reserve(service, {m.replace("_", "-"): n for m, n in needs.items()}), now_s))
+    return reserve_all(kernel, {member.replace("_", "-"): one for member, one in needs.items()}, service, now_s)
+
+
+def reserve_all(
+    kernel: Kernel, needs: dict[str, kr.Need], service: str = "s", now_s: float = 1.0
+) -> dict[str, str] | str:
+    return placed(kernel.handle(Reserve(service, needs), now_s))
 
 
 def placed(effects: list[Effect]) -> dict[str, str] | str:

@@ -1,7 +1,7 @@
 """Reservations, volumes and addresses over their whole life."""
 
 import pytest
-from kernel_plans import amount, cluster, need, node, placed, registered, replace_member, reserve
+from kernel_plans import amount, cluster, need, node, placed, registered, replace_member, reserve, reserve_all
 
 from upcall.kernel.addresses import FIRST, LAST, Addresses
 from upcall.kernel.events import (
@@ -239,7 +239,7 @@ def test_release_and_reserve_are_a_round_trip() -> None:
 def test_deletions_that_are_never_confirmed_are_bounded() -> None:
     kernel = cluster(node("n1", disk_mib=10**9))
     for number in range(DELETING_MAX + 5):
-        reserve(kernel, **{f"m{number}": need(1, 1)})
+        reserve_all(kernel, {f"m{number}": need(1, 1)})
         kernel.handle(Release(f"s.m{number}"), 1.0)
     assert len(kernel.books.left.on_node("n1")) == DELETING_MAX
     assert not kernel.books.left.of_member("s.m0")
@@ -301,7 +301,7 @@ def test_addresses_come_back_as_late_as_possible_and_run_out_clearly() -> None:
     assert addresses.take("b") != first
     kernel = cluster(Register("n1", amount(10**6, 1000.0), {}))
     room = LAST - FIRST + 1
-    assert isinstance(reserve(kernel, **{f"m{n}": need(1) for n in range(room - 1)}), dict)
+    assert isinstance(reserve_all(kernel, {f"m{n}": need(1) for n in range(room - 1)}), dict)
     assert reserve(kernel, x=need(1), y=need(1)) == "needs 2 addresses in 127.40.8.0/24: 1 are free; would fit: 1"
     assert isinstance(reserve(kernel, x=need(1)), dict)
     used = {reservation.address for reservation in kernel.books.reservations.values()}
@@ -342,14 +342,14 @@ def test_nothing_is_placed_on_silent_gone_and_cordoned_nodes() -> None:
         kernel.handle(Heard("n4"), now_s)
     effects = kernel.handle(Tick(), 15.0)
     assert [(e.node, e.state) for e in effects if isinstance(e, NodeChanged)] == [("n2", "silent"), ("n3", "silent")]
-    assert reserve(kernel, **{f"m{n}": need(1, apart="m") for n in range(2)}) == (
+    assert reserve_all(kernel, {f"m{n}": need(1, apart="m") for n in range(2)}) == (
         "needs 2 nodes with 0.1 cpus, 1 MiB memory free for m0, m1 (each on another node): n4 would do, n1 is gone, "
         "n2 is kept free for its maintenance, n3 is silent; would fit: 1 of 2"
     )
     kernel.handle(node("n2"), 16.0)
-    assert isinstance(reserve(kernel, **{f"m{n}": need(1, apart="m") for n in range(2)}), str), "still cordoned"
+    assert isinstance(reserve_all(kernel, {f"m{n}": need(1, apart="m") for n in range(2)}), str), "still cordoned"
     kernel.handle(Cordon(frozenset()), 16.0)
-    assert isinstance(reserve(kernel, **{f"m{n}": need(1, apart="m") for n in range(2)}), dict)
+    assert isinstance(reserve_all(kernel, {f"m{n}": need(1, apart="m") for n in range(2)}), dict)
 
 
 def test_a_node_is_forgotten_only_when_gone_and_empty() -> None:

@@ -263,5 +263,5 @@ def _state(kernel: Kernel) -> object:
     return copy.deepcopy((_durable(kernel), list(books.pool), [books.occupied(service) for service in SERVICES]))
 
 
-class TestKernel(KernelMachine.TestCase):  # type: ignore[misc, name-defined]
+class TestKernel(KernelMachine.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -5,19 +5,19 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_plans import cluster, need, node, placed, reserve
+from kernel_plans import cluster, need, node, placed, reserve, reserve_all
 
-from upcall.kernel.events import Reserve
+from upcall.kernel.events import Register, Reserve
 from upcall.kernel.records import Need
 
 
-def three(memory_mib: int = 4096) -> list:
+def three(memory_mib: int = 4096) -> list[Register]:
     return [node(f"node-{n}", memory_mib, zone) for n, zone in ((1, "a"), (2, "b"), (3, "c"))]
 
 
 def test_apart_members_are_on_different_nodes() -> None:
     kernel = cluster(*three())
-    found = reserve(kernel, **{f"b{n}": need(100, apart="b") for n in range(3)})
+    found = reserve_all(kernel, {f"b{n}": need(100, apart="b") for n in range(3)})
     assert sorted(found.values()) == ["node-1", "node-2", "node-3"]  # type: ignore[union-attr]
 
 
@@ -40,11 +40,11 @@ def test_spread_fills_the_emptiest_zone_first() -> None:
     kernel = cluster(
         node("a1", 8000, "a"), node("a2", 8000, "a"), node("b1", 8000, "b"), node("b2", 8000, "b"), node("c1", 900, "c")
     )
-    found = reserve(kernel, **{f"m{n}": need(500, apart="m", spread="zone") for n in range(5)})
+    found = reserve_all(kernel, {f"m{n}": need(500, apart="m", spread="zone") for n in range(5)})
     assert isinstance(found, dict)
     zones = sorted(name[0] for name in found.values())
     assert zones == ["a", "a", "b", "b", "c"]
-    assert reserve(kernel, "t", **{f"m{n}": need(100, spread="zone") for n in range(3)}) == {
+    assert reserve_all(kernel, service="t", needs={f"m{n}": need(100, spread="zone") for n in range(3)}) == {
         "m0": "a1",
         "m1": "b1",
         "m2": "c1",
@@ -102,7 +102,7 @@ def test_attributes_must_match() -> None:
 
 def test_says_what_is_missing_and_what_would_fit() -> None:
     kernel = cluster(node("node-1", 1229), node("node-2", 4096), node("node-3", 1024))
-    assert reserve(kernel, **{f"b{n}": need(2048, apart="b") for n in range(3)}) == (
+    assert reserve_all(kernel, {f"b{n}": need(2048, apart="b") for n in range(3)}) == (
         "needs 3 nodes with 2 GiB memory free for b0, b1, b2 (each on another node): "
         "node-1 has 1.2 GiB memory free, node-2 has 4 GiB memory free, node-3 has 1 GiB memory free; "
         "would fit: 1 of 3 or 3 with 1 GiB memory each"
@@ -122,7 +122,7 @@ def test_says_when_each_would_fit_but_not_all_together() -> None:
 
 def test_says_how_many_of_many_fit() -> None:
     kernel = cluster(node("n1", 1000), node("n2", 2000))
-    assert reserve(kernel, **{f"m{i}": need(700) for i in range(4)}) == (
+    assert reserve_all(kernel, {f"m{i}": need(700) for i in range(4)}) == (
         "needs nodes with 0.1 cpus, 700 MiB memory free for m0, m1, m2, m3: n1 has 8 cpus and 1000 MiB memory free, "
         "n2 has 8 cpus and 1.9 GiB memory free; would fit: 3 of 4"
     )
@@ -158,14 +158,14 @@ def test_goes_back_where_a_greedy_choice_leads_nowhere() -> None:
 
 def test_a_large_plan_is_placed_in_one_descent() -> None:
     kernel = cluster(*(node(f"n{n}", 1000, "abc"[n % 3]) for n in range(30)))
-    found = reserve(kernel, **{f"m{n}": need(300, apart=f"w{n % 4}", spread="zone") for n in range(60)})
+    found = reserve_all(kernel, {f"m{n}": need(300, apart=f"w{n % 4}", spread="zone") for n in range(60)})
     assert isinstance(found, dict)
     assert len(found) == 60
 
 
 def test_same_input_same_answer() -> None:
     plans = {f"m{n}": need(100 + 7 * n, apart="x" if n % 2 else "", spread="zone") for n in range(6)}
-    answers = [reserve(cluster(*three()), **plans) for _ in range(2)]
+    answers = [reserve(cluster(*three()), **plans) for _ in range(2)]  # type: ignore[arg-type]
     backwards = placed(cluster(*reversed(three())).handle(Reserve("s", dict(reversed(plans.items()))), 1.0))
     assert answers[0] == answers[1] == backwards
 
@@ -176,7 +176,7 @@ def test_nodes_that_are_alike_are_tried_once() -> None:
     plan = {f"m{n}": need(400) for n in range(8)}
     plan |= {name: need(600, attributes={"ssd": "yes"}) for name in ("x", "y")}
     kernel.books.pool.looked_at = 0
-    assert isinstance(reserve(kernel, **plan), str)
+    assert isinstance(reserve(kernel, **plan), str)  # type: ignore[arg-type]
     assert kernel.books.pool.looked_at < 50_000
 
 
@@ -215,7 +215,7 @@ def fits_by_brute_force(nodes: list[tuple[int, str]], plan: list[Need]) -> bool:
 )
 def test_a_small_plan_is_placed_exactly_when_it_can_be(nodes: list[tuple[int, str]], plan: list[Need]) -> None:
     kernel = cluster(*(node(f"n{i}", memory * 100, ssd=ssd) for i, (memory, ssd) in enumerate(nodes)))
-    found = reserve(kernel, **{f"m{i}": each for i, each in enumerate(plan)})
+    found = reserve_all(kernel, {f"m{i}": each for i, each in enumerate(plan)})
     assert isinstance(found, dict) == fits_by_brute_force(nodes, plan), found
     kernel.books.accounts.check()
 
@@ -224,7 +224,7 @@ def test_a_small_plan_is_placed_exactly_when_it_can_be(nodes: list[tuple[int, st
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.integers(1, 7))
 def test_spread_is_even_when_there_is_room(zones: list[str], count: int) -> None:
     kernel = cluster(*(node(f"n{i}", 100_000, zone) for i, zone in enumerate(zones)))
-    found = reserve(kernel, **{f"m{i}": need(10, spread="zone") for i in range(count)})
+    found = reserve_all(kernel, {f"m{i}": need(10, spread="zone") for i in range(count)})
     assert isinstance(found, dict)
     per_zone = dict.fromkeys(zones, 0)
     for name in found.values():

@@ -33,7 +33,7 @@ class PlayedNode:
             again()
             self.register()
 
-        listener.send = send  # type: ignore[method-assign]
+        listener.send = send  # type: ignore[method-assign, assignment]
         core.on_reload = on_reload
         self.register()
 

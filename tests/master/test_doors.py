@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,7 +27,7 @@ def test_no_call_works_without_a_token_from_loopback_too(server: Server) -> None
     calls = every_call(server)
     assert len(calls) > 40
     for method, path in calls:
-        body = {} if method in ("POST", "PUT") else None
+        body: dict[str, Any] | None = {} if method in ("POST", "PUT") else None
         answer = server.call(method, path.replace("{", "").replace("}", ""), body, principal="")
         problem(answer, 401, "unauthorised")
 

@@ -70,8 +70,8 @@ def test_what_is_not_durable_is_in_no_answer(server: Server) -> None:
 
         paths = (*READS, "/v1/service/log/state/nothing")
         reads = {path: pool.submit(read, path) for path in paths}
-        until(lambda: server.in_loop(waiting) >= before + len(paths) or bool(_any(reads)))
-        assert not _any(reads), "what answers before the write is over has told too much"
+        until(lambda: server.in_loop(waiting) >= before + len(paths) or bool(_any(reads)))  # type: ignore[arg-type]
+        assert not _any(reads), "what answers before the write is over has told too much"  # type: ignore[arg-type]
         gate.set()
         assert {path: found.result(180).status for path, found in reads.items()} == dict.fromkeys(paths, 503)
         assert [write.result(180).status for write in writes] == [503, 503]

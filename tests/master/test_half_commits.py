@@ -111,7 +111,7 @@ async def life(folder: Path, seed: int | None) -> tuple[dict[str, set[str]], int
         await insist(core, declare(), members(1, 1))
         await insist(core, declare("anew"), lambda: wanted(core) == [2, 2])
         for name in MEMBERS:
-            await insist(core, ask("restart", name), lambda name=name: f"s.{name}.2" in node.running())
+            await insist(core, ask("restart", name), lambda name=name: f"s.{name}.2" in node.running())  # type: ignore[misc]
         await insist(core, lambda tx: None, members(2, 2))
         await insist(core, ask("uninstall"), lambda: "s" not in core.state.services)
         if halves:

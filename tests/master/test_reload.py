@@ -14,7 +14,7 @@ from upcall.store.interface import CommitFailed
 
 async def until_again(agent: aiohttp.ClientWebSocketResponse) -> list[str]:
     """What the master says up to its question, and after the answer to it."""
-    said = []
+    said: list[str] = []
     async with asyncio.timeout(180):
         while "synced" not in said[said.index("register_again") :] if "register_again" in said else True:
             said.append((await agent.receive_json())["type"])

@@ -1,5 +1,7 @@
 """What a person reads of a course of operations, and what is kept as detail."""
 
+from typing import Any
+
 import pytest
 
 from upcall.master import reporting
@@ -144,7 +146,7 @@ def given_target(node: str):  # type: ignore[no-untyped-def]
         ("recovery", "waiting", False, True),
     ],
 )
-def test_steps_that_tell_nothing_new_are_details(plan: str, state: str, starts_member: bool, detail: bool) -> None:
+def test_steps_that_tell_nothing_new_are_details(plan: str, state: Any, starts_member: bool, detail: bool) -> None:
     step = StepView(name="s", state=state, reason="why")
     assert reporting.step(plan, "p / s", step, starts_member=starts_member).detail is detail
 

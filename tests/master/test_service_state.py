@@ -1,6 +1,7 @@
 """The one word that a service is in, and its reason, over the course of a crash loop."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from upcall.testing.world import World
 both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-def plan(state: str) -> tuple[PlanView, ...]:
+def plan(state: Any) -> tuple[PlanView, ...]:
     steps = (StepView(name="b0", state=state),)
     return (
         PlanView(

@@ -95,7 +95,7 @@ async def inputs(services: int) -> dict[str, float]:
         found["drain"] = calls(partial(large.drain, core, node_of(1)))[0] // on_node
         await core.durable()
         found["start"] = start.calls // members
-        return found
+        return found  # type: ignore[return-value]
 
 
 def all_heard(core: Driver) -> None:

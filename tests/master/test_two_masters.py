@@ -54,7 +54,7 @@ async def test_an_older_master_writes_nothing_does_nothing_and_ends(
             await newer.core.durable()
             before = written(newer.core.store)
             sent, told_to_end = list[sub.Send](), list[str]()
-            older.core.listener.send = sent.append  # type: ignore[method-assign]
+            older.core.listener.send = sent.append  # type: ignore[method-assign, assignment]
             older.core.on_superseded = lambda: told_to_end.append("end")
             with pytest.raises(NotNow, match="was opened by start 2, and start 1 writes to it no more"):
                 await older.core.turn(lambda tx: tx.ledger(RESTART))

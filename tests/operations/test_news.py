@@ -43,7 +43,7 @@ def drained(kind: SimulatedKind) -> World:
     world.send(given.Propose(kind="maintenance", node=world.substrate.node_of("log.b1"), asked_by="ann", window_s=600))
     stop = next(one.id for one in world.ledger.operations() if one.kind == "stop")
     for verdict in ("defer", "accept"):
-        answer = given.Answer(verdict=verdict, reason="a copy is behind")  # type: ignore[arg-type]
+        answer = given.Answer(verdict=verdict, reason="a copy is behind")
         world.send(given.Answers(service="log", epoch=world.ledger.pending("log").epoch, answers={stop: answer}))
     world.advance(10)
     world.observe(world.substrate.crash("log.b0", world.now_s))

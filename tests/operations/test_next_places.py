@@ -21,7 +21,7 @@ def full() -> World:
 
 
 def full_world(kind: SimulatedKind, **timing: float) -> World:
-    world = World(kind=kind, node_count=3, timing=Timing(**timing))
+    world = World(kind=kind, node_count=3, timing=Timing(**timing))  # type: ignore[arg-type]
     world.install("log", ("b0", "b1", "b2"), minimum=2, policy=POLICY)
     world.advance(10)
     return world

@@ -334,7 +334,7 @@ def test_a_member_that_a_plans_stop_holds_can_be_given_back(made: World) -> None
 
 def test_a_plan_that_nobody_carries_out_is_refused_with_what_there_is(made: World) -> None:
     for kind in ("shrink", "scale_out", "grow"):
-        refused = propose(made, kind).refused  # type: ignore[arg-type]
+        refused = propose(made, kind).refused
         assert refused is not None
         assert f"nothing carries out {kind} in this release" in refused.message
         assert "restart" in refused.expected

@@ -181,7 +181,7 @@ class Stage:
     def do_service(self, words: list[str], options: dict[str, str]) -> None:
         """Declares, starts, and waits until it is ready; quietly."""
         policy = Policy(
-            **{
+            **{  # type: ignore[arg-type]
                 k: float(options[k])
                 for k in ("answer_s", "replace_after_s", "stuck_after_s", "keep_volumes_s", "leave_s")
                 if k in options
@@ -197,7 +197,7 @@ class Stage:
             policy=policy,
             stateful=options.get("stateful", "yes") == "yes",
             needs=tuple(filter(None, options.get("needs", "").split(","))),
-            restart=options.get("restart", "always"),
+            restart=options.get("restart", "always"),  # type: ignore[arg-type]
             hooks=options.get("hooks") == "yes",
             two_at_once=options.get("two_at_once") == "yes",
         )
@@ -268,8 +268,8 @@ class Stage:
                 words[0],
                 words[1],
                 self.world.now_s,
-                verb=words[2],
-                who=options.get("by", "bob"),  # type: ignore[arg-type]
+                verb=words[2],  # type: ignore[arg-type]
+                who=options.get("by", "bob"),
                 reason=options.get("reason", ""),
                 deadline_s=float(deadline) if deadline else None,
             )
@@ -302,11 +302,11 @@ class Stage:
         window = options.get("window")
         return self.world.send(
             given.Propose(
-                kind=kind,
+                kind=kind,  # type: ignore[arg-type]
                 asked_by=options.get("by", "ann"),
-                reason=options.get("reason", ""),  # type: ignore[arg-type]
+                reason=options.get("reason", ""),
                 window_s=float(window) if window else None,
-                on_deadline=options.get("on_deadline"),
+                on_deadline=options.get("on_deadline"),  # type: ignore[arg-type]
                 **more,  # type: ignore[arg-type]
             )
         )

@@ -18,7 +18,7 @@ def written() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "ClassVar[Kind]":
                 assert node.value is None or isinstance(node.value, ast.Constant)
-                found.update([node.value.value] if node.value else [])
+                found.update([str(node.value.value)] if node.value else [])
             if not isinstance(node, ast.Call):
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

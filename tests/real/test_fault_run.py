@@ -110,9 +110,9 @@ def log_repeats(cluster: Cluster) -> int:
     while left:
         for message in consumer.consume(200, timeout=5.0):
             if message.error() is None:
-                header = inspect(message.value())
+                header = inspect(message.value())  # type: ignore[arg-type]
                 seen[header.run_id, header.block, header.first_sample] += 1
-            if message.partition() in left and message.offset() + 1 >= left[message.partition()]:
+            if message.partition() in left and message.offset() + 1 >= left[message.partition()]:  # type: ignore[operator]
                 del left[message.partition()]
     consumer.close()
     return sum(count - 1 for count in seen.values())

@@ -374,7 +374,7 @@ async def test_an_answer_that_was_lost_with_the_connection_is_given_again_on_the
     link: Any = Away()
     members = {f"web-{number}": wire.Member(name=f"web-{number}", state="ready") for number in range(2)}
     service = Plain(Context(name="plain", members=members))
-    clerk = Clerk(service, link, asyncio.ensure_future)
+    clerk = Clerk(service, link, asyncio.ensure_future)  # type: ignore[arg-type]
     pending = wire.Operations(epoch="1", version=1, operations=(operation("stop", "web-0", id="op-1"),))
     clerk.show(pending)
     with pytest.raises(MasterAway):

@@ -77,7 +77,7 @@ def view(life: Life) -> RevisionView:
         package=record.package,
         version=record.version,
         options=revisions.by_a_person(record),
-        derived={name: vars_of(one) for name, one in record.derived.items()},  # type: ignore[misc]
+        derived={name: vars_of(one) for name, one in record.derived.items()},
         asked_by=stands.asked_by if stands else record.asked_by,
     )
 

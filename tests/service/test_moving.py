@@ -14,7 +14,7 @@ def seen(incarnation: int, generation: int, ends: int) -> Observed:
         name="web-0", state="running", incarnation=incarnation, generation=generation, target_generation=2,
         declared_generation=2, ended_times=ends, revision=3,
     )  # fmt: skip
-    return Observed({"web-0": member}, 0.0, {}, frozenset(), 3, "", {}, {})
+    return Observed({"web-0": member}, 0.0, {}, frozenset(), 3, "", {}, {})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("incarnation", "ends", "fails"), [(5, 4, False), (6, 5, True)])

@@ -48,7 +48,7 @@ def test_a_service_may_want_to_be_asked_before_what_died_is_started_again(kind: 
         life.master.crash("web-0")
         await asyncio.sleep(300)
         assert life.master.state("web-0") != "ready", "it was started although nobody had said so"
-        life.code.says = True  # type: ignore[attr-defined]
+        life.code.says = True
         await life.master.until(lambda: life.master.state("web-0") == "ready", within_s=120)
 
     live(Patient, script, kind=kind)

@@ -222,8 +222,8 @@ def test_to_cancel_the_update_while_a_member_leaves_puts_everything_back(live: L
         assert life.code.heard[-3:] == ["leave web-2", "cancelled web-2", "stay web-2"]
         await asyncio.sleep(600)
         assert life.master.state("web-2") == "ready"
-        assert "web-2" in life.master.declared.members, "it is a member like the others"
-        assert life.master.declared.policy.minimum == 2
+        assert "web-2" in life.master.declared.members, "it is a member like the others"  # type: ignore[union-attr]
+        assert life.master.declared.policy.minimum == 2  # type: ignore[union-attr]
         assert life.code.heard[-1] == "stay web-2"
         before = life.master.launches
         await over(life, life.master.rollback())

@@ -65,7 +65,7 @@ class Tended(Plain):
 class Repaired(Tended):
     """It repairs itself, and spreads nothing."""
 
-    spread = Plain.spread  # type: ignore[assignment]
+    spread = Plain.spread
 
 
 def known(life: Life, name: str = "repair") -> r.ScheduleRecord:

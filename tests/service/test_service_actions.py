@@ -74,8 +74,8 @@ def test_an_unknown_action_names_the_known_ones() -> None:
 def test_an_action_that_is_not_async_is_refused() -> None:
     with pytest.raises(TypeError, match="must be an async method"):
 
-        @action
-        def now(self: object) -> None: ...  # type: ignore[type-var]
+        @action  # type: ignore[type-var]
+        def now(self: object) -> None: ...
 
 
 def test_an_argument_without_a_type_is_refused() -> None:

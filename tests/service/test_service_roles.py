@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 import upcall.service as up
-from upcall.testing import KINDS, Life, Scenario, live
+from upcall.testing import KINDS, Life, Scenario, SimulatedKind, live
 
 
 class Led(up.Service):
@@ -42,7 +42,7 @@ def test_an_endpoint_of_a_role_leads_to_who_has_it_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_role_is_handed_over_before_a_stop_and_kept_when_the_host_dies(kind: str) -> None:
+def test_the_role_is_handed_over_before_a_stop_and_kept_when_the_host_dies(kind: SimulatedKind) -> None:
     async def script(life: Life) -> None:
         await life.until_deployed()
         await life.master.until(lambda: life.code.holder("leader") is not None)
@@ -74,7 +74,7 @@ class TwoPods(up.Service):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_members_of_two_pods_with_one_word_are_on_different_nodes(kind: str) -> None:
+def test_members_of_two_pods_with_one_word_are_on_different_nodes(kind: SimulatedKind) -> None:
     async def script(life: Life) -> None:
         await life.until_deployed()
         assert len({life.master.node_of(name) for name in ("server-0", "server-1", "sentinel-0")}) == 3

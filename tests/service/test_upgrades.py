@@ -124,7 +124,7 @@ def test_after_the_point_of_no_return_a_rollback_is_refused_before_anything_begi
         known = set(life.master.operations)
         for back in (life.master.rollback, lambda: life.master.upgrade("1.0")):
             with pytest.raises(Conflict, match=r"was finalized at version 2\.0: store 1\.0 cannot read"):
-                back()
+                back()  # type: ignore[no-untyped-call]
         assert set(life.master.operations) == known
         assert await over(life, life.master.upgrade("3.0")) == "done"
         assert await over(life, life.master.rollback()) == "done", "as far as what was finalized one may go back"
@@ -186,7 +186,7 @@ def test_one_that_cannot_be_carried_out_fails_with_the_reason_and_may_be_asked_a
         await life.code.state.set("refuses", True)
         final = life.master.finalize()
         assert await over(life, final) == "failed"
-        assert "the disk is full" in life.master.world.ledger.operation(final).outcome
+        assert "the disk is full" in life.master.world.ledger.operation(final).outcome  # type: ignore[union-attr]
         await life.code.state.set("refuses", False)
         assert await over(life, life.master.finalize()) == "done"
         with pytest.raises(Conflict, match=r"is finalized at version 2\.0 already"):

@@ -41,7 +41,7 @@ def test_how_a_lost_member_comes_back_is_read_from_an_older_store_in_the_words_o
 ) -> None:
     assert SCHEMA_VERSION >= 3
     written = {("ledger/operation", "op-1"): {**LOST, "choice": before}, ("ledger/operation", "op-2"): LOST}
-    store = store_of(tmp_path / "records.db", 2, written)
+    store = store_of(tmp_path / "records.db", 2, written)  # type: ignore[arg-type]
     found = [decode(record.value) for record in store.load("ledger/operation")]
     assert all(isinstance(one, Operation) for one in found)
     assert [one.choice for one in found if isinstance(one, Operation)] == [word, ""]

@@ -96,10 +96,10 @@ def test_a_batch_with_one_conflict_leaves_nothing(store: SqliteStore) -> None:
 def test_what_a_commit_changes_twice_is_compared_once_with_what_stood_there_before(store: SqliteStore) -> None:
     version = store.put("k", "a", b"1")
     twice = [Delete("k", "a", version), Put("k", "a", b"2", version), Put("k", "a", b"3", version)]
-    assert store.commit(twice) == [0, version + 1, version + 1]
+    assert store.commit(twice) == [0, version + 1, version + 1]  # type: ignore[arg-type]
     assert [(r.value, r.version) for r in store.load("k")] == [(b"3", version + 1)]
     with pytest.raises(VersionConflict, match=f"version {version + 1}; expected {version}"):
-        store.commit(twice)
+        store.commit(twice)  # type: ignore[arg-type]
 
 
 def test_refuses_an_oversized_record(store: SqliteStore) -> None:

@@ -363,5 +363,5 @@ class LocalMachine(RuleBasedStateMachine):
         assert running == wanted
 
 
-class TestLocal(LocalMachine.TestCase):  # type: ignore[misc, name-defined]
+class TestLocal(LocalMachine.TestCase):  # type: ignore[misc, valid-type]
     settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

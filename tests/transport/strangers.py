@@ -23,7 +23,7 @@ def stranger(does: Callable[[Callable[[bytes], None]], None]) -> Iterator[Binary
             os.setgroups([])
             os.setgid(STRANGER)
             os.setuid(STRANGER)
-            does(lambda line: os.write(write, line + b"\n") and None)  # type: ignore[func-returns-value]
+            does(lambda line: (os.write(write, line + b"\n"), None)[1])
         except BaseException as error:
             os.write(write, repr(error).encode() + b"\n")
         finally:

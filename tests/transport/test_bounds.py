@@ -172,18 +172,18 @@ def test_many_requests_at_once_on_one_connection_are_refused(served: Served) -> 
 
 
 def test_strangers_give_way_to_each_other_and_never_to_who_is_known(served: Served) -> None:
-    known = http.client.HTTPConnection(*served.address, timeout=PATIENCE_S)
+    known = http.client.HTTPConnection(*served.address, timeout=PATIENCE_S)  # type: ignore[misc]
     known.request("GET", "/", headers={"Authorization": "known"})
     assert known.getresponse().read() == b"0"
     idle = [served.connect() for _ in range(3 * QUICK.connections_max)]
     known.request("GET", "/", headers={"Authorization": "known"})
     assert known.getresponse().read() == b"0", "the connection is still the same one"
     assert served.open.connections <= QUICK.connections_max
-    late = http.client.HTTPConnection(*served.address, timeout=PATIENCE_S)
+    late = http.client.HTTPConnection(*served.address, timeout=PATIENCE_S)  # type: ignore[misc]
     late.request("GET", "/", headers={"Authorization": "known"})
     assert late.getresponse().read() == b"0", "a newcomer who says who he is gets in"
     for one in (*idle, known, late):
-        one.close()
+        one.close()  # type: ignore[attr-defined]
 
 
 def test_a_flood_on_the_open_socket_is_not_felt_on_our_own(served: Served) -> None:

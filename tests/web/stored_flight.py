@@ -178,10 +178,10 @@ def main() -> int:
     from upcall.web.__main__ import main as page
 
     def connect(*_: Any, **__: Any) -> Queries:
-        return Queries(Session(state))  # type: ignore[arg-type]
+        return Queries(Session(state))
 
-    Queries.connect = connect  # type: ignore[method-assign, assignment]
-    tab.fetch_recording = lambda _callsign: recording  # type: ignore[assignment, attr-defined]
+    Queries.connect = connect  # type: ignore[method-assign]
+    tab.fetch_recording = lambda _callsign: recording  # type: ignore[assignment, misc]
     return page()
 
 

@@ -12,7 +12,7 @@ from practice import practice_rows
 from stored_flight import Stored, started
 
 from fake_master import FakeMaster
-from served_page import TIMEOUT_MS, Page, serving, visitors
+from served_page import TIMEOUT_MS, Opens, Page, serving, visitors
 from upcall.fastdata import sensors
 from upcall.fastdata.flights import load_flight
 
@@ -82,10 +82,10 @@ def flown(served: tuple[Page, Path, Path]) -> Flown:
 
 
 @pytest.fixture
-def open_tab(browser, flown: Flown) -> Iterator:  # type: ignore[no-untyped-def]
+def open_tab(browser: Any, flown: Flown) -> Iterator[Opens]:
     with visitors(browser, flown.page) as opened:
 
-        def tab(**options):  # type: ignore[no-untyped-def]
+        def tab(**options: Any) -> Any:
             page = opened(**{"viewport": {"width": 1400, "height": 1000}, **options})
             page.get_by_role("tab", name="Flight").click()
             return page
@@ -121,7 +121,7 @@ def theme_colour(page, name: str) -> str:  # type: ignore[no-untyped-def]
     return found
 
 
-def test_before_the_first_flight_the_tab_says_what_it_waits_for(open_tab, flown: Flown) -> None:
+def test_before_the_first_flight_the_tab_says_what_it_waits_for(open_tab: Opens, flown: Flown) -> None:
     flown.hold(run=None)
     page = open_tab()
     expect(page.locator(".u-flight .u-reason")).to_have_text("The store has no flight yet.")
@@ -130,7 +130,7 @@ def test_before_the_first_flight_the_tab_says_what_it_waits_for(open_tab, flown:
     expect(page.locator(".u-flight .u-reason")).to_have_count(0)
 
 
-def test_it_says_what_is_recorded_and_what_is_modelled(open_tab) -> None:
+def test_it_says_what_is_recorded_and_what_is_modelled(open_tab: Opens) -> None:
     page = open_tab()
     expect(page.locator(".f-title")).to_contain_text("recorded flight, modelled sensors")
     expect(page.locator(".f-note")).to_contain_text("The sensors are modelled from it, and so are their faults")
@@ -138,7 +138,7 @@ def test_it_says_what_is_recorded_and_what_is_modelled(open_tab) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_wings_are_there_and_an_ill_sensor_is_painted_by_its_fault_as_it_is_found(
-    open_tab, flown: Flown, scheme: str
+    open_tab: Opens, flown: Flown, scheme: str
 ) -> None:
     page = open_tab(color_scheme=scheme)
     expect(page.locator(".f-wings")).to_contain_text("20,000 sensors")
@@ -159,7 +159,7 @@ def test_both_wings_are_there_and_an_ill_sensor_is_painted_by_its_fault_as_it_is
             until_painted(page, ".f-wings canvas", place(page, one.sensor), 4, COLOURS[scheme][one.kind.value])
 
 
-def test_anomalies_appear_one_after_the_other_newest_first_with_their_label(open_tab, flown: Flown) -> None:
+def test_anomalies_appear_one_after_the_other_newest_first_with_their_label(open_tab: Opens, flown: Flown) -> None:
     flown.hold(found=2)
     page = open_tab()
     rows = page.locator(".f-found li[data-kind]")
@@ -174,7 +174,7 @@ def test_anomalies_appear_one_after_the_other_newest_first_with_their_label(open
     expect(page.locator(".f-sums")).to_contain_text("3 match a labelled fault")
 
 
-def test_altitude_is_a_line_that_is_marked_as_far_as_flown(open_tab, flown: Flown) -> None:
+def test_altitude_is_a_line_that_is_marked_as_far_as_flown(open_tab: Opens, flown: Flown) -> None:
     page = open_tab()
     expect(page.locator(".f-altitude h3")).to_contain_text(re.compile(r"[\d,]+ ft, \d+ kt, heading \d+°"))
     canvas, mark, ahead = ".f-altitude canvas", theme_colour(page, "--mark"), theme_colour(page, "--held")
@@ -192,7 +192,7 @@ def test_altitude_is_a_line_that_is_marked_as_far_as_flown(open_tab, flown: Flow
     expect(page.locator(".f-track h3")).to_contain_text(re.compile(r"5\d\.\d{3}° N, 8\.\d{3}° E"))
 
 
-def test_throughput_and_lag_are_those_of_the_store(open_tab, flown: Flown) -> None:
+def test_throughput_and_lag_are_those_of_the_store(open_tab: Opens, flown: Flown) -> None:
     page = open_tab()
     expect(page.locator("[data-sum=readings]")).to_have_text(re.compile(r"^[123]\.\d\d M$"))
     expect(page.locator("[data-sum=lag]")).to_have_text(re.compile(r"^[1-4]\.\d s$"))
@@ -201,7 +201,7 @@ def test_throughput_and_lag_are_those_of_the_store(open_tab, flown: Flown) -> No
     expect(page.locator("[data-sum=lag]")).to_have_class(re.compile("t-wait"))
 
 
-def test_a_click_on_a_sensor_or_an_anomaly_shows_its_last_minutes(open_tab, flown: Flown) -> None:
+def test_a_click_on_a_sensor_or_an_anomaly_shows_its_last_minutes(open_tab: Opens, flown: Flown) -> None:
     flown.hold(found=4)
     page = open_tab()
     heading = page.locator(".f-series h3")
@@ -223,7 +223,7 @@ def test_a_click_on_a_sensor_or_an_anomaly_shows_its_last_minutes(open_tab, flow
     expect(page.locator(".f-tip")).to_be_visible()
 
 
-def test_a_store_that_is_away_is_said_and_the_flight_comes_back(open_tab, flown: Flown) -> None:
+def test_a_store_that_is_away_is_said_and_the_flight_comes_back(open_tab: Opens, flown: Flown) -> None:
     page = open_tab()
     expect(page.locator(".f-head h2")).to_have_text("TEST1")
     flown.hold(answers=False)
@@ -232,7 +232,7 @@ def test_a_store_that_is_away_is_said_and_the_flight_comes_back(open_tab, flown:
     expect(page.locator(".u-flight .u-reason")).to_have_count(0)
 
 
-def test_a_narrow_screen_shows_all_of_it_without_sideways_scrolling(open_tab, flown: Flown) -> None:
+def test_a_narrow_screen_shows_all_of_it_without_sideways_scrolling(open_tab: Opens, flown: Flown) -> None:
     flown.hold(found=12)
     page = open_tab(viewport={"width": 420, "height": 900})
     expect(page.locator(".f-found li[data-kind]")).to_have_count(12)

@@ -59,7 +59,7 @@ async def test_events_are_bounded(master: FakeMaster) -> None:
         assert len(live.events) == EVENTS_KEPT
 
 
-async def test_it_comes_back_after_the_master_was_away(master: FakeMaster, monkeypatch) -> None:
+async def test_it_comes_back_after_the_master_was_away(master: FakeMaster, monkeypatch: pytest.MonkeyPatch) -> None:
     async def soon(_: int) -> None:
         await asyncio.sleep(0.05)
 

@@ -6,11 +6,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from fake_master import FakeMaster
-from served_page import TIMEOUT_MS, Page, visitors
+from served_page import TIMEOUT_MS, Opens, Page, visitors
 from upcall.protocol.operator import ScheduleView
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -21,12 +22,12 @@ expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture
-def open_page(browser, web_page: Page) -> Iterator:  # type: ignore[no-untyped-def]
+def open_page(browser: Any, web_page: Page) -> Iterator[Opens]:
     with visitors(browser, web_page) as opened:
         yield opened
 
 
-def test_nodes_services_and_events_are_there_after_the_login(open_page, master: FakeMaster) -> None:
+def test_nodes_services_and_events_are_there_after_the_login(open_page: Opens, master: FakeMaster) -> None:
     master.add_service("seen", 3, steps_done=2)
     master.happens("service", "seen", "is installed")
     page = open_page()
@@ -39,7 +40,7 @@ def test_nodes_services_and_events_are_there_after_the_login(open_page, master: 
     assert "code=" not in page.url
 
 
-def test_a_cookie_that_reached_another_port_opens_nothing(open_page, web_page: Page) -> None:
+def test_a_cookie_that_reached_another_port_opens_nothing(open_page: Opens, web_page: Page) -> None:
     """Whoever listens on another port of the page's address is sent its cookie, and has no use for it."""
     page = open_page()
     with listening() as (thief_url, stolen):
@@ -55,7 +56,7 @@ def test_a_cookie_that_reached_another_port_opens_nothing(open_page, web_page: P
     page.wait_for_selector(".u-node")
 
 
-def test_tabs_of_a_browser_share_the_login_and_one_that_lost_its_key_is_asked_for_a_code(open_page) -> None:
+def test_tabs_of_a_browser_share_the_login_and_one_that_lost_its_key_is_asked_for_a_code(open_page: Opens) -> None:
     page = open_page()
     second = page.context.new_page()
     second.goto(page.url)
@@ -93,7 +94,7 @@ def listening() -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def test_schedules_and_windows_say_what_is_due_next_last_and_what_failed(open_page, master: FakeMaster) -> None:
+def test_schedules_and_windows_say_what_is_due_next_last_and_what_failed(open_page: Opens, master: FakeMaster) -> None:
     view = master.add_service("kept", 2, steps_done=2)
     now = time.time()
     known = {"service": "kept", "by": "package", "windows": ["00:00-24:00"]}
@@ -121,7 +122,7 @@ def test_schedules_and_windows_say_what_is_due_next_last_and_what_failed(open_pa
     del master.services["kept"]
 
 
-def test_a_change_appears_by_itself_and_what_stays_is_not_drawn_anew(open_page, master: FakeMaster) -> None:
+def test_a_change_appears_by_itself_and_what_stays_is_not_drawn_anew(open_page: Opens, master: FakeMaster) -> None:
     view = master.add_service("alive", 2, steps_done=1)
     master.happens("service", "alive", "is installed")
     page = open_page()
@@ -137,7 +138,7 @@ def test_a_change_appears_by_itself_and_what_stays_is_not_drawn_anew(open_page, 
         assert page.evaluate(f"document.querySelector('{selector}').mark") == "the same element"
 
 
-def test_a_drain_is_confirmed_first_and_shows_who_defers(open_page, master: FakeMaster) -> None:
+def test_a_drain_is_confirmed_first_and_shows_who_defers(open_page: Opens, master: FakeMaster) -> None:
     master.step_s = 1.0
     page = open_page()
     page.locator("[data-node=node-2] header button", has_text="Drain").click()
@@ -160,7 +161,7 @@ def test_a_drain_is_confirmed_first_and_shows_who_defers(open_page, master: Fake
     master.step_s = 0.05
 
 
-def test_an_operation_is_forced_with_a_reason_and_a_member_restarted(open_page, master: FakeMaster) -> None:
+def test_an_operation_is_forced_with_a_reason_and_a_member_restarted(open_page: Opens, master: FakeMaster) -> None:
     master.add_service("acted", 1, steps_done=1)
     view = master.operation("stop", "acted.m-0", waits_for="deferred by acted: not now")
     page = open_page()
@@ -180,7 +181,7 @@ def test_an_operation_is_forced_with_a_reason_and_a_member_restarted(open_page, 
     assert any(path == "/v1/tasks/acted.m-0/restart" for _, path, _ in master.calls)
 
 
-def test_an_error_of_the_api_is_shown_in_its_own_words(open_page, master: FakeMaster) -> None:
+def test_an_error_of_the_api_is_shown_in_its_own_words(open_page: Opens, master: FakeMaster) -> None:
     page = open_page()
     page.locator("[data-node=node-3] header button", has_text="Drain").click()
     node = master.nodes.pop("node-3")
@@ -189,7 +190,7 @@ def test_an_error_of_the_api_is_shown_in_its_own_words(open_page, master: FakeMa
     master.nodes["node-3"] = node
 
 
-def test_light_and_dark_follow_the_system_until_somebody_chooses(open_page) -> None:
+def test_light_and_dark_follow_the_system_until_somebody_chooses(open_page: Opens) -> None:
     page = open_page(color_scheme="dark")
     root = page.locator("html")
     expect(root).to_have_attribute("data-theme", "dark")
@@ -204,14 +205,14 @@ def test_light_and_dark_follow_the_system_until_somebody_chooses(open_page) -> N
     expect(root).to_have_attribute("data-theme", "dark")
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(open_page, master: FakeMaster) -> None:
+def test_a_narrow_screen_needs_no_sideways_scrolling(open_page: Opens, master: FakeMaster) -> None:
     master.operation("stop", "a-service-with-a-long-name.member-12", waits_for="deferred by it: " + "long-reason " * 20)
     page = open_page(viewport={"width": 360, "height": 740})
     page.wait_for_selector(".u-op")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_the_event_log_is_bounded_and_who_reads_back_is_not_pushed_away(open_page, master: FakeMaster) -> None:
+def test_the_event_log_is_bounded_and_who_reads_back_is_not_pushed_away(open_page: Opens, master: FakeMaster) -> None:
     page = open_page()
     for number in range(450):
         master.happens("task", "flood", f"number {number}")
@@ -227,7 +228,7 @@ def test_the_event_log_is_bounded_and_who_reads_back_is_not_pushed_away(open_pag
     expect(page.locator(".u-log li").first).to_contain_text("while somebody reads")
 
 
-def test_all_browsers_share_one_event_stream(open_page, master: FakeMaster) -> None:
+def test_all_browsers_share_one_event_stream(open_page: Opens, master: FakeMaster) -> None:
     pages = [open_page() for _ in range(3)]
     streams = master.streams
     master.happens("node", "node-1", "everybody hears this")
@@ -236,7 +237,7 @@ def test_all_browsers_share_one_event_stream(open_page, master: FakeMaster) -> N
     assert master.streams == streams
 
 
-def test_a_tab_of_a_plug_in_comes_and_goes_with_its_service(open_page, master: FakeMaster) -> None:
+def test_a_tab_of_a_plug_in_comes_and_goes_with_its_service(open_page: Opens, master: FakeMaster) -> None:
     page = open_page()
     tabs = page.locator("[role=tab]")
     expect(tabs).to_have_count(1)
@@ -252,7 +253,7 @@ def test_a_tab_of_a_plug_in_comes_and_goes_with_its_service(open_page, master: F
     expect(page.locator(".u-nodes")).to_be_visible()
 
 
-def test_a_master_that_is_away_is_said_and_comes_back(open_page, master: FakeMaster) -> None:
+def test_a_master_that_is_away_is_said_and_comes_back(open_page: Opens, master: FakeMaster) -> None:
     page = open_page()
     expect(page.locator(".u-live")).to_have_text("live")
     master.not_now = 4

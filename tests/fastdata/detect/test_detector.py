@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,9 @@ def stored(
     return rows
 
 
-def watch(rows: Iterable[Stored], detector: BlockDetector | None = None) -> dict[tuple, Episode]:
+def watch(rows: Iterable[Stored], detector: BlockDetector | None = None) -> dict[tuple[Any, ...], Episode]:
     detector = detector or BlockDetector(RUN, BLOCK)
-    episodes: dict[tuple, Episode] = {}
+    episodes: dict[tuple[Any, ...], Episode] = {}
     for row in rows:
         for episode in detector.observe(*row):
             before = episodes.get(episode.key)
@@ -46,7 +47,7 @@ def watch(rows: Iterable[Stored], detector: BlockDetector | None = None) -> dict
     return episodes
 
 
-def only(episodes: dict[tuple, Episode]) -> Episode:
+def only(episodes: dict[tuple[Any, ...], Episode]) -> Episode:
     [episode] = episodes.values()
     return episode
 
@@ -172,7 +173,7 @@ def test_detector_made_anew_from_the_store_writes_the_same_episodes(crash: int) 
     assert len(whole) == 4
 
     before = BlockDetector(RUN, BLOCK)
-    episodes: dict[tuple, Episode] = {}
+    episodes: dict[tuple[Any, ...], Episode] = {}
     ticks = []
     for row in rows[:crash]:
         newest = before.trail.newest

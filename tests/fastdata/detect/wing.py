@@ -49,4 +49,4 @@ class Wing:
         for column, sigma in (shift_sigma or {}).items():
             shift[column] = sigma * self.noise_counts[column]
         counts = np.repeat(driver, NEIGHBOURS, axis=1) * self._gain + self._bias + shift + self._zero
-        return np.clip(np.round(counts + noise * self.noise_counts), -32_768, 32_767).astype(np.int16)
+        return np.clip(np.round(counts + noise * self.noise_counts), -32_768, 32_767).astype(np.int16)  # type: ignore[no-any-return]
