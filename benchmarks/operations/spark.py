@@ -17,6 +17,7 @@ from benchmarks.operations.installing import install
 from benchmarks.operations.rows import same, scales_itself
 from benchmarks.operations.stage import SILENCE_S, Row, Stage, State
 from benchmarks.workers import JOB, MEMBER, Workers
+from upcall.catalog.spark.config import PAGE_PORT
 from upcall.catalog.spark.service import Spark
 
 NODES: Final = 4
@@ -27,7 +28,8 @@ RATE_HZ: Final = 250
 TOPIC: Final = "writes"
 OLD, NEW = Spark.versions()[0], Spark.version
 ONE, TWO = State(NEW, 1), State(NEW, 2)
-PORT: Final = "settings.spark.driver.port"
+PORT: Final = "settings.spark.worker.ui.port"
+"""A worker, which goes first, does not start with a port that is none."""
 IN_FLIGHT: Final = 2 * RATE_HZ
 """Writes that may stand in another order than they were due."""
 SLOW: Final = """
@@ -179,7 +181,7 @@ SparkStage.rows = {
     "finalize": Row(SparkStage.upgraded(), ONE, rows.finalize),
     "rolling_restart": Row(ONE, ONE, rows.rolling_restart),
     "changed_option": Row(ONE, ONE, rows.changed("settings.spark.network.timeout=130s", "memory_mib=1264")),
-    "bad_option": Row(ONE, ONE, rows.bad_then_good(f"{PORT}=70000", "does not come up with it", f"{PORT}=0")),
+    "bad_option": Row(ONE, ONE, rows.bad_then_good(f"{PORT}=70000", "does not come up with it", f"{PORT}={PAGE_PORT}")),
     "scale_out": Row(ONE, TWO, scaled(2)),
     "drain_zone": Row(TWO, TWO, drain_zone),
     "scale_in": Row(TWO, ONE, scaled(1)),
