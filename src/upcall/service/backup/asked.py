@@ -1,6 +1,7 @@
 """What people ask of a service about its backups: the actions that each service with a ``backup`` has.
 
 Each goes on after a death of its host: a backup from the notes in its archive, a restore from what the service holds.
+So the arguments of each are on record while it runs, the name of a secret among them, which is what grants it.
 A place is remembered with each backup that was made there, so a schedule may ask for "the newest".
 """
 
@@ -62,7 +63,7 @@ async def backup(
     return {"backup": f"{where}/{done.id}", **_shown(done), "verified": True}
 
 
-@action
+@action(goes_on=True)
 async def backups(
     service: Any,
     at: str = Field("", description="what lies there, and not what is remembered; " + WHERE),
@@ -80,7 +81,7 @@ async def backups(
     return [{"backup": f"{archive.shown}/{one.id}", **{name: _shown(one)[name] for name in SHOWN}} for one in found]
 
 
-@action
+@action(goes_on=True)
 async def show_backup(
     service: Any,
     backup: str = Field("", description=WHICH),
