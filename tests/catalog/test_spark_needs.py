@@ -66,8 +66,9 @@ def test_a_query_without_a_name_is_called_by_its_id() -> None:
     assert list(parsed(progress(0, name=None)).queries) == ["query 0a1b2c3d"]
 
 
-def test_a_query_lags_whose_batches_take_longer_than_their_trigger() -> None:
-    late = "".join(progress(second, took_ms=3500) + LATE + "\n" for second in (0, 3, 6))
+@pytest.mark.parametrize("said", [LATE, LATE.replace("2000 ", "2000} ")], ids=["4.1", "4.0"])
+def test_a_query_lags_whose_batches_take_longer_than_their_trigger(said: str) -> None:
+    late = "".join(progress(second, took_ms=3500) + said + "\n" for second in (0, 3, 6))
     assert why(late) == "batches take 3.5 s, and are to take 2 s"
     assert why(late + progress(9)) == "", "one that was in time: it catches up"
 

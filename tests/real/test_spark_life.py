@@ -129,7 +129,10 @@ def test_a_backup_of_a_running_job_goes_on_in_another_service(spark: Cluster, tm
 
 def test_a_query_that_lags_is_told_and_brings_a_worker_which_leaves_when_it_is_over(spark: Cluster) -> None:
     bounds = {"min": 1, "max": 2, "hold_s": 5, "hold_in_s": 5, "cool_down_s": 0}
-    job = {"name": "slow", "program": SLOW, "arguments": ["{{volume.checkpoint}}/slow"], "disk_mib": 64, "cores": 2}
+    job = {
+        "name": "slow", "program": SLOW, "arguments": ["{{volume.checkpoint}}/slow"], "disk_mib": 64, "cores": 2,
+        "settings": {"spark.executor.cores": "1"},  # Of which one has room beside the other job.
+    }  # fmt: skip
     assert spark.client.post("/v1/services/spark/actions/submit-job", job)
     words = [word for name, value in bounds.items() for word in ("--set", f"autoscale.{name}={value}")]
     spark.upcall("update", "spark", *words, timeout_s=WAIT_S)

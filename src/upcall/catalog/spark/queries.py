@@ -26,7 +26,8 @@ SILENT_S: Final = 60.0
 TAIL_BYTES: Final = 96 << 10
 TOOL_S: Final = 5.0
 PROGRESS: Final = "Streaming query made progress: "
-LATE: Final = re.compile(r"Current batch is falling behind\. The trigger interval is (\d+) milliseconds")
+LATE: Final = re.compile(r"Current batch is falling behind\. The trigger interval is (\d+)}? milliseconds")
+"""4.0 says it with a brace too much."""
 APPLICATION: Final = re.compile(r"app ID (\S+)")
 _LINE: Final = re.compile(rf"{PROGRESS}|{LATE.pattern}")
 
