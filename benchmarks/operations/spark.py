@@ -181,7 +181,9 @@ SparkStage.rows = {
     "finalize": Row(SparkStage.upgraded(), ONE, rows.finalize),
     "rolling_restart": Row(ONE, ONE, rows.rolling_restart),
     "changed_option": Row(ONE, ONE, rows.changed("settings.spark.network.timeout=130s", "memory_mib=1264")),
-    "bad_option": Row(ONE, ONE, rows.bad_then_good(f"{PORT}=70000", "does not come up with it", f"{PORT}={PAGE_PORT}")),
+    "bad_option": Row(
+        ONE, ONE, rows.bad_then_good(f'{PORT}="70000"', "does not come up with it", f'{PORT}="{PAGE_PORT}"')
+    ),
     "scale_out": Row(ONE, TWO, scaled(2)),
     "drain_zone": Row(TWO, TWO, drain_zone),
     "scale_in": Row(TWO, ONE, scaled(1)),
