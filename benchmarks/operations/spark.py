@@ -131,10 +131,20 @@ def drain_zone(spark: Workers) -> None:
     """What runs in the zone of the first worker goes, whatever it is."""
     zones = {node.name: node.zone for node in spark.cluster.client.nodes()}
     zone = zones[spark.member(0).node]
-    spark.upcall("node", "drain", "--zone", zone, "--reason", "the rack moves")
-    there = {task.member: task.state for task in spark.everyone() if zones[task.node] == zone}
-    same(set(there.values()) <= {"held"}, f"nothing runs in the zone: {there}")
-    spark.upcall("node", "undrain", "--zone", zone)
+    drained(spark, {name for name, each in zones.items() if each == zone}, "--zone", zone)
+
+
+def drain_node(spark: Workers) -> None:
+    node = spark.member(0).node
+    drained(spark, {node}, node)
+
+
+def drained(spark: Workers, nodes: set[str], *which: str) -> None:
+    """What has no volume goes elsewhere where there is room, and is held else."""
+    spark.upcall("node", "drain", *which, "--reason", "the rack moves")
+    there = {task.member: task.state for task in spark.everyone() if task.node in nodes}
+    same(set(there.values()) <= {"held"}, f"nothing runs there: {there}")
+    spark.upcall("node", "undrain", *which)
     spark.until_whole()
 
 
@@ -187,7 +197,7 @@ SparkStage.rows = {
     "scale_out": Row(ONE, TWO, scaled(2)),
     "drain_zone": Row(TWO, TWO, drain_zone),
     "scale_in": Row(TWO, ONE, scaled(1)),
-    "drain_node": Row(ONE, ONE, rows.drain_node),
+    "drain_node": Row(ONE, ONE, drain_node),
     "node_lost": Row(TWO, TWO, node_lost),
     "backup_restore": Row(TWO, TWO, backup_restore),
     "scale_itself": Row(ONE, ONE, scale_itself),
