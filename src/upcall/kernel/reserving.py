@@ -305,6 +305,18 @@ class Reserving:
         )
 
 
+def as_it_is(books: Books, given: Reserve) -> list[Reserved]:
+    """Where each member of the plan has what is asked for already, as when a service says its whole set again: nothing
+    is looked for. Empty when something else is wanted of one."""
+    found: list[Reserved] = []
+    for member, need in given.needs.items():
+        old = books.reservations.get(f"{given.service}.{member}")
+        if old is None or given.places.get(member, 1) > old.place or need != old.need:
+            return []
+        found.append(_reserved(old, moved=False))
+    return [] if given.beside else found
+
+
 def _reserved(reservation: Reservation, *, moved: bool, taken_back: bool = False) -> Reserved:
     member_id, place = reservation.member_id, reservation.place
     return Reserved(member_id, reservation.node, reservation.address, moved, place, taken_back)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -81,19 +82,22 @@ class Committer:
             return
         batch, self._waiting = self._waiting[:BATCH_TURNS_MAX], self._waiting[BATCH_TURNS_MAX:]
         self._writing = True
-        changes = self._versions().expecting(change for turn in batch for change in turn.changes)
-        changes += [
-            Append(event.cluster, event.sequence, msgspec.json.encode(event)) for turn in batch for event in turn.events
-        ]
+        versions, changes = self._versions(), list[Change]()
+        for turn in batch:
+            changes += versions.expecting(turn.changes)
+        for turn in batch:
+            for event in turn.events:
+                changes.append(Append(event.cluster, event.sequence, msgspec.json.encode(event)))
         if not changes:
             self._finish(batch, None)
             return
-        writing = self._writer.write(changes)
-        writing.add_done_callback(lambda done: self._written(batch, changes, done))
+        self._writer.write(changes, partial(self._written, batch, changes))
 
-    def _written(self, batch: list[Turn], changes: list[Change], done: "asyncio.Future[list[int]]") -> None:
-        if (error := done.exception()) is None:
-            self._versions().written(changes, done.result())
+    def _written(
+        self, batch: list[Turn], changes: list[Change], versions: list[int], error: BaseException | None
+    ) -> None:
+        if error is None:
+            self._versions().written(changes, versions)
         self._finish(batch, error)
 
     def _finish(self, batch: list[Turn], error: BaseException | None) -> None:

@@ -30,9 +30,11 @@ class Leaving:
     def rule(self, tx: Transaction, changed: Changed) -> None:
         """After each turn: a removed node whose members have left ends."""
         core, ledger = self._core, self._core.state.ledger
-        touched = (ledger.operation(number) for number in changed.operations)
-        of_nodes = (one for one in touched if one is not None and one.kind == "maintenance")
-        nodes = {node: None for one in of_nodes for node in one.nodes}
+        nodes: dict[str, None] = {}
+        for number in changed.operations:
+            operation = ledger.operation(number)
+            if operation is not None and operation.kind == "maintenance":
+                nodes.update(dict.fromkeys(operation.nodes))
         for node in nodes | changed.nodes:
             standing = ledger.maintenance(node)
             if standing is not None and standing.state == "done" and standing.removes_node:

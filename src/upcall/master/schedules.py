@@ -55,6 +55,8 @@ class Schedules:
 
     def deadline(self) -> float | None:
         """Kept as it is while nothing was changed: most turns move no timer."""
+        if not self._moments:
+            return None
         offset_s = self._core.wall() - self._core.monotonic()
         if self._offset_s is None or abs(offset_s - self._offset_s) > MOVED_S:
             self._offset_s = offset_s

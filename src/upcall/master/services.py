@@ -192,7 +192,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     ledger says of the policy comes before the master's own records."""
     service = find(tx.core, name)
     # What is on record was looked at when it came; all the others are what it costs to say the whole set again.
-    fresh = {member: each for member, each in request.members.items() if service.declared(member) != each}
+    fresh = service.said_anew(request.members)
     _check_members(request, fresh)
     _check_secrets(tx.core, name, request)
     tx.refuse(tx.core.state.ledger.objection(name, request.members))
@@ -218,7 +218,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     _forget_old_generations(tx, service)
     _withdraw_what_is_over(tx, service, request)
     tx.dirty_members.add(name)
-    return max((service.generation(member) for member in service.members), default=0)
+    return service.newest_generation
 
 
 def fits(core: Core, name: str, request: wire.Declare) -> str:

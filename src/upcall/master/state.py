@@ -1,5 +1,6 @@
 """Everything the master knows in memory, rebuilt from records whenever that is needed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,6 +42,20 @@ class Service:
 
     def generation(self, member: str) -> int:
         return max(self.members.get(member, {0: None}))
+
+    @property
+    def newest_generation(self) -> int:
+        """Of any of its members."""
+        return max(map(max, filter(None, self.members.values())), default=0)
+
+    def said_anew(self, members: Mapping[str, MemberWanted]) -> dict[str, MemberWanted]:
+        """Those of them of which its newest declaration does not say the same."""
+        fresh: dict[str, MemberWanted] = {}
+        for member, wanted in members.items():
+            generations = self.members.get(member)
+            if not generations or generations[max(generations)] != wanted:
+                fresh[member] = wanted
+        return fresh
 
     def declared(self, member: str, generation: int = 0) -> MemberWanted | None:
         """The declaration in this generation, or the newest."""

@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,8 @@ FOLLOWS: Final = 0.1
 FILE: Final = "clock.json"
 
 
-def since_boot() -> float:
-    """Goes on while the machine sleeps, and is set by nobody."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+since_boot: Final = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+"""Goes on while the machine sleeps, and is set by nobody."""
 
 
 class SteadyClock:
@@ -59,7 +59,8 @@ class SteadyClock:
         off_s = self._machine() - now_s - self._offset_s
         if abs(off_s) <= DRIFT_S:
             self._offset_s += off_s
-            self._note(0.0)
+            if self._jumped_s:
+                self._note(0.0)
         else:
             most_s = since_s * FOLLOWS
             self._offset_s += max(-most_s, min(off_s, most_s))

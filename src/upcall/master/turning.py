@@ -30,11 +30,15 @@ LATE_S: Final = 5.0
 """A timer that fires this much late means that the judge slept."""
 
 
-class Clock(Protocol):
+class Timed(Protocol):
     """Has something to do at a time."""
 
     def deadline(self) -> float | None:
         """When next; of the monotonic clock."""
+
+
+class Clock(Timed, Protocol):
+    """And does it when that has come."""
 
     def tick(self, tx: Transaction) -> None:
         """Some deadline has come, perhaps another one's."""
@@ -103,8 +107,13 @@ class Turning(Core, ABC):
 
     def deadline(self) -> float | None:
         """When the clock alone is a reason for a turn."""
-        deadlines = (self.state.ledger.deadline(), self.substrate.deadline(), *(one.deadline() for one in self.clocks))
-        return min([due for due in deadlines if due is not None], default=None)
+        earliest = self.state.ledger.deadline()
+        others: tuple[Timed, ...] = (self.substrate, *self.clocks)
+        for whose in others:
+            due = whose.deadline()
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def tick(self, tx: Transaction, late_s: float = 0.0) -> None:
         """The deadline has come, so much later than it should."""

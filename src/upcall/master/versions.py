@@ -18,14 +18,15 @@ class Versions:
 
     def expecting(self, changes: Iterable[Put | Delete]) -> list[Change]:
         """The same changes, each with the version that has to stand there before them."""
-        return [self._expecting(change) for change in changes]
-
-    def _expecting(self, change: Put | Delete) -> Change:
-        of_kind = self._known.get(change.kind)
-        version = of_kind.get(change.key, 0) if of_kind is not None else 0
-        if isinstance(change, Put):
-            return Put(change.kind, change.key, change.value, version)
-        return Delete(change.kind, change.key, version)
+        found: list[Change] = []
+        for change in changes:
+            of_kind = self._known.get(change.kind)
+            version = of_kind.get(change.key, 0) if of_kind is not None else 0
+            if isinstance(change, Put):
+                found.append(Put(change.kind, change.key, change.value, version))
+            else:
+                found.append(Delete(change.kind, change.key, version))
+        return found
 
     def written(self, changes: Sequence[Change], versions: Sequence[int]) -> None:
         for change, version in zip(changes, versions, strict=True):

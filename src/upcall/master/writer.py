@@ -1,22 +1,21 @@
 """The thread that writes: one batch after the other, while the loop's thread runs turns.
 
-A thread of its own, and not one of a pool: what a pool does to hand a call over costs as much as a small turn.
+A thread of its own, and not one of a pool: what a pool does to hand a call over costs as much as a small turn. For the
+same reason who waits is called, and has no future.
 """
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import TypeAlias
 
 from upcall.store.interface import Change, Store
 
-
-class _Batch(NamedTuple):
-    changes: Sequence[Change]
-    loop: asyncio.AbstractEventLoop
-    written: "asyncio.Future[list[int]]"
+Written: TypeAlias = Callable[[list[int], BaseException | None], None]
+"""Is given what :meth:`Store.commit` gave, or what it raised."""
+_Batch: TypeAlias = tuple[Sequence[Change], asyncio.AbstractEventLoop, Written]
 
 
 class Writer:
@@ -26,12 +25,9 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
-    def write(self, changes: Sequence[Change]) -> "asyncio.Future[list[int]]":
-        """What :meth:`Store.commit` gives, or raises, once it is durable."""
-        loop = asyncio.get_running_loop()
-        written = loop.create_future()
-        self._waiting.put(_Batch(changes, loop, written))
-        return written
+    def write(self, changes: Sequence[Change], written: Written) -> None:
+        """``written`` is called on this thread's loop once they are durable, or are not."""
+        self._waiting.put((changes, asyncio.get_running_loop(), written))
 
     def close(self) -> None:
         """Returns once all that was handed over is written."""
@@ -40,24 +36,12 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._waiting.get()) is not None:
+            changes, loop, written = batch
+            failed: BaseException | None = None
+            versions: list[int] = []
             try:
-                versions = self._store.commit(batch.changes)
+                versions = self._store.commit(changes)
             except BaseException as error:
-                self._tell(batch.loop, _fail, batch.written, error)
-            else:
-                self._tell(batch.loop, _succeed, batch.written, versions)
-
-    @staticmethod
-    def _tell(loop: asyncio.AbstractEventLoop, *call: object) -> None:
-        with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
-            loop.call_soon_threadsafe(*call)  # type: ignore[arg-type]
-
-
-def _succeed(written: "asyncio.Future[list[int]]", versions: list[int]) -> None:
-    if not written.done():
-        written.set_result(versions)
-
-
-def _fail(written: "asyncio.Future[list[int]]", error: BaseException) -> None:
-    if not written.done():
-        written.set_exception(error)
+                failed = error
+            with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+                loop.call_soon_threadsafe(written, versions, failed)

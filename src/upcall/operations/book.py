@@ -128,27 +128,37 @@ class Book:
 
     def with_next_place(self, service: str) -> list[MemberRecord]:
         """Those of them for which another place was asked for."""
-        memory = self.memory.members
-        keys = [key for key in self.indexes.members_of.get(service, ()) if memory[key].next_place is not None]
-        return [m for key in keys if (m := self.members[key]).removed is None]
+        memory, members = self.memory.members, self.members
+        return [
+            member
+            for key in self.indexes.members_of.get(service, ())
+            if memory[key].next_place is not None and (member := members[key]).removed is None
+        ]
 
     def covered(self, operation: Operation) -> list[MemberRecord]:
         """Those of its service that an operation on members touches: those that it names, or all of one that goes."""
         service = operation.target.service
         if operation.kind == "uninstall" and operation.live:
             return self.members_of(service)
-        named = (self.members.get(f"{service}.{name}") for name in sorted(operation.target.members))
-        return [m for m in named if m is not None and m.removed is None]
+        found = []
+        for name in sorted(operation.target.members):
+            member = self.members.get(f"{service}.{name}")
+            if member is not None and member.removed is None:
+                found.append(member)
+        return found
 
     def not_well(self, service: str) -> list[MemberRecord]:
         """Those of them that are not :meth:`well`. Asked at every look, and most are: so it is written out."""
-        members, memory, found = self.members, self.memory.members, list[MemberRecord]()
+        members, memory, nodes = self.members, self.memory.members, self.memory.nodes
+        found = list[MemberRecord]()
         for key in self.indexes.members_of.get(service, ()):
             member, seen = members[key], memory[key].seen
             if member.removed is not None:
                 continue
+            node = nodes.get(member.node)
+            hears = node is None or node.seen is None or node.seen.state == "up"
             ready = seen is not None and seen.state == "ready" and seen.incarnation == member.incarnation
-            if not ready or member.ended >= member.incarnation or not self.node_hears(member):
+            if not ready or not hears or member.ended >= member.incarnation:
                 found.append(member)
         return found
 
@@ -177,18 +187,18 @@ class Book:
     def live_on(self, member: MemberRecord) -> list[Operation]:
         """Those of them that are live; few, however often it was restarted before."""
         known = self.indexes.live_on.get(member.key)
-        return [self.operations[o] for o in known] if known else []
+        return list(map(self.operations.__getitem__, known)) if known else []
 
     def live(self, service: str) -> list[Operation]:
         """The service's live operations, oldest first."""
-        operations = self.operations
-        return [operations[o] for o in self.indexes.live.get(service, ())]
+        known = self.indexes.live.get(service)
+        return list(map(self.operations.__getitem__, known)) if known else []
 
     def begun(self, service: str) -> list[Operation]:
         """Those of them that have begun and take something away. Asked of every member at every look, and most services
         have none."""
         known = self.indexes.begun.get(service)
-        return [self.operations[o] for o in known] if known else []
+        return list(map(self.operations.__getitem__, known)) if known else []
 
     def anything_begun(self, service: str) -> bool:
         """Something that has begun may take one of its members away."""

@@ -136,7 +136,8 @@ def objection(book: Book, service: str, names: tuple[str, ...]) -> Refused | Non
     for name in names:
         if refused is None and f"{service}.{name}" not in book.members:
             refused = _bad_name(name, "members")
-    if refused is None and len(book.members_of(service)) + len(names) > 2 * MEMBERS_MAX:
+    many = len(book.indexes.members_of.get(service, ())) + len(names) > 2 * MEMBERS_MAX  # with those that have left
+    if refused is None and many and len(book.members_of(service)) + len(names) > 2 * MEMBERS_MAX:
         refused = Refused(
             code="invalid",
             message=f"{len(names)} more members",
@@ -150,17 +151,29 @@ def declare_members(book: Book, given: DeclareMembers) -> Refused | None:
     refused = objection(book, given.service, tuple(declared.name for declared in given.members))
     if refused is not None:
         return refused
-    joined = _has_data(book, given)
-    places = {}
+    joined = _any_begins(book, given) and _has_data(book, given)
+    places, package = {}, book.services[given.service].package
     for declared in given.members:
-        another = _declare_member(book, given, declared, joined=joined) or declared.anew
-        member = book.members[f"{given.service}.{declared.name}"]
+        key = f"{given.service}.{declared.name}"
+        member = before = book.members.get(key)
+        if member is None or not _is_on_record(given, declared, member, package):
+            member = _declare_member(book, given, declared, before, joined=joined)
+        another = member is not before or declared.anew
         # Who has a place and is what he was keeps it: only the others are to be found one, together.
-        if not member.at_its_end and (another or not book.memory.members[member.key].place_node):
+        if (another or not book.memory.members[key].place_node) and not member.at_its_end:
             places[member.name] = member.reserved_place
     if places:
         book.emit(Reserve(service=given.service, places=places))
     return None
+
+
+def _any_begins(book: Book, given: DeclareMembers) -> bool:
+    """At its place, for all that its own record says."""
+    for declared in given.members:
+        known = book.members.get(f"{given.service}.{declared.name}")
+        if known is None or known.removed is not None or known.at_its_end:
+            return True
+    return False
 
 
 def _has_data(book: Book, given: DeclareMembers) -> bool:
@@ -210,24 +223,24 @@ _SAID: Final = attrgetter(
 """What a declaration says of a member, in its words and on its record."""
 
 
-def _is_on_record(book: Book, given: DeclareMembers, declared: MemberDeclaration, member: MemberRecord) -> bool:
+def _is_on_record(given: DeclareMembers, declared: MemberDeclaration, member: MemberRecord, package: str) -> bool:
     """The same is declared again, as most are of a service that says its whole set."""
     return (
         member.removed is None
         and _SAID(declared) == _SAID(member)
         and member.target == member.generation
         and given.revision in (0, member.revision)
-        and (member.at_its_end or not member.volumes_until_wall_s)
-        and member.package == book.services[given.service].package
+        and (not member.volumes_until_wall_s or member.at_its_end)
+        and member.package == package
     )
 
 
-def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclaration, *, joined: bool) -> bool:
-    """Whether its record is another one now."""
+def _declare_member(
+    book: Book, given: DeclareMembers, declared: MemberDeclaration, known: MemberRecord | None, *, joined: bool
+) -> MemberRecord:
+    """Gives its record; the one that was known, if nothing of it is another. ``joined``: others have data, in case that
+    it begins at its place."""
     service = given.service
-    known = book.members.get(f"{service}.{declared.name}")
-    if known is not None and _is_on_record(book, given, declared, known):
-        return False
     before = known or MemberRecord(service=service, name=declared.name)
     returns = before.removed is not None
     same = before.generation == declared.generation and not returns
@@ -266,7 +279,7 @@ def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclarati
         package=book.services[service].package,
     )
     if before.version and record == before:
-        return False
+        return before
     book.put(record)
     if not before.version:
         book.emit(MemberDeclared(service=service, member=record.name))
@@ -275,7 +288,7 @@ def _declare_member(book: Book, given: DeclareMembers, declared: MemberDeclarati
             "with fresh volumes" if fresh_volumes else "with its volumes"
         )
         book.emit(MemberDeclared(service=service, member=record.name, again=kept))
-    return True
+    return book.members[record.key]
 
 
 def retarget_members(book: Book, given: Retarget) -> Refused | None:

@@ -24,7 +24,10 @@ def begin(book: Book, service: str) -> dict[str, Judgement]:
     """Lets contenders begin, by class and then by age, as far as each one may. Gives what it judged of those that wait,
     as far as that still holds at its end."""
     waiting: dict[str, Judgement] = {}
-    for contender in sorted(book.live(service), key=lambda o: (RANK[o.class_], o.number)):
+    contenders = book.live(service)
+    if len(contenders) > 1:
+        contenders.sort(key=lambda o: (RANK[o.class_], o.number))
+    for contender in contenders:
         operation = book.operations[contender.id]
         if operation.state != "open":
             continue

@@ -46,6 +46,7 @@ ROUNDS_MAX: Final = 200
 def look(book: Book, service: str) -> None:
     """The rules, in their order, each where there is something that it is about."""
     losses.look(book, service)  # what died, went silent or fell ill gets its operation
+    book.memory.dirty.pop(service, None)  # what the first rule wrote is before the eyes of all the others
     if book.indexes.standing:
         maintenance.look(book, service)  # what stands on a draining node gets its stop
     if book.indexes.leaving:
@@ -103,8 +104,9 @@ class Ledger:
             for service in services:
                 look(book, service)
             written = len(book.out.changes)
-            # Also when no service is touched: a drain of an empty node, a shutdown of nothing.
-            maintenance.finish(book)
+            if book.indexes.standing:
+                # Also when no service is touched: a drain of an empty node, a shutdown of nothing.
+                maintenance.finish(book)
             if not book.memory.dirty and len(book.out.changes) == written:
                 break
         assert not book.memory.dirty, f"the ledger does not settle: {sorted(book.memory.dirty)}"

@@ -126,7 +126,7 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         book.memory.members[member.key].place_node = ""
         book.emit(Release(service=member.service, member=member.name, keep_volumes_s=keep_s, stays=True))
     book.memory.members[member.key].signalled = 0
-    _remember(book, member, given)
+    _remember(book, member, given, book.seen(member))
     loss = _loss_waiting_for_proof(book, member)
     book.emit(
         TaskEnded(
@@ -227,7 +227,7 @@ def _alive(book: Book, member: MemberRecord, given: TaskObserved) -> None:
         _goes_on(book, member)
     if given.state != "ending":
         memory.signalled = 0
-    _remember(book, member, given)
+    _remember(book, member, given, before)
     node = given.node or member.node
     initialised = member.initialised or given.state == "ready"
     launched = given.generation or member.launched
@@ -267,8 +267,7 @@ def _goes_on(book: Book, member: MemberRecord) -> None:
         brings.first_launched_s = book.now_s
 
 
-def _remember(book: Book, member: MemberRecord, given: TaskObserved) -> None:
-    before = book.seen(member)
+def _remember(book: Book, member: MemberRecord, given: TaskObserved, before: Seen | None) -> None:
     same = before is not None and before.state == given.state
     book.memory.members[member.key].seen = Seen(
         incarnation=given.incarnation,

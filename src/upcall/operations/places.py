@@ -102,8 +102,8 @@ def refused_since_s(book: Book, member: MemberRecord) -> float | None:
 def words(book: Book, member: MemberRecord) -> str:
     if member.leaving is not None and _both_in_use(book, member):
         return f"{member.key}.{member.leaving.incarnation} runs on at the place before, until {member.task} is back"
-    reason = refusal(book, member)
     known = _asked(book, member)
+    reason = known.reason if known is not None and not known.held else ""
     where = "beside its old volumes" if known is not None and known.same_node else "elsewhere"
     where = "where the volumes are that it takes back" if known is not None and known.takes else where
     return f"nothing fits {where}: {reason}" if reason else f"a place {where} is looked for"

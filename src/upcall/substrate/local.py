@@ -223,8 +223,11 @@ class LocalSubstrate:
         return self._done(now_s, out)
 
     def deadline(self) -> float | None:
-        dues = (self._kernel.deadline(), self._backlog_s, min(self._proving.values(), default=None))
-        return min([due for due in dues if due is not None], default=None)
+        due_s = self._kernel.deadline()
+        if self._backlog_s is None and not self._proving:
+            return due_s  # as nearly always
+        dues = (due_s, self._backlog_s, *self._proving.values())
+        return min(due for due in dues if due is not None)
 
     # -- down: nodes ------------------------------------------------------------------------------------------------
 
