@@ -169,4 +169,5 @@ def test_past_the_point_of_no_return_it_goes_on_and_nothing_older_comes_back(spa
     spark.upcall("finalize", "spark", timeout_s=WAIT_S)
     spark.until("its driver was started anew", lambda: spark.task("spark.job-totals").incarnation > driver, WAIT_S)
     until_it_counts(spark, NEW, beyond=last)
-    assert f"was finalized at version {NEW}" in spark.refused("rollback", "spark")
+    for words in (("rollback", "spark"), ("upgrade", "spark", "--to", OLD)):
+        assert f"was finalized at version {NEW}" in spark.refused(*words)
