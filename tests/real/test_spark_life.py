@@ -143,7 +143,7 @@ def test_a_query_that_lags_is_told_and_brings_a_worker_which_leaves_when_it_is_o
     (found,) = spark.until("it is told", told, WAIT_S)
     assert re.fullmatch(r"slow of job slow lags: batches take \d+[.]\d s, and are to take 1 s", found)
     spark.until("a worker comes", lambda: "spark.worker-1" in members(spark), WAIT_S)
-    assert "job slow lags" in spark.upcall("service", "history", "spark").stdout
+    assert any("job slow lags" in each.reason for each in spark.client.operations(ended=True) if each.kind == "update")
     spark.client.post("/v1/services/spark/actions/stop-job", {"name": "slow"})
     spark.until("nothing lags", lambda: not told(), WAIT_S)
     spark.until("it leaves", lambda: "spark.worker-1" not in members(spark), WAIT_S)
