@@ -64,3 +64,23 @@ def test_what_is_not_clear_asks_nobody(
     assert result.exit_code != 0
     assert said in result.stderr
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "backup kafka --to s3://KEY:SECRET@bucket/x",
+        "backup list kafka --at s3://KEY:SECRET@bucket/x",
+        f"backup verify s3://KEY:SECRET@bucket/x/kafka/{ONE}",
+        f"backup remove s3://KEY:SECRET@bucket/x/kafka/{ONE}",
+        f"restore s3://KEY:SECRET@bucket/x/kafka/{ONE} --to kafka",
+    ],
+)
+def test_a_login_in_an_address_is_refused_before_anything_of_it_is_on_record(
+    run: Run, asked: list[tuple[str, str, dict[str, Any]]], words: str
+) -> None:
+    result = run(words)
+    assert result.exit_code != 0
+    assert "not an address of a bucket" in result.stderr
+    assert "SECRET" not in result.stderr
+    assert asked == []

@@ -271,8 +271,11 @@ def _owner(backup: str) -> str:
 
 
 def _absolute(where: str) -> str:
-    """As the host is told it: it may stand in another folder."""
-    return where if "://" in where else os.path.normpath(Path.cwd() / Path(where).expanduser())
+    """As the host is told it: it may stand in another folder. What is no place (a login in the address) is refused
+    here: what an action was asked is on record."""
+    from upcall.service.backup.place import normal
+
+    return normal(where) if "://" in where else os.path.normpath(Path.cwd() / Path(where).expanduser())
 
 
 def _place(folder: str) -> str:
