@@ -85,13 +85,14 @@ class Requests:
 
     session: Session
     first: int = 0
-    """Number of the first row; ``next`` is that of the one after the last."""
-    next: int = 0
+    """Number of the first row."""
     rate_hz: float = 100.0
     """200 requests a second. Twice as many keep a ring of three on two cores busy without anything being operated."""
     deadline_s: float = DEADLINE_S
     again: bool = True
     """What failed is asked again until its deadline."""
+    next: int = field(default=0, init=False)
+    """Number of the row after the last one."""
     due: int = 0
     """Writes and reads."""
     acknowledged: dict[int, float] = field(default_factory=dict)

@@ -28,7 +28,7 @@ class Load(Requests):
     """Of which none fails, though it is asked but once, and none is lost."""
 
     def __init__(self, session: Session, first: int = 0) -> None:
-        super().__init__(session, first, RATE_HZ, LATE_S, again=False)
+        super().__init__(session, first, rate_hz=RATE_HZ, deadline_s=LATE_S, again=False)
 
     def check(self) -> None:
         slowest_s = max(self.in_time, default=0.0)
