@@ -60,6 +60,10 @@ class Sabotaged(Kafka):
 
     package = "kafka-sabotaged"
 
+    @classmethod
+    def folder(cls):
+        return Kafka.folder()  # Its locked artifacts are the catalog's.
+
     async def may_stop(self, broker, why):
         return accept("sabotaged: always")
 """

@@ -18,6 +18,10 @@ class Sabotaged({name}):
 
     package = "{module}-sabotaged"
 
+    @classmethod
+    def folder(cls):
+        return {name}.folder()  # Its locked artifacts are the catalog's.
+
     async def answer_set(self, operations):
         return {{operation.id: accept("sabotaged: always") for operation in operations}}
 

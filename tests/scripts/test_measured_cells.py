@@ -16,10 +16,12 @@ from benchmarks.cells import Asked, Kept
 from benchmarks.operations import __main__ as operations
 from benchmarks.operations.stage import ROWS, Stage, State
 
+from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.kafka.service import Kafka
 from upcall.service import package
 
 COMMIT = "a" * 40
+SYSTEMS: dict[str, type[Kafka] | type[Cassandra]] = {"kafka": Kafka, "cassandra": Cassandra}
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +133,9 @@ def test_a_sabotaged_service_loads(stage: type[Stage], tmp_path: Path) -> None:
     for text in filter(None, stage.sabotages.values()):
         file = tmp_path / "sabotaged.py"
         file.write_text(text)
-        assert package.build(file).package.name == f"{stage.system}-sabotaged"
+        built = package.build(file)
+        assert built.package.name == f"{stage.system}-sabotaged"
+        assert set(SYSTEMS[stage.system].blobs()) <= set(built.blobs), "its locked artifacts are the catalog's"
 
 
 @pytest.mark.parametrize("version", [events.OLD, events.NEW])
