@@ -56,7 +56,8 @@ def process_of(cluster: OwnCluster, name: str) -> int:
 def delete_records(client: Client, topic: str, partitions: int) -> None:
     """The first ones, though they were acknowledged."""
     first = [TopicPartition(topic, number, DELETED) for number in range(partitions)]
-    for each in AdminClient({**client, "log_level": 2}).delete_records(first).values():
+    admin = AdminClient({**client, "log_level": 2})  # Held: without it nobody answers.
+    for each in admin.delete_records(first).values():
         each.result(ASKED_S)
 
 
