@@ -74,7 +74,7 @@ def batches(cluster: Cluster, service: str = "spark") -> list[tuple[str, int, in
 
 
 def last_batch(cluster: Cluster, service: str = "spark") -> int:
-    return max(number for _, number, _, _ in batches(cluster, service))
+    return max((number for _, number, _, _ in batches(cluster, service)), default=-1)
 
 
 def until_it_counts(cluster: Cluster, version: str, service: str = "spark", beyond: int = -1) -> None:
