@@ -71,6 +71,8 @@ def ask(book: Book, operation: Operation) -> None:
     memory = book.memory.operations[operation.id]
     times = memory.question.times + 1 if memory.question else 1
     memory.question = Question(since_s=book.now_s, times=times)
+    service = operation.target.service
+    book.look_at(service, book.now_s + policy_of(book, service).answer_s)  # Then it counts as silence.
 
 
 def look(book: Book, service: str) -> None:
