@@ -67,6 +67,15 @@ class Brokers(Driven):
             return known and all(wanted & set(each.replicas) <= set(each.isrs) for each in parts)
         return False
 
+    def is_led_by_others(self) -> bool:
+        """Whether one broker is away, and no partition is led by it or waits for it."""
+        with suppress(KafkaException):
+            found = self._described()
+            parts = [partition for topic in found.topics.values() for partition in topic.partitions.values()]
+            known = set(found.brokers)
+            return len(known) < len(self.members()) and all({each.leader, *each.isrs} <= known for each in parts)
+        return False
+
     def _partitions(self) -> list[Any]:
         return [partition for topic in self._described().topics.values() for partition in topic.partitions.values()]
 

@@ -91,19 +91,19 @@ class Played(Brokers):
         self.until_equal()
         client = self.cluster.kafka_client()
         writes, in_sync = Writes(client, topic, RATE_HZ, idempotent=True), InSync(client, {topic: MIN_IN_SYNC})
-        writes.start()
-        in_sync.start()
-        try:
-            time.sleep(STEADY_S)
-            with self.one_down() if start == "down" else _nothing():
+        with self.one_down() if start == "down" else _nothing():
+            writes.start()
+            in_sync.start()
+            try:
+                time.sleep(STEADY_S)
                 began = time.monotonic()
                 getattr(self, event)(way, start)
                 took_s = time.monotonic() - began
-            self.until_whole()
-            time.sleep(STEADY_S)
-        finally:
-            writes.stop()
-            in_sync.stop()
+                self.until_whole()
+                time.sleep(STEADY_S)
+            finally:
+                writes.stop()
+                in_sync.stop()
         if sabotage == "deletes-records":
             harm.delete_records(self.cluster.kafka_client(), topic, PARTITIONS)
         stored = read_back(self.cluster.kafka_client(), topic)
@@ -122,16 +122,16 @@ class Played(Brokers):
 
     @contextmanager
     def one_down(self) -> Iterator[None]:
-        """Its machine is away, and comes back by itself after a minute."""
+        """Its machine is away, others lead what it led, and it comes back by itself a minute later."""
         task = self.member(DOWN)
         agent = harm.process_of(self.cluster, f"agent-{task.node}")
         harm.lose_node(self.cluster, task)
         back = threading.Timer(DOWN_S, lambda: os.kill(agent, signal.SIGCONT))
         try:
             self.until("it is seen to be away", lambda: self.member(DOWN).state != "ready")
+            self.until("others lead what it led", self.is_led_by_others)
             back.start()
             yield
-            back.join()
         finally:
             back.cancel()
             with suppress(ProcessLookupError):
