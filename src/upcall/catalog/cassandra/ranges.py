@@ -13,6 +13,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
+TRIAL: Final = "upcall_trial"
+"""The keyspace in which a backup is tried: nobody's data."""
 ROLES: Final = "system_auth"
 """Where roles and passwords are kept."""
 COPIES_THAT_SPARE_ONE: Final = 3

@@ -18,15 +18,13 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import SimpleStatement, dict_factory
 
-from upcall.catalog.cassandra.ranges import ROLES, Range, at_risk
+from upcall.catalog.cassandra.ranges import ROLES, TRIAL, Range, at_risk
 
 __all__ = ["Range", "Ring", "at_risk", "is_user_keyspace", "on_the_way"]
 
 TIMEOUT_S: Final = 5.0
 ROWS_MAX: Final = 1000
 PAGE_ROWS: Final = 500
-TRIAL: Final = "upcall_trial"
-"""A keyspace in which a backup is tried: nobody's data."""
 DATACENTER: Final = "dc1"
 SETTLED: Final = ("NORMAL", "shutdown", "LEFT", "removed", "hibernate")
 """Words of a node's state in gossip when nothing of its data is on its way. A node that is down says ``shutdown``; one

@@ -18,13 +18,12 @@ from typing import Final, NamedTuple
 
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.backup import ROOT, Backups, copy_in
+from upcall.catalog.cassandra.ranges import TRIAL
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.service import Member
 from upcall.service.backup import Part, StoredBackup
 from upcall.service.backup.carried import files_of
 
-TRIAL: Final = "upcall_trial"
-"""Its keyspace (:data:`upcall.catalog.cassandra.ring.TRIAL`); what loads the driver is loaded when a ring is asked."""
 WITHIN: Final = "trial"
 TRIED: Final = "tables-tried"
 """Table -> when its backup was tried."""
