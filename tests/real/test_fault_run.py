@@ -122,7 +122,7 @@ def store(cluster: Cluster) -> Queries:
     (endpoint,) = [each for each in cluster.client.endpoints() if (each.service, each.name) == ("cassandra", "cql")]
     said = cluster.client.credentials("cassandra", "cql")
     hosts = [address.partition(":")[0] for address in endpoint.addresses]
-    return Queries.connect(hosts, login=Login(said.user, said.password))
+    return Queries.connect(hosts, login=Login(said.user, said.password), patience_s=CATCH_UP_S)
 
 
 async def latest_run(queries: Queries) -> Run | None:

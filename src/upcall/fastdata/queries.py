@@ -7,6 +7,7 @@ statements are made at the first use. Seconds are those of the run; `Run.due_us`
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +20,7 @@ from upcall.fastdata.detect.episodes import Episode
 from upcall.fastdata.keyspace import KEYSPACE
 from upcall.fastdata.login import Login
 from upcall.fastdata.runs import Run
-from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, SENSORS_PER_STRIP, connect
+from upcall.fastdata.schema import FLEET, HOUR_S, MINUTE_S, NOT_NOW, SENSORS_PER_STRIP, connect
 from upcall.fastdata.sensors import BLOCKS, SENSORS, SENSORS_PER_BLOCK, block_slice
 from upcall.fastdata.store import EPISODE_COLUMNS, episode_of
 from upcall.fastdata.windows import STATISTICS
@@ -30,6 +31,7 @@ RANGE_MAX_S: Final = 24 * HOUR_S
 PAGE_ROWS: Final = 1_000
 """Rows of one answer: an hour of a strip is 6 MB, too much for the heap of a small node in one piece."""
 EPISODES_MAX: Final = 5_000
+AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,20 +86,30 @@ class Counted:
 
 
 class Queries:
-    """Reads the tables of one keyspace; safe to share."""
+    """Reads the tables of one keyspace; safe to share.
 
-    def __init__(self, session: Session) -> None:
+    A store that is short of time or of replicas for a moment is asked again for `patience_s`; by default the caller
+    is told at once.
+    """
+
+    def __init__(self, session: Session, patience_s: float = 0.0) -> None:
         self._session = session
+        self._patience_s = patience_s
         self._prepared: dict[str, Any] = {}
 
     @classmethod
     def connect(
-        cls, contact_points: Sequence[str], port: int = 9042, keyspace: str = KEYSPACE, login: Login | None = None
+        cls,
+        contact_points: Sequence[str],
+        port: int = 9042,
+        keyspace: str = KEYSPACE,
+        login: Login | None = None,
+        patience_s: float = 0.0,
     ) -> Queries:
         """Blocking; raises when the store is not there or has no tables yet."""
         cluster: Cluster = connect(contact_points, port, login)
         try:
-            return cls(cluster.connect(keyspace))
+            return cls(cluster.connect(keyspace), patience_s)
         except Exception:
             cluster.shutdown()
             raise
@@ -209,7 +221,14 @@ class Queries:
         return Counted(*(sum(getattr(row, name) or 0 for row in rows) for name in names))
 
     async def _ask(self, query: str, *values: Any) -> list[Any]:
-        return await asyncio.to_thread(self._execute, query, values)
+        end = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await asyncio.to_thread(self._execute, query, values)
+            except NOT_NOW:
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     def _execute(self, query: str, values: tuple[Any, ...]) -> list[Any]:
         prepared = self._prepared.get(query)

@@ -33,6 +33,8 @@ from upcall.fastdata.sensors import SENSORS_PER_BLOCK
 from upcall.fastdata.windows import statistics
 
 CATCH_UP_S: Final = 10
+PATIENCE_S: Final = 60.0
+"""For how long one question is asked again."""
 """The last seconds before now may still be on their way, unless said otherwise."""
 CHUNK_S: Final = 60
 EXAMPLES_MAX: Final = 20
@@ -122,7 +124,9 @@ def _compare_chunk(
 
 async def _main(arguments: argparse.Namespace) -> int:
     login = read_login(arguments.login_file)
-    queries = Queries.connect(arguments.cassandra.split(","), keyspace=arguments.keyspace, login=login)
+    queries = Queries.connect(
+        arguments.cassandra.split(","), keyspace=arguments.keyspace, login=login, patience_s=PATIENCE_S
+    )
     try:
         known = {run.run_id: run for run in await queries.runs()}
         run = known.get(arguments.run) if arguments.run else next(iter(known.values()), None)
