@@ -81,7 +81,9 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
     await _prepare(machine, record, where)
     resources = declaration.resources
     record.memory_mib = resources.memory_mib
-    record.groups = await asyncio.to_thread(machine.groups.create, launch.task, resources.cpus, resources.memory_mib)
+    record.groups = await asyncio.to_thread(
+        machine.groups.create, launch.task, launch.address, resources.cpus, resources.memory_mib
+    )
     box = await asyncio.to_thread(machine.boxes.around, launch, record.names, command[0])
     # From here on there may be a process: what this agent knows must be on disk before there is one.
     await machine.checkpoint.durable()

@@ -5,11 +5,13 @@ Groups are made below the one that we are in, never beside it. Three worlds exis
 * **v2**: one tree. Limits need the controllers ``memory``, ``cpu`` and ``pids`` in our own group's
   ``subtree_control``, which the kernel refuses while processes (the user's shell) are in that group itself
   (:mod:`upcall.keeper.delegation`); ``cgroup.kill`` needs none.
-* **v1** and **hybrid**: one tree for each controller, of which each may be writable or not.
+* **v1** and **hybrid**: one tree for each controller, of which each may be writable or not; in a hybrid one the tree of
+  v2 without controllers beside them.
 * nothing writable, the usual case without root and without delegation.
 
 What is missing is said, not hidden: :attr:`Groups.features` goes to the master with the registration
-(``memory-limits`` or ``no-memory-limits`` ...). The CPU is shared by weights, never by quotas: a JVM that starts on
+(``memory-limits`` or ``no-memory-limits`` ...). In a tree of v2 a task's connections can be given their member's
+address (:mod:`upcall.agent.own_address`). The CPU is shared by weights, never by quotas: a JVM that starts on
 half a core crawls, and unused time would be lost.
 """
 
@@ -22,11 +24,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from upcall.agent import own_address
 from upcall.keeper.delegation import LEAF
 from upcall.keeper.shim import remove_groups
 
 MIB: Final = 1 << 20
 V1_CONTROLLERS: Final[tuple[str, ...]] = ("memory", "cpu", "cpuacct", "freezer", "pids")
+V2_TREE: Final = ""
+"""Its name among those of controllers, as /proc has it."""
 KILL_ROUNDS: Final = 50
 PROCESSES_MAX: Final = 16_384
 """Processes and threads of one task: more than any store has, less than what a machine has numbers for."""
@@ -42,7 +47,7 @@ class Groups(Protocol):
     count_processes: bool
     """Whether the processes of a task are limited in number."""
 
-    def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
+    def create(self, task: str, address: str, cpus: float, memory_mib: int) -> dict[str, str]:
         """Folder of the task's group for each controller; empty where there are none. Idempotent."""
         ...
 
@@ -77,13 +82,13 @@ def detect(node_folder: Path) -> Groups:
     """What can be used here, found by trying."""
     mounts = _mounts()
     own = _own_groups()
-    if "" in mounts and not any(name in mounts for name in V1_CONTROLLERS):
-        base = mounts[""] / own.get("", "/").lstrip("/")
+    if V2_TREE in mounts and not any(name in mounts for name in V1_CONTROLLERS):
+        base = mounts[V2_TREE] / own.get(V2_TREE, "/").lstrip("/")
         base = base.parent if base.name == LEAF else base  # The keeper moved out of the way for us.
         with contextlib.suppress(OSError):
             return V2(base / group_name(node_folder))
     bases = {}
-    for controller in V1_CONTROLLERS:
+    for controller in (*V1_CONTROLLERS, V2_TREE):
         if controller in mounts and controller in own:
             base = mounts[controller] / own[controller].lstrip("/") / group_name(node_folder)
             if _writable(base):
@@ -92,13 +97,13 @@ def detect(node_folder: Path) -> Groups:
 
 
 def _mounts() -> dict[str, Path]:
-    """Mount point of each v1 controller; of v2 under the empty name."""
+    """Mount point of each v1 controller, and of v2."""
     found: dict[str, Path] = {}
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
         _device, point, kind, options, *_ = line.split(" ")
         path = Path(point.replace("\\040", " "))
         if kind == "cgroup2":
-            found[""] = path
+            found[V2_TREE] = path
         elif kind == "cgroup":
             found |= {option: path for option in options.split(",") if option in V1_CONTROLLERS}
     return found
@@ -125,6 +130,24 @@ def _writable(base: Path) -> bool:
     return writable
 
 
+def _gives_addresses(base: Path) -> bool:
+    """Whether connections of what runs in a group there can be given an address, found by giving one to a group."""
+    probe = base / "probe"
+    try:
+        probe.mkdir(parents=True, exist_ok=True)
+        return own_address.possible(probe)
+    except OSError:
+        return False
+    finally:
+        for folder in (probe, base):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _address_feature(is_had: bool) -> str:
+    return "own-addresses" if is_had else "no-own-addresses"
+
+
 class V2:
     """One tree. ``OSError`` from the constructor when no group can be made at all."""
 
@@ -135,10 +158,13 @@ class V2:
         if not os.access(base / "cgroup.procs", os.W_OK):
             raise PermissionError(f"{base} is not writable")
         self._controllers = (base / "cgroup.subtree_control").read_text(encoding="ascii").split()
+        self._gives_addresses = _gives_addresses(base)
+        self._make_base()
         self.features: tuple[str, ...] = (
             "memory-limits" if "memory" in self._controllers else "no-memory-limits",
             "cpu-weights" if "cpu" in self._controllers else "no-cpu-weights",
             "group-kill",
+            _address_feature(self._gives_addresses),
         )
         self.count_processes = "pids" in self._controllers
 
@@ -149,19 +175,21 @@ class V2:
                 with contextlib.suppress(OSError):
                     (folder / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
 
-    def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
+    def create(self, task: str, address: str, cpus: float, memory_mib: int) -> dict[str, str]:
         group = self._base / task
         with self._making:
             self._make_base()
             group.mkdir(exist_ok=True)
-        groups = {"": str(group)}
+        groups = {V2_TREE: str(group)}
+        if self._gives_addresses:
+            own_address.give(group, address)
         if self.count_processes:
             _bound_processes(group)
         self.limit(groups, cpus, memory_mib)
         return groups
 
     def limit(self, groups: Mapping[str, str], cpus: float, memory_mib: int) -> None:
-        group = Path(groups[""])
+        group = Path(groups[V2_TREE])
         if "memory" in self._controllers:
             (group / "memory.max").write_text(str(memory_mib * MIB), encoding="ascii")
             with contextlib.suppress(OSError):  # A kernel without swap accounting has no such file.
@@ -173,12 +201,12 @@ class V2:
         return [f"{group}/cgroup.procs" for group in groups.values()]
 
     def out_of_memory_kills(self, groups: Mapping[str, str]) -> int:
-        return _field(Path(groups[""]) / "memory.events", "oom_kill") if groups else 0
+        return _field(Path(groups[V2_TREE]) / "memory.events", "oom_kill") if groups else 0
 
     def usage(self, groups: Mapping[str, str]) -> GroupUsage:
         if not groups:
             return GroupUsage(None, None)
-        group = Path(groups[""])
+        group = Path(groups[V2_TREE])
         cpu_s = _field(group / "cpu.stat", "usage_usec") / 1e6 if (group / "cpu.stat").exists() else None
         stat = group / "memory.stat"
         memory = (_field(stat, "anon") + _field(stat, "file_mapped")) / MIB if stat.exists() else None
@@ -205,19 +233,23 @@ class V1:
     def __init__(self, bases: Mapping[str, Path]) -> None:
         self._bases = dict(bases)
         self._making = threading.Lock()
+        self._gives_addresses = V2_TREE in bases and _gives_addresses(bases[V2_TREE])
         self.features: tuple[str, ...] = (
             "memory-limits" if "memory" in bases else "no-memory-limits",
             "cpu-weights" if "cpu" in bases else "no-cpu-weights",
             "group-kill" if bases else "no-group-kill",
+            _address_feature(self._gives_addresses),
         )
         self.count_processes = "pids" in bases
 
-    def create(self, task: str, cpus: float, memory_mib: int) -> dict[str, str]:
+    def create(self, task: str, address: str, cpus: float, memory_mib: int) -> dict[str, str]:
         groups = {}
         with self._making:
             for controller, base in self._bases.items():
                 (base / task).mkdir(parents=True, exist_ok=True)
                 groups[controller] = str(base / task)
+        if self._gives_addresses:
+            own_address.give(Path(groups[V2_TREE]), address)
         if self.count_processes:
             _bound_processes(Path(groups["pids"]))
         self.limit(groups, cpus, memory_mib)
