@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.resources import files
+from pathlib import Path
 
 import psutil
 import pytest
@@ -63,37 +64,49 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             keeping.end(DataFolder(cluster.data))
 
 
-def task_pid(cluster: Cluster, member: str) -> int:
-    """Of the running task's command."""
+def process_of(cluster: Cluster, member: str) -> psutil.Process | None:
+    """The Java process below a task's command where there is one, else the command; None while it is not running."""
     task = cluster.task(member)
     record = cluster.data / "nodes" / task.node / "tasks" / task.task / "running.json"
-    found = json.loads(record.read_bytes())
-    return int(found["task"]["pid"])
+    try:
+        command = psutil.Process(int(json.loads(record.read_bytes())["task"]["pid"]))
+        below = [child for child in command.children(recursive=True) if child.name() == "java"]
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return None
+    return (below or [command])[0]
 
 
 def kill_task(cluster: Cluster, member: str) -> None:
-    """The Java process where there is one below the command, as a crash of the system itself would be."""
-    process = psutil.Process(task_pid(cluster, member))
-    below = [child for child in process.children(recursive=True) if child.name() == "java"]
-    (below or [process])[0].kill()
+    """As a crash of the system itself would be. What was killed before may have taken it along: then it comes back."""
+    cluster.until(f"{member} runs", lambda: process_of(cluster, member), CATCH_UP_S).kill()
 
 
 def kill_everything_of_ours(cluster: Cluster) -> None:
     """Keeper, master, agents with their launchers, host and page in one instant. Tasks are not ours, and live on, each
     with its shim: that owns the task's output and end, and its death is the task's."""
-    pids = [cluster.keeper_pid(), *cluster.processes().values(), *launchers(cluster)]
-    assert len(pids) == 1 + 6 + 3, "keeper; master, host, page and three agents; a launcher for each agent"
-    for pid in pids:
+    what = "keeper; master, host, page and three agents; a launcher for each agent"
+    for pid in cluster.until(what, lambda: ours(cluster), CATCH_UP_S):
         os.kill(pid, signal.SIGKILL)
     cluster.upcall("up", timeout_s=900.0)
 
 
+def ours(cluster: Cluster) -> list[int]:
+    """All of them, once those that were killed before run again; else none."""
+    found = [cluster.keeper_pid(), *cluster.processes().values(), *launchers(cluster)]
+    return found if len(found) == 1 + 6 + 3 else []
+
+
 def launchers(cluster: Cluster) -> list[int]:
-    """Shims are forked from them and look like them, but have a record each."""
-    records = cluster.data.glob("nodes/*/tasks/*/running.json")
-    shims = {int(json.loads(record.read_bytes())["shim"]["pid"]) for record in records}
-    commands = {pid: psutil.Process(pid).cmdline() for pid in cluster.all_processes() if pid not in shims}
-    return [pid for pid, words in commands.items() if any("import launcher" in word for word in words)]
+    """By the name that each gives itself, and what it forks gives up."""
+    return [pid for pid in cluster.all_processes() if name_of(pid) == "upcall-launcher"]
+
+
+def name_of(pid: int) -> str:
+    """Empty when it has ended since it was listed."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def log_repeats(cluster: Cluster) -> int:
