@@ -192,6 +192,21 @@ def blocked_reason(cluster: Cluster, service: str) -> str:
     return view.reason if view.state == "blocked" else ""
 
 
+def test_a_mistake_in_the_code_of_a_service_is_said_with_its_line_and_it_does_not_run(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "mistaken.py"
+    file.write_text(Path(GREEDY).read_text().replace("class Greedy", "class Mistaken").replace("command=", "comand="))
+    line = next(number for number, each in enumerate(file.read_text().splitlines(), 1) if "comand=" in each)
+    cluster.upcall("install", str(file), "--no-wait")
+    reason = cluster.until("it is blocked", lambda: blocked_reason(cluster, "mistaken"))
+    assert "keyword argument 'comand'; it takes command, " in reason
+    assert f"(mistaken.py:{line} in task)" in cluster.upcall("why", "mistaken").stdout
+    cluster.upcall("uninstall", "mistaken")
+    cluster.upcall("catalog", "remove", "mistaken")
+    nothing_left(cluster)
+
+
 def test_a_composition_of_which_one_part_does_not_fit_leaves_none(cluster: Cluster, tmp_path: Path) -> None:
     for path in (HELLO, GREEDY):  # a composition names packages
         upload(Session(cluster.data), Path(path))

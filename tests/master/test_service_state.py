@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from upcall.master import records as r
 from upcall.master.state import Service
@@ -122,3 +123,32 @@ def test_what_its_own_code_says_is_wrong_makes_it_degraded_although_all_are_read
     shown.world.advance(10)
     shown.service.health = r.HealthRecord(service="log", version="0", degraded=(lags,))
     assert shown.state() == ("running", ""), "another version of its code saw it, and the present one may not look"
+
+
+@both_kinds
+def test_a_service_whose_code_never_said_what_it_wants_does_not_run(kind: SimulatedKind) -> None:
+    shown = Shown(
+        kind, (PlanView(name="deploy", state="failed", phases=(), reason="KeyError: 'a' (own.py:9 in task)"),)
+    )
+    assert shown.state() == ("blocked", "its deploy plan is failed: KeyError: 'a' (own.py:9 in task)")
+
+
+@both_kinds
+def test_a_mistake_in_the_code_of_a_deployed_service_is_told(kind: SimulatedKind) -> None:
+    (done,) = plan("done")
+    shown = Shown(kind, (replace(done, state="failed", reason="KeyError: 'a' (own.py:9 in task)"),))
+    assert shown.state() == ("degraded", "its code cannot say what it wants: KeyError: 'a' (own.py:9 in task)")
+
+
+@both_kinds
+def test_a_crash_loop_that_a_change_brought_names_the_way_back(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
+    shown.service.revisions[1] = r.RevisionRecord(
+        service="log", number=1, package="log", version="1", options={}, at=0.0, outcome="failed", why="no luck"
+    )
+    shown.world.substrate.crashing.add("log.b0")
+    shown.crash()
+    shown.world.advance(5)
+    state, reason = shown.state()
+    assert state == "recovering"
+    assert "`upcall rollback log` goes back" in reason

@@ -113,8 +113,12 @@ def test_a_pod_keeps_its_members_apart_unless_the_task_says_otherwise() -> None:
 
 
 def test_the_same_member_in_two_pods_is_refused() -> None:
+    class Twice(Service):
+        def pods(self) -> list[Pod]:
+            return [Pod("a"), Pod("b", names=("a-0",))]
+
     with pytest.raises(Invalid, match=r"a-0.*pod 'a' and in pod 'b'"):
-        checked([Pod("a"), Pod("b", names=("a-0",))])
+        checked(Twice())
 
 
 def test_a_check_that_cannot_work_is_refused_with_its_member_and_its_name() -> None:

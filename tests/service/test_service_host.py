@@ -39,6 +39,24 @@ class Crashing(Service):
 """
 
 
+EXITS = """
+import sys
+from upcall.service import Declaration, Service, accept
+
+class Exits(Service):
+    asked = 0
+
+    def task(self, member):
+        return Declaration(command=("x",))
+
+    async def may_stop(self, member, why):
+        type(self).asked += 1
+        if self.asked == 1:
+            sys.exit(3)
+        return accept()
+"""
+
+
 @asynccontextmanager
 async def hosting(master: HttpMaster, data: Path) -> AsyncIterator[Host]:
     host = Host(lambda: Connection(master.socket, TOKEN, host="host-1"), data, "host-1", built_here())
@@ -145,6 +163,22 @@ async def test_a_service_that_crashes_is_started_again_and_stalls_no_other(tmp_p
             master.assign("hello", built.package, hello)
             await until(deployed(hello))
             assert set(host._services) == {"crashing", "hello"}
+
+
+async def test_a_service_that_calls_sys_exit_is_started_again_and_says_where(
+    tmp_path: Path, played: Played, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_module, "EXITED_PAUSE_MIN_S", 0.05)
+    (tmp_path / "exits.py").write_text(f"{EXITS}# {tmp_path}\n")  # code of its own for each test
+    async with HttpMaster().serving() as master:
+        built = await offered(master, tmp_path / "exits.py")
+        exits = played("exits")
+        async with hosting(master, tmp_path / "data"):
+            master.assign("exits", built.package, exits)
+            await until(deployed(exits))
+            stop = exits.propose("stop", "server-0")
+            await until(lambda: exits.operations[stop].state in STOPS)
+    assert "its code called sys.exit (exits.py:14 in may_stop); it is started again" in caplog.text
 
 
 async def test_a_new_source_replaces_the_running_code(tmp_path: Path, played: Played) -> None:

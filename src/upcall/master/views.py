@@ -182,13 +182,15 @@ class Views:
                 return "recovering", recovering
             return "deploying", _first_reason(plan)
         if recovering := self._recovering(service.record.name):
-            return "recovering", recovering
+            return "recovering", "; ".join([recovering, *_unfinished(service)])
         if ready < wanted:
             away = [f"{task.name} {task.state}" for task in tasks if task.state not in ("ready", "finished")]
             named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
             return "degraded", f"{ready} of {wanted} members ready; {named}"
         if wrong := health.brief(service):
             return "degraded", wrong
+        if mistake := _mistake_in_its_code(plan):
+            return "degraded", f"its code cannot say what it wants: {mistake}"
         failed = [f"{name} has failed: {reason}" for name, reason in beside.items()]
         failed += _unfinished(service)
         return "running", "; ".join([*failed, *(f"{task.name}: {text}" for task in tasks for text in task.filling)])
@@ -444,10 +446,21 @@ def _ended(operation: Operation) -> str:
 
 
 def _is_over(plan: PlanView, failed_beside: Collection[str]) -> bool:
+    """A plan that failed before it had a step is not: its code did not say what it wants."""
     steps = [step for phase in plan.phases for step in phase.steps]
-    return plan.state == "done" or all(
-        step.state in ("done", "forced") or (step.state == "failed" and step.name in failed_beside) for step in steps
+    return plan.state == "done" or (
+        bool(steps)
+        and all(
+            step.state in ("done", "forced") or (step.state == "failed" and step.name in failed_beside)
+            for step in steps
+        )
     )
+
+
+def _mistake_in_its_code(plan: PlanView) -> str:
+    """Why a plan has failed of which no step has."""
+    steps = [step for phase in plan.phases for step in phase.steps]
+    return plan.reason if plan.state == "failed" and all(step.state != "failed" for step in steps) else ""
 
 
 def _unfinished(service: Service) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, Stale, UpcallError
 from upcall.service import stranger
+from upcall.service.attempts import as_an_error
 from upcall.service.blame import method_at
 from upcall.service.consent import Verdict, wait
 from upcall.service.docket import SILENCE_PAUSE_S, Docket
@@ -106,7 +107,8 @@ class Clerk:
         given: Mapping[str, Any] = {}
         try:
             async with asyncio.timeout(budget_s):
-                given = await service.answer_set(due)
+                with as_an_error():
+                    given = await service.answer_set(due)
             if not isinstance(given, Mapping):
                 raise NoAnswer(
                     f"{method_at(owner, 'answer_set')} returned a {type(given).__name__}; expected a mapping"
@@ -125,7 +127,7 @@ class Clerk:
                 try:
                     verdict = self._ready_for(op, checked(owner, op.kind, "answer_set", given[op.id]))
                 except NoAnswer as wrong:
-                    stranger.say(service, op, f"because: {wrong}", None)
+                    stranger.say(service, op, f"because: {service.raised('answer_set', wrong)}", None)
             found.append((op, verdict))
         return found
 

@@ -5,9 +5,10 @@ that went well starts them anew, and the same failure is told once.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from upcall.protocol.errors import UpcallError
@@ -50,6 +51,20 @@ async def persistently(
         failing_since_s = began_s if failing_since_s is None else failing_since_s
         if loop.time() - failing_since_s > QUICK_S:
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+
+@contextlib.contextmanager
+def as_an_error() -> Iterator[None]:
+    """A cancellation that nobody asked of this task came out of the code that it calls: an error of that code, like any
+    other. Let through, it would end the task as if somebody had wanted that, and nobody would hear of it."""
+    try:
+        yield
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        error = RuntimeError("CancelledError: what it waited for was cancelled")
+        raise error.with_traceback(cancelled.__traceback__) from cancelled
 
 
 def in_words(error: BaseException) -> str:

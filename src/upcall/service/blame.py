@@ -3,11 +3,15 @@
 import inspect
 import traceback
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from upcall.service.attempts import in_words
 
-_OURS: Final = Path(__file__).resolve().parent
+_UPCALL: Final = Path(__file__).resolve().parent.parent
+_OURS: Final = frozenset(
+    _UPCALL / part for part in ("artifacts", "client", "protocol", "service", "testing", "transport")
+)
+"""What an expert's code calls, and what calls it."""
 _LIBRARY: Final = Path(traceback.__file__).resolve().parent
 
 
@@ -20,11 +24,26 @@ def in_words_with_line(error: BaseException) -> str:
 def line_of(error: BaseException) -> str:
     """The innermost line that is neither the SDK's nor Python's nor a library's: the expert's own."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith("<"):
+            continue  # No file: what Python makes for a dataclass.
         file = Path(frame.filename).resolve()
-        if _OURS in file.parents or _LIBRARY in file.parents or "site-packages" in file.parts:
+        if _OURS & {*file.parents} or _LIBRARY in file.parents or "site-packages" in file.parts:
             continue
         return f"{file.name}:{frame.lineno} in {frame.name}"
     return ""
+
+
+def a(given: object) -> str:
+    """What a method returned, where it should have been something else."""
+    if given is None:
+        return "nothing: a `return` is missing"
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+
+
+def is_ours(method: Any) -> bool:
+    """Whether it is the SDK's own, and not an expert's."""
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    return code is not None and _UPCALL / "service" in Path(code.co_filename).resolve().parents
 
 
 def method_at(owner: type, method: str) -> str:

@@ -36,7 +36,7 @@ def with_code(service: Service, code: type[Service]) -> Service:
 
 def declarations(service: Service) -> Declared:
     """What each member would be told; raises what the expert's code raises."""
-    with service._context.one_look(wanted.checked(service.pods())):
+    with service._context.one_look(wanted.checked(service)):
         found = wanted.declared(service)
         wanted.phases(service)
         wanted.endpoints(service)

@@ -24,10 +24,13 @@ help, a person is told at once, and ``upcall why`` prints it with the commands t
 No answer at all is an answer too: the static policy decides then (:class:`upcall.protocol.service.Policy`).
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_in
 from typing import Any, Final, Literal
+
+import msgspec
 
 from upcall.protocol import service as wire
 
@@ -58,6 +61,15 @@ class Way:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     costs: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("does", "action", "costs"):
+            _text(f"Way({name}=...)", getattr(self, name))
+        try:
+            arguments = msgspec.json.encode(dict(self.arguments))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"Way(arguments=...): no mapping that JSON can carry: {error}") from error
+        object.__setattr__(self, "arguments", msgspec.json.decode(arguments))
+
     def on_the_wire(self) -> wire.Way:
         return wire.Way(
             does=self.does[:REASON_CHARS_MAX],
@@ -80,6 +92,20 @@ class Verdict:
     waiting_helps: bool = True
     would_help: tuple[Way, ...] = ()
 
+    def __post_init__(self) -> None:
+        """What no master would take is a mistake at the line that says it."""
+        _text(f"{self.word}(reason)", self.reason)
+        for name in ("valid_s", "retry_after_s", "progress"):
+            number = getattr(self, name)
+            if number is not None and not (isinstance(number, int | float) and math.isfinite(number)):
+                raise TypeError(f"{self.word}({name.removesuffix('_s')}={number!r}): not a finite number")
+        if self.counts_on is not None:
+            if isinstance(self.counts_on, str) or not isinstance(self.counts_on, Iterable):
+                raise TypeError(f"{self.word}(counts_on={self.counts_on!r}): names of incarnations, in a tuple")
+            object.__setattr__(self, "counts_on", tuple(self.counts_on))
+            for name in self.counts_on:
+                _text(f"{self.word}(counts_on=...)", name)
+
     @property
     def takes_away(self) -> bool:
         """Whether the operation may go ahead now, and with it a member."""
@@ -98,6 +124,11 @@ class Verdict:
             waiting_helps=self.waiting_helps,
             would_help=tuple(way.on_the_wire() for way in self.would_help),
         )
+
+
+def _text(where: str, given: object) -> None:
+    if not isinstance(given, str):
+        raise TypeError(f"{where} is text, not {given!r}")
 
 
 def accept(reason: str = "", *, valid_s: float = 60.0, counts_on: tuple[str, ...] | None = None) -> Verdict:

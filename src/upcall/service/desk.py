@@ -14,9 +14,10 @@ import msgspec
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
+from upcall.service import faults
 from upcall.service.actions import action_named, actions_of
 from upcall.service.attempts import in_words
-from upcall.service.link import Link, MasterAway
+from upcall.service.link import Link, MasterAway, exact
 from upcall.service.plan_inputs import Verb
 from upcall.service.proposed import preview
 from upcall.service.service import Service
@@ -117,7 +118,7 @@ class Desk:
             return wire.ActionReply(ok=False, error=late)
         except Exception as error:
             self._service.log.exception("action %s", action.name)
-            return wire.ActionReply(ok=False, error=in_words(error))
+            return wire.ActionReply(ok=False, error=faults.words(error, type(self._service)))
 
     async def _result(self, action: wire.Action) -> Any:
         if action.name.startswith("plan/"):
@@ -128,7 +129,9 @@ class Desk:
         known = action_named(type(self._service), action.name)
         async with asyncio.timeout(known.timeout_s):
             result = await known.call(self._service, action.arguments)
-        return msgspec.to_builtins(result, enc_hook=_plain)
+        plain = msgspec.to_builtins(result, enc_hook=_plain)
+        exact(wire.ActionReply(ok=True, result=plain), where=action.name)
+        return plain
 
     def _controlled(self, action: wire.Action) -> None:
         given = action.arguments

@@ -22,8 +22,9 @@ from msgspec.structs import replace
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.service import faults
+from upcall.service.attempts import as_an_error
 from upcall.service.context import HEALTH_THREADS, threads
-from upcall.service.link import Fenced, Link
+from upcall.service.link import Fenced, Link, encoded
 from upcall.service.service import Service, overridden
 
 SOON_S: Final = 2.0
@@ -93,7 +94,7 @@ class Health:
 
     async def _tell(self, seen: wire.Health | None) -> None:
         if seen is not None and seen != self._told:
-            await self._link.show("health", msgspec.json.encode(seen))
+            await self._link.show("health", encoded(seen))
             self._told = seen
 
     async def _cure(self, found: Iterable[wire.Degraded]) -> None:
@@ -126,7 +127,8 @@ class Health:
         before = threads.set(HEALTH_THREADS)
         try:
             async with asyncio.timeout(service.health_timeout_s):
-                found = keyed(await service.health())
+                with as_an_error():
+                    found = keyed(await service.health())
         except Exception as error:
             return self._unseen(error)
         finally:
@@ -151,6 +153,9 @@ def keyed(found: Iterable[wire.Degraded]) -> tuple[wire.Degraded, ...]:
     """Each with a key of its own, by which it is known again: what it is about, without the numbers that change."""
     keys: dict[str, wire.Degraded] = {}
     for one in found:
+        if not isinstance(one, wire.Degraded):
+            raise TypeError(f"health() gave {one!r}; expected Degraded(...)")
+        one = msgspec.convert(msgspec.to_builtins(one), wire.Degraded)  # a wrong type is found here, not at the master
         key = one.key or f"{one.member} {_NUMBERS.sub('#', one.what)}".strip()
         number = 1
         while (own := key if number == 1 else f"{key} ({number})") in keys:

@@ -28,9 +28,10 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Unauthorised, UpcallError
 from upcall.service import package
 from upcall.service.attempts import in_words, persistently
+from upcall.service.blame import line_of
 from upcall.service.connection import Connection
 from upcall.service.goals import derive
-from upcall.service.link import Fenced, MasterAway
+from upcall.service.link import Fenced, MasterAway, encoded
 from upcall.service.offering import Offer, Refused, built_aside
 from upcall.service.runner import Runner
 from upcall.service.service import Service
@@ -43,6 +44,9 @@ AWAY: Final = (MasterAway, NotNow, Fenced, Unauthorised)
 
 STOP_TIMEOUT_S: Final = 5.0
 """For a service's code to end; what still hangs is left behind, and ends with the process."""
+
+EXITED_PAUSE_MIN_S: Final = 1.0
+EXITED_PAUSE_MAX_S: Final = 60.0
 
 Connect = Callable[[], Connection]
 
@@ -128,7 +132,7 @@ class Host:
             log.exception("goals of %s", asked.package)
             said = Conflict(f"the code of {asked.package} {asked.version} raised {in_words(error)}", where="goals")
             reply = wire.DerivedReply(problem=said.problem)
-        body = msgspec.json.encode(reply)
+        body = encoded(reply)
         try:
             await connection.call("POST", f"/v1/host/derived/{quote(asked.id, safe='')}", body)
         except (UpcallError, MasterAway) as error:
@@ -192,6 +196,7 @@ class ServiceThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._running = threading.Event()
+        self._stopped = threading.Event()
 
     def start(self) -> None:
         self._thread.start()
@@ -199,6 +204,7 @@ class ServiceThread:
     async def stop(self) -> None:
         if self._thread.ident is None:
             return  # never started
+        self._stopped.set()
         await asyncio.to_thread(self._running.wait, STOP_TIMEOUT_S)
         if self._loop is not None and self._task is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
@@ -208,12 +214,23 @@ class ServiceThread:
             log.warning("%s: its code still hangs; it is left behind", self.assignment.service)
 
     def _main(self) -> None:
-        try:
-            asyncio.run(self._supervised())
-        except asyncio.CancelledError:
-            pass
-        except Exception:
-            log.exception("%s: its thread ended", self.assignment.service)
+        name, pause_s = self.assignment.service, EXITED_PAUSE_MIN_S
+        while not self._stopped.is_set():
+            try:
+                asyncio.run(self._supervised())
+                return
+            except asyncio.CancelledError:
+                return
+            except SystemExit as ended:
+                # It ends an event loop from wherever it is raised: this one, and no other service's.
+                where = line_of(ended)
+                own = logging.getLogger(f"upcall.services.{name}")
+                own.error("its code called sys.exit (%s); it is started again in %g s", where, pause_s)
+                self._stopped.wait(pause_s)
+                pause_s = min(2 * pause_s, EXITED_PAUSE_MAX_S)
+            except Exception:
+                log.exception("%s: its thread ended", name)
+                return
 
     async def _supervised(self) -> None:
         self._loop = asyncio.get_running_loop()

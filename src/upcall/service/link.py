@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import NotFound, Stale
+from upcall.protocol.errors import Invalid, NotFound, Stale
 
 T = TypeVar("T")
 
@@ -113,7 +113,8 @@ class Link:
 
     async def run(self, tool: wire.RunTool) -> wire.ToolResult:
         # The tool's own deadline is kept at the agent; a little more for the way there and back.
-        reply = await self._call("POST", "run", tool, timeout_s=tool.timeout_s + 15.0)
+        body = exact(tool, where=tool.member)
+        reply = await self._call("POST", "run", body, timeout_s=tool.timeout_s + 15.0)
         return _decoded(reply, wire.ToolResult)
 
     async def reply(self, action: str, reply: wire.ActionReply) -> None:
@@ -132,7 +133,7 @@ class Link:
         return entry.value, entry.version
 
     async def write(self, key: str, value: Any, version: int) -> int:
-        body = wire.StateWrite(value=msgspec.to_builtins(value), version=version)
+        body = exact(wire.StateWrite(value=msgspec.to_builtins(value), version=version), where=key)
         reply = await self._call("PUT", f"state/{quote(key, safe='')}", body)
         return _decoded(reply, wire.Accepted).version
 
@@ -142,7 +143,7 @@ class Link:
             await self._call("DELETE", f"state/{quote(key, safe='')}?version={version}")
 
     async def _call(self, method: str, what: str, body: msgspec.Struct | bytes = b"", timeout_s: float = 30.0) -> bytes:
-        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        data = body if isinstance(body, bytes) else encoded(body)
         path = f"{self._base}/{what}"
         try:
             return await self._transport.call(method, path, data, stream=self._stream, timeout_s=timeout_s)
@@ -150,6 +151,31 @@ class Link:
             if error.problem.where == STREAM_HEADER:
                 raise Fenced(error.problem.message, where=STREAM_HEADER, expected=error.problem.expected) from error
             raise
+
+
+def encoded(body: msgspec.Struct) -> bytes:
+    """For the wire. Words of an expert's code (a reason, an error that quotes a file's name) may hold half of a
+    surrogate pair, which no encoding can write: they are told with a mark in its place."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_with_marks(msgspec.to_builtins(body)))
+
+
+def exact(body: msgspec.Struct, *, where: str) -> bytes:
+    """For the wire, where another letter would be another thing (what is kept, what is run)."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as error:
+        raise Invalid("half of a surrogate pair is no text", where=where, expected="whole characters") from error
+
+
+def _with_marks(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_with_marks(key): _with_marks(each) for key, each in value.items()}
+    return [_with_marks(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _decoded(data: bytes, kind: type[T]) -> T:

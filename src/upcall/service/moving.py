@@ -87,7 +87,7 @@ def started(member: Member, *, settling: bool) -> How:
     if member.state == "failed":
         return "failed", f"{member.name}: {member.reason}"
     if member.state == "ready" and settling:
-        return "running", "ready; what comes after it is being done"
+        return "running", f"ready; {member.reason or 'what comes after it is being done'}"
     return on_its_way(member)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from upcall.service.blame import method_at
+from upcall.service.blame import a, is_ours, method_at
 from upcall.service.consent import Verdict, Word
 
 METHODS: Final = {
@@ -30,17 +30,17 @@ def method_of(kind: str) -> str:
 
 def checked(owner: type, kind: str, method: str, given: Any) -> Verdict:
     """The verdict, once it is one that this kind of question takes; else an error: what is wrong, and where."""
-    where = method_at(owner, method)
+    where = method_at(owner, _written(owner, method))
     fitting = AFTER_A_LOSS if kind == "lost" else BEFORE
     words = ", ".join(f"{word}()" for word in fitting)
-    if given is None:
-        raise NoAnswer(f"{where} returned nothing: a `return` is missing; expected {words}")
     if not isinstance(given, Verdict):
-        raise NoAnswer(f"{where} returned {_a(given)}; expected {words}")
+        raise NoAnswer(f"{where} returned {a(given)}; expected {words}")
     if given.word not in fitting:
         raise NoAnswer(f"{where} answered {given.word}() to a {kind}, which is no answer to it; expected {words}")
     return given
 
 
-def _a(given: Any) -> str:
-    return f"a {type(given).__name__}" if not isinstance(given, type) else f"the class {given.__name__}"
+def _written(owner: type, method: str) -> str:
+    """Most methods that nobody wrote ask ``may_stop``: then what is wrong stands there."""
+    own = getattr(owner, method, None)
+    return method if own is None or not is_ours(own) else "may_stop"

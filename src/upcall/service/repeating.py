@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from upcall.protocol.errors import UpcallError
+from upcall.service.attempts import as_an_error
 from upcall.service.service import Service
 from upcall.service.telling import Tell, while_it_moves
 
@@ -26,7 +27,8 @@ async def until_done(
     while still():
         try:
             async with while_it_moves(service.hook_timeout_s, tell or (lambda text, _: service.log.info("%s", text))):
-                await call()
+                with as_an_error():
+                    await call()
             return True
         except Exception as error:
             words = service.raised(what, error)

@@ -22,6 +22,7 @@ from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.releases import released
 from upcall.service import derived, faults, plans, wanted
 from upcall.service.asking import Clerk
+from upcall.service.attempts import as_an_error
 from upcall.service.autoscaling import Autoscaling
 from upcall.service.carrying_out import CarryingOut
 from upcall.service.context import Context
@@ -29,7 +30,7 @@ from upcall.service.desk import Desk
 from upcall.service.health import Health
 from upcall.service.hooks import Hooks
 from upcall.service.leaving import Leaving
-from upcall.service.link import Fenced, Link, MasterAway, Transport, WholeSet
+from upcall.service.link import Fenced, Link, MasterAway, Transport, WholeSet, encoded
 from upcall.service.options import validated
 from upcall.service.plan_inputs import (
     Control,
@@ -368,7 +369,7 @@ class Runner:
         started = {member.name for member in members.members if member.starts > 0}
         self.context.coming = brings - started - self._updating.starts
         before = self._updating.before()
-        with self.context.one_look(wanted.checked(self.service.pods())):
+        with self.context.one_look(wanted.checked(self.service)):
             self.plan = self.plan.with_phases(wanted.without(wanted.phases(self.service), brings))
             settling = self._hooks.settling(self.context.members)
             self.move(Observed(self.context.members, self._wall(), members.unplaced, settling))
@@ -439,7 +440,8 @@ class Runner:
             step = owner.plan.step_at(run.path)
             assert isinstance(step, Do)
             async with while_it_moves(step.timeout_s, tell):
-                await step.work()
+                with as_an_error():
+                    await step.work()
         except TimeoutError:
             error = "did not end in its time"
         except Later as early:
@@ -470,7 +472,7 @@ class Runner:
 
     async def _send(self, what: WholeSet, body: msgspec.Struct) -> None:
         """Sends a whole set, unless this subscription has sent exactly this one."""
-        data = msgspec.json.encode(body)
+        data = encoded(body)
         if self._sent.get(what) != data:
             await self.link.show(what, data)
             self._sent[what] = data

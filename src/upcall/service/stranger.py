@@ -13,6 +13,7 @@ from upcall.protocol.errors import UpcallError
 from upcall.protocol.service import Member as Seen
 from upcall.protocol.service import Operation, Policy
 from upcall.service import together
+from upcall.service.attempts import as_an_error
 from upcall.service.blame import in_words_with_line, method_at
 from upcall.service.consent import Verdict, accept, decline, defer
 from upcall.service.context import Context
@@ -209,14 +210,17 @@ async def asked(service: "Service", operation: Operation) -> Verdict | None:
     method = method_of(operation.kind)
     try:
         async with asyncio.timeout(service.answer_timeout_s):
-            return checked(type(service), operation.kind, method, await service.answer_one(operation))
+            with as_an_error():
+                given = await service.answer_one(operation)
+            return checked(type(service), operation.kind, method, given)
     except TimeoutError:
         say(service, operation, f"within {service.answer_timeout_s:g} s: {method_at(type(service), method)}", None)
-    except (UpcallError, NoAnswer) as error:
+    except UpcallError as error:
         say(service, operation, f"because: {in_words_with_line(error)}", None)
     except Exception as error:
         what = f"{operation.kind} of {operation.member or service.name}"
-        say(service, operation, f"because: {service.raised(what, error)}", error)
+        told = None if isinstance(error, NoAnswer) else error
+        say(service, operation, f"because: {service.raised(what, error)}", told)
     return None
 
 

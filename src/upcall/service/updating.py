@@ -117,7 +117,7 @@ class Updating:
             return None
         before = with_options(self._service, base)
         there = {name for name, member in self._service._context.members.items() if member.starts > 0}
-        with before._context.one_look(wanted.checked(before.pods())):
+        with before._context.one_look(wanted.checked(before)):
             found = wanted.declared(before)
         members = {name: each for name, each in found.members.items() if name in there}
         return msgspec.structs.replace(found, members=members)
@@ -240,7 +240,7 @@ class Updating:
         ):
             return  # the master has not taken the declarations of this revision yet
         course, live = self._chosen(course, seen)
-        pods = wanted.checked(self._service.pods())
+        pods = wanted.checked(self._service)
         timeout_s = self._service.hook_timeout_s
         works = courses.Works(self._apply, self._gate, self._spread if overridden(self._service, "spread") else None)
         self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, works, timeout_s))

@@ -6,6 +6,7 @@ declarations do not travel again with each start.
 
 from collections.abc import Container, Iterable, Set
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
@@ -13,12 +14,15 @@ from upcall.protocol import checks, names
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
 from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy, Starts
+from upcall.service.blame import a, method_at
 from upcall.service.docket import SILENCE_PAUSE_S
 from upcall.service.member import Member
 from upcall.service.pod import Pod
 from upcall.service.service import Service, overridden
 from upcall.service.steps import Phase, Start
 from upcall.service.stranger import pods_of
+
+T = TypeVar("T")
 
 
 class Checked:
@@ -85,7 +89,7 @@ def starts(service: Service, turns: Set[str]) -> Starts:
 def _policy(service: Service) -> Policy:
     """The expert's policy, and what follows from what else the expert wrote: a removal waits for ``leave`` only where
     there is one."""
-    given = service.policy()
+    given = _given(service, "policy", service.policy(), Policy)
     leaves = overridden(service, "leave") or overridden(service, "before_replace")
     # A question has its own deadline, and one that hung is asked once more: before that nobody is silent.
     before_stop_s = service.before_stop_s if overridden(service, "before_stop") else 0.0
@@ -95,7 +99,7 @@ def _policy(service: Service) -> Policy:
 
 def phases(service: Service) -> tuple[Phase, ...]:
     """The plan of the expert, and after it what it forgot: members that no step of it starts."""
-    listed = tuple(service.deploy())
+    listed = _given_many(service, "deploy", service.deploy(), Phase)
     pods = pods_of(service)
     known = {name for pod in pods for name in pod.member_names}
     started = {step.member for phase in listed for step in phase.steps if isinstance(step, Start)}
@@ -136,9 +140,9 @@ def endpoints(service: Service) -> Endpoints:
     return Endpoints(endpoints=tuple(found.values()))
 
 
-def checked(pods: Iterable[Pod]) -> list[Pod]:
-    """The pods, once no name is used twice."""
-    listed = list(pods)
+def checked(service: Service) -> list[Pod]:
+    """Its pods, once no name is used twice."""
+    listed = _given_many(service, "pods", service.pods(), Pod)
     seen: dict[str, str] = {}
     for pod in listed:
         for name in pod.member_names:
@@ -147,6 +151,22 @@ def checked(pods: Iterable[Pod]) -> list[Pod]:
                     f"member {name!r} is in pod {seen[name]!r} and in pod {pod.name!r}", expected="unique names"
                 )
             seen[name] = pod.name
+    return listed
+
+
+def _given(service: Service, method: str, given: object, kind: type[T]) -> T:
+    if not isinstance(given, kind):
+        raise Invalid(f"{method_at(type(service), method)} returned {a(given)}", expected=f"a {kind.__name__}")
+    return given
+
+
+def _given_many(service: Service, method: str, given: object, kind: type[T]) -> list[T]:
+    where, expected = method_at(type(service), method), f"a list of {kind.__name__}"
+    if not isinstance(given, Iterable):
+        raise Invalid(f"{where} returned {a(given)}", expected=expected)
+    listed = list(given)
+    if wrong := next((one for one in listed if not isinstance(one, kind)), None):
+        raise Invalid(f"{where} returned {a(wrong)} among its {len(listed)}", expected=expected)
     return listed
 
 
