@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from upcall.catalog.spark import backup, pages
+from upcall.catalog.spark import backup, pages, trial
 from upcall.catalog.spark.backup import without_secrets
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
@@ -41,7 +41,7 @@ class Folder:
         assert path.stat().st_size == size
 
     def drop(self, name: str) -> None:
-        shutil.rmtree(self.root / name)
+        shutil.rmtree(self.root / name, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def volumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     @contextlib.asynccontextmanager
     async def files_of(member: Any, where: str) -> AsyncIterator[Folder]:
-        assert where == "{{volume.checkpoint}}"
+        assert where == ("{{sandbox}}" if member.pod == "worker" else "{{volume.checkpoint}}")
         (root / member.name).mkdir(exist_ok=True)
         yield Folder(root / member.name)
 
@@ -61,6 +61,7 @@ def volumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     monkeypatch.setattr(Spark, "blocking", blocking)
     monkeypatch.setattr(backup, "files_of", files_of)
+    monkeypatch.setattr(trial, "files_of", files_of)
     monkeypatch.setattr(pages, "read", lambda master: {"workers": [], "activeapps": []})
     return root
 
@@ -239,6 +240,91 @@ def test_a_restored_job_waits_for_its_secrets_and_then_starts(
         await life.master.until(lambda: is_ready(life, "job-count") and runs(life, "count") == "# count")
 
     lived(script, kind)
+
+
+# -- a trial --------------------------------------------------------------------------------------------------------
+
+
+def query(checkpoint: Path, offsets: Iterable[int], commits: Iterable[int]) -> None:
+    """The two logs of a query as Spark writes them, and a file of its own."""
+    for of, numbers, lines in (("offsets", offsets, ("{}", '{"topic":{"0":7}}', "-")), ("commits", commits, ("{}",))):
+        for number in numbers:
+            path = checkpoint / of / str(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(("v1", *lines)))
+    (checkpoint / "metadata").write_text('{"id":"1"}')
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trial_reads_each_checkpoint_as_spark_would_and_leaves_nothing(
+    kind: SimulatedKind, volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "BYTES_MAX", 40)  # Several times the sandbox is filled and emptied.
+
+    async def script(life: Life) -> None:
+        await submitted(life, "count")
+        await submitted(life, "other", disk_mib=0)
+        checkpoint = volumes / "job-count"
+        query(checkpoint / "totals", range(2, 5), range(2, 4))
+        query(checkpoint, range(1), range(1))
+        there = texts(volumes)
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        found = await done(life, "verify-backup", backup=made["backup"], trial=True)
+        assert found["trial"] == (
+            "2 jobs fit, 9 files of checkpoints laid into the sandbox of worker-0, read back, compared, and deleted; of"
+            " their queries, none of which was started, 2 can go on: count from batch 1, count totals from batch 4"
+        )
+        assert texts(volumes) == there
+        assert (await done(life, "try-backup"))["trial"] == found["trial"], "what a schedule runs"
+
+    lived(script, kind)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "commits", "spoilt", "says"),
+    [
+        ([0, 2], [0], {}, "has the offsets of batch 2 and not of 1"),
+        ([0, 1], [0], {"offsets/0": 'v1\n{}\n{"topic'}, "offsets/0 cannot be read"),
+        ([0, 1], [0], {"commits/0": ""}, "commits/0 cannot be read: begins with b''"),
+    ],
+)
+def test_a_trial_finds_what_a_query_would_not_come_up_with(
+    volumes: Path, tmp_path: Path, offsets: list[int], commits: list[int], spoilt: dict[str, str], says: str
+) -> None:
+    async def script(life: Life) -> None:
+        await submitted(life, "count")
+        query(volumes / "job-count", offsets, commits)
+        for name, text in spoilt.items():
+            (volumes / "job-count" / name).write_text(text)
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        assert made["verified"], "its checksums are those of what is spoilt"
+        assert says in await refused(life, "verify-backup", backup=made["backup"], trial=True)
+        assert not (volumes / "worker-0" / trial.WITHIN).exists()
+
+    lived(script, "kernel")
+
+
+def test_a_trial_finds_a_disk_that_gives_back_something_else(
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Worn(Folder):
+        def get(self, name: str) -> Iterator[bytes]:
+            for piece in super().get(name):
+                yield piece[:-1] + b"?"
+
+    @contextlib.asynccontextmanager
+    async def files_of(member: Any, where: str) -> AsyncIterator[Folder]:
+        yield Worn(volumes / member.name)
+
+    monkeypatch.setattr(trial, "files_of", files_of)
+
+    async def script(life: Life) -> None:
+        await submitted(life, "count")
+        query(volumes / "job-count", range(2), range(2))
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        assert "is not what was written" in await refused(life, "verify-backup", backup=made["backup"], trial=True)
+
+    lived(script, "kernel")
 
 
 def test_a_checkpoint_that_cannot_be_read_is_not_left_out_in_silence(volumes: Path, tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def test_a_platform_file_changes_a_job_which_goes_on_from_its_checkpoint(spark: 
 
 def test_a_backup_of_a_running_job_goes_on_in_another_service(spark: Cluster, tmp_path: Path) -> None:
     made = json.loads(spark.upcall("backup", "spark", "--to", str(tmp_path / "kept"), "-o", "json").stdout)
+    tried = spark.upcall("backup", "verify", made["backup"].rpartition("/")[2], "--trial", timeout_s=WAIT_S).stdout
+    assert re.search(r"1 can go on: totals totals from batch \d+", tried), tried
     last = last_batch(spark)
     assert "spark has totals already" in spark.refused("restore", made["backup"])
     spark.upcall("restore", made["backup"], "--to", "copy", timeout_s=2 * WAIT_S)

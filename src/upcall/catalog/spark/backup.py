@@ -80,12 +80,12 @@ class Backups(Jobs):
                 expected=f"Spark {about['form']} or newer",
             )
         for name in about["jobs"]:
-            self.fitting(_job(stored, name).model_dump(), f"job {name}")
+            self.fitting(job_in(stored, name).model_dump(), f"job {name}")
         return sorted(self.jobs.keys() & about["jobs"].keys())
 
     async def restore(self, stored: StoredBackup) -> None:
         """Those that are in its way are made what the backup has, in their places."""
-        found = {name: (_job(stored, name), tuple(left_out))
+        found = {name: (job_in(stored, name), tuple(left_out))
                  for name, left_out in stored.manifest.about["jobs"].items()}  # fmt: skip
         by = stored.manifest.id
         begun = {name for name in found if name in self.held and self.held[name].by == by} if stored.resumed else set()
@@ -119,7 +119,7 @@ class Backups(Jobs):
             await asyncio.sleep(LOOK_S)
 
 
-def _job(stored: StoredBackup, name: str) -> Job:
+def job_in(stored: StoredBackup, name: str) -> Job:
     return Job.model_validate_json(stored.read(f"jobs/{name}"))
 
 

@@ -2,7 +2,7 @@
 
 from upcall.catalog.spark import health, pages
 from upcall.catalog.spark.autoscale import ScalesItself
-from upcall.catalog.spark.backup import Backups
+from upcall.catalog.spark.trial import Trials
 from upcall.catalog.spark.upgrading import Upgrading
 from upcall.service import Degraded, Member, Operation, Verdict, accept, replace, restart, wait
 
@@ -10,7 +10,7 @@ MASTER_AT = "master-at"
 """Where workers and drivers were told that the master is."""
 
 
-class Spark(Upgrading, ScalesItself, Backups):
+class Spark(Upgrading, ScalesItself, Trials):
     """Apache Spark: a master, workers, and jobs whose drivers are kept running."""
 
     # -- consent ----------------------------------------------------------------------------------------------------
