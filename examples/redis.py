@@ -13,7 +13,7 @@ class Redis(up.Service):
 
     class Options(up.ServiceOptions):
         servers: up.Annotated[int, up.size("server")] = up.Field(3, ge=1, le=9, description="the primary among them")
-        memory_mib: int = up.Field(64, ge=16, le=65_536, description="of each")
+        memory_mib: up.Annotated[int, up.amount("memory")] = up.Field(64, ge=16, le=65_536, description="of each")
         program: str = up.Field("redis-server", description="redis-cli is beside it")
 
     options: Options

@@ -6,6 +6,7 @@ from benchmarks import harm
 from benchmarks.cells import say
 from benchmarks.cluster import Broken
 from benchmarks.driven import Driven
+from upcall.operations.table import CHANGES
 
 
 def same(holds: bool, words: str) -> None:
@@ -120,7 +121,7 @@ def scales_itself(system: Driven, most: int, more: Callable[[], None], less: Cal
     def changes() -> list[str]:
         """Their states, of those that nobody asked for."""
         found = system.cluster.client.operations(ended=True)
-        return [each.state for each in found if each.kind == "update" and each.id not in known]
+        return [each.state for each in found if each.kind in CHANGES and each.id not in known]
 
     more()
     system.until("one more is ready", lambda: len(system.members()) > few and changes()[-1:] == ["done"])

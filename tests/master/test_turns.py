@@ -19,7 +19,6 @@ from upcall.master.state import LEDGER_PREFIX
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.operations import records as ledger
-from upcall.operations.table import KINDS
 from upcall.protocol import agent as agent_wire
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration, Port, Resources, Secret
@@ -116,12 +115,6 @@ def looks(core: Driver, work: Callable[[], object]) -> int:
     state.services = Counted(state.services)
     work()
     return sum(one.looks for one in (book.services, book.members, book.operations, book.consents, state.services))
-
-
-@pytest.fixture(autouse=True)
-def plans_are_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Operations that wait, however many: as in a release in which somebody carries plans out."""
-    monkeypatch.setitem(KINDS, "rebalance", msgspec.structs.replace(KINDS["rebalance"], carried_out=True))
 
 
 def fill(core: Driver, operations: int, state: str) -> None:

@@ -49,7 +49,7 @@ def test_every_kind_that_people_propose_and_that_ends_tasks_is_in_a_world_of_the
         "lasting",
     ):
         assert any(getattr(budget, what) for budget in SMALL.values()), what
-    assert {"update", "finalize"} <= walked
+    assert {"update", "scale_out", "grow", "shrink", "finalize"} <= walked
     assert any(budget.bad for budget in SMALL.values())
     assert any(not budget.returns for budget in SMALL.values())
     assert any(not budget.spare for budget in SMALL.values())

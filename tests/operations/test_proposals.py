@@ -1,13 +1,12 @@
 """What may be asked for, what is refused, removals in two phases, and that everything is bounded."""
 
-import msgspec
 import pytest
 
-from upcall.operations import book, proposals, table
+from upcall.operations import book, proposals
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.operations.records import MemberRecord, Policy
-from upcall.operations.table import Kind
+from upcall.operations.table import CHANGES, Kind
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
 
@@ -19,13 +18,6 @@ def made(kind: SimulatedKind) -> World:
     world.install("kafka", ("b0", "b1", "b2"), minimum=2)
     world.advance(5)
     return world
-
-
-@pytest.fixture
-def plans_are_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a release in which somebody does."""
-    rebalance = msgspec.structs.replace(table.KINDS["rebalance"], carried_out=True)
-    monkeypatch.setitem(table.KINDS, "rebalance", rebalance)
 
 
 def propose(world: World, kind: Kind, *members: str, **more: object) -> Outcome:
@@ -206,7 +198,6 @@ def test_a_silent_service_without_data_is_drained_one_at_a_time_in_its_order(kin
     assert made.ready("web") == ["w2"]
 
 
-@pytest.mark.usefixtures("plans_are_carried_out")
 def test_a_flood_is_refused_and_no_other_service_notices(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposals, "OPEN_MAX", 40)
     made.install("other", ("o0",), minimum=1)
@@ -220,7 +211,6 @@ def test_a_flood_is_refused_and_no_other_service_notices(made: World, monkeypatc
     assert made.ledger.pending("other") == shown
 
 
-@pytest.mark.usefixtures("plans_are_carried_out")
 def test_history_is_bounded_and_keeps_what_something_derives_from(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upcall.operations.compaction.OPERATIONS_KEPT_MAX", 20)
     made.send(given.Propose(kind="maintenance", asked_by="ann", node="n1", window_s=600))
@@ -332,13 +322,24 @@ def test_a_member_that_a_plans_stop_holds_can_be_given_back(made: World) -> None
     assert made.ready("kafka") == ["b0", "b1", "b2"]
 
 
-def test_a_plan_that_nobody_carries_out_is_refused_with_what_there_is(made: World) -> None:
-    for kind in ("shrink", "scale_out", "grow"):
+def test_a_change_without_a_revision_is_refused_with_who_asks_for_one(made: World) -> None:
+    for kind in CHANGES:
         refused = propose(made, kind).refused
         assert refused is not None
-        assert f"nothing carries out {kind} in this release" in refused.message
-        assert "restart" in refused.expected
+        assert f"{kind} without a revision changes nothing" in refused.message
+        assert "upcall update" in refused.expected
     assert made.ledger.operations() == []
+
+
+def test_one_change_at_a_time_whatever_it_is_called(made: World) -> None:
+    first = propose(made, "grow", revision=2).operation
+    refused = propose(made, "scale_out", revision=3).refused
+    assert refused is not None
+    assert f"{first} (grow to revision 2), asked by ann, is open" in refused.message
+    second = propose(made, "shrink", revision=3, instead=True).operation
+    accept(made, second)
+    states = {operation.kind: operation.state for operation in made.ledger.operations()}
+    assert states == {"grow": "withdrawn", "shrink": "executing"}
 
 
 def test_a_key_whose_operation_came_to_nothing_can_be_wished_again(kind: SimulatedKind) -> None:

@@ -3,13 +3,26 @@
 import itertools
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from upcall.operations.checking.checker import check
 from upcall.operations.checking.diagram import in_document
 from upcall.operations.news import Moved, News, Proposed
 from upcall.operations.records import Operation, Target
-from upcall.operations.table import CLASSES, KINDS, LIVE, RANK, TRANSITIONS, Kind, State, Word, next_state, reachable
+from upcall.operations.table import (
+    CHANGES,
+    CLASSES,
+    KINDS,
+    LIVE,
+    RANK,
+    TRANSITIONS,
+    Kind,
+    State,
+    Word,
+    next_state,
+    reachable,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -64,7 +77,16 @@ def test_what_is_executing_cannot_be_cancelled(kind: Kind) -> None:
     assert next_state(kind, KINDS[kind].class_, "executing", "cancel") is None
 
 
-def test_a_decline_ends_only_what_is_voluntary_or_a_grant() -> None:
+def test_every_change_goes_by_the_same_rules_whatever_it_is_called() -> None:
+    """So what is explored, and played, of an update holds for the others."""
+    assert {msgspec.structs.replace(KINDS[kind], meaning="") for kind in CHANGES} == {
+        msgspec.structs.replace(KINDS["update"], meaning="")
+    }
+    for transition in TRANSITIONS:
+        assert len({transition.applies(kind, "voluntary") for kind in CHANGES}) == 1
+
+
+def test_a_decline_ends_only_what_is_voluntary() -> None:
     assert next_state("restart", "voluntary", "open", "decline") == "declined"
     assert next_state("restart", "cure", "open", "decline") is None
     assert next_state("stop", "windowed", "open", "decline") is None

@@ -9,6 +9,8 @@ from real_cluster import Cluster
 from real_kafka import all_in_sync, client, replicas, under_load
 from real_members import WAIT_S, Begin, act
 
+from upcall.operations.table import CHANGES
+
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
 TOPIC = "writes"
@@ -39,7 +41,7 @@ def fill(cluster: Cluster) -> None:
 
 
 def asked_by_itself(cluster: Cluster) -> list[Any]:
-    return [each for each in cluster.client.operations(ended=True) if each.kind == "update" and "aim" in each.reason]
+    return [each for each in cluster.client.operations(ended=True) if each.kind in CHANGES and "aim" in each.reason]
 
 
 def test_brokers_come_when_more_is_stored_and_leave_when_it_is_gone(kafka: Cluster) -> None:

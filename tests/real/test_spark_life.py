@@ -117,6 +117,7 @@ def test_a_platform_file_changes_a_job_which_goes_on_from_its_checkpoint(spark: 
 
 
 def test_a_backup_of_a_running_job_goes_on_in_another_service(spark: Cluster, tmp_path: Path) -> None:
+    until_it_counts(spark, OLD)
     made = json.loads(spark.upcall("backup", "spark", "--to", str(tmp_path / "kept"), "-o", "json").stdout)
     tried = spark.upcall("backup", "verify", made["backup"].rpartition("/")[2], "--trial", timeout_s=WAIT_S).stdout
     assert re.search(r"1 can go on: totals totals from batch \d+", tried), tried
@@ -145,7 +146,9 @@ def test_a_query_that_lags_is_told_and_brings_a_worker_which_leaves_when_it_is_o
     (found,) = spark.until("it is told", told, WAIT_S)
     assert re.fullmatch(r"slow of job slow lags: batches take \d+[.]\d s, and are to take 1 s", found)
     spark.until("a worker comes", lambda: "spark.worker-1" in members(spark), WAIT_S)
-    assert any("job slow lags" in each.reason for each in spark.client.operations(ended=True) if each.kind == "update")
+    assert any(
+        "job slow lags" in each.reason for each in spark.client.operations(ended=True) if each.kind == "scale_out"
+    )
     spark.client.post("/v1/services/spark/actions/stop-job", {"name": "slow"})
     spark.until("nothing lags", lambda: not told(), WAIT_S)
     spark.until("it leaves", lambda: "spark.worker-1" not in members(spark), WAIT_S)

@@ -11,6 +11,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import PreviewView, ServiceView, Update
+from upcall.protocol.options import SIZE
 from upcall.protocol.releases import newest
 
 update_app = commands()
@@ -112,7 +113,7 @@ def scale(
 def _size_option(stands: ServiceView, schema: dict[str, Any], pod: str) -> str:
     """The option that is the size."""
     options: dict[str, Any] = schema.get("properties", {})
-    sizes = {str(one["size_of"]): name for name, one in options.items() if "size_of" in one}
+    sizes = {str(one[SIZE]): name for name, one in options.items() if SIZE in one}
     if pod in sizes or (not pod and len(sizes) == 1):
         return sizes[pod or next(iter(sizes))]
     if not sizes:

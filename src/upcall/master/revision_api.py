@@ -45,7 +45,7 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
         said = await services.preview(service, revisions.proposed(core, known, revision), who.name)
         return view.PreviewView(
             revision=revision.number,
-            kind=revisions.kind_of(known, revision),
+            kind=revisions.kind_of(core, history.stands(known), revision),
             changed=revisions.changed(core, history.stands(known), revision),
             between=revisions.between_versions(core, history.stands(known), revision),
             last_took_s=history.last_took_s(known),

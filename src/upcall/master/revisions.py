@@ -1,9 +1,11 @@
 """Revisions: everything wanted of a service under one number, who asked for it, when and why.
 
-A change is asked for as a revision and carried out as an operation (``update``; ``upgrade`` when the package's version
-changes). Both are recorded in one turn, and only when the operation *begins* the revision stands: the service's own
-record takes it over, and its code hears of it. So what a service declines was never wanted of it, and
-every number that was ever asked for stays in the history with what became of it.
+A change is asked for as a revision and carried out as an operation, which is called what it is: ``upgrade`` when the
+package's version changes; where nothing but the number of members rises, ``scale_out``; where each member gets more or
+less, and nothing else changes, ``grow`` or ``shrink``; ``update`` otherwise. Both are recorded in one turn, and only
+when the operation *begins* the revision stands: the service's own record takes it over, and its code hears of it. So
+what a service declines was never wanted of it, and every number that was ever asked for stays in the history with what
+became of it.
 """
 
 from collections.abc import Mapping
@@ -26,7 +28,7 @@ from upcall.protocol import recurring
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Closed, Conflict, Forbidden, NotFound
 from upcall.protocol.operator import Update
-from upcall.protocol.options import flattened, merged, without
+from upcall.protocol.options import AMOUNT, SIZE, flattened, merged, without
 from upcall.protocol.releases import released
 from upcall.protocol.schema import nearest
 
@@ -43,7 +45,7 @@ def update(
     stands = service.record
     revision = prepared(tx.core, service, asked, who, tx.wall_s, derived)
     proposal = given.Propose(
-        kind=kind_of(service, revision),
+        kind=kind_of(tx.core, history.stands(service), revision),
         asked_by=who,
         service=name,
         reason=asked.reason or _reason(revision, who),
@@ -64,7 +66,7 @@ def rescaled(core: Core, name: str, wanted: wire.Rescale) -> Update:
     service = find(core, name)
     stands = service.record
     schema = core.state.packages.find(stands.package, stands.version).options_schema
-    if not stands.options.get("autoscale") or "size_of" not in schema.get("properties", {}).get(wanted.option, {}):
+    if not stands.options.get("autoscale") or SIZE not in schema.get("properties", {}).get(wanted.option, {}):
         raise Forbidden(
             f"{name} may not change {wanted.option} by itself",
             where="option",
@@ -141,10 +143,26 @@ def said(service: Service, asked: Update) -> dict[str, Any]:
     return _options(by_a_person(service.record), asked)
 
 
-def kind_of(service: Service, revision: r.RevisionRecord) -> Kind:
-    """New files under the same version number (an own service that was edited) are an update."""
-    versions = {released(version) for version in (service.record.version, revision.version)}
-    return "update" if len(versions) == 1 else "upgrade"
+def kind_of(core: Core, before: r.RevisionRecord, revision: r.RevisionRecord) -> Kind:
+    """New files under the same version number (an own service that was edited) are an update. Which options are numbers
+    of members, or what each member has, the package says in their schema."""
+    if released(before.version) != released(revision.version):
+        return "upgrade"
+    if history.wants(replace(before, options={})) != history.wants(replace(revision, options={})):
+        return "update"
+    said = core.state.packages.find(revision.package, revision.version).options_schema.get("properties", {})
+    found = {_direction(said.get(name, {}), *pair) for name, pair in changed(core, before, revision).items()}
+    return found.pop() if len(found) == 1 else "update"
+
+
+def _direction(said: Mapping[str, Any], was: Any, now: Any) -> Kind:
+    """What a change of this option alone would be called."""
+    numbers = all(isinstance(one, int | float) for one in (was, now))
+    if numbers and SIZE in said and now > was:
+        return "scale_out"
+    if numbers and AMOUNT in said:
+        return "grow" if now > was else "shrink"
+    return "update"
 
 
 def _must_stand(service: Service, asked: Update) -> None:
@@ -267,6 +285,7 @@ def proposed(core: Core, service: Service, revision: r.RevisionRecord) -> wire.R
     return wire.Revision(
         number=revision.number,
         version=revision.version,
+        kind=kind_of(core, before, revision),
         other_code=revision.version != before.version,
         options=revision.options,
         bindings=revision.bindings,

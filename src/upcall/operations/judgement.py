@@ -164,8 +164,6 @@ def _silence(book: Book, operation: Operation) -> _Consent | None:
         return None
     if book.now_s < question.since_s + service.policy.answer_s:
         return None
-    if operation.class_ == "grant":
-        return _Consent(reason="told, and not declined")
     if operation.class_ != "windowed" or service.silence != "proceed":
         return None
     taken = [o for o in book.live(service.name) if o.begun and not _takes_nothing(book, o)]

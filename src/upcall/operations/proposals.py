@@ -179,13 +179,6 @@ def _check(book: Book, given: Propose) -> Refused | None:
                 kind for kind, row in KINDS.items() if (row.by_services if given.scope else row.by_people)
             ),
         )
-    if not KINDS[given.kind].carried_out:
-        return Refused(
-            code="invalid",
-            message=f"nothing carries out {given.kind} in this release: {KINDS[given.kind].meaning}",
-            where="kind",
-            expected=", ".join(kind for kind, row in KINDS.items() if row.by_people and row.carried_out),
-        )
     if given.force and not given.reason.strip():
         return Refused(code="invalid", message="force needs a reason, which stays in the record", where="reason")
     if given.window_s is not None and not 0 <= given.window_s <= WINDOW_S_MAX:
@@ -198,7 +191,7 @@ def _check(book: Book, given: Propose) -> Refused | None:
     if given.kind in CHANGES and given.revision <= 0:
         return Refused(
             code="invalid",
-            message=f"an {given.kind} without a revision changes nothing",
+            message=f"{given.kind} without a revision changes nothing",
             where="revision",
             expected="`upcall update SERVICE --set ...`, which asks for one",
         )

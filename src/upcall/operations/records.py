@@ -315,7 +315,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     """The set of volumes, by its number, that was set aside and that the member takes back at its next place; 0: that
     place begins empty."""
     revision: int = 0
-    """Update, upgrade: the revision of the service that it brings. Finalize: the one whose version it is about."""
+    """A change (update, upgrade, scale_out, grow, shrink): the revision that it brings. Finalize: the one whose version
+    it is about."""
     in_window: bool = False
     """It begins, and goes on, within its service's maintenance windows alone, until a person resumes or forces it."""
     removes_node: bool = False

@@ -56,8 +56,9 @@ Class = Literal["involuntary", "cure", "notice", "windowed", "voluntary", "grant
 State = Literal["open", "preparing", "executing", "done", "failed", "withdrawn", "declined", "lifted"]
 OnDeadline = Literal["hold", "proceed", "force"]
 Kind = Literal[
-    "restart", "move", "replace", "update", "upgrade", "finalize", "scale_in", "shrink", "rebalance", "uninstall",
-    "stop", "vacate", "maintenance", "preempt", "reclaim", "evict", "kill", "lost", "scale_out", "grow", "shutdown",
+    "restart", "move", "replace", "update", "upgrade", "scale_out", "grow", "shrink", "finalize", "scale_in",
+    "rebalance", "uninstall", "stop", "vacate", "maintenance", "preempt", "reclaim", "evict", "kill", "lost",
+    "shutdown",
 ]  # fmt: skip
 
 Shape = Literal["away", "back", "removal", "foreign", "plan", "node", "system"]
@@ -111,9 +112,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """People may propose it, and services where it touches one service alone; else only the ledger or a substrate
     begins it."""
 
-    carried_out: bool = True
-    """Somebody carries it out. A kind that nobody does yet is refused: it would never end."""
-
     @property
     def by_services(self) -> bool:
         return self.by_people and self.shape in OF_ONE_SERVICE
@@ -130,11 +128,15 @@ KINDS: Final[dict[Kind, Row]] = {
                    meaning="new options, by restarts below it"),
     "upgrade": Row(class_="voluntary", shape="plan", asked=True,
                    meaning="a new version, by restarts below it"),
+    "scale_out": Row(class_="voluntary", shape="plan", asked=True,
+                     meaning="an update by which members come, and nothing else changes"),
+    "grow": Row(class_="voluntary", shape="plan", asked=True,
+                meaning="an update by which members get more each, by restarts below it"),
+    "shrink": Row(class_="voluntary", shape="plan", asked=True,
+                  meaning="an update by which members get less each, by restarts below it"),
     "finalize": Row(class_="voluntary", shape="plan", asked=True,
                     meaning="the point of no return of an upgrade"),
     "scale_in": Row(class_="voluntary", shape="removal", asked=True, releases=True, meaning="members leave for good"),
-    "shrink": Row(class_="voluntary", shape="plan", asked=True, carried_out=False,
-                   meaning="members get less, by restarts below it"),
     "rebalance": Row(class_="voluntary", shape="plan", asked=True,
                    meaning="the service spreads its load anew"),
     "uninstall": Row(class_="voluntary", shape="removal", asked=True, releases=True, waives_minimum=True,
@@ -154,10 +156,6 @@ KINDS: Final[dict[Kind, Row]] = {
                 meaning="somebody on the substrate ended the task"),
     "lost": Row(class_="involuntary", shape="back", asked=True, gives_back="in_place", by_people=False,
                 meaning="process or node gone: wait, restart here, or replace elsewhere"),
-    "scale_out": Row(class_="grant", shape="plan", asked=True, carried_out=False,
-                   meaning="more members"),
-    "grow": Row(class_="grant", shape="plan", asked=True, carried_out=False,
-                   meaning="members get more"),
     "shutdown": Row(class_="grant", shape="system", asked=False, waives_minimum=True,
                     meaning="the whole system goes down; its reverse lifts it"),
 }  # fmt: skip
@@ -187,7 +185,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     # An open operation waits: accepted, deferred, lapsed, stale or silent are answers, not states.
     Transition("open", "may begin", "executing", ("away", "back", "foreign", "plan", "system")),
     Transition("open", "may begin", "preparing", ("removal",)),
-    Transition("open", "decline", "declined", _ASKED, classes=("voluntary", "grant")),
+    Transition("open", "decline", "declined", _ASKED, classes=("voluntary",)),
     Transition("open", "cancel", "withdrawn", _ASKED),
     Transition("open", "parent lifted", "withdrawn", _ASKED),
     Transition("open", "incarnation over", "withdrawn", ("away", "back"),
@@ -226,7 +224,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition("executing", "gave up", "failed", ("plan",)),
     # Not the point of no return.
     Transition("executing", "cancel", "withdrawn", ("plan",),
-               kinds=("update", "upgrade", "shrink", "rebalance", "scale_out", "grow")),
+               kinds=("update", "upgrade", "scale_out", "grow", "shrink", "rebalance")),
     Transition("executing", "superseded", "withdrawn", ("plan",)),
     # What stays in effect until somebody lifts it.
     Transition("open", "all held", "done", ("node",)),
@@ -245,8 +243,9 @@ class NoTransition(AssertionError):
     """The ledger tried what the table does not have: a mistake in the ledger, never in its input."""
 
 
-CHANGES: Final[tuple[Kind, ...]] = ("update", "upgrade")
-"""Plans that bring another revision of a service."""
+CHANGES: Final[tuple[Kind, ...]] = ("update", "upgrade", "scale_out", "grow", "shrink")
+"""Plans that bring another revision of a service. The same rules hold for all of them; what they are called is for who
+reads the record."""
 ONE_AT_A_TIME: Final[tuple[Kind, ...]] = (*CHANGES, "finalize")
 """Plans about what a whole service is: one of these, at most, of each service."""
 

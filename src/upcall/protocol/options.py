@@ -1,7 +1,12 @@
 """Options as people name them, one by one."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+SIZE: Final = "size_of"
+"""In the JSON Schema of an option: it is the number of members of this pod."""
+AMOUNT: Final = "amount_of"
+"""In the JSON Schema of an option: each member has so much of this (memory, disk, cpus)."""
 
 
 def merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

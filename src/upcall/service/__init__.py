@@ -31,7 +31,7 @@ from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
-from upcall.service.scaling import Size, size
+from upcall.service.scaling import Size, amount, size
 from upcall.service.service import Service
 from upcall.service.steps import Do, Phase, Start
 from upcall.service.versions import ByVersion
@@ -80,6 +80,7 @@ __all__ = [
     "Way",
     "accept",
     "action",
+    "amount",
     "by_restart",
     "decline",
     "defer",

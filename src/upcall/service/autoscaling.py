@@ -20,11 +20,12 @@ from upcall.service.deciding import Deciding
 from upcall.service.link import Fenced, Link, MasterAway
 from upcall.service.options import validated
 from upcall.service.proposed import preview
+from upcall.service.questions import CHANGES
 from upcall.service.scaling import OPTION, Autoscale, Size, size_option
 from upcall.service.service import Service, overridden
 
 PLAN: Final = "scale"
-CHANGES: Final = ("update", "upgrade", "finalize", "uninstall", "rebalance")
+UNDER_WAY: Final = (*CHANGES, "finalize", "uninstall", "rebalance")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Autoscaling:
         found = size_option(type(service.options))
         assert found is not None
         option, _ = found
-        under_way = next((op for op in service.operations if op.kind in CHANGES), None)
+        under_way = next((op for op in service.operations if op.kind in UNDER_WAY), None)
         if under_way is not None:
             self._deciding = self._deciding.changing(now_s)
             self._say(f"after {under_way.id} ({under_way.kind})", wants=self._wants)
@@ -125,7 +126,12 @@ class Autoscaling:
         options = {**service._context.options, option: to}
         try:
             wanted = validated(type(service.options), options, where=service.name)
-            would = wire.Revision(number=revision + 1, version=service._context.version, options=options)
+            would = wire.Revision(
+                number=revision + 1,
+                version=service._context.version,
+                kind="scale_out" if to > getattr(service.options, option) else "update",
+                options=options,
+            )
             answer = (await preview(service, would)).answer if between(service.options, wanted) else ""
             if answer.startswith("decline"):
                 self._deciding = self._deciding.came_to_nothing(self._now())

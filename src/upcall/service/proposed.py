@@ -96,8 +96,7 @@ async def _may_come_and_leave(service: Service, operation: wire.Operation, found
 
 async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
     """What a revision would do, and what the service says to it now. Nothing follows from it."""
-    here = service._context.version or revision.version
-    kind = "update" if _released(here) == _released(revision.version) else "upgrade"
+    kind = revision.kind
     operation = _would_be(kind, revision=revision)
     try:
         _, found = looked_at(service, revision, kind)
@@ -129,11 +128,6 @@ def _changes(service: Service, revision: wire.Revision) -> tuple:  # type: ignor
         return between(service.options, validated(service.Options, revision.options, where=service.name))
     except UpcallError:
         return ()
-
-
-def _released(version: str) -> str:
-    """New files of the same version bear it too."""
-    return version.partition("+")[0]
 
 
 async def _first_step(service: Service, restart: dict[str, str]) -> str:

@@ -12,9 +12,12 @@ METHODS: Final = {
     "replace": "may_replace", "move": "may_replace", "vacate": "may_replace",
     "scale_in": "may_scale_in",
     "uninstall": "may_uninstall",
-    "update": "may_update", "upgrade": "may_update", "finalize": "may_finalize",
+    "update": "may_update", "upgrade": "may_update", "scale_out": "may_update", "grow": "may_update",
+    "shrink": "may_update", "finalize": "may_finalize",
 }  # fmt: skip
 """Kind -> method; any other kind is ``may_change``'s."""
+CHANGES: Final = tuple(kind for kind, method in METHODS.items() if method == "may_update")
+"""What brings another revision."""
 
 AFTER_A_LOSS: Final[tuple[Word, ...]] = ("wait", "restart", "replace", "renew", "defer")
 BEFORE: Final[tuple[Word, ...]] = ("accept", "defer", "decline")

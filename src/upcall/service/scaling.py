@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema
 
+from upcall.protocol.options import AMOUNT, SIZE
+
 M = TypeVar("M", bound=BaseModel)
 
 OPTION: Final = "autoscale"
 """That the SDK gives to a service that says how many members it needs."""
-SCHEMA_KEY: Final = "size_of"
-"""In the JSON Schema of the options: the pod whose size the option is."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,28 @@ class SizeOf:
     pod: str
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(core), SCHEMA_KEY: self.pod}
+        return {**handler(core), SIZE: self.pod}
 
 
 def size(pod: str) -> SizeOf:
     """The option is the number of members of this pod: ``brokers: Annotated[int, size("broker")]``."""
     return SizeOf(pod)
+
+
+@dataclass(frozen=True)
+class AmountOf:
+    """Marks an option that says how much of the machine each member has."""
+
+    what: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), AMOUNT: self.what}
+
+
+def amount(what: str) -> AmountOf:
+    """The option is how much of this each member has: ``memory_mib: Annotated[int, amount("memory")]``. A change of
+    nothing but such options is on record as ``grow`` or ``shrink``; it is carried out as any update."""
+    return AmountOf(what)
 
 
 class Autoscale(BaseModel):

@@ -38,7 +38,7 @@ from upcall.service.plan_inputs import (
     StartMember,
     Verb,
 )
-from upcall.service.questions import NoAnswer
+from upcall.service.questions import CHANGES, NoAnswer
 from upcall.service.questions import checked as checked_answer
 from upcall.service.service import Service, overridden
 from upcall.service.state import State
@@ -46,7 +46,6 @@ from upcall.service.steps import GaveUp, Later
 from upcall.service.telling import Words
 
 KEY: Final = "update"
-KINDS: Final = ("update", "upgrade")
 LOOK_S: Final = 1.0
 """How often a gate is looked at that is not open yet."""
 ASK_AGAIN_S: Final = 5.0
@@ -222,7 +221,7 @@ class Updating:
         """The operation that brings this revision, once it has begun."""
         for operation in self._service.operations:
             brought = operation.revision
-            if operation.kind in KINDS and brought is not None and brought.number == revision:
+            if operation.kind in CHANGES and brought is not None and brought.number == revision:
                 return operation
         return None
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from upcall.catalog.kafka.settings import Value, settings_of
-from upcall.service import ServiceOptions, never, size
+from upcall.service import ServiceOptions, amount, never, size
 
 PLACED = "replicas lie where they are by what was a rack when their topics were made; install another one beside it"
 
@@ -21,9 +21,11 @@ class KafkaOptions(ServiceOptions):
     per_node: Annotated[int, never(PLACED)] = Field(
         1, ge=1, le=9, description="brokers on one node, where there are more brokers than nodes: nodes are racks then"
     )
-    memory_mib: int = Field(448, ge=320, le=65_536, description="memory of each broker, page cache apart")
-    cpus: float = Field(0.3, gt=0, le=64, description="share of the cores of each broker")
-    disk_mib: int = Field(
+    memory_mib: Annotated[int, amount("memory")] = Field(
+        448, ge=320, le=65_536, description="memory of each broker, page cache apart"
+    )
+    cpus: Annotated[float, amount("cpus")] = Field(0.3, gt=0, le=64, description="share of the cores of each broker")
+    disk_mib: Annotated[int, amount("disk")] = Field(
         2048,
         ge=256,
         description="volume of each broker; a partition keeps at most a sixteenth of it, then its oldest messages go"

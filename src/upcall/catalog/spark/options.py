@@ -5,15 +5,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from upcall.catalog.spark.settings import OF_VERSION
-from upcall.service import ServiceOptions, size
+from upcall.service import ServiceOptions, amount, size
 
 
 class SparkOptions(ServiceOptions):
     workers: Annotated[int, size("worker")] = Field(1, ge=1, le=100, description="workers, each on a node of its own")
-    cores: int = Field(2, ge=1, le=64, description="tasks that a worker runs at once")
-    memory_mib: int = Field(1200, ge=1016, le=262_144, description="memory of each worker, with its executors")
-    cpus: float = Field(0.5, gt=0, le=64, description="share of the cores of each worker")
-    master_memory_mib: int = Field(256, ge=224, le=8192, description="memory of the master")
+    cores: Annotated[int, amount("cores")] = Field(2, ge=1, le=64, description="tasks that a worker runs at once")
+    memory_mib: Annotated[int, amount("memory")] = Field(
+        1200, ge=1016, le=262_144, description="memory of each worker, with its executors"
+    )
+    cpus: Annotated[float, amount("cpus")] = Field(0.5, gt=0, le=64, description="share of the cores of each worker")
+    master_memory_mib: Annotated[int, amount("memory")] = Field(
+        256, ge=224, le=8192, description="memory of the master"
+    )
     settings: Annotated[dict[str, str], OF_VERSION] = Field(
         default={}, description="Spark's own settings, over those made here"
     )

@@ -15,6 +15,9 @@ from upcall.operations.table import CHANGES, KINDS, ONE_AT_A_TIME
 UPDATE: Final = given.Propose(kind="update", asked_by="ann", service=SERVICE, revision=2)
 ROLLBACK: Final = given.Propose(kind="update", asked_by="bob", service=SERVICE, revision=3, instead=True)
 UPDATE_INSTEAD: Final = given.Propose(kind="update", asked_by="bob", service=SERVICE, revision=2, instead=True)
+GROW: Final = given.Propose(kind="grow", asked_by="ann", service=SERVICE, revision=2)
+SHRINK: Final = given.Propose(kind="shrink", asked_by="bob", service=SERVICE, revision=3, instead=True)
+SCALE_OUT: Final = given.Propose(kind="scale_out", asked_by="ann", service=SERVICE, revision=2)
 FINALIZE: Final = given.Propose(kind="finalize", asked_by="ann", service=SERVICE)
 BAD: Final = 2
 """The generation that never becomes ready, where there is one."""

@@ -6,7 +6,16 @@ Each of :data:`SMALL` takes a second or so, and is walked by the ordinary tests;
 from typing import Final
 
 from upcall.operations import inputs as given
-from upcall.operations.checking.small_changes import BAD, FINALIZE, ROLLBACK, UPDATE, UPDATE_INSTEAD
+from upcall.operations.checking.small_changes import (
+    BAD,
+    FINALIZE,
+    GROW,
+    ROLLBACK,
+    SCALE_OUT,
+    SHRINK,
+    UPDATE,
+    UPDATE_INSTEAD,
+)
 from upcall.operations.checking.small_world import SERVICE, Budget
 from upcall.operations.table import Kind, OnDeadline
 
@@ -140,6 +149,8 @@ SMALL: Final[dict[str, Budget]] = {
     "an update whose canary never becomes ready, a rollback": Budget(
         wishes=(UPDATE, ROLLBACK), bad=BAD, deaths=0, deferrals=0
     ),
+    "members get more, and less instead of it": Budget(wishes=(GROW, SHRINK), deaths=0, deferrals=0),
+    "members come, a death": Budget(wishes=(SCALE_OUT,), deferrals=0),
     "the point of no return, and an update instead of it": Budget(
         wishes=(FINALIZE, UPDATE_INSTEAD), deaths=0, deferrals=0
     ),

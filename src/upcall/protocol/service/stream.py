@@ -130,6 +130,9 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     version: str
     """Of the package."""
+    kind: str = "update"
+    """What brings it: ``update``, ``upgrade`` (another version); or, where nothing else changes, ``scale_out`` (more
+    members), ``grow``, ``shrink`` (more or less for each)."""
     other_code: bool = False
     """Another version of the package, or another build of it: the service's own code is exchanged too."""
     options: dict[str, Any] = {}
