@@ -197,7 +197,8 @@ def test_a_mistake_in_the_code_of_a_service_is_said_with_its_line_and_it_does_no
 ) -> None:
     file = tmp_path / "mistaken.py"
     file.write_text(Path(GREEDY).read_text().replace("class Greedy", "class Mistaken").replace("command=", "comand="))
-    line = next(number for number, each in enumerate(file.read_text().splitlines(), 1) if "comand=" in each)
+    lines = enumerate(file.read_text().splitlines(), 1)
+    line = next(number for number, each in lines if "return Declaration(" in each)
     cluster.upcall("install", str(file), "--no-wait")
     reason = cluster.until("it is blocked", lambda: blocked_reason(cluster, "mistaken"))
     assert "keyword argument 'comand'; it takes command, " in reason
