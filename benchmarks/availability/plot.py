@@ -9,6 +9,8 @@ from benchmarks.cells import Figures
 
 COLOURS: Final = {"blind": "#9a9a9a", "readiness": "#d08c2f", "operator": "#4f81b0", "upcalls": "#2a8a4f"}
 LEFT, WIDTH, ROW, GAP, TOP = 190, 420, 15, 16, 34
+GROUND: Final = '<rect width="100%" height="100%" fill="#fff"/>'
+"""Its words are dark, and the page that shows it may be too."""
 STARTS: Final = {"health": "", "down": ", one broker down"}
 
 
@@ -35,7 +37,7 @@ def draw(figures: Mapping[str, Figures]) -> str:
     body = "\n".join(parts)
     size = f'width="{LEFT + WIDTH + 150}" height="{y}"'
     style = 'font-family="sans-serif" font-size="11"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{body}\n</svg>\n'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{GROUND}\n{body}\n</svg>\n'
 
 
 def _text(x: float, y: float, words: str, anchor: str, colour: str = "#333") -> str:
