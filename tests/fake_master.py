@@ -116,6 +116,7 @@ class FakeMaster:
         self.not_now = 0
         """So many calls are answered "not now"."""
         self.would_answer = "defer: a copy is on its way"
+        self.would_decline = ""
         """What a service would say to an update."""
         self.blocked = ""
         """Why every new service is blocked."""
@@ -489,6 +490,7 @@ class FakeMaster:
                 live=["m-1"],
                 come=["m-3"],
                 answer=self.would_answer,
+                declined=self.would_decline,
                 between={"config.old": "gone", "config.wait": "default 5, now 10", "config.newer": "new"},
                 last_took_s=42.0,
             )

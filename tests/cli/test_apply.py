@@ -213,7 +213,7 @@ def test_what_differs_is_updated_and_asked(run: Run, master: FakeMaster, tmp_pat
 
 def test_what_a_service_would_decline_changes_nothing_at_all(run: Run, master: FakeMaster, tmp_path: Path) -> None:
     assert run("apply -f", written(tmp_path, TWO)).exit_code == 0
-    master.would_answer = "decline: it is too small"
+    master.would_answer, master.would_decline = "these words are for people alone", "it is too small"
     before = posts(master)
     more = TWO.replace("members: 2", "members: 3").replace("services:\n", "services:\n  - {package: archive}\n")
     result = run("apply -f", written(tmp_path, more))

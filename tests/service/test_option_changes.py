@@ -132,7 +132,7 @@ def test_a_preview_says_how_each_option_changes_and_who_restarts_and_why() -> No
     assert found.restart == dict.fromkeys(("web-0", "web-1", "web-2"), "size_mib")
     assert (found.come, found.leave) == (("web-3",), ())
     assert found.live == ("web-0", "web-1", "web-2")
-    assert found.answer == "accept"
+    assert (found.answer, found.declined) == ("accept", "")
     assert found.next.startswith("restart of web-0: accept")
 
 
@@ -148,6 +148,7 @@ def test_what_never_changes_is_declined_with_what_to_do_instead() -> None:
     found = seen(made(), tokens=4)
     assert found.how == {"tokens": "never: a ring keeps its tokens; install another one"}
     assert found.answer.startswith("decline: tokens is never changed")
+    assert found.answer == f"decline: {found.declined}"
 
 
 def test_what_the_model_refuses_is_declined_before_anything_begins() -> None:

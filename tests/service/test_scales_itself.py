@@ -10,7 +10,20 @@ from sample_services import Plain
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Closed, Forbidden
-from upcall.service import Annotated, Declaration, Field, Member, Pod, ServiceOptions, Size, size
+from upcall.service import (
+    Annotated,
+    Declaration,
+    Field,
+    Member,
+    Operation,
+    Pod,
+    ServiceOptions,
+    Size,
+    Update,
+    Verdict,
+    decline,
+    size,
+)
 from upcall.service.deciding import Deciding
 from upcall.service.scaling import Autoscale, size_option
 from upcall.testing import Life
@@ -84,6 +97,24 @@ def test_it_follows_a_load_that_rises_and_falls_and_says_why(live: Live) -> None
         assert all("a second, 100 for each member" in why for _, who, why in history if who == "queue itself")
 
     live(Queue, script, cluster={"nodes": 6}, autoscale={"min": 2, "max": 6})
+
+
+def test_what_its_own_code_would_decline_is_asked_of_nobody_and_said(live: Live) -> None:
+    class Guarded(Queue):
+        async def may_update(self, update: Update, why: Operation) -> Verdict:
+            return decline("its queue is being moved")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.code.load = 350.0
+        wanted = "which it would refuse itself: its queue is being moved"
+        await life.master.until(
+            lambda: "scale" in life.master.plans and wanted in life.master.plans["scale"].reason, within_s=1800
+        )
+        assert [who for _, who, _ in sizes(life) if who == "guarded itself"] == []
+        assert not life.master.operations
+
+    live(Guarded, script, cluster={"nodes": 6}, autoscale={"min": 2, "max": 6})
 
 
 def test_outside_its_windows_it_waits_and_says_so_and_asks_for_what_it_needs_by_then(live: Live) -> None:

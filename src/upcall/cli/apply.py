@@ -127,9 +127,9 @@ class Course:
         name = one.item.service
         path = f"/v1/services/{quote(name, safe='')}/update/preview"
         found = PreviewView.model_validate(self._session.client.post(path, one.update))
-        if found.answer.startswith("decline"):
+        if found.declined:
             raise Conflict(
-                f"{name} would decline: {found.answer.partition(': ')[2]}",
+                f"{name} would decline: {found.declined}",
                 where=self._composition.place_of(name, "options"),
                 expected="what it can be changed to; nothing was changed",
             )

@@ -487,7 +487,9 @@ class PreviewView(View):
     come: list[str] = []
     leave: list[str] = []
     answer: str = ""
-    """What its service would answer now: ``accept``, ``defer: ...``, ``decline: ...``."""
+    """What its service would answer now, for people: ``accept``, ``defer: ...``, ``decline: ...``."""
+    declined: str = ""
+    """Why it would decline; empty: it would not."""
     next: str = ""
     """What it would say now to the first step."""
     last_took_s: float | None = None

@@ -103,7 +103,7 @@ class Autoscaling:
         if decision.to is not None:
             await self._ask(option, decision.to, decision.words, revision)
         else:
-            self._say(decision.words, wants=not decision.words.startswith(f"{has} are right"))
+            self._say(decision.words, wants=not decision.is_right)
 
     async def _desired(self) -> Size | None:
         service = self._service
@@ -132,10 +132,10 @@ class Autoscaling:
                 kind="scale_out" if to > getattr(service.options, option) else "update",
                 options=options,
             )
-            answer = (await preview(service, would)).answer if between(service.options, wanted) else ""
-            if answer.startswith("decline"):
+            declined = (await preview(service, would)).declined if between(service.options, wanted) else ""
+            if declined:
                 self._deciding = self._deciding.came_to_nothing(self._now())
-                self._say(f"{words}, which it would refuse itself: {answer.partition(': ')[2]}", wants=True)
+                self._say(f"{words}, which it would refuse itself: {declined}", wants=True)
                 return
             asked = wire.Rescale(option=option, size=to, reason=words, made_from=revision)
             self._asked = await self._link.rescale(asked)

@@ -25,6 +25,8 @@ class Decision:
     to: int | None
     """How many members it is to have; None: as many as it has."""
     words: str
+    is_right: bool = False
+    """It has as many as it needs."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Deciding:
         if count != wants.count:
             said += f", {count} within {bounds.min} to {bounds.max}"
         if count == has:
-            return replace(state, refused=0), Decision(None, f"{has} are right ({said})")
+            return replace(state, refused=0), Decision(None, f"{has} are right ({said})", is_right=True)
         hold_s = bounds.hold_s if count > has else bounds.hold_in_s
         window = state._window(now_s, hold_s)
         to = min(window) if count > has else max(window)

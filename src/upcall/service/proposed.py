@@ -103,11 +103,14 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
     except Refused as refused:
         code = answering(service, revision) or service
         how = {change.name: str(code.how(change)) for change in _changes(code, revision)}
-        return wire.Preview(how=how, answer=f"decline: {refused.problem.message}")
-    answer = _words(await asked(service, operation))
+        why = refused.problem.message
+        return wire.Preview(how=how, answer=f"decline: {why}", declined=why)
+    verdict = await asked(service, operation)
+    answer = _words(verdict)
+    declined = verdict.reason if verdict is not None and verdict.word == "decline" else ""
     if found is None:
         every = {member.name: f"version {revision.version}" for member in service.members if member.pod}
-        return wire.Preview(restart=every, answer=answer, next=await _first_step(service, every))
+        return wire.Preview(restart=every, answer=answer, declined=declined, next=await _first_step(service, every))
     how, restart = effects(answering(service, revision) or service, service.options, found)
     version = f"version {revision.version}"
     return wire.Preview(
@@ -119,6 +122,7 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
         come=found.come,
         leave=found.leave,
         answer=answer,
+        declined=declined,
         next=await _first_step(service, restart),
     )
 

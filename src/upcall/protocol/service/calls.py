@@ -204,7 +204,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     come: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
     answer: str = ""
-    """What it would answer to the update now: ``accept``, ``defer: reason``, ``decline: reason``."""
+    """What it would answer to the update now, for people: ``accept``, ``defer: reason``, ``decline: reason``."""
+    declined: str = ""
+    """Why it would decline; empty: it would not."""
     next: str = ""
     """What it would answer now to the first step."""
 
