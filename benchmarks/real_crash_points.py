@@ -164,10 +164,11 @@ def run(kafka: Brokers, name: str, cell: str, kills: list[Kill], sabotage: str =
             killing = beside.submit(_kill, kafka, kills, called_off, sabotage)
             asked = _asked(kafka, words, course.kind, known, bool(kills))
             kafka.until(f"{asked} over", lambda: kafka.cluster.operation(asked).state not in LIVE)
+            _until_over(kafka)
             took_s = time.monotonic() - began
             killed_s = killing.result()
             kafka.until("all nodes are up", lambda: all(node.state == "up" for node in kafka.cluster.client.nodes()))
-            kafka.until_whole()
+            _until_over(kafka)
         finally:
             called_off.set()
             writes.stop()
@@ -188,6 +189,13 @@ def run(kafka: Brokers, name: str, cell: str, kills: list[Kill], sabotage: str =
     kafka.drop(topic)
     late = sum(at > took_s for at in killed_s)
     return end, {"took_s": round(took_s, 1), "writes": len(writes.acknowledged), "kills": len(killed_s), "late": late}
+
+
+def _until_over(kafka: Brokers) -> None:
+    """A broker that is ready again gets its vote after that, and an operation ends before."""
+    kafka.until_whole()
+    kafka.until("each broker votes", lambda: len(_voters(kafka)) == len(kafka.members()))
+    kafka.until_whole()
 
 
 def _voters(kafka: Brokers) -> Any:

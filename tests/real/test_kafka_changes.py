@@ -101,8 +101,28 @@ def test_a_value_that_ends_the_canary_touches_no_other_and_rollback_heals_it(kaf
     assert values(kafka, "replica.selector.class") == [None] * 3
 
 
+OTHERS = {
+    # Nothing that is written meanwhile goes.
+    "log.retention.bytes": str(10**11),
+    "log.retention.ms": str(10**11),
+    # At most what is kept in all, and more than was kept before.
+    "log.local.retention.bytes": str(10**10),
+    "log.local.retention.ms": str(10**10),
+    # Its place is in the heap, which is small.
+    "log.cleaner.dedupe.buffer.size": str(16 << 20),
+    # -1, or 1 to 9.
+    "compression.gzip.level": "1",
+    "log.cleanup.policy": "compact,delete",
+    "max.connections.per.ip.overrides": "127.0.0.1:500",
+    # It was 2.
+    "min.insync.replicas": "1",
+}
+
+
 def another(name: str) -> str:
     """Some other value that the setting may have."""
+    if name in OTHERS:
+        return OTHERS[name]
     part = FACTS.broker[name]
     usual = part.get("default")
     if "enum" in part:
@@ -110,9 +130,8 @@ def another(name: str) -> str:
     if part["type"] == "integer":
         number = int(usual or 100_000)
         return str(number + 1 if number < part["maximum"] else number - 1)
-    if part["type"] == "number":
-        return "0.75"
-    return {"log.cleanup.policy": "compact,delete", "max.connections.per.ip.overrides": "127.0.0.1:500"}[name]
+    assert part["type"] == "number", name
+    return "0.75"
 
 
 def heap_mib(kafka: Cluster) -> int:
@@ -146,8 +165,15 @@ def test_every_option_is_changed_and_changed_back_and_the_brokers_work_with_what
             until_in_sync(kafka)
             assert f"-Xmx{heap_mib(kafka)}m" in command_line(kafka)
     assert incarnations(kafka, *BROKERS) > restarted
-    assert "never changed" in kafka.refused("update", "kafka", "--set", "client_auth=none")
+    for word in ("client_auth=none", "per_node=2", "settings.offsets.topic.num.partitions=8"):
+        assert "never changed" in kafka.refused("update", "kafka", "--set", word)
     held = incarnations(kafka, *BROKERS)
-    update(kafka, "--set", "few_replicas=raise")
-    update(kafka, "--set", "few_replicas=ask")
+    for words in (("few_replicas=raise", "few_replicas=ask"), ("move_mib_s=21", "move_mib_s=20")):
+        for word in words:
+            update(kafka, "--set", word)
     assert incarnations(kafka, *BROKERS) == held
+    update(kafka, "--set", "unchecked_settings.of.a.plug.in=1")
+    assert incarnations(kafka, *BROKERS) == [each + 1 for each in held]
+    update(kafka, "--unset", "unchecked_settings.of.a.plug.in")
+    until_in_sync(kafka)
+    assert incarnations(kafka, *BROKERS) == [each + 2 for each in held]
