@@ -59,7 +59,10 @@ class OwnCluster:
 
     @property
     def client(self) -> Client:
-        return Client.of(DataFolder(self.data))
+        """A master that is killed again and again is started a little later each time, and waited for."""
+        found = Client.of(DataFolder(self.data))
+        found.patience_s = WAIT_S
+        return found
 
     def until(self, what: str, look: Callable[[], T], wait_s: float = WAIT_S) -> T:
         """The first true value of ``look``."""

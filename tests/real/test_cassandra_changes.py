@@ -136,7 +136,18 @@ def test_every_other_option_is_changed_and_changed_back(cassandra: Cluster, sess
     with Load(session, first=300_000) as load:
         change(cassandra, memtable_flush_writers=2, concurrent_writes=12)
         assert actual(admin, "concurrent_writes") == ["12"] * 3
-        cassandra.upcall("update", "cassandra", "--set", "memory_mib=600", "--set", "cpus=0.2", timeout_s=WAIT_S)
-        assert [cassandra.task(member).state for member in NODES] == ["ready"] * 3
+        sizes = {"memory_mib": 600, "cpus": 0.2, "disk_mib": 4352}
+        words = [word for name, value in sizes.items() for word in ("--set", f"{name}={value}")]
+        cassandra.upcall("update", "cassandra", *words, timeout_s=WAIT_S)
+        tasks = [cassandra.task(member) for member in NODES]
+        assert [task.state for task in tasks] == ["ready"] * 3
+        assert [(task.memory_mib, task.cpus, task.disk_mib) for task in tasks] == [tuple(sizes.values())] * 3
         cassandra.upcall("rollback", "cassandra", timeout_s=WAIT_S)
+        words = ["--unset", "settings.memtable_flush_writers", "--unset", "settings.concurrent_writes"]
+        cassandra.upcall("update", "cassandra", *words, timeout_s=WAIT_S)
+        assert "12" not in actual(admin, "concurrent_writes")
+    before = incarnations(cassandra, *NODES)
+    for word in ("client_auth=none", "per_node=2", "settings.num_tokens=8"):
+        assert "never changed" in cassandra.refused("update", "cassandra", "--set", word)
+    assert incarnations(cassandra, *NODES) == before
     load.check()
