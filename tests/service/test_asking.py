@@ -355,6 +355,36 @@ def test_nothing_is_asked_and_no_action_called_before_on_start_has_returned() ->
     live(Loads, script, kind="kernel", options={"data": True})
 
 
+async def test_an_answer_that_was_on_its_way_when_the_subscription_ended_is_given_again_on_the_next() -> None:
+    class Hangs:
+        """A link on which the first answer is still on its way when something else ends the subscription."""
+
+        def __init__(self) -> None:
+            self.heard: list[wire.Answer] = []
+            self.hangs = True
+            self.told = asyncio.Event()
+
+        async def answer(self, answers: wire.Answers) -> None:
+            self.told.set()
+            if self.hangs:
+                await asyncio.Future()
+            self.heard += answers.answers
+
+    link: Any = Hangs()
+    members = {f"web-{number}": wire.Member(name=f"web-{number}", state="ready") for number in range(2)}
+    clerk = Clerk(Plain(Context(name="plain", members=members)), link, asyncio.ensure_future)  # type: ignore[arg-type]
+    pending = wire.Operations(epoch="1", version=1, operations=(operation("stop", "web-0", id="op-1"),))
+    for link.hangs in (True, False):
+        link.told.clear()
+        clerk.show(pending)
+        subscription = asyncio.create_task(clerk.run())
+        await asyncio.wait_for(link.told.wait(), 5.0)
+        await asyncio.sleep(0)
+        subscription.cancel()
+        await asyncio.wait([subscription])
+    assert [answer.operation for answer in link.heard] == ["op-1"]
+
+
 async def test_an_answer_that_was_lost_with_the_connection_is_given_again_on_the_next() -> None:
     class Away:
         """A link whose first call breaks on its way; nobody knows whether it was heard."""

@@ -10,7 +10,7 @@ from sample_services import Plain, Store
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotFound, NotNow
-from upcall.service import Declaration, Member, ToolFailed, action, decline, replace, restart
+from upcall.service import Declaration, Degraded, Member, ToolFailed, action, decline, replace, restart
 from upcall.service.link import Fenced, Link
 from upcall.service.state import State
 from upcall.testing import Life, SimulatedKind, SimulatedMaster
@@ -226,6 +226,26 @@ def test_a_broken_stream_is_opened_again_and_nothing_is_lost(live: Live) -> None
         assert len(life.master.launches) == 3
 
     live(Store, script)
+
+
+def test_nothing_is_said_on_a_new_stream_before_it_has_its_name(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    class Looks(Store):
+        """Has something to say at once on each subscription: how it is, and what it answers."""
+
+        async def health(self) -> tuple[Degraded, ...]:
+            return (Degraded("never quite well", key="ill"),)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await life.master.until(lambda: life.master.calls.count("PUT health") == 1)
+        life.master.opens_s = 1.0
+        stop = life.master.propose("stop", "node-1")
+        life.master.disconnect()
+        await life.master.until(lambda: life.master.operations[stop].state == "done")
+        await life.master.until(lambda: life.master.calls.count("PUT health") > 1)
+        assert "not the current stream" not in caplog.text
+
+    live(Looks, script)
 
 
 def test_a_master_that_is_away_is_waited_for(live: Live) -> None:

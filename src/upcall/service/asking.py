@@ -179,7 +179,8 @@ class Clerk:
             return True
         try:
             await self._link.answer(wire.Answers(epoch=pending.epoch, answers=tuple(answers)))
-        except (Fenced, NotNow, MasterAway):
+        except (Fenced, NotNow, MasterAway, asyncio.CancelledError):
+            # Cancelled: something else ended the subscription while the answer was on its way.
             self._docket.unheard(answer.operation for answer in answers)
             raise
         except Stale as error:

@@ -111,8 +111,6 @@ class Health:
             times, _ = self._restarted.get(key, (0, 0.0))
             if now_s - self._since_s[key] < (one.restart_after_s or 0.0) * 2**times:
                 continue
-            self._restarted[key] = times + 1, now_s
-            self._since_s[key] = now_s
             task = members[one.member].task
             try:
                 await self._service.propose("restart", one.member, reason=one.what, key=f"unwell-{task}-{times}")
@@ -120,6 +118,9 @@ class Health:
                 raise
             except UpcallError as error:
                 self._service.log.warning("a restart of %s is not taken: %s", task, error)
+            # Only now: one that was not heard is proposed again, under the same key.
+            self._restarted[key] = times + 1, now_s
+            self._since_s[key] = now_s
 
     async def _look(self) -> wire.Health | None:
         """None: nothing to tell yet."""

@@ -126,6 +126,7 @@ class Runner:
         self._health = Health(self.service, self.link)
         self._relieving = Relieving(self.service, self._spawn)
         self._dirty = asyncio.Event()
+        self._subscribed = asyncio.Event()
         self._wanted: wire.Wanted | None = None
         self._members: wire.Members | None = None
         self._starts: set[str] = set()
@@ -140,6 +141,7 @@ class Runner:
         self._effects: list[Effect] = []
         self._unkept: Keep | None = None
         self._proposed: set[str] = set()
+        self._to_propose: list[ProposeRestart] = []
         self._sent: dict[str, bytes] = {}
         self._checked = wanted.Checked()
         self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn)
@@ -152,19 +154,23 @@ class Runner:
         """One subscription, from its opening to its end; raises what ended it."""
         self._sent = {}
         self._operations_heard = False
+        self._subscribed.clear()
         self._updating.subscribed()
         loop = asyncio.get_running_loop()
         self.context.ask_again = lambda: _from_any_thread(loop, self._clerk.ask_again)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reading())
-                group.create_task(self._reconciling())
-                group.create_task(self._asking())
-                group.create_task(self._watch.run())
-                group.create_task(self._scaling())
-                group.create_task(self._looking())
+                for part in (self._reconciling, self._asking, self._watch.run, self._scaling, self._looking):
+                    group.create_task(self._once_subscribed(part))
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
+
+    async def _once_subscribed(self, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What is said before the new stream has its name is said in the name of the one before, and fenced off: that
+        would end this subscription at its beginning."""
+        await self._subscribed.wait()
+        await part()
 
     async def close(self) -> None:
         """Ends what the expert began here. What it had asked of the master stands."""
@@ -204,6 +210,8 @@ class Runner:
 
     def _hear(self, event: wire.StreamEvent) -> None:
         match event:
+            case wire.Subscribed():
+                self._subscribed.set()
             case wire.Wanted():
                 if self._begun and not self._updated_by(event.revision):
                     self._unexplained_until = self._wall() + UNEXPLAINED_S
@@ -373,7 +381,7 @@ class Runner:
             self.plan = self.plan.with_phases(wanted.without(wanted.phases(self.service), brings))
             settling = self._hooks.settling(self.context.members)
             self.move(Observed(self.context.members, self._wall(), members.unplaced, settling))
-            proposals = self._perform()
+            self._perform()
             view = self.plan.view()
             declared = wanted.declared(self.service, self._checked, before=before)
             declared = wanted.with_those_who_stay(declared, self._updating.stays(revision))
@@ -389,10 +397,12 @@ class Runner:
             plan = {"marks": dict(kept.marks), "paused": list(kept.paused), "installed_at": self._life}
             await self._memory.set(PLAN_KEY, plan)
             self._unkept = None
-        for proposal in proposals:
+        while self._to_propose:  # Each until it was heard: this subscription may end before.
+            proposal = self._to_propose[0]
             if proposal.key not in self._proposed:
                 await self.service.propose("restart", proposal.member, reason=proposal.reason, key=proposal.key)
                 self._proposed.add(proposal.key)
+            del self._to_propose[0]
         await self._updating.perform(lambda run: self._run(run, self._updating))
         self._view = view  # shown once it is written down; the plan itself may have moved on meanwhile
 
@@ -410,9 +420,8 @@ class Runner:
     def tell(self, text: str, share: float | None) -> None:
         self.context.log.info("%s", percent(text, share))
 
-    def _perform(self) -> list[ProposeRestart]:
+    def _perform(self) -> None:
         effects, self._effects = self._effects, []
-        proposals = []
         for effect in effects:
             match effect:
                 case StartMember():
@@ -422,8 +431,7 @@ class Runner:
                 case Keep():
                     self._unkept = effect
                 case ProposeRestart():
-                    proposals.append(effect)
-        return proposals
+                    self._to_propose.append(effect)
 
     def _run(self, run: RunStep, owner: "Moved") -> "asyncio.Task[object]":
         return self._spawn(self._run_step(run, owner), f"step {run.path}")

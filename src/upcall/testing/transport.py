@@ -45,6 +45,8 @@ class WorldTransport:
         self.service, self.world, self.tool = service, world, tool
         self.away = False
         """Nothing is answered."""
+        self.opens_s = 0.0
+        """So long a stream that stands at the master is not heard by who opened it."""
         self.code: type[Service] | None = None
         """That makes options of goals."""
         self.door = ServiceCalls(world, streams, self, _Passwords(Path()), self)
@@ -128,6 +130,7 @@ class WorldTransport:
         self.catch_up()
         stream = self.door.subscribe(self.service)
         try:
+            await asyncio.sleep(self.opens_s)
             async for event in stream.events():
                 yield event
         finally:
