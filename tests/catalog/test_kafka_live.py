@@ -71,6 +71,30 @@ def test_threads_are_changed_as_far_at_once_as_a_broker_takes_it() -> None:
     assert list(live.between("log.cleaner.threads", "1", "0")) == [], "none at all is the broker's to refuse"
 
 
+def test_a_broker_hears_at_once_of_settings_that_it_judges_by_each_other() -> None:
+    kept, local = "log.retention.bytes", "log.local.retention.bytes"
+    given = {local: "50", "num.io.threads": "16", kept: "100", "compression.type": None}
+    without = {local: "-2", "num.io.threads": "2", kept: "10", "compression.type": "producer"}
+    assert list(live.rounds(given, {**without, "compression.type": "zstd"}, without)) == [
+        {local: "50", "num.io.threads": "4", kept: "100", "compression.type": None},
+        {"num.io.threads": "8"},
+        {"num.io.threads": "16"},
+    ]
+    back = dict.fromkeys(given)
+    assert list(live.rounds(back, {**without, "num.io.threads": "16"}, without)) == [
+        {**back, "num.io.threads": "8"},
+        {"num.io.threads": "4"},
+        {"num.io.threads": None},
+    ]
+    assert list(live.rounds({}, {}, {})) == []
+
+
+def test_of_many_settings_those_are_blamed_that_the_broker_names() -> None:
+    told = ["max.connections", "max.connections.per.ip", "num.io.threads"]
+    assert live.blamed(told, "Invalid value x for configuration max.connections.per.ip: no.") == told[1:2]
+    assert live.blamed(told, "Something is wrong.") == told
+
+
 def test_the_same_value_in_other_words_is_the_same() -> None:
     assert live.same("0.80", "0.8")
     assert live.same(None, None)

@@ -16,10 +16,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from upcall.catalog.kafka import reading
+from upcall.catalog.kafka import live, reading
 from upcall.catalog.kafka.config import client_settings
 from upcall.catalog.kafka.health import Served
-from upcall.catalog.kafka.live import between, same
 from upcall.catalog.kafka.moves import Targets
 from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping, out_of_sync
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
@@ -29,6 +28,8 @@ TIMEOUT_S: Final = 6.0
 CONFIGS_AT_ONCE: Final = 200
 TAKES_OVER_S: Final = 10.0
 """So long a broker may take until it works with what it was told."""
+BLAMED_MAX: Final = 5
+"""So many settings that were refused are told with their values."""
 WRONG: Final = (KafkaError.INVALID_REQUEST, KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION)
 SET: Final = AlterConfigOpType.SET
 RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
@@ -131,23 +132,26 @@ class Admin:
         return {name: entry.value or "" for name, entry in self.settings(broker).items() if entry.source == own}
 
     def tune(self, broker: int, given: Mapping[str, str | None], without: Mapping[str, str | None]) -> None:
-        """Gives a broker overrides, or takes one away (None); returns once it works with that. ``without``: the values
-        that it has without them. ``Invalid`` where it does not take a value: then it has what it had."""
-        now = self.settings(broker)
-        for name, value in given.items():
-            to = without[name] if value is None else value
-            for step in (*between(name, now[name].value or "", to or ""), value):
-                self._override(broker, name, step)
-                self._until(broker, name, to if step is None else step)
+        """Gives a broker overrides, or takes them away (None); returns once it works with that. ``without``: the values
+        that it has without them. ``Invalid`` where it does not take one: then it has what it had, but for numbers of
+        threads, which it takes in steps."""
+        now = {name: entry.value for name, entry in self.settings(broker).items()}
+        for told in live.rounds(given, now, without):
+            self._override(broker, told)
+            self._until(broker, {name: without[name] if value is None else value for name, value in told.items()})
 
-    def _override(self, broker: int, name: str, value: str | None) -> None:
+    def _override(self, broker: int, told: Mapping[str, str | None]) -> None:
         try:
-            self._alter(ResourceType.BROKER, str(broker), {name: value})
+            self._alter(ResourceType.BROKER, str(broker), told)
         except KafkaException as error:
             if error.args[0].code() not in WRONG:
                 raise
-            said = f"broker {broker} refuses {name}={value}: {error.args[0].str()}"
-            raise Invalid(said, where=f"settings.{name}") from error
+            said = error.args[0].str()
+            names = live.blamed(told, said)
+            values = ", ".join(f"{name}={told[name]}" for name in names[:BLAMED_MAX])
+            more = f" and {len(names) - BLAMED_MAX} more" if len(names) > BLAMED_MAX else ""
+            where = f"settings.{names[0]}" if len(names) == 1 else "settings"
+            raise Invalid(f"broker {broker} refuses {values}{more}: {said}", where=where) from error
 
     def _alter(self, of: ResourceType, name: str, changes: Mapping[str, str | None]) -> None:
         """None: it has no value of its own any more."""
@@ -187,11 +191,16 @@ class Admin:
         for broker in brokers:
             self._alter(ResourceType.BROKER, str(broker), dict.fromkeys(RATES))
 
-    def _until(self, broker: int, name: str, value: str | None) -> None:
+    def _until(self, broker: int, values: Mapping[str, str | None]) -> None:
         until = time.monotonic() + TAKES_OVER_S
-        while not same(found := self.settings(broker)[name].value, value):
+        while True:
+            found = self.settings(broker)
+            name = next((name for name, value in values.items() if not live.same(found[name].value, value)), None)
+            if name is None:
+                return
             if time.monotonic() > until:
-                raise NotNow(f"broker {broker} works with {name}={found}, {value} is asked", where=f"settings.{name}")
+                said = f"broker {broker} works with {name}={found[name].value}, {values[name]} is asked"
+                raise NotNow(said, where=f"settings.{name}")
             time.sleep(TAKES_OVER_S / 100)
 
     def cost_of_stopping(self, without: Set[int]) -> Cost:

@@ -13,6 +13,7 @@ MINIMUM: Final = "min.insync.replicas"
 """Has its value in the whole cluster, where it stays: Kafka takes none of a broker's own, and no file's."""
 _COUNTS_THREADS: Final = re.compile(r"threads(\.|$)|fetchers$|pool\.size$")
 """A broker takes at most twice as many as it has, and at least half."""
+_NAME: Final = re.compile(r"[a-z][a-z0-9.]*[a-z0-9]")
 
 
 def parsed(properties: str) -> dict[str, str]:
@@ -48,6 +49,27 @@ def between(name: str, now: str, to: str) -> Iterator[str]:
         while value * 2 < int(to) or (value + 1) // 2 > int(to) > 0:
             value = value * 2 if value < int(to) else (value + 1) // 2
             yield str(value)
+
+
+def rounds(
+    given: Mapping[str, str | None], now: Mapping[str, str | None], without: Mapping[str, str | None]
+) -> Iterator[dict[str, str | None]]:
+    """What a broker is told, one round after the other: it judges settings by each other (what is kept on its own disk
+    is at most what is kept in all), so it hears of all of them at once, and takes all or none. Only what it takes in
+    steps comes to its value later. ``now``: what it works with; ``without``: what it has where nobody tells it (None).
+    """
+    ways = {
+        name: (*between(name, now.get(name) or "", (without[name] if value is None else value) or ""), value)
+        for name, value in given.items()
+    }
+    for number in range(max(map(len, ways.values()), default=0)):
+        yield {name: way[number] for name, way in ways.items() if number < len(way)}
+
+
+def blamed(names: Iterable[str], said: str) -> list[str]:
+    """Of what a broker was told at once, what it names in its refusal; all, where it names none."""
+    words = set(_NAME.findall(said))
+    return [name for name in names if name in words] or list(names)
 
 
 def same(one: str | None, other: str | None) -> bool:
