@@ -72,6 +72,21 @@ def test_a_data_folder_of_somebody_else_is_accepted_by_nobody(tmp_path: Path) ->
 
 
 @as_root
+@pytest.mark.parametrize("name", ["cluster.json", "secrets/page.token", "later"])
+def test_a_file_of_somebody_else_is_refused_in_a_folder_that_is_closed_by_now(tmp_path: Path, name: str) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.make_private()
+    (folder.root / name).parent.mkdir(exist_ok=True)
+    (folder.root / name).write_text("{}")
+    os.chown(folder.root / name, SOMEBODY, SOMEBODY)
+    with pytest.raises(Forbidden, match=f"belongs to user {SOMEBODY}"):
+        folder.make_private()
+    if name == "cluster.json":
+        with pytest.raises(Forbidden, match=f"belongs to user {SOMEBODY}"):
+            folder.load_cluster()
+
+
+@as_root
 def test_a_token_that_somebody_else_put_there_is_not_sent(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     folder.make_private()

@@ -123,9 +123,11 @@ class DataFolder:
         """The folder, made if need be; of this user, with nobody else let in. Before anything in it is believed."""
         try:
             private.make(str(self.root))
+            private.check_content(str(self.root))
             for name in PRIVATE:
                 if os.path.lexists(self.root / name):
                     private.make(str(self.root / name))
+                    private.check_content(str(self.root / name))
         except private.NotPrivate as error:
             raise _not_ours(error) from None
 
@@ -133,6 +135,7 @@ class DataFolder:
         try:
             if self.root.is_dir():
                 private.check(str(self.root))
+                private.check_owner(str(self.cluster_file), self.cluster_file.lstat())
             data = self.cluster_file.read_bytes()
             _check_readable(msgspec.json.decode(data, type=_Written), self.root)
             return msgspec.json.decode(data, type=Cluster)
