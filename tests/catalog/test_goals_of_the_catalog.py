@@ -56,6 +56,8 @@ def test_kafka_gets_memory_for_what_is_written_and_answers_in_time() -> None:
 def test_what_a_person_says_against_a_goal_of_kafka_is_refused() -> None:
     with pytest.raises(Conflict, match=r"settings\.min\.insync\.replicas=1 contradicts the goal survive=1-node"):
         values(Kafka, {"survive": "1-node"}, settings={"min.insync.replicas": "1"})
+    with pytest.raises(Conflict, match=r"log.retention.hours=2 contradicts the goal keep_hours=24: Kafka goes by"):
+        values(Kafka, {"keep_hours": 24}, settings={"log.retention.hours": 2})
     with pytest.raises(Conflict, match=r"disk_mib=2048 contradicts the goal write_mb_s=10.*keep_hours=2"):
         values(Kafka, {"write_mb_s": 10, "keep_hours": 2}, disk_mib=2048)
 

@@ -26,6 +26,24 @@ from upcall.protocol.operator import Install
 PACKAGES = Path(__file__).parent / "packages"
 GREEDY = str(PACKAGES / "greedy.py")
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.py")
+SIZED = """
+import upcall.service as up
+
+
+class Large(up.Service):
+    class Options(up.ServiceOptions):
+        memory_mib: up.Annotated[int, up.amount("memory")] = 32
+
+    options: Options
+
+    def pods(self) -> list[up.Pod]:
+        return [up.Pod("web", count=1)]
+
+    def task(self, member: up.Member) -> up.Declaration:
+        return up.Declaration(
+            command=("sleep", "1000000"), resources=up.Resources(memory_mib=self.options.memory_mib)
+        )
+"""
 PORT = 18347
 NOBODY = 65534
 
@@ -383,6 +401,76 @@ def test_an_interrupt_at_any_moment_leaves_all_or_nothing(own_cluster: Cluster, 
     own_cluster.upcall(*up)
     own_cluster.down()
     own_cluster.until_no_process()
+
+
+# -- changes and backups of what runs -------------------------------------------------------------------------------
+
+
+def test_a_change_that_makes_no_sense_leaves_no_revision_and_no_operation(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.upcall("install", HELLO, "--set", "count=3")
+    before, packages = cluster.client.operations(ended=True), cluster.client.packages()
+    edited = tmp_path / "hello.py"
+    edited.write_text(Path(HELLO).read_text() + "# edited\n")
+    would = cluster.upcall("install", str(edited), "--set", "count=2", "--dry-run").stdout
+    assert "hello: update to revision 2, which nobody has asked for yet" in would
+    assert "nothing that it would change" in cluster.refused("install", "shelf", "--dry-run")
+    assert cluster.client.packages() == packages, "what a dry run brought goes with it"
+    for words, says in (
+        (["rollback", "hello"], "hello has no earlier revision to go back to"),
+        (["rollback", "hello", "--to", "7"], "hello has no revision 7"),
+        (["config", "diff", "hello", "7"], "hello has no revision 7"),
+        (["update", "hello", "--set", "count=3"], "revision 1 of hello, which stands, says that already"),
+        (["update", "hello"], "nothing is to change"),
+        (["upgrade", "hello", "--to", "9"], "package hello has no version '9'"),
+        (["finalize", "hello"], "there is nothing to finalize"),
+        (["window", "hello", "feb 30 02:00-04:00"], "never comes"),
+        (["update", "hello", "--set", "schedules.sweep=feb 30"], "does nothing named 'sweep' by a schedule"),
+    ):
+        assert says in cluster.refused(*words), words
+    assert cluster.client.operations(ended=True) == before
+    too_many = cluster.refused("scale", "hello", "4")
+    assert "no place for web-3: needs a node with 0.1 cpus, 64 MiB memory free" in too_many
+    large = tmp_path / "large.py"
+    large.write_text(SIZED)
+    cluster.upcall("install", str(large))
+    assert "no place for web-0: needs a node with" in cluster.refused("update", "large", "--set", "memory_mib=99999")
+    assert cluster.client.service("large").revision == 1, "it does not wait for a machine that nobody has"
+    cluster.upcall("uninstall", "large")
+    assert (cluster.client.service("hello").revision, len(cluster.client.tasks())) == (1, 3)
+    cluster.upcall("uninstall", "hello")
+    nothing_left(cluster)
+
+
+def test_a_backup_that_is_no_good_is_refused_before_anything_is_installed_or_deleted(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.upcall("install", str(PACKAGES / "shelf.py"))
+    for name in "ab":
+        cluster.upcall("service", "do", "shelf", "put", f"name={name}", f"text=all of {name}")
+    made = json.loads(cluster.upcall("backup", "shelf", "--to", str(tmp_path / "kept"), "-o", "json").stdout)["backup"]
+    bad = made.replace("/kept/", "/damaged/")
+    shutil.copytree(tmp_path / "kept", tmp_path / "damaged")
+    (chunk,) = (tmp_path / "damaged").rglob(hashlib.sha256(b"all of b").hexdigest())
+    chunk.write_bytes(b"nothing!")
+    (tmp_path / "file").touch()
+    for words, says in (
+        (["restore", made], "shelf has a, b already"),
+        (["restore", made, "--over", "a"], "shelf has b already"),
+        (["restore", made, "--over", "a,b,c"], "c does not stand in its way"),
+        (["restore", bad, "--over", "a,b"], "b of shelf-"),
+        (["restore", bad, "--to", "fresh"], "b of shelf-"),
+        (["restore", made.replace("/kept/", "/gone/"), "--to", "fresh"], "no folder"),
+        (["restore", made, "--to", "fresh", "--package", "kafka"], "is a backup of shelf"),
+        (["restore", made, "--to", "fresh", "--set", "shelfs=2"], "unknown option 'shelfs' of package shelf"),
+        (["backup", "shelf", "--to", str(tmp_path / "file" / "kept")], "cannot be made: Not a directory"),
+        (["backup", "verify", bad], "is damaged"),
+    ):
+        assert says in cluster.refused(*words), words
+    books = json.loads(cluster.upcall("service", "do", "shelf", "books", "-o", "json").stdout)
+    assert books == {"a": "all of a", "b": "all of b"}
+    assert [one.name for one in cluster.client.services()] == ["shelf"]
+    cluster.upcall("uninstall", "shelf")
+    nothing_left(cluster)
 
 
 # -- folders --------------------------------------------------------------------------------------------------------

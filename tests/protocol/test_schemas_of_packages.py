@@ -12,6 +12,22 @@ def check(properties: dict[str, Any], values: dict[str, Any], **more: Any) -> No
     schema.check({"properties": properties, **more}, values, noun="option", of="log", where="options")
 
 
+def test_what_may_be_left_out_is_told_by_the_form_that_it_has() -> None:
+    goals = {
+        "properties": {"survive": {"anyOf": [{"enum": ["1-node", "1-zone"]}, {"type": "null"}]}},
+        "additionalProperties": False,
+    }
+    option = {"goals": {"anyOf": [{"$ref": "#/$defs/goals"}, {"type": "null"}]}}
+    with pytest.raises(Invalid, match="unknown name 'surviv', did you mean 'survive'") as caught:
+        check(option, {"goals": {"surviv": "1-node"}}, **{"$defs": {"goals": goals}})
+    assert (caught.value.problem.where, caught.value.problem.expected) == ("options.goals", "one of survive")
+    with pytest.raises(Invalid, match="'1-nod' is not one of") as caught:
+        check(option, {"goals": {"survive": "1-nod"}}, **{"$defs": {"goals": goals}})
+    assert (caught.value.problem.where, caught.value.problem.expected) == (
+        "options.goals.survive", "one of 1-node, 1-zone",
+    )  # fmt: skip
+
+
 def test_a_pattern_that_would_try_every_way_to_match_answers_at_once() -> None:
     """With Python's engine this takes longer than the universe is old."""
     with pytest.raises(Invalid, match="does not match"):

@@ -204,6 +204,9 @@ def test_a_folder_that_others_may_look_into_is_refused(tmp_path: Path) -> None:
     open_one = tmp_path / "open"
     open_one.mkdir(mode=0o755)
     open_one.chmod(0o755)
+    (tmp_path / "file").touch()
+    with pytest.raises(Invalid, match="file/kept cannot be made: Not a directory"):
+        folder(str(tmp_path / "file" / "kept"), make=True)
     with pytest.raises(Invalid, match="chmod 700"):
         folder(str(open_one), make=True)
     with pytest.raises(NotFound, match="no folder"):

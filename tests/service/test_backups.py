@@ -1,6 +1,7 @@
 """Backup and restore of a service of a few lines, with the master's own code: asked, killed, refused, confirmed."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,29 @@ def test_what_was_backed_up_is_restored(kind: SimulatedKind, tmp_path: Path) -> 
         assert await done(life, "books") == {"a": "first", "b": "second"}
 
     live(Shelf, script, kind=kind, inline=True)
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_backup_that_is_damaged_anywhere_deletes_nothing(tmp_path: Path, damage: str) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        await done(life, "put", name="b", text="second")
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        last = hashlib.sha256(b"second").hexdigest()
+        (chunk,) = (tmp_path / "kept").rglob(last)
+        if damage == "gone":
+            chunk.unlink()
+        else:
+            chunk.write_bytes(b"other!")
+        await done(life, "put", name="a", text="since")
+        said = await refused(life, "restore", backup=made["backup"], over=["a", "b"])
+        assert "b of shelf-" in said
+        assert "cannot be restored" in said
+        assert await done(life, "books") == {"a": "since", "b": "second"}
+        assert "sdk.restoring" not in life.master.memory, "nothing has begun that would go on"
+
+    live(Shelf, script, kind="kernel", inline=True)
 
 
 def test_the_next_one_writes_what_is_new_and_the_newest_is_known(tmp_path: Path) -> None:

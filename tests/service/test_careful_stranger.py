@@ -118,7 +118,7 @@ def test_each_kind_comes_to_the_method_that_it_belongs_to() -> None:
     kinds = {
         "stop": "may_stop", "evict": "may_stop", "restart": "may_restart", "preempt": "may_restart",
         "reclaim": "may_restart", "replace": "may_replace", "move": "may_replace", "vacate": "may_replace",
-        "scale_in": "may_scale_in", "shrink": "may_change", "lost": "on_lost",
+        "scale_in": "may_scale_in", "rebalance": "may_change", "lost": "on_lost",
     }  # fmt: skip
     outcome = Scenario(Telling, operations=[operation(kind, "web-0") for kind in kinds]).run()
     assert {op.removesuffix("-web-0"): answer.reason for op, answer in outcome.answers.items()} == kinds

@@ -70,7 +70,12 @@ def test_what_comes_has_a_place_or_is_declined_as_any_change() -> None:
         too_large = life.master.change(count=9)
         await life.master.until(lambda: life.master.operations[too_large].state == "declined")
         assert life.master.operations[too_large].kind == "scale_out"
+        larger = life.master.change(memory_mib=9000)
+        await life.master.until(lambda: life.master.operations[larger].state == "declined")
+        assert life.master.operations[larger].kind == "grow"
+        assert "no place for web-0, web-1, other-0: needs" in life.master.answers[-1].reason
         assert life.master.known.record.revision == 1, "nothing of it stands"
+        await changed(life, "shrink", memory_mib=48)
         await changed(life, "scale_out", count=3)
 
     live(Sized, script, kind="kernel", nodes=3)

@@ -18,7 +18,7 @@ from upcall.cli.output import ago, counted
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
 from upcall.protocol import recurring
-from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
 from upcall.protocol.operator import Install
 
 ID = re.compile(r"(?P<service>[a-z0-9][a-z0-9-]*)-\d{8}T\d{6}-[0-9a-f]{4}\Z")
@@ -186,15 +186,26 @@ def restore(
         "over": [name for name in over.split(",") if name],
         "dry_run": dry_run,
     }
+    made = False
     if service not in {one.name for one in session.client.services()}:
         wanted = _wanted(session, backup, service, setting or [], package, secret, endpoint)
         if dry_run:
             session.out.say(wanted.model_dump(), f"{service} would be installed ({wanted.package}), and filled from it")
             return
         deploy.follow(session, deploy.post_all(session, [wanted]).names, [service])
+        made = True
     elif setting:
         raise Conflict(f"{service} is installed already", where="--set", expected=f"`upcall update {service} --set`")
-    found = _done(session, service, "restore", asked, no_wait)
+    try:
+        found = _done(session, service, "restore", asked, no_wait)
+    except UpcallError as error:
+        if not made:
+            raise
+        raise Conflict(
+            f"{error.problem.message}; {service} was installed for it, and stays",
+            where=error.problem.where,
+            expected=f"the same command, which goes on; or `upcall uninstall {service}`",
+        ) from error
     if found is None:
         return
     if dry_run:
@@ -212,22 +223,30 @@ def _wanted(
 ) -> Install:
     """A new service, as the backup's was, with other options where they are given."""
     was: dict[str, Any] = {}
-    if not package:
+    if not package or not backup.startswith("s3://"):
         was = _shown(session, backup, secret, endpoint)
-        package = f"{was['package']}@{was['version'].partition('+')[0]}"
     name, _, version = package.partition("@")
-    options = {**was.get("options", {}), **parse_pairs(settings, "--set")}
+    if was and name and name != was["package"]:
+        raise Conflict(f"{backup} is a backup of {was['package']}", where="--package", expected=was["package"])
+    if not name:
+        name, version = was["package"], was["version"].partition("+")[0]
+    before = {} if package else was["options"]
+    options = {**before, **parse_pairs(settings, "--set")}
     return Install(package=name, name=service, version=version, options=options)
 
 
 def _shown(session: Session, backup: str, secret: str, endpoint: str) -> dict[str, Any]:
-    """What a backup says of itself: read here where it lies in a folder, else by its own service."""
+    """What a backup says of itself: read here where it lies in a folder, all of it by its checksums, so nothing is
+    installed for one that is damaged; else by its own service."""
     where, _, name = backup.rpartition("/")
     if where and not where.startswith("s3://"):
         from upcall.service.backup.archive import Archive
         from upcall.service.backup.place import folder
+        from upcall.service.backup.reading import StoredBackup
 
-        found = Archive.found(folder(_absolute(where), make=False)).manifest(name)
+        archive = Archive.found(folder(_absolute(where), make=False))
+        found = archive.manifest(name)
+        StoredBackup(archive, found).verify()
         return {"package": found.package, "version": found.version, "options": found.options}
     owner = _owner(backup)
     if owner not in {one.name for one in session.client.services()}:

@@ -1,7 +1,7 @@
 """``upcall install`` and ``upcall uninstall``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -14,6 +14,9 @@ from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Ask, Install, ServiceView, Update
 from upcall.protocol.releases import split
+
+if TYPE_CHECKING:
+    from upcall.cli.upload import Uploaded
 
 install_app = commands()
 uninstall_app = commands()
@@ -44,6 +47,10 @@ def install(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Take over nothing that an earlier service of this name has left.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Of an own file whose service runs: say what would be, and what it answers."),
+    ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
     """Install a package or an own Python file, and follow it until it is deployed."""
@@ -56,6 +63,10 @@ def install(
 
         uploaded = upload.upload(session, Path(package), name, options, version)
         try:
+            if dry_run:
+                _preview(session, uploaded, options, bindings, secret)
+                upload.take_back(session, uploaded)
+                return
             if uploaded.stands is not None:
                 _update(session, uploaded.stands, Update(set=options, version=uploaded.version, bindings=bindings,
                         secrets=secret, made_from=uploaded.stands.revision), fresh=fresh, wait=not no_wait)  # fmt: skip
@@ -67,6 +78,8 @@ def install(
             upload.take_back(session, uploaded)
             raise
         return
+    if dry_run:
+        raise _nothing_to_compare(package)
     package, named = split(package)
     if named and version not in ("", named):
         raise Invalid("two versions at once", where="--version", expected=f"{package}@{named}, or --version {version}")
@@ -83,6 +96,27 @@ def install(
             fresh=fresh,
         ),
         wait=not no_wait,
+    )
+
+
+def _preview(
+    session: Session,
+    uploaded: "Uploaded",
+    options: dict[str, Any],
+    bindings: dict[str, str],
+    secrets: list[str] | None,
+) -> None:
+    if uploaded.stands is None:
+        raise _nothing_to_compare(uploaded.name)
+    asked = Update(set=options, version=uploaded.version, bindings=bindings, secrets=secrets)
+    change(session, uploaded.stands.name, asked, dry_run=True, wait=False)
+
+
+def _nothing_to_compare(package: str) -> Invalid:
+    return Invalid(
+        f"{package} would be installed: there is nothing that it would change",
+        where="--dry-run",
+        expected="an own file whose service runs; `upcall update SERVICE --dry-run`; `upcall apply --dry-run`",
     )
 
 

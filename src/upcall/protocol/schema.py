@@ -53,9 +53,18 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of
     validator = _bounded(jsonschema.validators.validator_for(schema))(schema, registry=referencing.Registry())
     errors = sorted(validator.iter_errors(dict(values)), key=lambda error: [str(part) for part in error.path])
     if errors:
-        error = errors[0]
-        path = ".".join([where, *(str(part) for part in error.path)])
+        error = _told(errors[0])
+        path = ".".join([where, *(str(part) for part in error.absolute_path)])
         raise Invalid(_message(error), where=path, expected=_expected(error), of=of)
+
+
+def _told(error: "jsonschema.exceptions.ValidationError") -> "jsonschema.exceptions.ValidationError":
+    """What may be left out and was given (``anyOf`` it, or null) is wrong by the one form that it has."""
+    of_null = [one.schema_path[0] for one in error.context or () if _mapping(one.schema).get("type") == "null"]
+    others = [one for one in error.context or () if one.schema_path[0] not in of_null]
+    if error.validator == "anyOf" and of_null and len({one.schema_path[0] for one in others}) == 1:
+        return _told(others[0])
+    return error
 
 
 def vet(schema: Mapping[str, Any], *, of: str, where: str = "schema") -> None:

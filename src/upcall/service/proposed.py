@@ -7,6 +7,7 @@ them, an option that is never changed, a member that may not leave. Only what pa
 from typing import Final
 
 from upcall.protocol import service as wire
+from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
 from upcall.service import faults
 from upcall.service.changing import Update, between
@@ -77,7 +78,8 @@ async def consent_to_finalize(service: Service, operation: wire.Operation) -> Ve
 
 
 async def _may_come_and_leave(service: Service, operation: wire.Operation, found: Comparison) -> str:
-    """Why it comes to nothing to begin: a member that leaves may not, or those that come have no place. What only has
+    """Why it comes to nothing to begin: a member that leaves may not, or those that come, or are to have
+    more than before, have no place. What only has
     to wait a little is the steps' own business. Empty: nothing stands against it."""
     leaving = tuple(name for name in reversed(found.leave) if name in service.members)
     for name in leaving:
@@ -87,11 +89,27 @@ async def _may_come_and_leave(service: Service, operation: wire.Operation, found
         if verdict.word == "decline" or (verdict.word == "defer" and not verdict.waiting_helps):
             helps = "; ".join(way.does for way in verdict.would_help)
             return f"{name} would leave: {verdict.reason}" + (f" (would help: {helps})" if helps else "")
-    if not found.come:
-        return ""
-    new = {name: wire.MemberWanted(declaration=found.wanted[name]) for name in found.come}
-    unplaced = await service._context.fits(wire.Declare(members=new))
-    return f"no place for {', '.join(found.come)}: {unplaced}" if unplaced else ""
+    grow = tuple(name for name in found.differ if _is_more(found.was[name], found.wanted[name]))
+    for names in (
+        found.come,
+        (*grow, *found.come) if grow else (),
+    ):  # Those that come are named alone where they can be.
+        placed = {name: wire.MemberWanted(declaration=found.wanted[name]) for name in names}
+        if placed and (unplaced := await service._context.fits(wire.Declare(members=placed))):
+            return f"no place for {', '.join(placed)}: {unplaced}"
+    return ""
+
+
+def _is_more(was: Declaration, now: Declaration) -> bool:
+    """It asks more of its node than before, of something."""
+    before, after = was.resources, now.resources
+    sizes = {volume.name: volume.size_mib for volume in was.volumes}
+    return (
+        after.cpus > before.cpus
+        or after.memory_mib > before.memory_mib
+        or after.disk_mib > before.disk_mib
+        or any(volume.size_mib > sizes.get(volume.name, 0) for volume in now.volumes)
+    )
 
 
 async def preview(service: Service, revision: wire.Revision) -> wire.Preview:

@@ -315,8 +315,8 @@ class Substrate(Protocol):
         ...
 
     def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
-        """Why not all of these new ``members`` would have a place now; empty: they would, or nobody can say it before
-        they are launched. Nothing is reserved."""
+        """Why not all of these ``members`` would have a place now, those that have one already where they are. Empty:
+        they would, or nobody can say it before they are launched. Nothing is reserved."""
         ...
 
     def hold_place(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.sizing import HEAP_MIB_MAX, HEAP_SHARE, TOPICS_SHARE
+from upcall.protocol.errors import Conflict
 from upcall.service import Derived, Machine, ServiceGoals, unmet
 
 COPIES: Final = 3
@@ -21,6 +22,9 @@ P99_MS_LEAST: Final = 20
 """A write waits for the brokers that follow; they are never asked for less."""
 FETCH_WAIT_MS: Final = 200
 """How long a follower's question waits where nothing is written, if nobody says."""
+
+SHORTER: Final = frozenset({"log.retention.minutes", "log.retention.hours"})
+"""Other words for what :data:`keep_hours <KafkaGoals>` says; Kafka heeds none of them beside ``log.retention.ms``."""
 
 
 class KafkaGoals(ServiceGoals):
@@ -67,6 +71,13 @@ def _surviving(what: str) -> dict[str, Derived]:
 
 def _keeping(goals: KafkaGoals, given: KafkaOptions, machine: Machine, brokers: int, copies: int) -> dict[str, Derived]:
     hours = goals.keep_hours or 0.0
+    for name in SHORTER & given.settings.keys():
+        raise Conflict(
+            f"settings.{name}={given.settings[name]} contradicts the goal keep_hours={hours:g}: Kafka goes by"
+            " log.retention.ms, which follows from the goal, and not by it",
+            where=f"settings.{name}",
+            expected=f"`--unset settings.{name}`, or no such goal",
+        )
     found = {"settings.log.retention.ms": Derived(round(hours * 3_600_000), f"{hours:g} hours", goal="keep_hours")}
     if not goals.write_mb_s:
         return found

@@ -215,6 +215,8 @@ async def _restored(
                 where="over",
                 expected=f"--over {','.join(left[:20])}: what is named is deleted first",
             )
+        if not begun:  # What is damaged is found before anything is deleted for it.
+            await working(service, lambda say: StoredBackup(archive, found, say=say), StoredBackup.verify)
         await service.state.set(RESTORING, found.id)
         gone = frozenset(over)
 

@@ -182,10 +182,13 @@ def folder(where: str, *, make: bool) -> Folder:
         if make:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.stat()
-    except FileNotFoundError:
-        raise NotFound(f"no folder {path}", where="to", expected="the folder of an earlier backup") from None
     except OSError as error:
-        raise Invalid(f"{path} cannot be used: {error}", where="to", expected="a folder of our own") from error
+        if isinstance(error, FileNotFoundError) and not make:
+            raise NotFound(f"no folder {path}", where="to", expected="the folder of an earlier backup") from None
+        what = "made" if make and not path.exists() else "used"
+        raise Invalid(
+            f"{path} cannot be {what}: {error.strerror}", where="to", expected="a folder that we may make or write to"
+        ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise Invalid(f"{path} is not a folder", where="to", expected="a folder")
     if found.st_uid != os.geteuid():

@@ -61,8 +61,12 @@ class SimulatedSubstrate(Scheduling):
     def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
         if self.kind == "delegated":
             return ""
-        new = {name: each for name, each in members.items() if f"{service}.{name}" not in self._reserved}
-        return placed_by_kernel(self._rooms(), self._settled(), service, new, {})[1]
+        rooms = self._rooms()
+        has = {
+            name: self._reserved[f"{service}.{name}"][0] for name in members if f"{service}.{name}" in self._reserved
+        }
+        elsewhere = {name: frozenset(one.node.name for one in rooms) - {node} for name, node in has.items()}
+        return placed_by_kernel(rooms, self._settled(), service, members, elsewhere)[1]
 
     def hold_place(
         self,
