@@ -58,6 +58,7 @@ def test_versions_share_the_code_and_the_runtime_and_differ_in_the_jars() -> Non
 
 def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert "unknown name 'no.such.option'" in refused({"no.such.option": "1"})
+    assert "`unchecked_settings` takes any other, and nobody checks those" in refused({"no.such.option": "1"})
     assert "did you mean 'log.segment.bytes'?" in refused({"log.segment.byte": "1"})
 
 

@@ -55,7 +55,7 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of
     if errors:
         error = _told(errors[0])
         path = ".".join([where, *(str(part) for part in error.absolute_path)])
-        raise Invalid(_message(error), where=path, expected=_expected(error), of=of)
+        raise Invalid(_message(error), where=path, expected=_expected(error) + _insisting(error, known), of=of)
 
 
 def _told(error: "jsonschema.exceptions.ValidationError") -> "jsonschema.exceptions.ValidationError":
@@ -188,6 +188,13 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
     if "pattern" in schema:
         return f"text that matches {schema['pattern']}"
     return str(schema.get("type", ""))
+
+
+def _insisting(error: "jsonschema.exceptions.ValidationError", options: Mapping[str, Any]) -> str:
+    """Where a name in a map is not known: the option beside it that takes any (a plug-in's)."""
+    beside = f"unchecked_{error.path[-1]}" if error.path else ""
+    insists = error.validator == "additionalProperties" and beside in options
+    return f"; `{beside}` takes any other, and nobody checks those" if insists else ""
 
 
 def _excluded(schema: Mapping[str, Any]) -> list[int]:
