@@ -291,6 +291,9 @@ def test_what_is_exported_changes_nothing_where_it_is_applied(run: Run, master: 
     assert text.index("attic") < text.index("package: greeter"), "what others are bound to stands above them"
     assert "good\n" in text
     assert "copies: 3" in text
+    nowhere = run("export --to", str(tmp_path / "nowhere" / "exported.yaml"))
+    assert nowhere.exit_code == 1
+    assert "exported.yaml cannot be written: No such file or directory" in nowhere.stderr
     refused = run("export --to", str(out))
     assert refused.exit_code == 1
     assert "nothing is overwritten" in refused.stderr

@@ -66,6 +66,15 @@ def test_what_is_not_clear_asks_nobody(
     assert asked == []
 
 
+def test_an_empty_place_is_none_and_not_the_folder_that_one_is_in(
+    run: Run, asked: list[tuple[str, str, dict[str, Any]]]
+) -> None:
+    result = run("backup kafka --to", "")
+    assert result.exit_code == 1
+    assert "no place is named" in result.stderr
+    assert asked == []
+
+
 @pytest.mark.parametrize(
     "words",
     [

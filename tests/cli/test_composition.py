@@ -63,6 +63,10 @@ def test_what_does_not_fit_is_said_with_what_there_is() -> None:
         ("service:\n  - package: a\n", ["unknown key 'service'", "line 1", "services"]),
         ("services:\n  - name: a\n", ["services[0].package is missing", "line 2"]),
         ("services:\n  - package: a\n    options: 7\n", ["services[0].options", "line 3", "7"]),
+        (
+            "services:\n  - package: a\n    version: 4.1\n",
+            ["services[0].version", "line 3", '"4.1", in quotation marks'],
+        ),
         ("services: []\n", ["services", "line 1"]),
         ("services:\n  - package: a\n  - package: a\n", ["two services are named 'a'", "line 3"]),
         ("services:\n  - package: Aa\n", ["not a service's name: 'Aa'", "line 2"]),

@@ -63,6 +63,13 @@ def test_spread_gives_way_to_room_but_never_apart() -> None:
     )
 
 
+def test_as_many_as_a_node_may_have_is_said_by_their_number() -> None:
+    kernel = cluster(node("n", 4000))
+    two = {name: need(100, apart="m", per_node=2) for name in "abc"}
+    assert reserve_all(kernel, {name: two[name] for name in "ab"}) == {"a": "n", "b": "n"}
+    assert reserve(kernel, c=two["c"]) == "needs a node with 0.1 cpus, 100 MiB memory free for c: n already has 2"
+
+
 def test_spread_asks_for_the_attribute() -> None:
     kernel = cluster(node("n", 4000))
     assert reserve(kernel, a=need(100, spread="zone")) == (

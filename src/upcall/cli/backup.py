@@ -294,6 +294,8 @@ def _absolute(where: str) -> str:
     here: what an action was asked is on record."""
     from upcall.service.backup.place import normal
 
+    if not where.strip():  # A variable that is not set: nothing is written into the folder that one happens to be in.
+        raise Invalid("no place is named", where="--to", expected="a folder, or s3://BUCKET/PREFIX")
     return normal(where) if "://" in where else os.path.normpath(Path.cwd() / Path(where).expanduser())
 
 

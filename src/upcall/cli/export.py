@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from upcall.cli import contents
-from upcall.cli.output import nearest
+from upcall.cli.output import counted, nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import PackageView, ServiceView
@@ -48,7 +48,11 @@ def export(
         raise Conflict(
             f"{to} is there already", where="--to", expected="another name: nothing is overwritten"
         ) from None
-    session.out.note(f"{len(items)} services are written to {to}")
+    except OSError as error:
+        raise Conflict(
+            f"{to} cannot be written: {error.strerror}", where="--to", expected="a file in a folder that is there"
+        ) from error
+    session.out.note(f"{counted(len(items), 'service')} written to {to}")
 
 
 def _bound_first(services: list[ServiceView]) -> list[ServiceView]:

@@ -30,7 +30,9 @@ def named(error: ValidationError, tree: yaml.Node | None, where: str, known: Cal
         )
     if first["type"] == "missing":
         return Invalid(f"{key} is missing", where=f"{where} line {line_of(tree, location[:-1])}")
-    return Invalid(f"{key}: {first['msg']}, got {first['input']!r}", where=place)
+    number = first["type"] == "string_type" and isinstance(first["input"], int | float)
+    expected = f'"{first["input"]}", in quotation marks' if number else ""
+    return Invalid(f"{key}: {first['msg']}, got {first['input']!r}", where=place, expected=expected)
 
 
 def dotted(location: Sequence[int | str]) -> str:

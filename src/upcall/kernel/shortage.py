@@ -121,7 +121,8 @@ def _forbids(group: Group, view: View) -> str:
     for _, attribute in group.spread:
         if attribute not in view.attributes:
             return f"has no {attribute}"
-    return "already has one"
+    most = min(group.apart.values(), default=1)
+    return "already has one" if most == 1 else f"already has {most}"
 
 
 def _free(free: Resources, names: Sequence[str]) -> str:

@@ -127,7 +127,8 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
     answer = _words(verdict)
     declined = verdict.reason if verdict is not None and verdict.word == "decline" else ""
     if found is None:
-        every = {member.name: f"version {revision.version}" for member in service.members if member.pod}
+        why = f"version {revision.version}, where that tells it something else"  # Its code is not here to say where.
+        every = {member.name: why for member in service.members if member.pod}
         return wire.Preview(restart=every, answer=answer, declined=declined, next=await _first_step(service, every))
     how, restart = effects(answering(service, revision) or service, service.options, found)
     version = f"version {revision.version}"
