@@ -152,3 +152,13 @@ def test_a_crash_loop_that_a_change_brought_names_the_way_back(kind: SimulatedKi
     state, reason = shown.state()
     assert state == "recovering"
     assert "`upcall rollback log` goes back" in reason
+
+
+@both_kinds
+def test_a_job_that_failed_says_how_it_ended(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
+    job = view.TaskView(
+        member="log.b0", service="log", name="b0", incarnation=1, task="", state="failed", reason="KeyError: 'x'"
+    )
+    told = ("degraded", "0 of 1 members ready; b0 failed: KeyError: 'x'")
+    assert shown.views._service_state(shown.service, [job], 0, 1) == told

@@ -81,6 +81,9 @@ def look(one: Watched, view: ServiceView, now: float) -> None:
     if state == "failed":
         one.problem = str(plan.get("reason") or view.reason or "its deploy plan failed") if plan else "failed"
         return
+    if failed := _failed_for_good(view):
+        one.problem = failed
+        return
     grace = GRACE_S.get(view.state)
     if grace is None:
         one.blocked_since = None
@@ -88,6 +91,15 @@ def look(one: Watched, view: ServiceView, now: float) -> None:
     one.blocked_since = now if one.blocked_since is None else one.blocked_since
     if now - one.blocked_since >= grace:
         one.problem = view.reason or f"it is {view.state}"
+
+
+def _failed_for_good(view: ServiceView) -> str:
+    """Why it never gets there: too few are ready, nobody is on the way, and one has failed: it is not started again."""
+    rests = all(member.state in ("ready", "finished", "held", "failed") for member in view.members)
+    failed = next((member for member in view.members if member.state == "failed"), None)
+    if view.state != "degraded" or not rests or failed is None:
+        return ""
+    return f"{failed.name} failed: {failed.reason}"
 
 
 def _is_deployed(view: ServiceView, plan: dict[str, Any] | None) -> bool:
@@ -220,6 +232,8 @@ def _cannot_be(session: Session, one: Watched, begun: Sequence[str]) -> UpcallEr
     where, message = f"service {one.name}", f"{one.name} is {state}: {one.problem}"
     if one.ran or one.name not in begun:
         cure = f"a cure (`upcall logs {one.name}.MEMBER`), then it goes on by itself; or `upcall uninstall {one.name}`"
+        if one.view is not None and _failed_for_good(one.view):
+            cure = f"a cure, then `upcall task start {one.name}.MEMBER`; or `upcall uninstall {one.name}`"
         return Conflict(message, where=where, expected=cure)
     take_back(session, begun, "it could not be deployed")
     plan = plan_named(one.view, "deploy") if one.view is not None else None

@@ -184,7 +184,7 @@ class Views:
         if recovering := self._recovering(service.record.name):
             return "recovering", "; ".join([recovering, *_unfinished(service)])
         if ready < wanted:
-            away = [f"{task.name} {task.state}" for task in tasks if task.state not in ("ready", "finished")]
+            away = [_away(task) for task in tasks if task.state not in ("ready", "finished")]
             named = ", ".join(away[:AWAY_NAMED_MAX]) + (" ..." if len(away) > AWAY_NAMED_MAX else "")
             return "degraded", f"{ready} of {wanted} members ready; {named}"
         if wrong := health.brief(service):
@@ -455,6 +455,11 @@ def _is_over(plan: PlanView, failed_beside: Collection[str]) -> bool:
             for step in steps
         )
     )
+
+
+def _away(task: view.TaskView) -> str:
+    """One that failed does not come back by itself: how it ended is why."""
+    return f"{task.name} {task.state}" + (f": {task.reason}" if task.state == "failed" and task.reason else "")
 
 
 def _mistake_in_its_code(plan: PlanView) -> str:
