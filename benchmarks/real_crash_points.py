@@ -126,9 +126,14 @@ def _asked(kafka: Brokers, words: list[str], kind: str, known: set[str], patient
             if not patient:
                 raise
         made = [each for each in kafka.cluster.client.operations(ended=True) if each.id not in known]
-        return next((each.id for each in made if each.kind == kind), "")
+        return next((each.id for each in made if kind_of(each.kind) == kind), "")
 
     return kafka.cluster.until(f"`upcall {' '.join(words)}` is answered", look)
+
+
+def kind_of(kind: str) -> str:
+    """A size that goes to and fro grows in one run and shrinks in the next: the course is the same."""
+    return "update" if kind in ("grow", "shrink") else kind
 
 
 # -- one run --------------------------------------------------------------------------------------------------------
@@ -183,7 +188,7 @@ def run(kafka: Brokers, name: str, cell: str, kills: list[Kill], sabotage: str =
         "options that differ": sorted(each for each in after.options if after.options[each] != service.options[each]),
         "replicas at": sorted(kafka.holders()),
         "votes": sorted(each["node_id"] for each in _voters(kafka)),
-        "operations": sorted(f"{each.kind} {each.member} {each.state}" for each in made),
+        "operations": sorted(f"{kind_of(each.kind)} {each.member} {each.state}" for each in made),
         "lost": len(set(writes.acknowledged) - set(stored)),
     }
     kafka.drop(topic)

@@ -33,3 +33,8 @@ def test_all_points_of_each_course_are_tried_and_what_is_interrupted_has_some_of
 def test_whatever_is_not_as_in_the_undisturbed_run_is_named() -> None:
     assert points.differences({"lost": 0, "votes": [1, 2]}, {"lost": 0, "votes": [1]}) == "votes: [1, 2] became [1]"
     assert points.differences({"lost": 0}, {"lost": 0}) == ""
+
+
+@pytest.mark.parametrize("kind", ["grow", "shrink", "update"])
+def test_a_size_that_goes_to_and_fro_is_one_course(kind: str) -> None:
+    assert points.kind_of(kind) == points.COURSES["update"].kind
