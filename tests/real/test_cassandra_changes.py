@@ -5,11 +5,13 @@ follow each other on one ring.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cassandra.cluster import Session
+from cassandra.cluster import NoHostAvailable, Session
+from cassandra.pool import Host
 from cql_clients import KEYSPACE, Load, logged_in
 from real_cluster import Cluster
 from real_members import WAIT_S, Begin, incarnations
@@ -55,7 +57,19 @@ def change(cluster: Cluster, **settings: Any) -> None:
 def actual(session: Session, name: str) -> list[str]:
     """Of each node, as its own view says; every host is one that was asked."""
     query = f"SELECT value FROM system_views.settings WHERE name = '{name}'"
-    return [session.execute(query, host=host).one()[0] for host in session.cluster.metadata.all_hosts()]
+    return [_said_by(host, session, query) for host in session.cluster.metadata.all_hosts()]
+
+
+def _said_by(host: Host, session: Session, query: str) -> str:
+    """A client is not connected yet to a node that has just restarted."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return str(session.execute(query, host=host).one()[0])
+        except NoHostAvailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 def is_actual(session: Session, name: str, wanted: Any) -> bool:
