@@ -1,0 +1,48 @@
+"""What is common to all that is asked and answered: names, and what is strict."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from upcall.protocol.errors import Invalid
+
+NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+"""Names of services, members and nodes: lower case, digits, single dashes (valid in DNS)."""
+WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Zones and attributes' names: they stand in option files, paths and arguments of the systems that run on a node."""
+LINE = r"[^\x00-\x1f\x7f]*"
+
+
+class Strict(BaseModel):
+    """A request: a key that nobody knows is a mistake of the caller."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class View(BaseModel):
+    """A response: clients ignore what they do not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def matching(pattern: str, text: str, what: str, expected: str) -> str:
+    """``text``, if it is empty (the default) or matches."""
+    if text and not re.fullmatch(pattern, text):
+        # Its context goes into the error's `expected`: see `refusal`.
+        raise PydanticCustomError(
+            "pattern", "not {what}: {text}", {"what": what, "text": repr(text), "expected": expected}
+        )
+    return text
+
+
+def refusal(errors: Sequence[Mapping[str, Any]]) -> Invalid:
+    """The first of pydantic's errors about a request, as the API and the command line say it."""
+    first = errors[0]
+    return Invalid(
+        str(first["msg"]),
+        where=".".join(str(part) for part in first["loc"]),
+        expected=str(first.get("ctx", {}).get("expected", "")),
+    )
