@@ -3,10 +3,14 @@
 ``python tests/browser.py`` prepares it and prints the path.
 """
 
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from debian import CACHE, NotThere, libraries, unpacked
 
@@ -46,6 +50,25 @@ def chromium() -> Browser:
     if not Path("/etc/fonts/fonts.conf").exists():
         environment["FONTCONFIG_FILE"] = str(_fonts(root))
     return Browser(str(binary), environment)
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """The browser, as Playwright drives it; where there is none, the test is skipped. While it is there its event loop
+    runs in our thread, where asynchronous tests want their own."""
+    import pytest
+
+    try:
+        found = chromium()
+    except NotThere as reason:
+        pytest.skip(f"no browser: {reason}")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found.path, args=list(ARGUMENTS), env={**os.environ, **found.environment}
+        )
+        yield browser
+        browser.close()
 
 
 def _fonts(root: Path) -> Path:

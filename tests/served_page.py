@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fake_master import TOKEN, FakeMaster
 
@@ -32,6 +32,10 @@ class Page:
         return f"{self.url}/login?code={code}"
 
 
+def page_address() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -43,13 +47,20 @@ def serving(
     folder: Path, master: FakeMaster, program: Sequence[str] = ("-m", "upcall.web"), **environment: str
 ) -> Iterator[Page]:
     """The real page process over a folder of its own, ended afterwards."""
-    url = f"http://127.0.0.1:{free_port()}"
+    url = page_address()
     record = {"version": 1, "cluster": "upcall-test", "prefix": "127.0.0", "url": master.url, "page_url": url}
     (folder / "cluster.json").write_text(json.dumps(record))
     master.serves(folder)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "page.token").write_text(TOKEN)
     (folder / "secrets" / "page.token").chmod(0o600)
+    with page_process(folder, url, program, **environment):
+        yield Page(url, master)
+
+
+@contextmanager
+def page_process(folder: Path, url: str, program: Sequence[str], **environment: str) -> Iterator[None]:
+    """The page's own process over a data folder, ended afterwards."""
     log = folder / "page.log"
     with log.open("w") as said:
         process = subprocess.Popen(
@@ -68,10 +79,18 @@ def serving(
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < until, log.read_text()
                 time.sleep(0.1)
-        yield Page(url, master)
+        yield
     finally:
         process.terminate()
         process.wait(180)
+
+
+class Visited(Protocol):
+    """Where a visitor goes, and the address by which he logs in."""
+
+    url: str
+
+    def login_url(self) -> str: ...
 
 
 Opens = Callable[..., Any]
@@ -79,7 +98,7 @@ Opens = Callable[..., Any]
 
 
 @contextmanager
-def visitors(browser: Any, served: Page) -> Iterator[Opens]:
+def visitors(browser: Any, served: Visited) -> Iterator[Opens]:
     """Opens the page as a new visitor who logs in by a code; nothing may go wrong in a browser meanwhile."""
     contexts = []
     trouble: list[str] = []

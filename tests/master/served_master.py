@@ -25,7 +25,7 @@ from upcall.transport.server import Server as Serving
 PREFIX = f"127.{130 + os.getpid() % 90}.{os.getpid() // 90 % 250}"
 OWNER = getpass.getuser()
 """As the owner of the data folder he is an admin."""
-PRINCIPALS = ("operator", "host", "agent-node-1", "agent-node-2")
+PRINCIPALS = ("operator", "host", "page", "agent-node-1", "agent-node-2")
 
 
 class Answer:
@@ -39,7 +39,7 @@ class Answer:
 class Server:
     """The master, and a client that may send anything."""
 
-    def __init__(self, folder: Path, make_machines: Make | None = None) -> None:
+    def __init__(self, folder: Path, make_machines: Make | None = None, page_url: str = "") -> None:
         self.folder, self._make_machines = DataFolder(folder), make_machines
         self.tokens = {name: f"token-of-{name}-{'x' * 20}" for name in PRINCIPALS}
         for name, token in self.tokens.items():
@@ -49,7 +49,7 @@ class Server:
             self.port = probe.getsockname()[1]
         self.host = f"{PREFIX}.1"
         self.url = f"http://{self.host}:{self.port}"
-        self.cluster = Cluster(cluster="upcall-test", prefix=PREFIX, url=self.url)
+        self.cluster = Cluster(cluster="upcall-test", prefix=PREFIX, url=self.url, page_url=page_url)
         self.folder.save_cluster(self.cluster)
         self.master: Master
         self._made = threading.Event()

@@ -9,6 +9,7 @@ import pytest
 # The cluster that all tests with real processes start, and the load of the benchmarks.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.load import Writes
 from real_cluster import Cluster, last_lines

@@ -21,8 +21,12 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from real_cluster import Cluster, last_lines
 
+from browser import launched
+from served_page import visitors
 from upcall.cli import keeping
 from upcall.cli.figures import Report
+from upcall.cli.opening import login_url
+from upcall.cli.session import Session
 from upcall.cluster.folder import DataFolder
 from upcall.fastdata import verify
 from upcall.fastdata.flights import load_flight
@@ -206,3 +210,20 @@ async def _runs(cluster: Cluster) -> int:
         return len(await queries.runs())
     finally:
         queries.close()
+
+
+@pytest.mark.browser
+def test_after_all_of_it_the_page_shows_the_flight_that_is_stored(demo: Cluster) -> None:
+    class Visited:
+        url = demo.client.status().page_url
+
+        def login_url(self) -> str:
+            return login_url(Session(demo.data))
+
+    with launched() as browser, visitors(browser, Visited()) as opened:
+        page = opened()
+        page.get_by_role("tab", name="Flight").click()
+        page.locator(".f-head h2", has_text="AIB232E").wait_for()
+        page.locator(".f-wings", has_text=f"{20_000 if FULL else 10_000:,} sensors").wait_for()
+        page.locator(".f-found li[data-kind]").first.wait_for()
+        assert page.locator(".u-flight .u-reason").count() == 0

@@ -1,17 +1,17 @@
 """The real page process over a fake master, and a browser that reaches loopback and nothing else."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fastdata"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "master"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from browser import ARGUMENTS, chromium
-from debian import NotThere
+from browser import launched
 from fake_master import FakeMaster
 from served_page import Page, serving
 
@@ -56,16 +56,7 @@ def page_url(web_page: Page) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser():  # type: ignore[no-untyped-def]
-    """Of one module: while it is there its event loop runs in our thread, where asynchronous tests want their own."""
-    try:
-        found = chromium()
-    except NotThere as reason:
-        pytest.skip(f"no browser: {reason}")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=found.path, args=list(ARGUMENTS), env={**os.environ, **found.environment}
-        )
-        yield launched
-        launched.close()
+def browser() -> Iterator[Any]:
+    """Of one module."""
+    with launched() as found:
+        yield found

@@ -21,6 +21,7 @@ import numpy as np
 from upcall.fastdata import sensors
 from upcall.fastdata.detect.episodes import Episode, EpisodeKind, health_of
 from upcall.fastdata.faults import Fault, FaultKind, schedule
+from upcall.fastdata.login import Login
 from upcall.fastdata.runs import MICROS, Run
 from upcall.fastdata.schema import HOUR_S, SENSORS_PER_STRIP
 
@@ -39,6 +40,9 @@ class Stored:
     from_s: int = 0
     missing: int = 0
     answers: bool = True
+    user: str = ""
+    password: str = ""
+    """Who comes otherwise is turned away; empty: nobody is asked who he is."""
 
     def write(self, path: Path) -> None:
         """As a whole, or not at all."""
@@ -173,11 +177,16 @@ def started(flight: Any, ago_s: int, **more: Any) -> Run:
 def main() -> int:
     state, recording = Path(sys.argv[1]), Path(sys.argv[2])
     sys.argv[1:] = sys.argv[3:]
+    from cassandra.cluster import NoHostAvailable
+
     from upcall.fastdata import tab
     from upcall.fastdata.queries import Queries
     from upcall.web.__main__ import main as page
 
-    def connect(*_: Any, **__: Any) -> Queries:
+    def connect(*_: Any, login: Login | None = None, **__: Any) -> Queries:
+        stored = Stored.read(state)
+        if stored.user and login != (stored.user, stored.password):
+            raise NoHostAvailable(f"AuthenticationFailed for {login and login.user}", {})
         return Queries(Session(state))
 
     Queries.connect = connect  # type: ignore[method-assign]

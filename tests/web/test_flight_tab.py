@@ -67,6 +67,8 @@ def served(master: FakeMaster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     Stored().write(state)
     master.add_service("cassandra", 3, package="cassandra", endpoint="cql", steps_done=3)
     master.add_service("aircraft", 1, package="aircraft", steps_done=1)
+    job = master.add_service("windows", 1, package="windows", steps_done=1)
+    job.bindings = {"cassandra": "cassandra"}
     program = [str(Path(__file__).parent / "stored_flight.py"), str(state), str(recording)]
     with serving(folder, master, program, PYTHONPATH=str(Path(__file__).parents[1])) as page:
         yield page, state, recording

@@ -56,7 +56,10 @@ def watch(client: ClientLike) -> Iterator[Seen]:
     try:
         while True:
             snapshot = loop.run_until_complete(anext(snapshots))
-            yield Seen("nothing is stored yet") if snapshot is None else _seen(snapshot, told)
+            if isinstance(snapshot, flight_watch.Unanswered):
+                yield Seen(f"the store does not answer: {snapshot.reason}")
+            else:
+                yield Seen("nothing is stored yet") if snapshot is None else _seen(snapshot, told)
     finally:
         # Ctrl-C leaves the look that was under way: it is ended before its generator can be.
         under_way = asyncio.all_tasks(loop)

@@ -28,7 +28,8 @@ from upcall.fastdata.queries import Queries
 from upcall.fastdata.recordings import fetch_recording
 from upcall.fastdata.runs import Run
 from upcall.fastdata.schema import NOT_NOW
-from upcall.fastdata.watch import RATE_OVER_S, Snapshot, watch
+from upcall.fastdata.watch import RATE_OVER_S, Snapshot, Unanswered, watch
+from upcall.protocol.errors import Forbidden, UpcallError
 
 if TYPE_CHECKING:
     from upcall.web.tabs import TabContext, Tabs
@@ -91,6 +92,8 @@ class Feed:
     snapshot: Snapshot | None = None
     flight: Flight | None = None
     trouble: str = "Waiting for the store."
+    is_empty: bool = False
+    """The store was asked, and has no flight."""
     queries: Queries | None = None
     rates: Rates = field(default_factory=Rates)
     _looked_at: float = 0.0
@@ -113,6 +116,17 @@ class Feed:
                 except NOT_NOW as error:
                     self.trouble = f"The store does not answer: {error}"
                     await asyncio.sleep(RETRY_S)
+                except Forbidden as error:
+                    self.trouble = f"The page is refused, and cannot look into the store: {error}"
+                    await asyncio.sleep(RETRY_S)
+                except UpcallError as error:
+                    self.trouble = f"The page cannot ask how to log in to the store: {error}"
+                    await asyncio.sleep(RETRY_S)
+                except Exception as error:
+                    # Whatever it is, whoever looks is not left waiting for it: it is said, and tried again.
+                    log.exception("the flight cannot be shown")
+                    self.trouble = f"The flight cannot be shown, and is tried again: {error or type(error).__name__}"
+                    await asyncio.sleep(RETRY_S)
         finally:
             self._running = False
             if self.queries is not None:
@@ -125,8 +139,13 @@ class Feed:
             self.queries = await asyncio.to_thread(Queries.connect, hosts, int(ports[0]), login=await self.login())
         self.rates = Rates()
         async for snapshot in watch(self.queries, UPDATE_S):
-            self.trouble = "" if snapshot else "The store has no flight yet."
-            if snapshot is not None:
+            self.is_empty = snapshot is None
+            if isinstance(snapshot, Unanswered):
+                self.trouble = f"The store does not answer: {snapshot.reason}"
+            elif snapshot is None:
+                self.trouble = "The store has no flight yet."
+            else:
+                self.trouble = ""
                 await self._take(snapshot)
             if time.monotonic() - self._looked_at >= UNSEEN_S:
                 return
@@ -174,7 +193,7 @@ class FlightView:
             self._shown_at = None
 
     async def _tick(self) -> None:
-        ends = [end for end in self._context.endpoints("cassandra") if end.name == "cql"]
+        ends = self._context.bound("windows", "cassandra", "cql")[:1]
         addresses = tuple(sorted({address for end in ends for address in end.addresses}))
         if not self._is_ready:
             return
@@ -185,7 +204,7 @@ class FlightView:
         feed.look()
         snapshot = feed.snapshot
         if snapshot is None:
-            self._part.run_method("update", {"trouble": feed.trouble})
+            self._part.run_method("update", {"trouble": feed.trouble, "empty": feed.is_empty})
             return
         if snapshot.run != self._run:
             self._run = snapshot.run

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from cassandra import InvalidRequest
+
 from upcall.fastdata.detect.episodes import Episode
 from upcall.fastdata.faults import Fault, schedule
 from upcall.fastdata.matching import DRIFT_WITHIN_S, match
@@ -62,6 +64,13 @@ class Snapshot:
         return 8 * self.counted.packed_bytes / self.counted.readings if self.counted.readings else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The store did not answer: nobody knows whether a run is there."""
+
+    reason: str
+
+
 async def snapshot(queries: Queries, before: Snapshot | None = None, topic: str = "frames") -> Snapshot | None:
     """The latest run as it is now; `None` while there is none."""
     runs = await queries.runs(limit=1)
@@ -104,8 +113,10 @@ def labelled(run: Run, episodes: list[Episode]) -> dict[tuple[str, int, str, int
     return {episode.key: label for label, episode in match(labels, episodes, run.rate_hz).pairs}
 
 
-async def watch(queries: Queries, interval_s: float = 1.0, topic: str = "frames") -> AsyncIterator[Snapshot | None]:
-    """Snapshots for as long as one asks; `None` while no run is there or the store does not answer."""
+async def watch(
+    queries: Queries, interval_s: float = 1.0, topic: str = "frames"
+) -> AsyncIterator[Snapshot | Unanswered | None]:
+    """Snapshots for as long as one asks; `None` while no run is there."""
     seen: deque[Snapshot] = deque()
     while True:
         began = time.monotonic()
@@ -116,6 +127,8 @@ async def watch(queries: Queries, interval_s: float = 1.0, topic: str = "frames"
             if now is not None:
                 seen.append(now)
             yield now
-        except NOT_NOW:
-            yield None
+        except InvalidRequest:
+            yield None  # the stream job has not made the tables yet
+        except NOT_NOW as error:
+            yield Unanswered(str(error) or type(error).__name__)
         await asyncio.sleep(max(0.0, began + interval_s - time.monotonic()))

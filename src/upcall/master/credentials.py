@@ -1,4 +1,5 @@
-"""How clients log in to an endpoint, and who is told: its own service, those that are bound to it, and people.
+"""How clients log in to an endpoint, and who is told: its own service, those that are bound to it, people, and the page
+where a package says that its tab needs it.
 
 An endpoint names a user and the secret with his password. ``endpoint:SERVICE.ENDPOINT`` refers to both, in a
 declaration's secrets as in a question of a service's own code; to be bound to the endpoint is to be granted this
@@ -77,6 +78,15 @@ def allow(core: Core, asking: str, reference: str, where: str = "secrets") -> No
         raise Forbidden(f"the secret {name!r} was not granted to {asking}", where=where, expected=right)
 
 
+def allow_page(core: Core, service: str, endpoint: str) -> None:
+    """``Forbidden`` for an endpoint of which no package says that the page logs in there. Who may say it: whoever may
+    install a package (an admin) names the endpoint's kind, and whoever binds a service of it says which one."""
+    if any(_bound(core, name, service, endpoint, page=True) for name in core.state.services):
+        return
+    right = f'a service that is bound to it by Need(..., endpoint="{endpoint}", page=True), and is installed'
+    raise Forbidden(f"the page may not log in to {service}.{endpoint}", where=f"{service}.{endpoint}", expected=right)
+
+
 def check(service: str, endpoints: tuple[wire.Endpoint, ...]) -> None:
     """An endpoint's password is its own service's secret: to tell another's would be to grant it."""
     for endpoint in endpoints:
@@ -88,14 +98,16 @@ def check(service: str, endpoints: tuple[wire.Endpoint, ...]) -> None:
                             expected=f"generated:{service}.NAME")  # fmt: skip
 
 
-def _bound(core: Core, asking: str, service: str, endpoint: str) -> bool:
-    """Whether a need of the asking service's package is bound to this very endpoint."""
+def _bound(core: Core, asking: str, service: str, endpoint: str, *, page: bool = False) -> bool:
+    """Whether a need of the asking service's package is bound to this very endpoint (``page``: one that is for the page
+    too)."""
     asker = core.state.services.get(asking)
     if asker is None:
         return False
     package = core.state.packages.find(asker.record.package, asker.record.version)
     bindings = asker.record.bindings
-    return any(need.endpoint == endpoint and bindings.get(need.name) == service for need in package.needs)
+    needs = [need for need in package.needs if need.page or not page]
+    return any(need.endpoint == endpoint and bindings.get(need.name) == service for need in needs)
 
 
 def _of(secrets: Secrets, endpoint: wire.Endpoint) -> wire.Credentials:

@@ -13,6 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from upcall.cluster.folder import Cluster
 from upcall.master import due, goals, services
 from upcall.master.context import SECRETS
+from upcall.master.credentials import allow_page
 from upcall.master.driver import Driver
 from upcall.master.events import Event
 from upcall.master.host_api import HostDoor
@@ -185,7 +186,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         return [endpoint for each in core.state.services.values() for endpoint in views.endpoints(each)]
 
     @api.get("/endpoints/{service}/{endpoint}/credentials")
-    async def endpoint_credentials(service: str, endpoint: str, _: Operator) -> view.CredentialsView:
+    async def endpoint_credentials(service: str, endpoint: str, who: Viewer) -> view.CredentialsView:
+        if who.role == "page":
+            allow_page(core, service, endpoint)
+        else:
+            who.must_be("operator")
         services.find(core, service)
         found = await door.services.credentials("", f"endpoint:{service}.{endpoint}")
         return view.CredentialsView(user=found.user, password=found.password)

@@ -22,12 +22,15 @@ from upcall.master.access import Access
 from upcall.protocol.errors import Forbidden, Unauthorised
 from upcall.protocol.operator import PersonRole
 
-Role = Literal[PersonRole, "host", "agent"]
+Role = Literal[PersonRole, "host", "agent", "page"]
 SESSION_VALID_S: Final = 12 * 3600.0
 SESSIONS_MAX: Final = 1000
 OWNERS_FILE: Final = "operator"
+PAGES_FILE: Final = "page"
 RANKS: Final = {"viewer": 1, "operator": 2, "admin": 3}
 """Each may do what those below it may."""
+SEE_TOO: Final = frozenset({"page"})
+"""Not a person's, and may see what a viewer may. What it does for a person it does as that person."""
 OURS: Final = frozenset({"host", "page", "upcall", "browser", "operator"})
 """Names that nobody is granted, nor such that begin as an agent's does."""
 
@@ -40,7 +43,7 @@ class Principal:
     """Of an agent: the only node that it may speak for."""
 
     def must_be(self, *roles: Role) -> None:
-        rank = RANKS.get(self.role, 0)
+        rank = RANKS["viewer"] if self.role in SEE_TOO else RANKS.get(self.role, 0)
         if self.role not in roles and not any(0 < RANKS.get(role, 0) <= rank for role in roles):
             raise Forbidden(f"{self.name} may not do this", expected=f"a token of role {' or '.join(roles)}")
 
@@ -61,6 +64,8 @@ def principal_of(file_name: str, owner: str) -> Principal:
         return Principal(name, "agent", node=name.removeprefix("agent-"))
     if name.startswith("host"):
         return Principal(name, "host")
+    if name == PAGES_FILE:
+        return Principal(name, "page")
     return Principal(owner, "admin") if name == OWNERS_FILE else Principal(name, "viewer")
 
 

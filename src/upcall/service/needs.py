@@ -11,6 +11,9 @@ A need is a class attribute. On an instance it reads as the bound service's endp
 Where that endpoint asks its clients who they are, ``secrets=(self.queue.secret("queue"),)`` brings the credentials, as
 the file ``{{secret.queue}}``.
 
+``Need("store", endpoint="cql", page=True)``: the page logs in there too, because a tab of this package shows what lies
+there. What the page may log in to is what services that are installed are bound to by such a need, and nothing else.
+
 ``install --bind queue=events`` binds it to the service ``events``; by default it is the service of the need's own
 name. The master uses the bindings for the order of ``shutdown``, and names who needs what before an uninstall.
 """
@@ -56,16 +59,17 @@ class Bound:
 
 
 class Need:
-    """Another service that must be there (or may be, if ``optional``)."""
+    """Another service that must be there (or may be, if ``optional``). ``page``: the page may log in there too."""
 
-    def __init__(self, name: str, *, endpoint: str, optional: bool = False) -> None:
+    def __init__(self, name: str, *, endpoint: str, optional: bool = False, page: bool = False) -> None:
         self.name = name
         self.endpoint = endpoint
         self.optional = optional
+        self.page = page
 
     @property
     def spec(self) -> NeedSpec:
-        return NeedSpec(name=self.name, endpoint=self.endpoint, optional=self.optional)
+        return NeedSpec(name=self.name, endpoint=self.endpoint, optional=self.optional, page=self.page)
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> "Need": ...

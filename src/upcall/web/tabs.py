@@ -33,11 +33,15 @@ class TabContext:
     live: Live
     client: AsyncClient
 
-    def endpoints(self, package: str) -> list[EndpointView]:
-        """Endpoints of all services of a package, as of now."""
+    def bound(self, package: str, need: str, endpoint: str) -> list[EndpointView]:
+        """Of this name, of all services to which a service of the package is bound by that need; as of now.
+
+        The page is told how to log in there (``client.credentials``) where the need says so (``page=True``)."""
         status = self.live.status
         services = status.services if status is not None else []
-        return [end for service in services if service.package == package for end in service.endpoints]
+        wanted = {one.bindings.get(need, "") for one in services if one.package == package}
+        return [end for service in services if service.name in wanted for end in service.endpoints
+                if end.name == endpoint]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ export default {
   template: `
   <div class="u-flight">
     <header class="f-head">
-      <div class="f-title"><h2>{{ run ? run.flight : "No flight yet" }}</h2>
+      <div class="f-title"><h2>{{ run ? run.flight : empty ? "No flight yet" : "Flight" }}</h2>
         <p class="u-soft">{{ says }}</p></div>
       <dl class="f-sums">
         <div><dt>readings/s</dt><dd class="u-num" data-sum="readings">{{ million(now.readings_per_s) }}</dd><dd class="f-more">{{ fixed(now.mb_per_s, 1) }} MB/s as float32</dd></div>
@@ -45,11 +45,11 @@ export default {
     </div>
     <p class="f-note">The trajectory is a recorded flight. The sensors are modelled from it, and so are their faults; the detector does not see the labels.</p>
   </div>`,
-  data: () => ({ run: null, now: {}, trouble: "", episodes: [], picked: -1, series: null, tip: null, ill: {}, kinds: KINDS, dark: window.upcall.theme.dark, flying: "0" }),
+  data: () => ({ run: null, empty: false, now: {}, trouble: "", episodes: [], picked: -1, series: null, tip: null, ill: {}, kinds: KINDS, dark: window.upcall.theme.dark, flying: "0" }),
   computed: {
     colours() { return COLOURS[this.dark ? "dark" : "light"]; },
     says() {
-      if (!this.run) return "The aircraft has not sent anything yet.";
+      if (!this.run) return this.empty ? "The aircraft has not sent anything yet." : "";
       const at = window.upcall.duration(this.now.flight_second || 0);
       return `${this.run.title}, ${at} into the recording; each sensor is read ${this.run.rate_hz} times a second`;
     },
@@ -80,7 +80,7 @@ export default {
       this.drawAll();
     },
     update(told) {
-      this.trouble = told.trouble || "";
+      this.trouble = told.trouble || ""; this.empty = !!told.empty; // asked, and nothing is there: else nobody knows
       if (told.now) this.now = told.now;
       if (told.episodes) this.episodes = told.episodes;
       if (told.changed) this.paint(told.changed);

@@ -66,6 +66,8 @@ class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     endpoint: str
     optional: bool = False
+    page: bool = False
+    """The page logs in there too, to show what its tasks do."""
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
