@@ -57,3 +57,23 @@ def test_no_command_prints_past_it() -> None:
     assert [
         file.name for file in files if re.search(r"(?<!\.)\bprint\(|sys\.std(out|err)\.write", file.read_text())
     ] == []
+
+
+def test_a_long_line_goes_on_between_words_as_far_in_as_it_began(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Output()
+    out.line("  op-4 stop of kafka.broker-1.1 (windowed, enforced) open: waits for kafka\nshort")
+    token = "t" * 60
+    out.line(token)
+    out.text("key: " + "word " * 12)
+    assert capsys.readouterr().out.splitlines() == [
+        "  op-4 stop of kafka.broker-1.1",
+        "  (windowed, enforced) open: waits for",
+        "  kafka",
+        "short",
+        token,
+        "key: " + "word " * 12,
+    ]

@@ -39,7 +39,7 @@ def export(
         return
     text = yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     if to is None:
-        session.out.line(text.rstrip("\n"))
+        session.out.text(text.rstrip("\n"))
         return
     try:
         with to.open("x", encoding="utf-8") as file:

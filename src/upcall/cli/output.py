@@ -11,10 +11,12 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from pydantic import BaseModel
 
@@ -109,8 +111,12 @@ class Output:
             self.line(words)
 
     def line(self, words: str, *, flush: bool = False) -> None:
-        """Words of ours, in which others' may stand."""
-        _print(visible(words), flush=flush)
+        """Words of ours, in which others' may stand; between words to a terminal's width."""
+        _print(folded(visible(words), sys.stdout), flush=flush)
+
+    def text(self, words: str) -> None:
+        """A text whose lines mean something as they are."""
+        _print(visible(words))
 
     def output(self, line: str, *, flush: bool = False) -> None:
         """A line of what a task printed: as it is for a program or a file; a terminal is told nothing by it."""
@@ -208,7 +214,7 @@ def aside(words: str) -> None:
     """Words beside the results. Whoever read them may have gone (``2>&1 | head``, a closed terminal): then they are
     lost, and the command goes on."""
     try:
-        print(visible(words), file=sys.stderr, flush=True)
+        print(folded(visible(words), sys.stderr), file=sys.stderr, flush=True)
     except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stderr.fileno())  # what is still buffered must not fail at exit either
@@ -226,6 +232,24 @@ def short(value: Any) -> str:
 def visible(text: str) -> str:
     """``text`` with its control characters to be seen; line ends and tabs are left."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def folded(text: str, stream: TextIO) -> str:
+    """Lines that are longer than the terminal is wide go on below, as far in as they began."""
+    if not stream.isatty():
+        return text
+    width = max(shutil.get_terminal_size().columns, WORD_MAX)
+    return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
+
+
+def _parts(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    found = textwrap.wrap(
+        line.strip(), width - len(indent), break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
+    return [indent + part for part in found]
 
 
 def plain(value: Any) -> Any:
