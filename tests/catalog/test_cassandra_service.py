@@ -247,7 +247,7 @@ def test_every_setting_that_is_written_here_is_one_that_the_locked_version_knows
     ("given", "said"),
     [
         ({"concurent_reads": 3}, "did you mean 'concurrent_reads'?"),
-        ({"concurrent_reads": "many"}, "'many' is not of type 'integer'"),
+        ({"concurrent_reads": "many"}, "'many' is not a whole number"),
         ({"commitlog_sync_period": "10"}, "'10' does not match"),
         ({"disk_access_mode": "fast"}, "expected one of auto, direct, legacy, mmap, mmap_index_only, standard"),
         ({"cluster_name": "mine"}, "made here: the service's name"),

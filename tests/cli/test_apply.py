@@ -251,7 +251,7 @@ def test_a_file_without_a_name_prunes_nothing(run: Run, tmp_path: Path) -> None:
     [
         ("cards:", "crads:", ["unknown key 'crads' of service greeter", "line 5", "cards"]),
         ("{text: hello}", "{txt: hello}", ["cards one", "unknown argument 'txt'", "line 6"]),
-        ("{text: hello}", "{text: hello, copies: many}", ["cards one", "'many' is not of type 'integer'", "line 6"]),
+        ("{text: hello}", "{text: hello, copies: many}", ["cards one", "'many' is not a whole number", "line 6"]),
         ("{text: hello}", "", ["cards one", "'text' is a required property", "line 6"]),
         ("options: {members: 2}", "secrets: [mail]", ["no secret 'mail'", "line 4", "upcall secret set mail"]),
         ("two.txt", "three.txt", ["three.txt: No such file", "line 7"]),

@@ -121,7 +121,7 @@ def test_services_are_checked_before_the_first_install(service: str, said: list[
         ("{service: greeter, action: gret}", ["has no action 'gret'", "expected greet"]),
         ("{service: greeter, action: greet}", ["'name' is a required property", "action greeter greet"]),
         ("{service: greeter, action: greet, arguments: {nam: x}}", ["unknown argument 'nam'", "'name'"]),
-        ("{service: greeter, action: greet, arguments: {name: 7}}", ["7 is not of type 'string'", "arguments.name"]),
+        ("{service: greeter, action: greet, arguments: {name: 7}}", ["7 is not text", "arguments.name"]),
         ("{service: archive, action: greet}", ["has no action 'greet'", "it has none"]),
     ],
 )

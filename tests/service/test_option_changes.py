@@ -153,7 +153,7 @@ def test_what_never_changes_is_declined_with_what_to_do_instead() -> None:
 
 def test_what_the_model_refuses_is_declined_before_anything_begins() -> None:
     verdict = asked(made(), count=77)
-    assert (verdict.word, verdict.reason) == ("decline", "count: Input should be less than or equal to 9")
+    assert (verdict.word, verdict.reason) == ("decline", "count=77 should be less than or equal to 9")
 
 
 class Careful(Cache):

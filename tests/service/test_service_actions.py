@@ -53,7 +53,7 @@ async def test_arguments_arrive_as_the_types_of_the_signature() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"size": {"partitions": 1}}, "name: Field required"),
+        ({"size": {"partitions": 1}}, "name is missing"),
         ({"name": "t", "size": {"partitions": "many"}}, "size.partitions"),
         ({"name": "t", "size": {"partitions": 1}, "retention": 5}, "retention"),
         ({"name": "t", "size": {"partitions": 1}, "cleanup": "burn"}, "cleanup"),

@@ -14,7 +14,7 @@ from upcall.master.tokens import Principal
 from upcall.master.views import Views
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, Invalid
-from upcall.protocol.schema import nearest
+from upcall.protocol.nearest import nearest
 
 SOON_S: Final = 30.0
 """For so long the one call that asks and answers holds its line open."""

@@ -21,7 +21,7 @@ from upcall.master.turning import Turning
 from upcall.protocol import operator as view
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Forbidden, NotFound, NotNow, TooLarge
-from upcall.protocol.schema import nearest
+from upcall.protocol.nearest import nearest
 
 KEPT: Final = 50
 """Of a service, the newest that are over."""

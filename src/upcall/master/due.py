@@ -13,7 +13,7 @@ from upcall.master.state import Service
 from upcall.master.transaction import Transaction
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.protocol.schema import nearest
+from upcall.protocol.nearest import nearest
 from upcall.protocol.service import Package, ScheduleSpec
 
 WINDOWS: Final = "windows"

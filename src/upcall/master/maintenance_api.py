@@ -17,7 +17,7 @@ from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Invalid, NotFound
-from upcall.protocol.schema import nearest
+from upcall.protocol.nearest import nearest
 from upcall.substrate.interface import NodeObserved
 
 

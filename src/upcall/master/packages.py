@@ -5,8 +5,8 @@ from typing import Any
 
 from upcall.protocol import schema
 from upcall.protocol.errors import NotFound
+from upcall.protocol.nearest import nearest
 from upcall.protocol.releases import newest, version_key
-from upcall.protocol.schema import nearest
 from upcall.protocol.service import Package
 
 

@@ -27,10 +27,10 @@ from upcall.operations.table import CHANGES, Kind
 from upcall.protocol import recurring
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Closed, Conflict, Forbidden, NotFound
+from upcall.protocol.nearest import nearest
 from upcall.protocol.operator import Update
 from upcall.protocol.options import AMOUNT, SIZE, flattened, merged, without
 from upcall.protocol.releases import released
-from upcall.protocol.schema import nearest
 
 # -- asking ---------------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,9 @@ from upcall.operations import inputs as given
 from upcall.protocol import checks
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
+from upcall.protocol.nearest import nearest
 from upcall.protocol.operator import NAME, Install
 from upcall.protocol.options import merged
-from upcall.protocol.schema import nearest
 
 MEMBERS_MAX = 1000
 NOTES_MAX = 1000

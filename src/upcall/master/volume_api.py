@@ -17,7 +17,7 @@ from upcall.master.views import Views
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, NotFound
-from upcall.protocol.schema import nearest
+from upcall.protocol.nearest import nearest
 from upcall.substrate.interface import VolumeSet
 from upcall.substrate.machines import Machines
 

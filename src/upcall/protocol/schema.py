@@ -7,7 +7,6 @@ A schema is a package's, so it is judged before it judges (:func:`vet`): it fetc
 in linear time (:mod:`upcall.protocol.patterns`), and it cannot multiply itself by references.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,22 +18,21 @@ import referencing
 
 from upcall.protocol import patterns
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import nearest
 
 REFERENCES_MAX: Final = 10_000
 """Followed while one set of values is checked: a schema of options has tens, one that doubles itself has no end."""
 NAMES_MAX: Final = 40
 """A person reads no longer list; the nearest name stands in the message."""
+TYPES: Final = {
+    "integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false", "array": "a list",
+    "object": "a map of names to values",
+}  # fmt: skip
 VETTED_MAX: Final = 256
 """Schemas that are remembered as vetted, by what they are: one with hundreds of settings takes a third of a second."""
 _vetted: set[bytes] = set()
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
 """Keywords whose values are no schemas."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``, did you mean 'brokers'?`` or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of: str, where: str) -> None:
@@ -155,6 +153,8 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
     part = _mapping(error.schema)
     if isinstance(part.get("type"), list) and "description" in part and error.validator != "enum":
         return f"{error.instance!r} is not {part['description']}"
+    if error.validator == "type" and part.get("type") in TYPES:
+        return f"{error.instance!r} is not {TYPES[part['type']]}"
     return str(error.message)
 
 

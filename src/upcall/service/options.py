@@ -9,14 +9,19 @@ line and a form on the page; so every field wants a default, bounds and a ``desc
 An option that nobody knows is a mistake of the caller and is refused by name.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import nearest
 
 M = TypeVar("M", bound=BaseModel)
+
+SHOWN_MAX: Final = 60
+"""Characters of a wrong value that are said again."""
 
 
 class ServiceOptions(BaseModel):
@@ -41,16 +46,32 @@ def validated(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise Invalid(describe(error), where=where, expected=_expected(error, model)) from error
+        raise Invalid(describe(error, model.model_fields), where=where, expected=_expected(error, model)) from error
 
 
-def describe(error: ValidationError) -> str:
-    """All that is wrong, one clause a field, without pydantic's own decoration."""
-    clauses = []
-    for item in error.errors(include_url=False):
-        name = ".".join(str(part) for part in item["loc"]) or "options"
-        clauses.append(f"{name}: {item['msg']}")
-    return "; ".join(clauses)
+def describe(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """All that is wrong, one clause a field, in a person's words. ``known`` are the fields that there are."""
+    return "; ".join(_clause(item, known) for item in error.errors(include_url=False))
+
+
+def _clause(item: ErrorDetails, known: Iterable[str]) -> str:
+    path = [str(part) for part in item["loc"]]
+    name = ".".join(path) or "options"
+    if item["type"] == "extra_forbidden":
+        return f"unknown name {name!r}{nearest(name, known) if len(path) == 1 else ''}"
+    if item["type"] == "missing":
+        return f"{name} is missing"
+    if item["type"] == "value_error":
+        return f"{name}: {item['msg'].removeprefix('Value error, ')}"
+    said = item["msg"]
+    if said.startswith("Input should be "):
+        return f"{name}={_short(item['input'])} should be {said.removeprefix('Input should be ')}"
+    return f"{name}: {said}"
+
+
+def _short(value: Any) -> str:
+    shown = value if isinstance(value, str) else repr(value)
+    return shown if len(shown) <= SHOWN_MAX else shown[:SHOWN_MAX] + "..."
 
 
 def _expected(error: ValidationError, model: type[BaseModel]) -> str:
