@@ -16,14 +16,14 @@ class Hello(up.Service):
         return [up.Pod("web", count=self.options.count, endpoints=["http"])]
 
     def task(self, member: up.Member) -> up.Declaration:
+        page = up.File(path="www/index.html", text=f"{self.options.greeting} from {member.name}\n", verbatim=True)
         return up.Declaration(
-            command=("{{python}}", "-m", "http.server", "{{port.http}}", "--bind", "{{address}}", "-d", "site"),
-            files=(up.File(path="site/index.html", text=f"{self.options.greeting} from {member.name}\n"),),
+            command=("{{python}}", "-m", "http.server", "{{port.http}}", "--bind", "{{address}}", "-d", "www"),
+            files=(page,),
             ports=(up.Port(name="http", number=8080),),
             ready=up.Check(http="http/"),
             two_at_once=True,  # a drain brings one up elsewhere before it ends this one
         )
 
     async def may_stop(self, member: up.Member, why: up.Operation) -> up.Verdict:
-        others = [other for other in self.members.without(member) if other.ready]
-        return up.accept() if others else up.defer("nobody else answers")
+        return up.accept() if any(m.ready for m in self.members.without(member)) else up.defer("nobody else answers")

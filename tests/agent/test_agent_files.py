@@ -28,6 +28,14 @@ def write(volumes: Volumes, member: str, place: int, text: str) -> Path:
     return path
 
 
+def test_a_file_that_somebody_handed_over_is_written_as_it_is(tmp_path: Path) -> None:
+    text = 'print(f"json: {{name}}", "{{address}}")'
+    sandbox.write_file(tmp_path, File(path="program.py", text=text, verbatim=True), {"address": "127.0.0.1"}, None)
+    assert (tmp_path / "program.py").read_text() == text
+    with pytest.raises(Invalid, match="unknown name"):
+        sandbox.write_file(tmp_path, File(path="program.py", text=text), {"address": "127.0.0.1"}, None)
+
+
 def test_a_prepared_set_is_taken_up_again(volumes: Volumes) -> None:
     volumes.create("a.b", 1, ["data"], adopt=True)
     file = write(volumes, "a.b", 1, "kept")

@@ -289,6 +289,19 @@ async def test_a_preparation_that_fails_is_explained_like_any_end(node: Node, ma
     assert ended.exit is not None
     assert ended.exit.reason == "preparation 1 of 1 ended with code 1: RuntimeError: no port is set"
     assert ended.exit.lines[-1] == "RuntimeError: no port is set"
+    assert ended.exit.not_started
+
+
+async def test_what_cannot_be_prepared_is_told_apart_from_what_ended(node: Node, master: Master) -> None:
+    await node.launch("app.main.1", "true", files=(File(path="program.py", text="{{nothing}}"),))
+    failed = await master.state("app.main.1", "ended")
+    assert failed.exit is not None
+    assert failed.exit.not_started
+    assert "unknown name {{nothing}}" in failed.exit.reason
+    await node.launch("app.other.1", "sh", "-c", "exit 3")
+    ended = await master.state("app.other.1", "ended")
+    assert ended.exit is not None
+    assert not ended.exit.not_started
 
 
 async def test_a_start_that_tells_progress_is_not_late(node: Node, master: Master) -> None:

@@ -65,7 +65,8 @@ def test_a_job_is_a_member_that_does_not_count() -> None:
     assert outcome.declared is not None
     job = outcome.declared.members["job-count"]
     assert not job.minimum
-    assert {file.path: file.text for file in job.declaration.files}["program.py"] == PROGRAM
+    program = {file.path: file for file in job.declaration.files}["program.py"]
+    assert (program.text, program.verbatim) == (PROGRAM, True), "braces in it are the person's own"
     assert job.declaration.volumes[0].name == "checkpoint"
 
 

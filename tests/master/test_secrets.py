@@ -15,7 +15,7 @@ from upcall.master.context import SECRETS, SecretMaker, launch_context
 from upcall.master.credentials import allow, check, credentials, resolve
 from upcall.master.secrets import NotMade, Secrets
 from upcall.protocol import service as wire
-from upcall.protocol.declaration import Declaration, Secret
+from upcall.protocol.declaration import Declaration, File, Secret
 from upcall.protocol.errors import Forbidden, NotFound
 from upcall.substrate.interface import TaskId
 
@@ -58,6 +58,16 @@ def test_a_turn_writes_no_secret_and_the_launch_waits_until_it_is_made(server: S
     secrets.make(f"{TASK.service}.key")
     found = server.in_loop(lambda: launch_context(core, secrets, wanted.append, TASK, declaration))
     assert (found.missing, found.secrets) == ("", {"key": secrets.get(f"{TASK.service}.key")})
+
+
+def test_a_file_that_is_written_as_it_is_names_nobody_that_a_launch_would_wait_for(
+    server: Server, tmp_path: Path
+) -> None:
+    core, text = server.master.core, 'print("{{address.nobody}} {{endpoint.nothing.client}}")'
+    for verbatim, missing in ((True, ""), (False, "waits for address.nobody, endpoint.nothing.client")):
+        declaration = Declaration(command=("a",), files=(File(path="program.py", text=text, verbatim=verbatim),))
+        found = server.in_loop(lambda wanted=declaration: launch_context(core, Secrets(tmp_path), print, TASK, wanted))
+        assert found.missing == missing
 
 
 def test_who_waits_for_a_secret_looks_again_when_it_is_made(server: Server, tmp_path: Path) -> None:

@@ -107,6 +107,22 @@ def test_a_job_that_is_never_restarted_fails_once(kind: SimulatedKind) -> None:
     assert made.ledger.operations() == []
 
 
+@pytest.mark.parametrize(("restart", "launches_made"), [("never", 1), ("on-failure", 3)])
+def test_what_cannot_be_prepared_has_failed_as_what_fails(
+    kind: SimulatedKind, restart: Restart, launches_made: int
+) -> None:
+    """A file of it that cannot be rendered, a command that is not there: its policy holds for that too."""
+    made = World(kind=kind)
+    made.install("job", ("j0",), restart=restart, restarts_max=2)
+    made.advance(5)
+    for _ in range(launches_made):
+        assert made.ready("job") == ["j0"]
+        made.observe(made.substrate.crash("job.j0", made.now_s, code=None, not_started=True))
+        made.advance(70)
+    view = made.ledger.members("job")[0]
+    assert (view.status, view.incarnation) == ("failed", launches_made)
+
+
 def test_what_failed_long_after_its_last_failure_is_counted_anew(kind: SimulatedKind) -> None:
     made = failing(kind, restart="on-failure", restarts_max=1)
     for _ in range(3):

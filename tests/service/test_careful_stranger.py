@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sample_services import Plain, Store
 
+from upcall.protocol.service import Member as Seen
 from upcall.protocol.service import Operation
 from upcall.service import Member, Verdict, accept, defer, replace
 from upcall.testing import Scenario, operation
@@ -53,6 +54,33 @@ def test_nothing_is_accepted_while_another_one_is_under_way_or_may_be_at_any_mom
     first = operation("restart", "web-0", state=state, answer=answer)
     outcome = Scenario(Plain, operations=[first, operation("stop", "web-1")]).run()
     assert verdicts(outcome)["stop-web-1"] == ("defer", "after restart of web-0")
+
+
+@pytest.mark.parametrize("kind", ["lost", "restart"])
+def test_a_wish_about_a_member_does_not_wait_behind_what_brings_it_back(kind: str) -> None:
+    """In a crash loop that would be for ever: a job that cannot start could not be stopped."""
+    back = operation(kind, "web-1", state="executing")
+    outcome = Scenario(Plain, members={"web-1": "ended"}, operations=[back, operation("stop", "web-1")]).run()
+    assert verdicts(outcome)["stop-web-1"] == ("accept", "web-1 is not ready anyway")
+
+
+def test_a_wish_about_a_member_that_still_runs_waits_for_what_ends_it() -> None:
+    begun = operation("restart", "web-1", state="executing")
+    outcome = Scenario(Plain, operations=[begun, operation("stop", "web-1")]).run()
+    assert verdicts(outcome)["stop-web-1"] == ("defer", "after restart of web-1")
+
+
+def test_nobody_waits_for_a_member_that_ends_again_and_again_or_does_not_count() -> None:
+    back = operation("lost", "web-0", state="executing")
+    for times, answer in ((1, "defer"), (3, "accept")):
+        sick = Seen(name="web-0", state="ended", incarnation=4, ended_times=times)
+        unwell: dict[str, str | Seen] = {"web-0": sick, "web-1": "unready"}
+        outcome = Scenario(Plain, members=unwell, operations=[back, operation("stop", "web-1")]).run()
+        assert verdicts(outcome)["stop-web-1"][0] == answer
+    job = operation("lost", "etl", state="executing")
+    asked = [job, operation("stop", "node-1")]
+    outcome = Scenario(Store, members={"etl": "ended"}, memory={"jobs": ["etl"]}, operations=asked).run()
+    assert outcome.answers["stop-node-1"].verdict == "accept"
 
 
 def test_a_loss_is_answered_whatever_else_is_under_way() -> None:

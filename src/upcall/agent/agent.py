@@ -229,7 +229,7 @@ class Agent:
     def _refuse(self, launch: Unusable) -> None:
         self._named.add(launch.task)
         if launch.task not in self._tasks:  # One that runs was launched by words that were understood.
-            said = TaskExit(reason=f"this launch cannot be carried out: {launch.reason}")
+            said = TaskExit(reason=f"this launch cannot be carried out: {launch.reason}", not_started=True)
             self._say(
                 TaskStatus(task=launch.task, state="ended", exit=said, generation=launch.generation, fence=launch.fence)
             )

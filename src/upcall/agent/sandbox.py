@@ -39,13 +39,17 @@ def write_secrets(folder: Path, secrets: Mapping[str, str]) -> None:
             file.write(value)
 
 
+def text_of(file: File, names: Mapping[str, str]) -> str:
+    return file.text if file.verbatim else render(file.text, names, f"file {file.path}")
+
+
 def write_file(sandbox: Path, file: File, names: Mapping[str, str], blob: bytes | None) -> None:
     """A file of the declaration; ``blob`` is its content when it is not a text to be rendered."""
     path = sandbox / file.path
     if not is_inside(file.path):
         raise Invalid("a file lies outside its sandbox", where=file.path, expected="a path relative to the sandbox")
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = render(file.text, names, f"file {file.path}").encode() if blob is None else blob
+    data = blob if blob is not None else text_of(file, names).encode()
     # Made with its final mode, so that a file that is meant to be private is never readable in between.
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode & 0o777)

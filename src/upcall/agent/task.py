@@ -165,7 +165,7 @@ class Task:
         except asyncio.CancelledError:
             self._not_started(self.record.end_reason)
         except Exception as error:
-            self._not_started(_words(error))
+            self._cannot_start(error)
         else:
             self._feed("fetched")
 
@@ -181,8 +181,7 @@ class Task:
                 return
             started = found
         except Exception as error:
-            lines = error.problem.details.get("lines", ()) if isinstance(error, UpcallError) else ()
-            self._not_started(_words(error), lines)
+            self._cannot_start(error)
             return
         finally:
             self._secrets = {}
@@ -190,8 +189,13 @@ class Task:
         self._spawn(self._others, self._watch_exit(started))
         self._feed("started", self.record.reason if self.state == "ending" else "")
 
-    def _not_started(self, reason: str, lines: tuple[str, ...] = ()) -> None:
-        self.record.exit = TaskExit(reason=reason, lines=lines)
+    def _cannot_start(self, error: Exception) -> None:
+        lines = error.problem.details.get("lines", ()) if isinstance(error, UpcallError) else ()
+        # While it is being ended, nothing was to come of it any more.
+        self._not_started(_words(error), lines, failed=self.state != "ending")
+
+    def _not_started(self, reason: str, lines: tuple[str, ...] = (), *, failed: bool = False) -> None:
+        self.record.exit = TaskExit(reason=reason, lines=lines, not_started=failed)
         self._feed("failed", reason)
 
     async def _await_ready(self) -> None:

@@ -133,7 +133,7 @@ def run_training(job: Job, training: Training, archive: Path) -> None:
         for file in task.files:
             path = sandbox / file.path  # relative, and inside: the type of a declaration's file says so
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(render(file.text, values | {chosen: f"@{options}"}))
+            path.write_text(file.text if file.verbatim else render(file.text, values | {chosen: f"@{options}"}))
             path.chmod(file.mode)
         log = Path(scratch) / "log"
         with log.open("wb") as output:

@@ -51,8 +51,7 @@ def launch_context(
     """``make`` is told of a secret that is to be generated, and returns at once: a turn writes no file."""
     values: dict[str, str] = {}
     missing: list[str] = []
-    text = msgspec.json.encode(declaration).decode()
-    for name in sorted(set(_NAME.findall(text))):
+    for name in sorted(set(_NAME.findall(_templates(declaration)))):
         value = _value(core, task, name)
         if value:
             values[name] = value
@@ -76,6 +75,12 @@ def launch_context(
         return LaunchContext(values, found)
     waits_on = frozenset(_source(task, name) for name in missing)
     return LaunchContext(values, found, f"waits for {', '.join(missing)}", waits_on)
+
+
+def _templates(declaration: Declaration) -> str:
+    """All of it in which a name may stand: not what is written as it is."""
+    files = tuple(file for file in declaration.files if not file.verbatim)
+    return msgspec.json.encode(msgspec.structs.replace(declaration, files=files)).decode()
 
 
 class SecretMaker:

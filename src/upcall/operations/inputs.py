@@ -308,6 +308,8 @@ class TaskObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     node: str = ""
     reason: str = ""
     exit_code: int | None = None
+    not_started: bool = False
+    """It ended because it could not be prepared, or not be started."""
     generation: int = 0
     progress: int = 0
     """How often its start told that it goes on."""

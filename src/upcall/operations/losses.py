@@ -189,9 +189,8 @@ def _brought(cause: Operation, member: MemberRecord) -> bool:
 
 
 def _failures(book: Book, member: MemberRecord, given: TaskObserved) -> int:
-    """How often its program failed in short succession. What never was a program's end (its node was lost, it could not
-    be launched) is no failure of it."""
-    if member.restart == "always" or given.exit_code in (None, 0):
+    """How often it failed in short succession, also to be prepared. That its node was lost is no failure of it."""
+    if member.restart == "always" or (given.exit_code in (None, 0) and not given.not_started):
         return member.failures
     return 1 if _lived_s(book, member) >= members.STABLE_S else member.failures + 1
 

@@ -22,6 +22,8 @@ class TaskExit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why: what was wished, else the line of its output that says so."""
     lines: tuple[str, ...] = ()
     """The last of its output, of an end that nobody wished."""
+    not_started: bool = False
+    """It could not be prepared, or not be started: it never ran, and the reason says why."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -77,7 +77,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: RelativePath
     """In the sandbox; folders on the way are made."""
     text: str = ""
-    """Its content; templates in it are rendered."""
+    """Its content; templates in it are rendered, unless it is ``verbatim``."""
+    verbatim: bool = False
+    """``text`` is written as it is: what a person handed over (a program, a greeting) may hold ``{{braces}}`` of its
+    own."""
     blob: DigestOrNone = ""
     """SHA-256 of a blob at the master, instead of ``text`` (not rendered)."""
     mode: int = 0o644
@@ -184,9 +187,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     what matters. Without them the line is found by what Java, Python and most programs have in common."""
     restart: Restart = "always"
     """``always``: whatever its code, a task that ends is started again. The others are jobs: an end with code 0 is
-    their aim (``finished``). ``on-failure``: with another code one is started again, ``restarts_max`` times in short
-    succession; then it has ``failed``. ``never``: it has failed at once. What has failed stays so, with its cause,
-    until a person starts it again (``upcall task start``)."""
+    their aim (``finished``). ``on-failure``: with another code (or if it cannot be prepared) one is started again,
+    ``restarts_max`` times in short succession; then it has ``failed``. ``never``: it has failed at once. What has
+    failed stays so, with its cause, until a person starts it again (``upcall task start``)."""
     restarts_max: Amount = 3
     """See ``restart``."""
     portable: bool | None = None

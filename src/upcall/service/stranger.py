@@ -42,6 +42,9 @@ only to be heard of."""
 NAMED_MAX: Final = 8
 """Of a set that is answered by who goes first."""
 
+ENDS_AGAIN: Final = 3
+"""Ends in short succession from which a member ends again and again; two may be bad luck."""
+
 SAID_MAX: Final = 1000
 """Operations whose silence is remembered as told."""
 
@@ -154,7 +157,7 @@ async def in_turn(
     """Asks about each operation in the order given, until one is accepted (or all that may go together, as one:
     :mod:`upcall.service.together`); the rest come after it. Where the questions take long, those further back are put
     off until their turn comes: who is still being asked is not silent."""
-    taken = next((op for op in service.operations if _takes(op)), None)
+    taken = next((op for op in service.operations if _takes(op) and not _costs_nothing(service, op)), None)
     silent = 0
     loop, patience_s, told = asyncio.get_running_loop(), service.answer_timeout_s, False
     slow_at_s = loop.time() + patience_s / 2
@@ -174,7 +177,8 @@ async def in_turn(
                 continue
         # What is about all of it need not wait for what brings one of it back.
         whole = not operation.member
-        if taken is not None and not whole and operation.kind not in GIVES_BACK:
+        free = whole or taken is None or _brings_back(service, taken, operation.member)
+        if taken is not None and not free and operation.kind not in GIVES_BACK:
             yield operation, _after(service, taken, len(operations))
             continue
         if silent >= SILENT_MAX:
@@ -190,7 +194,7 @@ async def in_turn(
             continue
         silent = 0
         if verdict.takes_away:
-            if taken is not None and not whole:
+            if taken is not None and not free:
                 yield operation, _after(service, taken, len(operations))
                 continue
             # An update takes nothing itself: its steps do, each in its turn.
@@ -241,6 +245,22 @@ def _takes(operation: Operation) -> bool:
     if operation.state in ENDED or operation.kind in TOLD or not operation.member:
         return False
     return operation.state in BEGUN or operation.answer == "accept"
+
+
+def _brings_back(service: "Service", taken: Operation, name: str) -> bool:
+    """What is wanted of a member does not wait behind what only brings it back: that may never end by itself, and the
+    ledger lets the wish take its place."""
+    known = service.members.get(name)
+    return taken.member == name and taken.state in BEGUN and known is not None and not known.ready
+
+
+def _costs_nothing(service: "Service", operation: Operation) -> bool:
+    """It brings back what does not count, or what ends by itself again and again: nobody else waits for that."""
+    member = service.members.get(operation.member)
+    if operation.kind not in GIVES_BACK or member is None:
+        return False
+    counts = any(pod.counts for pod in pods_of(service) if pod.name == member.pod)
+    return not counts or member.seen.ended_times >= ENDS_AGAIN
 
 
 def _names(members: Iterable[Member]) -> str:

@@ -68,6 +68,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """In words when more is known: ``out of memory (limit 512 MiB)``, the line of its output that says why."""
     lines: tuple[str, ...] = ()
     """The last of its output, of an end that nobody wished."""
+    not_started: bool = False
+    """It could not be prepared, or not be started: its own fault, not that of a node that was lost."""
 
     @property
     def number(self) -> int | None:

@@ -355,4 +355,10 @@ class TaskRunner:
 
 def _exit(status: wire.TaskStatus) -> Exit:
     said = status.exit or wire.TaskExit()
-    return Exit(code=said.code, signal=said.signal, reason=said.reason or status.reason, lines=said.lines)
+    return Exit(
+        code=said.code,
+        signal=said.signal,
+        reason=said.reason or status.reason,
+        lines=said.lines,
+        not_started=said.not_started,
+    )

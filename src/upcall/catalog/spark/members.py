@@ -107,7 +107,7 @@ class Members(Service):
             resources=Resources(cpus=0.5, memory_mib=job.memory_mib, disk_mib=job.disk_mib),
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
             env=job.env,
-            more_files=(File(path="program.py", text=job.program),),
+            more_files=(File(path="program.py", text=job.program, verbatim=True),),
             options={
                 **as_written_by(self._form, self.version),
                 **self._settings(),
@@ -120,7 +120,7 @@ class Members(Service):
             return msgspec.structs.replace(
                 declaration,
                 command=("{{python}}", "-c", "import signal; signal.pause()"),
-                files=(*declaration.files, File(path="held", text=self.held[name].by)),
+                files=(*declaration.files, File(path="held", text=self.held[name].by, verbatim=True)),
             )
         return msgspec.structs.replace(declaration, restart=job.restart)
 

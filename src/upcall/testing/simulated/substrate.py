@@ -203,11 +203,13 @@ class SimulatedSubstrate(Scheduling):
         running = self.running(member_id)
         return self._tasks[running].node if running else ""
 
-    def crash(self, member_id: str, now_s: float, *, code: int = 1, reason: str = "") -> Output:
-        """The process ends by itself, or somebody kills it behind our back."""
+    def crash(
+        self, member_id: str, now_s: float, *, code: int | None = 1, reason: str = "", not_started: bool = False
+    ) -> Output:
+        """The process ends by itself, or somebody kills it behind our back; or it never began (``not_started``)."""
         running = self.running(member_id)
         if running is not None:
-            self._ended(self._tasks[running], Exit(code=code, reason=reason))
+            self._ended(self._tasks[running], Exit(code=code, reason=reason, not_started=not_started))
         return self._flush()
 
     def sicken(self, member_id: str, now_s: float, *, reason: str = "health check fails") -> Output:
