@@ -4,7 +4,10 @@ The tests of this module follow each other on one cluster, and each leaves three
 """
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,7 @@ from upcall.catalog.kafka.options import KafkaOptions
 pytestmark = pytest.mark.real
 
 MAIN = "kafka.Kafka"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "write_and_read.py"
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 PARTITIONS = 6
 MESSAGES = 600
@@ -123,6 +127,16 @@ def test_a_topic_is_one_command_and_a_second_time_changes_nothing(kafka: Cluster
     assert act(kafka, "kafka", "create-topic", name=TOPIC)["created"] is False
     topics = act(kafka, "kafka", "topics")
     assert {"topic": TOPIC, "partitions": PARTITIONS, "replication": 3, "out_of_sync": 0} in topics
+
+
+def test_the_example_of_a_client_writes_and_reads(kafka: Cluster) -> None:
+    act(kafka, "kafka", "create-topic", name="shown", partitions=3)
+    own = {**os.environ, "UPCALL_DATA": str(kafka.data), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for word in ("first", "second"):
+        words = [sys.executable, str(EXAMPLE), "shown", word]
+        done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=WAIT_S)
+        assert done.returncode == 0, done.stderr
+    assert sorted(line.rpartition(": ")[2] for line in done.stdout.splitlines()) == ["first", "second"]
 
 
 def test_a_users_own_setting_reaches_the_brokers(kafka: Cluster) -> None:

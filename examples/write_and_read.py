@@ -1,0 +1,54 @@
+"""A client of one's own: writes a record to a topic of the service ``kafka``, and reads all that it holds.
+
+    upcall service do kafka create-topic name=orders partitions=6
+    .venv/bin/python examples/write_and_read.py orders "first order"
+
+Where it connects, and as whom, is asked of the cluster; in your own job it comes by a binding, or from a secret.
+"""
+
+import json
+import subprocess
+import sys
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+
+def client(service: str) -> dict[str, str]:
+    """Settings of any client that is built on librdkafka."""
+    said = subprocess.run(
+        ["upcall", "endpoints", service, "--passwords", "-o", "json"], check=True, capture_output=True
+    )
+    (found,) = [one for one in json.loads(said.stdout) if one["name"] == "client"]
+    return {
+        "bootstrap.servers": ",".join(found["addresses"]),
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.username": found["user"],
+        "sasl.password": found["password"],
+    }
+
+
+def main(topic: str, text: str) -> None:
+    settings = client("kafka")
+    producer = Producer({**settings, "acks": "all"})
+    producer.produce(topic, text.encode())
+    producer.flush()
+    from_its_beginning = {"group.id": "write-and-read", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    consumer = Consumer({**settings, **from_its_beginning, "enable.partition.eof": True})
+    consumer.subscribe([topic])
+    left = set(consumer.list_topics(topic).topics[topic].partitions)
+    while left:
+        message = consumer.poll()
+        if message is None:
+            continue
+        if (error := message.error()) is None:
+            print(f"{topic}-{message.partition()} {message.offset()}: {(message.value() or b'').decode()}")
+        elif error.code() == KafkaError._PARTITION_EOF:
+            left.discard(message.partition())
+        else:
+            raise KafkaException(error)
+    consumer.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
