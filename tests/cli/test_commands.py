@@ -149,6 +149,18 @@ def test_events_are_shown_oldest_first_and_filtered(run: Run, master: FakeMaster
     assert len(run("events -n 1").stdout.splitlines()) == 1
 
 
+def test_events_are_shown_since_one_of_them_or_as_far_back_as_a_time(run: Run, master: FakeMaster) -> None:
+    for number in range(60):
+        master.happens("node", f"node-{number}", "registered")
+    numbers = [int(line.split()[0]) for line in run("events --since 10m").stdout.splitlines()]
+    assert len(numbers) == 60, "not the newest fifty alone"
+    assert len(run(f"events --since {numbers[49]}").stdout.splitlines()) == 10
+    refused = run("events --since soon")
+    assert refused.exit_code == 1
+    assert "'soon' is no time" in refused.stderr
+    assert "--since" in refused.stderr
+
+
 def test_service_do_runs_an_action_and_names_the_nearest(run: Run, master: FakeMaster) -> None:
     master.add_service("hello", 1, steps_done=1)
     assert "hello you" in run("service do hello greet name=you").stdout

@@ -52,10 +52,10 @@ def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")
     session.out.say({"name": name}, f"{name} is revoked")
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, where: str = "--for") -> float:
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
     if found is None:
-        raise Invalid(f"{text!r} is no time", where="--for", expected="a number and m, h or d: 30m, 12h, 90d")
+        raise Invalid(f"{text!r} is no time", where=where, expected="a number and m, h or d: 30m, 12h, 90d")
     return int(found.group(1)) * UNITS_S[found.group(2)]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from upcall.cli.access import seconds
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Invalid, NotFound
@@ -26,7 +27,9 @@ def events(
     session: Session,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=LINES_MAX, help="From the end.")] = 50,
-    since: Annotated[int | None, typer.Option("--since", help="After this event's number, instead.")] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="NUMBER|AGE", help="After this event, or not older than `10m`, instead.")
+    ] = "",
     kind: Annotated[str, typer.Option("--kind", help="operation, answer, task, node, service, plan ...")] = "",
     subject: Annotated[str, typer.Option("--about", help="A service, member, node or operation.")] = "",
     detail: Annotated[bool, typer.Option("--detail", help="Each step on the way too.")] = False,
@@ -34,19 +37,22 @@ def events(
     """What happened, and who asked whom; -f follows it."""
     if kind and kind not in EVENT_KINDS:
         raise Invalid(f"no events are of kind {kind!r}", where="--kind", expected=nearest(kind, EVENT_KINDS))
-    last = since if since is not None else session.client.status().event_sequence
-    if since is None:
+    number = int(since) if since.isdecimal() else None
+    oldest = time.time() - seconds(since, "--since") if since and number is None else 0.0
+    last = number if number is not None else session.client.status().event_sequence
+    if number is None:
         # A filter is looked for among the newest alone; the whole journal may be long.
-        among = max(lines, FILTERED_AMONG) if kind or subject else lines
+        among = max(lines, FILTERED_AMONG) if kind or subject or oldest else lines
         found = session.client.events(limit=among, detail=detail) if lines else []
         last = found[-1].sequence if found else last
-        wanted = [one for one in found if _wanted(one, kind, subject)][-lines:]
+        wanted = [one for one in found if one.at >= oldest and _wanted(one, kind, subject)]
+        wanted = wanted if oldest else wanted[-lines:]
         for one in wanted:
             _show(session, one)
         if lines and not wanted:
             if subject and not follow:
                 _check_subject(session, subject)
-            session.out.note(f"none among the newest {len(found)} events")
+            session.out.note(f"none in the last {since}" if oldest else f"none among the newest {len(found)} events")
     else:
         shown = False
         while found := session.client.events(last, detail=detail):
