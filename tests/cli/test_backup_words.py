@@ -1,10 +1,14 @@
 """``upcall backup remove``: which service is asked for what, and what is refused before anybody is asked."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from typer.testing import Result
+
+from upcall.cli.main import run as command_line
+from upcall.protocol.errors import Conflict
 
 Run = Callable[..., Result]
 ONE, TWO = "kafka-20261129T220046-2565", "kafka-20261130T220046-0f3a"
@@ -93,3 +97,42 @@ def test_a_login_in_an_address_is_refused_before_anything_of_it_is_on_record(
     assert "not an address of a bucket" in result.stderr
     assert "SECRET" not in result.stderr
     assert asked == []
+
+
+def test_where_something_is_missing_no_word_is_named_that_nobody_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["backup", "kafka", "--output=json"]) == 2
+    problem = json.loads(capsys.readouterr().err)["error"]
+    assert (problem["where"], problem["expected"]) == ("upcall backup", "`upcall backup make --help` says what")
+
+
+@pytest.fixture
+def was(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"brokers": 3, "goals": {"survive": "1-node", "keep_hours": 24}, "settings": {"log.a": 1, "log.b": 2}}
+    shown = {"package": "kafka", "version": "4.3.1", "options": options}
+    monkeypatch.setattr("upcall.cli.backup._shown", lambda *asked: shown)
+
+
+@pytest.mark.usefixtures("was", "master")
+def test_a_restored_service_may_be_otherwise_than_the_backup_s(run: Run) -> None:
+    words = "--set brokers=1 --set settings.log.a=7 --unset goals.survive --goal keep_hours=48 --unset settings.log.b"
+    said = run(f"restore /kept/kafka/{ONE} --to smaller {words} --dry-run -o json")
+    assert said.exit_code == 0, said.output
+    assert json.loads(said.stdout)["options"] == {
+        "brokers": 1, "goals": {"keep_hours": 48}, "settings": {"log.a": 7},
+    }  # fmt: skip
+    unknown = run(f"restore /kept/kafka/{ONE} --to smaller --unset broker --dry-run")
+    assert unknown.exit_code == 1
+    assert "the backup says nothing of 'broker'" in unknown.stderr
+    assert "brokers" in unknown.stderr
+
+
+@pytest.mark.usefixtures("was")
+def test_what_contradicts_a_goal_names_the_option_that_this_command_has(
+    run: Run, master: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*asked: object) -> None:
+        raise Conflict("brokers=1 contradicts the goal survive=1-node", expected="another goal", left_to_goal="brokers")
+
+    monkeypatch.setattr("upcall.cli.backup.deploy.post_all", refused)
+    said = run(f"restore /kept/kafka/{ONE} --to smaller --set brokers=1")
+    assert "another goal (`--unset brokers`)" in said.stderr

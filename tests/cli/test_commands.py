@@ -267,7 +267,12 @@ def test_a_master_that_answers_not_now_is_asked_again(run: Run, master: FakeMast
 
 def test_operation_pause_and_resume_say_who_and_why(run: Run, master: FakeMaster) -> None:
     view = master.operation("drain", "node-1")
-    assert run("operation pause", view.id).exit_code == 2, "whoever finds it paused wants to know why"
+    unsaid = run("operation pause", view.id)
+    assert unsaid.exit_code == 1, "whoever finds it paused wants to know why"
+    assert f"pause of {view.id} needs a reason" in unsaid.stderr
+    unknown = run("operation cancel op-999")
+    assert "op-999" in unknown.stderr
+    assert "reason" not in unknown.stderr, "what is not there comes before what is missing for it"
     assert run("operation pause --reason later", view.id).exit_code == 0
     assert run("operation resume", view.id).exit_code == 0
     asked = [(path.rpartition("/")[2], body) for method, path, body in master.calls if method == "POST"]

@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from fake_master import FakeMaster
 from upcall.cli.main import COMMANDS, NOUNS, application, help_text, run
+from upcall.operations import ways
 from upcall.protocol.operator import Event
 
 FIRST_LEVEL = [sys.executable, "-m", "upcall.cli"]
@@ -151,3 +155,14 @@ def test_an_interrupt_while_it_begins_leaves_no_traceback(folder: Path, master: 
         _, errors = process.communicate(timeout=180)
     assert process.returncode in (0, 130, -signal.SIGINT), errors
     assert errors in ("", "interrupted\n")
+
+
+def test_every_command_that_the_ledger_names_as_a_way_out_is_there() -> None:
+    """A way that cannot be gone is worse than none."""
+    text = (Path(ways.__file__)).read_text()
+    named = set(re.findall(r"upcall ([a-z]+) ([a-z-]+) \{", text))
+    assert {("task", "stop"), ("operation", "force")} <= named
+    for first, second in sorted(named):
+        group: Any = get_command(application(first))
+        group = group.commands.get(first, group)
+        assert second in group.commands, f"upcall {first} {second}"

@@ -9,7 +9,7 @@ from typer.testing import Result
 
 from fake_master import FakeMaster
 from upcall.cli.update import changed_words
-from upcall.protocol.operator import RevisionView
+from upcall.protocol.operator import DerivedView, RevisionView
 
 Run = Callable[..., Result]
 
@@ -98,6 +98,18 @@ def test_the_options_that_stand_are_shown_with_where_they_come_from(run: Run) ->
     unknown = run("config show hello --revision 9")
     assert unknown.exit_code == 1
     assert "one of 1, 2, 3" in unknown.stderr
+
+
+def test_what_follows_from_a_goal_is_shown_as_explain_has_it(run: Run, master: FakeMaster) -> None:
+    said = master.revisions[0]
+    follows = {"members": DerivedView(value=5, why="one may go", goal="survive")}
+    follows |= {"config.copies": DerivedView(value=3, why="two are left", goal="survive")}
+    master.revisions[0] = said.model_copy(update={"options": {"config": {"a": 1}}, "derived": follows})
+    rows = [line.split()[:4] for line in run("config show hello").stdout.splitlines()]
+    assert ["members", "5", "goal", "survive"] in rows
+    assert ["config.copies", "3", "goal", "survive"] in rows
+    assert ["config.a", "1", "set"] in [row[:3] for row in rows]
+    assert "config.copies" in run("config diff hello").stdout
 
 
 def test_two_revisions_are_compared(run: Run) -> None:

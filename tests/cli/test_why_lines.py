@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from upcall.cli.why import who_decides, why_lines
-from upcall.protocol.operator import OperationView, Why
+from upcall.cli.why import end_lines, of_what, who_decides, why_lines
+from upcall.protocol.operator import OperationView, TaskView, Why
 
 
 def _said(one: OperationView, *children: Why) -> Why:
@@ -45,3 +45,35 @@ def test_why_remembers_who_forced_it() -> None:
     assert why_lines(done) == ["op-1 done", "    forced by operator: must"]
     at_end = _said(_view("op-1", "executing", forced_by="its deadline", forced_reason="--on-deadline force"))
     assert why_lines(at_end)[1] == "    forced by its deadline: --on-deadline force"
+
+
+def _ended(state: str, **more: Any) -> TaskView:
+    now = time.time()
+    return TaskView(
+        member="kafka.broker-1", service="kafka", name="broker-1", incarnation=3, task="kafka.broker-1.3", state=state,
+        since=now - 7_230, exit_code=137, exit_reason="out of memory", last_lines=["one", "two"], ended=2,
+        ended_at=now - 7_290, **more,
+    )  # fmt: skip
+
+
+def test_of_a_member_that_is_ready_its_last_end_is_one_line_and_says_where_the_rest_is() -> None:
+    ready, before = end_lines(_ended("ready"), whole=False)
+    assert ready == "kafka.broker-1 is ready for 2h 00m"
+    assert before == (
+        "    kafka.broker-1.2 ended 2h 01m ago with exit code 137: out of memory;"
+        " `upcall why kafka.broker-1.2` shows its last lines"
+    )
+    assert end_lines(_ended("ready"), whole=True)[2:] == ["    | one", "    | two"]
+
+
+def test_of_a_member_that_is_down_its_last_lines_are_shown_at_once() -> None:
+    assert end_lines(_ended("ended"), whole=False) == [
+        "kafka.broker-1 is ended",
+        "    kafka.broker-1.2 ended 2h 01m ago with exit code 137: out of memory",
+        "    | one",
+        "    | two",
+    ]
+
+
+def test_a_loss_has_one_name() -> None:
+    assert of_what(_view("op-1", kind="lost", target="log.b-1")) == "loss of log.b-1"

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from upcall.master import records as r
 from upcall.master.state import Service
 from upcall.master.views import Views
+from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.service import PhaseView, PlanView, StepView
 from upcall.testing import KINDS
@@ -100,6 +101,56 @@ def test_a_member_that_is_ready_for_a_moment_between_two_crashes_does_not_make_i
     assert shown.state()[1].endswith("; now ready")
     shown.world.advance(61)
     assert shown.state() == ("running", "")
+
+
+def silent(shown: Shown, state: Any) -> None:
+    node = shown.world.substrate.node_of("log.b0")
+    shown.world.send(given.NodeObserved(node=node, state=state, reason="a test"))
+
+
+@both_kinds
+def test_who_recovered_and_whose_node_is_silent_now_is_not_recovering(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
+    for _ in range(3):
+        shown.crash()
+        shown.world.advance(20)
+    shown.world.advance(61)
+    silent(shown, "silent")
+    (member,) = [one for one in shown.world.ledger.members("log") if one.name == "b0"]
+    assert (member.ended_times, member.status) == (0, "unknown")
+    assert member.reason.endswith("is silent")
+
+
+@both_kinds
+def test_of_one_in_a_crash_loop_on_a_silent_node_the_node_is_told(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
+    for _ in range(3):
+        shown.crash()
+        shown.world.advance(20)
+    assert shown.state()[0] == "recovering"
+    silent(shown, "silent")
+    assert shown.state() == ("degraded", "2 of 3 members ready; b0 ended")
+
+
+@both_kinds
+def test_ready_by_another_declaration_the_loop_is_over(kind: SimulatedKind) -> None:
+    """After a rollback: what was told of the declaration that crashed is not so any more."""
+    shown = Shown(kind, plan("done"))
+    for _ in range(3):
+        shown.crash()
+        shown.world.advance(20)
+    assert shown.state()[0] == "recovering"
+    book = shown.world.ledger._book
+    member = book.members["log.b0"]
+    incarnation, other = member.incarnation, member.launched + 1
+    shown.world.send(
+        given.TaskObserved(
+            service="log", member="b0", incarnation=incarnation, state="ready", node=member.node, generation=other
+        )
+    )
+    assert shown.state() == ("running", "")
+    shown.crash()
+    assert shown.state()[0] == "recovering", "another end makes a loop of it again"
 
 
 @both_kinds

@@ -64,3 +64,10 @@ def test_a_stopped_member_is_started_again_and_the_stop_is_lifted_by_whom_and_wh
     stop = next(each for each in server.call("GET", "/v1/operations?all=true").json() if each["kind"] == "stop")
     assert stop["outcome"] == f"lifted by {OWNER}: morning"
     assert start(server, "memo.m-0") == (409, "conflict"), "once is enough"
+
+
+def test_a_person_may_have_a_member_stopped_which_is_an_operation_like_any_other(server: Server) -> None:
+    answer = server.call("POST", "/v1/tasks/memo.m-1/stop", {"reason": "it is mended", "force": True})
+    assert answer.status == 200, answer.body
+    assert (answer.json()["kind"], answer.json()["reason"]) == ("stop", "it is mended")
+    assert answer.json()["state"] in ("executing", "done")

@@ -62,6 +62,8 @@ def test_a_service_is_installed_served_and_drained_on_machines_of_a_third_kind(s
     server.in_loop(lambda: machines.crash(TaskId("log", "m-0", 2)))
     again = task(server, lambda one: one["incarnation"] == 3 and one["state"] == "ready")
     assert (again["exit_code"], again["exit_reason"]) == (3, "the rack caught fire")
+    assert again["ended"] == 2, "it is said which one that was, and when"
+    assert again["since"] >= again["ended_at"] > 0
     expert.events.close()
 
 

@@ -156,6 +156,7 @@ def test_an_update_that_brings_more_members_than_fit_is_declined_before_anything
         update = life.master.change(count=5, data=True)
         if kind == "kernel":
             assert found.answer.startswith("decline: no place for web-3, web-4: ")
+            assert found.unasked, "that is the system's own word"
             await over(life, update, "declined")
             assert (life.code.options.count, life.master.launches[3:]) == (3, [])
             assert list(life.master.members) == ["web-0", "web-1", "web-2"]
@@ -200,7 +201,8 @@ def test_those_who_leave_are_asked_about_as_a_whole_and_refused_with_numbers_bef
     async def script(life: Life) -> None:
         await life.until_deployed()
         refused = "decline: web-2 would leave: 1 copies would be left of 12 partitions that have 2 (would help: fewer"
-        assert (await life.master.preview(count=1)).answer.startswith(refused)
+        found = await life.master.preview(count=1)
+        assert (found.answer.startswith(refused), found.unasked) == (True, False)
         await over(life, life.master.change(count=1), "declined")
         assert life.code.options.count == 3
         assert not life.code.heard

@@ -410,7 +410,7 @@ def test_a_crash_is_shown_as_recovery_and_leaves_the_deployment_done(live: Live)
         life.master.cluster.crashing.add("store.node-2")
         life.master.crash("node-2")
         await life.master.until(lambda: life.plan_state("recovery") == "running")
-        pause = {"members/lost node-2": ("running", "ended with code 1; is started again")}
+        pause = {"members/loss of node-2": ("running", "ended with code 1; is started again")}
         await life.master.until(lambda: life.steps("recovery") == pause)
         life.master.cluster.crashing.clear()
         await life.master.until(lambda: life.plan_state("recovery") == "done")
@@ -425,7 +425,7 @@ def test_a_lost_member_is_waited_for_by_default(live: Live) -> None:
         life.master.silence(life.master.node_of("node-2"))
         lost = await life.master.until_proposed("lost", "node-2")
         await life.master.until(lambda: life.master.operations[lost].answer == "wait")
-        assert life.steps("recovery")["members/lost node-2"][0] == "waiting"
+        assert life.steps("recovery")["members/loss of node-2"][0] == "waiting"
 
     live(Store, script)
 

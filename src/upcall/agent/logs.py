@@ -64,7 +64,8 @@ def kept(places: Places, task: str) -> tuple[Path, str]:
     raise NotFound(
         f"no logs of {task} are kept on this node",
         where="logs",
-        expected=f"a task that has begun to write, and ended less than {ENDED_KEPT_S / 86_400:.0f} days ago",
+        expected=f"`upcall why {member}`, which says how it is; logs are there of a task that has begun to write, and"
+        f" ended less than {ENDED_KEPT_S / 86_400:.0f} days ago",
     )
 
 

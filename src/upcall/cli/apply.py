@@ -20,7 +20,7 @@ from upcall.cli.action import run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
 from upcall.cli.session import Session, command, commands
-from upcall.cli.update import change, value_words
+from upcall.cli.update import answer_words, change, value_words
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
 from upcall.protocol.operator import Ask, PreviewView, ServiceView, Status
@@ -161,7 +161,8 @@ class Course:
             rows += [(name, member, "", "comes") for member in preview.come]
             rows += [(name, member, "", "leaves") for member in preview.leave]
             if preview.answer:
-                rows.append((name, "would answer now", preview.answer, ""))
+                who, said = answer_words(preview, "")
+                rows.append((name, who.rstrip(":"), said, ""))
         for each in self._contents[name]:
             if each.how == "make":
                 rows.append((name, f"{each.kind} {each.name}", "", "is made"))

@@ -6,6 +6,7 @@ It is named as its folder says, ``FOLDER/SERVICE/ID``, or by its ID alone while 
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +15,18 @@ from typer.core import TyperGroup
 
 from upcall.cli import deploy
 from upcall.cli.action import begin, finished, known_action
-from upcall.cli.output import ago, counted
+from upcall.cli.main import LEFT_OUT
+from upcall.cli.output import ago, counted, nearest
 from upcall.cli.session import Session, command, commands
+from upcall.cli.update import Goal, Set, Unset, goals_of, unset_would_do
 from upcall.cli.values import parse_pairs
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
 from upcall.protocol.operator import Install
+from upcall.protocol.options import flattened, merged, without
 
 ID = re.compile(r"(?P<service>[a-z0-9][a-z0-9-]*)-\d{8}T\d{6}-[0-9a-f]{4}\Z")
-COLUMNS = ("backup", "made", "size", "new", "version")
+COLUMNS = ("backup", "age", "size", "new", "version")
 PATIENCE_S = 60.0
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -34,6 +38,7 @@ class Backup(TyperGroup):
         first = args[0] if args else ""
         if first and first not in self.commands and first not in ctx.help_option_names:
             args = ["make", *args]
+            ctx.meta[LEFT_OUT] = "make"
         return list(super().parse_args(ctx, args))
 
 
@@ -165,9 +170,9 @@ def restore(
     session: Session,
     backup: Which,
     to: Annotated[str, typer.Option("--to", metavar="SERVICE", help="Another one; it is installed if need be.")] = "",
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option of a new service.")
-    ] = None,
+    setting: Set = None,
+    unset: Unset = None,
+    goal: Goal = None,
     package: Annotated[
         str, typer.Option("--package", metavar="PACKAGE[@VERSION]", help="Of a new service; default: as it was.")
     ] = "",
@@ -179,7 +184,8 @@ def restore(
     endpoint: Endpoint = "",
     no_wait: NoWait = False,
 ) -> None:
-    """Bring back what a backup holds: into its own service, or into another one that is made for it."""
+    """Bring back what a backup holds: into its own service, or into another one that is made for it: with the backup's
+    options, but for what --set, --unset and --goal say."""
     service = to or _owner(backup)
     asked = {
         **_asked(backup, secret, endpoint),
@@ -188,14 +194,18 @@ def restore(
     }
     made = False
     if service not in {one.name for one in session.client.services()}:
-        wanted = _wanted(session, backup, service, setting or [], package, secret, endpoint)
+        wanted = _wanted(session, backup, service, _Changed(setting, unset, goal), package, secret, endpoint)
         if dry_run:
             session.out.say(wanted.model_dump(), f"{service} would be installed ({wanted.package}), and filled from it")
             return
-        deploy.follow(session, deploy.post_all(session, [wanted]).names, [service])
+        try:
+            begun = deploy.post_all(session, [wanted])
+        except UpcallError as error:
+            raise unset_would_do(error) from None
+        deploy.follow(session, begun.names, [service])
         made = True
-    elif setting:
-        raise Conflict(f"{service} is installed already", where="--set", expected=f"`upcall update {service} --set`")
+    elif word := _Changed(setting, unset, goal).first:
+        raise Conflict(f"{service} is installed already", where=word, expected=f"`upcall update {service} {word}`")
     try:
         found = _done(session, service, "restore", asked, no_wait)
     except UpcallError as error:
@@ -218,8 +228,34 @@ def restore(
     session.out.say(found, f"{service} holds what {found['id']} has: {_size(found['bytes'])}\n{found['promise']}")
 
 
+@dataclass(frozen=True)
+class _Changed:
+    """What of a backup's options is to be otherwise in the service that is made of it."""
+
+    setting: list[str] | None
+    unset: list[str] | None
+    goal: list[str] | None
+
+    @property
+    def first(self) -> str:
+        """The option that says something; empty when none does."""
+        given = {"--set": self.setting, "--unset": self.unset, "--goal": self.goal}
+        return next((word for word, said in given.items() if said), "")
+
+    def of(self, before: dict[str, Any]) -> dict[str, Any]:
+        """A map is merged with what it was, entry by entry, as by an update."""
+        known = {*before, *dict(flattened(before))}
+        for name in self.unset or []:
+            if name not in known:
+                raise Invalid(
+                    f"the backup says nothing of {name!r}", where="--unset", expected=nearest(name, sorted(known))
+                )
+        said = {**parse_pairs(self.setting or [], "--set"), **goals_of(self.goal)}
+        return merged(without(before, self.unset or []), dict(flattened(said)))
+
+
 def _wanted(
-    session: Session, backup: str, service: str, settings: list[str], package: str, secret: str, endpoint: str
+    session: Session, backup: str, service: str, changed: _Changed, package: str, secret: str, endpoint: str
 ) -> Install:
     """A new service, as the backup's was, with other options where they are given."""
     was: dict[str, Any] = {}
@@ -231,8 +267,7 @@ def _wanted(
     if not name:
         name, version = was["package"], was["version"].partition("+")[0]
     before = {} if package else was["options"]
-    options = {**before, **parse_pairs(settings, "--set")}
-    return Install(package=name, name=service, version=version, options=options)
+    return Install(package=name, name=service, version=version, options=changed.of(before))
 
 
 def _shown(session: Session, backup: str, secret: str, endpoint: str) -> dict[str, Any]:

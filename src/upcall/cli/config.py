@@ -10,7 +10,7 @@ from upcall.cli.output import short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import changed_words, value_words
 from upcall.protocol.errors import NotFound
-from upcall.protocol.operator import RevisionView
+from upcall.protocol.operator import DerivedView, RevisionView
 from upcall.protocol.options import flattened
 
 config_app = commands("Options of a service: show, diff.")
@@ -35,14 +35,29 @@ def show(
         session.out.json(found)
         return
     session.out.line(f"{service}  revision {found.number} ({found.state})  {found.package} {found.version}")
-    rows = []
-    for name, _, default, description in option_rows(schema):
-        given = name in found.options
-        rows.append(
-            (name, short(found.options[name]) if given else default, "set" if given else "default", description)
-        )
     columns = ("option", "value", "from", "description")
-    session.out.table(columns, rows, empty=f"package {found.package} has no options")
+    session.out.table(columns, _rows(found, schema), empty=f"package {found.package} has no options")
+
+
+def _rows(found: RevisionView, schema: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """In the order of the schema. Entries of a map that somebody said, or that follow from a goal, one by one."""
+    said, derived = dict(flattened(found.options)), found.derived
+    rows = []
+    known = option_rows(schema)
+    others = sorted({name.partition(".")[0] for name in (*said, *derived)} - {option for option, *_ in known})
+    for option, _, default, description in (*known, *((name, "", "", "") for name in others)):
+        named = [name for name in (*said, *derived) if name.partition(".")[0] == option]
+        for name in sorted(dict.fromkeys(named), key=named.index):
+            value, whose = (said[name], "set") if name in said else (derived[name].value, whose_word(derived[name]))
+            rows.append((name, short(value), whose, description))
+        if not named:
+            rows.append((option, default, "default", description))
+    return rows
+
+
+def whose_word(one: DerivedView) -> str:
+    """Of a value that nobody set: what it follows from."""
+    return f"goal {one.goal}" if one.goal else "machine"
 
 
 @command(config_app, "diff")
@@ -94,7 +109,9 @@ def _revision(found: list[RevisionView], service: str, number: int) -> RevisionV
 
 
 def _flat(revision: RevisionView) -> dict[str, Any]:
-    """Entries of a map one by one, as ``--set`` names them; with them the version and the bindings."""
+    """Entries of a map one by one, as ``--set`` names them, and what follows from goals; with them the version and the
+    bindings."""
     found: dict[str, Any] = {"(version)": revision.version}
     found.update({f"(need {need})": service for need, service in revision.bindings.items()})
-    return {**found, **dict(flattened(revision.options))}
+    follows = {name: one.value for name, one in revision.derived.items()}
+    return {**found, **dict(flattened(revision.options)), **follows}

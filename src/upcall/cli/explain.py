@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from upcall.cli.config import revisions
+from upcall.cli.config import revisions, whose_word
 from upcall.cli.output import short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import Name
@@ -50,8 +50,7 @@ def explained(stands: RevisionView, found: list[RevisionView], schema: dict[str,
         for name, value in said.items()
     ]
     for name, one in stands.derived.items():
-        whose = f"goal {one.goal}" if one.goal else "machine"
-        rows.append({"option": name, "value": one.value, "from": whose, "goal": one.goal, "why": one.why})
+        rows.append({"option": name, "value": one.value, "from": whose_word(one), "goal": one.goal, "why": one.why})
     known = {name.partition(".")[0] for name in (*said, *stands.derived)}
     for name, one in schema.get("properties", {}).items():
         if name not in known and "default" in one:

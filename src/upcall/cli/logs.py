@@ -32,11 +32,16 @@ def logs(
                 session.out.output(line, flush=follow)
         return
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
+    said = False
     for line in session.client.lines(f"/v1/tasks/{quote(member, safe='')}/logs?{query}"):
+        said = True
         if session.out.as_json:
             session.out.json_line({"line": line})
         else:
             session.out.output(line, flush=follow)
+
+    if not said and lines:
+        session.out.note(f"{member} has printed nothing; `upcall why {member}` says how it is, and how it ended")
 
 
 def _said_by(session: Session, service: str, last: int, follow: bool) -> Iterator[str]:

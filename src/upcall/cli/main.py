@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 PIPE_EXIT: Final = 141
+LEFT_OUT: Final = "upcall.left_out"
+"""Of a command line: a word of it that nobody typed."""
 
 
 class ReaderGone(Exception):
@@ -181,7 +183,9 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
     from upcall.protocol.errors import Problem
 
     context = wrong.ctx
-    path = context.command_path if context is not None else "upcall"
+    path = named = context.command_path if context is not None else "upcall"
+    if context is not None and (word := context.meta.get(LEFT_OUT)):
+        named = path.removesuffix(f" {word}")  # Where it went wrong is what was typed.
     if type(wrong).__name__ == "NoArgsIsHelpError":
         if not _as_json(arguments):
             print(context.get_help(), file=sys.stderr)
@@ -189,7 +193,7 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
         message = "a command or an argument is missing"
     else:
         message = str(wrong.format_message()).replace("Value error, ", "")  # pydantic's word for its own errors
-    problem = Problem(code="usage", message=message, where=path, expected=f"`{path} --help` says what")
+    problem = Problem(code="usage", message=message, where=named, expected=f"`{path} --help` says what")
     Output(as_json=_as_json(arguments)).problem(problem)
 
 

@@ -9,7 +9,7 @@ import typer
 from upcall.cli import watching
 from upcall.cli.output import mib, rich_table
 from upcall.cli.session import Session, command, commands
-from upcall.cli.why import degraded_lines, kind_of, standing, still_stands
+from upcall.cli.why import degraded_lines, of_what, standing, still_stands
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.protocol.operator import NodeView, ServiceView, Status
 
@@ -81,7 +81,7 @@ def waiting_lines(found: Status) -> list[str]:
         if still_stands(one, nodes):
             lines.append(standing(one))
         elif one.ended_at is None and not found.waiting:
-            lines.append(f"under way: {kind_of(one)} {one.member or one.target} ({one.id}) {one.waits_for}".rstrip())
+            lines.append(f"under way: {of_what(one)} ({one.id}) {one.waits_for}".rstrip())
     return lines
 
 

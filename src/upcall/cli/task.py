@@ -7,19 +7,20 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.members import find_ended
+from upcall.cli.members import find_ended, last_end_words
 from upcall.cli.output import ago
 from upcall.cli.service import MEMBER_COLUMNS, member_row
 from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
 from upcall.protocol.operator import Ask, TaskView
 
-task_app = commands("Members and their tasks: list, show, restart, replace, start.")
+task_app = commands("Members and their tasks: list, show, restart, replace, stop, start.")
 APPS = {"task": task_app}
 
 VERBS = {
     "restart": "Restart a member at its place; its service is asked when.",
     "replace": "Start a member anew on another node, with empty volumes.",
+    "stop": "Stop a member and keep it down, with its volumes, until `task start`; its service is asked when.",
 }
 
 
@@ -43,13 +44,15 @@ def show(
 
 
 def _facts(one: TaskView) -> dict[str, object]:
-    """Its fields as a person reads them."""
-    return one.model_dump() | {
+    """Its fields as a person reads them. How it ended before is one line of what is past, not how it is now."""
+    past = {"exit_code", "exit_reason", "ended", "ended_at", *(["last_lines"] if one.state == "ready" else [])}
+    return one.model_dump(exclude=past) | {
+        "last_end": last_end_words(one),
         "ports": " ".join(f"{name}:{port}" for name, port in one.ports.items()),
         "since": f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(one.since))} ({ago(one.since)})"
         if one.since
         else "",
-        "last_lines": "\n".join(one.last_lines),
+        "last_lines": "" if one.state == "ready" else "\n".join(one.last_lines),
         "cpu_used": f"{one.cpu_used:.2f}",
         "memory_used_mib": f"{one.memory_used_mib:.0f}",
         "disk_used_mib": f"{one.disk_used_mib:.0f}",

@@ -9,7 +9,7 @@ from upcall.cli import waiting
 from upcall.cli.output import counted, duration, short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
-from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.errors import Conflict, Invalid, UpcallError
 from upcall.protocol.operator import PreviewView, ServiceView, Update
 from upcall.protocol.options import SIZE
 from upcall.protocol.releases import newest
@@ -153,12 +153,24 @@ def rollback(
     change(session, service, asked, dry_run=dry_run, wait=not no_wait)
 
 
+def unset_would_do(error: UpcallError) -> UpcallError:
+    """An option contradicts a goal, and could be left to it: how, where a command has ``--unset``."""
+    said = error.problem
+    name = said.details.get("left_to_goal")
+    if not name:
+        return error
+    return Conflict(said.message, where=said.where, expected=f"{said.expected} (`--unset {name}`)")
+
+
 def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait: bool, quiet: bool = False) -> None:
     path = f"/v1/services/{quote(service, safe='')}/update"
-    if dry_run:
-        _say(session, service, PreviewView.model_validate(session.client.post(f"{path}/preview", asked)))
-        return
-    operation = session.client.operation_of(path, asked)
+    try:
+        if dry_run:
+            _say(session, service, PreviewView.model_validate(session.client.post(f"{path}/preview", asked)))
+            return
+        operation = session.client.operation_of(path, asked)
+    except UpcallError as error:
+        raise unset_would_do(error) from None
     if not wait:
         words = f"{service} is being changed; `upcall why {operation.id}` says how far it is"
         session.out.say(operation, words)
@@ -194,7 +206,7 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
         session.out.json(found)
         return
     took = f"; the last change took {duration(found.last_took_s)}" if found.last_took_s is not None else ""
-    session.out.line(f"{service}: {found.kind} to revision {found.revision}, which nobody has asked for yet{took}")
+    session.out.line(f"{service}: {found.kind}, would be revision {found.revision}{took}")
     session.out.table(("option", "was", "wanted", "how"), change_rows(found), empty="no option changes")
     members = [
         *((name, "restarts", why) for name, why in found.restart.items()),
@@ -206,9 +218,16 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
     for line in between_lines(found):
         session.out.line(line)
     if found.answer:
-        session.out.line(f"{service} would answer now: {found.answer}")
+        session.out.line(" ".join(answer_words(found, service)))
     if found.next:
         session.out.line(f"and to its first step: {found.next}")
+
+
+def answer_words(found: PreviewView, service: str) -> tuple[str, str]:
+    """Who says what to it: what the system itself declines, no service is asked about."""
+    if found.unasked:
+        return "it would be declined:", found.declined
+    return f"{service} would answer now:".strip(), found.answer
 
 
 def version_words(view: ServiceView) -> str:

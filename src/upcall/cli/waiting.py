@@ -11,7 +11,7 @@ from typing import Final
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import duration
 from upcall.cli.session import Session
-from upcall.cli.why import kind_of
+from upcall.cli.why import kind_of, of_what
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import OperationView, Why
 
@@ -55,7 +55,7 @@ def wait_for(session: Session, operation: OperationView, *, timeout_s: float | N
     ended = why.operation
     if ended.state not in GOOD_END:
         reason = ended.outcome or ended.waits_for or "no reason was given"
-        raise Conflict(f"{kind_of(ended)} of {ended.member or ended.target} {ended.state}: {reason}", where=ended.id)
+        raise Conflict(f"{of_what(ended)} {ended.state}: {reason}", where=ended.id)
     return ended
 
 
@@ -64,7 +64,7 @@ def _picture(why: Why, seconds: float):  # type: ignore[no-untyped-def]
     from rich.spinner import Spinner
     from rich.text import Text
 
-    head = f" {why.operation.kind} {_what(why)}  {why.operation.id}  {duration(seconds)}"
+    head = f" {of_what(why.operation)}  {why.operation.id}  {duration(seconds)}"
     return Group(
         Spinner("dots", text=Text(head), style="yellow"), *(Text(f"  {line}", style="dim") for line in _lines(why))
     )
@@ -75,9 +75,4 @@ def _lines(why: Why) -> list[str]:
     if why.children:
         return [line for child in why.children for line in _lines(child)]
     one = why.operation
-    return [f"{one.id} {one.kind} {_what(why)}: {one.waits_for or one.state}"]
-
-
-def _what(why: Why) -> str:
-    """The member, if it is one; its node is named beside it."""
-    return why.operation.member or why.operation.target
+    return [f"{one.id} {of_what(one)}: {one.waits_for or one.state}"]

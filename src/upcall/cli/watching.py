@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import SECONDS
 from upcall.cli.session import Session
-from upcall.cli.why import kind_of
+from upcall.cli.why import of_what
 from upcall.protocol.errors import NotNow
 from upcall.protocol.operator import Status
 
@@ -65,7 +65,7 @@ def facts(status: Status) -> dict[Thing, str]:
             f"{service.state} {service.ready}/{service.wanted}", "" if service.state == "running" else service.reason
         )
     for one in status.operations:
-        what = f"{one.id} {kind_of(one)} of {one.member or one.target}"
+        what = f"{one.id} {of_what(one)}"
         found[Thing("operation", what)] = _words(one.state, one.waits_for)
     return found
 

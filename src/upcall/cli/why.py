@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 import typer
 
-from upcall.cli.members import find_ended
+from upcall.cli.members import find_ended, last_end_words
 from upcall.cli.output import ago, duration
 from upcall.cli.session import Session, command, commands
+from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import Ask, OperationView, ServiceView, TaskView, Why
 
 why_app = commands()
@@ -26,6 +27,8 @@ VERBS = {
     "resume": "Let a paused one go on.",
     "assume-dead": "Your word that a lost task no longer runs, so that it may be replaced.",
 }
+WITH_REASON = VERBS.keys() - {"resume"}
+"""To let something go on needs no reason; whatever holds, ends or overrides does."""
 
 
 @command(why_app, "why")
@@ -41,7 +44,7 @@ def why(
 ) -> None:
     """Who waits for whom, since when and why."""
     if "." in subject:
-        _show_end(session, find_ended(session, subject))
+        _show_end(session, *_member_or_end(session, subject))
         return
     if subject and (IS_OPERATION.fullmatch(subject) or not _known(session, subject)):
         _show(session, [session.client.why(subject)])
@@ -86,17 +89,37 @@ def degraded_lines(service: ServiceView) -> list[str]:
     ]
 
 
-def _show_end(session: Session, found: TaskView) -> None:
-    """How a member ended the last time, also one that has left since."""
+def _member_or_end(session: Session, subject: str) -> tuple[TaskView, bool]:
+    """A member, and whether its last end is asked for: by the incarnation that ended, ``hello.web-1.3``."""
+    member, _, number = subject.rpartition(".")
+    if number.isdecimal() and "." in member:
+        found = find_ended(session, member)
+        if int(number) == found.ended:
+            return found, True
+    return find_ended(session, subject), False
+
+
+def _show_end(session: Session, found: TaskView, whole: bool) -> None:
+    """How a member ended the last time, also one that has left since. Of one that is ready that is past: a line."""
     if session.out.as_json:
         session.out.json(found)
         return
-    session.out.line(f"{found.member} is {found.state}" + (f": {found.reason}" if found.reason else ""))
-    if found.exit_code is not None or found.exit_reason:
-        code = f" with exit code {found.exit_code}" if found.exit_code is not None else ""
-        session.out.line(f"    it ended{code}" + (f": {found.exit_reason}" if found.exit_reason else ""))
-    for line in found.last_lines:
-        session.out.line(f"    | {line}")
+    for line in end_lines(found, whole=whole):
+        session.out.line(line)
+
+
+def end_lines(found: TaskView, *, whole: bool) -> list[str]:
+    """``whole``: with what it said last although it is ready again."""
+    ready = found.state == "ready"
+    for_so_long = f" for {ago(found.since)}" if ready and found.since else ""
+    lines = [f"{found.member} is {found.state}{for_so_long}" + (f": {found.reason}" if found.reason else "")]
+    if words := last_end_words(found):
+        shown = f"; `upcall why {found.member}.{found.ended}` shows its last lines"
+        hides = ready and not whole and found.ended and found.last_lines
+        lines.append(f"    {words}" + (shown if hides else ""))
+    if whole or not ready:
+        lines += [f"    | {line}" for line in found.last_lines]
+    return lines
 
 
 def _show(session: Session, found: list[Why]) -> None:
@@ -169,7 +192,17 @@ def list_operations(
 
 
 def kind_of(one: OperationView) -> str:
-    return "removal" if one.removes_node else one.kind
+    """What it is called: as in the words that the ledger itself has for it."""
+    return "removal" if one.removes_node else noun_of(one.kind)
+
+
+def noun_of(kind: str) -> str:
+    return "loss" if kind == "lost" else kind
+
+
+def of_what(one: OperationView) -> str:
+    """``loss of log.broker-2``, ``removal of node-2``."""
+    return f"{kind_of(one)} of {one.member or one.target}"
 
 
 def operation_row(one: OperationView) -> tuple[str, ...]:
@@ -181,17 +214,19 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
     def ask(
         session: Session,
         operation: Annotated[str, typer.Argument(metavar="OPERATION")],
-        reason: str,
+        reason: str = "",
     ) -> None:
+        session.client.operation(operation)  # or that there is none, before what is missing for it
+        if not reason and verb in WITH_REASON:
+            raise Invalid(
+                f"{verb} of {operation} needs a reason", where="--reason", expected='--reason "...", which is recorded'
+            )
         path = f"/v1/operations/{quote(operation, safe='')}/{verb.replace('-', '_')}"
         found = session.client.operation_of(path, Ask(reason=reason))
-        session.out.say(found, f"{found.id} {found.kind} of {found.member or found.target}: {found.state}")
+        session.out.say(found, f"{found.id} {of_what(found)}: {found.state}")
 
-    # To let something go on needs no reason; whatever holds, ends or overrides does.
-    option = typer.Option("--reason", help="Recorded with your name.")
-    ask.__annotations__["reason"] = Annotated[str, option]
-    if verb == "resume":
-        ask.__defaults__ = ("",)
+    words_of = "Recorded with your name" + (" (needed)." if verb in WITH_REASON else ".")
+    ask.__annotations__["reason"] = Annotated[str, typer.Option("--reason", help=words_of)]
     ask.__doc__ = words
     return ask
 

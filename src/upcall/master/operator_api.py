@@ -33,7 +33,7 @@ from upcall.protocol.versions import WIRE
 from upcall.substrate.machines import Machines
 
 PlanVerb = Literal["pause", "resume", "force", "restart"]
-TaskVerb = Literal["restart", "replace", "start"]
+TaskVerb = Literal["restart", "replace", "stop", "start"]
 OperationVerb = Literal["force", "cancel", "pause", "resume", "assume_dead"]
 LogStream = Literal["stdout", "stderr", "both"]
 LINES_MAX = 100_000

@@ -185,6 +185,10 @@ class SeenRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why that one ended."""
     last_lines: tuple[str, ...] = ()
     """What it said last."""
+    ended: int = 0
+    """Which incarnation that was; 0: it is not known any more."""
+    ended_at: float = 0.0
+    """When, as a wall time."""
     address: str = ""
     """Its last; whoever replaces it may have to name it, after a restart of ours too."""
     node: str = ""

@@ -152,6 +152,7 @@ def wanted(record: ServiceRecord, ledger: Ledger, nodes: Iterable[Node], wall_s:
         version=record.version,
         revision=record.revision,
         options=record.options,
+        derived=tuple(record.derived),
         desired=desired(ledger, record.name),
         bindings=record.bindings,
         installed_at=record.created_at,

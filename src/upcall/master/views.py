@@ -118,6 +118,8 @@ class Views:
             exit_code=seen.exit_code if seen else None,
             exit_reason=seen.exit_reason if seen else "",
             last_lines=list(seen.last_lines) if seen else [],
+            ended=seen.ended if seen else 0,
+            ended_at=seen.ended_at if seen else 0.0,
         )
 
     # -- services ---------------------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ class Views:
     def _recovering(self, service: str) -> str:
         """A member that ends again and again. One word for it, whether it is down, starting or ready for a moment."""
         for member in self._core.state.ledger.members(service, self._core.monotonic()):
-            if member.ended_times:
+            if member.ended_times and member.status != "unknown":  # Of one on a silent node that is what is wrong.
                 now = f"next try in {math.ceil(member.pause_s)} s" if member.pause_s else f"now {member_state(member)}"
                 return f"{member.name} ended {member.ended_times} times, last: {member.ended_how}; {now}"
         return ""
@@ -399,6 +401,8 @@ def _of_the_past(member: str, one: r.PastRecord) -> view.TaskView:
         exit_code=one.exit_code,
         exit_reason=one.exit_reason,
         last_lines=list(one.last_lines),
+        ended=int(one.task.rpartition(".")[2]),
+        ended_at=one.ended_at,
     )
 
 
@@ -458,8 +462,9 @@ def _is_over(plan: PlanView, failed_beside: Collection[str]) -> bool:
 
 
 def _away(task: view.TaskView) -> str:
-    """One that failed does not come back by itself: how it ended is why."""
-    return f"{task.name} {task.state}" + (f": {task.reason}" if task.state == "failed" and task.reason else "")
+    """One that failed does not come back by itself: how it ended is why. One that is lost waits for its node."""
+    told = task.state in ("failed", "lost") and task.reason
+    return f"{task.name} {task.state}" + (f": {task.reason}" if told else "")
 
 
 def _mistake_in_its_code(plan: PlanView) -> str:

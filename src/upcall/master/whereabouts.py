@@ -150,6 +150,8 @@ def seen(tx: OpenTurn, up: sub.Observed) -> None:
         exit_code=ended.number if up.exit is not None or before is None else before.exit_code,
         exit_reason=ended.reason,
         last_lines=ended.lines,
+        ended=up.task.incarnation if up.exit is not None or before is None else before.ended,
+        ended_at=tx.wall_s if up.exit is not None else before.ended_at if before is not None else 0.0,
         address=up.address or (before.address if before else ""),
         node=up.node or (before.node if before else ""),
     )

@@ -34,7 +34,7 @@ from upcall.operations.compaction import compact
 from upcall.operations.effects import Outcome, Refused
 from upcall.operations.inputs import Input
 from upcall.operations.memory import Memory
-from upcall.operations.records import Operation, Record, ServiceRecord
+from upcall.operations.records import MemberRecord, Operation, Record, ServiceRecord
 from upcall.operations.table import KINDS
 from upcall.operations.views import MemberStatus, MemberView, PendingSet, WantedTask, Why
 from upcall.operations.waiting import Judgement
@@ -310,6 +310,7 @@ def _view(book: Book, key: str) -> MemberView:
         or (member.ended_how if member.failed else "")
         or members.unreturned(book, member)
         or (f"{key}.{member.leaving.incarnation} runs on until it is back" if member.leaving is not None else "")
+        or _silent_node(book, member)
         or (seen.reason if seen else "")
         or (member.ended_how if member.over else ""),
         operation=live.id if live else "",
@@ -319,6 +320,13 @@ def _view(book: Book, key: str) -> MemberView:
         leaving=member.leaving.incarnation if member.leaving is not None else 0,
         pause_s=max(0.0, members.launch_pause_s(book, member) - book.now_s) if member.over else 0.0,
     )
+
+
+def _silent_node(book: Book, member: MemberRecord) -> str:
+    """Why nothing is known of one that runs."""
+    if member.over or member.incarnation == 0 or book.node_hears(member):
+        return ""
+    return f"node {member.node} is {book.node_state(member.node)}"
 
 
 def _status(book: Book, key: str) -> MemberStatus:

@@ -207,9 +207,23 @@ def _count_crash(book: Book, member: MemberRecord) -> None:
     before = memory.crashes
     stable = _lived_s(book, member) >= members.STABLE_S and seen is not None and seen.was_ready
     if before is None or stable:
-        memory.crashes = Crashes(count=1, last_s=book.now_s, first_s=book.now_s)
+        memory.crashes = Crashes(count=1, last_s=book.now_s, first_s=book.now_s, generation=member.launched)
     else:
-        memory.crashes = replace(before, count=before.count + 1, last_s=book.now_s)
+        generation, count = member.launched, before.count + 1
+        memory.crashes = replace(before, count=count, last_s=book.now_s, generation=generation, over=False)
+
+
+def _loops_no_more(book: Book, member: MemberRecord, given: TaskObserved | None = None) -> None:
+    """Before what was seen of it is forgotten, or replaced by ``given``: what was well stays so, for the words about
+    it, also when its node is not heard of."""
+    memory, seen = book.memory.members[member.key], book.seen(member)
+    if memory.crashes is None or memory.crashes.over:
+        return
+    well = seen is not None and seen.state == "ready" and book.now_s >= seen.since_s + members.PAUSE_S_MAX
+    launched = (given.generation if given is not None else 0) or member.launched
+    other = given is not None and given.state == "ready" and launched != memory.crashes.generation
+    if well or other:
+        memory.crashes = replace(memory.crashes, over=True)
 
 
 def _lived_s(book: Book, member: MemberRecord) -> float:
@@ -267,6 +281,7 @@ def _goes_on(book: Book, member: MemberRecord) -> None:
 
 
 def _remember(book: Book, member: MemberRecord, given: TaskObserved, before: Seen | None) -> None:
+    _loops_no_more(book, member, given)
     same = before is not None and before.state == given.state
     book.memory.members[member.key].seen = Seen(
         incarnation=given.incarnation,
@@ -307,6 +322,7 @@ def observe_node(book: Book, given: NodeObserved) -> None:
     if given.state != "up":
         # What was seen there is not known any more; after its return everything is observed afresh.
         for member in book.members_on(given.node):
+            _loops_no_more(book, member)
             book.memory.members[member.key].seen = None
     if given.state == "gone" and book.memory.volumes_bound_to_node:
         _nothing_is_kept(book, given.node)

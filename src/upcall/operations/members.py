@@ -127,9 +127,16 @@ def unreturned(book: Book, member: MemberRecord) -> str:
 
 def ends_again(book: Book, member: MemberRecord) -> int:
     """How often it ended in short succession, while that goes on: from the second time until it has been ready for as
-    long as the longest pause. A member that is ready for a second between two crashes is not well."""
+    long as the longest pause, or is ready by another declaration than the one that ended. A member that is ready for a
+    second between two crashes is not well."""
     crashes = book.memory.members[member.key].crashes
-    if crashes is None or crashes.count < 2 or not runs_by(book, member) or held_by(book, member) is not None:
+    if (
+        crashes is None
+        or crashes.count < 2
+        or crashes.over
+        or not runs_by(book, member)
+        or held_by(book, member) is not None
+    ):
         return 0
     seen = book.seen(member)
     well = book.well(member) and seen is not None and book.now_s >= seen.since_s + PAUSE_S_MAX

@@ -68,6 +68,10 @@ class Crashes(msgspec.Struct, frozen=True, kw_only=True):
     """When the first of them ended."""
     told: bool = False
     """A person was told of this succession; once is enough."""
+    generation: int = 0
+    """Of the declaration of the one that ended last."""
+    over: bool = False
+    """It was well since, for long enough or by another declaration: only another end makes a loop of it again."""
 
 
 class NextPlace(msgspec.Struct, frozen=True, kw_only=True):

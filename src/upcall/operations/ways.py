@@ -94,12 +94,15 @@ def _force(book: Book, operation: Operation, given: Given | None, does: str = ""
 def _out_of_a_loop(book: Book, operation: Operation) -> tuple[Way, ...]:
     """A member that ends again and again: nothing of it waits for what brings it back."""
     service, member = operation.target.service, operation.target.members[0]
+    known = book.members.get(f"{service}.{member}")
+    bound = known is None or not known.portable
+    costs = "what is in its volumes is given up" if bound else "nothing: nothing binds it to its node"
     again = f"upcall task restart {service}.{member}"
     anew = f'upcall task replace {service}.{member} --force --reason "..."'
     away = f"upcall task stop {service}.{member}"
     return (
         Way(does="try it now, when its cause is mended", command=again, costs="nothing"),
-        Way(does="start it anew in another place", command=anew, costs="what is in its volumes is given up"),
+        Way(does="start it anew in another place", command=anew, costs=costs),
         Way(does="keep it down until it is started again", command=away, costs="the service stays without it"),
     )
 

@@ -76,6 +76,8 @@ class Context:
     version: str = ""
     """Of the package, as it is installed."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+    """Of the options, those that follow from goals."""
     bindings: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[wire.NodeView, ...] = ()
     members: Mapping[str, wire.Member] = field(default_factory=dict)

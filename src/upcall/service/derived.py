@@ -46,7 +46,7 @@ def uninstall(members: Mapping[str, Member], operations: Iterable[Operation]) ->
 
 
 def _under(operation: Operation, member: Member) -> StepView:
-    name = f"{operation.kind} {member.name}"
+    name = f"loss of {member.name}" if operation.kind == "lost" else f"{operation.kind} {member.name}"
     if operation.state in BEGUN:
         return _back(name, member)
     answered = f"answered: {operation.answer}" if operation.answer else "is asked"

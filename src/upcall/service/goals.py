@@ -140,5 +140,6 @@ def _must_agree(name: str, said: Any, one: Derived, goals: Mapping[str, Any]) ->
     raise Conflict(
         f"{name}={said} contradicts the goal {wanted}: {one.why}",
         where=name,
-        expected=f"{needed}, or another goal (`--unset {name}` leaves it to the goal)",
+        expected=f"{needed}, another goal, or {name} left to the goal",
+        left_to_goal=name,
     )

@@ -63,7 +63,9 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
         update, found = looked_at(service, revision, operation.kind)
     except Refused as refused:
         return decline(refused.problem.message)
-    if found is not None and (against := await _may_come_and_leave(service, operation, found)):
+    if found is not None and (
+        against := await _may_leave(service, operation, found) or await _no_place(service, found)
+    ):
         return decline(against)
     return await (answering(service, revision) or service).may_update(update, operation)
 
@@ -77,10 +79,9 @@ async def consent_to_finalize(service: Service, operation: wire.Operation) -> Ve
     return await service.may_finalize(operation)
 
 
-async def _may_come_and_leave(service: Service, operation: wire.Operation, found: Comparison) -> str:
-    """Why it comes to nothing to begin: a member that leaves may not, or those that come, or are to have
-    more than before, have no place. What only has
-    to wait a little is the steps' own business. Empty: nothing stands against it."""
+async def _may_leave(service: Service, operation: wire.Operation, found: Comparison) -> str:
+    """Why it comes to nothing to begin: a member that leaves may not. What only has to wait a little is the steps' own
+    business. Empty: nothing stands against it."""
     leaving = tuple(name for name in reversed(found.leave) if name in service.members)
     for name in leaving:
         member = service.members[name]
@@ -89,6 +90,12 @@ async def _may_come_and_leave(service: Service, operation: wire.Operation, found
         if verdict.word == "decline" or (verdict.word == "defer" and not verdict.waiting_helps):
             helps = "; ".join(way.does for way in verdict.would_help)
             return f"{name} would leave: {verdict.reason}" + (f" (would help: {helps})" if helps else "")
+    return ""
+
+
+async def _no_place(service: Service, found: Comparison) -> str:
+    """Why it comes to nothing to begin: those that come, or are to have more than before, have no place. It is the
+    system that says so. Empty: they have one."""
     grow = tuple(name for name in found.differ if _is_more(found.was[name], found.wanted[name]))
     for names in (
         found.come,
@@ -122,10 +129,11 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
         code = answering(service, revision) or service
         how = {change.name: str(code.how(change)) for change in _changes(code, revision)}
         why = refused.problem.message
-        return wire.Preview(how=how, answer=f"decline: {why}", declined=why)
+        return wire.Preview(how=how, answer=f"decline: {why}", declined=why, unasked=True)
     verdict = await asked(service, operation)
     answer = _words(verdict)
     declined = verdict.reason if verdict is not None and verdict.word == "decline" else ""
+    unasked = found is not None and bool(declined) and declined == await _no_place(service, found)
     if found is None:
         why = f"version {revision.version}, where that tells it something else"  # Its code is not here to say where.
         every = {member.name: why for member in service.members if member.pod}
@@ -142,6 +150,7 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
         leave=found.leave,
         answer=answer,
         declined=declined,
+        unasked=unasked,
         next=await _first_step(service, restart),
     )
 

@@ -352,7 +352,7 @@ class Runner:
         assert self._wanted is not None
         if self._options_revision != self._wanted.revision:
             self.service.options = validated(self.service.Options, self._wanted.options, where=self.context.name)
-            self.context.options = self._wanted.options
+            self.context.options, self.context.derived = self._wanted.options, self._wanted.derived
             self._options_revision = self._wanted.revision
         if self._begun:
             return

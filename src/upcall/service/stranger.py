@@ -204,7 +204,7 @@ async def in_turn(
 
 def _after(service: "Service", taken: Operation, asked_about: int) -> Verdict:
     """In a large set the one that goes first is not named: or each step of it would be news about all the others."""
-    first = f"after {taken.kind} of {taken.member or service.name}"
+    first = f"after {'loss' if taken.kind == 'lost' else taken.kind} of {taken.member or service.name}"
     words = first if asked_about <= NAMED_MAX else "one at a time: another one goes first"
     return defer(words, retry_after=UNTIL_A_CHANGE_S)
 

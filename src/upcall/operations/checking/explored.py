@@ -61,7 +61,9 @@ def _member(book: Book, member: MemberRecord, names: dict[str, int]) -> object:
         seen.state if seen else "",
         memory.signalled == member.incarnation,
         _age(book, memory.launched_s) if seen and seen.state != "ready" else None,
-        (crashes.count, _age(book, crashes.last_s)) if crashes else None,
+        (crashes.count, _age(book, crashes.last_s), crashes.over, crashes.generation == member.launched)
+        if crashes
+        else None,
         (_age(book, seen.unwell_s), _age(book, seen.since_s)) if seen and seen.unwell_s is not None else None,
         (place.node, place.held, place.reason) if place is not None else None,
     )

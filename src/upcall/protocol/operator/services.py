@@ -70,6 +70,10 @@ class TaskView(View):
     """Why that one ended: what was wished, or the line of its output that says so."""
     last_lines: list[str] = []
     """What it said last, of an end that nobody wished."""
+    ended: int = 0
+    """Which incarnation ended last; 0: none did, or it is not known any more."""
+    ended_at: float = 0.0
+    """When that was."""
 
 
 class DegradedView(View):
@@ -210,7 +214,9 @@ class PreviewView(View):
     answer: str = ""
     """What its service would answer now, for people: ``accept``, ``defer: ...``, ``decline: ...``."""
     declined: str = ""
-    """Why it would decline; empty: it would not."""
+    """Why it would be declined; empty: it would not."""
+    unasked: bool = False
+    """The system declines it by itself (no place, an option that is refused): its service is not asked."""
     next: str = ""
     """What it would say now to the first step."""
     last_took_s: float | None = None

@@ -206,7 +206,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer: str = ""
     """What it would answer to the update now, for people: ``accept``, ``defer: reason``, ``decline: reason``."""
     declined: str = ""
-    """Why it would decline; empty: it would not."""
+    """Why it would be declined; empty: it would not."""
+    unasked: bool = False
+    """That is said by the system, not by the service's code."""
     next: str = ""
     """What it would answer now to the first step."""
 

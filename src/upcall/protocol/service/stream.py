@@ -23,6 +23,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     version: str
     revision: int
     options: dict[str, Any]
+    derived: tuple[str, ...] = ()
+    """Which of them nobody said: they follow from its goals, and from the machines."""
     desired: Literal["running", "uninstalling", "shut_down"] = "running"
     bindings: dict[str, str] = {}
     """Need -> name of the service that fulfils it."""

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.options import without
 from upcall.service import telling
 from upcall.service.actions import action
 from upcall.service.again import every
@@ -245,7 +246,8 @@ async def _made(service: "Service", archive: Archive, full: bool) -> Manifest:
             service=service.name,
             package=service.package,
             version=service.version,
-            options=dict(service._context.options),
+            # What follows from goals follows anew where it is restored, from what is wanted there.
+            options=without(service._context.options, service._context.derived),
             action=telling.asked.get(),
             began_at=began_at,
             ended_at=time.time(),

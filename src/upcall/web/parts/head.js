@@ -44,7 +44,7 @@
     },
     size: (mib) => mib < 1000 ? `${Math.round(mib)} MiB` : `${(mib / 1024).toFixed(1)} GiB`,
     share: (part, whole) => whole > 0 ? Math.min(100, 100 * part / whole) : 0,
-    kind: (operation) => operation.kind === "maintenance" ? "drain" : operation.kind.replaceAll("_", " "),
+    kind: (operation) => operation.kind === "maintenance" ? "drain" : operation.kind === "lost" ? "loss" : operation.kind.replaceAll("_", " "),
   };
   // A part that shows seconds: `now` ticks once a second for all of them.
   window.upcall.ticking = {
