@@ -25,6 +25,7 @@ class Page:
 
     url: str
     master: FakeMaster
+    folder: Path
 
     def login_url(self) -> str:
         code = f"code-{len(self.master.codes) + 1}-{time.monotonic_ns()}"
@@ -55,7 +56,7 @@ def serving(
     (folder / "secrets" / "page.token").write_text(TOKEN)
     (folder / "secrets" / "page.token").chmod(0o600)
     with page_process(folder, url, program, **environment):
-        yield Page(url, master)
+        yield Page(url, master, folder)
 
 
 @contextmanager

@@ -35,10 +35,10 @@ def test_each_partition_stands_in_the_line_of_the_worst_that_is_true_of_it() -> 
         Partition("t", 3, (1, 2, 3), (1, 2, 3)),
     )
     assert lines(kafka.of_partitions(served(*parts), {1, 3})) == [
-        "1 partition of 4 are offline, neither read nor written (t-0); broker-0, broker-2 catch up; broker-1 is away",
+        "1 partition of 4 is offline, neither read nor written (t-0); broker-0, broker-2 catch up; broker-1 is away",
         "1 partition of 4 cannot be written with acks=all, below min.insync.replicas (t-1); "
         "broker-2 catches up; broker-1 is away",
-        "1 partition of 4 have fewer replicas in sync than wanted (t-2); broker-1 is away",
+        "1 partition of 4 has fewer replicas in sync than wanted (t-2); broker-1 is away",
     ]
     assert kafka.of_partitions(served(parts[3]), {1, 2, 3}) == []
 
@@ -56,6 +56,11 @@ def test_voters_that_are_away_say_how_many_more_may_be() -> None:
     (two,) = kafka.of_quorum({1, 2, 3}, {1})
     assert two.doing == "nothing can be decided: a majority is 2"
     assert kafka.of_quorum({1, 2, 3}, {1, 2, 3}) == []
+
+
+def test_that_another_voter_is_away_is_so_since_another_time() -> None:
+    keys = {kafka.of_quorum({1, 2, 3}, alive)[0].key for alive in ({2, 3}, {1, 3}, {1})}
+    assert len(keys) == 3
 
 
 REPLICATION = """\
@@ -122,6 +127,17 @@ def test_what_was_dropped_counts_since_the_last_look_and_not_before_the_first() 
     assert told(dropped={"a1": 9}) == {}
     found = told({"a1": 4}, dropped={"a1": 9})
     assert found == {"dropped node-1": "node-1 dropped 5 messages that came too late, since the last look"}
+
+
+def test_one_is_one() -> None:
+    found = told({"a1": 4}, dropped={"a1": 5}, hints={"a2": 1})
+    assert "dropped 1 message that" in found["dropped node-1"]
+    assert found["hints node-2"].endswith("(1 file of hints)")
+
+
+def test_what_belongs_to_every_start_is_told_only_while_it_goes_on() -> None:
+    found = cassandra.told(signs(dropped={"a1": 9}, hints={"a2": 1}, silent={"a0"}), NODES, {"a1": 4})
+    assert {one.key for one in found if one.passes_within_s} == {"dropped node-1", "hints node-2"}
 
 
 def test_hints_compactions_and_a_disk_are_told_by_node() -> None:

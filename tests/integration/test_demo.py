@@ -119,6 +119,7 @@ def test_the_demo_is_watched_until_an_interrupt_and_goes_on_where_it_was(folder:
         assert demo.end() == 0, "\n".join(demo.lines)
         said = "\n".join(demo.lines)
         assert "greeter: note done" in said
+        assert f"afterwards `upcall open --data {folder / 'data'}` makes another" in said
         assert "taking it down; the data is kept" in said
         assert f"down; data is kept in {folder / 'data'}" in said
         Cluster(folder / "data").until_no_process()

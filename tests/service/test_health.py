@@ -108,6 +108,27 @@ def test_since_when_it_is_so_survives_the_death_of_host_and_master(live: Live) -
     live(Ill, script)
 
 
+def test_what_passes_by_itself_is_told_only_when_it_has_not_and_stays_told_with_a_new_host(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        passing = Degraded("1 file of hints", key="hints", passes_within_s=300.0)
+        life.code.wrong = (passing,)
+        await looked(life, life.code.looks + 2)
+        life.code.wrong = ()
+        await looked(life, life.code.looks + 2)
+        assert told(life) == [], "it passed"
+        life.code.wrong = (passing,)
+        await life.master.until(lambda: shown(life) == [("hints", "1 file of hints")], within_s=600)
+        assert len(told(life)) == 1
+        await life.kill_host()
+        life.start_host()
+        life.code.wrong = (passing,)
+        await looked(life, 2)
+        assert (shown(life), len(told(life))) == ([("hints", "1 file of hints")], 1)
+
+    live(Ill, script)
+
+
 def test_a_look_that_raises_is_told_and_makes_nothing_look_well(live: Live) -> None:
     async def script(life: Life) -> None:
         await life.until_deployed()

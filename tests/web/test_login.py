@@ -211,3 +211,13 @@ def test_nothing_from_elsewhere_may_be_loaded(web_page: Page) -> None:
     headers = ask(web_page, "GET", "/login")[1]
     assert "default-src 'self'" in headers["content-security-policy"]
     assert headers["x-frame-options"] == "DENY"
+
+
+def test_who_is_not_let_in_is_told_the_command_that_is_right_in_any_terminal(web_page: Page) -> None:
+    """The folder is not the usual one, so it is named."""
+    command = f"upcall open --data {web_page.folder}"
+    assert command in ask(web_page, "GET", "/login")[2]
+    status, _, text = ask(web_page, "POST", "/login", urlencode({"code": "too-old"}))
+    assert (status, command in text) == (401, True)
+    status, _, text = ask(web_page, "GET", "/")
+    assert (status, command in text) == (401, True)

@@ -12,7 +12,7 @@ import pytest
 
 from fake_master import FakeMaster
 from served_page import TIMEOUT_MS, Opens, Page, visitors
-from upcall.protocol.operator import ScheduleView
+from upcall.protocol.operator import DegradedView, ScheduleView
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
@@ -38,6 +38,24 @@ def test_nodes_services_and_events_are_there_after_the_login(open_page: Opens, m
     expect(page.locator("[data-node=node-1] [data-member='seen.m-0']")).to_be_visible()
     expect(page.locator(".u-log")).to_contain_text("is installed")
     assert "code=" not in page.url
+
+
+@pytest.mark.parametrize("width", [1440, 1000, 420])
+def test_what_is_wrong_with_a_member_is_not_cut_off_and_says_for_how_long_a_service_is_unwell(
+    open_page: Opens, master: FakeMaster, width: int
+) -> None:
+    service = master.add_service(f"unwell-{width}", 2, steps_done=2)
+    service.members[0].state, service.members[0].reason = "held", f"held by op-1 ({'disks are exchanged, ' * 4})"
+    what, doing = "1 of 3 controllers that vote is away (broker-1)", "none more may be away"
+    service.degraded = [DegradedView(key="voters", what=what, doing=doing, since=time.time() - 97)]
+    master.happens("task", service.members[0].member, "held")
+    page = open_page(viewport={"width": width, "height": 900})
+    said = page.locator(f"[data-member='{service.members[0].member}'] .u-what")
+    expect(said).to_contain_text("held · held by op-1")
+    assert said.evaluate("it => it.scrollWidth <= it.clientWidth + 1 && it.scrollHeight <= it.clientHeight + 1")
+    expect(page.locator(f"[data-service='unwell-{width}'] .u-degraded")).to_contain_text(
+        "none more may be away · for 1m 3"
+    )
 
 
 def test_a_cookie_that_reached_another_port_opens_nothing(open_page: Opens, web_page: Page) -> None:

@@ -16,12 +16,13 @@ from typer.core import TyperGroup
 from upcall.cli import deploy
 from upcall.cli.action import begin, finished, known_action
 from upcall.cli.main import LEFT_OUT
-from upcall.cli.output import ago, counted, nearest
+from upcall.cli.output import ago, nearest
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import Goal, Set, Unset, goals_of, unset_would_do
 from upcall.cli.values import parse_pairs
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
+from upcall.protocol.numbers import counted
 from upcall.protocol.operator import Install
 from upcall.protocol.options import flattened, merged, without
 

@@ -30,8 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import PydanticCustomError
 
 from upcall.cli.located import line_of, named
-from upcall.cli.output import counted, nearest
+from upcall.cli.output import nearest
 from upcall.protocol.errors import DoesNotFit, Invalid
+from upcall.protocol.numbers import counted
 from upcall.protocol.operator import NAME, Install
 
 FILE_BYTES_MAX: Final = 1 << 20

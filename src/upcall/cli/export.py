@@ -7,9 +7,10 @@ import typer
 import yaml
 
 from upcall.cli import contents
-from upcall.cli.output import counted, nearest
+from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.numbers import counted
 from upcall.protocol.operator import PackageView, ServiceView
 
 export_app = commands()

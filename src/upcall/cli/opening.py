@@ -11,6 +11,7 @@ import html
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import Annotated, Final
 import typer
 
 from upcall.cli.session import Session, command, commands
-from upcall.client.folder import cluster_of
+from upcall.client.folder import cluster_of, command_on
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import AskLogin, LoginCode, LoginPurpose, LoginState
 
@@ -51,6 +52,20 @@ def open_page(
 def login_url(session: Session) -> str:
     """Of the page; good for one login within two minutes."""
     return _asked(session, "page")[0]
+
+
+def told_once(session: Session) -> str:
+    """The page's address for a line that stays on the screen: with how long it is good, and what makes another."""
+    url, code = _asked(session, "page")
+    again = command_on(session.folder.root, "open", _program())
+    return f"page: {url}\n  good for one login within {code.expires_s:.0f} s; afterwards `{again}` makes another"
+
+
+def _program() -> str:
+    """How this very command is called: `make demo` leaves it out of the search path."""
+    called, found = Path(sys.argv[0]), shutil.which("upcall")
+    is_ours = called.name == "upcall" and called.exists()
+    return str(called.absolute()) if is_ours and not (found and called.samefile(found)) else "upcall"
 
 
 def _asked(session: Session, purpose: LoginPurpose) -> tuple[str, LoginCode]:

@@ -50,10 +50,6 @@ HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 
 
-def counted(number: float, noun: str) -> str:
-    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
-
-
 class Output:
     """Writes to a person or to a program; never both."""
 

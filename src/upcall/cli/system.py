@@ -13,11 +13,11 @@ from upcall import __version__
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
 from upcall.cli.event_stream import EventStream
-from upcall.cli.output import counted
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.numbers import counted
 from upcall.protocol.operator import Ask, Status
 
 up_app = commands()

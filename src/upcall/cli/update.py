@@ -6,10 +6,11 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli import waiting
-from upcall.cli.output import counted, duration, short
+from upcall.cli.output import duration, short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
+from upcall.protocol.numbers import counted
 from upcall.protocol.operator import PreviewView, ServiceView, Update
 from upcall.protocol.options import SIZE
 from upcall.protocol.releases import newest

@@ -5,6 +5,7 @@ machine.
 """
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -16,6 +17,11 @@ def default_folder() -> Path:
     """``UPCALL_DATA``, else ``upcall`` in the user's data folder (XDG)."""
     if named := os.environ.get("UPCALL_DATA"):
         return Path(named)
+    return usual_folder()
+
+
+def usual_folder() -> Path:
+    """Where nobody says anything."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "upcall"
 
@@ -23,6 +29,13 @@ def default_folder() -> Path:
 def folder_at(path: Path | None = None) -> DataFolder:
     """The data folder, by its one real name: processes are found by it."""
     return DataFolder((path or default_folder()).expanduser().resolve())
+
+
+def command_on(folder: Path, words: str, program: str = "upcall") -> str:
+    """A command on this cluster that is right in any terminal of its user: where the folder is not the usual one, it is
+    named, since another terminal does not know this one's `UPCALL_DATA`."""
+    is_usual = folder == usual_folder().expanduser().resolve()
+    return f"{program} {words}" + ("" if is_usual else f" --data {shlex.quote(str(folder))}")
 
 
 def cluster_of(folder: DataFolder) -> Cluster:

@@ -58,7 +58,7 @@ class Pipeline:
         for partition in begun.restarted:
             print(f"{topic}[{partition}] was made anew: it is read from its beginning", flush=True)
         for partition, lost in begun.lost.items():
-            print(f"{topic}[{partition}]: retention took {lost} messages before they were read", flush=True)
+            print(f"{topic}[{partition}]: messages that retention took before they were read: {lost}", flush=True)
         self.positions = dict(begun.positions)
         self._open = OpenSeconds()
         self._judge = Judge(self._store)

@@ -23,7 +23,8 @@ def seen(tx: Transaction, name: str, told: wire.Health) -> None:
     service = find(tx.core, name)
     _check(told)
     known = {one.key: one for one in service.health.degraded} if service.health else {}
-    stands = {one.key: one for one in told.degraded}
+    # What may still pass by itself is nothing yet; what was told before stays, though a new host only begins to look.
+    stands = {one.key: one for one in told.degraded if one.key in known or not one.passes_within_s}
     now = [_since(tx, known, one) for one in stands.values()]
     if told.unseen:
         cannot = wire.Degraded(f"how it is cannot be seen: {told.unseen}", key=UNSEEN)

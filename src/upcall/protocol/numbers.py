@@ -13,3 +13,9 @@ DIGITS_MAX: Final = 18
 def whole(text: str) -> int | None:
     """The number that ``text`` is, in plain digits; ``None`` when it is none, or larger than any."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None
+
+
+def counted(number: float, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    said = f"{number:d}" if isinstance(number, int) else f"{number:g}"
+    return f"{said} {noun}" if number == 1 else f"{said} {noun}s"

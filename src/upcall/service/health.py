@@ -53,6 +53,8 @@ class Health:
         self._failed = 0
         self._since_s: dict[str, float] = {}
         """Key -> since when this host sees it, of what a restart helps."""
+        self._first_s: dict[str, float] = {}
+        """Key -> since when this host sees it, of all that is seen."""
         self._restarted: dict[str, tuple[int, float]] = {}
         """Key -> how often a restart was proposed for it, and when last."""
 
@@ -80,7 +82,7 @@ class Health:
         while True:
             await self._deployed.wait()
             seen = await self._look()
-            await self._tell(seen)
+            await self._tell(self._lasting(seen))
             if seen is not None:
                 await self._cure(seen.degraded)
             try:
@@ -91,6 +93,18 @@ class Health:
             else:
                 await asyncio.sleep(SOON_S)
             self._changed.clear()
+
+    def _lasting(self, seen: wire.Health | None) -> wire.Health | None:
+        """With what was there for so long that it does not pass by itself any more (``passes_within_s`` is over)."""
+        if seen is None or seen.unseen:
+            return seen
+        now_s = asyncio.get_running_loop().time()
+        self._first_s = {one.key: self._first_s.get(one.key, now_s) for one in seen.degraded}
+        return replace(seen, degraded=tuple(self._judged(one, now_s) for one in seen.degraded))
+
+    def _judged(self, one: wire.Degraded, now_s: float) -> wire.Degraded:
+        lasts = now_s - self._first_s[one.key] >= one.passes_within_s
+        return replace(one, passes_within_s=0.0) if lasts else one
 
     async def _tell(self, seen: wire.Health | None) -> None:
         if seen is not None and seen != self._told:

@@ -47,7 +47,7 @@ def main() -> int:
         wait_for_a_visitor(held)
 
     # Slow to load, so not before there is anybody to see it: at the start of a cluster the others need the processor.
-    from upcall.client.folder import cluster_of, folder_at, token_of
+    from upcall.client.folder import cluster_of, command_on, folder_at, token_of
     from upcall.protocol.errors import UpcallError
 
     try:
@@ -65,7 +65,8 @@ def main() -> int:
     from upcall.transport.server import Server
     from upcall.web.app import application
 
-    app, knows = application(AsyncClient(folder.master_socket, token), cluster.page_url)
+    command = command_on(folder.root, "open")
+    app, knows = application(AsyncClient(folder.master_socket, token), cluster.page_url, command=command)
     print(json.dumps({"event": "page is served", "url": cluster.page_url}), flush=True)
     Server(app, [Listener(listening, bounds.OPEN, knows)], graceful_s=3).run()
     return 0

@@ -28,7 +28,9 @@ FAVICON: Final = (
 )
 
 
-def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) -> tuple[ASGIApp, Knows]:
+def application(
+    client: AsyncClient, page_url: str, tabs: Tabs | None = None, command: str = "upcall open"
+) -> tuple[ASGIApp, Knows]:
     """Everything that one page process serves, and whether the headers of a request say who is there."""
     import asyncio
 
@@ -71,4 +73,4 @@ def application(client: AsyncClient, page_url: str, tabs: Tabs | None = None) ->
         cookies = next((value.decode("latin-1") for name, value in headers if name == b"cookie"), "")
         return sessions.of(cookies) is not None
 
-    return Gate(app, sessions, client, urlsplit(page_url).hostname or "127.0.0.1"), knows
+    return Gate(app, sessions, client, urlsplit(page_url).hostname or "127.0.0.1", command), knows

@@ -59,7 +59,11 @@ SECURITY_HEADERS: Final = (
 class Gate:
     """Around the whole application: what may not pass never reaches it."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, client: AsyncClient, page_host: str) -> None:
+    def __init__(
+        self, app: ASGIApp, sessions: Sessions, client: AsyncClient, page_host: str, command: str = "upcall open"
+    ) -> None:
+        """``command``: what prints a new code."""
+        self._command = command
         self._app, self._sessions, self._client = app, sessions, client
         self._names = {page_host, *LOCAL_NAMES}
 
@@ -108,7 +112,11 @@ class Gate:
         is_http, path = scope["type"] == "http", scope["path"]
         if session is None:
             wants_page = is_http and "text/html" in headers.get("accept", "")
-            return RedirectResponse("/login", 303) if wants_page else PlainTextResponse("log in first", 401)
+            return (
+                RedirectResponse("/login", 303)
+                if wants_page
+                else PlainTextResponse(f"log in first: `{self._command}` prints the address", 401)
+            )
         scope[SESSION] = session
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         if path.startswith(SOCKET):
@@ -148,7 +156,7 @@ class Gate:
 
     async def _login(self, request: Request) -> Response:
         if request.method == "GET":
-            return HTMLResponse(_form(request.query_params.get("code", "")))
+            return HTMLResponse(_form(self._command, request.query_params.get("code", "")))
         if request.method != "POST":
             return PlainTextResponse("GET or POST", 405)
         body = b""
@@ -161,7 +169,7 @@ class Gate:
         try:
             answer = await self._client.call("POST", "/v1/login", Login(code=code[:CODE_CHARACTERS_MAX], user=user))
         except UpcallError as error:
-            return HTMLResponse(_form("", str(error)), 401)
+            return HTMLResponse(_form(self._command, "", str(error)), 401)
         name, session = self._sessions.add(answer["token"], user)
         # A page that goes on by itself, not a redirect: a strict cookie is not sent along a redirect from elsewhere.
         response = HTMLResponse(
@@ -197,7 +205,7 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-def _form(code: str, trouble: str = "") -> str:
+def _form(command: str, code: str, trouble: str = "") -> str:
     if code:
         given = html.escape(code[:CODE_CHARACTERS_MAX])
         return _page(
@@ -207,8 +215,8 @@ def _form(code: str, trouble: str = "") -> str:
         )
     return _page(
         (f"<p class=bad>{html.escape(trouble)}</p>" if trouble else "")
-        + "<p>This page wants a login. Run <code>upcall open</code> in a terminal on this machine and follow the "
-        "address that it prints, or give its code here.</p><form method=post action=/login>"
+        + f"<p>This page wants a login. Run <code>{html.escape(command)}</code> in a terminal on this machine and "
+        "follow the address that it prints, or give its code here.</p><form method=post action=/login>"
         "<input name=code placeholder='one-use code' autocomplete=off autofocus required><button>Log in</button></form>"
     )
 

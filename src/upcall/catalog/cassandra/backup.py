@@ -12,6 +12,7 @@ from typing import Any, Final
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.numbers import counted
 from upcall.protocol.service import ToolResult
 from upcall.service import Member, action
 from upcall.service.backup import BackupInto, Part, StoredBackup
@@ -55,7 +56,7 @@ class Backups(Nodes):
         """Of all nodes at once; again where the schema was another one afterwards, or a node could not."""
         for attempt in range(1, TRIES + 1):
             schema = await self.ask(lambda ring: ring.schema())
-            into.say(f"snapshots of {len(schema)} keyspaces on {len(nodes)} nodes")
+            into.say(f"snapshots of {counted(len(schema), 'keyspace')} on {counted(len(nodes), 'node')}")
             command = ("snapshot", "-t", SNAPSHOT, "--", *schema)
             refused = [] if not schema else await self._on_all(nodes, *command)
             if not refused and schema == await self.ask(lambda ring: ring.schema()):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from upcall.catalog.cassandra.ranges import Range, words
+from upcall.protocol.numbers import counted
 from upcall.service import Degraded, Member
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ COMPACTIONS_MANY: Final = 30
 STANDS_STILL_S: Final = 60.0
 """Its port is open for as long as its kernel has room for who connects: no check of a port sees it."""
 HINT_FILES_MANY: Final = 1
+PASSES_S: Final = 30.0
+"""A few messages that came too late and a file of hints belong to every start, and to a second of much work: they are
+told while they go on."""
 GOSSIP_ALL: Final = "SELECT * FROM system_views.gossip_info"
 COMPACTIONS: Final = "SELECT pending_tasks FROM system_views.thread_pools WHERE name = 'CompactionExecutor'"
 HINTS: Final = "SELECT address, files FROM system_views.pending_hints"
@@ -115,14 +119,23 @@ def told(signs: Signs, members: Mapping[str, Member], dropped_before: Mapping[st
         found.append(Degraded(what, doing="no node can be spared until it has arrived", key="streaming"))
     for address, count in sorted(signs.dropped.items()):
         if (more := count - dropped_before.get(address, count)) > 0:
-            what = f"{name(address)} dropped {more} messages that came too late, since the last look"
+            what = f"{name(address)} dropped {counted(more, 'message')} that came too late, since the last look"
             doing = "writes among them are made good by hints, reads or the next repair"
-            found.append(Degraded(what, doing=doing, member=name(address), key=f"dropped {name(address)}"))
+            found.append(
+                Degraded(
+                    what, doing=doing, member=name(address), key=f"dropped {name(address)}", passes_within_s=PASSES_S
+                )
+            )
     for address, files in sorted(signs.hints.items()):
         if files >= HINT_FILES_MANY and address in signs.up:
-            what = f"{name(address)} is still to be told what was written while it was away ({files} files of hints)"
+            hints = f"{counted(files, 'file')} of hints"
+            what = f"{name(address)} is still to be told what was written while it was away ({hints})"
             doing = "the others tell it, within hinted_handoff_throttle"
-            found.append(Degraded(what, doing=doing, member=name(address), key=f"hints {name(address)}"))
+            found.append(
+                Degraded(
+                    what, doing=doing, member=name(address), key=f"hints {name(address)}", passes_within_s=PASSES_S
+                )
+            )
     for address, pending in sorted(signs.compactions.items()):
         if pending >= COMPACTIONS_MANY:
             what = f"{name(address)} has {pending} compactions before it"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from upcall.catalog.kafka.brokers import Brokers
 from upcall.protocol.errors import Conflict
+from upcall.protocol.numbers import counted
 from upcall.service.backup import BackupInto, StoredBackup
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def _tried(admin: "Admin", stored: StoredBackup, brokers: int) -> str:
     finally:
         reader.close()
         holding.drop(admin, names)
-    return f"{len(names)} topics with {count} records restored under other names, compared one by one, and deleted"
+    what = f"{counted(len(names), 'topic')} with {counted(count, 'record')}"
+    return f"{what} restored under other names, compared one by one, and deleted"
 
 
 class _Told:

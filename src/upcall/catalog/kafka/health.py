@@ -34,7 +34,7 @@ def of_partitions(served: Served, ready: Set[int]) -> list[Degraded]:
     late = [each for each in behind if each not in unwritten]
     found = []
     if offline:
-        what = f"{counted(offline)} of {total} are offline, neither read nor written ({named(offline)})"
+        what = f"{counted(offline)} of {total} {_are(offline)} offline, neither read nor written ({named(offline)})"
         found.append(Degraded(what, doing=_whom(offline, served.brokers, ready), key="offline"))
     if unwritten:
         what = f"{counted(unwritten)} of {total} cannot be written with acks=all, below min.insync.replicas"
@@ -42,9 +42,17 @@ def of_partitions(served: Served, ready: Set[int]) -> list[Degraded]:
             Degraded(f"{what} ({named(unwritten)})", doing=_whom(unwritten, served.brokers, ready), key="under-min-isr")
         )
     if late:
-        what = f"{counted(late)} of {total} have fewer replicas in sync than wanted ({named(late)})"
+        what = f"{counted(late)} of {total} {_have(late)} fewer replicas in sync than wanted ({named(late)})"
         found.append(Degraded(what, doing=_whom(late, served.brokers, ready), key="under-replicated"))
     return found
+
+
+def _are(partitions: Sequence[Partition]) -> str:
+    return "is" if len(partitions) == 1 else "are"
+
+
+def _have(partitions: Sequence[Partition]) -> str:
+    return "has" if len(partitions) == 1 else "have"
 
 
 def _whom(partitions: Sequence[Partition], let_in: Set[int], ready: Set[int]) -> str:
@@ -86,7 +94,8 @@ def of_quorum(voting: Set[int], alive: Set[int]) -> list[Degraded]:
     spare = left - majority
     costs = f"nothing can be decided: a majority is {majority}" if spare < 0 else f"{spare or 'none'} more may be away"
     what = f"{len(away)} of {len(voting)} controllers that vote {'is' if len(away) == 1 else 'are'} away ({names})"
-    return [Degraded(what, doing=costs, key="voters")]
+    # Who is away is part of what it is: that another one is, is so since another time.
+    return [Degraded(what, doing=costs, key=f"voters {names}")]
 
 
 def of_lag(lags: Mapping[int, int]) -> list[Degraded]:

@@ -62,7 +62,7 @@ class Scaling(Voting):
         own, staying = node_id(broker), self._staying(broker, why)
         await self._moving.carry_out(lambda found: moves.away(found, {own}, staying, self.zones()), f"{broker} leaves")
         while there := (await self._moving.sizes([own])).get(own):
-            self.progress(f"{broker} leaves: {len(there)} replicas are being deleted there")
+            self.progress(f"{broker} leaves: replicas still to be deleted there: {len(there)}")
             await asyncio.sleep(LEFT_S)
         await self.seat(broker)
         await self.state.update(GONE, lambda known: sorted({*(known or ()), own}))

@@ -99,7 +99,7 @@ def _run(
             ran.full = size.services == composition.services
             ran.options = {one.service: one.options for one in size.services}
             apply(session, composition, quiet=True)
-            session.out.note(f"page: {opening.login_url(session)}")
+            session.out.note(opening.told_once(session))
             ran.matched = _watch(session, watch(session.client), once=once)
     except KeyboardInterrupt:
         if ours:

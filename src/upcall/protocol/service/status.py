@@ -48,6 +48,8 @@ class Degraded(msgspec.Struct, frozen=True, omit_defaults=True):
     restart_after_s: float | None = None
     """For so long its member has been so and ready as a process: then the service proposes its restart, and is asked
     about it like about any other. When that does not help, twice as long."""
+    passes_within_s: float = 0.0
+    """Told only when it was seen for so long: what passes by itself sooner is nothing that anybody has to know."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -31,11 +31,12 @@ export default {
           <li v-for="one in node.members" :key="one.member" :title="[one.reason, one.address, size(one.used_mib) + ' of ' + size(one.memory_mib), one.cpu_used.toFixed(2) + ' cores', 'incarnation ' + one.incarnation].filter(Boolean).join(' · ')" :data-member="one.member" :data-state="one.state">
             <i class="dot" :class="way(one.state)"></i>
             <span class="u-name">{{ one.member }}<small>.{{ one.incarnation }}</small></span>
-            <span class="u-what" :class="way(one.state)">{{ one.state === 'ready' ? '' : one.state }}<template v-if="one.reason && one.state !== 'ready'"> · {{ one.reason }}</template></span>
+            <span class="u-fill"></span>
             <span class="u-num u-mem">{{ one.used_mib ? size(one.used_mib) : "" }}</span>
             <span class="u-num u-age">{{ ago(one.since) }}</span>
             <button class="u-quiet u-mini" :aria-label="'Restart ' + one.member" title="Restart" @click="act('restart', one.member)">
               <svg viewBox="0 0 24 24"><path d="M19 8A8 8 0 1 0 20 13M19.5 3.5V8H15"/></svg></button>
+            <span v-if="one.state !== 'ready'" class="u-what" :class="way(one.state)">{{ one.state }}<template v-if="one.reason"> · {{ one.reason }}</template></span>
           </li>
           <li v-if="!node.members.length" class="u-none">nothing runs here</li>
         </ul>

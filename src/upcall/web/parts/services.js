@@ -14,7 +14,7 @@ export default {
         <span class="u-state" :class="tone(service.state)">{{ service.state }}</span>
       </header>
       <p v-if="service.reason" class="u-reason">{{ service.reason }}</p>
-      <p v-for="one in service.degraded" :key="one.key" class="u-reason u-degraded"><i class="dot bad"></i> {{ one.what }}<span v-if="one.doing" class="u-soft"> · {{ one.doing }}</span> <span class="u-num u-age">{{ ago(one.since) }}</span></p>
+      <p v-for="one in service.degraded" :key="one.key" class="u-reason u-degraded"><i class="dot bad"></i> {{ one.what }}<span v-if="one.doing" class="u-soft"> · {{ one.doing }}</span> <span class="u-soft u-num"> · for {{ ago(one.since) }}</span></p>
       <p v-for="one in service.unplaced" :key="one.member" class="u-reason">{{ one.member }}: {{ one.state }} {{ one.reason }}</p>
       <div v-for="plan in service.plans" :key="plan.name" class="u-plan" :class="{ over: over(plan) }" :data-plan="plan.name" :data-state="plan.state">
         <div class="u-planhead">
