@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from upcall.master import records as r
 from upcall.master.state import Service
-from upcall.master.views import Views
+from upcall.master.views import Views, _stands_still
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.service import PhaseView, PlanView, StepView
@@ -101,6 +101,15 @@ def test_a_member_that_is_ready_for_a_moment_between_two_crashes_does_not_make_i
     assert shown.state()[1].endswith("; now ready")
     shown.world.advance(61)
     assert shown.state() == ("running", "")
+
+
+def test_a_job_that_failed_beside_it_makes_no_service_stand_still() -> None:
+    (failed,) = plan("failed")
+    (running,) = plan("running")[0].phases
+    both = replace(failed, phases=(*failed.phases, running))
+    assert not _stands_still(both, {"b0"})
+    assert _stands_still(both, ()), "a member that counts"
+    assert _stands_still(replace(both, state="paused"), {"b0"})
 
 
 def silent(shown: Shown, state: Any) -> None:

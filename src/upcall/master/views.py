@@ -178,7 +178,7 @@ class Views:
         plan = next((plan for plan in service.plans if plan.name == "deploy"), None)
         beside = self._failed_beside(service)
         if plan is None or not _is_over(plan, beside):
-            if plan is not None and plan.state in ("failed", "paused"):
+            if plan is not None and _stands_still(plan, beside):
                 return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
             if recovering := self._recovering(service.record.name):
                 return "recovering", recovering
@@ -459,6 +459,13 @@ def _is_over(plan: PlanView, failed_beside: Collection[str]) -> bool:
             for step in steps
         )
     )
+
+
+def _stands_still(plan: PlanView, failed_beside: Collection[str]) -> bool:
+    """It goes no further by itself. That a job beside the service has failed holds nobody else."""
+    failed = [step.name for phase in plan.phases for step in phase.steps if step.state == "failed"]
+    alone = bool(failed) and all(name in failed_beside for name in failed)
+    return plan.state == "paused" or (plan.state == "failed" and not alone)
 
 
 def _away(task: view.TaskView) -> str:
