@@ -273,13 +273,14 @@ def read_back(client: Client, topic: str) -> Counter[int]:
 
 
 def _end(consumer: Consumer, part: TopicPartition) -> int:
-    """A leader that was just elected does not know for a moment what is committed."""
+    """A leader that was just elected does not know for a moment what is committed, and the client not who leads."""
     until = time.monotonic() + READ_BACK_S
     while True:
         try:
             return int(consumer.get_watermark_offsets(part, timeout=READ_BACK_S)[1])
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.OFFSET_NOT_AVAILABLE or time.monotonic() > until:
+            passes = error.args[0].code() in (KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+            if not passes or time.monotonic() > until:
                 raise
             time.sleep(SAMPLE_EVERY_S)
 

@@ -108,6 +108,27 @@ def test_a_broker_that_stands_still_is_told_restarted_and_costs_no_write(kafka: 
     assert written <= set(read_back(client(kafka), TOPIC))
 
 
+def test_a_broker_that_is_to_end_while_no_quorum_is_left_puts_its_logs_away(kafka: Cluster) -> None:
+    """When all end at the same time, whoever is last has nobody who could let it go: Kafka would wait five minutes."""
+    written = write(kafka)
+    before = [kafka.task(one) for one in BROKERS]
+    last, *others = [jvm_of(kafka, one, MAIN) for one in before]
+    for pid in others:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        os.kill(last, signal.SIGTERM)
+        kafka.until("it ends", lambda: kafka.task(BROKERS[0]).incarnation > before[0].incarnation, WAIT_S)
+    finally:
+        for pid in others:
+            os.kill(pid, signal.SIGCONT)
+    logs = kafka.data / "nodes" / before[0].node / "tasks" / before[0].task / "logs"
+    assert "no quorum of controllers is left" in (logs / "stderr").read_text()
+    assert "LogManager Shutdown complete" in (logs / "stdout").read_text()
+    kafka.until_ready(*BROKERS, wait_s=WAIT_S)
+    until_well(kafka)
+    assert written <= set(read_back(client(kafka), TOPIC))
+
+
 def fill(cluster: Cluster, task: TaskView, mib: int) -> Path:
     """Something else takes room on the broker's volume."""
     ballast = volume(cluster, task).parent / "ballast"

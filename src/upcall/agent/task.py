@@ -288,7 +288,7 @@ class Task:
         grace_s = self.record.grace_s if self.record.grace_s >= 0 else 0.0
         await asyncio.sleep(grace_s)
         if self.state == "ending":
-            why = f"{self.record.end_reason or 'ended'}; killed after its grace of {grace_s:g} s"
+            why = "; ".join(filter(None, (self.record.end_reason, f"killed after its grace of {grace_s:g} s")))
             self.record.end_reason = why
             self._feed("grace_over", why)
 

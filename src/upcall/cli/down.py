@@ -101,7 +101,7 @@ def _services(session: Session) -> tuple[str, list[str]]:
             operation = client.patient(lambda: client.operation_of("/v1/shutdown", ask), left_s(ANSWER_TIMEOUT_S))
             wait_for(session, operation, timeout_s=left_s(SHUTDOWN_TIMEOUT_S))
         return "", [
-            f"{one.member} was killed: {one.exit_reason}"
+            f"{one.member}: {one.exit_reason or 'killed'}"
             for one in client.tasks()
             if one.exit_code == KILLED_EXIT and one.since >= began_wall_s
         ]

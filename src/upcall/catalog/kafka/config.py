@@ -42,6 +42,8 @@ QUOTA: Final = "producer_byte_rate"
 DEFAULT_USER: Final = ("--entity-type", "users", "--entity-default")
 JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
 """Kafka's own, and what we compile beside them."""
+END_ALONE: Final = "upcall.EndAlone"
+"""Runs Kafka's main class, so that a broker ends also when the quorum is gone (see ``EndAlone.java``)."""
 MECHANISM: Final = "SCRAM-SHA-256"
 SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 SECRET_FORM: Final = "password={}"  # noqa: S105 - a form, not a password
@@ -212,7 +214,7 @@ def jvm_flags(sizing: BrokerSizing) -> tuple[str, ...]:
 
 
 def start_command(sizing: BrokerSizing) -> tuple[str, ...]:
-    return (jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing), "-cp", JARS, "kafka.Kafka", PROPERTIES)
+    return (jvm.JAVA, jvm.ARCHIVE, *jvm_flags(sizing), "-cp", JARS, END_ALONE, "kafka.Kafka", PROPERTIES)
 
 
 def reassign_command(*what: str) -> tuple[str, ...]:

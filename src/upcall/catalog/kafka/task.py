@@ -77,7 +77,8 @@ def broker_task(
         # are. It serves until every other broker knows of it. To move leaders before would write every partition's
         # replicas anew, twice, and writes would wait for this broker too, as a follower of the new leader. The active
         # controller cannot be moved from outside; in one process the broker ends first, and then the controller
-        # resigns. Then segments are closed: seconds, unless the quorum is gone.
+        # resigns. Then segments are closed: seconds. When the quorum is gone nobody takes over: it waits some seconds
+        # more, and ends as well (EndAlone.java).
         grace_s=30,
     )
 
@@ -105,7 +106,10 @@ def makes() -> tuple[Training | Compiled, ...]:
     )
     extras = Compiled(
         name="extras",
-        sources={"upcall/OwnUsers.java": (files(PACKAGE) / "java" / "OwnUsers.java").read_text()},
+        sources={
+            f"upcall/{name}.java": (files(PACKAGE) / "java" / f"{name}.java").read_text()
+            for name in ("EndAlone", "OwnUsers")
+        },
         uses=("java", "kafka", "compiler"),
         against=("kafka",),
         jars=("kafka-clients-",),
