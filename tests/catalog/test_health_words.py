@@ -1,16 +1,21 @@
 """What Kafka's, Cassandra's and Spark's own code says is wrong: in whole sentences, with what is done about it, from
 what the systems say of themselves."""
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from upcall.catalog.cassandra import health as cassandra
 from upcall.catalog.cassandra.ranges import Range
 from upcall.catalog.kafka import health as kafka
 from upcall.catalog.kafka.partitions import Partition
 from upcall.catalog.kafka.quorum import parse_lags
+from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.spark import health as spark
 from upcall.protocol import service as wire
 from upcall.service import Degraded, Member
+from upcall.service.member import MemberSet
 
 
 def member(name: str, state: str = "ready", **more: Any) -> Member:
@@ -76,6 +81,78 @@ def test_a_voter_that_has_not_read_all_for_long_lags() -> None:
     assert parse_lags(REPLICATION) == {3: 60}
     (found,) = kafka.of_lag(parse_lags(REPLICATION))
     assert found.what == "broker-2 votes, and is 60 s behind what the controllers agreed on"
+
+
+class Looked(Kafka):
+    """Kafka of three brokers, the third on a node that is silent; what Kafka says of itself is given."""
+
+    package = "kafka"
+
+    def __init__(self, let_in: set[int], replication: str | None) -> None:
+        super().__init__()
+        self.let_in, self.replication, self.asked = let_in, replication, 0
+        self.silent = {"broker-2"}
+
+    @property
+    def members(self) -> MemberSet:
+        names = ("broker-0", "broker-1", "broker-2")
+        return MemberSet(self._member(name, "lost" if name in self.silent else "ready") for name in names)
+
+    def _member(self, name: str, state: str) -> Member:
+        return Member(name, "broker", seen=wire.Member(name=name, state=state), _runner=self._tool)
+
+    async def _tool(self, _tool: wire.RunTool) -> wire.ToolResult:
+        self.asked += 1
+        if self.replication is None:
+            return wire.ToolResult(code=1, error="TimeoutException: no controller answers")
+        return wire.ToolResult(code=0, output=self.replication)
+
+    async def voting(self) -> frozenset[int]:
+        return frozenset({1, 2, 3})
+
+    async def ask(self, question: object) -> Any:
+        return kafka.Served({Partition("t", 0, (1, 2, 3), (1, 2, 3)): 1}, frozenset(self.let_in), {})
+
+    def lines(self) -> list[str]:
+        return [one.what for one in asyncio.run(self.health())]
+
+
+VOTES = REPLICATION.replace("1700000040000", "1700000099900")
+AWAY = "1 of 3 controllers that vote is away (broker-2)"
+
+
+def test_a_broker_whose_node_is_silent_votes_as_long_as_the_quorum_says_so() -> None:
+    """An agent that was stopped says nothing of its broker, which runs on."""
+    (only,) = Looked({1, 2, 3}, VOTES).lines()
+    assert only == "broker-2 cannot be asked, its node is silent; it serves and votes, as the controllers say"
+
+
+@pytest.mark.parametrize(
+    ("let_in", "replication", "why"),
+    [
+        ({1, 2}, VOTES, "the controllers put it out"),
+        ({1, 2, 3}, REPLICATION, "it has read nothing for a minute"),
+        ({1, 2, 3}, None, "nobody can be put out without a quorum"),
+    ],
+)
+def test_it_is_away_where_kafka_says_so_or_cannot_say_anything(
+    let_in: set[int], replication: str | None, why: str
+) -> None:
+    assert Looked(let_in, replication).lines() == [AWAY], why
+
+
+def test_the_quorum_is_asked_seldom_and_anew_when_another_node_falls_silent() -> None:
+    looked = Looked({1, 2, 3}, VOTES)
+
+    async def looks() -> None:
+        await looked.health()
+        await looked.health()
+        assert looked.asked == 1
+        looked.silent.add("broker-1")
+        await looked.health()
+
+    asyncio.run(looks())
+    assert looked.asked == 2
 
 
 def test_a_disk_that_fills_says_what_is_slowed_and_what_makes_room() -> None:

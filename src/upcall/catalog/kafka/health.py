@@ -98,6 +98,19 @@ def of_quorum(voting: Set[int], alive: Set[int]) -> list[Degraded]:
     return [Degraded(what, doing=costs, key=f"voters {names}")]
 
 
+def of_silent(heard: Set[int]) -> list[Degraded]:
+    """Brokers that we cannot ask, because nothing is heard of their nodes, and that Kafka hears all the same."""
+    return [
+        Degraded(
+            f"broker-{each - 1} cannot be asked, its node is silent; it serves and votes, as the controllers say",
+            doing="its node is waited for; nothing is missing as long as the broker runs on",
+            member=f"broker-{each - 1}",
+            key=f"silent broker-{each - 1}",
+        )
+        for each in sorted(heard)
+    ]
+
+
 def of_lag(lags: Mapping[int, int]) -> list[Degraded]:
     """Voters that run and have not read what was agreed on; node id -> how long ago they had read all, in seconds."""
     return [

@@ -18,6 +18,8 @@ TOOL = "org.apache.kafka.tools.MetadataQuorumCommand"
 CONFIG = ("--command-config", PROPERTIES)
 """How to log in; to add a controller, also which one."""
 TOOL_TIMEOUT_S = 60.0
+LAGS_TIMEOUT_S = 20.0
+"""Without a quorum nobody answers; a look at the service's health has 30 s in all."""
 LAGS_S = 10
 """Followers ask several times a second; who has not read all for so long is behind."""
 _VOTERS = re.compile(r"^CurrentVoters:\s*(\[.*\])\s*$", re.MULTILINE)
@@ -72,7 +74,7 @@ async def voters(beside: Member) -> list[Standing]:
 
 async def lags(beside: Member) -> dict[int, int]:
     """Node id -> seconds since it had read all that was agreed on, of voters for whom that is long ago."""
-    return parse_lags((await beside.run(_tool("describe", "--replication"), timeout_s=TOOL_TIMEOUT_S)).output)
+    return parse_lags((await beside.run(_tool("describe", "--replication"), timeout_s=LAGS_TIMEOUT_S)).output)
 
 
 def parse_lags(text: str) -> dict[int, int]:

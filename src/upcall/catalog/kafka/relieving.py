@@ -7,11 +7,13 @@ take less, until retention, a person or a larger disk has made room. A person's 
 
 import asyncio
 import re
+from collections.abc import Iterable, Set
 from typing import Final
 
 from upcall.catalog.kafka import config, health, quorum
 from upcall.catalog.kafka.brokers import node_id
 from upcall.catalog.kafka.voting import Voting
+from upcall.protocol.errors import UpcallError
 from upcall.service import Degraded, Member
 
 SLOWED: Final = "slowed"
@@ -28,7 +30,9 @@ class Relieving(Voting):
     """What is wrong, and what is done about it."""
 
     _slowed_to: int | None = None
-    _lags: tuple[float, dict[int, int]] = (0.0, {})
+    _lags: dict[int, int] | None = None
+    _look_at_s = 0.0
+    _silent: Set[int] = frozenset()
 
     async def relieve(self, filling: tuple[Member, ...]) -> None:
         """Kept before it is set: a host that dies in between takes it back."""
@@ -55,22 +59,39 @@ class Relieving(Voting):
         members = list(self.members.values())
         slowed = self._slowed_to / (1 << 20) if self._slowed_to is not None else None
         disks = health.of_disks(members, slowed)
-        voters = health.of_quorum(await self.voting(), self.alive()) if self.members.ready else []
         if not self.members.ready:
             return disks  # Nobody answers: the system tells that itself.
-        served = await self.ask(lambda admin: admin.served())
-        found = health.of_partitions(served, set(self.ready_ids())) + voters
+        voting, served = await self.voting(), await self.ask(lambda admin: admin.served())
+        heard = await self._heard(members, served.brokers)
+        running = set(self.ready_ids()) | heard
+        found = health.of_partitions(served, running)
+        found += health.of_quorum(voting, self.alive() | heard)
         found += health.of_brokers(members, served.brokers)
-        return found + await self._lagging(bool(found)) + disks
+        # A voter that runs and lags is seldom the only thing that is wrong.
+        if not found and not heard:
+            self._look_at_s = 0.0  # What is wrong next is looked at when it is.
+        late = (await self._late() if found else None) or {}
+        found += health.of_lag({each: lag for each, lag in late.items() if each in running})
+        return found + health.of_silent(heard) + disks
 
-    async def _lagging(self, look: bool) -> list[Degraded]:
-        """A voter that runs and lags is seldom the only thing that is wrong."""
-        if not look:
-            self._lags = (0.0, {})
-            return []
+    async def _heard(self, members: Iterable[Member], let_in: Set[int]) -> set[int]:
+        """Brokers whose nodes say nothing to us, and that run on: the controllers let them in, and they read what is
+        agreed on. To be let in alone proves nothing, for without a quorum nobody can be put out."""
+        silent = {node_id(member) for member in members if member.state == "lost"} & let_in
+        if silent - self._silent:
+            self._look_at_s = 0.0  # What was known of them is of before.
+        self._silent = silent
+        late = await self._late() if silent else None
+        return silent - late.keys() if late is not None else set()
+
+    async def _late(self) -> dict[int, int] | None:
+        """The voters that are behind, as the quorum says; None: it does not answer."""
         now_s = asyncio.get_running_loop().time()
-        if now_s >= self._lags[0]:
-            late = await quorum.lags(self.beside())
-            running = {node_id(member) for member in self.members.values() if member.ready}
-            self._lags = (now_s + LAG_EVERY_S, {each: lag for each, lag in late.items() if each in running})
-        return health.of_lag(self._lags[1])
+        if now_s >= self._look_at_s:
+            try:
+                self._lags = await quorum.lags(self.beside())
+            except UpcallError as error:
+                self.log.info("the quorum does not answer: %s", error)
+                self._lags = None
+            self._look_at_s = now_s + LAG_EVERY_S
+        return self._lags
