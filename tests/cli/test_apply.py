@@ -11,6 +11,7 @@ import pytest
 from typer.testing import Result
 
 from fake_master import FakeMaster
+from upcall.cli import deploy
 
 Run = Callable[..., Result]
 
@@ -46,8 +47,11 @@ def test_services_come_together_and_actions_in_the_files_order(run: Run, master:
 
 def test_what_is_there_already_is_kept(run: Run, master: FakeMaster, tmp_path: Path) -> None:
     file = written(tmp_path, TWO)
-    assert run("apply -f", file).exit_code == 0
-    assert run("apply -f", file).exit_code == 0
+    first = run("apply -f", file)
+    assert "one: deployed after" in first.stderr
+    again = run("apply -f", file)
+    assert again.exit_code == 0, again.output
+    assert "deployed" not in again.output, "what was there was not deployed"
     assert sum((method, path) == ("POST", "/v1/services") for method, path, _ in master.calls) == 2
 
 
@@ -76,11 +80,13 @@ def test_resources_are_shown_and_checked_first(run: Run, master: FakeMaster, tmp
     assert not master.services
     fits = run("apply -f", written(tmp_path, "requires: {nodes: 2, memory_mib: 1024}\n" + TWO))
     assert "needs 2 nodes, 1.0 GiB memory; here:" in fits.stderr
+    assert "here:" not in run("apply -f", written(tmp_path, TWO)).stderr, "nothing in particular is no news"
 
 
 def test_a_missing_file_is_named(run: Run, tmp_path: Path) -> None:
     result = run("apply -f", str(tmp_path / "none.yaml"))
     assert result.exit_code == 1
+    assert "the platform file cannot be read: No such file or directory" in result.stderr
     assert "none.yaml" in result.stderr
 
 
@@ -139,6 +145,100 @@ def test_a_plan_of_a_life_before_is_not_deployed_before_its_members_are_ready(
     assert result.exit_code == 0, result.output
     assert asked_before == [False], "an action was asked of a service of which nothing ran"
     assert "two: greet done" in result.stderr
+
+
+def starts_anew(master: FakeMaster, name: str = "greeter") -> None:
+    """As after ``down`` and ``up``."""
+    view = master.services[name]
+    view.state, view.ready, view.reason = "degraded", 0, "0 of 2 members ready"
+    for member in view.members:
+        member.state = "starting"
+    master.calls.clear()
+
+
+def is_back(master: FakeMaster, name: str = "greeter") -> None:
+    view = master.services[name]
+    view.state, view.ready, view.reason = "running", view.wanted, ""
+    for member in view.members:
+        member.state = "ready"
+    master.happens("task", f"{name}.m-1", "ready")
+
+
+LOOK = "/v1/services/greeter/actions/cards/begin"
+
+
+def test_a_service_that_starts_anew_is_waited_for_before_it_is_asked_what_it_holds(
+    run: Run, master: FakeMaster, tmp_path: Path
+) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    file = written(tmp_path, CARDS)
+    assert run("apply -f", file).exit_code == 0
+    starts_anew(master)
+    asked_before: list[bool] = []
+
+    def comes_up() -> None:
+        asked_before.append(LOOK in posts(master))
+        is_back(master)
+
+    master.once_looked_at("greeter", 1, comes_up)
+    result = run("apply -f", file)
+    assert result.exit_code == 0, result.output
+    assert asked_before == [False]
+    assert "waiting until it can be seen what they hold: greeter is degraded: 0 of 2 members ready" in result.stderr
+    assert "greeter: ready after" in result.stderr
+    assert "greeter: as the file says" in result.stdout
+    starts_anew(master)
+    master.once_looked_at("greeter", 1, comes_up)
+    assert run("export").exit_code == 0
+    assert asked_before == [False, False]
+
+
+def test_what_it_waits_for_may_be_blocked_and_that_is_the_answer(
+    run: Run, master: FakeMaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    file = written(tmp_path, CARDS)
+    assert run("apply -f", file).exit_code == 0
+    starts_anew(master)
+    monkeypatch.setitem(deploy.GRACE_S, "blocked", 0.0)
+    view = master.services["greeter"]
+    view.state, view.reason = "blocked", "its node is gone"
+    result = run("apply -f", file)
+    assert result.exit_code == 1
+    assert "greeter is blocked: its node is gone" in result.stderr
+    assert posts(master) == []
+
+
+def test_a_dry_run_waits_for_nobody_and_says_what_cannot_be_seen(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    file = written(tmp_path, CARDS)
+    assert run("apply -f", file).exit_code == 0
+    starts_anew(master)
+    result = run("apply --dry-run -f", file)
+    assert result.exit_code == 0, result.output
+    for words in ("cards", "cannot be seen now", "greeter is degraded", "0 of 2 members ready"):
+        assert words in result.stdout
+    (said,) = json.loads(run("apply --dry-run -o json -f", file).stdout)["differences"]
+    assert said["contents not seen"] == "greeter is degraded: 0 of 2 members ready"
+    result = run("apply --no-wait -f", file)
+    assert result.exit_code == 0, result.output
+    assert "contents not made: what greeter is to hold, which cannot be seen now" in result.stdout
+    assert posts(master) == []
+
+
+def test_what_a_change_may_mend_is_changed_before_it_is_asked_what_it_holds(
+    run: Run, master: FakeMaster, tmp_path: Path
+) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    assert run("apply -f", written(tmp_path, CARDS)).exit_code == 0
+    starts_anew(master)
+    master.once_looked_at("greeter", 2, lambda: is_back(master))
+    file = written(tmp_path, CARDS.replace("members: 2", "members: 3").replace("{text: hello}", "{text: hi}"))
+    result = run("apply -f", file)
+    assert result.exit_code == 0, result.output
+    asked = posts(master)
+    assert asked.index("/v1/services/greeter/update") < asked.index(LOOK)
+    assert "greeter: changed, cards one changed" in result.stdout
 
 
 def test_an_interrupt_says_what_goes_on_and_what_was_not_run(run: Run, master: FakeMaster, tmp_path: Path) -> None:

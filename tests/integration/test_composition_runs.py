@@ -78,14 +78,19 @@ def test_an_interrupt_says_what_goes_on_and_which_actions_were_not_run(clerks: C
 
 
 def test_it_can_be_applied_again_also_after_down_and_up(clerks: Cluster, tmp_path: Path) -> None:
-    """Once more, the plan is done from a life before, and the members come up anew: the action waits for them."""
-    file = written(tmp_path)
+    """Once more, the plan is done from a life before, and the members come up anew: the action waits for them, and so
+    does the look at what the service holds. A dry run waits for nobody."""
+    file = written(tmp_path, COMPOSITION.replace("{count: 2}}", "{count: 2}, letters: {one: {text: hello}}}"))
     for _ in range(2):
         assert "clerk: write done" in clerks.upcall("apply", "-f", file).stderr
     before = {task.member: task.incarnation for task in clerks.client.tasks()}
     clerks.down()
     clerks.up()
-    assert "clerk: write done" in clerks.upcall("apply", "-f", file).stderr
+    dry = clerks.upcall("apply", "--dry-run", "-f", file).stdout
+    assert "letters" in dry if "cannot be seen now" in dry else "nothing differs" in dry
+    said = clerks.upcall("apply", "-f", file)
+    assert "clerk: write done" in said.stderr
+    assert "clerk: as the file says" in said.stdout
     after = {task.member: task.incarnation for task in clerks.client.tasks()}
     assert {name: number - 1 for name, number in after.items()} == before
     clerks.upcall("uninstall", "clerk")

@@ -20,7 +20,7 @@ HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
 COMPOSITION = """
 requires: {nodes: 3, memory_mib: 192}
 services:
-  - {package: greeter, options: {count: 2}}
+  - {package: greeter, options: {count: 2}, notes: {first: {text: hello}}}
 actions:
   - {service: greeter, action: note, arguments: {word: seen}}
 """
@@ -40,9 +40,31 @@ ACTION = '''
     @up.action
     async def note(self, word: str) -> dict[str, str]:
         """Says it again; only while somebody is ready."""
+        self.somebody()
+        return {"word": word}
+
+    @up.action
+    async def notes(self) -> list[dict[str, str]]:
+        """All that were kept."""
+        self.somebody()
+        return [{"name": name, "text": text} for name, text in (await self.state.get("notes", {})).items()]
+
+    @up.action
+    async def keep(self, name: str, text: str) -> None:
+        """Another one."""
+        self.somebody()
+        await self.state.update("notes", lambda known: {**known, name: text}, {})
+
+    @up.action
+    async def throw_away(self, name: str) -> None:
+        """It is gone."""
+        await self.state.update("notes", lambda known: {key: known[key] for key in known if key != name}, {})
+
+    def somebody(self) -> None:
         if not any(member.ready for member in self.members.values()):
             raise NotNow("nobody is ready")
-        return {"word": word}
+
+    contents = (up.Contents("notes", show="notes", make="keep", drop="throw-away"),)
 '''
 COMMAND = """
 import sys
@@ -112,6 +134,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_demo_is_watched_until_an_interrupt_and_goes_on_where_it_was(folder: Path) -> None:
+    """The second time what the service holds is looked at while its members still start."""
     for _ in range(2):
         demo = Demo(folder)
         demo.until_watching()

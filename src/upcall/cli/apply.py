@@ -82,9 +82,12 @@ def apply(
     status = session.client.status()
     has = resources(session, status)
     composition, size = compositions.fitting(composition, has)
-    session.out.note(f"needs {composition.requires.words()}; here: {has.words()}" + (f"; {size}" if size else ""))
+    needs = composition.requires.words()
+    if said := "; ".join(filter(None, (f"needs {needs}; here: {has.words()}" if needs else "", size))):
+        session.out.note(said)
     with own_packages.registered(session, composition, keep=not dry_run) as composition:
         course = Course(session, composition, status.services)
+        course.look(wait=wait and not dry_run)
         if dry_run:
             course.say()
             return
@@ -111,14 +114,30 @@ class Course:
         secrets = session.client.get("/v1/secrets") if any(one.secrets for one in composition.services) else ()
         self._packages = check_against(composition, session.client.packages(), present, secrets)
         self._differences = of_services(composition, present, self._packages)
-        self._contents: dict[str, list[ContentDifference]] = {
-            one.item.service: self._contents_of(one, runs=one.how != "install") for one in self._differences
-        }
+        self._contents: dict[str, list[ContentDifference]] = {}
+        self._unseen: dict[str, str] = {}
+        """Services that hold something and cannot say what yet, and why."""
         self._previews: dict[str, PreviewView] = {}
         for one in self._differences:
             if one.update is not None:
                 self._previews[one.item.service] = self._preview(one)
         self._done: dict[str, list[str]] = {}
+
+    def look(self, *, wait: bool) -> None:
+        """At what the services hold. Those that are not ready are waited for first, but for what is to be changed: the
+        change may be what mends it, so they are looked at after it."""
+        holding = [one for one in self._differences if one.how != "install" and any(one.item.contents.values())]
+        if wait:
+            same = [self._present[one.item.service] for one in holding if one.how == "same"]
+            deploy.until_ready(self._session, same, "it can be seen what they hold")
+        waited = {one.item.service for one in holding if wait and one.how == "same"}
+        for one in holding:
+            view = self._present[one.item.service]
+            if view.name not in waited and not deploy.is_deployed(view):
+                self._unseen[view.name] = deploy.state_words(view)
+        for one in self._differences:
+            if one.item.service not in self._unseen:
+                self._contents[one.item.service] = self._contents_of(one, runs=one.how != "install")
 
     def _contents_of(self, one: ServiceDifference, *, runs: bool) -> list[ContentDifference]:
         return contents.differences(self._session, one.item, self._packages[one.item.service], runs=runs)
@@ -156,6 +175,8 @@ class Course:
                 (name, option, arrow(pair), preview.how.get(option, "") if preview else "")
                 for option, pair in one.changed.items()
             ]
+        if name in self._unseen:
+            rows.append((name, ", ".join(one.item.contents), "cannot be seen now", self._unseen[name]))
         if preview:
             rows += [(name, member, why, "restarts") for member, why in preview.restart.items()]
             rows += [(name, member, "", "comes") for member in preview.come]
@@ -163,7 +184,7 @@ class Course:
             if preview.answer:
                 who, said = answer_words(preview, "")
                 rows.append((name, who.rstrip(":"), said, ""))
-        for each in self._contents[name]:
+        for each in self._contents.get(name, ()):
             if each.how == "make":
                 rows.append((name, f"{each.kind} {each.name}", "", "is made"))
             rows += [
@@ -174,9 +195,10 @@ class Course:
 
     def _as_json(self, one: ServiceDifference) -> dict[str, Any]:
         name = one.item.service
-        held = [vars(each) for each in self._contents[name] if each.how != "same"]
+        held = [vars(each) for each in self._contents.get(name, ()) if each.how != "same"]
         preview = self._previews.get(name)
-        return {"service": name, "how": one.how, "changed": one.changed, "preview": preview, "contents": held}
+        found = {"service": name, "how": one.how, "changed": one.changed, "preview": preview, "contents": held}
+        return found | ({"contents not seen": self._unseen[name]} if name in self._unseen else {})
 
     def _extra(self) -> list[tuple[str, str]]:
         """What the file made earlier, and names no more: (service, what)."""
@@ -217,6 +239,7 @@ class Course:
         begun = self._post()
         left = [f"{one.service} {one.action}" for one in self._composition.actions]
         held = [f"{one.kind} {one.name}" for each in self._contents.values() for one in each if one.how != "same"]
+        held += [f"what {name} is to hold, which cannot be seen now" for name in self._unseen]
         words = f"{', '.join(begun.names) or 'nothing new'}: being deployed"
         for noun, names in (("contents not made", held), ("actions not run", left)):
             words += f"; {noun}: {', '.join(names)}" if names else ""
@@ -266,6 +289,9 @@ class Course:
 
     def _fill(self, name: str) -> None:
         """What it is to hold, once it is deployed."""
+        if name in self._unseen:
+            one = next(one for one in self._differences if one.item.service == name)
+            self._contents[name] = self._contents_of(one, runs=True)
         found = self._contents[name]
         done = contents.carry_out(self._session, name, self._packages[name], found, self._platform)
         for words in done:

@@ -61,7 +61,7 @@ class Requires(Part):
             f"{self.memory_mib / 1024:.1f} GiB memory" if self.memory_mib else "",
             f"{self.disk_mib / 1024:.1f} GiB disk" if self.disk_mib else "",
         ]
-        return ", ".join(filter(None, parts)) or "nothing in particular"
+        return ", ".join(filter(None, parts))
 
     def missing(self, has: "Requires") -> list[str]:
         """What is not there, each with what is."""
@@ -213,10 +213,10 @@ def load(path: Path) -> Composition:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Invalid(f"the composition cannot be read: {error.strerror}", where=str(path)) from None
+        raise Invalid(f"the platform file cannot be read: {error.strerror}", where=str(path)) from None
     if len(data) > FILE_BYTES_MAX:
         raise Invalid(
-            f"{len(data)} bytes", where=str(path), expected=f"a composition of at most {FILE_BYTES_MAX} bytes"
+            f"{len(data)} bytes", where=str(path), expected=f"a platform file of at most {FILE_BYTES_MAX} bytes"
         )
     try:
         return parse(data.decode(), str(path), path.parent)
@@ -235,7 +235,7 @@ def parse(text: str, where: str, folder: Path | None = None) -> Composition:
     except yaml.YAMLError as error:
         raise Invalid(f"not YAML: {error}", where=where) from None
     if not isinstance(content, dict):
-        raise Invalid("not a composition", where=where, expected="a map with the key `services`")
+        raise Invalid("not a platform file", where=where, expected="a map with the key `services`")
     try:
         found = Composition.model_validate(content)
     except ValidationError as error:
@@ -263,9 +263,9 @@ def fitting(composition: Composition, has: Requires) -> tuple[Composition, str]:
         words = "; ".join([f"size {size.name}", *passed[-1:]])
         return composition.model_copy(update={"services": services, "requires": need}), words
     raise DoesNotFit(
-        f"the composition needs {'; '.join(lacking)}",
+        f"the platform needs {'; '.join(lacking)}",
         where="requires",
-        expected="a larger machine, or a smaller composition",
+        expected="a larger machine, or a smaller platform",
     )
 
 

@@ -1,4 +1,4 @@
-"""Following services until they are deployed: used by every ``install``, by compositions and by the demo.
+"""Following services until they are deployed: used by every ``install``, by platform files and by the demo.
 
 A service is *deployed* when its deploy plan is done and its members are ready (a plan stays done through ``down`` and
 ``up``, after which they start anew), *blocked* when it has said so for a while (a reason may pass by itself: a node
@@ -102,6 +102,15 @@ def _failed_for_good(view: ServiceView) -> str:
     return f"{failed.name} failed: {failed.reason}"
 
 
+def is_deployed(view: ServiceView) -> bool:
+    return _is_deployed(view, plan_named(view, "deploy"))
+
+
+def state_words(view: ServiceView) -> str:
+    """How a service that is not deployed is now."""
+    return f"{view.name} is {view.state}" + (f": {view.reason}" if view.reason else "")
+
+
 def _is_deployed(view: ServiceView, plan: dict[str, Any] | None) -> bool:
     """A member that a drain holds is waited for by nobody here; nor is one whose step a person took for done."""
     if plan is None:
@@ -202,8 +211,9 @@ def follow(
     session: Session, names: Iterable[str], begun: Sequence[str] = (), deployed: Callable[[str], None] = lambda _: None
 ) -> list[Watched]:
     """Until all are deployed; the first that cannot be ends it with its reason, and what this command had ``begun`` is
-    taken away again. ``deployed`` is called for each."""
+    taken away again. ``deployed`` is called for each. Of those that were there and ready nothing is said."""
     began = time.monotonic()
+    first_look = True
     watched = [Watched(name, began) for name in names]
     with session.out.progress() as progress, EventStream(session.client) as event_stream:
 
@@ -220,8 +230,12 @@ def follow(
                     raise _cannot_be(session, one, begun)
                 if one.ended and "deployed" not in one.said:
                     one.said.add("deployed")
-                    progress.line(f"{one.name}: deployed after {duration(one.took_s or 0)}")
+                    if one.name in begun:
+                        progress.line(f"{one.name}: deployed after {duration(one.took_s or 0)}")
+                    elif not first_look:
+                        progress.line(f"{one.name}: ready after {duration(one.took_s or 0)}")
                     deployed(one.name)
+            first_look = False
             if all(one.ended for one in watched):
                 return watched
             event_stream.wait(REFRESH_S, draw)
@@ -247,12 +261,21 @@ def _cannot_be(session: Session, one: Watched, begun: Sequence[str]) -> UpcallEr
     return DoesNotFit(message, where=where, expected="what fits (options, `upcall node add`), or a cure; then again")
 
 
+def until_ready(session: Session, views: Iterable[ServiceView], why: str) -> None:
+    """Waits for services that are there and not ready (after an ``up`` all members start anew): before that they can
+    answer nothing about what they hold. It says what it waits for, and ends as an install does: what is blocked, or has
+    failed, is the answer."""
+    if late := [view for view in views if not is_deployed(view)]:
+        session.out.note(f"waiting until {why}: {'; '.join(map(state_words, late))}")
+        follow(session, [view.name for view in late])
+
+
 def changes(one: Watched) -> list[str]:
     """What is new since the last look, for plain lines."""
     if one.view is None:
         return []
     lines = [
-        f"{one.name}: {phase}/{step} {state}" + (f" ({reason})" if reason else "")
+        f"{one.name}: {phase}/{step} {_step(state, reason)}"
         for phase, step, state, reason in steps_of(one.view)
         if state not in ("pending",)
     ]
@@ -261,6 +284,10 @@ def changes(one: Watched) -> list[str]:
     fresh = [line for line in lines if line not in one.said]
     one.said.update(fresh)
     return fresh
+
+
+def _step(state: str, reason: str) -> str:
+    return f"{state} ({reason})" if reason else state
 
 
 def _now(view: ServiceView) -> str:
@@ -290,7 +317,7 @@ def picture(watched: Sequence[Watched]) -> "RenderableType":
         if not one.ended:
             for phase, step, state, reason in found:
                 if state not in ("pending", *DONE) and len(steps) < STEPS_SHOWN:
-                    steps.append(Text(f"  {one.name}  {phase} / {step}: {state} {reason}".rstrip(), "dim"))
+                    steps.append(Text(f"  {one.name}  {phase} / {step}: {_step(state, reason)}", "dim"))
             if one.view and one.view.reason:
                 steps.append(Text(f"  {one.name}: {_now(one.view)}", "yellow"))
     return Group(table, *steps)

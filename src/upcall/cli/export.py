@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from upcall.cli import contents
+from upcall.cli import contents, deploy
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Conflict, NotFound
@@ -33,6 +33,8 @@ def export(
             raise NotFound(f"no service {one!r}", where="export", expected=nearest(one, known))
     packages = {(one.name, one.version): one for one in session.client.packages()}
     chosen = [one for one in _bound_first(present) if not services or one.name in services]
+    holding = [one for one in chosen if packages[one.package, one.version].contents]
+    deploy.until_ready(session, holding, "it can be seen what they hold")
     items = [_item(session, one, packages[one.package, one.version]) for one in chosen]
     whole = {**({"name": name} if name else {}), "services": items}
     if session.out.as_json:

@@ -35,7 +35,7 @@ def fetch(
     packages: Annotated[
         list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Names (log, log@4.1), or paths.")
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="All packages of a composition.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="All packages of a platform file.")] = None,
 ) -> None:
     """Download what packages run, verified by hash, so that they start with no network; needs no cluster."""
     names = list(packages or [])

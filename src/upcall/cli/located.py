@@ -37,7 +37,8 @@ def named(error: ValidationError, tree: yaml.Node | None, where: str, known: Cal
 
 def dotted(location: Sequence[int | str]) -> str:
     return (
-        "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in location).lstrip(".") or "the composition"
+        "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in location).lstrip(".")
+        or "the platform file"
     )
 
 

@@ -96,5 +96,5 @@ def on_its_way(member: Member) -> How:
     none yet: then it waits, and what that scheduler says is the reason."""
     if member.state == "pending" and member.reason:
         return "waiting", member.reason
-    state = "runs, not ready yet" if member.state == "running" else member.state
+    state = "not ready yet" if member.state == "running" else member.state
     return "running", f"{state}: {member.reason}" if member.reason else state

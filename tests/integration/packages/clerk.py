@@ -35,7 +35,9 @@ class Clerk(Service):
 
     @action
     async def letters(self) -> list[dict[str, str]]:
-        """All that lie here."""
+        """All that lie here; only while somebody is there to look."""
+        if not any(member.ready for member in self.members.values()):
+            raise NotNow("nobody is there")
         return [{"name": name, "text": text} for name, text in (await self.state.get("letters", {})).items()]
 
     @action

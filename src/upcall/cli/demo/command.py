@@ -82,7 +82,8 @@ def _run(
     session: Session, composition: compositions.Composition, watch: Watch, *, once: bool, peak: footprint.Peak
 ) -> Ran:
     """Everything up, watched, and what was started here down again."""
-    session.out.note(f"the demo needs {composition.requires.words()}")
+    if needs := composition.requires.words():
+        session.out.note(f"the demo needs {needs}")
     # Without class archives the Java systems take three times as long to start: they are made here, once.
     packages = [one.package for one in composition.services]
     ran = Ran(sum(float(one["fetched_mib"]) for one in fetch_all(session, packages)))
