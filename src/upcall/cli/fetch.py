@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli.output import Progress, duration, nearest
+from upcall.cli.output import Progress, counted, duration, nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol import releases
 from upcall.protocol.declaration import Artifact
@@ -63,9 +63,9 @@ def fetch_all(session: Session, names: Iterable[str]) -> list[dict[str, Any]]:
                 "fetched_mib": round(fetched_mib, 1),
             }
         )
-        session.out.note(
-            f"{built.package.name}: {len(artifacts)} artifacts ready after {duration(time.monotonic() - began)}"
-        )
+        if artifacts:
+            took = duration(time.monotonic() - began)
+            session.out.note(f"{built.package.name}: {counted(len(artifacts), 'artifact')} ready after {took}")
     return results
 
 
