@@ -10,11 +10,12 @@ import msgspec
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli.output import Progress, counted, duration, nearest
+from upcall.cli.output import Progress, duration, nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol import releases
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotFound, UpcallError
+from upcall.protocol.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
