@@ -37,6 +37,8 @@ def test_a_nodes_heap_and_buffers_fit_its_memory(memory: int, cores: float, disk
     sized = cassandra.size_node(memory, cores, disk)
     off_heap = sized.direct_mib + sized.code_cache_mib
     assert sized.heap_mib + off_heap <= memory
+    hints = sized.hint_buffers * cassandra.HINT_BUFFER_MIB
+    assert hints + cassandra.DIRECT_BESIDE_MIB <= sized.direct_mib, "it has room for a neighbour's hints"
     assert sized.commitlog_total_mib >= 2 * sized.commitlog_segment_mib
     assert sized.memtable_heap_mib < sized.heap_mib
 

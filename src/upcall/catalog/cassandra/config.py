@@ -241,6 +241,7 @@ def start_command(
         "-Dcassandra.gossip_settle_interval_ms=500",
         # The row overhead is measured at every start; a coarser step finds the same value in a fraction of the time.
         "-Dcassandra.memtable_row_overhead_computation_step=2000",
+        f"-Dcassandra.MAX_HINT_BUFFERS={sizing.hint_buffers}",
         "-Dcassandra.config=file://{{sandbox}}/cassandra.yaml",
         "-Dcassandra-rackdc.properties=file://{{sandbox}}/cassandra-rackdc.properties",
         f"-Dcassandra.storagedir={folder}",
