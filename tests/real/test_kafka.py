@@ -129,16 +129,6 @@ def test_a_topic_is_one_command_and_a_second_time_changes_nothing(kafka: Cluster
     assert {"topic": TOPIC, "partitions": PARTITIONS, "replication": 3, "out_of_sync": 0} in topics
 
 
-def test_the_example_of_a_client_writes_and_reads(kafka: Cluster) -> None:
-    act(kafka, "kafka", "create-topic", name="shown", partitions=3)
-    own = {**os.environ, "UPCALL_DATA": str(kafka.data), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for word in ("first", "second"):
-        words = [sys.executable, str(EXAMPLE), "shown", word]
-        done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=WAIT_S)
-        assert done.returncode == 0, done.stderr
-    assert sorted(line.rpartition(": ")[2] for line in done.stdout.splitlines()) == ["first", "second"]
-
-
 def test_a_users_own_setting_reaches_the_brokers(kafka: Cluster) -> None:
     admin = AdminClient({**client(kafka), "log_level": 2})
     for broker in ("1", "2", "3"):
@@ -299,6 +289,17 @@ def test_a_broker_lost_with_its_node_is_replaced_elsewhere_and_votes_again(kafka
     until_in_sync(kafka)
     assert written <= read(kafka)
     assert write(kafka, "after the loss") <= read(kafka)
+
+
+def test_the_example_of_a_client_writes_and_reads(kafka: Cluster) -> None:
+    act(kafka, "kafka", "create-topic", name="shown", partitions=3)
+    own = {**os.environ, "UPCALL_DATA": str(kafka.data), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for word in ("first", "second"):
+        words = [sys.executable, str(EXAMPLE), "shown", word]
+        done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=WAIT_S)
+        assert done.returncode == 0, done.stderr
+    assert sorted(line.rpartition(": ")[2] for line in done.stdout.splitlines()) == ["first", "second"]
+    act(kafka, "kafka", "delete-topic", name="shown")
 
 
 def test_uninstall_leaves_nothing(kafka: Cluster) -> None:
