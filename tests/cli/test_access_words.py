@@ -2,7 +2,7 @@
 
 import pytest
 
-from upcall.cli.access import seconds
+from upcall.cli.values import seconds
 from upcall.protocol.errors import Invalid
 
 

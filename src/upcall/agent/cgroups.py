@@ -132,14 +132,14 @@ def _writable(base: Path) -> bool:
 
 def _gives_addresses(base: Path) -> bool:
     """Whether connections of what runs in a group there can be given an address, found by giving one to a group."""
-    probe = base / "probe"
+    probe, made = base / "probe", not base.exists()
     try:
         probe.mkdir(parents=True, exist_ok=True)
         return own_address.possible(probe)
     except OSError:
         return False
     finally:
-        for folder in (probe, base):
+        for folder in (probe, base) if made else (probe,):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -159,7 +159,6 @@ class V2:
             raise PermissionError(f"{base} is not writable")
         self._controllers = (base / "cgroup.subtree_control").read_text(encoding="ascii").split()
         self._gives_addresses = _gives_addresses(base)
-        self._make_base()
         self.features: tuple[str, ...] = (
             "memory-limits" if "memory" in self._controllers else "no-memory-limits",
             "cpu-weights" if "cpu" in self._controllers else "no-cpu-weights",

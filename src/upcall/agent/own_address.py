@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from upcall.keeper import linux
+
 SYSCALL: Final = {"x86_64": 321, "aarch64": 280}
 PROG_LOAD: Final = 5
 PROG_ATTACH: Final = 8
@@ -69,7 +71,7 @@ def possible(group: Path) -> bool:
 
 R0, R1, R2, R3, R6, STACK = 0, 1, 2, 3, 6, 10
 MOV_VALUE, MOV, ADD_VALUE, AND_VALUE = 0xB7, 0xBF, 0x07, 0x57
-LOAD_WORD, STORE_WORD, STORE_DOUBLE = 0x61, 0x62, 0x7A
+LOAD_WORD, STORE_WORD = 0x61, 0x62
 SKIP_UNLESS, SKIP_UNLESS_WORD, CALL, EXIT = 0x55, 0x56, 0x85, 0x95
 
 
@@ -130,10 +132,5 @@ def _load(program: bytes, hook: int) -> int:
 
 
 def _bpf(command: int, attributes: bytes) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
     words = ctypes.create_string_buffer(attributes, len(attributes))
-    found: int = libc.syscall(SYSCALL[platform.machine()], command, words, len(attributes))
-    if found < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return found
+    return linux.syscall(SYSCALL[platform.machine()], command, words, len(attributes), what="bpf")

@@ -1,20 +1,17 @@
 """``upcall access``: tokens for other people and for programs, each with a name, a role and an end."""
 
-import re
 import time
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from upcall.cli.session import Session, command, commands
-from upcall.protocol.errors import Invalid
+from upcall.cli.values import seconds
 from upcall.protocol.operator import AccessView, Grant, Granted, PersonRole
 
 access_app = commands("Who may call the API: list, grant, revoke.")
 APPS = {"access": access_app}
-
-UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @command(access_app, "list")
@@ -50,13 +47,6 @@ def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")
     """NAME's token, its sessions and its open streams end at once."""
     session.client.call("DELETE", f"/v1/access/{quote(name, safe='')}")
     session.out.say({"name": name}, f"{name} is revoked")
-
-
-def seconds(text: str, where: str = "--for") -> float:
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
-    if found is None:
-        raise Invalid(f"{text!r} is no time", where=where, expected="a number and m, h or d: 30m, 12h, 90d")
-    return int(found.group(1)) * UNITS_S[found.group(2)]
 
 
 def _when(at: float) -> str:

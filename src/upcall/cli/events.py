@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
-from upcall.cli.access import seconds
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
+from upcall.cli.values import seconds
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.operator import EVENT_KINDS, Event
 

@@ -1,5 +1,6 @@
 """``key=value`` on the command line: dotted keys, and values as YAML reads them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from upcall.protocol.errors import Invalid
 
 FILE_BYTES_MAX: Final = 1 << 20
+UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def parse_pairs(pairs: Iterable[str], where: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -61,3 +63,11 @@ def _is_text(kinds: Mapping[str, Any], key: str) -> bool:
     kind = kinds.get(first, {})
     inner = kind.get("additionalProperties") if dot else kind
     return isinstance(inner, dict) and inner.get("type") == "string"
+
+
+def seconds(text: str, where: str = "--for") -> float:
+    """``30m``, ``12h``, ``90d``."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    if found is None:
+        raise Invalid(f"{text!r} is no time", where=where, expected="a number and m, h or d: 30m, 12h, 90d")
+    return int(found.group(1)) * UNITS_S[found.group(2)]

@@ -8,11 +8,12 @@ not root. A socket in the file system may still be connected to: who listens on 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 from collections.abc import Iterable
+
+from upcall.keeper import linux
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 """Numbers of the system calls, the same on every architecture."""
@@ -34,16 +35,9 @@ WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAK
 WRITE |= REFER | TRUNCATE
 DEVICE = READ_FILE | WRITE_FILE | IOCTL_DEV | READ_DIR
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def _call(number: int, *arguments: int | bytes | None) -> int:
-    wide = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
-    result: int = _libc.syscall(ctypes.c_long(number), *wide)
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"landlock: {os.strerror(error)}")
-    return result
+    return linux.syscall(number, *arguments, what="landlock")
 
 
 def abi() -> int:

@@ -34,6 +34,16 @@ NAME_GONE = IN_DELETE | IN_MOVED_FROM
 _EVENT = struct.Struct("iIII")
 
 
+def syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None, what: str) -> int:
+    """A call that the C library has no name for. ``OSError`` begins with ``what``."""
+    wide = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+    result: int = _libc.syscall(ctypes.c_long(number), *wide)
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what}: {os.strerror(error)}")
+    return result
+
+
 def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
     if _libc.prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
