@@ -140,6 +140,43 @@ async def test_a_job_that_is_none_is_refused_by_the_name_of_what_is_wrong(argume
     assert service.jobs == {}
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"arguments": ["ok", "{{volume.chekpoint}}"]}, r"volume\.chekpoint.*arguments.*volume\.checkpoint"),
+        ({"arguments": ["{{volume.checkpoint}}"], "disk_mib": 0}, r"volume\.checkpoint"),
+        ({"env": {"A": "{{secrets}}"}}, "secrets.*env"),
+        ({"settings": {"spark.local.dir": "{{sandox}}"}}, "sandox.*settings.*sandbox"),
+        ({"unchecked_settings": {"a": "{{address.worker-7}}"}}, r"worker-7.*address\.worker-0"),
+        ({"arguments": ["{{artifact.kafka.home}}"]}, r"artifact\.pyspark"),
+        ({"arguments": ["{{port.page}}"]}, r"port\.page"),
+    ],
+)
+async def test_a_name_that_no_launch_of_a_job_will_know_is_refused_when_it_is_submitted_or_changed(
+    more: dict[str, Any], said: str
+) -> None:
+    service = await started()
+    submit, change = action_named(Spark, "submit-job"), action_named(Spark, "change-job")
+    with pytest.raises(Invalid, match=f"(?s){said}"):
+        await submit.call(service, {"name": "x", "program": PROGRAM, **more})
+    assert service.jobs == {}
+    if "disk_mib" not in more:
+        await submit.call(service, {"name": "x", "program": PROGRAM})
+        with pytest.raises(Invalid, match=f"(?s){said}"):
+            await change.call(service, {"name": "x", **more})
+        assert service.jobs["x"] == Job(program=PROGRAM)
+
+
+async def test_names_that_may_come_to_be_known_are_taken_and_braces_that_are_none() -> None:
+    service = await started()
+    arguments = [
+        "{{endpoint.kafka.client}}", "{{attribute.rack}}", "{{artifact.pyspark.python}}", "{{address.job-x}}",
+        "{{volume.checkpoint}}", "{{secret.spark}}", "{{ sandbox }}", "{{brace}}{no.name}}", '{"a": {"b": {}}}',
+    ]  # fmt: skip
+    await action_named(Spark, "submit-job").call(service, {"name": "x", "program": PROGRAM, "arguments": arguments})
+    assert service.jobs["x"].arguments == arguments
+
+
 async def test_an_executor_that_fits_no_worker_is_refused_with_what_would_fit() -> None:
     service = await started(memory_mib=1200)
     with pytest.raises(Conflict, match="fits no worker") as caught:

@@ -4,16 +4,13 @@ Rendered once and from left to right; what a name stands for is never rendered a
 :mod:`upcall.protocol.declaration`; one that is unknown is an error that says which are near it.
 """
 
-import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from upcall.protocol.agent import Launch
 from upcall.protocol.errors import Invalid
-
-_TEMPLATE = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_./-]*)\s*\}\}")
-NEAR_MAX = 3
+from upcall.protocol.templates import BRACE, PATTERN, near
 
 
 def render(text: str, names: Mapping[str, str], where: str) -> str:
@@ -23,9 +20,9 @@ def render(text: str, names: Mapping[str, str], where: str) -> str:
         name = match.group(1)
         if name in names:
             return names[name]
-        raise Invalid(f"unknown name {{{{{name}}}}}", where=where, expected=_near(name, names))
+        raise Invalid(f"unknown name {{{{{name}}}}}", where=where, expected=near(name, names))
 
-    return _TEMPLATE.sub(value, text)
+    return PATTERN.sub(value, text)
 
 
 def render_all(texts: Sequence[str], names: Mapping[str, str], where: str) -> list[str]:
@@ -34,14 +31,6 @@ def render_all(texts: Sequence[str], names: Mapping[str, str], where: str) -> li
 
 def render_map(texts: Mapping[str, str], names: Mapping[str, str], where: str) -> dict[str, str]:
     return {key: render(text, names, f"{where} {key}") for key, text in texts.items()}
-
-
-def _near(name: str, names: Mapping[str, str]) -> str:
-    """Names of the same family, else the nearest ones."""
-    family = name.split(".")[0]
-    near = sorted(known for known in names if known.split(".")[0] == family and known != family)
-    near = near or difflib.get_close_matches(name, list(names), n=NEAR_MAX, cutoff=0.5)
-    return "one of: " + ", ".join((near or sorted(names))[:12])
 
 
 def names_of(
@@ -68,6 +57,7 @@ def names_of(
         "incarnation": incarnation,
         "task": launch.task,
         "python": sys.executable,
+        BRACE: "{",
     }
     names |= {f"attribute.{name}": value for name, value in attributes.items()}
     names |= {f"port.{port.name}": str(port.number) for port in declaration.ports}

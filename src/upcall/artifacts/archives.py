@@ -32,6 +32,7 @@ from upcall.artifacts.errors import ArtifactError, Cancelled, LockInvalid
 from upcall.artifacts.kinds import Job, Realised, register
 from upcall.artifacts.lock import digest_of
 from upcall.protocol import patterns
+from upcall.protocol.templates import BRACE
 from upcall.protocol.training import FORMAT, Training, decode_training
 
 _TEMPLATE = re.compile(r"\{\{([^{}]+)\}\}")
@@ -194,6 +195,7 @@ def _values(job: Job, training: Training, scratch: Path) -> dict[str, str]:
         "node": "training",
         "zone": "training",
         "incarnation": "1",
+        BRACE: "{",
     }
     for port in training.task.ports:
         values[f"port.{port.name}"] = str(port.number)

@@ -16,6 +16,7 @@ the launch. ``command``, ``env``, ``files``, check targets and tools may hold te
     {{attribute.rack}}                 an attribute of the node
     {{python}}                         the platform's own Python interpreter
     {{replaced.address}}               address at the place before this one (only in a ``replacement``)
+    {{brace}}                          a brace that begins no name; ``literal(text)`` writes it into a person's own text
 
 A template of a member that has no address yet delays the launch; one that can never be rendered is an error.
 """

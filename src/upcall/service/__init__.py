@@ -20,6 +20,7 @@ from upcall.protocol.declaration import (
 )
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.service import Degraded, Operation, Policy, Told, ToolResult
+from upcall.protocol.templates import literal
 from upcall.service.actions import action
 from upcall.service.again import every
 from upcall.service.changing import How, OptionChange, Update, by_restart, live, never
@@ -86,6 +87,7 @@ __all__ = [
     "defer",
     "every",
     "hopeless",
+    "literal",
     "live",
     "never",
     "renew",

@@ -59,7 +59,8 @@ class Changing(Nodes):
 
     async def _set(self, node: Member, names: Iterable[str]) -> None:
         """What stands in the node's file of this revision; it is read back."""
-        given = jmx.lines(self.version, names, config.written(self.node(node)))
+        wanted = {**config.written(self.node(node)), **self.given_settings()}
+        given = jmx.lines(self.version, names, wanted)
         done = await node.run(config.own_tool("SetLive"), input=given, codes=(0, config.TOOL_REFUSED))
         if done.code:
             raise Invalid(last_line(done), where=f"{node.name} settings")

@@ -13,6 +13,7 @@ import yaml
 from upcall.catalog import jvm
 from upcall.catalog.cassandra.sizing import NodeSizing
 from upcall.protocol.declaration import Declaration
+from upcall.protocol.templates import literally
 
 YAML: Final = "cassandra.yaml"
 DATA: Final = "{{volume.data}}"
@@ -160,7 +161,7 @@ def cassandra_yaml(
         settings["storage_compatibility_mode"] = mode
     if racks:
         settings["allocate_tokens_for_local_replication_factor"] = racks if 1 < racks < COPIES else COPIES
-    settings.update(options or {})
+    settings.update(literally(dict(options or {})))
     if tokens is not None:
         settings["initial_token"] = ",".join(str(token) for token in tokens)
         settings["num_tokens"] = len(tokens)
@@ -168,7 +169,7 @@ def cassandra_yaml(
 
 
 def written(task: Declaration) -> dict[str, Any]:
-    """The settings in a node's ``cassandra.yaml``."""
+    """The settings in a node's ``cassandra.yaml``, with templates."""
     return dict(yaml.safe_load(next(file.text for file in task.files if file.path == YAML)))
 
 

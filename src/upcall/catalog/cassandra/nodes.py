@@ -116,9 +116,13 @@ class Nodes(Service):
             replaces=replaces,
             mode=self._mode if release(self.version).modes else "",
             java=release(self.version).java,
-            options={**options.settings, **options.unchecked_settings},
+            options=self.given_settings(),
             artifacts=self.artifacts(),
         )
+
+    def given_settings(self) -> dict[str, Any]:
+        """A person's own, which win."""
+        return {**self.options.settings, **self.options.unchecked_settings}
 
     def _seeds(self, member: Member) -> tuple[str, ...]:
         """Of a node that founds the ring: the first one, which waits for nobody. Once that one is in the ring it asks

@@ -73,9 +73,13 @@ class Brokers(Service):
             cores=max((node.cpus for node in self.nodes), default=1.0),
             logins=self._logins(),
             rack=config.NODE if self.options.per_node > 1 else config.ZONE,
-            options=as_texts({**options.settings, **options.unchecked_settings}),
+            options=self.given_settings(),
             artifacts=self.artifacts(),
         )
+
+    def given_settings(self) -> dict[str, str]:
+        """A person's own, which win."""
+        return as_texts({**self.options.settings, **self.options.unchecked_settings})
 
     def _logins(self) -> Logins | None:
         if self.options.client_auth == "none":

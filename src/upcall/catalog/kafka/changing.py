@@ -1,6 +1,6 @@
 """How a running Kafka is changed: its settings, live where it can, and its version."""
 
-from upcall.catalog.kafka import config, features, live
+from upcall.catalog.kafka import config, features, live, properties
 from upcall.catalog.kafka.brokers import Brokers, node_id
 from upcall.catalog.kafka.partitions import counted, named
 from upcall.catalog.kafka.settings import facts
@@ -72,11 +72,11 @@ class Changing(Brokers):
     def _settings_of(self, broker: Member) -> dict[str, str]:
         """As they are wanted now."""
         (file,) = (file.text for file in self.broker(broker).files if file.path == config.SETTINGS)
-        return live.parsed(file)
+        return {**properties.parsed(file), **self.given_settings()}
 
     async def _file_of(self, broker: Member) -> dict[str, str]:
         """Those that the broker was started with."""
-        return live.parsed((await broker.run(("cat", config.PROPERTIES))).output)
+        return properties.parsed((await broker.run(("cat", config.PROPERTIES))).output)
 
     async def overrides(self, broker: Member) -> dict[str, str]:
         """What changed while brokers ran, and wins over the file of this one."""

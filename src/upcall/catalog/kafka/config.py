@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from upcall.catalog import jvm
+from upcall.catalog.kafka import properties
 from upcall.catalog.kafka.sizing import BrokerSizing
+from upcall.protocol.templates import literally
 
 CLIENT_PORT: Final = 9092
 CONTROLLER_PORT: Final = 9093
@@ -88,7 +90,8 @@ def server_properties(
     options: Mapping[str, str] | None = None,
 ) -> str:
     """``server.properties`` of one broker. ``members`` are all brokers' names; ``logins``: clients are asked who they
-    are; ``options`` are the user's and win."""
+    are; ``options`` are the user's, as he wrote
+    them, and win."""
     replication = min(3, len(members))
     in_sync = max(1, replication - 1)
     # Those that founded the quorum lead to it, so that nobody else's file changes when brokers come and leave.
@@ -141,8 +144,8 @@ def server_properties(
         "broker.heartbeat.interval.ms": "500",
         **handover_settings(),
     }
-    settings.update(options or {})
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    settings.update(literally(dict(options or {})))
+    return properties.written(settings)
 
 
 def handover_settings() -> dict[str, str]:

@@ -16,11 +16,6 @@ _COUNTS_THREADS: Final = re.compile(r"threads(\.|$)|fetchers$|pool\.size$")
 _NAME: Final = re.compile(r"[a-z][a-z0-9.]*[a-z0-9]")
 
 
-def parsed(properties: str) -> dict[str, str]:
-    """A settings file as it was written here."""
-    return dict(line.split("=", 1) for line in properties.splitlines() if "=" in line)
-
-
 def overrides(
     names: Iterable[str], wanted: Mapping[str, str], file: Mapping[str, str], usual: Mapping[str, str | None]
 ) -> dict[str, str | None]:

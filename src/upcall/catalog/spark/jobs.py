@@ -9,6 +9,7 @@ from upcall.catalog.spark.members import HELD, JOBS, Held, Members
 from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.settings import OF_VERSION, checked
 from upcall.catalog.spark.sizing import size_worker
+from upcall.protocol import templates
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.service import Contents, Field, Member, Told, action
 from upcall.service.context import Context
@@ -62,7 +63,7 @@ class Jobs(Members):
             "executor_memory_mib": executor_memory_mib, "memory_mib": memory_mib, "disk_mib": disk_mib,
             "restart": restart, "settings": settings, "unchecked_settings": unchecked_settings,
         }  # fmt: skip
-        await self._keep({**self.jobs, name: self.fitting(job, "submit-job")})
+        await self._keep({**self.jobs, name: self._launchable(name, self.fitting(job, "submit-job"))})
         return {"job": name, "member": f"job-{name}"}
 
     @action
@@ -101,7 +102,7 @@ class Jobs(Members):
             )
         if job == was:
             return {"job": name, "changed": False}
-        await self._keep({**self.jobs, name: job})
+        await self._keep({**self.jobs, name: self._launchable(name, job)})
         if name in self.held:
             entries = {f"{of}.{key}" for of, each in maps.items() for key in each}
             await self.given(name, entries)
@@ -179,6 +180,15 @@ class Jobs(Members):
                 f"an executor of {job.executor_memory_mib} MiB fits no worker", where="executor_memory_mib",
                 expected=f"at most {offered.executor_memory_mib}",
             )  # fmt: skip
+        return job
+
+    def _launchable(self, name: str, job: Job) -> Job:
+        """The job, if the names that stand in it can be known at a launch of it."""
+        members = {f"job-{name}", *(member.name for member in self.members)}
+        declaration = self.driver(job)
+        templates.check(job.arguments, declaration, members, "arguments")
+        for of in ("env", "settings", "unchecked_settings"):
+            templates.check(getattr(job, of).values(), declaration, members, of)
         return job
 
     async def _forget_left(self) -> None:

@@ -11,6 +11,7 @@ from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.releases import as_written_by
 from upcall.catalog.spark.task import driver_task, makes, master_task, worker_task
 from upcall.protocol.declaration import Declaration, File, Resources
+from upcall.protocol.templates import literally
 from upcall.protocol.training import Compiled, Training
 from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy, Service
 from upcall.service.context import Context
@@ -97,7 +98,17 @@ class Members(Service):
     def job(self, member: Member) -> Declaration:
         name = member.name.removeprefix("job-")
         job = self.jobs[name]
-        declaration = driver_task(
+        declaration = self.driver(job)
+        if name in self.held:
+            return msgspec.structs.replace(
+                declaration,
+                command=("{{python}}", "-c", "import signal; signal.pause()"),
+                files=(*declaration.files, File(path="held", text=self.held[name].by, verbatim=True)),
+            )
+        return msgspec.structs.replace(declaration, restart=job.restart)
+
+    def driver(self, job: Job) -> Declaration:
+        return driver_task(
             master=f"spark://{{{{address.master-0}}}}:{config.MASTER_PORT}",
             application=PROGRAM,
             arguments=job.arguments,
@@ -116,16 +127,11 @@ class Members(Service):
             },
             artifacts=self.artifacts(),
         )
-        if name in self.held:
-            return msgspec.structs.replace(
-                declaration,
-                command=("{{python}}", "-c", "import signal; signal.pause()"),
-                files=(*declaration.files, File(path="held", text=self.held[name].by, verbatim=True)),
-            )
-        return msgspec.structs.replace(declaration, restart=job.restart)
 
     def _settings(self) -> dict[str, str]:
-        return {**self.options.settings, **self.options.unchecked_settings}
+        """A person's own of the whole service; those of a job may hold names."""
+        given: dict[str, str] = literally({**self.options.settings, **self.options.unchecked_settings})
+        return given
 
     @classmethod
     def makes(cls) -> tuple[Training | Compiled, ...]:

@@ -1,0 +1,64 @@
+"""Names in texts of a declaration: how a text of somebody's own goes past them, and which can never be known.
+
+``{{name}}`` is filled in where a task is launched. What a person handed over may hold braces of its own: whoever puts
+it into a template writes ``literal(text)``, and it arrives as it is. A *file* that is a person's own is ``verbatim``.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from upcall.protocol.declaration import Declaration
+from upcall.protocol.errors import Invalid
+
+PATTERN: Final = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_./-]*)\s*\}\}")
+BRACE: Final = "brace"
+"""The name of ``{`` itself."""
+ALWAYS: Final = (
+    "address", "hostname", "sandbox", "cpus", "memory_mib", "node", "zone", "incarnation", "task", "python", BRACE,
+)  # fmt: skip
+"""Names that every task has."""
+NEAR_MAX: Final = 3
+LISTED_MAX: Final = 12
+_OPENS: Final = re.compile(r"\{(?=\{|\Z)")
+
+
+def literal(text: str) -> str:
+    """A template that is filled in as ``text``, whatever stands in it."""
+    return _OPENS.sub(f"{{{{{BRACE}}}}}", text)
+
+
+def literally(value: Any) -> Any:
+    """The same of all texts in lists and mappings, whose keys are texts too."""
+    if isinstance(value, str):
+        return literal(value)
+    if isinstance(value, dict):
+        return {literally(key): literally(each) for key, each in value.items()}
+    return [literally(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def check(texts: Iterable[str], declaration: Declaration, members: Collection[str], where: str) -> None:
+    """``Invalid`` for a name in these texts that no launch of this declaration will know. ``members``: of its service.
+    What others have (their endpoints), and what only a machine has (its attributes), may come."""
+    known = {
+        *ALWAYS,
+        "replaced.address",
+        *(f"port.{port.name}" for port in declaration.ports),
+        *(f"volume.{volume.name}" for volume in declaration.volumes),
+        *(f"secret.{secret.name}" for secret in declaration.secrets),
+        *(f"artifact.{artifact.name}" for artifact in declaration.artifacts),
+        *(f"address.{member}" for member in members),
+    }
+    for name in (found[1] for text in texts for found in PATTERN.finditer(text)):
+        of_artifact = name.startswith("artifact.") and ".".join(name.split(".")[:2]) in known
+        if name not in known and not of_artifact and not name.startswith(("endpoint.", "attribute.")):
+            raise Invalid(f"unknown name {{{{{name}}}}}", where=where, expected=near(name, known))
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """Names of the same family, else the nearest ones."""
+    family = name.split(".")[0]
+    found = sorted(each for each in known if each.split(".")[0] == family and each != family)
+    found = found or difflib.get_close_matches(name, list(known), n=NEAR_MAX, cutoff=0.5)
+    return "one of: " + ", ".join((found or sorted(known))[:LISTED_MAX])
