@@ -33,7 +33,7 @@ def as_launched(task: Declaration) -> tuple[list[str], dict[str, str]]:
     names = re.findall(r"{{((?:address|artifact|volume|secret)\.[a-z0-9.-]+)}}", repr(task))
     launch = Launch(task="some.member-0.1", declaration=task, generation=1, fence=1, address="127.1.2.3", values={})
     known = names_of(launch, node="n", attributes={}, sandbox="/s", volumes={}, artifacts={}, secrets={})
-    known = {name: "/filled-in" for name in names} | known
+    known = dict.fromkeys(names, "/filled-in") | known
     files = {each.path: each.text if each.verbatim else render(each.text, known, each.path) for each in task.files}
     return [render(word, known, "command") for word in task.command], files
 
