@@ -28,7 +28,7 @@ class Brokers:
         self.leads = {name: now[0] for name, now in WAS.items()}
         self.throttled: set[str] = set()
         self.copies = True
-        self.calls = 0
+        self.calls = self.sized = 0
         self.dies_at = -1
         self.said: list[tuple[str, float | None]] = []
         self.slow: asyncio.Event | None = None
@@ -97,6 +97,7 @@ class Brokers:
 
     async def _run(self, command: tuple[str, ...], *, input: str, timeout_s: float) -> Any:
         if "--describe" in command:
+            self.sized += 1
             lie = {node: [name for name, now in self.in_sync.items() if node in now] for node in self.ready_ids()}
             folders = [
                 {"partitions": [{"partition": each, "size": 1 << 20} for each in names]} for names in lie.values()
@@ -139,7 +140,15 @@ async def test_the_new_replica_is_there_before_the_leader_moves_and_the_old_one_
     assert all(brokers.leads[name] in now for name, now in after.items())
     assert (brokers.throttled, brokers.kept) == (set(), {})
     assert brokers.said[-1][1] == 1.0
-    assert any("MiB, " in text for text, _ in brokers.said)
+    assert brokers.sized == 0, "few replicas move faster than a tool says how many bytes they have"
+
+
+async def test_what_takes_longer_says_how_many_bytes_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "SIZES_AFTER_S", 0.0)
+    brokers = Brokers()
+    await moved(brokers)
+    assert brokers.sized
+    assert any(text.startswith("spread: 1.0 of 1.0 MiB, ") for text, _ in brokers.said)
 
 
 def test_the_call_that_moves_leaders_is_one_that_the_binding_takes(monkeypatch: pytest.MonkeyPatch) -> None:

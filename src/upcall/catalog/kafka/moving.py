@@ -25,8 +25,9 @@ MOVING: Final = "moving"
 AT_ONCE_MAX: Final = 100
 """Partitions; what is written down stays small, and so does what has to go back."""
 LOOK_S: Final = 1.0
+SIZES_AFTER_S: Final = 3.0
 SIZES_EVERY_S: Final = 15.0
-"""How much has arrived is asked by a tool of its own."""
+"""How much has arrived is asked by a tool of its own, which takes longer than few replicas take to move."""
 TOOL_S: Final = 60.0
 AGAIN_S: Final = 30.0
 """What is wanted is submitted again: a tool of a host that died meanwhile may have submitted something else later."""
@@ -102,8 +103,8 @@ class Moving:
     async def _until_there(self, wanted: Targets, what: str) -> None:
         now_s = asyncio.get_running_loop().time
         coming = [(each, broker) for each, to in wanted.items() for broker in set(to) - set(each.replicas)]
-        total, arrived, next_s, done = 0.0, 0.0, 0.0, 0
-        again_s = now_s() + AGAIN_S
+        total, arrived, done = 0.0, 0.0, 0
+        next_s, again_s = now_s() + SIZES_AFTER_S, now_s() + AGAIN_S
         while done < len(wanted):
             now = {str(each): each for each in await self._kafka.partitions()}
             left = {each: to for each, to in wanted.items() if str(each) in now and not _has(now[str(each)], to)}
@@ -120,7 +121,8 @@ class Moving:
                 arrived = sum(sizes.get(broker, {}).get(str(each), 0) for each, broker in coming) / MIB
                 next_s = now_s() + SIZES_EVERY_S
             arrived = total if done == len(wanted) else min(arrived, total)
-            words = f"{what}: {arrived:.1f} of {total:.1f} MiB, {done} of {len(wanted)} partitions"
+            volume = f"{arrived:.1f} of {total:.1f} MiB, " if total else ""
+            words = f"{what}: {volume}{done} of {len(wanted)} partitions"
             self._kafka.progress(words, arrived / total if total else done / len(wanted))
             await asyncio.sleep(LOOK_S if done < len(wanted) else 0)
 
