@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Set
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
@@ -25,6 +26,8 @@ from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
 
 TIMEOUT_S: Final = 6.0
 """Below the deadline of an answer."""
+CHANGE_S: Final = 60.0
+"""What a person changes of topics is waited for longer: brokers that are busy do it all the same."""
 CONFIGS_AT_ONCE: Final = 200
 TAKES_OVER_S: Final = 10.0
 """So long a broker may take until it works with what it was told."""
@@ -32,6 +35,7 @@ BLAMED_MAX: Final = 5
 """So many settings that were refused are told with their values."""
 WRONG: Final = (KafkaError.INVALID_REQUEST, KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION)
 SET: Final = AlterConfigOpType.SET
+PATIENT: Final = {"request_timeout": CHANGE_S, "operation_timeout": CHANGE_S}
 RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
 THROTTLED: Final = ("leader.replication.throttled.replicas", "follower.replication.throttled.replicas")
 MINIMUM_FOR_S: Final = 60.0
@@ -216,7 +220,7 @@ class Admin:
             return False
         topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=config)
         try:
-            self.client.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+            _until_done(self.client.create_topics([topic], **PATIENT)[name])
         except KafkaException as error:
             # A broker that has not heard of it yet said that it is not there.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -233,7 +237,7 @@ class Admin:
         if partitions and partitions < has:
             raise Conflict(f"{name} has {has} partitions, and they never become fewer", where="partitions")
         if partitions > has:
-            self.client.create_partitions([NewPartitions(name, partitions)])[name].result(TIMEOUT_S * 2)
+            _until_done(self.client.create_partitions([NewPartitions(name, partitions)], **PATIENT)[name])
         if config:
             self._alter(ResourceType.TOPIC, name, config)
 
@@ -257,7 +261,7 @@ class Admin:
 
     def delete_topic(self, name: str) -> None:
         self._minimums.pop(name, None)
-        self.client.delete_topics([name], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S * 2)
+        _until_done(self.client.delete_topics([name], **PATIENT)[name])
 
     def topics(self, *, settings: bool = False) -> list[dict[str, Any]]:
         grouped: dict[str, list[Partition]] = {}
@@ -276,3 +280,13 @@ class Admin:
             for topic, found in sorted(grouped.items())
             if not settings or topic in own
         ]
+
+
+def _until_done(answer: Future[None]) -> None:
+    """Raises :class:`NotNow` where Kafka does not say that it is done: it may be all the same, a moment later."""
+    try:
+        answer.result(CHANGE_S + TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        if isinstance(error, KafkaException) and error.args[0].code() != KafkaError._TIMED_OUT:
+            raise
+        raise NotNow(f"Kafka did not say within {CHANGE_S:g} s that it is done; it may be all the same") from error
