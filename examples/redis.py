@@ -4,6 +4,7 @@ It runs Debian's ``redis-server``. Clients write at the endpoint ``primary``, wh
 """
 
 import asyncio
+import re
 
 import upcall.service as up
 
@@ -29,6 +30,7 @@ class Redis(up.Service):
         settings = (
             "bind {{address}}\nport {{port.redis}}\ndir {{volume.data}}\nappendonly yes\ninclude {{secret.password}}\n"
             "replicaof {{address}} 1\nreplica-serve-stale-data no\nreplica-announce-ip {{address}}\n"
+            "repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n"
         )
         return up.Declaration(
             command=(self.options.program, "{{sandbox}}/redis.conf"),
@@ -53,22 +55,25 @@ class Redis(up.Service):
 
     async def lead(self, primary: up.Member) -> None:
         await self.ask(primary, "replicaof no one")
+        # Who came while it still followed nobody may have come by the old protocol, which acknowledges nothing.
+        await self.ask(primary, "client kill type replica")
         await self.give_role("primary", primary)
         for other in self.members.without(primary):
             if other.ready:
                 await self.follow(other, primary)
 
     async def follow(self, replica: up.Member, primary: up.Member) -> None:
-        """Until it has all that the primary has."""
+        """Until it has all that the primary has, and says so: who never does could not take its place."""
         await self.ask(replica, f"replicaof {primary.address} {primary.at('redis').rpartition(':')[2]}")
-        while "master_link_status:up" not in await self.ask(replica, "info replication"):  # noqa: ASYNC110
+        told = re.compile(rf"ip={re.escape(replica.address)},port=\d+,state=online,offset=[1-9]")
+        while not told.search(await self.ask(primary, "info replication")):  # noqa: ASYNC110 - Redis tells nobody
             await asyncio.sleep(0.2)
 
     async def before_stop(self, member: up.Member, why: up.Operation) -> None:
         """The primary hands over: it takes no writes until the next one has all of them, and leads."""
         if heir := self.heir_of(member):
             await self.ask(member, f"failover to {heir.address} {heir.at('redis').rpartition(':')[2]} timeout 20000")
-            while not (await self.ask(heir, "role")).startswith("master"):  # noqa: ASYNC110 - Redis tells nobody
+            while not (await self.ask(heir, "role")).startswith("master"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await self.lead(heir)
 

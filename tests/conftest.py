@@ -11,6 +11,10 @@ from typing import Final
 
 import pytest
 
+from in_order import pytest_runtest_makereport, pytest_runtest_setup
+
+__all__ = ["pytest_runtest_makereport", "pytest_runtest_setup"]
+
 LONG_FILES: Final = Path(__file__).with_name("long_files.txt")
 LONG_S: Final = 5.0
 """What takes less is not worth a line."""

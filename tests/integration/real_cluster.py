@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 WAIT_S = 300.0
 """Generous: a condition, not a speed."""
+WEDGED_S = 900.0
+"""No command takes so long on any machine, if what it waits for comes at all."""
 
 
 class Cluster:
@@ -39,15 +43,17 @@ class Cluster:
     def down(self) -> None:
         self.upcall("down")
 
-    def upcall(self, *words: str, check: bool = True, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
+    def upcall(self, *words: str, check: bool = True, timeout_s: float = WEDGED_S) -> subprocess.CompletedProcess[str]:
         """The command line; `up` and `down` in a process of their own, the others in ours, which is faster."""
         if words[0] in ("up", "down"):
             process = self.begin(*words)
             out, errors = process.communicate(timeout=timeout_s)
             done = subprocess.CompletedProcess(list(words), process.returncode, out, errors)
         else:
-            found = CliRunner().invoke(application(words[0]), [*words, "--data", str(self.data)])
-            done = subprocess.CompletedProcess(list(words), found.exit_code, found.stdout, found.stderr)
+            with _at_most(max(timeout_s, WEDGED_S)):
+                found = CliRunner().invoke(application(words[0]), [*words, "--data", str(self.data)])
+            raised = f"\n{found.exception!r}" if found.exception and not isinstance(found.exception, SystemExit) else ""
+            done = subprocess.CompletedProcess(list(words), found.exit_code, found.stdout, found.stderr + raised)
         if check:
             assert done.returncode == 0, f"upcall {' '.join(words)}: {done.stdout}\n{done.stderr}"
         return done
@@ -127,6 +133,25 @@ class Cluster:
 
     def until_restarted(self, name: str, before: int) -> None:
         self.until(f"{name} runs again", lambda: self.processes().get(name, before) != before)
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """A command that waits for ever ends, and with it its test. The alarm is the main thread's alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"not over within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _command(pid: int) -> str:

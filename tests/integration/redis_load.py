@@ -51,10 +51,16 @@ class Writes:
             self._stopping.set()
             self._thread.join()
 
-    def lost(self) -> list[int]:
-        connection = Connection(self._where())
+    def missing(self) -> list[int] | None:
+        """What was acknowledged and is not there; None: the primary does not answer yet."""
+        try:
+            connection = Connection(self._where())
+        except OSError:
+            return None
         try:
             return [each for each in self.acknowledged if connection.ask("EXISTS", f"write:{each}") != ":1"]
+        except OSError:
+            return None
         finally:
             connection.close()
 

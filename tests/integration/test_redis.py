@@ -20,7 +20,7 @@ from debian import NotThere, libraries, unpacked
 REDIS = Path(__file__).parents[2] / "examples" / "redis.py"
 SERVERS = ("redis.server-0", "redis.server-1", "redis.server-2")
 
-pytestmark = [pytest.mark.real, pytest.mark.root]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.root]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def load(redis: Cluster) -> Iterator[Writes]:
     with Writes(lambda: primary(redis)).running() as writes:
         redis.until("a write", lambda: writes.acknowledged)
         yield writes
-    lost = writes.lost()
+    lost = redis.until("the primary answers", lambda: None if (found := writes.missing()) is None else [found])[0]
     print(f"{len(writes.acknowledged)} writes, {len(lost)} lost, slowest {writes.slowest_s:.2f} s")
     assert not lost
 

@@ -12,7 +12,7 @@ from real_cluster import Cluster
 from real_kafka import settings, update
 from real_members import WAIT_S, Begin, incarnations
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.long]
 
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 GOALS = ("survive=1-node", "write_mb_s=0.5", "keep_hours=1")

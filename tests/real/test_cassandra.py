@@ -31,7 +31,7 @@ from real_members import (
 
 from upcall.catalog.cassandra.config import PROGRESS
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.in_order]
 
 MAIN = "org.apache.cassandra.service.CassandraDaemon"
 NODES = ("cassandra.node-0", "cassandra.node-1", "cassandra.node-2")

@@ -20,7 +20,7 @@ from upcall.catalog.cassandra import jmx
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.cassandra.settings import facts
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.long]
 
 MANY = 1000
 """For what has no bound as it is: so much that nobody meets it."""

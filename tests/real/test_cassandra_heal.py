@@ -19,7 +19,7 @@ from real_members import WAIT_S, Begin, jvm_of, kill, until_next_incarnation
 
 from upcall.protocol.operator import TaskView
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.long]
 
 MAIN = "org.apache.cassandra.service.CassandraDaemon"
 NODES = ("cassandra.node-0", "cassandra.node-1", "cassandra.node-2")

@@ -14,7 +14,7 @@ from cql_clients import KEYSPACE, Load, logged_in
 from real_cluster import Cluster
 from real_members import WAIT_S, Begin, act, incarnations
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.in_order]
 
 NODES = tuple(f"cassandra.node-{number}" for number in range(4))
 

@@ -16,7 +16,7 @@ from real_members import WAIT_S, Begin, act
 from upcall.catalog.cassandra.releases import MODES, OLDEST
 from upcall.catalog.cassandra.service import Cassandra
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.long]
 
 OLD, NEW = Cassandra.versions()[0], Cassandra.version
 NODES = ("cassandra.node-0", "cassandra.node-1", "cassandra.node-2")

@@ -44,7 +44,7 @@ from real_members import (
 from upcall.catalog.kafka.config import PROGRESS, client_settings
 from upcall.catalog.kafka.options import KafkaOptions
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.in_order]
 
 MAIN = "kafka.Kafka"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "write_and_read.py"

@@ -15,7 +15,7 @@ from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.kafka.settings import facts
 from upcall.catalog.kafka.sizing import size_broker
 
-pytestmark = [pytest.mark.real, pytest.mark.usefixtures("phase")]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.usefixtures("phase")]
 
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 NODES = (1, 2, 3)

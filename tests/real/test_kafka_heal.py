@@ -19,7 +19,7 @@ from real_members import WAIT_S, Begin, act, jvm_of, kill, lose_node, until_next
 
 from upcall.protocol.operator import TaskView
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.long]
 
 MAIN = "kafka.Kafka"
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")

@@ -17,7 +17,7 @@ from real_members import WAIT_S, Begin, act, incarnations
 
 from upcall.protocol.operator import Ask, OperationView, Update
 
-pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.usefixtures("phase")]
+pytestmark = [pytest.mark.real, pytest.mark.in_order, pytest.mark.long, pytest.mark.usefixtures("phase")]
 
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
 FOURTH = "kafka.broker-3"

@@ -13,7 +13,7 @@ from real_members import WAIT_S, Begin, act, empty_volume, kill, output, until_n
 
 from upcall.catalog.kafka.service import Kafka
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.in_order]
 
 OLD, NEW = Kafka.versions()[0], Kafka.version
 BROKERS = ("kafka.broker-0", "kafka.broker-1", "kafka.broker-2")
