@@ -2,6 +2,8 @@
 
 What a file takes stands in ``long_files.txt``; files that it does not name come after those that it does, in their
 usual order. ``UPCALL_WRITE_LONG_FILES=1 make test`` writes it anew. A wrong figure costs time, and nothing else.
+
+No test depends on how fast the machine is, so no example of a property has a time of its own.
 """
 
 import os
@@ -10,10 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from in_order import pytest_runtest_makereport, pytest_runtest_setup
 
 __all__ = ["pytest_runtest_makereport", "pytest_runtest_setup"]
+
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 LONG_FILES: Final = Path(__file__).with_name("long_files.txt")
 LONG_S: Final = 5.0

@@ -374,7 +374,8 @@ def test_the_end_of_a_node_waits_for_its_drain() -> None:
 
 
 async def test_more_copies_than_nodes_and_names_that_are_none_are_refused() -> None:
-    service = Cassandra(Context(name="cassandra", options={"nodes": 2}))
+    there = {name: wire.Member(name=name, incarnation=1) for name in ("node-0", "node-1")}
+    service = Cassandra(Context(name="cassandra", options={"nodes": 2}, members=there))
     create = action_named(Cassandra, "create-keyspace")
     with pytest.raises(Conflict, match="3 replicas on 2 nodes"):
         await create.call(service, {"name": "k", "replication": 3})

@@ -213,8 +213,9 @@ def test_one_is_one() -> None:
 
 
 def test_what_belongs_to_every_start_is_told_only_while_it_goes_on() -> None:
-    found = cassandra.told(signs(dropped={"a1": 9}, hints={"a2": 1}, silent={"a0"}), NODES, {"a1": 4})
-    assert {one.key for one in found if one.passes_within_s} == {"dropped node-1", "hints node-2"}
+    founding = {"a0": "s", "a1": "s", "a2": "t"}
+    found = cassandra.told(signs(dropped={"a1": 9}, hints={"a2": 1}, silent={"a0"}, schemas=founding), NODES, {"a1": 4})
+    assert {one.key for one in found if one.passes_within_s} == {"dropped node-1", "hints node-2", "schema"}
 
 
 def test_hints_compactions_and_a_disk_are_told_by_node() -> None:

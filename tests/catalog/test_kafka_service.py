@@ -356,7 +356,8 @@ def test_a_broker_that_died_alone_starts_again_and_one_on_a_silent_node_is_waite
 
 
 async def test_a_broker_at_its_first_place_votes_already_and_a_replaced_one_needs_another_to_join() -> None:
-    service = Played(Context(name="kafka", options={}))
+    there = {name: wire.Member(name=name, incarnation=1) for name in ("broker-0", "broker-1", "broker-2")}
+    service = Played(Context(name="kafka", options={}, members=there))
     first = Member("broker-0", "broker", 0, wire.Member(name="broker-0", state="ready", place=1))
     await service.after_ready(first)
     replaced = Member("broker-0", "broker", 0, wire.Member(name="broker-0", state="ready", place=2))
@@ -365,7 +366,8 @@ async def test_a_broker_at_its_first_place_votes_already_and_a_replaced_one_need
 
 
 async def test_a_topic_with_more_copies_than_brokers_is_refused() -> None:
-    service = Kafka(Context(name="kafka", options={"brokers": 1}))
+    there = {"broker-0": wire.Member(name="broker-0", incarnation=1)}
+    service = Kafka(Context(name="kafka", options={"brokers": 1}, members=there))
     with pytest.raises(Conflict, match="3 replicas on 1 brokers"):
         await action_named(Kafka, "create-topic").call(service, {"name": "t", "replication": 3})
 

@@ -5,9 +5,11 @@ LOCAL_QUORUM: what was acknowledged survives any one node.
 """
 
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
+from benchmarks import cql
 from cassandra import ReadFailure, Unauthorized
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster as Driver
@@ -116,6 +118,37 @@ def test_a_client_may_do_all_with_data_and_nothing_with_roles(cassandra: Cluster
                 session.execute(forbidden)
     finally:
         session.cluster.shutdown()
+
+
+def reads(cluster: Cluster) -> bool:
+    try:
+        with cql.logged_in(cluster.client, "reader") as session:
+            return session.execute(f"SELECT * FROM {KEYSPACE}.rows LIMIT 1") is not None
+    except (NoHostAvailable, Unauthorized):
+        return False
+
+
+def test_who_reads_alone_changes_nothing_and_is_made_in_a_ring_that_never_had_him(
+    cassandra: Cluster, session: Session
+) -> None:
+    """The ring is made to be as one from before there was such a role; none of its nodes is restarted."""
+    write(session, "to be read")
+    cassandra.until("who reads alone may", lambda: reads(cassandra), WAIT_S)
+    with cql.logged_in(cassandra.client, "admin") as admin:
+        admin.execute("DROP ROLE reader", timeout=60.0)
+    cassandra.kill("host", signal.SIGKILL)
+    cassandra.until("who reads alone may again", lambda: reads(cassandra), WAIT_S)
+    with cql.logged_in(cassandra.client, "reader") as session:
+        for forbidden in (
+            f"INSERT INTO {KEYSPACE}.rows (id, text) VALUES (-1, 'mine')",
+            f"TRUNCATE {KEYSPACE}.rows",
+            f"CREATE TABLE {KEYSPACE}.made (id int PRIMARY KEY)",
+            f"DROP KEYSPACE {KEYSPACE}",
+            "CREATE ROLE mallory WITH LOGIN = true",
+            "ALTER ROLE client WITH PASSWORD = 'mine'",
+        ):
+            with pytest.raises(Unauthorized):
+                session.execute(forbidden)
 
 
 def test_nodetool_runs_beside_a_member_and_zones_are_racks(cassandra: Cluster) -> None:

@@ -65,7 +65,7 @@ def served(master: FakeMaster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     recording, state = folder / "recording.json", folder / "store.json"
     recording.write_text(json.dumps(practice_rows(2_400)))
     Stored().write(state)
-    master.add_service("cassandra", 3, package="cassandra", endpoint="cql", steps_done=3)
+    master.add_service("cassandra", 3, package="cassandra", endpoint="reader", steps_done=3)
     master.add_service("aircraft", 1, package="aircraft", steps_done=1)
     job = master.add_service("windows", 1, package="windows", steps_done=1)
     job.bindings = {"cassandra": "cassandra"}

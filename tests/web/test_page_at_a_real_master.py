@@ -76,7 +76,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     own = {"principal": "host", "Upcall-Stream": stream.until("subscribed")["stream"]}
     ends = [
         {**ENDPOINT, "name": "cql", "user": "client", "secret": "generated:cassandra.client"},
-        {**ENDPOINT, "name": "cql-admin", "user": "admin", "secret": "generated:cassandra.admin"},
+        {**ENDPOINT, "name": "admin", "user": "admin", "secret": "generated:cassandra.admin"},
+        {**ENDPOINT, "name": "reader", "user": "reader", "secret": "generated:cassandra.reader"},
     ]
     for what, said in (
         ("members", {"members": {"node-0": MEMBER}, "policy": {"minimum": 0}}),
@@ -86,7 +87,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert answer.status == 200, answer.body
     recording, state = folder / "recording.json", folder / "store.json"
     recording.write_text(json.dumps(practice_rows(2_400)))
-    known = server.call("GET", "/v1/endpoints/cassandra/cql/credentials").json()
+    known = server.call("GET", "/v1/endpoints/cassandra/reader/credentials").json()
     stored = Stored(run=started(load_flight(recording), 600), from_s=510, **known)
     stored.write(state)
     program = [str(Path(__file__).parent / "stored_flight.py"), str(state), str(recording)]
@@ -119,7 +120,7 @@ def test_a_page_that_is_refused_says_so_and_one_that_is_let_in_shows_the_flight(
     page = open_tab()
     told = page.locator(".u-flight .u-reason")
     expect(told).to_contain_text("The page is refused, and cannot look into the store")
-    expect(told).to_contain_text("the page may not log in to cassandra.cql")
+    expect(told).to_contain_text("the page may not log in to cassandra.reader")
     expect(page.locator(".u-flight")).not_to_contain_text("has not sent anything")
     expect(page.locator(".u-flight")).not_to_contain_text("No flight yet")
     register(served.server, windows, {})
@@ -128,7 +129,7 @@ def test_a_page_that_is_refused_says_so_and_one_that_is_let_in_shows_the_flight(
     expect(page.locator("[data-sum=readings]")).to_have_text(re.compile(r"^[123]\.\d\d M$"))
 
 
-def test_of_the_same_store_it_is_not_told_the_administrators_password(served: Served) -> None:
-    for endpoint, status in (("cql", 200), ("cql-admin", 403)):
+def test_of_the_same_store_it_is_told_no_password_of_a_role_that_may_write(served: Served) -> None:
+    for endpoint, status in (("reader", 200), ("cql", 403), ("admin", 403)):
         path = f"/v1/endpoints/cassandra/{endpoint}/credentials"
         assert served.server.call("GET", path, principal="page").status == status

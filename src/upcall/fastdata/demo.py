@@ -17,7 +17,7 @@ from upcall.fastdata.login import Login
 from upcall.fastdata.queries import Queries
 from upcall.fastdata.schema import NOT_NOW
 
-STORE: Final = ("cassandra", "cql")
+STORE: Final = ("cassandra", "reader")
 RETRY_S: Final = 0.5
 LINES_MAX: Final = 50
 

@@ -193,7 +193,7 @@ class FlightView:
             self._shown_at = None
 
     async def _tick(self) -> None:
-        ends = self._context.bound("windows", "cassandra", "cql")[:1]
+        ends = self._context.bound("windows", "cassandra", "reader")[:1]
         addresses = tuple(sorted({address for end in ends for address in end.addresses}))
         if not self._is_ready:
             return

@@ -83,7 +83,7 @@ def allow_page(core: Core, service: str, endpoint: str) -> None:
     install a package (an admin) names the endpoint's kind, and whoever binds a service of it says which one."""
     if any(_bound(core, name, service, endpoint, page=True) for name in core.state.services):
         return
-    right = f'a service that is bound to it by Need(..., endpoint="{endpoint}", page=True), and is installed'
+    right = f'a service that is bound to {service} by Need(..., page="{endpoint}"), and is installed'
     raise Forbidden(f"the page may not log in to {service}.{endpoint}", where=f"{service}.{endpoint}", expected=right)
 
 
@@ -99,15 +99,17 @@ def check(service: str, endpoints: tuple[wire.Endpoint, ...]) -> None:
 
 
 def _bound(core: Core, asking: str, service: str, endpoint: str, *, page: bool = False) -> bool:
-    """Whether a need of the asking service's package is bound to this very endpoint (``page``: one that is for the page
-    too)."""
+    """Whether a need of the asking service's package is bound to this very endpoint (``page``: whether one says that
+    the page is)."""
     asker = core.state.services.get(asking)
     if asker is None:
         return False
     package = core.state.packages.find(asker.record.package, asker.record.version)
     bindings = asker.record.bindings
-    needs = [need for need in package.needs if need.page or not page]
-    return any(need.endpoint == endpoint and bindings.get(need.name) == service for need in needs)
+    bound = [need for need in package.needs if bindings.get(need.name) == service]
+    if page:
+        return any(need.page and (need.page_endpoint or need.endpoint) == endpoint for need in bound)
+    return any(need.endpoint == endpoint for need in bound)
 
 
 def _of(secrets: Secrets, endpoint: wire.Endpoint) -> wire.Credentials:

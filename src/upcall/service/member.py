@@ -193,6 +193,11 @@ class MemberSet:
         """The members of one pod."""
         return [member for member in self._members.values() if member.pod == pod]
 
+    def there(self, pod: str) -> list[Member]:
+        """Those of them that were ever started. What an update is still to bring is in the pod, and has nothing yet;
+        who is to leave is in no pod any more, and takes nothing more. Options say what is wanted: count these."""
+        return [member for member in self.of(pod) if member.incarnation]
+
     def without(self, member: Member | str) -> list[Member]:
         """All but this one."""
         return [other for name, other in self._members.items() if name != str(member)]

@@ -11,8 +11,9 @@ A need is a class attribute. On an instance it reads as the bound service's endp
 Where that endpoint asks its clients who they are, ``secrets=(self.queue.secret("queue"),)`` brings the credentials, as
 the file ``{{secret.queue}}``.
 
-``Need("store", endpoint="cql", page=True)``: the page logs in there too, because a tab of this package shows what lies
-there. What the page may log in to is what services that are installed are bound to by such a need, and nothing else.
+``Need("store", endpoint="cql", page="reader")``: the page logs in to the same service, at its endpoint ``reader``,
+because a tab of this package shows what lies there (``page=True``: at the need's own). What the page may log in to is
+what services that are installed are bound to by such a need, and nothing else.
 
 ``install --bind queue=events`` binds it to the service ``events``; by default it is the service of the need's own
 name. The master uses the bindings for the order of ``shutdown``, and names who needs what before an uninstall.
@@ -59,9 +60,10 @@ class Bound:
 
 
 class Need:
-    """Another service that must be there (or may be, if ``optional``). ``page``: the page may log in there too."""
+    """Another service that must be there (or may be, if ``optional``). ``page``: the page may log in there too, at this
+    endpoint of it (True: at the same)."""
 
-    def __init__(self, name: str, *, endpoint: str, optional: bool = False, page: bool = False) -> None:
+    def __init__(self, name: str, *, endpoint: str, optional: bool = False, page: bool | str = False) -> None:
         self.name = name
         self.endpoint = endpoint
         self.optional = optional
@@ -69,7 +71,10 @@ class Need:
 
     @property
     def spec(self) -> NeedSpec:
-        return NeedSpec(name=self.name, endpoint=self.endpoint, optional=self.optional, page=self.page)
+        at = self.page if isinstance(self.page, str) else ""
+        return NeedSpec(
+            name=self.name, endpoint=self.endpoint, optional=self.optional, page=bool(self.page), page_endpoint=at
+        )
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> "Need": ...

@@ -36,7 +36,7 @@ class TabContext:
     def bound(self, package: str, need: str, endpoint: str) -> list[EndpointView]:
         """Of this name, of all services to which a service of the package is bound by that need; as of now.
 
-        The page is told how to log in there (``client.credentials``) where the need says so (``page=True``)."""
+        The page is told how to log in there (``client.credentials``) where the need says so (``page``)."""
         status = self.live.status
         services = status.services if status is not None else []
         wanted = {one.bindings.get(need, "") for one in services if one.package == package}

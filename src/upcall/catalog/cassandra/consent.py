@@ -89,9 +89,9 @@ class Consent(Nodes):
     def _too_few_copies(self, cost: Cost) -> Verdict:
         """No waiting helps. With enough nodes more copies do; a ring of one or two can only be away meanwhile."""
         reason = f"token ranges have too few copies to spare a node: {words(cost.always)}"
-        if self.options.nodes < COPIES_THAT_SPARE_ONE:
+        if (there := len(self.members.there("node"))) < COPIES_THAT_SPARE_ONE:
             return hopeless(
-                f"{reason}; a ring of {self.options.nodes} has no room for more copies, so they are away meanwhile",
+                f"{reason}; a ring of {there} has no room for more copies, so they are away meanwhile",
                 would_help="the stop goes over this answer at the end of its window: --on-deadline proceed",
             )
         keyspaces = [name for name in sorted(cost.always) if name != ROLES][:WAYS_MAX]

@@ -23,6 +23,9 @@ HINT_FILES_MANY: Final = 1
 PASSES_S: Final = 30.0
 """A few messages that came too late and a file of hints belong to every start, and to a second of much work: they are
 told while they go on."""
+SCHEMA_PASSES_S: Final = 90.0
+"""A change reaches the nodes one after the other, and one that hears of another version asks for it up to a minute
+later (Cassandra's own delay): before that several are in use whenever a ring is founded or a table made."""
 GOSSIP_ALL: Final = "SELECT * FROM system_views.gossip_info"
 COMPACTIONS: Final = "SELECT pending_tasks FROM system_views.thread_pools WHERE name = 'CompactionExecutor'"
 HINTS: Final = "SELECT address, files FROM system_views.pending_hints"
@@ -103,7 +106,8 @@ def told(signs: Signs, members: Mapping[str, Member], dropped_before: Mapping[st
         counts = Counter(filter(None, signs.schemas.values())).most_common()
         odd = sorted(name(address) for address, schema in signs.schemas.items() if schema and schema != counts[0][0])
         what = f"{len(counts)} versions of the schema are in use ({', '.join(odd)} differs from the others)"
-        found.append(Degraded(what, doing="they tell each other; changes of the schema wait for it", key="schema"))
+        doing = "they tell each other; changes of the schema wait for it"
+        found.append(Degraded(what, doing=doing, key="schema", passes_within_s=SCHEMA_PASSES_S))
     for address, word in signs.rooms.items():
         if word in ROOM:
             what = f"{name(address)}'s disk is {word.lower()}: Cassandra {ROOM[word]}"

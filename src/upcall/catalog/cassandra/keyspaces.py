@@ -27,9 +27,8 @@ class Keyspaces(Nodes):
         replication: int = Field(0, ge=0, le=9, description="0: three, or as many as there are nodes"),
     ) -> dict[str, Any]:
         """Creates a keyspace; one that exists is left as it is."""
-        copies = replication or min(3, self.options.nodes)
-        if copies > self.options.nodes:
-            raise Conflict(f"{copies} replicas on {self.options.nodes} nodes", where="replication")
+        copies = replication or min(3, len(self.members.there("node")))
+        self._fits(copies)
         await self.ask(lambda ring: ring.create_keyspace(name, copies))
         return {"keyspace": name, "replication": copies}
 
@@ -38,12 +37,15 @@ class Keyspaces(Nodes):
         self, keyspace: str = Field(pattern=NAME), replication: int = Field(ge=1, le=9)
     ) -> dict[str, Any]:
         """Changes on how many nodes a keyspace is kept, and fills the new copies by a repair."""
-        if replication > self.options.nodes:
-            raise Conflict(f"{replication} replicas on {self.options.nodes} nodes", where="replication")
+        self._fits(replication)
         await self.ask(lambda ring: ring.set_copies(keyspace, replication))
-        for member in self.members.of("node"):
+        for member in self.members.there("node"):
             await member.run(config.nodetool_command("repair", "-full", "-pr", keyspace), timeout_s=1800.0)
         return {"keyspace": keyspace, "replication": replication}
+
+    def _fits(self, copies: int) -> None:
+        if copies > (there := len(self.members.there("node"))):
+            raise Conflict(f"{copies} replicas on {there} nodes", where="replication")
 
     @action
     async def drop_keyspace(self, name: str = Field(pattern=NAME)) -> dict[str, Any]:
@@ -66,7 +68,8 @@ class Keyspaces(Nodes):
     async def repair(self, keyspace: str = Field("", pattern=f"^$|{NAME}")) -> dict[str, Any]:
         """Repairs a keyspace (default: all), node by node, each its primary ranges. By itself in time: what was deleted
         is forgotten after ``gc_grace_seconds``, ten days, and would come back from a node that never heard of it."""
-        for member in self.members.of("node"):
+        nodes = self.members.there("node")
+        for member in nodes:
             what = [keyspace] if keyspace else ["--ignore-unreplicated-keyspaces"]  # Else one of those fails it.
             await member.run(config.nodetool_command("repair", "-pr", *what), timeout_s=1800.0)
-        return {"keyspace": keyspace, "repaired": [member.name for member in self.members.of("node")]}
+        return {"keyspace": keyspace, "repaired": [member.name for member in nodes]}

@@ -83,12 +83,17 @@ class Nodes(Service):
         return [*found, Phase("joining", *joining, strategy="serial")] if joining else found
 
     def endpoints(self) -> list[Endpoint]:
-        """``cql`` is for applications, ``admin`` for whoever runs the ring: its role may do everything."""
+        """``cql`` is for applications, ``admin`` for whoever runs the ring: its role may do everything. ``reader`` is
+        for who looks and changes nothing."""
         if self.options.client_auth == "none":
-            return [Endpoint("cql", description=f"{CQL}, nobody is asked who he is")]
+            anybody = f"{CQL}, nobody is asked who he is"
+            return [Endpoint(name, "cql", description=anybody) for name in ("cql", "reader")]
         return [
             Endpoint("cql", description=CQL, user="client", secret=self.own_secret("client")),
-            Endpoint("admin", "cql", description=f"{CQL}, as superuser", user="admin", secret=self.own_secret("admin")),
+            *(
+                Endpoint(name, "cql", description=f"{CQL}, {what}", user=name, secret=self.own_secret(name))
+                for name, what in (("admin", "as superuser"), ("reader", "reads alone"))
+            ),
         ]
 
     def node(self, member: Member) -> Declaration:
@@ -200,8 +205,7 @@ class Nodes(Service):
             await self.blocking(self._ring.close)
             self._ring = None
         if self._ring is None:
-            login = None if self.options.client_auth == "none" else await self.credentials(self.endpoints()[1])
-            self._ring = await self.blocking(_connect, addresses, login)
+            self._ring = await self._new_ring(addresses)
         ring: Ring = self._ring
         try:
             return await self.blocking(question, ring)
@@ -210,6 +214,18 @@ class Nodes(Service):
             self._ring = None
             await self.blocking(ring.close)
             raise
+
+    async def _new_ring(self, addresses: tuple[str, ...]) -> "Ring":
+        """A session, once the role of who reads alone is there: rings that run were made before there was one."""
+        own = [] if self.options.client_auth == "none" else self.endpoints()[1:]
+        admin, reader = [await self.credentials(each) for each in own] or (None, None)
+        ring = await self.blocking(_connect, addresses, admin)
+        if reader is not None:
+            try:
+                await self.blocking(ring.make_reader, reader.user, reader.password)
+            except Exception as error:
+                self.log.warning("the role %s is not there yet: %s", reader.user, error)
+        return ring
 
 
 def last_line(done: ToolResult) -> str:

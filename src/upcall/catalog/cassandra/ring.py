@@ -205,6 +205,16 @@ class Ring:
             time.sleep(TRY_PAUSE_S)
         return list(self._session.execute(query, host=host))
 
+    def make_reader(self, user: str, password: str) -> None:
+        """A role that reads whatever there is. What it may do comes before its login: nodes remember for a while what
+        they found of who logged in."""
+        found = self._connected().execute("SELECT can_login FROM system_auth.roles WHERE role = %s", (user,)).one()
+        if found and found["can_login"]:
+            return
+        self._session.execute(f"CREATE ROLE IF NOT EXISTS {user} WITH LOGIN = false")
+        self._session.execute(f"GRANT SELECT ON ALL KEYSPACES TO {user}")
+        self._session.execute(f"ALTER ROLE {user} WITH PASSWORD = %s AND LOGIN = true", (password,))
+
     def create_keyspace(self, name: str, replication: int) -> None:
         factor = f"{{'class': 'NetworkTopologyStrategy', '{DATACENTER}': {replication}}}"
         self._connected().execute(f'CREATE KEYSPACE IF NOT EXISTS "{name}" WITH replication = {factor}', timeout=30.0)

@@ -88,5 +88,4 @@ class Scaling(Voting):
     def _staying(self, broker: Member, why: Operation) -> list[int]:
         """Who is left when this one and all that leave with it are gone."""
         leaving = {broker.name, *why.leaving}
-        wanted = range(1, self.options.brokers + 1)
-        return [each for each in wanted if f"broker-{each - 1}" not in leaving]
+        return [node_id(each) for each in self.members.there("broker") if each.name not in leaving]

@@ -54,9 +54,10 @@ class Kafka(Relieving, ScalesItself, Changing, Topics, Backups):
 
     async def may_replace(self, broker: Member, why: Operation) -> Verdict:
         """Its volume is given up: everything on it has to be in sync elsewhere."""
-        if self.options.brokers == 1 and why.takes_back:
+        alone = not self.members.without(broker)
+        if alone and why.takes_back:
             return accept("it comes back with what it had before; what it has now is set aside")
-        if self.options.brokers == 1:
+        if alone:
             return hopeless("it is the only broker: its data would be gone", would_help="more brokers, and replicas")
         return await self.may_stop(broker, why)
 
@@ -75,11 +76,12 @@ class Kafka(Relieving, ScalesItself, Changing, Topics, Backups):
     def _too_few_replicas(self, cost: Cost) -> Verdict:
         """No waiting helps. With enough brokers another replica does; a lone one can only be away meanwhile."""
         reason = f"{counted(cost.always)} with too few replicas to spare a broker ({named(cost.always)})"
-        if self.options.brokers == 1:
+        if len(self.members) == 1:
             return hopeless(
                 f"{reason}: there is one broker, so they are away while it is",
                 would_help="the stop goes over this answer at the end of its window: --on-deadline proceed",
             )
+        there = len(self.members.there("broker"))
         ways = [
             Way(
                 f"give {topic} {copies} replicas",
@@ -87,11 +89,11 @@ class Kafka(Relieving, ScalesItself, Changing, Topics, Backups):
                 arguments={"topic": topic, "replicas": copies},
                 costs="disk and traffic for the new replicas",
             )
-            if copies <= self.options.brokers
+            if copies <= there
             else Way(f"lower min.insync.replicas of {topic}, or add brokers: {copies} replicas would spare one")
             for topic, copies in sorted(cost.wanted.items())
         ]
-        possible = {topic: copies for topic, copies in cost.wanted.items() if copies <= self.options.brokers}
+        possible = {topic: copies for topic, copies in cost.wanted.items() if copies <= there}
         if self.options.few_replicas == "raise" and len(possible) == len(cost.wanted):
             self.raise_beside(possible)
             return defer(f"{reason}: they get another one first", retry_after=2)
@@ -137,7 +139,8 @@ class Kafka(Relieving, ScalesItself, Changing, Topics, Backups):
         one. What was changed while it ran stands in its file now."""
         self._losses.back(broker)
         await self.forget_live(broker)
-        if founded(broker) or node_id(broker) > quorum.seats(self.options.brokers) or not self.members.without(broker):
+        seats = quorum.seats(len(self.members.there("broker")))
+        if founded(broker) or node_id(broker) > seats or not self.members.without(broker):
             return
         beside = self.beside(broker)
         self.log.info("%s: %s", broker.name, await quorum.join(broker, node_id(broker), beside))

@@ -44,9 +44,10 @@ class Topics(Brokers):
         ),
     ) -> dict[str, Any]:
         """Creates a topic; one that exists is left as it is."""
-        copies = replication or min(3, self.options.brokers)
-        if copies > self.options.brokers:
-            raise Conflict(f"{copies} replicas on {self.options.brokers} brokers", where="replication")
+        there = len(self.members.there("broker"))
+        copies = replication or min(3, there)
+        if copies > there:
+            raise Conflict(f"{copies} replicas on {there} brokers", where="replication")
         given = as_texts({**config, **unchecked_config})
         created = await self.ask(lambda admin: admin.create_topic(name, partitions, copies, given))
         return {"topic": name, "partitions": partitions, "replication": copies, "created": created}

@@ -69,7 +69,7 @@ class Windows(Service):
 
     options: Options
     kafka = Need("kafka", endpoint="client")
-    cassandra = Need("cassandra", endpoint="cql", page=True)
+    cassandra = Need("cassandra", endpoint="cql", page="reader")
     spark = Need("spark", endpoint="master")
 
     def pods(self) -> list[Pod]:

@@ -68,6 +68,8 @@ class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     optional: bool = False
     page: bool = False
     """The page logs in there too, to show what its tasks do."""
+    page_endpoint: str = ""
+    """At this endpoint of the same service; empty: at the same."""
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
