@@ -39,6 +39,11 @@ test-root: .venv/.dev  ## what is different for root: users of their own for ser
 	@.venv/bin/upcall fetch kafka cassandra spark windows aircraft
 	.venv/bin/pytest -n $(WORKERS) --dist loadfile -m root $(ARGS)
 
+.PHONY: kubernetes
+kubernetes: .venv/.dev  ## the tests against a real Kubernetes control plane with played nodes; built once, which takes Go and minutes
+	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
+	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 tests/kubernetes $(ARGS)
+
 .PHONY: faults
 faults: .venv/.dev  ## two minutes at full rate while the parts are killed; `make test` has a smaller one
 	UPCALL_FULL_RATE=1 .venv/bin/pytest -s tests/real/test_fault_run.py $(ARGS)

@@ -1,0 +1,123 @@
+"""Keeps the webhook's certificate fresh and the API server informed of whom to trust.
+
+All of it stands in one Secret. Several webhooks keep the same one: whoever finds a step due writes it, on the version
+that it has read; who comes second reads what the first has written.
+"""
+
+import asyncio
+import base64
+import contextlib
+import datetime
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.errors import AlreadyExists, ApiError, Conflict, NotFound
+from upcall.substrate.kubernetes.client.kinds import SECRET, WEBHOOK, Object
+from upcall.substrate.kubernetes.client.login import certify
+from upcall.substrate.kubernetes.evictions.certificates import SERVER_FOR, TOLD_FOR, Kept, due, renewed
+from upcall.substrate.kubernetes.evictions.objects import webhook
+
+STANDS_IN: Final = "upcall-evictions"
+LOOK_S: Final = 3600.0
+"""At least this often: another webhook may have made a newer one. What it replaced is good for days more."""
+AGAIN_S: Final = 5.0
+STEPS_MAX: Final = 8
+"""More are never due at once: each is another reason."""
+FILES: Final = {"authority_key": "authority.key", "bundle": "ca.crt", "key": "tls.key", "certificate": "tls.crt"}
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Keeper:
+    """``where``: how the API server reaches the webhook, a ``url`` or a ``service``."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        hosts: tuple[str, ...],
+        where: Object,
+        serves: Object,
+        *,
+        clock: Callable[[], datetime.datetime] = now,
+        server_for: datetime.timedelta = SERVER_FOR,
+    ) -> None:
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._api = api
+        self._namespace = namespace
+        self._hosts = hosts
+        self._where = where
+        self._serves = serves
+        self._clock = clock
+        self._server_for = server_for
+        self._loaded = b""
+        self._bundle = b""
+        self._told_at = clock()
+
+    async def run(self) -> None:
+        """Until cancelled. What goes wrong is tried again: the certificate in use is good for days yet."""
+        while True:
+            try:
+                kept = await self.look()
+                wait_s = min(due(kept, self._clock()).total_seconds(), LOOK_S)
+            except ApiError:
+                wait_s = AGAIN_S
+            await asyncio.sleep(max(wait_s, AGAIN_S))
+
+    async def look(self) -> Kept:
+        """All steps that are due; afterwards the newest is in use."""
+        for _ in range(STEPS_MAX):
+            kept, still = await self.step()
+            if still:
+                return kept
+        raise AssertionError("renewing its certificate comes to no end")
+
+    async def step(self) -> tuple[Kept, bool]:
+        """One of them, and whether none is due any more."""
+        secret = await self._secret()
+        kept = _kept(secret) if secret is not None else None
+        trusted = kept is not None and await self._told(kept)
+        wanted = renewed(kept, self._hosts, self._clock(), trusted=trusted, server_for=self._server_for)
+        if wanted != kept:
+            # Another webhook may be first; his is read next.
+            with contextlib.suppress(AlreadyExists, Conflict):
+                await self._write(secret, wanted)
+            return wanted, False
+        if wanted.certificate != self._loaded:
+            certify(self.tls, wanted.certificate + wanted.key)
+            self._loaded = wanted.certificate
+        return wanted, True
+
+    async def _told(self, kept: Kept) -> bool:
+        """Says whom to trust, and whether that was known for long."""
+        await self._api.apply(WEBHOOK, webhook(self._where, kept.bundle, self._serves), force=True)
+        if self._bundle != kept.bundle:
+            self._bundle, self._told_at = kept.bundle, self._clock()
+        return self._clock() - self._told_at >= TOLD_FOR
+
+    async def _secret(self) -> Object | None:
+        try:
+            return await self._api.get(SECRET, STANDS_IN, self._namespace)
+        except NotFound:
+            return None
+
+    async def _write(self, read: Object | None, kept: Kept) -> None:
+        data = {file: base64.b64encode(getattr(kept, field)).decode() for field, file in FILES.items()}
+        if read is None:
+            await self._api.create(SECRET, {"metadata": {"name": STANDS_IN}, "data": data}, self._namespace)
+        else:
+            # With the version that was read: compare and swap.
+            await self._api.replace(SECRET, read | {"data": data}, self._namespace)
+
+
+def _kept(secret: Object) -> Kept | None:
+    """None: it is not whole, so it is made anew."""
+    data = secret.get("data") or {}
+    if any(not data.get(file) for file in FILES.values()):
+        return None
+    return Kept(**{field: base64.b64decode(data[file]) for field, file in FILES.items()})

@@ -1,0 +1,80 @@
+"""Everything here runs against a real control plane. Where it is not built, the tests say so and are left out."""
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from lab.building import Missing, built
+from lab.control_plane import ControlPlane, control_plane
+from lab.nodes import PlayedNodes, played_nodes
+
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.connection import Connection
+from upcall.substrate.kubernetes.client.errors import NotFound
+from upcall.substrate.kubernetes.client.kinds import NAMESPACE, SERVICE_ACCOUNT
+from upcall.substrate.kubernetes.client.login import from_kubeconfig
+
+HERE = Path(__file__).parent
+MUST = "UPCALL_KUBERNETES"
+"""Set by `make kubernetes`: what is left out there is an error."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.real)
+
+
+@pytest.fixture(scope="session")
+def parts() -> Path:
+    """The folder with the parts of Kubernetes."""
+    try:
+        return built()
+    except Missing as missing:
+        if os.environ.get(MUST):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def plane(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One for all tests that leave it as it was; whoever breaks one starts its own."""
+    with control_plane(tmp_path_factory.mktemp("control-plane")) as running:
+        yield running
+
+
+@pytest.fixture
+async def api(plane: ControlPlane) -> AsyncIterator[Api]:
+    """As the administrator."""
+    async with Connection(from_kubeconfig((plane.kubeconfig(),))) as connection:
+        yield Api(connection)
+
+
+@pytest.fixture
+async def namespace(api: Api) -> AsyncIterator[str]:
+    """One of the test's own, in which pods may be made."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    await api.create(NAMESPACE, {"metadata": {"name": name}})
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                await api.get(SERVICE_ACCOUNT, "default", name)
+                break
+            except NotFound:
+                await asyncio.sleep(0.1)
+    yield name
+    await api.delete(NAMESPACE, name)
+
+
+@pytest.fixture
+async def nodes(api: Api) -> AsyncIterator[PlayedNodes]:
+    """Three, which play until the test ends."""
+    async with played_nodes(api, 3) as playing:
+        yield playing

@@ -1,0 +1,118 @@
+"""The test cluster's program: every part of Kubernetes in one file, built from Go modules.
+
+``python -m lab.building`` (``make kubernetes``) builds it, once for each version; then it lies in the user's cache.
+What goes into it is pinned by ``binary/go.mod`` and verified by the hashes in ``binary/go.sum``. A build that is broken
+off goes on where it was, because Go keeps what it has compiled. To take another version: change it in ``go.mod``, then
+``go mod tidy`` there.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from upcall.artifacts.cache import default_root
+
+SOURCE: Final = Path(__file__).with_name("binary")
+PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+FREE_BYTES: Final = 6 << 30
+"""What Go's own caches take the first time, and the program."""
+
+
+class Missing(Exception):
+    """There is no program, and none can be made; the message says what to do."""
+
+
+def version() -> str:
+    """Of Kubernetes, without the ``v``."""
+    return _in_go_mod(r"k8s\.io/kubernetes v(\S+)")
+
+
+def go_needed() -> str:
+    return _in_go_mod(r"(?m)^go (\d+\.\d+)")
+
+
+def folder() -> Path:
+    """Where the parts lie, or will. Its name says what they were made from."""
+    made_from = hashlib.sha256()
+    for name in ("go.mod", "go.sum", "main.go"):
+        made_from.update((SOURCE / name).read_bytes())
+    return default_root() / "kubernetes" / f"{version()}-{platform.machine()}-{made_from.hexdigest()[:12]}"
+
+
+def built() -> Path:
+    """The folder with the parts in it. Raises :class:`Missing`."""
+    if not (found := folder()).is_dir():
+        raise Missing(f"the test cluster's Kubernetes {version()} is not built yet; `make kubernetes` builds it")
+    return found
+
+
+def build() -> Path:
+    """Takes a quarter of an hour on two cores, the first time."""
+    target = folder()
+    with _alone(target.parent):
+        if target.is_dir():
+            return target
+        go = _go()
+        if (free := shutil.disk_usage(target.parent).free) < FREE_BYTES:
+            raise Missing(f"to build Kubernetes {FREE_BYTES >> 30} GiB must be free, and {free >> 30} are")
+        partial = target.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        print(f"building Kubernetes {version()} with {go}: some 15 minutes on two cores, once", file=sys.stderr)
+        major, minor, _ = version().split(".")
+        facts = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor}
+        says = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in facts.items())
+        command = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {says}"]
+        # What the user has set for other projects (a workspace, flags, C) is not for this one.
+        environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+        subprocess.run([*command, "-o", str(partial / "kubernetes"), "."], cwd=SOURCE, env=environment, check=True)
+        for part in PARTS:
+            (partial / part).symlink_to("kubernetes")
+        partial.rename(target)
+    return target
+
+
+def _go() -> str:
+    needed = go_needed()
+    how = f"install Go {needed} or newer (a distribution's package, or Go's own download), or name one: GO=/path/to/go"
+    found = shutil.which(os.environ.get("GO") or "go")
+    if found is None:
+        raise Missing(f"`go` is missing, which builds the test cluster's Kubernetes: {how}")
+    said = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"go(\d+)\.(\d+)", said)
+    if match is None or (int(match[1]), int(match[2])) < tuple(map(int, needed.split("."))):
+        raise Missing(f"{found} says `{said.strip()}`: {how}")
+    return found
+
+
+@contextmanager
+def _alone(where: Path) -> Iterator[None]:
+    """One build at a time; whoever comes second finds it made."""
+    where.mkdir(parents=True, exist_ok=True)
+    with (where / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _in_go_mod(pattern: str) -> str:
+    match = re.search(pattern, (SOURCE / "go.mod").read_text())
+    assert match is not None, f"{pattern} is not in go.mod"
+    return match[1]
+
+
+if __name__ == "__main__":
+    try:
+        print(build())
+    except Missing as missing:
+        sys.exit(f"make kubernetes: {missing}")
+    except subprocess.CalledProcessError as failed:
+        sys.exit(f"make kubernetes: go build ended with {failed.returncode}; what it compiled is kept, so try again")

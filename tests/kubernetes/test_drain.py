@@ -1,0 +1,285 @@
+"""``kubectl drain``, typed by somebody who never heard of us, waits for a service's consent."""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from lab.control_plane import ControlPlane, free_port
+from lab.nodes import PlayedNodes
+from objects import pod, settings
+
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.errors import NotFound, TooMany
+from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION, NODE, POD, WEBHOOK, Object
+from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
+from upcall.substrate.kubernetes.evictions.certificates import TOLD_FOR
+from upcall.substrate.kubernetes.evictions.keeping import Keeper, now
+from upcall.substrate.kubernetes.evictions.objects import (
+    DISRUPTION,
+    HELD,
+    MEMBER,
+    NAME,
+    PATH,
+    SERVICE,
+    definition,
+    floor,
+)
+from upcall.substrate.kubernetes.evictions.serving import Webhook, serving
+
+LIMIT_S = 400.0
+REASON = "6 parts would have a single copy"
+
+
+@pytest.fixture
+async def disruptions(api: Api) -> None:
+    """The kind is known."""
+    await api.apply(DEFINITION, definition())
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(NotFound):
+                await api.list(DISRUPTION)
+                return
+            await asyncio.sleep(0.1)
+
+
+@dataclass
+class Asked:
+    """Serves the webhook, with a certificate as old as a test wants it."""
+
+    api: Api
+    namespace: str
+    webhook: Webhook
+    ahead: datetime.timedelta = datetime.timedelta()
+    keeper: Keeper = field(init=False)
+
+    def clock(self) -> datetime.datetime:
+        return now() + self.ahead
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        port = free_port()
+        self.keeper = Keeper(
+            self.api,
+            self.namespace,
+            ("127.0.0.1",),
+            {"url": f"https://127.0.0.1:{port}{PATH}"},
+            {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+            clock=self.clock,
+            server_for=datetime.timedelta(days=300),
+        )
+        await self.keeper.look()
+        async with serving(self.webhook, "127.0.0.1", port, self.keeper.tls):
+            yield
+
+    async def until_heard(self) -> None:
+        """The API server has heard of it, which it does in its own time: an eviction of nobody's pod is asked about."""
+        await self.api.create(POD, pod("probe", labels={SERVICE: "probe", MEMBER: "one"}), self.namespace)
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                try:
+                    await self.api.evict("probe", self.namespace, dry_run=True)
+                except TooMany as held:
+                    if "would be asked" in held.message:
+                        break
+                await asyncio.sleep(0.1)
+        await self.api.delete(POD, "probe", self.namespace, grace_s=0)
+
+
+@pytest.fixture
+async def asked(api: Api, namespace: str, disruptions: None) -> AsyncIterator[Asked]:
+    one = Asked(api, namespace, Webhook(api))
+    async with one.serve():
+        await one.until_heard()
+        yield one
+    with contextlib.suppress(NotFound):
+        await api.delete(WEBHOOK, NAME)
+
+
+def member(name: str, node: str) -> Object:
+    labels = {SERVICE: "store", MEMBER: name, HELD: "true"}
+    return pod(name, labels=labels, nodeSelector={"kubernetes.io/hostname": node})
+
+
+async def members(api: Api, namespace: str, nodes: PlayedNodes, *names: str) -> None:
+    await api.apply(BUDGET, floor(), namespace)
+    for name in names:
+        await api.create(POD, member(name, "node-1"), namespace)
+    await nodes.until(lambda: all(nodes.ready(name) for name in names), "all members run")
+
+
+async def consenting(api: Api, namespace: str, agree: asyncio.Event, seen: asyncio.Queue[str]) -> None:
+    """Plays the ledger: gives each disruption its reason, then its consent."""
+    async with contextlib.aclosing(watch(api, DISRUPTION, namespace)) as events:
+        async for event in events:
+            found = (
+                event.objects if isinstance(event, Listed) else (event.object,) if isinstance(event, Changed) else ()
+            )
+            for each in found:
+                if each.get("status"):
+                    continue
+                name = each["metadata"]["name"]
+                await say(api, namespace, name, allowed=False, message=REASON)
+                seen.put_nowait(each["spec"]["pod"])
+                await agree.wait()
+                await say(api, namespace, name, allowed=True, message="agreed")
+
+
+async def say(api: Api, namespace: str, name: str, *, allowed: bool, message: str) -> None:
+    status = {"metadata": {"name": name}, "status": {"allowed": allowed, "message": message}}
+    await api.apply(DISRUPTION, status, namespace, part="status", force=True)
+
+
+async def drain(plane: ControlPlane, node: str, *more: str) -> asyncio.subprocess.Process:
+    command = plane.kubectl("drain", node, "--force", "--ignore-daemonsets", *more)
+    out = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
+
+
+async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
+    assert process.stdout is not None
+    said = ""
+    async with asyncio.timeout(LIMIT_S):
+        while words not in said:
+            line = await process.stdout.readline()
+            assert line, f"it ended without {words!r}:\n{said}"
+            said += line.decode()
+    return said
+
+
+async def test_a_drain_waits_for_consent_says_why_and_then_ends(
+    plane: ControlPlane, api: Api, namespace: str, nodes: PlayedNodes, asked: Asked
+) -> None:
+    await members(api, namespace, nodes, "replica-1", "replica-2")
+    await api.create(POD, pod("stranger", nodeSelector={"kubernetes.io/hostname": "node-1"}), namespace)
+    await nodes.until(lambda: nodes.ready("stranger"), "the stranger runs")
+    agree, seen = asyncio.Event(), asyncio.Queue[str]()
+    ledger = asyncio.create_task(consenting(api, namespace, agree, seen))
+    draining = await drain(plane, "node-1")
+    said = await read_until(draining, REASON)
+    assert "will retry" in said
+    assert NAME in said, "whoever reads it knows whom to ask"
+    await nodes.until(lambda: nodes.named("stranger") is None, "nobody holds the stranger")
+    assert nodes.ready("replica-1")
+    assert nodes.ready("replica-2")
+    assert (await api.get(NODE, "node-1"))["spec"]["unschedulable"] is True
+    agree.set()
+    async with asyncio.timeout(LIMIT_S):
+        rest, _ = await draining.communicate()
+    assert draining.returncode == 0, rest.decode()
+    assert "node/node-1 drained" in rest.decode()
+    assert nodes.named("replica-1") is None
+    stand = (await api.list(DISRUPTION, namespace)).objects
+    assert sorted(each["spec"]["pod"] for each in stand) == ["replica-1", "replica-2"], "one for each, however often"
+    assert {each["spec"]["who"] for each in stand} == {"admin"}
+    ledger.cancel()
+    slowest = max(asked.webhook.seconds)
+    print(f"{len(asked.webhook.seconds)} reviews, the slowest {slowest * 1000:.0f} ms")
+
+
+async def test_a_dry_run_leaves_nothing(
+    plane: ControlPlane, api: Api, namespace: str, nodes: PlayedNodes, asked: Asked
+) -> None:
+    await members(api, namespace, nodes, "replica-1")
+    draining = await drain(plane, "node-1", "--dry-run=server")
+    said = await read_until(draining, "would be asked whether replica-1 may go")
+    draining.kill()
+    await draining.wait()
+    assert "evicting pod" in said
+    assert (await api.list(DISRUPTION, namespace)).objects == ()
+    assert nodes.ready("replica-1")
+    assert HELD in (await api.get(POD, "replica-1", namespace))["metadata"]["labels"]
+
+
+async def test_while_we_are_away_the_floor_holds_and_a_drain_goes_on_when_we_are_back(
+    plane: ControlPlane, api: Api, namespace: str, nodes: PlayedNodes, disruptions: None
+) -> None:
+    one = Asked(api, namespace, Webhook(api))
+    async with one.serve():
+        await one.until_heard()
+        await members(api, namespace, nodes, "replica-1")
+    draining = await drain(plane, "node-1")
+    said = await read_until(draining, "disruption budget")
+    assert "will retry" in said
+    assert nodes.ready("replica-1")
+    agree, seen = asyncio.Event(), asyncio.Queue[str]()
+    agree.set()
+    ledger = asyncio.create_task(consenting(api, namespace, agree, seen))
+    async with one.serve():
+        async with asyncio.timeout(LIMIT_S):
+            rest, _ = await draining.communicate()
+        assert draining.returncode == 0, rest.decode()
+        assert nodes.named("replica-1") is None
+    ledger.cancel()
+    await api.delete(WEBHOOK, NAME)
+
+
+async def test_consent_does_not_pass_on_to_the_next_pod_of_the_same_name(
+    api: Api, namespace: str, nodes: PlayedNodes, asked: Asked
+) -> None:
+    await members(api, namespace, nodes, "replica-1")
+    with pytest.raises(TooMany, match="is asked whether replica-1 may go"):
+        await api.evict("replica-1", namespace)
+    (first,) = (await api.list(DISRUPTION, namespace)).objects
+    await say(api, namespace, first["metadata"]["name"], allowed=True, message="agreed")
+    await api.evict("replica-1", namespace)
+    await nodes.until(lambda: nodes.named("replica-1") is None, "it is gone")
+    await api.create(POD, member("replica-1", "node-1"), namespace)
+    await nodes.until(lambda: nodes.ready("replica-1"), "another one runs")
+    with pytest.raises(TooMany, match="is asked whether replica-1 may go"):
+        await api.evict("replica-1", namespace)
+    assert len((await api.list(DISRUPTION, namespace)).objects) == 2
+
+
+async def test_certificates_are_renewed_while_it_answers(
+    api: Api, namespace: str, nodes: PlayedNodes, disruptions: None
+) -> None:
+    """After two thirds of a year the authority is made anew, then what it signs; each eviction meanwhile is ours."""
+    one = Asked(api, namespace, Webhook(api), ahead=-datetime.timedelta(days=250))
+    async with one.serve():
+        await one.until_heard()
+        await members(api, namespace, nodes, "replica-1")
+        first, _ = await one.keeper.step()
+
+        async def still_ours() -> None:
+            with pytest.raises(TooMany, match="is asked whether replica-1 may go"):
+                await api.evict("replica-1", namespace)
+
+        await still_ours()
+        one.ahead = datetime.timedelta()
+        second = await one.keeper.look()
+        assert second.bundle.count(b"BEGIN") == 2, "the new one is trusted"
+        assert second.certificate == first.certificate, "and nothing is signed by it yet"
+        await still_ours()
+        # The API server takes up whom to trust in its own time, for which the keeper waits a minute.
+        one.ahead = TOLD_FOR
+        await asyncio.sleep(3)
+        third = await one.keeper.look()
+        assert third.certificate != first.certificate
+        await still_ours()
+        # A webhook that was begun meanwhile keeps the same.
+        other = Asked(api, namespace, Webhook(api), ahead=TOLD_FOR)
+        async with other.serve():
+            assert (await other.keeper.look()) == third
+    await api.delete(WEBHOOK, NAME)
+
+
+@pytest.mark.parametrize("owned", [False, True], ids=["bare", "of a controller that the cluster does not know"])
+async def test_the_floor_holds_whoever_owns_the_pod(api: Api, namespace: str, nodes: PlayedNodes, owned: bool) -> None:
+    """And its controller can count them: one that cannot, holds them too, but says that something is broken."""
+    held = member("replica-1", "node-1")
+    if owned:
+        owner = await api.create(CONFIG_MAP, settings("owner"), namespace)
+        named = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+        held["metadata"]["ownerReferences"] = [named | {"controller": True}]
+    await api.create(POD, held, namespace)
+    await nodes.until(lambda: nodes.ready("replica-1"), "it runs")
+    await api.apply(BUDGET, floor(), namespace)
+    async with asyncio.timeout(LIMIT_S):
+        while not (counted := (await api.get(BUDGET, "upcall-holds", namespace)).get("status", {}).get("conditions")):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert counted[0]["reason"] == "InsufficientPods"
+    with pytest.raises(TooMany, match="disruption budget"):
+        await api.evict("replica-1", namespace)
