@@ -24,6 +24,14 @@ settings.load_profile("any-machine")
 LONG_FILES: Final = Path(__file__).with_name("long_files.txt")
 LONG_S: Final = 5.0
 """What takes less is not worth a line."""
+ON_KUBERNETES_TOO: Final = (
+    "tests/operations/",
+    "tests/testing/test_one_driver.py",
+    "tests/testing/test_service_kit.py",
+    "tests/service/test_cluster_life.py",
+    "tests/service/test_scaling.py",
+    "tests/master/test_both_kinds.py",
+)
 
 _took_s: Counter[str] = Counter()
 
@@ -37,10 +45,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not os.environ.get("UPCALL_LONG_TESTS"):
         for item in items:
-            if item.get_closest_marker("long"):
+            if item.get_closest_marker("long") or _is_of_the_wide_set(item):
                 item.add_marker(pytest.mark.skip(reason="takes minutes; `make long` runs it"))
     known = long_files()
     items.sort(key=lambda item: -known.get(_file(item.nodeid), 0.0))
+
+
+def _is_of_the_wide_set(item: pytest.Item) -> bool:
+    """What every kind of cluster lives is lived on Kubernetes by the ledger's tests, the kit's and two files of a
+    service's life; by all others in the long run."""
+    kind = getattr(getattr(item, "callspec", None), "params", {}).get("kind")
+    return kind == "kubernetes" and not _file(item.nodeid).startswith(ON_KUBERNETES_TOO)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -1,4 +1,4 @@
-"""The master over the simulated cluster, on which we place or somebody else does: what it makes of places."""
+"""The master over a played cluster, on which we place or somebody else does: what it makes of places."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,9 +17,10 @@ from upcall.protocol import service as wire
 from upcall.protocol.declaration import Constraints, Declaration, Port, Resources
 from upcall.protocol.operator import Install
 from upcall.store.sqlite import SqliteStore
-from upcall.substrate.interface import Node
+from upcall.substrate.interface import Node, Send
 from upcall.testing import KINDS
-from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
+from upcall.testing.clusters import Cluster, begun, cluster_of, delivered
+from upcall.testing.simulated import SimulatedKind, Timing, small_nodes
 
 QUICK = Timing(place_s=0.02, start_s=0.02, ready_s=0.02, end_s=0.02, liveness_s=0.1, prove_s=1.0)
 """These are lived in real time."""
@@ -40,13 +41,19 @@ both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 @asynccontextmanager
 async def master(
-    folder: Path, kind: SimulatedKind, nodes: Sequence[Node] = (), *, cluster: SimulatedSubstrate | None = None
-) -> AsyncIterator[tuple[Driver, SimulatedSubstrate]]:
+    folder: Path, kind: SimulatedKind, nodes: Sequence[Node] = (), *, cluster: Cluster | None = None
+) -> AsyncIterator[tuple[Driver, Cluster]]:
     """``cluster``: one that has outlived another master."""
-    made = cluster or SimulatedSubstrate(kind, nodes or small_nodes(3), timing=QUICK)
+    made = cluster or cluster_of(kind, nodes or small_nodes(3), timing=QUICK)
     store = SqliteStore(folder / "state.db")
     journal = Journal("test", kept_events(store, "test"))
-    core = Driver(store, journal, lambda _: made, Notifier(Streams(), lambda send: None))
+
+    def deliver(send: Send) -> None:
+        """What comes of it is heard in a turn of its own."""
+        delivered(made, send)
+        core.post(core.tick)
+
+    core = Driver(store, journal, lambda _: begun(made), Notifier(Streams(), deliver))
     core.start()
     core.post(lambda tx: tx.substrate(made.say_nodes()))
     try:

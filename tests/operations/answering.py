@@ -1,10 +1,13 @@
-"""Services that say the same to whatever they are asked, in the word that fits the question."""
+"""Services that say the same to whatever they are asked, in the word that fits the question; and what more than one
+test of a world looks at."""
 
 from msgspec.structs import replace
 
 from upcall.operations import inputs as given
 from upcall.operations.records import AFTER_A_LOSS, BEFORE, Operation
 from upcall.operations.views import PendingSet
+from upcall.testing.simulated import SimulatedSubstrate
+from upcall.testing.world import World
 
 
 def fitting(operation: Operation, answer: given.Answer) -> given.Answer:
@@ -18,3 +21,9 @@ def fitting(operation: Operation, answer: given.Answer) -> given.Answer:
 def accept_all(pending: PendingSet) -> dict[str, given.Answer]:
     accept = given.Answer(verdict="accept")
     return {one.operation.id: fitting(one.operation, accept) for one in pending.operations if one.asked}
+
+
+def held_next(world: World) -> dict[str, tuple[str, int]]:
+    """Next places that are held on a cluster that we place on: member -> node, and the number of the place."""
+    assert isinstance(world.substrate, SimulatedSubstrate)
+    return world.substrate._next

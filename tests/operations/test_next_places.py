@@ -1,7 +1,7 @@
 """A place, and the data in it, is given up only when there is another."""
 
 import pytest
-from answering import accept_all
+from answering import accept_all, held_next
 
 from upcall.operations import inputs as given
 from upcall.operations.records import Operation, Policy
@@ -88,16 +88,16 @@ def test_nobody_is_asked_about_a_move_that_cannot_be(full: World) -> None:
 def test_a_place_that_is_not_needed_any_more_is_free_again(full: World) -> None:
     full.observe(full.substrate.join(small_nodes(4)[3], full.now_s))
     wish = full.send(given.Propose(kind="replace", asked_by="ann", service="log", members=("b1",), reason="disk"))
-    assert "log.b1" in full.substrate._next
+    assert "log.b1" in held_next(full)
     full.send(given.Cancel(operation=wish.operation, who="ann"))
-    assert full.substrate._next == {}
+    assert held_next(full) == {}
 
 
 def test_a_place_on_a_node_that_falls_silent_is_looked_for_anew(full: World) -> None:
     for number in (3, 4):
         full.observe(full.substrate.join(small_nodes(5)[number], full.now_s))
     full.send(given.Propose(kind="replace", asked_by="ann", service="log", members=("b1",), reason="disk"))
-    first, _ = full.substrate._next["log.b1"]
+    first, _ = held_next(full)["log.b1"]
     full.observe(full.substrate.silence(first, full.now_s))
     full.advance(20)
     full.send(given.Force(operation=operation(full, "replace").id, who="ann", why="now"))
@@ -165,7 +165,7 @@ def test_what_was_said_of_a_dead_node_is_void_when_it_is_back_and_its_member_ret
     world.advance(30)
     b1 = member(world, "b1")
     assert (b1.status, b1.place, b1.node) == ("ready", 1, node)
-    assert world.substrate._next == {}
+    assert held_next(world) == {}
     assert world.substrate.violations == []
 
 

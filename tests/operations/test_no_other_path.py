@@ -77,6 +77,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         {
             "master/performing.py:perform": "the effect ProveDeath, which names its operation",
             "local/machines.py:LocalMachines._prove": "the keeper, asked for what the substrate wants proven",
+            "testing/kubernetes/cluster.py:PlayedKubernetes.prove_death": "ProveDeath, handed on to the real substrate",
         },
     ),
     "the local substrate: who wants a task ended": (
@@ -94,6 +95,20 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "agent/runs.py:Runs.run": "a tool that runs beside a task, at its time-out",
             "agent/runs.py:Runs._clean_up": "a tool that runs beside a task, left by an earlier agent",
         },
+    ),
+    "the substrate of pods: deleting an object": (
+        last("delete", within="asking"),
+        {
+            "substrate/kubernetes/members.py:Members._delete_pod": "EndTask, or not named by the master after a start",
+            "substrate/kubernetes/members.py:Members._over": "a pod that is proven dead, and was told",
+            "substrate/kubernetes/members.py:Members._waits_for": "what the ledger gave up on a node that is not heard",
+            "substrate/kubernetes/volumes.py:Volumes._go": "a claim, of who was released",
+            "substrate/kubernetes/disruptions.py:Foreign.look": "the record of a disruption that is over",
+        },
+    ),
+    "the substrate of pods: who wants a pod deleted": (
+        last("_delete_pod"),
+        {"substrate/kubernetes/members.py:Members._look_at": "its task is not wanted, or EndTask was given"},
     ),
     "the local substrate: telling an agent": (
         lambda callee: callee in ("End", "wire.End"),

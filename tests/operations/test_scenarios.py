@@ -1,12 +1,12 @@
-"""The meaning of the ledger, by example: each scenario on both kinds of the simulated substrate."""
+"""The meaning of the ledger, by example: each scenario on every kind of cluster."""
 
 import os
 from pathlib import Path
 
 import pytest
-from transcript import KINDS, parse, render, run
+from transcript import expected, parse, render, run
 
-from upcall.testing.simulated import SimulatedKind
+from upcall.testing import KINDS, SimulatedKind
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
 
@@ -19,8 +19,7 @@ def test_scenario_comes_out_as_written(path: Path, kind: SimulatedKind) -> None:
     blocks = parse(path.read_text())
     for block, result in zip(blocks, run(path, kind), strict=True):
         if block.commands:
-            expected = block.expected.get(kind, block.expected.get("both"))
-            assert result == expected, f"{path.name} on {kind}, after: {'; '.join(block.commands)}"
+            assert result == expected(block, kind), f"{path.name} on {kind}, after: {'; '.join(block.commands)}"
 
 
 def test_they_are_numbered_without_gaps() -> None:

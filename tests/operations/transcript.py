@@ -1,7 +1,8 @@
 """Transcripts: a readable script of commands in, the exchange out.
 
-A scenario file is text: a command on each line, ``----``, what follows from them, an empty line. Where the two kinds
-of the simulated substrate differ, the sections are ``---- kernel`` and ``---- delegated``. ``#`` lines are prose.
+A scenario file is text: a command on each line, ``----``, what follows from them, an empty line. Where who places
+makes a difference, the sections are ``---- kernel`` and ``---- delegated``; ``---- kubernetes`` is of the second kind,
+and has a section of its own only where it differs from it. ``#`` lines are prose.
 
     drain n1 window=600 on_deadline=hold by=ann
     ----
@@ -22,10 +23,8 @@ from upcall.operations import inputs as given
 from upcall.operations import news, wording
 from upcall.operations.records import Epoch, Policy, Way
 from upcall.operations.wording import ON_THE_WAY
-from upcall.testing.simulated import SimulatedKind, Timing
+from upcall.testing import KINDS, SimulatedKind, Timing
 from upcall.testing.world import World
-
-KINDS: tuple[SimulatedKind, ...] = ("kernel", "delegated")
 
 
 @dataclass
@@ -53,6 +52,12 @@ def parse(text: str) -> list[Block]:
     return blocks
 
 
+def expected(block: Block, kind: SimulatedKind) -> list[str] | None:
+    """What is written of this kind, or of the one that it is of, or of all."""
+    among = (kind, "delegated", "both") if kind == "kubernetes" else (kind, "both")
+    return next((block.expected[name] for name in among if name in block.expected), None)
+
+
 def render(blocks: list[Block], results: dict[str, list[list[str]]]) -> str:
     """``results``: kind -> the output of each block."""
     chunks = []
@@ -60,11 +65,10 @@ def render(blocks: list[Block], results: dict[str, list[list[str]]]) -> str:
         lines = [*block.prose, *block.commands]
         if block.commands:
             outputs = {kind: results[kind][i] for kind in KINDS}
-            if len({tuple(output) for output in outputs.values()}) == 1:
-                lines += ["----", *outputs[KINDS[0]]]
-            else:
-                for kind in KINDS:
-                    lines += [f"---- {kind}", *outputs[kind]]
+            ours, theirs, kubernetes = outputs["kernel"], outputs["delegated"], outputs["kubernetes"]
+            lines += ["----", *ours] if ours == theirs else ["---- kernel", *ours, "---- delegated", *theirs]
+            if kubernetes != theirs:
+                lines += ["---- kubernetes", *kubernetes]
         chunks.append("\n".join(lines))
     return "\n\n".join(chunks) + "\n"
 

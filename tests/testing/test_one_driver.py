@@ -26,8 +26,9 @@ from upcall.protocol.declaration import Constraints, Declaration, Port, Resource
 from upcall.protocol.operator import Install
 from upcall.store.sqlite import SqliteStore
 from upcall.testing import KINDS, SimulatedKind, Timing
+from upcall.testing.clusters import Cluster, begun, cluster_of, delivered, speaks
 from upcall.testing.driver import WALL_S
-from upcall.testing.simulated import SimulatedSubstrate, small_nodes
+from upcall.testing.simulated import small_nodes
 from upcall.testing.world import World
 
 both_kinds = pytest.mark.parametrize("kind", KINDS)
@@ -39,7 +40,7 @@ SERVES = Declaration(
     resources=Resources(memory_mib=64),
     constraints=Constraints(apart="log"),
 )
-Do = Callable[[Turning, SimulatedSubstrate, Transaction], object]
+Do = Callable[[Turning, Cluster, Transaction], object]
 
 
 # -- two drivers ----------------------------------------------------------------------------------------------------
@@ -49,21 +50,21 @@ def ledger(item: given.Input) -> Do:
     return lambda core, cluster, tx: tx.ledger(item)
 
 
-def cluster(act: Callable[[SimulatedSubstrate, float], Any]) -> Do:
+def cluster(act: Callable[[Cluster, float], Any]) -> Do:
     return lambda core, cluster, tx: tx.substrate(act(cluster, tx.now_s))
 
 
-def installed(core: Turning, _: SimulatedSubstrate, tx: Transaction) -> None:
+def installed(core: Turning, _: Cluster, tx: Transaction) -> None:
     core.state.packages.put(wire.Package(name="log", version="1"))
     services.install(tx, Install(package="log"), "ann")
 
 
-def declared(core: Turning, _: SimulatedSubstrate, tx: Transaction) -> None:
+def declared(core: Turning, _: Cluster, tx: Transaction) -> None:
     members = {name: wire.MemberWanted(declaration=SERVES, start=True) for name in ("b0", "b1", "b2")}
     services.declare(tx, "log", wire.Declare(members=members, policy=wire.Policy(minimum=2, holds_data=True)))
 
 
-def accepted(core: Turning, _: SimulatedSubstrate, tx: Transaction) -> None:
+def accepted(core: Turning, _: Cluster, tx: Transaction) -> None:
     pending = core.state.ledger.pending("log", core.monotonic(), core.wall())
     answers = tuple(wire.Answer(operation=one.operation.id, verdict="accept") for one in pending.operations)
     tx.ledger(from_wire.answers("log", wire.Answers(epoch=str(pending.epoch), answers=answers)))
@@ -99,7 +100,7 @@ class Played:
     """One of the drivers, and how it is moved."""
 
     core: Turning
-    cluster: SimulatedSubstrate
+    cluster: Cluster
     act: Callable[[Callable[[Transaction], object]], Awaitable[object]]
     wait: Callable[[float], Awaitable[None]]
 
@@ -130,16 +131,20 @@ def in_memory(kind: SimulatedKind) -> Played:
 
 def on_a_disk(kind: SimulatedKind, store: SqliteStore) -> Played:
     now = [0.0]
-    made = SimulatedSubstrate(kind, small_nodes(3), timing=TIMING)
-    listener = Notifier(Streams(), lambda send: None)
+    made = cluster_of(kind, small_nodes(3), timing=TIMING, wall=lambda: now[0] + WALL_S)
     core = Driver(
         store,
         Journal("on a disk"),
-        lambda _: made,
-        listener,
+        lambda _: begun(made),
+        Notifier(Streams(), lambda send: delivered(made, send)),
         monotonic=lambda: now[0],
         wall=lambda: now[0] + WALL_S,
     )
+
+    async def act(work: Callable[[Transaction], object]) -> None:
+        await core.turn(work)
+        while speaks(made, now[0]):
+            await core.turn(core.tick)
 
     async def wait(seconds: float) -> None:
         until_s = now[0] + seconds
@@ -148,7 +153,7 @@ def on_a_disk(kind: SimulatedKind, store: SqliteStore) -> Played:
             await core.turn(core.tick)
         now[0] = until_s
 
-    return Played(core, made, core.turn, wait)
+    return Played(core, made, act, wait)
 
 
 @both_kinds

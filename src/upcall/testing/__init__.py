@@ -10,9 +10,10 @@
 
         live(Hello, script, kind=kind, options={"count": 2})
 
-The cluster is one on which we place (``kernel``) or one on which somebody else does (``delegated``): a service that is
-right on one only knows too much. Addresses change at every restart; messages may be lost and repeated; nodes fall
-silent, machines die, others end tasks unasked. Ten minutes of deferrals take milliseconds.
+The cluster is one on which we place (``kernel``), one on which somebody else does (``delegated``), or a played
+Kubernetes (``kubernetes``): a service that is right on one only knows too much. Addresses change at every restart;
+messages may be lost and repeated; nodes fall silent, machines die, others end tasks unasked. Ten minutes of deferrals
+take milliseconds.
 
 One question and its answer, with no cluster at all, is a :class:`Scenario`.
 """

@@ -29,11 +29,14 @@ from upcall.protocol.declaration import Constraints, Declaration, Resources
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.store.interface import Change, Delete, Put
 from upcall.substrate.interface import Output, Send, Unplaced, Up
-from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing, small_nodes
+from upcall.testing.clusters import Cluster, Delivering, begun, cluster_of
+from upcall.testing.kubernetes import PlayedKubernetes
+from upcall.testing.simulated import SimulatedKind, Timing, small_nodes
 from upcall.testing.store import MemoryStore
 
 T = TypeVar("T")
 
+ANSWERS_MAX: Final = 10_000
 WALL_S: Final = 1_700_000_000.0
 """Wall time at the beginning of every world."""
 
@@ -59,7 +62,7 @@ class Nobody:
 class VirtualDriver(Turning):
     """Without a default for the kind: what is tried on one kind only has not been tried."""
 
-    substrate: SimulatedSubstrate
+    substrate: Cluster
     store: MemoryStore
 
     def __init__(
@@ -95,13 +98,14 @@ class VirtualDriver(Turning):
         """Of members that no service declared on the wire."""
         self.after: list[Callable[[], None]] = []
         """Called when a turn is over."""
+        self._hearing = False
         nodes = small_nodes(node_count)
-        cluster = SimulatedSubstrate(kind, nodes, seed=seed, loss=loss, repeat=repeat, timing=timing or Timing())
+        cluster = cluster_of(kind, nodes, seed=seed, loss=loss, repeat=repeat, timing=timing, wall=lambda: self.wall_s)
         super().__init__(
             MemoryStore(),
             Journal("a world"),
-            lambda _: cluster,
-            listener or Nobody(),
+            lambda _: begun(cluster),
+            Delivering(listener or Nobody(), self.deliver),
             monotonic=lambda: self.now_s,
             wall=lambda: self.wall_s,
         )
@@ -157,6 +161,33 @@ class VirtualDriver(Turning):
 
     def run(self, work: Callable[[Transaction], T]) -> T:
         """One turn, and all that follows from it at this moment."""
+        try:
+            return self._run(work)
+        finally:
+            self._hear()
+
+    def _hear(self) -> None:
+        """What machines answer at once to what they were told is heard at once."""
+        cluster = self.substrate
+        if self._hearing or not isinstance(cluster, PlayedKubernetes):
+            return
+        self._hearing = True
+        try:
+            for _ in range(ANSWERS_MAX):
+                if not cluster.speaks(self.now_s):
+                    return
+                self.survive(lambda tx: tx.substrate(cluster.heard(tx.now_s)))
+            raise AssertionError("the machines and the substrate keep talking for ever")
+        finally:
+            self._hearing = False
+
+    def deliver(self, send: Send) -> None:
+        """After the commit; the master may die before any of it."""
+        if isinstance(self.substrate, PlayedKubernetes):
+            self.count_down()
+            self.substrate.perform(send)
+
+    def _run(self, work: Callable[[Transaction], T]) -> T:
         tx = _WatchedTurn(self)
         try:
             try:

@@ -20,8 +20,8 @@ from upcall.testing.master import SimulatedMaster
 from upcall.testing.simulated import SimulatedKind, Timing
 from upcall.testing.virtual import run
 
-KINDS: Final[tuple[SimulatedKind, ...]] = ("kernel", "delegated")
-"""We place; somebody else does."""
+KINDS: Final[tuple[SimulatedKind, ...]] = ("kernel", "delegated", "kubernetes")
+"""We place; somebody else does; Kubernetes does."""
 
 KILLED_AGAIN_S: Final = 0.01
 

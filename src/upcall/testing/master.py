@@ -24,8 +24,9 @@ from upcall.protocol.operator import DRAIN_WINDOW_S, Ask, Update
 from upcall.protocol.options import merged
 from upcall.service import Service as AnyService
 from upcall.substrate.interface import DiskUse, Filling, Node, Output, TaskId
+from upcall.testing.clusters import Cluster
 from upcall.testing.fixed import Tool, ok
-from upcall.testing.simulated import SimulatedKind, SimulatedSubstrate, Timing
+from upcall.testing.simulated import SimulatedKind, Timing
 from upcall.testing.transport import WHO, WorldTransport
 from upcall.testing.world import World
 
@@ -142,7 +143,7 @@ class SimulatedMaster(WorldTransport):
         return [f"{each.member}.{each.incarnation}" for each in launched if each.service == self.service]
 
     @property
-    def cluster(self) -> SimulatedSubstrate:
+    def cluster(self) -> Cluster:
         """For what is not here."""
         return self.world.substrate
 

@@ -22,7 +22,9 @@ from upcall.substrate.interface import (
 )
 
 RESYNC_S: Final = 5.0
-SimulatedKind = Literal["kernel", "delegated"]
+SimulatedKind = Literal["kernel", "delegated", "kubernetes"]
+"""``kubernetes`` is not simulated here: it is the real substrate on a played API server
+(:mod:`upcall.testing.kubernetes`)."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class SimulatedSubstrate(Scheduling):
     def capabilities(self) -> Capabilities:
         ours = self.kind == "kernel"
         return Capabilities(
-            placement=self.kind,
+            placement="kernel" if ours else "delegated",
             firmness={"*": "enforced"} if ours else {"*": "enforced", "evict": "intercepted", "kill": "observed"},
             volumes_bound_to_node=ours,
         )

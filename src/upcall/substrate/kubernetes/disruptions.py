@@ -1,0 +1,123 @@
+"""What others do to our pods, and what we can make of it.
+
+==========================  ===========  ===============================================================================
+what                        firmness     how it is known
+==========================  ===========  ===============================================================================
+an eviction                 intercepted  the webhook writes a ``Disruption`` (ours), and says no until its status is yes
+a deletion by hand          observed     the pod is leaving and we had not told it to; the webhook may have written who
+preemption by a scheduler   notified     the same, with a condition that says so; its grace is all that is left
+a taint, a node shut down   notified     the same
+node pressure               observed     the pod has failed, and its node says why
+==========================  ===========  ===============================================================================
+
+A ``Disruption`` lives in the cluster, so it is known to every replica of the webhook and outlives all of us. One whose
+pod has ended is deleted by us; one that is deleted before that was called off.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from upcall.substrate.interface import Disruption, DisruptionOver, Disruptions, Firmness, Output, TaskId
+from upcall.substrate.kubernetes import objects
+from upcall.substrate.kubernetes.asking import Asking
+from upcall.substrate.kubernetes.cache import Cache
+from upcall.substrate.kubernetes.exits import exit_of
+from upcall.substrate.kubernetes.objects import Pod
+
+SOMEBODY: Final = "somebody on Kubernetes"
+FIRMNESS: Final[dict[str, Firmness]] = {"evict": "intercepted", "preempt": "notified", "stop": "observed"}
+PREEMPTED: Final = "PreemptionByScheduler"
+
+
+@dataclass
+class Standing:
+    """One that was told."""
+
+    task: TaskId
+    uid: str
+    """Of its pod."""
+
+
+class Foreign:
+    def __init__(self, cache: Cache, asking: Asking) -> None:
+        self._cache, self._asking = cache, asking
+        self._told: dict[str, Standing] = {}
+        self._allowed: set[str] = set()
+
+    def began(self, one: objects.Disruption, wall_s: float, out: Output) -> None:
+        """The webhook has written it down, or it was there when we started."""
+        pod = self._cache.pods.get(one.spec.pod)
+        if one.name in self._told or pod is None or pod.uid != one.spec.pod_uid or pod.task is None:
+            return
+        if exit_of(pod, self._cache.nodes.get(pod.node), ours=True) is not None:
+            return
+        self._told[one.name] = Standing(pod.task, pod.uid)
+        left_s = None if one.spec.until is None else max(one.spec.until - wall_s, 0.0)
+        out.up.append(
+            Disruption(
+                id=one.name,
+                task=pod.task,
+                verb=one.spec.verb,
+                firmness=FIRMNESS[one.spec.verb],
+                reason=one.spec.reason,
+                who=one.spec.who or SOMEBODY,
+                deadline_s=None if one.spec.verb == "stop" else left_s,
+            )
+        )
+
+    def called_off(self, name: str, out: Output) -> None:
+        if self._told.pop(name, None) is not None:
+            self._allowed.discard(name)
+            out.up.append(DisruptionOver(id=name, happened=False))
+
+    def leaves(self, pod: Pod, task: TaskId, out: Output) -> None:
+        """Somebody has told a pod that is wanted to go."""
+        if any(standing.uid == pod.uid for standing in self._told.values()):
+            return
+        target = pod.condition("DisruptionTarget")
+        verb: Literal["stop", "preempt"] = "stop"
+        firmness: Firmness = "observed"
+        if target is not None:
+            verb, firmness = "preempt" if target.reason == PREEMPTED else "stop", "notified"
+        name = f"deleted-{pod.uid}"
+        self._told[name] = Standing(task, pod.uid)
+        out.up.append(
+            Disruption(
+                id=name,
+                task=task,
+                verb=verb,
+                firmness=firmness,
+                reason=target.message if target is not None and target.message else "its pod was deleted",
+                who=SOMEBODY,
+                deadline_s=pod.metadata.deletion_grace_period_seconds if verb == "preempt" else None,
+            )
+        )
+
+    def ended(self, pod_uid: str, out: Output) -> None:
+        """What stood about it has happened."""
+        for name in [name for name, standing in self._told.items() if standing.uid == pod_uid]:
+            del self._told[name]
+            self._allowed.discard(name)
+            out.up.append(DisruptionOver(id=name, happened=True))
+
+    def allow(self, name: str, now_s: float, out: Output) -> None:
+        self._allowed.add(name)
+        self.look(name, now_s, out)
+
+    def look(self, name: str, now_s: float, out: Output) -> None:
+        """Says yes where it was decided, and clears what is over."""
+        one = self._cache.disruptions.get(name)
+        if one is None or not self._asking.is_free("Disruption", name, now_s):
+            return
+        pod = self._cache.pods.get(one.spec.pod)
+        if pod is None or pod.uid != one.spec.pod_uid:
+            self._asking.delete("Disruption", name, one.uid, None, out)
+        elif name in self._allowed and not one.status.allowed:
+            change = {"metadata": {"uid": one.uid}, "status": {"allowed": True}}
+            self._asking.merge("Disruption", name, change, out, part="status")
+
+    def listed(self) -> Disruptions:
+        return Disruptions(ids=tuple(self._told))
+
+    def about(self, pod_uid: str) -> list[str]:
+        return [name for name, one in self._cache.disruptions.items() if one.spec.pod_uid == pod_uid]

@@ -1,0 +1,265 @@
+"""One member: what is wanted of it against the pods that it has, and what follows.
+
+Level-triggered: :meth:`Members.look` may be called at any time and any number of times; it compares, tells what
+changed, and asks for the next thing that is missing. What was asked and not answered yet is not asked again.
+
+A pod that ended is read, told, and only then let go (its finalizer is taken off after the commit that holds what was
+told). An incarnation is made only where the pod of its place is no more. One that still stands is waited for; but where
+its node is not heard, the ledger has given it up by a person's word or by proof, and it is taken away without its
+node's: what that person would do by hand with ``--force``.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from upcall.substrate.interface import Exit, Observed, Output, TaskId, Wanted
+from upcall.substrate.kubernetes import manifest, names, pods
+from upcall.substrate.kubernetes.asking import Asking
+from upcall.substrate.kubernetes.cache import Cache
+from upcall.substrate.kubernetes.disruptions import Foreign
+from upcall.substrate.kubernetes.exits import FORCED, NEVER_PLACED, exit_of
+from upcall.substrate.kubernetes.manifest import Settings
+from upcall.substrate.kubernetes.nodes import is_heard
+from upcall.substrate.kubernetes.objects import Pod
+from upcall.substrate.kubernetes.pods import Seen, Word
+from upcall.substrate.kubernetes.volumes import Volumes
+
+NOT_RUNNING: Final = "it was not running"
+NO_WORD: Final = Word()
+GRACE_S: Final = 30.0
+"""Of a pod that does not say its own."""
+
+
+class Members:
+    def __init__(
+        self,
+        cache: Cache,
+        asking: Asking,
+        volumes: Volumes,
+        foreign: Foreign,
+        settings: Settings,
+    ) -> None:
+        self._cache, self._asking, self._volumes, self._foreign = cache, asking, volumes, foreign
+        self._settings = settings
+        self._wanted: dict[str, dict[TaskId, Wanted]] = {}
+        self._ending: dict[TaskId, float] = {}
+        self._said: dict[str, dict[TaskId, Observed]] = {}
+        self._words: dict[TaskId, Word] = {}
+        self.ready = False
+        """All is known: what is wanted, and what there is."""
+
+    # -- wishes -----------------------------------------------------------------------------------------------------
+
+    def told(self, task: TaskId, word: Word, now_s: float, out: Output) -> None:
+        """Our part in its pod has something to say."""
+        if any(pod.task == task for pod in self._cache.pods_of(task.member_id)):
+            self._words[task] = word
+            self.look(task.member_id, now_s, out)
+
+    def want(self, wanted: Wanted, now_s: float, out: Output) -> None:
+        member_id, task = wanted.task.member_id, wanted.task
+        said = self._said.setdefault(member_id, {})
+        if any(other > task for other in (*self._wanted.get(member_id, {}), *said)):
+            return  # Of the past.
+        if task in said:
+            out.up.append(said[task])
+            if said[task].state == "ended" or task in self._ending:
+                return
+        wishes = self._wanted.setdefault(member_id, {})
+        if not wanted.beside:
+            for other in [other for other in wishes if other < task]:
+                del wishes[other]
+        wishes[task] = wanted
+        self.look(member_id, now_s, out)
+
+    def end(self, task: TaskId, grace_s: float, now_s: float, out: Output) -> None:
+        said = self._said.get(task.member_id, {}).get(task)
+        if said is not None and said.state == "ended":
+            out.up.append(said)
+            return
+        self._ending[task] = min(grace_s, self._ending.get(task, grace_s))
+        self.look(task.member_id, now_s, out)
+
+    def all_wanted(self, tasks: dict[TaskId, Wanted]) -> None:
+        self._wanted = {}
+        for task, wanted in tasks.items():
+            self._wanted.setdefault(task.member_id, {})[task] = wanted
+
+    def forget(self, member_id: str) -> None:
+        """It was released: nothing is wanted of it any more."""
+        self._wanted.pop(member_id, None)
+        said = self._said.get(member_id, {})
+        for task in [task for task, one in said.items() if one.state == "ended"]:
+            del said[task]
+
+    def wants(self, member_id: str) -> bool:
+        return bool(self._wanted.get(member_id))
+
+    def places(self, member_id: str) -> frozenset[int]:
+        return frozenset(wanted.place for wanted in self._wanted.get(member_id, {}).values())
+
+    def known(self) -> set[str]:
+        ending = {task.member_id for task in self._ending}
+        return self._wanted.keys() | ending | {pod.member_id for pod in self._cache.pods.values() if pod.member_id}
+
+    def tell_again(self, member_ids: Iterable[str]) -> None:
+        """Their node was not heard for a while: what was said of them counts no more."""
+        for member_id in member_ids:
+            said = self._said.get(member_id, {})
+            for task in [task for task, one in said.items() if one.state != "ended"]:
+                del said[task]
+
+    # -- comparing --------------------------------------------------------------------------------------------------
+
+    def look(self, member_id: str, now_s: float, out: Output) -> None:
+        if not self.ready:
+            return
+        seen = set()
+        for pod in self._cache.pods_of(member_id):
+            if pod.task is not None:
+                seen.add(pod.task)
+                self._look_at(pod, pod.task, now_s, out)
+        for task in [task for task in self._ending if task.member_id == member_id and task not in seen]:
+            self._ends_without_a_pod(task, out)
+        for wanted in list(self._wanted.get(member_id, {}).values()):
+            if wanted.task not in self._ending:
+                claims = self._needs(wanted, now_s, out)
+                if wanted.task not in seen:
+                    self._make(wanted, claims, now_s, out)
+
+    def _look_at(self, pod: Pod, task: TaskId, now_s: float, out: Output) -> None:
+        node = self._cache.nodes.get(pod.node)
+        heard = node is not None and is_heard(node)
+        wanted = task in self._wanted.get(task.member_id, {}) and task not in self._ending
+        ours = not wanted or self._asking.asked_to_end(pod.uid)
+        ended = exit_of(pod, node, ours=ours)
+        if ended is not None:
+            self._over(pod, task, ended, now_s, out)
+            return
+        if heard and pod.leaving and not ours:  # where nobody hears it nothing happens by it yet
+            self._foreign.leaves(pod, task, out)
+        if heard or not pod.node:
+            word = self._words.get(task, NO_WORD)
+            found = pods.seen(pod, word) if wanted else Seen("ending")
+            self._say(pods.observed(pod, task, found.state, found.reason, word), out)
+        if not wanted:
+            self._delete_pod(pod, self._ending.get(task), now_s, out)
+
+    def _delete_pod(self, pod: Pod, grace_s: float | None, now_s: float, out: Output) -> None:
+        """Our part in it gives the task its grace; the pod has a little more."""
+        if grace_s is None:
+            grace_s = float(pod.noted(names.GRACE, str(GRACE_S)))
+        given = manifest.grace_s(grace_s)
+        left = pod.metadata.deletion_grace_period_seconds
+        if pod.leaving and left is not None and left <= given:
+            return
+        if self._asking.is_free("Pod", pod.name, now_s):
+            self._asking.delete("Pod", pod.name, pod.uid, given, out, about=pod.member_id)
+
+    def _over(self, pod: Pod, task: TaskId, ended: Exit, now_s: float, out: Output) -> None:
+        """Proven dead: told, and let go."""
+        self._foreign.ended(pod.uid, out)
+        self._tell_end(task, ended, out, pod)
+        if not self._asking.is_free("Pod", pod.name, now_s):
+            return
+        if names.KEEPS in pod.metadata.finalizers:
+            self._let_go(pod, out)
+        elif not pod.leaving or pod.metadata.deletion_grace_period_seconds:
+            self._asking.delete("Pod", pod.name, pod.uid, 0, out, about=pod.member_id)
+
+    def _let_go(self, pod: Pod, out: Output) -> None:
+        """Others may hold it too: only while it is as we saw it."""
+        others = [name for name in pod.metadata.finalizers if name != names.KEEPS]
+        meta = {"uid": pod.uid, "resourceVersion": pod.metadata.resource_version, "finalizers": others}
+        self._asking.merge("Pod", pod.name, {"metadata": meta}, out, about=pod.member_id)
+
+    def _ends_without_a_pod(self, task: TaskId, out: Output) -> None:
+        wanted = self._wanted.get(task.member_id, {}).get(task)
+        if wanted is not None:
+            if self._asking.is_under_way("Pod", names.pod_name(task.member_id, wanted.place)):
+                return  # It may be there by now.
+            self._tell_end(task, Exit(reason=NEVER_PLACED), out)
+        else:
+            self._tell_end(task, Exit(reason=NOT_RUNNING), out)
+
+    def vanished(self, pod: Pod, out: Output) -> None:
+        """Its object is gone. Where that was not our doing, nobody will ever say more of it."""
+        task = pod.task
+        self._foreign.ended(pod.uid, out)
+        if task is None:
+            return
+        said = self._said.get(task.member_id, {}).get(task)
+        if said is None or said.state != "ended":
+            node = self._cache.nodes.get(pod.node)
+            ended = exit_of(pod, node, ours=True) or Exit(reason=FORCED)
+            self._tell_end(task, ended, out, pod)
+
+    # -- making one -------------------------------------------------------------------------------------------------
+
+    def _needs(self, wanted: Wanted, now_s: float, out: Output) -> dict[str, str]:
+        """What its pod needs beside it, which waits for it: claims of its volumes, and who it is in the cluster."""
+        service, member_id = wanted.task.service, wanted.task.member_id
+        name = names.as_label(service)
+        if name not in self._cache.services and self._asking.is_free("Service", name, now_s):
+            self._asking.apply("Service", manifest.headless(service, self._settings), out, about=member_id)
+        return self._volumes.bring(member_id, wanted.declaration, wanted.place, now_s, out)
+
+    def _make(self, wanted: Wanted, claims: Mapping[str, str], now_s: float, out: Output) -> None:
+        task, name = wanted.task, names.pod_name(wanted.task.member_id, wanted.place)
+        standing = self._cache.pods.get(name)
+        if standing is not None:
+            self._waits_for(standing, wanted, now_s, out)
+            return
+        refused = self._asking.reason("Pod", name)
+        self._say(Observed(task=task, state="pending", reason=refused, generation=wanted.generation), out)
+        if not self._asking.is_free("Pod", name, now_s):
+            return
+        self._asking.create("Pod", manifest.pod(wanted, claims, self._settings), out, about=task.member_id)
+
+    def _waits_for(self, standing: Pod, wanted: Wanted, now_s: float, out: Output) -> None:
+        """An older incarnation has the place."""
+        task = wanted.task
+        node = self._cache.nodes.get(standing.node)
+        over = exit_of(standing, node, ours=True) is not None
+        reason = "" if over else f"waits for the end of {standing.task or standing.name}"
+        self._say(Observed(task=task, state="pending", reason=reason, generation=wanted.generation), out)
+        heard = node is not None and is_heard(node)
+        if over or heard or not standing.node or not self._asking.is_free("Pod", standing.name, now_s):
+            return
+        if names.KEEPS in standing.metadata.finalizers:
+            self._let_go(standing, out)
+        else:
+            self._asking.delete("Pod", standing.name, standing.uid, 0, out, about=task.member_id)
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    def _tell_end(self, task: TaskId, ended: Exit, out: Output, pod: Pod | None = None) -> None:
+        self._ending.pop(task, None)
+        self._words.pop(task, None)
+        wishes = self._wanted.get(task.member_id, {})
+        wanted = wishes.pop(task, None)
+        generation = wanted.generation if wanted is not None else 0
+        observed = Observed(task=task, state="ended", reason=ended.reason, exit=ended, generation=generation)
+        if pod is not None:
+            told = pods.observed(pod, task, "ended", ended.reason, NO_WORD)
+            observed = Observed(
+                task=task,
+                state="ended",
+                reason=ended.reason,
+                node=told.node,
+                address=told.address,
+                exit=ended,
+                generation=told.generation,
+            )
+        self._say(observed, out)
+
+    def _say(self, now: Observed, out: Output) -> None:
+        """What changed, once. What ended has ended."""
+        said = self._said.setdefault(now.task.member_id, {})
+        before = said.get(now.task)
+        if before == now or (before is not None and before.state == "ended"):
+            return
+        for older in [task for task, one in said.items() if task < now.task and one.state == "ended"]:
+            del said[older]
+        said[now.task] = now
+        out.up.append(now)

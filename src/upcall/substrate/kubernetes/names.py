@@ -1,0 +1,84 @@
+"""What our objects are called, and what they carry: all that identifies a task is a name, never an address.
+
+A member has one pod a *place*, and the pod's name says the place, not the incarnation. So the API server itself holds
+what must never be broken: where one incarnation still stands, no other can be made. Which incarnation a pod is stands
+in an annotation. In the cluster a member is known by its service's headless ``Service``:
+``replica-1.store.<namespace>.svc``, whatever pod it is at the moment.
+
+Volumes belong to a *set*, numbered by a fence that never comes again for a member; which place a set belongs to is an
+annotation, because what was kept is taken back by another place than had it before.
+"""
+
+import re
+from hashlib import sha256
+from typing import Final
+
+PREFIX: Final = "upcall.dev/"
+
+SERVICE: Final = PREFIX + "service"
+MEMBER: Final = PREFIX + "member"
+"""Labels: by them our objects are found."""
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGER: Final = "upcall"
+
+TASK: Final = PREFIX + "task"
+"""Annotations, from here on: ``store.replica-1.7``."""
+GENERATION: Final = PREFIX + "generation"
+PLACE: Final = PREFIX + "place"
+BESIDE: Final = PREFIX + "beside"
+GRACE: Final = PREFIX + "grace-s"
+APART: Final = PREFIX + "apart"
+"""A label too: affinity finds peers by it."""
+FENCE: Final = PREFIX + "fence"
+VOLUME: Final = PREFIX + "volume"
+KEPT_UNTIL: Final = PREFIX + "kept-until"
+"""Of a claim whose member was released: seconds since 1970."""
+CLOSED: Final = PREFIX + "closed"
+"""Of a node that is kept free for its maintenance, by us."""
+
+KEEPS: Final = PREFIX + "how-it-ended"
+"""The finalizer of a pod: it stays until we have read how it ended."""
+
+ZONE: Final = "topology.kubernetes.io/zone"
+REGION: Final = "topology.kubernetes.io/region"
+HOST: Final = "kubernetes.io/hostname"
+OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
+ATTRIBUTES: Final = {"zone": ZONE, "region": REGION, "host": HOST}
+"""Attributes of nodes that Kubernetes has words of its own for; any other is the label of its name."""
+
+LABEL_CHARS_MAX: Final = 63
+NAME_CHARS_MAX: Final = 253
+DIGEST_CHARS: Final = 8
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def pod_name(member_id: str, place: int) -> str:
+    return as_name(f"{member_id}.p{place}")
+
+
+def claim_name(member_id: str, volume: str, fence: int) -> str:
+    return as_name(f"{volume}.{member_id}.{fence}")
+
+
+def as_name(text: str) -> str:
+    """An object's name. What is none yet becomes one that nothing else becomes."""
+    return _fitting(text, _NAME, r"[^a-z0-9.-]", NAME_CHARS_MAX)
+
+
+def as_label(text: str) -> str:
+    """A host's name, a ``Service``'s, or a label's value."""
+    return _fitting(text, _LABEL, r"[^a-z0-9-]", LABEL_CHARS_MAX)
+
+
+def _fitting(text: str, form: re.Pattern[str], strange: str, chars_max: int) -> str:
+    if len(text) <= chars_max and form.fullmatch(text):
+        return text
+    plain = re.sub(strange, "-", text.lower()).strip("-.")[: chars_max - DIGEST_CHARS - 1].strip("-.") or "x"
+    plain = re.sub(r"[-.]*\.[-.]*", ".", plain)
+    return f"{plain}-{sha256(text.encode()).hexdigest()[:DIGEST_CHARS]}"
+
+
+def label_of(attribute: str) -> str:
+    """The label of nodes that an attribute of a declaration means."""
+    return ATTRIBUTES.get(attribute, attribute)
