@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from upcall.cli import output
-from upcall.cli.output import Output, visible
+from upcall.cli.output import Output
+from upcall.cli.printing import visible
 
 EVIL = "gone\x1b[2J\x1b]0;root\x07\r\u202eon"
 SHOWN = r"gone\x1b[2J\x1b]0;root\x07\r\u202eon"

@@ -14,12 +14,12 @@ if _ANSWERED:
 
 
 def run() -> int:
-    from upcall.cli import main
+    from upcall.cli import exits, main
 
     try:
         return main.run(loaded=lambda: _answer(signal.default_int_handler))
     except KeyboardInterrupt:
-        return main.INTERRUPTED_EXIT
+        return exits.INTERRUPTED_EXIT
     finally:
         _answer(signal.SIG_DFL)
 

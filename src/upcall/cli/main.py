@@ -9,20 +9,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from upcall.cli.exits import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, ReaderGone
+
 if TYPE_CHECKING:
     import typer
 
-USAGE_EXIT: Final = 2
-INTERRUPTED_EXIT: Final = 130
-PIPE_EXIT: Final = 141
 LEFT_OUT: Final = "upcall.left_out"
 """Of a command line: a word of it that nobody typed."""
-
-
-class ReaderGone(Exception):
-    """Nobody reads what is printed any more (``upcall events | head``): no error, and nothing to go on for. Not the
-    ``BrokenPipeError`` that it comes from, which the library of the command line would turn into exit code 1."""
-
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("system", "Start the cluster on this machine, detached, and wait until it answers."),
@@ -168,8 +161,6 @@ def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
         return done.code if isinstance(done.code, int) else 1 if done.code else 0
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
-    except ReaderGone:
-        raise
     except Exception as wrong:
         if not hasattr(wrong, "format_message"):
             raise

@@ -1,26 +1,21 @@
 """How results look: tables for a person, plain aligned lines without a terminal, JSON for a program.
 
 Results go to standard output; errors, notes and progress to standard error. Colours mean the same everywhere: green
-is as wanted, yellow waits or is on its way, red needs somebody.
-
-Reasons, names and descriptions come from services, tasks and packages. Whatever a command prints goes through here, so
-that none of it speaks to the terminal: a control character is shown (``\\x1b``), never obeyed.
+is as wanted, yellow waits or is on its way, red needs somebody. What is printed goes through
+:mod:`upcall.cli.printing`.
 """
 
 import contextlib
 import json
-import os
 import re
-import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
-from upcall.cli.main import ReaderGone
+from upcall.cli.printing import COLOUR, aside, folded, result, visible
 from upcall.protocol.errors import Problem
 
 if TYPE_CHECKING:
@@ -39,11 +34,6 @@ GAP: Final = 2
 
 SECONDS: Final = re.compile(r"\b\d+ s\b")
 """What counts up or down in a line while nothing has changed."""
-
-CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What terminals obey instead of showing it; what turns the direction of the text around, so that it reads as what it
-is not; and halves of characters, which cannot be printed."""
-COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -69,11 +59,11 @@ class Output:
     # -- results ----------------------------------------------------------------------------------------------------
 
     def json(self, value: Any) -> None:
-        _print(json.dumps(plain(value), indent=2, default=str))
+        result(json.dumps(plain(value), indent=2, default=str))
 
     def json_line(self, value: Any) -> None:
         """One of many, a line each, as it comes."""
-        _print(json.dumps(plain(value), default=str), flush=True)
+        result(json.dumps(plain(value), default=str), flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
         """Rows under their heads; ``empty`` says what it means that there are none."""
@@ -108,15 +98,15 @@ class Output:
 
     def line(self, words: str, *, flush: bool = False) -> None:
         """Words of ours, in which others' may stand; between words to a terminal's width."""
-        _print(folded(visible(words), sys.stdout), flush=flush)
+        result(folded(visible(words), sys.stdout), flush=flush)
 
     def text(self, words: str) -> None:
         """A text whose lines mean something as they are."""
-        _print(visible(words))
+        result(visible(words))
 
     def output(self, line: str, *, flush: bool = False) -> None:
         """A line of what a task printed: as it is for a program or a file; a terminal is told nothing by it."""
-        _print(visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line, flush=flush)
+        result(visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line, flush=flush)
 
     # -- beside the results -----------------------------------------------------------------------------------------
 
@@ -198,54 +188,12 @@ class Progress:
             aside(words)
 
 
-def _print(words: str, *, flush: bool = False) -> None:
-    """A result, to standard output."""
-    try:
-        print(words, flush=flush)
-    except BrokenPipeError:
-        raise ReaderGone from None
-
-
-def aside(words: str) -> None:
-    """Words beside the results. Whoever read them may have gone (``2>&1 | head``, a closed terminal): then they are
-    lost, and the command goes on."""
-    try:
-        print(folded(visible(words), sys.stderr), file=sys.stderr, flush=True)
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())  # what is still buffered must not fail at exit either
-        os.close(nowhere)
-
-
 # -- words ----------------------------------------------------------------------------------------------------------
 
 
 def short(value: Any) -> str:
     """A value in a cell or a line."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def visible(text: str) -> str:
-    """``text`` with its control characters to be seen; line ends and tabs are left."""
-    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
-
-
-def folded(text: str, stream: TextIO) -> str:
-    """Lines that are longer than the terminal is wide go on below, as far in as they began."""
-    if not stream.isatty():
-        return text
-    width = max(shutil.get_terminal_size().columns, WORD_MAX)
-    return "\n".join(part for line in text.split("\n") for part in _parts(line, width))
-
-
-def _parts(line: str, width: int) -> list[str]:
-    if len(line) <= width:
-        return [line]
-    indent = line[: len(line) - len(line.lstrip(" "))]
-    found = textwrap.wrap(
-        line.strip(), width - len(indent), break_long_words=False, break_on_hyphens=False, replace_whitespace=False
-    )
-    return [indent + part for part in found]
 
 
 def plain(value: Any) -> Any:

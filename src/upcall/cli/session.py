@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from upcall.cli import keeping
-from upcall.cli.main import INTERRUPTED_EXIT, markup
+from upcall.cli.exits import INTERRUPTED_EXIT
+from upcall.cli.main import markup
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
 from upcall.client.folder import folder_at
