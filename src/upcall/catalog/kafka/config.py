@@ -90,8 +90,7 @@ def server_properties(
     options: Mapping[str, str] | None = None,
 ) -> str:
     """``server.properties`` of one broker. ``members`` are all brokers' names; ``logins``: clients are asked who they
-    are; ``options`` are the user's, as he wrote
-    them, and win."""
+    are; ``options`` are the user's, as he wrote them, and win."""
     replication = min(3, len(members))
     in_sync = max(1, replication - 1)
     # Those that founded the quorum lead to it, so that nobody else's file changes when brokers come and leave.
