@@ -54,6 +54,30 @@ async def test_a_new_place_has_fresh_volumes_and_the_old_ones_are_kept_apart(nod
     await eventually(lambda: [folder.name for folder in volumes.iterdir()] == ["2"], "the old place is deleted")
 
 
+async def test_who_was_ready_with_its_data_is_not_started_without_it(node: Node, master: Master) -> None:
+    """An agent that takes the task over marks no volume that was emptied meanwhile."""
+    volumes = (Volume(name="data", size_mib=1, holds_data=True),)
+    folder = node.places.volumes / "db.main" / "1" / "data"
+    await node.launch("db.main.1", "sleep", "1000", volumes=volumes)
+    await master.state("db.main.1", "ready")
+    await eventually(lambda: (node.places.served / "db.main" / "1").exists(), "its volume is marked")
+    for entry in folder.iterdir():
+        entry.unlink()
+    await node.kill()
+    await node.start()
+    await master.registered(2)
+    await node.end("db.main.1")
+    await node.launch("db.main.2", "touch", "{{volume.data}}/began", volumes=volumes)
+    ended = await master.state("db.main.2", "ended")
+    assert ended.exit is not None
+    assert ended.exit.not_started
+    assert ended.exit.without_data
+    assert "not started without what it served with" in ended.exit.reason
+    assert list(folder.iterdir()) == []
+    await node.launch("db.main.3", "sleep", "1000", volumes=volumes, fence=2)
+    await master.state("db.main.3", "ready")
+
+
 async def test_a_half_prepared_volume_is_wiped_and_prepared_again(node: Node, master: Master) -> None:
     gate = node.shared / "gate"
     script = 'ls "$0"; touch "$0/half"; until [ -e "$1" ]; do sleep 0.1; done; touch "$0/whole"'

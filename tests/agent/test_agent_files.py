@@ -1,14 +1,16 @@
 """Volumes, tails, retention: file work without processes."""
 
 import os
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from upcall.agent import logs, retention, sandbox
 from upcall.agent.tail import Tail
-from upcall.agent.volumes import Volumes
+from upcall.agent.volumes import Volumes, WithoutData
 from upcall.keeper.logs import RotatingLog
 from upcall.keeper.records import EXIT
 from upcall.protocol.declaration import File
@@ -17,9 +19,9 @@ from upcall.protocol.errors import Invalid
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Volumes:
-    for name in ("volumes", "removed"):
+    for name in ("volumes", "removed", "served"):
         (tmp_path / name).mkdir()
-    return Volumes(tmp_path / "volumes", tmp_path / "removed")
+    return Volumes(tmp_path / "volumes", tmp_path / "removed", tmp_path / "served")
 
 
 def write(volumes: Volumes, member: str, place: int, text: str) -> Path:
@@ -61,6 +63,70 @@ def test_what_may_not_be_adopted_is_set_aside_and_not_deleted(volumes: Volumes, 
     aside = list((tmp_path / "volumes" / "a.b").glob("1.aside-*/data/file"))
     assert [file.read_text() for file in aside] == ["old"]
     assert [(kept.name, kept.fence) for kept in volumes.kept()] == [("data", 1)]
+
+
+def served(volumes: Volumes, fence: int = 1) -> Path:
+    """A member was ready with a volume that holds its data and with another one; the folder of the first."""
+    volumes.create("a.b", fence, ["data", "spool"], adopt=True, holding=["data"])
+    file = write(volumes, "a.b", fence, "kept")
+    volumes.mark_prepared("a.b", fence)
+    volumes.mark_served("a.b", fence, ["data"])
+    return file.parent
+
+
+def returns(volumes: Volumes, fence: int = 1, *, holding: Sequence[str] = ("data",)) -> None:
+    volumes.create("a.b", fence, ["data", "spool", "new"], adopt=True, holding=holding)
+
+
+def test_who_was_ready_with_a_volume_returns_to_it_and_to_no_empty_one(volumes: Volumes) -> None:
+    folder = served(volumes)
+    returns(volumes)
+    returns(volumes, holding=["data", "new"])  # A volume that came later was never served with.
+    for entry in folder.iterdir():
+        entry.unlink()
+    (folder / "written-since").touch()
+    volumes.mark_served("a.b", 1, ["data"])  # As when it is ready once more, before it ends.
+    with pytest.raises(WithoutData, match=r"without what it served with: .*/data has no \.upcall-served"):
+        returns(volumes)
+    assert (folder / "written-since").exists(), "nothing is wiped"
+    returns(volumes, holding=[])
+    returns(volumes, fence=2)  # Another place: it is empty there, and that is known.
+    (folder / ".upcall-served").touch()  # It was put back.
+    returns(volumes)
+
+
+def test_who_was_ready_with_a_set_that_is_gone_does_not_begin_anew(volumes: Volumes, tmp_path: Path) -> None:
+    shutil.rmtree(served(volumes).parent.parent)
+    with pytest.raises(WithoutData):
+        returns(volumes)
+    assert list((tmp_path / "volumes").iterdir()) == []
+
+
+def test_what_is_set_aside_or_deleted_is_returned_to_by_nobody(volumes: Volumes, tmp_path: Path) -> None:
+    served(volumes)
+    volumes.create("a.b", 1, ["data"], adopt=False, holding=["data"])
+    returns(volumes)
+    volumes.mark_prepared("a.b", 1)
+    volumes.mark_served("a.b", 1, ["data"])
+    volumes.delete("a.b", 1)
+    assert list((tmp_path / "served").iterdir()) == []
+    returns(volumes)
+
+
+@pytest.mark.parametrize("link", ["folder", "mark"])
+def test_a_mark_follows_no_link(volumes: Volumes, tmp_path: Path, link: str) -> None:
+    volumes.create("a.b", 1, ["data"], adopt=True)
+    folder, elsewhere = Path(volumes.paths("a.b", 1, ["data"])["data"]), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if link == "folder":
+        folder.rmdir()
+        folder.symlink_to(elsewhere)
+        with pytest.raises(OSError, match="data"):
+            volumes.mark_served("a.b", 1, ["data"])
+    else:
+        (folder / ".upcall-served").symlink_to(elsewhere / "file")
+        volumes.mark_served("a.b", 1, ["data"])
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_deletion_takes_one_set_and_no_other(volumes: Volumes, tmp_path: Path) -> None:

@@ -296,6 +296,18 @@ def test_a_node_that_does_not_come_back_starts_anew_at_its_place_when_ranges_hav
         assert "token ranges have no majority without it: 1 of " in answers["op-2"].reason
 
 
+def test_a_node_whose_volume_was_emptied_starts_anew_at_its_place_straight_away() -> None:
+    said = "not started without what it served with: /x/data has no .upcall-served: it was emptied, or is not mounted"
+    for ranges, verdict in (([Range("fast", ADDRESSES)], "renew"), ([SINGLE], "defer")):
+        ended = wire.Member(
+            name="node-0", state="ended", incarnation=2, address=ADDRESSES[0], exit_reason=said, without_data=True
+        )
+        lost = Scenario(with_ranges(*ranges), {}, members={"node-0": ended}, operations=[operation("lost", "node-0")])
+        answer = lost.run().answer
+        assert answer.verdict == verdict
+        assert said in answer.reason
+
+
 def test_the_first_node_asks_the_others_once_it_has_data_or_emptied_it_would_found_another_ring() -> None:
     def seeds(memory: dict[str, Any], member: str, **members: wire.Member) -> str:
         found = settings(Scenario(Played, {}, memory=memory, members=members).run().task(member))

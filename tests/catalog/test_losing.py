@@ -22,6 +22,9 @@ HELP = ("the others come back",)
         (Loss("m", ended=True, again=True, exit_code=137), "", "restart"),
         (Loss("m", ended=True, again=True, exit_code=1), "the only copy", "defer"),
         (Loss("m", ended=True, again=True, emptied=True, exit_code=1), "", "defer"),
+        (Loss("m", ended=True, without=True), "", "renew"),
+        (Loss("m", ended=True, without=True, again=True), "", "renew"),
+        (Loss("m", ended=True, without=True), "the only copy", "defer"),
         (Loss("m"), "", "wait"),
         (Loss("m"), "the only copy", "defer"),
     ],
@@ -44,6 +47,15 @@ def test_how_it_ended_is_said() -> None:
 
 def ended(place: int = 1) -> Member:
     return Member("m", "pod", 0, wire.Member(name="m", state="ended", place=place, exit_code=1))
+
+
+def test_whose_volume_was_emptied_is_known_by_what_its_node_said_and_starts_anew_without_another_try() -> None:
+    said = "not started without what it served with: /x/data has no .upcall-served: it was emptied, or is not mounted"
+    member = Member("m", "pod", 0, wire.Member(name="m", state="ended", without_data=True, exit_reason=said))
+    answer = after(Losses().of(member, operation("lost", "m", id="op-1")), "", HELP)
+    assert answer.word == "renew"
+    assert said in answer.reason
+    assert "mount its disk" in str(after(Losses().of(member, operation("lost", "m")), "the only copy", HELP).would_help)
 
 
 def test_a_member_gets_empty_volumes_once_until_it_is_back() -> None:

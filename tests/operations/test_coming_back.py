@@ -1,6 +1,7 @@
 """What does not come back: nothing waits behind it, its service is asked in time, and a person is told once."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 from answering import accept_all
@@ -71,6 +72,36 @@ def test_what_ends_five_times_has_failed_and_its_service_is_asked_what_next(kind
     assert "5 times" in first.outcome
     pending = made.ledger.pending("s")
     assert [one.operation.id for one in pending.operations if one.asked] == [second.id]
+
+
+@pytest.mark.parametrize("on_lost", ["restart", "ask"])
+def test_what_would_return_without_its_data_is_tried_once_and_its_service_is_asked_at_once(
+    kind: SimulatedKind, on_lost: Literal["restart", "ask"]
+) -> None:
+    made = World(kind=kind, node_count=4)
+    made.install("s", ["a", "b", "c"], minimum=2, policy=Policy(on_lost=on_lost, answer_s=1000))
+    made.advance(10)
+    asked: list[bool] = []
+
+    def says(pending: PendingSet) -> dict[str, given.Answer]:
+        member = made.ledger.book.members["s.a"]
+        without = member.over and member.without_data
+        found = [one.operation.id for one in pending.operations if one.asked and one.operation.kind == "lost"]
+        asked.extend([without] * len(found))
+        return dict.fromkeys(found, given.Answer(verdict="renew" if without else "restart"))
+
+    made.host("s", says)
+    before = made.now_s
+    made.observe(made.substrate.crash("s.a", made.now_s, code=137))
+    made.advance(2)
+    made.observe(made.substrate.crash("s.a", made.now_s, code=None, not_started=True, without_data=True))
+    made.advance(20)
+    assert asked == ([True] if on_lost == "restart" else [False, True])
+    first, second = losses(made)
+    assert (first.state, second.state, second.choice) == ("failed", "done", "renew")
+    (member,) = [one for one in made.ledger.members("s") if one.name == "a"]
+    assert (member.place, member.observed, member.without_data) == (2, "ready", False)
+    assert made.now_s - before < 30, "nothing waited for more ends"
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ async def serve(options: argparse.Namespace) -> int:
         places=places,
         launching=launching,
         runs=Runs(places.runs, launching),
-        volumes=Volumes(places.volumes, places.removed),
+        volumes=Volumes(places.volumes, places.removed, places.served),
         groups=cgroups.detect(places.node),
         boxes=boxes.detect(places, off=options.no_isolation, shared=options.share),
         watching=Watching(),

@@ -17,6 +17,7 @@ from upcall.agent.machine import Machine
 from upcall.agent.render import names_of, render_all, render_map
 from upcall.protocol import checks
 from upcall.protocol.agent import Launch, Progress
+from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid, UpcallError
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -76,7 +77,10 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
     await _alone(machine, launch.task)
     await asyncio.to_thread(sandbox.write_secrets, folder / "secrets", wanted)
     await asyncio.to_thread(_fill, launch, where, record.names, fetched)
-    await asyncio.to_thread(machine.volumes.create, member, launch.fence, volume_names, adopt=launch.adopt_volumes)
+    await asyncio.to_thread(
+        machine.volumes.create, member, launch.fence, volume_names,
+        adopt=launch.adopt_volumes, holding=holding_data(declaration),
+    )  # fmt: skip
     await asyncio.to_thread(ports.check_free, launch.address, declaration.ports)
     await _prepare(machine, record, where)
     resources = declaration.resources
@@ -91,6 +95,11 @@ async def start(machine: Machine, record: TaskRecord, secrets: Mapping[str, str]
         folder, launch.task, command, record.env, where,
         task=launch.task, cgroups=machine.groups.procs(record.groups), box=box,
     )  # fmt: skip
+
+
+def holding_data(declaration: Declaration) -> list[str]:
+    """Names of its volumes without which it does not return."""
+    return [volume.name for volume in declaration.volumes if volume.holds_data]
 
 
 def environment(machine: Machine, launch: Launch, names: Mapping[str, str]) -> dict[str, str]:

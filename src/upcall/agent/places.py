@@ -4,6 +4,7 @@ nodes/<node>/checkpoint.json  agent.lock  launcher.sock
              tasks/<task>/    running.json exit.json logs/ sandbox/ secrets/    (one incarnation)
              runs/<run>/      the same, of a one-shot tool, a preparation or an exec check
              volumes/<service.member>/<fence>/<volume>/
+             served/<service.member>/<fence>            which of them it was ready with
              removed/         what is being deleted
 """
 
@@ -19,12 +20,13 @@ class Places:
         self.tasks = self.node / "tasks"
         self.runs = self.node / "runs"
         self.volumes = self.node / "volumes"
+        self.served = self.node / "served"
         self.removed = self.node / "removed"
         self.checkpoint = self.node / "checkpoint.json"
         self.lock = self.node / "agent.lock"
 
     def make(self) -> None:
-        for folder in (self.tasks, self.runs, self.volumes, self.removed):
+        for folder in (self.tasks, self.runs, self.volumes, self.served, self.removed):
             folder.mkdir(parents=True, exist_ok=True)
         self.node.chmod(0o700)
 

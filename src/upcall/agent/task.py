@@ -20,6 +20,7 @@ from upcall.agent.launching import CannotStart, Started
 from upcall.agent.lifecycle import RUNS, Effect, Event, State, step
 from upcall.agent.machine import Machine
 from upcall.agent.render import render_all
+from upcall.agent.volumes import WithoutData
 from upcall.keeper import processes
 from upcall.protocol.agent import TaskExit
 from upcall.protocol.declaration import Check
@@ -192,10 +193,13 @@ class Task:
     def _cannot_start(self, error: Exception) -> None:
         lines = error.problem.details.get("lines", ()) if isinstance(error, UpcallError) else ()
         # While it is being ended, nothing was to come of it any more.
-        self._not_started(_words(error), lines, failed=self.state != "ending")
+        failed = self.state != "ending"
+        self._not_started(_words(error), lines, failed=failed, without_data=failed and isinstance(error, WithoutData))
 
-    def _not_started(self, reason: str, lines: tuple[str, ...] = (), *, failed: bool = False) -> None:
-        self.record.exit = TaskExit(reason=reason, lines=lines, not_started=failed)
+    def _not_started(
+        self, reason: str, lines: tuple[str, ...] = (), *, failed: bool = False, without_data: bool = False
+    ) -> None:
+        self.record.exit = TaskExit(reason=reason, lines=lines, not_started=failed, without_data=without_data)
         self._feed("failed", reason)
 
     async def _await_ready(self) -> None:
@@ -248,9 +252,19 @@ class Task:
         if health is not None and health.log and not self.record.was_ready:
             self.record.logged = checks.written_so_far(self._logs)
         self.record.was_ready = True
+        if holding := bring_up.holding_data(self.record.launch.declaration):
+            self._spawn(self._others, self._mark_served(holding))
         if self._heeding is not None:
             self._heeding.cancel()
             self._heeding = None
+
+    async def _mark_served(self, volumes: list[str]) -> None:
+        launch = self.record.launch
+        try:
+            member = bring_up.member_id(launch.task)
+            await asyncio.to_thread(self._machine.volumes.mark_served, member, launch.fence, volumes)
+        except (UpcallError, OSError) as error:
+            log.warning("%s: its volumes are not marked as those that it served with: %s", self.id, _words(error))
 
     async def _watch_health(self, check: Check) -> None:
         try:

@@ -8,28 +8,43 @@ only then. What lies there without a marker is half-prepared (the agent or the m
 before it is prepared again, so ``prepare`` always sees empty folders. A set without preparations gets its marker as
 soon as its folders exist.
 
+A member that was **ready** with a volume that holds its data returns to it, or not at all: a node of a store that comes
+back empty says that there is nothing, and is believed. Such a volume is marked when its member is ready first, in the
+volume and beside all of them; where the second mark is and the first is not, nothing is started. (A volume that is
+emptied while its task runs may hold files again when the task has ended, so it is the mark that is looked for.)
+
 All of it is blocking file work; callers run it in a thread.
 """
 
 import contextlib
+import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from upcall.agent.checkpoint import write_durably
 from upcall.protocol.agent import VolumeStatus
-from upcall.protocol.errors import Invalid
+from upcall.protocol.errors import Invalid, UpcallError
 from upcall.protocol.names import valid
 
 MARKER = ".prepared"
+SERVED = ".upcall-served"
+SERVED_WORDS = b"A member was ready with this volume. Without this file it is not started with it again.\n"
 ASIDE = ".aside"
 
 
+class WithoutData(UpcallError):
+    """A member would return without what it had."""
+
+    code = "without_data"
+
+
 class Volumes:
-    def __init__(self, folder: Path, removed: Path) -> None:
+    def __init__(self, folder: Path, removed: Path, served: Path) -> None:
         self._folder = folder
         self._removed = removed
+        self._served = served
 
     def paths(self, member_id: str, fence: int, names: Iterable[str]) -> dict[str, str]:
         return {name: str(self._set(member_id, fence) / valid(name, "volumes")) for name in names}
@@ -37,11 +52,20 @@ class Volumes:
     def prepared(self, member_id: str, fence: int) -> bool:
         return (self._set(member_id, fence) / MARKER).exists()
 
-    def create(self, member_id: str, fence: int, names: Iterable[str], *, adopt: bool) -> None:
-        """Folders that can be used: those of a prepared set as they are, all others empty."""
+    def create(
+        self, member_id: str, fence: int, names: Iterable[str], *, adopt: bool, holding: Collection[str] = ()
+    ) -> None:
+        """Folders that can be used: those of a prepared set as they are, all others empty. ``holding``: those that hold
+        the member's data, without which it does not return."""
         folder = self._set(member_id, fence)
-        if not adopt and self.prepared(member_id, fence):
-            folder.rename(folder.with_name(f"{fence}{ASIDE}-{time.time_ns()}"))
+        if not adopt:
+            self._record(member_id, fence).unlink(missing_ok=True)
+            if self.prepared(member_id, fence):
+                folder.rename(folder.with_name(f"{fence}{ASIDE}-{time.time_ns()}"))
+        for name in self._served_with(member_id, fence) & set(holding):
+            if not (folder / name / SERVED).exists():
+                what = f"{folder / name} has no {SERVED}: it was emptied, or is not mounted"
+                raise WithoutData(f"not started without what it served with: {what}")
         if not self.prepared(member_id, fence):
             self._remove(folder)
         for name in names:
@@ -55,13 +79,35 @@ class Volumes:
         if not (folder / MARKER).exists():
             write_durably(folder / MARKER, b"")
 
+    def mark_served(self, member_id: str, fence: int, names: Iterable[str]) -> None:
+        """Its member is ready with these volumes. Once for each: one that lost its mark since then has lost it."""
+        known = self._served_with(member_id, fence)
+        new = [valid(name, "volumes") for name in names if name not in known]
+        for name in new:
+            _mark(self._set(member_id, fence) / name)
+        if new:
+            record = self._record(member_id, fence)
+            record.parent.mkdir(exist_ok=True)
+            write_durably(record, "\n".join(sorted({*known, *new})).encode())
+
+    def _served_with(self, member_id: str, fence: int) -> set[str]:
+        try:
+            return set(self._record(member_id, fence).read_text().split())
+        except FileNotFoundError:
+            return set()
+
+    def _record(self, member_id: str, fence: int) -> Path:
+        return self._served / valid(member_id, "member") / str(fence)
+
     def delete(self, member_id: str, fence: int) -> None:
         """The member's set of this fence, and what was set aside of it; no other one."""
         for number, folder in self._sets(member_id):
             if number == fence:
                 self._remove(folder)
-        with contextlib.suppress(OSError):
-            (self._folder / member_id).rmdir()  # Refused while another set is there.
+        self._record(member_id, fence).unlink(missing_ok=True)
+        for kept in (self._folder, self._served):
+            with contextlib.suppress(OSError):
+                (kept / member_id).rmdir()  # Refused while another set is there.
 
     def kept(self) -> tuple[VolumeStatus, ...]:
         found = [
@@ -95,3 +141,18 @@ class Volumes:
             aside = self._removed / f"{folder.parent.name}.{folder.name}.{time.time_ns()}"
             folder.rename(aside)
             shutil.rmtree(aside)
+
+
+def _mark(volume: Path) -> None:
+    """On the disk when this returns. Its task may have put anything there: nothing is followed, or waited for."""
+    folder = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with contextlib.suppress(FileExistsError):
+            file = os.open(SERVED, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+            with os.fdopen(file, "wb") as written:
+                written.write(SERVED_WORDS)
+                written.flush()
+                os.fsync(file)
+        os.fsync(folder)
+    finally:
+        os.close(folder)

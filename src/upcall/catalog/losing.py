@@ -3,7 +3,8 @@
 What differs between systems is what would be gone with the volumes (``missing``: a sentence, empty when the others have
 all of it); the decision is the same. A process that ended is started again where it was. When that came to nothing,
 what lies in its volumes may be why: it starts anew at its place, with empty ones, once nothing is missing without them.
-Once: when it ends the same way with empty volumes, they were not it. Whatever is said, what ended is tried again from
+Once: when it ends the same way with empty volumes, they were not it. One whose volume somebody emptied is not started
+at all (its node sees to that), so there is nothing to try first. Whatever is said, what ended is tried again from
 time to time: what ended it (a full disk) may have passed.
 """
 
@@ -18,6 +19,7 @@ AWAY: Final = "a person says that what lies there is lost: `upcall task replace 
 TRY_AGAIN_S: Final = 300.0
 """After so long of waiting for a person, what ended is started once more where it is."""
 AGAIN: Final = "put right what ends it: it is tried every 5 minutes, and at once by `upcall task restart --force`"
+BACK: Final = "put back what was in its volume, or mount its disk: it is tried every 5 minutes"
 SEVERAL: Final = 5
 """Ends in short succession without having been back, after which starting again has come to nothing."""
 FROM_OUTSIDE: Final = (128 + 9, 128 + 15)
@@ -35,6 +37,8 @@ class Loss:
     """It was started again where it was, and that came to nothing."""
     emptied: bool = False
     """It had empty volumes then, and has not been back since."""
+    without: bool = False
+    """What it had is not there any more, and so it was not started."""
     exit_code: int | None = None
     how: str = ""
     """It ended last."""
@@ -42,9 +46,14 @@ class Loss:
 
 def after(loss: Loss, missing: str, others: Sequence[str]) -> Verdict:
     """``others``: what would help where something is missing (who has to come back)."""
-    if loss.ended and (not loss.again or loss.exit_code in FROM_OUTSIDE):
+    if loss.ended and not loss.without and (not loss.again or loss.exit_code in FROM_OUTSIDE):
         return restart(f"{loss.member} ended, its node did not")
     how = f" ({loss.how})" if loss.how else ""
+    if loss.without and missing:
+        return hopeless(f"{loss.member}: {loss.how}; others have not all of it: {missing}",
+                        would_help=(BACK, *others, AWAY))  # fmt: skip
+    if loss.without:
+        return renew(f"{loss.member}: {loss.how}; the others have all of it")
     if loss.emptied and loss.ended:
         return hopeless(f"{loss.member} ends again and again, also with empty volumes{how}", would_help=AGAIN)
     if missing and loss.ended:
@@ -77,6 +86,7 @@ class Losses:
             ended=member.state == "ended",
             again=why.id != first or member.ended_times >= self._ended_times.get(member.name, 0) + SEVERAL,
             emptied=member.place > self._emptied_at.get(member.name, member.place),
+            without=member.without_data,
             exit_code=member.seen.exit_code,
             how=member.seen.exit_reason,
         )

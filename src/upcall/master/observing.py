@@ -28,6 +28,7 @@ def as_input(up: sub.Up) -> given.Input | None:
                 reason=up.exit.reason if up.exit and up.exit.reason else up.reason,
                 exit_code=up.exit.number if up.exit else None,
                 not_started=up.exit is not None and up.exit.not_started,
+                without_data=up.exit is not None and up.exit.without_data,
                 generation=up.generation,
                 progress=up.progress,
             )

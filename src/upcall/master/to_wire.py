@@ -124,6 +124,7 @@ def member(view: MemberView, known: Known) -> wire.Member:
         last_lines=seen.last_lines if seen else (),
         starts=view.starts,
         ended_times=view.ended_times,
+        without_data=view.without_data,
         role=view.role,
         taken_back=view.taken_back,
         leaving=view.leaving,

@@ -276,6 +276,8 @@ def _back(book: Book, operation: Operation) -> None:
             "start deadline",
             outcome=f"{member.task} was not ready within {member.start_timeout_s:.0f} s",
         )
+    elif member.over and member.incarnation > named and member.without_data:
+        end(book, operation, "ended again", outcome=member.ended_how)  # No other try brings its data back.
     elif member.over and member.incarnation - named >= looping.TRIES_MAX:
         end(book, operation, "ended again", outcome=f"it ended {looping.TRIES_MAX} times: {member.ended_how}")
     elif member.over:

@@ -310,6 +310,8 @@ class TaskObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     exit_code: int | None = None
     not_started: bool = False
     """It ended because it could not be prepared, or not be started."""
+    without_data: bool = False
+    """It was not started, because the volumes that it served with are not there."""
     generation: int = 0
     progress: int = 0
     """How often its start told that it goes on."""

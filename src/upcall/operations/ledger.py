@@ -317,6 +317,7 @@ def _view(book: Book, key: str) -> MemberView:
         initialised=member.initialised,
         ended_times=members.ends_again(book, member),
         ended_how=member.ended_how,
+        without_data=member.over and member.without_data,
         leaving=member.leaving.incarnation if member.leaving is not None else 0,
         pause_s=max(0.0, members.launch_pause_s(book, member) - book.now_s) if member.over else 0.0,
     )

@@ -31,7 +31,10 @@ def loops(book: Book, operation: Operation) -> bool:
 
 
 def came_to_nothing(book: Book, member: MemberRecord) -> bool:
-    """What was to bring it back has failed: its service is asked anew, whatever the policy says of a first end."""
+    """What was to bring it back has failed, or would: its service is asked anew, whatever the policy says of a first
+    end."""
+    if member.without_data:
+        return True
     cause = book.operations.get(member.ended_by)
     return cause is not None and KINDS[cause.kind].shape == "back" and cause.state == "failed"
 

@@ -117,6 +117,7 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
             finished=finished,
             failures=failures,
             failed=failed,
+            without_data=given.without_data,
             node=given.node or member.node,
             volumes_until_wall_s=book.wall_s + keep_s if finished or failed else 0.0,
         )

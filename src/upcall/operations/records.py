@@ -208,6 +208,8 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Ends of its own with another code, in short succession; counted where they have a bound."""
     failed: bool = False
     """It is not started again: ``restart`` says that this failure was the last."""
+    without_data: bool = False
+    """It ended last without having been started: the volumes that it served with are not there."""
     joined: bool = False
     """Others of its service had data already when it was declared."""
     taken_back: bool = False

@@ -28,7 +28,8 @@ too few would be left (:mod:`upcall.operations.ends`).
 **When it is over.** A stop, when its incarnation has ended or a newer one was seen; a restart, when a newer
 incarnation is ready (so the slot stays taken until then), or has failed when the start deadline has passed, counted
 from the first launch whatever lies between (no place yet, fetching, the pauses of a crash loop), or when what it
-brought has ended five times; its service is then asked what next. No wish waits behind bringing back: while the member
+brought has ended five times, or was not started because the volumes that it served with are not there; its service is
+then asked what next. No wish waits behind bringing back: while the member
 is not ready, what is wanted of it supersedes that (:mod:`upcall.operations.superseding`).
 
 On a node that is silent nothing is known to end. Whatever has begun there wants the proof of death as a loss does, once

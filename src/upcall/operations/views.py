@@ -120,6 +120,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often it ended in short succession, while that goes on."""
     ended_how: str = ""
     """How it ended the last time."""
+    without_data: bool = False
+    """It was not started then: the volumes that it served with are not there."""
     leaving: int = 0
     """An older incarnation that runs on at the place before, until this one is back."""
     pause_s: float = 0.0

@@ -24,6 +24,8 @@ class TaskExit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last of its output, of an end that nobody wished."""
     not_started: bool = False
     """It could not be prepared, or not be started: it never ran, and the reason says why."""
+    without_data: bool = False
+    """It was not started, because the volumes that it served with are not there."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

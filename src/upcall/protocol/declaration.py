@@ -70,6 +70,10 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How large it may become: so much room is reserved for it, with its member and while it is kept without."""
     kind: str = "disk"
     """A word for machines with several kinds of storage; nodes of our own have one."""
+    holds_data: bool = False
+    """Whoever was ready with it is never started with another in its place: one that somebody emptied, or a folder on
+    which the disk is not mounted. It ends before it has begun then, and its service is asked (``member.without_data``).
+    A file ``.upcall-served`` in the volume is how it is known again."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -76,6 +76,12 @@ class Member:
         return f"{self.name}.{self.seen.incarnation}"
 
     @property
+    def without_data(self) -> bool:
+        """It has ended, and was not started: the volumes that it served with are not there, but other folders (those
+        that are declared with ``holds_data``)."""
+        return self.seen.without_data
+
+    @property
     def started(self) -> bool:
         """Whether it was ever started at its place: it may have data, and starting it again takes nothing away."""
         return self.seen.starts > 0

@@ -70,6 +70,8 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last of its output, of an end that nobody wished."""
     not_started: bool = False
     """It could not be prepared, or not be started: its own fault, not that of a node that was lost."""
+    without_data: bool = False
+    """It was not started, because the volumes that it served with are not there."""
 
     @property
     def number(self) -> int | None:

@@ -361,4 +361,5 @@ def _exit(status: wire.TaskStatus) -> Exit:
         reason=said.reason or status.reason,
         lines=said.lines,
         not_started=said.not_started,
+        without_data=said.without_data,
     )

@@ -84,7 +84,7 @@ def node_task(
             File(path="logback.xml", text=config.LOGBACK),
             File(path="jmx.access", text="upcall readwrite\n", mode=0o600),
         ),
-        volumes=(Volume(name="data", size_mib=resources.disk_mib),),
+        volumes=(Volume(name="data", size_mib=resources.disk_mib, holds_data=True),),
         ports=(
             Port(name="cql", number=config.CQL_PORT),
             Port(name="storage", number=config.STORAGE_PORT),

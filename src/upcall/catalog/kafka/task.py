@@ -56,7 +56,7 @@ def broker_task(
             File(path=config.SETTINGS, text=properties),
             File(path="log4j2.properties", text=jvm.log4j2()),
         ),
-        volumes=(Volume(name="data", size_mib=resources.disk_mib),),
+        volumes=(Volume(name="data", size_mib=resources.disk_mib, holds_data=True),),
         ports=(
             Port(name="client", number=config.CLIENT_PORT),
             Port(name="controller", number=config.CONTROLLER_PORT),

@@ -104,6 +104,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often it was started at this place; 0 or 1: its volumes are fresh."""
     ended_times: int = 0
     """How often it ended by itself in short succession, while that goes on."""
+    without_data: bool = False
+    """It was not started: the volumes that it served with are not there."""
     role: Role = "founding"
     """Why it is at its place: it began with the others, came to others that had data, or takes the place of what it was
     itself."""

@@ -204,12 +204,22 @@ class SimulatedSubstrate(Scheduling):
         return self._tasks[running].node if running else ""
 
     def crash(
-        self, member_id: str, now_s: float, *, code: int | None = 1, reason: str = "", not_started: bool = False
+        self,
+        member_id: str,
+        now_s: float,
+        *,
+        code: int | None = 1,
+        reason: str = "",
+        not_started: bool = False,
+        without_data: bool = False,
     ) -> Output:
-        """The process ends by itself, or somebody kills it behind our back; or it never began (``not_started``)."""
+        """The process ends by itself, or somebody kills it behind our back; or it never began (``not_started``), also
+        for want of what it served with (``without_data``)."""
         running = self.running(member_id)
         if running is not None:
-            self._ended(self._tasks[running], Exit(code=code, reason=reason, not_started=not_started))
+            self._ended(
+                self._tasks[running], Exit(code=code, reason=reason, not_started=not_started, without_data=without_data)
+            )
         return self._flush()
 
     def sicken(self, member_id: str, now_s: float, *, reason: str = "health check fails") -> Output:
