@@ -24,7 +24,7 @@ from upcall.protocol.schema import check
 from upcall.service import Member
 from upcall.service.actions import action_named
 from upcall.service.context import Context
-from upcall.testing import Scenario, operation
+from upcall.testing import Scenario, operation, run
 
 ADDRESSES = ("127.1.1.1", "127.1.1.2", "127.1.1.3")
 
@@ -353,9 +353,7 @@ async def test_a_quorum_that_was_lost_since_the_begin_keeps_a_node_from_being_dr
     assert [tool.command[-1] for tool in ran] == ["drain"]
 
 
-async def test_a_ring_that_does_not_say_what_a_stop_costs_is_asked_again_before_the_drain(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_ring_that_does_not_say_what_a_stop_costs_is_asked_again_before_the_drain() -> None:
     ran: list[wire.RunTool] = []
 
     async def runner(tool: wire.RunTool) -> wire.ToolResult:
@@ -372,9 +370,8 @@ async def test_a_ring_that_does_not_say_what_a_stop_costs_is_asked_again_before_
                 raise answer
             return answer
 
-    monkeypatch.setattr("upcall.catalog.cassandra.service.LOOK_S", 0.0)
     node = Member("node-0", "node", 0, wire.Member(name="node-0", state="ready"), _runner=runner)
-    await Busy(Context(name="cassandra", options={})).before_stop(node, operation("stop", "node-0"))
+    run(Busy(Context(name="cassandra", options={})).before_stop(node, operation("stop", "node-0")))
     assert Busy.answers == []
     assert [tool.command[-1] for tool in ran] == ["drain"]
 

@@ -4,11 +4,12 @@ A system passes over a name that it does not know, or ends at its start on a val
 checked where they are typed in, against facts that a script asks of the locked version (``scripts/*_settings.py``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from upcall.protocol import schema
 from upcall.protocol.errors import Invalid
+from upcall.service import ByVersion
 
 
 def settings_object(known: Mapping[str, Any], barred: Mapping[str, str]) -> dict[str, Any]:
@@ -23,6 +24,22 @@ def check_settings(of_settings: Mapping[str, Any], given: Mapping[str, Any], *, 
         schema.check(of_settings, given, noun=noun, of=of, where="settings")
     except Invalid as error:
         raise ValueError(str(error)) from None
+
+
+def own(options: Any) -> dict[str, Any]:
+    """A person's own settings, which win over those made here: of options that hold them."""
+    return {**options.settings, **options.unchecked_settings}
+
+
+def checked_as(system: str, schema_of: Callable[[str], dict[str, Any]]) -> ByVersion:
+    """Of an option, or an argument, that holds settings: what each version of the system makes of them."""
+
+    def check(version: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if given:
+            check_settings(schema_of(version), given, of=f"{system} {version}")
+        return given
+
+    return ByVersion(check, schema_of)
 
 
 def made_here(sources: Mapping[str, str]) -> dict[str, str]:

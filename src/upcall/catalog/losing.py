@@ -11,9 +11,10 @@ time to time: what ended it (a full disk) may have passed.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from upcall.service import Member, Operation, Verdict, hopeless, renew, restart, wait
+from upcall.service import Member, Operation, Service, Verdict, hopeless, renew, restart, wait
+from upcall.service.context import Context
 
 AWAY: Final = "a person says that what lies there is lost: `upcall task replace --force`"
 TRY_AGAIN_S: Final = 300.0
@@ -108,3 +109,40 @@ class Losses:
         self._first.pop(member.name, None)
         self._waits_since_s.pop(member.name, None)
         self._emptied_at.pop(member.name, None)
+
+
+class HoldsCopies(Service):
+    """A service whose members have copies of what others have too."""
+
+    noun: ClassVar[str] = "member"
+    """What it calls one of them."""
+    away: ClassVar[str] = "the others that are away, when they come back"
+    """Who would help where something is missing."""
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context)
+        self._losses = Losses()
+
+    async def on_lost(self, member: Member, why: Operation) -> Verdict:
+        """A process that died starts again where it was. Who does not come back starts anew, with an empty volume, only
+        when nothing would be missing without what it had."""
+        loss = self._losses.of(member, why)
+        tried = after(loss, "", ())
+        if tried.word == "restart":
+            return tried
+        return self._losses.note(member, after(loss, await self._missing_without(member), (self.away,)))
+
+    async def _missing_without(self, member: Member) -> str:
+        others = self.members.without(member)
+        if not others:
+            return f"{member.name} is the only {self.noun}: an empty one would have nothing to begin from"
+        if not any(other.ready for other in others):
+            return f"no {self.noun} is ready that could say what lies there alone"
+        return await self.missing_without(member)
+
+    async def missing_without(self, member: Member) -> str:
+        """What would be gone with its volumes, as the others say, of whom some are ready; empty: nothing."""
+        raise NotImplementedError
+
+    async def after_ready(self, member: Member) -> None:
+        self._losses.back(member)

@@ -27,14 +27,16 @@ from upcall.service.changing import How, OptionChange, Update, by_restart, live,
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.contents import Contents
 from upcall.service.endpoints import Endpoint
-from upcall.service.goals import Derived, Machine, ServiceGoals, unmet
+from upcall.service.goals import Derived, Machine, ServiceGoals, unmet, usual
 from upcall.service.member import Member, MemberSet, ToolFailed
 from upcall.service.needs import Need
 from upcall.service.options import ServiceOptions
 from upcall.service.pod import Pod
+from upcall.service.relieving import filling_disks
 from upcall.service.scaling import Size, amount, size
 from upcall.service.service import Service
 from upcall.service.steps import Do, Phase, Start
+from upcall.service.until import until
 from upcall.service.versions import ByVersion
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "decline",
     "defer",
     "every",
+    "filling_disks",
     "hopeless",
     "literal",
     "live",
@@ -95,5 +98,7 @@ __all__ = [
     "restart",
     "size",
     "unmet",
+    "until",
+    "usual",
     "wait",
 ]

@@ -86,6 +86,22 @@ class Machine:
             needs = f"needs nodes in {SURVIVING} zones ({each} in each of them), there are {len(self.zones)}"
             raise unmet("survive", what, needs, "`upcall node add --zone`, or a goal that is met")
 
+    def must_keep(self, each_mib: int, *, hours: float, write_mb_s: float, each: str) -> None:
+        """Refuses ``keep_hours`` where the disk of a node is smaller than what it would take of it. ``each``: of whom,
+        in words (``each of 3 brokers``)."""
+        if self.disk_mib and each_mib > self.disk_mib:
+            fits = hours * self.disk_mib / each_mib
+            needs = f"at {write_mb_s:g} MB/s needs {each_mib} MiB of disk on {each}, a node has {self.disk_mib}"
+            several = each.rpartition(" ")[2]
+            raise unmet(
+                "keep_hours", f"{hours:g}", needs, f"keep_hours={fits:.2g} or less, more {several}, larger disks"
+            )
+
+
+def usual(options: BaseModel, name: str) -> Any:
+    """What an option is where nobody says."""
+    return type(options).model_fields[name].default
+
 
 SURVIVING: Final = 3
 """So many copies leave a majority when one is gone."""

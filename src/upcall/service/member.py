@@ -204,6 +204,13 @@ class MemberSet:
         who is to leave is in no pod any more, and takes nothing more. Options say what is wanted: count these."""
         return [member for member in self.of(pod) if member.incarnation]
 
+    def away(self, pod: str) -> list[str]:
+        """Names of those of it that do not count: not ready, or not :attr:`Member.back`."""
+        return [member.name for member in self.of(pod) if not member.back]
+
+    def back(self, pod: str) -> list[Member]:
+        return [member for member in self.of(pod) if member.back]
+
     def without(self, member: Member | str) -> list[Member]:
         """All but this one."""
         return [other for name, other in self._members.items() if name != str(member)]

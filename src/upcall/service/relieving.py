@@ -5,15 +5,27 @@ its own service knows: slower writers, an earlier clean-up. It is told who fills
 and once for each start of its host: what the host before had slowed goes on again although it died meanwhile.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from upcall.protocol import service as wire
+from upcall.protocol.service import Degraded
+from upcall.service.member import Member
 from upcall.service.repeating import until_done
 from upcall.service.service import Service, overridden
 
 Filling = frozenset[tuple[str, str, bool]]
 """Member, volume, whether it holds more than its size."""
+
+
+def filling_disks(members: Iterable[Member], doing: str) -> list[Degraded]:
+    """What ``health`` says of the volumes that are nearly full, as they were measured: with all that lies there beside
+    the data. ``doing``: what makes room."""
+    return [
+        Degraded(f"{member.name}: {one}", doing=doing, member=member.name, key=f"disk {member.name} {one.volume}")
+        for member in members
+        for one in member.filling
+    ]
 
 
 class Relieving:

@@ -37,7 +37,7 @@ class Backups(Nodes):
     """How Cassandra is backed up and restored."""
 
     async def backup(self, into: BackupInto) -> None:
-        away = [member.name for member in self.members.of("node") if not member.back]
+        away = self.members.away("node")
         if away:
             raise NotNow(f"{', '.join(away)} is not back: a backup has all nodes", where=self.name)
         nodes = self.members.of("node")
@@ -108,7 +108,7 @@ class Backups(Nodes):
     async def restore(self, stored: StoredBackup) -> None:
         """Keyspaces as they were, with no more copies than there are nodes; then table by table. Loaded twice is loaded
         once: a row has its times with it."""
-        nodes = [member for member in self.members.of("node") if member.back]
+        nodes = self.members.back("node")
         if not nodes:
             raise NotNow("no node is back", where=self.name)
         schema = stored.manifest.about["schema"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from upcall.catalog.cassandra import config, jmx
 from upcall.catalog.cassandra.nodes import Nodes, last_line
+from upcall.catalog.known import own
 from upcall.protocol.errors import Invalid
 from upcall.service import How, Member, OptionChange, live, never
 from upcall.service.context import Context
@@ -59,7 +60,7 @@ class Changing(Nodes):
 
     async def _set(self, node: Member, names: Iterable[str]) -> None:
         """What stands in the node's file of this revision; it is read back."""
-        wanted = {**config.written(self.node(node)), **self.given_settings()}
+        wanted = {**config.written(self.node(node)), **own(self.options)}
         given = jmx.lines(self.version, names, wanted)
         done = await node.run(config.own_tool("SetLive"), input=given, codes=(0, config.TOOL_REFUSED))
         if done.code:

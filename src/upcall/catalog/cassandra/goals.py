@@ -7,7 +7,7 @@ from pydantic import Field
 
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.sizing import HEAP_SHARE, size_node
-from upcall.service import Derived, Machine, ServiceGoals, unmet
+from upcall.service import Derived, Machine, ServiceGoals, unmet, usual
 
 COPIES: Final = 3
 """A quorum of three is left when one is gone."""
@@ -52,20 +52,19 @@ def options_for(goals: CassandraGoals, given: CassandraOptions, machine: Machine
 
 def _writing(each_mb_s: float, given: CassandraOptions, machine: Machine) -> dict[str, Derived]:
     buffered_mib = each_mb_s * 1e6 * BUFFERED_S / (1 << 20)
-    default = int(type(given).model_fields["memory_mib"].default)
-    memory = max(default, math.ceil(buffered_mib / MEMTABLES_SHARE / HEAP_SHARE / 64) * 64)
+    memory = max(usual(given, "memory_mib"), math.ceil(buffered_mib / MEMTABLES_SHARE / HEAP_SHARE / 64) * 64)
     if machine.memory_mib and memory > machine.memory_mib:
         needs = f"needs {memory} MiB of memory for {each_mb_s:.3g} MB/s of each node, a node has {machine.memory_mib}"
         raise unmet("write_mb_s", "that much", needs, "more nodes, larger ones, or less")
     held = given.memory_mib if "memory_mib" in given.model_fields_set else memory
-    usual = size_node(held, 1.0, given.disk_mib).commitlog_total_mib
-    logged = max(usual, math.ceil(each_mb_s * 1e6 * LOGGED_S / (1 << 20)))
+    least = size_node(held, 1.0, given.disk_mib).commitlog_total_mib
+    logged = max(least, math.ceil(each_mb_s * 1e6 * LOGGED_S / (1 << 20)))
     seconds = f"{each_mb_s:.3g} MB/s of each node for {{:g}} s"
     why = f"{seconds.format(BUFFERED_S)} in its memtables, {MEMTABLES_SHARE:.0%} of a heap of {HEAP_SHARE:.0%} of it"
     return {
         "memory_mib": Derived(memory, why, goal="write_mb_s", at_least=True),
         "settings.commitlog_total_space": Derived(
-            f"{logged}MiB", f"{seconds.format(LOGGED_S)}, {usual} MiB at least", goal="write_mb_s"
+            f"{logged}MiB", f"{seconds.format(LOGGED_S)}, {least} MiB at least", goal="write_mb_s"
         ),
     }
 
@@ -73,16 +72,9 @@ def _writing(each_mb_s: float, given: CassandraOptions, machine: Machine) -> dic
 def _keeping(goals: CassandraGoals, each_mb_s: float, nodes: int, given: CassandraOptions, machine: Machine) -> Derived:
     hours = goals.keep_hours or 0.0
     needed = math.ceil(each_mb_s * 1e6 * hours * 3600 * COMPACTION / (1 << 20))
-    if machine.disk_mib and needed > machine.disk_mib:
-        fits = hours * machine.disk_mib / needed
-        needs = (
-            f"at {goals.write_mb_s:g} MB/s needs {needed} MiB of disk on each of {nodes} nodes, a node has"
-            f" {machine.disk_mib}"
-        )
-        raise unmet("keep_hours", f"{hours:g}", needs, f"keep_hours={fits:.2g} or less, more nodes, larger disks")
+    machine.must_keep(needed, hours=hours, write_mb_s=goals.write_mb_s or 0.0, each=f"each of {nodes} nodes")
     why = f"{each_mb_s:.3g} MB/s of each node for {hours:g} hours, twice for compactions: {needed} MiB"
-    least = max(needed, int(type(given).model_fields["disk_mib"].default))
-    return Derived(least, why, goal="write_mb_s, keep_hours", at_least=True)
+    return Derived(max(needed, usual(given, "disk_mib")), why, goal="write_mb_s, keep_hours", at_least=True)
 
 
 def _answering(p99_ms: float) -> dict[str, Derived]:

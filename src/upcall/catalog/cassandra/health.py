@@ -30,6 +30,7 @@ GOSSIP_ALL: Final = "SELECT * FROM system_views.gossip_info"
 COMPACTIONS: Final = "SELECT pending_tasks FROM system_views.thread_pools WHERE name = 'CompactionExecutor'"
 HINTS: Final = "SELECT address, files FROM system_views.pending_hints"
 DROPPED: Final = "SELECT expired_count FROM system_views.internode_inbound"
+MORE_ROOM: Final = "delete data, or `upcall update` with a larger disk_mib"
 ROOM: Final = {"STUFFED": "warns those who write", "FULL": "refuses writes by itself"}
 """What Cassandra itself says of a node's disk, and what it does then (its guardrail)."""
 
@@ -111,7 +112,7 @@ def told(signs: Signs, members: Mapping[str, Member], dropped_before: Mapping[st
     for address, word in signs.rooms.items():
         if word in ROOM:
             what = f"{name(address)}'s disk is {word.lower()}: Cassandra {ROOM[word]}"
-            doing = "delete data, or `upcall update` with a larger disk_mib; it takes writes again when there is room"
+            doing = f"{MORE_ROOM}; it takes writes again when there is room"
             found.append(Degraded(what, doing=doing, member=name(address), key=f"room {name(address)}"))
     streams = sum(word == "a stream under way" for word in signs.moving.values())
     moves = [f"{name(who)} is {word.lower()}" for who, word in signs.moving.items() if word != "a stream under way"]
@@ -146,13 +147,3 @@ def told(signs: Signs, members: Mapping[str, Member], dropped_before: Mapping[st
             doing = "reads get slower meanwhile; `settings.compaction_throughput` changes while nodes run"
             found.append(Degraded(what, doing=doing, member=name(address), key=f"compactions {name(address)}"))
     return found
-
-
-def of_disks(members: Iterable[Member]) -> list[Degraded]:
-    """The volumes as they were measured, with all that lies there beside the data."""
-    doing = "delete data, or `upcall update` with a larger disk_mib"
-    return [
-        Degraded(f"{member.name}: {one}", doing=doing, member=member.name, key=f"disk {member.name} {one.volume}")
-        for member in members
-        for one in member.filling
-    ]

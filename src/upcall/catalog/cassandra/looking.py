@@ -2,7 +2,7 @@
 
 from upcall.catalog.cassandra import health
 from upcall.catalog.cassandra.nodes import Nodes
-from upcall.service import Degraded
+from upcall.service import Degraded, filling_disks
 
 
 class Looking(Nodes):
@@ -10,7 +10,7 @@ class Looking(Nodes):
 
     async def health(self) -> list[Degraded]:
         members = {member.address: member for member in self.members.of("node") if member.address}
-        disks = health.of_disks(members.values())
+        disks = filling_disks(members.values(), health.MORE_ROOM)
         if not self.members.ready:
             return disks  # Nobody answers: the system tells that itself.
         signs = await self.ask(health.look)

@@ -7,12 +7,14 @@ from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.goals import CassandraGoals, options_for
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.catalog.cassandra.releases import OLDEST, Mode, release
-from upcall.catalog.cassandra.task import Logins, makes, node_task
+from upcall.catalog.cassandra.task import makes, node_task
+from upcall.catalog.known import own
+from upcall.catalog.logins import LogsIn
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import NotNow
 from upcall.protocol.service import Credentials, ToolResult
 from upcall.protocol.training import Compiled, Training
-from upcall.service import Derived, Endpoint, Machine, Member, Phase, Pod, Policy, Service, Start, action
+from upcall.service import Derived, Endpoint, Machine, Member, Phase, Pod, Policy, Start, action
 from upcall.service.context import Context
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ TIMES_LEFT = "times-left"
 """Member -> how often it left: what it had before is in another folder of its volume."""
 
 
-class Nodes(Service):
+class Nodes(LogsIn):
     """What all that an expert knows of Cassandra stands on."""
 
     Goals = CassandraGoals
@@ -85,7 +87,7 @@ class Nodes(Service):
     def endpoints(self) -> list[Endpoint]:
         """``cql`` is for applications, ``admin`` for whoever runs the ring: its role may do everything. ``reader`` is
         for who looks and changes nothing."""
-        if self.options.client_auth == "none":
+        if not self.asks_who:
             anybody = f"{CQL}, nobody is asked who he is"
             return [Endpoint(name, "cql", description=anybody) for name in ("cql", "reader")]
         return [
@@ -117,17 +119,14 @@ class Nodes(Service):
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
             jmx_secret=self.own_secret("jmx", "upcall {}"),
-            logins=self._logins(),
+            logins=self.logins(),
+            role_copies=min(3, self._founders),
             replaces=replaces,
             mode=self._mode if release(self.version).modes else "",
             java=release(self.version).java,
-            options=self.given_settings(),
+            options=own(options),
             artifacts=self.artifacts(),
         )
-
-    def given_settings(self) -> dict[str, Any]:
-        """A person's own, which win."""
-        return {**self.options.settings, **self.options.unchecked_settings}
 
     def _seeds(self, member: Member) -> tuple[str, ...]:
         """Of a node that founds the ring: the first one, which waits for nobody. Once that one is in the ring it asks
@@ -152,11 +151,6 @@ class Nodes(Service):
 
     def _tokens(self) -> int:
         return int(self.options.settings.get("num_tokens", config.TOKENS_PER_NODE))
-
-    def _logins(self) -> Logins | None:
-        if self.options.client_auth == "none":
-            return None
-        return Logins(admin=self.own_secret("admin"), client=self.own_secret("client"), copies=min(3, self._founders))
 
     @classmethod
     def makes(cls) -> tuple[Training | Compiled, ...]:
@@ -217,10 +211,8 @@ class Nodes(Service):
 
     async def _new_ring(self, addresses: tuple[str, ...]) -> "Ring":
         """A session, once the role of who reads alone is there: rings that run were made before there was one."""
-        own = [] if self.options.client_auth == "none" else self.endpoints()[1:]
-        admin, reader = [await self.credentials(each) for each in own] or (None, None)
-        ring = await self.blocking(_connect, addresses, admin)
-        if reader is not None:
+        ring = await self.blocking(_connect, addresses, await self.own_login())
+        if (reader := await self.own_login("reader")) is not None:
             try:
                 await self.blocking(ring.make_reader, reader.user, reader.password)
             except Exception as error:

@@ -7,7 +7,7 @@ from upcall.catalog.cassandra.consent import Consent
 from upcall.catalog.cassandra.nodes import last_line
 from upcall.catalog.cassandra.options import CassandraOptions
 from upcall.protocol.errors import NotNow
-from upcall.service import Member, Operation, Update, Verdict, accept, decline, defer
+from upcall.service import Member, Operation, Update, Verdict, accept, decline, defer, until
 
 GONE = {"LEFT", "removed"}
 LEAVE_S = 120.0
@@ -24,7 +24,7 @@ class Scaling(Consent):
         assert isinstance(wanted, CassandraOptions)
         if wanted.nodes < self.options.nodes:
             return await self._may_shrink(wanted.nodes)
-        away = [node.name for node in self.members.of("node") if not node.back]
+        away = self.members.away("node")
         if wanted.nodes > self.options.nodes and away:
             return defer(f"{', '.join(away)} is away: who joins takes its ranges from every node", retry_after=5)
         return accept()
@@ -54,8 +54,7 @@ class Scaling(Consent):
         if node is None or why.comes_back or len(self.members) == 1:
             await super().leave(node, why)
             return
-        while not await self._has_left(node):  # noqa: ASYNC110 - Cassandra tells nobody
-            await asyncio.sleep(LOOK_S)
+        await until(lambda: self._has_left(node))
         await self.note_left(node)
 
     async def _has_left(self, node: Member) -> bool:

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from upcall.catalog.known import check_settings, made_here, settings_object
-from upcall.service import ByVersion
+from upcall.catalog.known import checked_as, made_here, settings_object
 
 MADE_HERE: Final = {
     "cluster_name": "the service's name",
@@ -57,12 +56,5 @@ def settings_schema(version: str) -> dict[str, Any]:
     return settings_object({**facts(version).settings, **BOUNDED}, made_here(MADE_HERE))
 
 
-def checked(version: str, given: dict[str, Any]) -> dict[str, Any]:
-    """``given``, or ``ValueError`` with one clear sentence."""
-    if given:
-        check_settings(settings_schema(version), given, of=f"Cassandra {version}")
-    return given
-
-
-OF_VERSION: Final = ByVersion(checked, settings_schema)
+OF_VERSION: Final = checked_as("Cassandra", settings_schema)
 """Of the option that holds them."""

@@ -1,7 +1,6 @@
 """A node as a task declaration, and the training run of its class archive."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -11,6 +10,7 @@ from msgspec import structs
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.releases import release
 from upcall.catalog.cassandra.sizing import size_node
+from upcall.catalog.logins import Logins
 from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
 from upcall.protocol.training import Compiled, Training
 
@@ -23,16 +23,6 @@ RING_DELAY_NEW_MS = 30_000
 RING_DELAY_JOIN_MS = 5_000
 
 
-@dataclass(frozen=True)
-class Logins:
-    """Clients are asked who they are. References of the two roles' passwords, and on how many nodes a new ring keeps
-    each role."""
-
-    admin: str
-    client: str
-    copies: int
-
-
 def node_task(
     *,
     cluster: str,
@@ -42,6 +32,7 @@ def node_task(
     cores: float,
     jmx_secret: str,
     logins: Logins | None = None,
+    role_copies: int = 1,
     datacenter: str = "dc1",
     replaces: str = "",
     racks: int = 0,
@@ -52,7 +43,8 @@ def node_task(
     options: Mapping[str, Any] | None = None,
     artifacts: tuple[Artifact, ...] = (),
 ) -> Declaration:
-    """One node of the ring. The secret's value is the line ``upcall <password>`` of a JMX password file."""
+    """One node of the ring. The secret's value is the line ``upcall <password>`` of a JMX password file.
+    ``role_copies``: on how many nodes a new ring keeps each role, where clients are asked who they are."""
     sizing = size_node(resources.memory_mib, cores, resources.disk_mib)
     # What a node had that left is not its own any more; when its volume comes again with it, it begins beside that.
     folder = f"{config.DATA}/again-{times_left}" if times_left else config.DATA
@@ -67,14 +59,13 @@ def node_task(
         options=options,
         folder=folder,
     )
-    passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(
         command=config.start_command(
             sizing,
             java=java,
             replaces=replaces,
             ring_delay_ms=RING_DELAY_NEW_MS if tokens is not None else RING_DELAY_JOIN_MS,
-            role_copies=logins.copies if logins else 0,
+            role_copies=role_copies if logins else 0,
             folder=folder,
         ),
         artifacts=artifacts,
@@ -90,7 +81,7 @@ def node_task(
             Port(name="storage", number=config.STORAGE_PORT),
             Port(name="jmx", number=config.JMX_PORT),
         ),
-        secrets=(Secret(name="jmx", ref=jmx_secret), *passwords),
+        secrets=(Secret(name="jmx", ref=jmx_secret), *(logins.secrets if logins else ())),
         # All its disk is the volume, which is reserved by its own size.
         resources=structs.replace(resources, disk_mib=0),
         constraints=Constraints(apart="node", spread="zone"),
@@ -115,7 +106,7 @@ def makes(version: str) -> tuple[Training | Compiled, ...]:
         resources=Resources(cpus=1, memory_mib=TRAINING_MEMORY_MIB, disk_mib=1024),
         cores=2,
         jmx_secret="training",  # noqa: S106 - a reference
-        logins=Logins(admin="training", client="training", copies=1),
+        logins=Logins(admin="training", client="training"),
         java=java,
     )
     training = Training(

@@ -119,7 +119,7 @@ class Trials(Backups):
     """How a backup of Cassandra is tried."""
 
     async def check_backup(self, stored: StoredBackup) -> str:
-        nodes = [member for member in self.members.of("node") if member.back]
+        nodes = self.members.back("node")
         if not nodes:
             raise NotNow("no node is back", where=self.name)
         tried: dict[str, float] = await self.state.get(TRIED, {})

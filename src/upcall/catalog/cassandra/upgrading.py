@@ -43,7 +43,7 @@ class Upgrading(Scaling):
             )
         if back:
             return accept()  # Also what stands still in the middle of an upgrade goes back.
-        away = [node.name for node in self.members.of("node") if not node.back]
+        away = self.members.away("node")
         if away:
             return defer(f"{', '.join(away)} is away: nodes of two versions need all of them", retry_after=5)
         cost = await self.cost(self.members.of("node")[0])
@@ -75,7 +75,7 @@ class Upgrading(Scaling):
         """Once every node is back in this version, and nothing is on its way between nodes."""
         if not release(self.version).modes:
             return decline(f"Cassandra {self.version} writes in one form: there is nothing to finalize")
-        away = [node.name for node in self.members.of("node") if not node.back]
+        away = self.members.away("node")
         if away:
             return defer(f"{', '.join(away)} is not back", retry_after=5)
         found = await self.ask(lambda ring: ring.node_states())

@@ -10,11 +10,13 @@ from upcall.catalog.kafka.goals import KafkaGoals, options_for
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import Partition
 from upcall.catalog.kafka.settings import as_texts
-from upcall.catalog.kafka.task import Logins, broker_task, makes
+from upcall.catalog.kafka.task import broker_task, makes
+from upcall.catalog.known import own
+from upcall.catalog.logins import LogsIn
 from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import NotNow
 from upcall.protocol.training import Compiled, Training
-from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy, Service
+from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy
 
 if TYPE_CHECKING:
     from upcall.catalog.kafka.admin import Admin
@@ -24,7 +26,7 @@ CLUSTER_ID = "cluster-id"
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
-class Brokers(Service):
+class Brokers(LogsIn):
     """What all that an expert knows of Kafka stands on."""
 
     Goals = KafkaGoals
@@ -50,7 +52,7 @@ class Brokers(Service):
 
     def endpoints(self) -> list[Endpoint]:
         """``client`` is for applications; ``admin`` for whoever runs the brokers: as him they talk to each other."""
-        if self.options.client_auth == "none":
+        if not self.asks_who:
             return [Endpoint("client", description="bootstrap servers, nobody is asked who he is")]
         return [
             Endpoint("client", description=SERVERS, user="client", secret=self.own_secret("client")),
@@ -71,21 +73,10 @@ class Brokers(Service):
             format_volume=config.format_command(self.cluster_id, first),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=max((node.cpus for node in self.nodes), default=1.0),
-            logins=self._logins(),
+            logins=self.logins(config.SECRET_FORM),
             rack=config.NODE if self.options.per_node > 1 else config.ZONE,
-            options=self.given_settings(),
+            options=as_texts(own(options)),
             artifacts=self.artifacts(),
-        )
-
-    def given_settings(self) -> dict[str, str]:
-        """A person's own, which win."""
-        return as_texts({**self.options.settings, **self.options.unchecked_settings})
-
-    def _logins(self) -> Logins | None:
-        if self.options.client_auth == "none":
-            return None
-        return Logins(
-            admin=self.own_secret("admin", config.SECRET_FORM), client=self.own_secret("client", config.SECRET_FORM)
         )
 
     @classmethod
@@ -109,7 +100,7 @@ class Brokers(Service):
         if not servers:
             raise NotNow("no broker is ready", where=self.name)
         if self._admin is None or self._admin.servers != servers:
-            found = None if self.options.client_auth == "none" else await self.credentials(self.endpoints()[1])
+            found = await self.own_login()
             self._admin = Admin(servers, (found.user, found.password) if found else None)
         admin: Admin = self._admin
         return await self.blocking(question, admin)

@@ -3,7 +3,8 @@
 from upcall.catalog.kafka import config, features, live, properties
 from upcall.catalog.kafka.brokers import Brokers, node_id
 from upcall.catalog.kafka.partitions import counted, named
-from upcall.catalog.kafka.settings import facts
+from upcall.catalog.kafka.settings import as_texts, facts
+from upcall.catalog.known import own
 from upcall.protocol.errors import NotNow
 from upcall.service import (
     How,
@@ -72,7 +73,7 @@ class Changing(Brokers):
     def _settings_of(self, broker: Member) -> dict[str, str]:
         """As they are wanted now."""
         (file,) = (file.text for file in self.broker(broker).files if file.path == config.SETTINGS)
-        return {**properties.parsed(file), **self.given_settings()}
+        return {**properties.parsed(file), **as_texts(own(self.options))}
 
     async def _file_of(self, broker: Member) -> dict[str, str]:
         """Those that the broker was started with."""
@@ -100,7 +101,7 @@ class Changing(Brokers):
 
     async def may_finalize(self, why: Operation) -> Verdict:
         """Once every broker is there in this version: each of them has to know the levels."""
-        away = [broker.name for broker in self.members.of("broker") if not broker.back]
+        away = self.members.away("broker")
         if away:
             return defer(f"{', '.join(away)} is not back", retry_after=5)
         if not features.behind(self.version, await features.levels(self.members.ready[0])):

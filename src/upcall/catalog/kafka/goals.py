@@ -8,7 +8,7 @@ from pydantic import Field
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.sizing import HEAP_MIB_MAX, HEAP_SHARE, TOPICS_SHARE
 from upcall.protocol.errors import Conflict
-from upcall.service import Derived, Machine, ServiceGoals, unmet
+from upcall.service import Derived, Machine, ServiceGoals, unmet, usual
 
 COPIES: Final = 3
 """Of each partition where brokers may be gone: with two in sync one may be away, and one more is lost before anything
@@ -84,16 +84,9 @@ def _keeping(goals: KafkaGoals, given: KafkaOptions, machine: Machine, brokers: 
     kept_mib = goals.write_mb_s * 1e6 * hours * 3600 * ROOM / (1 << 20)
     each_mib = math.ceil(kept_mib * copies / brokers / TOPICS_SHARE)
     both = "write_mb_s, keep_hours"
-    if machine.disk_mib and each_mib > machine.disk_mib:
-        fits = hours * machine.disk_mib / each_mib
-        needs = (
-            f"at {goals.write_mb_s:g} MB/s needs {each_mib} MiB of disk on each of {brokers} brokers,"
-            f" a node has {machine.disk_mib}"
-        )
-        raise unmet("keep_hours", f"{hours:g}", needs, f"keep_hours={fits:.2g} or less, more brokers, larger disks")
-    least = max(each_mib, type(given).model_fields["disk_mib"].default)
+    machine.must_keep(each_mib, hours=hours, write_mb_s=goals.write_mb_s, each=f"each of {brokers} brokers")
     found["disk_mib"] = Derived(
-        least,
+        max(each_mib, usual(given, "disk_mib")),
         f"{goals.write_mb_s:g} MB/s for {hours:g} hours, {copies} copies over {brokers} brokers, a quarter more for"
         f" uneven partitions, topics on {TOPICS_SHARE:.0%} of it: {each_mib} MiB",
         goal=both,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Final, NamedTuple
 
 from upcall.catalog.kafka.partitions import Partition, counted, named
-from upcall.service import Degraded, Member
+from upcall.service import Degraded, Member, filling_disks
 
 STANDS_STILL_S: Final = 120.0
 """One that starts may have much to read before it is let in."""
@@ -125,17 +125,6 @@ def of_lag(lags: Mapping[int, int]) -> list[Degraded]:
 
 
 def of_disks(members: Iterable[Member], slowed_mib_s: float | None) -> list[Degraded]:
-    found = []
-    for member in members:
-        for one in member.filling:
-            slow = f"producers are slowed to {slowed_mib_s:g} MiB/s at each broker" if slowed_mib_s is not None else ""
-            room = "`upcall update` with a larger disk_mib, a shorter retention or `delete-topic` makes room"
-            found.append(
-                Degraded(
-                    f"{member.name}: {one}",
-                    doing="; ".join(filter(None, (slow, room))),
-                    member=member.name,
-                    key=f"disk {member.name} {one.volume}",
-                )
-            )
-    return found
+    slow = f"producers are slowed to {slowed_mib_s:g} MiB/s at each broker; " if slowed_mib_s is not None else ""
+    room = "`upcall update` with a larger disk_mib, a shorter retention or `delete-topic` makes room"
+    return filling_disks(members, f"{slow}{room}")

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-from upcall.catalog import losing
 from upcall.catalog.kafka import quorum
 from upcall.catalog.kafka.autoscale import ScalesItself
 from upcall.catalog.kafka.backup import Backups
@@ -12,6 +11,7 @@ from upcall.catalog.kafka.changing import Changing
 from upcall.catalog.kafka.partitions import Cost, Partition, counted, missing_without, named, out_of_sync
 from upcall.catalog.kafka.relieving import Relieving
 from upcall.catalog.kafka.topics import Topics
+from upcall.catalog.losing import HoldsCopies
 from upcall.service import Member, Operation, Verdict, Way, accept, defer, hopeless
 from upcall.service.consent import WAYS_MAX
 from upcall.service.context import Context
@@ -20,12 +20,14 @@ LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
 
 
-class Kafka(Relieving, ScalesItself, Changing, Topics, Backups):
+class Kafka(Relieving, ScalesItself, Changing, Topics, Backups, HoldsCopies):
     """Apache Kafka in KRaft mode: brokers that are controllers too, in a quorum that can change."""
+
+    noun = "broker"
+    away = "the brokers that are away, when they come back"
 
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
-        self._losses = losing.Losses()
         self._behind: frozenset[Partition] = frozenset()
         self._look_again_s = 0.0
 
@@ -114,30 +116,16 @@ class Kafka(Relieving, ScalesItself, Changing, Topics, Backups):
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 
-    async def on_lost(self, broker: Member, why: Operation) -> Verdict:
-        """A process that died starts again where it was. A broker that does not come back starts anew, with an empty
-        volume, only when the others have all that was on it, and agree without it."""
-        loss = self._losses.of(broker, why)
-        tried = losing.after(loss, "", ())
-        if tried.word == "restart":
-            return tried
-        others = ("the brokers that are away, when they come back",)
-        return self._losses.note(broker, losing.after(loss, await self._missing_without(broker), others))
-
-    async def _missing_without(self, broker: Member) -> str:
-        """What would be gone with a broker's volume; empty: nothing."""
-        others = [other for other in self.members.without(broker) if other.ready]
-        if not self.members.without(broker):
-            return f"{broker.name} is the only broker: an empty one would have nothing to begin from"
-        if not others:
-            return "no broker is ready that could say what lies there alone"
+    async def missing_without(self, broker: Member) -> str:
+        """The others have to have all that was on it, and to agree without it."""
         voting, partitions = await self.voting(), await self.partitions()
-        return missing_without(node_id(broker), partitions, voting, self.alive(), {node_id(other) for other in others})
+        ready = {node_id(other) for other in self.members.without(broker) if other.ready}
+        return missing_without(node_id(broker), partitions, voting, self.alive(), ready)
 
     async def after_ready(self, broker: Member) -> None:
         """A broker that was replaced or came later fills its replicas by itself, but it has no vote until it is given
         one. What was changed while it ran stands in its file now."""
-        self._losses.back(broker)
+        await super().after_ready(broker)
         await self.forget_live(broker)
         seats = quorum.seats(len(self.members.there("broker")))
         if founded(broker) or node_id(broker) > seats or not self.members.without(broker):

@@ -6,7 +6,6 @@ before was tried, and starts no faster.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
@@ -15,20 +14,13 @@ from msgspec import structs
 from upcall.catalog import jvm
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.sizing import size_broker
-from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
+from upcall.catalog.logins import Logins
+from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
 from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.kafka"
 TRAINING_CLUSTER = "dHJhaW5pbmdjbHVzdGVyMQ"
 TRAINING_MEMORY_MIB = 448
-
-
-@dataclass(frozen=True)
-class Logins:
-    """Clients are asked who they are. References of the two users' passwords, in the form that Kafka reads."""
-
-    admin: str
-    client: str
 
 
 def broker_task(
@@ -48,7 +40,6 @@ def broker_task(
     properties = config.server_properties(
         node_id=node_id, members=members, sizing=sizing, logins=logins is not None, rack=rack, options=options
     )
-    passwords = (Secret(name="admin", ref=logins.admin), Secret(name="client", ref=logins.client)) if logins else ()
     return Declaration(
         command=config.start_command(sizing),
         artifacts=artifacts,
@@ -61,7 +52,7 @@ def broker_task(
             Port(name="client", number=config.CLIENT_PORT),
             Port(name="controller", number=config.CONTROLLER_PORT),
         ),
-        secrets=passwords,
+        secrets=logins.secrets if logins else (),
         # All its disk is the volume, which is reserved by its own size.
         resources=structs.replace(resources, disk_mib=0),
         constraints=Constraints(apart="broker", spread="zone"),

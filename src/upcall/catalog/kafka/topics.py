@@ -10,7 +10,7 @@ from upcall.catalog.kafka.brokers import Brokers, node_id
 from upcall.catalog.kafka.partitions import Partition, reassignment, with_more_copies
 from upcall.catalog.kafka.settings import Value, as_texts, settings_of
 from upcall.protocol.errors import Conflict, NotFound
-from upcall.service import Contents, Field, action
+from upcall.service import Contents, Field, action, until
 
 TopicSettings = Annotated[dict[str, Value], settings_of("topic")]
 COPY_LOOK_S = 1.0
@@ -111,8 +111,7 @@ class Topics(Brokers):
         if not wanted:
             return 0
         await ready[0].run(commands.reassign_command(), input=json.dumps(reassignment(wanted)), timeout_s=60.0)
-        while not await self._has(topic, copies):  # noqa: ASYNC110 - Kafka tells nobody
-            await asyncio.sleep(COPY_LOOK_S)
+        await until(lambda: self._has(topic, copies))
         return len(wanted)
 
     async def _partitions_of(self, topic: str) -> list[Partition]:

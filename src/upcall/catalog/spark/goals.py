@@ -12,7 +12,7 @@ from upcall.catalog.spark.sizing import (
     EXECUTOR_OVERHEAD_MIB,
     PYTHON_MEMORY_MIB,
 )
-from upcall.service import Derived, Machine, ServiceGoals, unmet
+from upcall.service import Derived, Machine, ServiceGoals, unmet, usual
 
 CORE_MB_S: Final = 5.0
 """What one task (a Python worker with Arrow) is planned to read in a second."""
@@ -45,8 +45,9 @@ def options_for(goals: SparkGoals, given: SparkOptions, machine: Machine) -> dic
     found["workers"] = Derived(workers, "; ".join(why), goal=named, at_least=True)
     if goals.write_mb_s:
         memory = DAEMON_MEMORY_MIB + EXECUTOR_OVERHEAD_MIB + cores * PYTHON_MEMORY_MIB + EXECUTOR_HEAP_MIB_MIN
-        default = int(type(given).model_fields["memory_mib"].default)
         found["cores"] = Derived(cores, f"{tasks} tasks over {workers} workers", goal="write_mb_s", at_least=True)
         why_memory = f"itself, an executor and {cores} Python workers: {memory} MiB"
-        found["memory_mib"] = Derived(max(memory, default), why_memory, goal="write_mb_s", at_least=True)
+        found["memory_mib"] = Derived(
+            max(memory, usual(given, "memory_mib")), why_memory, goal="write_mb_s", at_least=True
+        )
     return found

@@ -7,7 +7,7 @@ from msgspec import structs, to_builtins
 
 from upcall.catalog.spark.members import HELD, JOBS, Held, Members
 from upcall.catalog.spark.options import Job, SparkOptions
-from upcall.catalog.spark.settings import OF_VERSION, checked
+from upcall.catalog.spark.settings import OF_VERSION
 from upcall.catalog.spark.sizing import size_worker
 from upcall.protocol import templates
 from upcall.protocol.errors import Conflict, Invalid, NotFound
@@ -171,7 +171,7 @@ class Jobs(Members):
         """The job, if this version knows its settings, and its executors have room on workers with these options."""
         job, options = validated(Job, given, where=where), options or self.options
         try:
-            checked(self.version, job.settings)
+            OF_VERSION.check(self.version, job.settings)
         except ValueError as error:
             raise Invalid(str(error), where=where) from error
         offered = size_worker(options.memory_mib, options.cores)

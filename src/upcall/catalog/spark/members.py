@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from upcall.catalog.known import own
 from upcall.catalog.spark import config
 from upcall.catalog.spark.goals import SparkGoals, options_for
 from upcall.catalog.spark.options import Job, SparkOptions
@@ -122,15 +123,14 @@ class Members(Service):
             options={
                 **as_written_by(self._form, self.version),
                 **self._settings(),
-                **job.settings,
-                **job.unchecked_settings,
+                **own(job),
             },
             artifacts=self.artifacts(),
         )
 
     def _settings(self) -> dict[str, str]:
         """A person's own of the whole service; those of a job may hold names."""
-        given: dict[str, str] = literally({**self.options.settings, **self.options.unchecked_settings})
+        given: dict[str, str] = literally(own(self.options))
         return given
 
     @classmethod

@@ -8,9 +8,8 @@ not know: that goes into ``unchecked_settings``.
 from importlib.resources import files
 from typing import Any, Final
 
-from upcall.catalog.known import check_settings, settings_object
+from upcall.catalog.known import checked_as, settings_object
 from upcall.catalog.spark.config import CLOSED
-from upcall.service import ByVersion
 
 KINDS: Final[dict[str, dict[str, Any]]] = {
     "text": {"type": "string"},
@@ -38,12 +37,5 @@ def settings_schema(version: str) -> dict[str, Any]:
     return settings_object(known, dict.fromkeys(CLOSED, "stays closed"))
 
 
-def checked(version: str, given: dict[str, str]) -> dict[str, str]:
-    """``given``, or ``ValueError`` with one clear sentence."""
-    if given:
-        check_settings(settings_schema(version), given, of=f"Spark {version}")
-    return given
-
-
-OF_VERSION: Final = ByVersion(checked, settings_schema)
+OF_VERSION: Final = checked_as("Spark", settings_schema)
 """Of the option, or the argument, that holds them."""
