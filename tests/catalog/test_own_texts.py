@@ -11,6 +11,7 @@ from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.kafka import properties
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.spark.service import Spark
+from upcall.fastdata.services.windows import Windows
 from upcall.protocol.agent import Launch
 from upcall.protocol.declaration import Declaration
 from upcall.testing import Scenario
@@ -30,7 +31,7 @@ TEXTS = (
 
 def as_launched(task: Declaration) -> tuple[list[str], dict[str, str]]:
     """The command and the files of a task as its node writes them."""
-    names = re.findall(r"{{((?:address|artifact|volume|secret)\.[a-z0-9.-]+)}}", repr(task))
+    names = re.findall(r"{{((?:address|artifact|endpoint|volume|secret)\.[a-z0-9.-]+)}}", repr(task))
     launch = Launch(task="some.member-0.1", declaration=task, generation=1, fence=1, address="127.1.2.3", values={})
     known = names_of(launch, node="n", attributes={}, sandbox="/s", volumes={}, artifacts={}, secrets={})
     known = dict.fromkeys(names, "/filled-in") | known
@@ -63,6 +64,12 @@ def test_a_setting_of_spark_is_what_was_written(text: str, member: str) -> None:
     task = Scenario(Spark, {"unchecked_settings": {"my.library": text}}, fresh=True).run().task(member)
     command, _ = as_launched(task)
     assert f"-Dmy.library={text}" in command
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_setting_of_the_flights_job_is_what_was_written(text: str) -> None:
+    command, _ = as_launched(Scenario(Windows, {"settings": {"my.library": text}}, fresh=True).run().task("driver-0"))
+    assert f"my.library={text}" in command
 
 
 def test_a_settings_file_is_read_back_as_java_reads_it() -> None:

@@ -17,6 +17,7 @@ from upcall.catalog.spark import service as spark_service
 from upcall.catalog.spark.task import driver_task
 from upcall.fastdata.keyspace import KEYSPACE
 from upcall.protocol.declaration import Check, Declaration, File, Resources
+from upcall.protocol.templates import literally
 from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
 CODE = "upcall-fastdata.zip"
@@ -106,7 +107,7 @@ class Windows(Service):
                 File(path="program.py", text=PROGRAM),
                 File(path=CODE, blob=hashlib.sha256(code()).hexdigest()),
             ),
-            options={"spark.submit.pyFiles": f"{{{{sandbox}}}}/{CODE}", **options.settings},
+            options={"spark.submit.pyFiles": f"{{{{sandbox}}}}/{CODE}", **literally(options.settings)},
             artifacts=spark_service.Spark.artifacts(),
         )
         # It waits for systems that start beside it, so it may take its time.
