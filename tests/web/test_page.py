@@ -54,7 +54,7 @@ def test_what_is_wrong_with_a_member_is_not_cut_off_and_says_for_how_long_a_serv
     said = page.locator(f"[data-member='{service.members[0].member}'] .u-what")
     expect(said).to_contain_text("held · held by op-1")
     assert said.evaluate("it => it.scrollWidth <= it.clientWidth + 1 && it.scrollHeight <= it.clientHeight + 1")
-    lasts = re.compile(r"none more may be away · for [1-9]\d*m \d")
+    lasts = re.compile(r"none more may be away\s+· for [1-9]\d*m \d")
     expect(page.locator(f"[data-service='unwell-{width}'] .u-degraded")).to_contain_text(lasts)
 
 

@@ -317,11 +317,19 @@ class PlayedKubernetes:
         return newest.node if newest is not None else ""
 
     def crash(
-        self, member_id: str, now_s: float, *, code: int | None = 1, reason: str = "", not_started: bool = False
+        self,
+        member_id: str,
+        now_s: float,
+        *,
+        code: int | None = 1,
+        reason: str = "",
+        not_started: bool = False,
+        without_data: bool = False,
     ) -> Output:
         self._at(now_s)
         if (one := self._newest(member_id)) is not None:
-            self.kubelets.crash(one, Exit(code=code, reason=reason, not_started=not_started))
+            how = Exit(code=code, reason=reason, not_started=not_started, without_data=without_data)
+            self.kubelets.crash(one, how)
         return self.heard(self.now_s)
 
     def sicken(self, member_id: str, now_s: float, *, reason: str = "health check fails") -> Output:
