@@ -8,7 +8,9 @@ from objects_of import SETTINGS, wanted
 from upcall.protocol.declaration import Constraints, Declaration, Port, Resources, Volume
 from upcall.substrate.interface import TaskId, Wanted
 from upcall.substrate.kubernetes import manifest, names
+from upcall.substrate.kubernetes.evictions import objects
 from upcall.substrate.kubernetes.manifest import Owner, Settings
+from upcall.substrate.kubernetes.objects import Disruption, read
 from upcall.substrate.kubernetes.placement import TOLERATED
 from upcall.substrate.tasks import parse
 
@@ -85,6 +87,25 @@ def test_it_starts_anew_and_ends_by_nobodys_will_but_ours() -> None:
 
 def test_it_stays_until_we_have_read_how_it_ended() -> None:
     assert manifest.pod(wanted(), {}, SETTINGS)["metadata"]["finalizers"] == [names.KEEPS]
+
+
+def test_the_floor_of_evictions_holds_it_from_its_first_moment_and_knows_whose_it_is() -> None:
+    """The webhook's part knows these by their names too."""
+    labels = manifest.pod(wanted(), {}, SETTINGS)["metadata"]["labels"]
+    assert {objects.HELD, objects.SERVICE, objects.MEMBER} <= labels.keys()
+    assert (names.HELD, names.SERVICE, names.MEMBER) == (objects.HELD, objects.SERVICE, objects.MEMBER)
+
+
+def test_what_the_webhook_writes_down_is_what_the_core_reads() -> None:
+    raw = manifest.pod(wanted(), {}, SETTINGS)
+    raw["metadata"]["uid"] = "u1"
+    written = objects.disruption(raw, "kubectl", 12.0)
+    written["metadata"] |= {"uid": "d1", "resourceVersion": "7"}
+    found = read("Disruption", written)
+    assert isinstance(found, Disruption)
+    assert (found.spec.verb, found.spec.pod, found.spec.pod_uid) == ("evict", "log.b0.p1", "u1")
+    assert (found.spec.who, found.spec.asked, found.status.allowed) == ("kubectl", 12.0, False)
+    assert found.member_id == "log.b0"
 
 
 def test_it_fits_the_restricted_level_of_pod_security() -> None:

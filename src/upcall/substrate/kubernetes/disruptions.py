@@ -11,9 +11,11 @@ node pressure               observed     the pod has failed, and its node says w
 ==========================  ===========  ===============================================================================
 
 A ``Disruption`` lives in the cluster, so it is known to every replica of the webhook and outlives all of us. One whose
-pod has ended is deleted by us; one that is deleted before that was called off.
+pod has ended is deleted by us; one that is deleted before that was called off. So is an eviction that nobody asks for
+any more: whoever drains asks again and again, and says nothing when he gives up.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +26,8 @@ from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.exits import exit_of
 from upcall.substrate.kubernetes.objects import Pod
 
+LAPSES_S: Final = 120.0
+"""The webhook notes at least every half minute that it was asked."""
 SOMEBODY: Final = "somebody on Kubernetes"
 FIRMNESS: Final[dict[str, Firmness]] = {"evict": "intercepted", "preempt": "notified", "stop": "observed"}
 PREEMPTED: Final = "PreemptionByScheduler"
@@ -39,12 +43,14 @@ class Standing:
 
 
 class Foreign:
-    def __init__(self, cache: Cache, asking: Asking) -> None:
-        self._cache, self._asking = cache, asking
+    def __init__(self, cache: Cache, asking: Asking, wall: Callable[[], float]) -> None:
+        self._cache, self._asking, self._wall = cache, asking, wall
+        self.lapses: dict[str, float] = {}
+        """When each is to be looked at although nothing is heard of it."""
         self._told: dict[str, Standing] = {}
         self._allowed: set[str] = set()
 
-    def began(self, one: objects.Disruption, wall_s: float, out: Output) -> None:
+    def began(self, one: objects.Disruption, out: Output) -> None:
         """The webhook has written it down, or it was there when we started."""
         pod = self._cache.pods.get(one.spec.pod)
         if one.name in self._told or pod is None or pod.uid != one.spec.pod_uid or pod.task is None:
@@ -52,7 +58,7 @@ class Foreign:
         if exit_of(pod, self._cache.nodes.get(pod.node), ours=True) is not None:
             return
         self._told[one.name] = Standing(pod.task, pod.uid)
-        left_s = None if one.spec.until is None else max(one.spec.until - wall_s, 0.0)
+        left_s = None if one.spec.until is None else max(one.spec.until - self._wall(), 0.0)
         out.up.append(
             Disruption(
                 id=one.name,
@@ -107,10 +113,17 @@ class Foreign:
     def look(self, name: str, now_s: float, out: Output) -> None:
         """Says yes where it was decided, and clears what is over."""
         one = self._cache.disruptions.get(name)
+        self.lapses.pop(name, None)
         if one is None or not self._asking.is_free("Disruption", name, now_s):
             return
         pod = self._cache.pods.get(one.spec.pod)
-        if pod is None or pod.uid != one.spec.pod_uid:
+        is_over = pod is None or pod.uid != one.spec.pod_uid
+        if one.spec.asked is not None and name not in self._allowed and not one.status.allowed:
+            left_s = one.spec.asked + LAPSES_S - self._wall()
+            if left_s > 0:
+                self.lapses[name] = now_s + left_s
+            is_over = is_over or left_s <= 0
+        if is_over:
             self._asking.delete("Disruption", name, one.uid, None, out)
         elif name in self._allowed and not one.status.allowed:
             change = {"metadata": {"uid": one.uid}, "status": {"allowed": True}}

@@ -71,7 +71,7 @@ def pod(wanted: Wanted, claims: Mapping[str, str], settings: Settings) -> dict[s
     }
     if wanted.beside:
         annotations[names.BESIDE] = "true"
-    labels = _labels(task.service, task.member)
+    labels = _labels(task.service, task.member) | {names.HELD: "true"}
     if declaration.constraints.apart or declaration.constraints.spread:
         labels[names.APART] = names.as_label(declaration.constraints.apart)
     metadata = _metadata(names.pod_name(task.member_id, wanted.place), labels, annotations, settings)

@@ -20,6 +20,8 @@ MEMBER: Final = PREFIX + "member"
 """Labels: by them our objects are found."""
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "upcall"
+HELD: Final = PREFIX + "held"
+"""A label: while a pod has it a budget holds it, although nobody of us is there to be asked."""
 
 TASK: Final = PREFIX + "task"
 """Annotations, from here on: ``store.replica-1.7``."""

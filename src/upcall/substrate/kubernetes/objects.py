@@ -192,6 +192,8 @@ class DisruptionSpec(_Part, frozen=True, kw_only=True):
     pod_uid: str = msgspec.field(default="", name="podUID")
     who: str = ""
     reason: str = ""
+    asked: float | None = None
+    """When it was asked for last; seconds since 1970. None: by somebody who says himself when he gives up."""
     until: float | None = None
     """Seconds since 1970, from which on whoever disturbs goes ahead anyway; none: he waits for us."""
 

@@ -53,7 +53,7 @@ class KubernetesSubstrate:
         self._cache = Cache()
         self._asking = Asking(self._cache.version_of)
         self._volumes = Volumes(self._cache, self._asking, settings)
-        self._foreign = Foreign(self._cache, self._asking)
+        self._foreign = Foreign(self._cache, self._asking, wall)
         self._members = Members(self._cache, self._asking, self._volumes, self._foreign, settings)
         self._wanted_known = False
         self._closed: set[str] = set()
@@ -229,7 +229,7 @@ class KubernetesSubstrate:
             out.up.append(nodes.observed(node))
             self._close(node.name, now_s, out)
         for one in self._cache.disruptions.values():
-            self._foreign.began(one, self._wall(), out)
+            self._foreign.began(one, out)
             self._foreign.look(one.name, now_s, out)
         out.up.append(self._foreign.listed())
 
@@ -254,7 +254,7 @@ class KubernetesSubstrate:
 
     def _disruption(self, name: str, now_s: float, out: Output) -> None:
         if (one := self._cache.disruptions.get(name)) is not None:
-            self._foreign.began(one, self._wall(), out)
+            self._foreign.began(one, out)
             self._foreign.look(name, now_s, out)
 
     def _node(self, node: Node, before: Object | None, now: Object | None, now_s: float, out: Output) -> None:
@@ -309,13 +309,15 @@ class KubernetesSubstrate:
             self._asking.past(key)
         for member_id in [name for name, due_s in self._kept.items() if due_s <= now_s]:
             self._look(member_id, now_s, out)
+        for name in [name for name, due_s in self._foreign.lapses.items() if due_s <= now_s]:
+            self._disruption(name, now_s, out)
         for node in [node for node, again_s in self._proving.items() if again_s <= now_s]:
             self._prove(node, now_s, out)
         return out
 
     def deadline(self) -> float | None:
         asked = self._asking.deadline()
-        dues = (*self._kept.values(), *self._proving.values())
+        dues = (*self._kept.values(), *self._foreign.lapses.values(), *self._proving.values())
         return min((*dues, *(() if asked is None else (asked,))), default=None)
 
     # -- for people -------------------------------------------------------------------------------------------------
