@@ -1,6 +1,7 @@
 """Everything here runs against a real control plane. Where it is not built, the tests say so and are left out."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import uuid
@@ -11,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from driving import Driven
+from evicting import LIMIT_S, Asked
 from lab.building import Missing, built
 from lab.control_plane import ControlPlane, control_plane
 from lab.nodes import PlayedNodes, played_nodes
@@ -18,8 +21,10 @@ from lab.nodes import PlayedNodes, played_nodes
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import NAMESPACE, SERVICE_ACCOUNT
+from upcall.substrate.kubernetes.client.kinds import DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, WEBHOOK
 from upcall.substrate.kubernetes.client.login import from_kubeconfig
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, NAME, definition
+from upcall.substrate.kubernetes.evictions.serving import Webhook
 
 HERE = Path(__file__).parent
 MUST = "UPCALL_KUBERNETES"
@@ -78,3 +83,40 @@ async def nodes(api: Api) -> AsyncIterator[PlayedNodes]:
     """Three, which play until the test ends."""
     async with played_nodes(api, 3) as playing:
         yield playing
+
+
+@pytest.fixture
+async def disruptions(api: Api) -> None:
+    """The kind is known."""
+    await api.apply(DEFINITION, definition())
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(NotFound):
+                await api.list(DISRUPTION)
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def asked(api: Api, namespace: str, disruptions: None) -> AsyncIterator[Asked]:
+    one = Asked(api, namespace, Webhook(api))
+    async with one.serve():
+        await one.until_heard()
+        yield one
+    with contextlib.suppress(NotFound):
+        await api.delete(WEBHOOK, NAME)
+
+
+@pytest.fixture
+async def driven(api: Api, namespace: str, nodes: PlayedNodes, disruptions: None) -> AsyncIterator[Driven]:
+    one = Driven(api, namespace)
+    running = asyncio.create_task(one.run())
+    one.take(lambda now_s: one.core.wanted([], now_s))
+    yield one
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    # What nobody takes off would keep the pods, and their namespace, for ever.
+    for each in (await api.list(POD, namespace)).objects:
+        with contextlib.suppress(NotFound):
+            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)

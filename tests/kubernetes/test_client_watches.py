@@ -37,7 +37,7 @@ class Told:
     async def __call__(self) -> str:
         async with asyncio.timeout(LIMIT_S):
             match await anext(self._events):
-                case Listed(objects):
+                case Listed(objects=objects):
                     self.lists += 1
                     return " ".join(["all:", *sorted(each["metadata"]["name"] for each in objects)])
                 case Changed(obj):

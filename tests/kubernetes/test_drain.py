@@ -3,99 +3,24 @@
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
-from lab.control_plane import ControlPlane, free_port
+from evicting import Asked, drain, read_until
+from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
 from objects import pod, settings
 
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import NotFound, TooMany
-from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION, NODE, POD, WEBHOOK, Object
+from upcall.substrate.kubernetes.client.errors import TooMany
+from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, NODE, POD, WEBHOOK, Object
 from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
 from upcall.substrate.kubernetes.evictions.certificates import TOLD_FOR
-from upcall.substrate.kubernetes.evictions.keeping import Keeper, now
-from upcall.substrate.kubernetes.evictions.objects import (
-    DISRUPTION,
-    HELD,
-    MEMBER,
-    NAME,
-    PATH,
-    SERVICE,
-    definition,
-    floor,
-)
-from upcall.substrate.kubernetes.evictions.serving import Webhook, serving
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, NAME, floor
+from upcall.substrate.kubernetes.evictions.serving import Webhook
+from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE
 
 LIMIT_S = 400.0
 REASON = "6 parts would have a single copy"
-
-
-@pytest.fixture
-async def disruptions(api: Api) -> None:
-    """The kind is known."""
-    await api.apply(DEFINITION, definition())
-    async with asyncio.timeout(LIMIT_S):
-        while True:
-            with contextlib.suppress(NotFound):
-                await api.list(DISRUPTION)
-                return
-            await asyncio.sleep(0.1)
-
-
-@dataclass
-class Asked:
-    """Serves the webhook, with a certificate as old as a test wants it."""
-
-    api: Api
-    namespace: str
-    webhook: Webhook
-    ahead: datetime.timedelta = datetime.timedelta()
-    keeper: Keeper = field(init=False)
-
-    def clock(self) -> datetime.datetime:
-        return now() + self.ahead
-
-    @contextlib.asynccontextmanager
-    async def serve(self) -> AsyncIterator[None]:
-        port = free_port()
-        self.keeper = Keeper(
-            self.api,
-            self.namespace,
-            ("127.0.0.1",),
-            {"url": f"https://127.0.0.1:{port}{PATH}"},
-            {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
-            clock=self.clock,
-            server_for=datetime.timedelta(days=300),
-        )
-        await self.keeper.look()
-        async with serving(self.webhook, "127.0.0.1", port, self.keeper.tls):
-            yield
-
-    async def until_heard(self) -> None:
-        """The API server has heard of it, which it does in its own time: an eviction of nobody's pod is asked about."""
-        await self.api.create(POD, pod("probe", labels={SERVICE: "probe", MEMBER: "one"}), self.namespace)
-        async with asyncio.timeout(LIMIT_S):
-            while True:
-                try:
-                    await self.api.evict("probe", self.namespace, dry_run=True)
-                except TooMany as held:
-                    if "would be asked" in held.message:
-                        break
-                await asyncio.sleep(0.1)
-        await self.api.delete(POD, "probe", self.namespace, grace_s=0)
-
-
-@pytest.fixture
-async def asked(api: Api, namespace: str, disruptions: None) -> AsyncIterator[Asked]:
-    one = Asked(api, namespace, Webhook(api))
-    async with one.serve():
-        await one.until_heard()
-        yield one
-    with contextlib.suppress(NotFound):
-        await api.delete(WEBHOOK, NAME)
 
 
 def member(name: str, node: str) -> Object:
@@ -130,23 +55,6 @@ async def consenting(api: Api, namespace: str, agree: asyncio.Event, seen: async
 async def say(api: Api, namespace: str, name: str, *, allowed: bool, message: str) -> None:
     status = {"metadata": {"name": name}, "status": {"allowed": allowed, "message": message}}
     await api.apply(DISRUPTION, status, namespace, part="status", force=True)
-
-
-async def drain(plane: ControlPlane, node: str, *more: str) -> asyncio.subprocess.Process:
-    command = plane.kubectl("drain", node, "--force", "--ignore-daemonsets", *more)
-    out = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
-
-
-async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
-    assert process.stdout is not None
-    said = ""
-    async with asyncio.timeout(LIMIT_S):
-        while words not in said:
-            line = await process.stdout.readline()
-            assert line, f"it ended without {words!r}:\n{said}"
-            said += line.decode()
-    return said
 
 
 async def test_a_drain_waits_for_consent_says_why_and_then_ends(

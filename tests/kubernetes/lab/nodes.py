@@ -33,6 +33,8 @@ class PlayedNodes:
     """Whether the containers of this pod come up."""
     ends: Callable[[Object], bool] = lambda _: True
     """Whether those of a pod that is to go end; later is asked again with the next change of it."""
+    exit_code: Callable[[Object], int] = lambda _: 0
+    """With which those end that are told to; 143 is a program that does not know SIGTERM."""
     pods: dict[str, Object] = field(default_factory=dict)
     """By uid."""
     failures: list[str] = field(default_factory=list)
@@ -74,6 +76,12 @@ class PlayedNodes:
         """The kubelet fails a pod of its own accord: ``Evicted`` under pressure, ``Terminated`` at a shutdown."""
         pod = await self.api.get(POD, name, namespace)
         await self._say(pod, "Failed", ready=False, ended=(137, "Error"), why=(reason, message))
+
+    async def container_waits(self, namespace: str, name: str, reason: str, message: str) -> None:
+        """It cannot be begun: its image, its settings."""
+        pod = await self.api.get(POD, name, namespace)
+        waiting = {"waiting": {"reason": reason, "message": message}}
+        await self._say(pod, "Pending", ready=False, state=waiting)
 
     async def look_again(self) -> None:
         """``starts`` or ``ends`` answer differently now."""
@@ -126,7 +134,7 @@ class PlayedNodes:
         async with contextlib.aclosing(watch(self.api, POD)) as events:
             async for event in events:
                 match event:
-                    case Listed(objects):
+                    case Listed(objects=objects):
                         self.pods = {pod["metadata"]["uid"]: pod for pod in objects}
                         for pod in objects:
                             await self._take(pod)
@@ -152,8 +160,16 @@ class PlayedNodes:
             self.failures.append(f"{pod['metadata']['name']}: {error}")
 
     async def _remove(self, pod: Object) -> None:
-        """The containers have ended: only then a kubelet takes the pod out of the record, and only that very one."""
+        """The containers end, which a kubelet says first; then it takes the pod out of the record, that very one. Who
+        has a finalizer on it may keep it for longer."""
         meta = pod["metadata"]
+        if pod.get("status", {}).get("phase") in ("Pending", "Running"):
+            code = self.exit_code(pod)
+            await self._say(
+                pod, "Failed" if code else "Succeeded", ready=False, ended=(code, "Error" if code else "Completed")
+            )
+        if meta.get("deletionGracePeriodSeconds") == 0:
+            return
         await self.api.delete(POD, meta["name"], meta["namespace"], uid=meta["uid"], grace_s=0)
 
     async def _say(
@@ -163,12 +179,13 @@ class PlayedNodes:
         *,
         ready: bool,
         ended: tuple[int, str] | None = None,
+        state: Object | None = None,
         why: tuple[str, str] | None = None,
     ) -> None:
         now, meta = _now(), pod["metadata"]
         address = pod.get("status", {}).get("podIP") or self._address()
         if ended is None:
-            state: dict[str, Any] = {"running": {"startedAt": now}}
+            state = state or {"running": {"startedAt": now}}
         else:
             code, reason = ended
             state = {"terminated": {"exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now}}

@@ -6,7 +6,8 @@ import pytest
 
 from upcall.substrate.kubernetes.client.kinds import Object
 from upcall.substrate.kubernetes.evictions.judging import ASKED_AGAIN_S, Request, answer, judge, read
-from upcall.substrate.kubernetes.evictions.objects import HELD, MEMBER, SERVICE, disruption, disruption_name
+from upcall.substrate.kubernetes.evictions.objects import disruption, disruption_name
+from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE
 
 NOW_S = 1_000_000.0
 

@@ -37,6 +37,8 @@ class Listed:
     """All that is there now; what was known before and is not in it is gone."""
 
     objects: tuple[Object, ...]
+    version: str
+    """As of which: what is newer may be missing in it."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ async def watch(
                 if away:
                     away = False
                     yield Back()
-                yield Listed(listing.objects)
+                yield Listed(listing.objects, listing.version)
             async for said in _stream(api, kind, namespace, version, selection(labels, fields), stream_s):
                 failed = 0
                 if away:

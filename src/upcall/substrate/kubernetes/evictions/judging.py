@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from upcall.substrate.kubernetes.client.kinds import Object
-from upcall.substrate.kubernetes.evictions.objects import HELD, MEMBER, SERVICE, disruption
+from upcall.substrate.kubernetes.evictions.objects import disruption
+from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE
 
 ASKED_AGAIN_S: Final = 30.0
 """How old the note of who asked last may become: who gives up is seen by that it becomes old."""

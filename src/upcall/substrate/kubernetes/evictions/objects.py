@@ -4,14 +4,10 @@ import base64
 from typing import Final
 
 from upcall.substrate.kubernetes.client.kinds import Kind, Object
+from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE
 
 GROUP: Final = "upcall.dev"
 DISRUPTION: Final = Kind(GROUP, "v1alpha1", "Disruption", "disruptions")
-
-SERVICE: Final = f"{GROUP}/service"
-MEMBER: Final = f"{GROUP}/member"
-HELD: Final = f"{GROUP}/held"
-"""A pod with this label is not evicted, whoever is away. It is taken off when the service has agreed."""
 
 PATH: Final = "/evictions"
 NAME: Final = "evictions.upcall.dev"

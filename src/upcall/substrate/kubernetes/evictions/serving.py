@@ -13,7 +13,8 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import ApiError, NotFound
 from upcall.substrate.kubernetes.client.kinds import POD, Kind, Object
 from upcall.substrate.kubernetes.evictions.judging import Request, Verdict, answer, judge, read
-from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, HELD, PATH, disruption_name
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, disruption_name
+from upcall.substrate.kubernetes.names import HELD
 
 REVIEW_BYTES_MAX: Final = 1 << 20
 """A review of an eviction has a few KiB."""

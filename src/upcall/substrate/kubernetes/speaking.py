@@ -1,0 +1,118 @@
+"""Between the core and an API server: its requests become calls, their answers and all that is watched go back to it.
+
+Nothing is decided here. A request that has no answer is answered as such; each kind is watched for as long as this
+runs. One of these serves one life of the core: answers are numbered, and those of a life before mean nothing to the
+next.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+from upcall.substrate.interface import Output, Send
+from upcall.substrate.kubernetes import names
+from upcall.substrate.kubernetes.client import kinds
+from upcall.substrate.kubernetes.client import watching as client
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.errors import ApiError
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION
+from upcall.substrate.kubernetes.objects import KINDS, Kind
+from upcall.substrate.kubernetes.requests import (
+    Answer,
+    Apply,
+    Changed,
+    Create,
+    Delete,
+    Done,
+    Event,
+    Listed,
+    Merge,
+    Refused,
+    Removed,
+    Request,
+)
+from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
+
+AT_ONCE_MAX: Final = 16
+"""Calls under way; the server shares itself among all that ask, and lets us wait beyond that anyway."""
+OURS: Final = f"{names.MANAGED_BY}={names.MANAGER}"
+SERVED: Final[dict[Kind, kinds.Kind]] = {
+    "Pod": kinds.POD,
+    "Node": kinds.NODE,
+    "PersistentVolumeClaim": kinds.CLAIM,
+    "Service": kinds.SERVICE,
+    "Disruption": DISRUPTION,
+}
+ANYBODYS: Final[frozenset[Kind]] = frozenset({"Node", "Disruption"})
+"""Kinds of which we look at all, whoever made them."""
+
+Take = Callable[[Callable[[float], Output]], None]
+"""One call of the core, in a turn that is given its time (:meth:`upcall.substrate.machines.Master.take`)."""
+
+
+class Speaker:
+    def __init__(self, api: Api, namespace: str, core: KubernetesSubstrate, take: Take) -> None:
+        self._api, self._namespace, self._core, self._take = api, namespace, core, take
+        self._asked: asyncio.Queue[Request] = asyncio.Queue()
+        self.away: dict[Kind, str] = {}
+        """Kinds that cannot be heard at the moment, and why."""
+
+    def send(self, send: Send) -> None:
+        """After the commit. What is asked while nobody runs this is asked when somebody does."""
+        self._asked.put_nowait(send.message)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for kind in KINDS:
+                group.create_task(self._watch(kind))
+            for _ in range(AT_ONCE_MAX):
+                group.create_task(self._ask())
+
+    async def _watch(self, kind: Kind) -> None:
+        labels = "" if kind in ANYBODYS else OURS
+        async with contextlib.aclosing(client.watch(self._api, SERVED[kind], self._namespace, labels=labels)) as events:
+            async for event in events:
+                match event:
+                    case client.Away(reason):
+                        self.away[kind] = reason
+                    case client.Back():
+                        self.away.pop(kind, None)
+                    case client.Listed(objects, version):
+                        self._hear(Listed(kind, objects, int(version)))
+                    case client.Changed(obj):
+                        self._hear(Changed(kind, obj))
+                    case client.Removed(obj):
+                        self._hear(Removed(kind, obj))
+
+    def _hear(self, event: Event) -> None:
+        self._take(lambda now_s: self._core.heard(event, now_s))
+
+    async def _ask(self) -> None:
+        while True:
+            request = await self._asked.get()
+            answer = await self._answer(request)
+            self._tell(request.number, answer)
+
+    def _tell(self, number: int, answer: Answer) -> None:
+        self._take(lambda now_s: self._core.answered(number, answer, now_s))
+
+    async def _answer(self, request: Request) -> Answer:
+        try:
+            return await self._call(request)
+        except ApiError as error:
+            return Refused(error.status, error.message, error.wait_s)
+
+    async def _call(self, request: Request) -> Done:
+        kind, namespace = SERVED[request.kind], self._namespace
+        match request:
+            case Create(object=obj):
+                return Done(await self._api.create(kind, dict(obj), namespace))
+            case Apply(object=obj):
+                return Done(await self._api.apply(kind, dict(obj), namespace, force=True))
+            case Merge(name=name, change=change, part=part):
+                return Done(await self._api.merge(kind, name, change, namespace, part=part))
+            case Delete(name=name, uid=uid, grace_s=grace_s):
+                await self._api.delete(kind, name, namespace, uid=uid, grace_s=grace_s)
+                return Done()
