@@ -127,11 +127,13 @@ def test_an_operation_that_failed_fails_the_command(run: Run, master: FakeMaster
 
 def test_why_without_an_operation_shows_all_that_waits(run: Run, master: FakeMaster) -> None:
     drain = master.operation("drain", "node-1")
-    master.operation("stop", "hello.m-0", parent=drain.id, waits_for="held by the guard: 2 of 3 ready, minimum 2")
+    master.operation(
+        "stop", "hello.m-0", parent=drain.id, waits_for="the guard: accepted by hello, but 2 of 3 ready, minimum 2"
+    )
     result = run("why")
     assert "op-1 drain of node-1 (windowed) open" in result.stdout
     assert "  op-2 stop of hello.m-0" in result.stdout
-    assert "held by the guard" in result.stdout
+    assert "the guard: accepted by hello, but 2 of 3" in result.stdout
 
 
 def test_why_says_when_nothing_waits(run: Run) -> None:

@@ -54,3 +54,24 @@ def test_what_its_own_code_says_is_wrong_stands_beside_what_waits_with_since_whe
     assert waiting_lines(found) == [line]
     service.state, service.reason = "degraded", lags.what
     assert waiting_lines(found) == [], "it stands in its row"
+
+
+def test_what_comes_back_by_itself_is_said_once_by_its_service() -> None:
+    loss = operation("lost", "hello.web-1")
+    loss.ended_at, loss.state, loss.service, loss.waits_for = (
+        None,
+        "open",
+        "hello",
+        "the restart pause: it ended 4 times",
+    )
+    found = status(loss)
+    found.services.append(
+        ServiceView(
+            name="hello", package="hello", version="1", revision=1, state="recovering",
+            reason="web-1 ended 4 times, last: exit code 137 (SIGKILL); next try in 4 s",
+        )
+    )  # fmt: skip
+    assert waiting_lines(found) == []
+    found.services[0].state = "updating"
+    (line,) = waiting_lines(found)
+    assert line.startswith("under way: loss of hello.web-1")

@@ -38,6 +38,7 @@ class Shown:
         core = SimpleNamespace(
             state=SimpleNamespace(ledger=self.world.ledger),
             monotonic=lambda: self.world.now_s,
+            wall=lambda: self.world.wall_s,
             desired=lambda service: "running",
         )
         self.views = Views(core, SimpleNamespace(), SimpleNamespace(connected=lambda service: True))  # type: ignore[arg-type]
@@ -88,6 +89,22 @@ def test_its_reason_says_how_often_how_last_and_when_it_is_tried_again(kind: Sim
         reasons.add(shown.state()[1])
     assert any(reason.startswith("b0 ended 5 times, last: it crashes; next try in ") for reason in reasons)
     assert any(reason.endswith(("; now placed", "; now starting")) for reason in reasons)
+
+
+@both_kinds
+def test_two_in_a_crash_loop_are_both_named_and_their_pauses_wait_for_nobody(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("done"))
+    for name in ("log.b0", "log.b1"):
+        shown.world.substrate.crashing.add(name)
+        shown.world.observe(shown.world.substrate.crash(name, shown.world.now_s))
+    shown.world.advance(5)
+    reasons, waits = set[str](), list[str]()
+    for _ in range(60):
+        shown.world.advance(0.5)
+        reasons.add(shown.state()[1])
+        waits += shown.views.waiting()
+    assert any("b0 ended 5 times" in reason and "b1 ended 5 times" in reason for reason in reasons)
+    assert not [words for words in waits if "pause" in words], "its service says so"
 
 
 @both_kinds

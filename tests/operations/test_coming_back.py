@@ -422,7 +422,7 @@ def test_the_cure_of_a_member_that_flaps_is_held_by_the_guard_as_any_other(kind:
     cure = next(o for o in made.ledger.operations() if o.class_ == "cure" and o.live)
     why = made.ledger.why(cure.id)
     assert why is not None
-    assert f"the answer time is over, held by the guard: {restart}" in why.reason
+    assert f"the answer time is over, but {restart}" in why.reason
     made.substrate.slow.clear()
     made.observe(made.substrate.make_ready("s.b", made.now_s))
     made.advance(10)

@@ -60,7 +60,7 @@ def test_an_end_that_was_put_off_waits_while_too_few_would_be_left(kind: Simulat
     why = made.ledger.why(op)
     assert why is not None
     assert why.waits_for == "the guard"
-    assert "s.a.1: runs on, its end is held by the guard: 2 of 3 ready, 1 afterwards, minimum 2" in why.reason
+    assert "s.a.1: runs on: 2 of 3 ready, 1 afterwards, minimum 2" in why.reason
     made.observe(made.substrate.heal("s.b", made.now_s))
     made.advance(10)
     assert state(made, op) == "done"
@@ -105,7 +105,7 @@ def test_a_person_may_force_an_end_that_the_minimum_keeps(kind: SimulatedKind) -
     sicken(made)
     hand_over(made, op)
     made.advance(120)
-    assert [alert.operation for alert in made.alerts if "held by the guard" in alert.text] == [op]
+    assert [alert.operation for alert in made.alerts if "waits for the guard" in alert.text] == [op]
     why = made.ledger.why(op)
     assert why is not None
     assert [way.command for way in why.ways] == [f'upcall operation force {op} --reason "..."']

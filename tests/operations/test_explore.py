@@ -110,7 +110,7 @@ def test_the_explorer_finds_a_wish_that_waits_behind_what_does_not_come_back(mon
     explore(world)  # Bringing back fails in time, so the wish begins at last.
     monkeypatch.setattr(looping, "TRIES_MAX", 10**9)
     monkeypatch.setattr(execution, "_start_deadline_s", lambda book, operation, member: book.now_s + 40)
-    with pytest.raises(Broken, match=r"a dead end.*behind op-"):
+    with pytest.raises(Broken, match=r"a dead end.*waits for op-"):
         explore(world)
 
 

@@ -100,7 +100,7 @@ def test_ready_means_that_the_hooks_have_returned(kind: SimulatedKind) -> None:
     assert (alive(made), member(made, "a").leaving) == ([1, 2], 1)
     why = made.ledger.why(op)
     assert why is not None
-    assert "s.a.1 runs on until s.a.2 is back elsewhere" in why.reason
+    assert "s.a.1 runs on until it is back elsewhere" in why.reason
     come_back(made, "a")
     made.advance(5)
     assert (state(made, op), alive(made)) == ("done", [2])

@@ -6,7 +6,7 @@ and has a section of its own only where it differs from it. ``#`` lines are pros
 
     drain n1 window=600 on_deadline=hold by=ann
     ----
-      5.0  op-1 windowed maintenance of node n1 proposed by ann: maintenance
+      5.0  op-1 windowed maintenance of node n1 proposed by ann
       ...
 
 Run ``UPCALL_REWRITE=1 pytest tests/operations/test_scenarios.py`` to write what the ledger really does; then
@@ -107,7 +107,17 @@ class Stage:
                     f"refused ({refused.code}): {refused.message}"
                     + (f"; expected {refused.expected}" if refused.expected else "")
                 )
+            self.said_once()
         return self.lines
+
+    def said_once(self) -> None:
+        """Whoever is waited for stands before the reason, as a member's state does: neither says it again."""
+        ledger, now = self.world.ledger, (self.world.now_s, self.world.wall_s)
+        for why in filter(None, (ledger.why(each.id, *now) for each in ledger.standing())):
+            repeated = why.waits_for and not why.answered and why.waits_for in why.reason
+            assert not repeated, f"says twice for whom it waits: {why.brief()}"
+        for member in ledger.members():
+            assert not member.reason.startswith(member.status), f"{member.status} · {member.reason}"
 
     def say(self, text: str) -> None:
         self.lines.append(f"{self.world.now_s:7.1f}  {text}")

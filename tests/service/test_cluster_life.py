@@ -127,7 +127,7 @@ def test_a_drain_is_deferred_then_accepted_then_held_and_given_back(live: Live) 
         await life.master.until(lambda: life.master.operations[drain].state == "done")
         assert life.master.state("node-1") == "held"
         assert life.master.members["node-1"].reason == (
-            f"held by {drain}, the drain of {node}; `upcall node undrain {node}` gives it back"
+            f"the drain of {node} ({drain}); `upcall node undrain {node}` gives it back"
         )
         await asyncio.sleep(60)
         assert life.master.state("node-1") == "held"

@@ -46,13 +46,16 @@ def test_what_is_wrong_with_a_member_is_not_cut_off_and_says_for_how_long_a_serv
     open_page: Opens, master: FakeMaster, width: int
 ) -> None:
     service = master.add_service(f"unwell-{width}", 2, steps_done=2)
-    service.members[0].state, service.members[0].reason = "held", f"held by op-1 ({'disks are exchanged, ' * 4})"
+    service.members[0].state, service.members[0].reason = (
+        "held",
+        f"the drain of node-1 (op-1; {'disks are exchanged, ' * 4})",
+    )
     what, doing = "1 of 3 controllers that vote is away (broker-1)", "none more may be away"
     service.degraded = [DegradedView(key="voters", what=what, doing=doing, since=time.time() - 97)]
     master.happens("task", service.members[0].member, "held")
     page = open_page(viewport={"width": width, "height": 900})
     said = page.locator(f"[data-member='{service.members[0].member}'] .u-what")
-    expect(said).to_contain_text("held · held by op-1")
+    expect(said).to_contain_text("held · the drain of node-1 (op-1")
     assert said.evaluate("it => it.scrollWidth <= it.clientWidth + 1 && it.scrollHeight <= it.clientHeight + 1")
     lasts = re.compile(r"none more may be away\s+· for [1-9]\d*m \d")
     expect(page.locator(f"[data-service='unwell-{width}'] .u-degraded")).to_contain_text(lasts)

@@ -77,7 +77,11 @@ def waiting_lines(found: Status) -> list[str]:
     lines = [line for one in found.services for line in degraded_lines(one) if one.state != "degraded"]
     lines += [f"waits: {words}" for words in found.waiting]
     nodes = {one.name for one in found.nodes}
+    recovering = {one.name for one in found.services if one.state == "recovering"}
+    """Their own line says how what was lost comes back."""
     for one in found.operations:
+        if one.kind == "lost" and one.service in recovering:
+            continue
         if still_stands(one, nodes):
             lines.append(standing(one))
         elif one.ended_at is None and not found.waiting:

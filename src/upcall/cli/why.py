@@ -63,7 +63,8 @@ def why(
     lines = []
     for one in services:
         own = degraded_lines(one)
-        if one.reason and not (own and one.state == "degraded" and one.ready >= one.wanted):
+        comes_back = one.state == "recovering" and any(_concerns(found, one.name) for found in waiting)
+        if one.reason and not comes_back and not (own and one.state == "degraded" and one.ready >= one.wanted):
             lines.append(f"{one.name}: {one.state}, {one.reason}")
         lines += own
     nodes = {one.name for one in status.nodes}

@@ -17,6 +17,7 @@ from upcall.operations.records import Mark, Operation, Way
 from upcall.operations.table import CHANGES, CLASSES
 from upcall.operations.views import MemberView
 from upcall.operations.views import Why as LedgerWhy
+from upcall.operations.waiting import RESTART_PAUSE
 from upcall.protocol import operator as view
 from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import NotFound
@@ -217,12 +218,14 @@ class Views:
         }
 
     def _recovering(self, service: str) -> str:
-        """A member that ends again and again. One word for it, whether it is down, starting or ready for a moment."""
+        """The members that end again and again. One word for it, whether they are down, starting or ready for a
+        moment."""
+        found = []
         for member in self._core.state.ledger.members(service, self._core.monotonic()):
             if member.ended_times and member.status != "unknown":  # Of one on a silent node that is what is wrong.
                 now = f"next try in {math.ceil(member.pause_s)} s" if member.pause_s else f"now {member_state(member)}"
-                return f"{member.name} ended {member.ended_times} times, last: {member.ended_how}; {now}"
-        return ""
+                found.append(f"{member.name} ended {member.ended_times} times, last: {member.ended_how}; {now}")
+        return "; ".join(found[:AWAY_NAMED_MAX]) + (" ..." if len(found) > AWAY_NAMED_MAX else "")
 
     def _package(self, name: str, version: str) -> view.PackageView | None:
         try:
@@ -269,7 +272,7 @@ class Views:
         shown: str = state
         if state == "up" and drain is not None:
             shown = "drained" if drain.state == "done" else "draining"
-            reason = f"{drain.id}: {drain.reason}"
+            reason = f"{drain.id}{_because(drain)}"
         return view.NodeView(
             name=name,
             state=shown,
@@ -368,20 +371,21 @@ class Views:
         if operation.state == "open" and (said := self._core.notes.get(operation.id)):
             lines.append(f"{operation.target.service}: {said}")
         if operation.reason:
-            lines.append(f"{'seen' if operation.seen else 'asked for'} by {operation.asked_by}: {operation.reason}")
+            lines.append(f"{'seen' if operation.seen else 'asked for'} by {operation.asked_by}{_because(operation)}")
         lines += [_way(each) for each in why.ways] if why else []
         children = [self.why(each) for each in ledger.children(operation.id)]
         return view.Why(operation=self.operation(operation), lines=lines, children=children)
 
     def waiting(self) -> list[str]:
-        """What waits for somebody, in words, oldest first. Of a drain, what lies below it says so itself."""
+        """What waits for somebody, in words, oldest first. Of a drain, what lies below it says so itself. A pause
+        before the next start waits for nobody, and its service says it."""
         found = []
         ledger = self._core.state.ledger
         for operation in ledger.standing():
             if operation.kind == "maintenance" and any(each.state == "open" for each in ledger.children(operation.id)):
                 continue
             why = self._why(operation) if operation.state == "open" else None
-            if why and why.waits_for:
+            if why and why.waits_for and why.waits_for != RESTART_PAUSE:
                 found.append(why.brief())
         return found
 
@@ -441,6 +445,11 @@ def _waits_for(why: LedgerWhy | None) -> str:
     if why.answered:
         return why.reason  # Whose answer it is stands in it.
     return why.waits_for + (f": {why.reason}" if why.reason else "")
+
+
+def _because(operation: Operation) -> str:
+    """Its reason, where that is more than what it is."""
+    return f": {operation.reason}" if operation.reason != operation.kind else ""
 
 
 def _ended(operation: Operation) -> str:

@@ -26,7 +26,7 @@ def judge_lost(book: Book, operation: Operation) -> Judgement:
     """Involuntary: it happened, and only what follows is asked."""
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
     if member.over and not members.is_lost(book, member):
-        return Judgement(waits_for=member.ended_by, reason=f"{member.ended_by} decides how {member.key} comes back")
+        return Judgement(waits_for=member.ended_by, reason=f"it decides how {member.key} comes back")
     if not member.over:
         return _lost_silent(book, operation, member)
     if not book.node_hears(member):
@@ -51,7 +51,7 @@ def _lost_process(book: Book, operation: Operation, member: MemberRecord) -> Jud
         if policy.on_lost == "wait" or book.now_s < asked_s + policy.answer_s:
             return unanswered(book, operation, asked_s, None)
     if pause_s > book.now_s:
-        return Judgement(waits_for=RESTART_PAUSE, reason=f"ended again and again: {member.ended_how}", look_s=pause_s)
+        return Judgement(waits_for=RESTART_PAUSE, reason=members.ended_words(book, member), look_s=pause_s)
     return Judgement(may=True, choice="restart", reason=f"restart here: {member.ended_how}")
 
 
@@ -94,7 +94,7 @@ def _elsewhere(book: Book, operation: Operation, why: str, *, same_node: bool = 
     """Anew, with empty volumes: on another node, or on its own (``same_node``)."""
     objection = guard.objection(book, operation)
     if objection:
-        return held_by_guard(book, operation, f"{why}, held by the guard: {objection}")
+        return held_by_guard(book, operation, f"{why}, but {objection}")
     member = book.members[f"{operation.target.service}.{operation.target.members[0]}"]
     if not places.held(book, member, same_node=same_node):
         return homeless(book, operation, member, why, same_node=same_node)

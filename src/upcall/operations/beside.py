@@ -134,7 +134,7 @@ def held(book: Book, operation: Operation) -> str:
     member = next((m for m in found if m is not None and operation.begun and waits(book, operation, m)), None)
     if member is None or member.leaving is None:
         return ""
-    return f"{member.key}.{member.leaving.incarnation} runs on until {member.task} is back elsewhere"
+    return f"{member.key}.{member.leaving.incarnation} runs on until it is back elsewhere"
 
 
 def signal(book: Book, member: MemberRecord) -> None:

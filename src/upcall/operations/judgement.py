@@ -4,6 +4,8 @@ One function judges; the ledger begins what it lets pass and ``why`` prints what
 differ from what happens. The order of the questions is the order of the rules in :mod:`upcall.operations.table`.
 """
 
+from typing import Final
+
 import msgspec
 
 from upcall.operations import beside, ends, guard, looping, members, places
@@ -25,6 +27,8 @@ from upcall.operations.waiting import (
 )
 from upcall.operations.ways import waits_for_a_person
 from upcall.operations.windows import cure_end_s, window_end_s, window_over
+
+SHUT_DOWN: Final = "the system is shut down"
 
 
 class _Consent(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,7 @@ def judge(book: Book, operation: Operation) -> Judgement:
         return consent
     objection = "" if consent.skips_guard else guard.objection(book, operation)
     if objection:
-        return held_by_guard(book, operation, f"{consent.reason}, held by the guard: {objection}")
+        return held_by_guard(book, operation, f"{consent.reason}, but {objection}")
     return Judgement(may=True, reason=consent.reason, over_consent=consent.over_consent)
 
 
@@ -74,16 +78,13 @@ def _blocked(book: Book, operation: Operation) -> Judgement | None:
         return None
     if KINDS[operation.kind].shape == "plan":
         shutdown = book.shutdown()
-        down = f"behind {shutdown.id}: the system is shut down" if shutdown is not None else ""
-        return Judgement(waits_for=shutdown.id, reason=down) if shutdown is not None else None
+        return Judgement(waits_for=shutdown.id, reason=SHUT_DOWN) if shutdown is not None else None
     for member in book.covered(operation):
         other = behind(book, operation, member)
         if other is not None:
             return Judgement(
                 waits_for=other.id,
-                reason=f"behind {other.id} ({other.kind} of {member.key}, {other.state})"
-                if other.target.service
-                else f"behind {other.id}: the system is shut down",
+                reason=f"{other.words()} is {other.state}" if other.target.service else SHUT_DOWN,
             )
     return None
 
@@ -99,12 +100,12 @@ def _after_sibling(book: Book, operation: Operation) -> Judgement | None:
         member = book.members.get(f"{other.target.service}.{other.target.members[0]}")
         moved = other.state == "done" or (member is not None and beside.has_left(other, member))
         if other.begun and not moved:
-            return Judgement(waits_for=other.id, reason=f"after {other.id} ({other.words()}): one after the other")
+            return Judgement(waits_for=other.id, reason=f"{other.words()} goes first: one after the other")
         if not moved or member is None or member.removed is not None or book.ready(member):
             continue
         until_s = book.since_s(other) + member.start_timeout_s
         if members.runs_by(book, member) and book.now_s < until_s:
-            reason = f"after {other.id} ({other.words()}), which is not ready elsewhere yet"
+            reason = f"not ready elsewhere yet, after {other.id}: one after the other"
             return Judgement(waits_for=member.key, reason=reason, look_s=until_s)
     return None
 
@@ -135,7 +136,7 @@ def _past_deadline(book: Book, operation: Operation) -> _Consent | Judgement | N
             return Judgement(
                 waits_for="a person" if waits_for_a_person(book, operation) else service,
                 reason=f"the window is over, then hold: {answer_words(book, operation)}",
-                answered=not waits_for_a_person(book, operation) and book.answer(operation) is not None,
+                answered=not waits_for_a_person(book, operation),
                 look_s=retry_s(book, operation),
                 alert_s=book.now_s,
             )
@@ -213,5 +214,5 @@ def _waits(book: Book, operation: Operation) -> Judgement:
     if question is not None and not question.stands:
         objection = guard.objection(book, operation)
         if objection:
-            return held_by_guard(book, operation, f"not asked again while the guard holds it: {objection}")
+            return held_by_guard(book, operation, f"not asked again while {objection}")
     return unanswered(book, operation, question.since_s if question else book.since_s(operation), window_s)

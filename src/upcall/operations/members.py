@@ -60,7 +60,8 @@ def way_back(holder: Operation, member: MemberRecord) -> str:
 
 
 def held_words(book: Book, member: MemberRecord) -> str:
-    """What holds a member that is down, and what gives it back; empty when nothing does."""
+    """What holds a member that is down, and what gives it back; empty when nothing does. That it is held is its state,
+    which stands before these words."""
     holder = held_by(book, member) if member.over else None
     closed = places.closed_by(book, member) if holder is None and member.over and runs_by(book, member) else None
     if closed is not None:
@@ -72,7 +73,7 @@ def held_words(book: Book, member: MemberRecord) -> str:
         return ""
     of = f"the drain of {member.node}" if KINDS[holder.kind].shape == "node" else f"a {holder.kind}"
     verb = "node" if KINDS[holder.kind].shape == "node" else "task"
-    return f"held by {holder.id}, {of}; `upcall {verb} {way_back(holder, member)}` gives it back"
+    return f"{of} ({holder.id}); `upcall {verb} {way_back(holder, member)}` gives it back"
 
 
 def runs_by(book: Book, member: MemberRecord) -> bool:
@@ -141,6 +142,12 @@ def ends_again(book: Book, member: MemberRecord) -> int:
     seen = book.seen(member)
     well = book.well(member) and seen is not None and book.now_s >= seen.since_s + PAUSE_S_MAX
     return 0 if well else crashes.count
+
+
+def ended_words(book: Book, member: MemberRecord) -> str:
+    """Why a member waits for its next start. How it ended the last time is told with its loss."""
+    crashes = book.memory.members[member.key].crashes
+    return f"it ended {crashes.count if crashes is not None else 0} times in short succession"
 
 
 def bring_up(book: Book, member: MemberRecord, *, by: str, elsewhere: bool, same_node: bool = False) -> None:

@@ -116,7 +116,7 @@ def _end_waits(book: Book, operation: Operation, ending: list[MemberRecord]) -> 
         prepares_s = policy_of(book, operation.target.service).before_stop_s
         return Judgement(
             waits_for="the guard",
-            reason=f"{tasks}: runs on, its end is held by the guard: {too_few}",
+            reason=f"{tasks}: runs on: {too_few}",
             look_s=window_end_s(book, operation) if operation.on_deadline == "force" else None,
             look_is="it ends at the latest in",
             alert_s=book.since_s(operation) + prepares_s + slack_s,
@@ -144,14 +144,14 @@ def _start_waits(book: Book, operation: Operation) -> Judgement:
         if member.over and members.launch_pause_s(book, member) > book.now_s:
             return Judgement(
                 waits_for=RESTART_PAUSE,
-                reason=f"ended again and again: {member.ended_how}",
+                reason=members.ended_words(book, member),
                 look_s=members.launch_pause_s(book, member),
             )
         seen = book.seen(member)
         state = seen.state if seen else "not seen yet"
-        reason = f"{member.task} is {state}" + (f": {seen.reason}" if seen and seen.reason else "")
+        reason = state + (f": {seen.reason}" if seen and seen.reason else "")
         if waits := members.unreturned(book, member):
-            reason = f"{member.task} is ready, {waits}"
+            reason = f"ready, {waits}"
         return Judgement(
             waits_for=member.task,
             reason=f"{reason}; it is over when this incarnation is back",

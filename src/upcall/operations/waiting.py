@@ -20,8 +20,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     may: bool = False
     waits_for: str = ""
     reason: str = ""
+    """Follows what is waited for, in one sentence: it does not name it again."""
     answered: bool = False
-    """The reason is what the one that it waits for has answered, and names it."""
+    """The reason is what the one that it waits for has answered, or that it has not: it names it."""
     look_s: float | None = None
     """When this judgement may change by itself (monotonic)."""
     look_is: str = "looked at again in"

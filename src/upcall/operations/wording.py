@@ -61,7 +61,8 @@ def _of_operation(one: news.OfOperation) -> str:
     match one:
         case news.Proposed():
             how = "seen" if operation.seen else "proposed"
-            return _because(f"{operation.class_} {operation.words()} {how} by {operation.asked_by}", operation.reason)
+            why = operation.reason if operation.reason != operation.kind else ""  # It is said by what is proposed.
+            return _because(f"{operation.class_} {operation.words()} {how} by {operation.asked_by}", why)
         case news.Moved():
             return f"{_moved(one, operation)}: {one.outcome or one.word}"
         case news.Overruled():

@@ -83,12 +83,16 @@ def _stays_down(member: Member, first: int) -> str:
 def started(member: Member, *, settling: bool) -> How:
     """A member that was started, and is not there yet."""
     if member.state == "held":
-        return "waiting", member.reason or "held by a drain"
+        return held(member)
     if member.state == "failed":
         return "failed", f"{member.name}: {member.reason}"
     if member.state == "ready" and settling:
         return "running", f"ready; {member.reason or 'what comes after it is being done'}"
     return on_its_way(member)
+
+
+def held(member: Member) -> How:
+    return "waiting", f"held: {member.reason}" if member.reason else "held by a drain"
 
 
 def on_its_way(member: Member) -> How:

@@ -294,7 +294,7 @@ class Plan:
         if isinstance(step, Start):
             effects.append(StartMember(step.member))
             if member is not None and member.state == "held":
-                return "waiting", member.reason or "held by a drain"
+                return moving.held(member)
             return "running", "is being started"
         return _do(path, step, attempts, at_s, effects)
 

@@ -71,7 +71,7 @@ class OperationView(View):
     ended_at: float | None = None
     outcome: str = ""
     waits_for: str = ""
-    """In words: ``deferred by store: 2 copies ...``, ``held by the guard: 2 of 3 ready, minimum 2``."""
+    """In words: ``deferred by store: 2 copies ...``, ``the guard: accepted by store, but 2 of 3 ready``."""
     next_look_at: float | None = None
     forced_by: str = ""
     forced_reason: str = ""
