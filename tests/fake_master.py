@@ -46,7 +46,7 @@ CARDS = [
         "name": "write-card",
         "arguments": {"properties": CARD, "required": ["name", "text"], "additionalProperties": False},
     },
-    {"name": "rewrite-card", "arguments": {"properties": {key: CARD[key] for key in ("name", "text", "style")}}},
+    {"name": "rewrite-card", "checks": True, "arguments": {"properties": {key: CARD[key] for key in ("name", "text", "style")}}},
     {"name": "burn-card", "arguments": {"properties": {"card": {"type": "string"}}}},
 ]
 CONTENTS = {
@@ -179,6 +179,7 @@ class FakeMaster:
                 web.get("/v1/services/{name}/plans", self._plans),
                 web.post("/v1/services/{name}/plans/{plan}/{verb}", self._nothing),
                 web.post("/v1/services/{name}/actions/{action}/begin", self._action),
+                web.post("/v1/services/{name}/actions/{action}/check", self._check_action),
                 web.get("/v1/services/{name}/actions", self._action),
                 web.get("/v1/actions/{id}", self._action),
                 web.post("/v1/actions/{id}/cancel", self._action),
@@ -426,6 +427,15 @@ class FakeMaster:
         if arguments.get("name") != "nobody":
             self._loop.call_later(self.step_s, over)
         return await answer(one)
+
+    async def _check_action(self, request: web.Request) -> web.Response:
+        """A card in red stays as it is, unless the service is to have five members."""
+        asked = await request.json()
+        options = (asked["update"] or {}).get("options") or {}
+        red = self.cards.get(asked["arguments"].get("name"), {}).get("style") == {"colour": "red"}
+        known = request.match_info["action"] == "rewrite-card"
+        refused = "what is red is not rewritten" if known and red and options.get("members") != 5 else ""
+        return await answer(api.CheckedAction(refused=refused, known=known))
 
     def _result(self, action: str, arguments: dict[str, Any]) -> Any:
         """Cards are kept, whichever service is asked."""

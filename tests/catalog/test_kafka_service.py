@@ -11,7 +11,7 @@ from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import Cost, Partition, cost_of_stopping
 from upcall.catalog.kafka.service import Kafka, node_id
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.errors import Conflict, NotFound, NotNow
 from upcall.service import Member
 from upcall.service.actions import action_named
 from upcall.service.context import Context
@@ -481,3 +481,30 @@ async def test_others_follow_once_the_changed_broker_is_in_sync_again() -> None:
         service = Played.describes(in_sync)(Context(name="kafka"))
         canary = Member("broker-2", index=2)
         assert (await service.may_go_on(canary, operation("update"))).word == word
+
+
+class Holding(Kafka):
+    package = "kafka"
+
+    async def topics(self, settings: bool = False) -> list[dict[str, Any]]:
+        return [{"topic": "orders", "partitions": 8}]
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "said"),
+    [
+        ("change-topic", {"name": "orders", "partitions": 3}, "orders has 8 partitions, and they never become fewer"),
+        ("change-topic", {"name": "orders", "replication": 4}, "4 replicas on 3 brokers"),
+        ("change-topic", {"name": "order", "partitions": 9}, "no topic 'order'"),
+        ("create-topic", {"name": "new", "replication": 4}, "4 replicas on 3 brokers"),
+    ],
+)
+async def test_what_a_topic_cannot_be_is_said_before_anything_is_begun(
+    action: str, arguments: dict[str, Any], said: str
+) -> None:
+    service = Holding(Context(name="kafka", options={"brokers": 3}))
+    known = action_named(Holding, action)
+    with pytest.raises((Conflict, NotFound), match=re.escape(said)):
+        await known.judge(service, arguments)
+    service.options = KafkaOptions(brokers=4)
+    await known.judge(service, {"name": "orders", "partitions": 8, "replication": 4})

@@ -262,7 +262,7 @@ services:
 
 
 def posts(master: FakeMaster) -> list[str]:
-    return [path for method, path, _ in master.calls if method == "POST" and "preview" not in path]
+    return [path for method, path, _ in master.calls if method == "POST" and not path.endswith(("preview", "check"))]
 
 
 def test_what_services_hold_is_made_once_and_changed_where_it_differs(
@@ -309,6 +309,41 @@ def test_what_differs_is_updated_and_asked(run: Run, master: FakeMaster, tmp_pat
     assert "one: changed; two: as the file says" in result.stdout
     asked = next(body for _, path, body in master.calls if path == "/v1/services/one/update")
     assert (asked["options"], asked["made_from"]) == ({"members": 3}, 1)
+
+
+@pytest.mark.parametrize("command", ["apply --dry-run -f", "apply -f"])
+def test_what_an_action_would_refuse_is_said_before_anything_begins(
+    run: Run, master: FakeMaster, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    assert run("apply -f", written(tmp_path, CARDS)).exit_code == 0
+    before = posts(master)
+    file = written(tmp_path, CARDS.replace("text: {file: two.txt}", "text: hi") + "  - {package: archive}\n")
+    result = run(command, file)
+    assert result.exit_code == 1
+    assert "cards two of greeter would be refused: what is red is not rewritten" in result.stderr
+    assert "composition.yaml line 7" in result.stderr
+    assert set(posts(master)[len(before) :]) == {"/v1/services/greeter/actions/cards/begin"}, "it only looked"
+    assert master.cards["two"]["text"] == "good bye"
+
+
+def test_an_action_is_judged_by_what_its_service_is_to_become(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    assert run("apply -f", written(tmp_path, CARDS)).exit_code == 0
+    text = CARDS.replace("text: {file: two.txt}", "text: hi").replace("members: 2", "members: 5")
+    assert run("apply -f", written(tmp_path, text)).exit_code == 0
+    assert master.cards["two"]["text"] == "hi"
+
+
+def test_a_dry_run_of_an_action_says_whether_it_would_be_refused(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    master.add_service("greeter", 1, steps_done=1)
+    master.cards["two"] = {"text": "hi", "style": {"colour": "red"}}
+    refused = run("service do greeter rewrite-card name=two text=x --dry-run")
+    assert refused.exit_code == 1
+    assert "it would be refused: what is red is not rewritten" in refused.stderr
+    assert "nothing is known against it" in run("service do greeter rewrite-card name=one text=x --dry-run").stdout
+    assert "does not say beforehand" in run("service do greeter greet name=you --dry-run").stdout
+    assert not master.asked
 
 
 def test_what_a_service_would_decline_changes_nothing_at_all(run: Run, master: FakeMaster, tmp_path: Path) -> None:

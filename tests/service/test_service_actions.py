@@ -1,13 +1,16 @@
 """Actions: from a signature to a schema, from JSON to a call, from a result to JSON."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
+from sample_services import Plain
 
-from upcall.protocol.errors import Invalid, NotFound
-from upcall.service import Service, action
+from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.service import Service, action, checks
 from upcall.service.actions import action_named, actions_of
+from upcall.testing import Life
 
 
 class Size(BaseModel):
@@ -84,4 +87,72 @@ def test_an_argument_without_a_type_is_refused() -> None:
         async def go(self, where) -> None: ...  # type: ignore[no-untyped-def]
 
     with pytest.raises(TypeError, match="argument 'where' has no type"):
+        actions_of(Wrong)
+
+
+class Checked(Broker):
+    made: list[str]
+
+    @action
+    async def shrink(self, name: str, by: int = 1) -> str:
+        """Fewer."""
+        self.made.append(name)
+        return name
+
+    @checks(shrink)
+    async def may_shrink(self, by: int) -> None:
+        if by > 2:
+            raise Conflict(f"{by} are too many", where="by")
+
+
+async def test_a_check_says_beforehand_what_its_action_would_refuse_and_does_nothing() -> None:
+    known, service = action_named(Checked, "shrink"), Checked()
+    service.made = []
+    assert known.spec.checks
+    assert not action_named(Checked, "create-topic").spec.checks
+    await known.judge(service, {"name": "t", "by": 2})
+    with pytest.raises(Conflict, match="3 are too many"):
+        await known.judge(service, {"name": "t", "by": 3})
+    with pytest.raises(Invalid, match="name is missing"):
+        await known.judge(service, {"by": 1})
+    assert service.made == []
+    with pytest.raises(Conflict, match="3 are too many"):
+        await known.call(service, {"name": "t", "by": 3})
+    assert service.made == [], "it is asked before the action, too"
+    assert await known.call(service, {"name": "t"}) == "t"
+
+
+def test_the_code_that_runs_is_asked_and_nothing_is_begun(live: Callable[..., None]) -> None:
+    class Sized(Plain):
+        @action
+        async def shrink(self, to: int) -> int:
+            """Fewer."""
+            raise AssertionError("nobody asked for it")
+
+        @checks(shrink)
+        async def may_shrink(self, to: int) -> None:
+            if to > len(self.members) + self.options.count:
+                raise Conflict(f"{to} are more than there are", where="to", expected="less")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        judge = life.master.door.judge
+        assert await life.master.refusal("shrink", to=6) == ""
+        assert await life.master.refusal("shrink", to=7) == "7 are more than there are; at to; expected less"
+        assert "to is missing" in await life.master.refusal("shrink")
+        assert await judge(life.master.service, "shrink", {"to": 7}, {"count": 4}, "ann") == "", "as it is to become"
+        assert life.master.door.actions.of(life.master.service) == []
+
+    live(Sized, script, count=3)
+
+
+def test_a_check_of_what_is_no_action_or_with_an_argument_that_the_action_has_not_is_refused() -> None:
+    with pytest.raises(TypeError, match="that is no action"):
+        checks(Broker.hidden)
+
+    class Wrong(Checked):
+        @checks(Checked.shrink)
+        async def may_shrink(self, amount: int) -> None: ...  # type: ignore[override]
+
+    with pytest.raises(TypeError, match=r"checks shrink, which has no argument 'amount'; it has name, by"):
         actions_of(Wrong)

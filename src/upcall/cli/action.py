@@ -15,7 +15,7 @@ from upcall.cli.output import ago, duration, nearest, plain, short
 from upcall.cli.session import Session, command
 from upcall.cli.values import parse_pairs
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.protocol.operator import ActionView, Ask
+from upcall.protocol.operator import ActionView, Ask, CheckAction, CheckedAction, Update
 
 POLL_S: Final = 20.0
 """The master answers when there is news; so often it says that there is none."""
@@ -40,6 +40,9 @@ def do(
     action: Annotated[str, typer.Argument(metavar="ACTION", show_default=False)] = "",
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say whether it would be refused, and begin nothing.")
+    ] = False,
     about: Annotated[bool, typer.Option("--help", help="With SERVICE and ACTION: its arguments.")] = False,
 ) -> None:
     """Ask a service to do something: `upcall service do hello greet name=you`."""
@@ -60,7 +63,15 @@ def do(
         _explain(session, service, known)
         return
     where = f"service do {service} {action}"
-    begun = begin(session, service, action, parse_pairs(arguments or [], where, known.get("arguments", {})))
+    given = parse_pairs(arguments or [], where, known.get("arguments", {}))
+    if dry_run:
+        found = judged(session, service, action, given)
+        if found.refused:
+            raise Conflict(f"it would be refused: {found.refused}", where=where)
+        nothing = "nothing is known against it" if found.known else "it does not say beforehand what it refuses"
+        session.out.say(found, f"{action} of {service}: {nothing}; nothing was begun")
+        return
+    begun = begin(session, service, action, given)
     if no_wait:
         session.out.say(
             begun, f"{action} of {service} has begun; `upcall service action {begun.id}` says how far it is"
@@ -137,6 +148,14 @@ def begin(
 ) -> ActionView:
     path = f"{_of(service)}/actions/{quote(action, safe='')}/begin"
     return ActionView.model_validate(session.client.patient(lambda: session.client.post(path, arguments), patience_s))
+
+
+def judged(
+    session: Session, service: str, action: str, arguments: dict[str, Any], update: Update | None = None
+) -> CheckedAction:
+    """What the action would refuse, now or once ``update`` is carried out; nothing is begun."""
+    path = f"{_of(service)}/actions/{quote(action, safe='')}/check"
+    return CheckedAction.model_validate(session.client.post(path, CheckAction(arguments=arguments, update=update)))
 
 
 def finished(session: Session, begun: ActionView) -> ActionView:

@@ -16,7 +16,7 @@ import typer
 
 from upcall.cli import composition as compositions
 from upcall.cli import contents, deploy, own_packages
-from upcall.cli.action import run_action
+from upcall.cli.action import judged, run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
 from upcall.cli.session import Session, command, commands
@@ -138,6 +138,35 @@ class Course:
         for one in self._differences:
             if one.item.service not in self._unseen:
                 self._contents[one.item.service] = self._contents_of(one, runs=one.how != "install")
+        for one in self._differences:
+            if one.how != "install" and one.item.service not in self._unseen:
+                self._judge(one)
+        self._judge_actions()
+
+    def _judge(self, one: ServiceDifference) -> None:
+        """What the service itself would refuse when its turn comes."""
+        name = one.item.service
+        contents.judge(
+            self._session, self._composition, one.item, self._packages[name], self._contents[name], one.update
+        )
+
+    def _judge_actions(self) -> None:
+        """Those of which the file does nothing else to their service before: what that would be is not known yet."""
+        quiet = {
+            one.item.service
+            for one in self._differences
+            if one.how == "same" and all(each.how == "same" for each in self._contents.get(one.item.service, ()))
+        } - self._unseen.keys()
+        for at, one in enumerate(self._composition.actions):
+            if one.service not in quiet:
+                continue
+            quiet.remove(one.service)
+            if refused := judged(self._session, one.service, one.action, one.arguments).refused:
+                raise Conflict(
+                    f"{one.action} of {one.service} would be refused: {refused}",
+                    where=self._composition.place("actions", at, "action"),
+                    expected="another one; nothing was changed",
+                )
 
     def _contents_of(self, one: ServiceDifference, *, runs: bool) -> list[ContentDifference]:
         return contents.differences(self._session, one.item, self._packages[one.item.service], runs=runs)

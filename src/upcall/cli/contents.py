@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from upcall.cli.action import run_action
+from upcall.cli.action import judged, run_action
 from upcall.cli.composition import Composition, ServiceItem
 from upcall.cli.difference import ContentDifference, of_contents
 from upcall.cli.output import nearest
 from upcall.cli.session import Session
 from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid
-from upcall.protocol.operator import Made, PackageView, ServiceView
+from upcall.protocol.operator import Made, PackageView, ServiceView, Update
 
 PATIENCE_S: Final = 60.0
 """For so long a service that says "not now" is asked again."""
@@ -29,6 +29,8 @@ class Kind:
     key: str
     arguments: dict[str, dict[str, Any]]
     """Action -> JSON Schema of its arguments."""
+    checked: frozenset[str] = frozenset()
+    """Actions that say beforehand what they would refuse."""
 
     def named(self, word: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of an action for one of them."""
@@ -48,6 +50,7 @@ class Kind:
 
 def kinds_of(package: PackageView) -> dict[str, Kind]:
     arguments = {str(one["name"]): one.get("arguments", {}) for one in package.actions}
+    checked = frozenset(str(one["name"]) for one in package.actions if one.get("checks"))
     return {
         str(one["kind"]): Kind(
             name=str(one["kind"]),
@@ -55,6 +58,7 @@ def kinds_of(package: PackageView) -> dict[str, Kind]:
             show_with=one.get("show_with", {}),
             key=str(one["key"]),
             arguments=arguments,
+            checked=checked,
         )
         for one in package.contents
     }
@@ -111,6 +115,30 @@ def _must_be_changeable(service: str, kind: Kind, one: ContentDifference) -> Non
             expected=f"the same, or `upcall service do {service} {kind.actions['drop']}"
             f" {kind.name_argument('drop')}={one.name}` first, then again",
         )
+
+
+def judge(
+    session: Session,
+    composition: Composition,
+    item: ServiceItem,
+    package: PackageView,
+    found: Iterable[ContentDifference],
+    update: Update | None,
+) -> None:
+    """Raises what a running service would refuse of this, before anything is begun; ``update``: what it is to become
+    first."""
+    kinds = kinds_of(package)
+    for one in found:
+        action = kinds[one.kind].actions.get(one.how, "")
+        if action not in kinds[one.kind].checked:
+            continue
+        arguments = kinds[one.kind].named(one.how, one.name, one.arguments)
+        if refused := judged(session, item.service, action, arguments, update).refused:
+            raise Conflict(
+                f"{one.kind} {one.name} of {item.service} would be refused: {refused}",
+                where=composition.place_of(item.service, one.kind, one.name),
+                expected="what it can be; nothing was changed",
+            )
 
 
 def carry_out(

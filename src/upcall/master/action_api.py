@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from upcall.master import services
-from upcall.master.actions import Actions
+from upcall.master import goals, revisions, services
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
+from upcall.master.service_calls import ServiceCalls
 from upcall.master.tokens import Principal
 from upcall.master.views import Views
 from upcall.protocol import operator as view
@@ -23,20 +23,23 @@ WAIT_S_MAX: Final = 30.0
 Arguments = Annotated[dict[str, Any], Body(default_factory=dict)]
 
 
-def router(actions: Actions, core: Driver, views: Views, principal: Callable[[Request], Principal]) -> APIRouter:
+def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[[Request], Principal]) -> APIRouter:
+    actions = calls.actions
     api = APIRouter(prefix="/v1", tags=["operator API"], dependencies=[told_when_durable(core.durable)])
 
     Viewer = Annotated[Principal, Depends(caller(principal, "viewer"))]
     Operator = Annotated[Principal, Depends(caller(principal, "operator"))]
 
-    def check(service: str, action: str) -> None:
-        known = {each["name"] for each in views.service(services.find(core, service)).actions}
+    def check(service: str, action: str) -> dict[str, Any]:
+        """It is there; what its service says of it."""
+        known = {each["name"]: each for each in views.service(services.find(core, service)).actions}
         if action not in known:
             raise Invalid(
                 f"{service} has no action {action!r}{nearest(action, known)}",
                 where="action",
                 expected=f"one of {', '.join(sorted(known))}" if known else "a service with actions",
             )
+        return known[action]
 
     @api.post("/services/{service}/actions/{action}")
     async def act(service: str, action: str, who: Operator, arguments: Arguments) -> JSONResponse:
@@ -58,6 +61,21 @@ def router(actions: Actions, core: Driver, views: Views, principal: Callable[[Re
     async def begin(service: str, action: str, who: Operator, arguments: Arguments) -> view.ActionView:
         check(service, action)
         return await actions.begin(service, action, arguments, who.name)
+
+    @api.post("/services/{service}/actions/{action}/check")
+    async def would(service: str, action: str, who: Operator, asked: view.CheckAction) -> view.CheckedAction:
+        """What it would refuse, as far as its service's code says so beforehand; nothing is begun or recorded."""
+        if not check(service, action).get("checks"):
+            return view.CheckedAction(known=False)
+        options = None
+        if asked.update is not None:
+            service_now = services.find(core, service)
+            derived = await goals.of_update(core, calls.deriving, service, asked.update)
+            wanted = revisions.prepared(core, service_now, asked.update, who.name, core.wall(), derived)
+            if wanted.version != service_now.record.version:
+                return view.CheckedAction(known=False)  # Only the code that comes knows.
+            options = wanted.options
+        return view.CheckedAction(refused=await calls.judge(service, action, asked.arguments, options, who.name))
 
     @api.get("/services/{service}/actions")
     async def list_actions(service: str, _: Viewer) -> list[view.ActionView]:

@@ -129,7 +129,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     app.include_router(operator_api.router(operator, principal))
     app.include_router(revision_api.router(core, views, service_calls, principal))
     app.include_router(platform_api.router(core, views, principal))
-    app.include_router(action_api.router(service_calls.actions, core, views, principal))
+    app.include_router(action_api.router(service_calls, core, views, principal))
     app.include_router(volume_api.router(core, views, machines, principal))
     app.include_router(maintenance_api.router(operator, principal))
     app.include_router(host_api.router(host_door, deriving, principal))

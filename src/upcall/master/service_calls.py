@@ -225,6 +225,14 @@ class ServiceCalls:
         said = await self._ask(service, "update/preview", {"revision": msgspec.to_builtins(revision)}, who)
         return msgspec.convert(said, wire.Preview)
 
+    async def judge(
+        self, service: str, action: str, arguments: dict[str, Any], options: dict[str, Any] | None, who: str
+    ) -> str:
+        """What an action would refuse, as the service's code says beforehand; empty: nothing is known against it.
+        ``options``: under these, which are only wanted."""
+        asked = {"arguments": arguments, "options": options}
+        return msgspec.convert(await self._ask(service, f"check/{action}", asked, who), str)
+
     async def _ask(self, service: str, name: str, arguments: dict[str, Any], who: str) -> Any:
         """Hands something to the service's code and waits for its reply."""
         if not self.streams.connected(service):

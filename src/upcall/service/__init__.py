@@ -21,7 +21,7 @@ from upcall.protocol.declaration import (
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.service import Degraded, Operation, Policy, Told, ToolResult
 from upcall.protocol.templates import literal
-from upcall.service.actions import action
+from upcall.service.actions import action, checks
 from upcall.service.again import every
 from upcall.service.changing import How, OptionChange, Update, by_restart, live, never
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
@@ -85,6 +85,7 @@ __all__ = [
     "action",
     "amount",
     "by_restart",
+    "checks",
     "decline",
     "defer",
     "every",

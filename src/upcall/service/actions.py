@@ -3,6 +3,10 @@
 ``@action`` on an async method makes it a command (``upcall service queue create-topic --name t``) and an API call. Its
 arguments' JSON Schema comes from the signature; what arrives is validated before the method sees it, and what the
 method returns goes back as JSON.
+
+``@checks(create_topic)`` on another async method says beforehand what the action would refuse: it takes those of the
+action's arguments that it needs, looks, changes nothing, and raises what the action would. It is asked before the
+action whenever that is, in dry runs, and before anything of ``upcall apply`` begins.
 """
 
 import inspect
@@ -18,7 +22,9 @@ from upcall.service.options import validated
 from upcall.service.versions import annotation_at
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
+C = TypeVar("C", bound=Callable[..., Coroutine[Any, Any, None]])
 _MARK = "__upcall_action__"
+_CHECKS = "__upcall_checks__"
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,10 @@ class Action:
     goes_on: bool = False
     function: Callable[..., Coroutine[Any, Any, Any]] | None = None
     """The SDK's own, which is no method of the class."""
+    check: str = ""
+    """The method that says what it would refuse, if its expert wrote one."""
+    checked: tuple[str, ...] = ()
+    """Arguments that the check takes."""
 
     @property
     def spec(self) -> ActionSpec:
@@ -43,15 +53,28 @@ class Action:
             arguments=schema,
             timeout_s=self.timeout_s,
             goes_on=self.goes_on,
+            checks=bool(self.check),
         )
 
     async def call(self, service: object, arguments: Mapping[str, Any]) -> Any:
-        given = validated(self.arguments, arguments, where=self.name)
-        # The fields themselves, not model_dump(): an argument that is a model arrives as that model.
-        values = {name: getattr(given, name) for name in self.arguments.model_fields}
+        values = self._values(arguments)
+        await self._look(service, values)
         if self.function is not None:
             return await self.function(service, **values)
         return await getattr(service, self.method)(**values)
+
+    async def judge(self, service: object, arguments: Mapping[str, Any]) -> None:
+        """Raises what it would refuse, as far as its expert says so beforehand; does nothing."""
+        await self._look(service, self._values(arguments))
+
+    def _values(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        given = validated(self.arguments, arguments, where=self.name)
+        # The fields themselves, not model_dump(): an argument that is a model arrives as that model.
+        return {name: getattr(given, name) for name in self.arguments.model_fields}
+
+    async def _look(self, service: object, values: Mapping[str, Any]) -> None:
+        if self.check:
+            await getattr(service, self.check)(**{name: values[name] for name in self.checked})
 
 
 @overload
@@ -74,6 +97,20 @@ def action(method: F | None = None, *, timeout_s: float = 60.0, goes_on: bool = 
     return mark if method is None else mark(method)
 
 
+def checks(action: Callable[..., Any]) -> Callable[[C], C]:
+    """Makes an async method the check of an action: ``@checks(create_topic)``."""
+    if not hasattr(action, _MARK):
+        raise TypeError(f"@checks({getattr(action, '__name__', action)}): that is no action")
+
+    def mark(function: C) -> C:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"@checks {getattr(function, '__name__', function)!r} must be an async method")
+        setattr(function, _CHECKS, action.__name__)
+        return function
+
+    return mark
+
+
 def actions_of(service: type[Any]) -> dict[str, Action]:
     """All actions of a service class by name (``create-topic`` for ``create_topic``)."""
     found = dict(service.sdk_actions() if hasattr(service, "sdk_actions") else {})
@@ -81,6 +118,10 @@ def actions_of(service: type[Any]) -> dict[str, Action]:
         if hasattr(function, _MARK):
             each = _made(service, method, function)
             found[each.name] = each
+    for method, function in inspect.getmembers(service, inspect.isfunction):
+        if of := getattr(function, _CHECKS, ""):
+            known = found[str(of).replace("_", "-")]
+            found[known.name] = replace(known, check=method, checked=_checked(service, method, function, known))
     return found
 
 
@@ -93,6 +134,17 @@ def _made(service: type[Any], method: str, function: Callable[..., Coroutine[Any
     timeout_s, goes_on = getattr(function, _MARK)
     arguments = _arguments(service, method, function)
     return Action(method.replace("_", "-"), method, inspect.getdoc(function) or "", arguments, timeout_s, goes_on)
+
+
+def _checked(service: type[Any], method: str, function: Callable[..., Any], action: Action) -> tuple[str, ...]:
+    """The arguments that a check takes: of those of its action."""
+    wanted = tuple(list(inspect.signature(function).parameters)[1:])
+    if unknown := [name for name in wanted if name not in action.arguments.model_fields]:
+        known = ", ".join(action.arguments.model_fields) or "none"
+        raise TypeError(
+            f"{service.__name__}.{method} checks {action.name}, which has no argument {unknown[0]!r}; it has {known}"
+        )
+    return wanted
 
 
 def action_named(service: type[Any], name: str) -> Action:

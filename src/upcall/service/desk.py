@@ -6,18 +6,20 @@ it is, and be cancelled.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, get_args
 
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Invalid, NotFound, NotNow, UpcallError
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, UpcallError
 from upcall.service import faults
 from upcall.service.actions import action_named, actions_of
 from upcall.service.attempts import in_words
+from upcall.service.comparing import with_options
 from upcall.service.link import Link, MasterAway, exact
+from upcall.service.options import validated
 from upcall.service.plan_inputs import Verb
 from upcall.service.proposed import preview
 from upcall.service.service import Service
@@ -29,6 +31,9 @@ REPLIES_KEPT: Final = 100
 REPLY_TRIES: Final = 30
 REPLY_PAUSE_S: Final = 1.0
 PREVIEW: Final = "update/preview"
+CHECK: Final = "check/"
+CHECK_S: Final = 20.0
+"""For so long the check of an action may look."""
 CONTROLLED: Final = ("deploy", "update")
 """Plans that a person can hold and go on with."""
 
@@ -113,12 +118,14 @@ class Desk:
         except UpcallError as error:
             return wire.ActionReply(ok=False, error=str(error))
         except TimeoutError as error:
-            known = action_named(type(self._service), action.name)
-            late = in_words(error) if str(error) else f"{action.name} did not end within its {known.timeout_s:g} s"
+            late = in_words(error) if str(error) else f"{action.name} did not end within its {self._time_s(action):g} s"
             return wire.ActionReply(ok=False, error=late)
         except Exception as error:
             self._service.log.exception("action %s", action.name)
             return wire.ActionReply(ok=False, error=faults.words(error, type(self._service)))
+
+    def _time_s(self, action: wire.Action) -> float:
+        return CHECK_S if action.name.startswith(CHECK) else action_named(type(self._service), action.name).timeout_s
 
     async def _result(self, action: wire.Action) -> Any:
         if action.name.startswith("plan/"):
@@ -126,12 +133,27 @@ class Desk:
         if action.name == PREVIEW:
             revision = msgspec.convert(action.arguments["revision"], wire.Revision)
             return msgspec.to_builtins(await preview(self._service, revision))
+        if action.name.startswith(CHECK):
+            return await self._judge(action.name.removeprefix(CHECK), action.arguments)
         known = action_named(type(self._service), action.name)
         async with asyncio.timeout(known.timeout_s):
             result = await known.call(self._service, action.arguments)
         plain = msgspec.to_builtins(result, enc_hook=_plain)
         exact(wire.ActionReply(ok=True, result=plain), where=action.name)
         return plain
+
+    async def _judge(self, name: str, given: Mapping[str, Any]) -> str:
+        """What an action would refuse, in words; empty: nothing is known against it. Under options that are only
+        wanted, a copy that has them is asked."""
+        service, options = self._service, given.get("options")
+        if options is not None:
+            service = with_options(service, validated(service.Options, options, where=service.name))
+        try:
+            async with asyncio.timeout(CHECK_S):
+                await action_named(type(service), name).judge(service, given.get("arguments", {}))
+        except (Conflict, Invalid, NotFound) as refused:
+            return str(refused)
+        return ""
 
     def _controlled(self, action: wire.Action) -> None:
         given = action.arguments

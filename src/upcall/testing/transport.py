@@ -256,6 +256,11 @@ class WorldTransport:
         done, cancelled = found.state == "done", found.state == "cancelled"
         return wire.ActionReply(ok=done, result=found.result, error=found.error, cancelled=cancelled)
 
+    async def refusal(self, action_name: str, /, **arguments: Any) -> str:
+        """What its check says beforehand that an action would refuse; empty: nothing."""
+        self.catch_up()
+        return await self.door.judge(self.service, action_name, arguments, None, WHO)
+
     def cancel(self, action_name: str) -> None:
         """A person no longer wants the newest action of this name."""
         task = asyncio.ensure_future(self.door.actions.cancel(self._asked[action_name], WHO))

@@ -5,7 +5,7 @@ from typing import Any
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict
-from upcall.service import Contents, Field, action, every
+from upcall.service import Contents, Field, action, checks, every
 
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
@@ -46,6 +46,16 @@ class Keyspaces(Nodes):
     def _fits(self, copies: int) -> None:
         if copies > (there := len(self.members.there("node"))):
             raise Conflict(f"{copies} replicas on {there} nodes", where="replication")
+
+    @checks(create_keyspace)
+    async def may_create_keyspace(self, replication: int) -> None:
+        """By what it is to have, too: nodes may come before this is done."""
+        if replication > (nodes := max(self.options.nodes, len(self.members.there("node")))):
+            raise Conflict(f"{replication} replicas on {nodes} nodes", where="replication")
+
+    @checks(set_replication)
+    async def may_set_replication(self, replication: int) -> None:
+        await self.may_create_keyspace(replication)
 
     @action
     async def drop_keyspace(self, name: str = Field(pattern=NAME)) -> dict[str, Any]:

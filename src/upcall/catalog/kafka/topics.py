@@ -10,7 +10,7 @@ from upcall.catalog.kafka.brokers import Brokers, node_id
 from upcall.catalog.kafka.partitions import Partition, reassignment, with_more_copies
 from upcall.catalog.kafka.settings import Value, as_texts, settings_of
 from upcall.protocol.errors import Conflict, NotFound
-from upcall.service import Contents, Field, action, until
+from upcall.service import Contents, Field, action, checks, until
 
 TopicSettings = Annotated[dict[str, Value], settings_of("topic")]
 COPY_LOOK_S = 1.0
@@ -52,6 +52,10 @@ class Topics(Brokers):
         created = await self.ask(lambda admin: admin.create_topic(name, partitions, copies, given))
         return {"topic": name, "partitions": partitions, "replication": copies, "created": created}
 
+    @checks(create_topic)
+    async def may_create_topic(self, replication: int) -> None:
+        self._have_brokers_for(replication)
+
     @action(timeout_s=3600.0)
     async def change_topic(
         self,
@@ -67,6 +71,24 @@ class Topics(Brokers):
         if replication:
             await self._more_copies(name, replication)
         return {"topic": name, "partitions": partitions, "replication": replication, "config": given}
+
+    @checks(change_topic)
+    async def may_change_topic(self, name: str, partitions: int, replication: int) -> None:
+        self._have_brokers_for(replication)
+        found = {each["topic"]: each["partitions"] for each in await self.topics()}
+        if name not in found:
+            raise NotFound(f"no topic {name!r}", where="name", expected=", ".join(sorted(found)[:20]) or "a topic")
+        if 0 < partitions < found[name]:
+            raise Conflict(
+                f"{name} has {found[name]} partitions, and they never become fewer",
+                where="partitions",
+                expected=f"at least {found[name]}, or another topic",
+            )
+
+    def _have_brokers_for(self, replication: int) -> None:
+        """By what it is to have, too: brokers may come before this is done."""
+        if replication > (brokers := max(self.options.brokers, len(self.members.there("broker")))):
+            raise Conflict(f"{replication} replicas on {brokers} brokers", where="replication")
 
     @action(timeout_s=3600.0)
     async def raise_replication(

@@ -16,6 +16,7 @@
     POST /v1/services/{service}/plans/{plan}/{verb}  PlanControl (verb: pause, resume, force, restart) -> {}
     POST /v1/services/{service}/actions/{action}     arguments object -> the action's result, if it is there soon
     POST /v1/services/{service}/actions/{action}/begin  arguments object -> ActionView, at once
+    POST /v1/services/{service}/actions/{action}/check  CheckAction -> CheckedAction; nothing is begun
     GET  /v1/services/{service}/actions              list[ActionView], newest first
     GET  /v1/actions/{id}                            ?wait_s=  -> ActionView
     POST /v1/actions/{id}/cancel                     Ask -> ActionView
@@ -62,6 +63,7 @@ from upcall.protocol.operator.access import (
 from upcall.protocol.operator.cluster import EVENT_KINDS, Event, NodeView, OperationView, Status, VolumesView, Why
 from upcall.protocol.operator.services import (
     ActionView,
+    CheckedAction,
     CredentialsView,
     DegradedView,
     DerivedView,
@@ -77,6 +79,7 @@ from upcall.protocol.operator.wishes import (
     DRAIN_WINDOW_S,
     AddNode,
     Ask,
+    CheckAction,
     Drain,
     DrainTogether,
     Install,
@@ -100,6 +103,8 @@ __all__ = [
     "AddNode",
     "Ask",
     "AskLogin",
+    "CheckAction",
+    "CheckedAction",
     "CredentialsView",
     "DegradedView",
     "DerivedView",

@@ -223,6 +223,15 @@ class PreviewView(View):
     """How long the last change took."""
 
 
+class CheckedAction(View):
+    """Whether an action would be refused."""
+
+    refused: str = ""
+    """Why; empty: nothing is known against it."""
+    known: bool = True
+    """Its service can say so beforehand."""
+
+
 class ActionView(View):
     """Something that was asked of a service."""
 

@@ -49,6 +49,13 @@ class Update(Strict):
     """It begins, and goes on, within the maintenance windows of its service alone."""
 
 
+class CheckAction(Strict):
+    """Whether an action would be refused: now, or once an update is carried out."""
+
+    arguments: dict[str, Any] = {}
+    update: Update | None = None
+
+
 class Made(Strict):
     """What a platform file made in a service, or dropped again: it removes nothing else."""
 

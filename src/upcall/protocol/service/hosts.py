@@ -19,6 +19,8 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """For so long its service lets it run."""
     goes_on: bool = False
     """It may be begun again where it was: when its host dies, the next one is asked the same."""
+    checks: bool = False
+    """Its service says beforehand what it would refuse (``check/NAME``)."""
 
 
 class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -220,7 +220,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="t
 
 class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
     """A person asks; answered on ``replies/{id}``. Names that begin with ``plan/`` control a plan
-    (``plan/pause``, ``plan/resume``, ``plan/force``, ``plan/restart`` with ``plan``, ``phase``, ``step``)."""
+    (``plan/pause``, ``plan/resume``, ``plan/force``, ``plan/restart`` with ``plan``, ``phase``, ``step``).
+    ``check/NAME`` asks whether the action of that name would be refused with these ``arguments``, under other
+    ``options`` if there are any; it does nothing."""
 
     id: str
     name: str
