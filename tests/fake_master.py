@@ -46,7 +46,11 @@ CARDS = [
         "name": "write-card",
         "arguments": {"properties": CARD, "required": ["name", "text"], "additionalProperties": False},
     },
-    {"name": "rewrite-card", "checks": True, "arguments": {"properties": {key: CARD[key] for key in ("name", "text", "style")}}},
+    {
+        "name": "rewrite-card",
+        "checks": True,
+        "arguments": {"properties": {key: CARD[key] for key in ("name", "text", "style")}},
+    },
     {"name": "burn-card", "arguments": {"properties": {"card": {"type": "string"}}}},
 ]
 CONTENTS = {

@@ -27,6 +27,7 @@ DECIDES = [
     ("POST", "/v1/nodes", {"memory_mib": 1}),
     ("POST", "/v1/nodes/none/remove", {}),
     ("PUT", "/v1/secrets/x", {"value": "y"}),
+    ("POST", "/v1/secrets/x/grant", {"service": "y"}),
     ("PUT", "/v1/packages/none/1", {"name": "other", "version": "1"}),
     ("DELETE", "/v1/packages/none", None),
     ("GET", "/v1/access", None),

@@ -10,9 +10,9 @@ import typer
 
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Invalid
-from upcall.protocol.operator import SecretValue
+from upcall.protocol.operator import SecretGrant, SecretValue
 
-secret_app = commands("Secrets that services refer to: set, list.")
+secret_app = commands("Secrets that services refer to: set, list, grant, revoke.")
 APPS = {"secret": secret_app}
 
 VALUE_CHARACTERS_MAX = 65_536
@@ -47,3 +47,25 @@ def list_secrets(session: Session) -> None:
     """Names of the secrets; values are never shown."""
     names: list[str] = session.client.get("/v1/secrets")
     session.out.show(names, ("name",), [(name,) for name in names], empty="no secrets")
+
+
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="There already, or not yet.")]
+
+
+@command(secret_app, "grant")
+def grant_secret(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")], service: Service) -> None:
+    """Let operators give a secret of another service to this one."""
+    _granted(session, name, service, stands=True)
+
+
+@command(secret_app, "revoke")
+def revoke_secret(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")], service: Service) -> None:
+    """Take such a word back; a service that has the secret keeps it."""
+    _granted(session, name, service, stands=False)
+
+
+def _granted(session: Session, name: str, service: str, *, stands: bool) -> None:
+    said = SecretGrant(service=service, stands=stands)
+    left: list[str] = session.client.post(f"/v1/secrets/{quote(name, safe='')}/grant", said)
+    words = f"may be given by operators to {', '.join(left)}" if left else "is an admin's to give"
+    session.out.say({"name": name, "services": left}, f"secret {name} {words}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from upcall.master import goals, revisions, services
+from upcall.master import goals, granting, revisions, services
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
 from upcall.master.service_calls import ServiceCalls
@@ -41,10 +41,16 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
             )
         return known[action]
 
+    def may_name(service: str, arguments: dict[str, Any], who: Principal) -> None:
+        """To name a secret in an action is to give it, for as long."""
+        if isinstance(name := arguments.get("secret"), str) and name:
+            granting.check(core, calls.secrets, service, [name], who)
+
     @api.post("/services/{service}/actions/{action}")
     async def act(service: str, action: str, who: Operator, arguments: Arguments) -> JSONResponse:
         """Begins it and gives its result. One that takes longer goes on, and is told by its id."""
         check(service, action)
+        may_name(service, arguments, who)
         begun = await actions.begin(service, action, arguments, who.name)
         found = await actions.until_over(begun.id, SOON_S)
         if found.state == "running":
@@ -60,6 +66,7 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
     @api.post("/services/{service}/actions/{action}/begin")
     async def begin(service: str, action: str, who: Operator, arguments: Arguments) -> view.ActionView:
         check(service, action)
+        may_name(service, arguments, who)
         return await actions.begin(service, action, arguments, who.name)
 
     @api.post("/services/{service}/actions/{action}/check")

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from upcall.cluster.folder import Cluster
-from upcall.master import due, goals, services
+from upcall.master import due, goals, granting, services
 from upcall.master.context import SECRETS
 from upcall.master.credentials import allow_page
 from upcall.master.driver import Driver
@@ -21,6 +21,7 @@ from upcall.master.http import Calls, caller, told_when_durable
 from upcall.master.logins import CODE_VALID_S, Logins
 from upcall.master.secrets import Secrets
 from upcall.master.service_calls import ServiceCalls
+from upcall.master.state import Service
 from upcall.master.tokens import Principal, Tokens
 from upcall.master.transaction import Transaction
 from upcall.master.views import Views, package_view
@@ -142,7 +143,12 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.post("/services")
     async def install(who: Operator, request: view.Install) -> view.ServiceView:
         derived = await goals.of_install(core, door.services.deriving, request)
-        return views.service(await core.turn(lambda tx: services.install(tx, request, who.name, derived)))
+
+        def installed(tx: Transaction) -> Service:
+            granting.check(core, door.secrets, request.name or request.package, request.secrets, who)
+            return services.install(tx, request, who.name, derived)
+
+        return views.service(await core.turn(installed))
 
     @api.get("/services/{service}")
     async def service(service: str, _: Viewer) -> view.ServiceView:
@@ -336,6 +342,14 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.get("/secrets")
     async def secret_names(_: Operator) -> list[str]:
         return door.secrets.names()
+
+    @api.post("/secrets/{name}/grant")
+    async def grant_secret(name: str, who: Admin, to: view.SecretGrant) -> list[str]:
+        """Whoever may install a service may give it to this one, or no more; all services of which that holds."""
+        granted = await asyncio.to_thread(lambda: door.secrets.grant(name, to.service, stands=to.stands))
+        words = f"may be given to {to.service}" if to.stands else f"is not to be given to {to.service} any more"
+        await core.turn(lambda tx: tx.event("secret", name, f"{words}, says {who.name}"))
+        return granted
 
     @api.put("/secrets/{name}")
     async def put_secret(name: str, who: Admin, secret: view.SecretValue) -> dict[str, Any]:

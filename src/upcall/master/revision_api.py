@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from upcall.master import finalizing, goals, history, revisions
+from upcall.master import finalizing, goals, granting, history, revisions
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
@@ -14,6 +14,7 @@ from upcall.master.service_calls import ServiceCalls
 from upcall.master.services import find
 from upcall.master.state import Service
 from upcall.master.tokens import Principal
+from upcall.master.transaction import Transaction
 from upcall.master.views import Views
 from upcall.protocol import operator as view
 
@@ -28,7 +29,14 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
     @api.post("/update")
     async def update(service: str, who: Operator, asked: view.Update) -> view.OperationView:
         derived = await goals.of_update(core, services.deriving, service, asked)
-        operation = await core.turn(lambda tx: revisions.update(tx, service, asked, who.name, derived))
+
+        def updated(tx: Transaction) -> str:
+            # Of an earlier revision, too: what it was given then it may have to do without by now.
+            wanted = revisions.prepared(core, find(core, service), asked, who.name, core.wall(), derived)
+            granting.check(core, services.secrets, service, wanted.secrets, who)
+            return revisions.update(tx, service, asked, who.name, derived)
+
+        operation = await core.turn(updated)
         return views.operation(views.find_operation(operation))
 
     @api.post("/finalize")

@@ -7,10 +7,15 @@ random): the launch that wants it waits for it, like for a name that is not know
 import re
 import secrets
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from upcall.cluster.folder import write_private
 from upcall.protocol.errors import Invalid, NotFound, NotNow
 
+GRANTS: Final = ".grants.json"
+"""Beside the values; no secret has such a name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
 
 
@@ -41,6 +46,24 @@ class Secrets:
         path = self._path(name)
         if not path.exists():
             write_private(path, secrets.token_urlsafe(24).encode())
+
+    def granted(self, name: str) -> list[str]:
+        """Services to which it may be given by whoever may install one, as an admin said."""
+        return self._grants().get(name, [])
+
+    def grant(self, name: str, service: str, *, stands: bool) -> list[str]:
+        """``stands``: from now on, or no more. Gives the services that are left."""
+        self.get(name)
+        grants = self._grants()
+        others = [one for one in grants.pop(name, []) if one != service]
+        if found := sorted([*others, service] if stands else others):
+            grants[name] = found
+        write_private(self._folder / GRANTS, msgspec.json.encode(grants))
+        return found
+
+    def _grants(self) -> dict[str, list[str]]:
+        path = self._folder / GRANTS
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]]) if path.exists() else {}
 
     def resolve(self, reference: str) -> str:
         """The value behind a declaration's ``Secret.ref``: the name of a secret, or ``generated:<name>``, which raises

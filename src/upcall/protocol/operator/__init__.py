@@ -40,6 +40,7 @@
                                                      (verb: force, cancel, pause, resume, assume_dead)
     GET  /v1/events                                  ?since=&follow=&detail=  -> list[Event], or server-sent events
     PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> names only
+    POST /v1/secrets/{name}/grant                    SecretGrant -> services to which it may be given
     POST /v1/login-codes                             AskLogin -> LoginCode  GET /v1/login-codes/{id} -> LoginState
     POST /v1/login                                   Login -> {token} (the page asks, for a browser)
     POST /v1/shutdown, /v1/startup                   Ask -> OperationView
@@ -86,6 +87,7 @@ from upcall.protocol.operator.wishes import (
     Made,
     Nodes,
     PlanControl,
+    SecretGrant,
     SecretValue,
     UndrainTogether,
     Update,
@@ -129,6 +131,7 @@ __all__ = [
     "PreviewView",
     "RevisionView",
     "ScheduleView",
+    "SecretGrant",
     "SecretValue",
     "ServiceView",
     "Status",

@@ -135,3 +135,10 @@ class PlanControl(Strict):
 
 class SecretValue(Strict):
     value: str = Field(max_length=65_536)
+
+
+class SecretGrant(Strict):
+    """That a secret may be given to a service by whoever may install it."""
+
+    service: Annotated[str, Field(pattern=NAME, max_length=40)]
+    stands: bool = True
