@@ -239,3 +239,22 @@ def test_a_job_that_failed_says_how_it_ended(kind: SimulatedKind) -> None:
     )
     told = ("degraded", "0 of 1 members ready; b0 failed: KeyError: 'x'")
     assert shown.views._service_state(shown.service, [job], 0, 1) == told
+
+
+@both_kinds
+def test_who_has_no_place_blocks_the_service_with_the_words_of_whoever_places(kind: SimulatedKind) -> None:
+    shown = Shown(kind, plan("waiting"))
+
+    def state(reason: str) -> tuple[str, str]:
+        tasks = [
+            view.TaskView(
+                member=f"log.{name}", service="log", name=name, incarnation=1, task="", state=state, reason=reason
+            )
+            for name, state in (("b0", "ready"), ("b1", "pending"))
+        ]
+        return shown.views._service_state(shown.service, tasks, 1, 2)
+
+    assert state("0/3 nodes are available: insufficient memory") == (
+        "blocked", "b1: 0/3 nodes are available: insufficient memory",
+    )  # fmt: skip
+    assert state("")[0] == "deploying", "it was only just launched"

@@ -10,7 +10,7 @@ import pytest
 from sample_services import Plain
 
 from upcall.protocol import service as wire
-from upcall.service import Degraded, Operation, Verdict, accept
+from upcall.service import Degraded, Operation, Verdict, accept, defer
 from upcall.service.context import HEALTH_THREADS, Context, threads
 from upcall.service.health import keyed
 from upcall.testing import Life, Scenario, operation
@@ -278,3 +278,62 @@ def test_a_look_that_hangs_in_a_blocking_client_takes_no_thread_from_an_answer()
             context.close()
 
     asyncio.run(main())
+
+
+def test_what_its_answers_wait_for_and_cannot_be_seen_for_long_is_told_once_and_so_is_its_end(live: Live) -> None:
+    """Such as a broker that answers nobody any more: its code hears nothing, and a person should hear that."""
+
+    class Blind(Plain):
+        sees = True
+        well = False
+
+        async def watched(self) -> bool:
+            if not self.sees:
+                raise RuntimeError("web-1 does not answer")
+            return self.well
+
+        async def may_stop(self, member: Any, why: Operation) -> Verdict:
+            return accept() if self.well else defer("not in sync", retry_after=3600)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.code.sees = False
+        await asyncio.sleep(600)
+        assert told(life) == [], "nobody waits for what it cannot see"
+        drain = life.master.drain(life.master.node_of("web-0"))
+        await seen(life, "watched")
+        await asyncio.sleep(300)
+        (said,) = told(life)
+        assert said.startswith("degraded: what its answers wait for cannot be seen: ")
+        assert "web-1 does not answer" in said
+        life.code.sees = True
+        await life.master.until(lambda: shown(life) == [], within_s=120)
+        assert told(life)[1].startswith("over: what its answers wait for cannot be seen")
+        life.code.well = True
+        await life.master.until(lambda: life.master.operations[drain].state == "done", within_s=120)
+        assert len(told(life)) == 2
+
+    live(Blind, script)
+
+
+def test_a_look_that_fails_once_is_no_news(live: Live) -> None:
+    class Blinks(Plain):
+        looks = 0
+
+        async def watched(self) -> int:
+            self.looks += 1
+            if self.looks % 3:
+                raise RuntimeError("web-1 does not answer")
+            return 0
+
+        async def may_stop(self, member: Any, why: Operation) -> Verdict:
+            return defer("not in sync", retry_after=3600)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.master.drain(life.master.node_of("web-0"))
+        await asyncio.sleep(300)
+        assert life.code.looks > 9
+        assert told(life) == []
+
+    live(Blinks, script)

@@ -183,6 +183,8 @@ class Views:
                 return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
             if recovering := self._recovering(service.record.name):
                 return "recovering", recovering
+            if homeless := _without_place(tasks):
+                return "blocked", homeless
             return "deploying", _first_reason(plan)
         if recovering := self._recovering(service.record.name):
             return "recovering", "; ".join([recovering, *_unfinished(service)])
@@ -475,6 +477,13 @@ def _stands_still(plan: PlanView, failed_beside: Collection[str]) -> bool:
     failed = [step.name for phase in plan.phases for step in phase.steps if step.state == "failed"]
     alone = bool(failed) and all(name in failed_beside for name in failed)
     return plan.state == "paused" or (plan.state == "failed" and not alone)
+
+
+def _without_place(tasks: list[view.TaskView]) -> str:
+    """Who is to run and has no place, in the words of whoever places; where that is somebody else, a service begins
+    before all of it has places."""
+    found = [f"{task.name}: {task.reason}" for task in tasks if task.state == "pending" and task.reason]
+    return "; ".join(found[:AWAY_NAMED_MAX]) + (" ..." if len(found) > AWAY_NAMED_MAX else "")
 
 
 def _away(task: view.TaskView) -> str:

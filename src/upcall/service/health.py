@@ -8,7 +8,8 @@ beside everything else: its blocking calls have threads of their own, so no answ
 What only a restart helps says so (``restart_after_s``): a process that stands still keeps its port open for ever.
 
 The master is told what differs from what this subscription has told, and remembers since when each thing is so, by its
-key. A look that raises or is late takes nothing back: what was wrong stays, and that it cannot be seen is one more.
+key. A look that raises or is late takes nothing back: what was wrong stays, and that it cannot be seen is one more. So
+is, of a service that puts something off, that what it waits for cannot be seen (:mod:`upcall.service.watching`).
 """
 
 import asyncio
@@ -32,6 +33,8 @@ SOON_S: Final = 2.0
 PASSING_MAX: Final = 2
 """Looks in a row that what may pass in a moment can fail, before it is told."""
 
+UNWATCHED: Final = "watched"
+"""Key of what is told where ``watched()`` sees nothing."""
 FORGOTTEN_S: Final = 3600.0
 """After so long without another one, a restart that was proposed counts no more."""
 
@@ -57,6 +60,7 @@ class Health:
         """Key -> since when this host sees it, of all that is seen."""
         self._restarted: dict[str, tuple[int, float]] = {}
         """Key -> how often a restart was proposed for it, and when last."""
+        self._unwatched = ""
 
     def let(self, deployed: bool) -> None:
         """Nothing is looked at before it is deployed: all of it would be missing."""
@@ -74,14 +78,29 @@ class Health:
             self._state = state
             self._changed.set()
 
+    def watched(self, why_not: str) -> None:
+        """Whether what is waited for can be seen; empty: it can, or nobody waits."""
+        why_not = why_not[: wire.DEGRADED_CHARS_MAX // 2]
+        if why_not != self._unwatched:
+            self._unwatched = why_not
+            self._changed.set()
+
     async def run(self) -> None:
         """For as long as the subscription lasts."""
-        if not overridden(self._service, "health"):
+        looks = overridden(self._service, "health")
+        if not looks and not overridden(self._service, "watched"):
             return
         self._told = None
         while True:
             await self._deployed.wait()
-            seen = await self._look()
+            seen = await self._look() if looks else wire.Health()
+            if seen is not None and self._unwatched:
+                blind = wire.Degraded(
+                    f"what its answers wait for cannot be seen: {self._unwatched}",
+                    doing="what is put off is asked about at its own times until then",
+                    key=UNWATCHED,
+                )
+                seen = replace(seen, degraded=(blind, *seen.degraded[: wire.DEGRADED_MAX - 1]))
             await self._tell(self._lasting(seen))
             if seen is not None:
                 await self._cure(seen.degraded)

@@ -4,6 +4,9 @@ An answer often depends on something that the system does not see: which replica
 service that writes ``watched()`` gives just that, as a value. While something of it is put off, the value is looked at
 every ``watch_every_s``, and when it is another one than before, the question is asked again at once. So what waits for
 the last partition in sync goes ahead within a second of it, and nothing is watched while nobody waits.
+
+That it cannot be seen (what is asked does not answer) passes in a moment as a rule, and is told in the host's log;
+what lasts is told to a person, with the service's health, and so is its end.
 """
 
 import asyncio
@@ -16,17 +19,29 @@ from upcall.service.service import Service, overridden
 PAUSE_MAX_S: Final = 30.0
 """Between two looks of which each fails: what is looked at may be down for hours."""
 
+LASTS: Final = 3
+"""So many looks in a row that fail are told."""
+
 _NOTHING: Final = object()
 
 
 class Watch:
     """One service's; it ends with the subscription."""
 
-    def __init__(self, service: Service, puts_off: asyncio.Event, ask_again: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        puts_off: asyncio.Event,
+        ask_again: Callable[[], None],
+        seen: Callable[[str], None],
+    ) -> None:
+        """``seen`` is told why what is waited for cannot be seen, and by an empty text that it can."""
         self._service = service
         self._puts_off = puts_off
         self._ask_again = ask_again
+        self._seen = seen
         self._failed = ""
+        self._failed_times = 0
 
     async def run(self) -> None:
         if not overridden(self._service, "watched"):
@@ -35,6 +50,8 @@ class Watch:
         pause_s = every_s = self._service.watch_every_s
         while True:
             if not self._puts_off.is_set():
+                self._seen("")
+                self._failed_times = 0
                 await self._puts_off.wait()
                 before = _NOTHING  # What was seen for an earlier question says nothing about this one.
             seen = await self._look()
@@ -58,9 +75,13 @@ class Watch:
         except Exception as error:
             why = in_words_with_line(error)
         else:
-            self._failed = ""
+            self._failed, self._failed_times = "", 0
+            self._seen("")
             return seen
         if why != self._failed:
             self._failed = why
             service.log.warning("watched(): %s; what is put off is asked about at its own times until then", why)
+        self._failed_times += 1
+        if self._failed_times >= LASTS:
+            self._seen(why)
         return _NOTHING
