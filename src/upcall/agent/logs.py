@@ -1,14 +1,20 @@
-"""Reading and following what a task wrote, across the rotated files."""
+"""Reading and following what a task wrote, across the rotated files: one stream, or both in the order in which they
+came (:mod:`upcall.agent.merging`)."""
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from upcall.agent.last_words import LINES_MAX as LINES_KEPT
+from upcall.agent.merging import STREAMS as BOTH
+from upcall.agent.merging import Mark, Merging
 from upcall.agent.places import Places
 from upcall.agent.tail import FILES_MAX, Tail
 from upcall.agent.watching import Watching
+from upcall.keeper.logs import ORDER
 from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import Invalid, NotFound
 
@@ -18,32 +24,49 @@ PART_BYTES_MAX = 64 * 1024
 READ_BYTES_MAX = 4 * 1024 * 1024
 SKIPPED = "[upcall: this reader was slower than the log; what was rotated away meanwhile is missing here]\n"
 
-STREAMS = {"stdout": ("stdout",), "stderr": ("stderr",), "both": ("stdout", "stderr")}
+STREAMS = {"stdout": ("stdout",), "stderr": ("stderr",), "both": BOTH}
+LOOKS_MAX = 5
+"""At files that are rotated while they are looked at."""
+
+
+class End(NamedTuple):
+    """What a log ends with."""
+
+    data: bytes
+    inode: int = 0
+    """Of the file that is written; 0 when there is none."""
+    size: int = 0
+    """So far it was read."""
 
 
 def last_lines(path: Path, lines: int) -> bytes:
     """The last lines of a log, from its rotated files too where that is needed."""
+    return _end(path, lines).data
+
+
+def _end(path: Path, lines: int) -> End:
     lines = min(max(lines, 0), LINES_MAX)
-    data = b""
+    data, inode, size = b"", 0, 0
     for number in range(FILES_MAX):
         part = path if number == 0 else path.with_name(f"{path.name}.{number}")
-        with contextlib.suppress(FileNotFoundError):
-            data = _end_of(part, READ_BYTES_MAX - len(data)) + data
+        with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
+            end = file.seek(0, 2)
+            if number == 0:
+                inode, size = os.fstat(file.fileno()).st_ino, end
+            file.seek(max(0, end - READ_BYTES_MAX + len(data)))
+            data = file.read(min(end, READ_BYTES_MAX - len(data))) + data
         if data.count(b"\n") > lines or len(data) >= READ_BYTES_MAX:
             break
-    return b"".join(data.splitlines(keepends=True)[-lines:]) if lines else b""
+    return End(_lines(data, lines), inode, size)
+
+
+def _lines(data: bytes, last: int) -> bytes:
+    return b"".join(data.splitlines(keepends=True)[-last:]) if last else b""
 
 
 def last_words(path: Path) -> list[str]:
     """The last lines, as many as are kept of a task that ended."""
     return last_lines(path, LINES_KEPT).decode(errors="replace").splitlines()
-
-
-def _end_of(path: Path, bytes_max: int) -> bytes:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - bytes_max))
-        return file.read(bytes_max)
 
 
 def kept(places: Places, task: str) -> tuple[Path, str]:
@@ -85,20 +108,96 @@ async def read(
     """
     if stream not in STREAMS:
         raise Invalid(f"unknown stream {stream!r}", where="stream", expected="stdout, stderr or both")
-    paths = [logs / name for name in STREAMS[stream]]
-    tails = [Tail.at_end(path) for path in paths] if follow else []
-    for path in paths:
-        await _say_in_parts(await asyncio.to_thread(last_lines, path, lines), say)
+    if stream == "both":
+        await _read_both(logs, lines, follow, watching, ended, say)
+        return
+    path = logs / stream
+    end = await asyncio.to_thread(_end, path, lines)
+    tail = Tail(path, (end.inode, end.size) if end.inode else None)
+    await _say_in_parts(end.data, say)
+    if follow:
+        await _each_change(logs, watching, ended, lambda: _say_all(tail, say))
+
+
+async def _read_both(
+    logs: Path,
+    lines: int,
+    follow: bool,
+    watching: Watching,
+    ended: asyncio.Event,
+    say: Callable[[str], Awaitable[None]],
+) -> None:
+    ends, order, marks = await asyncio.to_thread(_snapshot, logs, lines)
+    starts = marks[-1].starts if marks else (0, 0)
+    places = [start + end.size - len(end.data) for start, end in zip(starts, ends, strict=True)]
+    merging = Merging((places[0], places[1]))
+    for each, end in enumerate(ends):
+        merging.feed(each, end.data)
+    merging.mark(marks)
+    known = await asyncio.to_thread(merging.take, all_of_it=True) if marks else merging.unordered()
+    await _say_in_parts(_lines(known + (b"" if follow else merging.end()), lines), say)
     if not follow:
         return
+    tails = [
+        Tail(logs / name, (end.inode, end.size) if end.inode else None) for name, end in zip(BOTH, ends, strict=True)
+    ]
+    await _each_change(logs, watching, ended, lambda: _say_merged(merging, tails, order, say))
+    await _say_in_parts(merging.end(), say)
+
+
+def _snapshot(logs: Path, lines: int) -> tuple[list[End], Tail, list[Mark]]:
+    """The end of both streams, and their order: of the same files, though they may be rotated meanwhile."""
+    for _ in range(LOOKS_MAX):
+        before = _marks(_order(logs))
+        ends = [_end(logs / name, lines) for name in BOTH]
+        order = _order(logs)
+        marks = _marks(order)
+        if not marks or (before and before[-1].starts == marks[-1].starts):
+            break
+    return ends, order, marks
+
+
+def _order(logs: Path) -> Tail:
+    """From the oldest that is kept."""
+    parts = [logs / ORDER, *(logs / f"{ORDER}.{number}" for number in range(1, FILES_MAX))]
+    inodes = [part.stat().st_ino for part in parts if part.exists()]
+    return Tail(logs / ORDER, (inodes[-1], 0) if inodes else None)
+
+
+def _marks(order: Tail) -> list[Mark]:
+    return [mark for line in order.lines() if (mark := Mark.read(line)) is not None]
+
+
+async def _say_merged(merging: Merging, tails: list[Tail], order: Tail, say: Callable[[str], Awaitable[None]]) -> None:
+    while True:
+        more = full = False
+        for stream, tail in enumerate(tails):
+            if merging.waits(stream) >= PART_BYTES_MAX:
+                full = True
+            elif data := tail.read(PART_BYTES_MAX):
+                more = True
+                merging.feed(stream, data)
+            if tail.skipped:
+                tail.skipped = False
+                merging.forget()
+                await say(SKIPPED)
+        merging.mark(_marks(order))
+        await _say_in_parts(merging.take(all_of_it=not more), say)
+        if not more and not full:
+            return
+
+
+async def _each_change(
+    logs: Path, watching: Watching, ended: asyncio.Event, look: Callable[[], Awaitable[None]]
+) -> None:
+    """Until the task has ended (or the reader is cancelled)."""
     async with watching.folder(logs) as changed:
         over = asyncio.create_task(ended.wait())
         try:
             while True:
                 last = ended.is_set()
                 changed.clear()
-                for tail in tails:
-                    await _say_all(tail, say)
+                await look()
                 if last:
                     return
                 grew = asyncio.create_task(changed.wait())

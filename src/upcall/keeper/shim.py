@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from upcall.keeper import command, linux, processes, records
 from upcall.keeper.identity import Identity
-from upcall.keeper.logs import FILES, MAX_BYTES, RotatingLog
+from upcall.keeper.logs import FILES, MAX_BYTES, OrderedLogs
 from upcall.keeper.sockets import SHIM
 
 LEFTOVER_GRACE_S = 5.0
@@ -49,7 +49,9 @@ class Shim:
         self._folder: str = request["folder"]
         self._durable = int(request.get("durable", 1))
         self._guard = linux.FolderGuard(*request["homes"], self._folder)
-        self._logs: dict[int, RotatingLog] = {}
+        self._logs: OrderedLogs | None = None
+        self._streams: dict[int, int] = {}
+        """Descriptor -> which of the two."""
         self._task = 0
         self._status: int | None = None
         self._kill_at: float | None = None
@@ -91,9 +93,9 @@ class Shim:
             os.close(descriptor)
         logs = os.path.join(self._folder, "logs")
         limits = (int(self._request.get("log_bytes", MAX_BYTES)), int(self._request.get("log_files", FILES)))
-        for descriptor, name in ((out_read, "stdout"), (err_read, "stderr")):
+        self._logs, self._streams = OrderedLogs(logs, ("stdout", "stderr"), *limits), {out_read: 0, err_read: 1}
+        for descriptor in self._streams:
             os.set_blocking(descriptor, False)
-            self._logs[descriptor] = RotatingLog(os.path.join(logs, name), *limits)
         identity = Identity.of(self._task)
         assert identity is not None, "a child that was not waited for has an entry in /proc"
         running = {
@@ -130,7 +132,7 @@ class Shim:
     def _loop(self) -> None:
         """Until the command has ended and nothing is left below."""
         poll = select.poll()
-        for descriptor in (*self._logs, self._wakeup):
+        for descriptor in (*self._streams, self._wakeup):
             poll.register(descriptor, select.POLLIN)
         if self._guard.descriptor is not None:
             poll.register(self._guard.descriptor, select.POLLIN)
@@ -138,7 +140,7 @@ class Shim:
             if self._status is not None and not self._end_leftovers():
                 return
             for descriptor, _event in poll.poll(self._wait_ms()):
-                if descriptor in self._logs:
+                if descriptor in self._streams:
                     if not self._copy(descriptor):
                         poll.unregister(descriptor)
                 elif descriptor == self._wakeup:
@@ -189,12 +191,16 @@ class Shim:
             data = os.read(descriptor, CHUNK_BYTES)
         except BlockingIOError:
             return True
-        self._logs[descriptor].write(data)
+        self._write(descriptor, data)
         return bool(data)
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        assert self._logs is not None, "the command runs"
+        self._logs.write(self._streams[descriptor], data)
 
     def _drain(self) -> None:
         """What was written just before the end. Bounded: somebody outside may hold the pipe and go on writing."""
-        for descriptor, log in self._logs.items():
+        for descriptor in self._streams:
             read_bytes = 0
             while read_bytes < DRAIN_BYTES_MAX:
                 try:
@@ -203,7 +209,7 @@ class Shim:
                     break
                 if not data:
                     break
-                log.write(data)
+                self._write(descriptor, data)
                 read_bytes += len(data)
 
     def _write_exit(self) -> None:
@@ -217,7 +223,7 @@ class Shim:
             "started_at": self._started_at,
             "ended_at": time.time(),
             "leftovers": self._leftovers,
-            "log_bytes_dropped": sum(log.dropped_bytes for log in self._logs.values()),
+            "log_bytes_dropped": self._logs.dropped_bytes if self._logs is not None else 0,
         }
         path = os.path.join(self._folder, records.EXIT)
         while True:
