@@ -26,7 +26,7 @@ class Mortal(Folder):
 
     def __init__(self, where: Path) -> None:
         found = folder(str(where), make=True)
-        super().__init__(found._files, found._root, found.shown)
+        super().__init__(found._files, found._root, found.where)
         self.writes, self.dies_at, self.half = 0, -1, False
 
     def write(self, name: str, data: bytes) -> None:

@@ -29,7 +29,7 @@ class Mortal(Folder):
 
     def __init__(self, where: Path, dies_at: int = -1) -> None:
         found = folder(str(where), make=True)
-        super().__init__(found._files, found._root, found.shown)
+        super().__init__(found._files, found._root, found.where)
         self.calls, self.dies_at = 0, dies_at
 
     def _call(self) -> None:

@@ -99,7 +99,7 @@ def test_it_comes_again_after_its_interval_and_is_on_record(live: Live) -> None:
         assert {(run.name, run.who, run.state, run.result) for run in runs} == {
             ("repair", schedules.WHO, "done", "repaired")
         }
-        shown = schedules.shown(life.master.world, life.master.known)[0]
+        shown = schedules.views(life.master.world, life.master.known)[0]
         assert (shown.every, shown.by) == ("1 hour", "package")
         assert shown.next - shown.began == pytest.approx(HOUR_S)
 

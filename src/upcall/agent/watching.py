@@ -19,7 +19,7 @@ class Watching:
         self._inotify: linux.Inotify | None = None
         with contextlib.suppress(OSError):
             self._inotify = linux.Inotify()
-            asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._told)
+            asyncio.get_running_loop().add_reader(self._inotify.descriptor, self._wake)
 
     @contextlib.asynccontextmanager
     async def folder(self, folder: Path) -> AsyncIterator[asyncio.Event]:
@@ -51,7 +51,7 @@ class Watching:
         except OSError:
             return None
 
-    def _told(self) -> None:
+    def _wake(self) -> None:
         assert self._inotify is not None
         for event in self._inotify.read():
             for changed in self._waiting.get(event.watch, ()):

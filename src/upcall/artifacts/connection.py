@@ -121,7 +121,7 @@ class Connection:
                         return
             self._hand_over(None)
         except Exception as error:  # whatever it is, somebody waits for it
-            self._hand_over(_told(error))
+            self._hand_over(_meaning(error))
 
     def _hand_over(self, item: Head | bytes | Exception | None) -> None:
         while not self._left.is_set():
@@ -143,7 +143,7 @@ def new_session() -> "requests.Session":
     return session
 
 
-def _told(error: Exception) -> Exception:
+def _meaning(error: Exception) -> Exception:
     """What an error of the libraries means to us, without the address that its text has."""
     import requests
 

@@ -261,7 +261,7 @@ def _wanted(
     """A new service, as the backup's was, with other options where they are given."""
     was: dict[str, Any] = {}
     if not package or not backup.startswith("s3://"):
-        was = _shown(session, backup, secret, endpoint)
+        was = _manifest(session, backup, secret, endpoint)
     name, _, version = package.partition("@")
     if was and name and name != was["package"]:
         raise Conflict(f"{backup} is a backup of {was['package']}", where="--package", expected=was["package"])
@@ -271,7 +271,7 @@ def _wanted(
     return Install(package=name, name=service, version=version, options=changed.of(before))
 
 
-def _shown(session: Session, backup: str, secret: str, endpoint: str) -> dict[str, Any]:
+def _manifest(session: Session, backup: str, secret: str, endpoint: str) -> dict[str, Any]:
     """What a backup says of itself: read here where it lies in a folder, all of it by its checksums, so nothing is
     installed for one that is damaged; else by its own service."""
     where, _, name = backup.rpartition("/")

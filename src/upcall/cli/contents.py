@@ -84,7 +84,7 @@ def check(composition: Composition, item: ServiceItem, package: PackageView) -> 
                 raise Invalid(f"{kind} {name}: {problem.message}", where=place, expected=problem.expected) from None
 
 
-def shown(session: Session, service: str, kind: Kind) -> dict[str, dict[str, Any]]:
+def held(session: Session, service: str, kind: Kind) -> dict[str, dict[str, Any]]:
     """All of a kind that a running service holds, by name."""
     found = run_action(session, service, kind.actions["show"], kind.show_with, patience_s=PATIENCE_S)
     return {str(one[kind.key]): {key: value for key, value in one.items() if key != kind.key} for one in found or ()}
@@ -96,7 +96,7 @@ def differences(session: Session, item: ServiceItem, package: PackageView, *, ru
     found = []
     for name, wanted in item.contents.items():
         kind = kinds[name]
-        there = shown(session, item.service, kind) if runs and wanted else {}
+        there = held(session, item.service, kind) if runs and wanted else {}
         found += of_contents(name, wanted, there, kind.arguments[kind.actions["make"]])
     for one in found:
         if one.how == "change":

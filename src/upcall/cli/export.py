@@ -87,7 +87,7 @@ def _item(session: Session, view: ServiceView, package: PackageView) -> dict[str
         known = kind.wanted["properties"]
         held = {
             name: {key: value for key, value in one.items() if key in known and value != known[key].get("default")}
-            for name, one in contents.shown(session, view.name, kind).items()
+            for name, one in contents.held(session, view.name, kind).items()
         }
         if held:
             item[kind.name] = held

@@ -77,7 +77,7 @@ class Identity(NamedTuple):
         return cls(pid, stat.start_ticks, boot_id()) if stat else None
 
     @classmethod
-    def own(cls) -> Identity:
+    def of_this_process(cls) -> Identity:
         identity = cls.of(os.getpid())
         assert identity is not None, "a running process has an entry in /proc"
         return identity

@@ -101,7 +101,7 @@ class Shim:
         running = {
             "version": 1,
             "name": self._request["name"],
-            "shim": Identity.own().to_json(),
+            "shim": Identity.of_this_process().to_json(),
             "task": identity.to_json(),
             "started_at": self._started_at,
             "groups": groups_of(self._request),

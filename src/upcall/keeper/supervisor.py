@@ -155,7 +155,7 @@ class Supervisor:
         return {
             "version": 1,
             "upcall": __version__,
-            "supervisor": Identity.own().to_json(),
+            "supervisor": Identity.of_this_process().to_json(),
             "ending": self._ending,
             "processes": listed,
             "tasks_killed": sorted(self._tasks_killed),

@@ -27,7 +27,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     granted_at: float
     expires_at: float
 
-    def shown(self, now: float) -> AccessView:
+    def as_view(self, now: float) -> AccessView:
         return AccessView(
             name=self.name,
             role=self.role,
@@ -60,7 +60,7 @@ class Access:
 
     def all(self) -> list[AccessView]:
         now = self._wall()
-        return [self._by_name[name].shown(now) for name in sorted(self._by_name)]
+        return [self._by_name[name].as_view(now) for name in sorted(self._by_name)]
 
     def add(self, name: str, role: PersonRole, digest: str, valid_s: float, granted_by: str) -> None:
         now = self._wall()

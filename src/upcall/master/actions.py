@@ -61,7 +61,7 @@ class Actions:
             )
         return known[action]
 
-    def shown(self, action: str) -> view.ActionView:
+    def view_of(self, action: str) -> view.ActionView:
         return _view(self.find(action))
 
     async def wait(self, action: str, wait_s: float) -> view.ActionView:
@@ -74,13 +74,13 @@ class Actions:
                     await told.wait()
         except TimeoutError:
             pass
-        return self.shown(action)
+        return self.view_of(action)
 
     async def until_over(self, action: str, within_s: float) -> view.ActionView:
         until_s = self._core.monotonic() + within_s
         while (left_s := until_s - self._core.monotonic()) > 0 and self.find(action).state == "running":
             await self.wait(action, left_s)
-        return self.shown(action)
+        return self.view_of(action)
 
     # -- what a person asks ---------------------------------------------------------------------------------------
 

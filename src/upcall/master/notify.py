@@ -46,11 +46,11 @@ class Notifier:
         event = wanted_event(core, known)
         return lambda: self._streams.send(service, event)
 
-    def told(self, core: Core, told: fx.Tell) -> Callable[[], None] | None:
+    def news(self, core: Core, told: fx.Tell) -> Callable[[], None] | None:
         operation = core.state.ledger.operation(told.operation)
         if operation is None or not self._streams.connected(told.service):
             return None
-        event = to_wire.told(told, operation, core.node_of, partial(revisions.of_operation, core))
+        event = to_wire.news(told, operation, core.node_of, partial(revisions.of_operation, core))
         return lambda: self._streams.send(told.service, event)
 
 

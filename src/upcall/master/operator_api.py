@@ -61,9 +61,9 @@ class OperatorDoor:
 
     async def propose(self, item: given.Propose) -> view.OperationView:
         outcome = await self.core.turn(lambda tx: tx.ledger(item))
-        return self.shown(outcome)
+        return self.operation_of(outcome)
 
-    def shown(self, outcome: Outcome) -> view.OperationView:
+    def operation_of(self, outcome: Outcome) -> view.OperationView:
         return self.views.operation(self.views.find_operation(outcome.operation))
 
     def check_node(self, node: str) -> None:
@@ -226,7 +226,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     async def undrain(node: str, who: Operator, ask: view.Ask) -> view.OperationView:
         door.check_node(node)
         outcome = await core.turn(lambda tx: tx.ledger(given.Undrain(node=node, who=who.name, why=ask.reason)))
-        return door.shown(outcome)
+        return door.operation_of(outcome)
 
     @api.post("/nodes/{node}/remove")
     async def remove_node(node: str, who: Admin, ask: view.Drain) -> view.OperationView:
@@ -248,7 +248,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         task = views.task(member)
         if verb == "start":
             item = given.GiveBack(service=task.service, member=task.name, who=who.name, why=ask.reason)
-            return door.shown(await core.turn(lambda tx: tx.ledger(item)))
+            return door.operation_of(await core.turn(lambda tx: tx.ledger(item)))
         return await door.propose(
             given.Propose(
                 kind=verb,
@@ -355,11 +355,11 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     async def put_secret(name: str, who: Admin, secret: view.SecretValue) -> dict[str, Any]:
         await asyncio.to_thread(door.secrets.put, name, secret.value)
 
-        def told(tx: Transaction) -> None:
+        def noted(tx: Transaction) -> None:
             tx.event("secret", name, f"set by {who.name}")
             tx.changed.names[SECRETS] = None
 
-        core.post(told)
+        core.post(noted)
         return {}
 
     @api.post("/login-codes")

@@ -260,7 +260,7 @@ def between_versions(core: Core, was: r.RevisionRecord, now: r.RevisionRecord) -
     found |= {name: "new" for name in after if name not in before}
     for name in before:
         if name in after and before[name] != after[name]:
-            found[name] = f"default {_shown(before[name])}, now {_shown(after[name])}"
+            found[name] = f"default {_default_words(before[name])}, now {_default_words(after[name])}"
     return dict(sorted(found.items()))
 
 
@@ -275,7 +275,7 @@ def _defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _shown(default: Any) -> str:
+def _default_words(default: Any) -> str:
     return "none" if default is None else str(default)
 
 

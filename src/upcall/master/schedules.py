@@ -260,7 +260,7 @@ def when(one: due.Wanted, record: r.ScheduleRecord, service: Service, now_s: flo
         moment = span.end_s
 
 
-def shown(core: Core, service: Service) -> list[view.ScheduleView]:
+def views(core: Core, service: Service) -> list[view.ScheduleView]:
     """What is due of it, last and next."""
     record, now_s, found = service.record, core.wall(), []
     for one in due.of(core, service):

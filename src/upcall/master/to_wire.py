@@ -42,7 +42,7 @@ def operations(pending: PendingSet, node_of: NodeOf, brings: Brings) -> wire.Ope
     )
 
 
-def told(effect: fx.Tell, operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Told:
+def news(effect: fx.Tell, operation: Operation, node_of: NodeOf, brings: Brings) -> wire.Told:
     what = operation.state if effect.what == "ended" else effect.what
     alone = operation_alone(operation, node_of, brings)
     operation_then = replace(alone, node=effect.node) if effect.node else alone

@@ -118,13 +118,13 @@ class Tokens:
             if grant := self.access.find(digest):
                 return Principal(grant.name, grant.role)
             who, until_s = self._sessions.get(digest, (None, 0.0))
-            if who is not None and until_s > now_s and self._still(who):
+            if who is not None and until_s > now_s and self._still_granted(who):
                 return who
         raise Unauthorised(
             "no valid token", where="Authorization", expected="`Bearer <token>` with a token of this cluster"
         )
 
-    def _still(self, who: Principal) -> bool:
+    def _still_granted(self, who: Principal) -> bool:
         """A session lasts no longer than what its person was granted."""
         return who.name == self.owner or self.access.stands(who.name, who.role)
 

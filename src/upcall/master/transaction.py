@@ -78,7 +78,7 @@ class Transaction(OpenTurn):
             for name in sorted(names):
                 self._afterwards(heard(core, name))
         for told in self.told:
-            self._afterwards(listener.told(core, told))
+            self._afterwards(listener.news(core, told))
         return self.turn
 
     def _afterwards(self, notice: Callable[[], None] | None) -> None:

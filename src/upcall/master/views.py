@@ -159,7 +159,7 @@ class Views:
             plans=[msgspec.to_builtins(plan) for plan in service.plans],
             endpoints=self.endpoints(service),
             actions=package.actions if package else [],
-            schedules=schedules.shown(self._core, service),
+            schedules=schedules.views(self._core, service),
             came_from=finalizing.came_from(self._core, service),
         )
 

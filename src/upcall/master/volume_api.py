@@ -30,12 +30,12 @@ def router(core: Driver, views: Views, machines: Machines, principal: Callable[[
 
     @api.get("/volumes")
     async def list_volumes(_: Viewer) -> list[view.VolumesView]:
-        return [shown(one) for one in machines.volumes()]
+        return [volumes_view(one) for one in machines.volumes()]
 
     @api.post("/volumes/{name}/drop")
     async def drop_volumes(name: str, who: Operator, ask: view.Ask) -> view.VolumesView:
         """Deletes them. Where their node does not answer, as soon as it does."""
-        return shown(await core.turn(lambda tx: drop(tx, machines, name, who.name, ask.reason)))
+        return volumes_view(await core.turn(lambda tx: drop(tx, machines, name, who.name, ask.reason)))
 
     @api.post("/volumes/{name}/take-back")
     async def take_back_volumes(name: str, who: Operator, ask: view.Ask) -> view.OperationView:
@@ -100,7 +100,7 @@ def drop(tx: Transaction, machines: Machines, name: str, who: str, why: str) -> 
     return next((one for one in machines.volumes() if one.name == name), found)
 
 
-def shown(one: VolumeSet) -> view.VolumesView:
+def volumes_view(one: VolumeSet) -> view.VolumesView:
     return view.VolumesView(
         name=one.name,
         member=one.member_id,

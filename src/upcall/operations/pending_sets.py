@@ -15,13 +15,13 @@ from upcall.operations.windows import window_over
 
 def pending(book: Book, service: str) -> PendingSet:
     known = book.memory.services.get(service)
-    shown = tuple(_shown(book, operation) for operation in book.live(service))
+    shown = tuple(_pending(book, operation) for operation in book.live(service))
     return PendingSet(
         service=service, epoch=book.epoch(service), version=known.shown[0] if known else 0, operations=shown
     )
 
 
-def _shown(book: Book, operation: Operation) -> PendingOperation:
+def _pending(book: Book, operation: Operation) -> PendingOperation:
     memory = book.memory.operations[operation.id]
     question, notice_ends_s = memory.question, memory.notice_ends_s
     window_left_s = None

@@ -51,17 +51,17 @@ def check(schema: Mapping[str, Any], values: Mapping[str, Any], *, noun: str, of
     validator = _bounded(jsonschema.validators.validator_for(schema))(schema, registry=referencing.Registry())
     errors = sorted(validator.iter_errors(dict(values)), key=lambda error: [str(part) for part in error.path])
     if errors:
-        error = _told(errors[0])
+        error = _of_its_one_form(errors[0])
         path = ".".join([where, *(str(part) for part in error.absolute_path)])
         raise Invalid(_message(error), where=path, expected=_expected(error) + _insisting(error, known), of=of)
 
 
-def _told(error: "jsonschema.exceptions.ValidationError") -> "jsonschema.exceptions.ValidationError":
+def _of_its_one_form(error: "jsonschema.exceptions.ValidationError") -> "jsonschema.exceptions.ValidationError":
     """What may be left out and was given (``anyOf`` it, or null) is wrong by the one form that it has."""
     of_null = [one.schema_path[0] for one in error.context or () if _mapping(one.schema).get("type") == "null"]
     others = [one for one in error.context or () if one.schema_path[0] not in of_null]
     if error.validator == "anyOf" and of_null and len({one.schema_path[0] for one in others}) == 1:
-        return _told(others[0])
+        return _of_its_one_form(others[0])
     return error
 
 

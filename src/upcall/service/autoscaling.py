@@ -66,7 +66,7 @@ class Autoscaling:
         phase = wire.PhaseView(name="members", strategy="serial", state=state, steps=(step,))
         return wire.PlanView(name=PLAN, state=state, reason=self._words, phases=(phase,))
 
-    def told(self, told: wire.Told) -> None:
+    def hear(self, told: wire.Told) -> None:
         """What it asked for came to nothing: it is not asked for again at once."""
         if told.operation.id == self._asked and told.what in ("declined", "failed", "withdrawn"):
             self._deciding = self._deciding.came_to_nothing(self._now())

@@ -63,7 +63,7 @@ class Leaving:
         self._kept = {known: msgspec.convert(each, Leaver) for known, each in kept.items()}
         self._leavers = dict(self._kept)
 
-    def told(self, told: wire.Told) -> None:
+    def hear(self, told: wire.Told) -> None:
         if told.operation.id in self._leavers:
             self._over[told.operation.id] = told.what
 

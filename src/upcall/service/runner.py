@@ -239,9 +239,9 @@ class Runner:
                 self._look()
             case wire.Told():
                 self._hooks.tell(event)
-                self._leaving.told(event)
-                self._autoscaling.told(event)
-                self._updating.told(event)
+                self._leaving.hear(event)
+                self._autoscaling.hear(event)
+                self._updating.hear(event)
                 self._look()
             case wire.Action():
                 self._spawn(self._act(event), f"action {event.name}")

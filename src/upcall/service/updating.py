@@ -151,7 +151,7 @@ class Updating:
         """On a new subscription the master may not have heard what was said on the one before."""
         self._said = ""
 
-    def told(self, told: wire.Told) -> None:
+    def hear(self, told: wire.Told) -> None:
         """A step that was declined, or failed, is refused: asking again would give the same."""
         operation = told.operation
         ours = self._operation is not None and operation.parent == self._operation.id

@@ -159,6 +159,6 @@ class BlockDetector:
     def health(self) -> npt.NDArray[np.uint8]:
         """A byte for each sensor: 0 is healthy; else kind (1 to 5) times 32 plus the severity, bounded at 31."""
         health = np.zeros(SENSORS_PER_BLOCK, np.uint8)
-        for column, episode in {**self._spikes.shown(), **self.open}.items():
+        for column, episode in {**self._spikes.recent(), **self.open}.items():
             health[column] = health_of(episode)
         return health

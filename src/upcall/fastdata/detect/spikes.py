@@ -76,7 +76,7 @@ class Spikes:
         self._last[column] = episode
         return episode
 
-    def shown(self) -> dict[int, Episode]:
+    def recent(self) -> dict[int, Episode]:
         """By column: those that are new enough to be seen as the sensor's health."""
         since = self._recent.second - SPIKE_SHOWN_S
         return {column: episode for column, episode in self._last.items() if episode.end > since}

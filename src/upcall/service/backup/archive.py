@@ -64,8 +64,8 @@ class Archive:
         """Chunks that this process wrote or saw."""
 
     @property
-    def shown(self) -> str:
-        return self._place.shown
+    def where(self) -> str:
+        return self._place.where
 
     @classmethod
     def begun(cls, place: Place, service: str, package: str) -> "Archive":
@@ -74,13 +74,13 @@ class Archive:
         if place.size(OWNER) is None:
             if place.names(""):
                 raise Conflict(
-                    f"{place.shown} holds something else", where="to", expected="an empty folder, or one of backups"
+                    f"{place.where} holds something else", where="to", expected="an empty folder, or one of backups"
                 )
             place.write(OWNER, msgspec.json.encode(wanted))
         found = cls.found(place)
         if found.owner != wanted:
             raise Conflict(
-                f"{place.shown} holds backups of {found.owner.service} ({found.owner.package})",
+                f"{place.where} holds backups of {found.owner.service} ({found.owner.package})",
                 where="to",
                 expected=f"a folder of {service}'s own",
             )
@@ -93,12 +93,12 @@ class Archive:
             data = place.read(OWNER)
         except NotFound:
             raise NotFound(
-                f"no backups in {place.shown}", where=place.shown, expected="a folder that `upcall backup` wrote to"
+                f"no backups in {place.where}", where=place.where, expected="a folder that `upcall backup` wrote to"
             ) from None
         try:
             return cls(place, msgspec.json.decode(data, type=Owner))
         except msgspec.MsgspecError as error:
-            raise Corrupt(f"{OWNER} of {place.shown} is damaged: {error}", where=place.shown) from error
+            raise Corrupt(f"{OWNER} of {place.where} is damaged: {error}", where=place.where) from error
 
     # -- chunks -----------------------------------------------------------------------------------------------------
 
@@ -119,11 +119,11 @@ class Archive:
         try:
             data = self._place.read(_of(chunk))
         except NotFound:
-            raise Corrupt(f"chunk {chunk.sha256[:12]} is gone from {self.shown}", where=self.shown) from None
+            raise Corrupt(f"chunk {chunk.sha256[:12]} is gone from {self.where}", where=self.where) from None
         for whole in (data, _large(data, chunk.size)):
             if hashlib.sha256(whole).hexdigest() == chunk.sha256:
                 return whole
-        raise Corrupt(f"chunk {chunk.sha256[:12]} in {self.shown} is damaged", where=self.shown)
+        raise Corrupt(f"chunk {chunk.sha256[:12]} in {self.where} is damaged", where=self.where)
 
     def chunks(self) -> Iterator[str]:
         """Digests of all that lie there, whoever needs them."""
@@ -144,11 +144,11 @@ class Archive:
         except NotFound:
             known = self.ids()
             raise NotFound(
-                f"no backup {backup!r} in {self.shown}",
-                where=self.shown,
+                f"no backup {backup!r} in {self.where}",
+                where=self.where,
                 expected=f"one of {', '.join(known[-5:])}" if known else "a backup that was made there",
             ) from None
-        return decoded(data, f"{self.shown}/{backup}")
+        return decoded(data, f"{self.where}/{backup}")
 
     def manifests(self) -> list[Manifest]:
         """Those that are well, the newest last."""
@@ -185,8 +185,8 @@ class Archive:
             else:
                 self.forget(backup)
             raise Conflict(
-                f"old backups are being removed from {self.shown}",
-                where=self.shown,
+                f"old backups are being removed from {self.where}",
+                where=self.where,
                 expected="the end of that; `upcall backup remove`, once more, ends one that was given up",
             )
 

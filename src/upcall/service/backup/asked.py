@@ -25,7 +25,7 @@ from upcall.service.backup.finding import archive_at, forget, named, opened, rem
 from upcall.service.backup.manifest import Manifest
 from upcall.service.backup.reading import StoredBackup
 from upcall.service.backup.removing import Remover, Which
-from upcall.service.backup.under_way import alone, reading, removing, told, working
+from upcall.service.backup.under_way import alone, reading, removing, speaking, working
 from upcall.service.backup.writing import BackupInto, Say
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ async def backup(
     place = await opened(service, where, secret, endpoint, make=True)
     archive = await service.blocking(Archive.begun, place, service.name, service.package)
     if (done := await service.blocking(_answering, archive)) is None:
-        async with alone(service, archive.shown):
+        async with alone(service, archive.where):
             done = await _made(service, archive, full)
-    with reading(service, archive.shown):
+    with reading(service, archive.where):
         await working(service, lambda say: StoredBackup(archive, done, say=say), StoredBackup.verify)
     verified_at = round(time.time())
     await remember(
-        service, {"where": where, "secret": secret, "endpoint": endpoint, **_shown(done), "verified_at": verified_at}
+        service, {"where": where, "secret": secret, "endpoint": endpoint, **_summary(done), "verified_at": verified_at}
     )
-    return {"backup": f"{where}/{done.id}", **_shown(done), "verified": True}
+    return {"backup": f"{where}/{done.id}", **_summary(done), "verified": True}
 
 
 @action(goes_on=True)
@@ -79,7 +79,7 @@ async def backups(
         ]
     archive = await archive_at(service, at, (), secret, endpoint)
     found = await service.blocking(archive.manifests)
-    return [{"backup": f"{archive.shown}/{one.id}", **{name: _shown(one)[name] for name in SHOWN}} for one in found]
+    return [{"backup": f"{archive.where}/{one.id}", **{name: _summary(one)[name] for name in SHOWN}} for one in found]
 
 
 @action(goes_on=True)
@@ -91,7 +91,7 @@ async def show_backup(
 ) -> dict[str, Any]:
     """What a backup holds, and what it promises."""
     archive, found = await named(service, backup, secret, endpoint)
-    return {"backup": f"{archive.shown}/{found.id}", **_shown(found), "base": found.base, "options": found.options}
+    return {"backup": f"{archive.where}/{found.id}", **_summary(found), "base": found.base, "options": found.options}
 
 
 @action(timeout_s=LONGEST_S, goes_on=True)
@@ -104,13 +104,13 @@ async def verify_backup(
 ) -> dict[str, Any]:
     """Reads a backup by its checksums; with ``trial`` restores it beside what is there, compares, and cleans up."""
     archive, found = await named(service, backup, secret, endpoint)
-    said: dict[str, Any] = {"backup": f"{archive.shown}/{found.id}", **_shown(found), "verified": True}
-    with reading(service, archive.shown):
+    said: dict[str, Any] = {"backup": f"{archive.where}/{found.id}", **_summary(found), "verified": True}
+    with reading(service, archive.where):
         await working(service, lambda say: StoredBackup(archive, found, say=say), StoredBackup.verify)
         if trial:
             async with (
                 alone(service, "trial"),
-                told(service, lambda say: StoredBackup(archive, found, say=say)) as stored,
+                speaking(service, lambda say: StoredBackup(archive, found, say=say)) as stored,
             ):
                 said["trial"] = await service.check_backup(stored)
     return said
@@ -140,10 +140,10 @@ async def restore(
     if found.package != service.package:
         raise Conflict(
             f"{found.id} is a backup of {found.service}, which is {found.package}",
-            where=archive.shown,
+            where=archive.where,
             expected=f"one of {service.package}",
         )
-    with reading(service, archive.shown):
+    with reading(service, archive.where):
         return await _restored(service, archive, found, over, dry_run=dry_run)
 
 
@@ -168,11 +168,11 @@ async def remove_backups(
     if dry_run:
         found = await working(service, remover, lambda one: one.would(which))
     else:
-        async with removing(service, archive.shown):
+        async with removing(service, archive.where):
             found = await working(service, remover, lambda one: one.remove(which))
         await forget(service, found.backups)
     return {
-        "at": archive.shown,
+        "at": archive.where,
         "backups": list(found.backups),
         "kept": found.kept,
         "freed_bytes": found.freed_bytes,
@@ -207,7 +207,11 @@ async def _restored(
                 expected=f"of {', '.join(standing)}" if standing else "nothing: there is no data in its way",
             )
         left = [name for name in standing if name not in over]
-        said = {"backup": f"{archive.shown}/{found.id}", "deletes": sorted(set(standing) & set(over)), **_shown(found)}
+        said = {
+            "backup": f"{archive.where}/{found.id}",
+            "deletes": sorted(set(standing) & set(over)),
+            **_summary(found),
+        }
         if dry_run:
             return {**said, "in_the_way": left, "restored": False}
         if left:
@@ -224,7 +228,7 @@ async def _restored(
         def begin(say: Say) -> StoredBackup:
             return StoredBackup(archive, found, over=gone, resumed=begun, say=say)
 
-        async with told(service, begin) as stored:
+        async with speaking(service, begin) as stored:
             await service.restore(stored)
         await service.state.delete(RESTORING)
     return {**said, "restored": True}
@@ -240,7 +244,7 @@ async def _made(service: "Service", archive: Archive, full: bool) -> Manifest:
     def begin(say: Say) -> BackupInto:
         return BackupInto(archive, name, life=life, base=base, full=full, say=say)
 
-    async with told(service, begin) as into:
+    async with speaking(service, begin) as into:
         await service.backup(into)
         manifest = into.manifest(
             service=service.name,
@@ -266,7 +270,7 @@ def _answering(archive: Archive) -> Manifest | None:
     return None
 
 
-def _shown(manifest: Manifest) -> dict[str, Any]:
+def _summary(manifest: Manifest) -> dict[str, Any]:
     return {
         "id": manifest.id,
         "service": manifest.service,

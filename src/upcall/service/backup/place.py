@@ -55,9 +55,9 @@ def normal(where: str) -> str:
 class Place:
     """A folder of names in a file system of fsspec."""
 
-    def __init__(self, files: Any, root: str, shown: str) -> None:
+    def __init__(self, files: Any, root: str, where: str) -> None:
         self._files, self._root = files, root
-        self.shown = shown
+        self.where = where
         """As a person names it."""
 
     def read(self, name: str) -> bytes:
@@ -113,19 +113,19 @@ class Place:
         except UpcallError:
             raise
         except FileNotFoundError:
-            raise NotFound(f"no {name or 'archive'} in {self.shown}", where=self.shown) from None
+            raise NotFound(f"no {name or 'archive'} in {self.where}", where=self.where) from None
         except PermissionError as error:
-            raise Forbidden(f"{self.shown} does not let us in: {error}", where=self.shown) from error
+            raise Forbidden(f"{self.where} does not let us in: {error}", where=self.where) from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise Full(
-                    f"{self.shown} is full",
-                    where=self.shown,
+                    f"{self.where} is full",
+                    where=self.where,
                     expected="room there; asked again, the backup goes on where it was",
                 ) from error
-            raise NotNow(f"{self.shown} cannot be used: {error}", where=self.shown) from error
+            raise NotNow(f"{self.where} cannot be used: {error}", where=self.where) from error
         except Exception as error:  # What the clients of object stores raise has no common base.
-            raise NotNow(f"{self.shown} cannot be used: {type(error).__name__}: {error}", where=self.shown) from error
+            raise NotNow(f"{self.where} cannot be used: {type(error).__name__}: {error}", where=self.where) from error
 
 
 class Folder(Place):
@@ -152,7 +152,7 @@ class Folder(Place):
         with self._worded(name):
             if not path.parent.is_dir():
                 if not Path(self._root).is_dir():  # A disk that was taken out: nothing is begun in its place.
-                    raise NotFound(f"{self.shown} is gone", where=self.shown, expected="the folder, as it was")
+                    raise NotFound(f"{self.where} is gone", where=self.where, expected="the folder, as it was")
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             number, beside = tempfile.mkstemp(dir=path.parent, prefix=BESIDE)
             try:

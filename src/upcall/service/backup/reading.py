@@ -34,7 +34,7 @@ class StoredBackup(Work):
 
     def part(self, name: str) -> Part:
         if name not in self._parts:
-            raise NotFound(f"no part {name!r} in {self.manifest.id}", where=self._archive.shown)
+            raise NotFound(f"no part {name!r} in {self.manifest.id}", where=self._archive.where)
         return self._parts[name]
 
     def pieces(self, part: Part | str) -> Iterator[bytes]:
@@ -64,6 +64,6 @@ class StoredBackup(Work):
         except Corrupt as error:
             raise Corrupt(
                 f"{error.problem.message}: {part.name} of {self.manifest.id} cannot be restored",
-                where=self._archive.shown,
+                where=self._archive.where,
                 expected=f"`upcall backup {self.manifest.service} --full` writes all of it anew",
             ) from error

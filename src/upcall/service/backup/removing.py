@@ -85,7 +85,7 @@ class Remover(Work):
             if unread:
                 raise Conflict(
                     f"{', '.join(unread)} cannot be read: nobody knows what of the others it needs",
-                    where=self._archive.shown,
+                    where=self._archive.where,
                     expected="it to be well, or removed as well, by its name",
                 )
             self.say(f"{len(found.backups)} backups go")
@@ -129,7 +129,7 @@ class Remover(Work):
             if self._archive.lives(draft) - {self._life, NOBODY}:
                 raise Conflict(
                     f"{draft} was begun by another installation of {self._archive.owner.service}, and is not whole",
-                    where=self._archive.shown,
+                    where=self._archive.where,
                     expected="its end; if it was given up, one more backup first, which takes its place",
                 )
 

@@ -27,7 +27,7 @@ W = TypeVar("W", bound=Work)
 
 
 @contextlib.asynccontextmanager
-async def told(service: "Service", make: Callable[[Say], W]) -> AsyncIterator[W]:
+async def speaking(service: "Service", make: Callable[[Say], W]) -> AsyncIterator[W]:
     """Some work, whose words are heard wherever they are said; it is called off when nobody waits for it."""
     loop = asyncio.get_running_loop()
     tell = telling.telling.get() or (lambda text, share: None)
@@ -68,7 +68,7 @@ async def _not_stuck() -> AsyncIterator[None]:
 
 
 async def working(service: "Service", make: Callable[[Say], W], work: Callable[[W], Any]) -> Any:
-    async with told(service, make) as found:
+    async with speaking(service, make) as found:
         return await service.blocking(work, found)
 
 
