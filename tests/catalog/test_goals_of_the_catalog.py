@@ -1,5 +1,6 @@
 """What the catalog's experts make of goals: with the numbers, and refused where a machine is too small."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.spark.service import Spark
+from upcall.cli.catalog import option_rows
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.service import Derived, NodeView
 from upcall.service import Service
@@ -80,3 +82,13 @@ def test_spark_gets_workers_and_cores_for_what_comes() -> None:
     assert found["memory_mib"] >= 256 + 160 + 4 * 120 + 480
     with pytest.raises(Invalid, match="survive=1-node needs 2 nodes"):
         values(Spark, {"survive": "1-node"}, NODES[:1])
+
+
+@pytest.mark.parametrize("service", [Kafka, Cassandra, Spark])
+def test_the_catalog_and_the_docs_have_the_same_words_for_a_goal(service: type[Service]) -> None:
+    rows = {name: words for name, _, _, words in option_rows(service.Options.model_json_schema())}
+    table = (Path(__file__).parents[2] / "docs" / "goals.md").read_text()
+    goals = {name.removeprefix("goals."): words for name, words in rows.items() if name.startswith("goals.")}
+    assert "survive" in goals
+    for goal, words in goals.items():
+        assert any(line.startswith(f"| `{goal}`") and words in line for line in table.splitlines()), (goal, words)

@@ -1,5 +1,6 @@
 """``upcall catalog``: what can be installed, with options and actions; and a package of one's own goes again."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
@@ -95,16 +96,34 @@ def others(packages: list[PackageView], of: PackageView) -> list[str]:
 
 
 def option_rows(schema: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Options of a JSON Schema in a person's words."""
-    rows = []
+    """Options of a JSON Schema in a person's words. One that is made of parts is followed by each of them, as ``--set``
+    (``--goal``) and ``upcall explain`` name it: ``goals.survive``."""
+    return list(_rows(schema, schema.get("$defs", {})))
+
+
+def _rows(schema: dict[str, Any], known: dict[str, Any], within: str = "") -> Iterator[tuple[str, str, str, str]]:
     for name, one in schema.get("properties", {}).items():
         default = one.get("default", "required" if name in schema.get("required", ()) else "")
-        rows.append((name, type_words(one), "" if default is None else str(default), one.get("description", "")))
-    return rows
+        parts = _parts(one, known)
+        # A part that may be left out says no more by "none" than by having no default.
+        kind = "map" if parts else type_words(one).removesuffix(" or none" if within else "")
+        yield f"{within}{name}", kind, "" if default is None else str(default), one.get("description", "")
+        if parts:
+            yield from _rows(parts, known, f"{within}{name}.")
+
+
+def _parts(schema: dict[str, Any], known: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of what an option is made of, where that is known."""
+    for one in (schema, *schema.get("anyOf", ())):
+        if isinstance(found := known.get(str(one.get("$ref", "")).rpartition("/")[2]), dict):
+            return found if found.get("properties") else None
+    return None
 
 
 def type_words(schema: dict[str, Any]) -> str:
     """``integer 1..9``, ``a | b``, ``text or none``."""
+    if "const" in schema:
+        return str(schema["const"])
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
