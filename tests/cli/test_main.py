@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,30 @@ def test_every_command_that_the_ledger_names_as_a_way_out_is_there() -> None:
         group: Any = get_command(application(first))
         group = group.commands.get(first, group)
         assert second in group.commands, f"upcall {first} {second}"
+
+
+def test_the_help_of_a_noun_names_each_of_its_commands_and_cuts_no_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root: Any = get_command(application())
+    for noun in sorted(NOUNS):
+        group = root.commands[noun]
+        _, words = COMMANDS[noun]
+        assert (group.help or words).split() == words.split(), f"{noun}: its own help says something else"
+        named = set(re.findall(r"[a-z-]+", words))
+        assert set(group.commands) <= named, f"{noun}: {sorted(set(group.commands) - named)} is not named"
+        assert run([noun, "--help"]) == 0
+        assert "..." not in capsys.readouterr().out.replace("[ARGS]...", ""), noun
+
+
+def test_no_help_shows_a_default_that_it_says_otherwise_in_words() -> None:
+    root: Any = get_command(application())
+
+    def all_of(command: Any) -> Iterator[Any]:
+        yield from getattr(command, "params", ())
+        for one in getattr(command, "commands", {}).values():
+            yield from all_of(one)
+
+    for one in all_of(root):
+        says = "default:" in (getattr(one, "help", None) or "").lower()
+        assert not (says and one.show_default and one.default not in (None, "", False)), one.name

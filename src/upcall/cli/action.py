@@ -36,9 +36,14 @@ def register(app: typer.Typer) -> None:
 def do(
     session: Session,
     context: typer.Context,
-    service: Annotated[str, typer.Argument(metavar="SERVICE", show_default=False)] = "",
-    action: Annotated[str, typer.Argument(metavar="ACTION", show_default=False)] = "",
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    service: Annotated[str, typer.Argument(metavar="SERVICE", show_default=False, help="Of whom it is wanted.")] = "",
+    action: Annotated[
+        str, typer.Argument(metavar="ACTION", show_default=False, help="`upcall service actions SERVICE` lists them.")
+    ] = "",
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments; with --help they are explained."),
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say whether it would be refused, and begin nothing.")

@@ -43,7 +43,7 @@ class Backup(TyperGroup):
         return list(super().parse_args(ctx, args))
 
 
-backup_app = commands("Backups of services: SERVICE makes one; list, show, verify, remove.", group=Backup)
+backup_app = commands("Back a service up: `backup [make] SERVICE --to`; list, show, verify, remove.", group=Backup)
 restore_app = commands()
 APPS = {"backup": backup_app, "restore": restore_app}
 

@@ -23,7 +23,9 @@ Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 def show(
     session: Session,
     service: Name,
-    revision: Annotated[int, typer.Option("--revision", metavar="N", min=0, help="Default: the one that stands.")] = 0,
+    revision: Annotated[
+        int, typer.Option("--revision", metavar="N", min=0, show_default=False, help="Default: the one that stands.")
+    ] = 0,
 ) -> None:
     """Every option: what it is set to, or its default."""
     found = _revision(revisions(session, service), service, revision)
@@ -65,9 +67,14 @@ def diff(
     session: Session,
     service: Name,
     first: Annotated[
-        int, typer.Argument(metavar="[N]", min=0, help="A revision; default: the one before the one that stands.")
+        int,
+        typer.Argument(
+            metavar="[N]", min=0, show_default=False, help="A revision; default: the one before the one that stands."
+        ),
     ] = 0,
-    second: Annotated[int, typer.Argument(metavar="[M]", min=0, help="Another; default: the one that stands.")] = 0,
+    second: Annotated[
+        int, typer.Argument(metavar="[M]", min=0, show_default=False, help="Another; default: the one that stands.")
+    ] = 0,
 ) -> None:
     """What differs between two revisions."""
     found = revisions(session, service)

@@ -23,7 +23,10 @@ def export(
     services: Annotated[
         list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Which of them; default: all.")
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Of the platform.")] = "",
+    name: Annotated[
+        str,
+        typer.Option("--name", help="Of the platform, so that what the file makes is known as its own; default: none."),
+    ] = "",
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="A new file; default: printed.")] = None,
 ) -> None:
     """Write a platform file from what runs: options that are set, bindings, secrets by name, topics and the like."""

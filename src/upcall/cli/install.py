@@ -34,7 +34,10 @@ def install(
         str, typer.Option("--version", help="As after the @: 4.1 is the newest that begins so. Default: the newest.")
     ] = "",
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option, as `upcall catalog show` lists them; may be repeated."
+        ),
     ] = None,
     goal: Goal = None,
     bind: Annotated[

@@ -17,11 +17,16 @@ APPS = {"logs": logs_app}
 @command(logs_app, "logs")
 def logs(
     session: Session,
-    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task; with --host a service.")],
+    member: Annotated[
+        str, typer.Argument(metavar="MEMBER", help="hello.web-1, or its task: hello.web-1.3; with --host a service.")
+    ],
     host: Annotated[bool, typer.Option("--host", help="What the service's own code said, in its host.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")] = 100,
-    stream: Annotated[Literal["stdout", "stderr", "both"], typer.Option(help="Which of the two.")] = "both",
+    stream: Annotated[
+        Literal["stdout", "stderr", "both"],
+        typer.Option(help="One of the two, or both in the order in which they came."),
+    ] = "both",
 ) -> None:
     """Output of a member; -f follows it. `--host SERVICE`: what the service's code said, and what it raised."""
     if host:

@@ -31,7 +31,9 @@ APPS = {"node": node_app}
 UP_TIMEOUT_S: Final = 120.0
 
 Name = Annotated[str, typer.Argument(metavar="NODE")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="NODE...", show_default=False)]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NODE...]", show_default=False, help="By name, or see --zone.")
+]
 OfZone = Annotated[str, typer.Option("--zone", metavar="ZONE", show_default=False, help="All nodes of it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the services.")]
 Window = Annotated[

@@ -26,7 +26,9 @@ VERBS = {
 def show(
     session: Session,
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
-    plan: Annotated[str, typer.Argument(metavar="[PLAN]", help="deploy, recovery, uninstall ...")] = "",
+    plan: Annotated[
+        str, typer.Argument(metavar="[PLAN]", help="deploy, update, recovery or uninstall; default: all of them.")
+    ] = "",
 ) -> None:
     """Plans with their phases and steps."""
     found: list[dict[str, Any]] = session.client.get(f"/v1/services/{quote(service, safe='')}/plans")
@@ -54,7 +56,7 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
     def control(
         session: Session,
         service: Annotated[str, typer.Argument(metavar="SERVICE")],
-        plan: Annotated[str, typer.Argument(metavar="PLAN", help="deploy, recovery, uninstall ...")],
+        plan: Annotated[str, typer.Argument(metavar="PLAN", help="deploy or update; what others show are operations.")],
         phase: Annotated[str, typer.Option("--phase", help="One phase only.")] = "",
         step: Annotated[str, typer.Option("--step", help="One step only.")] = "",
     ) -> None:

@@ -26,7 +26,14 @@ def window(
     windows: Annotated[
         list[str] | None, typer.Argument(metavar="[WINDOW]...", help="`sat 02:00-04:00`, `mon-fri 22:00-05:00`.")
     ] = None,
-    zone: Annotated[str, typer.Option("--zone", metavar="NAME", help="Time zone: Europe/Berlin.")] = "",
+    zone: Annotated[
+        str,
+        typer.Option(
+            "--zone",
+            metavar="NAME",
+            help="Time zone of windows and schedules: Europe/Berlin. Default: as it is (UTC at first).",
+        ),
+    ] = "",
     none: Annotated[bool, typer.Option("--none", help="No windows: the system may act at any time.")] = False,
     reason: Reason = "",
     instead: Instead = False,
@@ -52,7 +59,9 @@ def window(
 
 
 @command(schedule_app, "list")
-def list_schedules(session: Session, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
+def list_schedules(
+    session: Session, service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service only.")] = ""
+) -> None:
     """What is due, when it comes next, and how the last one ended."""
     services = [session.client.service(service)] if service else session.client.services()
     found = [one for each in services for one in each.schedules]

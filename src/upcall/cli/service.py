@@ -16,7 +16,7 @@ from upcall.cli.update import InWindow, version_words
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import Ask, EndpointView, ServiceView, TaskView
 
-service_app = commands("Services: list, show, and ask one to do something.")
+service_app = commands("Services: list, show, history, rebalance; do, actions, action: what one is asked.")
 endpoints_app = commands()
 APPS = {"service": service_app, "endpoints": endpoints_app}
 
@@ -97,7 +97,7 @@ action.register(service_app)
 @command(endpoints_app, "endpoints")
 def endpoints(
     session: Session,
-    service: Annotated[str, typer.Argument(help="Of one service only.")] = "",
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service only.")] = "",
     passwords: Annotated[bool, typer.Option("--passwords", help="Print the passwords too.")] = False,
 ) -> None:
     """What clients may connect to, and whom they log in as."""

@@ -79,7 +79,9 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
         wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
-        app.command(name, **options)(wrapper)
+        # The list of a noun's commands has whole sentences: what is cut off says little, or the wrong thing.
+        sentence, _, _ = " ".join((function.__doc__ or "").split()).partition(". ")
+        app.command(name, short_help=sentence.rstrip(".") + ".", **options)(wrapper)
         return function
 
     return register

@@ -14,7 +14,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
 from upcall.protocol.operator import Ask, TaskView
 
-task_app = commands("Members and their tasks: list, show, restart, replace, stop, start.")
+task_app = commands("Members and their tasks: list, show, start, stop, restart, replace.")
 APPS = {"task": task_app}
 
 VERBS = {
@@ -25,7 +25,9 @@ VERBS = {
 
 
 @command(task_app, "list")
-def list_tasks(session: Session, service: Annotated[str, typer.Argument(help="Of one service only.")] = "") -> None:
+def list_tasks(
+    session: Session, service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service only.")] = ""
+) -> None:
     """All members with their newest task."""
     if service:
         session.client.service(service)  # or the error that there is none
@@ -35,7 +37,8 @@ def list_tasks(session: Session, service: Annotated[str, typer.Argument(help="Of
 
 @command(task_app, "show")
 def show(
-    session: Session, member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")]
+    session: Session,
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or its task: hello.web-1.3.")],
 ) -> None:
     """One member with all that is known of it."""
     found = find_ended(session, member)
@@ -63,7 +66,7 @@ def _facts(one: TaskView) -> dict[str, object]:
 @command(task_app, "start")
 def start(
     session: Session,
-    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or its task: hello.web-1.3.")],
     reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
 ) -> None:
     """Start a member again that was stopped (by its service, say). What a drain holds, `node undrain` gives back."""
@@ -75,7 +78,7 @@ def start(
 def _verb(verb: str, words: str) -> Callable[..., None]:
     def ask(
         session: Session,
-        member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or a task.")],
+        member: Annotated[str, typer.Argument(metavar="MEMBER", help="hello.web-1, or its task: hello.web-1.3.")],
         reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
         force: Annotated[
             bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")

@@ -29,14 +29,21 @@ BETWEEN_SHOWN: Final = 12
 Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="An option; may be repeated.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="An option, as `upcall catalog show` lists them; may be repeated."),
+]
 Unset = Annotated[list[str] | None, typer.Option("--unset", metavar="KEY", help="Its default again; may be repeated.")]
 Instead = Annotated[
     bool, typer.Option("--instead", help="In place of a change that is under way, which goes no further.")
 ]
 Goal = Annotated[
     list[str] | None,
-    typer.Option("--goal", metavar="GOAL=VALUE", help="What is wanted of it: survive=1-node; may be repeated."),
+    typer.Option(
+        "--goal",
+        metavar="GOAL=VALUE",
+        help="What is wanted of it: survive=1-node (`upcall catalog show` lists them); may be repeated.",
+    ),
 ]
 InWindow = Annotated[
     bool, typer.Option("--in-window", help="Begin, and go on, in the service's maintenance windows alone.")
@@ -142,7 +149,14 @@ def rollback(
     session: Session,
     service: Name,
     to: Annotated[
-        int, typer.Option("--to", metavar="N", min=0, help="A revision; default: the last one that was carried out.")
+        int,
+        typer.Option(
+            "--to",
+            metavar="N",
+            min=0,
+            show_default=False,
+            help="A revision; default: the last one that was carried out.",
+        ),
     ] = 0,
     reason: Reason = "",
     dry_run: DryRun = False,

@@ -23,7 +23,9 @@ Reason = Annotated[str, typer.Option("--reason", help="Recorded, with your name.
 @command(volume_app, "list")
 def list_volumes(
     session: Session,
-    service: Annotated[str, typer.Argument(help="Of one service only, also of one that is gone.")] = "",
+    service: Annotated[
+        str, typer.Argument(metavar="[SERVICE]", help="Of one service only, also of one that is gone.")
+    ] = "",
     everything: Annotated[bool, typer.Option("--all", help="Those that are in use too.")] = False,
 ) -> None:
     """Volumes without a running member: kept after an uninstall, set aside, being deleted."""

@@ -15,7 +15,7 @@ from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import Ask, OperationView, ServiceView, TaskView, Why
 
 why_app = commands()
-operation_app = commands("Operations: list, force, cancel, pause, resume.")
+operation_app = commands("Operations: list, force, cancel, pause, resume, assume-dead.")
 APPS = {"why": why_app, "operation": operation_app}
 
 COLUMNS = ("id", "kind", "target", "state", "class", "for", "waits for")
