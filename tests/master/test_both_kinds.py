@@ -13,6 +13,7 @@ from upcall.master.events import Journal, kept_events
 from upcall.master.notify import Notifier, members_event
 from upcall.master.streams import Streams
 from upcall.operations import inputs as given
+from upcall.operations.words import span
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Constraints, Declaration, Port, Resources
 from upcall.protocol.operator import Install
@@ -141,3 +142,10 @@ def replaced(core: Driver) -> str:
 def replace(core: Driver) -> None:
     wish = given.Propose(kind="replace", service="log", members=("b1",), asked_by="ann", force=True, reason="a test")
     core.post(lambda tx: tx.ledger(wish))
+
+
+async def test_that_the_master_slept_is_said_once(tmp_path: Path) -> None:
+    async with master(tmp_path, "kernel") as (core, _):
+        await core.turn(lambda tx: core.tick(tx, 90.0))
+        said = [event.text for event in core.journal.newest(100) if "slept" in event.text]
+        assert said == [f"the master slept for {span(90)}: every deadline starts anew"]

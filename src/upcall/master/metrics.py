@@ -7,6 +7,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from upcall.master.views import Views
+from upcall.protocol.operator import ServiceView
 
 
 class _Collector(Collector):
@@ -28,13 +29,15 @@ class _Collector(Collector):
         wrong = GaugeMetricFamily(
             "upcall_service_degraded", "Things wrong with it, as its code sees it", labels=["service"]
         )
-        for service in self._views.services():
+        services = self._views.services()
+        for service in services:
             wrong.add_metric([service.name], len(service.degraded))
             ready.add_metric([service.name], service.ready)
             wanted.add_metric([service.name], service.wanted)
         yield ready
         yield wanted
         yield wrong
+        yield from _schedules(services)
         own = ["service", "member"]
         cpu = GaugeMetricFamily("upcall_task_cpu_cores", "Cores used of late", labels=own)
         memory = GaugeMetricFamily("upcall_task_memory_bytes", "Memory used", labels=own)
@@ -66,6 +69,23 @@ class _Collector(Collector):
             operations.add_metric(list(labels), count)
         yield operations
         yield GaugeMetricFamily("upcall_operations_waiting", "Operations that wait", value=len(self._views.waiting()))
+
+
+def _schedules(services: list[ServiceView]) -> Iterator[Metric]:
+    """What is done again and again: for an alarm on what was not done."""
+    of = ["service", "schedule"]
+    comes = GaugeMetricFamily("upcall_schedule_next_timestamp_seconds", "When it begins next; 0: never", labels=of)
+    done = GaugeMetricFamily("upcall_schedule_done_timestamp_seconds", "When it ended well last; 0: never", labels=of)
+    late = GaugeMetricFamily("upcall_schedule_late", "1 where none ended well within its time", labels=of)
+    failed = GaugeMetricFamily("upcall_schedule_failed", "1 where the last one failed", labels=of)
+    for service in services:
+        for one in service.schedules:
+            names = [service.name, one.name]
+            comes.add_metric(names, one.next)
+            done.add_metric(names, one.done)
+            late.add_metric(names, float(one.late))
+            failed.add_metric(names, float(one.outcome == "failed"))
+    yield from (comes, done, late, failed)
 
 
 def exposition(views: Views) -> bytes:

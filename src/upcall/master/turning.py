@@ -118,7 +118,6 @@ class Turning(Core, ABC):
     def tick(self, tx: Transaction, late_s: float = 0.0) -> None:
         """The deadline has come, so much later than it should."""
         if late_s > LATE_S:
-            tx.event("master", "clock", f"the master slept for {late_s:.0f} s: every deadline starts anew")
             tx.ledger(given.ClockJumped(slept_s=late_s))
         tx.substrate(self.substrate.tick(tx.now_s))
         tx.ledger(given.Tick())

@@ -52,7 +52,7 @@ def line(one: news.News, node: str = "") -> str:
         case news.NodeChanged():
             return _because(one.state, one.reason)
         case news.Slept():
-            return f"slept for {span(one.slept_s)}: every deadline starts anew"
+            return f"the master slept for {span(one.slept_s)}: every deadline starts anew"
     raise AssertionError(f"no words for {type(one).__name__}")
 
 
