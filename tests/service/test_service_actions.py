@@ -152,7 +152,7 @@ def test_a_check_of_what_is_no_action_or_with_an_argument_that_the_action_has_no
 
     class Wrong(Checked):
         @checks(Checked.shrink)
-        async def may_shrink(self, amount: int) -> None: ...  # type: ignore[override]
+        async def may_shrink(self, amount: int) -> None: ...
 
     with pytest.raises(TypeError, match=r"checks shrink, which has no argument 'amount'; it has name, by"):
         actions_of(Wrong)
