@@ -109,7 +109,7 @@ def test_where_something_is_missing_no_word_is_named_that_nobody_typed(capsys: p
 def was(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"brokers": 3, "goals": {"survive": "1-node", "keep_hours": 24}, "settings": {"log.a": 1, "log.b": 2}}
     shown = {"package": "kafka", "version": "4.3.1", "options": options}
-    monkeypatch.setattr("upcall.cli.backup._shown", lambda *asked: shown)
+    monkeypatch.setattr("upcall.cli.backup._manifest", lambda *asked: shown)
 
 
 @pytest.mark.usefixtures("was", "master")
