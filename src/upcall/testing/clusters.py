@@ -48,7 +48,7 @@ class Delivering:
 
     def __init__(self, listener: Listener, deliver: Callable[[Send], None]) -> None:
         self.show, self.members = listener.show, listener.members
-        self.wanted, self.told = listener.wanted, listener.told
+        self.wanted, self.news = listener.wanted, listener.news
         self._send, self._deliver = listener.send, deliver
 
     def send(self, send: Send) -> None:
