@@ -29,7 +29,7 @@ LOOKS_MAX = 5
 """At files that are rotated while they are looked at."""
 
 
-class End(NamedTuple):
+class LogEnd(NamedTuple):
     """What a log ends with."""
 
     data: bytes
@@ -44,7 +44,7 @@ def last_lines(path: Path, lines: int) -> bytes:
     return _end(path, lines).data
 
 
-def _end(path: Path, lines: int) -> End:
+def _end(path: Path, lines: int) -> LogEnd:
     lines = min(max(lines, 0), LINES_MAX)
     data, inode, size = b"", 0, 0
     for number in range(FILES_MAX):
@@ -57,7 +57,7 @@ def _end(path: Path, lines: int) -> End:
             data = file.read(min(end, READ_BYTES_MAX - len(data))) + data
         if data.count(b"\n") > lines or len(data) >= READ_BYTES_MAX:
             break
-    return End(_lines(data, lines), inode, size)
+    return LogEnd(_lines(data, lines), inode, size)
 
 
 def _lines(data: bytes, last: int) -> bytes:
@@ -145,7 +145,7 @@ async def _read_both(
     await _say_in_parts(merging.end(), say)
 
 
-def _snapshot(logs: Path, lines: int) -> tuple[list[End], Tail, list[Mark]]:
+def _snapshot(logs: Path, lines: int) -> tuple[list[LogEnd], Tail, list[Mark]]:
     """The end of both streams, and their order: of the same files, though they may be rotated meanwhile."""
     for _ in range(LOOKS_MAX):
         before = _marks(_order(logs))
