@@ -8,7 +8,9 @@ from benchmarks.availability.events import EVENTS, FROM, WAYS
 from benchmarks.cells import Figures
 
 COLOURS: Final = {"blind": "#9a9a9a", "readiness": "#d08c2f", "operator": "#4f81b0", "upcalls": "#2a8a4f"}
-LEFT, WIDTH, ROW, GAP, TOP = 190, 420, 15, 16, 34
+WAY_WIDTH, LETTER = 80, 7
+TITLE_WIDTH: Final = LETTER * len("rolling restart, one broker down")
+LEFT, WIDTH, ROW, GAP, TOP = TITLE_WIDTH + WAY_WIDTH, 420, 15, 16, 34
 GROUND: Final = '<rect width="100%" height="100%" fill="#fff"/>'
 """Its words are dark, and the page that shows it may be too."""
 STARTS: Final = {"health": "", "down": ", one broker down"}
@@ -24,7 +26,7 @@ def draw(figures: Mapping[str, Figures]) -> str:
             if not there:
                 continue
             title = event.replace("_", " ") + STARTS[start]
-            parts.append(_text(LEFT - 80, y + ROW * len(there) / 2 + 4, title, "end"))
+            parts.append(_text(TITLE_WIDTH, y + ROW * len(there) / 2 + 4, title, "end"))
             for way, each in there:
                 width = WIDTH * each["duration_s"] / longest_s
                 failed = each["failed_requests"]

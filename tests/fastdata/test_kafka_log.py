@@ -48,8 +48,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneBroker]:
         broker.kill()
 
 
-def settings(broker: OneBroker, name: str) -> KafkaSettings:
-    """Topics of its own for each test."""
+def settings(broker: OneBroker, name: str, *, keeps_bytes: int = 500_000_000) -> KafkaSettings:
+    """Topics of its own for each test. What is held back near the end of what is kept is the matter of one alone."""
     named = KafkaSettings(
         bootstrap_servers=broker.bootstrap_servers,
         topic=f"{name}-frames",
@@ -58,7 +58,7 @@ def settings(broker: OneBroker, name: str) -> KafkaSettings:
         reader_group=f"{name}-reader",
     )
     broker.create(
-        NewTopic(named.topic, PARTITIONS, 1, config={"retention.ms": "600000", "retention.bytes": "20000000"}),
+        NewTopic(named.topic, PARTITIONS, 1, config={"retention.ms": "600000", "retention.bytes": str(keeps_bytes)}),
         NewTopic(named.runs_topic, 1, 1, config={"cleanup.policy": "compact"}),
         NewTopic(named.dead_topic, 1, 1),
     )
@@ -205,7 +205,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason(broker: OneBroker) -> 
 
 
 def test_a_reader_that_falls_behind_is_in_danger_until_it_commits(broker: OneBroker) -> None:
-    named = settings(broker, "danger")
+    named = settings(broker, "danger", keeps_bytes=20_000_000)
     log = KafkaLog(named)
     log.open(no_failure)
     run = a_run(start_us=time.time_ns() // 1_000 - 550_000_000)  # its first readings are 550 s old; 600 s are kept

@@ -21,7 +21,7 @@ class Banana(up.Service):
         return up.Declaration(
             command=("true",),
             volumes=(up.Volume(name="data", size_mib=1),),
-            prepare=(("{{{{python}}}}", "-c", "for n in range({LINES}): print('line', n)\\nint('banana')"),),
+            prepare=(("{{{{python}}}}", "-u", "-c", "for n in range({LINES}): print('line', n)\\nint('banana')"),),
         )
 '''
 REASON = "ValueError: invalid literal for int() with base 10: 'banana'"

@@ -10,6 +10,7 @@ from typing import Any
 
 from real_cluster import Cluster
 
+from upcall.protocol.errors import NotNow
 from upcall.protocol.operator import Ask, Drain, OperationView, TaskView, Why
 
 Begin = Callable[..., Cluster]
@@ -20,8 +21,15 @@ WAIT_S = 900.0
 
 
 def act(cluster: Cluster, service: str, action: str, **arguments: Any) -> Any:
-    """One call, as the page and the command line make it."""
-    return cluster.client.post(f"/v1/services/{service}/actions/{action}", arguments)
+    """One call, as the page and the command line make it. A host that was killed before comes back first."""
+
+    def said() -> list[Any] | None:
+        try:
+            return [cluster.client.post(f"/v1/services/{service}/actions/{action}", arguments)]
+        except NotNow:
+            return None
+
+    return cluster.until(f"{service} does {action}", said, WAIT_S)[0]
 
 
 def incarnations(cluster: Cluster, *members: str) -> list[int]:

@@ -61,7 +61,8 @@ class Scaling(Voting):
             return
         own, staying = node_id(broker), self._staying(broker, why)
         await self._moving.carry_out(lambda found: moves.away(found, {own}, staying, self.zones()), f"{broker} leaves")
-        while there := (await self._moving.sizes([own])).get(own):
+        # One that never came, or is away, has nothing to be asked for: all that it was to have is elsewhere by now.
+        while broker.ready and (there := (await self._moving.sizes([own])).get(own)):
             self.progress(f"{broker} leaves: replicas still to be deleted there: {len(there)}")
             await asyncio.sleep(LEFT_S)
         await self.seat(broker)
