@@ -81,3 +81,23 @@ def test_a_lone_broker_stays_one() -> None:
 
 def test_who_leaves_and_is_in_no_pod_any_more_is_known_by_its_name() -> None:
     assert node_id(Member("broker-3")) == 4
+
+
+async def test_a_broker_that_never_came_leaves_without_being_asked_what_it_has() -> None:
+    names = {f"broker-{number}": "ready" for number in range(3)} | {"broker-3": "placed"}
+    members = {name: wire.Member(name=name, state=state) for name, state in names.items()}
+    kafka = Asked(Context(name="kafka", options={"brokers": 3}, members=members))
+    done: list[str] = []
+
+    async def carry_out(_plan: object, what: str) -> None:
+        done.append(what)
+
+    async def sizes(_brokers: object) -> Sizes:
+        raise AssertionError("Kafka knows no such broker, and its tool ends with that")
+
+    async def seat(*leaving: Member) -> None:
+        done.append(f"{leaving[0]} has no vote")
+
+    kafka._moving.carry_out, kafka._moving.sizes, kafka.seat = carry_out, sizes, seat  # type: ignore[method-assign, assignment]
+    await kafka.leave(kafka.members["broker-3"], operation("scale_in", "broker-3", leaving=("broker-3",)))
+    assert done == ["broker-3 leaves", "broker-3 has no vote"]
