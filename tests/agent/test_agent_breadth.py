@@ -58,7 +58,8 @@ async def test_who_was_ready_with_its_data_is_not_started_without_it(node: Node,
     """An agent that takes the task over marks no volume that was emptied meanwhile."""
     volumes = (Volume(name="data", size_mib=1, holds_data=True),)
     folder = node.places.volumes / "db.main" / "1" / "data"
-    await node.launch("db.main.1", "sleep", "1000", volumes=volumes)
+    script = "touch '{{volume.data}}/rows'; echo written; exec sleep 1000"
+    await node.launch("db.main.1", "sh", "-c", script, volumes=volumes, ready=Check(log="written"))
     await master.state("db.main.1", "ready")
     await eventually(lambda: (node.places.served / "db.main" / "1").exists(), "its volume is marked")
     for entry in folder.iterdir():

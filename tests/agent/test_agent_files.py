@@ -95,6 +95,27 @@ def test_who_was_ready_with_a_volume_returns_to_it_and_to_no_empty_one(volumes: 
     returns(volumes)
 
 
+def test_a_mark_that_is_all_that_is_left_is_no_data(volumes: Volumes) -> None:
+    folder = served(volumes)
+    for entry in folder.glob("[!.]*"):  # As a shell's `*` finds it.
+        entry.unlink()
+    assert [entry.name for entry in folder.iterdir()] == [".upcall-served"]
+    with pytest.raises(WithoutData, match=r"has nothing but \.upcall-served: it was emptied"):
+        returns(volumes)
+
+
+def test_who_is_ready_before_it_has_written_anything_returns_to_its_empty_volume(volumes: Volumes) -> None:
+    volumes.create("a.b", 1, ["data"], adopt=True, holding=["data"])
+    volumes.mark_prepared("a.b", 1)
+    volumes.mark_served("a.b", 1, ["data"])
+    returns(volumes)
+    write(volumes, "a.b", 1, "first")
+    volumes.mark_served("a.b", 1, ["data"])
+    (Path(volumes.paths("a.b", 1, ["data"])["data"]) / "file").unlink()
+    with pytest.raises(WithoutData):
+        returns(volumes)
+
+
 def test_who_was_ready_with_a_set_that_is_gone_does_not_begin_anew(volumes: Volumes, tmp_path: Path) -> None:
     shutil.rmtree(served(volumes).parent.parent)
     with pytest.raises(WithoutData):

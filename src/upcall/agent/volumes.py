@@ -63,8 +63,8 @@ class Volumes:
             if self.prepared(member_id, fence):
                 folder.rename(folder.with_name(f"{fence}{ASIDE}-{time.time_ns()}"))
         for name in self._served_with(member_id, fence) & set(holding):
-            if not (folder / name / SERVED).exists():
-                what = f"{folder / name} has no {SERVED}: it was emptied, or is not mounted"
+            if lost := _without_data(folder / name):
+                what = f"{folder / name} has {lost}: it was emptied, or is not mounted"
                 raise WithoutData(f"not started without what it served with: {what}")
         if not self.prepared(member_id, fence):
             self._remove(folder)
@@ -80,11 +80,11 @@ class Volumes:
             write_durably(folder / MARKER, b"")
 
     def mark_served(self, member_id: str, fence: int, names: Iterable[str]) -> None:
-        """Its member is ready with these volumes. Once for each: one that lost its mark since then has lost it."""
+        """Its member is ready with these volumes. Once for each: one that lost its mark since then has lost it. One
+        that holds nothing has nothing to lose yet."""
         known = self._served_with(member_id, fence)
-        new = [valid(name, "volumes") for name in names if name not in known]
-        for name in new:
-            _mark(self._set(member_id, fence) / name)
+        unknown = [valid(name, "volumes") for name in names if name not in known]
+        new = [name for name in unknown if _mark(self._set(member_id, fence) / name)]
         if new:
             record = self._record(member_id, fence)
             record.parent.mkdir(exist_ok=True)
@@ -143,10 +143,25 @@ class Volumes:
             shutil.rmtree(aside)
 
 
-def _mark(volume: Path) -> None:
-    """On the disk when this returns. Its task may have put anything there: nothing is followed, or waited for."""
+def _without_data(volume: Path) -> str:
+    """What is there in place of data; empty: there may be data. The mark is hidden, so ``rm -r *`` leaves it."""
+    try:
+        entries = {entry.name for entry in volume.iterdir()}
+    except OSError:
+        entries = set()
+    if SERVED not in entries:
+        return f"no {SERVED}"
+    return "" if entries - {SERVED} else f"nothing but {SERVED}"
+
+
+def _mark(volume: Path) -> bool:
+    """On the disk when this returns. Its task may have put anything there: nothing is followed, or waited for. False:
+    the volume is empty, and is not marked."""
     folder = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
+        with os.scandir(folder) as entries:
+            if next(entries, None) is None:
+                return False
         with contextlib.suppress(FileExistsError):
             file = os.open(SERVED, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
             with os.fdopen(file, "wb") as written:
@@ -154,5 +169,6 @@ def _mark(volume: Path) -> None:
                 written.flush()
                 os.fsync(file)
         os.fsync(folder)
+        return True
     finally:
         os.close(folder)
