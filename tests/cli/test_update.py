@@ -73,6 +73,11 @@ def test_going_back_names_the_revision(run: Run, master: FakeMaster) -> None:
     assert sent(master)["back_to"] == 1
 
 
+def test_the_history_says_what_was_gone_back_from(run: Run, master: FakeMaster) -> None:
+    master.revisions[0] = master.revisions[0].model_copy(update={"left_in": 5, "outcome": "failed"})
+    assert "failed; gone back from in 5" in run("service history hello").stdout
+
+
 def test_nothing_to_change_is_an_error_that_says_how(run: Run) -> None:
     result = run("update hello")
     assert result.exit_code == 1

@@ -103,7 +103,8 @@ def history_row(one: RevisionView, before: RevisionView | None, ago: str, took: 
     what = f"back to {one.back_to}: {what}" if one.back_to else what
     # How one ended that did what was wished says nothing more.
     why = "; ".join(filter(None, (one.reason, one.why if one.outcome != "done" else "")))
-    return one.number, one.state, one.outcome, ago, one.asked_by, took, what, why
+    outcome = "; ".join(filter(None, (one.outcome, f"gone back from in {one.left_in}" if one.left_in else "")))
+    return one.number, one.state, outcome, ago, one.asked_by, took, what, why
 
 
 def _revision(found: list[RevisionView], service: str, number: int) -> RevisionView:

@@ -155,7 +155,7 @@ def rollback(
             metavar="N",
             min=0,
             show_default=False,
-            help="A revision; default: the last one that was carried out.",
+            help="A revision; default: the last good one before (carried out, and not gone back from).",
         ),
     ] = 0,
     reason: Reason = "",
@@ -221,7 +221,8 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
         session.out.json(found)
         return
     took = f"; the last change took {duration(found.last_took_s)}" if found.last_took_s is not None else ""
-    session.out.line(f"{service}: {found.kind}, would be revision {found.revision}{took}")
+    again = f", back to what revision {found.back_to} said" if found.back_to else ""
+    session.out.line(f"{service}: {found.kind}, would be revision {found.revision}{again}{took}")
     session.out.table(("option", "was", "wanted", "how"), change_rows(found), empty="no option changes")
     members = [
         *((name, "restarts", why) for name, why in found.restart.items()),

@@ -61,7 +61,7 @@ def finalize(tx: Transaction, name: str, asked: Ask, who: str) -> str:
         kind="finalize",
         asked_by=who,
         service=name,
-        reason=asked.reason or f"the point of no return of version {record.version}, asked for by {who}",
+        reason=asked.reason or f"the point of no return of version {record.version}",
         force=asked.force,
         revision=record.revision,
         in_window=due.asked_in_window(service, asked.in_window),

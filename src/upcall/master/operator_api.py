@@ -163,11 +163,10 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     @api.post("/services/{service}/rebalance")
     async def rebalance(service: str, who: Operator, ask: view.Ask) -> view.OperationView:
         in_window = due.asked_in_window(services.find(core, service), ask.in_window)
-        reason = ask.reason or f"asked for by {who.name}"
         item = given.Propose(
             kind="rebalance",
             asked_by=who.name,
-            reason=reason,
+            reason=ask.reason or "rebalance",
             service=service,
             force=ask.force,
             in_window=in_window,
@@ -253,7 +252,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             given.Propose(
                 kind=verb,
                 asked_by=who.name,
-                reason=ask.reason or f"{verb} asked for by {who.name}",
+                reason=ask.reason or verb,
                 service=task.service,
                 members=(task.name,),
                 force=ask.force,

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from upcall.master import finalizing, goals, granting, history, revisions
+from upcall.master import finalizing, goals, going_back, granting, history, revisions
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
@@ -53,6 +53,7 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
         said = await services.preview(service, revisions.proposed(core, known, revision), who.name)
         return view.PreviewView(
             revision=revision.number,
+            back_to=revision.back_to,
             kind=revisions.kind_of(core, history.stands(known), revision),
             changed=revisions.changed(core, history.stands(known), revision),
             between=revisions.between_versions(core, history.stands(known), revision),
@@ -84,6 +85,7 @@ def _view(core: Driver, service: Service, revision: r.RevisionRecord) -> view.Re
         reason=revision.reason,
         before=revision.before,
         back_to=revision.back_to,
+        left_in=going_back.left_in(service, revision.number),
         changed=revisions.changed(core, before, revision) if before is not None else {},
         operation=revisions.carried_out_by(core, revision),
         outcome=revision.outcome,

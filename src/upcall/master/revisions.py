@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from upcall.master import due, finalizing, history
+from upcall.master import due, finalizing, going_back, history
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -48,7 +48,7 @@ def update(
         kind=kind_of(tx.core, history.stands(service), revision),
         asked_by=who,
         service=name,
-        reason=asked.reason or _reason(revision, who),
+        reason=asked.reason or _reason(revision),
         revision=revision.number,
         instead=asked.instead or asked.back_to is not None,
         in_window=due.asked_in_window(service, asked.in_window),
@@ -100,7 +100,7 @@ def prepared(
     """The revision that this would be: checked, and nothing recorded."""
     stands = service.record
     _must_stand(service, asked)
-    base = history.stands(service) if asked.back_to is None else _earlier(service, asked.back_to)
+    base = history.stands(service) if asked.back_to is None else going_back.where(core, service, asked.back_to)
     version = asked.version or base.version
     package = core.state.packages.find(stands.package, version)
     finalizing.must_be_readable(stands, package.version)
@@ -179,29 +179,10 @@ def _must_stand(service: Service, asked: Update) -> None:
     )
 
 
-def _earlier(service: Service, number: int) -> r.RevisionRecord:
-    """The revision of this number, or (0) the last one before the present that was carried out and says otherwise."""
-    stands = service.record
-    if number:
-        found = service.revisions.get(number)
-        if found is None:
-            known = ", ".join(map(str, sorted(service.revisions)))
-            raise NotFound(f"{stands.name} has no revision {number}", where="back_to", expected=f"one of {known}")
-        return found
-    present = history.wants(history.stands(service))
-    for earlier in sorted(service.revisions, reverse=True):
-        found = service.revisions[earlier]
-        if earlier < stands.revision and found.outcome == "done" and history.wants(found) != present:
-            return found
-    raise Conflict(
-        f"{stands.name} has no earlier revision to go back to",
-        where="back_to",
-        expected="a service that was updated (`upcall service history` lists its revisions)",
-    )
-
-
-def _reason(revision: r.RevisionRecord, who: str) -> str:
-    return f"revision {revision.number}, asked for by {who}"
+def _reason(revision: r.RevisionRecord) -> str:
+    """Who asked for it is said beside it."""
+    again = f", which says again what revision {revision.back_to} said" if revision.back_to else ""
+    return f"revision {revision.number}{again}"
 
 
 def _options(base: Mapping[str, Any], asked: Update) -> dict[str, Any]:

@@ -200,7 +200,7 @@ class SimulatedMaster(WorldTransport):
         )
 
     def rollback(self, to: int = 0) -> str:
-        """Back to what an earlier revision said; 0: the last one before the present that was carried out."""
+        """Back to what an earlier revision said; 0: the last good one before the present."""
         return self._ask(Update(back_to=to))
 
     def _ask(self, asked: Update) -> str:

@@ -182,6 +182,8 @@ class RevisionView(View):
     before: int = 0
     """The one that stood then."""
     back_to: int = 0
+    left_in: int = 0
+    """The rollback by which it was gone back from; 0: none. No rollback comes back to it unless a person names it."""
     changed: dict[str, tuple[Any, Any]] = {}
     """Option -> what it was in the one before, and what it is in this one."""
     operation: str = ""
@@ -199,6 +201,8 @@ class PreviewView(View):
     revision: int
     kind: str
     """``update`` or ``upgrade``."""
+    back_to: int = 0
+    """The earlier revision that it would say again."""
     changed: dict[str, tuple[Any, Any]] = {}
     how: dict[str, str] = {}
     """Option -> ``live``, ``restart`` ..., as its service's code says."""

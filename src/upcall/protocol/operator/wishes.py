@@ -37,7 +37,7 @@ class Update(Strict):
     bindings: dict[str, str] = {}
     secrets: list[str] | None = None
     back_to: int | None = Field(default=None, ge=0)
-    """What an earlier revision said; 0: the last one before the present that was carried out."""
+    """What an earlier revision said; 0: the last good one before the present."""
     made_from: int | None = Field(default=None, ge=1)
     """The revision that whoever asks has seen: refused where another one stands by now."""
     reason: str = Field(default="", max_length=500)
