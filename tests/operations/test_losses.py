@@ -59,6 +59,27 @@ def test_a_member_that_was_stable_is_restarted_without_a_pause(kind: SimulatedKi
         assert len(launches(made, "b1")) == before + 1
 
 
+@pytest.mark.parametrize("prove_s", [None, 5.0])
+def test_who_is_lost_with_its_node_again_and_again_is_in_no_crash_loop(
+    kind: SimulatedKind, prove_s: float | None
+) -> None:
+    """Its machine ended it: whoever comes back with it is started at once."""
+    if kind == "kubernetes":
+        pytest.skip("of a node that is back it says first what it knew last: its pods ran, and then they end")
+    made = world(kind, prove_s=prove_s)
+    node = made.substrate.node_of("kafka.b1")
+    for _ in range(9):
+        made.observe(made.substrate.silence(node, made.now_s, dies=True))
+        made.advance(60)
+        made.observe(made.substrate.recover(node, made.now_s))
+        made.advance(5)
+        assert made.ready("kafka") == ["b0", "b1", "b2"]
+        made.advance(30)
+    made.observe(made.substrate.crash("kafka.b1", made.now_s))
+    made.advance(5)
+    assert made.ready("kafka") == ["b0", "b1", "b2"], "the first time that it ended by itself"
+
+
 def test_a_job_that_ends_with_0_has_finished_and_is_not_lost(kind: SimulatedKind) -> None:
     made = World(kind=kind)
     made.install("job", ("j0",), restart="never")

@@ -100,6 +100,7 @@ def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
 def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     was_ready = book.ready(member)
     cause = _who_ended(book, member)
+    with_its_node = cause is None and _lost_with_its_node(book, member)
     how = _how(given)
     by_itself = cause is None or _brought(cause, member)
     finished = member.restart != "always" and given.exit_code == 0 and by_itself
@@ -141,7 +142,7 @@ def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
             node=given.node or member.node,
         )
     )
-    if cause is None or _counts_as_crash(cause, member):
+    if not with_its_node and (cause is None or _counts_as_crash(cause, member)):
         _count_crash(book, member)
     if was_ready and cause is None:
         consents.move_epoch(book, member.service, f"{member.task} is lost", gone=(member.task,))
@@ -174,6 +175,15 @@ def _loss_waiting_for_proof(book: Book, member: MemberRecord) -> Operation | Non
     if book.node_hears(member):
         return None
     return next((o for o in book.live_on(member) if o.kind == "lost" and o.state == "open"), None)
+
+
+def _lost_with_its_node(book: Book, member: MemberRecord) -> bool:
+    """Its node was away when it ended, whether it is back or not: it did nothing that a pause would keep it from."""
+    if not book.node_hears(member):
+        return True
+    node, launched_s = book.node_seen(member.node), book.memory.members[member.key].launched_s
+    returned = node is not None and launched_s is not None and node.since_s > launched_s
+    return returned and book.seen(member) is None
 
 
 def _counts_as_crash(cause: Operation, member: MemberRecord) -> bool:
