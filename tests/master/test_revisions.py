@@ -152,6 +152,57 @@ def test_one_that_fails_stands_and_can_be_gone_back_from(log: Log) -> None:
     assert log.revisions()[3]["back_to"] == 1
 
 
+def failed(log: Log, **asked: Any) -> None:
+    change = log.update(**asked)
+    log.answer(change["id"], "accept")
+    log.says(f"fail/{change['id']}", {"reason": "replica-2 ended: OutOfMemoryError"})
+
+
+def test_a_change_of_something_else_does_not_take_along_what_failed(log: Log) -> None:
+    failed(log, set={"heap": 7000, "config": {"b": "2"}})
+    for asked in ({"set": {"label": "x"}}, {"version": "2"}, {"set": {"config": {"a": "5"}}}):
+        refused = log.update(**asked)
+        assert refused["status"] == 409, asked
+        assert "would take along what it was to bring: heap=7000, config.b=2" in refused["message"]
+        assert f"`upcall rollback {log.name}`" in refused["expected"]
+        preview = log.server.call("POST", f"/v1/services/{log.name}/update/preview", asked)
+        assert preview.json()["message"] == refused["message"], "a preview says the same"
+    assert sorted(log.revisions()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"set": {"heap": 700, "label": "x"}, "unset": ["config.b"]},
+        {"set": {"label": "x", "heap": 7000, "config": {"b": "2"}}},
+        {"unset": ["heap", "config"], "set": {"label": "x"}},
+        {"options": {"heap": 7000, "config": {"a": "1", "b": "2"}, "label": "x"}},
+        {"version": "1+1f2e3d4c"},
+        {"back_to": 0},
+    ],
+    ids=["another value", "the same value", "no value", "all options", "edited files", "back"],
+)
+def test_who_says_what_becomes_of_what_failed_is_not_refused(log: Log, asked: dict[str, Any]) -> None:
+    failed(log, set={"heap": 7000, "config": {"b": "2"}})
+    assert log.update(**asked)["status"] == 200
+
+
+def test_a_version_that_failed_goes_along_with_nothing_else(log: Log) -> None:
+    failed(log, version="2")
+    assert "bring: version 2" in log.update(set={"label": "x"})["message"]
+    assert log.update(set={"label": "x"}, version="2")["status"] == 200
+
+
+def test_what_failed_after_something_that_failed_is_all_looked_at(log: Log) -> None:
+    failed(log, set={"heap": 7000})
+    failed(log, set={"heap": 6000, "label": "x"})
+    assert "bring: heap=6000" in log.update(set={"label": "y"})["message"]
+    good = log.update(set={"heap": 700, "label": "y"})
+    log.answer(good["id"], "accept")
+    log.says(f"confirm/{good['id']}")
+    assert log.update(set={"config": {"a": "2"}})["status"] == 200, "nothing that failed stands any more"
+
+
 def test_going_back_takes_the_place_of_what_is_under_way(log: Log) -> None:
     first = log.update(set={"heap": 700})
     log.answer(first["id"], "accept")

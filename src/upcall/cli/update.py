@@ -196,7 +196,7 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
         if session.client.operation(operation.id).state != "failed":
             raise
         said = error.problem
-        ways = f"`upcall rollback {service}`, or another update; who was not touched runs on as before"
+        ways = f"`upcall rollback {service}`, or another value for it; who was not touched runs on as before"
         raise Conflict(said.message, where=said.where, expected=ways) from None
     if quiet:
         return

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from upcall.master import due, finalizing, going_back, history
+from upcall.master import carrying, due, finalizing, going_back, history
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -130,6 +130,9 @@ def prepared(
             where=stands.name,
             expected="a difference (`upcall config show` lists what stands)",
         )
+    if (good := carrying.last_good(service)) is not None:
+        failed, now = (changed(core, good, one) for one in (history.stands(service), revision))
+        carrying.must_not_go_along(service, asked, revision, failed, now)
     return revision
 
 

@@ -505,7 +505,11 @@ def _unfinished(service: Service) -> list[str]:
         return []
     what = "has failed" if known.outcome == "failed" else "was cancelled"
     why = f": {known.why}" if known.why else ""
-    way = f"`upcall rollback {known.service}` goes back, another update goes on"
+    way = (
+        f"`upcall rollback {known.service}` goes back, another value goes on"
+        if known.outcome == "failed"
+        else f"`upcall rollback {known.service}` goes back, another update goes on"
+    )
     return [f"the change to revision {known.number} {what}{why}; {way}"]
 
 
