@@ -146,6 +146,38 @@ def test_who_follows_hears_all_of_both_in_their_order(tmp_path: Path, max_bytes:
     assert lines[-1] in text
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_what_is_written_between_the_reading_of_one_stream_and_of_the_other_stands_where_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follow: bool
+) -> None:
+    log = OrderedLogs(str(tmp_path), NAMES)
+    lines = write(log, [(0, 2), (1, 1)])
+    end = logs._end
+
+    def writes_meanwhile(path: Path, last: int) -> logs.LogEnd:
+        found = end(path, last)
+        if len(lines) == 3:
+            lines.extend(write(log, [(0, 2), (1, 1), (0, 1), (1, 2)], first=3))
+        return found
+
+    monkeypatch.setattr(logs, "_end", writes_meanwhile)
+    said: list[str] = []
+
+    async def say(text: str) -> None:
+        said.append(text)
+
+    async def reading() -> None:
+        ended, watching = asyncio.Event(), Watching()
+        ended.set()
+        try:
+            await logs.read(tmp_path, "both", 4, follow, watching, ended, say)
+        finally:
+            watching.close()
+
+    asyncio.run(reading())
+    assert "".join(said) == "".join(lines[-4:])
+
+
 def test_what_is_rotated_away_unread_is_marked_and_the_rest_said_as_it_comes(tmp_path: Path) -> None:
     log = OrderedLogs(str(tmp_path), NAMES, max_bytes=60, files=2)
     write(log, [(0, 1)])

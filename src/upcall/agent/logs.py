@@ -134,15 +134,28 @@ async def _read_both(
     for each, end in enumerate(ends):
         merging.feed(each, end.data)
     merging.mark(marks)
-    known = await asyncio.to_thread(merging.take, all_of_it=True) if marks else merging.unordered()
-    await _say_in_parts(_lines(known + (b"" if follow else merging.end()), lines), say)
-    if not follow:
-        return
     tails = [
         Tail(logs / name, (end.inode, end.size) if end.inode else None) for name, end in zip(BOTH, ends, strict=True)
     ]
+    known = await asyncio.to_thread(_caught_up, merging, tails, order) if marks else merging.unordered()
+    await _say_in_parts(_lines(known + (b"" if follow else merging.end()), lines), say)
+    if not follow:
+        return
     await _each_change(logs, watching, ended, lambda: _say_merged(merging, tails, order, say))
     await _say_in_parts(merging.end(), say)
+
+
+def _caught_up(merging: Merging, tails: list[Tail], order: Tail) -> bytes:
+    """What can be said of both. One was read after the other: what the task wrote to the first meanwhile comes before
+    what was read of the second."""
+    said = merging.take(all_of_it=False)
+    for _ in range(LOOKS_MAX):
+        more, _full = _feed(merging, tails)
+        merging.mark(_marks(order))
+        said += merging.take(all_of_it=not more)
+        if not more:
+            break
+    return said
 
 
 def _snapshot(logs: Path, lines: int) -> tuple[list[LogEnd], Tail, list[Mark]]:
@@ -170,21 +183,28 @@ def _marks(order: Tail) -> list[Mark]:
 
 async def _say_merged(merging: Merging, tails: list[Tail], order: Tail, say: Callable[[str], Awaitable[None]]) -> None:
     while True:
-        more = full = False
-        for stream, tail in enumerate(tails):
-            if merging.waits(stream) >= PART_BYTES_MAX:
-                full = True
-            elif data := tail.read(PART_BYTES_MAX):
-                more = True
-                merging.feed(stream, data)
-            if tail.skipped:
+        more, full = _feed(merging, tails)
+        if any(tail.skipped for tail in tails):
+            for tail in tails:
                 tail.skipped = False
-                merging.forget()
-                await say(SKIPPED)
+            merging.forget()
+            await say(SKIPPED)
         merging.mark(_marks(order))
         await _say_in_parts(merging.take(all_of_it=not more), say)
         if not more and not full:
             return
+
+
+def _feed(merging: Merging, tails: list[Tail]) -> tuple[bool, bool]:
+    """Whether there was more, and whether one has so much that waits for the other that no more of it is read."""
+    more = full = False
+    for stream, tail in enumerate(tails):
+        if merging.waits(stream) >= PART_BYTES_MAX:
+            full = True
+        elif data := tail.read(PART_BYTES_MAX):
+            more = True
+            merging.feed(stream, data)
+    return more, full
 
 
 async def _each_change(
