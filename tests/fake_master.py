@@ -111,6 +111,7 @@ class FakeMaster:
         self.events: list[api.Event] = []
         self.first_kept = 0
         self.secrets: dict[str, str] = {}
+        self.granted: dict[str, set[str]] = {}
         self.calls: list[tuple[str, str, Any]] = []
         self.waiting: list[str] = []
         self.codes: set[str] = set()
@@ -214,7 +215,8 @@ class FakeMaster:
                 web.post("/v1/operations/{id}/{verb}", self._operation_verb),
                 web.get("/v1/events", self._events),
                 web.put("/v1/secrets/{name}", self._secret),
-                web.get("/v1/secrets", self._list(lambda: sorted(self.secrets))),
+                web.post("/v1/secrets/{name}/grant", self._grant_secret),
+                web.get("/v1/secrets", self._list(self._secrets_there)),
                 web.post("/v1/login-codes", self._login_code),
                 web.post("/v1/login", self._login),
                 web.post("/v1/shutdown", self._shutdown),
@@ -645,6 +647,14 @@ class FakeMaster:
     async def _secret(self, request: web.Request) -> web.Response:
         self.secrets[request.match_info["name"]] = (await request.json())["value"]
         return web.json_response({})
+
+    def _secrets_there(self) -> list[dict[str, Any]]:
+        return [{"name": name, "granted": sorted(self.granted.get(name, ()))} for name in sorted(self.secrets)]
+
+    async def _grant_secret(self, request: web.Request) -> web.Response:
+        said, granted = await request.json(), self.granted.setdefault(request.match_info["name"], set())
+        (granted.add if said["stands"] else granted.discard)(said["service"])
+        return web.json_response(sorted(granted))
 
     async def _login_code(self, _: web.Request) -> web.Response:
         code = f"code-{len(self.codes) + 1}"

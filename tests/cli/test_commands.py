@@ -1,6 +1,7 @@
 """Each command against a live fake of the operator API: what is sent, what is shown, how it ends."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ from typer.testing import Result
 
 from fake_master import FakeMaster
 from upcall.cli import down, keeping
+from upcall.cli.catalog import type_words
 from upcall.client.blocking import PATIENCE_S
+from upcall.cluster.folder import DataFolder
 from upcall.protocol.operator import PackageView
+from upcall.transport.unix import short_address
 
 Run = Callable[..., Result]
 
@@ -449,11 +453,58 @@ def test_an_install_of_a_file_that_is_refused_registers_nothing(
     assert [path for method, path, _ in master.calls if method in ("PUT", "POST")] == []
 
 
-def test_a_cluster_that_is_down_is_said_to_be_at_once(run: Run, folder: Path) -> None:
-    """Nothing keeps the folder, so nobody will answer however long one waits."""
+@pytest.mark.parametrize("left", ["nothing", "a socket"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "status",
+            "why",
+            "events",
+            "events -f",
+            "open",
+            "endpoints",
+            "logs hello.web-0",
+        ),
+        *("node list", "node drain node-1", "task list", "volume list", "operation list", "schedule list"),
+        *("secret list", "access list", "service list", "catalog list", "plan show hello", "config show hello"),
+        *("install hello", "uninstall hello", "backup hello --to /nowhere", "explain hello", "export --name mine"),
+    ],
+)
+def test_a_cluster_that_is_down_is_said_to_be_at_once(run: Run, folder: Path, words: str, left: str) -> None:
+    """Nothing keeps the folder, so nobody will answer however long one waits: also where a keeper that was killed has
+    left a socket."""
     (folder / "run").unlink()
+    if left == "a socket":
+        DataFolder(folder).master_socket.parent.mkdir(mode=0o700, parents=True)
+        with socket.socket(socket.AF_UNIX) as dead, short_address(DataFolder(folder).master_socket) as address:
+            dead.bind(address)
     began = time.monotonic()
-    refused = run("status")
+    refused = run(words)
     assert refused.exit_code == 1
-    assert "`upcall up` starts it" in refused.output
+    assert refused.output.splitlines() == [f"error: no cluster is up at {folder}: `upcall up` starts it"]
     assert time.monotonic() - began < PATIENCE_S / 2
+
+
+def test_what_an_argument_takes_is_told_with_its_bounds() -> None:
+    name = {"type": "string", "pattern": "^[a-z][a-z0-9-]*$", "maxLength": 50}
+    assert type_words(name) == (
+        "text: lower-case letters, digits and -, a lower-case letter first, at most 50 characters"
+    )
+    assert type_words({"type": "string", "maxLength": 60}) == "text: at most 60 characters"
+    assert type_words({"type": "integer", "minimum": 1, "maximum": 9}) == "integer 1..9"
+    assert type_words({"type": "number", "exclusiveMinimum": 0, "maximum": 64}) == "number >0..64"
+    assert type_words({"type": "array", "maxItems": 20}) == "list of at most 20"
+    assert type_words({"anyOf": [{"type": "string", "minLength": 2}, {"type": "null"}]}) == (
+        "text: at least 2 characters or none"
+    )
+
+
+def test_a_grant_of_a_secret_is_listed_and_taken_back_in_words(run: Run, master: FakeMaster) -> None:
+    master.secrets["log.admin"] = "x"
+    assert run("secret grant log.admin taker").stdout == "secret log.admin may be given by operators to taker\n"
+    assert run("secret grant log.admin other").exit_code == 0
+    assert "log.admin  other, taker" in run("secret list").stdout
+    taken = run("secret revoke log.admin other")
+    assert taken.stdout == "the grant of secret log.admin to other is taken back; left: taker\n"
+    assert run("secret revoke log.admin taker").stdout == "the grant of secret log.admin to taker is taken back\n"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from upcall.cli.deploy import Watched, look
+from upcall.cli.deploy import DEGRADED_GRACE_S, RECOVERING_GRACE_S, Watched, cure_of, look
 from upcall.protocol.operator import ServiceView, TaskView
 
 
@@ -54,3 +54,45 @@ def test_what_finished_is_there() -> None:
     one = Watched("jobs", 0.0)
     look(one, shown(member("a", "ready"), member("b", "finished")), 1.0)
     assert (one.problem, one.took_s) == ("", 1.0)
+
+
+def recovering(*members: TaskView) -> ServiceView:
+    return shown(*members).model_copy(update={"state": "recovering", "reason": "driver ended 2 times"})
+
+
+def watched(*looks: tuple[ServiceView, float], tried_for_s: float = 0.0) -> Watched:
+    one = Watched("jobs", 0.0)
+    for view, now in looks:
+        look(one, view, now, tried_for_s)
+    return one
+
+
+@pytest.mark.parametrize("state", ["placed", "fetching", "starting", "running"])
+def test_who_ends_again_and_again_is_given_up_between_two_tries_and_not_in_one(state: str) -> None:
+    now = recovering(member("a", "ready"), member("driver", state))
+    over = recovering(member("a", "ready"), member("driver", "ended"))
+    late = 1.0 + RECOVERING_GRACE_S
+    assert watched((over, 1.0), (over, late)).problem == "driver ended 2 times"
+    assert not watched((over, 1.0), (now, late)).ended
+    assert watched((over, 1.0), (now, late), (over, late + 20.0)).problem
+    assert watched((over, 1.0), (now, 1.0 + DEGRADED_GRACE_S)).problem
+
+
+def test_who_has_time_gives_nobody_up_who_is_started_again() -> None:
+    over = recovering(member("driver", "ended"))
+    assert not watched((over, 1.0), (over, 899.0), tried_for_s=900.0).ended
+    assert watched((over, 1.0), (over, 901.0), tried_for_s=900.0).problem
+    failed = shown(member("driver", "failed", "restart=never"))
+    assert watched((failed, 1.0), tried_for_s=900.0).problem, "nobody starts it again"
+
+
+def test_hints_name_members_that_there_are() -> None:
+    looping = watched((recovering(member("a", "ready"), member("driver", "ended")), 1.0))
+    assert (
+        cure_of(looping) == "a cure (`upcall logs jobs.driver`), then it goes on by itself; or `upcall uninstall jobs`"
+    )
+    failed = watched((shown(member("a", "ready"), member("b", "failed", "KeyError")), 1.0))
+    assert (
+        cure_of(failed) == "a cure (`upcall logs jobs.b`), then `upcall task start jobs.b`; or `upcall uninstall jobs`"
+    )
+    assert "`upcall logs --host jobs`" in cure_of(watched((shown(), 1.0))), "its code alone can say"

@@ -36,7 +36,7 @@ def test_a_replaced_member_leaves_its_volumes_and_gets_another_node_and_address(
     effects = replace_member(kernel, "m", 2)
     assert placed(effects) == {"m": "n2"}
     (aside,) = [effect.volumes for effect in effects if isinstance(effect, SetAside)]
-    assert (aside.node, aside.fence, aside.reason) == ("n1", 1, "s.m was placed anew")
+    assert (aside.node, aside.fence, aside.reason) == ("n1", 1, "s.m was placed anew on n2")
     new = kernel.reservation("s.m")
     assert new is not None
     assert (new.address, new.fence, new.place) == ("127.40.8.11", 2, 2)
@@ -101,6 +101,16 @@ def test_a_next_place_may_be_beside_on_the_same_node_with_volumes_of_its_own() -
     assert [e.node for e in hold(kernel, "m", 2) if isinstance(e, Promised)] == ["n1"]
     replace_member(kernel, "m", 2, apart="m")
     assert kernel.reservation("s.m").fence == 2  # type: ignore[union-attr]
+
+
+def test_what_is_left_says_whether_its_member_went_or_was_started_anew_at_its_place() -> None:
+    kernel = cluster(node("n1", 150))
+    reserve(kernel, m=need(100, 50, apart="m"))
+    hold(kernel, "m", 2)
+    (left,) = [e.volumes for e in replace_member(kernel, "m", 2, apart="m") if isinstance(e, SetAside)]
+    assert (left.node, left.reason) == ("n1", "s.m was started anew here, with empty volumes")
+    effects = kernel.handle(Reserve("s", {"m": need(100, 50, apart="m")}, {"m": 3}, takes={"m": 1}), 1.0)
+    assert [e.volumes.reason for e in effects if isinstance(e, SetAside)] == ["s.m took earlier volumes back"]
 
 
 def test_volumes_that_were_set_aside_are_taken_back_at_a_new_place() -> None:

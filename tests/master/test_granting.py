@@ -73,8 +73,33 @@ def test_an_admins_word_for_one_service_is_enough_until_it_is_taken_back(server:
     assert server.call("POST", grant, {"service": "trusted"}).json() == ["trusted"]
     assert install(server, "another", ["log.admin"]).status == 403
     assert install(server, "trusted", ["log.admin"]).status == 200
-    assert "log.admin" in server.call("GET", "/v1/secrets").json()
-    assert not any("grants" in name for name in server.call("GET", "/v1/secrets").json())
+    there = {one["name"]: one["granted"] for one in server.call("GET", "/v1/secrets").json()}
+    assert there["log.admin"] == ["trusted"]
+    assert there["login"] == []
+    assert not any("grants" in name for name in there)
     assert server.call("POST", grant, {"service": "later"}).json() == ["later", "trusted"]
     assert server.call("POST", grant, {"service": "later", "stands": False}).json() == ["trusted"]
     assert install(server, "later", ["log.admin"]).status == 403
+
+
+@pytest.mark.parametrize(
+    ("secret", "service", "message", "expected"),
+    [
+        ("log.admin", "trustde", "'log.admin' was not granted to 'trustde', did you mean 'trusted'?", "one of trusted"),
+        ("login", "taker", "'login' was not granted to 'taker'", "nothing: nobody was granted login"),
+        ("log.adnim", "trusted", "no secret 'log.adnim', did you mean 'log.admin'?", "one of `upcall secret list`"),
+    ],
+)
+def test_what_nobody_was_granted_is_not_taken_back(
+    server: Server, secret: str, service: str, message: str, expected: str
+) -> None:
+    assert server.call("POST", "/v1/secrets/log.admin/grant", {"service": "trusted"}).json() == ["trusted"]
+    refused = server.call("POST", f"/v1/secrets/{secret}/grant", {"service": service, "stands": False})
+    assert (refused.status, refused.json()["message"], refused.json()["expected"]) == (404, message, expected)
+
+
+@pytest.mark.parametrize("path", ["/v1/secrets/login/grant", "/v1/secrets/Not%20One/grant"])
+def test_what_a_name_may_hold_is_said_in_words(server: Server, path: str) -> None:
+    refused = server.call("POST", path, {"service": "Not One" if "login" in path else "fine"}).json()
+    assert "lower-case letters, digits and" in refused["expected"]
+    assert "[" not in f"{refused['message']} {refused['expected']}"

@@ -7,7 +7,6 @@ import pytest
 from upcall.master import reporting
 from upcall.operations import effects as fx
 from upcall.operations import inputs as given
-from upcall.operations import wording
 from upcall.operations.news import News, OfTask
 from upcall.operations.records import Operation
 from upcall.protocol.service import PhaseView, PlanView, StepView
@@ -31,7 +30,7 @@ class Reader:
         ledger = world.ledger
         by = ledger.made_necessary(effect.subject) if isinstance(effect, OfTask) else None
         detail = reporting.is_detail(effect, ledger.operation(effect.data.get("operation", "")), by)
-        line = wording.line(effect, effect.data.get("node", ""))
+        line = reporting.text(effect, ledger, effect.data.get("node", ""))
         (self.details if detail else self.lines).append(f"{effect.subject}: {line}")
 
     def fresh(self) -> list[str]:
@@ -71,7 +70,7 @@ def test_a_drain_tells_who_asked_who_answered_begin_and_end_with_the_exit_code(r
         "op-2: stop of log.b1.1 is done: exit code 0",
         "op-1: maintenance of node n1 is done: every member there is held or gone",
     ]
-    assert "log.b1.1: ended on n1: exit code 0, by op-2" in reader.details
+    assert "log.b1.1: ended on n1: exit code 0, by op-2 (stop of log.b1.1)" in reader.details
 
 
 def test_a_crash_tells_the_exit_code_once_and_that_it_is_back(reader: Reader) -> None:
@@ -90,7 +89,7 @@ def test_a_restart_tells_the_exit_code_although_its_end_is_the_next_incarnation(
     _propose(reader, "restart")
     _accept(reader, "op-1")
     reader.world.advance(30)
-    assert "log.b1.1: ended on n1: exit code 0, by op-1" in reader.fresh()
+    assert "log.b1.1: ended on n1: exit code 0, by op-1 (restart of log.b1.1)" in reader.fresh()
 
 
 def test_force_and_its_reason_are_told(reader: Reader) -> None:

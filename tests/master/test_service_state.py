@@ -194,7 +194,7 @@ def test_what_its_own_code_says_is_wrong_makes_it_degraded_although_all_are_read
     lags = r.DegradedRecord(key="lag", what="12 of 48 partitions lag", doing="b1 catches up", since=1.0)
     disk = r.DegradedRecord(key="disk", what="b2's disk is nearly full", since=1.0)
     shown.service.health = r.HealthRecord(service="log", version="1", degraded=(lags, disk))
-    assert shown.state() == ("degraded", "12 of 48 partitions lag (b1 catches up); and 1 more: `upcall why log`")
+    assert shown.state() == ("degraded", "12 of 48 partitions lag; b1 catches up; and 1 more: `upcall why log`")
     shown.crash()
     assert shown.state() == ("degraded", "2 of 3 members ready; b0 ended"), "what the system sees itself comes first"
     shown.world.advance(10)

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_told_once_when_it_begins_and_once_when_it_is_over(live
         await life.until_deployed()
         life.code.wrong = (LAGS,)
         await seen(life, "lag")
-        assert told(life) == ["degraded: 12 of 48 partitions lag (web-1 catches up, 40 MiB behind)"]
+        assert told(life) == ["degraded: 12 of 48 partitions lag; web-1 catches up, 40 MiB behind"]
         began, sent = since(life), calls(life)
         await asyncio.sleep(600)
         assert calls(life) == sent, "nothing is sent while nothing changes"

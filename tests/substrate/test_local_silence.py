@@ -60,7 +60,7 @@ def test_a_silent_node_is_proven_dead_and_replaced_elsewhere_and_its_return_is_c
     cluster.launch("a.m.2", place=2, volume_mib=100)
     assert cluster.told() == ["node-2 launch a.m.2 place 2 at 127.40.7.11"]
     assert cluster.said() == [
-        "volumes a.m/1 aside on node-1: a.m was placed anew",
+        "volumes a.m/1 aside on node-1: a.m was placed anew on node-2",
         "a.m on node-2 at 127.40.7.11",
         "a.m.2 placed",
     ]

@@ -119,7 +119,7 @@ def test_schedules_and_windows_say_what_is_due_next_last_and_what_failed(open_pa
     view = master.add_service("kept", 2, steps_done=2)
     now = time.time()
     known = {"service": "kept", "by": "package", "windows": ["00:00-24:00"]}
-    view.options = {"windows": ["00:00-24:00"], "time_zone": "UTC"}
+    view.options = {"windows": ["00:00-24:00"], "time_zone": "Europe/Berlin"}
     view.schedules = [
         ScheduleView(name="repair", every="7 days", due=now + 90_000, next=now + 90_000, ended=now - 7300, took_s=125,
                      outcome="done", description="Makes all copies the same.", **known),
@@ -137,6 +137,8 @@ def test_schedules_and_windows_say_what_is_due_next_last_and_what_failed(open_pa
     failed = card.locator("[data-schedule=try-backup]")
     expect(failed).to_have_attribute("data-state", "failed")
     expect(failed).to_contain_text("rows are missing")
+    expect(failed).to_contain_text("sun 03:00 Europe/Berlin")
+    expect(failed.locator(".u-next")).to_have_text(re.compile(r"next .* \d\d:\d\d (CEST|CET|GMT\+[12])$"))
     expect(card.locator("[data-schedule=rebalance]")).to_contain_text("runs for")
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -231,6 +233,37 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(open_page: Opens, master: F
     page = open_page(viewport={"width": 360, "height": 740})
     page.wait_for_selector(".u-op")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_an_operation_is_of_and_waits_for_is_read_whole(open_page: Opens, master: FakeMaster, width: int) -> None:
+    target = f"a-service-with-a-long-name-{width}.broker-12"
+    leaves = master.operation(
+        "scale_in", target, waits_for=f"{target}: its service prepares the end", next_look_at=time.time() + 3590
+    )
+    leaves.next_look_is = "it ends at the latest in"
+    service = master.add_service(f"steps-{width}", 3, steps_done=0)
+    service.plans[0]["phases"][0]["steps"][0] = {
+        "name": f"restart {target}", "state": "running", "reason": "replicas are being brought in sync", "since": 1.0,
+    }  # fmt: skip
+    master.happens("operation", leaves.id, "begins")
+    page = open_page(viewport={"width": width, "height": 844})
+    row = page.locator(f"[data-operation={leaves.id}]")
+    expect(row).to_contain_text(re.compile(r"it ends at the latest in 59m \d\ds"))
+    expect(row).not_to_contain_text("looked at again")
+    step = page.locator(f"[data-service=steps-{width}] .u-steps li", has_text=target)
+    for said in (
+        row.locator(".u-target"),
+        row.locator(".u-waits"),
+        step.locator("span").first,
+        step.locator(".u-soft"),
+    ):
+        expect(said).to_be_visible()
+        assert said.evaluate("it => it.scrollWidth <= it.clientWidth + 1 || getComputedStyle(it).display === 'inline'")
+        assert said.evaluate("it => it.getBoundingClientRect().right <= innerWidth")
+        assert said.evaluate("it => getComputedStyle(it).textOverflow") != "ellipsis"
+    master.end(leaves)
+    del master.services[service.name]
 
 
 def test_the_event_log_is_bounded_and_who_reads_back_is_not_pushed_away(open_page: Opens, master: FakeMaster) -> None:

@@ -72,6 +72,23 @@ def test_operations_are_a_tree_and_what_is_over_comes_last() -> None:
     assert [one["id"] for one in shown[0]["children"]] == ["op-2"]
 
 
+def test_a_reason_is_said_once_and_not_where_it_is_what_the_operation_is() -> None:
+    drain = operation("op-1", kind="maintenance", target="node-2", reason="maintenance")
+    below = [
+        operation("op-2", parent="op-1", reason="maintenance"),
+        operation("op-3", parent="op-1", reason="moved (late)"),
+    ]
+    [shown] = panels.operations([drain, *below], [])
+    assert (shown["reason"], [one["reason"] for one in shown["children"]]) == ("", ["", "moved (late)"])
+    below[0].reason = "maintenance (held: nothing fits (3 nodes))"
+    assert panels.operations([drain, *below], [])[0]["children"][0]["reason"] == "held: nothing fits (3 nodes)"
+    drain.reason, below[0].reason = "new disks", "new disks"
+    [shown] = panels.operations([drain, *below], [])
+    assert (shown["reason"], shown["children"][0]["reason"]) == ("new disks", "")
+    drain.reason, drain.removes_node, below[0].reason = "", True, "removal of node-2"
+    assert panels.operations([drain, *below], [])[0]["children"][0]["reason"] == ""
+
+
 def test_only_what_follows_from_nothing_is_cancelled_alone() -> None:
     [drain] = panels.operations([operation("op-1", kind="maintenance"), operation("op-2", parent="op-1")], [])
     assert (drain["cancels_alone"], drain["children"][0]["cancels_alone"]) == (True, False)

@@ -77,8 +77,9 @@ def apply(
     prune: bool = False,
     wait: bool = True,
     quiet: bool = False,
+    tried_for_s: float = 0.0,
 ) -> None:
-    """Of all that can be known nothing is left to be found out half-way."""
+    """Of all that can be known nothing is left to be found out half-way. ``tried_for_s``: see :func:`deploy.follow`."""
     status = session.client.status()
     has = resources(session, status)
     composition, size = compositions.fitting(composition, has)
@@ -95,7 +96,7 @@ def apply(
         if not wait:
             course.begin()
             return
-        course.install(quiet=quiet)
+        course.install(quiet=quiet, tried_for_s=tried_for_s)
         course.remove(prune=prune)
         if not quiet:
             views = [session.client.service(one.service) for one in composition.services]
@@ -111,7 +112,8 @@ class Course:
         self._composition = composition
         self._platform = composition.name
         self._present = {one.name: one for one in present}
-        secrets = session.client.get("/v1/secrets") if any(one.secrets for one in composition.services) else ()
+        named = any(one.secrets for one in composition.services)
+        secrets = [one.name for one in session.client.secrets()] if named else ()
         self._packages = check_against(composition, session.client.packages(), present, secrets)
         self._differences = of_services(composition, present, self._packages)
         self._contents: dict[str, list[ContentDifference]] = {}
@@ -274,7 +276,7 @@ class Course:
             words += f"; {noun}: {', '.join(names)}" if names else ""
         self._session.out.say(begun.services, words + self._again(held or left))
 
-    def install(self, *, quiet: bool) -> None:
+    def install(self, *, quiet: bool, tried_for_s: float = 0.0) -> None:
         begun = self._post()
         names = [one.service for one in self._composition.services]
         pending = list(self._composition.actions)
@@ -295,7 +297,7 @@ class Course:
                 raise
 
         try:
-            deploy.follow(self._session, names, begun.names, deployed)
+            deploy.follow(self._session, names, begun.names, deployed, tried_for_s)
         except KeyboardInterrupt:
             if not quiet:
                 left = [f"{one.service} {one.action}" for one in pending]

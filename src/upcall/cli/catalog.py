@@ -12,6 +12,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.protocol import releases
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PackageView
+from upcall.protocol.pattern_words import of_text
 
 OTHERS_SHOWN: Final = 5
 """Versions of a package beside the one of a line: who develops one leaves many behind."""
@@ -121,7 +122,7 @@ def _parts(schema: dict[str, Any], known: dict[str, Any]) -> dict[str, Any] | No
 
 
 def type_words(schema: dict[str, Any]) -> str:
-    """``integer 1..9``, ``a | b``, ``text or none``."""
+    """What is taken: ``integer 1..9``, ``a | b``, ``text or none``, ``text: at most 48 characters``."""
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -131,13 +132,16 @@ def type_words(schema: dict[str, Any]) -> str:
     kind = {"string": "text", "object": "map", "array": "list", "null": "none"}.get(
         schema.get("type", ""), schema.get("type", "any")
     )
-    least, most = (
-        schema.get("minimum", schema.get("exclusiveMinimum")),
-        schema.get("maximum", schema.get("exclusiveMaximum")),
-    )
-    if least is None and most is None:
-        return str(kind)
-    return f"{kind} {'' if least is None else least}..{'' if most is None else most}"
+    if kind == "text" and (words := of_text(schema)):
+        return f"text: {words}"
+    if (many := schema.get("maxItems", schema.get("maxProperties"))) is not None:
+        return f"{kind} of at most {many}"
+    least, most = _bound(schema, "minimum", "exclusiveMinimum", ">"), _bound(schema, "maximum", "exclusiveMaximum", "<")
+    return f"{kind} {least}..{most}" if least or most else str(kind)
+
+
+def _bound(schema: dict[str, Any], name: str, excluded: str, sign: str) -> str:
+    return str(schema[name]) if name in schema else f"{sign}{schema[excluded]}" if excluded in schema else ""
 
 
 def argument_words(action: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ from upcall.cli.located import line_of, named
 from upcall.cli.output import nearest
 from upcall.protocol.errors import DoesNotFit, Invalid
 from upcall.protocol.numbers import counted
-from upcall.protocol.operator import NAME, Install
+from upcall.protocol.operator import NAME, NAME_WORDS, Install
 
 FILE_BYTES_MAX: Final = 1 << 20
 
@@ -286,9 +286,7 @@ def _check_names(found: Composition, tree: yaml.Node | None, where: str) -> None
     for at, one in enumerate(found.services):
         line = f"{where} line {line_of(tree, ('services', at, 'name' if one.name else 'package'))}"
         if not re.match(NAME, one.service):
-            raise Invalid(
-                f"not a service's name: {one.service!r}", where=line, expected="lower case letters, digits, dashes"
-            )
+            raise Invalid(f"not a service's name: {one.service!r}", where=line, expected=NAME_WORDS)
         if one.service in names:
             raise Invalid(
                 f"two services are named {one.service!r}", where=line, expected="another `name` for one of them"

@@ -31,6 +31,7 @@ PATIENCE_S: Final = 60.0
 BLOCKED_GRACE_S: Final = 5.0
 NO_HOST_GRACE_S: Final = 45.0
 RECOVERING_GRACE_S: Final = 15.0
+"""Of a member that ends again and again; the try that is under way then is waited for (:data:`DEGRADED_GRACE_S`)."""
 DEGRADED_GRACE_S: Final = 300.0
 """Since the last member of it that got ready: as long as one may take to start."""
 GRACE_S: Final = {
@@ -42,6 +43,9 @@ GRACE_S: Final = {
 """For how long a service may be so before it is given up on."""
 STEPS_SHOWN: Final = 6
 DONE: Final = frozenset({"done", "forced"})
+TRIED: Final = frozenset({"placed", "fetching", "starting", "running"})
+"""A member that is so may be ready in a moment."""
+RESTS: Final = frozenset({"ready", "finished", "held", "failed"})
 RAN: Final = frozenset({"running", "ready", "unready", "ending", "finished"})
 TAKE_BACK_TIMEOUT_S: Final = 60.0
 PLACED_TIMEOUT_S: Final = 5.0
@@ -67,8 +71,8 @@ class Watched:
         return self.took_s is not None or bool(self.problem)
 
 
-def look(one: Watched, view: ServiceView, now: float) -> None:
-    """Judge a service by how it is now."""
+def look(one: Watched, view: ServiceView, now: float, tried_for_s: float = 0.0) -> None:
+    """Judge a service by how it is now. ``tried_for_s``: for so long at least a member may end and be started again."""
     if one.view is not None and view.ready != one.view.ready:
         one.blocked_since = None
     one.view = view
@@ -89,17 +93,27 @@ def look(one: Watched, view: ServiceView, now: float) -> None:
         one.blocked_since = None
         return
     one.blocked_since = now if one.blocked_since is None else one.blocked_since
+    if view.state == "recovering":
+        under_way = any(member.state in TRIED for member in view.members)
+        grace = max(DEGRADED_GRACE_S if under_way else grace, tried_for_s)
     if now - one.blocked_since >= grace:
         one.problem = view.reason or f"it is {view.state}"
 
 
 def _failed_for_good(view: ServiceView) -> str:
     """Why it never gets there: too few are ready, nobody is on the way, and one has failed: it is not started again."""
-    rests = all(member.state in ("ready", "finished", "held", "failed") for member in view.members)
+    rests = all(member.state in RESTS for member in view.members)
     failed = next((member for member in view.members if member.state == "failed"), None)
     if view.state != "degraded" or not rests or failed is None:
         return ""
     return f"{failed.name} failed: {failed.reason}"
+
+
+def _named(view: ServiceView | None) -> str:
+    """The member that a person looks at first: one that failed, one that has ended, one that is not there."""
+    found = [member for member in (view.members if view is not None else ()) if member.state not in RESTS - {"failed"}]
+    found.sort(key=lambda member: (member.state != "failed", not member.last_lines, member.exit_code is None))
+    return found[0].member if found else ""
 
 
 def is_deployed(view: ServiceView) -> bool:
@@ -208,10 +222,15 @@ def _until_gone(session: Session, name: str, event_stream: EventStream) -> None:
 
 
 def follow(
-    session: Session, names: Iterable[str], begun: Sequence[str] = (), deployed: Callable[[str], None] = lambda _: None
+    session: Session,
+    names: Iterable[str],
+    begun: Sequence[str] = (),
+    deployed: Callable[[str], None] = lambda _: None,
+    tried_for_s: float = 0.0,
 ) -> list[Watched]:
     """Until all are deployed; the first that cannot be ends it with its reason, and what this command had ``begun`` is
-    taken away again. ``deployed`` is called for each. Of those that were there and ready nothing is said."""
+    taken away again. ``deployed`` is called for each. Of those that were there and ready nothing is said. For
+    ``tried_for_s`` at least nobody is given up who ends and is started again."""
     began = time.monotonic()
     first_look = True
     watched = [Watched(name, began) for name in names]
@@ -223,7 +242,7 @@ def follow(
         while True:
             for one in [one for one in watched if not one.ended]:
                 view = session.client.patient(lambda name=one.name: session.client.service(name), PATIENCE_S)  # type: ignore[misc]
-                look(one, view, time.monotonic())
+                look(one, view, time.monotonic(), tried_for_s)
             draw()
             for one in watched:
                 if one.problem:
@@ -245,10 +264,7 @@ def _cannot_be(session: Session, one: Watched, begun: Sequence[str]) -> UpcallEr
     state = one.view.state if one.view is not None and one.view.state in GRACE_S else "blocked"
     where, message = f"service {one.name}", f"{one.name} is {state}: {one.problem}"
     if one.ran or one.name not in begun:
-        cure = f"a cure (`upcall logs {one.name}.MEMBER`), then it goes on by itself; or `upcall uninstall {one.name}`"
-        if one.view is not None and _failed_for_good(one.view):
-            cure = f"a cure, then `upcall task start {one.name}.MEMBER`; or `upcall uninstall {one.name}`"
-        return Conflict(message, where=where, expected=cure)
+        return Conflict(message, where=where, expected=cure_of(one))
     take_back(session, begun, "it could not be deployed")
     plan = plan_named(one.view, "deploy") if one.view is not None else None
     if plan is not None and plan.get("state") == "failed" and not plan.get("phases"):
@@ -259,6 +275,16 @@ def _cannot_be(session: Session, one: Watched, begun: Sequence[str]) -> UpcallEr
         mended = f"a cure (`upcall why {ended}` and `upcall logs {ended}` say how it ended, for a week); then again"
         return Conflict(message, where=where, expected=mended)
     return DoesNotFit(message, where=where, expected="what fits (options, `upcall node add`), or a cure; then again")
+
+
+def cure_of(one: Watched) -> str:
+    """What a person does about a service that stays as it is."""
+    named = _named(one.view)
+    logs = f"`upcall logs {named}`" if named else f"`upcall logs --host {one.name}`"
+    again = "it goes on by itself"
+    if one.view is not None and _failed_for_good(one.view):
+        again = f"`upcall task start {named}`"
+    return f"a cure ({logs}), then {again}; or `upcall uninstall {one.name}`"
 
 
 def until_ready(session: Session, views: Iterable[ServiceView], why: str) -> None:

@@ -44,9 +44,10 @@ def set_secret(
 
 @command(secret_app, "list")
 def list_secrets(session: Session) -> None:
-    """Names of the secrets; values are never shown."""
-    names: list[str] = session.client.get("/v1/secrets")
-    session.out.show(names, ("name",), [(name,) for name in names], empty="no secrets")
+    """The secrets, and to which services operators may give them; values are never shown."""
+    found = session.client.secrets()
+    rows = [(one.name, ", ".join(one.granted)) for one in found]
+    session.out.show(found, ("name", "granted to"), rows, empty="no secrets")
 
 
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="There already, or not yet.")]
@@ -67,5 +68,8 @@ def revoke_secret(session: Session, name: Annotated[str, typer.Argument(metavar=
 def _granted(session: Session, name: str, service: str, *, stands: bool) -> None:
     said = SecretGrant(service=service, stands=stands)
     left: list[str] = session.client.post(f"/v1/secrets/{quote(name, safe='')}/grant", said)
-    words = f"may be given by operators to {', '.join(left)}" if left else "is an admin's to give"
-    session.out.say({"name": name, "services": left}, f"secret {name} {words}")
+    others = ", ".join(left)
+    words = f"secret {name} may be given by operators to {others}"
+    if not stands:
+        words = f"the grant of secret {name} to {service} is taken back" + (f"; left: {others}" if others else "")
+    session.out.say({"name": name, "services": left}, words)

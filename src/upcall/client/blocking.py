@@ -45,15 +45,17 @@ class Client:
     gone: Callable[[], bool] = staticmethod(lambda: False)
     """Whether nobody will answer however long one waits: the cluster is down."""
 
-    def __init__(self, master: Path, token: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, master: Path, token: str, *, patience_s: float = PATIENCE_S, root: Path | None = None) -> None:
         self.master = master
+        self.root = root or master.parent
+        """The data folder, for words."""
         self._token = token
         self.patience_s = patience_s
 
     @classmethod
     def of(cls, folder: DataFolder) -> "Client":
         cluster_of(folder)
-        return cls(folder.master_socket, token_of(folder))
+        return cls(folder.master_socket, token_of(folder), root=folder.root)
 
     # -- what is ----------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,9 @@ class Client:
         """How a client logs in to an endpoint; empty where nobody is asked who he is."""
         path = f"/v1/endpoints/{quote(service, safe='')}/{quote(endpoint, safe='')}/credentials"
         return api.CredentialsView.model_validate(self.get(path))
+
+    def secrets(self) -> list[api.SecretView]:
+        return _list(api.SecretView, self.get("/v1/secrets"))
 
     def operations(self, *, ended: bool = False) -> list[api.OperationView]:
         return _list(api.OperationView, self.get("/v1/operations" + ("?all=true" if ended else "")))
@@ -213,10 +218,13 @@ class Client:
         time.sleep(RETRY_S)
 
     def _away(self, error: Exception) -> Unreachable:
-        if isinstance(error, FileNotFoundError):
-            error = ConnectionError("nobody listens")
+        """Why there is no answer: nothing keeps the cluster, or its master alone is away (it is started again)."""
+        unheard = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+        if unheard and self.gone():
+            return Unreachable(f"no cluster is up at {self.root}: `upcall up` starts it")
+        words = "nobody listens" if unheard else _words(error)
         return Unreachable(
-            f"the master does not answer: {error or type(error).__name__}",
+            f"the master does not answer: {words}",
             where=str(self.master),
             expected="a cluster that is up; `upcall up` starts it",
         )
@@ -231,6 +239,12 @@ class _ToMaster(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = unix.connect(self._master, self.timeout)
+
+
+def _words(error: Exception) -> str:
+    """Without the machine's number for it."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return said or type(error).__name__
 
 
 def _list(kind: type[T], found: Any) -> list[T]:

@@ -31,7 +31,7 @@ from upcall.kernel.events import (
     Write,
 )
 from upcall.kernel.nodes import Change
-from upcall.kernel.records import COMING, NODE, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume
+from upcall.kernel.records import COMING, NODE, RESERVATION, LeftVolumes, NodeRecord, Reservation, Volume, placed_anew
 from upcall.kernel.reserving import Reserving, as_it_is
 
 LIVENESS_S = 15.0
@@ -128,7 +128,7 @@ class Kernel:
             return
         reason = "no such member is known"
         if reservation is not None:
-            reason = f"{member_id} was placed anew on {reservation.node}"
+            reason = placed_anew(member_id, node, reservation.node)
         volumes = tuple(Volume(name, 0) for name in sorted(names))
         yield from self.books.left.put(LeftVolumes(member_id, fence, node, "aside", volumes, reason=reason))
 

@@ -111,6 +111,13 @@ class LeftVolumes:
         return replace(left, state="kept", grace_s=grace_s, until_wall_s=until_wall_s)
 
     @classmethod
+    def outdated(cls, reservation: Reservation, now_on: str, *, taken_back: bool) -> "LeftVolumes":
+        """Its member has another place, and other volumes there: empty ones, or earlier ones that it takes back."""
+        member_id = reservation.member_id
+        takes = f"{member_id} took earlier volumes back"
+        return cls.aside(reservation, takes if taken_back else placed_anew(member_id, reservation.node, now_on))
+
+    @classmethod
     def aside(cls, reservation: Reservation, reason: str) -> "LeftVolumes":
         need, place = reservation.need, reservation.place
         fence, node = reservation.fence, reservation.node
@@ -123,3 +130,10 @@ class LeftVolumes:
     @property
     def amount(self) -> Resources:
         return Resources({"disk_mib": 1000 * sum(volume.size_mib for volume in self.volumes)})
+
+
+def placed_anew(member_id: str, was_on: str, now_on: str) -> str:
+    """Why volumes of an earlier place are nobody's any more."""
+    if was_on == now_on:
+        return f"{member_id} was started anew here, with empty volumes"
+    return f"{member_id} was placed anew on {now_on}"

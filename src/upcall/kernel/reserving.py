@@ -223,11 +223,11 @@ class Reserving:
         old = books.reservations[member_id]
         books.drop_coming(member_id)
         books.vacate(old)
+        taken = books.left.get(f"{member_id}/{coming.fence}@{coming.node}")
         if old.need.volumes:
-            yield from books.left.put(LeftVolumes.aside(old, f"{member_id} was placed anew"))
+            yield from books.left.put(LeftVolumes.outdated(old, coming.node, taken_back=taken is not None))
         books.occupy(coming, fact=True)
         yield Write(RESERVATION, member_id, coming)
-        taken = books.left.get(f"{member_id}/{coming.fence}@{coming.node}")
         if taken is not None:
             # After the reservation that takes it back, as in :meth:`_change`.
             yield from books.left.drop(taken.key)
@@ -256,8 +256,8 @@ class Reserving:
                 reason = f"{asked.unused.member_id} was declared anew, with fresh volumes"
                 yield from books.left.put(replace(asked.unused, state="aside", reason=reason))
             if asked.moved and asked.old is not None and asked.old.need.volumes:
-                aside = LeftVolumes.aside(asked.old, f"{asked.old.member_id} was placed anew")
-                yield from books.left.put(aside)
+                node, back = found[asked.member], asked.kept is not None
+                yield from books.left.put(LeftVolumes.outdated(asked.old, node, taken_back=back))
             if asked.kept is not None:
                 # Written after the reservation that takes it back: a crash in between must not orphan the volumes.
                 after += books.left.drop(asked.kept.key)

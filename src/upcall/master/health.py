@@ -74,5 +74,5 @@ def _wrong(service: Service) -> tuple[r.DegradedRecord, ...]:
 
 
 def words(one: r.DegradedRecord) -> str:
-    """``12 of 48 partitions have fewer replicas in sync than wanted (broker-2 catches up)``."""
-    return f"{one.what} ({one.doing})" if one.doing else one.what
+    """``12 of 48 partitions have fewer replicas in sync than wanted; broker-2 catches up``."""
+    return f"{one.what}; {one.doing}" if one.doing else one.what

@@ -339,8 +339,9 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
     # -- secrets and login ------------------------------------------------------------------------------------------
 
     @api.get("/secrets")
-    async def secret_names(_: Operator) -> list[str]:
-        return door.secrets.names()
+    async def secrets_there(_: Operator) -> list[view.SecretView]:
+        grants = door.secrets.grants()
+        return [view.SecretView(name=name, granted=grants.get(name, [])) for name in door.secrets.names()]
 
     @api.post("/secrets/{name}/grant")
     async def grant_secret(name: str, who: Admin, to: view.SecretGrant) -> list[str]:

@@ -9,7 +9,6 @@ This module holds the only call of ``substrate.end``: nothing ends a task but an
 from upcall.master import reporting, whereabouts
 from upcall.master.open_turn import OpenTurn
 from upcall.operations import effects as fx
-from upcall.operations import wording
 from upcall.operations.news import News, OfTask, TaskSeen
 from upcall.substrate import interface as sub
 
@@ -111,6 +110,7 @@ def _tell(tx: OpenTurn, news: News) -> None:
         same = (seen.incarnation, seen.state) == (news.incarnation, news.state)
         detail = detail or (same and seen.since < tx.wall_s)
     known = {key: value for key, value in data.items() if value not in ("", None)}
-    tx.event(news.kind, news.subject, wording.line(news, data.get("node", "")), detail=detail, **known)
+    text = reporting.text(news, ledger, data.get("node", ""))
+    tx.event(news.kind, news.subject, text, detail=detail, **known)
     if service := data.get("service"):
         tx.dirty_members.add(service)

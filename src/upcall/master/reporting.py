@@ -10,7 +10,8 @@ an operation, and every end of a task with how it ended, unless the end of its o
 
 from typing import Final, NamedTuple
 
-from upcall.operations import news
+from upcall.operations import news, wording
+from upcall.operations.ledger import Ledger
 from upcall.operations.records import Operation
 from upcall.operations.table import KINDS
 from upcall.operations.wording import ON_THE_WAY
@@ -23,6 +24,16 @@ MIRRORS: Final = frozenset({"recovery", "uninstall", "rebalance", "finalize", "s
 class Line(NamedTuple):
     text: str
     detail: bool = False
+
+
+def text(one: news.News, ledger: Ledger, node: str = "") -> str:
+    """Its line, in which another operation than its own is named by what it is. ``node``: where a task is."""
+
+    def words_of(name: str) -> str:
+        other = ledger.operation(name) if name != one.subject else None
+        return other.words() if other is not None else ""
+
+    return wording.named(wording.line(one, node), words_of)
 
 
 def is_detail(one: news.News, operation: Operation | None, by: Operation | None = None) -> bool:

@@ -6,6 +6,7 @@ random): the launch that wants it waits for it, like for a name that is not know
 
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,12 @@ import msgspec
 
 from upcall.cluster.folder import write_private
 from upcall.protocol.errors import Invalid, NotFound, NotNow
+from upcall.protocol.nearest import nearest
+from upcall.protocol.pattern_words import in_words
 
 GRANTS: Final = ".grants.json"
 """Beside the values; no secret has such a name."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
+NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 
 
 class NotMade(NotNow):
@@ -49,19 +52,31 @@ class Secrets:
 
     def granted(self, name: str) -> list[str]:
         """Services to which it may be given by whoever may install one, as an admin said."""
-        return self._grants().get(name, [])
+        return self.grants().get(name, [])
 
     def grant(self, name: str, service: str, *, stands: bool) -> list[str]:
         """``stands``: from now on, or no more. Gives the services that are left."""
-        self.get(name)
-        grants = self._grants()
+        grants = self.grants()
+        if stands:
+            self.get(name)
+        elif service not in grants.get(name, ()):
+            raise self._not_granted(name, service, grants)
         others = [one for one in grants.pop(name, []) if one != service]
         if found := sorted([*others, service] if stands else others):
             grants[name] = found
         write_private(self._folder / GRANTS, msgspec.json.encode(grants))
         return found
 
-    def _grants(self) -> dict[str, list[str]]:
+    def _not_granted(self, name: str, service: str, grants: Mapping[str, Sequence[str]]) -> NotFound:
+        """There is nothing to be taken back: which of the two names may be meant otherwise."""
+        if not self._path(name).exists():
+            return NotFound(f"no secret {name!r}{nearest(name, self.names())}", expected="one of `upcall secret list`")
+        known = grants.get(name, ())
+        expected = f"one of {', '.join(known)}" if known else f"nothing: nobody was granted {name}"
+        return NotFound(f"{name!r} was not granted to {service!r}{nearest(service, known)}", expected=expected)
+
+    def grants(self) -> dict[str, list[str]]:
+        """By secret: :meth:`granted`."""
         path = self._folder / GRANTS
         return msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]]) if path.exists() else {}
 
@@ -77,6 +92,6 @@ class Secrets:
         return form.replace("{}", value) if bar else value
 
     def _path(self, name: str) -> Path:
-        if not _NAME.match(name):
-            raise Invalid(f"not a name of a secret: {name!r}", expected="lower case letters, digits, '.', '_', '-'")
+        if not re.match(NAME, name):
+            raise Invalid(f"not a name of a secret: {name!r}", where="secret", expected=in_words(NAME))
         return self._folder / name

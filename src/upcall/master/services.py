@@ -18,8 +18,9 @@ from upcall.protocol import checks
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.protocol.nearest import nearest
-from upcall.protocol.operator import NAME, Install
+from upcall.protocol.operator import NAME, NAME_WORDS, Install
 from upcall.protocol.options import merged
+from upcall.protocol.pattern_words import in_words
 
 MEMBERS_MAX = 1000
 NOTES_MAX = 1000
@@ -50,7 +51,7 @@ def install(tx: Transaction, request: Install, who: str, derived: Mapping[str, w
     due.check(package, options, tx.wall_s)
     name = request.name or package.name
     if not _NAME.fullmatch(name) or len(name) > 40:
-        raise Invalid(f"not a name of a service: {name!r}", where="name", expected="lower case letters, digits, dashes")
+        raise Invalid(f"not a name of a service: {name!r}", where="name", expected=NAME_WORDS)
     if name in core.state.services:
         raise Conflict(
             f"a service {name!r} is installed already", where="name", expected="another name (--name), or uninstall it"
@@ -240,7 +241,7 @@ def _check_members(request: wire.Declare, fresh: Mapping[str, wire.MemberWanted]
         raise TooLarge(f"{len(request.members)} members", where="members", expected=f"at most {MEMBERS_MAX}")
     for member, wanted in fresh.items():
         if not _NAME.fullmatch(member):
-            raise Invalid(f"not a name of a member: {member!r}", where="members", expected="lower case, digits, dashes")
+            raise Invalid(f"not a name of a member: {member!r}", where="members", expected=in_words(NAME))
         if not wanted.declaration.command:
             raise Invalid("the command is empty", where=f"members.{member}.declaration.command", expected="a program")
         checks.validate(member, wanted.declaration, where=f"members.{member}.declaration")

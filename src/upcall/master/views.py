@@ -336,6 +336,7 @@ class Views:
             outcome=operation.outcome,
             waits_for=self._plan_says(operation, why) or _waits_for(why),
             next_look_at=wall_s + why.next_look_s if why and why.next_look_s is not None else None,
+            next_look_is=why.next_look_is if why and why.next_look_s is not None else "",
             forced_by=forced.who if forced else "",
             forced_reason=forced.why if forced else "",
         )

@@ -4,6 +4,8 @@ Each line can be read alone: not ``op-7: executing -> done``, but ``op-7: stop o
 143``. Its subject is said beside it.
 """
 
+import re
+from collections.abc import Callable
 from typing import Final
 
 from upcall.operations import news
@@ -21,6 +23,8 @@ _VERBS: Final[dict[State, str]] = {
     "failed": "failed",
     "withdrawn": "is withdrawn",
 }
+
+_MENTIONED: Final = re.compile(r"\bop-[0-9]+\b(?! \()")
 
 _NOUNS: Final[dict[Verdict, str]] = {"accept": "acceptance", "defer": "deferral", "decline": "refusal"}
 
@@ -136,6 +140,17 @@ def ended(one: news.TaskEnded) -> str:
     if one.by:
         return f"{one.how}, by {one.by}"
     return f"{one.how}, for {one.proof_for}" if one.proof_for else one.how
+
+
+def named(text: str, words_of: Callable[[str], str]) -> str:
+    """An operation that a line mentions is named by what it is, once: ``op-4 (stop of log.broker-2.7)``. ``words_of``
+    gives the words of an id; none of one that nobody knows, or whose words the reader has already."""
+
+    def name(found: re.Match[str]) -> str:
+        words = words_of(found[0])
+        return found[0] if not words or words in text else f"{found[0]} ({words})"
+
+    return _MENTIONED.sub(name, text, count=1)
 
 
 def _because(text: str, why: str) -> str:

@@ -19,6 +19,7 @@ import referencing
 from upcall.protocol import patterns
 from upcall.protocol.errors import Invalid
 from upcall.protocol.nearest import nearest
+from upcall.protocol.pattern_words import in_words, of_text
 
 REFERENCES_MAX: Final = 10_000
 """Followed while one set of values is checked: a schema of options has tens, one that doubles itself has no end."""
@@ -138,7 +139,10 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
     if validator.is_type(instance, "string") and not patterns.compiled(pattern).search(
         instance.encode(errors="surrogatepass")
     ):
-        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
+        # Which form that is, is said as what was expected.
+        yield jsonschema.ValidationError(
+            f"{instance!r} does not match" + ("" if in_words(pattern) else f" {pattern!r}")
+        )
 
 
 def _message(error: "jsonschema.exceptions.ValidationError") -> str:
@@ -185,6 +189,8 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
         return _one_of(_known(error))
     if "enum" in schema:
         return "one of " + ", ".join(str(value) for value in schema["enum"])
+    if words := of_text(schema):
+        return words
     if "pattern" in schema:
         return f"text that matches {schema['pattern']}"
     return str(schema.get("type", ""))

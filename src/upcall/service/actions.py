@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from upcall.protocol.errors import NotFound
 from upcall.protocol.service import ActionSpec
+from upcall.service import docstrings
 from upcall.service.options import validated
 from upcall.service.versions import annotation_at
 
@@ -133,7 +134,7 @@ def beside(service: type[Any], functions: Mapping[str, Callable[..., Coroutine[A
 def _made(service: type[Any], method: str, function: Callable[..., Coroutine[Any, Any, Any]]) -> Action:
     timeout_s, goes_on = getattr(function, _MARK)
     arguments = _arguments(service, method, function)
-    return Action(method.replace("_", "-"), method, inspect.getdoc(function) or "", arguments, timeout_s, goes_on)
+    return Action(method.replace("_", "-"), method, docstrings.plain(function), arguments, timeout_s, goes_on)
 
 
 def _checked(service: type[Any], method: str, function: Callable[..., Any], action: Action) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from upcall.protocol import recurring
 from upcall.protocol.service import ScheduleSpec
+from upcall.service import docstrings
 from upcall.service.actions import actions_of
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
@@ -64,7 +65,7 @@ def schedules_of(service: type[Any]) -> tuple[ScheduleSpec, ...]:
         arguments = action.arguments.model_fields if action else {}
         if needed := [argument for argument, field in arguments.items() if field.is_required()]:
             raise TypeError(f"@every {service.__name__}.{method} needs {', '.join(needed)}, which nobody gives it")
-        described = (inspect.getdoc(function) or "").partition("\n")[0]
+        described = docstrings.first_line(function)
         found.append(
             ScheduleSpec(
                 name=name, every=again.every, within_s=again.within_s, takes_s=again.takes_s, description=described

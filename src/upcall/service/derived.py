@@ -50,7 +50,7 @@ def _under(operation: Operation, member: Member) -> StepView:
     if operation.state in BEGUN:
         return _back(name, member)
     answered = f"answered: {operation.answer}" if operation.answer else "is asked"
-    if member.reason and member.state != "ready":
+    if member.reason and member.state != "ready" and member.reason not in operation.reason:
         answered += f"; {member.reason}"
     return StepView(
         name=name, state="waiting", reason=f"{operation.reason} ({answered})" if operation.reason else answered

@@ -13,7 +13,6 @@ import importlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import inspect
 import io
 import pkgutil
 import re
@@ -31,7 +30,7 @@ from typing import Final
 
 from upcall.protocol.errors import Invalid, NotFound, TooLarge
 from upcall.protocol.service import Package
-from upcall.service import unpacking
+from upcall.service import docstrings, unpacking
 from upcall.service.actions import actions_of
 from upcall.service.again import schedules_of
 from upcall.service.needs import needs_of
@@ -125,9 +124,9 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
     package = Package(
         name=service.package,
         version=service.version,
-        description=inspect.getdoc(service) or "",
+        description=docstrings.plain(service),
         entry=entry,
-        options_schema=service.Options.model_json_schema(),
+        options_schema=docstrings.of_schema(service.Options.model_json_schema()),
         actions=tuple(actions.values()),
         needs=tuple(need.spec for need in needs_of(service)),
         contents=tuple(one.spec(actions) for one in service.contents),

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from upcall.protocol.declaration import Constraints, Declaration
+from upcall.protocol.pattern_words import in_words
 from upcall.service.endpoints import Endpoint
 from upcall.service.member import Member
 
@@ -22,7 +23,7 @@ Joins = Literal["together", "one by one"]
 MEMBERS_MAX: Final = 1000
 """A pod beyond this is a mistake in an option, not a wish."""
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+NAME: Final = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Pod:
 
     def __post_init__(self) -> None:
         for name in (self.name, *(self.names or ())):
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"pod {self.name!r}: {name!r} is no name (lower case, digits, single dashes)")
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"pod {self.name!r}: {name!r} is no name ({in_words(NAME)})")
         if not 0 <= self.count <= MEMBERS_MAX:
             raise ValueError(f"pod {self.name!r}: count {self.count} is not within 0 and {MEMBERS_MAX}")
 

@@ -18,7 +18,7 @@ MINUTE_S: Final = 60
 
 def windows(service: ServiceView, now_s: float) -> Item | None:
     """Its windows, whether one is open, and until when, or when the next one opens; None: it may act at any time."""
-    texts, zone = tuple(map(str, service.options.get("windows", ()))), str(service.options.get("time_zone", "UTC"))
+    texts, zone = tuple(map(str, service.options.get("windows", ()))), _zone(service)
     try:
         known = _read(texts, zone)
     except Invalid:
@@ -37,16 +37,25 @@ def _read(texts: tuple[str, ...], zone: str) -> recurring.Windows:
 
 def schedules(service: ServiceView, now_s: float) -> list[Item]:
     """Those that come, the next one first; one that is never done is shown where a person said so."""
-    found = [_schedule(one, now_s) for one in service.schedules if one.every != recurring.NEVER or one.by != "package"]
+    zone = _zone(service)
+    found = [
+        _schedule(one, zone, now_s) for one in service.schedules if one.every != recurring.NEVER or one.by != "package"
+    ]
     return sorted(found, key=lambda one: (one["state"] == "never", one["next"], one["name"]))
 
 
-def _schedule(one: ScheduleView, now_s: float) -> Item:
+def _zone(service: ServiceView) -> str:
+    """In which its times of day are meant, and shown."""
+    return str(service.options.get("time_zone", "UTC"))
+
+
+def _schedule(one: ScheduleView, zone: str, now_s: float) -> Item:
     due = 0.0 < one.due <= now_s
     return {
         "name": one.name,
         "description": one.description,
         "every": one.every,
+        "zone": zone,
         "by_person": one.by != "package",
         "state": _state(one, due=due),
         "next": round((one.next if one.windows else one.due) / MINUTE_S) * MINUTE_S,

@@ -14,7 +14,8 @@ Item = dict[str, Any]
 
 DONE: Final = frozenset({"done", "forced"})
 SHOWN: Final = {"id", "kind", "klass", "who_wins", "state", "target", "reason", "asked_by", "origin", "firmness"} | {
-    "on_deadline", "deadline_at", "since", "ended_at", "outcome", "waits_for", "forced_by", "forced_reason"
+    "on_deadline", "deadline_at", "since", "ended_at", "outcome", "waits_for", "next_look_is",
+    "forced_by", "forced_reason"
 }  # fmt: skip
 """Of an operation."""
 
@@ -148,15 +149,33 @@ def operations(live: Iterable[OperationView], ended: Iterable[OperationView]) ->
     return [_operation(one, children, current) for one in order if one.parent not in found]
 
 
-def _operation(one: OperationView, children: dict[str, list[OperationView]], current: Collection[str]) -> Item:
+def _operation(
+    one: OperationView,
+    children: dict[str, list[OperationView]],
+    current: Collection[str],
+    parent: OperationView | None = None,
+) -> Item:
     known = one.model_dump(include=SHOWN) | {"target": one.member or one.target}
+    known["reason"] = _reason(one, parent)
     # The instant of the next look moves a little with every answer; seconds are what is shown.
     known["next_look_at"] = None if one.next_look_at is None else round(one.next_look_at)
     known["stands"] = one.ended_at is not None and one.id in current and not one.removes_node
     # What follows from another is not cancelled alone: while the other is open, the API refuses.
     known["cancels_alone"] = not one.parent
-    known["children"] = [_operation(child, children, current) for child in children.get(one.id, ())]
+    known["children"] = [_operation(child, children, current, one) for child in children.get(one.id, ())]
     return known
+
+
+def _reason(one: OperationView, parent: OperationView | None) -> str:
+    """What is not said already by what it is, or by the operation that it is shown below."""
+    if parent is None:
+        return "" if one.reason == one.kind else one.reason
+    said = [parent.reason, f"removal of {parent.target}", f"{parent.kind} of {parent.target}", parent.kind, one.kind]
+    before = next((words for words in said if words and one.reason.startswith(words)), "")
+    more = one.reason.removeprefix(before)
+    if before and more.startswith(" (") and more.endswith(")"):
+        return more[2:-1]  # What was found out on the way.
+    return one.reason if more else ""
 
 
 def event(one: Event) -> Item:

@@ -16,9 +16,9 @@ from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
 TRAINING_MEMORY_MIB = 640
-EXTRAS = ("Jmx", "Leave", "Load", "OwnRoles", "RegistryContextFactory", "SetLive")
-"""The roles of a ring, what nodetool lacks in a small runtime, and tools that set attributes of a running node, have it
-begin to leave, and load files."""
+EXTRAS = ("Jmx", "Leave", "Load", "OwnAuthorizer", "OwnRoles", "RegistryContextFactory", "SetLive")
+"""The roles of a ring and what they may do, what nodetool lacks in a small runtime, and tools that set attributes of a
+running node, have it begin to leave, and load files."""
 RING_DELAY_NEW_MS = 30_000
 RING_DELAY_JOIN_MS = 5_000
 

@@ -38,6 +38,7 @@ WHOLE: Final = "pip install 'upcall[all]', or `make demo`"
 FOUND_SHOWN: Final = 12
 LINE_EVERY_S: Final = 10.0
 FIRST_ANOMALY_TIMEOUT_S: Final = 900.0
+"""From when all is asked for: nothing that is still tried is given up before."""
 
 
 class Seen(Protocol):
@@ -99,9 +100,10 @@ def _run(
             size, _ = compositions.fitting(composition, resources(session, session.client.status()))
             ran.full = size.services == composition.services
             ran.options = {one.service: one.options for one in size.services}
-            apply(session, composition, quiet=True)
+            until = time.monotonic() + FIRST_ANOMALY_TIMEOUT_S
+            apply(session, composition, quiet=True, tried_for_s=FIRST_ANOMALY_TIMEOUT_S if once else 0.0)
             session.out.note(opening.told_once(session))
-            ran.matched = _watch(session, watch(session.client), once=once)
+            ran.matched = _watch(session, watch(session.client), until if once else None)
     except KeyboardInterrupt:
         if ours:
             session.out.note("\ntaking it down; the data is kept")
@@ -147,8 +149,8 @@ def _offered(name: str) -> EntryPoint:
     return found[name or next(iter(found))]
 
 
-def _watch(session: Session, looks: Iterator[Seen], *, once: bool) -> Mapping[str, Any] | None:
-    """Show what is seen; with ``once`` until an anomaly matches, else until Ctrl-C."""
+def _watch(session: Session, looks: Iterator[Seen], until: float | None) -> Mapping[str, Any] | None:
+    """Show what is seen: until an anomaly matches, or that time is over; without one until Ctrl-C."""
     found: deque[str] = deque(maxlen=FOUND_SHOWN)
     began = said_at = time.monotonic()
     with session.out.progress() as progress:
@@ -167,9 +169,9 @@ def _watch(session: Session, looks: Iterator[Seen], *, once: bool) -> Mapping[st
                 if now - said_at >= LINE_EVERY_S:
                     said_at = now
                     session.out.note(seen.text)
-            if once and seen.matched is not None:
+            if until is not None and seen.matched is not None:
                 return seen.matched
-            if once and now - began > FIRST_ANOMALY_TIMEOUT_S:
+            if until is not None and now > until:
                 return None
     return None
 

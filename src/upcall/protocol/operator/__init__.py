@@ -39,7 +39,7 @@
     POST /v1/operations/{operation}/{verb}           Ask -> OperationView
                                                      (verb: force, cancel, pause, resume, assume_dead)
     GET  /v1/events                                  ?since=&follow=&detail=  -> list[Event], or server-sent events
-    PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> names only
+    PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> [SecretView]
     POST /v1/secrets/{name}/grant                    SecretGrant -> services to which it may be given
     POST /v1/login-codes                             AskLogin -> LoginCode  GET /v1/login-codes/{id} -> LoginState
     POST /v1/login                                   Login -> {token} (the page asks, for a browser)
@@ -60,6 +60,7 @@ from upcall.protocol.operator.access import (
     LoginPurpose,
     LoginState,
     PersonRole,
+    SecretView,
 )
 from upcall.protocol.operator.cluster import EVENT_KINDS, Event, NodeView, OperationView, Status, VolumesView, Why
 from upcall.protocol.operator.services import (
@@ -92,13 +93,14 @@ from upcall.protocol.operator.wishes import (
     UndrainTogether,
     Update,
 )
-from upcall.protocol.operator.words import LINE, NAME, WORD, Strict, View, refusal
+from upcall.protocol.operator.words import LINE, NAME, NAME_WORDS, WORD, Strict, View, refusal
 
 __all__ = [
     "DRAIN_WINDOW_S",
     "EVENT_KINDS",
     "LINE",
     "NAME",
+    "NAME_WORDS",
     "WORD",
     "AccessView",
     "ActionView",
@@ -133,6 +135,7 @@ __all__ = [
     "ScheduleView",
     "SecretGrant",
     "SecretValue",
+    "SecretView",
     "ServiceView",
     "Status",
     "Strict",

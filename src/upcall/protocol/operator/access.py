@@ -36,6 +36,14 @@ class LoginState(View):
     text: str = ""
 
 
+class SecretView(View):
+    """Never its value."""
+
+    name: str
+    granted: list[str] = []
+    """Services to which an operator may give it, as an admin said."""
+
+
 PersonRole = Literal["viewer", "operator", "admin"]
 """Sees; acts on services, tasks and nodes; decides who may do what, and what code runs."""
 

@@ -73,6 +73,9 @@ class OperationView(View):
     waits_for: str = ""
     """In words: ``deferred by store: 2 copies ...``, ``the guard: accepted by store, but 2 of 3 ready``."""
     next_look_at: float | None = None
+    next_look_is: str = ""
+    """What comes then, in words that stand before how long it takes: ``looked at again in``, ``it ends at the latest
+    in``."""
     forced_by: str = ""
     forced_reason: str = ""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator
 
 from upcall.protocol.operator.words import LINE, NAME, WORD, Strict, matching
+from upcall.protocol.pattern_words import in_words
 
 
 class Install(Strict):
@@ -112,7 +113,7 @@ class AddNode(Strict):
     @field_validator("name")
     @classmethod
     def _is_a_name(cls, name: str) -> str:
-        return matching(NAME, name, "a node's name", "lower case letters, digits, single dashes, a letter first")
+        return matching(NAME, name, "a node's name", in_words(NAME))
 
     @field_validator("zone")
     @classmethod

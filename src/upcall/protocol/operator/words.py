@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from upcall.protocol.errors import Invalid
+from upcall.protocol.pattern_words import in_words
 
 NAME = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 """Names of services, members and nodes: lower case, digits, single dashes (valid in DNS)."""
+NAME_WORDS = f"{in_words(NAME)}, at most 40 characters"
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """Zones and attributes' names: they stand in option files, paths and arguments of the systems that run on a node."""
 LINE = r"[^\x00-\x1f\x7f]*"
@@ -40,9 +42,8 @@ def matching(pattern: str, text: str, what: str, expected: str) -> str:
 
 def refusal(errors: Sequence[Mapping[str, Any]]) -> Invalid:
     """The first of pydantic's errors about a request, as the API and the command line say it."""
-    first = errors[0]
-    return Invalid(
-        str(first["msg"]),
-        where=".".join(str(part) for part in first["loc"]),
-        expected=str(first.get("ctx", {}).get("expected", "")),
-    )
+    first, context = errors[0], errors[0].get("ctx", {})
+    message, expected = str(first["msg"]), str(context.get("expected", ""))
+    if first.get("type") == "string_pattern_mismatch" and (words := in_words(str(context.get("pattern", "")))):
+        message, expected = f"{first.get('input')!r} does not match", words
+    return Invalid(message, where=".".join(str(part) for part in first["loc"]), expected=expected)

@@ -8,6 +8,8 @@
   setInterval(() => listeners.forEach((tick) => tick(Date.now() / 1000)), 1000);
 
   const two = (number) => String(number).padStart(2, "0");
+  // A zone that this browser does not know is its own: the name that is shown says which.
+  const known = (zone) => { try { return Intl.DateTimeFormat("en-GB", { timeZone: zone }) && zone; } catch { return undefined; } };
   const theme = {
     get choice() { try { return localStorage.getItem("upcall-theme") || "auto"; } catch { return "auto"; } },
     get dark() {
@@ -37,10 +39,13 @@
     },
     clock(at) { const d = new Date(at * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`; },
     // Within a week by its weekday, as people say it.
-    day(at) {
-      const d = new Date(at * 1000), time = `${two(d.getHours())}:${two(d.getMinutes())}`;
-      if (Math.abs(at - Date.now() / 1000) < 6 * 86400) return `${["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"][d.getDay()]} ${time}`;
-      return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${time}`;
+    // In the time zone that is named with it (a service's own), so that a rule and the time that follows from it agree.
+    day(at, zone) {
+      const parts = {}, near = Math.abs(at - Date.now() / 1000) < 6 * 86400;
+      const wanted = { timeZone: known(zone), hourCycle: "h23", weekday: "short", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+      for (const one of new Intl.DateTimeFormat("en-GB", wanted).formatToParts(new Date(at * 1000))) parts[one.type] = one.value;
+      const date = near ? parts.weekday : `${parts.year}-${parts.month}-${parts.day}`;
+      return `${date} ${parts.hour}:${parts.minute} ${parts.timeZoneName}`;
     },
     size: (mib) => mib < 1000 ? `${Math.round(mib)} MiB` : `${(mib / 1024).toFixed(1)} GiB`,
     share: (part, whole) => whole > 0 ? Math.min(100, 100 * part / whole) : 0,

@@ -17,8 +17,8 @@ const Row = {
     <p v-if="operation.waits_for" class="u-waits">{{ operation.waits_for }}</p>
     <p v-else-if="operation.outcome" class="u-soft u-outcome">{{ operation.outcome }}</p>
     <p class="u-soft u-opfoot">
-      <span>{{ operation.id }}</span><span v-if="own && operation.reason">{{ operation.reason }}</span><span v-if="own">asked by {{ operation.asked_by }}{{ operation.origin === "ours" ? "" : " (" + operation.origin + ")" }}</span>
-      <span v-if="operation.next_look_at && !operation.ended_at && operation.next_look_at > now">looks again in {{ until(operation.next_look_at) }}</span>
+      <span>{{ operation.id }}</span><span v-if="operation.reason">{{ operation.reason }}</span><span v-if="own">asked by {{ operation.asked_by }}{{ operation.origin === "ours" ? "" : " (" + operation.origin + ")" }}</span>
+      <span v-if="operation.next_look_at && !operation.ended_at && operation.next_look_at > now">{{ operation.next_look_is || "looked at again in" }} {{ until(operation.next_look_at) }}</span>
       <span v-if="operation.deadline_at && !operation.ended_at && !(parent && Math.abs(operation.deadline_at - parent.deadline_at) < 1)">{{ operation.deadline_at > now ? "window ends in " + until(operation.deadline_at) : "window is over" }}{{ operation.on_deadline ? ", then " + operation.on_deadline : "" }}</span>
       <span class="u-opacts" v-if="operation.state === 'open'"><button v-if="operation.cancels_alone" class="u-quiet" @click="act('cancel')">Cancel</button><button class="u-quiet bad" @click="act('force')">Force</button></span>
     </p>
@@ -27,8 +27,8 @@ const Row = {
     </ul>
   </li>`,
   props: { operation: Object, parent: Object },
-  // Those below an operation repeat its reason; it is said once.
-  computed: { own() { return !this.parent || this.parent.reason !== this.operation.reason || this.parent.asked_by !== this.operation.asked_by; } },
+  // Who asked is said once, for all that follows from it.
+  computed: { own() { return !this.parent || this.parent.asked_by !== this.operation.asked_by; } },
   emits: ["act"],
   methods: { act(verb) { this.$emit("act", { verb, target: this.operation.id, words: this.kindOf(this.operation) + " of " + this.operation.target }); } },
 };

@@ -24,7 +24,7 @@ export default {
           <em>{{ plan.done }}<i>/{{ plan.steps }}</i></em>
           <span class="u-state" :class="way(plan.state)">{{ plan.state }}</span>
         </div>
-        <p v-if="plan.reason" class="u-reason">{{ plan.reason }}</p>
+        <p v-if="plan.reason && !stepSays(plan)" class="u-reason">{{ plan.reason }}</p>
         <ul v-if="!over(plan)" class="u-steps">
           <template v-for="phase in plan.phases" :key="phase.name">
             <li v-for="step in busy(phase)" :key="phase.name + step.name">
@@ -38,14 +38,14 @@ export default {
       <div v-if="service.windows || service.schedules.length" class="u-again">
         <p v-if="service.windows" class="u-window" :data-open="service.windows.open" :title="'What the system does by itself begins in a window; time zone ' + service.windows.zone">
           <i class="dot" :class="service.windows.open ? 'good' : 'calm'"></i><span class="u-soft">windows</span><b>{{ service.windows.texts.join(", ") }}</b><span class="u-soft">{{ service.windows.zone }}</span>
-          <span class="u-fill"></span><span v-if="service.windows.closes" class="u-num">{{ service.windows.open ? "open for " + until(service.windows.closes) : "opens " + day(service.windows.opens) }}</span>
+          <span class="u-fill"></span><span v-if="service.windows.closes" class="u-num">{{ service.windows.open ? "open for " + until(service.windows.closes) : "opens " + day(service.windows.opens, service.windows.zone) }}</span>
         </p>
         <ul class="u-schedules">
           <li v-for="one in service.schedules" :key="one.name" :data-schedule="one.name" :data-state="one.state">
             <i class="dot" :class="toneOf(one)"></i><b :title="one.description">{{ one.name }}</b>
             <span class="u-soft" :title="one.by_person ? 'as a person said' : 'as its package says'">{{ every(one) }}</span>
             <span class="u-next u-num">{{ comes(one, service.windows) }}</span>
-            <span class="u-last u-soft u-num" :title="one.ended ? day(one.ended) : ''">{{ last(one) }}</span>
+            <span class="u-last u-soft u-num" :title="one.ended ? day(one.ended, one.zone) : ''">{{ last(one) }}</span>
             <p v-if="one.error && one.state !== 'running'" class="u-reason">{{ one.error }}</p>
           </li>
         </ul>
@@ -57,19 +57,21 @@ export default {
   </section>`,
   props: { services: Array },
   methods: {
-    every: (one) => one.every === "never" ? "never" : /^\d+ /.test(one.every) ? "every " + one.every : one.every,
+    every: (one) => one.every === "never" ? "never" : /^\d+ /.test(one.every) ? "every " + one.every : one.every + " " + one.zone,
     toneOf: (one) => ({ running: "wait", late: "bad", failed: "bad", due: "wait", never: "calm" })[one.state] || (one.ended ? "good" : "calm"),
     comes(one, windows) {
       if (one.state === "running") return "runs for " + this.ago(one.began);
       if (one.state === "never") return "";
-      if (one.due) return windows && !windows.open ? "due, waits for " + this.day(one.next) : "due";
-      return "next " + this.day(one.next);
+      if (one.due) return windows && !windows.open ? "due, waits for " + this.day(one.next, one.zone) : "due";
+      return "next " + this.day(one.next, one.zone);
     },
     last(one) {
       if (!one.ended) return "never ran";
       const late = one.late ? ", too late" : "";
       return `last ${this.ago(one.ended)} ago: ${one.outcome}, took ${window.upcall.duration(one.took_s)}${late}`;
     },
+    // A plan's reason is that of the step that is at work: where that is shown, it says so itself.
+    stepSays(plan) { return !this.over(plan) && plan.phases.some((phase) => this.busy(phase).some((step) => step.reason === plan.reason)); },
     over: (plan) => plan.steps === plan.done && ["done", "finished", ""].includes(plan.state),
     busy: (phase) => phase.steps.filter((step) => !["done", "forced", "pending"].includes(step.state)),
   },

@@ -41,18 +41,23 @@ public final class OwnRoles extends CassandraRoleManager {
     }
 
     private Void setUp() throws Exception {
-        // First what it may do, then the role itself: nodes remember for a while what they found of who logged in.
-        grant("client", DataResource.root());
-        grant("client", FunctionResource.root());
-        make("client", false);
+        make("client", false, DataResource.root(), FunctionResource.root());
         make("admin", true);
         LOG.info("Roles are there");
         return null;
     }
 
-    private void make(String role, boolean superuser) throws Exception {
-        if (isKnown("roles", role, "")) {
+    /**
+     * First what it may do, then the role itself, for nodes remember for a while what they found of who logged in.
+     * Whoever makes the role has written the grants himself: one that is found may be another node's that is still on
+     * its way to the other copies.
+     */
+    private void make(String role, boolean superuser, IResource... mayUse) throws Exception {
+        if (isKnown(role)) {
             return;
+        }
+        for (IResource resource : mayUse) {
+            grant(role, resource);
         }
         Path file = Path.of(System.getProperty("upcall.password." + role));
         String password = new String(Files.readAllBytes(file), StandardCharsets.UTF_8).trim();
@@ -63,9 +68,6 @@ public final class OwnRoles extends CassandraRoleManager {
 
     /** All that may be done with the resource, as a GRANT writes it: the permissions, and the way back to them. */
     private void grant(String role, IResource resource) throws Exception {
-        if (isKnown("role_permissions", role, " AND resource = '" + resource.getName() + "'")) {
-            return;
-        }
         String all = resource.applicablePermissions().stream()
                 .map(permission -> "'" + permission + "'").collect(Collectors.joining(", ", "{", "}"));
         write("INSERT INTO system_auth.resource_role_permissons_index (resource, role) VALUES ('" + resource.getName()
@@ -74,8 +76,8 @@ public final class OwnRoles extends CassandraRoleManager {
                 + " WHERE role = '" + role + "' AND resource = '" + resource.getName() + "'");
     }
 
-    private static boolean isKnown(String table, String role, String and) throws Exception {
-        String query = "SELECT role FROM system_auth." + table + " WHERE role = '" + role + "'" + and;
+    private static boolean isKnown(String role) throws Exception {
+        String query = "SELECT role FROM system_auth.roles WHERE role = '" + role + "'";
         return !QueryProcessor.process(query, ConsistencyLevel.ONE).isEmpty();
     }
 
