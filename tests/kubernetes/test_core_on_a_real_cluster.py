@@ -8,7 +8,7 @@ from evicting import Asked, drain, read_until
 from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
 
-from upcall.substrate.interface import Disruption, DisruptionOver, Observed
+from upcall.substrate.interface import Disruption, DisruptionOver, Observed, StillHeld
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.kinds import BUDGET, POD
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, floor
@@ -70,10 +70,13 @@ async def test_a_drain_becomes_a_disruption_waits_for_the_ledger_and_ends(
     await driven.until(lambda: any(isinstance(up, Disruption) for up in driven.said), "it is told")
     (told,) = [up for up in driven.said if isinstance(up, Disruption)]
     assert (told.task, told.verb, told.firmness, told.who) == (one.task, "evict", "intercepted", "admin")
-    driven.take(lambda now_s: driven.core.hold_disruption(told.id, now_s, hold=True))
-    await read_until(draining, "is asked whether replica-1 may go")
+    await read_until(draining, "store is asked whether replica-1 may go")
+    for words in ("6 parts would have a single copy", "2 parts would have a single copy"):
+        held = StillHeld(operation="op-7", waits_for="store", reason=f"deferred by store: {words}")
+        driven.take(lambda now_s, held=held: driven.core.hold_disruption(told.id, now_s, held=held))  # type: ignore[misc]
+        await read_until(draining, f"op-7 waits for store: deferred by store: {words}")
     assert driven.last(one.task).state == "ready"
-    driven.take(lambda now_s: driven.core.hold_disruption(told.id, now_s, hold=False))
+    driven.take(lambda now_s: driven.core.hold_disruption(told.id, now_s, held=None))
     async with asyncio.timeout(LIMIT_S):
         rest, _ = await draining.communicate()
     assert draining.returncode == 0, rest.decode()

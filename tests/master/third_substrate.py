@@ -23,6 +23,7 @@ from upcall.substrate.interface import (
     Output,
     Promised,
     Send,
+    StillHeld,
     TaskId,
     VolumeSet,
     Wanted,
@@ -90,7 +91,7 @@ class ElsewhereSubstrate:
     def prove_death(self, node: str, now_s: float) -> Output:
         return Output()
 
-    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
+    def hold_disruption(self, disruption_id: str, now_s: float, *, held: StillHeld | None) -> Output:
         return Output()
 
     def cordon(self, node: str, now_s: float, *, closed: bool) -> Output:

@@ -4,6 +4,7 @@ import pytest
 from answering import accept_all
 
 from upcall.operations import inputs as given
+from upcall.operations.effects import HoldDisruption
 from upcall.operations.views import PendingSet
 from upcall.testing.simulated import SimulatedKind
 from upcall.testing.world import World
@@ -86,3 +87,29 @@ def test_an_eviction_that_stands_is_told_again_and_stays_the_same_operation(kind
     world.advance(3)
     found = [one for one in world.ledger.operations() if one.kind == "evict"]
     assert [one.state for one in found] == ["open"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_whoever_disturbs_is_told_what_why_says(kind: SimulatedKind, restarted: bool) -> None:
+    world = evicted(kind, verdict="defer")
+    if restarted:
+        world.die()
+        world.boot()
+    world.advance(3)
+    (operation,) = (one.id for one in world.ledger.operations() if one.kind == "evict")
+    why = world.ledger.why(operation)
+    assert why is not None
+    assert why.reason == "deferred by log: busy"
+    assert world.substrate.why_held("drain-7") == f"{operation} waits for log: {why.reason}"
+
+
+def test_whoever_disturbs_is_told_a_reason_once(kind: SimulatedKind) -> None:
+    """The service renews its answer every few seconds, and the clock goes on."""
+    world = evicted(kind, verdict="defer")
+    told: list[HoldDisruption] = []
+    world.watchers.append(lambda _, effect: told.append(effect) if isinstance(effect, HoldDisruption) else None)
+    world.advance(120)
+    assert told == []
+    world.scripts["log"] = accept_all
+    world.advance(30)
+    assert [one.held for one in told] == [None]

@@ -138,8 +138,11 @@ class Stage:
                 self.say(f"release {effect.service}.{effect.member}, volumes kept {effect.keep_volumes_s:.0f} s")
             case fx.Cordon():
                 self.say(f"{effect.node} is {'closed' if effect.closed else 'open'} for new members")
-            case fx.HoldDisruption():
-                self.say(f"{effect.id}: {'hold it, please' if effect.hold else 'go on'}")
+            case fx.HoldDisruption(held=None):
+                self.say(f"{effect.id}: go on")
+            case fx.HoldDisruption(held=held):
+                assert held is not None
+                self.say(f"{effect.id}: hold it, please: {held.operation} waits for {held.waits_for}: {held.reason}")
             case fx.Tell():
                 self.say(f"tell {effect.service}: {effect.operation} {effect.what}")
             case fx.Show(service=service):

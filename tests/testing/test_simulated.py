@@ -9,6 +9,7 @@ from upcall.substrate.interface import (
     NodeObserved,
     Observed,
     Placed,
+    StillHeld,
     Substrate,
     TaskId,
     Unplaced,
@@ -228,7 +229,8 @@ def test_an_eviction_is_held_until_its_notice_is_over(kind: SimulatedKind) -> No
     first = substrate.disrupt("d1", "kafka.b0", 10, verb="evict", who="bob", reason="r", deadline_s=60).up[0]
     assert isinstance(first, Disruption)
     assert first.deadline_s == 60
-    substrate.hold_disruption("d1", 10, hold=True)
+    substrate.hold_disruption("d1", 10, held=StillHeld(operation="op-1", waits_for="kafka", reason="busy"))
+    assert substrate.why_held("d1") == "op-1 waits for kafka: busy"
     assert run(substrate, 69) == []
     seen = run(substrate, 71)
     assert DisruptionOver(id="d1", happened=True) in seen

@@ -39,8 +39,8 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
             tx.take_from_substrate(substrate.cordon(node, tx.now_s, closed=closed))
         case fx.ProveDeath(node=node):
             tx.take_from_substrate(substrate.prove_death(node, tx.now_s))
-        case fx.HoldDisruption(id=disruption, hold=hold):
-            tx.take_from_substrate(substrate.hold_disruption(disruption, tx.now_s, hold=hold))
+        case fx.HoldDisruption(id=disruption, held=held):
+            tx.take_from_substrate(substrate.hold_disruption(disruption, tx.now_s, held=_still_held(held)))
         case fx.Show(service=name):
             tx.shown.add(name)
             tx.dirty_members.add(name)
@@ -51,6 +51,12 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
         case fx.Alert():
             about = {"service": effect.service, "operation": effect.operation}
             tx.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
+
+
+def _still_held(held: fx.StillHeld | None) -> sub.StillHeld | None:
+    if held is None:
+        return None
+    return sub.StillHeld(operation=held.operation, waits_for=held.waits_for, reason=held.reason, progress=held.progress)
 
 
 def _reserve(tx: OpenTurn, effect: fx.Reserve) -> None:

@@ -2,15 +2,25 @@
 
 What was only observed is recorded as it ends. What can be intercepted is proposed with the substrate's deadline, and
 the substrate is asked to hold it while its service is asked; when it goes ahead anyway, the record says so.
+
+Whoever disturbs may be somebody who never heard of us, and asks the substrate alone. So the substrate is told why it
+has to wait (:func:`explain`): what ``why`` says, whenever that is another reason.
 """
+
+from collections.abc import Mapping
+from typing import Final
 
 from upcall.operations import execution
 from upcall.operations.book import Book
-from upcall.operations.effects import HoldDisruption, Refused
+from upcall.operations.effects import HoldDisruption, Refused, StillHeld
 from upcall.operations.inputs import DisruptionBegan, DisruptionEnded, DisruptionsListed
 from upcall.operations.proposals import create
 from upcall.operations.records import Operation, Target
 from upcall.operations.table import Kind
+from upcall.operations.waiting import Judgement, words_of
+from upcall.operations.why import judgement_of
+
+NO_ANSWER: Final = "asked, and no answer yet"
 
 
 def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
@@ -43,8 +53,48 @@ def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
 
 
 def _hold(book: Book, operation: Operation, given: DisruptionBegan) -> None:
-    if operation.kind == "evict" and given.firmness == "intercepted" and operation.live:
-        book.emit(HoldDisruption(id=given.id, hold=operation.state == "open"))
+    """What the substrate was told before may be lost with it."""
+    if not _is_held(operation):
+        return
+    if operation.state == "open":
+        book.memory.operations[operation.id].told = None
+        book.mark(given.service)
+    else:
+        book.emit(HoldDisruption(id=given.id, held=None))
+
+
+def _is_held(operation: Operation) -> bool:
+    return operation.kind == "evict" and operation.firmness == "intercepted" and operation.live
+
+
+def explain(book: Book, service: str, judged: Mapping[str, Judgement]) -> None:
+    """``judged``: what is known already of some."""
+    for operation in book.live(service):
+        if not _is_held(operation) or operation.state != "open":
+            continue
+        judgement = judged.get(operation.id) or judgement_of(book, operation)
+        memory = book.memory.operations[operation.id]
+        if judgement.may or memory.told == (held := _still_held(book, operation, judgement)):
+            continue
+        memory.told = held
+        book.emit(HoldDisruption(id=operation.foreign_id, held=held))
+
+
+def _still_held(book: Book, operation: Operation, judgement: Judgement) -> StillHeld:
+    """Not how long ago it was asked, which is another word at each look. A deferral that is just being renewed stands
+    for as long as its service may take for that."""
+    memory, service = book.memory.operations[operation.id], operation.target.service
+    reason, word = judgement.reason, book.answer(operation)
+    if word is None and memory.question is not None and judgement.waits_for in (service, f"{service}'s host"):
+        word, silent = memory.last_word, book.now_s >= memory.question.since_s + book.policy(service).answer_s
+        before = words_of(service, word) if word is not None and word.verdict != "accept" else ""
+        reason = before if before and not silent else f"{NO_ANSWER}; before, {before}" if before else NO_ANSWER
+    return StillHeld(
+        operation=operation.id,
+        waits_for=judgement.waits_for,
+        reason=reason,
+        progress=word.progress if word is not None else None,
+    )
 
 
 def listed(book: Book, given: DisruptionsListed) -> None:

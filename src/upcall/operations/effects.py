@@ -91,9 +91,23 @@ class ProveDeath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     node: str
 
 
+class StillHeld(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a disruption of somebody else's has to wait: what ``why`` says of its operation, but for what only the clock
+    changes."""
+
+    operation: str
+    waits_for: str
+    reason: str
+    """Follows what is waited for, as in ``why``: of a service that has answered it is its own reason, and names it."""
+    progress: float | None = None
+    """How far its service is with what it waits for, 0 to 1, where it says so."""
+
+
 class HoldDisruption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="hold_disruption"):
+    """It is to wait, and why; or to go on. Said again whenever the reason is another one."""
+
     id: str
-    hold: bool
+    held: StillHeld | None
 
 
 class Show(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="show"):

@@ -65,7 +65,7 @@ def _begin(book: Book, operation: Operation, judgement: Judgement) -> None:
     consents.move_epoch(book, service, f"{begun.id} begins", gone=tuple(m.task for m in taken if book.ready(m)))
     book.emit(Tell(service=service, operation=begun.id, what="begun", text=judgement.reason))
     if begun.kind == "evict":
-        book.emit(HoldDisruption(id=begun.foreign_id, hold=False))
+        book.emit(HoldDisruption(id=begun.foreign_id, held=None))
     if begun.kind == "uninstall":
         _take_over(book, begun, book.live(service))
 

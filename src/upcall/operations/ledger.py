@@ -18,6 +18,7 @@ from upcall.operations import (
     beside,
     consents,
     declarations,
+    disruptions,
     ends,
     execution,
     losses,
@@ -63,7 +64,9 @@ def look(book: Book, service: str) -> None:
     if book.indexes.leaving or book.anything_begun(service):
         ends.signal(book, service)  # what an executing operation ends is told to end
     if book.indexes.live.get(service) and service not in book.memory.dirty:
-        why.alert(book, service, judged)  # what is stuck is told to a person, once: what is looked at again, then
+        # What is looked at again is told then.
+        disruptions.explain(book, service, judged)  # who disturbs and has to wait is told why
+        why.alert(book, service, judged)  # what is stuck is told to a person, once
 
 
 class _Dump(msgspec.Struct):

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from upcall.operations.effects import StillHeld
 from upcall.operations.inputs import TaskState
 from upcall.operations.records import Firmness, Given
 
@@ -121,6 +122,8 @@ class OperationMemory(msgspec.Struct, kw_only=True, omit_defaults=True):
     course: Course | None = None
     notice_ends_s: float | None = None
     """When the substrate goes ahead anyway."""
+    told: StillHeld | None = None
+    """Why it waits, as the substrate was told last."""
     first_launched_s: float | None = None
     """When it first launched what it brings back (time without a place or fetching does not count)."""
 

@@ -259,6 +259,21 @@ class VolumeSet(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.member_id}:{self.fence}@{self.node}"
 
 
+class StillHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a disruption of somebody else's has to wait, for whoever began it."""
+
+    operation: str
+    waits_for: str
+    """``store``, ``the guard``, ``op-12``, ``a person`` ..."""
+    reason: str
+    """Follows what is waited for; the service's own, where it has answered. No secret: ``why`` says the same."""
+    progress: float | None = None
+    """How far its service is, 0 to 1, where it says so; the reason has it too."""
+
+    def __str__(self) -> str:
+        return f"{self.operation} waits for {self.waits_for}: {self.reason}"
+
+
 class RecordChange(msgspec.Struct, frozen=True):
     """A durable record of the substrate's own (``value`` None: deleted). Each is written alone."""
 
@@ -365,8 +380,9 @@ class Substrate(Protocol):
         follows where it cannot be had: whoever waits goes on waiting, until a person gives his word."""
         ...
 
-    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
-        """Asks the substrate to delay a foreign disruption while it can, or to let it go on."""
+    def hold_disruption(self, disruption_id: str, now_s: float, *, held: StillHeld | None) -> Output:
+        """Asks the substrate to delay a foreign disruption while it can, and to tell whoever began it why; ``None``: to
+        let it go on. Called again whenever the reason is another one."""
         ...
 
     def cordon(self, node: str, now_s: float, *, closed: bool) -> Output:

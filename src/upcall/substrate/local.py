@@ -34,6 +34,7 @@ from upcall.substrate.interface import (
     Promised,
     RecordChange,
     Send,
+    StillHeld,
     TaskId,
     Unplaced,
     Unpromised,
@@ -182,7 +183,7 @@ class LocalSubstrate:
         self._runner.waiting.known(names)
         return self._done(now_s, out)
 
-    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
+    def hold_disruption(self, disruption_id: str, now_s: float, *, held: StillHeld | None) -> Output:
         """Nobody else disturbs tasks here."""
         return Output()
 

@@ -10,9 +10,10 @@ import pytest
 from upcall.operations import inputs as given
 from upcall.operations.news import TaskEnded
 from upcall.operations.records import Operation, Policy
+from upcall.operations.views import PendingSet
 from upcall.protocol.declaration import Declaration, Resources, Volume
 from upcall.substrate.kubernetes import exits, names
-from upcall.substrate.kubernetes.disruptions import LAPSES_S
+from upcall.substrate.kubernetes.disruptions import LAPSES_S, MESSAGE_CHARS_MAX
 from upcall.testing.kubernetes import PlayedKubernetes
 from upcall.testing.kubernetes.api import Obj
 from upcall.testing.kubernetes.kubelets import Container
@@ -87,6 +88,26 @@ def test_an_eviction_is_intercepted_and_happens_when_it_may(world: World) -> Non
     assert foreign(world) == [("evict", "intercepted", "done")]
     assert is_back(world)
     assert cluster(world).api.all("Disruption") == [], "what is over is cleared away"
+
+
+def test_the_reason_of_an_eviction_that_waits_stands_in_its_object_as_one_bounded_line(world: World) -> None:
+    def says(pending: PendingSet) -> dict[str, given.Answer]:
+        asked = [one.operation.id for one in pending.operations if one.asked]
+        reason = "two\nlines and " + "very " * 90 + "many words"
+        return {o: given.Answer(verdict="defer", reason=reason, progress=0.5) for o in asked}
+
+    world.host("log", says)
+    world.observe(cluster(world).disrupt("e1", "log.b1", world.now_s, verb="evict", who="kubectl", reason="drain"))
+    world.advance(5)
+    (one,) = cluster(world).api.all("Disruption")
+    message = one["status"]["message"]
+    assert message.startswith(f"{last(world).id} waits for log: deferred by log: two lines and very very")
+    assert len(message) == MESSAGE_CHARS_MAX
+    assert not one["status"].get("allowed")
+    written = len([call for call in cluster(world).api.calls if call == "merge Disruption e1"])
+    goes_on(world, 60)
+    again = len([call for call in cluster(world).api.calls if call == "merge Disruption e1"])
+    assert again == written, "the same reason is written once"
 
 
 def test_a_drain_that_nobody_goes_on_with_is_called_off(world: World) -> None:

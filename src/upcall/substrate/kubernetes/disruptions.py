@@ -17,9 +17,17 @@ any more: whoever drains asks again and again, and says nothing when he gives up
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from upcall.substrate.interface import Disruption, DisruptionOver, Disruptions, Firmness, Output, TaskId
+from upcall.substrate.interface import (
+    Disruption,
+    DisruptionOver,
+    Disruptions,
+    Firmness,
+    Output,
+    StillHeld,
+    TaskId,
+)
 from upcall.substrate.kubernetes import objects
 from upcall.substrate.kubernetes.asking import Asking
 from upcall.substrate.kubernetes.cache import Cache
@@ -28,6 +36,8 @@ from upcall.substrate.kubernetes.objects import Pod
 
 LAPSES_S: Final = 120.0
 """The webhook notes at least every half minute that it was asked."""
+MESSAGE_CHARS_MAX: Final = 500
+"""Of a reason: more than a person reads on a line that is printed every five seconds."""
 SOMEBODY: Final = "somebody on Kubernetes"
 FIRMNESS: Final[dict[str, Firmness]] = {"evict": "intercepted", "preempt": "notified", "stop": "observed"}
 PREEMPTED: Final = "PreemptionByScheduler"
@@ -49,6 +59,8 @@ class Foreign:
         """When each is to be looked at although nothing is heard of it."""
         self._told: dict[str, Standing] = {}
         self._allowed: set[str] = set()
+        self._messages: dict[str, str] = {}
+        """Why each has to wait, for whoever asks the webhook."""
 
     def began(self, one: objects.Disruption, out: Output) -> None:
         """The webhook has written it down, or it was there when we started."""
@@ -73,7 +85,7 @@ class Foreign:
 
     def called_off(self, name: str, out: Output) -> None:
         if self._told.pop(name, None) is not None:
-            self._allowed.discard(name)
+            self._forget(name)
             out.up.append(DisruptionOver(id=name, happened=False))
 
     def leaves(self, pod: Pod, task: TaskId, out: Output) -> None:
@@ -103,12 +115,23 @@ class Foreign:
         """What stood about it has happened."""
         for name in [name for name, standing in self._told.items() if standing.uid == pod_uid]:
             del self._told[name]
-            self._allowed.discard(name)
+            self._forget(name)
             out.up.append(DisruptionOver(id=name, happened=True))
+
+    def _forget(self, name: str) -> None:
+        self._allowed.discard(name)
+        self._messages.pop(name, None)
 
     def allow(self, name: str, now_s: float, out: Output) -> None:
         self._allowed.add(name)
         self.look(name, now_s, out)
+
+    def explain(self, name: str, held: StillHeld, now_s: float, out: Output) -> None:
+        """It stands in the object, so every webhook says it, also while nobody of us is there. Only of what stands:
+        a word that comes late is not kept."""
+        if name in self._told:
+            self._messages[name] = message_of(held)
+            self.look(name, now_s, out)
 
     def look(self, name: str, now_s: float, out: Output) -> None:
         """Says yes where it was decided, and clears what is over."""
@@ -125,12 +148,27 @@ class Foreign:
             is_over = is_over or left_s <= 0
         if is_over:
             self._asking.delete("Disruption", name, one.uid, None, out)
-        elif name in self._allowed and not one.status.allowed:
-            change = {"metadata": {"uid": one.uid}, "status": {"allowed": True}}
+        elif (status := self._wanted(name, one.status)) is not None:
+            change = {"metadata": {"uid": one.uid}, "status": status}
             self._asking.merge("Disruption", name, change, out, part="status")
+
+    def _wanted(self, name: str, now: objects.DisruptionStatus) -> dict[str, Any] | None:
+        """What its status is to say; None: it does."""
+        if now.allowed:
+            return None
+        if name in self._allowed:
+            return {"allowed": True, "message": None}
+        message = self._messages.get(name, now.message)
+        return {"message": message} if message != now.message else None
 
     def listed(self) -> Disruptions:
         return Disruptions(ids=tuple(self._told))
 
     def about(self, pod_uid: str) -> list[str]:
         return [name for name, one in self._cache.disruptions.items() if one.spec.pod_uid == pod_uid]
+
+
+def message_of(held: StillHeld) -> str:
+    """One line, whatever the service wrote, and a bounded one."""
+    text = " ".join(str(held).split())
+    return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"

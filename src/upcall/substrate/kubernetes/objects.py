@@ -200,6 +200,8 @@ class DisruptionSpec(_Part, frozen=True, kw_only=True):
 
 class DisruptionStatus(_Part, frozen=True, kw_only=True):
     allowed: bool = False
+    message: str = ""
+    """Why not yet."""
 
 
 class Disruption(_Object, frozen=True, kw_only=True):

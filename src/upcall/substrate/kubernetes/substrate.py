@@ -19,6 +19,7 @@ from upcall.substrate.interface import (
     Firmness,
     Output,
     Promised,
+    StillHeld,
     TaskId,
     Unpromised,
     VolumeSet,
@@ -171,11 +172,13 @@ class KubernetesSubstrate:
         self._proving[node] = now_s + PROVE_AGAIN_S
         out.prove.append(node)
 
-    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
+    def hold_disruption(self, disruption_id: str, now_s: float, *, held: StillHeld | None) -> Output:
         """It is held for as long as nothing is said."""
         out = Output()
-        if not hold:
+        if held is None:
             self._foreign.allow(disruption_id, now_s, out)
+        else:
+            self._foreign.explain(disruption_id, held, now_s, out)
         return out
 
     # -- up ---------------------------------------------------------------------------------------------------------

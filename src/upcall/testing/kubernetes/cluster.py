@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from upcall.protocol.declaration import Declaration
-from upcall.substrate.interface import Capabilities, Exit, Node, NodeObserved, Output, Send, TaskId, Wanted
+from upcall.substrate.interface import Capabilities, Exit, Node, NodeObserved, Output, Send, StillHeld, TaskId, Wanted
 from upcall.substrate.kubernetes import nodes as node_words
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.objects import Kind, read
@@ -149,8 +149,8 @@ class PlayedKubernetes:
             self.prove(asked)
         return out
 
-    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
-        return self._core.hold_disruption(disruption_id, self._at(now_s), hold=hold)
+    def hold_disruption(self, disruption_id: str, now_s: float, *, held: StillHeld | None) -> Output:
+        return self._core.hold_disruption(disruption_id, self._at(now_s), held=held)
 
     def cordon(self, node: str, now_s: float, *, closed: bool) -> Output:
         return self._core.cordon(node, self._at(now_s), closed=closed)
@@ -454,6 +454,11 @@ class PlayedKubernetes:
 
             self.kubelets.at(now_s + deadline_s, go_ahead)
         return self.heard(self.now_s)
+
+    def why_held(self, disruption_id: str) -> str:
+        """What the webhook tells whoever asks."""
+        found = self.api.find("Disruption", disruption_id)
+        return str((found or {}).get("status", {}).get("message", ""))
 
     def call_off(self, disruption_id: str) -> Output:
         if self.api.find("Disruption", disruption_id) is not None:

@@ -76,7 +76,8 @@ class Machine:
 class Held:
     task: TaskId
     until_s: float | None
-    held: bool = False
+    why: str = ""
+    """What whoever began it is told."""
 
 
 @dataclass

@@ -25,6 +25,7 @@ from upcall.substrate.interface import (
     Node,
     Output,
     Promised,
+    StillHeld,
     TaskId,
     Wanted,
 )
@@ -121,11 +122,11 @@ class SimulatedSubstrate(Scheduling):
         self._at(now_s + keep_volumes_s, drop)
         return self._flush()
 
-    def hold_disruption(self, disruption_id: str, now_s: float, *, hold: bool) -> Output:
-        held = self._disruptions.get(disruption_id)
-        if held is not None:
-            held.held = hold
-            if not hold:
+    def hold_disruption(self, disruption_id: str, now_s: float, *, held: StillHeld | None) -> Output:
+        standing = self._disruptions.get(disruption_id)
+        if standing is not None:
+            standing.why = str(held) if held is not None else ""
+            if held is None:
                 self._go_ahead(disruption_id, now_s)
         return self._flush()
 
@@ -321,6 +322,11 @@ class SimulatedSubstrate(Scheduling):
         elif until_s is not None:
             self._at(until_s, lambda at_s: self._go_ahead(disruption_id, at_s))
         return self._flush()
+
+    def why_held(self, disruption_id: str) -> str:
+        """What whoever began it is told, while it stands."""
+        found = self._disruptions.get(disruption_id)
+        return found.why if found is not None else ""
 
     def call_off(self, disruption_id: str) -> Output:
         """Whoever began it has thought better of it."""
