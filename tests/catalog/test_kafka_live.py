@@ -8,7 +8,7 @@ from upcall.catalog.kafka import live
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.kafka.settings import facts
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Invalid
+from upcall.protocol.errors import Invalid, NotNow
 from upcall.service import Member, OptionChange
 from upcall.service.context import Context
 
@@ -22,6 +22,7 @@ def change(key: str, was: Any, wanted: Any) -> OptionChange:
 @pytest.mark.parametrize(
     ("of", "word"),
     [
+        (change("min.insync.replicas", None, 1), "live"),
         (change("log.retention.ms", None, "1000"), "live"),
         (change("num.io.threads", 4, None), "live"),
         (change("log.retention.ms", "1000", None), "restart"),
@@ -127,14 +128,56 @@ def three_brokers(settings: dict[str, Any], **states: str) -> Context:
     return Context(name="kafka", options={"settings": settings}, members=members)
 
 
-async def test_every_broker_that_is_ready_is_told_and_one_that_is_away_starts_with_it() -> None:
-    service = Told(three_brokers({"log.retention.ms": 1000}, **{"1": "held"}))
-    await service.apply_live((change("log.retention.ms", None, 1000),))
-    assert service.told == {name: {"log.retention.ms": "1000"} for name in ("broker-0", "broker-2")}
+async def test_a_broker_is_told_alone() -> None:
+    service = Told(three_brokers({"log.retention.ms": 1000}))
+    await service.apply_live_at(service.members["broker-2"], (change("log.retention.ms", None, 1000),))
+    assert service.told == {"broker-2": {"log.retention.ms": "1000"}}
 
 
-async def test_a_value_that_one_broker_refuses_is_not_tried_on_the_others() -> None:
-    service = Told(three_brokers({"log.retention.ms": 1000}), refuses="broker-0")
-    with pytest.raises(Invalid):
-        await service.apply_live((change("log.retention.ms", None, 1000),))
-    assert service.told == {}
+def test_what_kafka_keeps_once_for_all_brokers_says_that_no_one_goes_first() -> None:
+    kafka = Kafka(Context(name="kafka", options={}))
+    assert not kafka.how(change("num.io.threads", 4, 8)).at_once
+    how = kafka.how(change("min.insync.replicas", 2, 1))
+    assert how.at_once
+    assert "no broker can go first" in str(how)
+
+
+class Tools:
+    """Beside which broker which tool ran, and what it was given."""
+
+    def __init__(self) -> None:
+        self.ran: list[tuple[str, str, str]] = []
+
+    async def run(self, tool: wire.RunTool) -> wire.ToolResult:
+        self.ran.append((tool.member, next(word for word in tool.command if word.startswith("upcall.")), tool.input))
+        return wire.ToolResult(code=0)
+
+
+BACK = (change("num.io.threads", 4096, 4), change("log.retention.ms", 1000, 2000))
+
+
+async def test_a_broker_that_ends_by_what_it_was_told_loses_it_by_the_controllers() -> None:
+    tools, context = Tools(), three_brokers({}, **{"2": "ended"})
+    context.run_tool = tools.run
+    service = Told(context)
+    await service.take_live_back(service.members["broker-2"], BACK)
+    assert service.told == {}, "itself it is asked nothing"
+    assert tools.ran == [("broker-0", "upcall.Overrides", "num.io.threads\nlog.retention.ms\n")]
+
+
+async def test_a_broker_that_is_well_takes_back_what_it_had_itself() -> None:
+    tools, context = Tools(), three_brokers({"num.io.threads": 4})
+    context.run_tool = tools.run
+    service = Told(context)
+    await service.take_live_back(service.members["broker-2"], BACK[:1])
+    assert service.told == {"broker-2": {"num.io.threads": "4"}}
+    assert tools.ran == []
+
+
+async def test_a_broker_that_does_not_take_it_loses_it_by_the_controllers_and_is_asked_again() -> None:
+    tools, context = Tools(), three_brokers({})
+    context.run_tool = tools.run
+    service = Told(context, refuses="broker-2")
+    with pytest.raises(NotNow, match="broker-2 does not work yet with what it had"):
+        await service.take_live_back(service.members["broker-2"], BACK)
+    assert tools.ran == [("broker-0", "upcall.Overrides", "num.io.threads\nlog.retention.ms\n")]

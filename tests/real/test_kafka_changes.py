@@ -3,6 +3,8 @@
 The tests of this module follow each other on one cluster, and each leaves three brokers in sync.
 """
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,31 @@ def test_a_value_that_the_first_broker_refuses_live_reaches_no_other_and_a_good_
     update(kafka, "--unset", f"settings.{name}")
     assert values(kafka, name) == [""] * 3
     assert incarnations(kafka, *BROKERS) == first
+
+
+def test_threads_that_no_broker_has_memory_for_are_declined_with_what_would_fit(kafka: Cluster) -> None:
+    first = incarnations(kafka, *BROKERS)
+    said = kafka.refused("update", "kafka", "--set", "settings.num.network.threads=100000")
+    assert "it has room for" in said
+    assert incarnations(kafka, *BROKERS) == first
+    assert [overridden(kafka, node) for node in NODES] == [{}] * 3
+
+
+def test_a_broker_that_ends_by_what_it_was_told_live_is_the_only_one_and_has_again_what_it_had(kafka: Cluster) -> None:
+    first, before = incarnations(kafka, *BROKERS), values(kafka, "num.io.threads")
+    update(kafka, "--set", "settings.num.io.threads=160", "--no-wait")
+    # One broker is told, in steps, then watched for some seconds; meanwhile it ends, as one does without memory.
+    kafka.until("a broker is told", lambda: overridden(kafka, NODES[-1]), WAIT_S)
+    os.kill(jvm_of(kafka, kafka.task(BROKERS[-1]), MAIN), signal.SIGKILL)
+    kafka.until("the update has failed", lambda: "has failed" in kafka.client.service("kafka").reason, WAIT_S)
+    assert "broker-2 does not stay up with it" in kafka.client.service("kafka").reason
+    until_in_sync(kafka)
+    assert [overridden(kafka, node) for node in NODES] == [{}] * 3
+    assert values(kafka, "num.io.threads") == before
+    assert incarnations(kafka, *BROKERS)[:2] == first[:2]
+    assert "would take along what it was to bring" in kafka.refused("update", "kafka", "--set", "move_mib_s=21")
+    kafka.upcall("rollback", "kafka", timeout_s=WAIT_S)
+    assert [overridden(kafka, node) for node in NODES] == [{}] * 3
 
 
 def test_a_value_that_ends_the_canary_touches_no_other_and_rollback_heals_it(kafka: Cluster) -> None:

@@ -2,7 +2,7 @@
 one first, a gate, then the others; a canary that fails touches nobody else; every host may die."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from sample_services import Plain
 
@@ -23,6 +23,7 @@ from upcall.service import (
     live,
     never,
 )
+from upcall.service.link import MasterAway
 from upcall.testing import Life
 
 Live = Any
@@ -257,6 +258,233 @@ def test_a_gate_that_declines_fails_the_update_and_the_others_keep_what_they_hav
         assert [command(life, f"web-{n}")[1] for n in range(3)] == ["64", "64", "64"]
 
     live(Gated, script)
+
+
+# -- live, one member first ------------------------------------------------------------------------------------------
+
+
+class Tuned(Cache):
+    """It tells each member alone what changes live. What a member was told wins over what it starts with, and a level
+    that is deadly ends it a moment later, at every start."""
+
+    told: ClassVar[dict[str, str]] = {}
+    """Member -> the level that it was told. Of the cluster, not of the host."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.back: list[str] = []
+
+    async def apply_live_at(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+        if self.options.level == "nonsense":
+            raise Invalid("no such level", where="level")
+        self.told[member.name] = self.options.level
+
+    async def take_live_back(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+        self.back.append(member.name)
+        self.told[member.name] = self.options.level
+
+
+def tuned(**own: Any) -> type[Tuned]:
+    return type("Tuned", (Tuned,), {"told": {}, **own})
+
+
+async def ends_by_it(life: Life, told: dict[str, str], level: str = "deadly") -> None:
+    """The world in which such a level ends a member."""
+    while True:
+        for member, value in list(told.items()):
+            if value == level and life.master.state(member) == "ready":
+                life.master.crash(member, code=3, reason="OutOfMemoryError: unable to create native thread")
+        await asyncio.sleep(0.5)
+
+
+def test_what_changes_live_is_told_to_one_member_and_to_the_others_after_the_gate(live: Live) -> None:
+    code = tuned(settle_s=40.0)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(level="debug")
+        await life.master.until(lambda: code.told == {"web-2": "debug"})
+        await asyncio.sleep(30)
+        assert code.told == {"web-2": "debug"}
+        assert life.steps("update")["live/gate"] == ("waiting", "web-2 has to stay ready for 40 s")
+        await over(life, update)
+        assert code.told == dict.fromkeys(("web-0", "web-1", "web-2"), "debug")
+        assert life.master.launches == ["web-0.1", "web-1.1", "web-2.1"]
+        assert life.code.applied == [], "nothing is told to all at once"
+
+    live(code, script)
+
+
+def test_one_that_a_live_value_ends_fails_the_update_and_gets_back_what_it_had(live: Live) -> None:
+    code = tuned()
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        world = asyncio.create_task(ends_by_it(life, code.told))
+        await over(life, life.master.change(level="deadly"), "failed")
+        reason = life.master.plans["update"].reason
+        assert "web-2 does not stay up with it" in reason
+        assert "unable to create native thread" in reason
+        assert code.told == {"web-2": "info"}, "nobody else was told"
+        await life.master.until_ready()
+        await asyncio.sleep(60)
+        ends = {member: seen.incarnation for member, seen in life.master.members.items()}
+        assert (ends["web-0"], ends["web-1"]) == (1, 1)
+        assert command(life, "web-2")[2] == "info"
+        await over(life, life.master.rollback())
+        assert set(code.told.values()) == {"info"}
+        world.cancel()
+
+    live(code, script)
+
+
+def test_a_live_value_that_one_of_the_others_does_not_take_is_taken_back_everywhere(live: Live) -> None:
+    class Picky(Tuned):
+        told: ClassVar[dict[str, str]] = {}
+
+        async def apply_live_at(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+            if member.name == "web-1" and self.options.level == "debug":
+                raise Invalid("not here", where="level")
+            await super().apply_live_at(member, changes)
+
+    async def script(life: Life) -> None:
+        Picky.told.clear()
+        await life.until_deployed()
+        await over(life, life.master.change(level="debug"), "failed")
+        assert "not here" in life.master.plans["update"].reason
+        assert sorted(life.code.back) == ["web-0", "web-1", "web-2"]
+        assert set(Picky.told.values()) == {"info"}
+        await life.master.until(lambda: life.steps("update")["taken back/live values"][0] == "done")
+
+    live(Picky, script)
+
+
+def test_what_is_taken_back_is_taken_back_by_whichever_host_comes(live: Live) -> None:
+    class Slow(Tuned):
+        told: ClassVar[dict[str, str]] = {}
+        tries = 0
+
+        async def take_live_back(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+            type(self).tries += 1
+            if self.tries < 4:
+                raise ConnectionError("nobody answers")
+            await super().take_live_back(member, changes)
+
+    async def script(life: Life) -> None:
+        Slow.told.clear()
+        Slow.tries = 0
+        await life.until_deployed()
+        world = asyncio.create_task(ends_by_it(life, Slow.told))
+        update = life.master.change(level="deadly")
+        while state_of(life, update) in ("open", "executing"):
+            await asyncio.sleep(1.3)
+            await life.kill_host()
+            life.start_host()
+        await over(life, update, "failed")
+        assert Slow.told == {"web-2": "info"}
+        world.cancel()
+
+    live(Slow, script)
+
+
+def test_a_rollback_before_all_is_taken_back_gives_one_that_is_down_what_it_had_first(live: Live) -> None:
+    class Stuck(Tuned):
+        told: ClassVar[dict[str, str]] = {}
+        answers = False
+
+        async def take_live_back(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+            if not self.answers:
+                raise ConnectionError("nobody answers")
+            await super().take_live_back(member, changes)
+
+    async def script(life: Life) -> None:
+        Stuck.told.clear()
+        Stuck.answers = False
+        await life.until_deployed()
+        world = asyncio.create_task(ends_by_it(life, Stuck.told))
+        failing = life.master.change(level="deadly")
+        await life.master.until(
+            lambda: "taken back/live values" in life.steps("update") if "update" in life.master.plans else False
+        )
+        assert state_of(life, failing) == "executing", "it is not over before"
+        back = life.master.rollback()
+        Stuck.answers = True
+        await over(life, back)
+        assert set(Stuck.told.values()) == {"info"}
+        await life.master.until_ready()
+        world.cancel()
+
+    live(Stuck, script)
+
+
+def test_a_master_that_dies_as_it_is_written_down_who_was_told_changes_nothing_of_the_end(live: Live) -> None:
+    """Each write of the course in turn: the master has it, and its answer is lost."""
+    written = 0
+
+    def play(dies_at: int) -> None:
+        code = tuned()
+
+        async def script(life: Life) -> None:
+            nonlocal written
+            await life.until_deployed()
+            writes = 0
+
+            def carried_out() -> bool:
+                nonlocal writes
+                writes += life.master.calls[-1] == "PUT state/sdk.update"
+                if writes == dies_at and life.master.world.deaths == 0:
+                    life.master.die()
+                    raise MasterAway("it died before it answered")
+                return True
+
+            life.master.carried_out = carried_out
+            world = asyncio.create_task(ends_by_it(life, code.told))
+            await over(life, life.master.change(level="deadly"), "failed")
+            written = writes
+            assert code.told == {"web-2": "info"}
+            await life.master.until_ready()
+            world.cancel()
+
+        live(code, script)
+
+    play(0)
+    assert written > 3
+    for number in range(1, written + 1):
+        play(number)
+
+
+def test_who_restarts_the_one_that_was_told_first_does_not_fail_the_update(live: Live) -> None:
+    code = tuned(settle_s=60.0)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(level="debug")
+        await life.master.until(lambda: code.told == {"web-2": "debug"})
+        life.master.propose("restart", "web-2")
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        await over(life, update)
+        assert set(code.told.values()) == {"debug"}
+
+    live(code, script)
+
+
+def test_what_is_live_for_all_at_once_is_watched_and_taken_back(live: Live) -> None:
+    class AtOnce(Cache):
+        async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
+            await super().apply_live(changes)
+            self.level = self.options.level
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(level="debug")
+        await life.master.until(lambda: life.code.applied)
+        await asyncio.sleep(1)
+        life.master.crash("web-1", code=3, reason="no memory")
+        await over(life, update, "failed")
+        assert "web-1 does not stay up with it" in life.master.plans["update"].reason
+        assert [change[2] for change in life.code.applied] == ["debug", "info"]
+
+    live(AtOnce, script)
 
 
 # -- members come and leave -----------------------------------------------------------------------------------------

@@ -226,7 +226,14 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
     session.out.table(("option", "was", "wanted", "how"), change_rows(found), empty="no option changes")
     members = [
         *((name, "restarts", why) for name, why in found.restart.items()),
-        *((name, "takes it over while it runs", "") for name in found.live),
+        *(
+            (
+                name,
+                "takes it over while it runs",
+                "first, and the others once it stays well" * (name == found.live_first),
+            )
+            for name in found.live
+        ),
         *((name, "comes", "") for name in found.come),
         *((name, "leaves", "") for name in found.leave),
     ]

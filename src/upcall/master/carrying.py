@@ -17,6 +17,8 @@ from upcall.protocol.options import flattened
 from upcall.protocol.releases import released
 
 NAMED_MAX: Final = 3
+GOALS: Final = "goals"
+"""The option of which others follow: who says another goal says all of them."""
 Changes = dict[str, tuple[object, object]]
 
 
@@ -39,6 +41,8 @@ def must_not_go_along(service: Service, asked: Update, wanted: r.RevisionRecord,
     if wanted.version != stands.version and released(wanted.version) == released(stands.version):
         return  # An own service's edited files: they may be what puts it right.
     said = {name for name, _ in flattened(asked.set)} | set(asked.set) | set(asked.unset)
+    if any(name.partition(".")[0] == GOALS for name in said):
+        said |= wanted.derived.keys()
     along = [
         f"{name}={pair[1]}" if pair[1] is not None else f"no {name}"
         for name, pair in failed.items()

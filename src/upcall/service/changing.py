@@ -26,14 +26,24 @@ class How:
 
     word: Literal["live", "restart", "never"]
     reason: str = ""
-    """Of ``never``: why, and what to do instead."""
+    """Of ``never``: why, and what to do instead. Of a change that is live at once everywhere: why."""
+    at_once: bool = False
+    """Live, and no member has a value of its own: all have it at the same time, so none goes first."""
 
     def __str__(self) -> str:
         return f"{self.word}: {self.reason}" if self.reason else self.word
 
 
 live: Final = How("live")
-"""While the members run, by the service's ``apply_live``."""
+"""While the members run: by the service's ``apply_live_at``, at one first; by ``apply_live`` where it has none."""
+
+
+def live_at_once(reason: str) -> How:
+    """While the members run, by the service's ``apply_live``, at all of them at the same time. ``reason`` says why no
+    member can go first: a person reads it before he agrees."""
+    return How("live", reason, at_once=True)
+
+
 by_restart: Final = How("restart")
 """Of the members whose declarations differ."""
 

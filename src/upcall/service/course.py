@@ -1,7 +1,7 @@
 """The course of an update: what of it is written down, and the plan that follows from it. Pure.
 
-A revision brings members what differs, in this order: what changes while they run; one member by a restart (the
-canary), and the gate after it; the others; then those that are new; then those that leave.
+A revision brings members what differs, in this order: what changes while they run, at one of them first; one member
+by a restart (the canary), and the gate after it; the others; then those that are new; then those that leave.
 
 What is written down says what all members had before the first change that was not carried out to its end
 (``base``), and which members took a later one over since: after a canary that failed the next revision is compared with
@@ -23,6 +23,9 @@ from upcall.service.steps import Do, Leave, Phase, Restart, Start, Step, TakeOve
 
 LIVE_ATTEMPTS: Final = 3
 """Of what is changed while the members run; what cannot be right the next time raises ``Invalid`` at once."""
+LIVE: Final = "live"
+TAKEN_OVER: Final = f"{LIVE}/take over"
+"""Its last step: all that was changed while members ran is theirs, also at their next start."""
 CANARY: Final = "canary"
 REST: Final = "rest"
 SPREAD: Final = "spread"
@@ -31,10 +34,29 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
+class Live:
+    """What an update changes while members run."""
+
+    each: tuple[OptionChange, ...] = ()
+    """Member by member."""
+    at_once: tuple[OptionChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.each or self.at_once)
+
+
+@dataclass(frozen=True)
 class Works:
     """What steps of an update call."""
 
-    apply: Work
+    to_one: Work
+    """Changes something live at one member, and its gate ..."""
+    live_gate: Work
+    to_others: Work
+    """... and at the others."""
+    to_all: Work
+    """Changes something live at all of them, and what watches them then."""
+    settle: Work
     gate: Work
     spread: Work | None = None
     """None: its expert spreads nothing."""
@@ -62,10 +84,26 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: it is not chosen yet; empty: there is none."""
     restarts: tuple[str, ...] = ()
     """All that restart, once the canary is chosen."""
+    live: tuple[str, ...] = ()
+    """Names of what is changed while members run."""
+    live_canary: str | None = None
+    told: dict[str, int] = {}
+    """Members that were told something live -> the incarnation that was. Written before they are told."""
+    told_all: bool = False
+    """So was what has no value of a member's own."""
+    left_told: tuple[str, ...] = ()
+    """Members that an earlier course had told, which went no further and gave nothing back."""
     marks: dict[str, str] = {}
     paused: tuple[str, ...] = ()
+    failing: str = ""
+    """Why it goes no further, while what was changed live is being taken back."""
     outcome: str = ""
     """``done``, or why it goes no further."""
+
+    @property
+    def owes(self) -> bool:
+        """Something was changed live, and not at all members that it was meant for."""
+        return bool(self.told or self.told_all) and TAKEN_OVER not in self.marks
 
     @property
     def brings(self) -> frozenset[str]:
@@ -97,6 +135,7 @@ def next_course(
         names=last.names,
         upgrade=upgrade or last.upgrade,
         touched=last.touched,
+        left_told=tuple(sorted({*last.left_told, *(last.told if last.owes else ())})),
         moved=tuple(sorted({*last.moved, *moved & set(last.restarts)})),
     )
 
@@ -133,7 +172,7 @@ def phases(
     course: Course,
     pods: Iterable[Pod],
     members: Mapping[str, wire.Member],
-    live: tuple[OptionChange, ...],
+    live: Live,
     works: Works,
     timeout_s: float,
 ) -> tuple[Phase, ...]:
@@ -141,12 +180,17 @@ def phases(
     pods = list(pods)
     wanted = [name for pod in pods for name in pod.member_names]
     found: list[Phase] = []
-    first: list[Step] = [Do("apply", works.apply, LIVE_ATTEMPTS, timeout_s)] if live else []
+    first: list[Step] = []
+    if live.each:
+        first += [Do("one", works.to_one, LIVE_ATTEMPTS, timeout_s), Do("gate", works.live_gate, timeout_s=timeout_s)]
+        first += [Do("others", works.to_others, LIVE_ATTEMPTS, timeout_s)] if len(wanted) > 1 else []
+    if live.at_once:
+        first += [Do("all", works.to_all, LIVE_ATTEMPTS, timeout_s), Do("settle", works.settle, timeout_s=timeout_s)]
     others = tuple(name for name in wanted if name in members and name not in (*course.restarts, *course.brings))
-    if live or "live/take over" in course.marks or any(members[name].behind for name in others):
+    if live or TAKEN_OVER in course.marks or any(members[name].behind for name in others):
         first.append(TakeOver(others))
     if first:
-        found.append(Phase("live", *first))
+        found.append(Phase(LIVE, *first))
     if course.canary:
         found.append(Phase(CANARY, Restart(course.canary), Do("gate", works.gate, timeout_s=timeout_s)))
     rest = [Restart(name) for name in course.restarts if name != course.canary and name in wanted]

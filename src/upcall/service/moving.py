@@ -74,10 +74,15 @@ def _stays_down(member: Member, first: int) -> str:
     ends = again > 0 and member.ended_times >= ENDS_MAX
     if not (ends or again >= ENDS_MAX or member.state == "failed"):
         return ""
+    return f"{member.name} does not come up with it: {how_it_ended(member)}"
+
+
+def how_it_ended(member: Member) -> str:
+    """The last time: its exit code, and in its system's own words why."""
     code = "" if member.exit_code is None else f"ended with code {member.exit_code}"
     said = next((line.strip() for line in reversed(member.last_lines) if line.strip()), "")
     words = ": ".join(part for part in (code, member.exit_reason or said or member.reason) if part)
-    return f"{member.name} does not come up with it: {words or member.state}"
+    return words or member.state
 
 
 def started(member: Member, *, settling: bool) -> How:

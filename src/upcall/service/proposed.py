@@ -17,6 +17,7 @@ from upcall.service.options import validated
 from upcall.service.questions import checked
 from upcall.service.service import Service
 from upcall.service.stranger import asked
+from upcall.service.while_running import sorted_out
 
 REFUSED_MAX: Final = 5
 """Reasons named at once."""
@@ -146,6 +147,7 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
         if kind == "upgrade"
         else restart,
         live=tuple(name for name in found.wanted if name in found.was) if found.live else (),
+        live_first=_told_first(service, found),
         come=found.come,
         leave=found.leave,
         answer=answer,
@@ -169,6 +171,12 @@ async def _first_step(service: Service, restart: dict[str, str]) -> str:
     canary = service.canary(members)
     said = await asked(service, _would_be("restart", canary.name, incarnation=canary.incarnation))
     return f"restart of {canary.name}: {_words(said)}"
+
+
+def _told_first(service: Service, found: Comparison) -> str:
+    """Who would be told first what changes while members run; empty: nobody is told alone."""
+    ready = [member for member in service.members if member.back and member.name in found.was]
+    return service.canary(ready).name if ready and sorted_out(service, found.live).each else ""
 
 
 def _words(verdict: Verdict | None) -> str:

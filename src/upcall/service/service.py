@@ -229,10 +229,23 @@ class Service(Backups, PackageFiles):
         that holds; it may be called again. What cannot be raises ``Invalid``, and it has failed."""
         raise NotImplementedError
 
+    async def apply_live_at(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+        """Change this at one member while it runs. Returns when it works with it; it may be called again. One member is
+        told first, and when it has stayed ready for ``settle_s`` and :meth:`may_go_on` has accepted, the others. A
+        value that is wrong raises ``Invalid``, and the update has failed; what else it raises is tried again."""
+        raise NotImplementedError(f"{type(self).__name__} tells no single member")
+
     async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
-        """Change this while the members run. Returns when it holds; it may be called again. A value that is wrong
-        raises ``Invalid``, and the update has failed; what else it raises is tried again."""
+        """The same for all members at once: of what is :func:`live_at_once`, and of all that changes live where there
+        is no :meth:`apply_live_at`. Then all of them have to stay ready for ``settle_s``."""
         raise NotImplementedError(f"{type(self).__name__} says that options change live, and has no apply_live()")
+
+    async def take_live_back(self, member: Member, changes: tuple[OptionChange, ...]) -> None:
+        """An update has failed, or went no further: give a member that was told again what it had (``self.options`` are
+        those of before). It may be called again. Default: :meth:`apply_live_at`, of a member that is ready; one that is
+        not starts with what it had. Override it where a value outlives the process that was told."""
+        if member.ready:
+            await self.apply_live_at(member, changes)
 
     def canary(self, members: list[Member]) -> Member:
         """Of those that restart, the one that goes first. Default: one that is not ready, else the last one."""

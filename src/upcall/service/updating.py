@@ -23,6 +23,7 @@ from upcall.service.consent import Verdict
 from upcall.service.course import Course
 from upcall.service.leaving import Spawn
 from upcall.service.link import Fenced, Link
+from upcall.service.member import Member
 from upcall.service.moving import ENDS_MAX
 from upcall.service.options import ServiceOptions, validated
 from upcall.service.plan_inputs import (
@@ -40,10 +41,12 @@ from upcall.service.plan_inputs import (
 )
 from upcall.service.questions import CHANGES, NoAnswer
 from upcall.service.questions import checked as checked_answer
+from upcall.service.repeating import until_done
 from upcall.service.service import Service, overridden
 from upcall.service.state import State
 from upcall.service.steps import GaveUp, Later
 from upcall.service.telling import Words
+from upcall.service.while_running import WhileRunning, sorted_out
 
 KEY: Final = "update"
 LOOK_S: Final = 1.0
@@ -76,8 +79,14 @@ class Updating:
         self.plan = plans.Plan(KEY)
         self._course: Course | None = None
         self._kept: Course | None = None
-        self._live: tuple[OptionChange, ...] | None = None
-        """What is changed while the members run, once it was looked at."""
+        self._looked = False
+        """What is changed while the members run was looked at here."""
+        self._while = WhileRunning(service, lambda: self._course, self._now_is, self._options)
+        self._spawn = spawn
+        self._back: asyncio.Task[object] | None = None
+        """Takes back what was changed live."""
+        self._back_said = ""
+        self._writing = asyncio.Lock()
         self._operation: wire.Operation | None = None
         self._effects: list[Effect] = []
         self._proposed: dict[str, tuple[str, float]] = {}
@@ -122,9 +131,13 @@ class Updating:
         return msgspec.structs.replace(found, members=members)
 
     def view(self) -> wire.PlanView | None:
-        if self._course is None or not (self.plan.phases or self._course.outcome):
+        if self._course is None or not (self.plan.phases or self._course.failing or self._course.outcome):
             return None
         view, outcome = self.plan.view(), self._course.outcome
+        if why := self._course.failing:
+            step = wire.StepView(name="live values", state="done" if outcome else "running", reason=self._back_said)
+            phase = wire.PhaseView(name="taken back", strategy="serial", state=step.state, steps=(step,))
+            return msgspec.structs.replace(view, state="failed", reason=why, phases=(*view.phases, phase))
         if outcome and outcome != "done":
             return msgspec.structs.replace(view, state="failed", reason=outcome)
         if outcome != "done" and self._operation is None:
@@ -133,7 +146,7 @@ class Updating:
 
     @property
     def deadline_s(self) -> float | None:
-        if self._operation is None or self._course is None or self._course.outcome:
+        if self._operation is None or self._course is None or self._course.outcome or self._course.failing:
             return None
         over = {known: at_s for known, at_s in self._proposed.values() if not self._lives(known)}
         times = [max(at_s, self._gone.get(known, at_s)) + ASK_AGAIN_S for known, at_s in over.items()]
@@ -145,11 +158,19 @@ class Updating:
     def control(self, verb: Verb, path: str) -> None:
         if self._operation is None or self._course is None or self._course.outcome:
             raise Conflict("no update is under way", where="plan update", expected="`upcall update` begins one")
+        if why := self._course.failing:
+            raise Conflict(
+                f"the update has failed, and what it changed is being taken back: {why}", where="plan update"
+            )
         self.move(Control(verb, path, self._now()))
 
     def subscribed(self) -> None:
         """On a new subscription the master may not have heard what was said on the one before."""
         self._said = ""
+
+    def shown(self, operations: tuple[wire.Operation, ...]) -> None:
+        """All operations, as they stand."""
+        self._while.hear(operations)
 
     def hear(self, told: wire.Told) -> None:
         """A step that was declined, or failed, is refused: asking again would give the same."""
@@ -183,6 +204,7 @@ class Updating:
                 step.cancel()  # It goes no further: what it had begun here neither.
         self._operation = operation
         if operation is None or operation.revision is None:
+            self._take_back()
             return
         if self._course is None or (self._course.revision, self._course.life) != (revision, life):
             upgrade = operation.revision.other_code
@@ -193,9 +215,17 @@ class Updating:
             )
             self._course = self._looked_at(self._course, last)
             self._restored(self._course)
-            self._proposed, self._refused, self._effects, self._live, self._gated = {}, {}, [], None, 0
-            self._gone = {}
+            self._proposed, self._refused, self._effects, self._gated = {}, {}, [], 0
+            self._gone, self._back_said = {}, ""
+            if self._back is not None:
+                self._back.cancel()  # This one takes along what is left of it.
+                self._back = None
+            self._looked, self._while = (
+                False,
+                WhileRunning(self._service, lambda: self._course, self._now_is, self._options),
+            )
         await self._write()
+        self._take_back()
 
     def _looked_at(self, course: Course, last: Course | None) -> Course:
         """What it changes, beside what a change before it may have left."""
@@ -230,19 +260,19 @@ class Updating:
     def look(self, members: wire.Members, settling: frozenset[str]) -> None:
         """The world as it is. Within one look at the service, in which its members were declared."""
         course, operation = self._course, self._operation
-        if course is None or operation is None or course.outcome:
+        if course is None or operation is None or course.outcome or course.failing:
             return
+        self._while.hear(self._service.operations)
         seen = {member.name: member for member in members.members}
         declared = self._service._context.built or {}
         if operation.state not in ("executing", "preparing") or any(
             name not in seen or seen[name].revision < course.revision for name in declared or course.names
         ):
             return  # the master has not taken the declarations of this revision yet
-        course, live = self._chosen(course, seen)
+        course = self._chosen(course, seen)
         pods = wanted.checked(self._service)
-        timeout_s = self._service.hook_timeout_s
-        works = courses.Works(self._apply, self._gate, self._spread if overridden(self._service, "spread") else None)
-        self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, works, timeout_s))
+        timeout_s, live = self._service.hook_timeout_s, self._while.changes
+        self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, self._works(), timeout_s))
         held = "paused by a person" if operation.paused else ""
         world = Observed(
             seen, self._now(), members.unplaced, settling, course.revision, held, self._asked(), dict(self._refused)
@@ -255,23 +285,31 @@ class Updating:
         """Members whose turn it is to start."""
         return {effect.member for effect in self._effects if isinstance(effect, StartMember)}
 
-    def _chosen(self, course: Course, members: Mapping[str, wire.Member]) -> tuple[Course, tuple[OptionChange, ...]]:
+    def _works(self) -> courses.Works:
+        changes = self._while
+        spread = self._spread if overridden(self._service, "spread") else None
+        return courses.Works(
+            changes.to_one, self._live_gate, changes.to_the_others, changes.to_all, self._settled, self._gate, spread
+        )
+
+    def _chosen(self, course: Course, members: Mapping[str, wire.Member]) -> Course:
         """Who restarts, and who of them first: decided once. And what is changed while they run."""
         service = self._service
-        if course.canary is not None and self._live is not None:
-            return course, self._live
+        if course.canary is not None and self._looked:
+            return course
         base = self._options(course.base)
         differ: tuple[str, ...] = ()
-        self._live = ()
+        live: tuple[OptionChange, ...] = ()
         if base is not None and not course.upgrade:
             found = compare(service, base, service.options, named(base, service.options, course.touched))
-            self._live, differ = found.live, found.differ
+            live, differ = found.live, found.differ
+        self._looked, self._while.changes = True, sorted_out(service, live)
         if course.canary is not None:
-            return course, self._live
+            return course
         restarts = courses.who_restarts(course, differ, members)
         fit = courses.may_be_canary(restarts, members)
         canary = service.canary([service.members[name] for name in fit]).name if fit else ""
-        return replace(course, restarts=restarts, canary=canary), self._live
+        return replace(course, restarts=restarts, canary=canary, live=tuple(change.name for change in live))
 
     def _asked(self) -> dict[str, str]:
         """How the operations of its steps stand."""
@@ -301,13 +339,15 @@ class Updating:
         for effect in effects:
             if isinstance(effect, Keep):
                 course = replace(course, marks=dict(effect.marks), paused=effect.paused)
-        if not course.outcome and course.canary is not None and self.plan.world.revision == course.revision:
+        over = course.outcome or course.failing
+        if not over and course.canary is not None and self.plan.world.revision == course.revision:
             if why := self.plan.failure:
-                course = replace(course, outcome=why)
+                course = replace(course, failing=why) if course.owes else replace(course, outcome=why)
             elif self.plan.over:
                 course = replace(course, outcome="done")
         self._course = course
         await self._write()
+        self._take_back()
         turns = {effect.member for effect in effects if isinstance(effect, ProposeRestart | ProposeLeave)}
         if effects:
             self._proposed = {member: known for member, known in self._proposed.items() if member in turns}
@@ -365,17 +405,57 @@ class Updating:
         self._said = operation.id
 
     async def _write(self) -> None:
-        if self._course is not None and self._course != self._kept:
-            await self._memory.set(KEY, msgspec.to_builtins(self._course))
-            self._kept = self._course
+        """One after the other: its steps write too."""
+        async with self._writing:
+            course = self._course
+            if course is not None and course != self._kept:
+                await self._memory.set(KEY, msgspec.to_builtins(course))
+                self._kept = course
+
+    async def _now_is(self, course: Course) -> None:
+        self._course = course
+        await self._write()
 
     # -- what its steps do ------------------------------------------------------------------------------------------
 
-    async def _apply(self) -> None:
-        try:
-            await self._service.apply_live(self._live or ())
-        except (Invalid, NotImplementedError) as error:
-            raise GaveUp(str(error)) from error
+    def _take_back(self) -> None:
+        """What a course that is failing has changed live: also when its operation is over already, until it is done."""
+        course = self._course
+        if course is None or not course.failing or course.outcome or (self._back and not self._back.done()):
+            return
+        revision = course.revision
+
+        def still() -> bool:
+            course = self._course
+            return course is not None and course.revision == revision and not course.outcome
+
+        async def go() -> None:
+            await self._while.back()
+            if still() and self._course is not None:
+                await self._now_is(replace(self._course, told={}, outcome=self._course.failing))
+                self._service.refresh()
+
+        async def failed(error: str) -> None:
+            self._told_back(error, None)
+
+        call = until_done(self._service, "take_live_back", go, still, failed=failed, tell=self._told_back)
+        self._back = self._spawn(call, "what was changed live is taken back")
+
+    def _told_back(self, text: str, share: float | None) -> None:
+        self._back_said = text
+        self._service.refresh()
+        self.tell(f"what was changed live is taken back: {text}", share)
+
+    async def _settled(self) -> None:
+        await self._while.stays_well(self._now())
+
+    async def _live_gate(self) -> None:
+        """The one that was told first stays well, and the expert says that the others may follow."""
+        await self._settled()
+        course, operation = self._course, self._operation
+        member = self._service.members.get((course.live_canary if course is not None else None) or "")
+        if member is not None and operation is not None:
+            await self._agreed(member, operation)
 
     async def _spread(self) -> None:
         """Those that came are there: load moves onto them."""
@@ -413,13 +493,16 @@ class Updating:
         left_s = self._ready_since[1] + service.settle_s - self._now()
         if left_s > 0:
             raise Later(f"{member.name} has to stay ready for {service.settle_s:g} s", left_s)
+        await self._agreed(member, operation)
+
+    async def _agreed(self, member: Member, operation: wire.Operation) -> None:
         verdict = await self._may_go_on(member, operation)
         if verdict.word == "decline":
             raise GaveUp(f"{member.name}: {verdict.reason}")
         if verdict.word == "defer":
             raise Later(verdict.reason, min(verdict.retry_after_s, LOOK_S))
 
-    async def _may_go_on(self, member: Any, operation: wire.Operation) -> Verdict:
+    async def _may_go_on(self, member: Member, operation: wire.Operation) -> Verdict:
         """One that is late or raises says nothing: it is asked again."""
         service = self._service
         try:

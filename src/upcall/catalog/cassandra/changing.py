@@ -1,6 +1,5 @@
 """How a running Cassandra is changed: its settings, while it runs where it can."""
 
-import asyncio
 from collections.abc import Iterable
 
 from upcall.catalog.cassandra import config, jmx
@@ -12,7 +11,6 @@ from upcall.service.context import Context
 
 SET_LIVE = "live"
 """Names of settings that were changed while nodes ran."""
-LOOK_S = 1.0
 
 NEVER = {
     "client_auth": "who may log in is set up when a ring is made; install another one beside it",
@@ -41,17 +39,12 @@ class Changing(Nodes):
             else super().how(change)
         )
 
-    async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
-        """At one node first: what it refuses, no other is given. One that just starts has read its file already, so
-        it is waited for; who is down reads the new one."""
+    async def apply_live_at(self, node: Member, changes: tuple[OptionChange, ...]) -> None:
+        """It holds while the node runs; at its next start it reads its file."""
         names = [change.key for change in changes]
-        self._set_live = await self.state.update(SET_LIVE, lambda known: sorted({*known, *names}), [])
-        while any(_starts(node) for node in self.members.of("node")):  # noqa: ASYNC110 - members are a snapshot
-            await asyncio.sleep(LOOK_S)
-        nodes = [node for node in self.members.of("node") if node.ready]
-        if nodes:
-            await self._set(nodes[0], names)
-            await asyncio.gather(*(self._set(node, names) for node in nodes[1:]))
+        if not {*names} <= {*self._set_live}:
+            self._set_live = await self.state.update(SET_LIVE, lambda known: sorted({*known, *names}), [])
+        await self._set(node, names)
 
     async def set_again(self, node: Member) -> None:
         """It may have read its file right before a setting was changed while nodes run."""
@@ -65,8 +58,3 @@ class Changing(Nodes):
         done = await node.run(config.own_tool("SetLive"), input=given, codes=(0, config.TOOL_REFUSED))
         if done.code:
             raise Invalid(last_line(done), where=f"{node.name} settings")
-
-
-def _starts(node: Member) -> bool:
-    """It does for the first time since it was well: one that ends again and again is waited for by nobody."""
-    return node.state in ("pending", "running") and not node.ended_times

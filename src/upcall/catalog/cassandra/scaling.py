@@ -2,7 +2,7 @@
 
 import asyncio
 
-from upcall.catalog.cassandra import config, fitting
+from upcall.catalog.cassandra import bounds, config, fitting
 from upcall.catalog.cassandra.consent import Consent
 from upcall.catalog.cassandra.nodes import last_line
 from upcall.catalog.cassandra.options import CassandraOptions
@@ -22,6 +22,9 @@ class Scaling(Consent):
     async def may_update(self, update: Update, why: Operation) -> Verdict:
         wanted = update.options
         assert isinstance(wanted, CassandraOptions)
+        names = {change.key if change.option == "settings" else change.option for change in update.changes}
+        if names & {*bounds.SETTINGS, "memory_mib"} and (too_much := self.cannot_carry(wanted)):
+            return decline(too_much)
         if wanted.nodes < self.options.nodes:
             return await self._may_shrink(wanted.nodes)
         away = self.members.away("node")

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
-from upcall.catalog.kafka import config
+from upcall.catalog.kafka import bounds, config, properties
 from upcall.catalog.kafka.goals import KafkaGoals, options_for
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import Partition
-from upcall.catalog.kafka.settings import as_texts
+from upcall.catalog.kafka.settings import as_texts, facts
+from upcall.catalog.kafka.sizing import size_broker
 from upcall.catalog.kafka.task import broker_task, makes
 from upcall.catalog.known import own
 from upcall.catalog.logins import LogsIn
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.errors import NotNow
+from upcall.protocol.errors import Invalid, NotNow
 from upcall.protocol.training import Compiled, Training
 from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy
 
@@ -41,7 +42,24 @@ class Brokers(LogsIn):
     def from_goals(self, goals: KafkaGoals, machine: Machine) -> Mapping[str, Derived]:
         return options_for(goals, self.options, machine)
 
+    def cannot_carry(self, options: KafkaOptions) -> str:
+        """What of these a broker has no memory for, and what would be needed; empty: it has."""
+        sizing = size_broker(options.memory_mib, self._cores(), options.disk_mib)
+        file = config.server_properties(
+            node_id=1, members=("broker-0",), sizing=sizing, logins=self.asks_who, options=as_texts(own(options))
+        )
+        known = {name: part.get("default") for name, part in facts(self.version).broker.items()}
+        values = {**known, **properties.parsed(file)}
+        return bounds.objection(values, memory_mib=options.memory_mib, sizing=sizing, brokers=options.brokers)
+
+    def _cores(self) -> float:
+        return max((node.cpus for node in self.nodes), default=1.0)
+
     def pods(self) -> list[Pod]:
+        # Of brokers that run an update is declined, and what they have been given before stays.
+        never_started = not any(member.starts for member in self._context.members.values())
+        if own(self.options) and never_started and (too_much := self.cannot_carry(self.options)):
+            raise Invalid(too_much, where="settings")
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.
         count, per_node = self.options.brokers, self.options.per_node
         endpoints = self.endpoints()
@@ -72,7 +90,7 @@ class Brokers(LogsIn):
             members=names,
             format_volume=config.format_command(self.cluster_id, first),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
-            cores=max((node.cpus for node in self.nodes), default=1.0),
+            cores=self._cores(),
             logins=self.logins(config.SECRET_FORM),
             rack=config.NODE if self.options.per_node > 1 else config.ZONE,
             options=as_texts(own(options)),

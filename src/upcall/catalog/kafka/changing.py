@@ -1,7 +1,8 @@
 """How a running Kafka is changed: its settings, live where it can, and its version."""
 
-from upcall.catalog.kafka import config, features, live, properties
+from upcall.catalog.kafka import bounds, config, features, live, properties
 from upcall.catalog.kafka.brokers import Brokers, node_id
+from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.partitions import counted, named
 from upcall.catalog.kafka.settings import as_texts, facts
 from upcall.catalog.known import own
@@ -17,6 +18,7 @@ from upcall.service import (
     action,
     decline,
     defer,
+    live_at_once,
     never,
 )
 from upcall.service import live as live_change
@@ -35,6 +37,7 @@ NEVER = {
     },
 }
 """Options that are not changed, and why."""
+ONE_VALUE = "Kafka keeps one value of it for the whole cluster, so no broker can go first"
 ALONE = (
     "a lone broker's topics have one replica each, and its quorum one vote; install another one with 3 beside it, and"
     " copy what is to stay"
@@ -52,19 +55,39 @@ class Changing(Brokers):
             return never(ALONE)
         usual = self._usual()
         if change.option == "settings" and change.key in usual and (change.wanted, usual[change.key]) != (None, None):
-            return live_change
+            return live_at_once(ONE_VALUE) if change.key == live.MINIMUM else live_change
         return super().how(change)
 
     async def apply_live(self, changes: tuple[OptionChange, ...]) -> None:
-        """One broker after the other: one that refuses a value keeps those after it from being asked."""
-        names = {change.key for change in changes}
-        ready = [broker for broker in self.members.of("broker") if broker.ready]
-        if live.MINIMUM in names and ready:
-            value = self._settings_of(ready[0])[live.MINIMUM]
-            await ready[0].run(config.cluster_setting_command(live.MINIMUM, value), timeout_s=60.0)
-        for broker in ready:
-            wanted, file = self._settings_of(broker), await self._file_of(broker)
-            await self._tune(broker, live.overrides(names - {live.MINIMUM}, wanted, file, self._usual()), file)
+        """What Kafka keeps once for all brokers."""
+        beside = next((broker for broker in self.members.of("broker") if broker.ready), None)
+        if beside is not None:
+            value = self._settings_of(beside)[live.MINIMUM]
+            await beside.run(config.cluster_setting_command(live.MINIMUM, value), timeout_s=60.0)
+
+    async def apply_live_at(self, broker: Member, changes: tuple[OptionChange, ...]) -> None:
+        """Until the broker works with it."""
+        wanted, file = self._settings_of(broker), await self._file_of(broker)
+        names = [change.key for change in changes]
+        await self._tune(broker, live.overrides(names, wanted, file, self._usual()), file)
+
+    async def take_live_back(self, broker: Member, changes: tuple[OptionChange, ...]) -> None:
+        """An override stands in the metadata, and ends a broker that cannot live with it at every start. So one that
+        does not answer loses it there, by the controllers; its file says what it had, at its next start at the latest.
+        """
+        if broker.ready:
+            try:
+                await self.apply_live_at(broker, changes)
+                return
+            except Exception as error:
+                self.log.warning("%s does not take back what it had: %s", broker.name, error)
+        others = [each for each in self.but(broker) if each.ready]
+        names = "".join(f"{change.key}\n" for change in changes)
+        beside = others[0] if others else broker  # A lone one answers for a moment of each start, if at all.
+        await beside.run(config.forget_command(node_id(broker)), input=names, timeout_s=60.0)
+        self.log.info("%s has no overrides any more of %s", broker.name, ", ".join(names.split()))
+        if broker.ready:
+            raise NotNow(f"{broker.name} does not work yet with what it had", where=self.name)
 
     async def _tune(self, broker: Member, given: dict[str, str | None], file: dict[str, str]) -> None:
         without = {name: file.get(name, usual) for name, usual in self._usual().items() if name in given}
@@ -89,8 +112,10 @@ class Changing(Brokers):
         return facts(self.version).usual()
 
     async def may_update(self, update: Update, why: Operation) -> Verdict:
-        """Another version has to be able to read what is there: up to the level that the cluster's features were
-        raised to, and down to where it begins."""
+        """A broker has to have the memory for what it is told. And another version has to be able to read what is
+        there: up to the level that the cluster's features were raised to, and down to where it begins."""
+        if too_much := self._too_much(update):
+            return decline(too_much)
         if not update.upgrade:
             return accept()
         beside = next((broker for broker in self.members.ready if broker.back), None)
@@ -98,6 +123,16 @@ class Changing(Brokers):
             return defer("no broker is ready to say at which levels its features are", retry_after=5)
         unreadable = features.unreadable(self.version, await features.levels(beside))
         return decline(unreadable) if unreadable else accept()
+
+    def _too_much(self, update: Update) -> str:
+        """What of the change no broker of this size could carry. Who has too much already, from before this was known,
+        is changed otherwise all the same."""
+        names = {change.key if change.option == "settings" else change.option for change in update.changes}
+        if not names & {*bounds.SETTINGS, "memory_mib", "brokers"}:
+            return ""
+        wanted = update.options
+        assert isinstance(wanted, KafkaOptions)
+        return self.cannot_carry(wanted)
 
     async def may_finalize(self, why: Operation) -> Verdict:
         """Once every broker is there in this version: each of them has to know the levels."""

@@ -243,6 +243,12 @@ def cluster_setting_command(name: str, value: str) -> tuple[str, ...]:
     return _client_tool("kafka.admin.ConfigCommand", *what)
 
 
+def forget_command(broker: int) -> tuple[str, ...]:
+    """Takes overrides away from a broker, as its standard input names them, by the controller beside which it runs (see
+    ``Overrides.java``): the broker itself need not run."""
+    return tool_command("upcall.Overrides", "{{address}}:{{port.controller}}", PROPERTIES, str(broker))
+
+
 def quota_command(bytes_a_second: int | None) -> tuple[str, ...]:
     """What each broker takes of a user that has no quota of his own; None: as much as comes."""
     change = ("--delete-config", QUOTA) if bytes_a_second is None else ("--add-config", f"{QUOTA}={bytes_a_second}")

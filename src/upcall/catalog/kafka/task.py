@@ -99,7 +99,7 @@ def makes() -> tuple[Training | Compiled, ...]:
         name="extras",
         sources={
             f"upcall/{name}.java": (files(PACKAGE) / "java" / f"{name}.java").read_text()
-            for name in ("EndAlone", "OwnUsers")
+            for name in ("EndAlone", "Overrides", "OwnUsers")
         },
         uses=("java", "kafka", "compiler"),
         against=("kafka",),

@@ -213,6 +213,8 @@ class PreviewView(View):
     """Member -> why."""
     live: list[str] = []
     """Members that take it over while they run."""
+    live_first: str = ""
+    """Which of them is told first, alone, and watched before the others follow."""
     come: list[str] = []
     leave: list[str] = []
     answer: str = ""

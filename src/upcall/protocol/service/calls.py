@@ -201,6 +201,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Member -> why."""
     live: tuple[str, ...] = ()
     """Members that take it over while they run."""
+    live_first: str = ""
+    """Which of them is told first, alone."""
     come: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
     answer: str = ""
