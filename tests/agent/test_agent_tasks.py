@@ -247,6 +247,16 @@ async def test_the_reason_of_an_end_is_the_line_that_says_why_with_the_last_line
     assert ended.exit.lines[-1] == "RuntimeError: no port is set"
 
 
+async def test_the_last_lines_stand_in_the_order_in_which_they_were_written(node: Node, master: Master) -> None:
+    script = "echo one; until [ -e go ]; do sleep 0.05; done; echo two >&2; exit 3"
+    await node.launch("app.main.1", "sh", "-c", script)
+    await eventually(lambda: "one" in node.output("app.main.1"), "the first line is written down")
+    (node.places.sandbox("app.main.1") / "go").touch()
+    ended = await master.state("app.main.1", "ended")
+    assert ended.exit is not None
+    assert ended.exit.lines == ("one", "two")
+
+
 async def test_a_package_s_expressions_say_what_is_fatal(node: Node, master: Master) -> None:
     script = "echo 'E7: disk gone (store)'; echo 'error: bye' >&2; exit 3"
     await node.launch("app.main.1", "sh", "-c", script, fatal=(r"^E\d+: (.*?) \(",))

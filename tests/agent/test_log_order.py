@@ -67,6 +67,7 @@ def test_the_last_lines_stand_in_the_order_in_which_they_came(
     of_each = {name: found[-last:] if last else [] for name, found in kept.items()}
     known = [line for line in lines if line in of_each["stdout"] or line in of_each["stderr"]]
     assert asyncio.run(read(folder, last)) == "".join(known[-last:] if last else [])
+    assert logs.last_of_both(folder, last) == [line.rstrip("\n") for line in known[-last:] if last]
 
 
 def test_one_stream_alone_is_as_before(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ came (:mod:`upcall.agent.merging`)."""
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,12 +128,7 @@ async def _read_both(
     say: Callable[[str], Awaitable[None]],
 ) -> None:
     ends, order, marks = await asyncio.to_thread(_snapshot, logs, lines)
-    starts = marks[-1].starts if marks else (0, 0)
-    places = [start + end.size - len(end.data) for start, end in zip(starts, ends, strict=True)]
-    merging = Merging((places[0], places[1]))
-    for each, end in enumerate(ends):
-        merging.feed(each, end.data)
-    merging.mark(marks)
+    merging = _merging(ends, marks)
     tails = [
         Tail(logs / name, (end.inode, end.size) if end.inode else None) for name, end in zip(BOTH, ends, strict=True)
     ]
@@ -156,6 +151,25 @@ def _caught_up(merging: Merging, tails: list[Tail], order: Tail) -> bytes:
         if not more:
             break
     return said
+
+
+def last_of_both(logs: Path, lines: int) -> list[str]:
+    """The last lines of a task that has ended, in the order in which they came."""
+    ends, _, marks = _snapshot(logs, lines)
+    merging = _merging(ends, marks)
+    known = (merging.take(all_of_it=True) if marks else merging.unordered()) + merging.end()
+    return _lines(known, lines).decode(errors="replace").splitlines()
+
+
+def _merging(ends: Sequence[LogEnd], marks: Sequence[Mark]) -> Merging:
+    """Fed with the ends of both streams."""
+    starts = marks[-1].starts if marks else (0, 0)
+    places = [start + end.size - len(end.data) for start, end in zip(starts, ends, strict=True)]
+    merging = Merging((places[0], places[1]))
+    for each, end in enumerate(ends):
+        merging.feed(each, end.data)
+    merging.mark(marks)
+    return merging
 
 
 def _snapshot(logs: Path, lines: int) -> tuple[list[LogEnd], Tail, list[Mark]]:

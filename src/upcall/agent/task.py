@@ -350,7 +350,8 @@ class Task:
             reason = "its shim was killed, and the task with it"
         elif code is not None:
             reason = last_words.cause(streams, self.record.launch.declaration.fatal)
-        return TaskExit(code=code, signal=number, reason=reason, lines=last_words.kept(streams))
+        said = logs.last_of_both(self._logs, last_words.LINES_MAX)
+        return TaskExit(code=code, signal=number, reason=reason, lines=last_words.kept([said]))
 
     def _settle(self) -> None:
         self._machine.groups.remove(self.record.groups)
