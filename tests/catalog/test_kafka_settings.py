@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.kafka.settings import checked, facts, settings_schema
 from upcall.catalog.kafka.sizing import size_broker
+from upcall.catalog.spark.service import Spark
 from upcall.protocol import schema
 from upcall.protocol.errors import Invalid
 from upcall.service.actions import action_named
@@ -60,6 +62,16 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert "unknown name 'no.such.option'" in refused({"no.such.option": "1"})
     assert "`unchecked_settings` takes any other, and nobody checks those" in refused({"no.such.option": "1"})
     assert "did you mean 'log.segment.bytes'?" in refused({"log.segment.byte": "1"})
+
+
+def test_who_insists_is_told_how_also_where_the_code_itself_refuses() -> None:
+    """Before an install by goals, and of an upgrade, the model speaks before the schema."""
+    for code in (Kafka, Cassandra, Spark):
+        with pytest.raises(ValueError, match=r"unknown setting 'no\.such.* `unchecked_settings` takes any other"):
+            code.Options(settings={"no.such": "1"})  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=r"is not allowed \(made here: the member's number\)") as barred:
+        Kafka.Options(settings={"node.id": "1"})  # type: ignore[call-arg]
+    assert "unchecked" not in str(barred.value), "that is no way to have it"
 
 
 @pytest.mark.parametrize(

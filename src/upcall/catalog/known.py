@@ -18,12 +18,21 @@ def settings_object(known: Mapping[str, Any], barred: Mapping[str, str]) -> dict
     return {"type": "object", "properties": {**known, **refused}, "additionalProperties": False}
 
 
-def check_settings(of_settings: Mapping[str, Any], given: Mapping[str, Any], *, of: str, noun: str = "setting") -> None:
-    """``ValueError``, as an option's validator raises it, with one clear sentence; ``of`` names system and version."""
+def check_settings(
+    of_settings: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    of: str,
+    noun: str = "setting",
+    beside: str = "unchecked_settings",
+) -> None:
+    """``ValueError``, as an option's validator raises it, with one clear sentence; ``of`` names system and version,
+    ``beside`` what takes names that are not known."""
     try:
         schema.check(of_settings, given, noun=noun, of=of, where="settings")
     except Invalid as error:
-        raise ValueError(str(error)) from None
+        insists = schema.insisting(beside) if set(given) - set(of_settings.get("properties", {})) else ""
+        raise ValueError(str(error) + insists) from None
 
 
 def own(options: Any) -> dict[str, Any]:

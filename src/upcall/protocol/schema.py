@@ -200,7 +200,12 @@ def _insisting(error: "jsonschema.exceptions.ValidationError", options: Mapping[
     """Where a name in a map is not known: the option beside it that takes any (a plug-in's)."""
     beside = f"unchecked_{error.path[-1]}" if error.path else ""
     insists = error.validator == "additionalProperties" and beside in options
-    return f"; `{beside}` takes any other, and nobody checks those" if insists else ""
+    return insisting(beside) if insists else ""
+
+
+def insisting(beside: str) -> str:
+    """The way for whoever means a name that nobody here knows."""
+    return f"; `{beside}` takes any other, and nobody checks those"
 
 
 def _excluded(schema: Mapping[str, Any]) -> list[int]:

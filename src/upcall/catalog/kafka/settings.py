@@ -74,7 +74,8 @@ def checked(version: str, of: Of, given: Mapping[str, Any]) -> dict[str, str]:
     parts = facts(version).of(of)
     numbers = {name: _as_number(value, parts.get(name, {})) for name, value in given.items()}
     noun = "setting" if of == "broker" else "setting of a topic"
-    check_settings(settings_schema(version, of), numbers, of=f"Kafka {version}", noun=noun)
+    beside = "unchecked_settings" if of == "broker" else "unchecked_config"
+    check_settings(settings_schema(version, of), numbers, of=f"Kafka {version}", noun=noun, beside=beside)
     return as_texts(given)
 
 
