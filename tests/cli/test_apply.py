@@ -52,6 +52,7 @@ def test_what_is_there_already_is_kept(run: Run, master: FakeMaster, tmp_path: P
     again = run("apply -f", file)
     assert again.exit_code == 0, again.output
     assert "deployed" not in again.output, "what was there was not deployed"
+    assert "/m-0" not in again.output, "nothing was done to it"
     assert sum((method, path) == ("POST", "/v1/services") for method, path, _ in master.calls) == 2
 
 

@@ -144,6 +144,21 @@ def test_why_says_when_nothing_waits(run: Run) -> None:
     assert run("why").stdout.strip() == "nothing waits"
 
 
+def test_why_of_a_service_in_a_crash_loop_says_the_cause(run: Run, master: FakeMaster) -> None:
+    """Also where an operation on it is shown, which need not know it."""
+    hello = master.add_service("hello", 2, steps_done=2)
+    hello.state, hello.reason = "recovering", "m-0 ended 5 times, last: KeyError: 'port'; next try in 8 s"
+    down = hello.members[0]
+    down.state, down.exit_code, down.exit_reason, down.ended = "ended", 1, "KeyError: 'port'", 5
+    master.operation("stop", "hello.m-1", service="hello", waits_for="hello")
+    said = run("why hello").stdout
+    assert f"hello: recovering, {hello.reason}" in said
+    ended = "hello.m-0.5 ended with exit code 1: KeyError: 'port'; `upcall why hello.m-0` shows its last lines"
+    assert ended in " ".join(said.split())
+    assert "stop of hello.m-1" in said
+    assert "KeyError: 'port'" in run("why").stdout
+
+
 def test_events_are_shown_oldest_first_and_filtered(run: Run, master: FakeMaster) -> None:
     master.happens("node", "node-1", "registered")
     master.happens("task", "hello.m-0", "ready")

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from upcall.cli.why import end_lines, of_what, who_decides, why_lines
+from upcall.cli.why import SAID_COLUMNS, end_lines, of_what, who_decides, why_lines
 from upcall.protocol.operator import OperationView, TaskView, Why
 
 
@@ -73,6 +73,16 @@ def test_of_a_member_that_is_down_its_last_lines_are_shown_at_once() -> None:
         "    | one",
         "    | two",
     ]
+
+
+def test_of_much_that_it_said_the_end_is_shown_in_lines_of_a_terminal_and_where_the_rest_is() -> None:
+    much = _ended("ended").model_copy(update={"last_lines": [f"line {n} {'x' * 600}" for n in range(50)]})
+    hint, *said = end_lines(much, whole=False)[2:]
+    assert hint == "    | ... `upcall why kafka.broker-1.2 -o json` has what came before"
+    assert [line.split()[2] for line in said] == [str(n) for n in range(40, 50)]
+    assert all(len(line) <= SAID_COLUMNS and line.endswith("...") for line in said)
+    hint = end_lines(much.model_copy(update={"ended": 3}), whole=False)[2]
+    assert hint == "    | ... `upcall logs kafka.broker-1` has what came before"
 
 
 def test_a_loss_has_one_name() -> None:

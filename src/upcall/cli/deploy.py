@@ -243,6 +243,8 @@ def follow(
             for one in [one for one in watched if not one.ended]:
                 view = session.client.patient(lambda name=one.name: session.client.service(name), PATIENCE_S)  # type: ignore[misc]
                 look(one, view, time.monotonic(), tried_for_s)
+                if first_look and one.name not in begun:
+                    changes(one, was_so=True)
             draw()
             for one in watched:
                 if one.problem:
@@ -296,16 +298,17 @@ def until_ready(session: Session, views: Iterable[ServiceView], why: str) -> Non
         follow(session, [view.name for view in late])
 
 
-def changes(one: Watched) -> list[str]:
-    """What is new since the last look, for plain lines."""
+def changes(one: Watched, *, was_so: bool = False) -> list[str]:
+    """What is new since the last look, for plain lines. ``was_so``: of a service that was there before, what was done
+    before is no news of this command; where it is not deployed, what it waits for is."""
     if one.view is None:
         return []
     lines = [
         f"{one.name}: {phase}/{step} {_step(state, reason)}"
         for phase, step, state, reason in steps_of(one.view)
-        if state not in ("pending",)
+        if state not in ("pending",) and (state in DONE or one.ended or not was_so)
     ]
-    if one.view.reason:
+    if one.view.reason and (one.ended or not was_so):
         lines.append(f"{one.name}: {_now(one.view)}")
     fresh = [line for line in lines if line not in one.said]
     one.said.update(fresh)

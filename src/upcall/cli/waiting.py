@@ -55,7 +55,9 @@ def wait_for(session: Session, operation: OperationView, *, timeout_s: float | N
     ended = why.operation
     if ended.state not in GOOD_END:
         reason = ended.outcome or ended.waits_for or "no reason was given"
-        raise Conflict(f"{of_what(ended)} {ended.state}: {reason}", where=ended.id)
+        # Who declined it is said with the reason.
+        said = f"was {reason}" if reason.startswith(f"{ended.state} by ") else f"{ended.state}: {reason}"
+        raise Conflict(f"{of_what(ended)} {said}", where=ended.id)
     return ended
 
 

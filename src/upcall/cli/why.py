@@ -1,9 +1,10 @@
 """``upcall why`` and ``upcall operation``: the question that every stuck system owes an answer to."""
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Collection
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import typer
@@ -29,6 +30,16 @@ VERBS = {
 }
 WITH_REASON = VERBS.keys() - {"resume"}
 """To let something go on needs no reason; whatever holds, ends or overrides does."""
+
+
+AT_REST: Final = ("ready", "finished", "held")
+ENDS_SHOWN: Final = 3
+"""Of one service: its members that are down, how each ended."""
+SAID: Final = "    | "
+SAID_LINES: Final = 10
+"""Of what a member said last: a program that ended badly says why near its end, and a person reads a screen."""
+SAID_COLUMNS: Final = 200
+"""Of each, where there is no terminal."""
 
 
 @command(why_app, "why")
@@ -60,17 +71,22 @@ def why(
         degraded = {one.name: one.degraded for one in services if one.degraded}
         session.out.json({"waiting": status.waiting, "degraded": degraded, "operations": waiting})
         return
+    told = [line for found in waiting for line in why_lines(found)]
     lines = []
     for one in services:
         own = degraded_lines(one)
+        ends = [member for member in one.members if member.state not in AT_REST and member.exit_reason]
+        # What brings it back says so itself, where it says why it ended too.
         comes_back = one.state == "recovering" and any(_concerns(found, one.name) for found in waiting)
+        comes_back = comes_back and all(any(member.exit_reason in line for line in told) for member in ends)
         if one.reason and not comes_back and not (own and one.state == "degraded" and one.ready >= one.wanted):
             lines.append(f"{one.name}: {one.state}, {one.reason}")
         lines += own
+        if subject:
+            lines += [f"    {last_end_words(each)}; {_shows(each)}" for each in ends[:ENDS_SHOWN]]
     nodes = {one.name for one in status.nodes}
     lines += [standing(one) for one in roots if still_stands(one, nodes)]
-    for found in waiting:
-        lines += why_lines(found)
+    lines += told
     session.out.line("\n".join(lines) or (f"{subject} is {services[0].state}" if subject else "nothing waits"))
 
 
@@ -115,12 +131,29 @@ def end_lines(found: TaskView, *, whole: bool) -> list[str]:
     for_so_long = f" for {ago(found.since)}" if ready and found.since else ""
     lines = [f"{found.member} is {found.state}{for_so_long}" + (f": {found.reason}" if found.reason else "")]
     if words := last_end_words(found):
-        shown = f"; `upcall why {found.member}.{found.ended}` shows its last lines"
+        shown = f"; {_shows(found)}"
         hides = ready and not whole and found.ended and found.last_lines
         lines.append(f"    {words}" + (shown if hides else ""))
     if whole or not ready:
-        lines += [f"    | {line}" for line in found.last_lines]
+        lines += _last_words(found)
     return lines
+
+
+def _shows(found: TaskView) -> str:
+    which = f".{found.ended}" if found.ended and found.state == "ready" else ""
+    return f"`upcall why {found.member}{which}` shows its last lines"
+
+
+def _last_words(found: TaskView) -> list[str]:
+    """The end of what it said, and where the rest is."""
+    columns = shutil.get_terminal_size((SAID_COLUMNS, 24)).columns - len(SAID)
+    shown = [line if len(line) <= columns else line[: columns - 3] + "..." for line in found.last_lines[-SAID_LINES:]]
+    if len(found.last_lines) > SAID_LINES:
+        # The log that `logs` shows is of the incarnation that is there now.
+        newest = found.ended in (0, found.incarnation)
+        where = f"upcall logs {found.member}" if newest else f"upcall why {found.member}.{found.ended} -o json"
+        shown.insert(0, f"... `{where}` has what came before")
+    return [SAID + line for line in shown]
 
 
 def _show(session: Session, found: list[Why]) -> None:
