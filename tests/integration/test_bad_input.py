@@ -413,7 +413,13 @@ def test_a_change_that_makes_no_sense_leaves_no_revision_and_no_operation(cluste
     edited.write_text(Path(HELLO).read_text() + "# edited\n")
     would = cluster.upcall("install", str(edited), "--set", "count=2", "--dry-run").stdout
     assert "hello: update, would be revision 2" in would
-    assert "where that tells it something else" in would, "nobody knows yet who restarts: its code is not here"
+    assert "web-2   leaves" in would
+    assert "restarts" not in would, "the edited file tells nobody something else"
+    edited.write_text(Path(HELLO).read_text().replace("count=self.options.count", "count=self.options.count // 0"))
+    raises = (
+        "its code cannot say what it wants: ZeroDivisionError: integer division or modulo by zero (hello.py:16 in pods)"
+    )
+    assert f"it would be declined: {raises}" in cluster.upcall("install", str(edited), "--dry-run").stdout
     assert "nothing that it would change" in cluster.refused("install", "shelf", "--dry-run")
     assert cluster.client.packages() == packages, "what a dry run brought goes with it"
     for words, says in (

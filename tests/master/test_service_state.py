@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from upcall.master import code_trouble
 from upcall.master import records as r
+from upcall.master.packages import Packages
 from upcall.master.state import Service
 from upcall.master.views import Views, _stands_still
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
+from upcall.protocol import service as wire
 from upcall.protocol.service import PhaseView, PlanView, StepView
 from upcall.testing import KINDS
 from upcall.testing.simulated import SimulatedKind
@@ -36,7 +39,7 @@ class Shown:
         self.world.install("log", ["b0", "b1", "b2"], minimum=2)
         self.world.advance(10)
         core = SimpleNamespace(
-            state=SimpleNamespace(ledger=self.world.ledger),
+            state=SimpleNamespace(ledger=self.world.ledger, packages=Packages()),
             monotonic=lambda: self.world.now_s,
             wall=lambda: self.world.wall_s,
             desired=lambda service: "running",
@@ -207,14 +210,48 @@ def test_a_service_whose_code_never_said_what_it_wants_does_not_run(kind: Simula
     shown = Shown(
         kind, (PlanView(name="deploy", state="failed", phases=(), reason="KeyError: 'a' (own.py:9 in task)"),)
     )
-    assert shown.state() == ("blocked", "its deploy plan is failed: KeyError: 'a' (own.py:9 in task)")
+    said = "its code cannot say what it wants: KeyError: 'a' (own.py:9 in task); "
+    assert shown.state() == ("blocked", said + "`upcall update log` changes its options")
 
 
 @both_kinds
 def test_a_mistake_in_the_code_of_a_deployed_service_is_told(kind: SimulatedKind) -> None:
     (done,) = plan("done")
     shown = Shown(kind, (replace(done, state="failed", reason="KeyError: 'a' (own.py:9 in task)"),))
-    assert shown.state() == ("degraded", "its code cannot say what it wants: KeyError: 'a' (own.py:9 in task)")
+    said = "its code cannot say what it wants: KeyError: 'a' (own.py:9 in task); "
+    assert shown.state() == ("degraded", said + "`upcall update log` changes its options")
+
+
+def revision(number: int, **more: Any) -> r.RevisionRecord:
+    given = {"service": "log", "number": number, "package": "log", "version": str(number), "options": {}, "at": 0.0}
+    return r.RevisionRecord(**{**given, **more})
+
+
+def test_trouble_of_a_change_says_since_when_and_the_ways_out() -> None:
+    (done,) = plan("done")
+    shown = Shown("kernel", plan("done"))
+    now = shown.world.wall_s
+    shown.service.plans = (replace(done, state="failed", reason="KeyError: 'a' (own.py:9 in task)", since=now - 12),)
+    shown.service.record = replace(shown.service.record, revision=2, version="2")
+    shown.service.revisions = {1: revision(1, outcome="done"), 2: revision(2, outcome="failed", began_at=now - 20)}
+    own = wire.Package(name="log", version="2", options_schema={}, source="a" * 64, entry="own:Log")
+    shown.views._core.state.packages.put(own)
+    assert shown.state() == (
+        "degraded",
+        "the change to revision 2 has failed: its code cannot say what it wants for 12 s: KeyError: 'a' (own.py:9 in"
+        " task); `upcall install FILE` brings the file once it is mended, `upcall rollback log` goes back to"
+        " revision 1",
+    )
+
+
+def test_trouble_of_the_code_before_is_not_said_of_the_change_that_mends_it() -> None:
+    (done,) = plan("done")
+    shown = Shown("kernel", plan("done"))
+    now = shown.world.wall_s
+    shown.service.plans = (replace(done, state="failed", reason="KeyError: 'a'", since=now - 12),)
+    shown.service.record = replace(shown.service.record, revision=2)
+    shown.service.revisions = {2: revision(2, began_at=now - 1)}
+    assert code_trouble.words(shown.views._core, shown.service) == ""
 
 
 @both_kinds

@@ -43,7 +43,8 @@ def plan_rows(plans: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """A line for each plan, phase and step."""
     rows: list[tuple[str, ...]] = []
     for plan in plans:
-        rows.append((plan.get("name", ""), "", "", plan.get("state", ""), "", plan.get("reason", "")))
+        since = ago(plan["since"]) if plan.get("since") else ""
+        rows.append((plan.get("name", ""), "", "", plan.get("state", ""), since, plan.get("reason", "")))
         for phase in plan.get("phases", ()):
             rows.append(("", phase.get("name", ""), "", phase.get("state", ""), "", phase.get("strategy", "")))
             for step in phase.get("steps", ()):

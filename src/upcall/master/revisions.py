@@ -218,17 +218,28 @@ def _options(base: Mapping[str, Any], asked: Update) -> dict[str, Any]:
 
 def effective(core: Core, revision: r.RevisionRecord) -> dict[str, Any]:
     """What is set, and the package's defaults for the rest."""
-    try:
-        schema = core.state.packages.find(revision.package, revision.version).options_schema
-    except NotFound:
+    schema = _schema(core, revision)
+    if schema is None:
         return dict(revision.options)
     defaults = {name: one["default"] for name, one in schema.get("properties", {}).items() if "default" in one}
     return {**defaults, **revision.options}
 
 
+def _schema(core: Core, revision: r.RevisionRecord) -> dict[str, Any] | None:
+    """Of its options; None: its package is not there any more."""
+    try:
+        return core.state.packages.find(revision.package, revision.version).options_schema
+    except NotFound:
+        return None
+
+
 def changed(core: Core, was: r.RevisionRecord, now: r.RevisionRecord) -> dict[str, tuple[Any, Any]]:
     """Option -> what it was and what is wanted, of those that differ."""
-    before, after = dict(flattened(effective(core, was))), dict(flattened(effective(core, now)))
+    schemas = [_schema(core, each) for each in (was, now)]
+    if None in schemas:  # One of the two packages is gone: what was set is compared, its defaults nobody knows.
+        before, after = dict(flattened(was.options)), dict(flattened(now.options))
+    else:
+        before, after = dict(flattened(effective(core, was))), dict(flattened(effective(core, now)))
     names = [*before, *(name for name in after if name not in before)]
     pairs = {name: (before.get(name), after.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and pair != (None, {}) != pair[::-1]}
@@ -266,15 +277,27 @@ def _default_words(default: Any) -> str:
 def proposed(core: Core, service: Service, revision: r.RevisionRecord) -> wire.Revision:
     """As the service's own code is shown it."""
     before = service.revisions.get(revision.before) or history.stands(service)
+    entry, source = _files_of(core, revision) if revision.version != before.version else ("", "")
     return wire.Revision(
         number=revision.number,
         version=revision.version,
         kind=kind_of(core, before, revision),
         other_code=revision.version != before.version,
+        entry=entry,
+        source=source,
         options=revision.options,
         bindings=revision.bindings,
         changed=changed(core, before, revision),
     )
+
+
+def _files_of(core: Core, revision: r.RevisionRecord) -> tuple[str, str]:
+    """Where its code is; of a package that is not there any more, nobody knows."""
+    try:
+        package = core.state.packages.find(revision.package, revision.version)
+    except NotFound:
+        return "", ""
+    return package.entry, package.source
 
 
 def of_operation(core: Core, operation: Operation) -> wire.Revision | None:

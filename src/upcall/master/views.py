@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import finalizing, health, past, revisions, schedules, whereabouts
+from upcall.master import code_trouble, finalizing, health, past, revisions, schedules, whereabouts
 from upcall.master import records as r
 from upcall.master.core import Core
 from upcall.master.services import endpoint_addresses
@@ -178,7 +178,10 @@ class Views:
             return "blocked", service.unplaced
         plan = next((plan for plan in service.plans if plan.name == "deploy"), None)
         beside = self._failed_beside(service)
+        trouble = code_trouble.words(self._core, service)
         if plan is None or not _is_over(plan, beside):
+            if trouble:
+                return "blocked", _on_which_it_failed(service) + trouble
             if plan is not None and _stands_still(plan, beside):
                 return "blocked", f"its deploy plan is {plan.state}: {plan.reason}"
             if recovering := self._recovering(service.record.name):
@@ -194,8 +197,8 @@ class Views:
             return "degraded", f"{ready} of {wanted} members ready; {named}"
         if wrong := health.brief(service):
             return "degraded", wrong
-        if mistake := _mistake_in_its_code(plan):
-            return "degraded", f"its code cannot say what it wants: {mistake}"
+        if trouble:
+            return "degraded", _on_which_it_failed(service) + trouble
         failed = [f"{name} has failed: {reason}" for name, reason in beside.items()]
         failed += _unfinished(service)
         return "running", "; ".join([*failed, *(f"{task.name}: {text}" for task in tasks for text in task.filling)])
@@ -204,12 +207,17 @@ class Views:
         """The change that is being carried out, and how far it is."""
         for operation in self._core.state.ledger.live(service.record.name):
             if operation.kind in CHANGES and operation.begun:
-                plan = next((plan for plan in service.plans if plan.name == "update"), None)
-                held = "paused" if operation.paused else _first_reason(plan)
+                held = "paused" if operation.paused else self._change_waits_for(service)
                 return f"{operation.kind} to revision {operation.revision} ({operation.id})" + (
                     f": {held}" if held else ""
                 )
         return ""
+
+    def _change_waits_for(self, service: Service) -> str:
+        """In the words of its code, which carries the change out, or that it cannot."""
+        if trouble := code_trouble.words(self._core, service):
+            return trouble
+        return _first_reason(next((plan for plan in service.plans if plan.name == "update"), None))
 
     def _failed_beside(self, service: Service) -> dict[str, str]:
         """Jobs beside the service (they do not count for it) that have failed, and why: told, and no fault of it."""
@@ -357,8 +365,7 @@ class Views:
         service = self._core.state.services.get(operation.target.service)
         if why is None or service is None or operation.kind not in CHANGES or not operation.begun:
             return ""
-        plan = next((plan for plan in service.plans if plan.name == "update"), None)
-        if plan is None or why.waits_for != service.record.name or not (said := _first_reason(plan)):
+        if why.waits_for != service.record.name or not (said := self._change_waits_for(service)):
             return ""
         return f"{service.record.name}: {said}"
 
@@ -493,12 +500,6 @@ def _away(task: view.TaskView) -> str:
     return f"{task.name} {task.state}" + (f": {task.reason}" if told else "")
 
 
-def _mistake_in_its_code(plan: PlanView) -> str:
-    """Why a plan has failed of which no step has."""
-    steps = [step for phase in plan.phases for step in phase.steps]
-    return plan.reason if plan.state == "failed" and all(step.state != "failed" for step in steps) else ""
-
-
 def _unfinished(service: Service) -> list[str]:
     """The revision that stands is not what all members run."""
     known = service.revisions.get(service.record.revision)
@@ -512,6 +513,12 @@ def _unfinished(service: Service) -> list[str]:
         else f"`upcall rollback {known.service}` goes back, another update goes on"
     )
     return [f"the change to revision {known.number} {what}{why}; {way}"]
+
+
+def _on_which_it_failed(service: Service) -> str:
+    known = service.revisions.get(service.record.revision)
+    failed = known is not None and known.outcome == "failed"
+    return f"the change to revision {service.record.revision} has failed: " if failed else ""
 
 
 def _first_reason(plan: PlanView | None) -> str:

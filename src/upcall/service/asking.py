@@ -68,7 +68,8 @@ class Clerk:
         self._news.set()
 
     async def run(self) -> None:
-        """For as long as the subscription lasts."""
+        """For as long as the subscription lasts. Before the code has started nothing is asked of it, for it knows
+        nothing yet; but for the change that brings other code: that may be what mends it."""
         clock = asyncio.get_running_loop().time
         while True:
             now_s = clock()
@@ -86,11 +87,14 @@ class Clerk:
         pending = self._pending
         world = self._world()
         due = self._docket.due(pending, world, clock()) if pending else ()
+        started = self._service._context.started
+        if not started:
+            due = tuple(op for op in due if op.revision is not None and op.revision.other_code)
         if not due or pending is None:
             self._say_what_is_put_off()
             return
         recalls = self._recalls
-        if overridden(self._service, "answer_set"):
+        if started and overridden(self._service, "answer_set"):
             await self._send(await self._whole(due), pending, world, clock)
         else:
             await self._in_turn(due, pending, world, clock)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from upcall.service.options import ServiceOptions
 
@@ -100,7 +101,7 @@ def between(was: BaseModel, wanted: BaseModel) -> tuple[OptionChange, ...]:
 def _between(was: BaseModel, wanted: BaseModel) -> Iterator[OptionChange]:
     for option in type(wanted).model_fields:
         before, after = getattr(was, option, None), getattr(wanted, option)
-        if before == after:
+        if before == after or (type(was) is not type(wanted) and _said_alike(before, after)):
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             for key in dict.fromkeys([*before, *after]):
@@ -108,6 +109,12 @@ def _between(was: BaseModel, wanted: BaseModel) -> Iterator[OptionChange]:
                     yield OptionChange(option, str(key), before.get(key), after.get(key))
         else:
             yield OptionChange(option, "", before, after)
+
+
+def _said_alike(before: Any, after: Any) -> bool:
+    """Of models of other code: what is said in a class of that code (an enum) equals nothing of this one."""
+    said, wanted = (to_jsonable_python(one, fallback=repr) for one in (before, after))
+    return bool(said == wanted)
 
 
 def applied(options: ServiceOptions, changes: Iterable[OptionChange]) -> ServiceOptions:

@@ -43,6 +43,11 @@ def declarations(service: Service) -> Declared:
     return {name: member.declaration for name, member in found.members.items()}
 
 
+class NobodyKnows(Exception):
+    """What the members were told before cannot be said: the code that runs, or the options of before, are broken
+    themselves. That is no fault of what is to come."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What a change of options does."""
@@ -77,16 +82,19 @@ def compare(
     was: ServiceOptions,
     wish: ServiceOptions,
     changes: Iterable[OptionChange] | None = None,
-    *,
     before: Service | None = None,
 ) -> Comparison:
     """``changes``: all that may differ at the members, where that is more than what differs between the two.
-    ``before``: the service in the version that runs, where that is another one."""
+    ``before``: the service in the version that runs, where that is another one. Raises what the expert's code raises
+    for what is to come, and :class:`NobodyKnows`."""
     found = between(was, wish) if changes is None else tuple(changes)
     how = {change.name: service.how(change) for change in found}
     live = tuple(change for change in found if how[change.name].word == "live")
-    told = declarations(with_options(before or service, was))
     after = declarations(with_options(service, wish))
+    try:
+        told = declarations(with_options(before or service, was))
+    except Exception as error:
+        raise NobodyKnows from error
     taken = declarations(with_options(service, applied(was, live))) if live and before is None else told
     differ = tuple(name for name, declaration in after.items() if name in taken and taken[name] != declaration)
     return Comparison(found, how, told, after, differ)

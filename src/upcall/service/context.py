@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
@@ -22,6 +22,9 @@ from upcall.service.pod import Pod
 from upcall.service.roles import Roles
 from upcall.service.state import State
 
+if TYPE_CHECKING:
+    from upcall.service.service import Service
+
 R = TypeVar("R")
 
 THREADS_MAX: Final = 4
@@ -30,6 +33,8 @@ THREADS_MAX: Final = 4
 THREADS: Final = "blocking"
 HEALTH_THREADS: Final = "health"
 """Apart from the others: a look at how the service is may hang, and answers must not wait for it."""
+TRIAL_THREADS: Final = "trial"
+"""Of code that is only to come, which may hang too."""
 
 threads: ContextVar[str] = ContextVar("threads", default=THREADS)
 """Whose threads what runs here takes for its blocking calls."""
@@ -54,6 +59,10 @@ class Volatile:
 
 async def _no_proposal(_propose: wire.Propose) -> str:
     raise RuntimeError("only a service that a host runs can propose")
+
+
+async def _no_code(_revision: wire.Revision) -> "type[Service] | None":
+    return None
 
 
 async def _fits(_declared: wire.Declare) -> str:
@@ -82,6 +91,8 @@ class Context:
     nodes: tuple[wire.NodeView, ...] = ()
     members: Mapping[str, wire.Member] = field(default_factory=dict)
     operations: tuple[wire.Operation, ...] = ()
+    started: bool = True
+    """``on_start`` has returned: what the code learns there is known. Under a host it is not so from the beginning."""
     life: float = 0.0
     """When it was installed."""
     left_behind: tuple[str, ...] = ()
@@ -94,6 +105,8 @@ class Context:
     """By the reference of an endpoint: its own, or one that it is bound to."""
     granted: Callable[[str], Awaitable[str]] = _nothing_granted
     """The secret that a person named in an action that is being answered, by the action's id."""
+    load: Callable[[wire.Revision], Awaitable["type[Service] | None"]] = _no_code
+    """The code of a revision that is made of other files; None: it cannot be had here."""
     fits: Callable[[wire.Declare], Awaitable[str]] = _fits
     """Why not all of these would have a place now."""
     refresh: Callable[[], None] = lambda: None

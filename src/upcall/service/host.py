@@ -247,14 +247,20 @@ class ServiceThread:
         """One life of the service's code: subscription after subscription, until something unforeseen ends it."""
         name = self.assignment.service
         service = await loaded(connection, self.assignment, self._sources)
-        runner = Runner(service, name, connection, version=self.assignment.version)
+
+        async def load(revision: wire.Revision) -> type[Service] | None:
+            return await loaded(connection, revision, self._sources) if revision.source else None
+
+        runner = Runner(service, name, connection, version=self.assignment.version, load=load)
         try:
             await persistently(f"{name} is not subscribed", runner.run, on=AWAY, log=log)
         finally:
             await runner.close()
 
 
-async def loaded(connection: Connection, what: wire.Assignment | wire.Derive, sources: Path) -> type[Service]:
+async def loaded(
+    connection: Connection, what: wire.Assignment | wire.Derive | wire.Revision, sources: Path
+) -> type[Service]:
     """The code of a package in its version; an own one's is fetched once."""
     if not what.source:
         return await asyncio.to_thread(package.load, what.entry, version=what.version)

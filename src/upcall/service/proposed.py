@@ -1,74 +1,100 @@
 """A change of options that is proposed: whether the service agrees to it, and what it would do.
 
 What nobody has to write is refused here: options that the service's own model refuses, a ``pods()`` that raises with
-them, an option that is never changed, a member that may not leave. Only what passed is the expert's to answer.
+them, code that cannot say what it wants, an option that is never changed, a member that may not leave. Only what
+passed is the expert's to answer.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
+from upcall.protocol.releases import released
 from upcall.service import faults
 from upcall.service.changing import Update, between
-from upcall.service.comparing import Comparison, compare, effects, with_code
-from upcall.service.consent import Verdict, decline
-from upcall.service.options import validated
+from upcall.service.comparing import Comparison, NobodyKnows, compare, declarations, effects, with_options
+from upcall.service.consent import Verdict, accept, decline
+from upcall.service.options import ServiceOptions, validated
 from upcall.service.questions import checked
 from upcall.service.service import Service
 from upcall.service.stranger import asked
+from upcall.service.trying import Code, Refused, code_of
 from upcall.service.while_running import sorted_out
 
 REFUSED_MAX: Final = 5
 """Reasons named at once."""
 
 
-class Refused(UpcallError):
-    """The change makes no sense here."""
+@dataclass(frozen=True)
+class Looked:
+    """A change that makes sense."""
 
-    code = "refused"
-
-
-def answering(service: Service, revision: wire.Revision) -> Service | None:
-    """Whose code answers: that of the version that would come. None: other files, whose code is not here."""
-    if not revision.other_code:
-        return service
-    same_files = {revision.version, service._context.version or service.version} <= set(service.versions())
-    return with_code(service, type(service).at(revision.version)) if same_files else None
+    update: Update
+    code: Code
+    """Who answers: the service in the version that would come; where that cannot be tried, as it runs."""
+    found: Comparison | None = None
+    """What it does; None: nobody can say that beforehand."""
 
 
-def looked_at(service: Service, revision: wire.Revision, kind: str) -> tuple[Update, Comparison | None]:
-    """The change, and what it does; of code that is not here nobody can say that. Raises :class:`Refused`."""
-    code, upgrade, here = answering(service, revision), kind == "upgrade", service._context.version or service.version
+async def looked_at(service: Service, revision: wire.Revision, kind: str) -> Looked:
+    """The change, and what it does. Raises :class:`Refused`."""
+    code, upgrade, here = (
+        await code_of(service, revision),
+        kind == "upgrade",
+        service._context.version or service.version,
+    )
     if code is None:
-        return Update(revision.number, revision.version, upgrade, service.options, (), here), None
+        return Looked(Update(revision.number, revision.version, upgrade, service.options, (), here), Code(service))
     try:
-        options = validated(code.Options, revision.options, where=service.name)
+        options = validated(code.service.Options, revision.options, where=service.name)
     except UpcallError as error:
         raise Refused(error.problem.message, where="options") from error
+    if not hasattr(code.service, "options"):
+        code.service.options = options  # Those of before mean nothing to it.
     changes = between(service.options, options)
     update = Update(revision.number, revision.version, upgrade, options, changes, here)
     try:
-        found = compare(code, service.options, options, before=service if code is not service else None)
-    except Exception as error:
-        raise Refused(f"with these options: {faults.words(error, type(service))}") from error
+        found = await _compared(service, code, options)
+    except NobodyKnows:
+        return Looked(update, code)
     if found.refused:
         said = [f"{change.name} is never changed: {found.how[change.name].reason}" for change in found.refused]
         raise Refused("; ".join(said[:REFUSED_MAX]))
-    return update, found
+    return Looked(update, code, found)
+
+
+async def _compared(service: Service, code: Code, options: ServiceOptions) -> Comparison:
+    before = service if code.service is not service else None
+    here = service._context.version
+    if before is not None and here and released(here) != service.version:
+        # The version that runs is not here any more: other code of it answers, and cannot say what it was.
+        await code.call(declarations, with_options(code.service, options))
+        raise NobodyKnows
+    try:
+        return await code.call(compare, code.service, service.options, options, None, before)
+    except (NobodyKnows, Refused):
+        raise
+    except Exception as error:
+        raise Refused(f"with these options: {faults.words(error, type(service))}") from error
 
 
 async def consent_to_update(service: Service, operation: wire.Operation, revision: wire.Revision) -> Verdict:
     """The answer to an update or an upgrade."""
     try:
-        update, found = looked_at(service, revision, operation.kind)
+        looked = await looked_at(service, revision, operation.kind)
     except Refused as refused:
         return decline(refused.problem.message)
+    if revision.other_code and not service._context.started:
+        # It knows nothing, and takes nothing away: each step is asked of the code that comes.
+        return accept(f"the code of {service.name} that runs could not start")
+    found = looked.found
     if found is not None and (
         against := await _may_leave(service, operation, found) or await _no_place(service, found)
     ):
         return decline(against)
-    return await (answering(service, revision) or service).may_update(update, operation)
+    return await looked.code.service.may_update(looked.update, operation)
 
 
 async def consent_to_finalize(service: Service, operation: wire.Operation) -> Verdict:
@@ -125,12 +151,12 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
     kind = revision.kind
     operation = _would_be(kind, revision=revision)
     try:
-        _, found = looked_at(service, revision, kind)
+        looked = await looked_at(service, revision, kind)
     except Refused as refused:
-        code = answering(service, revision) or service
-        how = {change.name: str(code.how(change)) for change in _changes(code, revision)}
+        how = {} if revision.other_code else {one.name: str(service.how(one)) for one in _changes(service, revision)}
         why = refused.problem.message
         return wire.Preview(how=how, answer=f"decline: {why}", declined=why, unasked=True)
+    found = looked.found
     verdict = await asked(service, operation)
     answer = _words(verdict)
     declined = verdict.reason if verdict is not None and verdict.word == "decline" else ""
@@ -139,12 +165,12 @@ async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
         why = f"version {revision.version}, where that tells it something else"  # Its code is not here to say where.
         every = {member.name: why for member in service.members if member.pod}
         return wire.Preview(restart=every, answer=answer, declined=declined, next=await _first_step(service, every))
-    how, restart = effects(answering(service, revision) or service, service.options, found)
+    how, restart = await looked.code.call(effects, looked.code.service, service.options, found)
     version = f"version {revision.version}"
     return wire.Preview(
         how=how,
         restart={name: ", ".join([version, *([why] if why else [])]) for name, why in restart.items()}
-        if kind == "upgrade"
+        if revision.other_code
         else restart,
         live=tuple(name for name in found.wanted if name in found.was) if found.live else (),
         live_first=_told_first(service, found),

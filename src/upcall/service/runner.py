@@ -12,7 +12,7 @@ actions) goes on beside it: the master may be away for a moment.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ import msgspec
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.releases import released
-from upcall.service import derived, faults, plans, wanted
+from upcall.service import derived, faults, plans, troubles, wanted
 from upcall.service.asking import Clerk
 from upcall.service.attempts import as_an_error
 from upcall.service.autoscaling import Autoscaling
@@ -95,7 +95,9 @@ class Runner:
         *,
         version: str = "",
         wall: Callable[[], float] = time.time,
+        load: Callable[[wire.Revision], Awaitable[type[Service] | None]] | None = None,
     ) -> None:
+        """``load``: the code of a revision that is made of other files."""
         self.link = Link(transport, name)
         self.context = Context(
             name=name,
@@ -105,7 +107,10 @@ class Runner:
             credentials=self.link.credentials,
             fits=self.link.fits,
             granted=self.link.granted,
+            started=False,
         )
+        if load is not None:
+            self.context.load = load
         self.context.note = self._noted
         self.context.refresh = self._look
         self.service = service_class(self.context)
@@ -133,6 +138,8 @@ class Runner:
         self._begun = False
         self._started = asyncio.Event()
         """``on_start`` has returned."""
+        self._answers = asyncio.Event()
+        """It has, or has raised: what mends it can be asked about."""
         self._life = 0.0
         self._options_revision = 0
         self._operations_heard = False
@@ -145,7 +152,7 @@ class Runner:
         self._sent: dict[str, bytes] = {}
         self._checked = wanted.Checked()
         self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn)
-        self._trouble = ""
+        self._trouble: troubles.Trouble | None = None
         self._spawn(self._hooks.telling(), "on_told")
 
     # -- life -------------------------------------------------------------------------------------------------------
@@ -273,8 +280,7 @@ class Runner:
         return all(step.state in _OVER for phase in view.phases for step in phase.steps) and bool(view.phases)
 
     async def _asking(self) -> None:
-        """Nothing is asked of code that has not started: it knows nothing yet."""
-        await self._started.wait()
+        await self._answers.wait()
         await self._clerk.run()
 
     async def _act(self, action: wire.Action) -> None:
@@ -317,16 +323,11 @@ class Runner:
             if self._wanted.desired == "running":
                 self._check_version()
                 await self._deploy(self._members)
-            self._trouble = ""
+            self._trouble = None
         except (Fenced, MasterAway, NotNow):
             raise
         except Exception as error:
-            words = faults.words(error, type(self.service))
-            if words != self._trouble:
-                level = self.context.log.warning if isinstance(error, UpcallError) else self.context.log.exception
-                level("%s cannot say what it wants: %s", self.context.name, words)
-            self._trouble = words
-            self.context.fault(faults.Fault("what it wants", words, error))
+            await self._in_trouble(error)
         self._health.let(deployed := self._deployed())
         if deployed:
             self._relieving.look(self.context.members)
@@ -336,6 +337,18 @@ class Runner:
             raise
         except UpcallError as error:
             self.context.log.warning("the plans of %s cannot be shown: %s", self.context.name, error)
+
+    async def _in_trouble(self, error: Exception) -> None:
+        now_s = self._wall()
+        trouble = self._trouble = troubles.met(error, type(self.service), self._trouble, now_s)
+        if trouble.news:
+            level = self.context.log.warning if isinstance(error, UpcallError) else self.context.log.exception
+            level("%s cannot say what it wants: %s", self.context.name, trouble.fault.words)
+        self.context.fault(trouble.fault)
+        self._answers.set()
+        if self._wanted is not None and trouble.stays(now_s):
+            why = f"its code cannot say what it wants: {trouble.fault.words}"
+            await self._updating.fail(self._wanted.revision, why)
 
     def _check_version(self) -> None:
         """Code of another version answers for what runs, and declares nothing of it: that would be an upgrade that
@@ -355,6 +368,7 @@ class Runner:
             self.service.options = validated(self.service.Options, self._wanted.options, where=self.context.name)
             self.context.options, self.context.derived = self._wanted.options, self._wanted.derived
             self._options_revision = self._wanted.revision
+            self._trouble = None  # What was said of the one before is not said of this one.
         if self._begun:
             return
         self._life = self.context.life = self._wanted.installed_at
@@ -367,8 +381,10 @@ class Runner:
         await self.context.roles.load()
         async with asyncio.timeout(self.service.hook_timeout_s):
             await self.service.on_start()
-        self._begun = True
+        self._begun = self.context.started = True
         self._started.set()
+        self._answers.set()
+        self._clerk.wake()
 
     async def _deploy(self, members: wire.Members) -> None:
         assert self._wanted is not None
@@ -466,7 +482,8 @@ class Runner:
     async def _show(self) -> None:
         deploy = self._view
         if self._trouble:
-            deploy = msgspec.structs.replace(deploy, state="failed", reason=self._trouble)
+            said = self._trouble.fault.words
+            deploy = msgspec.structs.replace(deploy, state="failed", reason=said, since=self._trouble.since_s)
         over = {path for path, mark in self.plan.marks.items() if mark == "done"}
         once_ready = frozenset(path.split("/", 1)[1] for path in over)
         shown = [deploy, derived.recovery(self.context.members, self.context.operations, once_ready)]

@@ -45,6 +45,7 @@ from upcall.service.repeating import until_done
 from upcall.service.service import Service, overridden
 from upcall.service.state import State
 from upcall.service.steps import GaveUp, Later
+from upcall.service.stranger import BEGUN
 from upcall.service.telling import Words
 from upcall.service.while_running import WhileRunning, sorted_out
 
@@ -210,10 +211,10 @@ class Updating:
             upgrade = operation.revision.other_code
             was = before(options, operation.revision.changed)
             last = self._course
-            self._course = courses.next_course(
-                last, life=life, revision=revision, was=was, options=options, upgrade=upgrade
+            # Whole or not at all: what raises here is tried again.
+            self._course = self._looked_at(
+                courses.next_course(last, life=life, revision=revision, was=was, options=options, upgrade=upgrade), last
             )
-            self._course = self._looked_at(self._course, last)
             self._restored(self._course)
             self._proposed, self._refused, self._effects, self._gated = {}, {}, [], 0
             self._gone, self._back_said = {}, ""
@@ -232,20 +233,42 @@ class Updating:
         service = self._service
         names = tuple(declarations(service))
         base = self._options(course.base)
-        if base is None:
+        was = self._told(base) if base is not None else None
+        if base is None or was is None:
             there = tuple(service._context.members)
             return courses.with_differences(replace(course, upgrade=True), was=there, wanted=names, touched=())
         touched = [change.name for change in between(base, service.options)]
         if last is not None and last.life == course.life and (tried := self._options(last.options)) is not None:
             touched += [change.name for change in between(tried, service.options)]
-        was = tuple(declarations(with_options(service, base)))
         return courses.with_differences(course, was=was, wanted=names, touched=touched)
+
+    def _told(self, base: ServiceOptions) -> tuple[str, ...] | None:
+        """The members under the options of before. None: these are broken themselves, and may be what is mended."""
+        try:
+            return tuple(declarations(with_options(self._service, base)))
+        except Exception:
+            return None
 
     def _options(self, given: Mapping[str, Any]) -> ServiceOptions | None:
         """None: they are of other code, and mean nothing here."""
         with suppress(UpcallError):
             return validated(self._service.Options, given, where=self._service.name)
         return None
+
+    async def fail(self, revision: int, why: str) -> None:
+        """What this revision wants cannot be said: it goes no further. Nothing follows where it does not go on."""
+        operation, course = self._under_way(revision), self._course
+        if operation is None or operation.state not in BEGUN:
+            return
+        if course is not None and course.revision == revision:
+            if not course.outcome and not course.failing:
+                self._course = replace(course, failing=why) if course.owes else replace(course, outcome=why)
+                await self._write()
+            self._take_back()
+            if not self._course or not self._course.outcome:
+                return  # What members were told is taken back first.
+            why = self._course.outcome
+        await self._say_over(why, operation)
 
     def _under_way(self, revision: int) -> wire.Operation | None:
         """The operation that brings this revision, once it has begun."""
@@ -265,7 +288,7 @@ class Updating:
         self._while.hear(self._service.operations)
         seen = {member.name: member for member in members.members}
         declared = self._service._context.built or {}
-        if operation.state not in ("executing", "preparing") or any(
+        if operation.state not in BEGUN or any(
             name not in seen or seen[name].revision < course.revision for name in declared or course.names
         ):
             return  # the master has not taken the declarations of this revision yet
@@ -317,7 +340,7 @@ class Updating:
         for operation in self._service.operations:
             if self._operation is not None and operation.parent == self._operation.id and operation.member:
                 said = f"answered: {operation.answer}" if operation.answer else "is asked"
-                begun = operation.state in ("executing", "preparing")
+                begun = operation.state in BEGUN
                 how = self._leaving(operation.id) or "is under way"
                 found[operation.member] = f"{operation.id}: {how if begun else said}"
         return found
@@ -364,7 +387,7 @@ class Updating:
                     task.add_done_callback(self._running.discard)
             del self._effects[0]
         if course.outcome:
-            await self._say_over(course, operation)
+            await self._say_over(course.outcome, operation)
 
     async def _propose(self, kind: str, member: str, reason: str, key: str, parent: wire.Operation) -> None:
         """Again when its operation ended without doing what was wished: the same key is the same wish."""
@@ -386,18 +409,18 @@ class Updating:
     def _lives(self, operation: str) -> bool:
         return any(each.id == operation for each in self._service.operations)
 
-    async def _say_over(self, course: Course, operation: wire.Operation) -> None:
+    async def _say_over(self, outcome: str, operation: wire.Operation) -> None:
         """Once on each subscription: the master may not have heard it on the one before."""
         if self._said == operation.id:
             return
         try:
-            if course.outcome == "done":
+            if outcome == "done":
                 left = [name for name, member in self.plan.world.members.items() if member.behind]
                 if left:  # a person said that their steps count as done
                     await self._link.retarget(*left)
                 await self._link.confirm(operation.id)
             else:
-                await self._link.fail(operation.id, course.outcome)
+                await self._link.fail(operation.id, outcome)
         except (Fenced, NotNow):
             raise
         except UpcallError as error:

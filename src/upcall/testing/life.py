@@ -42,6 +42,8 @@ class Life:
         """Mistakes in the service's code that it raised; a life with one fails, unless the script takes them out."""
         self.inline = False
         """Its blocking calls take no thread, and no time: what they wait for is not passed over in virtual time."""
+        self.edits: Mapping[str, type[Service]] = {}
+        """Version -> what the service's own files are then."""
         self._version = ""
         """Of the package, whose code runs; empty: it has one alone."""
         self._task: asyncio.Task[None] | None = None
@@ -50,14 +52,21 @@ class Life:
     def start_host(self) -> None:
         """A host starts, with nothing in its memory."""
         loop = asyncio.get_running_loop()
-        self._version = self.master.known.record.version if len(self.service.versions()) > 1 else ""
-        code = self.service.at(self._version) if self._version else self.service
-        self.runner = Runner(code, self.master.service, self.master, version=self._version, wall=loop.time)
+        has_several = len(self.service.versions()) > 1 or self.edits
+        self._version = self.master.known.record.version if has_several else ""
+        code, version = self._code_of(self._version), self._version
+        self.runner = Runner(code, self.master.service, self.master, version=version, wall=loop.time, load=self._load)
         self.runner.context.fault = self._raised
-        self.runner.context.inline = self.inline
+        self.runner.context.inline = self.inline or bool(self.edits)  # what is only to come is tried in threads
         self._task = loop.create_task(
             persistently("test", self.runner.run, on=(MasterAway, Fenced, NotNow), log=self.runner.context.log)
         )
+
+    def _code_of(self, version: str) -> type[Service]:
+        return self.edits.get(version) or (self.service.at(version) if version else self.service)
+
+    async def _load(self, revision: wire.Revision) -> type[Service] | None:
+        return self._code_of(revision.version) if self.edits else None
 
     def _turned(self) -> None:
         asyncio.get_running_loop().call_soon(self._follow)
@@ -124,6 +133,7 @@ def live(
     master: SimulatedMaster | None = None,
     options: Mapping[str, Any] | None = None,
     version: str = "",
+    edits: Mapping[str, type[Service]] = {},
     nodes: int = 3,
     prove_s: float | None = None,
     loss: float = 0.0,
@@ -137,6 +147,8 @@ def live(
     are proven dead so much later (never, by default). ``tool`` plays what :meth:`upcall.service.Member.run` runs.
     ``inline``: what is blocking (``self.blocking``) is called at once, in no thread, and takes no time.
     ``version``: of the package, that is installed (default: the newest); all that it has can be upgraded to.
+    ``edits``: what its files are after they were edited, by the version of that build (``0.1.0+edited``), which can be
+    upgraded to as well.
 
     Two incarnations of a member on the same volumes at the same time fail the test, whatever it looks at; and so does
     what the service's own code raises, unless the test is about that (``raises``; ``life.faults`` has it).
@@ -154,12 +166,12 @@ def live(
             repeat=repeat,
             seed=seed,
             tool=tool,
-            packages=_packages(service, version),
+            packages=[*_packages(service, version), *(_package(one, edited) for one, edited in edits.items())],
             actions=[each.spec for each in actions_of(service).values()],
             code=service,
         )
         life = Life(service, played)
-        life.inline = inline
+        life.inline, life.edits = inline, edits
         world = asyncio.create_task(played.live())
         life.start_host()
         course = asyncio.ensure_future(script(life))
@@ -182,17 +194,18 @@ def _packages(service: type[Service], version: str) -> list[wire.Package]:
     """All versions, the installed one first."""
     known = service.versions()
     first = version or known[-1]
-    return [
-        wire.Package(
-            name=service.package,
-            version=one,
-            options_schema=service.at(one).Options.model_json_schema(),
-            actions=tuple(each.spec for each in actions_of(service.at(one)).values()),
-            schedules=schedules_of(service),
-            finalizes=service.finalize is not Service.finalize,
-        )
-        for one in sorted(known, key=lambda one: one != first)
-    ]
+    return [_package(one, service.at(one)) for one in sorted(known, key=lambda one: one != first)]
+
+
+def _package(version: str, code: type[Service]) -> wire.Package:
+    return wire.Package(
+        name=code.package,
+        version=version,
+        options_schema=code.Options.model_json_schema(),
+        actions=tuple(each.spec for each in actions_of(code).values()),
+        schedules=schedules_of(code),
+        finalizes=code.finalize is not Service.finalize,
+    )
 
 
 def _waits(course: "asyncio.Future[None]", life: Life) -> str:

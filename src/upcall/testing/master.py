@@ -215,7 +215,9 @@ class SimulatedMaster(WorldTransport):
 
     async def preview(self, **options: Any) -> wire.Preview:
         """What such an update would do, as the service says."""
-        asked = Update(set=options)
+        return await self.preview_of(Update(set=options))
+
+    async def preview_of(self, asked: Update) -> wire.Preview:
         revision = revisions.prepared(self.world, self.known, asked, WHO, self.world.wall_s, self._derived(asked))
         brings = revisions.proposed(self.world, self.known, revision)
         return await self.door.preview(self.service, brings, WHO)

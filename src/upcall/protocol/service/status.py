@@ -25,6 +25,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``deploy``, ``recovery``, ``uninstall``."""
     state: str
     reason: str = ""
+    since: float = 0.0
+    """Since when the service's code cannot say what it wants; wall time. 0: it can."""
     phases: tuple[PhaseView, ...]
 
 

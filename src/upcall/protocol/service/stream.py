@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from upcall.protocol.names import DigestOrNone, EntryPoint
 from upcall.protocol.service.hosts import Assignments, Derive, NodeView
 
 
@@ -139,6 +140,9 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members), ``grow``, ``shrink`` (more or less for each)."""
     other_code: bool = False
     """Another version of the package, or another build of it: the service's own code is exchanged too."""
+    entry: EntryPoint = ""
+    """Of other code: the class in it, and the files that it is in (empty: it came with the installation)."""
+    source: DigestOrNone = ""
     options: dict[str, Any] = {}
     """All of them, as they would be."""
     bindings: dict[str, str] = {}
