@@ -117,6 +117,31 @@ def test_what_its_own_code_would_decline_is_asked_of_nobody_and_said(live: Live)
     live(Guarded, script, cluster={"nodes": 6}, autoscale={"min": 2, "max": 6})
 
 
+def test_what_failed_does_not_go_along_and_it_says_that_it_waits_for_a_person(live: Live) -> None:
+    class Gated(Queue):
+        class Options(Queue.Options):
+            heap: int = 64
+
+        def task(self, member: Member) -> Declaration:
+            return Declaration(command=("serve", str(self.options.heap)))  # type: ignore[attr-defined]
+
+        async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
+            return decline("too small")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        failing = life.master.change(heap=1)
+        await life.master.until(lambda: life.master.operations[failing].state == "failed", within_s=900)
+        life.code.load = 450.0
+        await life.master.until(lambda: "would take along what it was to bring: heap=1" in reason(life), within_s=3000)
+        assert life.code.options.count == 2
+
+    def reason(life: Life) -> str:
+        return life.master.plans["scale"].reason if "scale" in life.master.plans else ""
+
+    live(Gated, script, cluster={"nodes": 6}, autoscale={"min": 2, "max": 6})
+
+
 def test_outside_its_windows_it_waits_and_says_so_and_asks_for_what_it_needs_by_then(live: Live) -> None:
     """Every world begins on a Tuesday at 22:13, in UTC."""
 

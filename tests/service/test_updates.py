@@ -4,8 +4,10 @@ one first, a gate, then the others; a canary that fails touches nobody else; eve
 import asyncio
 from typing import Annotated, Any, ClassVar
 
+import pytest
 from sample_services import Plain
 
+from upcall.protocol.errors import Conflict
 from upcall.service import (
     Declaration,
     Field,
@@ -21,6 +23,7 @@ from upcall.service import (
     decline,
     defer,
     live,
+    live_at_once,
     never,
 )
 from upcall.service.link import MasterAway
@@ -336,6 +339,55 @@ def test_one_that_a_live_value_ends_fails_the_update_and_gets_back_what_it_had(l
         world.cancel()
 
     live(code, script)
+
+
+def test_who_would_be_told_first_is_said_before_and_why_nobody_could_be(live: Live) -> None:
+    class Both(Tuned):
+        told: ClassVar[dict[str, str]] = {}
+
+        class Options(Cache.Options):
+            quorum: Annotated[int, live_at_once("all count by the same number")] = 2
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        found = await life.master.preview(level="debug")
+        assert (found.live, found.live_first) == (("web-0", "web-1", "web-2"), "web-2")
+        found = await life.master.preview(quorum=3)
+        assert found.how == {"quorum": "live: all count by the same number"}
+        assert (found.live, found.live_first) == (("web-0", "web-1", "web-2"), "")
+        await over(life, life.master.change(level="debug", quorum=3))
+        assert [each for each in life.steps("update") if each.startswith("live/")] == [
+            "live/one",
+            "live/gate",
+            "live/others",
+            "live/all",
+            "live/settle",
+            "live/take over",
+        ]
+        assert set(Both.told.values()) == {"debug"}
+        assert [change[0] for change in life.code.applied] == ["quorum"]
+
+    live(Both, script)
+
+
+def test_members_that_come_do_not_get_what_failed(live: Live) -> None:
+    code = tuned()
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        world = asyncio.create_task(ends_by_it(life, code.told))
+        await over(life, life.master.change(level="deadly"), "failed")
+        said = "would take along what it was to bring: level=deadly"
+        with pytest.raises(Conflict, match=said):
+            life.master.change(count=4)
+        with pytest.raises(Conflict, match=said):
+            await life.master.preview(count=4)
+        await over(life, life.master.change(count=4, level="info"))
+        await life.master.until_ready("web-3")
+        assert command(life, "web-3")[2] == "info"
+        world.cancel()
+
+    live(code, script, cluster={"nodes": 4})
 
 
 def test_a_live_value_that_one_of_the_others_does_not_take_is_taken_back_everywhere(live: Live) -> None:
