@@ -180,6 +180,13 @@ def test_a_coroutine_that_raises_is_tried_again_ever_more_slowly_and_then_fails(
     assert not any(isinstance(effect, RunStep) for effect in effects)
 
 
+def test_a_step_that_gave_up_says_why_and_counts_no_attempts() -> None:
+    plan, _ = step(Plan("deploy", (Phase("schema", Do("keyspace", work, attempts=3)),)), seen())
+    plan, effects = step(plan, StepEnded("schema/keyspace", 1, 1.0, error="no such thing", gave_up=True))
+    assert (plan.view().state, plan.view().reason) == ("failed", "no such thing")
+    assert effects == []
+
+
 def test_a_failed_step_runs_anew_when_a_person_restarts_it() -> None:
     plan, _ = step(Plan("deploy", SERIAL), ready())
     plan = replace(plan, attempts={"schema/keyspace": replace(plan.attempts["schema/keyspace"], number=3)})

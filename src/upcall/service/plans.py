@@ -69,6 +69,8 @@ class Attempt:
     """Nothing is wrong with it: it was too early."""
     said: str = ""
     """How far it is."""
+    gave_up: bool = False
+    """It was not the number of attempts that ended it: another one would fail as well."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ class Plan:
         retry_at_s = ended.at_s + min(2.0 ** (ended.attempt - 1), BACKOFF_MAX_S)
         step = self.step_at(ended.path)
         number = step.attempts if ended.gave_up and isinstance(step, Do) else ended.attempt
-        attempts[ended.path] = Attempt(number, running=False, retry_at_s=retry_at_s, error=ended.error)
+        attempts[ended.path] = Attempt(number, False, retry_at_s, ended.error, gave_up=ended.gave_up)
         return replace(self, attempts=attempts)._advanced(ended.at_s, kept=False)
 
     def _said(self, given: StepSaid) -> tuple["Plan", tuple[Effect, ...]]:
@@ -350,7 +352,7 @@ def _do(path: str, step: Do, attempts: dict[str, Attempt], at_s: float, effects:
     last = attempts.get(path)
     if last is not None and last.number >= step.attempts:
         attempts[path] = replace(last, retry_at_s=0.0)
-        return "failed", f"{last.error} (after {last.number} attempts)"
+        return "failed", last.error if last.gave_up else f"{last.error} (after {last.number} attempts)"
     if last is not None and last.early and at_s < last.retry_at_s:
         return "waiting", last.error
     if last is not None and at_s < last.retry_at_s:
