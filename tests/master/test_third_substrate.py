@@ -56,9 +56,15 @@ def test_a_service_is_installed_served_and_drained_on_machines_of_a_third_kind(s
     assert moved["incarnation"] == 2
     until(lambda: server.call("GET", f"/v1/operations/{drained.json()['id']}").json()["state"] == "done")
 
-    # What others do to a task is observed, with its reason.
+    # So is a node that its owner has closed for what is new, also for himself.
     machines = server.master.machines
     assert isinstance(machines, third_substrate.Elsewhere)
+    for closed, shown in (("by its owner", ("cordoned", "by its owner")), ("", ("up", ""))):
+        server.in_loop(lambda closed=closed: machines.close_to_others("there-2", closed))
+        (node,) = [one for one in server.call("GET", "/v1/nodes").json() if one["name"] == "there-2"]
+        assert (node["state"], node["reason"]) == shown
+
+    # What others do to a task is observed, with its reason.
     server.in_loop(lambda: machines.crash(TaskId("log", "m-0", 2)))
     again = task(server, lambda one: one["incarnation"] == 3 and one["state"] == "ready")
     assert (again["exit_code"], again["exit_reason"]) == (3, "the rack caught fire")
@@ -120,10 +126,12 @@ def test_machines_are_found_by_the_name_in_the_clusters_file(monkeypatch: pytest
     )
     monkeypatch.setattr(substrates, "entry_points", lambda group: offered)
     assert substrates.chosen(CLUSTER).__module__ == "upcall.local.machines"
+    kubernetes = msgspec.structs.replace(CLUSTER, substrate="kubernetes")
+    assert substrates.chosen(kubernetes).__module__ == "upcall.kubernetes.machines"
     assert substrates.chosen(msgspec.structs.replace(CLUSTER, substrate="elsewhere")) is third_substrate.make
     with pytest.raises(Invalid, match=r"machines 'nowhere' cannot be loaded: ModuleNotFoundError"):
         substrates.chosen(msgspec.structs.replace(CLUSTER, substrate="nowhere"))
-    with pytest.raises(Invalid, match=r"offers machines 'mars'.*one of elsewhere, local, nowhere"):
+    with pytest.raises(Invalid, match=r"offers machines 'mars'.*one of elsewhere, kubernetes, local, nowhere"):
         substrates.chosen(msgspec.structs.replace(CLUSTER, substrate="mars"))
 
 

@@ -133,6 +133,10 @@ class Elsewhere:
         ended = Observed(task=task, state="ended", node=node, exit=Exit(code=3, reason="the rack caught fire"))
         self._master.take(lambda now_s: Output(up=[ended]))
 
+    def close_to_others(self, node: str, why: str) -> None:
+        """Its owner wants nothing new there."""
+        self._master.take(lambda now_s: Output(up=[NodeObserved(node=node, state="up", closed=why)]))
+
     def send(self, send: Send) -> None:
         raise AssertionError("the substrate sends nothing")
 
@@ -173,6 +177,8 @@ class Elsewhere:
 
     def drop_volumes(self, one: VolumeSet, now_s: float) -> Output:
         return Output()
+
+    def start(self) -> None: ...
 
     def routers(self) -> Sequence[APIRouter]:
         return ()

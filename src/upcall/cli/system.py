@@ -28,7 +28,7 @@ LOOK_S: Final = 0.25
 """Between two attempts while nobody answers who could tell."""
 REFRESH_S: Final = 2.0
 """So often the keeper is looked at: when it ends, there will be no master to tell of anything."""
-REGISTERED: Final = frozenset({"up", "draining", "drained"})
+REGISTERED: Final = frozenset({"up", "draining", "drained", "cordoned"})
 SHUT_DOWN: Final = "shut_down"
 
 

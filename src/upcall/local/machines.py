@@ -120,6 +120,9 @@ class LocalMachines:
 
     # -- life -------------------------------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """Agents dial in."""
+
     def routers(self) -> Sequence[APIRouter]:
         return (door.router(door.AgentDoor(self.agents, self._master, lambda: self.core, self.nodes.ending)),)
 

@@ -109,6 +109,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         core.start()
         await startup.finish(core, folder, tokens.owner)
+        machines.start()
         beside = [asyncio.create_task(one) for one in (housekeeping.run(), core.watch(), _telling(core, clock))]
         yield
         for task in beside:

@@ -20,7 +20,7 @@ class _Collector(Collector):
             "upcall_node_memory_reserved_bytes", "Memory reserved on the node", labels=["node"]
         )
         for node in self._views.nodes():
-            nodes.add_metric([node.name, node.zone], float(node.state in ("up", "draining", "drained")))
+            nodes.add_metric([node.name, node.zone], float(node.state in ("up", "draining", "drained", "cordoned")))
             reserved.add_metric([node.name], float(node.memory_reserved_mib << 20))
         yield nodes
         yield reserved

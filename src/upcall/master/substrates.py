@@ -13,21 +13,24 @@ from upcall.protocol.errors import Invalid
 from upcall.substrate.machines import Machines, Master
 
 GROUP: Final = "upcall.substrates"
-OWN: Final = EntryPoint("local", "upcall.local.machines:make", GROUP)
+OWN: Final = {
+    "local": EntryPoint("local", "upcall.local.machines:make", GROUP),
+    "kubernetes": EntryPoint("kubernetes", "upcall.kubernetes.machines:make", GROUP),
+}
 Make = Callable[[DataFolder, Cluster, Master], Machines]
 """What an entry point is: it makes the machines of one cluster, and starts nothing yet."""
 
 
 def chosen(cluster: Cluster) -> Make:
     name = cluster.substrate
-    if name == OWN.name:
-        return cast(Make, OWN.load())
+    if name in OWN:
+        return cast(Make, OWN[name].load())
     offered = entry_points(group=GROUP)
     if name not in offered.names:
         raise Invalid(
             f"nothing that is installed offers machines {name!r}",
             where="cluster.json, substrate",
-            expected=f"one of {', '.join(sorted({OWN.name, *offered.names}))}",
+            expected=f"one of {', '.join(sorted({*OWN, *offered.names}))}",
         )
     try:
         return cast(Make, offered[name].load())

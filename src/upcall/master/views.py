@@ -283,6 +283,8 @@ class Views:
         if state == "up" and drain is not None:
             shown = "drained" if drain.state == "done" else "draining"
             reason = f"{drain.id}{_because(drain)}"
+        elif state == "up" and isinstance(seen, NodeObserved) and seen.closed:
+            shown, reason = "cordoned", seen.closed
         return view.NodeView(
             name=name,
             state=shown,

@@ -113,6 +113,8 @@ class NodeObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     node: str
     state: NodeState
     reason: str = ""
+    closed: str = ""
+    """Why nothing new is placed there, where somebody else has seen to that. What runs there stays."""
     description: Node | None = None
 
 

@@ -3,8 +3,9 @@
 :class:`~upcall.substrate.interface.Substrate` says which task runs where, and has no I/O. What needs I/O is here, and
 is as small: the text of logs, tools beside a task, figures, proof that nothing of a node runs, nodes that come and go,
 the volumes that are kept. Whoever has machines of a kind implements both (:mod:`upcall.local` for those that we run
-ourselves), and is found by the name that stands in ``cluster.json`` (:mod:`upcall.master.substrates`). The master knows
-these two interfaces and nothing that lies behind them.
+ourselves, :mod:`upcall.kubernetes` for a cluster of Kubernetes), and is found by the name that stands in
+``cluster.json`` (:mod:`upcall.master.substrates`). The master knows these two interfaces and nothing that lies behind
+them.
 
 Nothing here decides about a task. What machines observe goes through :meth:`Master.take` into the substrate, and from
 there to the ledger; what the substrate wants of them comes after the commit (:meth:`Machines.send`, ``prove``).
@@ -157,6 +158,10 @@ class Machines(Protocol):
         ...
 
     # -- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The master has begun, and takes in what it is told: whoever dials out does so from now on."""
+        ...
 
     def routers(self) -> Sequence["APIRouter"]:
         """Doors of their own at the master's API, for machines that dial in."""

@@ -12,8 +12,10 @@ from upcall.operations.news import TaskEnded
 from upcall.operations.records import Operation, Policy
 from upcall.operations.views import PendingSet
 from upcall.protocol.declaration import Declaration, Resources, Volume
+from upcall.substrate.interface import NodeObserved
 from upcall.substrate.kubernetes import exits, names
 from upcall.substrate.kubernetes.disruptions import LAPSES_S, MESSAGE_CHARS_MAX
+from upcall.substrate.kubernetes.nodes import CORDONED
 from upcall.testing.kubernetes import PlayedKubernetes
 from upcall.testing.kubernetes.api import Obj
 from upcall.testing.kubernetes.kubelets import Container
@@ -124,6 +126,43 @@ def test_a_drain_that_nobody_goes_on_with_is_called_off(world: World) -> None:
     assert foreign(world) == [("evict", "intercepted", "withdrawn")]
     assert cluster(world).api.all("Disruption") == []
     assert incarnation(world) == 1
+
+
+def test_a_drain_is_not_given_up_because_nobody_of_us_was_there_to_note_that_it_goes_on(world: World) -> None:
+    world.send(given.HostSubscribed(service="log"))
+    one = container(world)
+    spec = {"verb": "evict", "pod": one.pod, "podUID": one.uid, "who": "kubectl", "asked": world.wall_s}
+    cluster(world).api.create("Disruption", {"metadata": {"name": "evict-1"}, "spec": spec})
+    goes_on(world, 5)
+    operation = last(world).id
+    world.die()
+    world.now_s += 2 * LAPSES_S
+    world.boot()
+    goes_on(world, 10)
+    assert foreign(world) == [("evict", "intercepted", "open")]
+    cluster(world).api.merge("Disruption", "evict-1", {"spec": {"asked": world.wall_s}})
+    goes_on(world, LAPSES_S - 5)
+    assert (last(world).id, foreign(world)) == (operation, [("evict", "intercepted", "open")])
+    world.advance(10)
+    assert foreign(world) == [("evict", "intercepted", "withdrawn")], "now nobody has asked for so long"
+
+
+def test_a_node_that_somebody_else_cordons_is_told_as_closed_and_our_own_word_is_not(world: World) -> None:
+    node = container(world).node
+
+    def told() -> list[str]:
+        out = cluster(world).heard(world.now_s)
+        world.observe(out)
+        return [up.closed for up in out.up if isinstance(up, NodeObserved) and up.node == node]
+
+    cluster(world).api.merge("Node", node, {"spec": {"unschedulable": True}}, manager="kubectl-cordon")
+    assert told() == [CORDONED]
+    cluster(world).api.merge("Node", node, {"spec": {"unschedulable": None}}, manager="kubectl-cordon")
+    assert told() == [""]
+    world.observe(cluster(world).cordon(node, world.now_s, closed=True))
+    world.advance(1)
+    assert told() == []
+    assert cluster(world).api.find("Node", node)["spec"]["unschedulable"] is True  # type: ignore[index]
 
 
 def test_a_deletion_by_hand_is_observed_when_it_begins_and_ends_when_its_node_says_so(world: World) -> None:

@@ -9,7 +9,7 @@ from upcall.protocol.operator.words import View
 class NodeView(View):
     name: str
     state: str
-    """``up``, ``draining``, ``drained``, ``silent``, ``gone``"""
+    """``up``, ``draining``, ``drained``, ``cordoned`` (by somebody else), ``silent``, ``gone``"""
     reason: str = ""
     zone: str = ""
     attributes: dict[str, str] = {}

@@ -55,6 +55,8 @@ class Standing:
 class Foreign:
     def __init__(self, cache: Cache, asking: Asking, wall: Callable[[], float]) -> None:
         self._cache, self._asking, self._wall = cache, asking, wall
+        self.listens_since = 0.0
+        """Wall time. Nobody of us may have been there before, so that who asked then could not be noted."""
         self.lapses: dict[str, float] = {}
         """When each is to be looked at although nothing is heard of it."""
         self._told: dict[str, Standing] = {}
@@ -142,7 +144,7 @@ class Foreign:
         pod = self._cache.pods.get(one.spec.pod)
         is_over = pod is None or pod.uid != one.spec.pod_uid
         if one.spec.asked is not None and name not in self._allowed and not one.status.allowed:
-            left_s = one.spec.asked + LAPSES_S - self._wall()
+            left_s = max(one.spec.asked, self.listens_since) + LAPSES_S - self._wall()
             if left_s > 0:
                 self.lapses[name] = now_s + left_s
             is_over = is_over or left_s <= 0

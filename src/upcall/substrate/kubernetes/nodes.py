@@ -7,18 +7,26 @@ that nothing of it runs any more, and so does a node that was taken out of servi
 """
 
 from datetime import datetime
+from typing import Final
 
 from upcall.substrate import interface as sub
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.objects import Node
 from upcall.substrate.kubernetes.quantities import cores, mib
 
+CORDONED: Final = "by somebody on Kubernetes: nothing new is placed there"
+
 
 def observed(node: Node) -> sub.NodeObserved:
     heard = is_heard(node)
     reason = "" if heard or node.ready is None else node.ready.message
+    theirs = node.spec.unschedulable and names.CLOSED not in node.metadata.annotations
     return sub.NodeObserved(
-        node=node.name, state="up" if heard else "silent", reason=reason, description=description(node)
+        node=node.name,
+        state="up" if heard else "silent",
+        reason=reason,
+        closed=CORDONED if theirs else "",
+        description=description(node),
     )
 
 

@@ -225,6 +225,7 @@ class KubernetesSubstrate:
         if self._members.ready or not self._wanted_known or not self._cache.complete:
             return
         self._members.ready = True
+        self._foreign.listens_since = self._wall()
         claims = {claim.member_id for claim in self._cache.claims.values() if claim.member_id}
         for member_id in sorted(self._members.known() | claims):
             self._look(member_id, now_s, out)
@@ -324,6 +325,9 @@ class KubernetesSubstrate:
         return min((*dues, *(() if asked is None else (asked,))), default=None)
 
     # -- for people -------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> set[str]:
+        return set(self._cache.nodes)
 
     def volumes(self) -> list[VolumeSet]:
         """All that is kept."""

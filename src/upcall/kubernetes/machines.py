@@ -1,0 +1,221 @@
+"""Implements :class:`upcall.substrate.machines.Machines` for the nodes and pods of a Kubernetes cluster.
+
+All that runs here is carried by one task, which dials out: it sees to what the cluster must know of us (the kind
+``Disruption``, the floor below evictions), carries what the core asks and what is watched, and serves the webhook.
+Whatever of it fails is begun again after a pause; nothing is decided by its being away.
+
+A core lives as long as what the master has read. When that is read anew there is a new core, and the stream of a new
+:class:`~upcall.substrate.kubernetes.speaking.Speaker` begins with everything that there is; what an older one still
+hears is nobody's any more.
+
+Our agent's part in the pods does not exist yet. What needs it (logs, tools, figures) says so.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from upcall.cluster.folder import Cluster, DataFolder
+from upcall.kubernetes.settings import Evictions, load
+from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.operator import AddNode
+from upcall.protocol.service import RunTool, ToolResult
+from upcall.substrate.interface import Output, Send, VolumeSet
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.connection import Connection
+from upcall.substrate.kubernetes.client.errors import ApiError
+from upcall.substrate.kubernetes.client.kinds import BUDGET, DEFINITION
+from upcall.substrate.kubernetes.evictions.keeping import Keeper
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, definition, floor
+from upcall.substrate.kubernetes.evictions.serving import Webhook, serving
+from upcall.substrate.kubernetes.speaking import Speaker
+from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
+from upcall.substrate.machines import Master, Usage
+
+log = logging.getLogger(__name__)
+
+AGAIN_S: Final = 5.0
+KNOWN_AGAIN_S: Final = 0.5
+"""The API server takes up a new kind in its own time."""
+NO_PART: Final = "our part in the pods, which would have it, does not exist yet"
+OUT_OF_SERVICE: Final = "kubectl taint node {} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+
+
+class KubernetesMachines:
+    def __init__(self, folder: DataFolder, cluster: Cluster, master: Master) -> None:
+        settings = load(folder)
+        self._settings, self._pods, self._master = settings, settings.of_pods(cluster), master
+        self._connection = Connection(settings.login())
+        self._api = Api(self._connection)
+        self._speaker: Speaker
+        self.core: KubernetesSubstrate
+        """What decides; there from the first call of :meth:`substrate` on."""
+        self._read_anew = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._asked_for_proof: set[str] = set()
+
+    def substrate(self, records: Mapping[tuple[str, str], Any]) -> KubernetesSubstrate:
+        """``records``: it has none."""
+        core = self.core = KubernetesSubstrate(self._pods, wall=self._master.wall)
+
+        def take(call: Callable[[float], Output]) -> None:
+            if core is self.core:
+                self._take(call)
+
+        self._speaker = Speaker(self._api, self._settings.namespace, core, take)
+        return core
+
+    def _take(self, call: Callable[[float], Output]) -> None:
+        """A turn that fails is the master's to log, and to begin anew from what is durable: who watches goes on."""
+        try:
+            self._master.take(call)
+        except NotNow as error:
+            log.warning("not taken in: %s", error)
+        except Exception:
+            log.exception("what Kubernetes said could not be taken in")
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        """Until cancelled."""
+        async with self._connection, asyncio.TaskGroup() as group:
+            group.create_task(_again_and_again(self._speak, "what is there is not heard"))
+            if self._settings.evictions is not None:
+                evictions = self._settings.evictions
+                group.create_task(_again_and_again(lambda: self._answer(evictions), "evictions are not answered"))
+
+    async def _speak(self) -> None:
+        await self._prepare()
+        while True:
+            self._read_anew.clear()
+            speaking = asyncio.create_task(self._speaker.run())
+            anew = asyncio.create_task(self._read_anew.wait())
+            try:
+                await asyncio.wait((speaking, anew), return_when=asyncio.FIRST_COMPLETED)
+                if speaking.done():
+                    speaking.result()
+            finally:
+                for task in (speaking, anew):
+                    task.cancel()
+                await asyncio.gather(speaking, anew, return_exceptions=True)
+
+    async def _prepare(self) -> None:
+        """What the API server must know of us before anything of it is watched."""
+        await self._api.apply(DEFINITION, definition(), force=True)
+        await self._api.apply(BUDGET, floor(), self._settings.namespace, force=True)
+        while True:
+            try:
+                await self._api.list(DISRUPTION, self._settings.namespace)
+                return
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                await asyncio.sleep(KNOWN_AGAIN_S)
+
+    async def _answer(self, evictions: Evictions) -> None:
+        keeper = Keeper(
+            self._api,
+            self._settings.namespace,
+            (evictions.host,),
+            {"url": f"https://{evictions.host}:{evictions.port}{PATH}"},
+            {"matchLabels": {"kubernetes.io/metadata.name": self._settings.namespace}},
+        )
+        await keeper.look()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(Webhook(self._api), evictions.host, evictions.port, keeper.tls))
+            await keeper.run()
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+
+    def routers(self) -> Sequence[APIRouter]:
+        """Nobody dials in yet."""
+        return ()
+
+    # -- after a commit ---------------------------------------------------------------------------------------------
+
+    def send(self, send: Send) -> None:
+        self._speaker.send(send)
+
+    def prove(self, node: str) -> None:
+        """Who looks after the machine knows, and says it to Kubernetes; we can only ask for it, once."""
+        if node not in self._asked_for_proof:
+            self._asked_for_proof.add(node)
+            how = f"{OUT_OF_SERVICE.format(node)}, or kubectl delete node {node}"
+            self._master.tell(node, f"proof that nothing of it runs any more is wanted; who knows it says so: {how}")
+
+    def say_again(self) -> None:
+        self._asked_for_proof.clear()
+        self._read_anew.set()
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def usage(self, task: str) -> Usage | None:
+        """Not known: :data:`NO_PART`."""
+        return None
+
+    def progress(self, task: str) -> str:
+        return ""
+
+    async def run(self, task: str, node: str, tool: RunTool) -> ToolResult:
+        raise Conflict(f"no tool can be run beside {task}: {NO_PART}", where=task)
+
+    async def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
+        raise Conflict(f"the log of {task} cannot be read: {NO_PART}", where=task, expected="kubectl logs of its pod")
+        yield ""
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    def features(self, node: str) -> Sequence[str]:
+        return ()
+
+    def declared(self) -> Collection[str]:
+        """Whoever owns the cluster has nodes join it."""
+        return ()
+
+    async def add_node(self, wish: AddNode, before: Callable[[str], Awaitable[None]]) -> str:
+        raise Conflict(
+            "the nodes are Kubernetes': none is added by upcall", where="node", expected="a node that joins it"
+        )
+
+    async def end_node(self, node: str) -> None:
+        if node in self.core.nodes():
+            raise NotNow(f"{node} is Kubernetes': it is removed there", expected=f"kubectl delete node {node}")
+
+    def forget_node(self, node: str, now_s: float) -> Output:
+        """It is told as gone when its object is."""
+        return Output()
+
+    # -- volumes ----------------------------------------------------------------------------------------------------
+
+    def volumes(self) -> list[VolumeSet]:
+        return self.core.volumes()
+
+    def drop_volumes(self, one: VolumeSet, now_s: float) -> Output:
+        return self.core.drop_volumes(one.member_id, one.fence, now_s)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], without: str) -> None:
+    """Until cancelled. ``without``: what is not, while it fails; said once in a row."""
+    said = ""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # also of a bug of ours: the other part goes on
+            words = f"{type(error).__name__}: {error}"
+            if words != said:
+                log.warning("%s: %s; tried again", without, words, exc_info=not isinstance(error, (ApiError, OSError)))
+                said = words
+        await asyncio.sleep(AGAIN_S)
+
+
+def make(folder: DataFolder, cluster: Cluster, master: Master) -> KubernetesMachines:
+    return KubernetesMachines(folder, cluster, master)

@@ -1,0 +1,67 @@
+"""``kubernetes.json`` in the data folder: which Kubernetes, and what of it is ours."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from upcall.cluster.folder import Cluster, DataFolder
+from upcall.protocol.errors import Invalid
+from upcall.substrate.kubernetes import manifest
+from upcall.substrate.kubernetes.client.login import Login, LoginError, find, from_kubeconfig
+
+FILE: Final = "kubernetes.json"
+
+
+class Evictions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the API server reaches the webhook, which is served by the master."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kubeconfig: str = ""
+    """Empty: as ``kubectl`` finds it."""
+    context: str = ""
+    """Empty: the current one."""
+    namespace: Annotated[str, Meta(min_length=1)]
+    """Which is there already, and in which all that is ours is made."""
+    image: Annotated[str, Meta(min_length=1)]
+    """What each pod runs: our agent's part, which nobody builds yet."""
+    storage_class: str = ""
+    """Empty: the cluster's default."""
+    volumes_bound_to_node: bool = False
+    """Whether its storage is on the nodes."""
+    evictions: Evictions | None = None
+    """None: nobody is asked about an eviction, and the floor holds it."""
+
+    def login(self) -> Login:
+        """Raises :class:`Invalid` where it cannot be said who we are."""
+        try:
+            if self.kubeconfig:
+                return from_kubeconfig((Path(self.kubeconfig),), self.context)
+            return find(self.context)
+        except LoginError as error:
+            raise Invalid(str(error), where=FILE, expected="a kubeconfig with a context that can be used") from None
+
+    def of_pods(self, cluster: Cluster) -> manifest.Settings:
+        return manifest.Settings(
+            image=self.image,
+            master_url=cluster.url,
+            storage_class=self.storage_class,
+            volumes_bound_to_node=self.volumes_bound_to_node,
+        )
+
+
+def load(folder: DataFolder) -> Settings:
+    path = folder.root / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Settings)
+    except FileNotFoundError:
+        raise Invalid(
+            "it is not said which Kubernetes", where=str(path), expected='{"namespace": "...", "image": "..."}'
+        ) from None
+    except (msgspec.DecodeError, OSError) as error:
+        raise Invalid(f"cannot be read: {error}", where=str(path)) from error

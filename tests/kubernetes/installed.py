@@ -1,0 +1,118 @@
+"""A master and a host of services as processes of their own, on a real control plane: what a data folder that names
+``kubernetes`` is, started."""
+
+import asyncio
+import functools
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from lab.control_plane import free_port
+
+from upcall.cli import cluster as birth
+from upcall.client.blocking import Client
+from upcall.cluster.folder import DataFolder, write_private
+from upcall.keeper import linux
+from upcall.kubernetes.settings import FILE, Evictions, Settings
+from upcall.protocol.operator import TaskView
+
+LIMIT_S: Final = 400.0
+IMAGE: Final = "example.invalid/upcall:1"
+
+
+class Installed:
+    def __init__(self, folder: Path, kubeconfig: Path, namespace: str) -> None:
+        self.folder, self.namespace = DataFolder(folder), namespace
+        cluster = birth.choose(1, 512, 1.0)
+        birth.prepare(self.folder, msgspec.structs.replace(cluster, substrate="kubernetes", nodes=()))
+        settings = Settings(
+            kubeconfig=str(kubeconfig), namespace=namespace, image=IMAGE, evictions=Evictions(port=free_port())
+        )
+        write_private(folder / FILE, msgspec.json.encode(settings))
+        self.running: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start(self, name: str) -> None:
+        root = self.folder.root
+        token = str(self.folder.token_file("host"))
+        words = {
+            "master": ("upcall.master", "--data", str(root)),
+            "host": (
+                *("upcall.service.host", "--master", str(self.folder.master_socket)),
+                *("--token-file", token, "--data", str(root / "host")),
+            ),
+        }[name]
+        with (root / f"{name}.log").open("ab") as log:
+            self.running[name] = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *words,
+                stdout=log,
+                stderr=log,
+                preexec_fn=functools.partial(linux.die_with_parent, signal.SIGKILL),
+            )
+
+    async def kill(self, name: str) -> None:
+        self.running[name].send_signal(signal.SIGKILL)
+        await self.running[name].wait()
+
+    async def upcall(self, *words: str, code: int = 0) -> str:
+        """The command line, in a process of its own."""
+        out = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", "upcall.cli", *words, "--data", str(self.folder.root))
+        process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
+        async with asyncio.timeout(LIMIT_S):
+            said, _ = await process.communicate()
+        assert process.returncode == code, f"upcall {' '.join(words)}: {said.decode()}\n{self.logs()}"
+        return " ".join(said.decode().split())
+
+    async def task(self, member: str, holds: Callable[[TaskView], bool], what: str) -> TaskView:
+        """As the master has it, once that holds."""
+        found: list[TaskView] = []
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while True:
+                    found = await asyncio.to_thread(self._tasks)
+                    for one in found:
+                        if one.member == member and holds(one):
+                            return one
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise AssertionError(f"{member}: {what}: never; {found}\n{self.logs()}") from None
+
+    def _tasks(self) -> list[TaskView]:
+        return self.client.tasks()
+
+    @property
+    def client(self) -> Client:
+        return Client.of(self.folder)
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"{path.name}: {line}" for path in sorted(self.folder.root.glob("*.log")) for line in _last(path)
+        )
+
+
+def _last(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines()[-30:]
+
+
+@asynccontextmanager
+async def installed(folder: Path, kubeconfig: Path, namespace: str) -> AsyncIterator[Installed]:
+    one = Installed(folder, kubeconfig, namespace)
+    try:
+        for name in ("master", "host"):
+            await one.start(name)
+        async with asyncio.timeout(LIMIT_S):
+            while not one.folder.master_socket.exists():
+                assert one.running["master"].returncode is None, one.logs()
+                await asyncio.sleep(0.1)
+        yield one
+    finally:
+        for process in one.running.values():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
