@@ -411,6 +411,11 @@ def test_a_change_that_makes_no_sense_leaves_no_revision_and_no_operation(cluste
     before, packages = cluster.client.operations(ended=True), cluster.client.packages()
     edited = tmp_path / "hello.py"
     edited.write_text(Path(HELLO).read_text() + "# edited\n")
+
+    def of_packages() -> list[str]:
+        return [line for line in cluster.upcall("events").stdout.splitlines() if " package " in line]
+
+    happened = of_packages()
     would = cluster.upcall("install", str(edited), "--set", "count=2", "--dry-run").stdout
     assert "hello: update, would be revision 2" in would
     assert "web-2   leaves" in would
@@ -421,7 +426,14 @@ def test_a_change_that_makes_no_sense_leaves_no_revision_and_no_operation(cluste
     )
     assert f"it would be declined: {raises}" in cluster.upcall("install", str(edited), "--dry-run").stdout
     assert "nothing that it would change" in cluster.refused("install", "shelf", "--dry-run")
-    assert cluster.client.packages() == packages, "what a dry run brought goes with it"
+    platform = tmp_path / "platform.yaml"
+    platform.write_text("services: [{package: ./hello.py, name: hello}, {package: ./hello.py, name: other}]\n")
+    edited.write_text(Path(HELLO).read_text().replace("hello, world", "good day"))
+    whole = cluster.upcall("apply", "-f", str(platform), "--dry-run").stdout
+    assert "leaves" in whole
+    assert "install" in whole
+    assert cluster.client.packages() == packages, "a dry run registers nothing"
+    assert of_packages() == happened
     for words, says in (
         (["rollback", "hello"], "hello has no earlier revision to go back to"),
         (["rollback", "hello", "--to", "7"], "hello has no revision 7"),

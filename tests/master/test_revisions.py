@@ -7,10 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 from served_master import Server, Sse
 
+from upcall.master.packages import Packages
 from upcall.master.state import load
 from upcall.operations import inputs as given
+from upcall.protocol import service as wire
 
 SCHEMA = {
     "type": "object",
@@ -284,3 +287,18 @@ def test_the_history_is_there_after_a_restart_and_goes_with_the_service(log: Log
     assert again.record == stands.record
     log.server.call("POST", f"/v1/services/{log.name}/uninstall", {"force": True, "reason": "enough"})
     assert [record.key for record in core.store.load("revision") if record.key.startswith(f"{log.name}@")] == []
+
+
+def test_a_package_that_is_looked_at_is_there_for_nobody_else() -> None:
+    stands = wire.Package(name="log", version="1", options_schema=SCHEMA)
+    packages = Packages([stands])
+    version = packages.version
+    with packages.beside(replace(stands, version="1+1f2e3d4c")):
+        assert packages.find("log", "1+1f2e3d4c").version == "1+1f2e3d4c"
+    assert packages.all() == [stands]
+    assert packages.version == version
+
+
+def test_an_update_to_a_package_that_is_not_registered_is_refused(log: Log) -> None:
+    refused = log.update(version="9", unregistered={"name": "log", "version": "9"})
+    assert (refused["status"], refused["message"]) == (422, "a package that is not registered")

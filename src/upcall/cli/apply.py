@@ -7,11 +7,13 @@ cannot be deployed.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 import typer
 
 from upcall.cli import composition as compositions
@@ -23,7 +25,8 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.update import answer_words, change, value_words
 from upcall.cli.waiting import wait_for
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
-from upcall.protocol.operator import Ask, PreviewView, ServiceView, Status
+from upcall.protocol.operator import Ask, PackageView, PreviewView, ServiceView, Status
+from upcall.protocol.service import Package
 
 apply_app = commands()
 APPS = {"apply": apply_app}
@@ -86,8 +89,9 @@ def apply(
     needs = composition.requires.words()
     if said := "; ".join(filter(None, (f"needs {needs}; here: {has.words()}" if needs else "", size))):
         session.out.note(said)
-    with own_packages.registered(session, composition, keep=not dry_run) as composition:
-        course = Course(session, composition, status.services)
+    with own_packages.registered(session, composition, dry_run=dry_run) as named:
+        composition = named.composition
+        course = Course(session, composition, status.services, named.unregistered)
         course.look(wait=wait and not dry_run)
         if dry_run:
             course.say()
@@ -106,16 +110,24 @@ def apply(
 class Course:
     """One application of a file to what runs."""
 
-    def __init__(self, session: Session, composition: compositions.Composition, present: Sequence[ServiceView]) -> None:
-        """Raises what can be known to be wrong."""
+    def __init__(
+        self,
+        session: Session,
+        composition: compositions.Composition,
+        present: Sequence[ServiceView],
+        unregistered: Mapping[str, Package] = {},
+    ) -> None:
+        """Raises what can be known to be wrong. ``unregistered``: packages of services that are only looked at."""
         self._session = session
         self._composition = composition
         self._platform = composition.name
         self._present = {one.name: one for one in present}
         named = any(one.secrets for one in composition.services)
         secrets = [one.name for one in session.client.secrets()] if named else ()
-        self._packages = check_against(composition, session.client.packages(), present, secrets)
-        self._differences = of_services(composition, present, self._packages)
+        known = [*session.client.packages(), *map(PackageView.of, unregistered.values())]
+        self._packages = check_against(composition, known, present, secrets)
+        found = of_services(composition, present, self._packages)
+        self._differences = [looked_at(one, unregistered.get(one.item.service)) for one in found]
         self._contents: dict[str, list[ContentDifference]] = {}
         self._unseen: dict[str, str] = {}
         """Services that hold something and cannot say what yet, and why."""
@@ -358,6 +370,14 @@ class Course:
         if same:
             said.append(f"{', '.join(same)}: as the file says")
         return "; ".join(said)
+
+
+def looked_at(one: ServiceDifference, unregistered: Package | None) -> ServiceDifference:
+    """With the package that is not registered, where the update is to it."""
+    if unregistered is None or one.update is None or one.update.version != unregistered.version:
+        return one
+    manifest = msgspec.to_builtins(unregistered)
+    return replace(one, update=one.update.model_copy(update={"unregistered": manifest}))
 
 
 def arrow(pair: tuple[Any, Any]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
+import msgspec
 import typer
 
 from upcall.cli import deploy
@@ -64,12 +65,11 @@ def install(
     if package.endswith(".py") or "/" in package or Path(package).is_dir():
         from upcall.cli import upload
 
+        if dry_run:
+            _preview(session, upload.look_at(session, Path(package), name, options, version), options, bindings, secret)
+            return
         uploaded = upload.upload(session, Path(package), name, options, version)
         try:
-            if dry_run:
-                _preview(session, uploaded, options, bindings, secret)
-                upload.take_back(session, uploaded)
-                return
             if uploaded.stands is not None:
                 _update(session, uploaded.stands, Update(set=options, version=uploaded.version, bindings=bindings,
                         secrets=secret, made_from=uploaded.stands.revision), fresh=fresh, wait=not no_wait)  # fmt: skip
@@ -111,7 +111,8 @@ def _preview(
 ) -> None:
     if uploaded.stands is None:
         raise _nothing_to_compare(uploaded.name)
-    asked = Update(set=options, version=uploaded.version, bindings=bindings, secrets=secrets)
+    asked = Update(set=options, version=uploaded.version, bindings=bindings, secrets=secrets,
+                   unregistered=msgspec.to_builtins(uploaded.manifest))  # fmt: skip
     change(session, uploaded.stands.name, asked, dry_run=True, wait=False)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,6 +15,9 @@ from upcall.protocol.operator import ServiceView
 from upcall.protocol.releases import newest, released
 from upcall.protocol.service import Package
 
+if TYPE_CHECKING:
+    from upcall.service.package import Built
+
 BUILD_CHARS: Final = 8
 """Of the files' hash, as a local version label: ``0.1.0+1f2e3d4c``."""
 
@@ -23,10 +26,26 @@ BUILD_CHARS: Final = 8
 class Uploaded:
     name: str
     version: str
-    fresh: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
     """Versions of it that were not in the catalog before."""
     stands: ServiceView | None = None
     """The service of this name, which is made of an earlier build of the same package: it is to be updated."""
+    manifest: Package | None = None
+    """Of one that is only looked at, and was not registered."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What somebody's files are, once it is known that they make sense here. Nothing was changed yet."""
+
+    every: dict[str, "Built"]
+    """Version -> its package."""
+    meant: str
+    stands: ServiceView | None
+
+    @property
+    def package(self) -> Package:
+        return self.every[self.meant].package
 
 
 def upload(
@@ -36,6 +55,37 @@ def upload(
     package's own) with these options, in this ``version`` (default: the one that runs, else the newest). What the
     master would refuse of that service is refused before anything is registered: a call that is refused changes
     nothing."""
+    read = _read(session, path, name, options, version)
+    package = read.package
+    known = {(one.name, one.version) for one in session.client.packages()}
+    registered = {}
+    for one, built in read.every.items():
+        for digest, data in built.blobs.items():
+            session.client.call("PUT", f"/v1/blobs/{digest}", data)
+        registered[one] = _register(session, built.package)
+    session.out.note(f"package {package.name} {', '.join(registered.values())} is registered from {path}")
+    fresh = tuple(one for one in registered.values() if (package.name, one) not in known)
+    return Uploaded(package.name, registered[read.meant], fresh=fresh, stands=read.stands)
+
+
+def look_at(
+    session: Session, path: Path, name: str = "", options: Mapping[str, Any] = {}, version: str = ""
+) -> Uploaded:
+    """As :func:`upload`, for a dry run: nothing is registered. What the service's code has to try is handed over, and
+    is swept, since nothing names it."""
+    read = _read(session, path, name, options, version)
+    package = read.package
+    if read.stands is not None:
+        session.client.call("PUT", f"/v1/blobs/{package.source}", read.every[read.meant].blobs[package.source])
+    known = {one.version: one.source for one in session.client.packages() if one.name == package.name}
+    plain, build = _builds(package)
+    package = msgspec.structs.replace(
+        package, version=plain if known.get(plain, package.source) == package.source else build
+    )
+    return Uploaded(package.name, package.version, stands=read.stands, manifest=package)
+
+
+def _read(session: Session, path: Path, name: str, options: Mapping[str, Any], version: str) -> _Read:
     from upcall.service.package import build, in_file_words
 
     try:
@@ -65,21 +115,18 @@ def upload(
         raise NotFound(f"package {package.name} has no version {version!r}", where=str(path), expected=there)
     of_options = every[meant].package.options_schema
     schema.check(of_options, options, noun="option", of=f"package {package.name}", where="options")
-    known = {(one.name, one.version) for one in session.client.packages()}
-    registered = {}
-    for one, built in every.items():
-        for digest, data in built.blobs.items():
-            session.client.call("PUT", f"/v1/blobs/{digest}", data)
-        registered[one] = _register(session, built.package)
-    session.out.note(f"package {package.name} {', '.join(registered.values())} is registered from {path}")
-    fresh = tuple(one for one in registered.values() if (package.name, one) not in known)
-    return Uploaded(package.name, registered[meant], fresh=fresh, stands=stands)
+    return _Read(every, meant, stands)
+
+
+def _builds(package: Package) -> tuple[str, str]:
+    """The version that its class says, and this build of it."""
+    return package.version, f"{package.version.partition('+')[0]}+{package.source[:BUILD_CHARS]}"
 
 
 def _register(session: Session, package: Package) -> str:
     """Under the version that its class says; where a service is made of other files under that one, as another build
     of it. Gives the version."""
-    builds = (package.version, f"{package.version.partition('+')[0]}+{package.source[:BUILD_CHARS]}")
+    builds = _builds(package)
     for version in builds:
         body = msgspec.to_builtins(msgspec.structs.replace(package, version=version))
         try:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from upcall.master import goals, granting, revisions, services
+from upcall.master import goals, granting, revisions, services, unregistered
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
 from upcall.master.service_calls import ServiceCalls
@@ -77,8 +77,10 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
         options = None
         if asked.update is not None:
             service_now = services.find(core, service)
-            derived = await goals.of_update(core, calls.deriving, service, asked.update)
-            wanted = revisions.prepared(core, service_now, asked.update, who.name, core.wall(), derived)
+            package = unregistered.manifest(core.store, asked.update)
+            derived = await goals.of_update(core, calls.deriving, service, asked.update, package)
+            with core.state.packages.beside(package):
+                wanted = revisions.prepared(core, service_now, asked.update, who.name, core.wall(), derived)
             if wanted.version != service_now.record.version:
                 return view.CheckedAction(known=False)  # Only the code that comes knows.
             options = wanted.options

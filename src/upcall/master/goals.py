@@ -81,8 +81,11 @@ async def of_install(core: Core, deriving: Deriving, request: Install) -> Found:
     return await deriving.of(core.state.packages.find(request.package, request.version), request.options)
 
 
-async def of_update(core: Core, deriving: Deriving, name: str, asked: Update) -> Found:
-    """Of what an update would say; going back, what the earlier revision said holds again."""
+async def of_update(
+    core: Core, deriving: Deriving, name: str, asked: Update, unregistered: wire.Package | None = None
+) -> Found:
+    """Of what an update would say; going back, what the earlier revision said holds again. ``unregistered``: the
+    package that it would be of."""
     service = find(core, name)
     if asked.back_to is not None:
         return {}
@@ -90,4 +93,5 @@ async def of_update(core: Core, deriving: Deriving, name: str, asked: Update) ->
     if not options.get(GOALS):
         return {}
     version = asked.version or service.record.version
-    return await deriving.of(core.state.packages.find(service.record.package, version), options)
+    package = unregistered or core.state.packages.find(service.record.package, version)
+    return await deriving.of(package, options)

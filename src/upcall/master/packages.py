@@ -1,6 +1,7 @@
 """What can be installed: manifests that hosts and people registered, and the check of options against their schema."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from upcall.protocol import schema
@@ -26,6 +27,18 @@ class Packages:
         self._packages[key] = package
         self.version += 1
         return True
+
+    @contextmanager
+    def beside(self, package: Package | None) -> Iterator[None]:
+        """As if this one were registered, for as long as something is looked at. Nothing waits in it, so nobody else
+        sees it."""
+        known = dict(self._packages)
+        if package is not None:
+            self._packages[package.name, package.version] = package
+        try:
+            yield
+        finally:
+            self._packages = known
 
     def all(self) -> list[Package]:
         return [self._packages[key] for key in sorted(self._packages, key=lambda key: (key[0], version_key(key[1])))]

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from upcall.master import finalizing, goals, going_back, granting, history, revisions
+from upcall.master import finalizing, goals, going_back, granting, history, revisions, unregistered
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
@@ -17,6 +17,7 @@ from upcall.master.tokens import Principal
 from upcall.master.transaction import Transaction
 from upcall.master.views import Views
 from upcall.protocol import operator as view
+from upcall.protocol.errors import Invalid
 
 
 def router(core: Driver, views: Views, services: ServiceCalls, principal: Callable[[Request], Principal]) -> APIRouter:
@@ -28,6 +29,8 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
 
     @api.post("/update")
     async def update(service: str, who: Operator, asked: view.Update) -> view.OperationView:
+        if asked.unregistered is not None:
+            raise Invalid("a package that is not registered", where="unregistered", expected="a package's version")
         derived = await goals.of_update(core, services.deriving, service, asked)
 
         def updated(tx: Transaction) -> str:
@@ -48,15 +51,23 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
     async def preview(service: str, who: Operator, asked: view.Update) -> view.PreviewView:
         """Asks the service's code; changes nothing."""
         known = find(core, service)
-        derived = await goals.of_update(core, services.deriving, service, asked)
-        revision = revisions.prepared(core, known, asked, who.name, core.wall(), derived)
-        said = await services.preview(service, revisions.proposed(core, known, revision), who.name)
+        package = unregistered.manifest(core.store, asked)
+        derived = await goals.of_update(core, services.deriving, service, asked, package)
+        with core.state.packages.beside(package):
+            stands, revision = (
+                history.stands(known),
+                revisions.prepared(core, known, asked, who.name, core.wall(), derived),
+            )
+            brings = revisions.proposed(core, known, revision)
+            changed = revisions.changed(core, stands, revision)
+            between = revisions.between_versions(core, stands, revision)
+        said = await services.preview(service, brings, who.name)
         return view.PreviewView(
             revision=revision.number,
             back_to=revision.back_to,
-            kind=revisions.kind_of(core, history.stands(known), revision),
-            changed=revisions.changed(core, history.stands(known), revision),
-            between=revisions.between_versions(core, history.stands(known), revision),
+            kind=brings.kind,
+            changed=changed,
+            between=between,
             last_took_s=history.last_took_s(known),
             **msgspec.to_builtins(said),
         )

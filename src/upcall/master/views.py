@@ -429,16 +429,7 @@ def _way(way: Way) -> str:
 
 
 def package_view(package: Any) -> view.PackageView:
-    return view.PackageView(
-        name=package.name,
-        version=package.version,
-        description=package.description,
-        own=bool(package.source),
-        options_schema=package.options_schema,
-        actions=[msgspec.to_builtins(action) for action in package.actions],
-        needs=[msgspec.to_builtins(need) for need in package.needs],
-        contents=[msgspec.to_builtins(one) for one in package.contents],
-    )
+    return view.PackageView.of(package)
 
 
 def _target(operation: Operation) -> str:

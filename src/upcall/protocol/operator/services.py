@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import msgspec
+
 from upcall.protocol.operator.words import View
+from upcall.protocol.service import Package
 
 
 class PackageView(View):
@@ -11,12 +14,28 @@ class PackageView(View):
     description: str = ""
     own: bool = False
     """Registered from somebody's files; else it came with the installation."""
+    source: str = ""
+    """SHA-256 of these files."""
     options_schema: dict[str, Any] = {}
     actions: list[dict[str, Any]] = []
     needs: list[dict[str, Any]] = []
     """Other services that it connects to: ``name``, ``endpoint``, ``optional``."""
     contents: list[dict[str, Any]] = []
     """What it holds that people name one by one: ``kind``, and the actions ``show``, ``make``, ``change``, ``drop``."""
+
+    @classmethod
+    def of(cls, package: Package) -> "PackageView":
+        return cls(
+            name=package.name,
+            version=package.version,
+            description=package.description,
+            own=bool(package.source),
+            source=package.source,
+            options_schema=package.options_schema,
+            actions=[msgspec.to_builtins(action) for action in package.actions],
+            needs=[msgspec.to_builtins(need) for need in package.needs],
+            contents=[msgspec.to_builtins(one) for one in package.contents],
+        )
 
 
 class EndpointView(View):

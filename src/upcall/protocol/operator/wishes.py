@@ -48,6 +48,9 @@ class Update(Strict):
     """An upgrade: its point of no return follows as soon as it is carried out, and no person is asked for it again."""
     in_window: bool = False
     """It begins, and goes on, within the maintenance windows of its service alone."""
+    unregistered: dict[str, Any] | None = None
+    """Of a preview or a check: the package of this version as its manifest says it (:class:`~upcall.protocol.service.
+    Package`), which is not registered. Its source was uploaded."""
 
 
 class CheckAction(Strict):
