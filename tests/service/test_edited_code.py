@@ -271,6 +271,45 @@ def test_trouble_that_comes_in_the_middle_ends_the_update_too() -> None:
     live(Web, script, kind="kernel", edits={EDITED: Later}, raises=True)
 
 
+def test_code_that_waits_for_something_to_start_is_asked_once_it_has() -> None:
+    """Nobody goes over its head meanwhile."""
+    there = False
+    asked: list[bool] = []
+
+    class Waits(Web):
+        package = "web"
+
+        async def on_start(self) -> None:
+            if not there:
+                raise ConnectionError("the store is not there yet")
+
+        async def may_update(self, update: Change, why: Operation) -> Verdict:
+            asked.append(there)
+            return decline("not today")
+
+    class Other(Better):
+        package = "web"
+
+        async def on_start(self) -> None:
+            self.learned = True
+
+    async def script(life: Life) -> None:
+        nonlocal there
+        there = True
+        await life.until_deployed()
+        there = False
+        await life.kill_host()
+        life.start_host()
+        update = life.master.upgrade(EDITED)
+        await asyncio.sleep(300)
+        assert life.master.operations[update].state == "open"
+        there = True
+        assert (await over(life, update)).state == "declined"
+        assert asked == [True]
+
+    live(Waits, script, kind="kernel", edits={EDITED: Other})
+
+
 def test_what_may_pass_is_waited_for() -> None:
     class Waits(Better):
         package = "web"

@@ -86,8 +86,8 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
         looked = await looked_at(service, revision, operation.kind)
     except Refused as refused:
         return decline(refused.problem.message)
-    if revision.other_code and not service._context.started:
-        # It knows nothing, and takes nothing away: each step is asked of the code that comes.
+    if looked.code.service is service and not service._context.started:
+        # Nobody is there to ask. It takes nothing away: each step is asked of the code that comes.
         return accept(f"the code of {service.name} that runs could not start")
     found = looked.found
     if found is not None and (

@@ -139,7 +139,7 @@ class Runner:
         self._started = asyncio.Event()
         """``on_start`` has returned."""
         self._answers = asyncio.Event()
-        """It has, or has raised: what mends it can be asked about."""
+        """It has, or has made a mistake: what mends it can be asked about."""
         self._life = 0.0
         self._options_revision = 0
         self._operations_heard = False
@@ -345,7 +345,8 @@ class Runner:
             level = self.context.log.warning if isinstance(error, UpcallError) else self.context.log.exception
             level("%s cannot say what it wants: %s", self.context.name, trouble.fault.words)
         self.context.fault(trouble.fault)
-        self._answers.set()
+        if trouble.fault.mistake:  # What may pass is waited for, and then it is asked.
+            self._answers.set()
         if self._wanted is not None and trouble.stays(now_s):
             why = f"its code cannot say what it wants: {trouble.fault.words}"
             await self._updating.fail(self._wanted.revision, why)
