@@ -523,3 +523,12 @@ def test_a_grant_of_a_secret_is_listed_and_taken_back_in_words(run: Run, master:
     taken = run("secret revoke log.admin other")
     assert taken.stdout == "the grant of secret log.admin to other is taken back; left: taker\n"
     assert run("secret revoke log.admin taker").stdout == "the grant of secret log.admin to taker is taken back\n"
+
+
+def test_a_package_of_many_words_is_a_row_of_the_list_and_is_shown_whole(run: Run, master: FakeMaster) -> None:
+    package = master.packages[0].model_copy(update={"name": "wordy", "description": "Says\nmuch.\n\nAnd\nmore."})
+    master.packages.append(package)
+    assert any("wordy" in line and line.endswith("Says much.") for line in run("catalog list").stdout.splitlines())
+    shown = run("catalog show wordy").stdout.splitlines()
+    assert shown[0].endswith("Says much.")
+    assert shown[1:3] == ["And", "more."]

@@ -37,7 +37,13 @@ def list_packages(session: Session) -> None:
     """Packages that can be installed."""
     packages = session.client.packages()
     rows = [
-        (one.name, one.version, ", ".join(others(packages, one)), "own" if one.own else "built in", one.description)
+        (
+            one.name,
+            one.version,
+            ", ".join(others(packages, one)),
+            "own" if one.own else "built in",
+            _brief(one.description),
+        )
         for one in {one.name: one for one in packages}.values()  # the newest of each: they come in that order
     ]
     columns = ("name", "version", "also", "from", "description")
@@ -52,13 +58,15 @@ def show(session: Session, package: Annotated[str, typer.Argument(metavar="PACKA
     if session.out.as_json:
         session.out.json(found)
         return
-    session.out.line(f"{found.name} {found.version}  {found.description}")
+    session.out.line(f"{found.name} {found.version}  {_brief(found.description)}")
+    if more := found.description.partition("\n\n")[2]:
+        session.out.line(more)
     if also := others(packages, found):
         session.out.line(f"also in version {', '.join(also)} (`upcall install {found.name}@{also[0]}`)")
     session.out.table(
         ("option", "type", "default", "description"), option_rows(found.options_schema), empty="no options"
     )
-    actions = [(one.get("name", ""), argument_words(one), one.get("description", "")) for one in found.actions]
+    actions = [(one.get("name", ""), argument_words(one), _brief(one.get("description", ""))) for one in found.actions]
     session.out.table(("action", "arguments", "description"), actions, empty="no actions")
 
 
@@ -88,6 +96,11 @@ def find_package(packages: list[PackageView], named: str) -> PackageView:
             f"package {name} has no version {version!r}", where="the catalog", expected=f"one of {', '.join(known)}"
         )
     return known[found]
+
+
+def _brief(description: str) -> str:
+    """The first paragraph, as one line: a row of a table has no more."""
+    return " ".join(description.partition("\n\n")[0].split())
 
 
 def others(packages: list[PackageView], of: PackageView) -> list[str]:
