@@ -174,6 +174,38 @@ def test_a_tail_reads_each_byte_once_across_a_rotation(tmp_path: Path) -> None:
     assert seen == [b"line %02d" % number for number in range(20)]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_tail_reads_each_byte_once_when_files_are_rotated_while_it_looks_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """The log goes on between any look at which file it is and the opening of that. ``again``: by another reader, who
+    knows the place alone."""
+    log = RotatingLog(str(tmp_path / "stdout"), max_bytes=30, files=16)
+    written: list[bytes] = []
+    number, turns = Tail._number, iter(range(400))
+
+    def write_some() -> None:
+        for _ in range(1 + next(turns) % 5):
+            if len(written) < 40:
+                written.append(b"line %02d" % len(written))
+                log.write(written[-1] + b"\n")
+
+    def looked(tail: Tail, inode: int) -> int | None:
+        found = number(tail, inode)
+        write_some()
+        return found
+
+    write_some()
+    monkeypatch.setattr(Tail, "_number", looked)
+    tail, seen = Tail(tmp_path / "stdout"), b""
+    for _ in range(30):
+        seen += tail.read()
+        assert not tail.skipped
+        tail = Tail(tmp_path / "stdout", tail.position) if again else tail
+    assert seen.splitlines() == written
+    assert len(written) == 40
+
+
 def test_the_last_lines_reach_into_rotated_files(tmp_path: Path) -> None:
     log = RotatingLog(str(tmp_path / "stdout"), max_bytes=30, files=4)
     for number in range(9):

@@ -78,7 +78,7 @@ def test_one_stream_alone_is_as_before(tmp_path: Path) -> None:
 
 def test_who_writes_to_one_stream_alone_pays_one_line(tmp_path: Path) -> None:
     written(tmp_path, [(0, 3)] * 20)
-    assert (tmp_path / ORDER).read_text() == "0 0 0 0 0\n"
+    assert (tmp_path / ORDER).read_text() == f"0 0 0 0 0 {(tmp_path / 'stdout').stat().st_ino} 0\n"
 
 
 def test_where_nobody_kept_the_order_a_line_says_so(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_line_stays_whole_though_the_other_stream_spoke_between(tmp_path: Path
 
 def test_an_endless_line_is_said_in_pieces() -> None:
     merging = Merging((0, 0))
-    merging.mark([Mark(0, (0, 0), (0, 0))])
+    merging.mark([Mark(0, (0, 0), (0, 0), (0, 0))])
     merging.feed(0, b"x" * (LINE_BYTES_MAX + 1))
     assert len(merging.take(all_of_it=True)) == LINE_BYTES_MAX + 1
 

@@ -4,6 +4,7 @@ came (:mod:`upcall.agent.merging`)."""
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +26,11 @@ READ_BYTES_MAX = 4 * 1024 * 1024
 SKIPPED = "[upcall: this reader was slower than the log; what was rotated away meanwhile is missing here]\n"
 
 STREAMS = {"stdout": ("stdout",), "stderr": ("stderr",), "both": BOTH}
-LOOKS_MAX = 5
+LOOKS_MAX = 20
 """At files that are rotated while they are looked at."""
+LOOK_AGAIN_S = 0.005
+CATCH_UP_MAX = 5
+"""Parts of a stream that is written while it is read."""
 
 
 class LogEnd(NamedTuple):
@@ -50,9 +54,11 @@ def _end(path: Path, lines: int) -> LogEnd:
     for number in range(FILES_MAX):
         part = path if number == 0 else path.with_name(f"{path.name}.{number}")
         with contextlib.suppress(FileNotFoundError), part.open("rb") as file:
-            end = file.seek(0, 2)
+            end, this = file.seek(0, 2), os.fstat(file.fileno()).st_ino
             if number == 0:
-                inode, size = os.fstat(file.fileno()).st_ino, end
+                inode, size = this, end
+            elif this == inode:
+                continue  # It was rotated after it was read.
             file.seek(max(0, end - READ_BYTES_MAX + len(data)))
             data = file.read(min(end, READ_BYTES_MAX - len(data))) + data
         if data.count(b"\n") > lines or len(data) >= READ_BYTES_MAX:
@@ -132,7 +138,12 @@ async def _read_both(
     tails = [
         Tail(logs / name, (end.inode, end.size) if end.inode else None) for name, end in zip(BOTH, ends, strict=True)
     ]
-    known = await asyncio.to_thread(_caught_up, merging, tails, order) if marks else merging.unordered()
+    if marks:
+        known = await asyncio.to_thread(_caught_up, merging, tails, order)
+    else:
+        known = merging.unordered()
+        if any(end.size for end in ends):
+            merging.forget()  # No later mark is of use where it is not known how much came before.
     await _say_in_parts(_lines(known + (b"" if follow else merging.end()), lines), say)
     if not follow:
         return
@@ -144,7 +155,7 @@ def _caught_up(merging: Merging, tails: list[Tail], order: Tail) -> bytes:
     """What can be said of both. One was read after the other: what the task wrote to the first meanwhile comes before
     what was read of the second."""
     said = merging.take(all_of_it=False)
-    for _ in range(LOOKS_MAX):
+    for _ in range(CATCH_UP_MAX):
         more, _full = _feed(merging, tails)
         merging.mark(_marks(order))
         said += merging.take(all_of_it=not more)
@@ -173,15 +184,21 @@ def _merging(ends: Sequence[LogEnd], marks: Sequence[Mark]) -> Merging:
 
 
 def _snapshot(logs: Path, lines: int) -> tuple[list[LogEnd], Tail, list[Mark]]:
-    """The end of both streams, and their order: of the same files, though they may be rotated meanwhile."""
+    """The end of both streams, and their order: of the same files, though they may be rotated meanwhile. No order where
+    they were rotated faster than that."""
     for _ in range(LOOKS_MAX):
-        before = _marks(_order(logs))
         ends = [_end(logs / name, lines) for name in BOTH]
         order = _order(logs)
         marks = _marks(order)
-        if not marks or (before and before[-1].starts == marks[-1].starts):
-            break
-    return ends, order, marks
+        if not marks or all(_is_of(end, inode) for end, inode in zip(ends, marks[-1].inodes, strict=True)):
+            return ends, order, marks
+        time.sleep(LOOK_AGAIN_S)
+    return ends, order, []
+
+
+def _is_of(end: LogEnd, inode: int) -> bool:
+    """Whether it was read from this file. One that is empty has just been begun, and no mark may speak of it yet."""
+    return end.inode == inode and (end.size > 0 or not inode)
 
 
 def _order(logs: Path) -> Tail:

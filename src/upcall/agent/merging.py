@@ -25,14 +25,17 @@ class Mark(NamedTuple):
     """Of each stream, before it."""
     starts: tuple[int, int]
     """Of each stream, where the file begins that is written."""
+    inodes: tuple[int, int]
+    """Of these files; 0 where there is none yet."""
 
     @classmethod
     def read(cls, line: bytes) -> "Mark | None":
         try:
-            stream, out, err, out_starts, err_starts = map(int, line.split())
+            stream, out, err, out_starts, err_starts, out_inode, err_inode = map(int, line.split())
         except ValueError:
             return None  # cut off by a full disk
-        return cls(stream, (out, err), (out_starts, err_starts)) if stream in (0, 1) else None
+        known = stream in (0, 1)
+        return cls(stream, (out, err), (out_starts, err_starts), (out_inode, err_inode)) if known else None
 
 
 class Merging:

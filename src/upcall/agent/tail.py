@@ -53,12 +53,14 @@ class Tail:
         then, through as many rotations as files are kept."""
         data = b""
         while self._find():
-            number = self._number()  # Looked at first: what is written after the rotation is in the next file.
+            number = self._number(
+                self._inode
+            )  # Looked at first: what is written after the rotation is in the next file.
             data += self._read_held(None if bytes_max is None else bytes_max - len(data))
             if number == 0 or (bytes_max is not None and len(data) >= bytes_max):
                 break
             self.skipped |= number is None  # Its file is gone: the log was written faster than it was read.
-            if not self._hold(self._rotated(number - 1 if number else 0)):
+            if not self._go_on(number):
                 break
         return data
 
@@ -66,28 +68,53 @@ class Tail:
         """Whether our file is held: the one that our place names, else the one that is written."""
         if self._held >= 0:
             return True
-        number, offset = self._number() if self._inode else 0, self._offset
-        if not self._hold(self._rotated(number or 0)):
-            return False
-        self._offset = 0 if number is None else offset
-        return True
+        inode, offset = self.position
+        while True:
+            number = self._number(inode) if inode else 0
+            if not self._hold(self._rotated(number or 0)):
+                if number is None:
+                    self._inode, self._offset = 0, 0
+                return False  # Else our place stays as it is: its file was rotated between the two looks.
+            if number is None or not inode or self._inode == inode:
+                self._offset = 0 if number is None else offset
+                return True
+            # Rotated between the two looks: another file has that name now.
+            os.close(self._held)
+            self._held, self._inode, self._offset = -1, inode, offset
+
+    def _go_on(self, number: int | None) -> bool:
+        """To the file after ours, which is rotated file ``number``; None: ours is kept no more."""
+        ours = self._inode
+        while number:
+            if (found := _opened(self._rotated(number - 1))) < 0:
+                return False  # It is about to be made.
+            now = self._number(ours)
+            if now == number:
+                return self._held_is(found)
+            os.close(found)  # Rotated meanwhile: another file has that name now.
+            number = now
+        if self._hold(self._path):
+            return True
+        os.close(self._held)
+        self._held, self._inode, self._offset = -1, 0, 0
+        return False
 
     def _hold(self, path: Path) -> bool:
         """From its beginning."""
+        return self._held_is(_opened(path))
+
+    def _held_is(self, descriptor: int) -> bool:
+        if descriptor < 0:
+            return False
         if self._held >= 0:
             os.close(self._held)
-            self._held = -1
-        try:
-            self._held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            self._inode, self._offset = 0, 0
-            return False
-        self._inode, self._offset = os.fstat(self._held).st_ino, 0
+        self._held = descriptor
+        self._inode, self._offset = os.fstat(descriptor).st_ino, 0
         return True
 
-    def _number(self) -> int | None:
-        """Which of the rotated files our place is in; 0 for the one that is written, None when it is kept no more."""
-        known = (number for number in range(FILES_MAX) if _inode(self._rotated(number)) == self._inode)
+    def _number(self, inode: int) -> int | None:
+        """Which of the rotated files it is; 0 for the one that is written, None when it is kept no more."""
+        known = (number for number in range(FILES_MAX) if _inode(self._rotated(number)) == inode)
         return next(known, None)
 
     def _rotated(self, number: int) -> Path:
@@ -101,6 +128,13 @@ class Tail:
         data = os.pread(self._held, wanted, self._offset)
         self._offset += len(data)
         return data
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return -1
 
 
 def _inode(path: Path) -> int:
