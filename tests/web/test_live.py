@@ -109,7 +109,7 @@ async def test_what_a_drain_did_before_anybody_looked_is_told_with_it(master: Fa
         await until(lambda: stopped.id in {one.id for one in live.ended})
         master.end(waiting, "withdrawn")
         master.end(drain, "lifted")
-        await until(lambda: drain.id in {one.id for one in live.ended})
+        await until(lambda: {drain.id, waiting.id} <= {one.id for one in live.ended})
         shown = next(one for one in panels.operations(live.status.operations, live.ended) if one["id"] == drain.id)  # type: ignore[union-attr]
         assert {one["id"]: one["state"] for one in shown["children"]} == {
             stopped.id: "done",
