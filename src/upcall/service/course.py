@@ -21,8 +21,9 @@ from upcall.service.moving import AWAY
 from upcall.service.pod import Pod
 from upcall.service.steps import Do, Leave, Phase, Restart, Start, Step, TakeOver
 
-LIVE_ATTEMPTS: Final = 3
-"""Of what is changed while the members run; what cannot be right the next time raises ``Invalid`` at once."""
+LIVE_ATTEMPTS: Final = 6
+"""Of what is changed while the members run, over half a minute: one that has much to do answers later. What cannot be
+right the next time raises ``Invalid`` at once, and one that ended by it is not asked again."""
 LIVE: Final = "live"
 TAKEN_OVER: Final = f"{LIVE}/take over"
 """Its last step: all that was changed while members ran is theirs, also at their next start."""
