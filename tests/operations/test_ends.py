@@ -67,6 +67,20 @@ def test_an_end_that_was_put_off_waits_while_too_few_would_be_left(kind: Simulat
     assert len(made.ready("s")) >= 2
 
 
+@pytest.mark.parametrize("wish", ["restart", "replace"])
+def test_what_is_being_ended_as_the_master_dies_is_nobody_elses_doing(kind: SimulatedKind, wish: str) -> None:
+    """The next one waits until it is known who runs, and wants all until then. So machines that were told of the end
+    see a task leave that is wanted, and cannot know whose word it was."""
+    made, op = begun(kind, wish)
+    hand_over(made, op)
+    assert runs(made)
+    made.die()
+    made.boot()
+    made.advance(60)
+    assert [(one.kind, one.state) for one in made.ledger.operations()] == [(wish, "done")]
+    assert made.ready("s") == ["a", "b", "c"]
+
+
 def test_the_time_for_handing_over_does_not_end_what_the_minimum_keeps(kind: SimulatedKind) -> None:
     made, op = begun(kind, policy=Policy(answer_s=600, before_stop_s=20))
     made.scripts.clear()

@@ -15,7 +15,7 @@ from upcall.operations.book import Book
 from upcall.operations.effects import HoldDisruption, Refused, StillHeld
 from upcall.operations.inputs import DisruptionBegan, DisruptionEnded, DisruptionsListed
 from upcall.operations.proposals import create
-from upcall.operations.records import Operation, Target
+from upcall.operations.records import MemberRecord, Operation, Target
 from upcall.operations.table import Kind
 from upcall.operations.waiting import Judgement, words_of
 from upcall.operations.why import judgement_of
@@ -34,6 +34,8 @@ def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
     if known is not None:
         _hold(book, known, given)
         return known
+    if given.verb == "stop" and (ours := _ends_it(book, member, given.incarnation)) is not None:
+        return ours
     kind: Kind = "kill" if given.verb == "stop" else "evict"
     target = Target(service=given.service, members=(given.member,), incarnations=(given.incarnation,), node=member.node)
     operation = create(
@@ -50,6 +52,16 @@ def began(book: Book, given: DisruptionBegan) -> Operation | Refused:
         book.memory.operations[operation.id].notice_ends_s = book.now_s + given.deadline_s
     _hold(book, operation, given)
     return operation
+
+
+def _ends_it(book: Book, member: MemberRecord, incarnation: int) -> Operation | None:
+    """The operation of ours that is ending this task. Machines that were told so before a master died see a task leave
+    that the next one wants, and cannot know whose word it was; nothing is left to be decided about it."""
+    begun, seen = book.begun_on(member), book.seen(member)
+    if begun is None or begun.state != "executing" or member.over or member.incarnation != incarnation:
+        return None
+    told = book.memory.members[member.key].signalled == incarnation or seen is None or seen.state == "ending"
+    return begun if told and begun.target.incarnation_of(member.name) == incarnation else None
 
 
 def _hold(book: Book, operation: Operation, given: DisruptionBegan) -> None:
