@@ -15,6 +15,7 @@ from benchmarks.load import Client
 JOB: Final = "counts"
 MEMBER: Final = f"spark.job-{JOB}"
 ASKED_S: Final = 10.0
+NOTHING: Final[tuple[int, list[int]]] = (0, [])
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Workers(Driven):
     topic: str
     service: ClassVar[str] = "spark"
     pod: ClassVar[str] = "worker"
-    _read: dict[Path, list[int]] = field(default_factory=dict)
-    """Files of the job -> the numbers in them: each is written once."""
+    _read: dict[Path, tuple[int, list[int]]] = field(default_factory=dict)
+    """Files of the job -> when each was written, and the numbers in it. A job that goes on from a backup writes those
+    anew that were there before its checkpoint spoke of them, with other numbers."""
 
     def until_whole(self) -> None:
         """All members are ready, and what was written until now is counted."""
@@ -50,7 +52,8 @@ class Workers(Driven):
         places = sorted((Path(self.cluster.data) / "nodes").glob(f"*/volumes/{member}/*/checkpoint/out"))
         files = [file for place in places[-1:] for file in place.iterdir() if not file.name.startswith(".")]
         for file in files:
-            if file not in self._read:
-                with suppress(OSError):
-                    self._read[file] = json.loads(file.read_text())
-        return Counter(number for file in files for number in self._read.get(file, []))
+            with suppress(OSError):
+                written_ns = file.stat().st_mtime_ns
+                if self._read.get(file, NOTHING)[0] != written_ns:
+                    self._read[file] = written_ns, json.loads(file.read_text())
+        return Counter(number for file in files for number in self._read.get(file, NOTHING)[1])
