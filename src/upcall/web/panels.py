@@ -170,12 +170,8 @@ def _reason(one: OperationView, parent: OperationView | None) -> str:
     """What is not said already by what it is, or by the operation that it is shown below."""
     if parent is None:
         return "" if one.reason == one.kind else one.reason
-    said = [parent.reason, f"removal of {parent.target}", f"{parent.kind} of {parent.target}", parent.kind, one.kind]
-    before = next((words for words in said if words and one.reason.startswith(words)), "")
-    more = one.reason.removeprefix(before)
-    if before and more.startswith(" (") and more.endswith(")"):
-        return more[2:-1]  # What was found out on the way.
-    return one.reason if more else ""
+    said = (parent.reason, f"removal of {parent.target}", f"{parent.kind} of {parent.target}", parent.kind, one.kind)
+    return "" if one.reason in said else one.reason
 
 
 def event(one: Event) -> Item:
