@@ -1,4 +1,4 @@
-"""How a command ends. Exit codes: 0 done, 1 failed, and these."""
+"""How a command ends. Exit codes: 0 done, 1 failed (or, of a dry run, would be declined), and these."""
 
 from typing import Final
 

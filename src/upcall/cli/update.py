@@ -28,7 +28,10 @@ BETWEEN_SHOWN: Final = 12
 
 Name = Annotated[str, typer.Argument(metavar="SERVICE")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be done, and change nothing; fails where it would be declined."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="An option, as `upcall catalog show` lists them; may be repeated."),
@@ -181,7 +184,10 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
     path = f"/v1/services/{quote(service, safe='')}/update"
     try:
         if dry_run:
-            _say(session, service, PreviewView.model_validate(session.client.post(f"{path}/preview", asked)))
+            found = PreviewView.model_validate(session.client.post(f"{path}/preview", asked))
+            _say(session, service, found)
+            if found.declined:
+                raise typer.Exit(1)
             return
         operation = session.client.operation_of(path, asked)
     except UpcallError as error:

@@ -80,7 +80,7 @@ CLASSES: Final[dict[Class, str]] = {
     "voluntary": "the service decides, until a person forces it",
     "windowed": "the service decides when, within the window; then on_deadline decides",
     "cure": "the service decides when, within the answer time; then the guard alone",
-    "notice": "the system, when the notice is over",
+    "notice": "the service decides; where the notice has an end, from then on the system",
     "involuntary": "it happened; the service is asked what next",
     "grant": "the system; the service is told",
 }
