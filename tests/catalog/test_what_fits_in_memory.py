@@ -51,6 +51,12 @@ def test_what_no_broker_has_memory_for_is_said_with_its_numbers(settings: dict[s
     assert "memory_mib=448" in kafka(**settings)
 
 
+def test_a_rate_that_has_a_broker_wait_for_its_cleaner_is_declined() -> None:
+    name = "log.cleaner.io.max.bytes.per.second"
+    assert "at least 65536 would do" in kafka(**{name: 0.75})
+    assert kafka(**{name: 65_536}) == ""
+
+
 def test_what_would_fit_does_and_so_does_the_memory_that_is_named() -> None:
     said = kafka(**{"num.io.threads": 300})
     fits = int(said.partition("at most ")[2].split()[0])

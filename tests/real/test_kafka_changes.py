@@ -137,6 +137,8 @@ OTHERS = {
     "log.local.retention.ms": str(10**10),
     # Its place is in the heap, which is small.
     "log.cleaner.dedupe.buffer.size": str(16 << 20),
+    # A broker that is to change its cleaner waits until that has slept as this rate wants it.
+    "log.cleaner.io.max.bytes.per.second": "9000000.5",
     # -1, or 1 to 9.
     "compression.gzip.level": "1",
     "log.cleanup.policy": "compact,delete",

@@ -1,4 +1,4 @@
-"""What a broker's memory can carry of the settings that cost threads or heap, before anything is changed. Pure.
+"""What a broker can carry of the settings that cost threads or heap, or stop it, before anything is changed. Pure.
 
 Kafka takes any number. A broker that is told too many threads makes them until it has no memory for the next one and
 ends, and where the number was told while it ran it ends so at each start. So what no broker of this size can carry is
@@ -43,7 +43,11 @@ HEAP: Final = {
     "queued.max.requests": 8,
 }
 """Setting -> bytes of heap for each one of it."""
-SETTINGS: Final = (*THREADS, *HEAP)
+CLEANER_RATE: Final = "log.cleaner.io.max.bytes.per.second"
+CLEANER_RATE_MIN: Final = 65_536
+"""Between two blocks the log cleaner sleeps as this rate wants it. Before a broker changes anything about the cleaner
+while it runs, it waits for that sleep to be over, and takes no news of the cluster meanwhile."""
+SETTINGS: Final = (*THREADS, *HEAP, CLEANER_RATE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Cost:
 def objection(values: Mapping[str, str | None], *, memory_mib: int, sizing: BrokerSizing, brokers: int) -> str:
     """Why a broker of this size cannot carry these, and what would be needed; empty: it can. ``values``: of all
     settings that a broker knows, what it works with."""
-    return _threads(values, memory_mib, brokers) or _heap(values, memory_mib, sizing)
+    return _threads(values, memory_mib, brokers) or _heap(values, memory_mib, sizing) or _cleaner(values)
 
 
 def _threads(values: Mapping[str, str | None], memory_mib: int, brokers: int) -> str:
@@ -99,6 +103,16 @@ def _heap(values: Mapping[str, str | None], memory_mib: int, sizing: BrokerSizin
         f"{most.name}={most.value} takes {most.all / 2**20:,.0f} MiB of heap, {wanted / 2**20:,.0f} MiB with what is"
         f" like it; with memory_mib={memory_mib} a broker has {sizing.heap_mib} MiB of heap, half of it for that:"
         f" at most {fits} would fit, or about memory_mib={needs_mib}"
+    )
+
+
+def _cleaner(values: Mapping[str, str | None]) -> str:
+    rate = values.get(CLEANER_RATE)
+    if not rate or float(rate) >= CLEANER_RATE_MIN:
+        return ""
+    return (
+        f"{CLEANER_RATE}={rate} has the log cleaner sleep so long that a broker which is to change anything about it"
+        f" waits for that and hears of nothing else: at least {CLEANER_RATE_MIN} would do"
     )
 
 
