@@ -269,6 +269,30 @@ def at(name: str, **more: object) -> wire.Member:
     return wire.Member(name=name, node="node-2", zone="zone-2", address="127.1.1.9", **{**given, **more})  # type: ignore[arg-type]
 
 
+def test_beside_a_broker_that_is_away_one_of_its_zone_is_changed_first() -> None:
+    """They share no partition, so it waits for nobody; but one that does not come up goes before all others."""
+
+    def first(**states: str) -> str:
+        service = Kafka(Context(name="kafka", options={"brokers": 6}))
+        service._context.members = {
+            f"broker-{number}": wire.Member(
+                name=f"broker-{number}",
+                node=f"node-{number}",
+                zone="abc"[number % 3],
+                state=states.get(f"b{number}", "ready"),
+                back=f"b{number}" not in states,
+            )
+            for number in range(6)
+        }
+        fit = [member for member in service.members.values() if member.state != "lost"]
+        return service.canary(fit).name
+
+    assert first() == "broker-5"
+    assert first(b0="lost") == "broker-3"
+    assert first(b4="lost") == "broker-1"
+    assert first(b0="lost", b2="ended") == "broker-2"
+
+
 def test_a_replaced_broker_does_not_count_for_the_majority_until_it_has_its_vote() -> None:
     replaced = {"broker-1": at("broker-1", place=2, role="replacing", back=False)}
     answer = verdict(Played.describes(), "broker-0", members=replaced, tool=quorum_tool(1, 2, 3))

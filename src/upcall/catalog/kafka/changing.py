@@ -154,6 +154,13 @@ class Changing(Brokers):
         if behind := features.behind(self.version, await features.levels(beside)):
             raise NotNow(f"not raised yet: {', '.join(behind)}", where=self.name)
 
+    def canary(self, members: list[Member]) -> Member:
+        """Where a broker is away, one of its zone: as a rule the two share no partition, so it waits for nobody."""
+        zones = self.zones()
+        away = {zones[node_id(member)] for member in self.members.values() if not member.ready}
+        beside = [member for member in members if zones[node_id(member)] in away]
+        return super().canary(beside if beside and all(member.back for member in members) else members)
+
     async def may_go_on(self, canary: Member, why: Operation) -> Verdict:
         """Once the changed broker is in sync again in all that it has."""
         own = node_id(canary)
