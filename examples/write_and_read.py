@@ -9,8 +9,11 @@ Where it connects, and as whom, is asked of the cluster; in your own job it come
 import json
 import subprocess
 import sys
+import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+PATIENCE_S = 30.0
 
 
 def client(service: str) -> dict[str, str]:
@@ -25,6 +28,7 @@ def client(service: str) -> dict[str, str]:
         "sasl.mechanism": "SCRAM-SHA-256",
         "sasl.username": found["user"],
         "sasl.password": found["password"],
+        "log_level": 2,
     }
 
 
@@ -32,15 +36,20 @@ def main(topic: str, text: str) -> None:
     settings = client("kafka")
     producer = Producer({**settings, "acks": "all"})
     producer.produce(topic, text.encode())
-    producer.flush()
+    if producer.flush(PATIENCE_S):
+        sys.exit(f"no broker took it within {PATIENCE_S:g} s; `upcall why kafka` says how it is")
     from_its_beginning = {"group.id": "write-and-read", "auto.offset.reset": "earliest", "enable.auto.commit": False}
     consumer = Consumer({**settings, **from_its_beginning, "enable.partition.eof": True})
     consumer.subscribe([topic])
-    left = set(consumer.list_topics(topic).topics[topic].partitions)
+    left = set(consumer.list_topics(topic, PATIENCE_S).topics[topic].partitions)
+    heard_at = time.monotonic()
     while left:
-        message = consumer.poll()
+        message = consumer.poll(1.0)
         if message is None:
+            if time.monotonic() - heard_at > PATIENCE_S:
+                sys.exit(f"no broker said anything for {PATIENCE_S:g} s; `upcall why kafka` says how it is")
             continue
+        heard_at = time.monotonic()
         if (error := message.error()) is None:
             print(f"{topic}-{message.partition()} {message.offset()}: {(message.value() or b'').decode()}")
         elif error.code() == KafkaError._PARTITION_EOF:

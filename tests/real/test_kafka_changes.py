@@ -177,6 +177,8 @@ def command_line(kafka: Cluster) -> list[str]:
 def test_every_option_is_changed_and_changed_back_and_the_brokers_work_with_what_is_asked(kafka: Cluster) -> None:
     first = incarnations(kafka, *BROKERS)
     changed = {name: another(name) for name in FACTS.live}
+    if set_before := kafka.client.service("kafka").options.get("settings"):
+        update(kafka, *(word for name in set_before for word in ("--unset", f"settings.{name}")))
     before = {node: settings(kafka, node) for node in NODES}
     update(kafka, *(word for name, value in changed.items() for word in ("--set", f"settings.{name}={value}")))
     for node in NODES:
