@@ -318,6 +318,21 @@ def test_addresses_come_back_as_late_as_possible_and_run_out_clearly() -> None:
     assert len(used) == room
 
 
+def test_who_takes_its_volumes_back_has_its_address_again_which_nobody_else_had_meanwhile() -> None:
+    """What is written in them names it: the voters of a quorum look for each other where they were."""
+    kernel = cluster(Register("n1", amount(10**6, 1000.0, 10**6), {}))
+    reserve(kernel, m=need(1, 50))
+    was = kernel.reservation("s.m").address  # type: ignore[union-attr]
+    kernel.handle(Release("s.m", 600.0), 1.0)
+    room = LAST - FIRST + 1
+    assert isinstance(reserve_all(kernel, {f"other{n}": need(1) for n in range(room - 1)}), dict)
+    assert was not in {reservation.address for reservation in kernel.books.reservations.values()}
+    assert reserve(kernel, m=need(1, 50)) == {"m": "n1"}
+    assert kernel.reservation("s.m").address == was  # type: ignore[union-attr]
+    kernel.handle(Release("s.m", 600.0), 2.0)
+    assert isinstance(reserve(kernel, last=need(1)), dict), "there is no other one left"
+
+
 @pytest.mark.parametrize("network", ["127.1", "127.1.2.3", "127.1.x", "127.1.300", ""])
 def test_a_network_that_is_none_is_refused(network: str) -> None:
     with pytest.raises(ValueError, match=r"like 127\.23\.45"):

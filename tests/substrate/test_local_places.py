@@ -32,7 +32,7 @@ def test_released_volumes_are_kept_for_a_grace_and_taken_back(cluster: Cluster) 
     cluster.wait(30.0, hear=("node-1", "node-2"))
     cluster.told()
     cluster.launch("a.m.1", volume_mib=100)
-    assert cluster.told() == ["node-1 launch a.m.1 place 1 at 127.40.7.11"]
+    assert cluster.told() == ["node-1 launch a.m.1 place 1 at 127.40.7.10"]
     cluster.wait(120.0, hear=("node-1", "node-2"))
     assert cluster.told() == []
 

@@ -104,6 +104,8 @@ class LeftVolumes:
     place: int = 0
     """The place that they were of; 0: unknown."""
     reason: str = ""
+    address: str = ""
+    """Of the member, when it had them; empty: unknown. What is written in them may name it."""
 
     @classmethod
     def kept(cls, reservation: Reservation, grace_s: float, until_wall_s: float) -> "LeftVolumes":
@@ -121,7 +123,16 @@ class LeftVolumes:
     def aside(cls, reservation: Reservation, reason: str) -> "LeftVolumes":
         need, place = reservation.need, reservation.place
         fence, node = reservation.fence, reservation.node
-        return cls(reservation.member_id, fence, node, "aside", need.volumes, place=place, reason=reason)
+        return cls(
+            reservation.member_id,
+            fence,
+            node,
+            "aside",
+            need.volumes,
+            place=place,
+            reason=reason,
+            address=reservation.address,
+        )
 
     @property
     def key(self) -> str:

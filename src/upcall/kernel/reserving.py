@@ -298,7 +298,9 @@ class Reserving:
             service=self._service,
             member=asked.member,
             node=node,
-            address=self._books.addresses.take(member_id),
+            address=self._books.addresses.take(
+                member_id, own=asked.kept.address if asked.kept else "", kept=self._books.left.addresses()
+            ),
             place=asked.place,
             fence=asked.kept.fence if asked.kept else fence,
             need=asked.need,

@@ -6,7 +6,7 @@ never mistaken for one that nobody knows.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from typing import Final
 
@@ -49,6 +49,10 @@ class LeftBehind:
         """What the member's next reservation takes back."""
         kept = [left for left in self.of_member(member_id) if left.state == "kept"]
         return max(kept, key=lambda left: left.fence, default=None)
+
+    def addresses(self) -> Set[str]:
+        """Of those whose volumes are kept."""
+        return {self._all[key].address for key in self._due}
 
     def highest_fence(self, member_id: str) -> int:
         return max((left.fence for left in self.of_member(member_id)), default=0)
