@@ -2,7 +2,7 @@
 
 import pytest
 
-from upcall.cli.output import Output, fitted
+from upcall.cli.output import Output, fitted, nearest
 
 COLUMNS = ("member", "state", "address", "ports", "memory", "cpu", "reason")
 ROW = ["kafka.broker-0.4", "held", "127.249.164.10", "client:9092 controller:9093", "0 MiB of 448 MiB", "0.00", "ended"]
@@ -20,3 +20,7 @@ def test_a_line_in_which_only_the_seconds_change_is_said_once(capsys: pytest.Cap
         for line in ("op-1 stop a.m-0: a: asked 1 s ago", "op-1 stop a.m-0: a: asked 2 s ago", "op-1 stop a.m-0: done"):
             progress.line(line)
     assert capsys.readouterr().err.splitlines() == ["op-1 stop a.m-0: a: asked 1 s ago", "op-1 stop a.m-0: done"]
+
+
+def test_what_is_known_in_several_versions_is_named_once() -> None:
+    assert nearest("zzz", ["kafka", "spark", "kafka"]) == "one of kafka, spark"

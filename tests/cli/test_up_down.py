@@ -145,6 +145,13 @@ def test_other_node_counts_at_a_later_up_are_refused(cluster: Cluster) -> None:
     assert cluster.processes() == []
 
 
+def test_a_shared_folder_that_is_none_is_refused_with_nothing_written(tmp_path: Path) -> None:
+    refused = Cluster(tmp_path / "data").run("up", "--share", str(tmp_path / "nosuch"))
+    assert refused.returncode == 1
+    assert "nosuch is no folder" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_path_with_a_space_is_refused_with_nothing_written(tmp_path: Path) -> None:
     refused = Cluster(tmp_path / "my data").run("up")
     assert refused.returncode == 1

@@ -282,7 +282,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean x?`` or the known names, for an error's ``expected``."""
     from difflib import get_close_matches
 
-    names = sorted(known)
+    names = sorted(set(known))
     near = get_close_matches(word, names, n=2)
     if near:
         return " or ".join(near)

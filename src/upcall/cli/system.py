@@ -16,7 +16,7 @@ from upcall.cli.event_stream import EventStream
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster, DataFolder, write_private
-from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import counted
 from upcall.protocol.operator import Ask, Status
 
@@ -57,6 +57,9 @@ def up(
 ) -> None:
     """Start the cluster on this machine, detached, and wait until it answers. One that an older upcall keeps is taken
     over by this one: tasks run on."""
+    for folder in share or ():
+        if not folder.is_dir():
+            raise Invalid(f"{folder} is no folder", where="--share", expected="a folder of yours that is there")
     before = kept_by(session.folder)
     status = start(session, nodes, memory, Seclusion(isolation, share))
     found = cluster_of(session.folder)
