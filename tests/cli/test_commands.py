@@ -159,6 +159,24 @@ def test_why_of_a_service_in_a_crash_loop_says_the_cause(run: Run, master: FakeM
     assert "KeyError: 'port'" in run("why").stdout
 
 
+@pytest.mark.parametrize("state", ["recovering", "degraded", "running"])
+def test_why_of_a_service_says_once_that_its_change_has_failed_and_the_ways_out(
+    run: Run, master: FakeMaster, state: str
+) -> None:
+    """Also where what brings a member back says the rest."""
+    hello = master.add_service("hello", 2, steps_done=2)
+    hello.unfinished = "the change to revision 2 has failed: KeyError: 'x'; `upcall rollback hello` goes back"
+    hello.state, hello.reason = (
+        state,
+        f"m-0 ended 5 times; {hello.unfinished}" if state != "degraded" else "1 of 2 ready",
+    )
+    down = hello.members[0]
+    down.state, down.exit_code, down.exit_reason, down.ended = "ended", 1, "KeyError: 'x'", 5
+    master.operation("lost", "hello.m-0", service="hello", waits_for="hello", reason="KeyError: 'x'")
+    for said in (run("why hello").stdout, run("why").stdout):
+        assert " ".join(said.split()).count(hello.unfinished) == 1
+
+
 def test_events_are_shown_oldest_first_and_filtered(run: Run, master: FakeMaster) -> None:
     master.happens("node", "node-1", "registered")
     master.happens("task", "hello.m-0", "ready")

@@ -79,8 +79,11 @@ def why(
         # What brings it back says so itself, where it says why it ended too.
         comes_back = one.state == "recovering" and any(_concerns(found, one.name) for found in waiting)
         comes_back = comes_back and all(any(member.exit_reason in line for line in told) for member in ends)
-        if one.reason and not comes_back and not (own and one.state == "degraded" and one.ready >= one.wanted):
+        said = not comes_back and not (own and one.state == "degraded" and one.ready >= one.wanted)
+        if one.reason and said:
             lines.append(f"{one.name}: {one.state}, {one.reason}")
+        if one.unfinished and not (said and one.unfinished in one.reason):
+            lines.append(f"{one.name}: {one.unfinished}")
         lines += own
         if subject:
             lines += [f"    {last_end_words(each)}; {_shows(each)}" for each in ends[:ENDS_SHOWN]]

@@ -161,6 +161,7 @@ class Views:
             actions=package.actions if package else [],
             schedules=schedules.views(self._core, service),
             came_from=finalizing.came_from(self._core, service),
+            unfinished="; ".join(_unfinished(service)),
         )
 
     def _service_state(self, service: Service, tasks: list[view.TaskView], ready: int, wanted: int) -> tuple[str, str]:

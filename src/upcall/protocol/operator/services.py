@@ -179,6 +179,8 @@ class ServiceView(View):
     schedules: list[ScheduleView] = []
     came_from: str = ""
     """Of a service that was upgraded and not finalized: the version that it can go back to."""
+    unfinished: str = ""
+    """The change to the revision that stands has failed, or was cancelled: why, and the ways out."""
 
 
 class RevisionView(View):
