@@ -43,6 +43,7 @@ class Nodes(LogsIn):
     Goals = CassandraGoals
     options: CassandraOptions
     _ring: Any = None
+    _has_reader = False
 
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
@@ -217,8 +218,10 @@ class Nodes(LogsIn):
             await self.blocking(self._ring.close)
             self._ring = None
         if self._ring is None:
-            self._ring = await self._new_ring(addresses)
+            self._ring = await self.blocking(_connect, addresses, await self.own_login())
         ring: Ring = self._ring
+        if not self._has_reader:
+            self._has_reader = await self._makes_reader(ring)
         try:
             return await self.blocking(question, ring)
         except Exception:
@@ -227,15 +230,16 @@ class Nodes(LogsIn):
             await self.blocking(ring.close)
             raise
 
-    async def _new_ring(self, addresses: tuple[str, ...]) -> "Ring":
-        """A session, once the role of who reads alone is there: rings that run were made before there was one."""
-        ring = await self.blocking(_connect, addresses, await self.own_login())
+    async def _makes_reader(self, ring: "Ring") -> bool:
+        """The role of who reads alone: rings that run were made before there was one. Whether it is there; a ring that
+        is just being made has no majority yet, so it is tried again with the next question."""
         if (reader := await self.own_login("reader")) is not None:
             try:
                 await self.blocking(ring.make_reader, reader.user, reader.password)
             except Exception as error:
                 self.log.warning("the role %s is not there yet: %s", reader.user, error)
-        return ring
+                return False
+        return True
 
 
 def last_line(done: ToolResult) -> str:
