@@ -166,7 +166,7 @@ def _caught_up(merging: Merging, tails: list[Tail], order: Tail) -> bytes:
 
 def last_of_both(logs: Path, lines: int) -> list[str]:
     """The last lines of a task that has ended, in the order in which they came."""
-    ends, _, marks = _snapshot(logs, lines)
+    ends, _, marks = _snapshot(logs, lines, looks=1)  # Nothing is rotated any more.
     merging = _merging(ends, marks)
     known = (merging.take(all_of_it=True) if marks else merging.unordered()) + merging.end()
     return _lines(known, lines).decode(errors="replace").splitlines()
@@ -183,16 +183,17 @@ def _merging(ends: Sequence[LogEnd], marks: Sequence[Mark]) -> Merging:
     return merging
 
 
-def _snapshot(logs: Path, lines: int) -> tuple[list[LogEnd], Tail, list[Mark]]:
+def _snapshot(logs: Path, lines: int, looks: int = LOOKS_MAX) -> tuple[list[LogEnd], Tail, list[Mark]]:
     """The end of both streams, and their order: of the same files, though they may be rotated meanwhile. No order where
     they were rotated faster than that."""
-    for _ in range(LOOKS_MAX):
+    for look in range(looks):
+        if look:
+            time.sleep(LOOK_AGAIN_S)
         ends = [_end(logs / name, lines) for name in BOTH]
         order = _order(logs)
         marks = _marks(order)
         if not marks or all(_is_of(end, inode) for end, inode in zip(ends, marks[-1].inodes, strict=True)):
             return ends, order, marks
-        time.sleep(LOOK_AGAIN_S)
     return ends, order, []
 
 

@@ -53,9 +53,8 @@ class Tail:
         then, through as many rotations as files are kept."""
         data = b""
         while self._find():
-            number = self._number(
-                self._inode
-            )  # Looked at first: what is written after the rotation is in the next file.
+            # Looked at first: what is written after the rotation is in the next file.
+            number = self._number(self._inode)
             data += self._read_held(None if bytes_max is None else bytes_max - len(data))
             if number == 0 or (bytes_max is not None and len(data) >= bytes_max):
                 break

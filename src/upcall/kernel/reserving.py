@@ -14,8 +14,9 @@ For each member one of these is asked:
 Nothing is changed before all of it is known to fit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from upcall.kernel.books import Books
 from upcall.kernel.events import Effect, Promised, Refused, Reserve, Reserved, Write
@@ -280,6 +281,11 @@ class Reserving:
             yield Write(ADDRESSES, CURSOR, books.addresses.cursor)
         yield from after
 
+    @cached_property
+    def _kept_addresses(self) -> Set[str]:
+        """Of volumes that are kept; looked up once for a plan."""
+        return self._books.left.addresses()
+
     def _settled(self, asked: Asked, node: str) -> Asked:
         """Where only the node that it is on will do, nothing is given up."""
         stays = asked.moved and asked.kept is None and asked.old is not None and asked.old.node == node
@@ -299,7 +305,7 @@ class Reserving:
             member=asked.member,
             node=node,
             address=self._books.addresses.take(
-                member_id, own=asked.kept.address if asked.kept else "", kept=self._books.left.addresses()
+                member_id, own=asked.kept.address if asked.kept else "", kept=self._kept_addresses
             ),
             place=asked.place,
             fence=asked.kept.fence if asked.kept else fence,
