@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from upcall.catalog.carrying import Carries
 from upcall.catalog.cassandra import bounds, config
 from upcall.catalog.cassandra.goals import CassandraGoals, options_for
 from upcall.catalog.cassandra.options import CassandraOptions
@@ -14,7 +15,7 @@ from upcall.catalog.cassandra.task import makes, node_task
 from upcall.catalog.known import own
 from upcall.catalog.logins import LogsIn
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.errors import Invalid, NotNow
+from upcall.protocol.errors import NotNow
 from upcall.protocol.service import Credentials, ToolResult
 from upcall.protocol.training import Compiled, Training
 from upcall.service import Derived, Endpoint, Machine, Member, Phase, Pod, Policy, Start, action
@@ -37,7 +38,7 @@ TIMES_LEFT = "times-left"
 """Member -> how often it left: what it had before is in another folder of its volume."""
 
 
-class Nodes(LogsIn):
+class Nodes(LogsIn, Carries):
     """What all that an expert knows of Cassandra stands on."""
 
     Goals = CassandraGoals
@@ -66,20 +67,14 @@ class Nodes(LogsIn):
 
     def cannot_carry(self, options: CassandraOptions) -> str:
         """What of these a node has no memory for, and what would be needed; empty: it has."""
-        sizing = size_node(options.memory_mib, self._cores(), options.disk_mib)
+        sizing = size_node(options.memory_mib, self.cores, options.disk_mib)
         file = config.cassandra_yaml(
             cluster=self.name, seeds=("node-0",), sizing=sizing, tokens=None, options=own(options)
         )
         return bounds.objection(yaml.safe_load(file), memory_mib=options.memory_mib, sizing=sizing)
 
-    def _cores(self) -> float:
-        return max((node.cpus for node in self.nodes), default=1.0)
-
     def pods(self) -> list[Pod]:
-        # Of a ring that runs an update is declined, and what it has been given before stays.
-        never_started = not any(member.starts for member in self._context.members.values())
-        if own(self.options) and never_started and (too_much := self.cannot_carry(self.options)):
-            raise Invalid(too_much, where="settings")
+        self.refuse_what_it_cannot_carry()
         # A new ring gets its tokens from us and has nothing to stream, so all may start at once: those that are not
         # the seed wait for it.
         pod = Pod(
@@ -136,7 +131,7 @@ class Nodes(LogsIn):
             racks=0 if founds or replaces else self._racks(),
             by_node=options.per_node > 1,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
-            cores=self._cores(),
+            cores=self.cores,
             jmx_secret=self.own_secret("jmx", "upcall {}"),
             logins=self.logins(),
             role_copies=min(3, self._founders),

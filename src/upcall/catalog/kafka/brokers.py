@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
+from upcall.catalog.carrying import Carries
 from upcall.catalog.kafka import bounds, config, properties
 from upcall.catalog.kafka.goals import KafkaGoals, options_for
 from upcall.catalog.kafka.options import KafkaOptions
@@ -15,7 +16,7 @@ from upcall.catalog.kafka.task import broker_task, makes
 from upcall.catalog.known import own
 from upcall.catalog.logins import LogsIn
 from upcall.protocol.declaration import Declaration, Resources
-from upcall.protocol.errors import Invalid, NotNow
+from upcall.protocol.errors import NotNow
 from upcall.protocol.training import Compiled, Training
 from upcall.service import Derived, Endpoint, Machine, Member, Pod, Policy
 
@@ -27,7 +28,7 @@ CLUSTER_ID = "cluster-id"
 SERVERS = f"bootstrap servers, {config.MECHANISM}"
 
 
-class Brokers(LogsIn):
+class Brokers(LogsIn, Carries):
     """What all that an expert knows of Kafka stands on."""
 
     Goals = KafkaGoals
@@ -44,7 +45,7 @@ class Brokers(LogsIn):
 
     def cannot_carry(self, options: KafkaOptions) -> str:
         """What of these a broker has no memory for, and what would be needed; empty: it has."""
-        sizing = size_broker(options.memory_mib, self._cores(), options.disk_mib)
+        sizing = size_broker(options.memory_mib, self.cores, options.disk_mib)
         file = config.server_properties(
             node_id=1, members=("broker-0",), sizing=sizing, logins=self.asks_who, options=as_texts(own(options))
         )
@@ -52,14 +53,8 @@ class Brokers(LogsIn):
         values = {**known, **properties.parsed(file)}
         return bounds.objection(values, memory_mib=options.memory_mib, sizing=sizing, brokers=options.brokers)
 
-    def _cores(self) -> float:
-        return max((node.cpus for node in self.nodes), default=1.0)
-
     def pods(self) -> list[Pod]:
-        # Of brokers that run an update is declined, and what they have been given before stays.
-        never_started = not any(member.starts for member in self._context.members.values())
-        if own(self.options) and never_started and (too_much := self.cannot_carry(self.options)):
-            raise Invalid(too_much, where="settings")
+        self.refuse_what_it_cannot_carry()
         # All formatted members start together: one by one they would wait for a quorum that is not there yet.
         count, per_node = self.options.brokers, self.options.per_node
         endpoints = self.endpoints()
@@ -90,7 +85,7 @@ class Brokers(LogsIn):
             members=names,
             format_volume=config.format_command(self.cluster_id, first),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
-            cores=self._cores(),
+            cores=self.cores,
             logins=self.logins(config.SECRET_FORM),
             rack=config.NODE if self.options.per_node > 1 else config.ZONE,
             options=as_texts(own(options)),
