@@ -129,6 +129,8 @@ class FakeMaster:
         """A service that is refused when it is asked for, for a reason that only the master knows."""
         self.failing_actions = self.actions_not_now = 0
         """So many actions fail, or are answered "not now"."""
+        self.action_problem: api.ActionProblem | None = None
+        """Why those fail, part by part."""
         self.step_s = STEP_S
         self.page_url = ""
         self.url = "https://127.77.7.1:5050"
@@ -419,6 +421,7 @@ class FakeMaster:
         one = api.ActionView(
             id=f"act-{len(self.asked) + 1}", service=request.match_info["name"], name=request.match_info["action"],
             who="operator", state="running", began_at=time.time(), progress="looks for them",
+            patience_s=float(request.query.get("patience_s", 0)),
         )  # fmt: skip
         self.asked[one.id] = one
 
@@ -427,6 +430,8 @@ class FakeMaster:
             if self.failing_actions:
                 self.failing_actions -= 1
                 one.state, one.error = "failed", "nobody is there to greet"
+                if why := self.action_problem:
+                    one.problem, one.waiting_helps = why, why.code == "not_now"
             else:
                 one.state, one.result = "done", self._result(one.name, arguments)
 

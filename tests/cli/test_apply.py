@@ -121,6 +121,12 @@ def test_an_action_is_asked_again_while_it_cannot_be_answered(run: Run, master: 
     result = run("apply -f", written(tmp_path, TWO))
     assert result.exit_code == 0, result.output
     assert "two: greet done" in result.stderr
+    assert {one.patience_s for one in master.asked.values()} == {600}, "its service tries it again, too"
+
+
+def test_how_long_it_is_tried_again_can_be_set(run: Run, master: FakeMaster, tmp_path: Path) -> None:
+    assert run("apply --patience 2h -f", written(tmp_path, TWO)).exit_code == 0
+    assert {one.patience_s for one in master.asked.values()} == {7200}
 
 
 def test_a_plan_of_a_life_before_is_not_deployed_before_its_members_are_ready(

@@ -8,6 +8,7 @@ from typer.testing import Result
 
 from fake_master import FakeMaster
 from upcall.cli.values import parse_pairs
+from upcall.protocol import operator as api
 
 Run = Callable[..., Result]
 
@@ -71,3 +72,30 @@ def test_values_are_text_where_the_action_wants_text_and_an_entry_of_a_map_has_i
         "partitions": 6,
         "config": {"min.insync.replicas": "2", "cleanup.policy": "compact"},
     }
+
+
+def test_what_failed_has_its_place_and_what_would_be_right_on_lines_of_their_own(run: Run, hello: FakeMaster) -> None:
+    hello.failing_actions = 1
+    hello.action_problem = api.ActionProblem(code="invalid", message="you is no name", where="name", expected="a name")
+    said = run("service do hello greet name=you").stderr.splitlines()[-3:]
+    assert said == ["error: you is no name", "  where:    name", "  expected: a name"]
+
+
+def test_what_could_not_be_done_for_all_the_patience_says_how_long_it_was_tried(run: Run, hello: FakeMaster) -> None:
+    hello.failing_actions = 2
+    hello.action_problem = api.ActionProblem(code="not_now", message="nobody is ready", where="hello")
+    said = run("service do hello greet name=you --patience 90s").stderr
+    assert "error: tried for 1m 30s, and it cannot be done: nobody is ready" in said
+    assert "or a longer `--patience`" in said
+    assert next(iter(hello.asked.values())).patience_s == 90
+    said = run("service do hello greet name=you --patience 0").stderr
+    assert "error: not now: nobody is ready" in said
+    assert "it passes by itself" in said
+    assert "is no time" in run("service do hello greet name=you --patience soon").stderr
+
+
+def test_it_is_begun_again_while_its_code_is_away_and_says_so_once(run: Run, hello: FakeMaster) -> None:
+    hello.actions_not_now = 3
+    done = run("service do hello greet name=you")
+    assert done.stdout == "greet of hello: said=hello you\n"
+    assert done.stderr.count("hello: greet: not now: its code is not connected; tried again for up to 10m 00s") == 1

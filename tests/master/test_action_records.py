@@ -163,3 +163,20 @@ def test_a_secret_that_is_named_in_an_action_is_told_to_its_code_while_it_is_und
     assert granted(copy) == 403, "it is over"
     told = str(server.call("GET", "/v1/services/log/actions").json())
     assert "value of" not in told
+
+
+def test_a_failure_keeps_its_parts_and_says_whether_waiting_helps(server: Server, code: Code) -> None:
+    begun = dict(server.call("POST", "/v1/services/log/actions/repair/begin?patience_s=600", {}).json())
+    assert begun["patience_s"] == code.events.until("action")["patience_s"] == 600
+    problem = {"code": "not_now", "message": "nobody is ready", "where": "log"}
+    code.call(f"replies/{begun['id']}", {"ok": False, "error": "nobody is ready; at log", "problem": problem})
+    found = looked_at(server, begun["id"], wait_s=20)
+    assert (found["state"], found["error"], found["waiting_helps"]) == ("failed", "nobody is ready; at log", True)
+    assert found["problem"] == {"code": "not_now", "message": "nobody is ready", "where": "log", "expected": ""}
+
+
+def test_a_failure_of_code_that_says_no_parts_is_for_good(server: Server, code: Code) -> None:
+    begun = begin(server)
+    code.call(f"replies/{begun['id']}", {"ok": False, "error": "no"})
+    found = looked_at(server, begun["id"], wait_s=20)
+    assert (found["error"], found["problem"], found["waiting_helps"]) == ("no", None, False)

@@ -1,5 +1,6 @@
 """Actions: from a signature to a schema, from JSON to a call, from a result to JSON."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 from sample_services import Plain
 
-from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow
 from upcall.service import Service, action, checks
 from upcall.service.actions import action_named, actions_of
 from upcall.testing import Life
@@ -144,6 +145,77 @@ def test_the_code_that_runs_is_asked_and_nothing_is_begun(live: Callable[..., No
         assert life.master.door.actions.of(life.master.service) == []
 
     live(Sized, script, count=3)
+
+
+class Late(Plain):
+    """Greets from its third attempt on, and never sends."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.tried = 0
+
+    @action
+    async def greet(self) -> int:
+        """Greets somebody."""
+        self.tried += 1
+        if self.tried < 3:
+            raise NotNow(f"{self.tried} of 3 are ready", where=self.name)
+        return self.tried
+
+    @action
+    async def send(self) -> None:
+        """Sends it away."""
+        self.tried += 1
+        raise NotNow("nobody is ready", where=self.name, expected="one")
+
+
+def test_what_cannot_be_done_now_is_tried_again_for_as_long_as_who_asks_has_patience(live: Callable[..., None]) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        reply = await life.master.act("greet")
+        assert (reply.error, life.code.tried) == (f"1 of 3 are ready; at {life.code.name}", 1), "nobody has patience"
+        life.master.patience_s, life.code.tried = 60.0, 0
+        assert (await life.master.act("greet")).result == 3
+        assert "not now: 1 of 3 are ready; tried again in 1 s" in [one.text for one in life.master.progress]
+        life.code.tried, began = 0, asyncio.get_running_loop().time()
+        reply = await life.master.act("send")
+        took_s = asyncio.get_running_loop().time() - began
+        assert reply.problem is not None
+        assert (reply.problem.code, reply.problem.expected) == ("not_now", "one")
+        assert 60 <= took_s < 75, took_s
+        assert 5 < life.code.tried < 12, "more and more slowly"
+
+    live(Late, script)
+
+
+def test_one_that_is_tried_again_can_be_cancelled(live: Callable[..., None]) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.master.patience_s = 3600.0
+        asked = asyncio.create_task(life.master.act("send"))
+        await asyncio.sleep(30)
+        life.master.cancel("send")
+        assert (await asked).cancelled
+
+    live(Late, script)
+
+
+def test_a_check_that_cannot_look_now_says_that(live: Callable[..., None]) -> None:
+    class Blind(Plain):
+        @action
+        async def shrink(self) -> None:
+            """Fewer."""
+
+        @checks(shrink)
+        async def may_shrink(self) -> None:
+            raise NotNow("nobody is ready", where=self.name)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        with pytest.raises(NotNow, match="nobody is ready"):
+            await life.master.refusal("shrink")
+
+    live(Blind, script)
 
 
 def test_a_check_of_what_is_no_action_or_with_an_argument_that_the_action_has_not_is_refused() -> None:

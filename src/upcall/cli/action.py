@@ -12,6 +12,7 @@ import typer
 
 from upcall.cli.catalog import argument_words, option_rows
 from upcall.cli.output import ago, duration, nearest, plain, short
+from upcall.cli.patience import USUAL, Patience, failure, patience_of, patiently
 from upcall.cli.session import Session, command
 from upcall.cli.values import parse_pairs
 from upcall.protocol.errors import Conflict, Invalid, NotFound
@@ -48,6 +49,7 @@ def do(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say whether it would be refused, and begin nothing.")
     ] = False,
+    patience: Patience = USUAL,
     about: Annotated[bool, typer.Option("--help", help="With SERVICE and ACTION: its arguments.")] = False,
 ) -> None:
     """Ask a service to do something: `upcall service do hello greet name=you`."""
@@ -76,7 +78,7 @@ def do(
         nothing = "nothing is known against it" if found.known else "it does not say beforehand what it refuses"
         session.out.say(found, f"{action} of {service}: {nothing}; nothing was begun")
         return
-    begun = begin(session, service, action, given)
+    begun = begin(session, service, action, given, patience_s=patience_of(patience))
     if no_wait:
         session.out.say(
             begun, f"{action} of {service} has begun; `upcall service action {begun.id}` says how far it is"
@@ -142,25 +144,45 @@ def known_action(session: Session, service: str, action: str) -> dict[str, Any]:
 def run_action(
     session: Session, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0
 ) -> Any:
-    """The action's result. ``patience_s``: for so long it is asked again while the answer is "not now", which is right
-    for an action that may be repeated."""
+    """The action's result. ``patience_s``: for so long it is tried again while the answer is "not now". It has to be
+    one that may be done twice: it is also asked again where nobody knows whether it was heard."""
     known_action(session, service, action)
-    return finished(session, begin(session, service, action, arguments, patience_s=patience_s)).result
+    return finished(session, begin(session, service, action, arguments, patience_s=patience_s, twice=True)).result
 
 
 def begin(
-    session: Session, service: str, action: str, arguments: dict[str, Any], *, patience_s: float = 0.0
+    session: Session,
+    service: str,
+    action: str,
+    arguments: dict[str, Any],
+    *,
+    patience_s: float = 0.0,
+    twice: bool = False,
 ) -> ActionView:
+    """Begun, and tried again by its service for ``patience_s``; ``twice``: see :func:`patiently`."""
     path = f"{_of(service)}/actions/{quote(action, safe='')}/begin"
-    return ActionView.model_validate(session.client.patient(lambda: session.client.post(path, arguments), patience_s))
+    if patience_s:
+        path += f"?patience_s={patience_s:g}"
+    found = patiently(
+        session, lambda: session.client.post(path, arguments), f"{service}: {action}", patience_s, twice=twice
+    )
+    return ActionView.model_validate(found)
 
 
 def judged(
-    session: Session, service: str, action: str, arguments: dict[str, Any], update: Update | None = None
+    session: Session,
+    service: str,
+    action: str,
+    arguments: dict[str, Any],
+    update: Update | None = None,
+    *,
+    patience_s: float = 0.0,
 ) -> CheckedAction:
     """What the action would refuse, now or once ``update`` is carried out; nothing is begun."""
     path = f"{_of(service)}/actions/{quote(action, safe='')}/check"
-    return CheckedAction.model_validate(session.client.post(path, CheckAction(arguments=arguments, update=update)))
+    asked = CheckAction(arguments=arguments, update=update)
+    found = patiently(session, lambda: session.client.post(path, asked), f"{service}: {action}", patience_s, twice=True)
+    return CheckedAction.model_validate(found)
 
 
 def finished(session: Session, begun: ActionView) -> ActionView:
@@ -174,7 +196,7 @@ def finished(session: Session, begun: ActionView) -> ActionView:
         )
         raise
     if found.state != "done":
-        raise Conflict(found.error or f"it has {found.state}", where=f"{found.service} {found.name}")
+        raise failure(found)
     return found
 
 

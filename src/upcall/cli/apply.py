@@ -21,6 +21,7 @@ from upcall.cli import contents, deploy, own_packages
 from upcall.cli.action import judged, run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
+from upcall.cli.patience import PATIENCE_S, USUAL, Patience, patience_of
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import answer_words, change, value_words
 from upcall.cli.waiting import wait_for
@@ -41,6 +42,7 @@ def apply_file(
         bool, typer.Option("--prune", help="Remove what this file made earlier and names no more.")
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+    patience: Patience = USUAL,
     schema: Annotated[bool, typer.Option("--schema", help="Print the file's JSON Schema, for editors.")] = False,
 ) -> None:
     """Make the platform what a file says: only what differs is changed, and each service is asked."""
@@ -58,7 +60,8 @@ def apply_file(
         raise Invalid(
             "what is to be pruned is known when the rest stands", where="--no-wait", expected="one of the two"
         )
-    apply(session, composition, dry_run=dry_run, prune=prune, wait=not no_wait)
+    patience_s = patience_of(patience)
+    apply(session, composition, dry_run=dry_run, prune=prune, wait=not no_wait, patience_s=patience_s)
 
 
 def resources(session: Session, status: Status) -> compositions.Requires:
@@ -81,6 +84,7 @@ def apply(
     wait: bool = True,
     quiet: bool = False,
     tried_for_s: float = 0.0,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Of all that can be known nothing is left to be found out half-way. ``tried_for_s``: see :func:`deploy.follow`."""
     status = session.client.status()
@@ -91,7 +95,7 @@ def apply(
         session.out.note(said)
     with own_packages.registered(session, composition, dry_run=dry_run) as named:
         composition = named.composition
-        course = Course(session, composition, status.services, named.unregistered)
+        course = Course(session, composition, status.services, named.unregistered, patience_s)
         course.look(wait=wait and not dry_run)
         if dry_run:
             course.say()
@@ -116,9 +120,12 @@ class Course:
         composition: compositions.Composition,
         present: Sequence[ServiceView],
         unregistered: Mapping[str, Package] = {},
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """Raises what can be known to be wrong. ``unregistered``: packages of services that are only looked at."""
+        """Raises what can be known to be wrong. ``unregistered``: packages of services that are only looked at.
+        ``patience_s``: for so long what a service cannot do now is tried again."""
         self._session = session
+        self._patience_s = patience_s
         self._composition = composition
         self._platform = composition.name
         self._present = {one.name: one for one in present}
@@ -161,7 +168,13 @@ class Course:
         """What the service itself would refuse when its turn comes."""
         name = one.item.service
         contents.judge(
-            self._session, self._composition, one.item, self._packages[name], self._contents[name], one.update
+            self._session,
+            self._composition,
+            one.item,
+            self._packages[name],
+            self._contents[name],
+            one.update,
+            self._patience_s,
         )
 
     def _judge_actions(self) -> None:
@@ -175,7 +188,8 @@ class Course:
             if one.service not in quiet:
                 continue
             quiet.remove(one.service)
-            if refused := judged(self._session, one.service, one.action, one.arguments).refused:
+            asked = (self._session, one.service, one.action, one.arguments)
+            if refused := judged(*asked, patience_s=self._patience_s).refused:
                 raise Conflict(
                     f"{one.action} of {one.service} would be refused: {refused}",
                     where=self._composition.place("actions", at, "action"),
@@ -183,7 +197,9 @@ class Course:
                 )
 
     def _contents_of(self, one: ServiceDifference, *, runs: bool) -> list[ContentDifference]:
-        return contents.differences(self._session, one.item, self._packages[one.item.service], runs=runs)
+        return contents.differences(
+            self._session, one.item, self._packages[one.item.service], runs=runs, patience_s=self._patience_s
+        )
 
     def _preview(self, one: ServiceDifference) -> PreviewView:
         name = one.item.service
@@ -301,7 +317,7 @@ class Course:
                 # In the file's order: an action may rely on those above it.
                 while pending and pending[0].service in ready:
                     one = pending[0]
-                    run_action(self._session, one.service, one.action, one.arguments, patience_s=deploy.PATIENCE_S)
+                    run_action(self._session, one.service, one.action, one.arguments, patience_s=self._patience_s)
                     pending.pop(0)
                     self._session.out.note(f"{one.service}: {one.action} done")
             except UpcallError as error:
@@ -336,7 +352,7 @@ class Course:
             one = next(one for one in self._differences if one.item.service == name)
             self._contents[name] = self._contents_of(one, runs=True)
         found = self._contents[name]
-        done = contents.carry_out(self._session, name, self._packages[name], found, self._platform)
+        done = contents.carry_out(self._session, name, self._packages[name], found, self._platform, self._patience_s)
         for words in done:
             self._did(name, words)
             self._session.out.note(f"{name}: {words}")
@@ -353,7 +369,8 @@ class Course:
             if view := self._present.get(item.service):
                 going = contents.no_longer_wanted(view, item, self._platform)
                 package = self._packages[item.service]
-                for words in contents.carry_out(self._session, item.service, package, going, self._platform):
+                given = (self._session, item.service, package, going, self._platform, self._patience_s)
+                for words in contents.carry_out(*given):
                     self._did(item.service, words)
         for view in self._gone():
             path = f"/v1/services/{quote(view.name, safe='')}/uninstall"

@@ -9,13 +9,11 @@ from upcall.cli.action import judged, run_action
 from upcall.cli.composition import Composition, ServiceItem
 from upcall.cli.difference import ContentDifference, of_contents
 from upcall.cli.output import nearest
+from upcall.cli.patience import PATIENCE_S
 from upcall.cli.session import Session
 from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Made, PackageView, ServiceView, Update
-
-PATIENCE_S: Final = 60.0
-"""For so long a service that says "not now" is asked again."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +82,21 @@ def check(composition: Composition, item: ServiceItem, package: PackageView) -> 
                 raise Invalid(f"{kind} {name}: {problem.message}", where=place, expected=problem.expected) from None
 
 
-def held(session: Session, service: str, kind: Kind) -> dict[str, dict[str, Any]]:
+def held(session: Session, service: str, kind: Kind, patience_s: float = PATIENCE_S) -> dict[str, dict[str, Any]]:
     """All of a kind that a running service holds, by name."""
-    found = run_action(session, service, kind.actions["show"], kind.show_with, patience_s=PATIENCE_S)
+    found = run_action(session, service, kind.actions["show"], kind.show_with, patience_s=patience_s)
     return {str(one[kind.key]): {key: value for key, value in one.items() if key != kind.key} for one in found or ()}
 
 
-def differences(session: Session, item: ServiceItem, package: PackageView, *, runs: bool) -> list[ContentDifference]:
+def differences(
+    session: Session, item: ServiceItem, package: PackageView, *, runs: bool, patience_s: float = PATIENCE_S
+) -> list[ContentDifference]:
     """Of all that the file wants of a service; one that does not run yet holds nothing."""
     kinds = kinds_of(package)
     found = []
     for name, wanted in item.contents.items():
         kind = kinds[name]
-        there = held(session, item.service, kind) if runs and wanted else {}
+        there = held(session, item.service, kind, patience_s) if runs and wanted else {}
         found += of_contents(name, wanted, there, kind.arguments[kind.actions["make"]])
     for one in found:
         if one.how == "change":
@@ -124,6 +124,7 @@ def judge(
     package: PackageView,
     found: Iterable[ContentDifference],
     update: Update | None,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Raises what a running service would refuse of this, before anything is begun; ``update``: what it is to become
     first."""
@@ -133,7 +134,7 @@ def judge(
         if action not in kinds[one.kind].checked:
             continue
         arguments = kinds[one.kind].named(one.how, one.name, one.arguments)
-        if refused := judged(session, item.service, action, arguments, update).refused:
+        if refused := judged(session, item.service, action, arguments, update, patience_s=patience_s).refused:
             raise Conflict(
                 f"{one.kind} {one.name} of {item.service} would be refused: {refused}",
                 where=composition.place_of(item.service, one.kind, one.name),
@@ -142,7 +143,12 @@ def judge(
 
 
 def carry_out(
-    session: Session, service: str, package: PackageView, found: Iterable[ContentDifference], platform: str
+    session: Session,
+    service: str,
+    package: PackageView,
+    found: Iterable[ContentDifference],
+    platform: str,
+    patience_s: float = PATIENCE_S,
 ) -> list[str]:
     """What was done, in words. What the file made is on record before the next one is begun."""
     kinds, done = kinds_of(package), []
@@ -151,7 +157,7 @@ def carry_out(
             continue
         kind = kinds[one.kind]
         arguments = kind.named(one.how, one.name, one.arguments)
-        run_action(session, service, kind.actions[one.how], arguments, patience_s=PATIENCE_S)
+        run_action(session, service, kind.actions[one.how], arguments, patience_s=patience_s)
         if platform and one.how != "change":
             said = Made(platform=platform, kind=one.kind, **{"made" if one.how == "make" else "dropped": [one.name]})
             session.client.post(f"/v1/services/{quote(service, safe='')}/made", said)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from upcall.protocol.errors import Invalid
 
 FILE_BYTES_MAX: Final = 1 << 20
-UNITS_S: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+UNITS_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def parse_pairs(pairs: Iterable[str], where: str, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def _is_text(kinds: Mapping[str, Any], key: str) -> bool:
 
 
 def seconds(text: str, where: str = "--for") -> float:
-    """``30m``, ``12h``, ``90d``."""
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    """``30s``, ``30m``, ``12h``, ``90d``."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", text)
     if found is None:
-        raise Invalid(f"{text!r} is no time", where=where, expected="a number and m, h or d: 30m, 12h, 90d")
+        raise Invalid(f"{text!r} is no time", where=where, expected="a number and s, m, h or d: 30m, 12h, 90d")
     return int(found.group(1)) * UNITS_S[found.group(2)]

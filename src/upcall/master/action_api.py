@@ -19,6 +19,7 @@ from upcall.protocol.nearest import nearest
 SOON_S: Final = 30.0
 """For so long the one call that asks and answers holds its line open."""
 WAIT_S_MAX: Final = 30.0
+PATIENCE_S_MAX: Final = 7 * 86_400.0
 
 Arguments = Annotated[dict[str, Any], Body(default_factory=dict)]
 
@@ -64,10 +65,17 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
         return JSONResponse(found.result)
 
     @api.post("/services/{service}/actions/{action}/begin")
-    async def begin(service: str, action: str, who: Operator, arguments: Arguments) -> view.ActionView:
+    async def begin(
+        service: str,
+        action: str,
+        who: Operator,
+        arguments: Arguments,
+        patience_s: Annotated[float, Query(ge=0, le=PATIENCE_S_MAX)] = 0,
+    ) -> view.ActionView:
+        """With ``patience_s``: for so long its service tries it again where it says that it cannot be done now."""
         check(service, action)
         may_name(service, arguments, who)
-        return await actions.begin(service, action, arguments, who.name)
+        return await actions.begin(service, action, arguments, who.name, patience_s=patience_s)
 
     @api.post("/services/{service}/actions/{action}/check")
     async def would(service: str, action: str, who: Operator, asked: view.CheckAction) -> view.CheckedAction:

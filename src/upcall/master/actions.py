@@ -20,7 +20,7 @@ from upcall.master.transaction import Transaction
 from upcall.master.turning import Turning
 from upcall.protocol import operator as view
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, Forbidden, NotFound, NotNow, TooLarge
+from upcall.protocol.errors import Conflict, Forbidden, NotFound, NotNow, Problem, TooLarge
 from upcall.protocol.nearest import nearest
 
 KEPT: Final = 50
@@ -84,16 +84,27 @@ class Actions:
 
     # -- what a person asks ---------------------------------------------------------------------------------------
 
-    async def begin(self, service: str, name: str, arguments: dict[str, Any], who: str) -> view.ActionView:
+    async def begin(
+        self, service: str, name: str, arguments: dict[str, Any], who: str, *, patience_s: float = 0.0
+    ) -> view.ActionView:
         if not self._streams.connected(service):
             raise NotNow(f"the code of {service} is not connected", where=service, expected="its host to come back")
         running = [one for one in self._core.state.actions.values() if one.service == service and not one.ended_at]
         if len(running) >= UNDER_WAY_MAX:
             raise Conflict(f"{UNDER_WAY_MAX} actions of {service} are under way", where=service, expected="fewer")
-        return _view(await self._core.turn(lambda tx: self.begun(tx, new_id(), service, name, arguments, who)))
+        return _view(
+            await self._core.turn(lambda tx: self.begun(tx, new_id(), service, name, arguments, who, patience_s))
+        )
 
     def begun(
-        self, tx: Transaction, action: str, service: str, name: str, arguments: dict[str, Any], who: str
+        self,
+        tx: Transaction,
+        action: str,
+        service: str,
+        name: str,
+        arguments: dict[str, Any],
+        who: str,
+        patience_s: float = 0.0,
     ) -> r.ActionRecord:
         """On record, and sent to its service once that is durable."""
         record = r.ActionRecord(
@@ -103,8 +114,9 @@ class Actions:
             who=who,
             began_at=tx.wall_s,
             arguments=arguments if self._goes_on(service, name) else {},
+            patience_s=patience_s,
         )
-        asked = wire.Action(id=record.id, name=name, arguments=arguments, who=who)
+        asked = wire.Action(id=record.id, name=name, arguments=arguments, who=who, patience_s=patience_s)
         self._put(tx, record)
         self._forget_old(tx, service)
         tx.event("action", service, f"{who}: {name} ({record.id})", service=service, action=name, id=record.id)
@@ -139,7 +151,15 @@ class Actions:
         events: list[wire.StreamEvent] = []
         for one in self._core.state.actions.values():
             if one.service == service and one.state == "running":
-                events.append(wire.Action(id=one.id, name=one.name, arguments=one.arguments, who=one.who, again=True))
+                shown = wire.Action(
+                    id=one.id,
+                    name=one.name,
+                    arguments=one.arguments,
+                    who=one.who,
+                    again=True,
+                    patience_s=one.patience_s,
+                )
+                events.append(shown)
                 events += [wire.CancelAction(id=one.id)] if one.cancelled_by else []
         return events
 
@@ -158,7 +178,14 @@ class Actions:
             error = f"cancelled by {record.cancelled_by}"
         self._put(
             tx,
-            msgspec.structs.replace(record, state=state, result=result, error=error, ended_at=self._core.wall()),
+            msgspec.structs.replace(
+                record,
+                state=state,
+                result=result,
+                error=error,
+                problem=_short(reply.problem) if reply.problem is not None and state == "failed" else None,
+                ended_at=self._core.wall(),
+            ),
         )
         words = f"{record.name} ({action}) {state}" + (f": {error}" if error else "")
         tx.event("action", service, words, service=service, action=record.name, id=action, state=state)
@@ -208,5 +235,17 @@ class Actions:
             tx.delete(r.ACTION, one.id)
 
 
+def _short(problem: Problem) -> Problem:
+    message, where, expected = (
+        words[:REASON_CHARS_MAX] for words in (problem.message, problem.where, problem.expected)
+    )
+    return Problem(code=problem.code, message=message, where=where, expected=expected)
+
+
 def _view(record: r.ActionRecord) -> view.ActionView:
-    return view.ActionView.model_validate(msgspec.structs.asdict(record))
+    problem = record.problem
+    known = msgspec.structs.asdict(record) | {
+        "problem": None if problem is None else msgspec.structs.asdict(problem),
+        "waiting_helps": problem is not None and problem.code == NotNow.code,
+    }
+    return view.ActionView.model_validate(known)

@@ -4,6 +4,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from upcall.protocol.errors import Problem
 from upcall.protocol.service import Derived, Endpoint, MemberWanted, PlanView, Policy
 
 SERVICE: Final = "service"
@@ -146,6 +147,10 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     error: str = ""
     cancelled_by: str = ""
     arguments: dict[str, Any] = {}
+    patience_s: float = 0.0
+    """For so long it is tried again where its service answers "not now"."""
+    problem: Problem | None = None
+    """What ``error`` says, part by part, where its service said it so."""
 
 
 class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

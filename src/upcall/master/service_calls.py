@@ -20,7 +20,7 @@ from upcall.master.transaction import Transaction
 from upcall.master.turning import Turning
 from upcall.operations import inputs as given
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge
+from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge, from_problem
 
 CONTROL_TIMEOUT_S: Final = 30.0
 ANSWERS_MAX: Final = 1000
@@ -247,6 +247,8 @@ class ServiceCalls:
             raise NotNow(f"{service} has not answered {name!r} within {CONTROL_TIMEOUT_S:.0f} s") from None
         finally:
             del self._controls[action.id]
+        if not replied.ok and replied.problem is not None and replied.problem.code == NotNow.code:
+            raise from_problem(replied.problem)  # who asked may ask again
         if not replied.ok:
             raise Conflict(replied.error or f"{name} failed", where=f"{service} {name}")
         return replied.result

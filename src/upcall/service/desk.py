@@ -8,9 +8,11 @@ it is, and be cancelled.
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from itertools import count
 from typing import Any, Final, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, UpcallError
@@ -31,6 +33,8 @@ REPLIES_KEPT: Final = 100
 REPLY_TRIES: Final = 30
 REPLY_PAUSE_S: Final = 1.0
 PREVIEW: Final = "update/preview"
+AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Before an action that could not be done now is tried again; the last one stays."""
 CHECK: Final = "check/"
 CHECK_S: Final = 20.0
 """For so long the check of an action may look."""
@@ -111,12 +115,26 @@ class Desk:
                 return
 
     async def _reply(self, action: wire.Action) -> wire.ActionReply:
+        """What cannot be done now is tried again for as long as whoever asked has patience, and says why it waits."""
         telling.set(partial(self._words.tell, action.id))
         asked.set(action.id)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + action.patience_s
+        for number in count():
+            reply = await self._tried(action)
+            left_s = until_s - loop.time()
+            if reply.problem is None or reply.problem.code != NotNow.code or left_s <= 0:
+                return reply
+            pause_s = min(AGAIN_S[min(number, len(AGAIN_S) - 1)], left_s)
+            self._words.tell(action.id, f"not now: {reply.problem.message}; tried again in {pause_s:.0f} s", None)
+            await asyncio.sleep(pause_s)
+        raise AssertionError("it is tried until there is a reply")
+
+    async def _tried(self, action: wire.Action) -> wire.ActionReply:
         try:
             return wire.ActionReply(ok=True, result=await self._result(action))
         except UpcallError as error:
-            return wire.ActionReply(ok=False, error=str(error))
+            return wire.ActionReply(ok=False, error=str(error), problem=replace(error.problem, details={}))
         except TimeoutError as error:
             late = in_words(error) if str(error) else f"{action.name} did not end within its {self._time_s(action):g} s"
             return wire.ActionReply(ok=False, error=late)

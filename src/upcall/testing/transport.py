@@ -62,6 +62,8 @@ class WorldTransport:
         self.carried_out: Callable[[], bool] = lambda: True
         """Called when a call was carried out: whether whoever made it still hears of it."""
         self._began_s: float | None = None
+        self.patience_s = 0.0
+        """For so long actions that are asked of it are tried again where the answer is "not now"."""
         self._asked: dict[str, str] = {}
         """Name of an action -> the newest that was asked of it."""
         self._kick = asyncio.Event()
@@ -249,12 +251,14 @@ class WorldTransport:
         """A person calls an action, and waits for its end."""
         self.catch_up()
         actions = self.door.actions
-        asked = await actions.begin(self.service, action_name, arguments, WHO)
+        asked = await actions.begin(self.service, action_name, arguments, WHO, patience_s=self.patience_s)
         self._asked[action_name] = asked.id
         while (found := actions.find(asked.id)).state == "running":
             await actions.wait(asked.id, LONG_S)
         done, cancelled = found.state == "done", found.state == "cancelled"
-        return wire.ActionReply(ok=done, result=found.result, error=found.error, cancelled=cancelled)
+        return wire.ActionReply(
+            ok=done, result=found.result, error=found.error, cancelled=cancelled, problem=found.problem
+        )
 
     async def refusal(self, action_name: str, /, **arguments: Any) -> str:
         """What its check says beforehand that an action would refuse; empty: nothing."""

@@ -34,6 +34,15 @@ TAKES_OVER_S: Final = 10.0
 BLAMED_MAX: Final = 5
 """So many settings that were refused are told with their values."""
 WRONG: Final = (KafkaError.INVALID_REQUEST, KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION)
+PASSES: Final = (
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.REQUEST_TIMED_OUT,
+)
+"""Brokers that are coming, or have no controller for a moment."""
 SET: Final = AlterConfigOpType.SET
 PATIENT: Final = {"request_timeout": CHANGE_S, "operation_timeout": CHANGE_S}
 RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
@@ -280,6 +289,17 @@ class Admin:
             for topic, found in sorted(grouped.items())
             if not settings or topic in own
         ]
+
+
+def passes(error: BaseException, *, few: bool) -> str:
+    """Why it was not done, if that passes by itself; else empty. ``few``: fewer brokers are ready than are needed."""
+    if isinstance(error, TimeoutError):
+        return f"no broker answered within {TIMEOUT_S:g} s"
+    if not isinstance(error, KafkaException):
+        return ""
+    code = error.args[0].code()
+    too_few = few and code == KafkaError.INVALID_REPLICATION_FACTOR
+    return str(error.args[0].str()) if too_few or code in PASSES else ""
 
 
 def _until_done(answer: Future[None]) -> None:

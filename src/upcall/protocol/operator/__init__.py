@@ -15,7 +15,7 @@
     GET  /v1/services/{service}/plans                list[PlanView of protocol.service, as JSON]
     POST /v1/services/{service}/plans/{plan}/{verb}  PlanControl (verb: pause, resume, force, restart) -> {}
     POST /v1/services/{service}/actions/{action}     arguments object -> the action's result, if it is there soon
-    POST /v1/services/{service}/actions/{action}/begin  arguments object -> ActionView, at once
+    POST /v1/services/{service}/actions/{action}/begin  ?patience_s=  arguments object -> ActionView, at once
     POST /v1/services/{service}/actions/{action}/check  CheckAction -> CheckedAction; nothing is begun
     GET  /v1/services/{service}/actions              list[ActionView], newest first
     GET  /v1/actions/{id}                            ?wait_s=  -> ActionView
@@ -64,6 +64,7 @@ from upcall.protocol.operator.access import (
 )
 from upcall.protocol.operator.cluster import EVENT_KINDS, Event, NodeView, OperationView, Status, VolumesView, Why
 from upcall.protocol.operator.services import (
+    ActionProblem,
     ActionView,
     CheckedAction,
     CredentialsView,
@@ -103,6 +104,7 @@ __all__ = [
     "NAME_WORDS",
     "WORD",
     "AccessView",
+    "ActionProblem",
     "ActionView",
     "AddNode",
     "Ask",

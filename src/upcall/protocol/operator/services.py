@@ -259,6 +259,15 @@ class CheckedAction(View):
     """Its service can say so beforehand."""
 
 
+class ActionProblem(View):
+    """Why an action failed, part by part."""
+
+    code: str
+    message: str
+    where: str = ""
+    expected: str = ""
+
+
 class ActionView(View):
     """Something that was asked of a service."""
 
@@ -276,3 +285,9 @@ class ActionView(View):
     result: Any = None
     error: str = ""
     cancelled_by: str = ""
+    patience_s: float = 0.0
+    """For so long, from its beginning, it is tried again where its service answers "not now"."""
+    problem: ActionProblem | None = None
+    """What ``error`` says, part by part, where its service said it so."""
+    waiting_helps: bool = False
+    """It failed for what passes by itself: the same may succeed later."""

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from upcall.protocol.declaration import AMOUNT_MAX, DAY_S, Amount, Declaration
+from upcall.protocol.errors import Problem
 
 KEY_CHARS_MAX: Final = 200
 Patience = Annotated[float, Meta(gt=0, le=30 * DAY_S)]
@@ -279,6 +280,9 @@ class ActionReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     result: Any = None
     error: str = ""
     cancelled: bool = False
+    problem: Problem | None = None
+    """What ``error`` says, part by part, where it was raised so. Of the code ``not_now``: it passes by itself, and the
+    same action may succeed later."""
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):

@@ -235,6 +235,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
     again: bool = False
     """It was asked on an earlier subscription, and is not answered. Who runs it goes on; who never heard of it says so
     in its reply, and does not begin it, unless the action is one that goes on."""
+    patience_s: float = 0.0
+    """For so long whoever asks lets it be tried again where it answers "not now"."""
 
 
 class CancelAction(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_action"):
