@@ -17,7 +17,8 @@ from upcall.keeper.sweeping import Sweep
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.versions import FIRST_RELEASE
 
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 300.0
+"""For the keeper alone, which imports next to nothing: a machine that has no time for that stands still."""
 STOP_TIMEOUT_S: Final = 90.0
 """Four groups of ours with 10 s of grace each, then tasks; a keeper that is not done by then is killed."""
 KILLED_S: Final = 10.0
@@ -47,15 +48,22 @@ def begin(folder: DataFolder, cluster: Cluster) -> None:
         ) from None
     (folder.root / "keeper").mkdir(mode=0o700, exist_ok=True)
     spec.save(str(folder.root), {one.name: one for one in listed})
-    done = subprocess.run(
-        [sys.executable, "-m", "upcall.keeper", str(folder.root)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, FOLDER_MARK: str(folder.root)},  # so that it is found like everything that it keeps
-        timeout=START_TIMEOUT_S,
-        start_new_session=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "upcall.keeper", str(folder.root)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, FOLDER_MARK: str(folder.root)},  # so that it is found like everything that it keeps
+            timeout=START_TIMEOUT_S,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Conflict(
+            f"the keeper did not start within {START_TIMEOUT_S:g} s",
+            where=str(folder.root),
+            expected="a machine that has time for it; then `upcall up` again",
+        ) from None
     if done.returncode != 0:
         words = done.stderr.strip().removeprefix("upcall.keeper: ") or "it gave no reason"
         raise Conflict(f"the keeper did not start: {words}", where=str(folder.root))
@@ -162,11 +170,16 @@ def _status(root: str) -> dict[str, Any]:
         return {}
 
 
+def processes_of(folder: DataFolder) -> list[dict[str, Any]]:
+    """What the keeper says of each of ours; nothing when it does not answer."""
+    return list(_status(str(folder.root)).get("processes", ()))
+
+
 def master_gave_up(folder: DataFolder) -> bool:
     """Whether the master cannot use this folder: it said so at two starts, so nothing passing was in its way."""
     return any(
         one["name"] == "master" and one["restarts"] > 1 and one["last_exit"] == f"code {UNUSABLE_EXIT}"
-        for one in _status(str(folder.root)).get("processes", ())
+        for one in processes_of(folder)
     )
 
 

@@ -2,7 +2,6 @@
 have registered. What it began the cluster finishes by itself (:mod:`upcall.master.startup`).
 """
 
-import time
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -12,7 +11,7 @@ import typer
 from upcall import __version__
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
-from upcall.cli.event_stream import EventStream
+from upcall.cli.coming_up import until_up
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster, DataFolder, write_private
@@ -23,12 +22,6 @@ from upcall.protocol.operator import Ask, Status
 up_app = commands()
 APPS = {"up": up_app}
 
-START_TIMEOUT_S: Final = 120.0
-LOOK_S: Final = 0.25
-"""Between two attempts while nobody answers who could tell."""
-REFRESH_S: Final = 2.0
-"""So often the keeper is looked at: when it ends, there will be no master to tell of anything."""
-REGISTERED: Final = frozenset({"up", "draining", "drained", "cordoned"})
 SHUT_DOWN: Final = "shut_down"
 
 
@@ -151,7 +144,7 @@ def _start_ours(session: Session, found: Cluster) -> None:
     if found.upcall != __version__:
         session.folder.save_cluster(msgspec.structs.replace(found, upcall=__version__))
     keeping.begin(session.folder, found)
-    _wait_until_answering(session, found)
+    until_up(session, found)
 
 
 def kept_by(folder: DataFolder) -> str:
@@ -178,7 +171,7 @@ def _go_on(session: Session, nodes: int | None, memory: int | None, seclusion: S
             expected="`upcall down` first",
         )
     session.out.note("it runs in part; going on with it")
-    _wait_until_answering(session, found)
+    until_up(session, found)
     if any(one.desired == SHUT_DOWN for one in session.client.services()):
         session.out.note("services that were shut down start again")
         session.client.post("/v1/startup", Ask(reason="upcall up"))
@@ -226,45 +219,3 @@ def _sizes(nodes: int | None, memory: int | None) -> tuple[int, int]:
         return count, machine.memory_per_node_mib(total, count)
     machine.check_parts(memory, count, total, "--memory-mib-per-node")
     return count, memory
-
-
-def _wait_until_answering(session: Session, found: Cluster) -> None:
-    began = time.monotonic()
-    wanted = {one.name for one in found.nodes}
-    with session.out.progress() as progress, EventStream(session.client, settle_s=LOOK_S / 2) as event_stream:
-        while True:
-            seconds, wait_s = time.monotonic() - began, REFRESH_S
-            try:
-                # Asked once: while nobody answers, there is something else to look at.
-                status = Status.model_validate(session.client.call("GET", "/v1/status"))
-                registered = {one.name for one in status.nodes if one.state in REGISTERED}
-                words = f"nodes registered: {len(registered & wanted)} of {len(wanted)}"
-                missing = ", ".join(sorted(wanted - registered))
-                if wanted <= registered and not status.packages_registered:
-                    words, missing = "nodes are registered; packages are not yet", "the host"
-                elif wanted <= registered:
-                    return
-            except NotNow:
-                words, missing, wait_s = "waiting for the master", "the master", LOOK_S
-                if keeping.master_gave_up(session.folder):
-                    raise Conflict(
-                        f"the master cannot use this data folder: {keeping.last_words(session.folder)}",
-                        where=str(session.folder.database),
-                        expected="the records as they were (a copy put back), or another data folder",
-                    ) from None
-            if seconds > START_TIMEOUT_S or not keeping.running(session.folder):
-                said = keeping.last_words(session.folder)
-                raise Conflict(
-                    f"{words} after {seconds:.0f} s (missing: {missing}); last words: {said}",
-                    where=str(session.folder.root / "logs"),
-                    expected="its logs say more",
-                )
-            progress.show(lambda words=words: _spinner(words), (words,))  # type: ignore[misc]
-            event_stream.wait(wait_s)
-
-
-def _spinner(words: str):  # type: ignore[no-untyped-def]
-    from rich.spinner import Spinner
-    from rich.text import Text
-
-    return Spinner("dots", text=Text(f" {words}"), style="yellow")
