@@ -27,7 +27,7 @@ when the event begins, and comes back after a minute, in all ways. An event is o
 and in sync again. ``operator`` looks at what a stop would cost, as ``upcalls`` does: where one
 goes after the other, the two may tie.
 
-    SABOTAGE=upcalls-are-blind      ``upcalls`` is played by the clock: ``rolling_restart_upcalls_down_failed_requests``
+    SABOTAGE=upcalls-are-blind      ``upcalls`` is played by the clock: ``rolling_restart_upcalls_down_under_min_isr_s``
     SABOTAGE=upcalls-are-readiness  it is played by ``readiness``: ``rolling_restart_health_to_readiness``
     SABOTAGE=deletes-records        acknowledged records are deleted unseen: ``drain_upcalls_health_lost``
 """

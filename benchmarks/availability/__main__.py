@@ -72,6 +72,7 @@ def promises(wanted: list[str]) -> tuple[Promise, ...]:
         found += [
             Promise(f"{cell}_failed_requests", "0", lambda value: value == 0),
             Promise(f"{cell}_lost", "0: every acknowledged write is read back", lambda value: value == 0),
+            Promise(f"{cell}_under_min_isr_s", "0: no partition below its minimum", lambda value: value == 0),
         ]
         event, _, start = CELLS[cell]
         if f"{event}_readiness_{start}" in wanted:
