@@ -2,6 +2,7 @@
 only later ends the change, with the file and the line."""
 
 import asyncio
+import inspect
 import threading
 from typing import Any
 
@@ -167,7 +168,9 @@ def test_code_that_hangs_is_declined_and_the_code_that_runs_answers_on() -> None
         service._context.close()
         return said.declined
 
-    assert asyncio.run(main()) == "its code does not say within 0.15 s what it wants"
+    line = inspect.getsourcelines(Hangs.pods)[1] + 1
+    words = f"its code cannot say what it wants: pods() of test_edited_code.py:{line} has taken longer than 0.15 s"
+    assert asyncio.run(main()) == words
 
 
 class Remembers(Web):
@@ -245,6 +248,41 @@ def test_code_that_does_not_start_fails_its_update_and_is_gone_back_from() -> No
         assert (commands(life), life.master.launches) == ({"old"}, before)
 
     live(Web, script, kind="kernel", edits={EDITED: Sick}, raises=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_options_mend_code_that_did_not_start_with_those_of_before(kind: Any) -> None:
+    """However long it could not: what was wrong before is not said of what comes."""
+
+    class Picky(Web):
+        package = "web"
+
+        async def on_start(self) -> None:
+            if self.options.count == 1:
+                await asyncio.sleep(50)  # The change comes while it is being called, as a rule.
+                raise LookupError("one is none")
+
+    async def script(life: Life) -> None:
+        await life.master.until(lambda: "one is none" in getattr(life.master.plans.get("deploy"), "reason", ""))
+        await asyncio.sleep(300)
+        assert (await over(life, life.master.change(count=2))).state == "done"
+        await life.until_deployed()
+
+    live(Picky, script, kind=kind, options={"count": 1}, raises=True)
+
+
+def test_code_that_does_not_start_keeps_nobody_from_taking_it_away() -> None:
+    class Sick(Web):
+        package = "web"
+
+        async def on_start(self) -> None:
+            raise LookupError("nothing was written down")
+
+    async def script(life: Life) -> None:
+        await life.master.until(lambda: "deploy" in life.master.plans)
+        assert (await over(life, life.master.propose("uninstall"))).state == "done"
+
+    live(Sick, script, kind="kernel", raises=True)
 
 
 def test_trouble_that_comes_in_the_middle_ends_the_update_too() -> None:

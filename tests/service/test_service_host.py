@@ -12,8 +12,7 @@ from http_master import TOKEN, HttpMaster
 from sample_services import EXAMPLES
 
 from upcall.protocol.errors import Unauthorised
-from upcall.service import host as host_module
-from upcall.service import package
+from upcall.service import package, service_thread
 from upcall.service.connection import Connection
 from upcall.service.host import Host, register
 from upcall.service.offering import built_here
@@ -132,7 +131,7 @@ async def test_a_master_that_refuses_the_word_that_all_is_registered_keeps_its_h
 async def test_a_hung_service_stalls_no_other_and_is_left_behind(
     tmp_path: Path, played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host_module, "STOP_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(service_thread, "STOP_TIMEOUT_S", 0.5)
     (tmp_path / "hung.py").write_text(HUNG)
     async with HttpMaster().serving() as master:
         hung_package = (await offered(master, tmp_path / "hung.py")).package
@@ -168,7 +167,7 @@ async def test_a_service_that_crashes_is_started_again_and_stalls_no_other(tmp_p
 async def test_a_service_that_calls_sys_exit_is_started_again_and_says_where(
     tmp_path: Path, played: Played, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host_module, "EXITED_PAUSE_MIN_S", 0.05)
+    monkeypatch.setattr(service_thread, "EXITED_PAUSE_MIN_S", 0.05)
     (tmp_path / "exits.py").write_text(f"{EXITS}# {tmp_path}\n")  # code of its own for each test
     async with HttpMaster().serving() as master:
         built = await offered(master, tmp_path / "exits.py")

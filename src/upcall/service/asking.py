@@ -69,7 +69,7 @@ class Clerk:
 
     async def run(self) -> None:
         """For as long as the subscription lasts. Before the code has started nothing is asked of it, for it knows
-        nothing yet; but for the change that brings other code: that may be what mends it."""
+        nothing yet; but for the change that may be what mends it, and for the end of all of it."""
         clock = asyncio.get_running_loop().time
         while True:
             now_s = clock()
@@ -89,7 +89,7 @@ class Clerk:
         due = self._docket.due(pending, world, clock()) if pending else ()
         started = self._service._context.started
         if not started:
-            due = tuple(op for op in due if op.revision is not None and op.revision.other_code)
+            due = tuple(op for op in due if op.revision is not None or op.kind == "uninstall")
         if not due or pending is None:
             self._say_what_is_put_off()
             return

@@ -24,13 +24,17 @@ def in_words_with_line(error: BaseException) -> str:
 def line_of(error: BaseException) -> str:
     """The innermost line that is neither the SDK's nor Python's nor a library's: the expert's own."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith("<"):
-            continue  # No file: what Python makes for a dataclass.
-        file = Path(frame.filename).resolve()
-        if _OURS & {*file.parents} or _LIBRARY in file.parents or "site-packages" in file.parts:
-            continue
-        return f"{file.name}:{frame.lineno} in {frame.name}"
+        if is_experts(frame.filename):
+            return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
     return ""
+
+
+def is_experts(filename: str) -> bool:
+    """Whether code of this file is an expert's."""
+    if filename.startswith("<"):
+        return False  # No file: what Python makes for a dataclass.
+    file = Path(filename).resolve()
+    return not (_OURS & {*file.parents} or _LIBRARY in file.parents or "site-packages" in file.parts)
 
 
 def a(given: object) -> str:

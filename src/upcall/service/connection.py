@@ -5,6 +5,7 @@ whatever TCP believes.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -46,8 +47,7 @@ class Connection:
             async with self._opened().get(dialling.BASE + path, timeout=timeout, headers=headers) as response:
                 await _checked(response)
                 while True:
-                    async with asyncio.timeout(silence_s):
-                        chunk = await response.content.readany()
+                    chunk = await _read(response.content, silence_s)
                     if not chunk:
                         return
                     for event in parser.feed(chunk):
@@ -85,6 +85,16 @@ class Connection:
                 connector=dialling.MasterConnector(self._master),
             )
         return self._session
+
+
+async def _read(content: aiohttp.StreamReader, silence_s: float) -> bytes:
+    """What comes next. The time is waited for in parts: where this event loop stood still for longer than all of them,
+    one of them is over, and then what came meanwhile is read."""
+    for _ in range(HEARTBEATS_MISSED_MAX):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(silence_s / HEARTBEATS_MISSED_MAX):
+                return await content.readany()
+    raise TimeoutError
 
 
 async def _checked(response: aiohttp.ClientResponse) -> None:

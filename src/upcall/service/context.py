@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.service import faults
+from upcall.service.apart import Apart
 from upcall.service.member import MemberSet, Runner, _nowhere
 from upcall.service.pod import Pod
 from upcall.service.roles import Roles
@@ -33,8 +34,6 @@ THREADS_MAX: Final = 4
 THREADS: Final = "blocking"
 HEALTH_THREADS: Final = "health"
 """Apart from the others: a look at how the service is may hang, and answers must not wait for it."""
-TRIAL_THREADS: Final = "trial"
-"""Of code that is only to come, which may hang too."""
 
 threads: ContextVar[str] = ContextVar("threads", default=THREADS)
 """Whose threads what runs here takes for its blocking calls."""
@@ -131,6 +130,8 @@ class Context:
     """While one look at the service lasts: what ``pods`` gave."""
     built: dict[str, Declaration] | None = None
     """While one look lasts: the declarations that were made of its members."""
+    apart: Apart = field(default_factory=Apart)
+    """Where code is called that is only to come, and may hang."""
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
     @property

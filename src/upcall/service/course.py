@@ -73,6 +73,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """That it brings."""
     base: dict[str, Any]
     """Options that all members had before it, but for those of ``moved``."""
+    base_unknown: bool = False
+    """What members were under them nobody can say: they are of other code, or its code raises or hangs with them."""
     base_names: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     """All members that are, or were to be, since ``base``."""
@@ -132,6 +134,7 @@ def next_course(
         revision=revision,
         options=dict(options),
         base=last.base,
+        base_unknown=last.base_unknown,
         base_names=last.base_names,
         names=last.names,
         upgrade=upgrade or last.upgrade,

@@ -76,6 +76,10 @@ class Desk:
         await self._send(action, reply)
         self._changed()  # what pods() gives may have changed
 
+    async def refuse(self, action: wire.Action, why: str) -> None:
+        """Its code cannot be asked."""
+        await self._send(action, wire.ActionReply(ok=False, error=why))
+
     def cancel(self, action: str) -> None:
         """A person wants it no more. Its method hears of it as of any cancellation, and may put away what it must."""
         if task := self._under_way.get(action):

@@ -3,9 +3,9 @@
     python -m upcall.service.host --master <data>/run/master.sock --token-file token --data folder
 
 It registers the packages that are installed here (a process of its own builds them), hears which services it should
-run, and gives each a thread with an event loop of its own: what one service's code blocks, hangs or crashes stops that
-service alone. A service that fell is started again, ever more slowly; what it knew is at the master, so nothing is lost
-with the host, and a second one may take over at any time.
+run, and gives each a thread with an event loop of its own (:mod:`upcall.service.service_thread`): what one service's
+code blocks, hangs or crashes stops that service alone. A service that fell is started again, ever more slowly; what it
+knew is at the master, so nothing is lost with the host, and a second one may take over at any time.
 """
 
 import argparse
@@ -16,39 +16,30 @@ import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Unauthorised, UpcallError
-from upcall.service import package
+from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
+from upcall.service import package, service_thread
+from upcall.service.apart import Apart
 from upcall.service.attempts import in_words, persistently
-from upcall.service.blame import line_of
 from upcall.service.connection import Connection
 from upcall.service.goals import derive
-from upcall.service.link import Fenced, MasterAway, encoded
+from upcall.service.hanging import LEFT_MAX
+from upcall.service.link import MasterAway, encoded
 from upcall.service.offering import Offer, Refused, built_aside
-from upcall.service.runner import Runner
-from upcall.service.service import Service
+from upcall.service.service_thread import AWAY, Connect, ServiceThread, loaded
 from upcall.transport.limits import raise_open_files
 
 log = logging.getLogger("upcall.host")
 
-AWAY: Final = (MasterAway, NotNow, Fenced, Unauthorised)
-"""The master is away, busy, or believes somebody else: it may be otherwise soon."""
-
-STOP_TIMEOUT_S: Final = 5.0
-"""For a service's code to end; what still hangs is left behind, and ends with the process."""
-
-EXITED_PAUSE_MIN_S: Final = 1.0
-EXITED_PAUSE_MAX_S: Final = 60.0
-
-Connect = Callable[[], Connection]
+DERIVE_S: Final = 25.0
+"""For so long the options that follow from goals may be worked out: less than the master waits for them."""
 
 
 class Host:
@@ -63,6 +54,9 @@ class Host:
         self._services: dict[str, ServiceThread] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
         self._derivations: set[asyncio.Task[None]] = set()
+        self._goals = Apart()
+        self._left: dict[str, list[ServiceThread]] = {}
+        """Of each service, what hung and was left behind."""
         self._heard = asyncio.Event()
         """The master has spoken: before that, packages that are built have nowhere to go."""
 
@@ -73,6 +67,7 @@ class Host:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._registering(connection))
                 group.create_task(self._hearing(connection))
+                group.create_task(self._looking())
         finally:
             await asyncio.gather(*(thread.stop() for thread in self._services.values()))
             await connection.close()
@@ -123,9 +118,14 @@ class Host:
 
     async def _derive(self, connection: Connection, asked: wire.Derive) -> None:
         """What follows from goals; also of a service that is not there yet."""
+        what = f"from_goals() of {asked.package}"
         try:
             service = await loaded(connection, asked, self._data / "packages")
-            reply = wire.DerivedReply(derived=await asyncio.to_thread(derive, service, asked.options, asked.nodes))
+            reply = wire.DerivedReply(
+                derived=await self._goals.call(
+                    derive, service, asked.options, asked.nodes, within_s=DERIVE_S, what=what
+                )
+            )
         except UpcallError as refused:
             reply = wire.DerivedReply(problem=refused.problem)
         except Exception as error:
@@ -145,17 +145,30 @@ class Host:
             old, assignment = self._services.get(name), wanted.get(name)
             if (old.assignment if old else None) == assignment:
                 continue
-            new = ServiceThread(assignment, self._connect, self._data / "packages") if assignment else None
-            if new is not None:
-                self._services[name] = new
-            else:
-                del self._services[name]
-            change = asyncio.create_task(self._change(name, old, new, self._changes.get(name)))
-            self._changes[name] = change
-            change.add_done_callback(functools.partial(self._changed, name))
+            self._abandon(name)  # Other code is wanted, or none: what hung is not.
+            new = self._thread(assignment) if assignment else None
+            self._exchange(name, new)
+
+    def _thread(self, assignment: wire.Assignment) -> ServiceThread:
+        """Its code; or, where too many calls of it hang already, what says so."""
+        left = self._still_left(assignment.service)
+        if len(left) < LEFT_MAX:
+            return ServiceThread(assignment, self._connect, self._data / "packages")
+        words = f"{LEFT_MAX} calls of its code hang, and none of it is called any more until one of them returns"
+        return ServiceThread(assignment, self._connect, self._data / "packages", words)
+
+    def _exchange(self, name: str, new: ServiceThread | None) -> None:
+        old = self._services.get(name)
+        if new is not None:
+            self._services[name] = new
+        else:
+            del self._services[name]
+        change = asyncio.create_task(self._change(name, old, new, self._changes.get(name)))
+        self._changes[name] = change
+        change.add_done_callback(functools.partial(self._changed, name))
 
     async def _change(
-        self, name: str, old: "ServiceThread | None", new: "ServiceThread | None", earlier: asyncio.Task[None] | None
+        self, name: str, old: ServiceThread | None, new: ServiceThread | None, earlier: asyncio.Task[None] | None
     ) -> None:
         if earlier is not None:
             await asyncio.wait([earlier])
@@ -167,6 +180,42 @@ class Host:
     def _changed(self, name: str, change: asyncio.Task[None]) -> None:
         if self._changes.get(name) is change:
             del self._changes[name]
+
+    # -- code that hangs ----------------------------------------------------------------------------------------------
+
+    async def _looking(self) -> None:
+        while True:
+            await asyncio.sleep(service_thread.LOOK_S)
+            for name, thread in list(self._services.items()):
+                if name not in self._changes:
+                    self._look(name, thread)
+
+    def _look(self, name: str, thread: ServiceThread) -> None:
+        """What hangs holds its thread: another one hears for the service, and calls none of its code. That is called
+        again once it has returned, after a while; or under other options, which may be what mends it."""
+        if not thread.hangs:
+            if hangs := thread.look():
+                log.error("%s: %s", name, hangs)
+                self._left[name] = [*self._still_left(name), thread]
+                self._exchange(name, thread.replaced(hangs))
+            return
+        if thread.other_options:
+            self._abandon(name)
+        elif not thread.may_try_again(self._still_left(name)):
+            return
+        new = self._thread(thread.assignment)
+        new.hung_times = thread.hung_times
+        self._exchange(name, new)
+
+    def _still_left(self, name: str) -> list[ServiceThread]:
+        left = [each for each in self._left.pop(name, ()) if each.holds]
+        if left:
+            self._left[name] = left
+        return left
+
+    def _abandon(self, name: str) -> None:
+        for thread in self._still_left(name):
+            thread.abandon()
 
 
 async def register(connection: Connection, built: package.Built) -> None:
@@ -182,93 +231,6 @@ async def register(connection: Connection, built: package.Built) -> None:
         for digest, data in built.blobs.items():
             await connection.call("PUT", f"/v1/blobs/{digest}", data, timeout_s=120.0)
         await connection.call("PUT", path, body)
-
-
-class ServiceThread:
-    """One service: a thread, its event loop, its connection, and whoever starts it again when it fell."""
-
-    def __init__(self, assignment: wire.Assignment, connect: Connect, sources: Path) -> None:
-        self.assignment = assignment
-        self._connect = connect
-        self._sources = sources
-        # A daemon: code that hangs for ever does not keep the process alive.
-        self._thread = threading.Thread(target=self._main, name=assignment.service, daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._running = threading.Event()
-        self._stopped = threading.Event()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    async def stop(self) -> None:
-        if self._thread.ident is None:
-            return  # never started
-        self._stopped.set()
-        await asyncio.to_thread(self._running.wait, STOP_TIMEOUT_S)
-        if self._loop is not None and self._task is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-                self._loop.call_soon_threadsafe(self._task.cancel)
-        await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
-        if self._thread.is_alive():
-            log.warning("%s: its code still hangs; it is left behind", self.assignment.service)
-
-    def _main(self) -> None:
-        name, pause_s = self.assignment.service, EXITED_PAUSE_MIN_S
-        while not self._stopped.is_set():
-            try:
-                asyncio.run(self._supervised())
-                return
-            except asyncio.CancelledError:
-                return
-            except SystemExit as ended:
-                # It ends an event loop from wherever it is raised: this one, and no other service's.
-                where = line_of(ended)
-                own = logging.getLogger(f"upcall.services.{name}")
-                own.error("its code called sys.exit (%s); it is started again in %g s", where, pause_s)
-                self._stopped.wait(pause_s)
-                pause_s = min(2 * pause_s, EXITED_PAUSE_MAX_S)
-            except Exception:
-                log.exception("%s: its thread ended", name)
-                return
-
-    async def _supervised(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._running.set()
-        name = self.assignment.service
-        connection = self._connect()
-        try:
-            await persistently(f"{name} fell", lambda: self._once(connection), on=(Exception,), log=log)
-        finally:
-            await connection.close()
-
-    async def _once(self, connection: Connection) -> None:
-        """One life of the service's code: subscription after subscription, until something unforeseen ends it."""
-        name = self.assignment.service
-        service = await loaded(connection, self.assignment, self._sources)
-
-        async def load(revision: wire.Revision) -> type[Service] | None:
-            return await loaded(connection, revision, self._sources) if revision.source else None
-
-        runner = Runner(service, name, connection, version=self.assignment.version, load=load)
-        try:
-            await persistently(f"{name} is not subscribed", runner.run, on=AWAY, log=log)
-        finally:
-            await runner.close()
-
-
-async def loaded(
-    connection: Connection, what: wire.Assignment | wire.Derive | wire.Revision, sources: Path
-) -> type[Service]:
-    """The code of a package in its version; an own one's is fetched once."""
-    if not what.source:
-        return await asyncio.to_thread(package.load, what.entry, version=what.version)
-    folder = sources / what.source
-    if not folder.is_dir():
-        data = await connection.call("GET", f"/v1/blobs/{what.source}", timeout_s=120.0)
-        folder = await asyncio.to_thread(package.unpack, data, what.source, sources)
-    return await asyncio.to_thread(package.load, what.entry, folder, what.source, what.version)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,7 +20,7 @@ from upcall.service.options import ServiceOptions, validated
 from upcall.service.questions import checked
 from upcall.service.service import Service
 from upcall.service.stranger import asked
-from upcall.service.trying import Code, Refused, code_of
+from upcall.service.trying import Code, Refused, code_of, of_the_same_files
 from upcall.service.while_running import sorted_out
 
 REFUSED_MAX: Final = 5
@@ -46,11 +46,15 @@ async def looked_at(service: Service, revision: wire.Revision, kind: str) -> Loo
         service._context.version or service.version,
     )
     if code is None:
-        return Looked(Update(revision.number, revision.version, upgrade, service.options, (), here), Code(service))
+        update = Update(revision.number, revision.version, upgrade, service.options, (), here)
+        return Looked(update, of_the_same_files(service))
     try:
         options = validated(code.service.Options, revision.options, where=service.name)
     except UpcallError as error:
         raise Refused(error.problem.message, where="options") from error
+    if code.service is service and not service._context.started:
+        # What it would declare with them nobody can say: it does not start.
+        return Looked(Update(revision.number, revision.version, upgrade, options, (), here), code)
     if not hasattr(code.service, "options"):
         code.service.options = options  # Those of before mean nothing to it.
     changes = between(service.options, options)

@@ -26,7 +26,7 @@ from upcall.service.attempts import as_an_error
 from upcall.service.autoscaling import Autoscaling
 from upcall.service.carrying_out import CarryingOut
 from upcall.service.context import Context
-from upcall.service.desk import Desk
+from upcall.service.desk import PREVIEW, Desk
 from upcall.service.health import Health
 from upcall.service.hooks import Hooks
 from upcall.service.leaving import Leaving
@@ -190,6 +190,11 @@ class Runner:
             task.cancel()
         self.context.close()
 
+    @property
+    def heard_options(self) -> dict[str, Any] | None:
+        """Those of the revision that was heard last."""
+        return dict(self._wanted.options) if self._wanted is not None else None
+
     def _noted(self, operation: str, text: str) -> None:
         self._spawn(self._note(operation, text), f"note {operation}")
 
@@ -284,8 +289,12 @@ class Runner:
         await self._clerk.run()
 
     async def _act(self, action: wire.Action) -> None:
-        await self._started.wait()
-        await self._desk.act(action)
+        await self._answers.wait()
+        if self._started.is_set() or action.name == PREVIEW:
+            await self._desk.act(action)
+            return
+        why = self._trouble.fault.words if self._trouble else "it has not started"
+        await self._desk.refuse(action, f"{self.context.name} cannot be asked: its code does not start: {why}")
 
     # -- reconciling ------------------------------------------------------------------------------------------------
 
@@ -315,6 +324,8 @@ class Runner:
             return  # It was taken back under its name: that life is its own assignment, which is on its way.
         if self._version and self._wanted.version != self._version:
             return  # Other code is to run it from now on: that too is an assignment of its own.
+        revision = self._wanted.revision
+        """Another one may be heard while this one is looked at: what is wrong with this one is not said of that."""
         try:
             await self._begin()
             await self._leaving.look(self.context.operations, self.context.members)
@@ -327,7 +338,7 @@ class Runner:
         except (Fenced, MasterAway, NotNow):
             raise
         except Exception as error:
-            await self._in_trouble(error)
+            await self._in_trouble(error, revision)
         self._health.let(deployed := self._deployed())
         if deployed:
             self._relieving.look(self.context.members)
@@ -338,7 +349,7 @@ class Runner:
         except UpcallError as error:
             self.context.log.warning("the plans of %s cannot be shown: %s", self.context.name, error)
 
-    async def _in_trouble(self, error: Exception) -> None:
+    async def _in_trouble(self, error: Exception, revision: int) -> None:
         now_s = self._wall()
         trouble = self._trouble = troubles.met(error, type(self.service), self._trouble, now_s)
         if trouble.news:
@@ -347,9 +358,8 @@ class Runner:
         self.context.fault(trouble.fault)
         if trouble.fault.mistake:  # What may pass is waited for, and then it is asked.
             self._answers.set()
-        if self._wanted is not None and trouble.stays(now_s):
-            why = f"its code cannot say what it wants: {trouble.fault.words}"
-            await self._updating.fail(self._wanted.revision, why)
+        if trouble.stays(now_s):
+            await self._updating.fail(revision, f"its code cannot say what it wants: {trouble.fault.words}")
 
     def _check_version(self) -> None:
         """Code of another version answers for what runs, and declares nothing of it: that would be an upgrade that

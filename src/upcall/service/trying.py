@@ -6,14 +6,15 @@ has learned already; where the other one learns it in the same way, it is told s
 than look and is not called here. Where it learns otherwise, or the code that runs has not started, nobody can say what
 it would know: it is not tried, and whatever is wrong with it shows when it starts.
 
-It may hang as any code may, so other files are tried in threads of their own, with a deadline.
+It may hang as any code may, and so may the code that runs, under other options: it is called in threads of its own,
+with a deadline.
 """
 
 import asyncio
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any, Final, TypeVar
 
@@ -21,17 +22,16 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
 from upcall.service import faults
 from upcall.service.comparing import NobodyKnows, with_code
-from upcall.service.context import TRIAL_THREADS, threads
+from upcall.service.hanging import Hangs
 from upcall.service.service import Service, overridden
 
 R = TypeVar("R")
 
-_LOOKS: Final = 10
-"""At what is tried, in its time: where the machine stood still, one of them is lost and not the whole time."""
-
 _PART: Final = 0.3
 """Of the deadline of the question that it belongs to, for each call of what is tried: it may hang, and the question is
 to be answered in time all the same."""
+_OWN_PART: Final = 0.8
+"""The same for code that runs already, in another version or under other options: it is called once."""
 
 
 class Refused(UpcallError):
@@ -45,22 +45,39 @@ class Code:
     """Who answers for a revision."""
 
     service: Service
-    apart_s: float = 0.0
-    """It is of other files, which nobody has agreed to yet: how long one call of it may take."""
+    within_s: float
+    """How long one call of it may take."""
+    other_files: bool = False
+    """Nobody has agreed to it yet."""
 
     async def call(self, function: Callable[..., R], *args: Any) -> R:
-        """Something that calls its code. What other files raise is a :class:`Refused`."""
-        return await _apart(self.service, self.apart_s, function, *args) if self.apart_s else function(*args)
+        """Something that calls its code. What other files raise is a :class:`Refused`; and so is what hangs."""
+        try:
+            return await apart(self.service, self.within_s, function, *args)
+        except (asyncio.CancelledError, NobodyKnows):
+            raise
+        except Hangs as hangs:
+            what = "its code cannot say what it wants" if self.other_files else "with these options"
+            raise Refused(f"{what}: {hangs.problem.message}") from hangs
+        except BaseException as error:
+            if not self.other_files:
+                raise
+            raise Refused(f"its code cannot say what it wants: {faults.words(error, type(self.service))}") from error
+
+
+def of_the_same_files(service: Service) -> Code:
+    """As the code that runs."""
+    return Code(service, service.answer_timeout_s * _OWN_PART)
 
 
 async def code_of(service: Service, revision: wire.Revision) -> Code | None:
     """That of the version that would come. None: it cannot be tried here. Raises :class:`Refused` where it cannot even
     be loaded."""
     if not revision.other_code:
-        return Code(service)
+        return of_the_same_files(service)
     here = service._context.version or service.version
     if {revision.version, here} <= set(service.versions()):
-        return Code(with_code(service, type(service).at(revision.version)))
+        return of_the_same_files(with_code(service, type(service).at(revision.version)))
     try:
         code = await service._context.load(revision)
     except (UpcallError, ConnectionError):
@@ -70,35 +87,13 @@ async def code_of(service: Service, revision: wire.Revision) -> Code | None:
     if code is None or not _learns_alike(service, code):
         return None
     learned = {name: value for name, value in vars(service).items() if name not in ("_context", "options")}
-    patience_s = service.answer_timeout_s * _PART
-    return Code(await _apart(service, patience_s, _beside, service, code, revision, learned), patience_s)
+    trial = Code(service, service.answer_timeout_s * _PART, other_files=True)
+    return replace(trial, service=await trial.call(_beside, service, code, revision, learned))
 
 
-async def _apart(service: Service, patience_s: float, function: Callable[..., R], *args: Any) -> R:
-    """In a thread, for not too long; what it raises is a refusal, with the line in the expert's file."""
-    own = threads.set(TRIAL_THREADS)
-    trial = asyncio.ensure_future(service._context.blocking(_caught, function, *args))
-    threads.reset(own)
-    for _ in range(_LOOKS):
-        if (await asyncio.wait([trial], timeout=patience_s / _LOOKS))[0]:
-            break
-    else:
-        trial.cancel()
-        raise Refused(f"its code does not say within {patience_s:g} s what it wants")
-    found, error = trial.result()
-    if isinstance(error, NobodyKnows):
-        raise error
-    if error is not None:
-        raise Refused(f"its code cannot say what it wants: {faults.words(error, type(service))}") from error
-    return found  # type: ignore[return-value]
-
-
-def _caught(function: Callable[..., R], *args: Any) -> tuple[R | None, BaseException | None]:
-    """``sys.exit()`` in it would end the thread's future, and with that the event loop that waits for it."""
-    try:
-        return function(*args), None
-    except BaseException as error:
-        return None, error
+async def apart(service: Service, within_s: float, function: Callable[..., R], *args: Any) -> R:
+    """In a thread of its own, for not too long: under other options any code may hang."""
+    return await service._context.apart.call(function, *args, within_s=within_s, what="its code")
 
 
 def _beside(service: Service, code: type[Service], revision: wire.Revision, learned: Mapping[str, Any]) -> Service:

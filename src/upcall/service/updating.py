@@ -47,6 +47,7 @@ from upcall.service.state import State
 from upcall.service.steps import GaveUp, Later
 from upcall.service.stranger import BEGUN
 from upcall.service.telling import Words
+from upcall.service.trying import apart
 from upcall.service.while_running import WhileRunning, sorted_out
 
 KEY: Final = "update"
@@ -112,7 +113,7 @@ class Updating:
     def before(self) -> Service | None:
         """The service as it was before members came that are not there yet."""
         course = self._course
-        base = self._options(course.base) if course is not None and self._service._context.coming else None
+        base = self._base(course) if course is not None and self._service._context.coming else None
         return with_options(self._service, base) if base is not None else None
 
     def stays(self, revision: int) -> wire.Declare | None:
@@ -121,7 +122,7 @@ class Updating:
         course = self._course
         if course is None or course.revision != revision or self._operation is not None or course.outcome == "done":
             return None
-        base = self._options(course.base)
+        base = self._base(course)
         if base is None or not set(course.base_names) - set(declarations(self._service)):
             return None
         before = with_options(self._service, base)
@@ -212,7 +213,7 @@ class Updating:
             was = before(options, operation.revision.changed)
             last = self._course
             # Whole or not at all: what raises here is tried again.
-            self._course = self._looked_at(
+            self._course = await self._looked_at(
                 courses.next_course(last, life=life, revision=revision, was=was, options=options, upgrade=upgrade), last
             )
             self._restored(self._course)
@@ -228,26 +229,33 @@ class Updating:
         await self._write()
         self._take_back()
 
-    def _looked_at(self, course: Course, last: Course | None) -> Course:
+    async def _looked_at(self, course: Course, last: Course | None) -> Course:
         """What it changes, beside what a change before it may have left."""
         service = self._service
         names = tuple(declarations(service))
-        base = self._options(course.base)
-        was = self._told(base) if base is not None else None
+        base = self._base(course)
+        was = await self._told(base) if base is not None else None
         if base is None or was is None:
             there = tuple(service._context.members)
-            return courses.with_differences(replace(course, upgrade=True), was=there, wanted=names, touched=())
+            course = replace(course, upgrade=True, base_unknown=True)
+            return courses.with_differences(course, was=there, wanted=names, touched=())
         touched = [change.name for change in between(base, service.options)]
         if last is not None and last.life == course.life and (tried := self._options(last.options)) is not None:
             touched += [change.name for change in between(tried, service.options)]
         return courses.with_differences(course, was=was, wanted=names, touched=touched)
 
-    def _told(self, base: ServiceOptions) -> tuple[str, ...] | None:
-        """The members under the options of before. None: these are broken themselves, and may be what is mended."""
+    async def _told(self, base: ServiceOptions) -> tuple[str, ...] | None:
+        """The members under the options of before. None: these are broken themselves, or hang, and may be what is
+        mended."""
+        service = self._service
         try:
-            return tuple(declarations(with_options(self._service, base)))
+            return tuple(await apart(service, service.answer_timeout_s, declarations, with_options(service, base)))
         except Exception:
             return None
+
+    def _base(self, course: Course) -> ServiceOptions | None:
+        """What all members had before. None: nobody can say what that made of them."""
+        return None if course.base_unknown else self._options(course.base)
 
     def _options(self, given: Mapping[str, Any]) -> ServiceOptions | None:
         """None: they are of other code, and mean nothing here."""
