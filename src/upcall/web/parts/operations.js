@@ -10,9 +10,10 @@ const Row = {
       <span class="u-tag" :title="operation.who_wins">{{ operation.klass }}</span>
       <span class="u-tag bad" v-if="operation.forced_by" :title="operation.forced_reason">forced by {{ operation.forced_by }}</span>
       <span class="u-tag" v-if="operation.firmness && operation.firmness !== 'enforced'">{{ operation.firmness }}</span>
-      <span class="u-fill"></span>
-      <span class="u-state" :class="tone(operation.state)">{{ operation.stands ? "stands" : operation.state }}</span>
-      <span class="u-num u-age" :title="operation.id">{{ operation.ended_at ? clock(operation.ended_at) : ago(operation.since) }}</span>
+      <span class="u-when">
+        <span class="u-state" :class="tone(operation.state)">{{ operation.stands ? "stands" : operation.state }}</span>
+        <span class="u-num u-age" :title="operation.id">{{ operation.ended_at ? clock(operation.ended_at) : ago(operation.since) }}</span>
+      </span>
     </div>
     <p v-if="operation.waits_for" class="u-waits">{{ operation.waits_for }}</p>
     <p v-else-if="operation.outcome" class="u-soft u-outcome">{{ operation.outcome }}</p>
