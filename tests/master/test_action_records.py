@@ -1,6 +1,7 @@
 """What people ask of services, at the real master: on record from question to result, and asked at most once."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,13 @@ def test_a_failure_of_code_that_says_no_parts_is_for_good(server: Server, code: 
     code.call(f"replies/{begun['id']}", {"ok": False, "error": "no"})
     found = looked_at(server, begun["id"], wait_s=20)
     assert (found["error"], found["problem"], found["waiting_helps"]) == ("no", None, False)
+
+
+def test_who_waits_for_the_result_is_told_in_the_same_way_whether_waiting_helps(server: Server, code: Code) -> None:
+    for parts, status in (({"problem": {"code": "not_now", "message": "nobody is ready"}}, 503), ({}, 409)):
+        with ThreadPoolExecutor(1) as beside:
+            asked = beside.submit(server.call, "POST", "/v1/services/log/actions/repair", {})
+            code.call(
+                f"replies/{code.events.until('action')['id']}", {"ok": False, "error": "nobody is ready", **parts}
+            )
+            assert asked.result(30).status == status

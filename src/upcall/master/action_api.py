@@ -13,7 +13,7 @@ from upcall.master.service_calls import ServiceCalls
 from upcall.master.tokens import Principal
 from upcall.master.views import Views
 from upcall.protocol import operator as view
-from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.nearest import nearest
 
 SOON_S: Final = 30.0
@@ -61,7 +61,8 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
                 expected=f"its end; GET /v1/actions/{begun.id} says how far it is",
             )
         if found.state != "done":
-            raise Conflict(found.error, where=f"{service} {action}")
+            kind = NotNow if found.waiting_helps else Conflict
+            raise kind(found.error, where=f"{service} {action}")
         return JSONResponse(found.result)
 
     @api.post("/services/{service}/actions/{action}/begin")
