@@ -12,7 +12,7 @@ A distribution stays in the cache's ``files`` only until a tree holds its conten
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,14 +36,17 @@ class Located:
     address: str
 
 
-def locate(job: Job, lock: Lock, python: str, scratch: Path, *, purpose: str = "") -> dict[str, Located | None] | None:
-    """By requirement, what is needed here (nothing where uv has to see for itself). None when uv cannot say."""
+def locate(
+    job: Job, lock: Lock, python: str, scratch: Path, *, purpose: str = "", made_for: Sequence[str] = ()
+) -> dict[str, Located | None] | None:
+    """By requirement, what is needed here (nothing where uv has to see for itself). None when uv cannot say. What
+    builds a source runs here, whatever the result is ``made_for``."""
     files = [file for file in lock.files if file.purpose == purpose]
     wanted, answer = scratch / "asked.txt", scratch / "pylock.toml"
     wanted.write_text(requirements(files, purpose=purpose))
     command = [
         find_uv(), "pip", "compile", "--quiet", "--no-progress", "--no-config", "--no-deps", "--no-header",
-        "--python", python, "--format", "pylock.toml", "--output-file", str(answer), str(wanted),
+        "--python", python, *made_for, "--format", "pylock.toml", "--output-file", str(answer), str(wanted),
     ]  # fmt: skip
     code, errors = run_uv(job, command, uv_environment(job.cache.root / "uv"))
     if code != 0:

@@ -11,6 +11,7 @@ cache of its own inside ours that stays, and goes on with the distribution it st
 """
 
 import os
+import platform
 import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from upcall.artifacts.errors import NotCached
 from upcall.artifacts.kinds import Job
 from upcall.artifacts.lock import Lock, LockedFile
 from upcall.artifacts.python_tool import check_build, explain, find_uv, requirements, run_uv, uv_environment
+from upcall.artifacts.target import Target
 from upcall.artifacts.transfer import Transfers
 
 PARALLEL: Final = 4
@@ -31,29 +33,33 @@ SOURCE_SCRATCH: Final = 3
 """Times its size: a source's unpacked copy, its build's, and the wheel's, as measured with one of 455 MB."""
 
 
-def install(job: Job, lock: Lock, folder: Path, *, python: str, into: Sequence[str] = ()) -> None:
-    """Fetch and install the lock's distributions for ``python``. ``folder`` is the tree being made."""
-    check_build(job.artifact.name, lock)
+def install(
+    job: Job, lock: Lock, folder: Path, *, python: str, into: Sequence[str] = (), target: Target | None = None
+) -> None:
+    """Fetch and install the lock's distributions for ``python``, or for what the ``target`` has instead. ``folder`` is
+    the tree being made."""
+    check_build(job.artifact.name, lock, target.machine if target else platform.machine())
     with tempfile.TemporaryDirectory(prefix=".install-", dir=folder) as path:
         scratch = Path(path)
         (scratch / "links").mkdir()
         job.cache.need_space(_unpacked_bytes(lock), job.artifact.name)
-        target = ["--python", python, *into]
+        made_for = target.words if target else ()
+        where = ["--python", python, *made_for, *into]
         if job.cache.offline:
-            _uv_install(job, lock, lock.files, target, scratch, "--offline", *_cached(job.cache, lock, scratch))
+            _uv_install(job, lock, lock.files, where, scratch, "--offline", *_cached(job.cache, lock, scratch))
             return
-        needed, fetched = _fetch(job, lock, python, scratch)
+        needed, fetched = _fetch(job, lock, python, scratch, made_for)
         if fetched:
             reach = ["--offline", "--no-index", "--find-links", str(scratch / "links")]
-            _uv_install(job, lock, _of(lock, fetched), target, scratch, *reach)
+            _uv_install(job, lock, _of(lock, fetched), where, scratch, *reach)
         if left := needed - fetched:
-            _uv_install(job, lock, _of(lock, left), target, scratch)
+            _uv_install(job, lock, _of(lock, left), where, scratch)
 
 
-def _fetch(job: Job, lock: Lock, python: str, scratch: Path) -> tuple[set[str], set[str]]:
+def _fetch(job: Job, lock: Lock, python: str, scratch: Path, made_for: Sequence[str]) -> tuple[set[str], set[str]]:
     """The requirements that have to be installed here, and those of them for which all files are in the links now."""
     job.meter.begin(f"looking up {lock.name} {lock.version}", 0)
-    found = locate(job, lock, python, scratch)
+    found = locate(job, lock, python, scratch, made_for=made_for)
     if not found:
         return {file.source for file in lock.files if not file.purpose}, set()
     sources = {source for source, one in found.items() if one is not None and not one.file.name.endswith(".whl")}

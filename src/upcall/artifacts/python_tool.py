@@ -1,7 +1,6 @@
 """``uv``, the tool of the Python registry: how it is found, asked and run, and what its failures mean to us."""
 
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -48,9 +47,8 @@ def requirements(files: Iterable[LockedFile], *, purpose: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_build(artifact: str, lock: Lock) -> None:
+def check_build(artifact: str, lock: Lock, machine: str) -> None:
     """Refuse, in our own words, what has no file for this kind of machine."""
-    machine = platform.machine()
     by_source: dict[str, list[str]] = {}
     for file in lock.files:
         # A marker names machines itself ("this version here, that one there"); uv evaluates it.

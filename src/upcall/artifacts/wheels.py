@@ -43,12 +43,12 @@ def unpacked(job: Job, lock: Lock, key: str) -> Path:
         with job.cache.making(key) as folder:
             site = folder / "site"
             install(job, lock, folder, python=interpreter(), into=["--target", str(site)])
-            _settle(job.artifact.name, lock, site, folder)
+            settle(job.artifact.name, lock, site, folder)
         drop_installed(job.cache, lock)
     return job.cache.root / "trees" / key
 
 
-def _settle(artifact: str, lock: Lock, site: Path, folder: Path) -> None:
+def settle(artifact: str, lock: Lock, site: Path, folder: Path) -> None:
     """Move what is wanted from the installed site to the tree's top, and drop the rest."""
     if lock.kept:
         for file in lock.kept:

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 import typer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from upcall.artifacts.progress import Progress as Moment
+    from upcall.artifacts.progress import ProgressCallback
     from upcall.service.package import Built
 
 fetch_app = commands()
@@ -28,6 +29,8 @@ APPS = {"fetch": fetch_app}
 
 MIB: Final = 1 << 20
 DRAW_S: Final = 0.15
+
+Result = TypeVar("Result")
 
 
 @command(fetch_app, "fetch")
@@ -116,34 +119,44 @@ def _fetch(session: Session, built: "Built", artifacts: list[Artifact]) -> float
     from upcall.artifacts.cache import Cache
     from upcall.artifacts.fetch import fetch as realise
 
+    cache = Cache()
+    blobs = built.blobs.__getitem__
+    fetched: dict[str, int] = {}
+
+    def work(report: "ProgressCallback", stop: threading.Event) -> None:
+        def told(moment: "Moment") -> None:
+            fetched[moment.artifact] = moment.fetched_bytes
+            report(moment)
+
+        realise(artifacts, cache, blobs, told, train=True, stop=stop)
+
+    shown(session, built.package.name, work)
+    return sum(fetched.values()) / MIB
+
+
+def shown(session: Session, package: str, work: "Callable[[ProgressCallback, threading.Event], Result]") -> "Result":
+    """What ``work`` gives, which reports its progress and looks whether it is to stop; it is shown meanwhile."""
     moments: dict[str, Moment] = {}
     stop, over = threading.Event(), threading.Event()
+    done: list[Result] = []
     failed: list[BaseException] = []
-    cache = Cache()
 
-    def work() -> None:
+    def run() -> None:
         try:
             # A dict's assignment is atomic; the drawing thread copies it.
-            realise(
-                artifacts,
-                cache,
-                built.blobs.__getitem__,
-                lambda m: moments.update({m.artifact: m}),
-                train=True,
-                stop=stop,
-            )
+            done.append(work(lambda moment: moments.update({moment.artifact: moment}), stop))
         except BaseException as error:
             failed.append(error)
         finally:
             over.set()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         with session.out.progress() as progress:
             while not over.wait(DRAW_S):
-                _show(progress, built.package.name, list(moments.values()))
-            _show(progress, built.package.name, list(moments.values()))
+                _show(progress, package, list(moments.values()))
+            _show(progress, package, list(moments.values()))
     except KeyboardInterrupt:
         stop.set()
         thread.join()
@@ -153,7 +166,7 @@ def _fetch(session: Session, built: "Built", artifacts: list[Artifact]) -> float
     if failed:
         error = failed[0]
         raise error if isinstance(error, UpcallError) else Invalid(f"{type(error).__name__}: {error}", where="fetch")
-    return sum(moment.fetched_bytes for moment in moments.values()) / MIB
+    return done[0]
 
 
 def _show(progress: Progress, package: str, moments: "list[Moment]") -> None:

@@ -50,6 +50,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "why": ("why", "Who waits for whom, since when and why."),
     "operation": ("why", "Operations: list, force, cancel, pause, resume, assume-dead."),
     "fetch": ("fetch", "Download what packages run, so that they start with no network."),
+    "image": ("image", "Packages as images for a cluster that runs containers: build."),
     "secret": ("secret", "Secrets that services refer to: set, list, grant, revoke."),
     "access": ("access", "Who may call the API: list, grant, revoke."),
 }
@@ -67,6 +68,7 @@ NOUNS: Final = frozenset(
         "volume",
         "operation",
         "schedule",
+        "image",
         "secret",
         "access",
     }

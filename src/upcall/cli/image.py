@@ -1,0 +1,133 @@
+"""``upcall image build``: a package as an image for a cluster that runs containers; needs no cluster, daemon or
+root."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from upcall.cli.fetch import artifacts_of, find, shown
+from upcall.cli.session import Session, command, commands
+from upcall.protocol.errors import Invalid
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from upcall.artifacts.progress import ProgressCallback
+    from upcall.image.building import Image
+
+image_app = commands("Packages as images for a cluster that runs containers.")
+APPS = {"image": image_app}
+
+MIB: Final = 1 << 20
+HOST: Final = "localhost"
+"""Where an image is said to be that was not pushed: nobody is asked for it there."""
+
+
+@command(image_app, "build")
+def build(
+    session: Session,
+    package: Annotated[str, typer.Argument(help="A name (log, log@4.1), or a path.")],
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--platform", help="linux/amd64, linux/arm64; several for an image of both. [default: this machine's]"
+        ),
+    ] = None,
+    base: Annotated[
+        str,
+        typer.Option(
+            help="What it stands on, with glibc and Python: HOST/PATH@sha256:..., a folder with an image, or a lock of "
+            "packages. [default: packages of a distribution]"
+        ),
+    ] = "",
+    push: Annotated[str, typer.Option(help="Send it to a registry: HOST/PATH:TAG.")] = "",
+    layout: Annotated[Path | None, typer.Option(help="Write it as a folder (OCI layout).")] = None,
+    archive: Annotated[Path | None, typer.Option(help="Write it as an archive that runtimes load.")] = None,
+    name: Annotated[str, typer.Option(help="What it is called in a folder or an archive: HOST/PATH:TAG.")] = "",
+) -> None:
+    """Build the image of a package: the same locks give the same digest. Without --push, --layout or --archive it is
+    only said which one that is."""
+    from upcall.artifacts.cache import Cache
+    from upcall.image import building, layers, references, standing, target
+    from upcall.image.layout import write_archive, write_folder
+
+    wanted = target.parse(platforms) if platforms else [target.this()]
+    to = references.parse(push, where="--push") if push else None
+    if to is not None and to.digest:
+        raise Invalid(
+            f"{push} names a digest, which only the image itself has", where="--push", expected="HOST/PATH:TAG"
+        )
+    built = find(package)
+    what = building.Package(built.package.name, built.package.version, artifacts_of(built), built.blobs)
+    called = str(references.parse(name, where="--name")) if name else f"{HOST}/upcall/{what.name}:{what.version}"
+
+    def work(report: "ProgressCallback", stop: "Event") -> dict[str, Any]:
+        cache = Cache()
+        with tempfile.TemporaryDirectory(dir=cache.root / "partial", prefix="image-") as scratch:
+            image = building.build(what, wanted, standing.standing(base, cache, report), cache, Path(scratch), report)
+            told = _told(image, called)
+            if layout is not None:
+                write_folder(image, called, layout)
+                told["layout"] = str(layout)
+            if archive is not None:
+                write_archive(image, called, archive)
+                told["archive"] = str(archive)
+            if to is not None:
+                told |= _push(image, to, report)
+        return told
+
+    told = shown(session, what.name, work)
+    if not layers.usual():
+        session.out.note("this Python compresses in its own way: elsewhere the same locks give another digest")
+    session.out.show(told, ("image", "what"), [[key, str(value)] for key, value in _lines(told)], empty="")
+
+
+def _told(image: "Image", called: str) -> dict[str, Any]:
+    return {
+        "name": called,
+        "digest": image.digest,
+        "platforms": [
+            {
+                "platform": f"linux/{one.architecture}",
+                "digest": one.manifest.digest,
+                "mib": round(one.size / MIB, 1),
+                "layers": [
+                    {"digest": layer.digest, "mib": round(layer.size / MIB, 1), "what": layer.words or "base"}
+                    for layer in one.layers
+                ],
+            }
+            for one in image.images
+        ],
+    }
+
+
+def _push(image: "Image", to: Any, report: "ProgressCallback") -> dict[str, Any]:
+    import asyncio
+
+    from upcall.artifacts.progress import Meter
+    from upcall.image.pushing import push
+
+    meter = Meter("push", report)
+    meter.begin(f"sending to {to.host}", sum(layer.size for layer in image.layers.values()))
+    pushed = asyncio.run(push(image, to, "--push", meter.add))
+    meter.finish()
+    return {
+        "name": str(to),
+        "pushed": str(pushed.reference),
+        "sent_mib": round(pushed.sent_bytes / MIB, 1),
+        "skipped_mib": round(pushed.skipped_bytes / MIB, 1),
+    }
+
+
+def _lines(told: dict[str, Any]) -> "list[tuple[str, Any]]":
+    """For people: one line a layer."""
+    lines: list[tuple[str, Any]] = []
+    for key, value in told.items():
+        if key != "platforms":
+            lines.append((key.replace("_", " "), value))
+    for one in told["platforms"]:
+        lines.append((one["platform"], f"{one['digest']}, {one['mib']} MiB"))
+        lines += [("", f"{layer['mib']:>7} MiB  {layer['what']}") for layer in one["layers"]]
+    return lines

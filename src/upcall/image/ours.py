@@ -1,0 +1,48 @@
+"""Our part of an image: this program as it runs here, and what it imports, from a lock of its own.
+
+The libraries are the locked ones and not those of this machine, so an image does not depend on who builds it. Our
+code is what is installed here, without what Python made of it. Of its installation the version and the entry points
+are kept, because parts of it are found by them; the rest tells of this machine.
+"""
+
+import importlib.metadata
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import upcall
+from upcall.artifacts.lock import digest_of, parse_lock
+from upcall.image.layers import Contents, Data, tree
+from upcall.image.placing import LIBRARIES, OURS, Placed
+from upcall.image.realising import Part, Wish, installed, of_python
+from upcall.protocol.declaration import Artifact
+
+LOCKS: Final = Path(__file__).parent / "lock"
+
+
+def libraries(wish: Wish) -> Part:
+    """What our code imports, for the image's Python."""
+    data = (LOCKS / "libraries.json").read_bytes()
+    digest = digest_of(data)
+    lock = parse_lock(data, digest=digest, where="lock of our libraries")
+    artifact = Artifact(name=lock.name, kind="wheels", lock=digest)
+    folder = installed(replace(wish, artifacts=(artifact,), blobs=lambda _: data), artifact, lock)
+    placed = Placed(kind="libraries", lock=digest, path=f"/{LIBRARIES}")
+    return Part("libraries", placed, tree(folder, LIBRARIES, of_python), folder.name, "libraries of upcall")
+
+
+def code() -> Contents:
+    """The program, and how it is found."""
+    contents = dict(tree(Path(upcall.__file__).parent, f"{OURS}/upcall", _of_nobody))
+    described = f"{OURS}/upcall-{upcall.__version__}.dist-info"
+    contents[f"{described}/METADATA"] = Data(
+        f"Metadata-Version: 2.1\nName: upcall\nVersion: {upcall.__version__}\n".encode()
+    )
+    points = importlib.metadata.distribution("upcall").read_text("entry_points.txt") or ""
+    contents[f"{described}/entry_points.txt"] = Data(points.encode())
+    return contents
+
+
+def _of_nobody(name: str) -> bool:
+    """What editors and tools leave in a checkout."""
+    return name.rpartition("/")[2].startswith(".") or name.endswith((".pyc", "~"))

@@ -1,0 +1,153 @@
+"""A package as an image: always the same, in layers that packages share."""
+
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_images import config_of, package_of, python_base, wheel_lock, with_artifact
+
+import upcall
+from upcall.artifacts.cache import Cache
+from upcall.artifacts.errors import ArtifactError
+from upcall.image import standing
+from upcall.image.building import Image, Package, build
+from upcall.image.target import Platform, this
+
+FILES = {"jars/one.jar": b"one", "run": b"#!/bin/sh\n"}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return python_base(tmp_path / "base")
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def built(package: Package, base: Path, cache: Cache, scratch: Path, *architectures: str) -> Image:
+    platforms = [Platform(one) for one in architectures] or [this()]
+    return build(package, platforms, standing.standing(str(base), cache), cache, scratch)
+
+
+def files(image: Image, which: int) -> dict[str, bytes]:
+    found = {}
+    with tarfile.open(image.images[0].layers[which].blob) as tar:
+        for one in tar:
+            if one.isfile() and (data := tar.extractfile(one)) is not None:
+                found[one.name] = data.read()
+    return found
+
+
+def index(image: Image) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(files(image, -1)["upcall/artifacts.json"])
+    return told
+
+
+def test_the_same_package_is_the_same_image_elsewhere(base: Path, libraries: Path, tmp_path: Path, umask: None) -> None:
+    package = with_artifact(package_of("log", FILES), "archive", b"{}")
+    one = built(package, base, Cache(tmp_path / "one"), tmp_path / "scratch-1", "amd64", "arm64")
+    os.umask(0o077)
+    two = built(package, base, Cache(tmp_path / "two"), tmp_path / "scratch-2", "amd64", "arm64")
+    assert one.digest == two.digest
+    assert [one.data for one in one.documents] == [two.data for two in two.documents]
+
+
+def test_nothing_of_this_machine_is_in_it(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    package = with_artifact(package_of("log", FILES), "environment", wheel_lock(tmp_path / "wheels", "environment"))
+    image = built(package, base, cache, tmp_path / "scratch")
+    for number in range(len(image.images[0].layers)):
+        for name, data in files(image, number).items():
+            if not name.startswith("upcall/ours/upcall/"):
+                assert str(tmp_path).encode() not in data, name
+                assert os.fsencode(Path(upcall.__file__).parents[2]) not in data, name
+
+
+def test_what_is_where_stands_in_the_index(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    package = package_of("log", {"only": b"x"}, FILES)
+    image = built(package, base, cache, tmp_path / "scratch")
+    told = index(image)
+    assert (told["package"], told["version"]) == ("log", "1")
+    everything: dict[str, bytes] = {}
+    for number in range(len(image.images[0].layers)):
+        everything |= files(image, number)
+    for artifact in package.artifacts:
+        placed = told["artifacts"][artifact.name]
+        assert placed["lock"] == artifact.lock
+        assert any(name.startswith(placed["path"].removeprefix("/") + "/") for name in everything)
+    assert everything[told["artifacts"]["part-0"]["properties"]["file"].removeprefix("/")] == b"x"
+
+
+def test_two_packages_share_every_layer_but_what_is_their_own(
+    base: Path, libraries: Path, cache: Cache, tmp_path: Path
+) -> None:
+    one = built(package_of("log", FILES, {"a": b"a"}), base, cache, tmp_path / "1")
+    two = built(package_of("table", FILES, {"b": b"b"}), base, cache, tmp_path / "2")
+    assert len(one.layers.keys() - two.layers.keys()) == 2, "its own artifact, and its index"
+    assert len(two.layers.keys() - one.layers.keys()) == 2
+
+
+def test_a_layer_that_follows_from_a_lock_is_made_once(
+    base: Path, libraries: Path, cache: Cache, tmp_path: Path
+) -> None:
+    first = built(package_of("log", FILES), base, cache, tmp_path / "1")
+    written = {layer.digest: layer.blob.stat().st_mtime_ns for layer in first.layers.values()}
+    again = built(package_of("log", FILES), base, cache, tmp_path / "2")
+    made_anew = [one for one in again.layers.values() if one.blob.stat().st_mtime_ns != written[one.digest]]
+    assert [one.words for one in made_anew] == [f"upcall {upcall.__version__}", "index of log 1"]
+
+
+def test_it_runs_our_part_as_nobody_in_particular(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    running = config_of(built(package_of("log", FILES), base, cache, tmp_path / "scratch", "amd64"))["config"]
+    assert running["Entrypoint"] == ["/usr/bin/python3.12", "-m", "upcall.kubernetes.pod"]
+    assert running["User"] == "65532:65532"
+    assert {"KEPT=yes", "PATH=/usr/bin:/bin", "PYTHONPATH=/upcall/ours:/upcall/libraries"} <= {*running["Env"]}
+    assert running["Labels"]["org.opencontainers.image.base.digest"].startswith("sha256:")
+
+
+def test_our_code_is_in_it_and_is_found_as_installed(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    ours = files(built(package_of("log", FILES), base, cache, tmp_path / "scratch"), -2)
+    assert b"__version__" in ours["upcall/ours/upcall/__init__.py"]
+    points = ours[f"upcall/ours/upcall-{upcall.__version__}.dist-info/entry_points.txt"]
+    assert b"upcall.cli.entry:run" in points
+    assert not [name for name in ours if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_an_environment_has_the_python_of_the_image(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    package = with_artifact(package_of("log"), "environment", wheel_lock(tmp_path / "wheels", "environment"))
+    image = built(package, base, cache, tmp_path / "scratch")
+    placed = index(image)["artifacts"]["environment"]
+    where = placed["path"].removeprefix("/")
+    layer = next(one for one in image.images[0].layers if one.words.startswith("environment"))
+    with tarfile.open(layer.blob) as tar:
+        assert tar.getmember(f"{where}/bin/python").linkname == "/usr/bin/python3.12"
+        assert f"{where}/lib/python3.12/site-packages/thing/__init__.py" in tar.getnames()
+        settings = tar.extractfile(f"{where}/pyvenv.cfg")
+        assert settings is not None
+        assert b"home = /usr/bin\n" in settings.read()
+    assert placed["properties"]["python"] == f"/{where}/bin/python"
+
+
+def test_a_class_archive_is_an_empty_list_of_options(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    package = with_artifact(package_of("log", FILES), "archive", b"{}")
+    image = built(package, base, cache, tmp_path / "scratch")
+    placed = index(image)["artifacts"]["archive"]
+    options = placed["properties"]["options"]
+    assert files(image, -1)[options.removeprefix("@/")] == b""
+    assert placed["properties"]["flags"] == ""
+
+
+def test_what_only_its_own_machine_can_make_is_refused_for_another(
+    base: Path, libraries: Path, cache: Cache, tmp_path: Path
+) -> None:
+    package = with_artifact(package_of("log", FILES), "of-somebody-else", b"{}")
+    other = next(one for one in ("amd64", "arm64") if not Platform(one).here)
+    with pytest.raises(ArtifactError, match="realised on its own machine alone"):
+        built(package, base, cache, tmp_path / "scratch", other)
