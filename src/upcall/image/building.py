@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 import upcall
+from upcall.artifacts import sealed
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.progress import Meter, ProgressCallback
 from upcall.image import layers, ours, placing
@@ -106,8 +107,8 @@ def _one(package: Package, platform: Platform, base: Base, press: "_Press") -> D
     runtimes = [part for part in realised if part.placed.kind in RUNTIMES]
     systems = [part for part in realised if part.tree and part.placed.kind not in RUNTIMES]
     small: dict[str, Entry] = {name: one for part in realised if not part.tree for name, one in part.contents.items()}
-    index = placing.Index(
-        format=placing.FORMAT,
+    index = sealed.Index(
+        format=sealed.FORMAT,
         package=package.name,
         version=package.version,
         artifacts={part.name: part.placed for part in realised},
@@ -118,7 +119,7 @@ def _one(package: Package, platform: Platform, base: Base, press: "_Press") -> D
     written += [press.part(part) for part in (*runtimes, ours.libraries(wish), *systems)]
     written.append(press.written(f"upcall {upcall.__version__}", ours.code()))
     named = f"{package.name} {package.version}"
-    written.append(press.written(f"index of {named}", {**small, placing.INDEX: Data(placing.render(index))}))
+    written.append(press.written(f"index of {named}", {**small, placing.INDEX: Data(sealed.render(index))}))
     labels = {
         "org.opencontainers.image.title": package.name,
         "org.opencontainers.image.version": package.version,

@@ -12,8 +12,9 @@ from typing import Final
 
 import upcall
 from upcall.artifacts.lock import digest_of, parse_lock
+from upcall.artifacts.sealed import Placed
 from upcall.image.layers import Contents, Data, tree
-from upcall.image.placing import LIBRARIES, OURS, Placed
+from upcall.image.placing import LIBRARIES, OURS
 from upcall.image.realising import Part, Wish, installed, of_python
 from upcall.protocol.declaration import Artifact
 

@@ -23,9 +23,10 @@ from upcall.artifacts.lock import Lock, parse_lock
 from upcall.artifacts.progress import Meter, ProgressCallback
 from upcall.artifacts.python_install import install
 from upcall.artifacts.python_tool import interpreter
+from upcall.artifacts.sealed import Placed
 from upcall.artifacts.wheels import settle
 from upcall.image.layers import Contents, Data, Link, tree
-from upcall.image.placing import Placed, place
+from upcall.image.placing import place
 from upcall.image.target import Platform
 from upcall.protocol.declaration import Artifact
 
