@@ -20,7 +20,7 @@ from upcall.service import (
     ServiceOptions,
     Verdict,
     decline,
-    proposed,
+    previewing,
 )
 from upcall.service import Update as Change
 from upcall.service.context import Context
@@ -162,7 +162,7 @@ def test_code_that_hangs_is_declined_and_the_code_that_runs_answers_on() -> None
         service = Web(Context(name="web", load=load, started=True))
         service.answer_timeout_s = 0.5  # type: ignore[misc]
         revision = wire.Revision(number=2, version=EDITED, other_code=True, options={"count": 2})
-        said = await proposed.preview(service, revision)
+        said = await previewing.preview(service, revision)
         assert service.pods()
         waits.set()
         service._context.close()

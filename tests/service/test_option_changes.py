@@ -26,7 +26,8 @@ from upcall.service import (
 from upcall.service.changing import How, OptionChange, Update, applied, before, between, named
 from upcall.service.comparing import compare
 from upcall.service.context import Context
-from upcall.service.proposed import consent_to_update, preview
+from upcall.service.previewing import preview
+from upcall.service.proposed import consent_to_update
 from upcall.testing import operation
 from upcall.testing.virtual import run
 

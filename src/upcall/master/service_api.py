@@ -99,6 +99,10 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def fits(name: Current, request: Request) -> Response:
         return answer(calls.fits(name, await decode(request, wire.Declare)))
 
+    @api.post("/v1/service/{name}/differ", openapi_extra=takes(wire.Declare), responses=gives(wire.Differ))
+    async def differ(name: Current, request: Request) -> Response:
+        return answer(calls.differ(name, await decode(request, wire.Declare)))
+
     @api.post("/v1/service/{name}/retarget", openapi_extra=takes(wire.Retarget), responses=gives(wire.Accepted))
     async def retarget(name: Current, request: Request) -> Response:
         return answer(await calls.retarget(name, await decode(request, wire.Retarget)))

@@ -158,6 +158,9 @@ class ServiceCalls:
     def fits(self, name: str, body: wire.Declare) -> wire.Fits:
         return wire.Fits(unplaced=services.fits(self.core, name, body))
 
+    def differ(self, name: str, body: wire.Declare) -> wire.Differ:
+        return wire.Differ(members=services.differ(self.core, name, body))
+
     async def retarget(self, name: str, body: wire.Retarget) -> wire.Accepted:
         await self.core.turn(lambda tx: tx.ledger(given.Retarget(service=name, members=body.members)))
         return wire.Accepted()

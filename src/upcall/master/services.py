@@ -229,6 +229,19 @@ def fits(core: Core, name: str, request: wire.Declare) -> str:
     return core.substrate.fits(name, {member: wanted.declaration for member, wanted in request.members.items()})
 
 
+def differ(core: Core, name: str, request: wire.Declare) -> tuple[str, ...]:
+    """Members that are there and were told something else than this, and would start with it again. What was declared
+    since and has not come to them does not count: nobody runs it."""
+    service = find(core, name)
+    _check_members(request, service.said_anew(request.members))
+    found = []
+    for member, wanted in request.members.items():
+        runs = service.members.get(member, {}).get(core.state.ledger.target(name, member))
+        if runs and (runs.declaration, runs.replacement) != (wanted.declaration, wanted.replacement):
+            found.append(member)
+    return tuple(found)
+
+
 def start(tx: Transaction, name: str, request: wire.Starts) -> None:
     find(tx.core, name)
     if request.members:

@@ -19,7 +19,7 @@ from upcall.service.changing import between
 from upcall.service.deciding import Deciding
 from upcall.service.link import Fenced, Link, MasterAway
 from upcall.service.options import validated
-from upcall.service.proposed import preview
+from upcall.service.previewing import preview
 from upcall.service.questions import CHANGES
 from upcall.service.scaling import OPTION, Autoscale, Size, size_option
 from upcall.service.service import Service, overridden

@@ -68,6 +68,10 @@ async def _fits(_declared: wire.Declare) -> str:
     return ""
 
 
+async def _differ(_declared: wire.Declare) -> tuple[str, ...]:
+    return ()
+
+
 async def _no_credentials(_reference: str) -> wire.Credentials | None:
     return None
 
@@ -108,6 +112,8 @@ class Context:
     """The code of a revision that is made of other files; None: it cannot be had here."""
     fits: Callable[[wire.Declare], Awaitable[str]] = _fits
     """Why not all of these would have a place now."""
+    differ: Callable[[wire.Declare], Awaitable[tuple[str, ...]]] = _differ
+    """Which of the members that are there run something else."""
     refresh: Callable[[], None] = lambda: None
     ask_again: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None

@@ -20,10 +20,11 @@ from upcall.service import faults
 from upcall.service.actions import action_named, actions_of
 from upcall.service.attempts import in_words
 from upcall.service.comparing import with_options
+from upcall.service.course import Course
 from upcall.service.link import Link, MasterAway, exact
 from upcall.service.options import validated
 from upcall.service.plan_inputs import Verb
-from upcall.service.proposed import preview
+from upcall.service.previewing import preview
 from upcall.service.service import Service
 from upcall.service.telling import Words, asked, telling
 
@@ -52,11 +53,13 @@ class Desk:
         control: Callable[[str, Verb, str], None],
         changed: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, object], str], object],
+        last_change: Callable[[], Course | None],
     ) -> None:
         self._service = service
         self._link = link
         self._control = control
         self._changed = changed
+        self._last_change = last_change
         self._under_way: dict[str, asyncio.Task[wire.ActionReply]] = {}
         self._replies: dict[str, wire.ActionReply] = {}
         """The newest, for a master that did not hear them."""
@@ -154,7 +157,7 @@ class Desk:
             return self._controlled(action)
         if action.name == PREVIEW:
             revision = msgspec.convert(action.arguments["revision"], wire.Revision)
-            return msgspec.to_builtins(await preview(self._service, revision))
+            return msgspec.to_builtins(await preview(self._service, revision, self._last_change()))
         if action.name.startswith(CHECK):
             return await self._judge(action.name.removeprefix(CHECK), action.arguments)
         known = action_named(type(self._service), action.name)

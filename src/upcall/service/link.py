@@ -100,6 +100,10 @@ class Link:
         """Why not all of these would have a place now; empty: they would, or nobody can say it beforehand."""
         return _decoded(await self._call("POST", "fits", declared), wire.Fits).unplaced
 
+    async def differ(self, declared: wire.Declare) -> tuple[str, ...]:
+        """Which of the members that are there would start again with something else."""
+        return _decoded(await self._call("POST", "differ", declared), wire.Differ).members
+
     async def retarget(self, *members: str) -> None:
         """They take the newest declaration over with their next start, and need no restart for it."""
         await self._call("POST", "retarget", wire.Retarget(members=members))

@@ -1,4 +1,4 @@
-"""A change of options that is proposed: whether the service agrees to it, and what it would do.
+"""A change of options that is proposed: whether the service agrees to it.
 
 What nobody has to write is refused here: options that the service's own model refuses, a ``pods()`` that raises with
 them, code that cannot say what it wants, an option that is never changed, a member that may not leave. Only what
@@ -14,14 +14,12 @@ from upcall.protocol.errors import UpcallError
 from upcall.protocol.releases import released
 from upcall.service import faults
 from upcall.service.changing import Update, between
-from upcall.service.comparing import Comparison, NobodyKnows, compare, declarations, effects, with_options
+from upcall.service.comparing import Comparison, NobodyKnows, compare, declarations, with_options
 from upcall.service.consent import Verdict, accept, decline
 from upcall.service.options import ServiceOptions, validated
 from upcall.service.questions import checked
 from upcall.service.service import Service
-from upcall.service.stranger import asked
 from upcall.service.trying import Code, Refused, code_of, of_the_same_files
-from upcall.service.while_running import sorted_out
 
 REFUSED_MAX: Final = 5
 """Reasons named at once."""
@@ -94,9 +92,7 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
         # Nobody is there to ask. It takes nothing away: each step is asked of the code that comes.
         return accept(f"the code of {service.name} that runs could not start")
     found = looked.found
-    if found is not None and (
-        against := await _may_leave(service, operation, found) or await _no_place(service, found)
-    ):
+    if found is not None and (against := await _may_leave(service, operation, found) or await no_place(service, found)):
         return decline(against)
     return await looked.code.service.may_update(looked.update, operation)
 
@@ -116,7 +112,7 @@ async def _may_leave(service: Service, operation: wire.Operation, found: Compari
     leaving = tuple(name for name in reversed(found.leave) if name in service.members)
     for name in leaving:
         member = service.members[name]
-        asked_about = _would_be("scale_in", name, incarnation=member.incarnation, below=operation, leaving=leaving)
+        asked_about = would_be("scale_in", name, incarnation=member.incarnation, below=operation, leaving=leaving)
         verdict = checked(type(service), "scale_in", "may_scale_in", await service.may_scale_in(member, asked_about))
         if verdict.word == "decline" or (verdict.word == "defer" and not verdict.waiting_helps):
             helps = "; ".join(way.does for way in verdict.would_help)
@@ -124,7 +120,7 @@ async def _may_leave(service: Service, operation: wire.Operation, found: Compari
     return ""
 
 
-async def _no_place(service: Service, found: Comparison) -> str:
+async def no_place(service: Service, found: Comparison) -> str:
     """Why it comes to nothing to begin: those that come, or are to have more than before, have no place. It is the
     system that says so. Empty: they have one."""
     grow = tuple(name for name in found.differ if _is_more(found.was[name], found.wanted[name]))
@@ -150,72 +146,7 @@ def _is_more(was: Declaration, now: Declaration) -> bool:
     )
 
 
-async def preview(service: Service, revision: wire.Revision) -> wire.Preview:
-    """What a revision would do, and what the service says to it now. Nothing follows from it."""
-    kind = revision.kind
-    operation = _would_be(kind, revision=revision)
-    try:
-        looked = await looked_at(service, revision, kind)
-    except Refused as refused:
-        how = {} if revision.other_code else {one.name: str(service.how(one)) for one in _changes(service, revision)}
-        why = refused.problem.message
-        return wire.Preview(how=how, answer=f"decline: {why}", declined=why, unasked=True)
-    found = looked.found
-    verdict = await asked(service, operation)
-    answer = _words(verdict)
-    declined = verdict.reason if verdict is not None and verdict.word == "decline" else ""
-    unasked = found is not None and bool(declined) and declined == await _no_place(service, found)
-    if found is None:
-        why = f"version {revision.version}, where that tells it something else"  # Its code is not here to say where.
-        every = {member.name: why for member in service.members if member.pod}
-        return wire.Preview(restart=every, answer=answer, declined=declined, next=await _first_step(service, every))
-    how, restart = await looked.code.call(effects, looked.code.service, service.options, found)
-    version = f"version {revision.version}"
-    return wire.Preview(
-        how=how,
-        restart={name: ", ".join([version, *([why] if why else [])]) for name, why in restart.items()}
-        if revision.other_code
-        else restart,
-        live=tuple(name for name in found.wanted if name in found.was) if found.live else (),
-        live_first=_told_first(service, found),
-        come=found.come,
-        leave=found.leave,
-        answer=answer,
-        declined=declined,
-        unasked=unasked,
-        next=await _first_step(service, restart),
-    )
-
-
-def _changes(service: Service, revision: wire.Revision) -> tuple:  # type: ignore[type-arg]
-    try:
-        return between(service.options, validated(service.Options, revision.options, where=service.name))
-    except UpcallError:
-        return ()
-
-
-async def _first_step(service: Service, restart: dict[str, str]) -> str:
-    members = [member for member in service.members if member.name in restart]
-    if not members:
-        return ""
-    canary = service.canary(members)
-    said = await asked(service, _would_be("restart", canary.name, incarnation=canary.incarnation))
-    return f"restart of {canary.name}: {_words(said)}"
-
-
-def _told_first(service: Service, found: Comparison) -> str:
-    """Who would be told first what changes while members run; empty: nobody is told alone."""
-    ready = [member for member in service.members if member.back and member.name in found.was]
-    return service.canary(ready).name if ready and sorted_out(service, found.live).each else ""
-
-
-def _words(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return "no answer (`upcall logs --host` says why)"
-    return f"{verdict.word}: {verdict.reason}" if verdict.reason else verdict.word
-
-
-def _would_be(
+def would_be(
     kind: str,
     member: str = "",
     *,

@@ -106,6 +106,7 @@ class Runner:
             propose=self.link.propose,
             credentials=self.link.credentials,
             fits=self.link.fits,
+            differ=self.link.differ,
             granted=self.link.granted,
             started=False,
         )
@@ -151,7 +152,7 @@ class Runner:
         self._to_propose: list[ProposeRestart] = []
         self._sent: dict[str, bytes] = {}
         self._checked = wanted.Checked()
-        self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn)
+        self._desk = Desk(self.service, self.link, self._control, self._look, self._spawn, lambda: self._updating.last)
         self._trouble: troubles.Trouble | None = None
         self._spawn(self._hooks.telling(), "on_told")
 

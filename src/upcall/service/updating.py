@@ -103,6 +103,11 @@ class Updating:
         self._said = ""
         """What this subscription has said of the operation."""
 
+    @property
+    def last(self) -> Course | None:
+        """The update that is under way, or was the last, as it is written down."""
+        return self._course
+
     # -- what the deployment has to know ----------------------------------------------------------------------------
 
     def brings(self, revision: int) -> frozenset[str]:

@@ -104,6 +104,8 @@ class FixedMaster:
                 self._back(msgspec.json.decode(body, type=wire.Back))
             case "POST", "fits":
                 return wire.Fits()
+            case "POST", "differ":
+                return wire.Differ()
             case "POST", "notes" | "confirm" | "withdraw" | "working":
                 pass
             case _, "state":

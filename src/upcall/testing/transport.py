@@ -199,6 +199,8 @@ class WorldTransport:
                 return await door.rescale(name, msgspec.json.decode(body, type=wire.Rescale))
             case "POST", "fits":
                 return door.fits(name, msgspec.json.decode(body, type=wire.Declare))
+            case "POST", "differ":
+                return door.differ(name, msgspec.json.decode(body, type=wire.Declare))
             case "POST", "retarget":
                 return await door.retarget(name, msgspec.json.decode(body, type=wire.Retarget))
             case "POST", "credentials":

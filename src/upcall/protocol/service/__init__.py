@@ -16,6 +16,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/working/{operation}  Working  how far an operation is that it carries out
     POST /v1/service/{name}/rescale        Rescale       another size, where a person lets it scale itself
     POST /v1/service/{name}/fits           Declare       would all of these have a place? answers Fits
+    POST /v1/service/{name}/differ         Declare       which members run something else? answers Differ
     POST /v1/service/{name}/retarget       Retarget      members that need no restart for the newest declaration
     POST /v1/service/{name}/back           Back          what follows an incarnation that is ready is done, or raised
     POST /v1/service/{name}/notes          Note          for people: why there is no answer
@@ -41,6 +42,7 @@ from upcall.protocol.service.calls import (
     Back,
     Credentials,
     Declare,
+    Differ,
     Endpoint,
     Endpoints,
     Failed,
@@ -127,6 +129,7 @@ __all__ = (
     "Derive",
     "Derived",
     "DerivedReply",
+    "Differ",
     "DiskUse",
     "Endpoint",
     "Endpoints",

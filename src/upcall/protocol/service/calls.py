@@ -193,6 +193,13 @@ class Fits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is missing, and what would fit. Empty: they have places, or whoever places cannot say it beforehand."""
 
 
+class Differ(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which members run something else than a declaration says."""
+
+    members: tuple[str, ...] = ()
+    """Those that are there, and would start again with something else."""
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a revision would do, and what the service says to it now; the answer to ``update/preview``."""
 
