@@ -18,12 +18,14 @@ _LOOKS: Final = 10
 """At what was called, in its time: where the machine stood still, one of them is lost and not the whole time."""
 
 
+VIRTUAL: Final = "in_virtual_time"
+"""Of an event loop: its time passes over what any thread does, so what is called there is called at once."""
+
+
 class Apart:
     """Of one service."""
 
-    def __init__(self, *, inline: bool = False) -> None:
-        """``inline``: at once, in no thread: in virtual time, which no thread waits for."""
-        self._inline = inline
+    def __init__(self) -> None:
         self._threads: set[threading.Thread] = set()
 
     @property
@@ -34,7 +36,8 @@ class Apart:
     async def call(self, function: Callable[..., R], *args: Any, within_s: float, what: str) -> R:
         """What it returns or raises, whatever that is; :class:`Hangs` where it does not within its time. ``what``: in
         words, if nobody can see where it stands."""
-        found, error = _caught(function, *args) if self._inline else await self._called(function, args, within_s, what)
+        at_once = getattr(asyncio.get_running_loop(), VIRTUAL, False)
+        found, error = _caught(function, *args) if at_once else await self._called(function, args, within_s, what)
         if error is not None:
             raise error
         return found  # type: ignore[return-value]

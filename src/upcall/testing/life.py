@@ -11,7 +11,6 @@ from upcall.protocol.errors import NotNow
 from upcall.service import Service
 from upcall.service.actions import actions_of
 from upcall.service.again import schedules_of
-from upcall.service.apart import Apart
 from upcall.service.attempts import persistently
 from upcall.service.faults import Fault
 from upcall.service.link import Fenced, MasterAway
@@ -59,7 +58,6 @@ class Life:
         self.runner = Runner(code, self.master.service, self.master, version=version, wall=loop.time, load=self._load)
         self.runner.context.fault = self._raised
         self.runner.context.inline = self.inline
-        self.runner.context.apart = Apart(inline=True)
         self._task = loop.create_task(
             persistently("test", self.runner.run, on=(MasterAway, Fenced, NotNow), log=self.runner.context.log)
         )

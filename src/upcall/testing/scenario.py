@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
-from upcall.service.apart import Apart
 from upcall.service.context import Context
 from upcall.service.faults import Fault
 from upcall.service.runner import Runner
@@ -125,7 +124,6 @@ class Scenario:
         )
         faults: list[Fault] = []
         runner = Runner(self.service, self.service.package, master, wall=asyncio.get_running_loop().time)
-        runner.context.apart = Apart(inline=True)
         runner.context.fault = lambda fault: faults.append(fault) if fault.mistake else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(for_s):

@@ -40,6 +40,8 @@ class _Jumping(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop in virtual time, which begins at 0."""
 
+    in_virtual_time = True
+
     def __init__(self) -> None:
         self._jumping = _Jumping()
         super().__init__(self._jumping)
