@@ -3,7 +3,7 @@
 import pytest
 from real_cluster import Cluster
 
-from upcall.agent import last_words
+from upcall.protocol import last_words
 
 LINES = 2 * last_words.LINES_MAX
 TEXT = f'''"""A service whose volumes cannot be prepared."""

@@ -39,6 +39,7 @@ def test_a_service_is_installed_served_and_drained_on_machines_of_a_third_kind(s
     assert status == 200, said
     running = task(server, lambda one: one["state"] == "ready")
     assert (running["node"], running["address"], running["cpu_used"]) == ("there-1", "10.1.1.1", 0.5)
+    assert (running["ended"], running["exit_code"]) == (0, None), "what never ended is not told as ended"
 
     # What machines give beside the task.
     assert server.call("GET", "/v1/tasks/log.m-0/logs").body == b"both of log.m-0.1 on there-1\n"

@@ -31,6 +31,21 @@ def test_a_tool_that_failed_is_called_by_its_program(command: tuple[str, ...], p
     assert str(failed) == f"{program} ended with 3: no such topic; at web-0"
 
 
+def test_why_a_tool_failed_is_the_line_that_says_so_and_not_the_last_frame_of_its_trace() -> None:
+    said = (
+        "error: Repair job has failed with the error message: Repair command #3 failed with error Endpoint not alive\n"
+        "-- StackTrace --\n"
+        "java.lang.RuntimeException: Repair job has failed: Endpoint not alive: /127.0.0.2:7000\n"
+        "\tat org.apache.cassandra.tools.RepairRunner.progress(RepairRunner.java:105)\n"
+        "\tat java.base/java.lang.Thread.run(Unknown Source)\n"
+    )
+    words = "java.lang.RuntimeException: Repair job has failed: Endpoint not alive: /127.0.0.2:7000"
+    assert str(ToolFailed("node-0", ("nodetool", "repair"), wire.ToolResult(code=2, error=said))) == (
+        f"nodetool ended with 2: {words}; at node-0"
+    )
+    assert str(ToolFailed("node-0", ("nodetool",), wire.ToolResult(code=2))) == "nodetool ended with 2; at node-0"
+
+
 def _raised(file: Path) -> Exception:
     with pytest.raises(Exception) as caught:
         package.build(file)

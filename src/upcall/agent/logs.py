@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from upcall.agent.last_words import LINES_MAX as LINES_KEPT
 from upcall.agent.merging import STREAMS as BOTH
 from upcall.agent.merging import Mark, Merging
 from upcall.agent.places import Places
@@ -18,6 +17,7 @@ from upcall.agent.watching import Watching
 from upcall.keeper.logs import ORDER
 from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import Invalid, NotFound
+from upcall.protocol.last_words import LINES_MAX as LINES_KEPT
 
 LINES_MAX = 10_000
 PART_BYTES_MAX = 64 * 1024

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from upcall.agent import last_words
 from upcall.agent.launching import Launching, Started
 from upcall.keeper import processes
+from upcall.protocol import last_words
 
 OUTPUT_BYTES_MAX = 512 * 1024
 """For each of the two streams; the last part of what was written is kept."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from upcall.agent import bring_up, checks, last_words, logs
+from upcall.agent import bring_up, checks, logs
 from upcall.agent.bring_up import Fetched
 from upcall.agent.checkpoint import TaskRecord
 from upcall.agent.launching import CannotStart, Started
@@ -22,6 +22,7 @@ from upcall.agent.machine import Machine
 from upcall.agent.render import render_all
 from upcall.agent.volumes import WithoutData
 from upcall.keeper import processes
+from upcall.protocol import last_words
 from upcall.protocol.agent import TaskExit
 from upcall.protocol.declaration import Check
 from upcall.protocol.errors import UpcallError

@@ -8,6 +8,8 @@ told), and how it was seen last.
 
 from collections.abc import Mapping
 
+import msgspec
+
 from upcall.master import past
 from upcall.master import records as r
 from upcall.master.core import Core
@@ -142,19 +144,22 @@ def seen(tx: OpenTurn, up: sub.Observed) -> None:
         return  # what is left of one that was given up
     if before and (up.task.incarnation, up.state) == (before.incarnation, before.state):
         return
-    ended = up.exit or sub.Exit(reason=before.exit_reason if before else "", lines=before.last_lines if before else ())
-    known[key] = r.SeenRecord(
+    now = msgspec.structs.replace(
+        before or r.SeenRecord(incarnation=up.task.incarnation, state=up.state, since=tx.wall_s),
         incarnation=up.task.incarnation,
         state=up.state,
         since=tx.wall_s,
-        exit_code=ended.number if up.exit is not None or before is None else before.exit_code,
-        exit_reason=ended.reason,
-        last_lines=ended.lines,
-        ended=up.task.incarnation if up.exit is not None or before is None else before.ended,
-        ended_at=tx.wall_s if up.exit is not None else before.ended_at if before is not None else 0.0,
-        address=up.address or (before.address if before else ""),
-        node=up.node or (before.node if before else ""),
     )
+    if up.exit is not None:
+        now = msgspec.structs.replace(
+            now,
+            exit_code=up.exit.number,
+            exit_reason=up.exit.reason,
+            last_lines=up.exit.lines,
+            ended=up.task.incarnation,
+            ended_at=tx.wall_s,
+        )
+    known[key] = msgspec.structs.replace(now, address=up.address or now.address, node=up.node or now.node)
     tx.put(r.SEEN, key, known[key])
 
 

@@ -6,10 +6,15 @@ a snapshot: it does not change under the expert's hands; the next call gets a ne
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
+from upcall.protocol.last_words import LINES_MAX, cause
 from upcall.protocol.programs import program
+
+WHY_CHARS_MAX: Final = 300
+"""Of the line that says why a tool failed, in its error."""
 
 Runner = Callable[[wire.RunTool], Awaitable[wire.ToolResult]]
 
@@ -20,8 +25,9 @@ class ToolFailed(UpcallError):
     code = "tool_failed"
 
     def __init__(self, member: str, command: Sequence[str], result: wire.ToolResult) -> None:
-        last = (result.error or result.output).strip().splitlines()[-1:] or [""]
-        super().__init__(f"{program(command)} ended with {result.code}: {last[0][:300]}", where=member)
+        why = cause([text.splitlines()[-LINES_MAX:] for text in (result.error, result.output)])
+        words = f"{program(command)} ended with {result.code}"
+        super().__init__(f"{words}: {why[:WHY_CHARS_MAX]}" if why else words, where=member)
         self.result = result
 
 

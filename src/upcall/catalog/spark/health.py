@@ -31,7 +31,8 @@ def of_applications(page: Page, workers: Iterable[Member]) -> list[Degraded]:
     found = []
     for each in page["activeapps"]:
         if int(each["cores"]) == 0 or each["state"] == "WAITING":
-            why = "no worker is ready" if not ready else f"{free} cores are free"
+            cores = "1 core is free" if free == 1 else f"{free} cores are free"
+            why = cores if ready else "no worker is ready"
             what = f"application {each['name']} has no executors and computes nothing"
             doing = f"it waits for a core and its memory ({why}); more workers help: `upcall scale`"
             found.append(Degraded(what, doing=doing, key=f"waiting {each['name']}"))

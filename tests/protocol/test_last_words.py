@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from upcall.agent import last_words
-from upcall.agent.last_words import cause, kept
+from upcall.protocol import last_words
+from upcall.protocol.last_words import cause, kept
 
 PYTHON = """\
 Traceback (most recent call last):
