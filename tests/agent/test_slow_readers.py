@@ -9,9 +9,9 @@ from upcall.agent import logs
 from upcall.agent.tail import Tail
 from upcall.agent.watching import Watching
 from upcall.keeper.logs import RotatingLog
-from upcall.local.agents import Agents
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Conflict
+from upcall.substrate.connections import Agents
 
 
 def test_a_tail_that_reads_in_parts_misses_nothing_that_is_kept(tmp_path: Path) -> None:

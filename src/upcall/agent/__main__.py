@@ -22,6 +22,7 @@ from upcall.agent.volumes import Volumes
 from upcall.agent.watching import Watching
 from upcall.keeper.linux import FolderGuard
 from upcall.protocol.errors import Conflict, UpcallError
+from upcall.transport.dialling import OverSocket
 from upcall.transport.limits import raise_open_files
 
 EXIT_USAGE = 2
@@ -64,11 +65,12 @@ async def serve(options: argparse.Namespace) -> int:
     lock(places)
     launching = Launching(places.node, places.data)
     agent: Agent
+    master = OverSocket(options.master)
     connection = Connection(
-        options.master, options.token_file, lambda: agent.register(), lambda message: agent.received(message)
+        master, options.token_file, lambda: agent.register(), lambda message: agent.received(message)
     )
     blobs_folder = (options.cache or places.data / "cache") / "blobs"
-    blobs = MasterBlobs(options.master, connection.token, blobs_folder)
+    blobs = MasterBlobs(master, connection.token, blobs_folder)
     machine = Machine(
         node=options.node,
         attributes=dict(text.split("=", 1) for text in options.attribute),

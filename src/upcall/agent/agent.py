@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -54,14 +54,23 @@ TAKE_OVER_TIMEOUT_S = 10.0
 
 class Agent:
     def __init__(
-        self, machine: Machine, connection: Connection, *, cpus: float, memory_mib: int, disk_mib: int = 0
+        self,
+        machine: Machine,
+        connection: Connection,
+        *,
+        cpus: float,
+        memory_mib: int,
+        disk_mib: int = 0,
+        changed: Callable[[Task], None] = lambda _: None,
     ) -> None:
-        """``disk_mib`` 0: what is free now, and what our own volumes hold already."""
+        """``disk_mib`` 0: what is free now, and what our own volumes hold already. ``changed`` hears of each change of
+        a task, as the master does."""
         self._machine = machine
         self._connection = connection
         self._cpus = cpus
         self._memory_mib = memory_mib
         self._disk_mib = disk_mib
+        self._heard = changed
         self._boot = uuid.uuid4().hex
         self._tasks: dict[str, Task] = {}
         self._named: set[str] = set()
@@ -129,6 +138,7 @@ class Agent:
 
     def _task_changed(self, task: Task) -> None:
         self._say(task.record.status())
+        self._heard(task)
         if task.state == "ended":
             self._delete_volumes()
 

@@ -80,23 +80,23 @@ def group_name(node_folder: Path) -> str:
 
 def detect(node_folder: Path) -> Groups:
     """What can be used here, found by trying."""
-    mounts = _mounts()
-    own = _own_groups()
-    if V2_TREE in mounts and not any(name in mounts for name in V1_CONTROLLERS):
-        base = mounts[V2_TREE] / own.get(V2_TREE, "/").lstrip("/")
+    found = mounts()
+    own = own_groups()
+    if V2_TREE in found and not any(name in found for name in V1_CONTROLLERS):
+        base = found[V2_TREE] / own.get(V2_TREE, "/").lstrip("/")
         base = base.parent if base.name == LEAF else base  # The keeper moved out of the way for us.
         with contextlib.suppress(OSError):
             return V2(base / group_name(node_folder))
     bases = {}
     for controller in (*V1_CONTROLLERS, V2_TREE):
-        if controller in mounts and controller in own:
-            base = mounts[controller] / own[controller].lstrip("/") / group_name(node_folder)
+        if controller in found and controller in own:
+            base = found[controller] / own[controller].lstrip("/") / group_name(node_folder)
             if _writable(base):
                 bases[controller] = base
     return V1(bases)
 
 
-def _mounts() -> dict[str, Path]:
+def mounts() -> dict[str, Path]:
     """Mount point of each v1 controller, and of v2."""
     found: dict[str, Path] = {}
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
@@ -109,7 +109,7 @@ def _mounts() -> dict[str, Path]:
     return found
 
 
-def _own_groups() -> dict[str, str]:
+def own_groups() -> dict[str, str]:
     found: dict[str, str] = {}
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _number, controllers, path = line.split(":", 2)
@@ -200,16 +200,10 @@ class V2:
         return [f"{group}/cgroup.procs" for group in groups.values()]
 
     def out_of_memory_kills(self, groups: Mapping[str, str]) -> int:
-        return _field(Path(groups[V2_TREE]) / "memory.events", "oom_kill") if groups else 0
+        return kills_v2(Path(groups[V2_TREE])) if groups else 0
 
     def usage(self, groups: Mapping[str, str]) -> GroupUsage:
-        if not groups:
-            return GroupUsage(None, None)
-        group = Path(groups[V2_TREE])
-        cpu_s = _field(group / "cpu.stat", "usage_usec") / 1e6 if (group / "cpu.stat").exists() else None
-        stat = group / "memory.stat"
-        memory = (_field(stat, "anon") + _field(stat, "file_mapped")) / MIB if stat.exists() else None
-        return GroupUsage(cpu_s, memory)
+        return usage_v2(Path(groups[V2_TREE])) if groups else GroupUsage(None, None)
 
     def kill(self, groups: Mapping[str, str]) -> bool:
         for group in groups.values():
@@ -264,17 +258,10 @@ class V1:
         return [f"{group}/cgroup.procs" for group in groups.values()]
 
     def out_of_memory_kills(self, groups: Mapping[str, str]) -> int:
-        return _field(Path(groups["memory"]) / "memory.oom_control", "oom_kill") if "memory" in groups else 0
+        return kills_v1(groups)
 
     def usage(self, groups: Mapping[str, str]) -> GroupUsage:
-        cpu_s = memory = None
-        if "cpuacct" in groups:
-            with contextlib.suppress(OSError):
-                cpu_s = int((Path(groups["cpuacct"]) / "cpuacct.usage").read_text(encoding="ascii")) / 1e9
-        if "memory" in groups:
-            stat = Path(groups["memory"]) / "memory.stat"
-            memory = (_field(stat, "total_rss") + _field(stat, "total_mapped_file")) / MIB
-        return GroupUsage(cpu_s, memory)
+        return usage_v1(groups)
 
     def kill(self, groups: Mapping[str, str]) -> bool:
         """Frozen first where that is possible, so that nothing forks while it is being killed."""
@@ -297,6 +284,33 @@ class V1:
         with self._making:
             for base in self._bases.values():
                 _tidy(base, tasks)
+
+
+def kills_v2(group: Path) -> int:
+    """How often the kernel ended something in it for want of memory."""
+    return _field(group / "memory.events", "oom_kill")
+
+
+def usage_v2(group: Path) -> GroupUsage:
+    cpu_s = _field(group / "cpu.stat", "usage_usec") / 1e6 if (group / "cpu.stat").exists() else None
+    stat = group / "memory.stat"
+    memory = (_field(stat, "anon") + _field(stat, "file_mapped")) / MIB if stat.exists() else None
+    return GroupUsage(cpu_s, memory)
+
+
+def kills_v1(groups: Mapping[str, str]) -> int:
+    return _field(Path(groups["memory"]) / "memory.oom_control", "oom_kill") if "memory" in groups else 0
+
+
+def usage_v1(groups: Mapping[str, str]) -> GroupUsage:
+    cpu_s = memory = None
+    if "cpuacct" in groups:
+        with contextlib.suppress(OSError):
+            cpu_s = int((Path(groups["cpuacct"]) / "cpuacct.usage").read_text(encoding="ascii")) / 1e9
+    if "memory" in groups:
+        stat = Path(groups["memory"]) / "memory.stat"
+        memory = (_field(stat, "total_rss") + _field(stat, "total_mapped_file")) / MIB
+    return GroupUsage(cpu_s, memory)
 
 
 def _bound_processes(group: Path) -> None:

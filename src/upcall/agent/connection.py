@@ -22,6 +22,7 @@ from upcall.transport import dialling
 
 log: Final = logging.getLogger(__name__)
 
+DOOR: Final = "/v1/agent"
 REDIAL_FIRST_S = 0.2
 REDIAL_MAX_S = 2.0
 REDIAL_QUICK_S = 5.0
@@ -49,12 +50,14 @@ _unusable = msgspec.json.Decoder(Unusable)
 class Connection:
     def __init__(
         self,
-        master: Path,
+        master: dialling.Way,
         token_file: Path,
         register: Callable[[], Register],
         received: Callable[[ToAgent | Unusable], None],
+        door: str = DOOR,
     ) -> None:
         self._master = master
+        self._door = door
         self._token_file = token_file
         self._register = register
         self._received = received
@@ -102,11 +105,9 @@ class Connection:
         headers = {"Authorization": f"Bearer {self.token()}"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENT_FOR_S)
         async with (
-            aiohttp.ClientSession(
-                timeout=timeout, headers=headers, connector=dialling.MasterConnector(self._master)
-            ) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=headers, connector=self._master.connector()) as session,
             session.ws_connect(
-                f"{dialling.BASE}/v1/agent", heartbeat=SILENT_FOR_S, max_msg_size=MESSAGE_BYTES_MAX, compress=0
+                self._master.base + self._door, heartbeat=SILENT_FOR_S, max_msg_size=MESSAGE_BYTES_MAX, compress=0
             ) as socket,
         ):
             await socket.send_str(encode(self._register()).decode())

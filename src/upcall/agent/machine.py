@@ -11,7 +11,7 @@ from upcall.agent.launching import Launching
 from upcall.agent.places import Places
 from upcall.agent.runs import Runs
 from upcall.agent.sources import ArtifactSource, Blobs
-from upcall.agent.volumes import Volumes
+from upcall.agent.volumes import MemberVolumes
 from upcall.agent.watching import Watching
 from upcall.protocol.agent import Progress
 
@@ -23,7 +23,7 @@ class Machine:
     places: Places
     launching: Launching
     runs: Runs
-    volumes: Volumes
+    volumes: MemberVolumes
     groups: Groups
     boxes: Boxes
     watching: Watching

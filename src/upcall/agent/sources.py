@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 
 from upcall.agent.checkpoint import write_durably
+from upcall.agent.connection import DOOR
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotNow
 from upcall.transport import dialling
@@ -42,8 +43,9 @@ class ArtifactSource(Protocol):
 class MasterBlobs:
     """Blobs of the master, kept on disk."""
 
-    def __init__(self, master: Path, token: Callable[[], str], folder: Path) -> None:
+    def __init__(self, master: dialling.Way, token: Callable[[], str], folder: Path, door: str = DOOR) -> None:
         self._master = master
+        self._door = door
         self._token = token
         self._folder = folder
 
@@ -70,7 +72,7 @@ class MasterBlobs:
             await asyncio.sleep(0 if again == 0 else 2.0 ** (again - 1))
             try:
                 return await self._fetch_once(digest)
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except (aiohttp.ClientError, OSError) as error:
                 reason = str(error) or type(error).__name__
         raise NotNow(f"the master did not give the blob: {reason}", where=digest)
 
@@ -78,8 +80,8 @@ class MasterBlobs:
         headers = {"Authorization": f"Bearer {self._token()}"}
         timeout = aiohttp.ClientTimeout(total=BLOB_TIMEOUT_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, connector=dialling.MasterConnector(self._master)) as session,
-            session.get(f"{dialling.BASE}/v1/agent/blobs/{digest}", headers=headers) as response,
+            aiohttp.ClientSession(timeout=timeout, connector=self._master.connector()) as session,
+            session.get(f"{self._master.base}{self._door}/blobs/{digest}", headers=headers) as response,
         ):
             if response.status in (401, 403, 404):
                 raise Invalid(f"the master refused the blob with status {response.status}", where=digest)

@@ -22,6 +22,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from upcall.agent.checkpoint import write_durably
 from upcall.protocol.agent import VolumeStatus
@@ -40,7 +41,32 @@ class WithoutData(UpcallError):
     code = "without_data"
 
 
+class MemberVolumes(Protocol):
+    """What tasks ask of volumes: of these here, or of such as somebody else mounts
+    (:mod:`upcall.kubernetes.pod.volumes`)."""
+
+    def paths(self, member_id: str, fence: int, names: Iterable[str]) -> dict[str, str]: ...
+
+    def prepared(self, member_id: str, fence: int) -> bool: ...
+
+    def create(
+        self, member_id: str, fence: int, names: Iterable[str], *, adopt: bool, holding: Collection[str] = ()
+    ) -> None: ...
+
+    def mark_prepared(self, member_id: str, fence: int) -> None: ...
+
+    def mark_served(self, member_id: str, fence: int, names: Iterable[str]) -> None: ...
+
+    def delete(self, member_id: str, fence: int) -> None: ...
+
+    def kept(self) -> tuple[VolumeStatus, ...]: ...
+
+    def empty_removed(self) -> None: ...
+
+
 class Volumes:
+    """Folders of this machine."""
+
     def __init__(self, folder: Path, removed: Path, served: Path) -> None:
         self._folder = folder
         self._removed = removed
@@ -63,7 +89,7 @@ class Volumes:
             if self.prepared(member_id, fence):
                 folder.rename(folder.with_name(f"{fence}{ASIDE}-{time.time_ns()}"))
         for name in self._served_with(member_id, fence) & set(holding):
-            if lost := _without_data(folder / name):
+            if lost := without_data(folder / name):
                 what = f"{folder / name} has {lost}: it was emptied, or is not mounted"
                 raise WithoutData(f"not started without what it served with: {what}")
         if not self.prepared(member_id, fence):
@@ -84,7 +110,7 @@ class Volumes:
         that holds nothing has nothing to lose yet."""
         known = self._served_with(member_id, fence)
         unknown = [valid(name, "volumes") for name in names if name not in known]
-        new = [name for name in unknown if _mark(self._set(member_id, fence) / name)]
+        new = [name for name in unknown if mark(self._set(member_id, fence) / name)]
         if new:
             record = self._record(member_id, fence)
             record.parent.mkdir(exist_ok=True)
@@ -143,7 +169,7 @@ class Volumes:
             shutil.rmtree(aside)
 
 
-def _without_data(volume: Path) -> str:
+def without_data(volume: Path) -> str:
     """What is there in place of data; empty: there may be data. The mark is hidden, so ``rm -r *`` leaves it."""
     try:
         entries = {entry.name for entry in volume.iterdir()}
@@ -154,7 +180,7 @@ def _without_data(volume: Path) -> str:
     return "" if entries - {SERVED} else f"nothing but {SERVED}"
 
 
-def _mark(volume: Path) -> bool:
+def mark(volume: Path) -> bool:
     """On the disk when this returns. Its task may have put anything there: nothing is followed, or waited for. False:
     the volume is empty, and is not marked."""
     folder = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -9,7 +9,6 @@ import msgspec
 from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 from fastapi.responses import Response
 
-from upcall.local.agents import Agents, Connection
 from upcall.master.http import principal_of
 from upcall.master.package_api import BINARY
 from upcall.master.published import gives
@@ -17,6 +16,7 @@ from upcall.master.tokens import Principal
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid
 from upcall.protocol.versions import WIRE
+from upcall.substrate.connections import Agents, Connection
 from upcall.substrate.local import LocalSubstrate
 from upcall.substrate.machines import Master
 

@@ -10,12 +10,12 @@ from fastapi import APIRouter
 from upcall.cluster import machine
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.local import door
-from upcall.local.agents import Agents
 from upcall.local.keeper import Keeper
 from upcall.local.nodes import Nodes
 from upcall.protocol.errors import NotNow
 from upcall.protocol.operator import AddNode
 from upcall.protocol.service import RunTool, ToolResult
+from upcall.substrate.connections import Agents
 from upcall.substrate.interface import Output, Send, VolumeSet
 from upcall.substrate.local import LocalSubstrate
 from upcall.substrate.machines import Master, Usage

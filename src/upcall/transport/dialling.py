@@ -1,8 +1,9 @@
-"""How an event loop reaches the master: HTTP over its Unix socket."""
+"""How an event loop reaches the master: HTTP over its Unix socket, or over TLS from another machine."""
 
 import os
+import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
 
@@ -34,3 +35,49 @@ class MasterConnector(aiohttp.UnixConnector):
             reason = error.strerror or str(error) or os.strerror(error.errno or 0)
             raise aiohttp.ClientConnectionError(f"{self._socket}: {reason}") from error
         return protocol
+
+
+class Way(Protocol):
+    """To the master, for who does not choose it."""
+
+    @property
+    def base(self) -> str:
+        """What stands before a path."""
+        ...
+
+    def connector(self) -> aiohttp.BaseConnector:
+        """For one session. Raises ``OSError`` or ``ssl.SSLError`` where what it needs is not there."""
+        ...
+
+
+class OverSocket:
+    """On the same machine, as the same user."""
+
+    base: Final = BASE
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def connector(self) -> aiohttp.BaseConnector:
+        return MasterConnector(self._path)
+
+
+class OverTls:
+    """To a master that one of ``authorities`` (a file of certificates) vouches for, and to nobody else. The file is
+    read anew each time: authorities are exchanged while we run."""
+
+    def __init__(self, url: str, authorities: Path) -> None:
+        self.base: Final = url.rstrip("/")
+        self._authorities = authorities
+
+    def __str__(self) -> str:
+        return self.base
+
+    def connector(self) -> aiohttp.BaseConnector:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(self._authorities)
+        return aiohttp.TCPConnector(ssl=context, keepalive_timeout=IDLE_S)

@@ -1,4 +1,7 @@
-"""The connections of agents: who is there, what goes out to them, and requests that wait for their reply."""
+"""The connections of agents: who is there, what goes out to them, and requests that wait for their reply.
+
+An agent speaks for a node of ours, or for one pod of somebody else's; whoever answers its dialling says which.
+"""
 
 import asyncio
 import logging
@@ -26,6 +29,7 @@ class Connection:
     """One agent's WebSocket, seen from the sender's side."""
 
     node: str
+    """Or whatever else it speaks for."""
     boot: str
     queue: "asyncio.Queue[wire.ToAgent | None]" = field(default_factory=lambda: asyncio.Queue(QUEUED_MAX))
     closed: bool = False
@@ -55,7 +59,9 @@ class _Measured:
 
 
 class Agents:
-    def __init__(self) -> None:
+    def __init__(self, called: str = "the agent of {}") -> None:
+        """``called``: what people call the one that speaks for something."""
+        self._called = called
         self._connections: dict[str, Connection] = {}
         self._replies: dict[str, asyncio.Queue[wire.Reply]] = {}
         self._readers: dict[str, str] = {}
@@ -82,7 +88,7 @@ class Agents:
         if self._connections.get(connection.node) is not connection:
             return False
         del self._connections[connection.node]
-        gone = f"the agent of {connection.node} is disconnected; the log goes on when it is back"
+        gone = f"{self._called.format(connection.node)} is disconnected; the log goes on when it is back"
         for request in [one for one, node in self._readers.items() if node == connection.node]:
             self.reply(wire.Reply(request=request, error=gone))
         return True
@@ -135,7 +141,7 @@ class Agents:
     def _connection_of(self, node: str, task: str) -> Connection:
         connection = self._connections.get(node)
         if connection is None:
-            raise NotNow(f"the agent of {node} is not connected", where=task, expected="its return")
+            raise NotNow(f"{self._called.format(node)} is not connected", where=task, expected="its return")
         return connection
 
     async def run(self, task: str, node: str, tool: service_wire.RunTool) -> service_wire.ToolResult:
