@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from lab.control_plane import ControlPlane, free_port
 from objects import pod
 
+from upcall.substrate.kubernetes.certificates.keeping import Keeper, now
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import TooMany
 from upcall.substrate.kubernetes.client.kinds import POD
-from upcall.substrate.kubernetes.evictions.keeping import Keeper, now
 from upcall.substrate.kubernetes.evictions.objects import PATH
-from upcall.substrate.kubernetes.evictions.serving import Webhook, serving
+from upcall.substrate.kubernetes.evictions.serving import STANDS_IN, Webhook, serving, telling
 from upcall.substrate.kubernetes.names import MEMBER, SERVICE
 
 LIMIT_S = 400.0
@@ -39,9 +39,13 @@ class Asked:
         self.keeper = Keeper(
             self.api,
             self.namespace,
+            STANDS_IN,
             ("127.0.0.1",),
-            {"url": f"https://127.0.0.1:{port}{PATH}"},
-            {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+            telling(
+                self.api,
+                {"url": f"https://127.0.0.1:{port}{PATH}"},
+                {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+            ),
             clock=self.clock,
             server_for=datetime.timedelta(days=300),
         )

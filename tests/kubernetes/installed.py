@@ -5,7 +5,7 @@ import asyncio
 import functools
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,10 @@ import msgspec
 from lab.control_plane import free_port
 
 from upcall.cli import cluster as birth
-from upcall.client.blocking import Client
+from upcall.client.blocking import Client, Unreachable
 from upcall.cluster.folder import DataFolder, write_private
 from upcall.keeper import linux
-from upcall.kubernetes.settings import FILE, Evictions, Settings
+from upcall.kubernetes.settings import FILE, Evictions, Pods, Settings
 from upcall.protocol.operator import TaskView
 
 LIMIT_S: Final = 400.0
@@ -25,12 +25,18 @@ IMAGE: Final = "example.invalid/upcall:1"
 
 
 class Installed:
-    def __init__(self, folder: Path, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path, namespace: str, before: Sequence[str] = ()) -> None:
+        """``before``: what stands before each command of ours."""
+        self._before = tuple(before)
         self.folder, self.namespace = DataFolder(folder), namespace
         cluster = birth.choose(1, 512, 1.0)
         birth.prepare(self.folder, msgspec.structs.replace(cluster, substrate="kubernetes", nodes=()))
         settings = Settings(
-            kubeconfig=str(kubeconfig), namespace=namespace, image=IMAGE, evictions=Evictions(port=free_port())
+            kubeconfig=str(kubeconfig),
+            namespace=namespace,
+            image=IMAGE,
+            evictions=Evictions(port=free_port()),
+            pods=Pods(port=free_port()),
         )
         write_private(folder / FILE, msgspec.json.encode(settings))
         self.running: dict[str, asyncio.subprocess.Process] = {}
@@ -47,6 +53,7 @@ class Installed:
         }[name]
         with (root / f"{name}.log").open("ab") as log:
             self.running[name] = await asyncio.create_subprocess_exec(
+                *self._before,
                 sys.executable,
                 "-m",
                 *words,
@@ -62,7 +69,7 @@ class Installed:
     async def upcall(self, *words: str, code: int = 0) -> str:
         """The command line, in a process of its own."""
         out = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "upcall.cli", *words, "--data", str(self.folder.root))
+        command = (*self._before, sys.executable, "-m", "upcall.cli", *words, "--data", str(self.folder.root))
         process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
         async with asyncio.timeout(LIMIT_S):
             said, _ = await process.communicate()
@@ -84,7 +91,11 @@ class Installed:
             raise AssertionError(f"{member}: {what}: never; {found}\n{self.logs()}") from None
 
     def _tasks(self) -> list[TaskView]:
-        return self.client.tasks()
+        """None while the master is only starting."""
+        try:
+            return self.client.tasks()
+        except Unreachable:
+            return []
 
     @property
     def client(self) -> Client:
@@ -101,8 +112,10 @@ def _last(path: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def installed(folder: Path, kubeconfig: Path, namespace: str) -> AsyncIterator[Installed]:
-    one = Installed(folder, kubeconfig, namespace)
+async def installed(
+    folder: Path, kubeconfig: Path, namespace: str, before: Sequence[str] = ()
+) -> AsyncIterator[Installed]:
+    one = Installed(folder, kubeconfig, namespace, before)
     try:
         for name in ("master", "host"):
             await one.start(name)

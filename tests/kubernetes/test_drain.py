@@ -10,11 +10,11 @@ from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
 from objects import pod, settings
 
+from upcall.substrate.kubernetes.certificates.renewing import TOLD_FOR
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import TooMany
 from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, NODE, POD, WEBHOOK, Object
 from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
-from upcall.substrate.kubernetes.evictions.certificates import TOLD_FOR
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, NAME, floor
 from upcall.substrate.kubernetes.evictions.serving import Webhook
 from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE

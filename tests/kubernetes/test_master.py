@@ -156,10 +156,10 @@ async def test_a_master_that_reads_its_records_anew_hears_everything_again(
         await heard()
 
 
-async def test_what_needs_our_part_in_the_pods_says_so(upcall: Installed, tmp_path: Path) -> None:
+async def test_what_needs_our_part_in_the_pods_says_so_while_nothing_of_it_is_there(
+    upcall: Installed, tmp_path: Path
+) -> None:
     await upcall.upcall("install", str(CAREFUL), "--set", "count=1")
     await upcall.task("careful.part-0", lambda one: one.state == "ready", "it is ready")
     logs = await upcall.upcall("logs", "careful.part-0", code=1)
-    assert (
-        "the log of careful.part-0.1 cannot be read: our part in the pods, which would have it, does not exist" in logs
-    )
+    assert "our part in the pod of careful.part-0.1 is not connected" in logs

@@ -8,7 +8,8 @@ A core lives as long as what the master has read. When that is read anew there i
 :class:`~upcall.substrate.kubernetes.speaking.Speaker` begins with everything that there is; what an older one still
 hears is nobody's any more.
 
-Our agent's part in the pods does not exist yet. What needs it (logs, tools, figures) says so.
+Our part in the pods (:mod:`upcall.kubernetes.pod`) dials in at a door of its own (:mod:`door`). Logs, tools and figures
+are asked of it; while it is not connected they say so, and the tasks run on.
 """
 
 import asyncio
@@ -20,18 +21,23 @@ from typing import Any, Final
 from fastapi import APIRouter
 
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.kubernetes.settings import Evictions, load
+from upcall.kubernetes.door import PodDoor
+from upcall.kubernetes.identities import Identities
+from upcall.kubernetes.settings import Evictions, Pods, load
+from upcall.protocol import agent as wire
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.operator import AddNode
 from upcall.protocol.service import RunTool, ToolResult
+from upcall.substrate.connections import Agents
 from upcall.substrate.interface import Output, Send, VolumeSet
+from upcall.substrate.kubernetes.certificates.keeping import Keeper
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError
-from upcall.substrate.kubernetes.client.kinds import BUDGET, DEFINITION
-from upcall.substrate.kubernetes.evictions.keeping import Keeper
+from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, definition, floor
-from upcall.substrate.kubernetes.evictions.serving import Webhook, serving
+from upcall.substrate.kubernetes.evictions.serving import STANDS_IN, Webhook, serving, telling
+from upcall.substrate.kubernetes.manifest import TRUST
 from upcall.substrate.kubernetes.speaking import Speaker
 from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
 from upcall.substrate.machines import Master, Usage
@@ -41,7 +47,8 @@ log = logging.getLogger(__name__)
 AGAIN_S: Final = 5.0
 KNOWN_AGAIN_S: Final = 0.5
 """The API server takes up a new kind in its own time."""
-NO_PART: Final = "our part in the pods, which would have it, does not exist yet"
+CALLED: Final = "our part in the pod of {}"
+NO_DOOR: Final = "nobody answers our part in the pods, for there is no `pods` in kubernetes.json"
 OUT_OF_SERVICE: Final = "kubectl taint node {} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 
 
@@ -51,6 +58,9 @@ class KubernetesMachines:
         self._settings, self._pods, self._master = settings, settings.of_pods(cluster), master
         self._connection = Connection(settings.login())
         self._api = Api(self._connection)
+        self.agents = Agents(CALLED)
+        identities = Identities(self._api, settings.namespace, lambda *pod: self.core.whose(*pod), master.monotonic)
+        self._door = PodDoor(cluster.cluster, self.agents, master, identities, lambda: self.core, self._take)
         self._speaker: Speaker
         self.core: KubernetesSubstrate
         """What decides; there from the first call of :meth:`substrate` on."""
@@ -60,7 +70,7 @@ class KubernetesMachines:
 
     def substrate(self, records: Mapping[tuple[str, str], Any]) -> KubernetesSubstrate:
         """``records``: it has none."""
-        core = self.core = KubernetesSubstrate(self._pods, wall=self._master.wall)
+        core = self.core = KubernetesSubstrate(self._pods, wall=self._master.wall, context=self._master.context)
 
         def take(call: Callable[[float], Output]) -> None:
             if core is self.core:
@@ -90,6 +100,9 @@ class KubernetesMachines:
             if self._settings.evictions is not None:
                 evictions = self._settings.evictions
                 group.create_task(_again_and_again(lambda: self._answer(evictions), "evictions are not answered"))
+            if self._settings.pods is not None:
+                pods = self._settings.pods
+                group.create_task(_again_and_again(lambda: self._answer_pods(pods), "pods are not answered"))
 
     async def _speak(self) -> None:
         await self._prepare()
@@ -123,27 +136,49 @@ class KubernetesMachines:
         keeper = Keeper(
             self._api,
             self._settings.namespace,
+            STANDS_IN,
             (evictions.host,),
-            {"url": f"https://{evictions.host}:{evictions.port}{PATH}"},
-            {"matchLabels": {"kubernetes.io/metadata.name": self._settings.namespace}},
+            telling(
+                self._api,
+                {"url": f"https://{evictions.host}:{evictions.port}{PATH}"},
+                {"matchLabels": {"kubernetes.io/metadata.name": self._settings.namespace}},
+            ),
         )
         await keeper.look()
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(serving(Webhook(self._api), evictions.host, evictions.port, keeper.tls))
             await keeper.run()
 
+    async def _answer_pods(self, pods: Pods) -> None:
+        namespace = self._settings.namespace
+
+        async def tell(bundle: bytes) -> None:
+            said = {"metadata": {"name": TRUST}, "data": {"ca.crt": bundle.decode()}}
+            await self._api.apply(CONFIG_MAP, said, namespace, force=True)
+
+        keeper = Keeper(self._api, namespace, TRUST, (pods.host,), tell)
+        await keeper.look()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keeper.run())
+            group.create_task(self._door.serve(pods.listen or pods.host, pods.port, keeper.tls))
+
     def close(self) -> None:
+        self.agents.close_all()
         if self._running is not None:
             self._running.cancel()
 
     def routers(self) -> Sequence[APIRouter]:
-        """Nobody dials in yet."""
+        """Pods have a door of their own (:mod:`door`)."""
         return ()
 
     # -- after a commit ---------------------------------------------------------------------------------------------
 
     def send(self, send: Send) -> None:
-        self._speaker.send(send)
+        """To a pod, by its task; anything else is a request to the API server."""
+        if isinstance(send.message, wire.Launch):
+            self.agents.send(send)
+        else:
+            self._speaker.send(send)
 
     def prove(self, node: str) -> None:
         """Who looks after the machine knows, and says it to Kubernetes; we can only ask for it, once."""
@@ -155,22 +190,28 @@ class KubernetesMachines:
     def say_again(self) -> None:
         self._asked_for_proof.clear()
         self._read_anew.set()
+        self.agents.ask_again()
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
     def usage(self, task: str) -> Usage | None:
-        """Not known: :data:`NO_PART`."""
-        return None
+        return self.agents.usage(task)
 
     def progress(self, task: str) -> str:
-        return ""
+        return self.agents.progress.get(task, "")
 
     async def run(self, task: str, node: str, tool: RunTool) -> ToolResult:
-        raise Conflict(f"no tool can be run beside {task}: {NO_PART}", where=task)
+        self._has_door(f"no tool can be run beside {task}", task)
+        return await self.agents.run(task, task, tool)
 
     async def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        raise Conflict(f"the log of {task} cannot be read: {NO_PART}", where=task, expected="kubectl logs of its pod")
-        yield ""
+        self._has_door(f"the log of {task} cannot be read", task)
+        async for text in self.agents.read_log(task, task, stream, lines, follow=follow):
+            yield text
+
+    def _has_door(self, what: str, task: str) -> None:
+        if self._settings.pods is None:
+            raise Conflict(f"{what}: {NO_DOOR}", where=task, expected="one that says where pods reach the master")
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 

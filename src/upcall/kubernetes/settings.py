@@ -21,6 +21,20 @@ class Evictions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     port: Annotated[int, Meta(ge=1, le=65535)]
 
 
+class Pods(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where pods reach the master, which serves them there."""
+
+    host: str = "127.0.0.1"
+    """The name, or the address, by which they call it."""
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    listen: str = ""
+    """The address that is listened on; empty: ``host``."""
+
+    @property
+    def url(self) -> str:
+        return f"https://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kubeconfig: str = ""
     """Empty: as ``kubectl`` finds it."""
@@ -29,13 +43,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     namespace: Annotated[str, Meta(min_length=1)]
     """Which is there already, and in which all that is ours is made."""
     image: Annotated[str, Meta(min_length=1)]
-    """What each pod runs: our agent's part, which nobody builds yet."""
+    """What each pod runs: it has our part, ``upcall-pod``, on its path."""
     storage_class: str = ""
     """Empty: the cluster's default."""
     volumes_bound_to_node: bool = False
     """Whether its storage is on the nodes."""
     evictions: Evictions | None = None
     """None: nobody is asked about an eviction, and the floor holds it."""
+    pods: Pods | None = None
+    """None: no pod is answered, and nothing runs in any."""
 
     def login(self) -> Login:
         """Raises :class:`Invalid` where it cannot be said who we are."""
@@ -49,7 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def of_pods(self, cluster: Cluster) -> manifest.Settings:
         return manifest.Settings(
             image=self.image,
-            master_url=cluster.url,
+            master_url=self.pods.url if self.pods is not None else cluster.url,
+            domain=f"{self.namespace}.svc",
             storage_class=self.storage_class,
             volumes_bound_to_node=self.volumes_bound_to_node,
         )

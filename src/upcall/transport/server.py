@@ -40,6 +40,14 @@ class Server(uvicorn.Server):
         """As a signal does: nothing new is accepted, and what runs is given its time."""
         self.should_exit = True
 
+    async def beside(self) -> None:
+        """Serves within a loop that is somebody else's, whose signals are his. Until it is cancelled."""
+        try:
+            await self._serve()
+        finally:
+            for listener in self.listeners:
+                listener.close()
+
     async def startup(self, sockets: Any = None) -> None:
         raise_open_files()
         await self.lifespan.startup()

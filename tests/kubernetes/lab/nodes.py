@@ -11,7 +11,7 @@ import contextlib
 import datetime
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import ApiError, Conflict, NotFound
@@ -125,7 +125,7 @@ class PlayedNodes:
     async def _renew(self, name: str) -> None:
         lease = {
             "metadata": {"name": name},
-            "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": _now(exact=True)},
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now_stamp(exact=True)},
         }
         with contextlib.suppress(ApiError):
             await self.api.apply(LEASE, lease, LEASES, force=True)
@@ -143,6 +143,7 @@ class PlayedNodes:
                         await self._take(pod)
                     case Removed(pod):
                         self.pods.pop(pod["metadata"]["uid"], None)
+                        self._gone(pod)
                 self._changed.set()
 
     async def _take(self, pod: Object) -> None:
@@ -158,6 +159,9 @@ class PlayedNodes:
             pass  # It changed meanwhile, which is told too.
         except ApiError as error:
             self.failures.append(f"{pod['metadata']['name']}: {error}")
+
+    def _gone(self, pod: Object) -> None:
+        """It is no object any more."""
 
     async def _remove(self, pod: Object) -> None:
         """The containers end, which a kubelet says first; then it takes the pod out of the record, that very one. Who
@@ -181,18 +185,22 @@ class PlayedNodes:
         ended: tuple[int, str] | None = None,
         state: Object | None = None,
         why: tuple[str, str] | None = None,
+        since: str = "",
+        message: str = "",
     ) -> None:
-        now, meta = _now(), pod["metadata"]
-        address = pod.get("status", {}).get("podIP") or self._address()
+        """``since``: when its container began; ``message``: what that left in its termination message."""
+        now, meta = now_stamp(), pod["metadata"]
+        address = self._address_of(pod)
         if ended is None:
-            state = state or {"running": {"startedAt": now}}
+            state = state or {"running": {"startedAt": since or now}}
         else:
             code, reason = ended
-            state = {"terminated": {"exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now}}
+            over = {"exitCode": code, "reason": reason, "startedAt": since or now, "finishedAt": now}
+            state = {"terminated": over | ({"message": message} if message else {})}
         truth = "True" if ready else "False"
         status: dict[str, Any] = {
             "phase": phase,
-            "startTime": now,
+            "startTime": since or now,
             "hostIP": "192.0.2.1",
             "podIP": address,
             "podIPs": [{"ip": address}],
@@ -218,14 +226,16 @@ class PlayedNodes:
         said = {"metadata": {"name": meta["name"], "uid": meta["uid"]}, "status": status}
         await self.api.apply(POD, said, meta["namespace"], part="status", force=True)
 
-    def _address(self) -> str:
+    def _address_of(self, pod: Object) -> str:
+        if known := pod.get("status", {}).get("podIP"):
+            return str(known)
         number = self._next_address
         self._next_address += 1
         return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
     def _node_status(self) -> Object:
         room = {"cpu": str(self.cpus), "memory": f"{self.memory_mib}Mi", "pods": "110", "ephemeral-storage": "100Gi"}
-        now = _now()
+        now = now_stamp()
         return {
             "capacity": room,
             "allocatable": room,
@@ -242,19 +252,28 @@ class PlayedNodes:
         }
 
 
+Nodes = TypeVar("Nodes", bound=PlayedNodes)
+
+
 @contextlib.asynccontextmanager
 async def played_nodes(api: Api, count: int = 0) -> AsyncIterator[PlayedNodes]:
     """``node-1`` and so on; removed at the end, with the pods that are still there."""
-    nodes = PlayedNodes(api)
+    async with playing(PlayedNodes(api), count) as nodes:
+        yield nodes
+
+
+@contextlib.asynccontextmanager
+async def playing(nodes: Nodes, count: int) -> AsyncIterator[Nodes]:
+    api = nodes.api
     for number in range(1, count + 1):
         await nodes.add(f"node-{number}")
-    playing = asyncio.create_task(nodes.run())
+    running = asyncio.create_task(nodes.run())
     try:
         yield nodes
     finally:
-        playing.cancel()
+        running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await playing
+            await running
         for pod in (await api.list(POD)).objects:
             with contextlib.suppress(NotFound):
                 await api.delete(POD, pod["metadata"]["name"], pod["metadata"]["namespace"], grace_s=0)
@@ -263,5 +282,5 @@ async def played_nodes(api: Api, count: int = 0) -> AsyncIterator[PlayedNodes]:
                 await api.delete(NODE, node["metadata"]["name"])
 
 
-def _now(*, exact: bool = False) -> str:
+def now_stamp(*, exact: bool = False) -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if exact else "%Y-%m-%dT%H:%M:%SZ")

@@ -1,5 +1,6 @@
 """What a data folder says of Kubernetes, and what the master has of such machines; without a cluster."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,13 +105,38 @@ def test_it_is_machines_of_the_interface(machines: KubernetesMachines) -> None:
     assert machines.core.capabilities.placement == "delegated"
 
 
-async def test_what_needs_our_part_in_the_pods_says_so(machines: KubernetesMachines) -> None:
+async def test_where_pods_have_no_door_what_would_come_through_it_says_so(machines: KubernetesMachines) -> None:
     tool = RunTool(member="m-0", command=("true",))
-    with pytest.raises(Conflict, match=r"no tool can be run beside log\.m-0\.1: our part in the pods"):
+    with pytest.raises(Conflict, match=r"no tool can be run beside log\.m-0\.1: nobody answers our part in the pods"):
         await machines.run("log.m-0.1", "node-1", tool)
-    with pytest.raises(Conflict, match=r"the log of log\.m-0\.1 cannot be read: our part in the pods"):
+    with pytest.raises(Conflict, match=r"the log of log\.m-0\.1 cannot be read: nobody answers our part in the pods"):
         await anext(machines.read_log("log.m-0.1", "node-1", "both", 10, follow=False))
     assert machines.usage("log.m-0.1") is None
+
+
+async def test_what_a_pod_would_answer_is_awaited_while_it_is_not_connected(tmp_path: Path) -> None:
+    text = f'{{"kubeconfig": "{kubeconfig(tmp_path)}", "namespace": "data", "image": "i", "pods": {{"port": 7444}}}}'
+    machines = make(settings(tmp_path, text), CLUSTER, Master())
+    machines.substrate({})
+    with pytest.raises(NotNow, match=r"our part in the pod of log\.m-0\.1 is not connected"):
+        await machines.run("log.m-0.1", "node-1", RunTool(member="m-0", command=("true",)))
+    with pytest.raises(NotNow, match=r"our part in the pod of log\.m-0\.1 is not connected"):
+        await anext(machines.read_log("log.m-0.1", "node-1", "both", 10, follow=False))
+
+
+@pytest.mark.parametrize(
+    ("pods", "url"),
+    [
+        ({"port": 7444}, "https://127.0.0.1:7444"),
+        ({"host": "upcall.data.svc", "port": 443}, "https://upcall.data.svc:443"),
+    ],
+)
+def test_pods_are_told_where_they_reach_the_master_and_in_which_domain_members_have_names(
+    tmp_path: Path, pods: dict[str, Any], url: str
+) -> None:
+    text = json.dumps({"kubeconfig": str(kubeconfig(tmp_path)), "namespace": "data", "image": "i", "pods": pods})
+    given = load(settings(tmp_path, text)).of_pods(CLUSTER)
+    assert (given.master_url, given.domain) == (url, "data.svc")
 
 
 async def test_nodes_are_not_ours_to_add_or_to_remove(machines: KubernetesMachines) -> None:

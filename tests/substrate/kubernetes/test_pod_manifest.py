@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from objects_of import SETTINGS, wanted
 
+from upcall.kubernetes.pod.given import Given
 from upcall.protocol.declaration import Constraints, Declaration, Port, Resources, Volume
 from upcall.substrate.interface import TaskId, Wanted
 from upcall.substrate.kubernetes import manifest, names
@@ -128,8 +129,22 @@ def test_it_fits_the_restricted_level_of_pod_security() -> None:
 def test_it_holds_no_secret_and_proves_who_it_is_by_a_token_for_us_alone() -> None:
     made = spec()
     assert made["automountServiceAccountToken"] is False
-    (source,) = next(one for one in made["volumes"] if one["name"] == "token")["projected"]["sources"]
-    assert source["serviceAccountToken"]["audience"] == "upcall"
+    token, trust = next(one for one in made["volumes"] if one["name"] == "identity")["projected"]["sources"]
+    assert token["serviceAccountToken"]["audience"] == "upcall"
+    assert trust["configMap"]["name"] == manifest.TRUST, "whom it may take for the master is no secret"
+
+
+def test_our_part_in_it_is_told_each_folder_that_is_mounted() -> None:
+    (container,) = manifest.pod(
+        wanted(Declaration(command=("run",), volumes=(Volume(name="data", size_mib=1),))), {"data": "c"}, SETTINGS
+    )["spec"]["containers"]
+    assert container["command"] == [manifest.COMMAND]
+    told = {each["name"]: each.get("value", "") for each in container["env"]}
+    mounts = {each["mountPath"] for each in container["volumeMounts"]}
+    folders = {told["UPCALL_SANDBOX"], told["UPCALL_IDENTITY"], f"{told['UPCALL_VOLUMES']}/data"}
+    assert folders == mounts
+    assert told["UPCALL_LAST_WORD"] == container["terminationMessagePath"]
+    assert Given.of(told | {"UPCALL_ADDRESS": "10.1.2.3", "UPCALL_NODE": "n1"}).task == "log.b0.1"
 
 
 def test_what_it_wants_is_reserved_and_memory_and_disk_are_limits() -> None:

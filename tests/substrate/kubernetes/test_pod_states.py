@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from objects_of import BEGAN, LATER, node, pod, terminated
 
-from upcall.substrate.interface import Exit
+from upcall.substrate.interface import Exit, TaskId
 from upcall.substrate.kubernetes import exits, names
-from upcall.substrate.kubernetes.pods import LATE, UNREADY, Word, seen
+from upcall.substrate.kubernetes.pods import LATE, UNREADY, Word, observed, seen
 
 RUNS = {"running": {"startedAt": BEGAN}}
 NOTHING = Word()
@@ -72,6 +72,26 @@ def test_it_is_late_when_our_part_in_it_says_so() -> None:
     assert seen(starts, Word(late=True)) == ("unready", LATE)
 
 
+@pytest.mark.parametrize("state", ["placed", "fetching", "starting"])
+def test_before_there_is_a_process_it_is_as_far_as_our_part_in_it_has_come(state: Any) -> None:
+    starts = pod(container=RUNS, conditions=readiness("False", BEGAN))
+    assert seen(starts, Word(state=state, reason="jre: 12 of 80 MiB")) == (state, "jre: 12 of 80 MiB")
+    assert seen(starts, Word(reason="replays its log: 40 %")) == ("running", "replays its log: 40 %")
+
+
+def test_a_member_is_known_by_its_name_where_there_are_names_and_by_its_pods_address_where_not() -> None:
+    of = TaskId("log", "b0", 1)
+    assert observed(pod(), of, "running", "", NOTHING).address == "10.1.2.3"
+    assert observed(pod(), of, "running", "", NOTHING, "data.svc").address == "b0.log.data.svc"
+    assert observed(pod(node=""), of, "pending", "", NOTHING, "data.svc").address == "10.1.2.3"
+
+
+def test_a_launch_that_changed_while_it_runs_is_in_force_when_our_part_in_it_has_heard_it() -> None:
+    of = TaskId("log", "b0", 1)
+    assert observed(pod(), of, "running", "", NOTHING).generation == 1
+    assert observed(pod(), of, "running", "", Word(generation=3)).generation == 3
+
+
 def test_what_was_told_to_end_is_ending() -> None:
     assert seen(pod(container=RUNS, ready=True, leaving=True), NOTHING) == ("ending", "")
 
@@ -115,6 +135,12 @@ def test_the_last_word_of_our_part_in_it_is_what_counts() -> None:
     said = Exit(code=7, reason="the log cannot be replayed", lines=("x",), not_started=True)
     word = exits.LAST_WORD + msgspec.json.encode(said).decode()
     assert ended(phase="Failed", container=terminated(1, message=word)) == said
+    went = exits.LAST_WORD + msgspec.json.encode(Exit(code=143)).decode()
+    evicted = ended(phase="Failed", container=terminated(143, message=went), reason="Evicted", message="no memory")
+    assert evicted == Exit(code=143, reason="Evicted: no memory"), "why it was told to end, its node knows"
+    deleted = ended(phase="Failed", container=terminated(143, message=went), leaving=True, ours=False)
+    assert deleted == Exit(code=143, reason=exits.BY_OTHERS)
+    assert ended(phase="Failed", container=terminated(143, message=went), leaving=True) == Exit(code=143)
     broken = ended(phase="Failed", container=terminated(1, message=exits.LAST_WORD + "{"))
     assert broken is not None
     assert broken.code == 1, "what nobody can read is a line of its output"

@@ -52,7 +52,10 @@ def _without_word(pod: Pod, node: Node | None) -> str:
 def _with_word(pod: Pod, ended: Terminated, *, by_others: bool) -> Exit:
     if ended.message.startswith(LAST_WORD):
         with suppress(msgspec.MsgspecError):
-            return msgspec.json.decode(ended.message.removeprefix(LAST_WORD), type=Exit)
+            word = msgspec.json.decode(ended.message.removeprefix(LAST_WORD), type=Exit)
+            # Our part knows how the task ended; why its pod was told to end only others know.
+            reason = word.reason or said(pod) or (BY_OTHERS if by_others else "")
+            return msgspec.structs.replace(word, reason=reason)
     code, signal = ended.exit_code, ended.signal or None
     if signal is None and code > 128:  # as a shell says it, and most runtimes do
         signal = code - 128

@@ -29,10 +29,17 @@ OURS_S: Final = 5
 """Beyond a task's grace: in it our part says how it ended."""
 PORT: Final = 10_255
 """On which our part says whether the task is ready."""
+COMMAND: Final = "upcall-pod"
+"""Our part, which the image has (:mod:`upcall.kubernetes.pod`)."""
 TOKEN_S: Final = 3600
+AUDIENCE: Final = "upcall"
+TRUST: Final = "upcall-pods"
+"""The ConfigMap that says whom pods may take for the master; no secret."""
 SANDBOX: Final = "/upcall/sandbox"
 VOLUMES: Final = "/upcall/volumes"
-TOKEN: Final = "/var/run/upcall"  # noqa: S105 - a folder
+IDENTITY: Final = "/var/run/upcall"
+"""A folder: the token by which our part shows who it is, and the authorities by which the master does."""
+LAST_WORD: Final = "/dev/termination-log"
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """With our agent's part in it."""
     master_url: str
     """Where pods find the master."""
+    domain: str = ""
+    """``<namespace>.svc``: in it members have names. Empty: they are known by the addresses of their pods."""
     owner: Owner | None = None
     storage_class: str = ""
     """Empty: the cluster's default."""
@@ -116,9 +125,14 @@ def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": settings.image,
+        "command": [COMMAND],
         "env": [
             {"name": "UPCALL_TASK", "value": str(wanted.task)},
             {"name": "UPCALL_MASTER", "value": settings.master_url},
+            {"name": "UPCALL_SANDBOX", "value": SANDBOX},
+            {"name": "UPCALL_VOLUMES", "value": VOLUMES},
+            {"name": "UPCALL_IDENTITY", "value": IDENTITY},
+            {"name": "UPCALL_LAST_WORD", "value": LAST_WORD},
             {"name": "UPCALL_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "UPCALL_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
         ],
@@ -126,10 +140,11 @@ def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
         "resources": {"requests": requests, "limits": limits},
         "volumeMounts": [
             {"name": "sandbox", "mountPath": SANDBOX},
-            {"name": "token", "mountPath": TOKEN, "readOnly": True},
+            {"name": "identity", "mountPath": IDENTITY, "readOnly": True},
             *({"name": _mount(volume), "mountPath": f"{VOLUMES}/{volume.name}"} for volume in declaration.volumes),
         ],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 1, "failureThreshold": 1},
+        "terminationMessagePath": LAST_WORD,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -143,10 +158,11 @@ def _volumes(declaration: Declaration, claims: Mapping[str, str]) -> list[dict[s
     sandbox: dict[str, Any] = {"name": "sandbox", "emptyDir": {}}
     if declaration.resources.disk_mib:
         sandbox["emptyDir"] = {"sizeLimit": of_mib(declaration.resources.disk_mib)}
-    token = {"serviceAccountToken": {"audience": "upcall", "expirationSeconds": TOKEN_S, "path": "token"}}
+    token = {"serviceAccountToken": {"audience": AUDIENCE, "expirationSeconds": TOKEN_S, "path": "token"}}
+    trust = {"configMap": {"name": TRUST, "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
     return [
         sandbox,
-        {"name": "token", "projected": {"sources": [token]}},
+        {"name": "identity", "projected": {"sources": [token, trust]}},
         *(
             {"name": _mount(volume), "persistentVolumeClaim": {"claimName": claims[volume.name]}}
             for volume in declaration.volumes

@@ -9,10 +9,12 @@ its node is not heard, the ledger has given it up by a person's word or by proof
 node's: what that person would do by hand with ``--force``.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
 
-from upcall.substrate.interface import Exit, Observed, Output, TaskId, Wanted
+from upcall.protocol import agent as wire
+from upcall.protocol.declaration import Declaration
+from upcall.substrate.interface import Exit, Observed, Output, Send, TaskId, Wanted
 from upcall.substrate.kubernetes import manifest, names, pods
 from upcall.substrate.kubernetes.asking import Asking
 from upcall.substrate.kubernetes.cache import Cache
@@ -23,9 +25,11 @@ from upcall.substrate.kubernetes.nodes import is_heard
 from upcall.substrate.kubernetes.objects import Pod
 from upcall.substrate.kubernetes.pods import Seen, Word
 from upcall.substrate.kubernetes.volumes import Volumes
+from upcall.substrate.machines import LaunchContext
 
 NOT_RUNNING: Final = "it was not running"
 NO_WORD: Final = Word()
+Context: TypeAlias = Callable[[TaskId, Declaration], LaunchContext]
 GRACE_S: Final = 30.0
 """Of a pod that does not say its own."""
 
@@ -38,9 +42,15 @@ class Members:
         volumes: Volumes,
         foreign: Foreign,
         settings: Settings,
+        context: Context | None = None,
     ) -> None:
+        """``context``: what a launch needs beside its declaration. None: nobody of us is in any pod."""
         self._cache, self._asking, self._volumes, self._foreign = cache, asking, volumes, foreign
-        self._settings = settings
+        self._settings, self._context = settings, context
+        self._there: set[TaskId] = set()
+        """Tasks whose part of ours in their pod is connected."""
+        self._waiting: dict[TaskId, frozenset[str]] = {}
+        """Of these, such whose launch lacks something: what it comes from."""
         self._wanted: dict[str, dict[TaskId, Wanted]] = {}
         self._ending: dict[TaskId, float] = {}
         self._said: dict[str, dict[TaskId, Observed]] = {}
@@ -56,6 +66,54 @@ class Members:
             self._words[task] = word
             self.look(task.member_id, now_s, out)
 
+    def arrived(self, task: TaskId, now_s: float, out: Output) -> None:
+        """Our part in its pod is connected, for the first time or again: it is told what it is there for."""
+        self._there.add(task)
+        self._send_launch(task, now_s, out)
+
+    def tell_arrived(self, now_s: float, out: Output) -> None:
+        """What is wanted is known now, and was not yet when they came."""
+        for task in sorted(self._there):
+            self._send_launch(task, now_s, out)
+
+    def left(self, task: TaskId) -> None:
+        """Its connection is gone. Nothing follows from that: the task runs on."""
+        self._there.discard(task)
+        self._waiting.pop(task, None)
+
+    def named(self, names: Iterable[str], now_s: float, out: Output) -> None:
+        """What these stand for is known better."""
+        better = frozenset(names)
+        for task in [task for task, sources in self._waiting.items() if sources & better]:
+            self._send_launch(task, now_s, out)
+
+    def _send_launch(self, task: TaskId, now_s: float, out: Output) -> None:
+        wanted = self._wanted.get(task.member_id, {}).get(task)
+        if wanted is None or task in self._ending or task not in self._there or self._context is None:
+            return
+        context = self._context(task, wanted.declaration)
+        if context.missing:
+            self._waiting[task] = context.waits_on
+            self.told(task, Word(state="placed", reason=context.missing), now_s, out)
+            return
+        self._waiting.pop(task, None)
+        launch = wire.Launch(
+            task=str(task),
+            declaration=wanted.declaration,
+            generation=wanted.generation,
+            fence=wanted.place,
+            address=self._address(task),
+            values=dict(context.values),
+            secrets=dict(context.secrets),
+        )
+        out.send.append(Send(str(task), launch))
+
+    def _address(self, task: TaskId) -> str:
+        """The name under which it is known; without names, its pod's own address."""
+        if self._settings.domain:
+            return names.host(task.service, task.member, self._settings.domain)
+        return next((pod.status.pod_ip for pod in self._cache.pods_of(task.member_id) if pod.task == task), "")
+
     def want(self, wanted: Wanted, now_s: float, out: Output) -> None:
         member_id, task = wanted.task.member_id, wanted.task
         said = self._said.setdefault(member_id, {})
@@ -69,7 +127,10 @@ class Members:
         if not wanted.beside:
             for other in [other for other in wishes if other < task]:
                 del wishes[other]
+        known = wishes.get(task)
         wishes[task] = wanted
+        if known is None or known.generation != wanted.generation:
+            self._send_launch(task, now_s, out)
         self.look(member_id, now_s, out)
 
     def end(self, task: TaskId, grace_s: float, now_s: float, out: Output) -> None:
@@ -141,7 +202,7 @@ class Members:
         if heard or not pod.node:
             word = self._words.get(task, NO_WORD)
             found = pods.seen(pod, word) if wanted else Seen("ending")
-            self._say(pods.observed(pod, task, found.state, found.reason, word), out)
+            self._say(pods.observed(pod, task, found.state, found.reason, word, self._settings.domain), out)
         if not wanted:
             self._delete_pod(pod, self._ending.get(task), now_s, out)
 
@@ -236,12 +297,13 @@ class Members:
     def _tell_end(self, task: TaskId, ended: Exit, out: Output, pod: Pod | None = None) -> None:
         self._ending.pop(task, None)
         self._words.pop(task, None)
+        self._waiting.pop(task, None)
         wishes = self._wanted.get(task.member_id, {})
         wanted = wishes.pop(task, None)
         generation = wanted.generation if wanted is not None else 0
         observed = Observed(task=task, state="ended", reason=ended.reason, exit=ended, generation=generation)
         if pod is not None:
-            told = pods.observed(pod, task, "ended", ended.reason, NO_WORD)
+            told = pods.observed(pod, task, "ended", ended.reason, NO_WORD, self._settings.domain)
             observed = Observed(
                 task=task,
                 state="ended",

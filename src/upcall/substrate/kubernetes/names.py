@@ -73,6 +73,11 @@ def as_label(text: str) -> str:
     return _fitting(text, _LABEL, r"[^a-z0-9-]", LABEL_CHARS_MAX)
 
 
+def host(service: str, member: str, domain: str) -> str:
+    """By which a member is found, whichever pod it is at the moment. ``domain``: ``<namespace>.svc``."""
+    return f"{as_label(member)}.{as_label(service)}.{domain}"
+
+
 def _fitting(text: str, form: re.Pattern[str], strange: str, chars_max: int) -> str:
     if len(text) <= chars_max and form.fullmatch(text):
         return text

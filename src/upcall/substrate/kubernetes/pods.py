@@ -6,7 +6,8 @@ of the pod                                    state of the task
 no node yet                                   ``pending``, with the scheduler's own words
 a node, nothing said of its container         ``placed``
 its container waits (image, mount, settings)  ``placed``; ``fetching`` with the runtime's words, where that goes wrong
-runs, never ready yet                         ``running``; ``unready`` when our part in it says that it is late
+runs, never ready yet                         ``running``; ``unready`` when our part in it says that it is late;
+                                              before that as far as our part has come (``fetching``, ``starting``)
 ready                                         ``ready``
 runs, was ready                               ``unready``, with what our part says of it, or else its probe
 told to end                                   ``ending``
@@ -19,7 +20,7 @@ or is late, or why a check fails) it says to the master itself, and again after 
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from upcall.substrate.interface import Observed, TaskId, TaskState
 from upcall.substrate.kubernetes import names
@@ -37,11 +38,15 @@ LATE: Final = "not ready within its start timeout"
 class Word:
     """Of our part in a pod, about its task as it is now."""
 
+    state: Literal["", "placed", "fetching", "starting"] = ""
+    """How far it is while nothing of the task runs yet."""
     late: bool = False
     """Not ready within its start timeout, and nothing told since that the start goes on."""
     reason: str = ""
-    """Why it is not well."""
+    """Why it is not well, or what it does."""
     progress: int = 0
+    generation: int = 0
+    """Of the launch that it has heard last."""
 
 
 class Seen(NamedTuple):
@@ -67,7 +72,9 @@ def seen(pod: Pod, word: Word) -> Seen:
     began = seconds(container.state.running.started_at)
     if _was_ready(pod, began):
         return Seen("unready", word.reason or _why_unready(pod))
-    return Seen("unready", word.reason or LATE) if word.late else Seen("running")
+    if word.state:
+        return Seen(word.state, word.reason)
+    return Seen("unready", word.reason or LATE) if word.late else Seen("running", word.reason)
 
 
 def _was_ready(pod: Pod, began: float | None) -> bool:
@@ -84,13 +91,14 @@ def _why_unready(pod: Pod) -> str:
     return UNREADY if not says or says.startswith(NAMES_ALONE) else says
 
 
-def observed(pod: Pod, task: TaskId, state: TaskState, reason: str, word: Word) -> Observed:
+def observed(pod: Pod, task: TaskId, state: TaskState, reason: str, word: Word, domain: str = "") -> Observed:
+    """``domain``: in which members have names (:func:`~upcall.substrate.kubernetes.names.host`)."""
     return Observed(
         task=task,
         state=state,
         reason=reason,
         node=pod.node,
-        address=pod.status.pod_ip,
-        generation=pod.number(names.GENERATION),
+        address=names.host(task.service, task.member, domain) if domain and pod.node else pod.status.pod_ip,
+        generation=max(pod.number(names.GENERATION), word.generation),
         progress=word.progress,
     )

@@ -30,7 +30,7 @@ from upcall.substrate.kubernetes.asking import Asking, Key
 from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.disruptions import Foreign
 from upcall.substrate.kubernetes.manifest import Settings
-from upcall.substrate.kubernetes.members import Members
+from upcall.substrate.kubernetes.members import Context, Members
 from upcall.substrate.kubernetes.objects import Claim, Disruption, Kind, Node, Object, Pod
 from upcall.substrate.kubernetes.pods import Word
 from upcall.substrate.kubernetes.requests import Answer, Done, Event
@@ -49,13 +49,15 @@ Change = tuple[Kind, Object | None, Object | None]
 class KubernetesSubstrate:
     """Implements :class:`upcall.substrate.interface.Substrate`. ``wall``: the clock of stamps on objects."""
 
-    def __init__(self, settings: Settings, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, *, wall: Callable[[], float] = time.time, context: Context | None = None
+    ) -> None:
         self._settings, self._wall = settings, wall
         self._cache = Cache()
         self._asking = Asking(self._cache.version_of)
         self._volumes = Volumes(self._cache, self._asking, settings)
         self._foreign = Foreign(self._cache, self._asking, wall)
-        self._members = Members(self._cache, self._asking, self._volumes, self._foreign, settings)
+        self._members = Members(self._cache, self._asking, self._volumes, self._foreign, settings, context)
         self._wanted_known = False
         self._closed: set[str] = set()
         """Nodes that are to be free for their maintenance."""
@@ -134,11 +136,14 @@ class KubernetesSubstrate:
         self._members.all_wanted({wanted.task: wanted for wanted in tasks})
         self._wanted_known = True
         self._begin(now_s, out)
+        self._members.tell_arrived(now_s, out)
         return out
 
     def known(self, names: Iterable[str], now_s: float) -> Output:
-        """No launch waits for a name here: they are names, and our part in the pod asks for what they stand for."""
-        return Output()
+        """Pods are made without; what our part in them is to run may wait for a name."""
+        out = Output()
+        self._members.named(names, now_s, out)
+        return out
 
     # -- down: nodes and others -------------------------------------------------------------------------------------
 
@@ -206,6 +211,22 @@ class KubernetesSubstrate:
         out = Output()
         self._members.told(task, word, now_s, out)
         return out
+
+    def arrived(self, task: TaskId, now_s: float) -> Output:
+        """Our part in its pod is connected: its launch follows in :attr:`Output.send`, now or when all is known."""
+        out = Output()
+        self._members.arrived(task, now_s, out)
+        return out
+
+    def left(self, task: TaskId, now_s: float) -> Output:
+        """It is not connected any more."""
+        self._members.left(task)
+        return Output()
+
+    def whose(self, pod: str, uid: str) -> TaskId | None:
+        """The task of this very pod."""
+        found = self._cache.pods.get(pod)
+        return found.task if found is not None and found.uid == uid else None
 
     def _taken(self, changes: Sequence[Change], now_s: float, out: Output) -> None:
         for kind, before, now in changes:

@@ -52,6 +52,7 @@ BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudget
 DEFINITION: Final = Kind(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
+TOKEN_REVIEW: Final = Kind("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
 WEBHOOK: Final = Kind(
     "admissionregistration.k8s.io",
     "v1",

@@ -3,7 +3,7 @@
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -11,15 +11,27 @@ from aiohttp import web
 
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import ApiError, NotFound
-from upcall.substrate.kubernetes.client.kinds import POD, Kind, Object
+from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK, Kind, Object
 from upcall.substrate.kubernetes.evictions.judging import Request, Verdict, answer, judge, read
-from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, disruption_name
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, disruption_name, webhook
 from upcall.substrate.kubernetes.names import HELD
 
 REVIEW_BYTES_MAX: Final = 1 << 20
 """A review of an eviction has a few KiB."""
+STANDS_IN: Final = "upcall-evictions"
+"""The Secret of its certificate."""
 END_S: Final = 5.0
 """For the reviews that are under way when we end."""
+
+
+def telling(api: Api, where: Object, serves: Object) -> Callable[[bytes], Awaitable[None]]:
+    """Says to the API server where it finds the webhook (a ``url``, or a ``service``), of which namespaces it asks it,
+    and whom to trust there."""
+
+    async def tell(bundle: bytes) -> None:
+        await api.apply(WEBHOOK, webhook(where, bundle, serves), force=True)
+
+    return tell
 
 
 class Webhook:

@@ -1,8 +1,8 @@
-"""The webhook's certificate, which nobody has to make, and nobody has to renew.
+"""A server's certificate, which nobody has to make, and nobody has to renew.
 
-An authority of our own signs it; the API server is told to trust that authority, and nothing else of it. Both grow old,
+An authority of its own signs it; whoever calls is told to trust that authority, and nothing else of it. Both grow old,
 and are made anew when two thirds of their time is over. A new authority is trusted before anything is signed by it, and
-the old one for as long as it would have lasted: no instant at which a call would fail, whichever of several webhooks
+the old one for as long as it would have lasted: no instant at which a call would fail, whichever of several servers
 has seen what. Each :func:`renewed` is one step; none is due any more when it gives back what it was given.
 """
 
@@ -19,10 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 AUTHORITY_FOR: Final = datetime.timedelta(days=365)
 SERVER_FOR: Final = datetime.timedelta(days=30)
 SKEW: Final = datetime.timedelta(hours=1)
-"""How far the API server's clock may be behind ours."""
-TOLD_FOR: Final = datetime.timedelta(minutes=1)
-"""Until each API server has surely heard whom to trust."""
-ISSUER: Final = "upcall evictions"
+"""How far a caller's clock may be behind ours."""
+TOLD_FOR: Final = datetime.timedelta(minutes=3)
+"""Until each API server has surely heard whom to trust, and each kubelet has put it into its pods."""
+ISSUER: Final = "upcall"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def renewed(
     trusted: bool,
     server_for: datetime.timedelta = SERVER_FOR,
 ) -> Kept:
-    """``trusted``: the API servers were told the bundle as it stands, long enough ago (:data:`TOLD_FOR`)."""
+    """``trusted``: all who call were told the bundle as it stands, long enough ago (:data:`TOLD_FOR`)."""
     if kept is None:
         key, authority = _authority(now)
         return _signed(Kept(_private(key), _pem(authority), b"", b""), hosts, now, server_for)

@@ -6,7 +6,7 @@ import datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from upcall.substrate.kubernetes.evictions.certificates import SERVER_FOR, TOLD_FOR, Kept, due, renewed
+from upcall.substrate.kubernetes.certificates.renewing import SERVER_FOR, TOLD_FOR, Kept, due, renewed
 
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOSTS = ("evictions.upcall.svc", "127.0.0.1")

@@ -1,6 +1,6 @@
-"""Keeps the webhook's certificate fresh and the API server informed of whom to trust.
+"""Keeps a server's certificate fresh, and those who call informed of whom to trust.
 
-All of it stands in one Secret. Several webhooks keep the same one: whoever finds a step due writes it, on the version
+All of it stands in one Secret. Several servers keep the same one: whoever finds a step due writes it, on the version
 that it has read; who comes second reads what the first has written.
 """
 
@@ -9,19 +9,19 @@ import base64
 import contextlib
 import datetime
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
+from upcall.substrate.kubernetes.certificates.renewing import SERVER_FOR, TOLD_FOR, Kept, due, renewed
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import AlreadyExists, ApiError, Conflict, NotFound
-from upcall.substrate.kubernetes.client.kinds import SECRET, WEBHOOK, Object
+from upcall.substrate.kubernetes.client.kinds import SECRET, Object
 from upcall.substrate.kubernetes.client.login import certify
-from upcall.substrate.kubernetes.evictions.certificates import SERVER_FOR, TOLD_FOR, Kept, due, renewed
-from upcall.substrate.kubernetes.evictions.objects import webhook
 
-STANDS_IN: Final = "upcall-evictions"
+Tell = Callable[[bytes], Awaitable[None]]
+"""Says to all who call which authorities to trust (PEM); idempotent."""
 LOOK_S: Final = 3600.0
-"""At least this often: another webhook may have made a newer one. What it replaced is good for days more."""
+"""At least this often: another server may have made a newer one. What it replaced is good for days more."""
 AGAIN_S: Final = 5.0
 STEPS_MAX: Final = 8
 """More are never due at once: each is another reason."""
@@ -33,15 +33,15 @@ def now() -> datetime.datetime:
 
 
 class Keeper:
-    """``where``: how the API server reaches the webhook, a ``url`` or a ``service``."""
+    """``stands_in``: the name of the Secret. ``hosts``: by which the server is called."""
 
     def __init__(
         self,
         api: Api,
         namespace: str,
+        stands_in: str,
         hosts: tuple[str, ...],
-        where: Object,
-        serves: Object,
+        tell: Tell,
         *,
         clock: Callable[[], datetime.datetime] = now,
         server_for: datetime.timedelta = SERVER_FOR,
@@ -51,8 +51,8 @@ class Keeper:
         self._api = api
         self._namespace = namespace
         self._hosts = hosts
-        self._where = where
-        self._serves = serves
+        self._stands_in = stands_in
+        self._tell = tell
         self._clock = clock
         self._server_for = server_for
         self._loaded = b""
@@ -84,7 +84,7 @@ class Keeper:
         trusted = kept is not None and await self._told(kept)
         wanted = renewed(kept, self._hosts, self._clock(), trusted=trusted, server_for=self._server_for)
         if wanted != kept:
-            # Another webhook may be first; his is read next.
+            # Another server may be first; his is read next.
             with contextlib.suppress(AlreadyExists, Conflict):
                 await self._write(secret, wanted)
             return wanted, False
@@ -95,21 +95,21 @@ class Keeper:
 
     async def _told(self, kept: Kept) -> bool:
         """Says whom to trust, and whether that was known for long."""
-        await self._api.apply(WEBHOOK, webhook(self._where, kept.bundle, self._serves), force=True)
+        await self._tell(kept.bundle)
         if self._bundle != kept.bundle:
             self._bundle, self._told_at = kept.bundle, self._clock()
         return self._clock() - self._told_at >= TOLD_FOR
 
     async def _secret(self) -> Object | None:
         try:
-            return await self._api.get(SECRET, STANDS_IN, self._namespace)
+            return await self._api.get(SECRET, self._stands_in, self._namespace)
         except NotFound:
             return None
 
     async def _write(self, read: Object | None, kept: Kept) -> None:
         data = {file: base64.b64encode(getattr(kept, field)).decode() for field, file in FILES.items()}
         if read is None:
-            await self._api.create(SECRET, {"metadata": {"name": STANDS_IN}, "data": data}, self._namespace)
+            await self._api.create(SECRET, {"metadata": {"name": self._stands_in}, "data": data}, self._namespace)
         else:
             # With the version that was read: compare and swap.
             await self._api.replace(SECRET, read | {"data": data}, self._namespace)
