@@ -15,7 +15,13 @@ SERVE = (
 
 
 async def test_a_task_goes_through_its_states_to_ready_and_to_its_end(node: Node, master: Master) -> None:
-    await node.launch("web.server.1", "sh", "-c", "trap 'exit 3' TERM; echo up; while true; do sleep 0.1; done")
+    await node.launch(
+        "web.server.1",
+        "sh",
+        "-c",
+        "trap 'exit 3' TERM; echo up; while true; do sleep 0.1; done",
+        ready=Check(log="up"),  # from then on it minds a signal
+    )
     await master.state("web.server.1", "ready")
     ended = await node.end("web.server.1")
     assert master.states("web.server.1") == [

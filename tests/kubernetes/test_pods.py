@@ -73,12 +73,14 @@ async def test_a_service_lives_in_pods(
     assert (volume / "lives").read_text() == "x"
     assert "it begins:" in await upcall.upcall("logs", "small.part-0")
 
-    # A check fails, in the check's own words; and is well again.
+    # A check fails, in the check's own words; and is well again, before its service lets anybody restart it.
+    busy.touch()
     (volume / "ill").touch()
     ill = await upcall.task("small.part-0", lambda one: one.state == "unready" and "500" in one.reason, "it says why")
     assert "answered with status 500" in ill.reason
     (volume / "ill").unlink()
     await upcall.task("small.part-0", lambda one: one.state == "ready", "it is well again")
+    busy.unlink()
 
     # Its process dies: the ledger brings it back, with its volume.
     record = next(
