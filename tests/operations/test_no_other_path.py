@@ -92,6 +92,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "testing/simulated/substrate.py:SimulatedSubstrate.wanted": "as end_unwanted",
             "testing/simulated/substrate.py:SimulatedSubstrate.recover": "EndTask, heard of late",
             "agent/agent.py:Agent.received": "End of the wire",
+            "kubernetes/pod/part.py:Part._live": "its pod was told to go: SIGTERM of the kubelet",
             "agent/runs.py:Runs.run": "a tool that runs beside a task, at its time-out",
             "agent/runs.py:Runs._clean_up": "a tool that runs beside a task, left by an earlier agent",
         },
@@ -115,6 +116,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         {
             "substrate/local_tasks.py:TaskRunner._send_end": "of a task that _end was called for",
             "substrate/local_tasks.py:TaskRunner._stray": "a task of a place that was given up, or on no record",
+            "kubernetes/pod/part.py:Part._end": "our part in a pod that was told to go, to the agent that it is",
         },
     ),
     "the local substrate: having a node's death proven": (
