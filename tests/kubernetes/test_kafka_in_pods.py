@@ -65,6 +65,9 @@ async def test_kafka_serves_while_each_of_its_nodes_is_drained(
     upcall: Installed, plane: ControlPlane, api: Api, namespace: str, running: RunningNodes, tmp_path: Path
 ) -> None:
     began_s = time.monotonic()
+    async with asyncio.timeout(LIMIT_S):
+        while "kafka" not in await upcall.upcall("catalog"):  # noqa: ASYNC110 - its host registers it
+            await asyncio.sleep(1)
     await upcall.upcall("install", "kafka", "--no-wait")
     on = {}
     for name in BROKERS:
