@@ -66,7 +66,7 @@ async def test_kafka_serves_while_each_of_its_nodes_is_drained(
 ) -> None:
     began_s = time.monotonic()
     async with asyncio.timeout(LIMIT_S):
-        while "kafka" not in await upcall.upcall("catalog"):  # noqa: ASYNC110 - its host registers it
+        while "kafka" not in await upcall.upcall("catalog", "list"):  # noqa: ASYNC110 - its host registers it
             await asyncio.sleep(1)
     await upcall.upcall("install", "kafka", "--no-wait")
     on = {}
