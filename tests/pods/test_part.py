@@ -81,6 +81,9 @@ class Pod:
             )
 
     def launch(self, *command: str, name: str = "", **declared: Any) -> None:
+        """Without a command of its own it is ready when it has said so."""
+        if not command:
+            declared.setdefault("ready", Check(log="serves"))
         declaration = Declaration(command=command or SERVES, **declared)
         self.master.launches[TASK] = Launch(
             task=TASK, declaration=declaration, generation=1, fence=1, address=name or self.address
@@ -149,10 +152,11 @@ async def test_it_serves_its_task_until_it_is_told_to_end(pod: Pod, master: TlsM
 
 
 async def test_a_task_that_ends_by_itself_says_why_though_the_master_is_away(pod: Pod, master: TlsMaster) -> None:
-    pod.launch("sh", "-c", "sleep 1; echo the disk is full >&2; exit 7")
+    pod.launch("sh", "-c", "while [ ! -e go ]; do sleep 0.1; done; echo the disk is full >&2; exit 7")
     await pod.start()
     await pod.until_ready()
     await master.stop()
+    (pod.folder / "sandbox" / "nodes" / "pod" / "tasks" / TASK / "sandbox" / "go").touch()
     code, word = await pod.ends()
     assert code == 7
     assert (word["code"], word["reason"], word["lines"]) == (7, "the disk is full", ["the disk is full"])
