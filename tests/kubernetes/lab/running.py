@@ -26,6 +26,7 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import AlreadyExists, Conflict, NotFound
 from upcall.substrate.kubernetes.client.kinds import CLAIM, CONFIG_MAP, POD, SERVICE_ACCOUNT, VOLUME, Object
 from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
+from upcall.substrate.kubernetes.names import ZONE
 
 PROBE_TIMEOUT_S: Final = 1.0
 MOUNT_AGAIN_S: Final = 0.5
@@ -70,6 +71,10 @@ class RunningNodes(PlayedNodes):
         pod = self.named(name)
         assert pod is not None, name
         return self.containers[pod["metadata"]["uid"]]
+
+    async def add(self, name: str, **labels: str) -> None:
+        """Each in a zone of its own: `spread` takes no node without one for a place."""
+        await super().add(name, **({ZONE: f"zone-of-{name}"} | labels))
 
     async def power_cut(self, name: str) -> None:
         await super().power_cut(name)
