@@ -31,7 +31,7 @@ GIVEN = {
 # -- what it is given -----------------------------------------------------------------------------------------------
 
 
-def test_artifacts_lie_in_the_image_or_beside_the_sandbox() -> None:
+def test_artifacts_are_realised_beside_the_sandbox_or_where_it_is_said() -> None:
     assert Given.of(GIVEN).cache == Path("/s/cache")
     assert Given.of(GIVEN | {"UPCALL_CACHE": "/opt/upcall"}).cache == Path("/opt/upcall")
 

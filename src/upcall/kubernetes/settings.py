@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     namespace: Annotated[str, Meta(min_length=1)]
     """Which is there already, and in which all that is ours is made."""
     image: Annotated[str, Meta(min_length=1)]
-    """What each pod runs: it has our part, ``upcall-pod``, on its path."""
+    """What each pod runs: its entry point is our part (``upcall image build``)."""
     storage_class: str = ""
     """Empty: the cluster's default."""
     volumes_bound_to_node: bool = False

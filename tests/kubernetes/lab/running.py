@@ -30,8 +30,8 @@ from upcall.substrate.kubernetes.names import ZONE
 
 PROBE_TIMEOUT_S: Final = 1.0
 MOUNT_AGAIN_S: Final = 0.5
-PROGRAMS: Final = {"upcall-pod": ("-m", "upcall.kubernetes.pod")}
-"""What the image has on its path."""
+ENTRY: Final = (sys.executable, "-m", "upcall.kubernetes.pod")
+"""The entry point of the image."""
 
 
 @dataclass
@@ -270,8 +270,7 @@ class RunningNodes(PlayedNodes):
             await asyncio.sleep(MOUNT_AGAIN_S)
 
     async def _start(self, one: Container, spec: Object) -> asyncio.subprocess.Process:
-        program, *words = spec["command"]
-        command = [sys.executable, *PROGRAMS[program], *words]
+        command = spec.get("command", ENTRY)
         with (one.folder / "output").open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "lab.container", *self.hosts.before(), *command,

@@ -138,7 +138,7 @@ def test_our_part_in_it_is_told_each_folder_that_is_mounted() -> None:
     (container,) = manifest.pod(
         wanted(Declaration(command=("run",), volumes=(Volume(name="data", size_mib=1),))), {"data": "c"}, SETTINGS
     )["spec"]["containers"]
-    assert container["command"] == [manifest.COMMAND]
+    assert not {"command", "args"} & container.keys(), "the image's entry point is our part"
     told = {each["name"]: each.get("value", "") for each in container["env"]}
     mounts = {each["mountPath"] for each in container["volumeMounts"]}
     folders = {told["UPCALL_SANDBOX"], told["UPCALL_IDENTITY"], f"{told['UPCALL_VOLUMES']}/data"}

@@ -1,4 +1,4 @@
-"""``upcall-pod``: our part in a pod, started as its container's command.
+"""``upcall-pod``: our part in a pod, the entry point of its container's image.
 
 It is the agent (:mod:`upcall.agent`) with one task, in a container that somebody else has made around it: the same
 bring-up, checks, logs, tools and exits, the same words to the master. What is different stands here: what it is given

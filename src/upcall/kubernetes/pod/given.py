@@ -9,7 +9,7 @@ from upcall.protocol.errors import Invalid
 from upcall.substrate.tasks import parse
 
 CACHE: Final = "UPCALL_CACHE"
-"""Set by an image that has artifacts in it; else they are realised beside the sandbox."""
+"""Where artifacts are realised that are not in the image; without it, beside the sandbox."""
 
 
 @dataclass(frozen=True)

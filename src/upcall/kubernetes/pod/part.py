@@ -23,6 +23,7 @@ from upcall.agent.launching import Launching
 from upcall.agent.machine import Machine
 from upcall.agent.places import Places
 from upcall.agent.runs import Runs
+from upcall.agent.sealed import SealedArtifacts
 from upcall.agent.sources import MasterBlobs, RegistryArtifacts
 from upcall.agent.task import Task
 from upcall.agent.watching import Watching
@@ -83,7 +84,7 @@ class Part:
             boxes=Boxes(places, None, landlock=landlock.abi() > 0),
             watching=Watching(),
             checkpoint=Checkpoint(places.checkpoint),
-            artifacts=RegistryArtifacts(given.cache, blobs),
+            artifacts=SealedArtifacts(RegistryArtifacts(given.cache, blobs)),
             blobs=blobs,
             progress=connection.send,
         )

@@ -29,8 +29,6 @@ OURS_S: Final = 5
 """Beyond a task's grace: in it our part says how it ended."""
 PORT: Final = 10_255
 """On which our part says whether the task is ready."""
-COMMAND: Final = "upcall-pod"
-"""Our part, which the image has (:mod:`upcall.kubernetes.pod`)."""
 TOKEN_S: Final = 3600
 AUDIENCE: Final = "upcall"
 TRUST: Final = "upcall-pods"
@@ -55,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of one installation."""
 
     image: str
-    """With our agent's part in it."""
+    """Whose entry point is our part (:mod:`upcall.kubernetes.pod`)."""
     master_url: str
     """Where pods find the master."""
     domain: str = ""
@@ -125,7 +123,6 @@ def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": settings.image,
-        "command": [COMMAND],
         "env": [
             {"name": "UPCALL_TASK", "value": str(wanted.task)},
             {"name": "UPCALL_MASTER", "value": settings.master_url},
