@@ -9,7 +9,7 @@ import yaml
 from upcall.cli import platform_schema
 from upcall.cli.applicable import check_against
 from upcall.cli.composition import load
-from upcall.master.views import package_view
+from upcall.master.service_views import package_view
 from upcall.protocol.operator import PackageView
 from upcall.service.package import build_installed, installed
 

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from upcall.master import code_trouble
 from upcall.master import records as r
 from upcall.master.packages import Packages
+from upcall.master.service_views import _stands_still
 from upcall.master.state import Service
-from upcall.master.views import Views, _stands_still
+from upcall.master.views import Views
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol import service as wire

@@ -21,10 +21,11 @@ from upcall.master.http import Calls, caller, told_when_durable
 from upcall.master.logins import CODE_VALID_S, Logins
 from upcall.master.secrets import Secrets
 from upcall.master.service_calls import ServiceCalls
+from upcall.master.service_views import package_view
 from upcall.master.state import Service
 from upcall.master.tokens import Principal, Tokens
 from upcall.master.transaction import Transaction
-from upcall.master.views import Views, package_view
+from upcall.master.views import Views
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
