@@ -11,11 +11,12 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import UpcallError
 from upcall.service import course as courses
 from upcall.service import wanted
+from upcall.service.bases import base_of, options_of
 from upcall.service.changing import between, named
 from upcall.service.comparing import Comparison, NobodyKnows, compare, effects, with_options
 from upcall.service.consent import Verdict
 from upcall.service.course import Course
-from upcall.service.options import ServiceOptions, validated
+from upcall.service.options import validated
 from upcall.service.proposed import Looked, looked_at, no_place, would_be
 from upcall.service.service import Service
 from upcall.service.stranger import asked
@@ -79,10 +80,10 @@ async def _by_what_they_run(
 
 async def _since_all_were_alike(service: Service, looked: Looked, last: Course) -> Comparison | None:
     """With what all members had before the changes that were not carried out. None: nobody can say what that was."""
-    base = _options(service, last.base)
-    if base is None or last.upgrade or last.base_unknown or looked.code.service is not service or looked.found is None:
+    base = base_of(service, last)
+    if base is None or last.upgrade or looked.code.service is not service or looked.found is None:
         return None
-    wish, tried = looked.update.options, _options(service, last.options)
+    wish, tried = looked.update.options, options_of(service, last.options)
     names = [*last.touched, *(change.name for each in (base, tried) if each for change in between(each, wish))]
     try:
         return await looked.code.call(compare, service, base, wish, named(base, wish, names))
@@ -93,13 +94,6 @@ async def _since_all_were_alike(service: Service, looked: Looked, last: Course) 
 def _following(last: Course, looked: Looked) -> Course:
     number = looked.update.revision
     return courses.next_course(last, life=last.life, revision=number, was={}, options={}, upgrade=False)
-
-
-def _options(service: Service, given: dict[str, object]) -> ServiceOptions | None:
-    try:
-        return validated(service.Options, given, where=service.name)
-    except UpcallError:
-        return None
 
 
 def _declared(service: Service) -> wire.Declare:

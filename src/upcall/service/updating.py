@@ -7,7 +7,7 @@ and has failed when a step of it has.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,15 +17,13 @@ from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotNow, UpcallError
 from upcall.service import course as courses
 from upcall.service import plans, wanted
-from upcall.service.changing import OptionChange, before, between, named
+from upcall.service.bases import base_of, looked_at, options_of
+from upcall.service.changing import OptionChange, before, named
 from upcall.service.comparing import compare, declarations, with_options
-from upcall.service.consent import Verdict
 from upcall.service.course import Course
+from upcall.service.gates import Gates
 from upcall.service.leaving import Spawn
 from upcall.service.link import Fenced, Link
-from upcall.service.member import Member
-from upcall.service.moving import ENDS_MAX
-from upcall.service.options import ServiceOptions, validated
 from upcall.service.plan_inputs import (
     Control,
     Effect,
@@ -39,22 +37,17 @@ from upcall.service.plan_inputs import (
     StartMember,
     Verb,
 )
-from upcall.service.questions import CHANGES, NoAnswer
-from upcall.service.questions import checked as checked_answer
+from upcall.service.proposing import Proposing
+from upcall.service.questions import CHANGES
 from upcall.service.repeating import until_done
 from upcall.service.service import Service, overridden
 from upcall.service.state import State
-from upcall.service.steps import GaveUp, Later
+from upcall.service.steps import GaveUp
 from upcall.service.stranger import BEGUN
 from upcall.service.telling import Words
-from upcall.service.trying import apart
 from upcall.service.while_running import WhileRunning, sorted_out
 
 KEY: Final = "update"
-LOOK_S: Final = 1.0
-"""How often a gate is looked at that is not open yet."""
-ASK_AGAIN_S: Final = 5.0
-"""Before a step is proposed again whose operation ended without doing what was wished."""
 
 
 class Updating:
@@ -70,7 +63,6 @@ class Updating:
         leaving: Callable[[str], str],
     ) -> None:
         """``leaving``: how far the removal of this id is."""
-        self._leaving = leaving
         self._running: set[asyncio.Task[object]] = set()
         """Its steps that are carried out here."""
         self._words = Words(self._working, spawn)
@@ -83,7 +75,7 @@ class Updating:
         self._kept: Course | None = None
         self._looked = False
         """What is changed while the members run was looked at here."""
-        self._while = WhileRunning(service, lambda: self._course, self._now_is, self._options)
+        self._while = WhileRunning(service, lambda: self._course, self._now_is, partial(options_of, service))
         self._spawn = spawn
         self._back: asyncio.Task[object] | None = None
         """Takes back what was changed live."""
@@ -91,15 +83,8 @@ class Updating:
         self._writing = asyncio.Lock()
         self._operation: wire.Operation | None = None
         self._effects: list[Effect] = []
-        self._proposed: dict[str, tuple[str, float]] = {}
-        """Member whose turn it is -> its step's operation, and when it was proposed."""
-        self._gone: dict[str, float] = {}
-        """Removal that is over -> when that was seen: how it ended is told a moment later."""
-        self._refused: dict[str, str] = {}
-        self._ready_since: tuple[int, float] = (0, 0.0)
-        """Of the canary: its incarnation."""
-        self._gated = 0
-        """Incarnation of the canary that came to the gate."""
+        self._proposing = Proposing(service, link, now, lambda: self._operation, leaving)
+        self._gates = Gates(service, now, lambda: self._course, lambda: self._operation, lambda: self._while)
         self._said = ""
         """What this subscription has said of the operation."""
 
@@ -118,7 +103,7 @@ class Updating:
     def before(self) -> Service | None:
         """The service as it was before members came that are not there yet."""
         course = self._course
-        base = self._base(course) if course is not None and self._service._context.coming else None
+        base = base_of(self._service, course) if course is not None and self._service._context.coming else None
         return with_options(self._service, base) if base is not None else None
 
     def stays(self, revision: int) -> wire.Declare | None:
@@ -127,7 +112,7 @@ class Updating:
         course = self._course
         if course is None or course.revision != revision or self._operation is not None or course.outcome == "done":
             return None
-        base = self._base(course)
+        base = base_of(self._service, course)
         if base is None or not set(course.base_names) - set(declarations(self._service)):
             return None
         before = with_options(self._service, base)
@@ -155,8 +140,7 @@ class Updating:
     def deadline_s(self) -> float | None:
         if self._operation is None or self._course is None or self._course.outcome or self._course.failing:
             return None
-        over = {known: at_s for known, at_s in self._proposed.values() if not self._lives(known)}
-        times = [max(at_s, self._gone.get(known, at_s)) + ASK_AGAIN_S for known, at_s in over.items()]
+        times = self._proposing.looks_s
         if self.plan.deadline_s is not None:
             times.append(self.plan.deadline_s)
         now_s = self._now()
@@ -180,14 +164,7 @@ class Updating:
         self._while.hear(operations)
 
     def hear(self, told: wire.Told) -> None:
-        """A step that was declined, or failed, is refused: asking again would give the same."""
-        operation = told.operation
-        ours = self._operation is not None and operation.parent == self._operation.id
-        refused = ("declined", "failed", "withdrawn") if operation.kind == "scale_in" else ("declined", "failed")
-        if ours and operation.member and told.what in refused:
-            said = self._service._context.declined.get(operation.id, "") or told.text
-            words = f"the {operation.kind} of {operation.member} was {told.what}".replace("was failed", "failed")
-            self._refused[operation.member] = f"{words}: {said}" if said else words
+        self._proposing.hear(told)
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -218,55 +195,24 @@ class Updating:
             was = before(options, operation.revision.changed)
             last = self._course
             # Whole or not at all: what raises here is tried again.
-            self._course = await self._looked_at(
-                courses.next_course(last, life=life, revision=revision, was=was, options=options, upgrade=upgrade), last
+            self._course = await looked_at(
+                self._service,
+                courses.next_course(last, life=life, revision=revision, was=was, options=options, upgrade=upgrade),
+                last,
             )
             self._restored(self._course)
-            self._proposed, self._refused, self._effects, self._gated = {}, {}, [], 0
-            self._gone, self._back_said = {}, ""
+            self._effects, self._back_said = [], ""
+            self._gates.begins()
+            self._proposing.begins()
             if self._back is not None:
                 self._back.cancel()  # This one takes along what is left of it.
                 self._back = None
             self._looked, self._while = (
                 False,
-                WhileRunning(self._service, lambda: self._course, self._now_is, self._options),
+                WhileRunning(self._service, lambda: self._course, self._now_is, partial(options_of, self._service)),
             )
         await self._write()
         self._take_back()
-
-    async def _looked_at(self, course: Course, last: Course | None) -> Course:
-        """What it changes, beside what a change before it may have left."""
-        service = self._service
-        names = tuple(declarations(service))
-        base = self._base(course)
-        was = await self._told(base) if base is not None else None
-        if base is None or was is None:
-            there = tuple(service._context.members)
-            course = replace(course, upgrade=True, base_unknown=True)
-            return courses.with_differences(course, was=there, wanted=names, touched=())
-        touched = [change.name for change in between(base, service.options)]
-        if last is not None and last.life == course.life and (tried := self._options(last.options)) is not None:
-            touched += [change.name for change in between(tried, service.options)]
-        return courses.with_differences(course, was=was, wanted=names, touched=touched)
-
-    async def _told(self, base: ServiceOptions) -> tuple[str, ...] | None:
-        """The members under the options of before. None: these are broken themselves, or hang, and may be what is
-        mended."""
-        service = self._service
-        try:
-            return tuple(await apart(service, service.answer_timeout_s, declarations, with_options(service, base)))
-        except Exception:
-            return None
-
-    def _base(self, course: Course) -> ServiceOptions | None:
-        """What all members had before. None: nobody can say what that made of them."""
-        return None if course.base_unknown else self._options(course.base)
-
-    def _options(self, given: Mapping[str, Any]) -> ServiceOptions | None:
-        """None: they are of other code, and mean nothing here."""
-        with suppress(UpcallError):
-            return validated(self._service.Options, given, where=self._service.name)
-        return None
 
     async def fail(self, revision: int, why: str) -> None:
         """What this revision wants cannot be said: it goes no further. Nothing follows where it does not go on."""
@@ -311,7 +257,14 @@ class Updating:
         self.plan = self.plan.with_phases(courses.phases(course, pods, seen, live, self._works(), timeout_s))
         held = "paused by a person" if operation.paused else ""
         world = Observed(
-            seen, self._now(), members.unplaced, settling, course.revision, held, self._asked(), dict(self._refused)
+            seen,
+            self._now(),
+            members.unplaced,
+            settling,
+            course.revision,
+            held,
+            self._proposing.asked(),
+            dict(self._proposing.refused),
         )
         self._course = course
         self.move(world)
@@ -322,10 +275,10 @@ class Updating:
         return {effect.member for effect in self._effects if isinstance(effect, StartMember)}
 
     def _works(self) -> courses.Works:
-        changes = self._while
+        changes, gates = self._while, self._gates
         spread = self._spread if overridden(self._service, "spread") else None
         return courses.Works(
-            changes.to_one, self._live_gate, changes.to_the_others, changes.to_all, self._settled, self._gate, spread
+            changes.to_one, gates.told, changes.to_the_others, changes.to_all, gates.settled, gates.restarted, spread
         )
 
     def _chosen(self, course: Course, members: Mapping[str, wire.Member]) -> Course:
@@ -333,7 +286,7 @@ class Updating:
         service = self._service
         if course.canary is not None and self._looked:
             return course
-        base = self._options(course.base)
+        base = options_of(self._service, course.base)
         differ: tuple[str, ...] = ()
         live: tuple[OptionChange, ...] = ()
         if base is not None and not course.upgrade:
@@ -346,17 +299,6 @@ class Updating:
         fit = courses.may_be_canary(restarts, members)
         canary = service.canary([service.members[name] for name in fit]).name if fit else ""
         return replace(course, restarts=restarts, canary=canary, live=tuple(change.name for change in live))
-
-    def _asked(self) -> dict[str, str]:
-        """How the operations of its steps stand."""
-        found = {}
-        for operation in self._service.operations:
-            if self._operation is not None and operation.parent == self._operation.id and operation.member:
-                said = f"answered: {operation.answer}" if operation.answer else "is asked"
-                begun = operation.state in BEGUN
-                how = self._leaving(operation.id) or "is under way"
-                found[operation.member] = f"{operation.id}: {how if begun else said}"
-        return found
 
     def move(self, given: Input) -> None:
         """One input into the plan; what follows is performed by the next reconciling, in order."""
@@ -386,13 +328,13 @@ class Updating:
         self._take_back()
         turns = {effect.member for effect in effects if isinstance(effect, ProposeRestart | ProposeLeave)}
         if effects:
-            self._proposed = {member: known for member, known in self._proposed.items() if member in turns}
+            self._proposing.turns(turns)
         for effect in effects:
             match effect:
                 case ProposeRestart():
-                    await self._propose("restart", effect.member, effect.reason, effect.key, operation)
+                    await self._proposing.propose("restart", effect.member, effect.reason, effect.key, operation)
                 case ProposeLeave():
-                    await self._propose("scale_in", effect.member, effect.reason, effect.key, operation)
+                    await self._proposing.propose("scale_in", effect.member, effect.reason, effect.key, operation)
                 case Retarget():
                     await self._link.retarget(*effect.members)
                 case RunStep():
@@ -401,26 +343,6 @@ class Updating:
             del self._effects[0]
         if course.outcome:
             await self._say_over(course.outcome, operation)
-
-    async def _propose(self, kind: str, member: str, reason: str, key: str, parent: wire.Operation) -> None:
-        """Again when its operation ended without doing what was wished: the same key is the same wish."""
-        known, at_s = self._proposed.get(member, ("", 0.0))
-        if known and (self._lives(known) or self._now() < at_s + ASK_AGAIN_S):
-            return
-        if known and kind == "scale_in" and self._now() < self._gone.setdefault(known, self._now()) + ASK_AGAIN_S:
-            return
-        proposal = wire.Propose(key=key, kind=kind, member=member, reason=reason, parent=parent.id)
-        try:
-            self._proposed[member] = (await self._link.propose(proposal), self._now())
-        except (Fenced, NotNow):
-            raise
-        except UpcallError as error:
-            # Something else has the member at the moment: it is asked for again.
-            self._proposed[member] = (known or "refused", self._now())
-            self._service.log.info("%s of %s: %s", kind, member, error)
-
-    def _lives(self, operation: str) -> bool:
-        return any(each.id == operation for each in self._service.operations)
 
     async def _say_over(self, outcome: str, operation: wire.Operation) -> None:
         """Once on each subscription: the master may not have heard it on the one before."""
@@ -482,17 +404,6 @@ class Updating:
         self._service.refresh()
         self.tell(f"what was changed live is taken back: {text}", share)
 
-    async def _settled(self) -> None:
-        await self._while.stays_well(self._now())
-
-    async def _live_gate(self) -> None:
-        """The one that was told first stays well, and the expert says that the others may follow."""
-        await self._settled()
-        course, operation = self._course, self._operation
-        member = self._service.members.get((course.live_canary if course is not None else None) or "")
-        if member is not None and operation is not None:
-            await self._agreed(member, operation)
-
     async def _spread(self) -> None:
         """Those that came are there: load moves onto them."""
         service, course, operation = self._service, self._course, self._operation
@@ -511,43 +422,3 @@ class Updating:
 
     async def _working(self, operation: str, text: str, share: float | None) -> None:
         await self._link.working(operation, wire.Working(text=text, share=share))
-
-    async def _gate(self) -> None:
-        """The canary stays ready, and the expert says that the others may follow."""
-        service, operation = self._service, self._operation
-        member = service.members.get(self._course.canary or "") if self._course is not None else None
-        if member is None or operation is None:
-            return
-        self._gated = self._gated or member.incarnation
-        if member.incarnation > self._gated and member.ended_times >= ENDS_MAX:
-            raise GaveUp(f"{member.name} does not stay ready: {member.seen.exit_reason or member.seen.reason}")
-        if not member.back:
-            self._ready_since = (0, 0.0)
-            raise Later(f"{member.name} is {member.state}", LOOK_S)
-        if self._ready_since[0] != member.incarnation:
-            self._ready_since = (member.incarnation, self._now())
-        left_s = self._ready_since[1] + service.settle_s - self._now()
-        if left_s > 0:
-            raise Later(f"{member.name} has to stay ready for {service.settle_s:g} s", left_s)
-        await self._agreed(member, operation)
-
-    async def _agreed(self, member: Member, operation: wire.Operation) -> None:
-        verdict = await self._may_go_on(member, operation)
-        if verdict.word == "decline":
-            raise GaveUp(f"{member.name}: {verdict.reason}")
-        if verdict.word == "defer":
-            raise Later(verdict.reason, min(verdict.retry_after_s, LOOK_S))
-
-    async def _may_go_on(self, member: Member, operation: wire.Operation) -> Verdict:
-        """One that is late or raises says nothing: it is asked again."""
-        service = self._service
-        try:
-            async with asyncio.timeout(service.answer_timeout_s):
-                given = await service.may_go_on(member, operation)
-            return checked_answer(type(service), "update", "may_go_on", given)
-        except TimeoutError:
-            raise Later(f"may_go_on gave no answer within {service.answer_timeout_s:g} s", ASK_AGAIN_S) from None
-        except NoAnswer as error:
-            raise Later(str(error), ASK_AGAIN_S) from error
-        except Exception as error:
-            raise Later(service.raised(f"may_go_on({member.name})", error), ASK_AGAIN_S) from error
