@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from upcall.cli import deploy
 from upcall.cli.action import begin, finished, known_action
-from upcall.cli.main import LEFT_OUT
 from upcall.cli.output import ago, nearest
-from upcall.cli.session import Session, command, commands
+from upcall.cli.session import Makes, Session, command, commands
 from upcall.cli.update import Goal, Set, Unset, goals_of, unset_would_do
 from upcall.cli.values import parse_pairs
 from upcall.protocol import recurring
@@ -32,18 +30,7 @@ PATIENCE_S = 60.0
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
-class Backup(TyperGroup):
-    """``upcall backup SERVICE`` makes one: the usual word may be left out."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        first = args[0] if args else ""
-        if first and first not in self.commands and first not in ctx.help_option_names:
-            args = ["make", *args]
-            ctx.meta[LEFT_OUT] = "make"
-        return list(super().parse_args(ctx, args))
-
-
-backup_app = commands("Back a service up: `backup [make] SERVICE --to`; list, show, verify, remove.", group=Backup)
+backup_app = commands("Back a service up: `backup [make] SERVICE --to`; list, show, verify, remove.", group=Makes)
 restore_app = commands()
 APPS = {"backup": backup_app, "restore": restore_app}
 

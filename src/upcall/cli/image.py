@@ -24,24 +24,27 @@ MIB: Final = 1 << 20
 HOST: Final = "localhost"
 """Where an image is said to be that was not pushed: nobody is asked for it there."""
 
+Platforms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--platform", help="linux/amd64, linux/arm64; several for an image of both. [default: this machine's]"
+    ),
+]
+Base = Annotated[
+    str,
+    typer.Option(
+        help="What it stands on, with glibc and Python: HOST/PATH@sha256:..., a folder with an image, or a lock of "
+        "packages. [default: packages of a distribution]"
+    ),
+]
+
 
 @command(image_app, "build")
 def build(
     session: Session,
     package: Annotated[str, typer.Argument(help="A name (log, log@4.1), or a path.")],
-    platforms: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--platform", help="linux/amd64, linux/arm64; several for an image of both. [default: this machine's]"
-        ),
-    ] = None,
-    base: Annotated[
-        str,
-        typer.Option(
-            help="What it stands on, with glibc and Python: HOST/PATH@sha256:..., a folder with an image, or a lock of "
-            "packages. [default: packages of a distribution]"
-        ),
-    ] = "",
+    platforms: Platforms = None,
+    base: Base = "",
     push: Annotated[str, typer.Option(help="Send it to a registry: HOST/PATH:TAG.")] = "",
     layout: Annotated[Path | None, typer.Option(help="Write it as a folder (OCI layout).")] = None,
     archive: Annotated[Path | None, typer.Option(help="Write it as an archive that runtimes load.")] = None,

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from upcall.cli import keeping
 from upcall.cli.exits import INTERRUPTED_EXIT
-from upcall.cli.main import markup
+from upcall.cli.main import LEFT_OUT, markup
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
 from upcall.client.folder import folder_at
@@ -46,6 +46,17 @@ class Session:
         client = Client.of(self.folder)
         client.gone = lambda: not keeping.running(self.folder)
         return client
+
+
+class Makes(TyperGroup):
+    """``upcall backup SERVICE`` makes one: the usual word may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        if first and first not in self.commands and first not in ctx.help_option_names:
+            args = ["make", *args]
+            ctx.meta[LEFT_OUT] = "make"
+        return list(super().parse_args(ctx, args))
 
 
 def commands(help: str = "", *, group: type[TyperGroup] | None = None) -> typer.Typer:

@@ -1,4 +1,4 @@
-"""An image on the disk: a folder as the OCI image layout has it, or the same as one archive.
+"""Images on the disk: a folder as the OCI image layout has it, or the same as one archive.
 
 The archive has a second list beside it (``manifest.json``), so that older programs load it too. Both are written beside
 their name and renamed when they are whole: what is there is complete, or it is not there.
@@ -19,16 +19,24 @@ from upcall.artifacts.cache import hash_file
 from upcall.image import layers
 from upcall.image.base import described
 from upcall.image.building import Image
-from upcall.image.documents import INDEX
+from upcall.image.documents import INDEX, Described, Document
 from upcall.image.errors import ImageError
-from upcall.image.layers import Contents, Data, File
+from upcall.image.layers import Contents, Data, File, Layer
 
 MARKER: Final = "oci-layout"
+NAME: Final = "io.containerd.image.name"
 _MARKED: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def write_folder(image: Image, name: str, folder: Path) -> None:
     """The image as a folder that is not there yet, or is empty."""
+    with new_folder(folder) as partial:
+        lay(contents_of({name: image}), partial)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """What is written into the folder that it gives becomes ``folder``, when all of it is there."""
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     if folder.exists():
@@ -36,21 +44,26 @@ def write_folder(image: Image, name: str, folder: Path) -> None:
             f"{folder} is there already", where=str(folder), expected="a folder that is not there yet, or an empty one"
         )
     with _beside(folder) as partial:
-        for path, entry in _contents(image, name).items():
-            target = partial / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            match entry:
-                case Data(data):
-                    target.write_bytes(data)
-                case File(source):
-                    shutil.copyfile(source, target)
+        yield partial
         partial.chmod(0o755)
         partial.rename(folder)
 
 
+def lay(contents: Contents, folder: Path) -> None:
+    """Write these files."""
+    for path, entry in contents.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        match entry:
+            case Data(data):
+                target.write_bytes(data)
+            case File(source):
+                shutil.copyfile(source, target)
+
+
 def write_archive(image: Image, name: str, file: Path) -> None:
     """The image as an archive, which programs load."""
-    contents: dict[str, Any] = dict(_contents(image, name))
+    contents: dict[str, Any] = dict(contents_of({name: image}))
     if len(image.images) == 1:
         contents["manifest.json"] = Data(_older(image, name))
     with _beside(file) as partial:
@@ -61,10 +74,12 @@ def write_archive(image: Image, name: str, file: Path) -> None:
         (partial / "archive").replace(file)
 
 
-def _contents(image: Image, name: str) -> Contents:
-    found: dict[str, Any] = {MARKER: Data(_MARKED), "index.json": Data(_index(image, name))}
-    found |= {_path(one.digest): Data(one.data) for one in image.documents}
-    found |= {_path(digest): File(layer.blob, executable=False) for digest, layer in image.layers.items()}
+def contents_of(images: Mapping[str, Image]) -> Contents:
+    """The files of a layout of these images, by their names; what several have is there once."""
+    found: dict[str, Any] = {MARKER: Data(_MARKED), "index.json": Data(_index(images))}
+    for image in images.values():
+        found |= {_path(one.digest): Data(one.data) for one in image.documents}
+        found |= {_path(digest): File(layer.blob, executable=False) for digest, layer in image.layers.items()}
     return found
 
 
@@ -72,13 +87,16 @@ def _path(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
 
 
-def _index(image: Image, name: str) -> bytes:
-    """What is in the layout. The name stands twice: as the format has it (a tag), and as the runtimes read it."""
-    annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
-    more: dict[str, Any] = {"annotations": annotations}
-    if len(image.images) == 1:
-        more["platform"] = {"architecture": image.images[0].architecture, "os": "linux"}
-    listed = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [image.top.descriptor(**more)]}
+def _index(images: Mapping[str, Image]) -> bytes:
+    """What is in the layout. A name stands twice: as the format has it (a tag), and as the runtimes read it."""
+    manifests = []
+    for name, image in images.items():
+        annotations = {NAME: name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+        more: dict[str, Any] = {"annotations": annotations}
+        if len(image.images) == 1:
+            more["platform"] = {"architecture": image.images[0].architecture, "os": "linux"}
+        manifests.append(image.top.descriptor(**more))
+    listed = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
     return json.dumps(listed, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -114,7 +132,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 class Layout:
-    """An image layout that is there, to stand on."""
+    """An image layout that is there: to stand on, or to be sent on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -126,6 +144,36 @@ class Layout:
             raise ImageError(
                 f"{self.folder} is no image layout: {error.strerror}", where=str(self.folder), expected="oci-layout"
             ) from None
+
+    def images(self) -> dict[str, Image]:
+        """Those that have a name, whole: each part of them is looked at."""
+        found = {}
+        for one in self.index().get("manifests") or ():
+            if name := (one.get("annotations") or {}).get(NAME):
+                found[str(name)] = self._image(one)
+        return found
+
+    def _image(self, descriptor: Mapping[str, Any]) -> Image:
+        where = f"{self.folder} {descriptor.get('digest')}"
+        try:
+            top = Document(descriptor["mediaType"], self.document(descriptor["digest"]))
+            told = described(top.data, where)
+            below = [top] if "layers" in told else [
+                Document(one["mediaType"], self.document(one["digest"])) for one in told["manifests"]
+            ]  # fmt: skip
+            return Image(tuple(self._of_one(manifest, where) for manifest in below))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ImageError(f"an image cannot be read: {error!r}", where=where, expected="an OCI image") from None
+
+    def _of_one(self, manifest: Document, where: str) -> Described:
+        told = described(manifest.data, where)
+        config = Document(told["config"]["mediaType"], self.document(told["config"]["digest"]))
+        about = described(config.data, where)
+        made = tuple(
+            Layer(one["digest"], one["size"], diff, self.blob(one["digest"]), media_type=one["mediaType"])
+            for one, diff in zip(told["layers"], about["rootfs"]["diff_ids"], strict=True)
+        )
+        return Described(about["architecture"], config, manifest, made)
 
     def document(self, digest: str) -> bytes:
         data = self._path(digest).read_bytes()

@@ -1,0 +1,113 @@
+"""The image of a real package, built and run: without a container runtime, in a root of its own."""
+
+import re
+import shutil
+import struct
+import subprocess
+import tarfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import upcall
+from upcall.artifacts import sealed
+from upcall.artifacts.cache import Cache
+from upcall.artifacts.errors import ArtifactError
+from upcall.cli.fetch import artifacts_of, find
+from upcall.image import standing
+from upcall.image.building import Image, Package, build
+from upcall.image.target import this
+
+pytestmark = pytest.mark.real
+
+DESKTOP = re.compile(r"libX|libasound|libfreetype")
+"""What a Java needs for windows, fonts and sound, which nobody has in a pod."""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    cache = Cache()
+    built = find("kafka")
+    package = Package(built.package.name, built.package.version, artifacts_of(built), built.blobs)
+    scratch = tmp_path_factory.mktemp("image")
+    try:
+        return build(package, [this()], standing.standing("", cache), cache, scratch / "one")
+    except ArtifactError as error:
+        if "no longer" in str(error) or "there is no apt-get" in str(error):
+            pytest.skip(f"its base cannot be had here any more: {error}")
+        raise
+
+
+@pytest.fixture(scope="module")
+def root(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All layers, one above the other."""
+    folder = tmp_path_factory.mktemp("root")
+    for layer in image.images[0].layers:
+        with tarfile.open(layer.blob) as tar:
+            tar.extractall(folder, filter="fully_trusted")
+    return folder
+
+
+def inside(root: Path, *command: str) -> str:
+    """Run it as if in a container: this is its whole file system, and it is nobody in particular there."""
+    words = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", f"--root={root}", "--wd=/"]
+    words.append("--mount-proc")  # A Java finds its own place by it.
+    if shutil.which("unshare") is None or subprocess.run([*words, "/bin/true"], capture_output=True).returncode:
+        pytest.skip("a root of one's own cannot be had here (unshare)")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "/upcall/ours:/upcall/libraries", "LANG": "C.UTF-8"}
+    done = subprocess.run([*words, *command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_our_code_and_all_that_it_imports_run_in_it(root: Path) -> None:
+    modules = (
+        "upcall, upcall.agent.agent, upcall.master.app, upcall.kubernetes.machines, ssl, sqlite3, lzma, bz2, ctypes"
+    )
+    said = inside(root, "python3.11", "-B", "-c", f"import {modules}; print(upcall.__version__, upcall.__file__)")
+    assert said.split() == [upcall.__version__, "/upcall/ours/upcall/__init__.py"]
+
+
+def test_its_java_runs_and_its_jars_are_where_the_index_says(root: Path) -> None:
+    index = msgspec.json.decode((root / "upcall" / "artifacts.json").read_bytes(), type=sealed.Index)
+    java = index.artifacts["java"].properties["java"]
+    assert re.search(r"(?m)^OpenJDK 64-Bit Server VM", inside(root, java, "-version"))
+    jars = index.artifacts["kafka"].properties["classpath"].split(":")
+    assert len(jars) > 50
+    assert all((root / jar.lstrip("/")).is_file() for jar in jars)
+    said = inside(root, java, "-cp", ":".join(jars), "kafka.tools.StorageTool", "random-uuid")
+    assert re.search(r"(?m)^[A-Za-z0-9_-]{22}$", said)
+
+
+def test_every_library_that_a_program_in_it_needs_is_in_it(root: Path) -> None:
+    """What is loaded only on some way through the code is missed by a run, so each file is asked."""
+    programs = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and elf(path)]
+    there = {path.name for path in root.rglob("*.so*")}
+    missing = {}
+    for path in programs:
+        if lacks := {name for name in needed(path) - there if not DESKTOP.match(name)}:
+            missing[str(path.relative_to(root))] = lacks
+    assert missing == {}
+
+
+def elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+def needed(path: Path) -> set[str]:
+    """The sonames that a program of 64 bits asks for, by its dynamic section."""
+    data = path.read_bytes()
+    at, size, count = struct.unpack_from("<Q", data, 32)[0], *struct.unpack_from("<HH", data, 54)
+    headers = [struct.unpack_from("<IIQQQQQQ", data, at + number * size) for number in range(count)]
+    dynamic = next((one for one in headers if one[0] == 2), None)
+    if dynamic is None:
+        return set()
+    entries = [struct.unpack_from("<qQ", data, dynamic[2] + offset) for offset in range(0, dynamic[5], 16)]
+    table = next((value for tag, value in entries if tag == 5), 0)
+    for kind, _, offset, virtual, _, length, *_ in headers:
+        if kind == 1 and virtual <= table < virtual + length:
+            table = table - virtual + offset
+    names = (table + value for tag, value in entries if tag == 1)
+    return {data[name : data.index(b"\0", name)].decode() for name in names}
