@@ -1,6 +1,10 @@
 """`upcall image build`, as a person types it."""
 
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +13,11 @@ from made_images import python_base
 from registry_server import RegistryServer, serving
 from typer.testing import CliRunner, Result
 
+from upcall.artifacts.errors import Cancelled
+from upcall.artifacts.progress import Progress
+from upcall.cli.fetch import shown
 from upcall.cli.main import application
+from upcall.cli.session import Session
 
 Run = Callable[..., Result]
 
@@ -100,3 +108,21 @@ def test_nothing_is_left_beside_what_was_made(run: Run, tmp_path: Path) -> None:
     run(str(tmp_path / "log.py"), "--base", str(tmp_path / "base"))
     run(str(tmp_path / "log.py"), "--base", str(tmp_path / "base"), "--layout", str(tmp_path / "base"))
     assert list((tmp_path / "a cache" / "partial").iterdir()) == []
+
+
+def test_what_is_interrupted_stops_at_its_next_word() -> None:
+    stopped = threading.Event()
+
+    def work(report: Callable[[Progress], None], stop: threading.Event) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            while True:
+                report(Progress("log", "going on", 0, 0, 0.0))
+                time.sleep(0.01)
+        except Cancelled:
+            stopped.set()
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        shown(Session(), "log", work)
+    assert stopped.is_set()

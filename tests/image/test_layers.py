@@ -102,6 +102,12 @@ def test_the_bytes_are_those_of_every_other_machine(tmp_path: Path) -> None:
         assert layer.digest == "sha256:fbb580b1a00136c688420a77ac51b292b8937ac08d7b80cfdaa40cf5342f98b7"
 
 
+def test_a_full_disk_is_said() -> None:
+    with pytest.raises(ImageError, match="the disk is full while a layer is written") as caught:
+        write({"a": Data(b"a" * 100_000)}, Path("/dev/full"))
+    assert "UPCALL_CACHE on another one" in caught.value.problem.expected
+
+
 def test_another_compressor_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zlib, "compress", lambda data, level: data[::-1])
     assert not layers.usual()

@@ -135,24 +135,30 @@ def _fetch(session: Session, built: "Built", artifacts: list[Artifact]) -> float
 
 
 def shown(session: Session, package: str, work: "Callable[[ProgressCallback, threading.Event], Result]") -> "Result":
-    """What ``work`` gives, which reports its progress and looks whether it is to stop; it is shown meanwhile."""
+    """What ``work`` gives. Its progress is shown meanwhile, and when it is to stop, its next report stops it."""
     moments: dict[str, Moment] = {}
     stop, over = threading.Event(), threading.Event()
     done: list[Result] = []
     failed: list[BaseException] = []
 
+    def report(moment: "Moment") -> None:
+        if stop.is_set():
+            from upcall.artifacts.errors import Cancelled
+
+            raise Cancelled("stopped", where=package)
+        moments[moment.artifact] = moment  # atomic; the drawing thread copies it
+
     def run() -> None:
         try:
-            # A dict's assignment is atomic; the drawing thread copies it.
-            done.append(work(lambda moment: moments.update({moment.artifact: moment}), stop))
+            done.append(work(report, stop))
         except BaseException as error:
             failed.append(error)
         finally:
             over.set()
 
     thread = threading.Thread(target=run)
-    thread.start()
     try:
+        thread.start()
         with session.out.progress() as progress:
             while not over.wait(DRAW_S):
                 _show(progress, package, list(moments.values()))
@@ -165,7 +171,7 @@ def shown(session: Session, package: str, work: "Callable[[ProgressCallback, thr
     thread.join()
     if failed:
         error = failed[0]
-        raise error if isinstance(error, UpcallError) else Invalid(f"{type(error).__name__}: {error}", where="fetch")
+        raise error if isinstance(error, UpcallError) else Invalid(f"{type(error).__name__}: {error}", where=package)
     return done[0]
 
 

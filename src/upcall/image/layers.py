@@ -11,6 +11,7 @@ Python has the usual one (zlib). One that has another (zlib-ng) makes layers tha
 the digest of what is *in* a layer (``diff_id``) is the same everywhere.
 """
 
+import errno
 import gzip
 import hashlib
 import io
@@ -118,11 +119,20 @@ def _below(folder: Path, prefix: str) -> Iterator[tuple[Path, str]]:
 
 def write(contents: Contents, blob: Path, words: str = "") -> Layer:
     """Write the layer of these entries as the file ``blob``."""
-    with blob.open("wb") as file:
-        sent = _Hashed(file)
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=sent, mtime=0) as compressed:
-            plain = _Hashed(compressed)
-            archive(contents, cast("IO[bytes]", plain))
+    try:
+        with blob.open("wb") as file:
+            sent = _Hashed(file)
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=sent, mtime=0) as compressed:
+                plain = _Hashed(compressed)
+                archive(contents, cast("IO[bytes]", plain))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ImageError(
+            "the disk is full while a layer is written",
+            where=str(blob),
+            expected="more room on this disk, or UPCALL_CACHE on another one",
+        ) from None
     return Layer(sent.digest, sent.size, plain.digest, blob, words)
 
 
