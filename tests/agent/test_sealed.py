@@ -1,4 +1,4 @@
-"""Artifacts of an agent in an image: by the image's index, and by no name alone."""
+"""Artifacts of an agent in an image: by the image's index, and by no name."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class Elsewhere:
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     path = tmp_path / "artifacts.json"
-    path.write_bytes(render(Index(format=FORMAT, package="log", version="4.1", artifacts={"java": PLACED})))
+    path.write_bytes(render(Index(format=FORMAT, packages=("log 4.1",), artifacts=(PLACED,))))
     return path
 
 
@@ -61,13 +61,19 @@ async def test_an_image_of_other_locks_is_not_taken_for_the_right_one(index: Pat
     assert "log 4.1" in said[0]
 
 
+async def test_what_a_package_calls_it_does_not_matter(index: Path) -> None:
+    other_name = Artifact(name="runtime", kind=JAVA.kind, lock=JAVA.lock)
+    found = await SealedArtifacts(Elsewhere(), index).realise([other_name], unsaid)
+    assert found == {"runtime": (PLACED.path, PLACED.properties)}
+
+
 async def test_without_an_index_it_is_no_image_of_ours(tmp_path: Path) -> None:
     other = Elsewhere()
     await SealedArtifacts(other, tmp_path / "nothing.json").realise([JAVA], unsaid)
     assert other.asked == ["java"]
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"format": 99, "package": "", "version": "", "artifacts": {}}'])
+@pytest.mark.parametrize("text", ["{", "{}", '{"format": 99, "packages": [], "artifacts": []}'])
 def test_an_index_that_cannot_be_read_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "artifacts.json").write_text(text)
     with pytest.raises(ArtifactError, match="the image's index"):

@@ -16,6 +16,7 @@ from upcall.artifacts.errors import ArtifactError
 from upcall.image import standing
 from upcall.image.building import Image, Package, build
 from upcall.image.target import Platform, this
+from upcall.protocol.declaration import Artifact
 
 FILES = {"jars/one.jar": b"one", "run": b"#!/bin/sh\n"}
 
@@ -32,9 +33,10 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
-def built(package: Package, base: Path, cache: Cache, scratch: Path, *architectures: str) -> Image:
+def built(package: Package | list[Package], base: Path, cache: Cache, scratch: Path, *architectures: str) -> Image:
     platforms = [Platform(one) for one in architectures] or [this()]
-    return build(package, platforms, standing.standing(str(base), cache), cache, scratch)
+    packages = package if isinstance(package, list) else [package]
+    return build(packages, platforms, standing.standing(str(base), cache), cache, scratch)
 
 
 def files(image: Image, which: int) -> dict[str, bytes]:
@@ -49,6 +51,12 @@ def files(image: Image, which: int) -> dict[str, bytes]:
 def index(image: Image) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(files(image, -1)["upcall/artifacts.json"])
     return told
+
+
+def placed_of(image: Image, artifact: Artifact) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in index(image)["artifacts"] if one["lock"] == artifact.lock)
+    assert found["kind"] == artifact.kind
+    return found
 
 
 def test_the_same_package_is_the_same_image_elsewhere(base: Path, libraries: Path, tmp_path: Path, umask: None) -> None:
@@ -74,15 +82,14 @@ def test_what_is_where_stands_in_the_index(base: Path, libraries: Path, cache: C
     package = package_of("log", {"only": b"x"}, FILES)
     image = built(package, base, cache, tmp_path / "scratch")
     told = index(image)
-    assert (told["package"], told["version"]) == ("log", "1")
+    assert told["packages"] == ["log 1"]
     everything: dict[str, bytes] = {}
     for number in range(len(image.images[0].layers)):
         everything |= files(image, number)
     for artifact in package.artifacts:
-        placed = told["artifacts"][artifact.name]
-        assert placed["lock"] == artifact.lock
+        placed = placed_of(image, artifact)
         assert any(name.startswith(placed["path"].removeprefix("/") + "/") for name in everything)
-    assert everything[told["artifacts"]["part-0"]["properties"]["file"].removeprefix("/")] == b"x"
+    assert everything[placed_of(image, package.artifacts[0])["properties"]["file"].removeprefix("/")] == b"x"
 
 
 def test_two_packages_share_every_layer_but_what_is_their_own(
@@ -92,6 +99,18 @@ def test_two_packages_share_every_layer_but_what_is_their_own(
     two = built(package_of("table", FILES, {"b": b"b"}), base, cache, tmp_path / "2")
     assert len(one.layers.keys() - two.layers.keys()) == 2, "its own artifact, and its index"
     assert len(two.layers.keys() - one.layers.keys()) == 2
+
+
+def test_several_packages_in_one_image_are_each_there_by_their_locks(
+    base: Path, libraries: Path, cache: Cache, tmp_path: Path
+) -> None:
+    one, two = package_of("log", FILES, {"a": b"a"}), package_of("table", FILES, {"b": b"b"})
+    image = built([one, two], base, cache, tmp_path / "scratch")
+    assert index(image)["packages"] == ["log 1", "table 1"]
+    for package in (one, two):
+        for artifact in package.artifacts:
+            assert placed_of(image, artifact)["path"].endswith(artifact.lock[:32])
+    assert len(index(image)["artifacts"]) == 3, "what both have is there once"
 
 
 def test_a_layer_that_follows_from_a_lock_is_made_once(
@@ -123,7 +142,7 @@ def test_our_code_is_in_it_and_is_found_as_installed(base: Path, libraries: Path
 def test_an_environment_has_the_python_of_the_image(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
     package = with_artifact(package_of("log"), "environment", wheel_lock(tmp_path / "wheels", "environment"))
     image = built(package, base, cache, tmp_path / "scratch")
-    placed = index(image)["artifacts"]["environment"]
+    placed = placed_of(image, package.artifacts[-1])
     where = placed["path"].removeprefix("/")
     layer = next(one for one in image.images[0].layers if one.words.startswith("environment"))
     with tarfile.open(layer.blob) as tar:
@@ -138,7 +157,7 @@ def test_an_environment_has_the_python_of_the_image(base: Path, libraries: Path,
 def test_a_class_archive_is_an_empty_list_of_options(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
     package = with_artifact(package_of("log", FILES), "archive", b"{}")
     image = built(package, base, cache, tmp_path / "scratch")
-    placed = index(image)["artifacts"]["archive"]
+    placed = placed_of(image, package.artifacts[-1])
     options = placed["properties"]["options"]
     assert files(image, -1)[options.removeprefix("@/")] == b""
     assert placed["properties"]["flags"] == ""

@@ -23,5 +23,5 @@ class SealedArtifacts:
         if found is not None:
             return {name: (str(one.path), one.properties) for name, one in found.items()}
         if self._index is not None and artifacts:
-            report(f"the image is of other locks ({self._index.package} {self._index.version}): fetching", 0, 0)
+            report(f"the image is of other locks ({', '.join(self._index.packages)}): fetching", 0, 0)
         return await self._otherwise.realise(artifacts, report)

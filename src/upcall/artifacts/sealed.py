@@ -1,7 +1,7 @@
 """Artifacts that are in an image already: which lock is where, by the index that lies in it.
 
 Whoever made the image realised its locks at fixed places (:mod:`upcall.image`); whoever runs in it asks here, by kind
-and lock and not by name alone: a launch names the locks that it counts on, and an image that was made from others has
+and lock and not by name: a launch names the locks that it counts on, and an image that was made from others has
 to be known for that before anything is started from it.
 """
 
@@ -32,17 +32,16 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     """What is in an image."""
 
     format: int
-    package: str
-    version: str
-    artifacts: dict[str, Placed]
-    """By the name that the package's declarations give it."""
+    packages: tuple[str, ...]
+    """``log 4.1``: whose artifacts these are."""
+    artifacts: tuple[Placed, ...]
 
     def realised(self, artifacts: Sequence[Artifact]) -> dict[str, Realised] | None:
         """These artifacts as they lie here, or nothing, if the image is not of these locks."""
+        by_lock = {(placed.kind, placed.lock): placed for placed in self.artifacts}
         found = {}
         for artifact in artifacts:
-            placed = self.artifacts.get(artifact.name)
-            if placed is None or (placed.kind, placed.lock) != (artifact.kind, artifact.lock):
+            if (placed := by_lock.get((artifact.kind, artifact.lock))) is None:
                 return None
             found[artifact.name] = Realised(Path(placed.path), dict(placed.properties))
         return found

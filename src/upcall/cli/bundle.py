@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from upcall.artifacts.progress import ProgressCallback
     from upcall.image.bundle import Bundle
 
-bundle_app = commands(
-    "Images for where no network reaches: `bundle [make] PACKAGE... --to`; verify, push.", group=Makes
-)
+bundle_app = commands("Images for where no network reaches: `bundle [make] PACKAGE --to`; verify, push.", group=Makes)
 APPS = {"bundle": bundle_app}
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The bundle.")]
@@ -49,7 +47,7 @@ def make(
             for number, built in enumerate(found):
                 name, version = built.package.name, built.package.version
                 what = building.Package(name, version, artifacts_of(built), built.blobs)
-                image = building.build(what, wanted, stands, cache, Path(scratch) / str(number), report)
+                image = building.build([what], wanted, stands, cache, Path(scratch) / str(number), report)
                 images[name, version] = (f"{HOST}/upcall/{name}:{version}", image)
             return bundle.write(to, images)
 

@@ -42,7 +42,9 @@ Base = Annotated[
 @command(image_app, "build")
 def build(
     session: Session,
-    package: Annotated[str, typer.Argument(help="A name (log, log@4.1), or a path.")],
+    packages: Annotated[
+        list[str], typer.Argument(metavar="PACKAGE...", help="A name (log, log@4.1), or a path; several for one image.")
+    ],
     platforms: Platforms = None,
     base: Base = "",
     push: Annotated[str, typer.Option(help="Send it to a registry: HOST/PATH:TAG.")] = "",
@@ -50,8 +52,8 @@ def build(
     archive: Annotated[Path | None, typer.Option(help="Write it as an archive that runtimes load.")] = None,
     name: Annotated[str, typer.Option(help="What it is called in a folder or an archive: HOST/PATH:TAG.")] = "",
 ) -> None:
-    """Build the image of a package: the same locks give the same digest. Without --push, --layout or --archive it is
-    only said which one that is."""
+    """Build the image of a package, or one of several: the same locks give the same digest. Without --push, --layout
+    or --archive it is only said which one that is."""
     from upcall.artifacts.cache import Cache
     from upcall.image import building, layers, references, standing, target
     from upcall.image.layout import write_archive, write_folder
@@ -62,9 +64,12 @@ def build(
         raise Invalid(
             f"{push} names a digest, which only the image itself has", where="--push", expected="HOST/PATH:TAG"
         )
-    built = find(package)
-    what = building.Package(built.package.name, built.package.version, artifacts_of(built), built.blobs)
-    called = str(references.parse(name, where="--name")) if name else f"{HOST}/upcall/{what.name}:{what.version}"
+    found = sorted((find(one) for one in dict.fromkeys(packages)), key=lambda built: built.package.name)
+    what = [
+        building.Package(built.package.name, built.package.version, artifacts_of(built), built.blobs) for built in found
+    ]
+    usual = f"{HOST}/upcall/{'-'.join(one.name for one in what)}:{'-'.join(one.version for one in what)}"
+    called = str(references.parse(name or usual, where="--name"))
 
     def work(report: "ProgressCallback", stop: "Event") -> dict[str, Any]:
         cache = Cache()
@@ -81,7 +86,7 @@ def build(
                 told |= _push(image, to, report)
         return told
 
-    told = shown(session, what.name, work)
+    told = shown(session, what[0].name if len(what) == 1 else "image", work)
     if not layers.usual():
         session.out.note("this Python compresses in its own way: elsewhere the same locks give another digest")
     session.out.show(told, ("image", "what"), [[key, str(value)] for key, value in _lines(told)], empty="")

@@ -51,7 +51,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "operation": ("why", "Operations: list, force, cancel, pause, resume, assume-dead."),
     "fetch": ("fetch", "Download what packages run, so that they start with no network."),
     "image": ("image", "Packages as images for a cluster that runs containers: build."),
-    "bundle": ("bundle", "Images for where no network reaches: `bundle [make] PACKAGE... --to`; verify, push."),
+    "bundle": ("bundle", "Images for where no network reaches: `bundle [make] PACKAGE --to`; verify, push."),
     "secret": ("secret", "Secrets that services refer to: set, list, grant, revoke."),
     "access": ("access", "Who may call the API: list, grant, revoke."),
 }

@@ -1,4 +1,4 @@
-"""A package as an image: what it stands on, its artifacts, our libraries, our code, and the index, each a layer.
+"""Packages as an image: what it stands on, their artifacts, our libraries, our code, and the index, each a layer.
 
 The order is from what changes least to what changes most, and what several packages have in common lies below what
 one has alone:
@@ -81,7 +81,7 @@ class Image:
 
 
 def build(
-    package: Package,
+    packages: Sequence[Package],
     platforms: Sequence[Platform],
     standing: Callable[[Platform], Base],
     cache: Cache,
@@ -94,40 +94,40 @@ def build(
     for platform in platforms:
         folder = scratch / platform.architecture
         folder.mkdir(parents=True)
-        made.append(_one(package, platform, standing(platform), _Press(cache, folder, report)))
+        made.append(_one(packages, platform, standing(platform), _Press(cache, folder, report)))
     return Image(tuple(made))
 
 
-def _one(package: Package, platform: Platform, base: Base, press: "_Press") -> Described:
-    artifacts = list(package.artifacts)
-    wish = Wish(
-        artifacts, package.blobs.__getitem__, press.cache, platform, base.python.version, base.python.path, press.report
+def _one(packages: Sequence[Package], platform: Platform, base: Base, press: "_Press") -> Described:
+    realised = list(
+        {part.placed.path: part for one in packages for part in parts(_wish(one, platform, base, press))}.values()
     )
-    realised = parts(wish)
     runtimes = [part for part in realised if part.placed.kind in RUNTIMES]
     systems = [part for part in realised if part.tree and part.placed.kind not in RUNTIMES]
     small: dict[str, Entry] = {name: one for part in realised if not part.tree for name, one in part.contents.items()}
-    index = sealed.Index(
-        format=sealed.FORMAT,
-        package=package.name,
-        version=package.version,
-        artifacts={part.name: part.placed for part in realised},
-    )
+    named = tuple(f"{one.name} {one.version}" for one in packages)
+    index = sealed.Index(format=sealed.FORMAT, packages=named, artifacts=tuple(part.placed for part in realised))
     written = list(base.layers)
     if base.contents is not None:
         written.append(press.kept("base", base.contents, base.key))
-    written += [press.part(part) for part in (*runtimes, ours.libraries(wish), *systems)]
+    libraries = ours.libraries(_wish(packages[0], platform, base, press))
+    written += [press.part(part) for part in (*runtimes, libraries, *systems)]
     written.append(press.written(f"upcall {upcall.__version__}", ours.code()))
-    named = f"{package.name} {package.version}"
-    written.append(press.written(f"index of {named}", {**small, placing.INDEX: Data(sealed.render(index))}))
+    written.append(press.written(f"index of {', '.join(named)}", {**small, placing.INDEX: Data(sealed.render(index))}))
     labels = {
-        "org.opencontainers.image.title": package.name,
-        "org.opencontainers.image.version": package.version,
-        f"{LABEL}.package": named,
+        "org.opencontainers.image.title": ", ".join(one.name for one in packages),
+        "org.opencontainers.image.version": ", ".join(one.version for one in packages),
+        f"{LABEL}.packages": ", ".join(named),
         f"{LABEL}.version": upcall.__version__,
         **(base.labels or {}),
     }
     return described(platform.architecture, _each_once(written), _running(base), labels, base.below)
+
+
+def _wish(package: Package, platform: Platform, base: Base, press: "_Press") -> Wish:
+    python = base.python
+    blobs = package.blobs.__getitem__
+    return Wish(package.artifacts, blobs, press.cache, platform, python.version, python.path, press.report)
 
 
 def _running(base: Base) -> dict[str, Any]:
