@@ -76,6 +76,21 @@ java.io.IOException: first
 \t\tat a.B.close(B.java:2)
 \t\t... 1 more
 """
+LOGGED = """\
+01:02:03.001 INFO KafkaConfig values:
+\tlog.dir.failure.timeout.ms = 30000
+\tunknown.things = 3
+01:02:03.002 WARN NetworkClient Connection to node 2 is gone
+01:02:03.003 ERROR BrokerServer the metadata of this broker is of another cluster
+01:02:03.004 INFO BrokerServer shutting down, since the start failed
+\tcontroller.failed = 1
+01:02:03.005 INFO KafkaRaftServer ended
+"""
+TOLD = """\
+01:02:03.002 INFO NetworkClient Disconnecting from node 1
+java.io.IOException: Connection to 1 was disconnected before the response was read
+\tat org.apache.kafka.clients.NetworkClientUtils.sendAndReceive(NetworkClientUtils.java:99)
+"""
 SPARK = """\
 26/11/29 01:02:03 ERROR TaskSetManager: Task 0 in stage 0.0 failed 1 times; aborting job
 Traceback (most recent call last):
@@ -107,6 +122,18 @@ pyspark.errors.exceptions.captured.AnalysisException: [TABLE_OR_VIEW_NOT_FOUND] 
         (PYTHON.replace("ModuleNotFoundError: No module named 'pandas_of_mine'", "SystemError"), "SystemError"),
         ("opening\nredis: Can't open the log file\nbye\n", "redis: Can't open the log file"),
         ("all is well\nthe end\n", "the end"),
+        (LOGGED, "01:02:03.003 ERROR BrokerServer the metadata of this broker is of another cluster"),
+        (LOGGED.replace("ERROR", "DEBUG"), "01:02:03.002 WARN NetworkClient Connection to node 2 is gone"),
+        (LOGGED.replace("ERROR", "DEBUG").replace("WARN", "INFO"),
+         "01:02:03.004 INFO BrokerServer shutting down, since the start failed"),
+        (LOGGED + TOLD, "01:02:03.003 ERROR BrokerServer the metadata of this broker is of another cluster"),
+        (TOLD, "java.io.IOException: Connection to 1 was disconnected before the response was read"),
+        (TOLD.replace("INFO", "ERROR") + LOGGED,
+         "java.io.IOException: Connection to 1 was disconnected before the response was read"),
+        ("WARNING: A terminally deprecated method in sun.misc.Unsafe has been called\nINFO x\nthe end\n", "the end"),
+        ('{"level":"info","msg":"failed over"}\n{"level":"error","msg":"no room"}\n{"level":"info","msg":"bye"}\n',
+         '{"level":"error","msg":"no room"}'),
+        ("WARNING:root:low on memory\nINFO:root:an error was counted\n", "WARNING:root:low on memory"),
         ("sh: 1: nonsense: not found\n", "sh: 1: nonsense: not found"),
         ("\x1b[31mfatal: \x1b]0;title\x07no room\x1b[0m\n", "fatal: ]0;titleno room"),
         ("", ""),

@@ -6,7 +6,10 @@ Systems say it in their own place, hardly ever in their last line:
   of the last trace is the root.
 * **Python**: frames first; the exception stands in the *last* line of the last trace. In a chain, and in a group, the
   outermost comes last.
-* else a line that sounds like an error, the last of them; else the last line.
+* else the last line that its log calls an error, or that sounds like one; else the last warning; else what sounds like
+  one although its log calls it information; else the last line.
+
+A trace is worth what its record is worth: one that a log tells for information gives way to an error.
 
 What a package knows better, it says by patterns of its system's fatal lines (RE2), which are looked for first; a group
 in one cuts out what matters.
@@ -38,7 +41,18 @@ _SOUNDS: Final = re.compile(
     re.IGNORECASE,
 )
 
-_LAST, _SOUND, _TRACE, _KNOWN = range(4)
+_LEVEL: Final = re.compile(
+    r"\b(?:(?P<error>ERROR|FATAL|CRITICAL|SEVERE|PANIC)|(?P<warning>WARN|WARNING)|"
+    r"(?P<information>TRACE|DEBUG|INFO|NOTICE))\b|"
+    r"\blevel\"?[=:] ?\"?(?:(?P<e>error|fatal|panic|critical)|(?P<w>warn)|(?P<i>info|debug|trace))",
+)
+_LEVELS: Final = {"e": "error", "w": "warning", "i": "information"}
+_OF_JAVA: Final = re.compile(r"(?:Java HotSpot\(TM\).* |OpenJDK .* )?(?i:warning): ")
+"""What the runtime says of itself at every start is no warning about why it ends."""
+_HEAD_CHARS: Final = 160
+"""A log's level stands in the head of its line."""
+
+_LAST, _MUMBLED, _WARNED, _SOUND, _TRACE, _KNOWN = range(6)
 """How sure a line is to be it."""
 
 
@@ -83,24 +97,59 @@ def _of_stream(lines: Sequence[str], fatal: Sequence[str]) -> tuple[int, str]:
         for line in reversed(said):
             if match := expression.search(line):
                 return _KNOWN, (match.group(1) if match.groups() else line).strip()
-    if trace := _trace(said):
-        return _TRACE, trace
-    sounding = next((line for line in reversed(said) if _SOUNDS.search(line)), "")
-    return (_SOUND, sounding.strip()) if sounding else (_LAST, said[-1].strip())
+    sure, found = _line(said)
+    trace, record = _trace(said)
+    # What a log tells for information, or as a warning, an error beside it outdoes.
+    if trace and (worth := _of_record(said, record)) >= sure:
+        return worth, trace
+    return sure, found
 
 
-def _trace(lines: Sequence[str]) -> str:
-    """The exception of the last trace, whoever's it is."""
-    java, at_java = _java(lines)
-    python, at_python = _python(lines)
-    return java if at_java > at_python else python
+def _of_record(lines: Sequence[str], at: int) -> int:
+    """How much a trace is worth that is told with this line."""
+    level = _level(lines[at]) if at >= 0 else ""
+    return {"warning": _WARNED, "information": _MUMBLED}.get(level, _TRACE)
 
 
-def _java(lines: Sequence[str]) -> tuple[str, int]:
-    """The root of the last trace, and where that trace ends."""
+def _level(line: str) -> str:
+    """``error``, ``warning`` or ``information``, as its log calls it; empty: it is a line of no log."""
+    found = _LEVEL.search(line[:_HEAD_CHARS]) if not _OF_JAVA.match(line) else None
+    return _LEVELS[str(found.lastgroup)[0]] if found is not None else ""
+
+
+def _line(lines: Sequence[str]) -> tuple[int, str]:
+    """The last of those that tell most."""
+    best, words, of_log = -1, "", False
+    for line in lines:
+        level, sounds = _level(line), _SOUNDS.search(line) is not None
+        if of_log and not level and line[0] in " \t":
+            continue  # What is further in belongs to the record above it, whose first line tells.
+        of_log = bool(level)
+        if level == "error" or (not level and sounds):
+            sure = _SOUND
+        elif level == "warning":
+            sure = _WARNED
+        else:
+            sure = _MUMBLED if sounds else _LAST
+        if sure >= best:
+            best, words = sure, line.strip()
+    return best, words
+
+
+def _trace(lines: Sequence[str]) -> tuple[str, int]:
+    """The exception of the last trace, whoever's it is, and the line of the log that it is told with (-1: of none)."""
+    java, at_java, head = _java(lines)
+    python, at_python, begin = _python(lines)
+    found, first = (java, head) if at_java > at_python else (python, begin)
+    # It stands on the log's own line, or below it.
+    return found, next((at for at in (first, first - 1) if at >= 0 and _level(lines[at])), -1)
+
+
+def _java(lines: Sequence[str]) -> tuple[str, int, int]:
+    """The root of the last trace, where that trace ends, and its first line."""
     last = next((at for at in range(len(lines) - 1, -1, -1) if _FRAME.match(lines[at])), -1)
     if last < 0:
-        return "", -1
+        return "", -1, -1
     root, at = "", last
     while at >= 0:
         line = lines[at].lstrip()
@@ -114,7 +163,7 @@ def _java(lines: Sequence[str]) -> tuple[str, int]:
         else:
             break
     head = _THREAD.sub("", lines[at].strip()) if at >= 0 else ""
-    return root or head, last
+    return root or head, last, at
 
 
 def _continues(lines: Sequence[str], at: int) -> bool:
@@ -123,14 +172,14 @@ def _continues(lines: Sequence[str], at: int) -> bool:
     return lines[at].startswith((" ", "\t")) and any(_FRAME.match(line) for line in below)
 
 
-def _python(lines: Sequence[str]) -> tuple[str, int]:
-    """What the last trace raised, and where that stands."""
+def _python(lines: Sequence[str]) -> tuple[str, int, int]:
+    """What the last trace raised, where that stands, and its first line."""
     begin = next((at for at in range(len(lines) - 1, -1, -1) if _TRACEBACK.match(lines[at])), -1)
     if begin < 0:
-        return "", -1
+        return "", -1, -1
     grouped = lines[begin].lstrip().startswith(("|", "+"))
     for at in range(begin + 1, len(lines)):
         line = _GROUP.sub("", lines[at], count=1) if grouped else lines[at]
         if not line.startswith((" ", "\t")) and _RAISED.match(line):
-            return line.strip(), at
-    return "", -1
+            return line.strip(), at, begin
+    return "", -1, -1
