@@ -173,7 +173,8 @@ def test_lists_in_a_declaration_are_put_right_and_wrong_types_refused() -> None:
             return Declaration(command=(1,), ports=(Port(name="http", number=1),))  # type: ignore[arg-type]
 
     assert Scenario(Lists).run().task("web-0").command == ("serve",)
-    assert "Expected `str`" in Scenario(Wrong).broken()[0].plans["deploy"].reason
+    said = "the task of web-0 is no declaration: command[0]: a whole number, not text"
+    assert said in Scenario(Wrong).broken()[0].plans["deploy"].reason
 
 
 # -- endpoints and needs --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from upcall.master.packages import check_options
 from upcall.master.state import Service
 from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
-from upcall.protocol import checks
+from upcall.protocol import checks, templates
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
 from upcall.protocol.nearest import nearest
@@ -258,8 +258,10 @@ def _check_members(request: wire.Declare, fresh: Mapping[str, wire.MemberWanted]
         if not wanted.declaration.command:
             raise Invalid("the command is empty", where=f"members.{member}.declaration.command", expected="a program")
         checks.validate(member, wanted.declaration, where=f"members.{member}.declaration")
+        templates.validate(member, wanted.declaration, where=f"members.{member}.declaration")
         if wanted.replacement is not None:
             checks.validate(member, wanted.replacement, where=f"members.{member}.replacement")
+            templates.validate(member, wanted.replacement, where=f"members.{member}.replacement")
 
 
 def _check_secrets(core: Core, service: str, request: wire.Declare) -> None:

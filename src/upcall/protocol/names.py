@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from upcall.protocol import decoder_words
 from upcall.protocol.errors import Invalid
 
 NAME_CHARS_MAX: Final = 100
@@ -75,9 +76,10 @@ def valid(name: str, where: str) -> str:
 
 def refusal(error: msgspec.ValidationError, expected: str) -> Invalid:
     """What a decoder found, as every door says it: a pattern in words, for a person."""
-    message, _, where = str(error).partition(" - at ")
+    said = decoder_words.of_decoder(str(error))
+    message, where, expected = said.message, said.where, said.expected or expected
     if found := _OF_PATTERN.fullmatch(str(error)):
         for pattern, words in _WORDS.items():
             if repr(pattern) == found["pattern"]:
-                message, where, expected = "not a name that may become a path", found["where"] or "", words
-    return Invalid(message, where=where.strip("`") or "body", expected=expected)
+                message, expected = "not a name that may become a path", words
+    return Invalid(message, where=where or "body", expected=expected)

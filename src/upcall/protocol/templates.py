@@ -6,7 +6,7 @@ it into a template writes ``literal(text)``, and it arrives as it is. A *file* t
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from upcall.protocol.declaration import Declaration
@@ -19,6 +19,7 @@ ALWAYS: Final = (
     "address", "hostname", "sandbox", "cpus", "memory_mib", "node", "zone", "incarnation", "task", "python", BRACE,
 )  # fmt: skip
 """Names that every task has."""
+_OF_OTHERS: Final = ("endpoint.", "attribute.")
 NEAR_MAX: Final = 3
 LISTED_MAX: Final = 12
 _OPENS: Final = re.compile(r"\{(?=\{|\Z)")
@@ -41,19 +42,55 @@ def literally(value: Any) -> Any:
 def check(texts: Iterable[str], declaration: Declaration, members: Collection[str], where: str) -> None:
     """``Invalid`` for a name in these texts that no launch of this declaration will know. ``members``: of its service.
     What others have (their endpoints), and what only a machine has (its attributes), may come."""
-    known = {
+    known = _known(declaration) | {f"address.{member}" for member in members}
+    for text in texts:
+        if name := _unknown(text, known, _OF_OTHERS):
+            raise Invalid(f"unknown name {{{{{name}}}}}", where=where, expected=near(name, known))
+
+
+def validate(member: str, declaration: Declaration, where: str = "declaration") -> None:
+    """``Invalid`` where a text of the declaration has a name that no launch of it will know: it would be found out as a
+    member that is started for ever. Addresses of members may come, too."""
+    known = _known(declaration)
+    for place, text in _texts(declaration):
+        if name := _unknown(text, known, (*_OF_OTHERS, "address.")):
+            raise Invalid(
+                f"the task of {member} has the unknown name {{{{{name}}}}}",
+                where=f"{where}.{place}",
+                expected=near(name, known),
+            )
+
+
+def _known(declaration: Declaration) -> set[str]:
+    return {
         *ALWAYS,
         "replaced.address",
         *(f"port.{port.name}" for port in declaration.ports),
         *(f"volume.{volume.name}" for volume in declaration.volumes),
         *(f"secret.{secret.name}" for secret in declaration.secrets),
         *(f"artifact.{artifact.name}" for artifact in declaration.artifacts),
-        *(f"address.{member}" for member in members),
     }
-    for name in (found[1] for text in texts for found in PATTERN.finditer(text)):
+
+
+def _unknown(text: str, known: Collection[str], may_come: tuple[str, ...]) -> str:
+    """The first name in it that is nothing; empty: all are known. Of an artifact, what it has is known once it is
+    there."""
+    for name in (found[1] for found in PATTERN.finditer(text)):
         of_artifact = name.startswith("artifact.") and ".".join(name.split(".")[:2]) in known
-        if name not in known and not of_artifact and not name.startswith(("endpoint.", "attribute.")):
-            raise Invalid(f"unknown name {{{{{name}}}}}", where=where, expected=near(name, known))
+        if name not in known and not of_artifact and not name.startswith(may_come):
+            return name
+    return ""
+
+
+def _texts(declaration: Declaration) -> Iterator[tuple[str, str]]:
+    """Where a name may stand, and what stands there."""
+    yield from ((f"command[{number}]", word) for number, word in enumerate(declaration.command))
+    yield from ((f"env.{name}", text) for name, text in declaration.env.items())
+    yield from ((f"file {file.path}", file.text) for file in declaration.files if not file.verbatim)
+    for number, command in enumerate(declaration.prepare):
+        yield from ((f"prepare[{number}][{at}]", word) for at, word in enumerate(command))
+    for name, check in (("ready", declaration.ready), ("health", declaration.health)):
+        yield from ((f"{name}.exec[{at}]", word) for at, word in enumerate(check.exec if check else ()))
 
 
 def near(name: str, known: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from upcall.protocol import checks, names
+from upcall.protocol import checks, names, templates
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
 from upcall.protocol.service import Declare, Endpoint, Endpoints, MemberWanted, Policy, Starts
@@ -186,11 +186,12 @@ def _checked(service: Service, pod: Pod, member: Member, data: bytes) -> Declara
     except msgspec.ValidationError as error:
         said = names.refusal(error, "").problem
         raise Invalid(
-            f"the task of {member.name} is no declaration: {said.message} at {said.where}",
+            f"the task of {member.name} is no declaration: {said.where}: {said.message}",
             where=service.package,
             expected=said.expected,
         ) from error
     checks.validate(member.name, clean, where=service.package)
+    templates.validate(member.name, clean, where=service.package)
     ports = {port.name for port in clean.ports}
     missing = [endpoint.port or endpoint.name for endpoint in pod.declared_endpoints]
     missing = [port for port in missing if port not in ports]
