@@ -132,3 +132,17 @@ def test_volumes_are_taken_back_by_the_same_package_and_unless_a_person_wants_a_
     declare(made, 1)
     (view,) = made.ledger.members("log")
     assert (view.place, view.taken_back, view.role) == (place, taken_back, "founding")
+
+
+def test_how_an_earlier_life_ended_is_not_told_of_a_member_that_is_declared_anew(kind: SimulatedKind) -> None:
+    made = World(kind=kind, node_count=3)
+    made.send(given.DeclareService(name="log", package="store"))
+    declare(made, 1)
+    made.send(given.StartMembers(service="log", members=("b0",)))
+    made.advance(10)
+    made.send(given.Propose(kind="uninstall", asked_by="ann", service="log", force=True, reason="away"))
+    made.advance(10)
+    made.send(given.DeclareService(name="log", package="store"))
+    declare(made, 1)
+    (view,) = made.ledger.members("log")
+    assert (view.ended_how, view.reason) == ("", "")

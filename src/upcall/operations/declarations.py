@@ -272,6 +272,8 @@ def _declare_member(
         starts_before=before.incarnation if fresh_volumes else before.starts_before,
         initialised=before.initialised and not fresh_volumes,
         node="" if returns else before.node,
+        # How its earlier life ended is no reason for how this one is: what is remembered of that is the past's.
+        ended_how="" if returns else before.ended_how,
         # Whatever ended its earlier life, it was taken away on purpose: it is not lost, and has not crashed.
         ended_by=before.removed.why if before.removed is not None else before.ended_by,
         volumes_until_wall_s=before.volumes_until_wall_s if before.at_its_end and same else 0.0,
