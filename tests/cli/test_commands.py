@@ -177,6 +177,23 @@ def test_why_of_a_service_says_once_that_its_change_has_failed_and_the_ways_out(
         assert " ".join(said.split()).count(hello.unfinished) == 1
 
 
+def test_why_of_what_is_mistyped_names_what_was_probably_meant(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 2, steps_done=2)
+    master.operation("stop", "hello.m-1", service="hello")
+    for subject, near in (("helo", "hello"), ("m-1", "hello.m-1"), ("hello.m-9", "hello.m-"), ("o1", "op-1")):
+        said = run(f"why {subject}")
+        assert said.exit_code == 1
+        expected = next(line for line in said.stderr.splitlines() if "expected:" in line)
+        assert near in expected, said.stderr
+    assert "`upcall service action act-1`" in run("why act-1").stderr
+
+
+def test_why_of_a_member_names_the_change_of_its_service_that_has_failed(run: Run, master: FakeMaster) -> None:
+    hello = master.add_service("hello", 2, steps_done=2)
+    hello.unfinished = "the change to revision 2 has failed: KeyError: 'x'; `upcall rollback hello` goes back"
+    assert f"hello: {hello.unfinished}" in " ".join(run("why hello.m-0").stdout.split())
+
+
 def test_events_are_shown_oldest_first_and_filtered(run: Run, master: FakeMaster) -> None:
     master.happens("node", "node-1", "registered")
     master.happens("task", "hello.m-0", "ready")

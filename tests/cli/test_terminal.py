@@ -78,3 +78,15 @@ def test_a_long_line_goes_on_between_words_as_far_in_as_it_began(
         token,
         "key: " + "word " * 12,
     ]
+
+
+def test_in_a_file_each_record_is_one_line_whatever_window_it_was_typed_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Output()
+    out.line("word " * 40)
+    out.note("word " * 40)
+    out.table(("name", "reason"), [("a", "word " * 40)], empty="")
+    said = capsys.readouterr()
+    assert [len(said.out.splitlines()), len(said.err.splitlines())] == [3, 1]

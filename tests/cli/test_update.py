@@ -8,6 +8,7 @@ import pytest
 from typer.testing import Result
 
 from fake_master import FakeMaster
+from upcall.cli import config
 from upcall.cli.update import changed_words
 from upcall.protocol.operator import DerivedView, RevisionView
 
@@ -115,6 +116,23 @@ def test_what_follows_from_a_goal_is_shown_as_explain_has_it(run: Run, master: F
     assert ["config.copies", "3", "goal", "survive"] in rows
     assert ["config.a", "1", "set"] in [row[:3] for row in rows]
     assert "config.copies" in run("config diff hello").stdout
+
+
+def test_a_part_of_an_option_that_is_set_is_shown_once() -> None:
+    """`goals.survive` is a row of its own, and no entry of `goals`."""
+    goals = {"properties": {"survive": {"type": "string"}, "keep_hours": {"type": "number"}}}
+    schema = {"$defs": {"Goals": goals}, "properties": {"goals": {"anyOf": [{"$ref": "#/$defs/Goals"}]}}}
+    found = RevisionView(
+        number=1,
+        state="stands",
+        package="x",
+        version="1",
+        options={"goals": {"survive": "1-node"}, "settings": {"a.b": 1}},
+    )
+    rows = [row[:3] for row in config._rows(found, schema)]
+    assert [row for row in rows if row[0] == "goals.survive"] == [("goals.survive", "1-node", "set")]
+    assert ("goals.keep_hours", "", "default") in rows
+    assert ("settings.a.b", "1", "set") in rows
 
 
 def test_two_revisions_are_compared(run: Run) -> None:

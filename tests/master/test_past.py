@@ -15,6 +15,7 @@ from upcall.operations import inputs as given
 from upcall.protocol import agent as agent_wire
 from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
+from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import Install
 
 
@@ -65,6 +66,21 @@ async def test_a_member_that_has_left_is_remembered_until_its_service_begins_ane
         assert made.views.task_or_past("s.a.1").member == "s.a"
         await install(core, "s", "a")
         assert remembered(core) == []
+
+
+async def test_who_asks_for_a_service_or_by_half_a_name_is_told_the_members(tmp_path: Path) -> None:
+    async with master(tmp_path) as made:
+        PlayedNode("node-1").join(made.core)
+        await install(made.core, "s", "a", "b")
+        for name, message, expected in (
+            ("s", "'s' is a service, and what is asked for is a member", "one of s.a, s.b; "),
+            ("b", "no member 'b'", "one of s.b; "),
+            ("s.aa", "no member 's.aa', did you mean 's.a'?", "one of s.a, s.b; "),
+        ):
+            with pytest.raises(NotFound) as raised:
+                made.views.with_logs(name)
+            assert raised.value.problem.message == message
+            assert raised.value.problem.expected.startswith(expected)
 
 
 async def test_what_has_left_is_forgotten_after_a_week(tmp_path: Path) -> None:

@@ -46,9 +46,12 @@ def _rows(found: RevisionView, schema: dict[str, Any]) -> list[tuple[str, str, s
     said, derived = dict(flattened(found.options)), found.derived
     rows = []
     known = option_rows(schema)
-    others = sorted({name.partition(".")[0] for name in (*said, *derived)} - {option for option, *_ in known})
+    rows_of = {option for option, *_ in known}
+    # A part that has a row of its own is no entry of the whole.
+    owner = {name: name if name in rows_of else name.partition(".")[0] for name in (*said, *derived)}
+    others = sorted({*owner.values()} - rows_of)
     for option, _, default, description in (*known, *((name, "", "", "") for name in others)):
-        named = [name for name in (*said, *derived) if name.partition(".")[0] == option]
+        named = [name for name in (*said, *derived) if owner[name] == option]
         for name in sorted(dict.fromkeys(named), key=named.index):
             value, whose = (said[name], "set") if name in said else (derived[name].value, whose_word(derived[name]))
             rows.append((name, short(value), whose, description))

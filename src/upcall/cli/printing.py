@@ -2,6 +2,9 @@
 
 Reasons, names and descriptions come from services, tasks and packages. Whatever a command prints goes through here, so
 that none of it speaks to the terminal: a control character is shown (``\\x1b``), never obeyed.
+
+Words are folded to a terminal's width, and to nothing else: in a file or a pipe each record is one line, whatever
+window the command was typed in, so that ``grep``, ``sort`` and ``diff`` see whole records.
 """
 
 import os

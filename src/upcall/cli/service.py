@@ -66,7 +66,7 @@ def history(session: Session, service: Name) -> None:
         config.history_row(one, known.get(one.before), ago(one.at), "" if one.took_s is None else duration(one.took_s))
         for one in found
     ]
-    columns = ("revision", "state", "outcome", "for", "asked by", "took", "what", "why")
+    columns = ("revision", "state", "outcome", "age", "asked by", "took", "what", "why")
     session.out.show(found, columns, rows, empty="no revisions")
 
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import typer
 
 from upcall.cli.members import find_ended, last_end_words
-from upcall.cli.output import ago, duration
+from upcall.cli.output import ago, duration, nearest
 from upcall.cli.session import Session, command, commands
-from upcall.protocol.errors import Invalid
-from upcall.protocol.operator import Ask, OperationView, ServiceView, TaskView, Why
+from upcall.protocol.errors import Invalid, NotFound
+from upcall.protocol.operator import Ask, OperationView, ServiceView, Status, TaskView, Why
 
 why_app = commands()
 operation_app = commands("Operations: list, force, cancel, pause, resume, assume-dead.")
@@ -57,10 +57,12 @@ def why(
     if "." in subject:
         _show_end(session, *_member_or_end(session, subject))
         return
-    if subject and (IS_OPERATION.fullmatch(subject) or not _known(session, subject)):
+    if IS_OPERATION.fullmatch(subject):
         _show(session, [session.client.why(subject)])
         return
     status = session.client.status()
+    if subject and not any(one.name == subject for one in status.services):
+        raise _nobody(status, subject)
     known = {one.id for one in status.operations}
     roots = [one for one in status.operations if one.parent not in known]
     waiting = [session.client.why(one.id) for one in roots if one.ended_at is None]
@@ -93,8 +95,18 @@ def why(
     session.out.line("\n".join(lines) or (f"{subject} is {services[0].state}" if subject else "nothing waits"))
 
 
-def _known(session: Session, service: str) -> bool:
-    return any(one.name == service for one in session.client.services())
+def _nobody(status: Status, subject: str) -> NotFound:
+    """What was probably meant, of all that can be asked about."""
+    if subject.startswith("act-"):
+        return NotFound(f"{subject!r} is an action", where="why", expected=f"`upcall service action {subject}`")
+    members = [member.member for one in status.services for member in one.members]
+    alike = [member for member in members if member.partition(".")[2] == subject]
+    known = [*(one.name for one in status.services), *members, *(one.id for one in status.operations)]
+    return NotFound(
+        f"no service, member or operation {subject!r}",
+        where="why",
+        expected=" or ".join(alike) if alike else nearest(subject, known),
+    )
 
 
 def _concerns(found: Why, service: str) -> bool:
@@ -126,6 +138,10 @@ def _show_end(session: Session, found: TaskView, whole: bool) -> None:
         return
     for line in end_lines(found, whole=whole):
         session.out.line(line)
+    # Why it is as it is may be a change that has failed, which its service knows.
+    of = next((one for one in session.client.services() if one.name == found.service), None)
+    if of is not None and of.unfinished:
+        session.out.line(f"    {of.name}: {of.unfinished}")
 
 
 def end_lines(found: TaskView, *, whole: bool) -> list[str]:
