@@ -96,7 +96,10 @@ def test_each_mistake_is_named_with_its_line(text: str, said: list[str]) -> None
         ("{package: greter}", ["unknown package 'greter'", "greeter"]),
         ("{package: greeter, version: 1.0.1}", ["no version '1.0.1'", "1.0.0"]),
         ("{package: greeter, options: {membrs: 1}}", ["unknown option 'membrs'", "members"]),
-        ("{package: greeter, options: {members: 77}}", ["service greeter options.members", "integer from 1 to 9"]),
+        (
+            "{package: greeter, options: {members: 77}}",
+            ["service greeter options.members", "a whole number from 1 to 9"],
+        ),
         ("{package: greeter, bindings: {store: x}}", ["no need 'store'", "no bindings"]),
         ("{package: archive, bindings: {sorce: greeter}}", ["no need 'sorce'", "source"]),
         ("{package: archive}", ["archive needs source", "'source' is neither in the file nor installed"]),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from upcall.cli.deploy import DEGRADED_GRACE_S, RECOVERING_GRACE_S, Watched, cure_of, look
+from upcall.cli.deploy import DEGRADED_GRACE_S, RECOVERING_GRACE_S, Watched, changes, cure_of, look
 from upcall.protocol.operator import ServiceView, TaskView
 
 
@@ -96,3 +96,34 @@ def test_hints_name_members_that_there_are() -> None:
         cure_of(failed) == "a cure (`upcall logs jobs.b`), then `upcall task start jobs.b`; or `upcall uninstall jobs`"
     )
     assert "`upcall logs --host jobs`" in cure_of(watched((shown(), 1.0))), "its code alone can say"
+
+
+def on_the_way(state: str, reason: str, *steps: tuple[str, str]) -> ServiceView:
+    listed = [{"name": name, "state": "waiting", "reason": why} for name, why in steps]
+    plan = {"name": "deploy", "state": "waiting", "phases": [{"name": "web", "steps": listed}]}
+    return shown().model_copy(update={"state": state, "reason": reason, "plans": [plan]})
+
+
+def test_each_thing_is_said_once_and_members_that_wait_for_the_same_on_one_line() -> None:
+    one, rest = Watched("jobs", 0.0), "waits for its place, with the others"
+    waiting = [(f"web-{number}", rest) for number in range(1, 6)]
+    one.view = on_the_way("blocked", "needs 6 nodes", ("web-0", "needs 6 nodes"), *waiting)
+    assert changes(one) == [
+        "jobs: web/web-0 waiting (needs 6 nodes)",
+        "jobs: web/web-1, web-2, web-3 and 2 more waiting (waits for its place, with the others)",
+    ]
+    assert changes(one) == []
+    one.view = on_the_way("blocked", "no host is connected", ("web-0", "needs 6 nodes"), *waiting)
+    assert changes(one) == ["jobs: blocked: no host is connected"]
+
+
+def test_what_counts_up_is_nothing_new_and_a_page_is_no_line() -> None:
+    one = Watched("jobs", 0.0)
+    one.view = on_the_way("deploying", "", ("web-0", "asked 3 s ago"), ("web-1", "asked 3 s ago"))
+    assert len(changes(one)) == 1
+    one.view = on_the_way("deploying", "", ("web-0", "asked 9 s ago"), ("web-1", "asked 4 s ago"))
+    assert changes(one) == []
+    one.view = on_the_way("recovering", "x" * 400)
+    (line,) = changes(one)
+    assert len(line) < 240
+    assert line.endswith("... (`upcall why` says it whole)")

@@ -143,7 +143,7 @@ def artifact_package(tmp_path: Path, name: str) -> str:
         (["kafka", "--version", "0.1"], ["package kafka has no version '0.1'", "where:    version"]),
         ([HELLO, "--version", "9"], ["package hello has no version '9'", "one of 0.1.0"]),
         ([HELLO, "--set", "cuont=1"], ["unknown option 'cuont' of package hello, did you mean 'count'?"]),
-        ([HELLO, "--set", "count=99"], ["99 is greater than the maximum of 9", "expected: integer from 1 to 9"]),
+        ([HELLO, "--set", "count=99"], ["99 is greater than the maximum of 9", "expected: a whole number from 1 to 9"]),
         ([HELLO, "--set", "count=many"], ["'many' is not a whole number", "options.count"]),
         ([HELLO, "--set", "count"], ["--set"]),
         ([HELLO, "--name", "Not_A_Name"], ["not a name of a service: 'Not_A_Name'"]),
@@ -448,6 +448,7 @@ def test_a_change_that_makes_no_sense_leaves_no_revision_and_no_operation(cluste
         assert says in cluster.refused(*words), words
     assert cluster.client.operations(ended=True) == before
     too_many = cluster.refused("scale", "hello", "4")
+    assert "was declined by the system" in too_many
     assert "no place for web-3: needs a node with 0.1 cpus, 64 MiB memory free" in too_many
     large = tmp_path / "large.py"
     large.write_text(SIZED)

@@ -59,10 +59,13 @@ def test_unknown_version_lists_the_known() -> None:
     ("options", "message"),
     [
         ({"borkers": 3}, r"unknown option 'borkers' of package log, did you mean 'brokers'\?; at options.borkers"),
-        ({"brokers": 0}, r"at options.brokers; expected integer from 1 to 9"),
-        ({"brokers": "three"}, r"at options.brokers; expected integer from 1 to 9"),
-        ({"voters": 2}, r"2 is not allowed \(1, or 3 and more\); at options.voters; expected integer: 1 or 3 to 9"),
-        ({"voters": 10}, r"at options.voters; expected integer: 1 or 3 to 9"),
+        ({"brokers": 0}, r"at options.brokers; expected a whole number from 1 to 9"),
+        ({"brokers": "three"}, r"at options.brokers; expected a whole number from 1 to 9"),
+        (
+            {"voters": 2},
+            r"2 is not allowed \(1, or 3 and more\); at options.voters; expected a whole number: 1 or 3 to 9",
+        ),
+        ({"voters": 10}, r"at options.voters; expected a whole number: 1 or 3 to 9"),
         ({"mode": "slow"}, r"at options.mode; expected one of fast, safe"),
     ],
 )

@@ -52,6 +52,16 @@ def test_a_refusal_ends_what_is_voluntary(made: World) -> None:
     assert (found.state, found.outcome) == ("declined", "declined by kafka: rebuilding")
 
 
+def test_what_the_system_has_against_it_is_not_told_as_its_service_s_word(made: World) -> None:
+    operation = propose(made, "restart", "b1").operation
+    epoch = made.ledger.pending("kafka").epoch
+    no = given.Answer(verdict="decline", reason="no place", by_system=True)
+    made.send(given.Answers(service="kafka", epoch=epoch, answers={operation: no}))
+    found = made.ledger.operation(operation)
+    assert found is not None
+    assert (found.state, found.outcome) == ("declined", "declined by the system: no place")
+
+
 def test_a_paused_operation_waits_for_a_person(made: World) -> None:
     operation = propose(made, "restart", "b1").operation
     made.send(given.Pause(operation=operation, who="bob", why="demo"))

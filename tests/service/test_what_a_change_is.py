@@ -74,6 +74,7 @@ def test_what_comes_has_a_place_or_is_declined_as_any_change() -> None:
         await life.master.until(lambda: life.master.operations[larger].state == "declined")
         assert life.master.operations[larger].kind == "grow"
         assert "no place for web-0, web-1, other-0: needs" in life.master.answers[-1].reason
+        assert life.master.answers[-1].by_system, "the service was not asked"
         assert life.master.known.record.revision == 1, "nothing of it stands"
         await changed(life, "shrink", memory_mib=48)
         await changed(life, "scale_out", count=3)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from upcall.cli.event_stream import EventStream
-from upcall.cli.output import duration
+from upcall.cli.output import SECONDS, duration
 from upcall.cli.session import Session
 from upcall.protocol.errors import Conflict, DoesNotFit, NotFound, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView
@@ -42,6 +42,8 @@ GRACE_S: Final = {
 }
 """For how long a service may be so before it is given up on."""
 STEPS_SHOWN: Final = 6
+NAMES_SHOWN: Final = 3
+LINE_CHARS_MAX: Final = 200
 DONE: Final = frozenset({"done", "forced"})
 TRIED: Final = frozenset({"placed", "fetching", "starting", "running"})
 """A member that is so may be ready in a moment."""
@@ -303,16 +305,39 @@ def changes(one: Watched, *, was_so: bool = False) -> list[str]:
     before is no news of this command; where it is not deployed, what it waits for is."""
     if one.view is None:
         return []
-    lines = [
-        f"{one.name}: {phase}/{step} {_step(state, reason)}"
-        for phase, step, state, reason in steps_of(one.view)
-        if state not in ("pending",) and (state in DONE or one.ended or not was_so)
-    ]
-    if one.view.reason and (one.ended or not was_so):
+    fresh: dict[tuple[str, str, str], list[str]] = {}
+    shown = [step for step in steps_of(one.view) if step[2] != "pending"]
+    for phase, step, state, reason in shown:
+        words = _step(state, reason)
+        key = f"{phase}/{step} {SECONDS.sub('', words)}"
+        if (state in DONE or one.ended or not was_so) and key not in one.said:
+            one.said.add(key)
+            # Who waits for the same stands on one line; what is done is told of each.
+            fresh.setdefault((phase, words, "" if state == "waiting" else step), []).append(step)
+    lines = [f"{one.name}: {phase}/{_names(steps)} {words}" for (phase, words, _), steps in fresh.items()]
+    # What a step says already is not said once more of the whole.
+    if (
+        one.view.reason
+        and (one.ended or not was_so)
+        and not any(
+            one.view.reason in (reason, f"{phase} / {step}: {reason}") for phase, step, _, reason in shown if reason
+        )
+    ):
         lines.append(f"{one.name}: {_now(one.view)}")
-    fresh = [line for line in lines if line not in one.said]
-    one.said.update(fresh)
-    return fresh
+    lines = [_cut(line) for line in lines]
+    lines = [line for line in lines if line not in one.said]
+    one.said.update(lines)
+    return lines
+
+
+def _names(steps: Sequence[str]) -> str:
+    more = len(steps) - NAMES_SHOWN
+    return ", ".join(steps[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _cut(line: str) -> str:
+    """On the way nobody reads a page; what ends the wait is said whole."""
+    return line if len(line) <= LINE_CHARS_MAX else f"{line[:LINE_CHARS_MAX].rstrip()} ... (`upcall why` says it whole)"
 
 
 def _step(state: str, reason: str) -> str:

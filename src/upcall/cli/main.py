@@ -93,6 +93,8 @@ def help_text() -> str:
         "  --data FOLDER         Data folder of the cluster (UPCALL_DATA; default ~/.local/share/upcall).",
         "  --output table|json   For people, or for programs.",
         "  --help                Of each command: its arguments and options.",
+        "",
+        "What is long is folded to a terminal's width; in a file or a pipe each record is one line.",
     ]
     return "\n".join(lines)
 
@@ -175,6 +177,7 @@ def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
 def _say_usage(wrong: Any, arguments: list[str]) -> None:
     """A wrong command line (typer's own error), as every other error is said: for a person or for a program."""
     from upcall.cli.output import Output
+    from upcall.protocol.decoder_words import of_validator
     from upcall.protocol.errors import Problem
 
     context = wrong.ctx
@@ -187,9 +190,19 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
             return
         message = "a command or an argument is missing"
     else:
-        message = str(wrong.format_message()).replace("Value error, ", "")  # pydantic's word for its own errors
+        message = str(wrong.format_message())
     problem = Problem(code="usage", message=message, where=named, expected=f"`{path} --help` says what")
+    judged = getattr(wrong.__cause__, "errors", None)  # pydantic's, of one value
+    if judged is not None:
+        said, option = of_validator(judged(include_url=False)[0]), _named(wrong.param)
+        right = f"{said.expected}; `{path} --help` says what" if said.expected else problem.expected
+        problem = Problem(code="usage", message=said.message, where=f"{named} {option}", expected=right)
     Output(as_json=_as_json(arguments)).problem(problem)
+
+
+def _named(parameter: Any) -> str:
+    """As a person types it: the longest of its names."""
+    return max(parameter.opts, key=len) if parameter.param_type_name == "option" else str(parameter.human_readable_name)
 
 
 def _as_json(arguments: list[str]) -> bool:

@@ -57,7 +57,8 @@ def wait_for(session: Session, operation: OperationView, *, timeout_s: float | N
         reason = ended.outcome or ended.waits_for or "no reason was given"
         # Who declined it is said with the reason.
         said = f"was {reason}" if reason.startswith(f"{ended.state} by ") else f"{ended.state}: {reason}"
-        raise Conflict(f"{of_what(ended)} {said}", where=ended.id)
+        nothing = "something else; nothing was changed" if ended.state == "declined" else ""
+        raise Conflict(f"{of_what(ended)} {said}", where=ended.id, expected=nothing)
     return ended
 
 

@@ -40,6 +40,7 @@ def answer(service: str, said: wire.Answer) -> given.Answer:
         progress=said.progress,
         waiting_helps=said.waiting_helps,
         would_help=tuple(way(service, each) for each in said.would_help),
+        by_system=said.by_system,
     )
 
 

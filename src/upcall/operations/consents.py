@@ -23,7 +23,7 @@ from upcall.operations.effects import Refused
 from upcall.operations.inputs import Answer, Answers, WithdrawAnswer
 from upcall.operations.memory import Question, Said
 from upcall.operations.news import Answered, AnswerVoid, Because, EpochMoved
-from upcall.operations.records import AFTER_A_LOSS, BEFORE, ConsentRecord, Given, Operation, Policy, Way
+from upcall.operations.records import AFTER_A_LOSS, BEFORE, THE_SYSTEM, ConsentRecord, Given, Operation, Policy, Way
 from upcall.operations.superseding import behind
 from upcall.operations.table import KINDS
 
@@ -295,6 +295,7 @@ def _given(book: Book, one: Answer, relied_on: tuple[str, ...]) -> Given:
         counts_on=(relied_on if one.counts_on is None else one.counts_on) if accepts else (),
         waiting_helps=one.waiting_helps,
         would_help=tuple(map(_cut, one.would_help)),
+        by_system=one.by_system,
     )
 
 
@@ -311,7 +312,8 @@ def _note(book: Book, operation: Operation, one: Answer, given: Given) -> None:
     if _is_news(book, operation, one):
         book.emit(Answered(operation=operation, given=given))
     if one.verdict == "decline" and book.allows(operation, "decline"):
-        book.advance(operation, "decline", outcome=f"declined by {service}: {one.reason[:REASON_CHARS_MAX]}")
+        who = THE_SYSTEM if one.by_system else service
+        book.advance(operation, "decline", outcome=f"declined by {who}: {one.reason[:REASON_CHARS_MAX]}")
         forget(book, operation)
 
 

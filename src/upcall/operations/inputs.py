@@ -119,6 +119,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Defer: False when the reason will not pass by itself."""
     would_help: tuple[Way, ...] = ()
     """Defer: what a person could do about it."""
+    by_system: bool = False
+    """Its service was not asked: what is said against it is the system's own."""
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="answers"):

@@ -99,7 +99,7 @@ class Answered(OfOperation, frozen=True, kw_only=True, tag="answered"):
     def data(self) -> dict[str, Any]:
         """``for_s``: how long from now it is good, or until it is asked again."""
         one = self.given
-        when = {"for_s": one.until_s - one.at_s, "waiting_helps": one.waiting_helps}
+        when = {"for_s": one.until_s - one.at_s, "waiting_helps": one.waiting_helps, "by_system": one.by_system}
         return {**super().data, "verdict": one.verdict, "reason": one.reason, "progress": one.progress, **when}
 
 

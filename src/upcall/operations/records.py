@@ -33,6 +33,9 @@ FORMAT = 1
 
 Firmness = Literal["enforced", "intercepted", "notified", "observed"]
 Origin = Literal["ours", "foreign"]
+THE_SYSTEM: Final = "the system"
+"""Whose word it is where a service was not asked."""
+
 Verdict = Literal["accept", "defer", "decline", "wait", "restart", "replace", "renew"]
 """What a service answers, in the same words from its expert's code to the record."""
 BEFORE: Final[tuple[Verdict, ...]] = ("accept", "defer", "decline")
@@ -408,6 +411,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False: the reason will not pass by itself; somebody has to do something."""
     would_help: tuple[Way, ...] = ()
     """What, as its service knows."""
+    by_system: bool = False
+    """The system's own word: its service was not asked."""
 
 
 class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="consent"):

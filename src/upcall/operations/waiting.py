@@ -11,7 +11,7 @@ import msgspec
 from upcall.operations import places
 from upcall.operations.book import Book
 from upcall.operations.consents import policy_of
-from upcall.operations.records import WINDOW, Choice, Given, Mark, MemberRecord, Operation, Verdict
+from upcall.operations.records import THE_SYSTEM, WINDOW, Choice, Given, Mark, MemberRecord, Operation, Verdict
 from upcall.operations.windows import window_end_s
 from upcall.operations.words import span
 
@@ -130,7 +130,7 @@ def answer_words(book: Book, operation: Operation) -> str:
 
 
 def words_of(service: str, given: Given) -> str:
-    text = f"{_BY[given.verdict]} by {service}"
+    text = f"{_BY[given.verdict]} by {THE_SYSTEM if given.by_system else service}"
     if given.reason:
         text += f": {given.reason}"
     if given.progress is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from upcall.operations import news
-from upcall.operations.records import Given, Operation, Verdict
+from upcall.operations.records import THE_SYSTEM, Given, Operation, Verdict
 from upcall.operations.table import State
 from upcall.operations.words import span
 
@@ -72,7 +72,8 @@ def _of_operation(one: news.OfOperation) -> str:
         case news.Overruled():
             return _because(f"{one.how} by {one.who}", one.why)
         case news.Answered():
-            return f"{operation.target.service} on {operation.words()}: {answer(one.given)}"
+            who = THE_SYSTEM if one.given.by_system else operation.target.service
+            return f"{who} on {operation.words()}: {answer(one.given)}"
         case news.AnswerVoid(because="it ran out"):
             return f"the {_NOUNS.get(one.verdict, 'answer')} ran out"
         case news.AnswerVoid(because="it was taken back"):

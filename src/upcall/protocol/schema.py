@@ -147,7 +147,8 @@ def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterat
 
 def _message(error: "jsonschema.exceptions.ValidationError") -> str:
     if error.validator == "not" and isinstance(error.schema, Mapping):
-        why = error.schema.get("description", "")
+        # The reason of what is taken out, where it has one of its own: the rest describes the whole.
+        why = _mapping(error.schema["not"]).get("description", "") or error.schema.get("description", "")
         return f"{error.instance!r} is not allowed" + (f" ({why})" if why else "")
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = _known(error)
@@ -156,7 +157,9 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
             return f"unknown name {unknown[0]!r}{nearest(unknown[0], known)}"
     part = _mapping(error.schema)
     if isinstance(part.get("type"), list) and "description" in part and error.validator != "enum":
-        return f"{error.instance!r} is not {part['description']}"
+        return f"{error.instance!r} is not allowed"  # what is, is expected
+    if error.validator == "enum":
+        return f"{error.instance!r} is not allowed"
     if error.validator == "type" and part.get("type") in TYPES:
         return f"{error.instance!r} is not {TYPES[part['type']]}"
     return str(error.message)
@@ -178,13 +181,15 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
     kind = schema.get("type", "number")
     if isinstance(kind, list) and "description" in schema:
         return str(schema["description"])
-    excluded = _excluded(schema)
+    if schema.get("not") == {}:
+        return "that it is left out"
+    excluded, word = _excluded(schema), TYPES.get(str(kind), str(kind))
     if kind == "integer" and low is not None and high is not None and excluded:
-        return f"integer: {_without(low, high, excluded)}"
+        return f"{word}: {_without(low, high, excluded)}"
     if low is not None and high is not None:
-        return f"{kind} from {low} to {high}"
+        return f"{word} from {low} to {high}"
     if low is not None or high is not None:
-        return f"{kind} of at least {low}" if low is not None else f"{kind} of at most {high}"
+        return f"{word} of at least {low}" if low is not None else f"{word} of at most {high}"
     if error.validator == "additionalProperties":
         return _one_of(_known(error))
     if "enum" in schema:
@@ -193,7 +198,7 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
         return words
     if "pattern" in schema:
         return f"text that matches {schema['pattern']}"
-    return str(schema.get("type", ""))
+    return TYPES.get(str(schema.get("type", "")), "")
 
 
 def _insisting(error: "jsonschema.exceptions.ValidationError", options: Mapping[str, Any]) -> str:

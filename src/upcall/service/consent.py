@@ -91,6 +91,8 @@ class Verdict:
     progress: float | None = None
     waiting_helps: bool = True
     would_help: tuple[Way, ...] = ()
+    by_system: bool = False
+    """The SDK says it for the system (there is no place): the service was not asked."""
 
     def __post_init__(self) -> None:
         """What no master would take is a mistake at the line that says it."""
@@ -123,6 +125,7 @@ class Verdict:
             progress=self.progress,
             waiting_helps=self.waiting_helps,
             would_help=tuple(way.on_the_wire() for way in self.would_help),
+            by_system=self.by_system,
         )
 
 

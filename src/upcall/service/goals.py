@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from upcall.protocol import schema
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.options import flattened, merged
@@ -132,7 +133,10 @@ def derive(
     stated = {name: value for name, value in (options.get(OPTION) or {}).items() if value is not None}
     if not stated or service.Goals is None:
         return {}
-    validated(service.Options, options, where=service.package)
+    # In the words of the schema, as where no goal is stated: the code below speaks only of what passed it.
+    of = f"package {service.package}"
+    schema.check(service.Options.model_json_schema(), options, noun="option", of=of, where="options")
+    validated(service.Options, options, where="options")
     goals = validated(service.Goals, stated, where=OPTION)
     found = service(Context(options=dict(options))).from_goals(goals, Machine(nodes))
     said = dict(flattened(given))
@@ -142,7 +146,7 @@ def derive(
             _must_agree(name, said[name], one, stated)
         else:
             kept[name] = wire.Derived(**dataclasses.asdict(one))
-    validated(service.Options, merged(options, {name: one.value for name, one in kept.items()}), where=service.package)
+    validated(service.Options, merged(options, {name: one.value for name, one in kept.items()}), where="options")
     return kept
 
 

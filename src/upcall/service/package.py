@@ -139,6 +139,8 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
 
 
 def _built_from_source(path: Path, version: str) -> Built:
+    if path.is_file() and path.suffix != ".py":
+        raise Invalid(f"{path.name} is no Python file", where=str(path), expected="a file whose name ends with .py")
     files = {path.name: path} if path.is_file() else _files(path)
     if len(files) > unpacking.FILES_MAX:
         raise TooLarge(f"{len(files)} files of source", expected=f"at most {unpacking.FILES_MAX}")

@@ -17,7 +17,7 @@ from upcall.service.comparing import Comparison, NobodyKnows, compare, effects, 
 from upcall.service.consent import Verdict
 from upcall.service.course import Course
 from upcall.service.options import validated
-from upcall.service.proposed import Looked, looked_at, no_place, would_be
+from upcall.service.proposed import Looked, looked_at, would_be
 from upcall.service.service import Service
 from upcall.service.stranger import asked
 from upcall.service.trying import Refused
@@ -35,7 +35,7 @@ async def preview(service: Service, revision: wire.Revision, last: Course | None
     found, unfinished = looked.found, last is not None and last.outcome != "done"
     verdict = await asked(service, would_be(revision.kind, revision=revision))
     declined = verdict.reason if verdict is not None and verdict.word == "decline" else ""
-    unasked = found is not None and bool(declined) and declined == await no_place(service, found)
+    unasked = verdict is not None and verdict.by_system
     how, causes = await looked.code.call(effects, looked.code.service, service.options, found) if found else ({}, {})
     over = await _since_all_were_alike(service, looked, last) if last is not None and unfinished else None
     shown = over or found

@@ -5,7 +5,7 @@ them, code that cannot say what it wants, an option that is never changed, a mem
 passed is the expert's to answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from upcall.protocol import service as wire
@@ -92,8 +92,10 @@ async def consent_to_update(service: Service, operation: wire.Operation, revisio
         # Nobody is there to ask. It takes nothing away: each step is asked of the code that comes.
         return accept(f"the code of {service.name} that runs could not start")
     found = looked.found
-    if found is not None and (against := await _may_leave(service, operation, found) or await no_place(service, found)):
+    if found is not None and (against := await _may_leave(service, operation, found)):
         return decline(against)
+    if found is not None and (unplaced := await no_place(service, found)):
+        return replace(decline(unplaced), by_system=True)
     return await looked.code.service.may_update(looked.update, operation)
 
 

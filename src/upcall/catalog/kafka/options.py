@@ -16,7 +16,7 @@ class KafkaOptions(ServiceOptions):
         ge=1,
         le=9,
         description="brokers, which are controllers too: 1, or 3 and more (two have no majority without each other)",
-        json_schema_extra={"not": {"const": 2}},
+        json_schema_extra={"not": {"const": 2, "description": "two have no majority without each other"}},
     )
     per_node: Annotated[int, never(PLACED)] = Field(
         1, ge=1, le=9, description="brokers on one node, where there are more brokers than nodes: nodes are racks then"

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from upcall.protocol.decoder_words import of_validator
 from upcall.protocol.errors import Invalid
 from upcall.protocol.pattern_words import in_words
 
@@ -43,7 +44,8 @@ def matching(pattern: str, text: str, what: str, expected: str) -> str:
 def refusal(errors: Sequence[Mapping[str, Any]]) -> Invalid:
     """The first of pydantic's errors about a request, as the API and the command line say it."""
     first, context = errors[0], errors[0].get("ctx", {})
-    message, expected = str(first["msg"]), str(context.get("expected", ""))
+    said = of_validator(first)
+    message, expected = said.message, str(context.get("expected", "")) or said.expected
     if first.get("type") == "string_pattern_mismatch" and (words := in_words(str(context.get("pattern", "")))):
         message, expected = f"{first.get('input')!r} does not match", words
-    return Invalid(message, where=".".join(str(part) for part in first["loc"]), expected=expected)
+    return Invalid(message, where=said.where, expected=expected)

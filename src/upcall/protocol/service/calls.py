@@ -144,6 +144,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waiting_helps: bool = True
     """False (of a deferral): the reason will not pass by itself; a person is told at once."""
     would_help: tuple[Way, ...] = ()
+    by_system: bool = False
+    """The service's code was not asked: the SDK says what the system itself has against it (there is no place)."""
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
