@@ -3,6 +3,7 @@
 
 import asyncio
 import functools
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,12 +26,29 @@ IMAGE: Final = "example.invalid/upcall:1"
 
 
 class Installed:
-    def __init__(self, folder: Path, kubeconfig: Path, namespace: str, before: Sequence[str] = ()) -> None:
-        """``before``: what stands before each command of ours."""
+    def __init__(
+        self,
+        folder: Path,
+        kubeconfig: Path,
+        namespace: str,
+        before: Sequence[str] = (),
+        *,
+        records: str = "sqlite",
+        of: "Installed | None" = None,
+    ) -> None:
+        """``before``: what stands before each command of ours. ``of``: one more replica of that one, with a copy of its
+        folder and doors of its own."""
         self._before = tuple(before)
         self.folder, self.namespace = DataFolder(folder), namespace
-        cluster = birth.choose(1, 512, 1.0)
-        birth.prepare(self.folder, msgspec.structs.replace(cluster, substrate="kubernetes", nodes=()))
+        if of is None:
+            cluster = birth.choose(1, 512, 1.0)
+            cluster = msgspec.structs.replace(cluster, substrate="kubernetes", records=records, nodes=())
+            birth.prepare(self.folder, cluster)
+        else:
+            shutil.copytree(of.folder.root, folder, ignore=shutil.ignore_patterns("run", "*.log"))
+            cluster = of.folder.load_cluster()
+            url = f"{cluster.url.rpartition(':')[0]}:{free_port()}"
+            self.folder.save_cluster(msgspec.structs.replace(cluster, url=url))
         settings = Settings(
             kubeconfig=str(kubeconfig),
             namespace=namespace,
@@ -61,6 +79,19 @@ class Installed:
                 stderr=log,
                 preexec_fn=functools.partial(linux.die_with_parent, signal.SIGKILL),
             )
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while not await asyncio.to_thread(holds):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{what}: never\n{self.logs()}") from None
+
+    def end(self) -> None:
+        for process in self.running.values():
+            if process.returncode is None:
+                process.kill()
 
     async def kill(self, name: str) -> None:
         self.running[name].send_signal(signal.SIGKILL)

@@ -20,6 +20,10 @@ class SlowStore:
         self.may_write = threading.Event()
         self.may_write.set()
         self.full = False
+        self.leading = True
+
+    def leads(self) -> bool:
+        return self.leading
 
     def commit(self, changes: Sequence[Change]) -> list[int]:
         self.may_write.wait(180)
@@ -83,6 +87,20 @@ async def test_a_failed_commit_answers_not_now_and_releases_nothing() -> None:
     store.full = False
     await committer.submit(turn("c", log))
     assert log == ["c"]
+    committer.close()
+
+
+async def test_who_was_away_while_another_may_have_taken_over_does_nothing_of_what_it_had_written() -> None:
+    """As a process that is stopped after its commit: what follows from that is found in the records."""
+    store, log, failures = SlowStore(), list[str](), list[str]()
+    store.may_write.clear()
+    committer = committing(store, failures)
+    done = committer.submit(turn("a", log))
+    store.leading = False
+    store.may_write.set()
+    with pytest.raises(NotNow, match="away for so long"):
+        await done
+    assert (log, len(store.batches), len(failures)) == ([], 1, 1)
     committer.close()
 
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from upcall.store import (
     Append,
@@ -23,12 +21,9 @@ from upcall.store import (
     FutureVersion,
     Put,
     SqliteStore,
-    StoreError,
-    TooLarge,
     VersionConflict,
 )
 from upcall.store.migrations import SCHEMA_VERSION
-from upcall.store.sqlite import RECORD_BYTES_MAX
 
 
 @pytest.fixture
@@ -41,48 +36,6 @@ def store(path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(path)
     yield store
     store.close()
-
-
-def test_puts_loads_deletes(store: SqliteStore) -> None:
-    store.put("node", "b", b"2")
-    store.put("node", "a", b"1")
-    store.put("service", "a", b"3")
-    assert [(r.key, r.value) for r in store.load("node")] == [("a", b"1"), ("b", b"2")]
-    assert store.kinds() == ["node", "service"]
-    store.delete("node", "a")
-    store.delete("node", "never there")
-    assert store.get("node", "a") is None
-    assert [r.key for r in store.load("node")] == ["b"]
-
-
-def test_survives_closing(path: Path) -> None:
-    first = SqliteStore(path)
-    version = first.put("node", "a", b"1")
-    first.close()
-    second = SqliteStore(path)
-    record = second.get("node", "a")
-    assert record is not None
-    assert (record.value, record.version) == (b"1", version)
-    second.close()
-
-
-def test_refuses_a_write_about_an_older_version(store: SqliteStore) -> None:
-    first = store.put("k", "a", b"1", expected_version=0)
-    second = store.put("k", "a", b"2", expected_version=first)
-    assert second > first
-    with pytest.raises(VersionConflict, match=f"version {second}; expected {first}"):
-        store.put("k", "a", b"3", expected_version=first)
-    with pytest.raises(VersionConflict):
-        store.put("k", "a", b"3", expected_version=0)
-    with pytest.raises(VersionConflict):
-        store.delete("k", "a", expected_version=first)
-    assert store.get("k", "a").value == b"2"  # type: ignore[union-attr]
-
-
-def test_a_version_never_comes_back_after_a_deletion(store: SqliteStore) -> None:
-    first = store.put("k", "a", b"1")
-    store.delete("k", "a", expected_version=first)
-    assert store.put("k", "a", b"1", expected_version=0) > first
 
 
 def test_a_batch_with_one_conflict_leaves_nothing(store: SqliteStore) -> None:
@@ -100,12 +53,6 @@ def test_what_a_commit_changes_twice_is_compared_once_with_what_stood_there_befo
     assert [(r.value, r.version) for r in store.load("k")] == [(b"3", version + 1)]
     with pytest.raises(VersionConflict, match=f"version {version + 1}; expected {version}"):
         store.commit(twice)  # type: ignore[arg-type]
-
-
-def test_refuses_an_oversized_record(store: SqliteStore) -> None:
-    with pytest.raises(TooLarge, match="record k/a"):
-        store.put("k", "a", bytes(RECORD_BYTES_MAX + 1))
-    assert store.load("k") == []
 
 
 def test_a_full_disk_fails_the_commit_whole_and_later_commits_go_on(path: Path) -> None:
@@ -257,28 +204,3 @@ def test_what_was_acknowledged_survives_sigkill_at_any_instant(path: Path) -> No
         assert store.events_bounds("c") == (1, len(numbers))
         acknowledged = len(numbers)
         store.close()
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("pdcr"), st.sampled_from("abc"), st.binary(max_size=8)), max_size=30))
-def test_behaves_as_a_dictionary(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bytes]]) -> None:
-    path = tmp_path_factory.mktemp("store") / "records.db"
-    store, model, versions = SqliteStore(path), dict[str, bytes](), dict[str, int]()
-    for action, key, value in steps:
-        if action == "p":
-            model[key], versions[key] = value, store.put("k", key, value)
-        elif action == "c":
-            try:
-                versions[key] = store.put("k", key, value, versions.get(key, 0))
-                model[key] = value
-            except StoreError:
-                raise AssertionError("the version that was read last is the right one") from None
-        elif action == "d":
-            store.delete("k", key)
-            model.pop(key, None)
-            versions.pop(key, None)
-        else:
-            store.close()
-            store = SqliteStore(path)
-        assert {r.key: (r.value, r.version) for r in store.load("k")} == {k: (v, versions[k]) for k, v in model.items()}
-    store.close()

@@ -45,6 +45,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     page_url: str = ""
     substrate: str = "local"
     """Who has the machines: the name of an entry point ``upcall.substrates``."""
+    records: str = "sqlite"
+    """Where the master's records are: in the data folder, or with ``kubernetes`` in the API server."""
     nodes: tuple[Node, ...] = ()
     memory_mib_per_node: int = 0
     disk_mib_per_node: int = 0

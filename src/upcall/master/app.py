@@ -28,6 +28,7 @@ from upcall.master import (
     services,
     startup,
     steady_clock,
+    stores,
     substrates,
     volume_api,
 )
@@ -51,7 +52,6 @@ from upcall.master.streams import Streams
 from upcall.master.tokens import Principal, Tokens
 from upcall.master.views import Views
 from upcall.protocol.errors import Unauthorised
-from upcall.store.sqlite import SqliteStore
 from upcall.substrate.machines import Machines
 from upcall.transport.http import Headers
 
@@ -73,8 +73,8 @@ class Master:
 
 def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | None = None) -> Master:
     """Everything but the socket. ``make_machines``: who has the machines; without, whom ``cluster.json`` names. Raises
-    what :class:`SqliteStore` and the data folder raise."""
-    store = SqliteStore(folder.database)
+    what the store and the data folder raise."""
+    store = stores.opened(folder, cluster)
     tokens, secrets = Tokens(folder.tokens), Secrets(folder.secret_values)
     journal = Journal(cluster.cluster, kept_events(store, cluster.cluster))
     streams, hosts = Streams(), Streams()

@@ -62,6 +62,7 @@ class Committer:
         self._waiting: list[Turn] = []
         self._writing = False
         self._poisoned = ""
+        self._store = store
         self._writer = Writer(store)
 
     def submit(self, turn: Turn) -> "asyncio.Future[None]":
@@ -96,6 +97,9 @@ class Committer:
     def _written(
         self, batch: list[Turn], changes: list[Change], versions: list[int], error: BaseException | None
     ) -> None:
+        if error is None and not self._store.leads():
+            # As after a commit that failed: who may do what follows from it finds it in the records.
+            error = StoreError("this process was away for so long that another may have taken over")
         if error is None:
             self._versions().written(changes, versions)
         self._finish(batch, error)

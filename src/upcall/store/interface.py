@@ -3,7 +3,7 @@
 A record is (kind, key) -> bytes. Its version is opaque, rises with every write and never comes back, not even after
 a deletion, so ``expected_version`` tells "unchanged since I read it" from "the same again". No promise may depend on
 two records being written at once: :meth:`Store.commit` takes several only because one flush to the disk is cheaper
-than many. (With SQLite they do become durable together; with Kubernetes objects they would not.)
+than many. (With SQLite they do become durable together; in a Kubernetes API server they do not.)
 
 After ``commit`` returns, the changes survive the death of the process and of the machine. After it raises, some first
 ones of them may be there, each whole, and none after one that is not. (With SQLite none is.) So the caller puts them
@@ -127,6 +127,11 @@ class Store(Protocol):
 
     def newest_start(self) -> int:
         """The last number that anybody took: above :attr:`start` once this one is superseded."""
+        ...
+
+    def leads(self) -> bool:
+        """False: this process was away for so long that another may have opened the store since it last wrote. What is
+        to follow from its last write is then found anew from the records, by whoever may. Asks nobody."""
         ...
 
     def starts(self) -> "Starts | None":

@@ -22,6 +22,9 @@ class MemoryStore:
     def newest_start(self) -> int:
         return self.start
 
+    def leads(self) -> bool:
+        return True
+
     def starts(self) -> None:
         """Nobody else opens it."""
 
