@@ -29,9 +29,10 @@ class HttpMaster:
     blobs: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     refuses_ready: bool = False
+    derived: dict[str, wire.DerivedReply] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._hosts: set[asyncio.Queue[wire.Assignments]] = set()
+        self._hosts: set[asyncio.Queue[wire.Assignments | wire.Derive]] = set()
         self._lives: list[asyncio.Task[None]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="upcall-fake-")
         self.socket = Path(self._folder.name) / "run" / "master.sock"
@@ -57,6 +58,19 @@ class HttpMaster:
         for queue in self._hosts:
             queue.put_nowait(self._assigned())
 
+    def derive(self, question: str, package: wire.Package, options: dict[str, object]) -> None:
+        """Asks the hosts what follows from goals."""
+        asked = wire.Derive(
+            id=question,
+            package=package.name,
+            version=package.version,
+            entry=package.entry,
+            source=package.source,
+            options=options,
+        )
+        for queue in self._hosts:
+            queue.put_nowait(asked)
+
     def _assigned(self) -> wire.Assignments:
         return wire.Assignments(version=1, services=tuple(self.assignments.values()))
 
@@ -65,6 +79,7 @@ class HttpMaster:
         app = web.Application(middlewares=[self._errors], client_max_size=2**26)
         app.router.add_get("/v1/host/stream", self._host_stream)
         app.router.add_post("/v1/host/ready", self._ready)
+        app.router.add_post("/v1/host/derived/{question}", self._derived)
         app.router.add_put("/v1/packages/{name}/{version}", self._package)
         app.router.add_put("/v1/blobs/{digest}", self._put_blob)
         app.router.add_get("/v1/blobs/{digest}", self._get_blob)
@@ -97,7 +112,7 @@ class HttpMaster:
             return web.Response(status=error.status, body=msgspec.json.encode(error.problem))
 
     async def _host_stream(self, request: web.Request) -> web.StreamResponse:
-        queue: asyncio.Queue[wire.Assignments] = asyncio.Queue()
+        queue: asyncio.Queue[wire.Assignments | wire.Derive] = asyncio.Queue()
         self._hosts.add(queue)
         queue.put_nowait(self._assigned())
         response = await _opened(request)
@@ -122,6 +137,10 @@ class HttpMaster:
     async def _ready(self, _: web.Request) -> web.Response:
         if self.refuses_ready:
             raise NotFound("an older master does not know this call")
+        return web.Response(body=b"{}")
+
+    async def _derived(self, request: web.Request) -> web.Response:
+        self.derived[request.match_info["question"]] = msgspec.json.decode(await request.read(), type=wire.DerivedReply)
         return web.Response(body=b"{}")
 
     async def _package(self, request: web.Request) -> web.Response:

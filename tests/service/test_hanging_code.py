@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from http_master import TOKEN, HttpMaster
-from test_service_host import QUICK, deployed, hosting, offered, until
+from test_service_host import QUICK, STOPS, deployed, hosting, offered, until
 
 from upcall.protocol import service as wire
-from upcall.service import hanging, service_thread
+from upcall.service import hanging, host, service_thread
 from upcall.service.apart import Apart
 from upcall.service.connection import Connection
 from upcall.service.hanging import Hangs
@@ -173,6 +173,56 @@ async def test_a_question_that_blocks_is_told_too_and_what_runs_runs_on(waiting:
         played.propose("stop", "web-0")
         await until(lambda: waiting.words in said(played))
         assert played.launches == ["web-0.1"]
+
+
+async def test_what_does_not_follow_from_goals_in_time_is_told_with_its_line_and_holds_up_nobody(
+    waiting: Waiting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "DERIVE_S", 0.5)
+    goals = """
+    class Goals(ServiceGoals):
+        keep_hours: int = 1
+
+    def from_goals(self, goals, machine):
+        self.waits()
+        return {}
+
+    async def on_start(self):"""
+    waiting.file.write_text(
+        waiting.text.replace("\n    async def on_start(self):", goals).replace(
+            "ServiceOptions,", "ServiceGoals, ServiceOptions,"
+        )
+    )
+    async with hosted(waiting, tmp_path / "data") as (master, played):
+        await until(deployed(played))
+        master.derive("q-1", master.packages["waits"], {"goals": {"keep_hours": 2}})
+        await until(lambda: "q-1" in master.derived)
+        problem = master.derived["q-1"].problem
+        assert problem is not None
+        assert "from_goals() of waits.py:" in problem.message
+        assert "has taken longer than 0.5 s" in problem.message
+        stop = played.propose("stop", "web-0")
+        await until(lambda: played.operations[stop].state in STOPS)
+
+
+async def test_what_only_waits_for_a_processor_does_not_hang(
+    waiting: Waiting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine says so; here it is said for it."""
+    starved, waited_s = True, 0.0
+
+    def waits(_: threading.Thread) -> float:
+        nonlocal waited_s
+        waited_s += service_thread.LOOK_S if starved else 0.0
+        return waited_s
+
+    monkeypatch.setattr(hanging, "waited_s", waits)
+    async with hosted(waiting.written("pods"), tmp_path / "data") as (_, played):
+        await until(lambda: waiting.called() == 1)
+        await asyncio.sleep(2 * service_thread.LOOKS * service_thread.LOOK_S)
+        assert not said(played)
+        starved = False
+        await until(lambda: waiting.words in said(played))
 
 
 async def test_a_thread_that_computes_for_ever_ends_when_nobody_wants_it() -> None:

@@ -66,6 +66,15 @@ def _line(frame: FrameType) -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
+def waited_s(thread: threading.Thread) -> float:
+    """For so long, since it began, a thread could have run and the machine gave it no processor. 0: nobody can say."""
+    try:
+        _, waited_ns, _ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()
+        return int(waited_ns) / 1e9
+    except (OSError, ValueError):
+        return 0.0
+
+
 def abandon(thread: threading.Thread) -> None:
     """Nobody wants what it does any more. What computes ends at its next line; what waits for something, once that has
     returned."""

@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -54,7 +55,8 @@ class Host:
         self._services: dict[str, ServiceThread] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
         self._derivations: set[asyncio.Task[None]] = set()
-        self._goals = Apart()
+        self._goals: defaultdict[str, Apart] = defaultdict(Apart)
+        """Of each package."""
         self._left: dict[str, list[ServiceThread]] = {}
         """Of each service, what hung and was left behind."""
         self._heard = asyncio.Event()
@@ -122,7 +124,7 @@ class Host:
         try:
             service = await loaded(connection, asked, self._data / "packages")
             reply = wire.DerivedReply(
-                derived=await self._goals.call(
+                derived=await self._goals[asked.package].call(
                     derive, service, asked.options, asked.nodes, within_s=DERIVE_S, what=what
                 )
             )

@@ -284,7 +284,7 @@ class Service(Backups, PackageFiles):
         member = self.members.get(operation.member) if operation.member else None
         if operation.kind == "uninstall":
             if not self._context.started:  # Nobody is there to ask, and a person who wants it gone is not kept waiting.
-                return accept(f"the code of {self.name} could not start")
+                return accept(f"the code of {self.name} does not run")
             return await self.may_uninstall(operation)
         if operation.kind == "finalize":
             from upcall.service.proposed import consent_to_finalize

@@ -80,6 +80,7 @@ class ServiceThread:
         self._import_hangs = ""
         self._turned = True
         self._missed = 0
+        self._waited_s = 0.0
         self._began_s = time.monotonic()
 
     def start(self) -> None:
@@ -109,12 +110,15 @@ class ServiceThread:
         if self._import_hangs or self._loop is None:
             return self._import_hangs
         if self._turned:
-            self._turned, self._missed = False, 0
+            self._turned, self._missed, self._waited_s = False, 0, hanging.waited_s(self._thread)
             try:
                 self._loop.call_soon_threadsafe(self._turns)
             except RuntimeError:  # It has ended: whoever starts it again does.
                 self._turned = True
             return ""
+        before_s, self._waited_s = self._waited_s, hanging.waited_s(self._thread)
+        if self._waited_s - before_s > LOOK_S / 2:
+            return ""  # It would go on: the machine has too much to do.
         self._missed += 1
         where = hanging.stand(self._thread) if self._missed >= LOOKS else None
         return f"{where} has taken longer than {LOOK_S * LOOKS:g} s" if where else ""
