@@ -1,5 +1,6 @@
 """The image of a real package, built and run: without a container runtime, in a root of its own."""
 
+import json
 import re
 import shutil
 import struct
@@ -49,7 +50,7 @@ def root(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def inside(root: Path, *command: str) -> str:
+def inside(root: Path, *command: str, code: int = 0) -> str:
     """Run it as if in a container: this is its whole file system, and it is nobody in particular there."""
     words = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", f"--root={root}", "--wd=/"]
     words.append("--mount-proc")  # A Java finds its own place by it.
@@ -57,7 +58,7 @@ def inside(root: Path, *command: str) -> str:
         pytest.skip("a root of one's own cannot be had here (unshare)")
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "/upcall/ours:/upcall/libraries", "LANG": "C.UTF-8"}
     done = subprocess.run([*words, *command], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
 
@@ -67,6 +68,20 @@ def test_our_code_and_all_that_it_imports_run_in_it(root: Path) -> None:
     )
     said = inside(root, "python3.11", "-B", "-c", f"import {modules}; print(upcall.__version__, upcall.__file__)")
     assert said.split() == [upcall.__version__, "/upcall/ours/upcall/__init__.py"]
+
+
+def test_its_entry_point_is_our_part_in_a_pod(root: Path, image: Image) -> None:
+    program = json.loads(image.images[0].config.data)["config"]["Entrypoint"]
+    assert "UPCALL_TASK is not set" in inside(root, *program, code=2)
+
+
+def test_what_the_package_launches_is_found_by_its_locks(root: Path) -> None:
+    index = sealed.index_of(root / "upcall" / "artifacts.json")
+    assert index is not None
+    artifacts = artifacts_of(find("kafka"))
+    found = index.realised(artifacts)
+    assert found is not None
+    assert found.keys() == {artifact.name for artifact in artifacts}
 
 
 def test_its_java_runs_and_its_jars_are_where_the_index_says(root: Path) -> None:

@@ -1,8 +1,8 @@
 """A lock as the folder that becomes a layer, for the platform of the image.
 
-What is the same on every machine (jars, files, what is compiled to byte code) is realised as everywhere. What comes
-from the Python registry is installed anew for the image's processor and Python, into a tree of its own in the cache.
-What nobody can make on another machine is refused with that reason.
+What is the same on every machine (jars, files, what is compiled to byte code) is realised as everywhere, and so is a
+Java for this machine. What else comes from the Python registry is installed anew for the image's processor and Python,
+into a tree of its own in the cache. What nobody can make on another machine is refused with that reason.
 
 Class archives are left out: a training run leaves other bytes each time, and the archive holds for one path, one
 processor and one set of jars. In the pod they are made where they are used, or not at all.
@@ -90,8 +90,9 @@ def _same_everywhere(wish: Wish) -> Mapping[str, tuple[Path, Mapping[str, str]]]
             where=foreign[0].name,
             expected=f"an image for this machine, or one built on {wish.platform}",
         )
-    if any(one.kind == "compiled" for one in asked):  # The compiler runs here, on a runtime of this machine.
-        asked = [one for one in wish.artifacts if one.kind == "java" or one in asked]
+    if wish.platform.here or any(one.kind == "compiled" for one in asked):
+        # The compiler runs here, on a runtime of this machine; and an image for here has that same one.
+        asked = [one for one in wish.artifacts if one.kind in RUNTIMES or one in asked]
     realised = fetch(asked, wish.cache, wish.blobs, wish.report)
     return {name: (one.path, one.properties) for name, one in realised.items()}
 
@@ -100,12 +101,12 @@ def _part(wish: Wish, artifact: Artifact, everywhere: Mapping[str, tuple[Path, M
     at = place(artifact.kind, artifact.lock)
     if artifact.kind == "archive":
         return _no_archive(artifact, at)
-    if artifact.kind in _PYTHON:
+    if artifact.kind in _PYTHON and not (artifact.kind in RUNTIMES and wish.platform.here):
         return _from_python(wish, artifact, at)
     folder, found = everywhere[artifact.name]
     properties = {key: value.replace(str(folder), f"/{at}") for key, value in found.items()}
-    lock = f"{artifact.kind} {artifact.name}"
-    return _made(artifact, at, tree(folder, at, _not_taken), properties, folder.name, lock)
+    words = f"{artifact.kind} {artifact.name} {properties.get('version', '')}".rstrip()
+    return _made(artifact, at, tree(folder, at, _not_taken), properties, folder.name, words)
 
 
 def _no_archive(artifact: Artifact, at: str) -> Part:
