@@ -8,6 +8,10 @@ from upcall.service import Degraded, Member, Operation, Verdict, accept, replace
 
 MASTER_AT = "master-at"
 """Where workers and drivers were told that the master is."""
+TOLD_BEFORE = "told-before"
+"""Who of them was told another address than the present one: written once for each address of the master."""
+AWAY = ("ended", "failed", "finished", "held", "wanted")
+"""States of who does not run: it is told at its next start."""
 
 
 class Spark(Upgrading, ScalesItself, Trials):
@@ -50,13 +54,24 @@ class Spark(Upgrading, ScalesItself, Trials):
             return
         before = await self.state.get(MASTER_AT, "")
         if before not in ("", member.address):
+            tasks = await self._told_before(member)
             for other in self.members.values():
-                runs = other.started and other.state not in ("ended", "finished", "held")
-                if other.pod != "master" and runs and not other.behind:
+                if other.task in tasks and other.state not in AWAY:
                     key = f"master-at-{member.address}-{other.task}"
                     await self.propose("restart", other, reason="the master is at another address", key=key)
         if before != member.address:
             await self.state.set(MASTER_AT, member.address)
+
+    async def _told_before(self, master: Member) -> list[str]:
+        """Tasks that were begun before this. Looked at again (a proposal was refused, the host died), those that came
+        meanwhile would be among them: they know the address, and would be started anew again and again."""
+        told = await self.state.get(TOLD_BEFORE, {})
+        if told.get("master") != master.task:
+            others = [each for each in self.members.values() if each.pod != "master" and each.started]
+            tasks = [each.task for each in others if each.state not in AWAY and not each.behind]
+            told = {"master": master.task, "tasks": tasks}
+            await self.state.set(TOLD_BEFORE, told)
+        return list(told["tasks"])
 
     async def health(self) -> list[Degraded]:
         """As the master's own page has it; a job's driver that ends again and again is seen without it."""
