@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from sample_services import Plain
 
+from upcall.operations import inputs as given
 from upcall.protocol.errors import Conflict
 from upcall.service import (
     Declaration,
@@ -185,6 +186,53 @@ def test_the_expert_may_decline_or_wait(live: Live) -> None:
         await over(life, update)
 
     live(Busy, script)
+
+
+# -- the system goes down in the middle -----------------------------------------------------------------------------
+
+
+async def down_and_up(life: Life) -> None:
+    life.master.propose("shutdown")
+    await life.master.until(lambda: all(life.master.state(f"web-{number}") == "ended" for number in range(3)))
+    await life.kill_host()
+    life.master.die()
+    life.master.send(given.Up(who="a person"))
+    life.start_host()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_update_whose_canary_was_starting_goes_on_after_the_system_was_down(live: Live, times: int) -> None:
+    """What ended it then says nothing about what it was told."""
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        life.master.slow("web-2")
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: "web-2.2" in life.master.launches)
+        for _ in range(times):
+            await asyncio.sleep(5)
+            await down_and_up(life)
+            await life.master.until_ready("web-0", "web-1")
+        await asyncio.sleep(60)
+        assert state_of(life, update) == "executing"
+        life.master.make_ready("web-2")
+        await over(life, update)
+        assert [command(life, f"web-{number}")[1] for number in range(3)] == ["32"] * 3
+
+    live(Cache, script)
+
+
+def test_an_update_whose_canary_was_ending_goes_on_after_the_system_was_down(live: Live) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        update = life.master.change(size_mib=32)
+        await life.master.until(lambda: life.master.state("web-2") == "ending")
+        assert "web-2.2" not in life.master.launches
+        await down_and_up(life)
+        await over(life, update)
+        assert [command(life, f"web-{number}")[1] for number in range(3)] == ["32"] * 3
+
+    live(Cache, script)
 
 
 # -- a canary that fails --------------------------------------------------------------------------------------------

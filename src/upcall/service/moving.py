@@ -37,10 +37,9 @@ def there(step: Restart | TakeOver | Leave, path: str, world: Observed, marks: d
         return None
     if isinstance(step, Restart):
         member, settling = found[0], step.member in world.settling
-        if member.generation == member.target_generation:  # what ended before had something else
-            first = marks.setdefault(path, f"{_MOVED}{member.incarnation}")
-            if why := _stays_down(member, int(first.removeprefix(_MOVED))):
-                return "failed", why
+        tried = member.generation == member.target_generation  # what ended before had something else
+        if tried and (why := _stays_down(member, _counted_from(member, path, world.start, marks))):
+            return "failed", why
         if member.state not in AWAY and (member.state != "ready" or settling):
             return started(member, settling=settling)
     marks[path] = "done"
@@ -64,6 +63,16 @@ def begins(step: Restart | TakeOver | Leave, key: str, world: Observed, effects:
     else:
         effects.append(ProposeRestart(step.member, key, f"takes revision {world.revision} over"))
     return "waiting", world.asked.get(step.member, "is proposed")
+
+
+def _counted_from(member: Member, path: str, start: str, marks: dict[str, str]) -> int:
+    """The incarnation from which on its starts are counted: the first by the new declaration since the master started.
+    With the whole system all members go down and come up again, which says nothing about what they were told."""
+    first, _, counted_in = marks.get(path, "").removeprefix(_MOVED).partition("/")
+    if not first or counted_in != start:
+        first = str(member.incarnation)
+        marks[path] = f"{_MOVED}{first}/{start}"
+    return int(first)
 
 
 def _stays_down(member: Member, first: int) -> str:

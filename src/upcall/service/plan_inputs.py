@@ -32,6 +32,8 @@ class Observed:
     """Member -> how the operation of its step stands."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Member -> why the operation of its step was refused."""
+    start: str = ""
+    """Which start of the master this is: what it started anew then, nobody's failure did."""
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ class Plan:
     name: str
     phases: tuple[Phase, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
-    """Path of a step -> ``done``, ``forced``, ``after:7`` (over when an incarnation after 7 is ready), or ``moved:7``
-    (it was restarted, as incarnation 7 or one before it). Durable."""
+    """Path of a step -> ``done``, ``forced``, ``after:7`` (over when an incarnation after 7 is ready), or
+    ``moved:7/12`` (it was restarted, as incarnation 7 or one before it, seen so in the master's start 12). Durable."""
     paused: frozenset[str] = frozenset()
     """Paths that a person paused. Durable."""
     attempts: Mapping[str, Attempt] = field(default_factory=dict)

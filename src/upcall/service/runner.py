@@ -244,7 +244,7 @@ class Runner:
                 self._look()
             case wire.Operations():
                 self.context.operations = event.operations
-                self._updating.shown(event.operations)
+                self._updating.shown(event)
                 self._operations_heard = True
                 if self._begun:
                     self._hooks.ending(event.operations)

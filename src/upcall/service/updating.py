@@ -85,6 +85,8 @@ class Updating:
         self._effects: list[Effect] = []
         self._proposing = Proposing(service, link, now, lambda: self._operation, leaving)
         self._gates = Gates(service, now, lambda: self._course, lambda: self._operation, lambda: self._while)
+        self._master_start = ""
+        """The first part of an epoch."""
         self._said = ""
         """What this subscription has said of the operation."""
 
@@ -159,9 +161,10 @@ class Updating:
         """On a new subscription the master may not have heard what was said on the one before."""
         self._said = ""
 
-    def shown(self, operations: tuple[wire.Operation, ...]) -> None:
+    def shown(self, pending: wire.Operations) -> None:
         """All operations, as they stand."""
-        self._while.hear(operations)
+        self._master_start = pending.epoch.partition(".")[0]
+        self._while.hear(pending.operations)
 
     def hear(self, told: wire.Told) -> None:
         self._proposing.hear(told)
@@ -265,6 +268,7 @@ class Updating:
             held,
             self._proposing.asked(),
             dict(self._proposing.refused),
+            self._master_start,
         )
         self._course = course
         self.move(world)
