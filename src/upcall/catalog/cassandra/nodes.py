@@ -1,5 +1,6 @@
 """The nodes as they are deployed, who of them has data, and how they are asked."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,6 +55,8 @@ class Nodes(LogsIn, Carries):
         self._times_left: dict[str, int] = {}
         self._founded = 0
         self._mode: Mode = OLDEST
+        self._asked: Counter[Ring] = Counter()
+        """Session -> how many questions to it are under way."""
 
     async def on_start(self) -> None:
         self._filled = dict(await self.state.get(FILLED, {}))
@@ -209,21 +212,31 @@ class Nodes(LogsIn, Carries):
         addresses = tuple(member.address for member in self.members.values() if member.ready)
         if not addresses:
             raise NotNow("no node is ready", where=self.name)
-        if self._ring is not None and self._ring.addresses != addresses:
-            await self.blocking(self._ring.close)
-            self._ring = None
-        if self._ring is None:
-            self._ring = await self.blocking(_connect, addresses, await self.own_login())
-        ring: Ring = self._ring
-        if not self._has_reader:
-            self._has_reader = await self._makes_reader(ring)
+        ring, before = self._ring, None
+        if ring is None or ring.addresses != addresses:
+            ring = await self.blocking(_connect, addresses, await self.own_login())
+            before, self._ring = self._ring, ring
+        self._asked[ring] += 1
         try:
+            await self._close_unused(before)
+            if not self._has_reader:
+                self._has_reader = await self._makes_reader(ring)
             return await self.blocking(question, ring)
         except Exception:
             # What broke may be the session: the next question gets a new one.
-            self._ring = None
-            await self.blocking(ring.close)
+            if self._ring is ring:
+                self._ring = None
             raise
+        finally:
+            self._asked[ring] -= 1
+            await self._close_unused(ring)
+
+    async def _close_unused(self, ring: "Ring | None") -> None:
+        """A session that is no longer kept, once the last question to it was answered: closed before, it would break
+        those that are well."""
+        if ring is not None and ring is not self._ring and not self._asked[ring]:
+            del self._asked[ring]
+            await self.blocking(ring.close)
 
     async def _makes_reader(self, ring: "Ring") -> bool:
         """The role of who reads alone: rings that run were made before there was one. Whether it is there; a ring that

@@ -1,0 +1,107 @@
+"""One session is kept for all questions to a ring: one that breaks takes none of the others with it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from upcall.catalog.cassandra import nodes
+from upcall.catalog.cassandra.service import Cassandra
+from upcall.protocol import service as wire
+from upcall.protocol.service import Credentials
+from upcall.service.context import Context
+
+
+class Ring:
+    def __init__(self, addresses: tuple[str, ...]) -> None:
+        self.addresses = addresses
+        self.closed = False
+
+    def make_reader(self, user: str, password: str) -> None: ...
+
+    def close(self) -> None:
+        assert not self.closed, "once"
+        self.closed = True
+
+
+class Asked(Cassandra):
+    """Questions are coroutines here, in place of threads."""
+
+    async def own_login(self, endpoint: str = "admin") -> Credentials | None:
+        await asyncio.sleep(0)
+        return Credentials(user=endpoint, password="x")
+
+    async def blocking(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        given = work(*arguments)
+        return await given if asyncio.iscoroutine(given) else given
+
+    def see(self, *addresses: str) -> None:
+        self._context.members = {
+            f"node-{n}": wire.Member(name=f"node-{n}", node=f"n{n}", state="ready", back=True, address=address)
+            for n, address in enumerate(addresses)
+        }
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Ring]:
+    rings: list[Ring] = []
+
+    def connect(addresses: tuple[str, ...], login: Any) -> Ring:
+        rings.append(Ring(addresses))
+        return rings[-1]
+
+    monkeypatch.setattr(nodes, "_connect", connect)
+    return rings
+
+
+async def long(ring: Any) -> Any:
+    for _ in range(20):
+        await asyncio.sleep(0)
+        assert not ring.closed, "under the question"
+    return "answered"
+
+
+async def breaks(ring: Any) -> Any:
+    raise ConnectionError("late")
+
+
+async def asked(service: Asked, question: Any = long) -> Any:
+    return await service.ask(question)
+
+
+async def under_way(made: list[Ring]) -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert made
+
+
+async def test_a_question_that_fails_closes_the_session_under_no_other_one(made: list[Ring]) -> None:
+    service = Asked(Context(name="cassandra", options={}))
+    service.see("127.1.1.10")
+    first = asyncio.create_task(asked(service))
+    await under_way(made)
+    with pytest.raises(ConnectionError):
+        await asked(service, breaks)
+    assert await asked(service) == "answered", "a new one"
+    assert await first == "answered"
+    assert [ring.closed for ring in made] == [True, False], "the broken one goes with its last question"
+
+
+async def test_nodes_that_come_or_go_close_the_session_under_nobody(made: list[Ring]) -> None:
+    service = Asked(Context(name="cassandra", options={}))
+    service.see("127.1.1.10")
+    first = asyncio.create_task(asked(service))
+    await under_way(made)
+    service.see("127.1.1.10", "127.1.1.11")
+    assert await asked(service) == "answered"
+    assert await first == "answered"
+    assert [ring.closed for ring in made] == [True, False]
+
+
+async def test_two_first_questions_leave_no_session_open(made: list[Ring]) -> None:
+    service = Asked(Context(name="cassandra", options={}))
+    service.see("127.1.1.10")
+    assert list(await asyncio.gather(asked(service), asked(service))) == ["answered"] * 2
+    assert [ring.closed for ring in made] == [*([True] * (len(made) - 1)), False]
