@@ -51,8 +51,9 @@ def check(texts: Iterable[str], declaration: Declaration, members: Collection[st
 def validate(member: str, declaration: Declaration, where: str = "declaration") -> None:
     """``Invalid`` where a text of the declaration has a name that no launch of it will know: it would be found out as a
     member that is started for ever. Addresses of members may come, too."""
-    known = _known(declaration)
-    for place, text in _texts(declaration):
+    written = [(place, text) for place, text in _texts(declaration) if "{{" in text]  # The master is asked often.
+    known = _known(declaration) if written else set[str]()
+    for place, text in written:
         if name := _unknown(text, known, (*_OF_OTHERS, "address.")):
             raise Invalid(
                 f"the task of {member} has the unknown name {{{{{name}}}}}",
