@@ -211,7 +211,9 @@ class Writing:
         return versions
 
     async def _confirm(self, pending: "_Pending") -> None:
-        """What was written counts, for there was no other start before now."""
+        """What was written counts, for there was no other start before now. Who had to wait for an API server holds the
+        Lease again before it is told: else it would have to find all anew."""
+        await self._held()
         there = await self._read_head()
         if there is None or (there.start, there.by) != (self.start, self._by):
             raise self.superseded(there.start if there is not None else 0)
