@@ -49,12 +49,14 @@ class Installed:
             cluster = of.folder.load_cluster()
             url = f"{cluster.url.rpartition(':')[0]}:{free_port()}"
             self.folder.save_cluster(msgspec.structs.replace(cluster, url=url))
+        self.pods = Pods(port=free_port())
+        """Where pods reach the master."""
         settings = Settings(
             kubeconfig=str(kubeconfig),
             namespace=namespace,
             image=IMAGE,
             evictions=Evictions(port=free_port()),
-            pods=Pods(port=free_port()),
+            pods=self.pods,
         )
         write_private(folder / FILE, msgspec.json.encode(settings))
         self.running: dict[str, asyncio.subprocess.Process] = {}
@@ -97,15 +99,29 @@ class Installed:
         self.running[name].send_signal(signal.SIGKILL)
         await self.running[name].wait()
 
+    async def until_said(self, text: str, *words: str) -> None:
+        """The command line says so, now or when those of whom it asks are there again."""
+        said = ""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while text not in said:
+                    _, said = await self._command(words)
+        except TimeoutError:
+            raise AssertionError(f"upcall {' '.join(words)} never said {text!r}: {said}\n{self.logs()}") from None
+
     async def upcall(self, *words: str, code: int = 0) -> str:
         """The command line, in a process of its own."""
+        ended, said = await self._command(words)
+        assert ended == code, f"upcall {' '.join(words)}: {said}\n{self.logs()}"
+        return said
+
+    async def _command(self, words: Sequence[str]) -> tuple[int | None, str]:
         out = asyncio.subprocess.PIPE
         command = (*self._before, sys.executable, "-m", "upcall.cli", *words, "--data", str(self.folder.root))
         process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
         async with asyncio.timeout(LIMIT_S):
             said, _ = await process.communicate()
-        assert process.returncode == code, f"upcall {' '.join(words)}: {said.decode()}\n{self.logs()}"
-        return " ".join(said.decode().split())
+        return process.returncode, " ".join(said.decode().split())
 
     async def task(self, member: str, holds: Callable[[TaskView], bool], what: str) -> TaskView:
         """As the master has it, once that holds."""

@@ -5,20 +5,26 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from evicting import LIMIT_S, drain, read_until
 from installed import Installed, installed
 from lab import hosts
 from lab.control_plane import ControlPlane
 from lab.running import RunningNodes, running_nodes
+from objects import pod
 
+from upcall.protocol.agent import Register, decode_to_agent, encode
+from upcall.protocol.versions import WIRE
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK
+from upcall.substrate.kubernetes.client.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT, WEBHOOK, Object
 from upcall.substrate.kubernetes.evictions.objects import NAME
+from upcall.substrate.kubernetes.manifest import TRUST
 
 SMALL = Path(__file__).with_name("small.py")
 WHY_NOT = hosts.missing()
@@ -58,8 +64,10 @@ async def test_a_service_lives_in_pods(
     assert (volume / "prepared").read_text() == "once"
 
     # What a person asks for.
-    assert "it begins:" in await upcall.upcall("logs", "small.part-0")
-    assert "it begins:" in (running.container("small.part-0.p1").folder / "output").read_text(), "kubectl logs has it"
+    await upcall.until_said("it begins:", "logs", "small.part-0")
+    async with asyncio.timeout(LIMIT_S):
+        while "it begins:" not in running.container("small.part-0.p1").output():  # noqa: ASYNC110 - kubectl logs has it
+            await asyncio.sleep(0.1)
     figures = await upcall.task("small.part-0", lambda one: one.memory_used_mib > 1, "its figures are known")
     assert figures.state == "ready"
     assert "x" in await upcall.upcall("service", "do", "small", "lives", "member=part-0")
@@ -71,7 +79,7 @@ async def test_a_service_lives_in_pods(
     again = await upcall.task("small.part-0", lambda one: one.state == "ready", "it is ready still")
     assert again.incarnation == 1
     assert (volume / "lives").read_text() == "x"
-    assert "it begins:" in await upcall.upcall("logs", "small.part-0")
+    await upcall.until_said("it begins:", "logs", "small.part-0")
 
     # A check fails, in the check's own words; and is well again, before its service lets anybody restart it.
     busy.touch()
@@ -111,3 +119,50 @@ async def test_a_service_lives_in_pods(
         while (await api.list(POD, namespace)).objects:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     assert not running.failures
+
+
+async def token(api: Api, namespace: str, audience: str, pod: Object | None) -> str:
+    """As a kubelet asks for one."""
+    spec: Object = {"audiences": [audience], "expirationSeconds": 600}
+    if pod is not None:
+        meta = pod["metadata"]
+        spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
+    made = await api.create(SERVICE_ACCOUNT, {"spec": spec}, namespace, name="default", part="token")
+    return str(made["status"]["token"])
+
+
+async def test_a_launch_is_told_to_the_very_pod_and_to_nobody_else(
+    upcall: Installed, api: Api, namespace: str, running: RunningNodes
+) -> None:
+    await upcall.upcall("install", str(SMALL), "--set", "count=1")
+    await upcall.task("small.part-0", lambda one: one.state == "ready", "it is ready")
+    ours = running.named("small.part-0.p1")
+    assert ours is not None
+    stranger = await api.create(POD, pod("stranger"), namespace)
+    good = await token(api, namespace, "upcall", ours)
+    refused = {
+        "nothing": "",
+        "no token": "Bearer x",
+        "one of nobody": f"Bearer {await token(api, namespace, 'upcall', None)}",
+        "one for the API server": f"Bearer {await token(api, namespace, 'https://kubernetes.default.svc', ours)}",
+        "one of a pod that is not ours": f"Bearer {await token(api, namespace, 'upcall', stranger)}",
+        "one that nobody signed": f"Bearer {good.rpartition('.')[0]}.{'A' * 342}",
+    }
+    trust = ssl.create_default_context(cadata=(await api.get(CONFIG_MAP, TRUST, namespace))["data"]["ca.crt"])
+    url = f"{upcall.pods.url}/v1/pod"
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+        for words, authorization in refused.items():
+            headers = {"Authorization": authorization} if authorization else {}
+            with pytest.raises(aiohttp.WSServerHandshakeError) as error:
+                await session.ws_connect(url, headers=headers)
+            assert error.value.status == 403, words
+            async with session.get(f"{url}/blobs/{'0' * 64}", headers=headers) as said:
+                assert said.status in (401, 403), words
+        async with session.ws_connect(url, headers={"Authorization": f"Bearer {good}"}) as socket:
+            register = Register(node="n", wire=WIRE, boot="b", cpus=0, memory_mib=0, disk_mib=0, attributes={})
+            await socket.send_str(encode(register).decode())
+            heard = [decode_to_agent((await socket.receive()).data) for _ in range(2)]
+    assert [type(one).__name__ for one in heard] == ["Registered", "Launch"]
+    # Whoever had that pod's token took its place for a moment: our part is there again, and the task never noticed.
+    await upcall.until_said("it begins:", "logs", "small.part-0")
+    assert (await upcall.task("small.part-0", lambda one: one.state == "ready", "it is ready")).incarnation == 1

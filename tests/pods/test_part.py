@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import json
 import os
 import random
@@ -18,7 +19,7 @@ import pytest
 from agent_node import PATIENCE_S, Master, eventually
 from aiohttp import web
 
-from upcall.keeper import processes
+from upcall.keeper import linux, processes
 from upcall.kubernetes.pod.part import DOOR
 from upcall.protocol.agent import Launch, ReadLog, Run
 from upcall.protocol.declaration import Check, Declaration, Port, Volume
@@ -77,8 +78,9 @@ class Pod:
         }
         with (self.folder / "output").open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "upcall.kubernetes.pod", env=environment, stdout=output, stderr=output
-            )
+                sys.executable, "-m", "upcall.kubernetes.pod", env=environment, stdout=output, stderr=output,
+                preexec_fn=functools.partial(linux.die_with_parent, signal.SIGKILL),
+            )  # fmt: skip
 
     def launch(self, *command: str, name: str = "", **declared: Any) -> None:
         """Without a command of its own it is ready when it has said so."""

@@ -50,6 +50,10 @@ class Container:
         file = self.folder / "root" / path.lstrip("/")
         return file.read_text(errors="replace")[:4096] if file.exists() else ""
 
+    def output(self) -> str:
+        """What ``kubectl logs`` would say."""
+        return (self.folder / "output").read_text(errors="replace")
+
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
