@@ -149,12 +149,12 @@ class KubernetesStore:
         """Gives the Lease up, so that the next need not wait for its end. What is being written is given up."""
         if self._loop.is_closed():
             return
-        self._do(self._end())
+        self._do(self._let_go())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _end(self) -> None:
+    async def _let_go(self) -> None:
         if hasattr(self, "_calls"):
             self._calls.closing = True
             with suppress(TimeoutError):
