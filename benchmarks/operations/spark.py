@@ -16,9 +16,10 @@ from benchmarks.operations import rows
 from benchmarks.operations.installing import install
 from benchmarks.operations.rows import same, scales_itself
 from benchmarks.operations.stage import SILENCE_S, Row, Stage, State
-from benchmarks.workers import JOB, MEMBER, Workers
+from benchmarks.workers import JOB, Workers
 from upcall.catalog.spark.config import PAGE_PORT
 from upcall.catalog.spark.service import Spark
+from upcall.protocol.operator import TaskView
 
 NODES: Final = 4
 NODE_MEMORY_MIB: Final = 2600
@@ -148,10 +149,27 @@ def drained(spark: Workers, nodes: set[str], *which: str) -> None:
     spark.until_whole()
 
 
+def _bound(spark: Workers) -> set[str]:
+    """Nodes of what has a volume."""
+    workers = {task.member for task in spark.members()}
+    return {task.node for task in spark.everyone() if task.member not in workers}
+
+
+def _alone(spark: Workers) -> list[TaskView]:
+    bound = _bound(spark)
+    return [task for task in spark.members() if task.node not in bound]
+
+
 def node_lost(spark: Workers) -> None:
-    """That of a worker beside which nothing waits for its volume."""
-    others = {task.node for task in spark.everyone() if task.member == MEMBER}
-    before = next(task for task in spark.members() if task.node not in others)
+    """That of a worker which has it for itself: master and driver would wait for their volumes there to come back."""
+    if not (alone := _alone(spark)):
+        bound = _bound(spark)
+        spark.upcall("node", "drain", *sorted(bound), "--reason", "its workers go elsewhere")
+        spark.upcall("node", "undrain", *sorted(bound))
+        spark.until_whole()
+        alone = _alone(spark)
+        same(len(alone) > 0, "a worker has a node for itself")
+    before = alone[0]
     harm.lose_node(spark.cluster, before)
     spark.until_next(before)
     now = next(task for task in spark.members() if task.member == before.member)
