@@ -18,6 +18,14 @@ OFFENCES = {
     ),
     "No substrate in operations, service, catalog": ("catalog/jvm.py", "from upcall.substrate import interface"),
     "The master knows no machines of any kind": ("master/views.py", "from upcall.substrate import local"),
+    "The records in an API server know neither machines nor master": (
+        "kubernetes/records/__init__.py",
+        "from upcall.master import core",
+    ),
+    "Our part in a pod knows an agent's parts and the words of pods alone": (
+        "kubernetes/pod/__init__.py",
+        "from upcall.kubernetes import machines",
+    ),
     "Services know the wire alone": ("service/host.py", "from upcall.master import core"),
     "The command line, the page and the demo are clients of the API alone": (
         "cli/task.py",
