@@ -29,7 +29,6 @@ def declared(**more: Any) -> Declaration:
         ({"files": (File(path="a.conf", text="{{secrt.password}}"),)}, "web.file a.conf", "secret.password"),
         ({"prepare": (("mkdir", "{{sandbx}}"),)}, "web.prepare[0][1]", "sandbox"),
         ({"ready": Check(exec=("look", "{{adress}}"))}, "web.ready.exec[1]", "address"),
-        ({"command": ("{{artifact.jav.home}}",)}, "web.command[0]", "artifact.java"),
     ],
 )
 def test_a_name_that_is_nothing_is_refused_with_its_place_and_the_nearest(

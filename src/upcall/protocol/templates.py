@@ -50,11 +50,12 @@ def check(texts: Iterable[str], declaration: Declaration, members: Collection[st
 
 def validate(member: str, declaration: Declaration, where: str = "declaration") -> None:
     """``Invalid`` where a text of the declaration has a name that no launch of it will know: it would be found out as a
-    member that is started for ever. Addresses of members may come, too."""
+    member that is started for ever. Addresses of members may come, too; what is locked is known where it is fetched: a
+    class that a test makes of a package's own has none of its locks."""
     written = [(place, text) for place, text in _texts(declaration) if "{{" in text]  # The master is asked often.
     known = _known(declaration) if written else set[str]()
     for place, text in written:
-        if name := _unknown(text, known, (*_OF_OTHERS, "address.")):
+        if name := _unknown(text, known, (*_OF_OTHERS, "address.", "artifact.")):
             raise Invalid(
                 f"the task of {member} has the unknown name {{{{{name}}}}}",
                 where=f"{where}.{place}",
