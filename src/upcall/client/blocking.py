@@ -112,7 +112,9 @@ class Client:
     # -- what is asked ----------------------------------------------------------------------------------------------
 
     def post(self, path: str, body: BaseModel | dict[str, Any] | None = None) -> Any:
-        return self.call("POST", path, body)
+        """It changes something, so it is said once. While nobody listens, because the master is being started again,
+        nothing was said yet: that is waited for."""
+        return self.call("POST", path, body, patience_s=self.patience_s)
 
     def operation_of(self, path: str, body: BaseModel) -> api.OperationView:
         """A call that answers with the operation that it began."""
@@ -131,10 +133,18 @@ class Client:
             except NotNow as error:
                 self._go_on(error, until)
 
-    def call(self, method: str, path: str, body: BaseModel | dict[str, Any] | bytes | None = None) -> Any:
-        """One request; the decoded JSON, or the error that the API named."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | dict[str, Any] | bytes | None = None,
+        *,
+        patience_s: float = 0.0,
+    ) -> Any:
+        """One request; the decoded JSON, or the error that the API named. ``patience_s``: how long somebody who
+        listens is waited for."""
         with_body = body.model_dump() if isinstance(body, BaseModel) else body
-        connection = _ToMaster(self.master, self.call_timeout_s)
+        connection = self._connected(time.monotonic() + patience_s)
         try:
             response = self._send(connection, method, path, with_body)
             text = response.read()
@@ -192,6 +202,18 @@ class Client:
                 data = []
 
     # -- wire -------------------------------------------------------------------------------------------------------
+
+    def _connected(self, until: float) -> "_ToMaster":
+        while True:
+            connection = _ToMaster(self.master, self.call_timeout_s)
+            try:
+                connection.connect()
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                self._go_on(self._away(error), until)
+            except OSError as error:
+                raise self._away(error) from None
+            else:
+                return connection
 
     def _send(
         self,
