@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
-from urllib.parse import quote, urlencode
 
 import typer
 
-from upcall.cli import host_log
+from upcall.cli import host_log, log_following
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import NotFound
 
@@ -28,7 +27,8 @@ def logs(
         typer.Option(help="One of the two, or both in the order in which they came."),
     ] = "both",
 ) -> None:
-    """Output of a member; -f follows it. `--host SERVICE`: what the service's code said, and what it raised."""
+    """Output of a member; -f follows it, over its restarts too. `--host SERVICE`: what the service's code said, and
+    what it raised."""
     if host:
         for line in _said_by(session, member, lines, follow):
             if session.out.as_json:
@@ -36,9 +36,14 @@ def logs(
             else:
                 session.out.output(line, flush=follow)
         return
-    query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
     said = False
-    for line in session.client.lines(f"/v1/tasks/{quote(member, safe='')}/logs?{query}"):
+    client, note = session.client, session.out.note
+    found = (
+        log_following.followed(client, member, lines, stream, note)
+        if follow
+        else log_following.log(client, member, lines, stream, follow=False)
+    )
+    for line in found:
         said = True
         if session.out.as_json:
             session.out.json_line({"line": line})

@@ -1,0 +1,79 @@
+"""A member's log, followed over its restarts, and over those of agent and master, until it is at its end.
+
+A stream of lines says nothing of why it ended: the member may have ended, or who carries its lines. So the member is
+looked at then, and read on: from its next incarnation's beginning, or from after the last lines that were shown.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from upcall.client.blocking import Client
+from upcall.protocol.errors import Conflict, NotFound, NotNow
+from upcall.protocol.operator import TaskView
+
+SAME: Final = 5
+"""Last lines by which what was shown is found again."""
+AGAIN: Final = 10_000
+"""Lines among which they are looked for."""
+PAUSE_S: Final = 1.0
+RUNS: Final = ("starting", "running", "ready", "unready", "ending")
+AT_ITS_END: Final = ("finished", "failed")
+
+
+def log(client: Client, name: str, lines: int, stream: str, *, follow: bool) -> Iterator[str]:
+    """``name``: of a member, or of a task."""
+    query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
+    return client.lines(f"/v1/tasks/{quote(name, safe='')}/logs?{query}")
+
+
+def followed(client: Client, name: str, lines: int, stream: str, note: Callable[[str], None]) -> Iterator[str]:
+    """``note`` is told which incarnation follows. One task that is named is followed to its own end."""
+    shown: deque[str] = deque(maxlen=SAME)
+
+    def said(found: Iterator[str] | Sequence[str]) -> Iterator[str]:
+        for line in found:
+            shown.append(line)
+            yield line
+
+    seen = _seen(client, name)
+    yield from said(log(client, name, lines, stream, follow=True))
+    task = seen.task if seen else ""
+    while seen is not None and (seen := _seen(client, name)) is not None:
+        if seen.task != task:
+            if name == task:
+                return
+            note(f"{task} has ended; {seen.task} follows")
+            task, known = seen.task, False
+            shown.clear()
+        elif seen.state in AT_ITS_END or (name == task and seen.state not in RUNS):
+            return
+        else:
+            known = True
+        if seen.state in RUNS:
+            try:
+                if shown or not known:
+                    again = list(log(client, task, AGAIN, stream, follow=False))
+                    yield from said(after(again, list(shown)))
+                yield from said(log(client, task, 0, stream, follow=True))
+            except (NotNow, NotFound, Conflict):
+                pass  # Agent or master is away for a moment, or it has left: the next look says which.
+        time.sleep(PAUSE_S)
+
+
+def after(lines: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
+    """What stands after those that were shown; all, where they are not there any more."""
+    for at in range(len(lines), len(shown) - 1, -1) if shown else ():
+        if list(lines[at - len(shown) : at]) == list(shown):
+            return lines[at:]
+    return lines
+
+
+def _seen(client: Client, name: str) -> TaskView | None:
+    """None: nobody has this name, or it has left."""
+    try:
+        return client.task(name)
+    except NotFound:
+        return None
