@@ -211,6 +211,17 @@ def test_a_folder_that_others_may_look_into_is_refused(tmp_path: Path) -> None:
         folder(str(open_one), make=True)
     with pytest.raises(NotFound, match="no folder"):
         folder(str(tmp_path / "nowhere"), make=False)
+    folder(str(open_one / "kept"), make=True)  # Who may look into the folder above sees its name, and no more.
+    open_one.chmod(0o777)
+    with pytest.raises(Invalid, match=f"chmod go-w {open_one}"):
+        folder(str(open_one / "kept"), make=True)
+    open_one.chmod(0o1777)
+    folder(str(open_one / "kept"), make=True)
+
+
+def test_each_folder_that_is_made_is_ours_alone(tmp_path: Path) -> None:
+    folder(str(tmp_path / "all" / "kafka"), make=True)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("all", "all/kafka")] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize("where", ["backups", "../x", "https://host/x", "s3://", "s3://KEY:SECRET@bucket/x", ""])

@@ -175,13 +175,20 @@ def _flush(folder: Path) -> None:
         os.close(number)
 
 
+def _make(path: Path) -> None:
+    """With all above it that is not there: each is ours alone."""
+    for each in (*reversed(path.parents), path):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
 def folder(where: str, *, make: bool) -> Folder:
-    """Raises for one that others may write to or that is not ours."""
+    """Raises for one that others may look into, that is not ours, or that others could put another one in place of."""
     path = Path(normal(where))
     try:
         if make:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
+            _make(path)
+        found, above = path.stat(), path.parent.stat()
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not make:
             raise NotFound(f"no folder {path}", where="to", expected="the folder of an earlier backup") from None
@@ -195,6 +202,9 @@ def folder(where: str, *, make: bool) -> Folder:
         raise Invalid(f"{path} belongs to another user", where="to", expected="a folder of the user who runs upcall")
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise Invalid(f"others may look into {path}", where="to", expected=f"`chmod 700 {path}`, or a new folder")
+    if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
+        what = f"others may put another folder in place of {path}"
+        raise Invalid(what, where="to", expected=f"`chmod go-w {path.parent}`, or another folder")
     return Folder(_fsspec("file"), str(path), str(path))
 
 
