@@ -268,7 +268,10 @@ def test_old_ones_are_removed_and_forgotten(tmp_path: Path) -> None:
             made.append(await done(life, "backup", to=str(tmp_path / "kept")))
         would = await done(life, "remove-backups", keep=2, dry_run=True)
         assert (would["backups"], would["kept"], would["removed"]) == ([made[0]["id"]], 2, False)
-        assert len(await done(life, "backups")) == 3
+        assert [one["there"] for one in await done(life, "backups")] == [True] * 3
+        (tmp_path / "kept").rename(tmp_path / "away")
+        assert [one["there"] for one in await done(life, "backups")] == [False] * 3, "a disk that was taken out"
+        (tmp_path / "away").rename(tmp_path / "kept")
         went = await done(life, "remove-backups", backups=[made[1]["id"]])
         assert (went["backups"], went["kept"], went["freed_bytes"]) == ([made[1]["id"]], 2, 0)
         assert [one["id"] for one in await done(life, "backups")] == [made[0]["id"], made[2]["id"]]

@@ -25,7 +25,8 @@ from upcall.protocol.operator import Install
 from upcall.protocol.options import flattened, merged, without
 
 ID = re.compile(r"(?P<service>[a-z0-9][a-z0-9-]*)-\d{8}T\d{6}-[0-9a-f]{4}\Z")
-COLUMNS = ("backup", "age", "size", "new", "version")
+COLUMNS = ("backup", "age", "size", "new", "version", "")
+GONE = "gone: it is not there any more"
 PATIENCE_S = 60.0
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -74,7 +75,14 @@ def list_backups(
     services = [service] if service else [one.name for one in session.client.services() if _backed_up(one)]
     found = [row for each in services for row in _done(session, each, "backups", asked) or []]
     rows = [
-        (one["backup"], ago(one["ended_at"]), _size(one["bytes"]), _size(one["new_bytes"]), one["version"])
+        (
+            one["backup"],
+            ago(one["ended_at"]),
+            _size(one["bytes"]),
+            _size(one["new_bytes"]),
+            one["version"],
+            GONE if one.get("there") is False else "",
+        )
         for one in found
     ]
     session.out.show(found, COLUMNS, rows, empty="no backups")

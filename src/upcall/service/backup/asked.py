@@ -21,7 +21,7 @@ from upcall.service.actions import action
 from upcall.service.again import every
 from upcall.service.backup import place as places
 from upcall.service.backup.archive import Archive
-from upcall.service.backup.finding import archive_at, forget, named, opened, remember, remembered
+from upcall.service.backup.finding import archive_at, forget, in_folder, named, opened, remember, remembered
 from upcall.service.backup.manifest import Manifest
 from upcall.service.backup.reading import StoredBackup
 from upcall.service.backup.removing import Remover, Which
@@ -71,15 +71,23 @@ async def backups(
     secret: str = Field("", description=LOGIN),
     endpoint: str = Field("", description=ENDPOINT),
 ) -> list[dict[str, Any]]:
-    """Backups of this service, the newest last."""
+    """Backups of this service, the newest last; of those that it remembers, whether they are there."""
     if not at:
+        known = await remembered(service)
+        there = {where: await service.blocking(in_folder, where) for where in {one["where"] for one in known}}
         return [
-            {"backup": f"{one['where']}/{one['id']}", **{name: one.get(name) for name in (*SHOWN, "verified_at")}}
-            for one in await remembered(service)
+            {
+                "backup": f"{one['where']}/{one['id']}",
+                **{name: one.get(name) for name in (*SHOWN, "verified_at")},
+                "there": None if (found := there[one["where"]]) is None else one["id"] in found,
+            }
+            for one in known
         ]
     archive = await archive_at(service, at, (), secret, endpoint)
-    found = await service.blocking(archive.manifests)
-    return [{"backup": f"{archive.where}/{one.id}", **{name: _summary(one)[name] for name in SHOWN}} for one in found]
+    manifests = await service.blocking(archive.manifests)
+    return [
+        {"backup": f"{archive.where}/{one.id}", **{name: _summary(one)[name] for name in SHOWN}} for one in manifests
+    ]
 
 
 @action(goes_on=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
-from upcall.protocol.errors import NotFound
+from upcall.protocol.errors import NotFound, UpcallError
 from upcall.service import telling
 from upcall.service.backup import place as places
 from upcall.service.backup.archive import Archive
@@ -43,6 +43,16 @@ async def remembered(service: "Service") -> list[dict[str, Any]]:
     """Its backups, each as it was shown, and where it is; the newest last."""
     found: list[dict[str, Any]] = await service.state.get(KNOWN, [])
     return found
+
+
+def in_folder(where: str) -> set[str] | None:
+    """Ids of the backups that lie there now. None: nobody has looked, for an object store asks who one is."""
+    if where.startswith(places.BUCKET):
+        return None
+    try:
+        return set(Archive.found(places.opened(where)).ids())
+    except UpcallError:
+        return set()
 
 
 async def remember(service: "Service", backup: dict[str, Any]) -> None:
