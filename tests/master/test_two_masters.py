@@ -42,7 +42,8 @@ def unlock(folder: Path) -> None:
 async def test_an_older_master_writes_nothing_does_nothing_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SqliteStore, "starts", lambda store: None)  # it finds out as it writes
+    monkeypatch.setattr(SqliteStore, "starts", lambda store: None)
+    monkeypatch.setattr(driver, "LOOK_S", 3600.0)  # It finds out as it writes, however late that is.
     async with master(tmp_path) as older:
         register(older.core, "node-1")
         install(older.core, "s")
