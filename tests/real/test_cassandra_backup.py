@@ -120,3 +120,21 @@ def _backup(cluster: Cluster, to: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(cluster.upcall("backup", "cassandra", "--to", str(to), "-o", "json").stdout)
     print({key: found[key] for key in ("took_s", "parts", "bytes", "new_bytes")})
     return found
+
+
+def test_what_a_final_ring_wrote_comes_back_in_a_new_one(begin: Begin, tmp_path: Path) -> None:
+    """A new ring writes as the version before does, and would pass over such files in silence."""
+    cluster = begin("cassandra", "--set", "nodes=1", nodes=2, memory_mib_per_node=1400)
+    cluster.until_ready("cassandra.node-0", wait_s=WAIT_S)
+    cluster.upcall("service", "do", "cassandra", "create-keyspace", f"name={KEYSPACE}")
+    cluster.upcall("finalize", "cassandra", timeout_s=2 * WAIT_S)
+    with session_of(cluster, "cassandra") as session:
+        session.execute(TABLES[1], timeout=60.0)
+        for number in range(ROWS):
+            session.execute(f"INSERT INTO {KEYSPACE}.rows (id, text) VALUES (%s, %s)", (number, f"row {number}"))
+        written = rows(session, "rows")
+    made = _backup(cluster, tmp_path / "kept")
+    cluster.upcall("restore", made["backup"], "--to", "other", "--set", "nodes=1", timeout_s=2 * WAIT_S)
+    with session_of(cluster, "other") as session:
+        assert rows(session, "rows") == written
+        assert len(written) == ROWS

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from upcall.catalog.cassandra import config
-from upcall.catalog.cassandra.nodes import Nodes
+from upcall.catalog.cassandra.forms import NEWEST, Forms, in_newer_form
+from upcall.catalog.cassandra.releases import release
 from upcall.protocol.errors import Conflict, NotNow
 from upcall.protocol.numbers import counted
 from upcall.protocol.service import ToolResult
@@ -33,7 +34,7 @@ PROMISE: Final = (
 )
 
 
-class Backups(Nodes):
+class Backups(Forms):
     """How Cassandra is backed up and restored."""
 
     async def backup(self, into: BackupInto) -> None:
@@ -103,7 +104,23 @@ class Backups(Nodes):
 
     async def in_the_way(self, stored: StoredBackup) -> list[str]:
         there = await self.ask(lambda ring: ring.schema())
+        self.refuse_what_no_node_reads(stored, empty=not there)
         return sorted(there.keys() & stored.manifest.about["schema"].keys())
+
+    def refuse_what_no_node_reads(self, stored: StoredBackup, *, empty: bool) -> None:
+        """A node passes over files in a newer form than its own, and says nothing of it. ``empty``: the ring has no
+        tables yet, so it may take the newer form, from which there is no way back."""
+        if self._mode == NEWEST or not in_newer_form(part.name for part in stored.parts("data/")):
+            return
+        what = f"{stored.manifest.id} was made of a ring that was final at a newer version"
+        if not release(self.version).modes:
+            raise Conflict(f"{what} than {self.version}", where=self.name, expected="a ring of that version")
+        if not empty:
+            raise Conflict(
+                f"{what}: nodes that can still go back to the version before do not read its files",
+                where=self.name,
+                expected=f"`upcall finalize {self.name}` first, or a new ring",
+            )
 
     async def restore(self, stored: StoredBackup) -> None:
         """Keyspaces as they were, with no more copies than there are nodes; then table by table. Loaded twice is loaded
@@ -111,6 +128,9 @@ class Backups(Nodes):
         nodes = self.members.back("node")
         if not nodes:
             raise NotNow("no node is back", where=self.name)
+        if in_newer_form(part.name for part in stored.parts("data/")):
+            await self.write_in_newest_form(f"restore/{stored.manifest.id}")
+            nodes = self.members.back("node")
         schema = stored.manifest.about["schema"]
         if not stored.resumed:
             for keyspace in sorted(stored.over):

@@ -122,6 +122,7 @@ class Trials(Backups):
         nodes = self.members.back("node")
         if not nodes:
             raise NotNow("no node is back", where=self.name)
+        self.refuse_what_no_node_reads(stored, empty=False)
         tried: dict[str, float] = await self.state.get(TRIED, {})
         tables = chosen(stored.parts("data/"), tried)
         every = {tuple(part.name.split("/")[2:4]) for part in stored.parts("data/")}

@@ -6,24 +6,18 @@ modes of :mod:`upcall.catalog.cassandra.releases`, each by a restart of every no
 and then has each node write its data anew in its own form (``nodetool upgradesstables``).
 """
 
-import asyncio
-import time
 from collections.abc import Iterable
 from typing import Any
 
-from upcall.catalog.cassandra.nodes import MODE
-from upcall.catalog.cassandra.releases import MODES, OLDEST, Mode, release
+from upcall.catalog.cassandra.forms import NEWEST, Forms
+from upcall.catalog.cassandra.releases import OLDEST, release
 from upcall.catalog.cassandra.ring import NodeState
 from upcall.catalog.cassandra.scaling import Scaling
 from upcall.protocol.releases import version_key
 from upcall.service import Member, Operation, Update, Verdict, accept, action, decline, defer
 
-LOOK_S = 1.0
-AGAIN_S = 60
-"""A restart that was called off is proposed again after so long."""
 
-
-class Upgrading(Scaling):
+class Upgrading(Scaling, Forms):
     """The code of the version that would come says whether it may; that of the one that is there makes it final."""
 
     async def may_update(self, update: Update, why: Operation) -> Verdict:
@@ -84,42 +78,17 @@ class Upgrading(Scaling):
         older = sorted({each.version for each in found if each.version != self.version})
         if older:
             return defer(f"a node is of version {', '.join(older)} still", retry_after=5)
-        if self._mode == MODES[-1] and all(each.mode == MODES[-1] for each in found):
+        if self._mode == NEWEST and all(each.mode == NEWEST for each in found):
             return decline(f"its nodes write as Cassandra {self.version} does already")
         cost = await self.cost(self.members.of("node")[0])
         return cost if isinstance(cost, Verdict) else accept()
 
     async def finalize(self, why: Operation) -> None:
         """Wherever this was interrupted, the nodes themselves say how far they are."""
-        for mode in MODES[1:]:
-            if MODES.index(self._mode) < MODES.index(mode):
-                await self.state.set(MODE, mode)
-                self._mode = mode
-                self.refresh()
-            for node in self.members.of("node"):
-                await self._until_it_writes(node.name, mode, why)
+        await self.write_in_newest_form(f"finalize/{why.id}")
         nodes = self.members.of("node")
         for number, node in enumerate(nodes):
             await self.rewrite(node, "upgradesstables", "upgrade_sstables", "written anew", number, len(nodes))
-
-    async def _until_it_writes(self, name: str, mode: Mode, why: Operation) -> None:
-        """It does after a restart, which is asked about like any other: the ranges keep their quorum."""
-        while not await self._writes(name, mode):
-            node = self.members[name]
-            self.progress(f"{name} is started anew to write in form {mode}")
-            if node.ready and not any(each.member == name and each.kind == "restart" for each in self.operations):
-                key = f"finalize/{why.id}/{mode}/{node.task}/{time.time() // AGAIN_S:.0f}"
-                reason = f"it is to write as Cassandra {self.version} does ({mode})"
-                await self.propose("restart", node, reason=reason, key=key)
-            await asyncio.sleep(LOOK_S)
-
-    async def _writes(self, name: str, mode: Mode) -> bool:
-        node = self.members[name]
-        if not (node.ready and node.back):
-            return False
-        found = await self.ask(lambda ring: ring.node_states())
-        now = next((each.mode for each in found if each.address == node.address), "")
-        return now in MODES and MODES.index(now) >= MODES.index(mode)
 
     @action
     async def versions_of_nodes(self) -> list[dict[str, Any]]:
