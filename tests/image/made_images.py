@@ -1,6 +1,7 @@
 """The smallest images that are some, and what is needed to build one without a network."""
 
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,10 @@ def wheel_lock(wheels: Path, kind: str, name: str = "thing", contents: dict[str,
 def config_of(image: Image) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(image.images[0].config.data)
     return found
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """What we made ourselves, as it is. Python before 3.11.4 knows no filters, and later ones want one."""
+    with tarfile.open(archive) as tar:
+        tar.extraction_filter = lambda member, _: member
+        tar.extractall(folder)

@@ -5,11 +5,11 @@ import re
 import shutil
 import struct
 import subprocess
-import tarfile
 from pathlib import Path
 
 import msgspec
 import pytest
+from made_images import unpack
 
 import upcall
 from upcall.artifacts import sealed
@@ -45,8 +45,7 @@ def root(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All layers, one above the other."""
     folder = tmp_path_factory.mktemp("root")
     for layer in image.images[0].layers:
-        with tarfile.open(layer.blob) as tar:
-            tar.extractall(folder, filter="fully_trusted")
+        unpack(layer.blob, folder)
     return folder
 
 

@@ -66,8 +66,8 @@ async def _together(calls: Sequence[Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as group:
             for call in calls:
                 group.create_task(call)
-    except* UpcallError as failed:
-        first: BaseException = failed
+    except BaseExceptionGroup as failed:
+        first: BaseException = failed.subgroup(UpcallError) or failed
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None
