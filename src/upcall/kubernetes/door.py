@@ -22,8 +22,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from upcall.kubernetes.identities import Identities
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid, UpcallError
-from upcall.protocol.versions import WIRE
 from upcall.substrate.connections import Agents, Connection
+from upcall.substrate.dialled import POLICY_VIOLATION, registration, send_all, understood
 from upcall.substrate.interface import Output, TaskId
 from upcall.substrate.kubernetes.pods import Word
 from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
@@ -35,8 +35,6 @@ from upcall.transport.server import Server
 log = logging.getLogger(__name__)
 
 PATH: Final = "/v1/pod"
-REGISTER_TIMEOUT_S: Final = 10.0
-POLICY_VIOLATION: Final = 1008
 GRACEFUL_S: Final = 2
 
 
@@ -79,9 +77,9 @@ class PodDoor:
         connection: Connection | None = None
         sender: asyncio.Task[None] | None = None
         try:
-            register = await self._registration(socket, task)
+            register = await registration(socket, "a pod")
             connection = self._agents.connect(str(task), register.boot)
-            sender = asyncio.create_task(_send_all(socket, connection))
+            sender = asyncio.create_task(send_all(socket, connection, "this pod"))
             self._register(task, register, connection)
             while not connection.closed:
                 self._receive(task, connection, await socket.receive_text())
@@ -97,18 +95,6 @@ class PodDoor:
                 self._agents.forget_task(str(task))
                 self._take(lambda now_s: self._core().left(task, now_s))
 
-    async def _registration(self, socket: WebSocket, task: TaskId) -> wire.Register:
-        try:
-            async with asyncio.timeout(REGISTER_TIMEOUT_S):
-                first = wire.decode_from_agent(await socket.receive_text())
-        except (TimeoutError, msgspec.DecodeError) as error:
-            raise Invalid(f"no registration: {error}", expected="`register` as the first message") from None
-        if not isinstance(first, wire.Register):
-            raise Invalid("no registration", expected="`register` as the first message")
-        if first.wire > WIRE:
-            raise Invalid(f"a pod of wire version {first.wire}", expected=f"version {WIRE} or older")
-        return first
-
     def _register(self, task: TaskId, register: wire.Register, connection: Connection) -> None:
         connection.send(wire.Registered(cluster=self._cluster))
         for status in register.tasks:
@@ -116,12 +102,7 @@ class PodDoor:
         self._take(lambda now_s: self._core().arrived(task, now_s))
 
     def _receive(self, task: TaskId, connection: Connection, text: str) -> None:
-        try:
-            message = wire.decode_from_agent(text)
-        except msgspec.DecodeError as error:
-            what = f"a message that cannot be read: {error}"
-            raise Invalid(what, where=str(task), expected="the agent protocol") from None
-        match message:
+        match message := understood(text, str(task)):
             case wire.Register():
                 self._register(task, message, connection)
             case wire.Status():
@@ -158,9 +139,3 @@ def word_of(status: wire.TaskStatus) -> Word | None:
 def _of(task: TaskId, usage: wire.Usage) -> wire.Usage:
     """Nobody's figures but its own."""
     return wire.Usage(tasks=tuple(each for each in usage.tasks if each.task == str(task)))
-
-
-async def _send_all(socket: WebSocket, connection: Connection) -> None:
-    while (message := await connection.queue.get()) is not None:
-        await socket.send_text(wire.encode(message).decode())
-    await socket.close(POLICY_VIOLATION, "a newer connection of this pod, or one that does not read")

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 from fastapi.responses import Response
 
@@ -15,15 +14,12 @@ from upcall.master.published import gives
 from upcall.master.tokens import Principal
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid
-from upcall.protocol.versions import WIRE
 from upcall.substrate.connections import Agents, Connection
+from upcall.substrate.dialled import POLICY_VIOLATION, registration, send_all, understood
 from upcall.substrate.local import LocalSubstrate
 from upcall.substrate.machines import Master
 
 log = logging.getLogger(__name__)
-
-REGISTER_TIMEOUT_S: Final = 10.0
-POLICY_VIOLATION: Final = 1008
 
 
 class AgentDoor:
@@ -48,7 +44,7 @@ class AgentDoor:
             register = await self._registration(socket, principal)
             connection = self._agents.connect(register.node, register.boot)
             self._agents.features[register.node] = register.features
-            sender = asyncio.create_task(_send_all(socket, connection))
+            sender = asyncio.create_task(send_all(socket, connection, "this agent"))
             # News only of a node that was up all the time; of any other it is told next that it is up.
             self._master.tell(
                 register.node, "its agent is connected", detail=not self._substrate().hears(register.node)
@@ -67,29 +63,15 @@ class AgentDoor:
                 self._disconnected(connection.node)
 
     async def _registration(self, socket: WebSocket, principal: Principal) -> wire.Register:
-        try:
-            async with asyncio.timeout(REGISTER_TIMEOUT_S):
-                first = wire.decode_from_agent(await socket.receive_text())
-        except (TimeoutError, msgspec.DecodeError) as error:
-            raise Invalid(f"no registration: {error}", expected="`register` as the first message") from None
-        if not isinstance(first, wire.Register):
-            raise Invalid("no registration", expected="`register` as the first message")
+        first = await registration(socket, "an agent")
         if principal.role != "agent" or principal.node != first.node:
             raise Forbidden(
                 f"{principal.name} may not speak for {first.node}", expected="the token of that node's agent"
             )
-        if first.wire > WIRE:
-            raise Invalid(f"an agent of wire version {first.wire}", expected=f"version {WIRE} or older")
         return first
 
     def _receive(self, node: str, text: str) -> None:
-        try:
-            message = wire.decode_from_agent(text)
-        except msgspec.DecodeError as error:
-            raise Invalid(
-                f"a message that cannot be read: {error}", where=node, expected="the agent protocol"
-            ) from None
-        match message:
+        match message := understood(text, node):
             case wire.Usage():
                 self._agents.note_usage(message, self._master.monotonic())
                 self._input(node, message)
@@ -116,12 +98,6 @@ class AgentDoor:
 
     async def blob(self, sha256: str) -> bytes:
         return await self._master.blob(sha256)
-
-
-async def _send_all(socket: WebSocket, connection: Connection) -> None:
-    while (message := await connection.queue.get()) is not None:
-        await socket.send_text(wire.encode(message).decode())
-    await socket.close(POLICY_VIOLATION, "a newer connection of this agent, or one that does not read")
 
 
 def router(door: AgentDoor) -> APIRouter:

@@ -8,7 +8,7 @@ it is, and be cancelled.
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from itertools import count
+from itertools import chain, repeat
 from typing import Any, Final, get_args
 
 import msgspec
@@ -127,15 +127,15 @@ class Desk:
         asked.set(action.id)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + action.patience_s
-        for number in count():
+        pauses_s = chain(AGAIN_S, repeat(AGAIN_S[-1]))
+        while True:
             reply = await self._tried(action)
             left_s = until_s - loop.time()
             if reply.problem is None or reply.problem.code != NotNow.code or left_s <= 0:
                 return reply
-            pause_s = min(AGAIN_S[min(number, len(AGAIN_S) - 1)], left_s)
+            pause_s = min(next(pauses_s), left_s)
             self._words.tell(action.id, f"not now: {reply.problem.message}; tried again in {pause_s:.0f} s", None)
             await asyncio.sleep(pause_s)
-        raise AssertionError("it is tried until there is a reply")
 
     async def _tried(self, action: wire.Action) -> wire.ActionReply:
         try:
