@@ -89,8 +89,8 @@ class Requests:
     rate_hz: float = 100.0
     """200 requests a second. Twice as many keep a ring of three on two cores busy without anything being operated."""
     deadline_s: float = DEADLINE_S
-    again: bool = True
-    """What failed is asked again until its deadline."""
+    again: Callable[[Exception], bool] = lambda _: True
+    """Which failures are asked again, until the deadline."""
     next: int = field(default=0, init=False)
     """Number of the row after the last one."""
     due: int = 0
@@ -199,7 +199,7 @@ class Requests:
             if not is_new(number):
                 return
             now = time.monotonic()
-            if self.again and now + AGAIN_AFTER_S < due_at + self.deadline_s:
+            if self.again(error) and now + AGAIN_AFTER_S < due_at + self.deadline_s:
                 self._again.append((now + AGAIN_AFTER_S, ask))
             else:
                 self.errors[type(error).__name__] += 1

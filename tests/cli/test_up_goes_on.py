@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from live_files import files
 from upcall.cli import keeping
 from upcall.client.folder import folder_at
 
@@ -39,7 +40,7 @@ class Cluster:
 
     def member(self) -> int:
         """The process of its newest incarnation."""
-        found = self.root.glob("nodes/*/tasks/hello.web-0.*/running.json")
+        found = files(self.root, "tasks/hello.web-0.*/running.json")
         newest = max(found, key=lambda path: int(path.parent.name.rpartition(".")[2]))
         return int(json.loads(newest.read_bytes())["task"]["pid"])
 

@@ -186,9 +186,10 @@ def last_lines(paths: Sequence[Path], count: int = 30) -> str:
 
 def interrupt(process: subprocess.Popen[str]) -> str:
     """Ctrl-C for a command that was begun; gives what it said to it. It had done its work already, or says 130, or the
-    signal ended it before it could say anything. Until the interpreter is up it has a word of its own, with code 1."""
+    signal ended it before it could say anything. Until the interpreter is up it has a word of its own, with code 1:
+    "Fatal Python error: init_...", or of the module that it begins with."""
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=WAIT_S)
-    not_up = process.returncode == 1 and "init_import_site" in errors
+    not_up = process.returncode == 1 and "Fatal Python error: init_" in errors
     assert not_up or process.returncode in (0, 130, -signal.SIGINT), out + errors
     return errors

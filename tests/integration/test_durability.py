@@ -16,6 +16,7 @@ from typing import TypeVar
 import pytest
 from real_cluster import WAIT_S, Cluster
 
+from live_files import content, files
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import Ask, Drain, Install, TaskView
 
@@ -64,9 +65,9 @@ def test_a_secret_reaches_its_task_and_nothing_else(counter: Cluster) -> None:
     said = json.dumps([event.model_dump() for event in counter.client.events(limit=10_000)])
     assert SECRET not in said
     assert SECRET not in json.dumps(counter.client.get("/v1/status"))
-    logs = [path for path in counter.data.rglob("*.log*") if path.is_file()]
+    logs = files(counter.data, "*.log*")
     assert logs
-    assert not [path for path in logs if SECRET.encode() in path.read_bytes()]
+    assert not [path for path in logs if SECRET.encode() in content(path)]
     for pid in counter.all_processes():
         for name in ("cmdline", "environ"):
             with contextlib.suppress(OSError):
@@ -76,7 +77,7 @@ def test_a_secret_reaches_its_task_and_nothing_else(counter: Cluster) -> None:
 
 
 def test_what_is_secret_is_readable_by_its_owner_only(counter: Cluster) -> None:
-    secrets = [path for path in counter.data.rglob("*") if path.is_file() and "secrets" in path.parts]
+    secrets = [path for path in files(counter.data) if "secrets" in path.parts]
     assert {path.name for path in secrets} >= {"operator.token", "host.token", "counter.key", "key"}
     assert {oct(path.stat().st_mode & 0o777) for path in secrets} == {"0o600"}
     assert counter.data.stat().st_mode & 0o077 == 0

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from other_release import TIMEOUT_S, Release, installed
 
+from live_files import content, files
 from upcall import __version__
 from upcall.cli import keeping
 from upcall.client.folder import folder_at
@@ -57,8 +58,10 @@ def until(what: str, look: Callable[[], Any]) -> Any:
 def tasks(data: Path) -> dict[str, tuple[Identity, Identity]]:
     """Each task that runs: its process and what holds it, by pid and start time."""
     found = {}
-    for path in data.glob("nodes/*/tasks/*/running.json"):
-        said = json.loads(path.read_bytes())
+    for path in files(data, "tasks/*/running.json"):
+        if not (text := content(path)):
+            continue
+        said = json.loads(text)
         both = Identity.from_json(said["task"]), Identity.from_json(said["shim"])
         if all(one.alive() for one in both):
             found[path.parent.name] = both

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from real_cluster import Cluster
 
+from live_files import content, files
 from upcall.cli import keeping
 from upcall.cluster.folder import DataFolder
 
@@ -146,7 +147,7 @@ def _rounds(cluster: Cluster) -> int:
 
 
 def _logs(cluster: Cluster, task: str) -> str:
-    return "".join(path.read_text(errors="replace") for path in cluster.data.glob(f"**/tasks/{task}/logs/*"))
+    return "".join(content(path).decode(errors="replace") for path in files(cluster.data, f"tasks/{task}/logs/*"))
 
 
 def _executors(address: str) -> list[int]:

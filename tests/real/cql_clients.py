@@ -4,11 +4,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Final, Self
 
 from benchmarks import cql
 from benchmarks.cql import KEYSPACE, Requests, read_all
-from cassandra import OperationTimedOut, ReadTimeout
+from cassandra import OperationTimedOut, ReadTimeout, WriteTimeout
 from cassandra.cluster import Session
 from real_cluster import Cluster
 
@@ -28,11 +28,17 @@ def logged_in(cluster: Cluster, endpoint: str = "cql") -> Iterator[Session]:
         yield session
 
 
+LATE: Final = (OperationTimedOut, ReadTimeout, WriteTimeout)
+"""An answer that came too late says how fast the machine is: copies wait two seconds for each other, on any."""
+
+
 class Load(Requests):
-    """Of which none fails, though it is asked but once, and none is lost."""
+    """Of which none is refused, though it is asked but once where nobody was late, and none is lost."""
 
     def __init__(self, session: Session, first: int = 0) -> None:
-        super().__init__(session, first, rate_hz=RATE_HZ, deadline_s=LATE_S, again=False)
+        super().__init__(
+            session, first, rate_hz=RATE_HZ, deadline_s=LATE_S, again=lambda error: isinstance(error, LATE)
+        )
 
     def check(self) -> None:
         slowest_s = max(self.in_time, default=0.0)
@@ -51,7 +57,7 @@ class Reads:
         self._session, self._rows = session, rows
         self.answered = 0
         self.refused: Counter[str] = Counter()
-        """By what was said; an answer that came too late says how fast the machine is, and counts for nothing."""
+        """By what was said; an answer that came too late counts for nothing."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reads", daemon=True)
 
@@ -71,7 +77,7 @@ class Reads:
             number = (number + 1) % self._rows
             try:
                 found = self._session.execute(select, (number,)).one()
-            except (OperationTimedOut, ReadTimeout):
+            except LATE:
                 continue
             except Exception as error:
                 self.refused[f"{type(error).__name__}: {error}"[:300]] += 1

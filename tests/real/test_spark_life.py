@@ -15,6 +15,7 @@ import yaml
 from real_cluster import Cluster
 from real_members import WAIT_S, Begin, until_next_incarnation
 
+from live_files import content, files
 from upcall.catalog.spark.service import Spark
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -67,8 +68,10 @@ def submit(cluster: Cluster, service: str) -> None:
 
 def batches(cluster: Cluster, service: str = "spark") -> list[tuple[str, int, int, int]]:
     """Version, batch, first and last number, as all drivers of the job have said them."""
-    logs = cluster.data.glob(f"nodes/*/tasks/{service}.job-totals.*/logs/*")
-    said = "".join(one.read_text() for one in sorted(logs, key=lambda each: int(each.parts[-3].rpartition(".")[2])))
+    logs = files(cluster.data, f"tasks/{service}.job-totals.*/logs/*")
+    said = "".join(
+        content(one).decode() for one in sorted(logs, key=lambda each: int(each.parts[-3].rpartition(".")[2]))
+    )
     found = re.findall(r"^spark (\S+) batch (\d+) from (\d+) to (\d+)$", said, re.MULTILINE)
     return [(version, int(number), int(first), int(last)) for version, number, first, last in found]
 

@@ -83,7 +83,7 @@ def test_what_is_due_waits_for_no_answer_and_what_has_none_has_failed() -> None:
 @pytest.mark.parametrize("again", [True, False])
 def test_what_fails_is_asked_again_where_it_may_be(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cql, "AGAIN_AFTER_S", 0.01)
-    with Requests(Table(refuses=3), deadline_s=60.0, again=again) as load:
+    with Requests(Table(refuses=3), deadline_s=60.0, again=lambda _: again) as load:
         until(lambda: load.ended > 20)
     assert load.ended == load.due
     assert load.failed == load.errors.total() == (0 if again else 3)
