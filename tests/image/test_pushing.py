@@ -16,6 +16,7 @@ from upcall.image.building import Image
 from upcall.image.errors import ImageError, RegistryError
 from upcall.image.layers import Data
 from upcall.image.pushing import Pushed, push
+from upcall.image.registry import DOCUMENT_BYTES_MAX, PIECE_BYTES, Registry
 from upcall.image.target import Platform
 from upcall.protocol.errors import Invalid
 
@@ -184,6 +185,28 @@ def test_a_layer_that_is_not_what_it_is_called_is_refused(image: Image, server: 
     server.blobs[digest] = server.blobs[digest][::-1]
     with pytest.raises(RegistryError, match="does not match"):
         standing.standing(f"{server.address}/data/log@{image.digest}", cache)(Platform("amd64"))
+
+
+def test_more_than_a_layer_has_is_not_taken(image: Image, server: RegistryServer, cache: Cache) -> None:
+    sent(image, server)
+    digest = next(iter(image.layers))
+    server.blobs[digest] += b"more" * PIECE_BYTES
+    with pytest.raises(RegistryError, match=f"sends more than the {image.layers[digest].size} bytes"):
+        standing.standing(f"{server.address}/data/log@{image.digest}", cache)(Platform("amd64"))
+
+
+def test_a_long_document_is_read_to_its_end_and_a_longer_one_not_at_all(server: RegistryServer) -> None:
+    """It comes in many pieces; whoever takes the first for all finds another digest."""
+    reference = references.parse(f"{server.address}/data/log:1")
+
+    async def got(size: int) -> bytes:
+        server.manifests["1"] = ("application/json", b" " * size)
+        async with Registry(reference, "here") as asked:
+            return (await asked.manifest("1"))[0]
+
+    assert len(asyncio.run(got(DOCUMENT_BYTES_MAX))) == DOCUMENT_BYTES_MAX
+    with pytest.raises(RegistryError, match="answers with more than"):
+        asyncio.run(got(DOCUMENT_BYTES_MAX + 1))
 
 
 def test_a_base_for_another_processor_is_refused(image: Image, server: RegistryServer, cache: Cache) -> None:

@@ -81,7 +81,7 @@ class Registry:
                     f"there is no image {self.reference}", where=self._where, expected="the name of one that is there"
                 )
             await self._expect(answer, 200)
-            data = await answer.content.read(DOCUMENT_BYTES_MAX + 1)
+            data = await self._document(answer)
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if at.startswith("sha256:") and digest != at:
             raise RegistryError(f"the registry gives another manifest: {digest}", where=self._where, expected=at)
@@ -99,6 +99,12 @@ class Registry:
                     with part.open("wb") as out:
                         async for piece in answer.content.iter_chunked(PIECE_BYTES):
                             out.write(piece)
+                            if out.tell() > size:
+                                raise RegistryError(
+                                    f"the registry sends more than the {size} bytes that {digest} has",
+                                    where=self._where,
+                                    expected=digest,
+                                )
                 cache.put(part, file, digest)
             except Mismatch as error:
                 raise RegistryError(str(error), where=self._where, expected=digest) from None
@@ -222,7 +228,7 @@ class Registry:
                 if answer.status in (400, 401, 403):
                     raise self._who()
                 await self._expect(answer, 200)
-                given = await answer.json(content_type=None)
+                given = json.loads(await self._document(answer))
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise RegistryError(
                 f"no token could be had: {error}", where=realm, expected="a realm that answers"
@@ -251,6 +257,19 @@ class Registry:
             + ("trusts it (SSL_CERT_FILE names others)" if trusted else "reaches it"),
         )
 
+    async def _document(self, answer: aiohttp.ClientResponse) -> bytes:
+        """All of what is no blob, which comes in as many pieces as it likes."""
+        data = bytearray()
+        async for piece in answer.content.iter_any():
+            data += piece
+            if len(data) > DOCUMENT_BYTES_MAX:
+                raise RegistryError(
+                    f"the registry answers with more than {DOCUMENT_BYTES_MAX} bytes",
+                    where=f"{self._where}: {answer.method} {answer.url.path}",
+                    expected="a manifest, a token or an error",
+                )
+        return bytes(data)
+
     async def _expect(self, answer: aiohttp.ClientResponse, status: int) -> None:
         """Raise in the registry's own words, if this is not what it should have said."""
         if answer.status == status:
@@ -258,8 +277,8 @@ class Registry:
         if answer.status == 401:
             raise self._who()
         try:
-            said = _words(await answer.content.read(10_000))
-        except (TimeoutError, aiohttp.ClientError):
+            said = _words(await self._document(answer))
+        except (TimeoutError, aiohttp.ClientError, RegistryError):
             said = ""
         may = "a right to do that" if answer.status == 403 else f"{status}"
         raise RegistryError(
