@@ -40,9 +40,17 @@ test-root: .venv/.dev  ## what is different for root: users of their own for ser
 	.venv/bin/pytest -n $(WORKERS) --dist loadfile -m root $(ARGS)
 
 .PHONY: kubernetes
-kubernetes: .venv/.dev  ## the tests against a real Kubernetes control plane with played nodes; built once, which takes Go and minutes
+kubernetes: kubernetes-played kubernetes-real  ## the tests against a real Kubernetes: with played nodes, and as root with real ones
+
+.PHONY: kubernetes-played
+kubernetes-played: .venv/.dev  ## its real control plane with played nodes; built once, which takes Go and minutes
 	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
-	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 tests/kubernetes $(ARGS)
+	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 tests/kubernetes --ignore=tests/kubernetes/containers $(ARGS)
+
+.PHONY: kubernetes-real
+kubernetes-real: .venv/.dev  ## the same with three real nodes and containers, as root; says why where it is left out
+	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
+	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 tests/kubernetes/containers $(ARGS)
 
 .PHONY: faults
 faults: .venv/.dev  ## two minutes at full rate while the parts are killed; `make test` has a smaller one

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from lab.control_plane import free_port
+from lab.control_plane import HOST, free_port
 
 from upcall.cli import cluster as birth
 from upcall.client.blocking import Client, Unreachable
@@ -35,10 +35,13 @@ class Installed:
         *,
         records: str = "sqlite",
         of: "Installed | None" = None,
+        image: str = IMAGE,
+        host: str = HOST,
+        local: bool = False,
     ) -> None:
         """``before``: what stands before each command of ours. ``of``: one more replica of that one, with a copy of its
-        folder and doors of its own."""
-        self._before = tuple(before)
+        folder and doors of its own. ``host``: by which pods reach the master. ``local``: storage is on the nodes."""
+        self.before = tuple(before)
         self.folder, self.namespace = DataFolder(folder), namespace
         if of is None:
             cluster = birth.choose(1, 512, 1.0)
@@ -49,12 +52,13 @@ class Installed:
             cluster = of.folder.load_cluster()
             url = f"{cluster.url.rpartition(':')[0]}:{free_port()}"
             self.folder.save_cluster(msgspec.structs.replace(cluster, url=url))
-        self.pods = Pods(port=free_port())
+        self.pods = Pods(host=host, port=free_port())
         """Where pods reach the master."""
         settings = Settings(
             kubeconfig=str(kubeconfig),
             namespace=namespace,
-            image=IMAGE,
+            image=image,
+            volumes_bound_to_node=local,
             evictions=Evictions(port=free_port()),
             pods=self.pods,
         )
@@ -73,7 +77,7 @@ class Installed:
         }[name]
         with (root / f"{name}.log").open("ab") as log:
             self.running[name] = await asyncio.create_subprocess_exec(
-                *self._before,
+                *self.before,
                 sys.executable,
                 "-m",
                 *words,
@@ -117,7 +121,7 @@ class Installed:
 
     async def _command(self, words: Sequence[str]) -> tuple[int | None, str]:
         out = asyncio.subprocess.PIPE
-        command = (*self._before, sys.executable, "-m", "upcall.cli", *words, "--data", str(self.folder.root))
+        command = (*self.before, sys.executable, "-m", "upcall.cli", *words, "--data", str(self.folder.root))
         process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
         async with asyncio.timeout(LIMIT_S):
             said, _ = await process.communicate()
@@ -160,9 +164,16 @@ def _last(path: Path) -> list[str]:
 
 @asynccontextmanager
 async def installed(
-    folder: Path, kubeconfig: Path, namespace: str, before: Sequence[str] = ()
+    folder: Path,
+    kubeconfig: Path,
+    namespace: str,
+    before: Sequence[str] = (),
+    *,
+    image: str = IMAGE,
+    host: str = HOST,
+    local: bool = False,
 ) -> AsyncIterator[Installed]:
-    one = Installed(folder, kubeconfig, namespace, before)
+    one = Installed(folder, kubeconfig, namespace, before, image=image, host=host, local=local)
     try:
         for name in ("master", "host"):
             await one.start(name)

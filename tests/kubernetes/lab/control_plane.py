@@ -1,4 +1,4 @@
-"""A control plane of unmodified parts on loopback, for as long as a test wants it.
+"""A control plane of unmodified parts, on loopback where nothing else is said, for as long as a test wants it.
 
 All its ports are free ones, all that it writes is in one folder. Its processes are ours alone: they are ended by their
 number, and by the kernel when the process that started them is no more, however that came.
@@ -42,12 +42,14 @@ class ControlPlane:
     api_port: int
     store_port: int
     settings: dict[str, tuple[str, ...]]
+    host: str = HOST
+    """On which its API server listens."""
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     authority: Authority = field(init=False)
 
     @property
     def server(self) -> str:
-        return f"https://{HOST}:{self.api_port}"
+        return f"https://{self.host}:{self.api_port}"
 
     def kubeconfig(self, user: str = "admin") -> Path:
         return self.folder / f"{user}.kubeconfig"
@@ -155,7 +157,7 @@ class ControlPlane:
                 f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=test={peer}",
             ),
             "kube-apiserver": (
-                f"--etcd-servers={store}", f"--bind-address={HOST}", f"--secure-port={self.api_port}",
+                f"--etcd-servers={store}", f"--bind-address={self.host}", f"--secure-port={self.api_port}",
                 f"--tls-cert-file={pki / 'api.crt'}", f"--tls-private-key-file={pki / 'api.key'}",
                 f"--client-ca-file={pki / 'ca.crt'}", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
                 "--service-account-issuer=https://kubernetes.default.svc",
@@ -163,7 +165,7 @@ class ControlPlane:
                 f"--service-account-signing-key-file={pki / 'accounts.key'}",
                 f"--service-cluster-ip-range={SERVICES}", "--enable-admission-plugins=NodeRestriction",
                 # An address on loopback is no endpoint of a service, and it says so for ever.
-                f"--advertise-address={HOST}", "--endpoint-reconciler-type=none", QUIET,
+                f"--advertise-address={self.host}", "--endpoint-reconciler-type=none", QUIET,
             ),
             "kube-controller-manager": (
                 f"--kubeconfig={own['kube-controller-manager']}", "--secure-port=0", "--leader-elect=false",
@@ -177,16 +179,16 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(folder: Path, **settings: tuple[str, ...]) -> Iterator[ControlPlane]:
+def control_plane(folder: Path, host: str = HOST, **settings: tuple[str, ...]) -> Iterator[ControlPlane]:
     """``settings``: more of them for a part, ``kube_apiserver=("--goaway-chance=0.02",)``. It is ready when the default
     service account is there: before, no pod is taken."""
     named = {name.replace("_", "-"): value for name, value in settings.items()}
-    plane = ControlPlane(folder, built(), free_port(), free_port(), named)
+    plane = ControlPlane(folder, built(), free_port(), free_port(), named, host)
     pki = folder / "pki"
     pki.mkdir()
     plane.authority = Authority(pki)
     plane.authority.key_pair("accounts")
-    plane.authority.issue("api", "kube-apiserver", hosts=(HOST, "localhost", "kubernetes.default.svc"))
+    plane.authority.issue("api", "kube-apiserver", hosts=(host, "localhost", "kubernetes.default.svc"))
     plane.user("admin", "admin", "system:masters")
     try:
         plane.start()

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-INTO: Final = 'mount --bind "$0" /etc/hosts && exec "$@"'
+INTO: Final = 'of=$1; shift; mount --bind "$0" "$of" && exec "$@"'
 
 
 class Hosts:
@@ -33,7 +33,12 @@ class Hosts:
 
     def before(self) -> list[str]:
         """What stands before a command that is to know these names."""
-        return [*_unshare(), "sh", "-c", INTO, str(self.file)]
+        return seeing(self.file, "/etc/hosts")
+
+
+def seeing(file: Path, instead_of: str) -> list[str]:
+    """What stands before a command that is to find the one in the place of the other."""
+    return [*_unshare(), "sh", "-c", INTO, str(file), instead_of]
 
 
 def _unshare() -> list[str]:

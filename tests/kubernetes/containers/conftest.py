@@ -1,0 +1,82 @@
+"""Tests on real nodes. They are started by ``make kubernetes`` alone, and need root; where they cannot be had the tests
+say why."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from installed import Installed, installed
+from lab.building import Missing
+from lab.control_plane import ControlPlane
+from lab.hosts import seeing
+from realnodes.cluster import NotThere, RealNodes, missing, programs, real_nodes
+
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.errors import NotFound
+from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK
+from upcall.substrate.kubernetes.evictions.objects import NAME
+
+IMAGE = "lab.invalid/kafka:1"
+
+
+@pytest.fixture(scope="session")
+def possible(parts: Path) -> None:
+    """Real nodes can be had here."""
+    if not os.environ.get("UPCALL_KUBERNETES"):
+        pytest.skip("real nodes are started by `make kubernetes` alone")
+    if why_not := missing():
+        pytest.skip(why_not)
+    try:
+        programs()
+    except (NotThere, Missing) as there_is_no:
+        pytest.skip(f"real nodes need Debian's containerd: {there_is_no}")
+
+
+@pytest.fixture(scope="session")
+def real(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNodes]:
+    """Three, for all tests that leave them as they were."""
+    with real_nodes(tmp_path_factory.mktemp("nodes")) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session")
+def plane(real: RealNodes) -> ControlPlane:
+    return real.plane
+
+
+@pytest.fixture(scope="session")
+def image(real: RealNodes, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a package, on all nodes; every service of ours that needs no more than a Python runs in it too."""
+    archive = tmp_path_factory.mktemp("image") / "kafka.tar"
+    build = [sys.executable, "-m", "upcall.cli", "image", "build", "kafka", "--archive", str(archive), "--name", IMAGE]
+    built = subprocess.run(build, capture_output=True, text=True, check=False)
+    if "no longer has it" in built.stderr:
+        pytest.skip(f"its base cannot be had here any more: {built.stderr}")
+    assert built.returncode == 0, built.stdout + built.stderr
+    for name in real.names:
+        real.load(name, archive)
+    return IMAGE
+
+
+@pytest.fixture
+async def upcall(tmp_path: Path, real: RealNodes, api: Api, namespace: str, image: str) -> AsyncIterator[Installed]:
+    """A master on this machine, outside the cluster; what it starts here finds the pods by their names."""
+    names = tmp_path / "resolv.conf"
+    names.write_text(f"nameserver {real.network.host}\n")
+    before = seeing(names, "/etc/resolv.conf")
+    async with installed(
+        tmp_path / "data", real.plane.kubeconfig(), namespace, before, image=image, host=real.network.host, local=True
+    ) as one:
+        yield one
+    with contextlib.suppress(NotFound):
+        await api.delete(WEBHOOK, NAME)
+    for each in (await api.list(POD, namespace)).objects:
+        with contextlib.suppress(NotFound):
+            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
