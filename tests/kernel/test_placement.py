@@ -70,10 +70,20 @@ def test_as_many_as_a_node_may_have_is_said_by_their_number() -> None:
     assert reserve(kernel, c=two["c"]) == "needs a node with 0.1 cpus, 100 MiB memory free for c: n already has 2"
 
 
-def test_spread_asks_for_the_attribute() -> None:
-    kernel = cluster(node("n", 4000))
+def test_spread_asks_for_the_attribute_where_any_node_has_it() -> None:
+    kernel = cluster(node("n", 4000), node("z", 50, "a"))
     assert reserve(kernel, a=need(100, spread="zone")) == (
-        "needs a node with 0.1 cpus, 100 MiB memory free for a: n has no zone"
+        "needs a node with 100 MiB memory free for a: n has no zone, z has 50 MiB memory free; would fit: 50 MiB memory"
+    )
+
+
+def test_where_no_node_has_it_members_are_spread_over_nodes() -> None:
+    kernel = cluster(node("n1", 4000), node("n2", 4000), node("n3", 100))
+    found = reserve_all(kernel, {f"m{n}": need(500, apart="m", per_node=2, spread="zone") for n in range(4)})
+    assert sorted(found.values()) == ["n1", "n1", "n2", "n2"]  # type: ignore[union-attr]
+    assert reserve(kernel, x=need(500, apart="m", spread="zone")) == (
+        "needs a node with 500 MiB memory free for x: n1 already has one, n2 already has one, "
+        "n3 has 100 MiB memory free; would fit: 100 MiB memory"
     )
 
 

@@ -177,12 +177,12 @@ def test_a_path_that_is_none_and_a_wrong_method_are_problems_too(server: Server)
 # -- the agents' door -----------------------------------------------------------------------------------------------
 
 
-async def closed_with(server: Server, token: str, *messages: str, **headers: str) -> str:
+async def closed_with(server: Server, token: str, *messages: str | bytes, **headers: str) -> str:
     """The reason with which the master closes an agent's connection."""
     sent = {"Authorization": f"Bearer {token}", **headers}
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.url}/v1/agent", headers=sent) as socket:
         for message in messages:
-            await socket.send_str(message)
+            await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_str(message))
         async with asyncio.timeout(180):
             while (received := await socket.receive()).type == aiohttp.WSMsgType.TEXT:
                 pass
@@ -222,3 +222,10 @@ async def test_an_agent_that_talks_nonsense_is_shown_the_door(server: Server) ->
     assert "no registration" in await closed_with(server, token, "\x00garbage")
     said = wire.encode(register("node-1")).decode()
     assert "cannot be read" in await closed_with(server, token, said, '{"type": "from the future"')
+
+
+async def test_an_agent_that_sends_bytes_is_told_that_it_is_text_that_is_read(server: Server) -> None:
+    token = server.tokens["agent-node-1"]
+    said = wire.encode(register("node-1"))
+    assert "a binary message cannot be read" in await closed_with(server, token, said)
+    assert "a binary message cannot be read" in await closed_with(server, token, said.decode(), b"\x00\xff")

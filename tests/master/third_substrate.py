@@ -82,6 +82,9 @@ class ElsewhereSubstrate:
         node = found.node if found else ""
         return Output(up=[Observed(task=task, state="ended", node=node, exit=Exit(signal=15))])
 
+    def let_go(self, task: TaskId, now_s: float) -> Output:
+        return Output()  # nobody else's workloads are here
+
     def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:
         return Output()
 

@@ -64,8 +64,6 @@ def test_who_is_lost_with_its_node_again_and_again_is_in_no_crash_loop(
     kind: SimulatedKind, prove_s: float | None
 ) -> None:
     """Its machine ended it: whoever comes back with it is started at once."""
-    if kind == "kubernetes":
-        pytest.skip("of a node that is back it says first what it knew last: its pods ran, and then they end")
     made = world(kind, prove_s=prove_s)
     node = made.substrate.node_of("kafka.b1")
     for _ in range(9):

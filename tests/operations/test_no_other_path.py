@@ -101,6 +101,8 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
         last("delete", within="asking"),
         {
             "substrate/kubernetes/members.py:Members._delete_pod": "EndTask, or not named by the master after a start",
+            "substrate/kubernetes/members.py:Members._look_at_guest": "EndTask, of a pod of somebody else's workload",
+            "substrate/kubernetes/guests.py:Guests._look_at_floors": "a budget of ours that is not wanted any more",
             "substrate/kubernetes/members.py:Members._over": "a pod that is proven dead, and was told",
             "substrate/kubernetes/members.py:Members._waits_for": "what the ledger gave up on a node that is not heard",
             "substrate/kubernetes/volumes.py:Volumes._go": "a claim, of who was released",

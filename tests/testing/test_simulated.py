@@ -99,6 +99,8 @@ def test_constraints_bind_whoever_places(kind: SimulatedKind) -> None:
     first, second = placed_by(kind, [apart, Constraints(together="b0")])
     assert first == second
     assert len(set(placed_by(kind, [Constraints(spread="zone")] * 4))) == 4
+    # No node says on which floor it is: that keeps nobody out.
+    assert len(set(placed_by(kind, [Constraints(apart="web", spread="floor")] * 4))) == 4
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,9 @@ class Search:
         if not group.spread:
             return self._emptiest_of_its_kind(group, next(iter(group.attributes.items()), ("", "")))
         word, attribute = group.spread[0]
+        if not self._pool.has(attribute):  # without zones each node is one
+            views = self._emptiest_of_its_kind(group, next(iter(group.attributes.items()), ("", "")))
+            return iter(sorted(views, key=lambda view: self._alike(word, view)))
         counts = self._occupied.values.get((word, attribute), {})
         by_count = sorted(self._pool.values(attribute), key=lambda value: (counts.get(value, 0), value))
         return (view for value in by_count for view in self._emptiest_of_its_kind(group, (attribute, value)))
@@ -251,13 +254,23 @@ class Search:
         return (
             (not group.pinned or view.name == group.pinned)
             and all(view.attributes.get(name) == value for name, value in group.attributes.items())
-            and all(attribute in view.attributes for _, attribute in group.spread)
+            and not self.lacks(group, view)
             and all(self._alike(word, view) < most for word, most in group.apart.items())
             and not (self._avoid and view.name in group.avoid)
         )
 
+    def lacks(self, group: Group, view: View) -> str:
+        """The attribute over which it is spread and which this node has not. Where no node has it there is nothing to
+        spread over but nodes, and it is no reason to refuse one."""
+        for _, attribute in group.spread:
+            if attribute not in view.attributes and self._pool.has(attribute):
+                return attribute
+        return ""
+
     def _is_least(self, group: Group, view: View, word: str, attribute: str) -> bool:
         """No other zone that the group could go to has fewer of its kind."""
+        if attribute not in view.attributes:
+            return True
         counts = self._occupied.values.get((word, attribute), {})
         mine = counts.get(view.attributes[attribute], 0)
         return not any(

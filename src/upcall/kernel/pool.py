@@ -59,6 +59,10 @@ class Pool:
         """The zones, if ``attribute`` is ``zone``."""
         return sorted(self._values.get(attribute, ()))
 
+    def has(self, attribute: str) -> bool:
+        """Whether any node has it, whatever its value."""
+        return bool(self._values.get(attribute))
+
     def ascending(self, memory: int, shelf: Shelf = ("", "")) -> Iterator[View]:
         """Nodes with at least ``memory`` free, fullest first."""
         slots = self._shelves.get(shelf, [])

@@ -74,7 +74,7 @@ def _short(alike: Sequence[Group], search: Search, views: Sequence[View], unusab
     says: list[str] = []
     for view in views:
         if not search.allows(group, view):
-            says.append(f"{view.name} {_forbids(group, view)}")
+            says.append(f"{view.name} {_forbids(group, view, search)}")
             continue
         free = search.free(view)
         lacking = list(group.amount.lacking(free)) or short
@@ -112,15 +112,14 @@ def _largest_each(group: Group, count: int, free: Sequence[int]) -> int:
     return max(0, each)
 
 
-def _forbids(group: Group, view: View) -> str:
+def _forbids(group: Group, view: View, search: Search) -> str:
     if group.pinned and view.name != group.pinned:
         return f"is not {group.pinned}"
     for name, value in group.attributes.items():
         if view.attributes.get(name) != value:
             return f"has {name}={view.attributes[name]}" if name in view.attributes else f"has no {name}"
-    for _, attribute in group.spread:
-        if attribute not in view.attributes:
-            return f"has no {attribute}"
+    if attribute := search.lacks(group, view):
+        return f"has no {attribute}"
     most = min(group.apart.values(), default=1)
     return "already has one" if most == 1 else f"already has {most}"
 

@@ -23,7 +23,7 @@ from upcall.kubernetes.identities import Identities
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid, UpcallError
 from upcall.substrate.connections import Agents, Connection
-from upcall.substrate.dialled import POLICY_VIOLATION, registration, send_all, understood
+from upcall.substrate.dialled import POLICY_VIOLATION, registration, send_all, text_of, understood
 from upcall.substrate.interface import Output, TaskId
 from upcall.substrate.kubernetes.pods import Word
 from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
@@ -82,7 +82,7 @@ class PodDoor:
             sender = asyncio.create_task(send_all(socket, connection, "this pod"))
             self._register(task, register, connection)
             while not connection.closed:
-                self._receive(task, connection, await socket.receive_text())
+                self._receive(task, connection, await text_of(socket))
         except WebSocketDisconnect:
             pass
         except (Forbidden, Invalid) as error:

@@ -15,7 +15,7 @@ from upcall.master.tokens import Principal
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Forbidden, Invalid
 from upcall.substrate.connections import Agents, Connection
-from upcall.substrate.dialled import POLICY_VIOLATION, registration, send_all, understood
+from upcall.substrate.dialled import POLICY_VIOLATION, registration, send_all, text_of, understood
 from upcall.substrate.local import LocalSubstrate
 from upcall.substrate.machines import Master
 
@@ -51,7 +51,7 @@ class AgentDoor:
             )
             self._input(register.node, register)
             while not connection.closed:
-                self._receive(register.node, await socket.receive_text())
+                self._receive(register.node, await text_of(socket))
         except WebSocketDisconnect:
             pass
         except (Forbidden, Invalid) as error:

@@ -17,6 +17,7 @@ from upcall.master import (
     action_api,
     finalizing,
     goals,
+    guests,
     host_api,
     maintenance_api,
     operator_api,
@@ -92,6 +93,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     core.after_turn.append(finalizing.follow)
     Schedules(core, service_calls.actions)
     core.after_turn.append(services.finish_uninstalls)
+    core.after_turn.append(guests.follow)
     core.after_turn.append(host_door.assign_changes)
     core.after_turn.append(Leaving(core, machines).rule)
     core.after_turn.append(tell_names)

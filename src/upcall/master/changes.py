@@ -25,5 +25,8 @@ class Changed(msgspec.Struct):
     assignments: bool = False
     """Services were installed or removed, or a package came: hosts have something else to run."""
 
+    guests: bool = False
+    """A workload of somebody else's was heard of, or is another one."""
+
     def __bool__(self) -> bool:
-        return bool(self.operations or self.nodes or self.names or self.schedules or self.assignments)
+        return bool(self.operations or self.nodes or self.names or self.schedules or self.assignments or self.guests)

@@ -30,6 +30,8 @@ MAKE_RETRY_S: Final = 5.0
 """Between two tries to write a generated secret (the disk is full)."""
 SECRETS: Final = "secrets/"
 """What launches wait on that lack a secret; no service has such a name."""
+NO_ZONE: Final = "no-zone"
+"""What ``{{zone}}`` stands for on a node without one: systems want some name for a rack, and these are all in one."""
 _NAME: Final = re.compile(r"\{\{\s*((?:address|endpoint|replaced)\.[^{}\s]+)\s*\}\}")
 """No brace within a name: a text of many beginnings without an end costs its length, not the square of it."""
 
@@ -60,7 +62,7 @@ def launch_context(
     node = core.state.places.get(task.member_id, ("", ""))[0]
     if 0 < core.state.ledger.leaving(task.service, task.member) < task.incarnation:
         node = core.state.next_nodes.get(task.member_id, "")
-    values["zone"] = core.zone(node)
+    values["zone"] = core.zone(node) or NO_ZONE
     try:
         found = {secret.name: resolve(core, secrets, task.service, secret.ref) for secret in declaration.secrets}
     except NotMade as error:

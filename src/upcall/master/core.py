@@ -55,6 +55,10 @@ class Core:
         """Nodes on record that were not heard of since the start."""
         self.filling: dict[str, sub.Filling] = {}
         """Member -> what its task has nearly filled, as it was told last."""
+        self.guests: dict[str, sub.Guest] = {}
+        """Service -> what somebody else's workload asks for, until it is carried out (:mod:`~upcall.master.guests`)."""
+        self.guests_said: dict[str, str] = {}
+        """Of these, why it waits, as it was told."""
         self.notes: dict[str, str] = {}
         """Operation -> what its service's code last said of its silence."""
         self.prove: Callable[[str], None] = lambda node: None
@@ -64,7 +68,7 @@ class Core:
         """Forgets everything that is not durable. ``start`` is a number that no epoch had before."""
         self.state = states.load(self.store, start)
         self.substrate = self._make_substrate(self)
-        self.nodes, self.expected, self.filling = {}, {}, {}
+        self.nodes, self.expected, self.filling, self.guests = {}, {}, {}, {}
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 

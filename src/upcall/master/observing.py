@@ -29,6 +29,7 @@ def as_input(up: sub.Up) -> given.Input | None:
                 exit_code=up.exit.number if up.exit else None,
                 not_started=up.exit is not None and up.exit.not_started,
                 without_data=up.exit is not None and up.exit.without_data,
+                with_its_node=up.exit is not None and up.exit.with_its_node,
                 generation=up.generation,
                 progress=up.progress,
             )
@@ -59,7 +60,7 @@ def as_input(up: sub.Up) -> given.Input | None:
             return given.DisruptionEnded(id=up.id, happened=up.happened)
         case sub.Disruptions():
             return given.DisruptionsListed(ids=up.ids)
-        case sub.NodeExpected() | sub.Unplaced() | sub.VolumesSetAside() | sub.Filling():
+        case sub.NodeExpected() | sub.Unplaced() | sub.VolumesSetAside() | sub.Filling() | sub.Guest():
             return None
 
 
@@ -91,6 +92,7 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
             whereabouts.seen(tx, up)
             tx.dirty_members.add(task.service)
         case sub.NodeObserved():
+            _tell_closed(tx, up)
             core.note_node(up)
             if up.state != "up":
                 whereabouts.found_silent(tx, up.node)
@@ -100,6 +102,9 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
             core.expected[up.node] = up
         case sub.Filling():
             filling.observed(tx, up)
+        case sub.Guest():
+            core.guests[up.service] = up
+            tx.changed.guests = True
         case sub.Placed():
             _placed(tx, up)
         case sub.Promised(member_id=member_id):
@@ -112,6 +117,16 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
         case sub.VolumesSetAside(member_id=member_id):
             text = f"volumes {', '.join(up.volumes)} of {member_id} on {up.node} are set aside: {up.reason}"
             tx.event("volumes", member_id, text, node=up.node, fence=up.fence)
+
+
+def _tell_closed(tx: OpenTurn, up: sub.NodeObserved) -> None:
+    """Maintenance that somebody else begins, and ends. One that was there at our start is told of once more."""
+    before = tx.core.nodes.get(up.node)
+    was = before.closed if before is not None else ""
+    if up.closed and up.closed != was:
+        tx.event("node", up.node, f"in maintenance {up.closed}", node=up.node)
+    elif was and not up.closed and up.state == "up":
+        tx.event("node", up.node, "whoever had it in maintenance has opened it again", node=up.node)
 
 
 def _placed(tx: OpenTurn, up: sub.Placed) -> None:

@@ -10,6 +10,7 @@ from upcall.master import reporting, whereabouts
 from upcall.master.open_turn import OpenTurn
 from upcall.operations import effects as fx
 from upcall.operations.news import News, OfTask, TaskSeen
+from upcall.operations.table import KINDS
 from upcall.substrate import interface as sub
 
 
@@ -28,7 +29,10 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
             _launch(tx, effect)
         case fx.EndTask():
             task = sub.TaskId(effect.service, effect.member, effect.incarnation)
-            tx.take_from_substrate(substrate.end(task, effect.grace_s, tx.now_s))
+            if _is_only_let_go(tx, effect):
+                tx.take_from_substrate(substrate.let_go(task, tx.now_s))
+            else:
+                tx.take_from_substrate(substrate.end(task, effect.grace_s, tx.now_s))
             tx.dirty_members.add(effect.service)
         case fx.Release(service=name, member=member, keep_volumes_s=keep_s):
             tx.take_from_substrate(substrate.release(f"{name}.{member}", tx.now_s, keep_volumes_s=keep_s))
@@ -51,6 +55,17 @@ def perform(tx: OpenTurn, effect: fx.Effect) -> None:
         case fx.Alert():
             about = {"service": effect.service, "operation": effect.operation}
             tx.event("alert", effect.operation, effect.text, detail=False, alert=True, **about)
+
+
+def _is_only_let_go(tx: OpenTurn, effect: fx.EndTask) -> bool:
+    """A member of somebody else's workload that leaves for good, or with all of ours, is not asked about any more, and
+    goes on. What moves it, or starts it anew, ends it: its owner brings another."""
+    member_id = f"{effect.service}.{effect.member}"
+    operation = tx.core.state.ledger.operation(effect.operation)
+    if operation is None or not tx.core.state.is_guest(member_id):
+        return False
+    row = KINDS[operation.kind]
+    return row.releases or row.shape == "system"
 
 
 def _still_held(held: fx.StillHeld | None) -> sub.StillHeld | None:

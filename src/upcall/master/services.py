@@ -194,7 +194,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
     service = find(tx.core, name)
     # What is on record was looked at when it came; all the others are what it costs to say the whole set again.
     fresh = service.said_anew(request.members)
-    _check_members(request, fresh)
+    _check_members(request, fresh, guests=tx.core.substrate.capabilities.guests)
     _check_secrets(tx.core, name, request)
     tx.refuse(tx.core.state.ledger.objection(name, request.members))
     policy = request.policy
@@ -225,7 +225,7 @@ def declare(tx: Transaction, name: str, request: wire.Declare) -> int:
 def fits(core: Core, name: str, request: wire.Declare) -> str:
     """Why not all of these would have a place now; nothing is recorded, and nothing reserved."""
     find(core, name)
-    _check_members(request, request.members)
+    _check_members(request, request.members, guests=core.substrate.capabilities.guests)
     return core.substrate.fits(name, {member: wanted.declaration for member, wanted in request.members.items()})
 
 
@@ -233,7 +233,7 @@ def differ(core: Core, name: str, request: wire.Declare) -> tuple[str, ...]:
     """Members that are there and were told something else than this, and would start with it again. What was declared
     since and has not come to them does not count: nobody runs it."""
     service = find(core, name)
-    _check_members(request, service.said_anew(request.members))
+    _check_members(request, service.said_anew(request.members), guests=core.substrate.capabilities.guests)
     found = []
     for member, wanted in request.members.items():
         runs = service.members.get(member, {}).get(core.state.ledger.target(name, member))
@@ -249,7 +249,7 @@ def start(tx: Transaction, name: str, request: wire.Starts) -> None:
         tx.dirty_members.add(name)
 
 
-def _check_members(request: wire.Declare, fresh: Mapping[str, wire.MemberWanted]) -> None:
+def _check_members(request: wire.Declare, fresh: Mapping[str, wire.MemberWanted], *, guests: bool) -> None:
     if len(request.members) > MEMBERS_MAX:
         raise TooLarge(f"{len(request.members)} members", where="members", expected=f"at most {MEMBERS_MAX}")
     for member, wanted in fresh.items():
@@ -257,6 +257,12 @@ def _check_members(request: wire.Declare, fresh: Mapping[str, wire.MemberWanted]
             raise Invalid(f"not a name of a member: {member!r}", where="members", expected=in_words(NAME))
         if not wanted.declaration.command:
             raise Invalid("the command is empty", where=f"members.{member}.declaration.command", expected="a program")
+        if wanted.declaration.guest and not guests:
+            raise Invalid(
+                f"{wanted.declaration.guest} is a workload of somebody else's, and here are none",
+                where=f"members.{member}.declaration.guest",
+                expected="a cluster that has such (Kubernetes)",
+            )
         checks.validate(member, wanted.declaration, where=f"members.{member}.declaration")
         templates.validate(member, wanted.declaration, where=f"members.{member}.declaration")
         if wanted.replacement is not None:

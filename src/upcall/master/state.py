@@ -117,6 +117,13 @@ class State:
         replaces = self.ledger.replaces(service, member, place)
         return known.declaration(member, generation, replaces=replaces) if known else None
 
+    def is_guest(self, member_id: str) -> bool:
+        """A member of somebody else's workload."""
+        service, _, member = member_id.partition(".")
+        known = self.services.get(service)
+        declaration = known.declaration(member) if known is not None else None
+        return declaration is not None and bool(declaration.guest)
+
 
 def _decode(found: list[Record], kind: type[T]) -> list[T]:
     return [msgspec.json.decode(record.value, type=kind) for record in found]

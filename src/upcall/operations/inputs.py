@@ -314,6 +314,8 @@ class TaskObserved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """It ended because it could not be prepared, or not be started."""
     without_data: bool = False
     """It was not started, because the volumes that it served with are not there."""
+    with_its_node: bool = False
+    """Its machine stopped beneath it, and it did nothing wrong itself."""
     generation: int = 0
     progress: int = 0
     """How often its start told that it goes on."""

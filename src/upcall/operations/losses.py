@@ -100,7 +100,7 @@ def _of_the_past(book: Book, member: MemberRecord, given: TaskObserved) -> None:
 def _ended(book: Book, member: MemberRecord, given: TaskObserved) -> None:
     was_ready = book.ready(member)
     cause = _who_ended(book, member)
-    with_its_node = cause is None and _lost_with_its_node(book, member)
+    with_its_node = cause is None and (given.with_its_node or _lost_with_its_node(book, member))
     how = _how(given)
     by_itself = cause is None or _brought(cause, member)
     finished = member.restart != "always" and given.exit_code == 0 and by_itself

@@ -201,6 +201,10 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Whether nothing binds it to its node: a drain then brings it up elsewhere, with empty volumes, instead of holding
     it until the node is back. None: as it has volumes or none."""
 
+    guest: str = ""
+    """A workload of somebody else's whose member this is (``statefulset/web``): it is followed and not made, and what
+    runs is that workload's business. Machines that have none refuse it."""
+
     two_at_once: bool = False
     """Whether two of it may run at the same time, for a moment: what moves it then brings it up elsewhere first, and
     ends what runs when the new one is ready and its service's hooks have returned. Only of what nothing binds to its

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 import msgspec
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Invalid
@@ -19,7 +19,7 @@ async def registration(socket: WebSocket, who: str) -> wire.Register:
     """Its first message. ``who``: what dials here, in words: ``an agent``."""
     try:
         async with asyncio.timeout(REGISTER_TIMEOUT_S):
-            first = wire.decode_from_agent(await socket.receive_text())
+            first = wire.decode_from_agent(await text_of(socket))
     except (TimeoutError, msgspec.DecodeError) as error:
         raise Invalid(f"no registration: {error}", expected="`register` as the first message") from None
     if not isinstance(first, wire.Register):
@@ -27,6 +27,17 @@ async def registration(socket: WebSocket, who: str) -> wire.Register:
     if first.wire > WIRE:
         raise Invalid(f"{who} of wire version {first.wire}", expected=f"version {WIRE} or older")
     return first
+
+
+async def text_of(socket: WebSocket) -> str:
+    """The next message. The protocol's are text; whoever sends bytes does not speak it."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"], message.get("reason"))
+    text: str | None = message.get("text")
+    if text is None:
+        raise Invalid("a binary message cannot be read", expected="the agent protocol, in messages of text")
+    return text
 
 
 def understood(text: str, where: str) -> wire.FromAgent:

@@ -57,6 +57,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """For each verb (``stop``, ``restart``, ``replace``, ``uninstall``, ``maintenance`` ...); ``*`` is the default."""
     volumes_bound_to_node: bool
     """A member whose volumes hold something cannot come back elsewhere with them."""
+    guests: bool = False
+    """There are workloads of others whose members can be followed (:class:`Guest`)."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,6 +74,9 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It could not be prepared, or not be started: its own fault, not that of a node that was lost."""
     without_data: bool = False
     """It was not started, because the volumes that it served with are not there."""
+    with_its_node: bool = False
+    """What it ran on stopped beneath it: its machine was lost, or was shut down. Said where it is known of the end
+    itself, which may be heard after the node is back."""
 
     @property
     def number(self) -> int | None:
@@ -220,6 +225,27 @@ class VolumesSetAside(msgspec.Struct, frozen=True, kw_only=True, tag="volumes_se
     reason: str
 
 
+class Guest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="guest"):
+    """A workload of somebody else's, who asks that its members are taken away with care. Others make them and bring
+    them back; what is wanted of them here is that their ends are asked about (:attr:`Declaration.guest`)."""
+
+    service: str
+    """What it is called here."""
+    workload: str
+    """Its own name: ``statefulset/web``."""
+    members: int = 0
+    minimum: int | None = None
+    """How many stay ready; none: all but one."""
+    responder: str = ""
+    """Where its own code is asked; empty: the careful rule holds."""
+    away: str = "hold"
+    """What holds while that does not answer: ``hold`` or ``careful``."""
+    problem: str = ""
+    """What of its wish cannot be understood."""
+    gone: bool = False
+    """Nobody asks for it any more."""
+
+
 Up = (
     Observed
     | NodeObserved
@@ -228,6 +254,7 @@ Up = (
     | Disruption
     | DisruptionOver
     | Disruptions
+    | Guest
     | Unplaced
     | Placed
     | Promised
@@ -366,6 +393,10 @@ class Substrate(Protocol):
 
     def end(self, task: TaskId, grace_s: float, now_s: float) -> Output:
         """The task should not run: SIGTERM, grace, SIGKILL. Reported as ``ended`` once it is proven dead."""
+        ...
+
+    def let_go(self, task: TaskId, now_s: float) -> Output:
+        """A member of somebody else's workload is not followed any more, and runs on. Reported as ``ended``."""
         ...
 
     def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:

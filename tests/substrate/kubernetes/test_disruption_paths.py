@@ -15,7 +15,7 @@ from upcall.protocol.declaration import Declaration, Resources, Volume
 from upcall.substrate.interface import NodeObserved
 from upcall.substrate.kubernetes import exits, names
 from upcall.substrate.kubernetes.disruptions import LAPSES_S, MESSAGE_CHARS_MAX
-from upcall.substrate.kubernetes.nodes import CORDONED
+from upcall.substrate.kubernetes.nodes import CORDONED, TAINTED
 from upcall.testing.kubernetes import PlayedKubernetes
 from upcall.testing.kubernetes.api import Obj
 from upcall.testing.kubernetes.kubelets import Container
@@ -163,6 +163,42 @@ def test_a_node_that_somebody_else_cordons_is_told_as_closed_and_our_own_word_is
     world.advance(1)
     assert told() == []
     assert cluster(world).api.find("Node", node)["spec"]["unschedulable"] is True  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"unschedulable": True}, CORDONED),
+        (
+            {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]},
+            TAINTED.format("ToBeDeletedByClusterAutoscaler"),
+        ),
+    ],
+    ids=["a cordon", "a taint of who removes nodes"],
+)
+def test_maintenance_by_somebody_else_is_told_at_its_begin_and_its_end_and_nothing_ends_by_it(
+    world: World, spec: dict[str, Any], words: str
+) -> None:
+    node = container(world).node
+
+    def told() -> list[str]:
+        return [one.text for one in world.journal.newest(100) if one.subject == node and "maintenance" in one.text]
+
+    cluster(world).api.merge("Node", node, {"spec": spec})
+    goes_on(world, 60)
+    assert told() == [f"in maintenance {words}"]
+    assert (world.ledger.operations(), incarnation(world)) == ([], 1)
+    cluster(world).api.merge("Node", node, {"spec": dict.fromkeys(spec)})
+    goes_on(world, 5)
+    assert told()[1:] == ["whoever had it in maintenance has opened it again"]
+
+
+def test_a_taint_that_says_whom_a_node_is_for_is_no_maintenance(world: World) -> None:
+    node = container(world).node
+    taints = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
+    cluster(world).api.merge("Node", node, {"spec": {"taints": taints}})
+    out = cluster(world).heard(world.now_s)
+    assert [up.closed for up in out.up if isinstance(up, NodeObserved) and up.closed] == []
 
 
 def test_a_deletion_by_hand_is_observed_when_it_begins_and_ends_when_its_node_says_so(world: World) -> None:

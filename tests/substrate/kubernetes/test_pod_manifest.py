@@ -205,6 +205,16 @@ def test_spread_is_a_wish_and_the_attribute_is_needed() -> None:
     assert term["matchExpressions"] == [{"key": names.ZONE, "operator": "Exists"}]
 
 
+def test_where_no_node_has_the_label_hosts_are_spread_over_and_the_pod_says_so() -> None:
+    declaration = Declaration(command=("run",), constraints=Constraints(apart="brokers", spread="zone"))
+    made = manifest.pod(wanted(declaration), {}, SETTINGS, lambda label: False)
+    (spread,) = made["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == (names.HOST, "ScheduleAnyway")
+    assert "nodeAffinity" not in made["spec"]["affinity"]
+    assert made["metadata"]["annotations"][names.SPREAD] == f"over nodes: none has the label {names.ZONE}"
+    assert names.SPREAD not in manifest.pod(wanted(declaration), {}, SETTINGS)["metadata"]["annotations"]
+
+
 def test_together_is_affinity_to_that_member_and_attributes_are_a_selector() -> None:
     made = placed(together="b7", attributes={"zone": "a", "disk": "ssd"})
     (term,) = made["affinity"]["podAffinity"][RULE]

@@ -124,7 +124,8 @@ def test_nothing_that_may_still_run_counts_as_ended() -> None:
             terminated(128, reason="StartError", message="exec: no such file"),
             Exit(code=128, reason="it could not be started: exec: no such file", not_started=True),
         ),
-        (terminated(137, reason="ContainerStatusUnknown"), Exit(signal=9, reason=exits.NOT_FOUND)),
+        (terminated(137, reason="ContainerStatusUnknown"), Exit(reason=exits.NOT_FOUND, with_its_node=True)),
+        (terminated(255, reason="Unknown"), Exit(reason=exits.NOT_FOUND, with_its_node=True)),
     ],
 )
 def test_an_end_says_how(container: dict[str, Any], expected: Exit) -> None:
@@ -168,5 +169,7 @@ def test_what_never_had_a_node_never_ran() -> None:
 
 def test_a_node_that_is_gone_or_out_of_service_is_proof_once_kubernetes_has_taken_it_for_one() -> None:
     out = node(ready="Unknown", taints=[{"key": names.OUT_OF_SERVICE, "effect": "NoExecute"}])
-    assert ended(phase="Failed", container=RUNS, of=out) == Exit(reason=exits.OUT_OF_SERVICE)
-    assert exits.exit_of(pod(phase="Failed", container=RUNS), None, ours=True) == Exit(reason=exits.NODE_GONE)
+    assert ended(phase="Failed", container=RUNS, of=out) == Exit(reason=exits.OUT_OF_SERVICE, with_its_node=True)
+    assert exits.exit_of(pod(phase="Failed", container=RUNS), None, ours=True) == Exit(
+        reason=exits.NODE_GONE, with_its_node=True
+    )

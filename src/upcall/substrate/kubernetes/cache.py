@@ -10,7 +10,19 @@ Nothing is concluded from what is missing before each kind was listed once (:att
 from collections import OrderedDict
 from typing import Final
 
-from upcall.substrate.kubernetes.objects import KINDS, Claim, Disruption, Kind, Node, Object, Pod, Raw, read
+from upcall.substrate.kubernetes.objects import (
+    NEEDED,
+    Budget,
+    Claim,
+    Disruption,
+    Kind,
+    Node,
+    Object,
+    Pod,
+    Raw,
+    Workload,
+    read,
+)
 from upcall.substrate.kubernetes.requests import Changed, Event, Listed, Removed
 
 GONE_MAX: Final = 10_000
@@ -24,13 +36,19 @@ class Cache:
         self.claims: dict[str, Claim] = {}
         self.services: dict[str, Object] = {}
         self.disruptions: dict[str, Disruption] = {}
+        self.budgets: dict[str, Budget] = {}
+        self.stateful_sets: dict[str, Workload] = {}
+        self.deployments: dict[str, Workload] = {}
         self._listed: set[Kind] = set()
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._of_member: dict[tuple[Kind, str], set[str]] = {}
 
     @property
     def complete(self) -> bool:
-        return len(self._listed) == len(KINDS)
+        return self._listed.issuperset(NEEDED)
+
+    def is_listed(self, kind: Kind) -> bool:
+        return kind in self._listed
 
     def of(self, kind: Kind) -> dict[str, Object]:
         found: dict[Kind, dict[str, Object]] = {
@@ -39,6 +57,9 @@ class Cache:
             "PersistentVolumeClaim": self.claims,  # type: ignore[dict-item]
             "Service": self.services,
             "Disruption": self.disruptions,  # type: ignore[dict-item]
+            "PodDisruptionBudget": self.budgets,  # type: ignore[dict-item]
+            "StatefulSet": self.stateful_sets,  # type: ignore[dict-item]
+            "Deployment": self.deployments,  # type: ignore[dict-item]
         }
         return found[kind]
 
@@ -46,6 +67,10 @@ class Cache:
         """0: it is not there."""
         known = self.of(kind).get(name)
         return known.metadata.version if known is not None else 0
+
+    def labelled(self, label: str) -> bool:
+        """Whether any node has it."""
+        return any(label in node.metadata.labels for node in self.nodes.values())
 
     def pods_of(self, member_id: str) -> list[Pod]:
         """Oldest incarnation first."""
@@ -85,6 +110,8 @@ class Cache:
         if before is not None and before.uid != now.uid:
             self._remember(before.uid)
         known[now.name] = now
+        if before is not None and before.member_id != now.member_id:
+            self._of_member.get((kind, before.member_id), set()).discard(now.name)
         if now.member_id:
             self._of_member.setdefault((kind, now.member_id), set()).add(now.name)
         return kind, before, now

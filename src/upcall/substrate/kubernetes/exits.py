@@ -16,6 +16,10 @@ from upcall.substrate.kubernetes.objects import Node, Pod, Terminated
 OVER: Final = ("Succeeded", "Failed")
 NOT_STARTED: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError", "CreateContainerError"})
 """The container's own fault: what is to run cannot be started."""
+MACHINE_STOPPED: Final = frozenset({"ContainerStatusUnknown", "Unknown"})
+"""What a kubelet, or its runtime, says of a container that was there before the machine stopped."""
+SHUT_DOWN: Final = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
+"""What a kubelet says of pods that it ends because its machine is being shut down."""
 LINES_MAX: Final = 20
 LAST_WORD: Final = "upcall: "
 """What our part in a pod writes into its termination message begins so: the exit, as it knows it."""
@@ -36,7 +40,7 @@ def exit_of(pod: Pod, node: Node | None, *, ours: bool) -> Exit | None:
         return None
     ended = pod.container.state.terminated if pod.container is not None else None
     if ended is None:
-        return Exit(reason=_without_word(pod, node))
+        return Exit(reason=_without_word(pod, node), with_its_node=_node_went(pod, node))
     return _with_word(pod, ended, by_others=pod.leaving and not ours)
 
 
@@ -55,15 +59,15 @@ def _with_word(pod: Pod, ended: Terminated, *, by_others: bool) -> Exit:
             word = msgspec.json.decode(ended.message.removeprefix(LAST_WORD), type=Exit)
             # Our part knows how the task ended; why its pod was told to end only others know.
             reason = word.reason or said(pod) or (BY_OTHERS if by_others else "")
-            return msgspec.structs.replace(word, reason=reason)
+            return msgspec.structs.replace(word, reason=reason, with_its_node=pod.status.reason in SHUT_DOWN)
+    if ended.reason in MACHINE_STOPPED:
+        return Exit(reason=NOT_FOUND, with_its_node=True)  # its code is a word of who did not find it
     code, signal = ended.exit_code, ended.signal or None
     if signal is None and code > 128:  # as a shell says it, and most runtimes do
         signal = code - 128
     reason, lines = "", tuple(line for line in ended.message.splitlines() if line.strip())[-LINES_MAX:]
     if ended.reason == "OOMKilled":
         reason = "out of memory"
-    elif ended.reason == "ContainerStatusUnknown":
-        reason = NOT_FOUND
     elif ended.reason in NOT_STARTED:
         reason, lines = f"it could not be started: {ended.message or ended.reason}", ()
     elif words := said(pod):
@@ -78,7 +82,14 @@ def _with_word(pod: Pod, ended: Terminated, *, by_others: bool) -> Exit:
         reason=reason,
         lines=lines,
         not_started=ended.reason in NOT_STARTED,
+        with_its_node=pod.status.reason in SHUT_DOWN,
     )
+
+
+def _node_went(pod: Pod, node: Node | None) -> bool:
+    if node is None or node.out_of_service:
+        return bool(pod.node)
+    return pod.status.reason in SHUT_DOWN
 
 
 def said(pod: Pod) -> str:

@@ -11,7 +11,7 @@ A pod never starts anew by itself (``Never``): each start is an incarnation, and
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from upcall.protocol.declaration import Declaration, Volume
 from upcall.substrate.interface import Wanted
 from upcall.substrate.kubernetes import names
-from upcall.substrate.kubernetes.placement import placement
+from upcall.substrate.kubernetes.placement import instead_of, placement
 from upcall.substrate.kubernetes.quantities import of_cores, of_mib
 
 CONTAINER: Final = "task"
@@ -67,8 +67,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its storage is on the nodes."""
 
 
-def pod(wanted: Wanted, claims: Mapping[str, str], settings: Settings) -> dict[str, Any]:
-    """``claims``: volume -> the name of its claim."""
+def pod(
+    wanted: Wanted,
+    claims: Mapping[str, str],
+    settings: Settings,
+    labelled: Callable[[str], bool] = lambda label: True,
+) -> dict[str, Any]:
+    """``claims``: volume -> the name of its claim. ``labelled``: whether any node has this label."""
     task, declaration = wanted.task, wanted.declaration
     annotations = {
         names.TASK: str(task),
@@ -78,6 +83,8 @@ def pod(wanted: Wanted, claims: Mapping[str, str], settings: Settings) -> dict[s
     }
     if wanted.beside:
         annotations[names.BESIDE] = "true"
+    if instead := instead_of(declaration.constraints, labelled):
+        annotations[names.SPREAD] = instead
     labels = _labels(task.service, task.member) | {names.HELD: "true"}
     if declaration.constraints.apart or declaration.constraints.spread:
         labels[names.APART] = names.as_label(declaration.constraints.apart)
@@ -101,7 +108,7 @@ def pod(wanted: Wanted, claims: Mapping[str, str], settings: Settings) -> dict[s
             },
             "containers": [_container(wanted, settings)],
             "volumes": _volumes(declaration, claims),
-            **placement(task.service, declaration.constraints),
+            **placement(task.service, declaration.constraints, labelled),
         },
     }
 

@@ -15,11 +15,13 @@ from typing import Final, TypeAlias
 from upcall.protocol import agent as wire
 from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import Exit, Observed, Output, Send, TaskId, Wanted
-from upcall.substrate.kubernetes import manifest, names, pods
+from upcall.substrate.kubernetes import guests, manifest, names, pods
 from upcall.substrate.kubernetes.asking import Asking
 from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.disruptions import Foreign
-from upcall.substrate.kubernetes.exits import FORCED, NEVER_PLACED, exit_of
+from upcall.substrate.kubernetes.exits import FORCED, NEVER_PLACED, OVER, exit_of
+from upcall.substrate.kubernetes.exits import said as node_says
+from upcall.substrate.kubernetes.guests import Guests
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.nodes import is_heard
 from upcall.substrate.kubernetes.objects import Pod
@@ -27,6 +29,8 @@ from upcall.substrate.kubernetes.pods import Seen, Word
 from upcall.substrate.kubernetes.volumes import Volumes
 from upcall.substrate.machines import LaunchContext
 
+POD_GONE: Final = "its pod is gone"
+NOT_FOLLOWED: Final = "it is not followed any more"
 NOT_RUNNING: Final = "it was not running"
 NO_WORD: Final = Word()
 Context: TypeAlias = Callable[[TaskId, Declaration], LaunchContext]
@@ -42,11 +46,12 @@ class Members:
         volumes: Volumes,
         foreign: Foreign,
         settings: Settings,
+        guests: Guests,
         context: Context | None = None,
     ) -> None:
         """``context``: what a launch needs beside its declaration. None: nobody of us is in any pod."""
         self._cache, self._asking, self._volumes, self._foreign = cache, asking, volumes, foreign
-        self._settings, self._context = settings, context
+        self._settings, self._context, self._guests = settings, context, guests
         self._there: set[TaskId] = set()
         """Tasks whose part of ours in their pod is connected."""
         self._waiting: dict[TaskId, frozenset[str]] = {}
@@ -141,6 +146,26 @@ class Members:
         self._ending[task] = min(grace_s, self._ending.get(task, grace_s))
         self.look(task.member_id, now_s, out)
 
+    def let_go(self, task: TaskId, now_s: float, out: Output) -> None:
+        """It runs on, and is its owner's alone."""
+        said = self._said.get(task.member_id, {}).get(task)
+        if said is not None and said.state == "ended":
+            out.up.append(said)
+            return
+        self._tell_end(task, Exit(reason=NOT_FOLLOWED), out)
+        self.look(task.member_id, now_s, out)
+
+    def followed(self) -> dict[str, str]:
+        """Service -> the workload of somebody else's that it follows, as it is wanted."""
+        wishes = (wanted for member in self._wanted.values() for wanted in member.values())
+        return {one.task.service: one.declaration.guest for one in wishes if one.declaration.guest}
+
+    def look_at_guests(self, workload: str, now_s: float, out: Output) -> None:
+        """Members that may have found their pod."""
+        for member_id, wishes in list(self._wanted.items()):
+            if any(one.declaration.guest == workload for one in wishes.values()):
+                self.look(member_id, now_s, out)
+
     def all_wanted(self, tasks: dict[TaskId, Wanted]) -> None:
         self._wanted = {}
         for task, wanted in tasks.items():
@@ -183,7 +208,10 @@ class Members:
         for task in [task for task in self._ending if task.member_id == member_id and task not in seen]:
             self._ends_without_a_pod(task, out)
         for wanted in list(self._wanted.get(member_id, {}).values()):
-            if wanted.task not in self._ending:
+            if wanted.declaration.guest:
+                if wanted.task not in seen and wanted.task not in self._ending:
+                    self._find(wanted, now_s, out)
+            elif wanted.task not in self._ending:
                 claims = self._needs(wanted, now_s, out)
                 if wanted.task not in seen:
                     self._make(wanted, claims, now_s, out)
@@ -193,6 +221,9 @@ class Members:
         heard = node is not None and is_heard(node)
         wanted = task in self._wanted.get(task.member_id, {}) and task not in self._ending
         ours = not wanted or self._asking.asked_to_end(pod.uid)
+        if pod.guest:
+            self._look_at_guest(pod, task, now_s, out, wanted=wanted, ours=ours, heard=heard)
+            return
         ended = exit_of(pod, node, ours=ours)
         if ended is not None:
             self._over(pod, task, ended, now_s, out)
@@ -205,6 +236,33 @@ class Members:
             self._say(pods.observed(pod, task, found.state, found.reason, word, self._settings.domain), out)
         if not wanted:
             self._delete_pod(pod, self._ending.get(task), now_s, out)
+
+    def _look_at_guest(
+        self, pod: Pod, task: TaskId, now_s: float, out: Output, *, wanted: bool, ours: bool, heard: bool
+    ) -> None:
+        """Its owner made it, and takes away what is left of it."""
+        if pod.status.phase in OVER:
+            self._foreign.ended(pod.uid, out)
+            self._tell_end(task, Exit(reason=node_says(pod) or POD_GONE), out, pod)
+            return
+        if heard and pod.leaving and not ours:
+            self._foreign.leaves(pod, task, out)
+        if heard or not pod.node:
+            found = guests.seen(pod) if wanted else Seen("ending")
+            self._say(pods.observed(pod, task, found.state, found.reason, NO_WORD), out)
+        if wanted or not self._asking.is_free("Pod", pod.name, now_s):
+            return
+        if task not in self._ending:
+            self._guests.let_go(pod, out)
+        elif not pod.leaving:
+            self._asking.delete("Pod", pod.name, pod.uid, None, out, about=pod.member_id)
+
+    def _find(self, wanted: Wanted, now_s: float, out: Output) -> None:
+        pod = self._guests.candidate(wanted, now_s)
+        reason = "" if pod is not None else f"waits for a pod of {wanted.declaration.guest}"
+        self._say(Observed(task=wanted.task, state="pending", reason=reason, generation=wanted.generation), out)
+        if pod is not None:
+            self._guests.follow(wanted, pod, out)
 
     def _delete_pod(self, pod: Pod, grace_s: float | None, now_s: float, out: Output) -> None:
         """Our part in it gives the task its grace; the pod has a little more."""
@@ -252,7 +310,7 @@ class Members:
         said = self._said.get(task.member_id, {}).get(task)
         if said is None or said.state != "ended":
             node = self._cache.nodes.get(pod.node)
-            ended = exit_of(pod, node, ours=True) or Exit(reason=FORCED)
+            ended = exit_of(pod, node, ours=True) or Exit(reason=POD_GONE if pod.guest else FORCED)
             self._tell_end(task, ended, out, pod)
 
     # -- making one -------------------------------------------------------------------------------------------------
@@ -275,7 +333,9 @@ class Members:
         self._say(Observed(task=task, state="pending", reason=refused, generation=wanted.generation), out)
         if not self._asking.is_free("Pod", name, now_s):
             return
-        self._asking.create("Pod", manifest.pod(wanted, claims, self._settings), out, about=task.member_id)
+        self._asking.create(
+            "Pod", manifest.pod(wanted, claims, self._settings, self._cache.labelled), out, about=task.member_id
+        )
 
     def _waits_for(self, standing: Pod, wanted: Wanted, now_s: float, out: Output) -> None:
         """An older incarnation has the place."""

@@ -31,10 +31,20 @@ BESIDE: Final = PREFIX + "beside"
 GRACE: Final = PREFIX + "grace-s"
 APART: Final = PREFIX + "apart"
 """A label too: affinity finds peers by it."""
+SPREAD: Final = PREFIX + "spread"
+"""Over what it is spread instead, where no node has what it was to be spread over, and why."""
 FENCE: Final = PREFIX + "fence"
 VOLUME: Final = PREFIX + "volume"
 KEPT_UNTIL: Final = PREFIX + "kept-until"
 """Of a claim whose member was released: seconds since 1970."""
+GUEST: Final = PREFIX + "guest"
+"""A label: the pod is somebody else's, and is followed."""
+LET_GO: Final = PREFIX + "let-go"
+"""A label of somebody else's pod: it may be evicted, and the budget holds it no more."""
+ASK: Final = PREFIX + "ask"
+"""Of somebody else's workload, from here on: ``careful``, or the address of who answers for it."""
+MINIMUM: Final = PREFIX + "minimum"
+AWAY: Final = PREFIX + "away"
 CLOSED: Final = PREFIX + "closed"
 """Of a node that is kept free for its maintenance, by us."""
 
@@ -76,6 +86,11 @@ def as_label(text: str) -> str:
 def host(service: str, member: str, domain: str) -> str:
     """By which a member is found, whichever pod it is at the moment. ``domain``: ``<namespace>.svc``."""
     return f"{as_label(member)}.{as_label(service)}.{domain}"
+
+
+def short(text: str, chars_max: int) -> str:
+    """A label of at most so many characters."""
+    return _fitting(text, _LABEL, r"[^a-z0-9-]", chars_max)
 
 
 def _fitting(text: str, form: re.Pattern[str], strange: str, chars_max: int) -> str:

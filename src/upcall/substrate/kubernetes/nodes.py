@@ -15,19 +15,37 @@ from upcall.substrate.kubernetes.objects import Node
 from upcall.substrate.kubernetes.quantities import cores, mib
 
 CORDONED: Final = "by somebody on Kubernetes: nothing new is placed there"
+TAINTED: Final = "by somebody on Kubernetes (taint {}): nothing new is placed there"
+GOING: Final = (
+    "ToBeDeletedByClusterAutoscaler",
+    "karpenter.sh/disrupted",
+    "karpenter.sh/disruption",
+    "aws-node-termination-handler/",
+    "node.cloudprovider.kubernetes.io/shutdown",
+)
+"""Taints by which machines that look after nodes say that one goes, before they evict what is there. A taint that only
+says whom a node is for is none of them."""
 
 
 def observed(node: Node) -> sub.NodeObserved:
     heard = is_heard(node)
     reason = "" if heard or node.ready is None else node.ready.message
-    theirs = node.spec.unschedulable and names.CLOSED not in node.metadata.annotations
     return sub.NodeObserved(
         node=node.name,
         state="up" if heard else "silent",
         reason=reason,
-        closed=CORDONED if theirs else "",
+        closed=closed_by_others(node),
         description=description(node),
     )
+
+
+def closed_by_others(node: Node) -> str:
+    """Maintenance that somebody else has begun. By it nothing ends: no operation is made of it, for one of ours would
+    stop what he lets run. What he evicts is asked about, one by one."""
+    taint = next((one.key for one in node.spec.taints if one.key.startswith(GOING)), "")
+    if taint:
+        return TAINTED.format(taint)
+    return CORDONED if node.spec.unschedulable and names.CLOSED not in node.metadata.annotations else ""
 
 
 def gone(name: str) -> sub.NodeObserved:

@@ -15,14 +15,26 @@ from upcall.substrate.tasks import parse
 
 Raw: TypeAlias = Mapping[str, Any]
 """An object as it is on the wire."""
-Kind: TypeAlias = Literal["Pod", "Node", "PersistentVolumeClaim", "Service", "Disruption"]
+Kind: TypeAlias = Literal[
+    "Pod", "Node", "PersistentVolumeClaim", "Service", "Disruption", "PodDisruptionBudget", "StatefulSet", "Deployment"
+]
 
-KINDS: Final[tuple[Kind, ...]] = ("Node", "PersistentVolumeClaim", "Service", "Disruption", "Pod")
+OTHERS: Final[tuple[Kind, ...]] = ("PodDisruptionBudget", "StatefulSet", "Deployment")
+"""Somebody else's, and looked at for his sake: what is ours begins without them, also where they may not be read."""
+NEEDED: Final[tuple[Kind, ...]] = ("Node", "PersistentVolumeClaim", "Service", "Disruption", "Pod")
+KINDS: Final[tuple[Kind, ...]] = (*OTHERS, *NEEDED)
 """All that are watched; pods last, because what is said of them is said with the others in mind."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
+
+
+class Owner(_Part, frozen=True, kw_only=True):
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
 
 
 class Metadata(_Part, frozen=True, kw_only=True):
@@ -35,6 +47,7 @@ class Metadata(_Part, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
+    owner_references: tuple[Owner, ...] = ()
 
     @property
     def version(self) -> int:
@@ -128,6 +141,11 @@ class Pod(_Object, frozen=True, kw_only=True):
         return self.spec.node_name
 
     @property
+    def guest(self) -> bool:
+        """Somebody else's, which is followed."""
+        return names.GUEST in self.metadata.labels
+
+    @property
     def leaving(self) -> bool:
         """Somebody has told it to end."""
         return bool(self.metadata.deletion_timestamp)
@@ -211,12 +229,76 @@ class Disruption(_Object, frozen=True, kw_only=True):
     status: DisruptionStatus = DisruptionStatus()
 
 
+class Requirement(_Part, frozen=True, kw_only=True):
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case _:
+                return self.key not in labels
+
+
+class Selector(_Part, frozen=True, kw_only=True):
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[Requirement, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        return self.match_labels.items() <= labels.items() and all(one.holds(labels) for one in self.match_expressions)
+
+
+class TemplateMetadata(_Part, frozen=True, kw_only=True):
+    labels: dict[str, str] = {}
+
+
+class Template(_Part, frozen=True, kw_only=True):
+    metadata: TemplateMetadata = TemplateMetadata()
+
+
+class Ordinals(_Part, frozen=True, kw_only=True):
+    start: int = 0
+
+
+class WorkloadSpec(_Part, frozen=True, kw_only=True):
+    replicas: int = 1
+    selector: Selector = Selector()
+    template: Template = Template()
+    ordinals: Ordinals = Ordinals()
+
+
+class Workload(_Object, frozen=True, kw_only=True):
+    """A ``StatefulSet`` or a ``Deployment``."""
+
+    spec: WorkloadSpec = WorkloadSpec()
+
+
+class BudgetSpec(_Part, frozen=True, kw_only=True):
+    selector: Selector | None = None
+
+
+class Budget(_Object, frozen=True, kw_only=True):
+    spec: BudgetSpec = BudgetSpec()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        return self.spec.selector is not None and self.spec.selector.holds(labels)
+
+
 TYPES: Final[dict[Kind, type[_Object]]] = {
     "Pod": Pod,
     "Node": Node,
     "PersistentVolumeClaim": Claim,
     "Service": Service,
     "Disruption": Disruption,
+    "PodDisruptionBudget": Budget,
+    "StatefulSet": Workload,
+    "Deployment": Workload,
 }
 Object: TypeAlias = _Object
 T = TypeVar("T", bound=_Object)

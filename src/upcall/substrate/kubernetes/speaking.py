@@ -43,9 +43,12 @@ SERVED: Final[dict[Kind, kinds.Kind]] = {
     "PersistentVolumeClaim": kinds.CLAIM,
     "Service": kinds.SERVICE,
     "Disruption": DISRUPTION,
+    "PodDisruptionBudget": kinds.BUDGET,
+    "StatefulSet": kinds.STATEFUL_SET,
+    "Deployment": kinds.DEPLOYMENT,
 }
-ANYBODYS: Final[frozenset[Kind]] = frozenset({"Node", "Disruption"})
-"""Kinds of which we look at all, whoever made them."""
+OURS_ALONE: Final[frozenset[Kind]] = frozenset({"PersistentVolumeClaim", "Service"})
+"""Kinds of which we look at our own. Of all others anybody's: a pod of somebody else's may be one that is followed."""
 
 Take = Callable[[Callable[[float], Output]], None]
 """One call of the core, in a turn that is given its time (:meth:`upcall.substrate.machines.Master.take`)."""
@@ -71,7 +74,7 @@ class Speaker:
                 group.create_task(self._ask())
 
     async def _watch(self, kind: Kind) -> None:
-        labels = "" if kind in ANYBODYS else OURS
+        labels = OURS if kind in OURS_ALONE else ""
         async with contextlib.aclosing(client.watch(self._api, SERVED[kind], self._namespace, labels=labels)) as events:
             async for event in events:
                 match event:

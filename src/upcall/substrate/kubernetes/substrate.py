@@ -29,11 +29,12 @@ from upcall.substrate.kubernetes import names, nodes
 from upcall.substrate.kubernetes.asking import Asking, Key
 from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.disruptions import Foreign
+from upcall.substrate.kubernetes.guests import Guests
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.members import Context, Members
-from upcall.substrate.kubernetes.objects import Claim, Disruption, Kind, Node, Object, Pod
+from upcall.substrate.kubernetes.objects import OTHERS, Budget, Claim, Disruption, Kind, Node, Object, Pod, Workload
 from upcall.substrate.kubernetes.pods import Word
-from upcall.substrate.kubernetes.requests import Answer, Done, Event
+from upcall.substrate.kubernetes.requests import Answer, Done, Event, Listed
 from upcall.substrate.kubernetes.volumes import Volumes
 
 PROVE_AGAIN_S: Final = 10.0
@@ -57,7 +58,10 @@ class KubernetesSubstrate:
         self._asking = Asking(self._cache.version_of)
         self._volumes = Volumes(self._cache, self._asking, settings)
         self._foreign = Foreign(self._cache, self._asking, wall)
-        self._members = Members(self._cache, self._asking, self._volumes, self._foreign, settings, context)
+        self._guests = Guests(self._cache, self._asking)
+        self._members = Members(
+            self._cache, self._asking, self._volumes, self._foreign, settings, self._guests, context
+        )
         self._wanted_known = False
         self._closed: set[str] = set()
         """Nodes that are to be free for their maintenance."""
@@ -69,7 +73,7 @@ class KubernetesSubstrate:
     @property
     def capabilities(self) -> Capabilities:
         bound = self._settings.volumes_bound_to_node
-        return Capabilities(placement="delegated", firmness=FIRMNESS, volumes_bound_to_node=bound)
+        return Capabilities(placement="delegated", firmness=FIRMNESS, volumes_bound_to_node=bound, guests=True)
 
     # -- down: places -----------------------------------------------------------------------------------------------
 
@@ -129,6 +133,11 @@ class KubernetesSubstrate:
     def end(self, task: TaskId, grace_s: float, now_s: float) -> Output:
         out = Output()
         self._members.end(task, grace_s, now_s, out)
+        return out
+
+    def let_go(self, task: TaskId, now_s: float) -> Output:
+        out = Output()
+        self._members.let_go(task, now_s, out)
         return out
 
     def wanted(self, tasks: Sequence[Wanted], now_s: float) -> Output:
@@ -192,6 +201,8 @@ class KubernetesSubstrate:
         """What the API server says of its objects."""
         out = Output()
         self._taken(self._cache.take(event), now_s, out)
+        if isinstance(event, Listed) and event.kind in OTHERS and self._members.ready:
+            self._guests.look(self._members.followed(), now_s, out)  # who is not in it asks no more
         return out
 
     def answered(self, number: int, answer: Answer, now_s: float) -> Output:
@@ -257,6 +268,7 @@ class KubernetesSubstrate:
             self._foreign.began(one, out)
             self._foreign.look(one.name, now_s, out)
         out.up.append(self._foreign.listed())
+        self._guests.look(self._members.followed(), now_s, out)
 
     def _changed(self, kind: Kind, before: Object | None, now: Object | None, now_s: float, out: Output) -> None:
         match now or before:
@@ -269,6 +281,14 @@ class KubernetesSubstrate:
                 for name in self._foreign.about(pod.uid):
                     self._disruption(name, now_s, out)
                 self._look(pod.member_id, now_s, out)
+                if isinstance(before, Pod) and before.member_id != pod.member_id:
+                    self._look(before.member_id, now_s, out)
+                if not pod.guest and now is not None and (workload := self._guests.of(pod)):
+                    self._members.look_at_guests(workload, now_s, out)
+            case Workload() | Budget():
+                self._guests.look(self._members.followed(), now_s, out)
+                for workload in set(self._members.followed().values()):
+                    self._members.look_at_guests(workload, now_s, out)
             case Claim() as claim:
                 self._look(claim.member_id, now_s, out)
             case Disruption() as one:
@@ -322,6 +342,8 @@ class KubernetesSubstrate:
                 self._disruption(name, now_s, out)
             case "Node":
                 self._close(name, now_s, out)
+            case "PodDisruptionBudget":
+                self._guests.look(self._members.followed(), now_s, out)
             case _:
                 self._look(about, now_s, out)
 

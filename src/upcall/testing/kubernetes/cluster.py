@@ -137,6 +137,9 @@ class PlayedKubernetes:
             self.ended_by_call.append(task)
         return self._core.end(task, grace_s, self._at(now_s))
 
+    def let_go(self, task: TaskId, now_s: float) -> Output:
+        return self._core.let_go(task, self._at(now_s))
+
     def release(self, member_id: str, now_s: float, *, keep_volumes_s: float = 0.0) -> Output:
         return self._core.release(member_id, self._at(now_s), keep_volumes_s=keep_volumes_s)
 
@@ -236,6 +239,7 @@ class PlayedKubernetes:
             before = self.api.version
             for kind in ("Node", "Disruption", "Pod"):
                 self._follow(kind)
+            controllers.replicate(self.api)
             self._schedule()
             if self.api.version == before:
                 return

@@ -1,10 +1,11 @@
-"""The played controllers of Kubernetes that touch our pods: one that notices silent nodes, one that collects garbage.
+"""The played controllers of Kubernetes: one that notices silent nodes, one that collects garbage, and those that keep
+up the pods of somebody else's workloads.
 
 A pod whose node is gone, or was taken out of service, is declared failed and deleted: that is Kubernetes' proof of
 death. Nothing else ends a pod of ours here: taints of silent nodes are tolerated.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.exits import OVER
@@ -46,6 +47,36 @@ def collect(api: ApiServer) -> None:
             api.say("Pod", name, {"phase": "Failed"})
         if not pod["metadata"].get("deletionTimestamp"):
             api.delete("Pod", name, grace_s=0)
+
+
+def replicate(api: ApiServer) -> None:
+    """As many pods as a workload says: of a ``StatefulSet`` by number, of a ``Deployment`` with names that nobody
+    knows beforehand."""
+    for kind in ("StatefulSet", "Deployment"):
+        for workload in api.all(kind):
+            _replicate(api, kind, workload)
+
+
+def _replicate(api: ApiServer, kind: Literal["StatefulSet", "Deployment"], workload: Obj) -> None:
+    name, uid = workload["metadata"]["name"], workload["metadata"]["uid"]
+    by = {"kind": kind if kind == "StatefulSet" else "ReplicaSet", "name": name, "uid": uid, "controller": True}
+    mine = [one for one in api.all("Pod") if by in one["metadata"].get("ownerReferences", ())]
+    stay = [one for one in mine if not one["metadata"].get("deletionTimestamp")]
+    for over in stay[workload["spec"]["replicas"] :]:
+        api.delete("Pod", over["metadata"]["name"], uid=over["metadata"]["uid"])
+    taken = {one["metadata"]["name"] for one in mine}
+    for number in range(workload["spec"]["replicas"] - len(stay)):
+        if kind == "StatefulSet":
+            pod = next(f"{name}-{number}" for number in range(len(taken) + 1) if f"{name}-{number}" not in taken)
+            if int(pod.rpartition("-")[2]) >= workload["spec"]["replicas"]:
+                return  # the one of that number is on its way out
+        else:
+            pod = f"{name}-{api.version}x{number}"
+        taken.add(pod)
+        labels = dict(workload["spec"]["template"]["metadata"]["labels"])
+        meta = {"name": pod, "labels": labels, "ownerReferences": [by]}
+        spec = {"containers": [{"name": "main", "resources": {"requests": {}}}], "volumes": []}
+        api.create("Pod", {"metadata": meta, "spec": spec})
 
 
 def _is_out(node: Obj) -> bool:

@@ -109,6 +109,9 @@ class Kubelets:
         machine = self.machines.get(node)
         if machine is None or not machine.heard:
             return
+        if meta.get("ownerReferences"):
+            self._look_at_strangers(pod, now_s)
+            return
         one = self.containers.get(meta["uid"])
         leaving = "deletionTimestamp" in meta
         if pod["status"].get("phase") in OVER:
@@ -128,6 +131,29 @@ class Kubelets:
             elif not one.ending:
                 one.ending = True
                 self._later(one, now_s + min(grace_s, self.timing.end_s), lambda _: self._finish(one, Exit(code=0)))
+
+    def _look_at_strangers(self, pod: Obj, now_s: float) -> None:
+        """A pod of somebody else's workload: it runs, is ready after a while, and goes when it is told to."""
+        meta = pod["metadata"]
+        if "deletionTimestamp" in meta:
+            self.at(now_s, lambda _: self._strangers_gone(meta["name"], meta["uid"]))
+        elif pod["status"].get("phase") == "Pending":
+            self.strangers_ready(meta["name"], ready=False)
+            self.at(now_s + self.timing.ready_s, lambda _: self._strangers_come_up(meta["name"], meta["uid"]))
+
+    def _strangers_come_up(self, name: str, uid: str) -> None:
+        pod = self.api.find("Pod", name)
+        if pod is not None and pod["metadata"]["uid"] == uid and name not in self.slow:
+            self.strangers_ready(name, ready=True)
+
+    def strangers_ready(self, name: str, *, ready: bool) -> None:
+        condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": self.api.stamp()}
+        self.api.say("Pod", name, {"phase": "Running", "podIP": "10.9.9.9", "conditions": [condition]})
+
+    def _strangers_gone(self, name: str, uid: str) -> None:
+        pod = self.api.find("Pod", name)
+        if pod is not None and pod["metadata"]["uid"] == uid:
+            self.api.delete("Pod", name, uid=uid, grace_s=0)
 
     def gone(self, pod: Obj) -> None:
         """Its object is no more: a node that is heard ends what is left of it."""
@@ -234,6 +260,8 @@ class Kubelets:
             if one.state == "creating":
                 return {"waiting": {"reason": "ContainerCreating"}}
             return {"running": {"startedAt": one.started_at}}
+        if one.exit.with_its_node:  # nobody was there to say how
+            return {"terminated": {"exitCode": 255, "reason": "Unknown"}}
         code = one.exit.number or 0
         ended: dict[str, Any] = {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}
         if one.by_itself:
@@ -258,7 +286,7 @@ class Kubelets:
         """Its machine stops. Nobody hears of it."""
         for one in self.containers.values():
             if one.node == node and one.alive:
-                self._stop(one, Exit(reason="the machine stopped"), by_itself=True)
+                self._stop(one, Exit(reason="the machine stopped", with_its_node=True), by_itself=True)
 
     def back(self, node: str, now_s: float) -> None:
         """It is heard again, and says everything."""

@@ -93,11 +93,12 @@ def placed_by_another(
     wants, service = declaration.constraints, member_id.partition(".")[0]
     others = [one for one in settled if one.member_id != member_id]
     peers = [one for one in others if one.service == service]
+    spreads_over = wants.spread if any(wants.spread in room.node.attributes for room in rooms) else ""
     objections = Counter[str]()
     fits: list[tuple[int, int, str]] = []
     for room in rooms:
         here = [one for one in others if one.node == room.node.name]
-        objection = room.closed or _objection(room.node, here, peers, wants, declaration, service)
+        objection = room.closed or _objection(room.node, here, peers, wants, declaration, service, spreads_over)
         if objection:
             objections[objection] += 1
         else:
@@ -115,11 +116,12 @@ def _objection(
     wants: Constraints,
     declaration: Declaration,
     service: str,
+    spreads_over: str,
 ) -> str:
     if any(node.attributes.get(name) != value for name, value in wants.attributes.items()):
         return "without the attributes that it asks for"
-    if wants.spread and wants.spread not in node.attributes:
-        return f"without {wants.spread}"
+    if spreads_over and spreads_over not in node.attributes:
+        return f"without {spreads_over}"
     if wants.apart and _alike(here, service, wants) >= wants.per_node:
         return "with one that it keeps apart from"
     if wants.together and not any(one.member == wants.together for one in peers if one.node == node.name):

@@ -49,6 +49,8 @@ VOLUME: Final = Kind("", "v1", "PersistentVolume", "persistentvolumes", namespac
 STORAGE_CLASS: Final = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+STATEFUL_SET: Final = Kind("apps", "v1", "StatefulSet", "statefulsets")
+DEPLOYMENT: Final = Kind("apps", "v1", "Deployment", "deployments")
 DEFINITION: Final = Kind(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from upcall.substrate.kubernetes.client.kinds import Object
 from upcall.substrate.kubernetes.evictions.objects import disruption
-from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE
+from upcall.substrate.kubernetes.names import GUEST, HELD, LET_GO, MEMBER, SERVICE
 
 ASKED_AGAIN_S: Final = 30.0
 """How old the note of who asked last may become: who gives up is seen by that it becomes old."""
@@ -45,6 +45,8 @@ class Verdict:
     """The disruption as it is to stand."""
     release: bool = False
     """Take the pod from under the floor before it passes."""
+    guest: bool = False
+    """It is somebody else's, and its floor is another one."""
 
 
 def read(review: Mapping[str, Any]) -> Request:
@@ -69,11 +71,11 @@ def judge(request: Request, pod: Object | None, known: Object | None, now_wall_s
     service, member = labels.get(SERVICE), labels.get(MEMBER)
     if not service or not member:
         return Verdict(True)
-    if meta.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed"):
-        return Verdict(True, release=HELD in labels and not request.dry_run)
+    guest = GUEST in labels
+    held = HELD in labels or (guest and LET_GO not in labels)
     said = (known or {}).get("status") or {}
-    if said.get("allowed"):
-        return Verdict(True, release=HELD in labels and not request.dry_run)
+    if meta.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed") or said.get("allowed"):
+        return Verdict(True, release=held and not request.dry_run, guest=guest)
     if known is None and request.dry_run:
         return Verdict(False, f"{service} would be asked whether {member} may go")
     asked_s = float(((known or {}).get("spec") or {}).get("asked") or 0.0)

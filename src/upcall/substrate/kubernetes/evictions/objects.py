@@ -4,7 +4,7 @@ import base64
 from typing import Final
 
 from upcall.substrate.kubernetes.client.kinds import Kind, Object
-from upcall.substrate.kubernetes.names import HELD, MEMBER, SERVICE
+from upcall.substrate.kubernetes.names import GUEST, HELD, MEMBER, SERVICE
 
 GROUP: Final = "upcall.dev"
 DISRUPTION: Final = Kind(GROUP, "v1alpha1", "Disruption", "disruptions")
@@ -32,10 +32,15 @@ def disruption(pod: Object, who: str, asked_wall_s: float) -> Object:
             "pod": meta["name"],
             "podUID": meta["uid"],
             "who": who,
-            "reason": f"eviction from {pod['spec'].get('nodeName', 'no node')}",
+            "reason": f"eviction{_which(meta)} from {pod['spec'].get('nodeName', 'no node')}",
             "asked": asked_wall_s,
         },
     }
+
+
+def _which(meta: Object) -> str:
+    """Of somebody else's workload its pods have names that its people know."""
+    return f" of pod {meta['name']}" if GUEST in meta["labels"] else ""
 
 
 def definition() -> Object:

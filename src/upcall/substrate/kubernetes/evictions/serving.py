@@ -14,7 +14,7 @@ from upcall.substrate.kubernetes.client.errors import ApiError, NotFound
 from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK, Kind, Object
 from upcall.substrate.kubernetes.evictions.judging import Request, Verdict, answer, judge, read
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, disruption_name, webhook
-from upcall.substrate.kubernetes.names import HELD
+from upcall.substrate.kubernetes.names import HELD, LET_GO
 
 REVIEW_BYTES_MAX: Final = 1 << 20
 """A review of an eviction has a few KiB."""
@@ -60,7 +60,8 @@ class Webhook:
         if verdict.write is not None:
             await self._api.apply(DISRUPTION, verdict.write, request.namespace, force=True)
         if verdict.release and pod is not None:
-            change = {"metadata": {"uid": pod["metadata"]["uid"], "labels": {HELD: None}}}
+            labels = {LET_GO: "true"} if verdict.guest else {HELD: None}
+            change = {"metadata": {"uid": pod["metadata"]["uid"], "labels": labels}}
             with contextlib.suppress(NotFound):
                 await self._api.merge(POD, request.pod, change, request.namespace)
         return verdict

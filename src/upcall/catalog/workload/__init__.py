@@ -1,0 +1,1 @@
+"""Workloads of somebody else's, on a cluster that has such."""
