@@ -36,6 +36,7 @@ from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError
 from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, definition, floor
+from upcall.substrate.kubernetes.evictions.requests import Responder
 from upcall.substrate.kubernetes.evictions.serving import STANDS_IN, Webhook, serving, telling
 from upcall.substrate.kubernetes.manifest import TRUST
 from upcall.substrate.kubernetes.speaking import Speaker
@@ -100,6 +101,8 @@ class KubernetesMachines:
             if self._settings.evictions is not None:
                 evictions = self._settings.evictions
                 group.create_task(_again_and_again(lambda: self._answer(evictions), "evictions are not answered"))
+                responder = Responder(self._api, self._settings.namespace, Webhook(self._api))
+                group.create_task(_again_and_again(responder.run, "eviction requests are not answered"))
             if self._settings.pods is not None:
                 pods = self._settings.pods
                 group.create_task(_again_and_again(lambda: self._answer_pods(pods), "pods are not answered"))

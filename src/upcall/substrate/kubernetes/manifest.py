@@ -96,6 +96,8 @@ def pod(
             "subdomain": names.as_label(task.service),
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": grace_s(declaration.grace_s),
+            # A server that does not know eviction requests, or has them off, leaves it out.
+            "evictionResponders": [{"name": names.RESPONDER, "priority": names.RESPONDER_PRIORITY}],
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {

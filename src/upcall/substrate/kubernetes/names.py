@@ -48,6 +48,11 @@ AWAY: Final = PREFIX + "away"
 CLOSED: Final = PREFIX + "closed"
 """Of a node that is kept free for its maintenance, by us."""
 
+RESPONDER: Final = PREFIX + "service"
+"""As whom we answer eviction requests, where a server knows such."""
+RESPONDER_PRIORITY: Final = 10_000
+"""Of who manages a pod: others may come before it, or after."""
+
 KEEPS: Final = PREFIX + "how-it-ended"
 """The finalizer of a pod: it stays until we have read how it ended."""
 

@@ -47,12 +47,13 @@ class Webhook:
         """Raises ``KeyError`` or ``TypeError`` where it is no review of an eviction."""
         request = read(said)
         try:
-            return answer(request, await self._verdict(request))
+            return answer(request, await self.verdict(request))
         except ApiError as error:
             # Not known is not allowed; a drain comes again.
             return answer(request, Verdict(False, f"{request.pod} cannot be looked at now: {error.message}"))
 
-    async def _verdict(self, request: Request) -> Verdict:
+    async def verdict(self, request: Request) -> Verdict:
+        """With what follows from it written: the disruption, and that a pod may go."""
         pod = await self._find(POD, request.pod, request.namespace)
         name = disruption_name(pod["metadata"]["uid"]) if pod is not None else ""
         known = await self._find(DISRUPTION, name, request.namespace) if name else None
