@@ -34,7 +34,7 @@ def why(book: Book, operation: Operation) -> Why:
         waits_for=judgement.waits_for,
         reason=judgement.reason,
         answered=judgement.answered,
-        since_s=book.now_s - book.since_s(operation) if operation.live else book.wall_s - operation.since_wall_s,
+        since_s=stands_s(book, operation),
         next_look_s=max(0.0, look_s - book.now_s) if look_s is not None else None,
         next_look_is=judgement.look_is,
         stuck=operation.alerted and operation.live,
@@ -46,6 +46,13 @@ def why(book: Book, operation: Operation) -> Why:
         said_times=said.times if said else 0,
         said_last_s=book.now_s - said.last_s if said else 0.0,
     )
+
+
+def stands_s(book: Book, operation: Operation) -> float:
+    """For how long it has been in its state. What a person is told of that does not begin anew with a start of the
+    master, or after a sleep, as its deadlines do: the record has it, by the wall clock."""
+    by_record_s = book.wall_s - operation.since_wall_s
+    return max(by_record_s, book.now_s - book.since_s(operation)) if operation.live else by_record_s
 
 
 def alert(book: Book, service: str, judged: Mapping[str, Judgement]) -> None:
