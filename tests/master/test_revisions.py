@@ -129,6 +129,32 @@ def test_why_says_what_the_plan_of_a_change_waits_for(log: Log) -> None:
     assert log.stands()["state"] in ("updating", "no host")
 
 
+def test_what_failed_before_is_not_told_as_the_progress_of_going_back_from_it(log: Log) -> None:
+    failed = log.update(set={"heap": 700})
+    log.answer(failed["id"], "accept")
+    step = {"name": "replica-2", "state": "failed", "reason": "ended with code 3", "since": 0.0}
+    phase = {"name": "canary", "strategy": "serial", "state": "failed", "steps": [step]}
+
+    def shows(revision: int) -> None:
+        """The code shows the plan that it has, whatever has begun meanwhile."""
+        plan = {"name": "update", "state": "failed", "reason": "no memory", "revision": revision, "phases": [phase]}
+        path, stream = f"/v1/service/{log.name}/plans", {"Upcall-Stream": log.id}
+        assert log.server.call("PUT", path, {"plans": [plan]}, principal="host", **stream).status == 200
+
+    def waits_for(operation: Any) -> str:
+        return str(log.server.call("GET", f"/v1/operations/{operation['id']}/why").json()["operation"]["waits_for"])
+
+    shows(revision=2)
+    assert waits_for(failed) == f"{log.name}: canary / replica-2: ended with code 3"
+    log.says(f"fail/{failed['id']}", {"reason": "replica-2 ended with code 3"})
+    back = log.update(back_to=1)
+    log.answer(back["id"], "accept")
+    shows(revision=2)
+    assert waits_for(back) == f"{log.name}: its plan is being made"
+    shows(revision=3)
+    assert waits_for(back) == f"{log.name}: canary / replica-2: ended with code 3"
+
+
 def test_what_is_declined_never_stood(log: Log) -> None:
     asked = log.update(set={"heap": 700})
     log.answer(asked["id"], "decline", "no room for it")

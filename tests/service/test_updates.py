@@ -281,11 +281,13 @@ def test_a_rollback_while_the_canary_crash_loops_restarts_the_canary_alone(live:
         life.master.make_ready("web-2")
         await life.until_deployed()
         await over(life, await with_a_canary_that_crashes(life), "failed")
+        assert life.master.plans["update"].revision == 2
         before = life.master.launches
         back = life.master.rollback()
         await life.master.until(lambda: command(life, "web-2")[1] == "64")
         life.master.make_ready("web-2")
         await over(life, back)
+        assert life.master.plans["update"].revision == 3
         assert {each.rpartition(".")[0] for each in launched_since(life, before)} <= {"web-2"}
 
     live(Cache, script)

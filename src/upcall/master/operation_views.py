@@ -78,7 +78,7 @@ class OperationViews:
         service = self._core.state.services.get(operation.target.service)
         if why is None or service is None or operation.kind not in CHANGES or not operation.begun:
             return ""
-        if why.waits_for != service.record.name or not (said := change_waits_for(self._core, service)):
+        if why.waits_for != service.record.name or not (said := change_waits_for(self._core, service, operation)):
             return ""
         return f"{service.record.name}: {said}"
 

@@ -12,6 +12,7 @@ from upcall.master.services import endpoint_addresses
 from upcall.master.state import Service
 from upcall.master.task_views import TaskViews
 from upcall.master.to_wire import member_state
+from upcall.operations.records import Operation
 from upcall.operations.table import CHANGES
 from upcall.protocol import operator as view
 from upcall.protocol.errors import NotFound
@@ -106,7 +107,7 @@ class ServiceViews(TaskViews):
         """The change that is being carried out, and how far it is."""
         for operation in self._core.state.ledger.live(service.record.name):
             if operation.kind in CHANGES and operation.begun:
-                held = "paused" if operation.paused else change_waits_for(self._core, service)
+                held = "paused" if operation.paused else change_waits_for(self._core, service, operation)
                 return f"{operation.kind} to revision {operation.revision} ({operation.id})" + (
                     f": {held}" if held else ""
                 )
@@ -150,11 +151,13 @@ class ServiceViews(TaskViews):
         ]
 
 
-def change_waits_for(core: Core, service: Service) -> str:
-    """In the words of its code, which carries the change out, or that it cannot."""
+def change_waits_for(core: Core, service: Service, operation: Operation) -> str:
+    """In the words of its code, which carries this change out, or that it cannot. What became of the one before is
+    nothing that this one waits for."""
     if trouble := code_trouble.words(core, service):
         return trouble
-    return _first_reason(next((plan for plan in service.plans if plan.name == "update"), None))
+    of_this = (plan for plan in service.plans if plan.name == "update" and plan.revision in (0, operation.revision))
+    return _first_reason(next(of_this, None))
 
 
 def package_view(package: Any) -> view.PackageView:

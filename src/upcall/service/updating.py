@@ -127,7 +127,8 @@ class Updating:
     def view(self) -> wire.PlanView | None:
         if self._course is None or not (self.plan.phases or self._course.failing or self._course.outcome):
             return None
-        view, outcome = self.plan.view(), self._course.outcome
+        view = msgspec.structs.replace(self.plan.view(), revision=self._course.revision)
+        outcome = self._course.outcome
         if why := self._course.failing:
             step = wire.StepView(name="live values", state="done" if outcome else "running", reason=self._back_said)
             phase = wire.PhaseView(name="taken back", strategy="serial", state=step.state, steps=(step,))

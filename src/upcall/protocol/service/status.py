@@ -27,6 +27,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     since: float = 0.0
     """Since when the service's code cannot say what it wants; wall time. 0: it can."""
+    revision: int = 0
+    """Of a plan that brings one: which. The one before stays until the next has a plan, and says nothing of that."""
     phases: tuple[PhaseView, ...]
 
 
