@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from upcall.protocol import service as wire
+from upcall.protocol.errors import NotNow
 from upcall.service import Check, Conflict, Declaration, Member, Pod, Port, Service, action
 from upcall.service.again import schedules_of
 from upcall.service.backup import BackupInto, StoredBackup
+from upcall.service.link import Fenced, MasterAway
 from upcall.testing import KINDS, Life, live
+from upcall.testing.fixed import ok
 from upcall.testing.simulated import SimulatedKind
 
 
@@ -310,3 +314,128 @@ def test_none_is_removed_while_one_is_written_or_read(tmp_path: Path, monkeypatc
         assert (await done(life, "remove-backups", backups=[made["id"]]))["removed"]
 
     live(Shelf, script, kind="kernel", inline=True)
+
+
+class Library(Shelf):
+    """A shelf whose books are fetched by a tool beside its member, as those of a real system are."""
+
+    async def backup(self, into: BackupInto) -> None:
+        for number, name in enumerate(sorted(await self.books())):
+            into.say(f"book {name}", number / 10)
+            found = await self.members["shelf-0"].run(("cat", name), timeout_s=600)
+            await self.blocking(into.add, f"books/{name}", found.output)
+            into.say(f"book {name} is there", number / 10)
+
+    async def restore(self, stored: StoredBackup) -> None:
+        for part in stored.parts("books/"):
+            stored.say(part.name)
+            await self.members["shelf-0"].run(("write", part.name), timeout_s=600)
+            await self.put(part.name.removeprefix("books/"), (await self.blocking(stored.read, part)).decode())
+
+
+class Away:
+    """What is away, from the second book on, and for so many attempts."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        self.error, self.left, self.ran = error, times, 0
+
+    def __call__(self, tool: wire.RunTool) -> wire.ToolResult:
+        self.ran += 1
+        if self.ran > 1 and self.left > 0:
+            self.left -= 1
+            raise self.error
+        return wire.ToolResult(code=0, output=f"text of {tool.command[1]}")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotNow("the agent of node-1 is not connected"), "not now: the agent of node-1 is not connected; tried again"),
+        (MasterAway("nobody listens"), "not now: MasterAway: nobody listens; tried again"),
+        (Fenced("another stream", where="Upcall-Stream"), "not now: another stream; tried again"),
+        (ConnectionResetError("reset"), "not now: ConnectionResetError: reset; tried again"),
+    ],
+)
+def test_a_backup_and_a_restore_wait_for_what_is_away_and_go_on_by_themselves(
+    error: Exception, words: str, tmp_path: Path
+) -> None:
+    """Nobody who asked has patience here: that is for what cannot be done in the first place."""
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        for name in "abc":
+            await done(life, "put", name=name, text=f"text of {name}")
+        life.master.tool = Away(error, 20)
+        began_s = asyncio.get_running_loop().time()
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        assert 200 < asyncio.get_running_loop().time() - began_s < 400, "for as long as it was away"
+        assert made["parts"] == 3
+        assert any(said.text.startswith(words) for said in life.master.progress)
+        assert len([*(tmp_path / "kept" / "library" / "backups").iterdir()]) == 1, "one backup, which went on"
+        assert not [*(tmp_path / "kept" / "library" / "drafts").rglob("*")]
+        life.master.tool, life.master.progress[:] = Away(error, 20), []
+        await done(life, "restore", backup=made["backup"], over=["a", "b", "c"])
+        assert any(said.text.startswith(words) for said in life.master.progress)
+        assert await done(life, "books") == {name: f"text of {name}" for name in "abc"}
+
+    live(Library, script, kind="kernel", inline=True)
+
+
+def test_a_backup_that_was_broken_off_waits_with_a_bound_and_then_says_why(tmp_path: Path) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        for name in "ab":
+            await done(life, "put", name=name, text=f"text of {name}")
+        life.master.tool = Away(NotNow("the agent of node-1 is not connected"), 10**9)
+        began_s = asyncio.get_running_loop().time()
+        reply = await life.master.act("backup", to=str(tmp_path / "kept"))
+        assert reply.problem is not None
+        assert (reply.problem.code, reply.problem.message) == ("not_now", "the agent of node-1 is not connected")
+        assert 600 <= asyncio.get_running_loop().time() - began_s < 700
+        life.master.tool = ok
+        assert (await done(life, "backup", to=str(tmp_path / "kept")))["parts"] == 2, "asked again it goes on"
+
+    live(Library, script, kind="kernel", inline=True)
+
+
+def test_what_cannot_be_done_in_the_first_place_is_said_at_once(tmp_path: Path) -> None:
+    class Empty(Shelf):
+        async def backup(self, into: BackupInto) -> None:
+            raise NotNow("no node is back")
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        began_s = asyncio.get_running_loop().time()
+        assert "no node is back" in await refused(life, "backup", to=str(tmp_path / "kept"))
+        assert asyncio.get_running_loop().time() - began_s < 5
+
+    live(Empty, script, kind="kernel", inline=True)
+
+
+def test_whatever_fails_while_a_member_is_started_anew_is_tried_again(tmp_path: Path) -> None:
+    """A client of a system says in words of its own, or takes for a refusal, that its node has gone."""
+
+    class Dies(Shelf):
+        fails = 3
+
+        async def backup(self, into: BackupInto) -> None:
+            into.say("a book", 0.5)
+            if type(self).fails:
+                type(self).fails -= 1
+                if type(self).fails == 2:
+                    await self.state.set("kill", True)
+                    await asyncio.sleep(60)
+                raise (KeyError("leader"), Conflict("not loaded: no node answers"))[type(self).fails % 2]
+            await super().backup(into)
+
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        asked = asyncio.ensure_future(life.master.act("backup", to=str(tmp_path / "kept")))
+        await life.master.until(lambda: "kill" in life.master.memory)
+        life.master.crash("shelf-0")
+        reply = await asked
+        assert not reply.ok, "the member is back by the second attempt, and then a failure is one"
+        assert any("not now: shelf-0 went away: KeyError" in said.text for said in life.master.progress)
+
+    live(Dies, script, kind="kernel", inline=True)

@@ -10,7 +10,7 @@ import pytest
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow
-from upcall.service.backup.carried import files_of
+from upcall.service.backup.carried import CutOff, files_of
 from upcall.service.member import Member
 
 
@@ -51,7 +51,7 @@ async def test_nothing_outside_the_folder_is_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "secret").write_text("x")
     async with files_of(beside(tmp_path / "mine"), "{{volume.data}}") as files:
-        with pytest.raises(ConnectionError):
+        with pytest.raises(CutOff, match="has ended"):
             await asyncio.to_thread(lambda: list(files.get("../secret")))
 
 
@@ -73,3 +73,26 @@ async def test_who_answers_without_the_key_is_not_believed(tmp_path: Path) -> No
     with pytest.raises(NotNow, match="somebody else answers"):
         async with files_of(stranger, "{{volume.data}}"):
             pass
+
+
+async def test_a_carrier_that_is_killed_while_it_carries_says_not_now(tmp_path: Path) -> None:
+    """Its agent was: the file is there, and the same again would carry it."""
+    (tmp_path / "large").write_bytes(bytes(40 << 20))
+    tools: list[asyncio.subprocess.Process] = []
+
+    async def run(tool: wire.RunTool) -> wire.ToolResult:
+        words = [word.replace("{{python}}", sys.executable).replace("{{volume.data}}", str(tmp_path))
+                 for word in tool.command]  # fmt: skip
+        process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE)
+        tools.append(process)
+        await process.communicate(tool.input.encode())
+        return wire.ToolResult(code=process.returncode or 0)
+
+    node = Member("node-0", seen=wire.Member(name="node-0", state="ready", address="127.0.0.1"), _runner=run)
+    async with files_of(node, "{{volume.data}}") as files:
+        pieces = files.get("large")
+        await asyncio.to_thread(next, pieces)
+        tools[0].kill()
+        await tools[0].wait()
+        with pytest.raises(CutOff, match="what carries the files"):
+            await asyncio.to_thread(lambda: [len(piece) for piece in pieces])

@@ -73,8 +73,10 @@ def failure(found: ActionView) -> Conflict:
     if not found.patience_s:
         again = "the same in a moment: it passes by itself (`--patience 10m` tries again until then)"
         return Conflict(f"not now: {problem.message}", where=where, expected=again)
+    # One that goes on waits longer than whoever asked has patience.
+    tried_s = max(found.patience_s, found.ended_at - found.began_at)
     return Conflict(
-        f"tried for {duration(found.patience_s)}, and it cannot be done: {problem.message}",
+        f"tried for {duration(tried_s)}, and it cannot be done: {problem.message}",
         where=where,
         expected=f"what helps {found.service} (`upcall why {found.service}`), then the same again; or a longer"
         " `--patience`",

@@ -87,7 +87,8 @@ def action(method: F | None = None, *, timeout_s: float = 60.0, goes_on: bool = 
     is no less right than an instant), say how far it is (``self.progress``), and be cancelled, like any coroutine.
 
     ``goes_on``: it finds out by itself how far it came, so when its host dies, the next one calls it again with the
-    same arguments (which are kept on record meanwhile: no secrets among them)."""
+    same arguments (which are kept on record meanwhile: no secrets among them). What breaks it off because an agent, a
+    member or the master is away is waited for, and then it is called again, too (:mod:`upcall.service.interrupted`)."""
 
     def mark(function: F) -> F:
         if not inspect.iscoroutinefunction(function):

@@ -7,8 +7,6 @@ it is, and be cancelled.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from itertools import chain, repeat
 from typing import Any, Final, get_args
 
 import msgspec
@@ -21,6 +19,7 @@ from upcall.service.actions import action_named, actions_of
 from upcall.service.attempts import in_words
 from upcall.service.comparing import with_options
 from upcall.service.course import Course
+from upcall.service.interrupted import CONNECTIONS, HEARD_S, Patience, Present
 from upcall.service.link import Link, MasterAway, exact
 from upcall.service.options import validated
 from upcall.service.plan_inputs import Verb
@@ -34,8 +33,6 @@ REPLIES_KEPT: Final = 100
 REPLY_TRIES: Final = 30
 REPLY_PAUSE_S: Final = 1.0
 PREVIEW: Final = "update/preview"
-AGAIN_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Before an action that could not be done now is tried again; the last one stays."""
 CHECK: Final = "check/"
 CHECK_S: Final = 20.0
 """For so long the check of an action may look."""
@@ -122,32 +119,62 @@ class Desk:
                 return
 
     async def _reply(self, action: wire.Action) -> wire.ActionReply:
-        """What cannot be done now is tried again for as long as whoever asked has patience, and says why it waits."""
-        telling.set(partial(self._words.tell, action.id))
+        """What cannot be done now is tried again for as long as whoever asked has patience, and says why it waits. One
+        that goes on waits for what broke it off, too."""
+        loop, goes_on = asyncio.get_running_loop(), self._goes_on(action.name)
+        patience = Patience(action.patience_s, loop.time(), goes_on=goes_on, begun=action.again)
+        present = Present(lambda: self._service._context.members)
+
+        def tell(text: str, share: float | None) -> None:
+            patience.heard(text, share)
+            self._words.tell(action.id, text, share)
+
+        telling.set(tell)
         asked.set(action.id)
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + action.patience_s
-        pauses_s = chain(AGAIN_S, repeat(AGAIN_S[-1]))
         while True:
-            reply = await self._tried(action)
-            left_s = until_s - loop.time()
-            if reply.problem is None or reply.problem.code != NotNow.code or left_s <= 0:
+            present.begin()
+            reply, error = await self._tried(action)
+            if error is None:
                 return reply
-            pause_s = min(next(pauses_s), left_s)
+            if goes_on and not isinstance(error, NotNow):
+                reply = await self._broken_off(reply, error, present, moved=patience.moved)
+            if reply.problem is None or reply.problem.code != NotNow.code:
+                return reply
+            if (pause_s := patience.pause_s(loop.time())) is None:
+                return reply
             self._words.tell(action.id, f"not now: {reply.problem.message}; tried again in {pause_s:.0f} s", None)
             await asyncio.sleep(pause_s)
 
-    async def _tried(self, action: wire.Action) -> wire.ActionReply:
+    @staticmethod
+    async def _broken_off(
+        reply: wire.ActionReply, error: Exception, present: Present, *, moved: bool
+    ) -> wire.ActionReply:
+        """Not now, where something was away. A refusal at its very beginning is said at once."""
+        gone = present.gone()
+        if not gone and not isinstance(error, CONNECTIONS) and (moved or not isinstance(error, UpcallError)):
+            await asyncio.sleep(HEARD_S)
+            gone = present.gone()
+        if not gone and not isinstance(error, CONNECTIONS):
+            return reply
+        words = reply.problem.message if reply.problem is not None else reply.error
+        passes = NotNow(f"{', '.join(gone)} went away: {words}" if gone else words)
+        return wire.ActionReply(ok=False, error=str(passes), problem=passes.problem)
+
+    async def _tried(self, action: wire.Action) -> tuple[wire.ActionReply, Exception | None]:
+        """The reply, and what it is made of where it is none of the action's own."""
         try:
-            return wire.ActionReply(ok=True, result=await self._result(action))
+            return wire.ActionReply(ok=True, result=await self._result(action)), None
         except UpcallError as error:
-            return wire.ActionReply(ok=False, error=str(error), problem=replace(error.problem, details={}))
+            return wire.ActionReply(ok=False, error=str(error), problem=replace(error.problem, details={})), error
         except TimeoutError as error:
             late = in_words(error) if str(error) else f"{action.name} did not end within its {self._time_s(action):g} s"
-            return wire.ActionReply(ok=False, error=late)
+            return wire.ActionReply(ok=False, error=late), error
+        except ConnectionError as error:
+            self._service.log.warning("action %s: %s", action.name, in_words(error))
+            return wire.ActionReply(ok=False, error=in_words(error)), error
         except Exception as error:
             self._service.log.exception("action %s", action.name)
-            return wire.ActionReply(ok=False, error=faults.words(error, type(self._service)))
+            return wire.ActionReply(ok=False, error=faults.words(error, type(self._service))), error
 
     def _time_s(self, action: wire.Action) -> float:
         return CHECK_S if action.name.startswith(CHECK) else action_named(type(self._service), action.name).timeout_s

@@ -13,6 +13,7 @@ from typing import Final
 from upcall.protocol import agent as wire
 from upcall.protocol import service as service_wire
 from upcall.protocol.errors import Conflict, NotNow
+from upcall.protocol.programs import program
 from upcall.substrate.interface import Send
 from upcall.substrate.local_needs import disk_uses
 from upcall.substrate.machines import Usage
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 QUEUED_MAX: Final = 10_000
 """Messages to an agent that does not read: then its connection is closed and it starts again with whole sets."""
 REPLY_GRACE_S: Final = 10.0
+
+
+class Disconnected(Exception):
+    """Before what was asked for was answered."""
 
 
 @dataclass(eq=False, slots=True)
@@ -64,6 +69,9 @@ class Agents:
         self._called = called
         self._connections: dict[str, Connection] = {}
         self._replies: dict[str, asyncio.Queue[wire.Reply]] = {}
+        """Of logs that are read."""
+        self._tools: dict[str, tuple[Connection, asyncio.Future[wire.Reply]]] = {}
+        """Request of a tool that runs -> to whom it was sent, and its reply."""
         self._readers: dict[str, str] = {}
         """Request of a log that is read -> its node."""
         self._measured: dict[str, _Measured] = {}
@@ -79,12 +87,14 @@ class Agents:
         """The newer one of two agents of a node wins."""
         if older := self._connections.get(node):
             older.close()
+            self._give_up_tools(older)
         connection = self._connections[node] = Connection(node, boot)
         return connection
 
     def disconnect(self, connection: Connection) -> bool:
         """True when it was the current one."""
         connection.close()
+        self._give_up_tools(connection)
         if self._connections.get(connection.node) is not connection:
             return False
         del self._connections[connection.node]
@@ -92,6 +102,12 @@ class Agents:
         for request in [one for one, node in self._readers.items() if node == connection.node]:
             self.reply(wire.Reply(request=request, error=gone))
         return True
+
+    def _give_up_tools(self, connection: Connection) -> None:
+        """Their replies are lost with it. An agent that was killed ends, when it is back, what it had begun to run."""
+        for of, reply in self._tools.values():
+            if of is connection and not reply.done():
+                reply.set_exception(Disconnected())
 
     def connected(self, node: str) -> bool:
         return node in self._connections
@@ -129,6 +145,11 @@ class Agents:
         self.progress.pop(task, None)
 
     def reply(self, message: wire.Reply) -> None:
+        if message.request in self._tools:
+            _, replied = self._tools[message.request]
+            if not replied.done():
+                replied.set_result(message)
+            return
         if waiting := self._replies.get(message.request):
             if waiting.full():
                 waiting.get_nowait()
@@ -147,7 +168,8 @@ class Agents:
     async def run(self, task: str, node: str, tool: service_wire.RunTool) -> service_wire.ToolResult:
         connection = self._connection_of(node, task)
         request = secrets.token_hex(8)
-        replies = self._replies[request] = asyncio.Queue(1)
+        replied: asyncio.Future[wire.Reply] = asyncio.get_running_loop().create_future()
+        self._tools[request] = connection, replied
         connection.send(
             wire.Run(
                 request=request,
@@ -160,11 +182,14 @@ class Agents:
         )
         try:
             async with asyncio.timeout(tool.timeout_s + REPLY_GRACE_S):
-                reply = await replies.get()
+                reply = await replied
         except TimeoutError:
             raise NotNow(f"no reply from {connection.node} within {tool.timeout_s:.0f} s", where=task) from None
+        except Disconnected:
+            gone = f"{self._called.format(connection.node)} was disconnected while {program(tool.command)} ran"
+            raise NotNow(f"{gone}: how it ended is not known", where=task, expected="its return") from None
         finally:
-            del self._replies[request]
+            del self._tools[request]
         if reply.code is None:
             raise Conflict(reply.error or "the tool did not end by itself", where=task)
         return service_wire.ToolResult(code=reply.code, output=reply.output, error=reply.error)

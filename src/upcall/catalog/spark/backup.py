@@ -22,7 +22,7 @@ from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.releases import version_key
 from upcall.service import Member
 from upcall.service.backup import BackupInto, StoredBackup
-from upcall.service.backup.carried import Files, Found, copy_out, files_of
+from upcall.service.backup.carried import CutOff, Files, Found, copy_out, files_of
 
 ROOT: Final = "{{volume.checkpoint}}"
 TRIES: Final = 3
@@ -66,7 +66,7 @@ class Backups(Jobs):
             try:
                 async with files_of(driver, ROOT) as files:
                     return await self.blocking(_copy_out, into, files, name)
-            except ConnectionError as error:
+            except CutOff as error:
                 self.log.warning("no copy of the checkpoint of %s, attempt %d: %s", name, attempt, error)
         raise NotNow(f"the checkpoint of {name} changes faster than it is copied", where=self.name)
 

@@ -25,8 +25,13 @@ PORTS: Final = range(20_000, 28_000)
 would have called itself."""
 CONNECT_S: Final = 30.0
 SILENT_S: Final = 120.0
+CARRIER: Final = "what carries the files"
 LONGEST_S: Final = 3600.0
 """A tool ends by then; who has more to carry opens another one."""
+
+
+class CutOff(NotNow):
+    """What carries the files has gone in the middle: with its agent, or by itself."""
 
 
 class Found(NamedTuple):
@@ -38,8 +43,8 @@ class Found(NamedTuple):
 class Files:
     """Blocking. One request after the other."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
+    def __init__(self, line: socket.socket, where: str) -> None:
+        self._line, self._where = line, where
         self._reading = line.makefile("rb")
 
     def list(self, pattern: str) -> list[Found]:
@@ -48,7 +53,7 @@ class Files:
 
     def get(self, name: str) -> Iterator[bytes]:
         """The contents, in pieces; all of them have to be taken."""
-        self._line.sendall(_line({"get": name}))
+        self._send(_line({"get": name}))
         left = int.from_bytes(self._some(8), "big")
         while left:
             piece = self._some(min(left, PIECE))
@@ -56,9 +61,9 @@ class Files:
             yield piece
 
     def put(self, name: str, size: int, pieces: Iterable[bytes]) -> None:
-        self._line.sendall(_line({"put": name, "size": size}))
+        self._send(_line({"put": name, "size": size}))
         for piece in pieces:
-            self._line.sendall(piece)
+            self._send(piece)
         self._answer()
 
     def drop(self, name: str) -> None:
@@ -66,24 +71,39 @@ class Files:
         self._asked({"drop": name})
 
     def close(self) -> None:
-        self._reading.close()
-        self._line.close()
+        with contextlib.suppress(OSError):
+            self._reading.close()
+            self._line.close()
 
     def _asked(self, request: dict[str, Any]) -> Any:
-        self._line.sendall(_line(request))
+        self._send(_line(request))
         return self._answer()
 
     def _answer(self) -> Any:
-        data = self._reading.readline()
-        if not data:
-            raise ConnectionError("what carries the files has ended")
+        with self._cut_off():
+            data = self._reading.readline()
+        if not data.endswith(b"\n"):
+            raise CutOff(f"{CARRIER} has ended", where=self._where)
         return json.loads(data)
 
     def _some(self, count: int) -> bytes:
-        data = self._reading.read(count)
+        with self._cut_off():
+            data = self._reading.read(count)
         if len(data) < count:
-            raise ConnectionError("what carries the files has ended")
+            raise CutOff(f"{CARRIER} has ended", where=self._where)
         return data
+
+    def _send(self, data: bytes) -> None:
+        with self._cut_off():
+            self._line.sendall(data)
+
+    @contextlib.contextmanager
+    def _cut_off(self) -> Iterator[None]:
+        """Whatever the line says, it is gone: it belongs to this one carrier."""
+        try:
+            yield
+        except OSError as error:
+            raise CutOff(f"{CARRIER} is not heard any more: {error}", where=self._where) from error
 
 
 def copy_out(into: BackupInto, files: Files, found: Found, name: str) -> None:
@@ -128,15 +148,20 @@ def _connected(tool: "asyncio.Future[Any]", address: str, port: int, key: str) -
         except OSError as error:
             if tool.done() or time.monotonic() > until_s:
                 why = tool.exception() if tool.done() and not tool.cancelled() else error
-                raise NotNow(f"what carries the files does not answer: {why}", where=address) from error
+                raise NotNow(f"{CARRIER} does not answer: {why}", where=address) from error
         time.sleep(0.1)
     line.settimeout(SILENT_S)
-    nonce = line.recv(33, socket.MSG_WAITALL).decode().strip()
-    line.sendall(proof(key, nonce, "host"))
-    if not hmac.compare_digest(line.recv(64, socket.MSG_WAITALL), proof(key, nonce, "member")):
+    try:
+        nonce = line.recv(33, socket.MSG_WAITALL).decode().strip()
+        line.sendall(proof(key, nonce, "host"))
+        proved = hmac.compare_digest(line.recv(64, socket.MSG_WAITALL), proof(key, nonce, "member"))
+    except OSError as error:
         line.close()
-        raise NotNow("somebody else answers in place of what carries the files", where=address)
-    return Files(line)
+        raise CutOff(f"{CARRIER} is not heard any more: {error}", where=address) from error
+    if not proved:
+        line.close()
+        raise NotNow(f"somebody else answers in place of {CARRIER}", where=address)
+    return Files(line, address)
 
 
 def _quoted(source: str) -> str:
