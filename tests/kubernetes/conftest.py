@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
 
-from driving import Driven
+from driving import Driven, driving
 from evicting import LIMIT_S, Asked
 from lab.building import Missing, built
 from lab.control_plane import ControlPlane, control_plane
@@ -22,7 +22,7 @@ from lab.nodes import PlayedNodes, played_nodes
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import DEFINITION, NAMESPACE, POD, SERVICE_ACCOUNT, WEBHOOK
+from upcall.substrate.kubernetes.client.kinds import DEFINITION, NAMESPACE, SERVICE_ACCOUNT, WEBHOOK
 from upcall.substrate.kubernetes.client.login import from_kubeconfig
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, NAME, definition
 from upcall.substrate.kubernetes.evictions.serving import Webhook
@@ -110,14 +110,5 @@ async def asked(api: Api, namespace: str, disruptions: None) -> AsyncIterator[As
 
 @pytest.fixture
 async def driven(api: Api, namespace: str, nodes: PlayedNodes, disruptions: None) -> AsyncIterator[Driven]:
-    one = Driven(api, namespace)
-    running = asyncio.create_task(one.run())
-    one.take(lambda now_s: one.core.wanted([], now_s))
-    yield one
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-    # What nobody takes off would keep the pods, and their namespace, for ever.
-    for each in (await api.list(POD, namespace)).objects:
-        with contextlib.suppress(NotFound):
-            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+    async with driving(Driven(api, namespace)) as one:
+        yield one

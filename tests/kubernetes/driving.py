@@ -1,25 +1,31 @@
 """The pure core of the substrate, driven by a test against a real API server."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
-from upcall.protocol.declaration import Declaration, Resources
-from upcall.substrate.interface import Observed, Output, TaskId, Up, Wanted
+from upcall.protocol.declaration import Declaration, Resources, Volume
+from upcall.substrate.interface import Disruption, Exit, Observed, Output, TaskId, Up, Wanted
 from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.errors import NotFound
+from upcall.substrate.kubernetes.client.kinds import POD
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.speaking import Speaker
 from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
 
 LIMIT_S = 300.0
 SETTINGS = Settings(image="example.invalid/upcall:1", master_url="https://master.example.invalid")
+TASK = TaskId("store", "replica-1", 1)
+"""What is wanted, where nothing else is said."""
 
 
 class Driven:
     """The core with nothing above it: the test is the ledger."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
-        self.core = KubernetesSubstrate(SETTINGS)
+    def __init__(self, api: Api, namespace: str, settings: Settings = SETTINGS) -> None:
+        self.api, self.namespace = api, namespace
+        self.core = KubernetesSubstrate(settings)
         self.speaker = Speaker(api, namespace, self.core, self.take)
         self.said: list[Up] = []
         self._more = asyncio.Event()
@@ -58,7 +64,34 @@ class Driven:
     def last(self, task: TaskId) -> Observed:
         return [up for up in self.said if isinstance(up, Observed) and up.task == task][-1]
 
+    async def over(self) -> Exit:
+        await self.until(lambda: self.states(TASK)[-1:] == ["ended"], "it has ended")
+        ended = self.last(TASK).exit
+        assert ended is not None
+        return ended
 
-def wanted(incarnation: int = 1, cpus: float = 0.5) -> Wanted:
-    declaration = Declaration(command=("serve",), resources=Resources(cpus=cpus, memory_mib=256), grace_s=5)
+    def told(self) -> list[tuple[str, str]]:
+        """What others do, and how firmly it can be held."""
+        return [(up.verb, up.firmness) for up in self.said if isinstance(up, Disruption)]
+
+
+@contextlib.asynccontextmanager
+async def driving(one: Driven) -> AsyncIterator[Driven]:
+    running = asyncio.create_task(one.run())
+    one.take(lambda now_s: one.core.wanted([], now_s))
+    try:
+        yield one
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        # What nobody takes off would keep the pods, and their namespace, for ever.
+        for each in (await one.api.list(POD, one.namespace)).objects:
+            with contextlib.suppress(NotFound):
+                await one.api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, one.namespace)
+
+
+def wanted(incarnation: int = 1, cpus: float = 0.5, volumes: tuple[Volume, ...] = ()) -> Wanted:
+    resources = Resources(cpus=cpus, memory_mib=256)
+    declaration = Declaration(command=("serve",), resources=resources, grace_s=5, volumes=volumes)
     return Wanted(task=TaskId("store", "replica-1", incarnation), declaration=declaration)

@@ -82,3 +82,12 @@ async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
             assert line, f"it ended without {words!r}:\n{said}"
             said += line.decode()
     return said
+
+
+async def says(*command: str) -> str:
+    """A command that succeeds."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()

@@ -5,18 +5,17 @@ import asyncio
 import contextlib
 
 import pytest
-from driving import LIMIT_S, Driven, wanted
+from driving import LIMIT_S, TASK, Driven, wanted
 from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
 
-from upcall.substrate.interface import Disruption, Exit, NodeObserved, TaskId, Wanted
+from upcall.substrate.interface import NodeObserved, Wanted
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import Forbidden
 from upcall.substrate.kubernetes.client.kinds import NODE, POD, Kind
 from upcall.substrate.kubernetes.substrate import FIRMNESS
 
 PRIORITY = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False)
-TASK = TaskId("store", "replica-1", 1)
 
 
 @pytest.fixture
@@ -32,18 +31,6 @@ async def runs(driven: Driven, nodes: PlayedNodes, one: Wanted) -> str:
     return str(found["metadata"]["name"])
 
 
-async def over(driven: Driven) -> Exit:
-    await driven.until(lambda: driven.states(TASK)[-1:] == ["ended"], "it has ended")
-    ended = driven.last(TASK).exit
-    assert ended is not None
-    return ended
-
-
-def told(driven: Driven) -> list[tuple[str, str]]:
-    """What others do, and how firmly it can be held."""
-    return [(up.verb, up.firmness) for up in driven.said if isinstance(up, Disruption)]
-
-
 def silent(driven: Driven) -> bool:
     return any(isinstance(up, NodeObserved) and up.state == "silent" for up in driven.said)
 
@@ -55,19 +42,19 @@ async def test_deleted_with_force_it_stays_until_its_node_says_that_it_ended(
     force = plane.kubectl("-n", namespace, "delete", "pod", pod, "--force", "--grace-period=0", "--wait=false")
     process = await asyncio.create_subprocess_exec(*force)
     assert await process.wait() == 0
-    await driven.until(lambda: bool(told(driven)), "it is told")
+    await driven.until(lambda: bool(driven.told()), "it is told")
     assert driven.last(TASK).state != "ended", "nothing is proven by it"
     nodes.ends = lambda _: True
     await nodes.look_again()
-    await over(driven)
-    assert told(driven) == [("stop", FIRMNESS["kill"])]
+    await driven.over()
+    assert driven.told() == [("stop", FIRMNESS["kill"])]
 
 
 async def test_a_taint_is_notified(driven: Driven, api: Api, pod: str) -> None:
     taint = {"key": "test", "value": "x", "effect": "NoExecute"}
     await api.merge(NODE, driven.last(TASK).node, {"spec": {"taints": [taint]}})
-    await over(driven)
-    assert told(driven) == [("stop", "notified")]
+    await driven.over()
+    assert driven.told() == [("stop", "notified")]
 
 
 async def test_preemption_is_notified(driven: Driven, nodes: PlayedNodes, api: Api, namespace: str) -> None:
@@ -84,8 +71,8 @@ async def test_preemption_is_notified(driven: Driven, nodes: PlayedNodes, api: A
                 await api.create(POD, {"metadata": {"name": "above"}, "spec": spec}, namespace)
                 break
             await asyncio.sleep(0.1)
-    await over(driven)
-    assert told(driven) == [("preempt", FIRMNESS["preempt"])]
+    await driven.over()
+    assert driven.told() == [("preempt", FIRMNESS["preempt"])]
     await api.delete(PRIORITY, "above")
 
 
@@ -101,15 +88,15 @@ async def test_what_a_node_does_by_itself_is_observed_in_its_words(
     driven: Driven, nodes: PlayedNodes, namespace: str, pod: str, reason: str, message: str
 ) -> None:
     await nodes.gives_up(namespace, pod, reason, message)
-    assert (await over(driven)).reason == f"{reason}: {message}"
-    assert told(driven) == []
+    assert (await driven.over()).reason == f"{reason}: {message}"
+    assert driven.told() == []
 
 
 async def test_a_container_without_memory_is_observed(
     driven: Driven, nodes: PlayedNodes, namespace: str, pod: str
 ) -> None:
     await nodes.container_ended(namespace, pod, 137, "OOMKilled")
-    ended = await over(driven)
+    ended = await driven.over()
     assert (ended.number, ended.reason) == (137, "out of memory")
 
 
@@ -134,4 +121,4 @@ async def test_of_a_node_that_died_nothing_is_concluded_until_it_is_taken_out_of
     assert driven.last(TASK).state != "ended"
     taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
     await api.merge(NODE, node, {"spec": {"taints": [taint]}})
-    await over(driven)
+    await driven.over()

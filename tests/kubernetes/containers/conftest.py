@@ -8,20 +8,24 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from driving import SETTINGS, Driven, driving
 from installed import Installed, installed
 from lab.building import Missing
 from lab.control_plane import ControlPlane
 from lab.hosts import seeing
+from realnodes import images
 from realnodes.cluster import NotThere, RealNodes, missing, programs, real_nodes
 
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK
+from upcall.substrate.kubernetes.client.kinds import CONFIG_MAP, POD, WEBHOOK
 from upcall.substrate.kubernetes.evictions.objects import NAME
+from upcall.substrate.kubernetes.manifest import TRUST
 
 IMAGE = "lab.invalid/kafka:1"
 
@@ -80,3 +84,27 @@ async def upcall(tmp_path: Path, real: RealNodes, api: Api, namespace: str, imag
     for each in (await api.list(POD, namespace)).objects:
         with contextlib.suppress(NotFound):
             await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+
+
+@pytest.fixture(scope="session")
+def answers(real: RealNodes) -> str:
+    """The image of a container that stands in for our part, on all nodes."""
+    archive = real.folder / "answers.tar"
+    images.answers(real.busybox, archive)
+    for name in real.names:
+        real.load(name, archive)
+    return images.ANSWERS
+
+
+@pytest.fixture
+async def driven(api: Api, namespace: str, disruptions: None, answers: str, image_of: str) -> AsyncIterator[Driven]:
+    """Its pods are of that image, or of the one that the test names."""
+    # Whom to trust nobody asks here; a kubelet waits for it.
+    await api.create(CONFIG_MAP, {"metadata": {"name": TRUST}, "data": {"ca.crt": "nobody"}}, namespace)
+    async with driving(Driven(api, namespace, msgspec.structs.replace(SETTINGS, image=image_of or answers))) as one:
+        yield one
+
+
+@pytest.fixture
+def image_of() -> str:
+    return ""

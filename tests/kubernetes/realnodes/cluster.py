@@ -18,7 +18,7 @@ from lab.building import built
 from lab.control_plane import ControlPlane, control_plane
 
 from debian import NotThere, unpacked
-from realnodes import groups, pause
+from realnodes import groups, images
 from realnodes.network import Network
 from realnodes.settings import Settings
 from upcall.keeper import linux
@@ -63,8 +63,12 @@ class RealNodes:
     def names(self) -> list[str]:
         return [f"node-{number}" for number in range(1, self.count + 1)]
 
+    @property
+    def busybox(self) -> Path:
+        return self.debian / "bin" / "busybox"
+
     def prepare(self) -> None:
-        pause.write(self.debian / "bin" / "busybox", self.folder / "pause.tar")
+        images.pause(self.busybox, self.folder / "pause.tar")
         for number, name in enumerate(self.names, 1):
             kubeconfig = self.plane.user(name, f"system:node:{name}", "system:nodes")
             one = Settings(
