@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import hostile
-from benchmarks.attempts import ATTEMPTS, Target, listens_where_we_did, takes_our_addresses_while_we_restart
+from benchmarks.attempts import ATTEMPTS, Target, listens_where_we_did, not_there, takes_our_addresses_while_we_restart
 from benchmarks.cluster import Broken, OwnCluster, own_cluster
 from benchmarks.floods import Felt, percentile_ms, play
 from benchmarks.strangers import Stranger
@@ -101,6 +101,9 @@ def main() -> int:
     report = Report(f"attack-{sabotage}" if sabotage else "attack", PROMISES)
     with sabotaged(sabotage), own_cluster(nodes=NODES, memory_mib_per_node=NODE_MEMORY_MIB) as cluster:
         cluster.upcall("install", "examples/hello.py", "--set", "count=2")
+        cluster.upcall("access", "grant", "somebody", "--role", "viewer")
+        if missing := not_there(cluster.data):
+            raise Broken(f"attacked, and not there: {', '.join(missing)}")
         attack = Attack(cluster)
         open_up(cluster.data, loose=sabotage == "loose-modes")
         on = attack.target()

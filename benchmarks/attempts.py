@@ -30,6 +30,24 @@ class Target:
 
 Attempt = Callable[[Target], str]
 
+SECRET_FILES: Final = (
+    "secrets/operator.token", "secrets/page.token", "secrets/host.token", "secrets/api.key", "cluster.json",
+    "secrets/access.json", "master/upcall.sqlite", "keeper/spec.json", "logs/agent-node-1.log",
+)  # fmt: skip
+LOCKS: Final = ("up.lock", "keeper/lock", "master/upcall.sqlite.lock")
+SOCKETS: Final = ("run/master.sock", "keeper/keeper.sock", "nodes/node-1/launcher.sock")
+CALLS: Final = (
+    ("GET", "/v1/status"), ("GET", "/v1/events"), ("GET", "/v1/secrets"), ("PUT", "/v1/secrets/x"),
+    ("POST", "/v1/services"), ("POST", "/v1/shutdown"), ("POST", "/v1/login-codes"), ("GET", "/metrics"),
+    ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/redoc"), ("PUT", "/v1/packages/x/1"), ("GET", "/v1/access"),
+    ("GET", "/v1/host/stream"), ("GET", "/v1/service/hello/stream"), ("GET", "/v1/agent/blobs/" + "0" * 64),
+)  # fmt: skip
+
+
+def not_there(data: Path) -> list[str]:
+    """What is attacked below the data folder and is called otherwise today: to get nothing of it would say nothing."""
+    return [name for name in (*SECRET_FILES, *LOCKS, *SOCKETS) if not (data / name).exists()]
+
 
 # -- files and processes ----------------------------------------------------------------------------------------------
 
@@ -42,14 +60,12 @@ def lists_the_data_folder(on: Target) -> str:
 
 
 def reads_what_is_secret(on: Target) -> str:
-    names = ["secrets/operator.token", "secrets/page.token", "secrets/host.token", "secrets/api.key", "cluster.json",
-             "secrets/access.json", "master/upcall.sqlite", "keeper/spec.json", "logs/master.log"]  # fmt: skip
-    return ", ".join(name for name in names if _readable(Path(on.data, name)))
+    return ", ".join(name for name in SECRET_FILES if _readable(Path(on.data, name)))
 
 
 def takes_our_locks(on: Target) -> str:
     got = []
-    for name in ("up.lock", "keeper/lock", "master/upcall.sqlite.lock"):
+    for name in LOCKS:
         try:
             descriptor = os.open(Path(on.data, name), os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +77,7 @@ def takes_our_locks(on: Target) -> str:
 
 def connects_to_our_sockets(on: Target) -> str:
     got = []
-    for name in ("run/master.sock", "keeper/keeper.sock", "nodes/node-1/launcher.sock"):
+    for name in SOCKETS:
         with socket.socket(socket.AF_UNIX) as client:
             try:
                 client.connect(str(Path(on.data, name)))
@@ -158,12 +174,7 @@ def _hears(listener: socket.socket, address: Address) -> bool:
 
 
 def calls_without_a_token(on: Target) -> str:
-    calls = [("GET", "/v1/status"), ("GET", "/v1/events"), ("GET", "/v1/secrets"), ("PUT", "/v1/secrets/x"),
-             ("POST", "/v1/services"), ("POST", "/v1/shutdown"), ("POST", "/v1/login-codes"), ("GET", "/metrics"),
-             ("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/redoc"), ("PUT", "/v1/packages/x/1"),
-             ("GET", "/v1/access"), ("GET", "/v1/host/stream"), ("GET", "/v1/service/hello/stream"),
-             ("GET", "/v1/agent/blobs/" + "0" * 64)]  # fmt: skip
-    return _let_in(on, ((method, path, {}) for method, path in calls))
+    return _let_in(on, ((method, path, {}) for method, path in CALLS))
 
 
 def calls_with_tokens_that_are_none(on: Target) -> str:
