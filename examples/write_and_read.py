@@ -34,7 +34,7 @@ def client(service: str) -> dict[str, str]:
 
 def main(topic: str, text: str) -> None:
     settings = client("kafka")
-    producer = Producer({**settings, "acks": "all"})
+    producer = Producer({**settings, "acks": "all", "enable.idempotence": True})
     producer.produce(topic, text.encode())
     if producer.flush(PATIENCE_S):
         sys.exit(f"no broker took it within {PATIENCE_S:g} s; `upcall why kafka` says how it is")

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,6 +80,15 @@ class Cluster:
     def all_processes(self) -> list[int]:
         """Everything of this data folder: ours and tasks."""
         return footprint.processes(self.data.resolve())
+
+    def kill_everything(self) -> None:
+        """In any order, again and again until nothing is left: what a power cut does."""
+        end = time.monotonic() + WAIT_S
+        while pids := self.all_processes():
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            assert time.monotonic() < end, "something starts again faster than it is killed"
 
     def until_no_process(self) -> None:
         end = time.monotonic() + WAIT_S

@@ -46,16 +46,6 @@ def starts(cluster: Cluster) -> dict[str, list[str]]:
     return {task.member: served(task).split() for task in cluster.until_ready(*MEMBERS)}
 
 
-def kill_everything(cluster: Cluster) -> None:
-    """In any order, again and again until nothing is left: what a power cut does."""
-    end = time.monotonic() + WAIT_S
-    while pids := cluster.all_processes():
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        assert time.monotonic() < end, "something starts again faster than it is killed"
-
-
 # -- secrets --------------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +78,7 @@ def test_what_is_secret_is_readable_by_its_owner_only(counter: Cluster) -> None:
 
 def test_everything_killed_at_once_comes_back_together_with_its_volumes(counter: Cluster) -> None:
     before, services = starts(counter), [one.name for one in counter.client.services()]
-    kill_everything(counter)
+    counter.kill_everything()
     counter.upcall("up")
     assert [one.name for one in counter.client.services()] == services
     after = starts(counter)
