@@ -74,6 +74,11 @@ def test_its_entry_point_is_our_part_in_a_pod(root: Path, image: Image) -> None:
     assert "UPCALL_TASK is not set" in inside(root, *program, code=2)
 
 
+def test_with_one_word_it_is_a_control_plane(root: Path, image: Image) -> None:
+    program = json.loads(image.images[0].config.data)["config"]["Entrypoint"]
+    assert "UPCALL_NAMESPACE is not set" in inside(root, *program, "control-plane", code=2)
+
+
 def test_what_the_package_launches_is_found_by_its_locks(root: Path) -> None:
     index = sealed.index_of(root / "upcall" / "artifacts.json")
     assert index is not None

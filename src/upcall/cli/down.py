@@ -47,6 +47,15 @@ class Down(NamedTuple):
 @command(down_app, "down")
 def down(session: Session) -> None:
     """Shut the services down in order, then the cluster; data is kept."""
+    if where := session.control_plane:
+        from upcall.cli import elsewhere
+
+        elsewhere.stop(session, where)
+        session.out.say(
+            {"data": str(session.folder.root), "by_force": []},
+            f"down; data is kept where it is, and {session.folder.root} says where",
+        )
+        return
     how = stop(session)
     check_complete(session, how.incomplete)
     session.out.say(

@@ -69,6 +69,12 @@ def _program() -> str:
 
 
 def _asked(session: Session, purpose: LoginPurpose) -> tuple[str, LoginCode]:
+    if where := session.control_plane:
+        raise Conflict(
+            f"no page is served on {where} yet",
+            where=str(session.folder.root),
+            expected="the command line, which does all",
+        )
     code = LoginCode.model_validate(session.client.post("/v1/login-codes", AskLogin(purpose=purpose, user=whose())))
     if purpose == "documentation":
         return f"{cluster_of(session.folder).url}/docs?code={code.code}", code

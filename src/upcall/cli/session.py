@@ -19,7 +19,7 @@ from upcall.cli.exits import INTERRUPTED_EXIT
 from upcall.cli.main import LEFT_OUT, markup
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
-from upcall.client.folder import folder_at
+from upcall.client.folder import cluster_of, folder_at
 from upcall.protocol.errors import UpcallError
 from upcall.protocol.operator import refusal
 
@@ -41,8 +41,22 @@ class Session:
         self.folder = folder_at(folder)
         self.out = Output(as_json=form == "json")
 
+    @property
+    def control_plane(self) -> str:
+        """Where its master runs, if that is not this machine."""
+        try:
+            known = self.folder.cluster_file.exists()
+        except OSError:
+            return ""  # Whose it is, and what would be right, is said by whoever needs it.
+        return cluster_of(self.folder).control_plane if known else ""
+
     @functools.cached_property
     def client(self) -> Client:
+        if where := self.control_plane:
+            from upcall.cli import elsewhere
+
+            socket, token = elsewhere.on(where, self.folder).reach()
+            return Client(socket, token, root=self.folder.root)
         client = Client.of(self.folder)
         client.gone = lambda: not keeping.running(self.folder)
         return client

@@ -47,9 +47,41 @@ def up(
         list[Path] | None,
         typer.Option("--share", metavar="FOLDER", help="A folder of yours that every task may read and change."),
     ] = None,
+    on: Annotated[
+        str, typer.Option("--on", metavar="WHERE", help="kubernetes: the control plane is put into a cluster.")
+    ] = "",
+    context: Annotated[str, typer.Option("--context", help="Of the kubeconfig; default: the current one.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="Default: upcall; made where it is not there.")] = "",
+    image: Annotated[
+        str, typer.Option("--image", help="What pods run there: `upcall image build ... --push` makes it.")
+    ] = "",
+    replicas: Annotated[int, typer.Option("--replicas", help="Of the control plane; one of them leads.")] = 2,
+    chart: Annotated[
+        Path | None,
+        typer.Option("--chart", metavar="FOLDER", help="Only write the Helm chart of the same objects there."),
+    ] = None,
 ) -> None:
     """Start the cluster on this machine, detached, and wait until it answers. One that an older upcall keeps is taken
     over by this one: tasks run on."""
+    if on:
+        if (nodes, memory, isolation, share) != (None, None, None, None):
+            raise Invalid(
+                "virtual nodes are of this machine", where=f"--on {on}", expected="--context, --namespace, --image ..."
+            )
+        _elsewhere(session, on, (context, namespace, image, replicas), chart)
+        return
+    if said := [
+        f"--{word}"
+        for word, value in (("context", context), ("namespace", namespace), ("image", image), ("chart", chart))
+        if value
+    ]:
+        raise Invalid(f"{', '.join(said)} without --on", where="upcall up", expected="--on kubernetes")
+    if where := session.control_plane:
+        raise Conflict(
+            f"this data folder is of a cluster on {where}",
+            where=str(session.folder.root),
+            expected=f"`upcall up --on {where}`, or another data folder (--data)",
+        )
     for folder in share or ():
         if not folder.is_dir():
             raise Invalid(f"{folder} is no folder", where="--share", expected="a folder of yours that is there")
@@ -64,6 +96,21 @@ def up(
         f"  API   {found.url}  (for other tools: `--cacert {session.folder.certificate}`)\n"
         f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
         f"  data  {session.folder.root}",
+    )
+
+
+def _elsewhere(session: Session, where: str, wish: tuple[str, str, str, int], chart: Path | None) -> None:
+    from upcall.cli import elsewhere
+
+    if chart is not None:
+        written = elsewhere.on(where, session.folder).chart(chart)
+        session.out.say({"chart": str(chart), "files": len(written)}, f"{counted(len(written), 'file')} in {chart}")
+        return
+    status = elsewhere.start(session, where, *wish)
+    session.out.say(
+        status,
+        f"cluster {status.cluster} is up on {where}: {counted(len(status.nodes), 'node')}\n"
+        f"  data  {session.folder.root} (says where it is, and no secret)",
     )
 
 

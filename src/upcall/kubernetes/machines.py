@@ -34,8 +34,15 @@ from upcall.substrate.kubernetes.certificates.keeping import Keeper
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError
-from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION
-from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, definition, floor
+from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION, Object
+from upcall.substrate.kubernetes.evictions.objects import (
+    DISRUPTION,
+    PATH,
+    by_service,
+    definition,
+    floor,
+    of_namespace,
+)
 from upcall.substrate.kubernetes.evictions.requests import Responder
 from upcall.substrate.kubernetes.evictions.serving import STANDS_IN, Webhook, serving, telling
 from upcall.substrate.kubernetes.manifest import TRUST
@@ -124,8 +131,9 @@ class KubernetesMachines:
 
     async def _prepare(self) -> None:
         """What the API server must know of us before anything of it is watched."""
-        await self._api.apply(DEFINITION, definition(), force=True)
-        await self._api.apply(BUDGET, floor(), self._settings.namespace, force=True)
+        if not self._settings.defined:
+            await self._api.apply(DEFINITION, definition(), force=True)
+            await self._api.apply(BUDGET, floor(), self._settings.namespace, force=True)
         while True:
             try:
                 await self._api.list(DISRUPTION, self._settings.namespace)
@@ -136,20 +144,16 @@ class KubernetesMachines:
                 await asyncio.sleep(KNOWN_AGAIN_S)
 
     async def _answer(self, evictions: Evictions) -> None:
-        keeper = Keeper(
-            self._api,
-            self._settings.namespace,
-            STANDS_IN,
-            (evictions.host,),
-            telling(
-                self._api,
-                {"url": f"https://{evictions.host}:{evictions.port}{PATH}"},
-                {"matchLabels": {"kubernetes.io/metadata.name": self._settings.namespace}},
-            ),
-        )
+        namespace = self._settings.namespace
+        where: Object = {"url": f"https://{evictions.host}:{evictions.port}{PATH}"}
+        if evictions.service:
+            where = {"service": by_service(namespace, evictions.service)}
+        tell = telling(self._api, where, of_namespace(namespace), evictions.name)
+        keeper = Keeper(self._api, namespace, STANDS_IN, (evictions.host,), tell)
         await keeper.look()
+        address = evictions.listen or evictions.host
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(serving(Webhook(self._api), evictions.host, evictions.port, keeper.tls))
+            await stack.enter_async_context(serving(Webhook(self._api), address, evictions.port, keeper.tls))
             await keeper.run()
 
     async def _answer_pods(self, pods: Pods) -> None:

@@ -1,5 +1,6 @@
 """``kubernetes.json`` in the data folder: which Kubernetes, and what of it is ours."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,7 +10,8 @@ from msgspec import Meta
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.protocol.errors import Invalid
 from upcall.substrate.kubernetes import manifest
-from upcall.substrate.kubernetes.client.login import Login, LoginError, find, from_kubeconfig
+from upcall.substrate.kubernetes.client.login import Login, LoginError, find, from_kubeconfig, in_cluster
+from upcall.substrate.kubernetes.evictions.objects import NAME
 
 FILE: Final = "kubernetes.json"
 
@@ -18,7 +20,14 @@ class Evictions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Where the API server reaches the webhook, which is served by the master."""
 
     host: str = "127.0.0.1"
+    """The name, or the address, to which its certificate is made out."""
     port: Annotated[int, Meta(ge=1, le=65535)]
+    listen: str = ""
+    """The address that is listened on; empty: ``host``."""
+    service: str = ""
+    """By which the API server finds it; empty: by ``host`` and ``port``."""
+    name: str = NAME
+    """Of the webhook's configuration: one for each control plane."""
 
 
 class Pods(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,9 +46,11 @@ class Pods(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kubeconfig: str = ""
-    """Empty: as ``kubectl`` finds it."""
+    """One file or several, as ``KUBECONFIG`` has them. Empty: as ``kubectl`` finds it."""
     context: str = ""
     """Empty: the current one."""
+    account: str = ""
+    """In a pod: the folder of the service account as which we speak; then no kubeconfig is asked."""
     namespace: Annotated[str, Meta(min_length=1)]
     """Which is there already, and in which all that is ours is made."""
     image: Annotated[str, Meta(min_length=1)]
@@ -48,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Empty: the cluster's default."""
     volumes_bound_to_node: bool = False
     """Whether its storage is on the nodes."""
+    defined: bool = False
+    """Whether our kinds, the floor below evictions and the webhook are there already: who installed us made them, and
+    we need not be allowed to."""
     evictions: Evictions | None = None
     """None: nobody is asked about an eviction, and the floor holds it."""
     pods: Pods | None = None
@@ -56,8 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def login(self) -> Login:
         """Raises :class:`Invalid` where it cannot be said who we are."""
         try:
+            if self.account:
+                return in_cluster(Path(self.account))
             if self.kubeconfig:
-                return from_kubeconfig((Path(self.kubeconfig),), self.context)
+                return from_kubeconfig(tuple(map(Path, self.kubeconfig.split(os.pathsep))), self.context)
             return find(self.context)
         except LoginError as error:
             raise Invalid(str(error), where=FILE, expected="a kubeconfig with a context that can be used") from None

@@ -3,6 +3,7 @@
 One file below the secrets, written whole; a token that was copied from a backup of it opens nothing.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 import msgspec
 
 from upcall.cluster.folder import write_private
+from upcall.master.stores import Keep, in_the_folder
 from upcall.protocol.errors import Conflict, Invalid, NotFound
 from upcall.protocol.operator import AccessView, PersonRole
 
@@ -41,8 +43,10 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 class Access:
     """By name, and by the digest of the token."""
 
-    def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
-        self._path, self._wall = path, wall
+    def __init__(self, path: Path, wall: Callable[[], float] = time.time, keep: Keep = in_the_folder) -> None:
+        self._path, self._wall, self._keep = path, wall, keep
+        self._one = threading.Lock()
+        """At a time, who writes: to keep it elsewhere may take a while, and the API waits for it beside its loop."""
         try:
             found = msgspec.json.decode(path.read_bytes(), type=list[Grant]) if path.exists() else []
         except (OSError, msgspec.DecodeError) as error:
@@ -63,6 +67,10 @@ class Access:
         return [self._by_name[name].as_view(now) for name in sorted(self._by_name)]
 
     def add(self, name: str, role: PersonRole, digest: str, valid_s: float, granted_by: str) -> None:
+        with self._one:
+            self._add(name, role, digest, valid_s, granted_by)
+
+    def _add(self, name: str, role: PersonRole, digest: str, valid_s: float, granted_by: str) -> None:
         now = self._wall()
         kept = [one for one in self._by_name.values() if one.name != name and one.expires_at > now - EXPIRED_KEPT_S]
         if len(kept) >= GRANTS_MAX:
@@ -73,13 +81,16 @@ class Access:
         self._write([*kept, grant])
 
     def remove(self, name: str) -> None:
-        if name not in self._by_name:
-            raise NotFound(
-                f"nothing is granted to {name!r}", where="name", expected="a name that `upcall access list` has"
-            )
-        self._write([one for one in self._by_name.values() if one.name != name])
+        with self._one:
+            if name not in self._by_name:
+                raise NotFound(
+                    f"nothing is granted to {name!r}", where="name", expected="a name that `upcall access list` has"
+                )
+            self._write([one for one in self._by_name.values() if one.name != name])
 
     def _write(self, grants: list[Grant]) -> None:
-        write_private(self._path, msgspec.json.format(msgspec.json.encode(grants), indent=2) + b"\n")
+        said = msgspec.json.format(msgspec.json.encode(grants), indent=2) + b"\n"
+        self._keep(self._path.name, said)
+        write_private(self._path, said)
         self._by_name = {one.name: one for one in grants}
         self._by_digest = {one.digest: one for one in grants}

@@ -76,7 +76,8 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     """Everything but the socket. ``make_machines``: who has the machines; without, whom ``cluster.json`` names. Raises
     what the store and the data folder raise."""
     store = stores.opened(folder, cluster)
-    tokens, secrets = Tokens(folder.tokens), Secrets(folder.secret_values)
+    keep = stores.keeping(folder, cluster, store)
+    tokens, secrets = Tokens(folder.tokens, keep=keep), Secrets(folder.secret_values, keep)
     journal = Journal(cluster.cluster, kept_events(store, cluster.cluster))
     streams, hosts = Streams(), Streams()
     ground = Ground(lambda: core, secrets, tokens)

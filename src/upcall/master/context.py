@@ -22,6 +22,7 @@ from upcall.master.services import endpoint_addresses
 from upcall.master.transaction import Transaction
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import UpcallError
+from upcall.store.interface import StoreError
 from upcall.substrate.interface import TaskId
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class SecretMaker:
     async def _make(self, name: str) -> None:
         try:
             await asyncio.to_thread(self._secrets.make, name)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             log.warning("the secret %s cannot be made: %s", name, error)
             await asyncio.sleep(MAKE_RETRY_S)
         finally:

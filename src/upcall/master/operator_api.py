@@ -391,7 +391,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             raise Invalid(
                 f"{ask.name!r} is the name of a party of the cluster itself", where="name", expected="another"
             )
-        token = door.tokens.grant(ask.name, ask.role, ask.valid_s, who.name)
+        token = await asyncio.to_thread(door.tokens.grant, ask.name, ask.role, ask.valid_s, who.name)
         words = f"is granted the role {ask.role} for {ask.valid_s / 3600:.0f} h by {who.name}"
         await core.turn(lambda tx: tx.event("access", ask.name, words))
         found = next(one for one in door.tokens.access.all() if one.name == ask.name)
@@ -399,7 +399,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.delete("/access/{name}")
     async def revoke(name: str, who: Admin) -> dict[str, Any]:
-        door.tokens.access.remove(name)
+        await asyncio.to_thread(door.tokens.access.remove, name)
         door.tokens.end_sessions(name)
         door.calls.end(name)
         await core.turn(lambda tx: tx.event("access", name, f"is revoked by {who.name}"))

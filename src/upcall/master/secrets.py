@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from upcall.cluster.folder import write_private
+from upcall.master.stores import Keep, in_the_folder
 from upcall.protocol.errors import Invalid, NotFound, NotNow
 from upcall.protocol.nearest import nearest
 from upcall.protocol.pattern_words import in_words
@@ -27,8 +28,8 @@ class NotMade(NotNow):
 
 
 class Secrets:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, keep: Keep = in_the_folder) -> None:
+        self._folder, self._keep = folder, keep
 
     def names(self) -> list[str]:
         if not self._folder.is_dir():
@@ -36,7 +37,7 @@ class Secrets:
         return sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
 
     def put(self, name: str, value: str) -> None:
-        write_private(self._path(name), value.encode())
+        self._write(self._path(name), value.encode())
 
     def get(self, name: str) -> str:
         try:
@@ -48,7 +49,7 @@ class Secrets:
         """A random value, unless there is one. On the disk, whole, when it returns."""
         path = self._path(name)
         if not path.exists():
-            write_private(path, secrets.token_urlsafe(24).encode())
+            self._write(path, secrets.token_urlsafe(24).encode())
 
     def granted(self, name: str) -> list[str]:
         """Services to which it may be given by whoever may install one, as an admin said."""
@@ -64,7 +65,7 @@ class Secrets:
         others = [one for one in grants.pop(name, []) if one != service]
         if found := sorted([*others, service] if stands else others):
             grants[name] = found
-        write_private(self._folder / GRANTS, msgspec.json.encode(grants))
+        self._write(self._folder / GRANTS, msgspec.json.encode(grants))
         return found
 
     def _not_granted(self, name: str, service: str, grants: Mapping[str, Sequence[str]]) -> NotFound:
@@ -90,6 +91,10 @@ class Secrets:
             raise NotMade(f"waits for the secret {generated!r} to be made", name=generated)
         value = self.get(generated)
         return form.replace("{}", value) if bar else value
+
+    def _write(self, path: Path, data: bytes) -> None:
+        self._keep(f"{self._folder.name}/{path.name}", data)
+        write_private(path, data)
 
     def _path(self, name: str) -> Path:
         if not re.match(NAME, name):

@@ -14,8 +14,27 @@ from upcall.store.sqlite import SqliteStore
 
 GROUP: Final = "upcall.stores"
 BESIDE: Final = {"kubernetes": EntryPoint("kubernetes", "upcall.kubernetes.records.opening:open_store", GROUP)}
+KEEPING: Final = {"kubernetes": EntryPoint("kubernetes", "upcall.kubernetes.records.kept:keep", GROUP)}
 Open = Callable[[DataFolder, Cluster], Store]
 """May wait: until this process is the one that leads."""
+
+
+Keep = Callable[[str, bytes], None]
+"""Of a file below ``secrets`` and what is to be in it; before it is written, so that it outlives the folder. It may
+wait, and raises what the store raises."""
+
+
+def in_the_folder(_file: str, _data: bytes) -> None:
+    """The file itself is all that is kept."""
+
+
+def keeping(folder: DataFolder, cluster: Cluster, store: Store) -> Keep:
+    """Where secrets' values and grants are. What is kept elsewhere is in the folder when this returns."""
+    if cluster.records in KEEPING:
+        return cast(Callable[[DataFolder, Cluster, Store], Keep], KEEPING[cluster.records].load())(
+            folder, cluster, store
+        )
+    return in_the_folder
 
 
 def opened(folder: DataFolder, cluster: Cluster) -> Store:

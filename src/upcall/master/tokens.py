@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from upcall.cluster.folder import write_private
 from upcall.master.access import Access
+from upcall.master.stores import Keep, in_the_folder
 from upcall.protocol.errors import Forbidden, Unauthorised
 from upcall.protocol.operator import PersonRole
 
@@ -76,10 +77,10 @@ def _digest(token: str) -> str:
 class Tokens:
     """Looks up by digest, so the time of a comparison tells nothing about a token."""
 
-    def __init__(self, folder: Path, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, *, wall: Callable[[], float] = time.time, keep: Keep = in_the_folder) -> None:
         self._folder = folder
         self.owner = owner_of(folder)
-        self.access = Access(folder / "access.json", wall)
+        self.access = Access(folder / "access.json", wall, keep)
         self._by_digest: dict[str, Principal] = {}
         self._sessions: dict[str, tuple[Principal, float]] = {}
         """Digest -> whose browser it is, and until when."""

@@ -187,8 +187,11 @@ class PlayedNodes:
         why: tuple[str, str] | None = None,
         since: str = "",
         message: str = "",
+        restarts: int = 0,
+        before: Object | None = None,
     ) -> None:
-        """``since``: when its container began; ``message``: what that left in its termination message."""
+        """``since``: when its container began; ``message``: what that left in its termination message. ``before``: how
+        the container before it ended, where it was started again."""
         now, meta = now_stamp(), pod["metadata"]
         address = self._address_of(pod)
         if ended is None:
@@ -214,8 +217,9 @@ class PlayedNodes:
                     "imageID": "",
                     "ready": ready,
                     "started": ready,
-                    "restartCount": 0,
+                    "restartCount": restarts,
                     "state": state,
+                    **({"lastState": before} if before else {}),
                 }
                 for each in pod["spec"]["containers"]
             ],
@@ -233,10 +237,15 @@ class PlayedNodes:
         self._next_address += 1
         return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
+    def _reached(self) -> Object:
+        """Where the API server finds its kubelet."""
+        return {}
+
     def _node_status(self) -> Object:
         room = {"cpu": str(self.cpus), "memory": f"{self.memory_mib}Mi", "pods": "110", "ephemeral-storage": "100Gi"}
         now = now_stamp()
         return {
+            **self._reached(),
             "capacity": room,
             "allocatable": room,
             "conditions": [

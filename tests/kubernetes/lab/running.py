@@ -14,7 +14,7 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
 from upcall.substrate.kubernetes.names import ZONE
 
 PROBE_TIMEOUT_S: Final = 1.0
+RESTART_S: Final = 1.0
 MOUNT_AGAIN_S: Final = 0.5
 ENTRY: Final = (sys.executable, "-m", "upcall.kubernetes.pod")
 """The entry point of the image."""
@@ -42,6 +43,9 @@ class Container:
     since: str = ""
     ready: bool = False
     told_to_end: bool = False
+    restarts: int = 0
+    before: Object | None = None
+    """How the container before this one ended, of a pod whose containers are started again."""
     work: asyncio.Task[None] | None = None
 
     @property
@@ -67,6 +71,10 @@ class RunningNodes(PlayedNodes):
     """That of the image."""
     containers: dict[str, Container] = field(default_factory=dict)
     """By uid of the pod."""
+    pulls: Callable[[str], str] = lambda _: ""
+    """Why an image cannot be had; empty: it can."""
+    kubelet_port: int = 0
+    """Where a port of a pod can be had, where somebody plays that (:mod:`lab.network`)."""
     _prefix: str = field(default_factory=lambda: f"127.{random.randint(60, 250)}.{random.randint(1, 250)}")
     _addresses: dict[str, str] = field(default_factory=dict)
 
@@ -94,6 +102,17 @@ class RunningNodes(PlayedNodes):
         await asyncio.gather(*working, return_exceptions=True)
 
     # -- what a kubelet does ----------------------------------------------------------------------------------------
+
+    def _reached(self) -> Object:
+        if not self.kubelet_port:
+            return {}
+        return {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.kubelet_port}},
+        }
+
+    def address(self, namespace: str, name: str) -> str:
+        return self._addresses[f"{namespace}/{name}"]
 
     def _address_of(self, pod: Object) -> str:
         key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
@@ -173,22 +192,43 @@ class RunningNodes(PlayedNodes):
     async def _run_pod(self, one: Container) -> None:
         spec = one.pod["spec"]["containers"][0]
         try:
+            if why := self.pulls(spec["image"]):
+                waiting = {"waiting": {"reason": "ErrImagePull", "message": why}}
+                await self._tell(one, "Pending", ready=False, state=waiting)
+                while not one.told_to_end:  # noqa: ASYNC110
+                    await asyncio.sleep(MOUNT_AGAIN_S)
+                await self._over(one, 0)
+                return
             await self._mount(one)
             self._give_name(one.pod)
-            one.process = await self._start(one, spec)
-            one.since = now_stamp()
-            if one.told_to_end:
-                one.signal(signal.SIGTERM)
-            await self._tell(one, "Running", ready=False)
-            probing = asyncio.create_task(self._probe(one, spec))
-            code = await one.process.wait()
-            probing.cancel()
-            await asyncio.gather(probing, return_exceptions=True)
+            while True:
+                one.process = await self._start(one, spec)
+                one.since = now_stamp()
+                if one.told_to_end:
+                    one.signal(signal.SIGTERM)
+                await self._tell(one, "Running", ready=False)
+                probing = asyncio.create_task(self._probe(one, spec))
+                code = await one.process.wait()
+                probing.cancel()
+                await asyncio.gather(probing, return_exceptions=True)
+                if one.told_to_end or one.pod["spec"]["restartPolicy"] != "Always":
+                    break
+                await self._again(one, code)
             await self._over(one, code)
         finally:
             if one.process is not None and one.process.returncode is None:
                 one.signal(signal.SIGUSR1)
                 await one.process.wait()
+
+    async def _again(self, one: Container, code: int) -> None:
+        """A kubelet starts it in the same pod, after a pause."""
+        now = now_stamp()
+        over = {"exitCode": code, "reason": "Error", "startedAt": one.since, "finishedAt": now}
+        said = one.output()[-500:]
+        one.restarts, one.before, one.ready = one.restarts + 1, {"terminated": over | {"message": said}}, False
+        waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+        await self._tell(one, "Running", ready=False, state=waiting)
+        await asyncio.sleep(RESTART_S)
 
     async def _over(self, one: Container, code: int) -> None:
         reason = "Error" if code else "Completed"
@@ -202,7 +242,7 @@ class RunningNodes(PlayedNodes):
 
     async def _tell(self, one: Container, phase: str, **more: Any) -> None:
         with contextlib.suppress(NotFound, Conflict):
-            await self._say(one.pod, phase, since=one.since, **more)
+            await self._say(one.pod, phase, since=one.since, restarts=one.restarts, before=one.before, **more)
 
     async def _probe(self, one: Container, spec: Object) -> None:
         probe = spec["readinessProbe"]
@@ -243,6 +283,8 @@ class RunningNodes(PlayedNodes):
         for source in volume.get("projected", {}).get("sources", ()):
             if token := source.get("serviceAccountToken"):
                 (folder / token["path"]).write_text(await self._token(one.pod, token))
+            for item in source.get("downwardAPI", {}).get("items", ()):
+                (folder / item["path"]).write_text(self._fields(one.pod)[item["fieldRef"]["fieldPath"]])
             if files := source.get("configMap"):
                 data = await self._config_map(namespace, files["name"])
                 for item in files["items"]:
@@ -257,7 +299,7 @@ class RunningNodes(PlayedNodes):
         bound = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
         request = {
             "spec": {
-                "audiences": [wanted["audience"]],
+                "audiences": [wanted["audience"]] if "audience" in wanted else [],
                 "expirationSeconds": wanted["expirationSeconds"],
                 "boundObjectRef": bound,
             }
@@ -274,7 +316,7 @@ class RunningNodes(PlayedNodes):
             await asyncio.sleep(MOUNT_AGAIN_S)
 
     async def _start(self, one: Container, spec: Object) -> asyncio.subprocess.Process:
-        command = spec.get("command", ENTRY)
+        command = [*spec.get("command", ENTRY), *spec.get("args", ())]
         with (one.folder / "output").open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "lab.container", *self.hosts.before(), *command,
@@ -282,12 +324,25 @@ class RunningNodes(PlayedNodes):
                 env=self._environment(one, spec), preexec_fn=functools.partial(linux.die_with_parent, signal.SIGUSR1),
             )  # fmt: skip
 
+    def _fields(self, pod: Object) -> dict[str, str]:
+        meta = pod["metadata"]
+        return {
+            "status.podIP": self._address_of(pod),
+            "spec.nodeName": pod["spec"]["nodeName"],
+            "metadata.name": meta["name"],
+            "metadata.namespace": meta["namespace"],
+        }
+
     def _environment(self, one: Container, spec: Object) -> dict[str, str]:
-        fields = {"status.podIP": self._address_of(one.pod), "spec.nodeName": one.pod["spec"]["nodeName"]}
+        fields = self._fields(one.pod)
         mounted = [mount["mountPath"] for mount in spec["volumeMounts"]] + [spec["terminationMessagePath"]]
         found = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **self.environment}
+        host, _, port = self.api.connection.login.server.removeprefix("https://").rpartition(":")
+        found |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
         for each in spec["env"]:
-            value = each.get("value") or fields[each["valueFrom"]["fieldRef"]["fieldPath"]]
+            value = fields[each["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in each else each.get("value", "")
+            # Each pod has a loopback of its own.
+            value = value.replace("127.0.0.1:", f"{fields['status.podIP']}:")
             if value.startswith("/") and any(_touch(value, path) for path in mounted):
                 value = str(one.folder / "root" / value.lstrip("/"))
             found[each["name"]] = value
@@ -312,9 +367,12 @@ async def _answers(address: str, port: int, path: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def running_nodes(api: Api, count: int, folder: Path, **environment: str) -> AsyncIterator[RunningNodes]:
+async def running_nodes(
+    api: Api, count: int, folder: Path, *, kubelet_port: int = 0, **environment: str
+) -> AsyncIterator[RunningNodes]:
     folder.mkdir(parents=True, exist_ok=True)
-    nodes = RunningNodes(api, folder=folder, hosts=Hosts(folder / "hosts"), environment=environment)
+    hosts = Hosts(folder / "hosts")
+    nodes = RunningNodes(api, folder=folder, hosts=hosts, environment=environment, kubelet_port=kubelet_port)
     async with playing(nodes, count):
         try:
             yield nodes

@@ -1,4 +1,5 @@
-"""``python -m upcall.kubernetes.pod``, in an image ``upcall-pod``."""
+"""``python -m upcall.kubernetes.pod``, in an image ``upcall-pod``. With the word ``control-plane`` it becomes one: an
+image has one entry point, and each has its own Python."""
 
 import asyncio
 import logging
@@ -11,9 +12,12 @@ from upcall.protocol.errors import UpcallError
 from upcall.transport.limits import raise_open_files
 
 EXIT_USAGE = 2
+CONTROL_PLANE = "upcall.kubernetes.control_plane"
 
 
 def main() -> int:
+    if sys.argv[1:] == ["control-plane"]:
+        os.execv(sys.executable, [sys.executable, "-m", CONTROL_PLANE])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o027)
     try:

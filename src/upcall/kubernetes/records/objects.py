@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from upcall.store.interface import Corrupt, TooLarge
 from upcall.substrate.kubernetes.client.kinds import Kind, Object
-from upcall.substrate.kubernetes.evictions.objects import GROUP
+from upcall.substrate.kubernetes.evictions.objects import DEFINED, GROUP
 
 RECORD: Final = Kind(GROUP, "v1alpha1", "Record", "records")
 OF_KIND: Final = f"{GROUP}/record"
@@ -211,6 +211,6 @@ def definition() -> Object:
     }
     names = {"kind": RECORD.name, "plural": RECORD.plural, "singular": RECORD.name.lower()}
     return {
-        "metadata": {"name": f"{RECORD.plural}.{GROUP}"},
+        "metadata": {"name": f"{RECORD.plural}.{GROUP}", "annotations": {DEFINED: "1"}},
         "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }

@@ -169,6 +169,19 @@ class KubernetesStore:
         if hasattr(self, "_connection"):
             await self._connection.__aexit__()
 
+    def does(self, work: Coroutine[Any, Any, T]) -> T:
+        """Of what was made by :meth:`beside`; one after the other with all other writes."""
+
+        async def in_turn() -> T:
+            async with self._one_after_the_other:
+                return await work
+
+        return self._do(in_turn())
+
+    def beside(self, make: Callable[[Calls, int], T]) -> T:
+        """Something else that is kept in the same namespace by the same start."""
+        return make(self._calls, self._writing.start)
+
     # -- starts -----------------------------------------------------------------------------------------------------
 
     @property

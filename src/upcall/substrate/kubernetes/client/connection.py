@@ -108,6 +108,33 @@ class Connection:
             said = str(error) or type(error).__name__
             raise Unreachable(f"{self.login.server} does not answer: {said}") from None
 
+    @asynccontextmanager
+    async def socket(
+        self, path: str, *, query: Mapping[str, str], protocol: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A connection that goes on, which the server hands on to a node."""
+        assert self._session is not None, "used outside of its context"
+        headers = {}
+        try:
+            if token := await self.login.token(anew=False):
+                headers["Authorization"] = f"Bearer {token}"
+        except TokenError as error:
+            raise ApiError(str(error), status=0, reason="NoToken") from None
+        self.calls += 1
+        try:
+            found = await self._session.ws_connect(
+                path, params=query, headers=headers, protocols=(protocol,), proxy=self.login.proxy,
+                ssl=self.login.trust if self.login.trust is not None else True, server_hostname=self.login.server_name,
+            )  # fmt: skip
+        except aiohttp.WSServerHandshakeError as error:
+            raise from_status(error.status, f"{path} is refused: {error.message}") from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{self.login.server} does not answer: {str(error) or type(error).__name__}") from None
+        try:
+            yield found
+        finally:
+            await found.close()
+
     async def _ask(
         self,
         method: str,

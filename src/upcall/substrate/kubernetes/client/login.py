@@ -53,16 +53,25 @@ def in_cluster(folder: Path = POD_FOLDER, environment: Mapping[str, str] = os.en
     return Login(f"https://{host}:{port}", trust, FileToken(folder / "token"), namespace)
 
 
+def usual_files() -> tuple[Path, ...]:
+    """Those that ``kubectl`` would take."""
+    named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(":") if name]
+    return tuple(named) or (Path.home() / ".kube" / "config",)
+
+
+def current_context(files: tuple[Path, ...]) -> str:
+    """The one that is meant where none is named: another one tomorrow, perhaps."""
+    if not (context := _Merged.read(files).current):
+        raise LoginError(f"{' and '.join(map(str, files))}: no current context")
+    return context
+
+
 def from_kubeconfig(files: tuple[Path, ...] = (), context: str = "") -> Login:
     """``files``: of several, the first that names something counts, as ``KUBECONFIG`` has it."""
-    if not files:
-        named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(":") if name]
-        files = tuple(named) or (Path.home() / ".kube" / "config",)
+    files = files or usual_files()
+    context = context or current_context(files)
     merged = _Merged.read(files)
-    context = context or merged.current
     where = " and ".join(map(str, files))
-    if not context:
-        raise LoginError(f"{where}: no current context")
     chosen, _ = merged.find("contexts", "context", context, where)
     cluster, beside = merged.find("clusters", "cluster", str(chosen.get("cluster", "")), where)
     user, user_beside = merged.find("users", "user", str(chosen["user"]), where) if chosen.get("user") else ({}, beside)

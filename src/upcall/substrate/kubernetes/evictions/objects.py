@@ -9,9 +9,12 @@ from upcall.substrate.kubernetes.names import GUEST, HELD, MEMBER, SERVICE
 GROUP: Final = "upcall.dev"
 DISRUPTION: Final = Kind(GROUP, "v1alpha1", "Disruption", "disruptions")
 
+DEFINED: Final = f"{GROUP}/defined"
+"""An annotation of a kind: the how many-th version of what it is. An older upcall leaves a newer one alone."""
 PATH: Final = "/evictions"
 NAME: Final = "evictions.upcall.dev"
 TIMEOUT_S: Final = 10
+SERVICE_PORT: Final = 443
 NEVER: Final = 2_147_483_647
 """More pods than there can be. ``maxUnavailable: 0`` holds them as well, but has to be told by their owner how many he
 wants; of one that the cluster's controller cannot ask it says for ever that something is broken."""
@@ -84,7 +87,7 @@ def definition() -> Object:
     }
     names = {"kind": DISRUPTION.name, "plural": DISRUPTION.plural, "singular": DISRUPTION.name.lower()}
     return {
-        "metadata": {"name": f"{DISRUPTION.plural}.{GROUP}"},
+        "metadata": {"name": f"{DISRUPTION.plural}.{GROUP}", "annotations": {DEFINED: "1"}},
         "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
     }
 
@@ -101,9 +104,20 @@ def floor() -> Object:
     }
 
 
-def webhook(where: Object, bundle: bytes, namespaces: Object) -> Object:
+def by_service(namespace: str, name: str) -> Object:
+    """Where the API server finds it, by a Service."""
+    return {"namespace": namespace, "name": name, "path": PATH, "port": SERVICE_PORT}
+
+
+def of_namespace(name: str) -> Object:
+    """That one, and no other."""
+    return {"matchLabels": {"kubernetes.io/metadata.name": name}}
+
+
+def webhook(where: Object, bundle: bytes, namespaces: Object, name: str = NAME) -> Object:
     """``where``: a ``url``, or a ``service``. ``namespaces``: a selector of those that we serve; of others nobody asks
-    us. When we are away the floor answers ("not now", which a drain waits out), so we may be passed over."""
+    us. No ``bundle``: whom to trust is said later. When we are away the floor answers ("not now", which a drain waits
+    out), so we may be passed over."""
     rule = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -114,11 +128,11 @@ def webhook(where: Object, bundle: bytes, namespaces: Object) -> Object:
     one = {
         "name": NAME,
         "admissionReviewVersions": ["v1"],
-        "clientConfig": where | {"caBundle": base64.b64encode(bundle).decode()},
+        "clientConfig": where | ({"caBundle": base64.b64encode(bundle).decode()} if bundle else {}),
         "rules": [rule],
         "namespaceSelector": namespaces,
         "failurePolicy": "Ignore",
         "sideEffects": "NoneOnDryRun",
         "timeoutSeconds": TIMEOUT_S,
     }
-    return {"metadata": {"name": NAME}, "webhooks": [one]}
+    return {"metadata": {"name": name}, "webhooks": [one]}

@@ -13,7 +13,7 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import ApiError, NotFound
 from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK, Kind, Object
 from upcall.substrate.kubernetes.evictions.judging import Request, Verdict, answer, judge, read
-from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, PATH, disruption_name, webhook
+from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, NAME, PATH, disruption_name, webhook
 from upcall.substrate.kubernetes.names import HELD, LET_GO
 
 REVIEW_BYTES_MAX: Final = 1 << 20
@@ -24,12 +24,12 @@ END_S: Final = 5.0
 """For the reviews that are under way when we end."""
 
 
-def telling(api: Api, where: Object, serves: Object) -> Callable[[bytes], Awaitable[None]]:
+def telling(api: Api, where: Object, serves: Object, name: str = NAME) -> Callable[[bytes], Awaitable[None]]:
     """Says to the API server where it finds the webhook (a ``url``, or a ``service``), of which namespaces it asks it,
     and whom to trust there."""
 
     async def tell(bundle: bytes) -> None:
-        await api.apply(WEBHOOK, webhook(where, bundle, serves), force=True)
+        await api.apply(WEBHOOK, webhook(where, bundle, serves, name), force=True)
 
     return tell
 

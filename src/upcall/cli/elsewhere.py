@@ -1,0 +1,105 @@
+"""Clusters whose master does not run on this machine: put somewhere by ``up --on``, and reached there afterwards.
+
+Who knows how is chosen by a name, which stands in the data folder, and is loaded when it is needed: the command line
+knows no machines of any kind.
+"""
+
+import time
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from upcall.cli import cluster as birth
+from upcall.cli.output import duration
+from upcall.cli.session import Session
+from upcall.cli.waiting import wait_for
+from upcall.client.folder import cluster_of
+from upcall.cluster.folder import DataFolder
+from upcall.protocol.errors import Conflict, Invalid, NotNow
+from upcall.protocol.numbers import counted
+from upcall.protocol.operator import Ask, Status
+
+KNOWN: Final = {
+    "kubernetes": EntryPoint("kubernetes", "upcall.kubernetes.installing.elsewhere:OnKubernetes", "upcall.on")
+}
+STILL_S: Final = 300.0
+"""An image of some hundred MiB, on a node that has to be made first."""
+SAME_S: Final = 20.0
+"""How long the same reason stands that no waiting mends."""
+LOOK_S: Final = 1.0
+SHUTDOWN_S: Final = 300.0
+SHUT_DOWN: Final = "shut_down"
+
+
+class Elsewhere(Protocol):
+    def chart(self, folder: Path) -> list[Path]: ...
+    def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None: ...
+    def why_not(self) -> tuple[str, bool]: ...
+    def reach(self) -> tuple[Path, str]: ...
+    def members(self) -> int: ...
+    def down(self) -> None: ...
+
+
+def on(name: str, folder: DataFolder) -> Elsewhere:
+    if name not in KNOWN:
+        raise Invalid(f"nobody knows how to be on {name!r}", where="--on", expected=f"one of {', '.join(KNOWN)}")
+    return cast(Callable[[DataFolder], Elsewhere], KNOWN[name].load())(folder)
+
+
+def start(session: Session, name: str, context: str, namespace: str, image: str, replicas: int) -> Status:
+    """``up`` without its words. What was put there stays when it does not come up: the next ``up`` goes on."""
+    there = on(name, session.folder)
+    with birth.only_one(session.folder):
+        there.up(context, namespace, image, replicas, session.out.note)
+        status = _until_up(session, there)
+        if any(one.desired == SHUT_DOWN for one in status.services):
+            session.out.note("services that were shut down start again")
+            session.client.post("/v1/startup", Ask(reason="upcall up"))
+        return session.client.status()
+
+
+def _until_up(session: Session, there: Elsewhere) -> Status:
+    began_s, same, since_s, said = time.monotonic(), "", 0.0, ""
+    while True:
+        words = ""
+        try:
+            status = Status.model_validate(session.client.call("GET", "/v1/status"))
+            if status.packages_registered:
+                return status
+            words = "the control plane answers; packages are not registered yet"
+        except NotNow as error:
+            words = str(error)
+        why, fatal = there.why_not()
+        now_s = time.monotonic()
+        if why != same:
+            same, since_s = why, now_s
+        if (fatal and now_s - since_s > SAME_S) or now_s - began_s > STILL_S:
+            raise Conflict(
+                f"the control plane does not come up: {why or words} (after {duration(now_s - began_s)})",
+                where=cluster_of(session.folder).cluster,
+                expected="that to be mended, then the same `upcall up` again; `upcall down` takes away what is there",
+            )
+        if (why or words) != said:
+            session.out.note(said := why or words)
+        time.sleep(LOOK_S)
+
+
+def stop(session: Session, name: str) -> None:
+    """Services are told and end in their order, by the control plane; then it is taken away itself."""
+    there = on(name, session.folder)
+    with birth.only_one(session.folder):
+        try:
+            client = session.client
+            if services := client.services():
+                session.out.note(f"shutting down {', '.join(one.name for one in services)}")
+                wait_for(session, client.operation_of("/v1/shutdown", Ask(reason="upcall down")), timeout_s=SHUTDOWN_S)
+        except NotNow as error:
+            # One that never came up has nothing to shut down.
+            if members := there.members():
+                raise Conflict(
+                    f"the services cannot be shut down ({error}), and {counted(members, 'member')} of theirs run",
+                    where=str(session.folder.root),
+                    expected="a control plane that answers: `upcall up --on` says why it does not",
+                ) from None
+        there.down()

@@ -1,0 +1,151 @@
+"""The life of a control plane in a pod: a master, and a host of services beside it once that master leads.
+
+Whichever way the master ends (somebody else leads, a fault, told to), the container ends: the kubelet starts it again,
+and it stands by. A host that ends is started again here, ever more slowly.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+
+from upcall.cluster.folder import DataFolder
+from upcall.kubernetes.control_plane import folder as data
+from upcall.kubernetes.control_plane import leading
+from upcall.kubernetes.control_plane.given import Given
+from upcall.kubernetes.pod.readiness import answering
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.connection import Connection
+from upcall.substrate.kubernetes.client.errors import ApiError
+from upcall.substrate.kubernetes.client.login import in_cluster
+from upcall.substrate.kubernetes.manifest import PORT
+from upcall.transport.dialling import BASE, MasterConnector
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.1
+"""For a file on the pod's own disk."""
+AGAIN_S: Final = 1.0
+AGAIN_MAX_S: Final = 30.0
+GRACE_S: Final = 10.0
+"""For the host, then for the master, which gives its Lease up."""
+ANSWER_S: Final = 2.0
+SAID_AGAIN_S: Final = 2.0
+
+
+class Life:
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._folder: DataFolder | None = None
+        self._leads = False
+        self._answers = False
+
+    async def run(self) -> int:
+        """With what the container ends."""
+        given = self._given
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        async with (
+            answering(given.address, PORT, self._why_not),
+            Connection(in_cluster(given.account)) as connection,
+        ):
+            api = Api(connection)
+            # What a container before this one said of itself in this pod.
+            await leading.take_back(api, given.namespace, given.pod)
+            self._folder = await data.made(api, given)
+            return await self._keep(api, self._folder, told)
+
+    async def _keep(self, api: Api, folder: DataFolder, told: asyncio.Event) -> int:
+        master = await _started("upcall.master", "--data", str(folder.root))
+        over, stop = asyncio.create_task(master.wait()), asyncio.create_task(told.wait())
+        beside = asyncio.create_task(self._lead(api, folder))
+        try:
+            await asyncio.wait((over, stop, beside), return_when=asyncio.FIRST_COMPLETED)
+            if beside.done():
+                beside.result()
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+            stop.cancel()
+            await _end(master)
+        # Who was told to end has ended as it should.
+        return 0 if told.is_set() else master.returncode or 1
+
+    async def _lead(self, api: Api, folder: DataFolder) -> None:
+        """From the moment in which the master opens its door."""
+        while not folder.master_socket.exists():  # noqa: ASYNC110 - nobody else would say so
+            await asyncio.sleep(LOOK_S)
+        self._leads = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._say(api))
+            group.create_task(self._host(folder))
+            group.create_task(self._ask(folder))
+
+    async def _say(self, api: Api) -> None:
+        while True:
+            try:
+                await leading.say(api, self._given.namespace, self._given.pod)
+                return
+            except ApiError as error:
+                log.warning("it cannot be said who leads: %s; tried again", error)
+                await asyncio.sleep(SAID_AGAIN_S)
+
+    async def _host(self, folder: DataFolder) -> None:
+        pause_s = AGAIN_S
+        while True:
+            words = ("--master", str(folder.master_socket), "--token-file", str(folder.token_file("host")))
+            host = await _started("upcall.service.host", *words, "--data", str(folder.root / "host"))
+            try:
+                code = await host.wait()
+            finally:
+                await _end(host)
+            log.warning("the host of services ended with %d; started again in %.0f s", code, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, AGAIN_MAX_S)
+
+    async def _ask(self, folder: DataFolder) -> None:
+        """Whether the master answers: one that was stopped is not to be found by anybody."""
+        token = (await asyncio.to_thread(folder.token_file("host").read_text)).strip()
+        timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+        while True:
+            self._answers = False
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                connector = MasterConnector(folder.master_socket)
+                async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+                    headers = {"Authorization": f"Bearer {token}"}
+                    while True:
+                        # Any answer is one: whether this caller may see it is another matter.
+                        async with session.get(f"{BASE}/v1/status", headers=headers) as said:
+                            await said.read()
+                        self._answers = True
+                        await asyncio.sleep(ANSWER_S)
+            await asyncio.sleep(LOOK_S)
+
+    def _why_not(self) -> str:
+        """Who stands by is ready to: that is its work."""
+        if self._folder is None:
+            return "who this cluster is is not known yet"
+        return "the master does not answer" if self._leads and not self._answers else ""
+
+
+async def _started(module: str, *words: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", module, *words, stdin=asyncio.subprocess.DEVNULL)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(GRACE_S):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

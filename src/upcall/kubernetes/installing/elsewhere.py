@@ -1,0 +1,186 @@
+"""What the command line has of a cluster on Kubernetes: :class:`upcall.cli.elsewhere.Elsewhere`.
+
+The data folder of who uses it says which cluster is meant, by names alone: a kubeconfig, the context in it (that one,
+whichever is the current one tomorrow), the namespace.
+"""
+
+import asyncio
+import atexit
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from upcall import __version__
+from upcall.cluster.folder import Cluster, DataFolder, write_private
+from upcall.kubernetes.control_plane import identity
+from upcall.kubernetes.control_plane.folder import NO_ADDRESSES
+from upcall.kubernetes.installing import chart
+from upcall.kubernetes.installing.installing import MANAGER, Installing, in_words
+from upcall.kubernetes.installing.objects import API_PORT, Wish
+from upcall.kubernetes.installing.tunnel import Tunnel
+from upcall.kubernetes.settings import FILE, Settings, load
+from upcall.protocol.errors import Conflict, Invalid
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.connection import Connection
+from upcall.substrate.kubernetes.client.errors import ApiError
+from upcall.substrate.kubernetes.client.kinds import POD
+from upcall.substrate.kubernetes.client.login import LoginError, current_context, usual_files
+from upcall.substrate.kubernetes.speaking import OURS
+
+T = TypeVar("T")
+
+NAME: Final = "kubernetes"
+NAMESPACE: Final = "upcall"
+REPLICAS_MAX: Final = 9
+FATAL: Final = ("cannot be had", "ended with")
+"""What waiting does not mend, of what keeps a control plane from coming up."""
+
+
+class OnKubernetes:
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+
+    def chart(self, folder: Path) -> list[Path]:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Conflict(f"{folder} is not empty", where="--chart", expected="a folder that is not there yet")
+        return chart.write(folder)
+
+    # -- up ---------------------------------------------------------------------------------------------------------
+
+    def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None:
+        """What is to be there is there, and this folder says where. That it works is another matter."""
+        if not 1 <= replicas <= REPLICAS_MAX:
+            raise Invalid(f"{replicas} replicas", where="--replicas", expected=f"1 to {REPLICAS_MAX}")
+        settings, cluster = self._chosen(context, namespace)
+
+        async def install(api: Api) -> str:
+            installing = Installing(api, settings.namespace)
+            found = image or settings.image.removeprefix(UNKNOWN) or await installing.image()
+            if not found:
+                raise Invalid(
+                    "it is not said what pods run",
+                    where="--image",
+                    expected="an image that `upcall image build PACKAGE... --push` has pushed",
+                )
+            wish = Wish(
+                namespace=settings.namespace,
+                image=found,
+                replicas=replicas,
+                storage_class=settings.storage_class,
+                volumes_bound_to_node="true" if settings.volumes_bound_to_node else "false",
+            )
+            await installing.check(wish, cluster)
+            await installing.apply(wish, note)
+            # Made by us where there is none, so that this folder says whose it is.
+            known = (await identity.made(api, settings.namespace)).cluster
+            self._remember(known, msgspec.structs.replace(settings, image=found))
+            return found
+
+        self._do(settings, install)
+
+    def _chosen(self, context: str, namespace: str) -> tuple[Settings, str]:
+        """What this folder says, or what a person does; and the cluster's id, where it is known."""
+        if self._folder.cluster_file.exists():
+            cluster = self._folder.load_cluster()
+            if cluster.control_plane != NAME:
+                raise Conflict(
+                    "this data folder is of a cluster on this machine",
+                    where=str(self._folder.root),
+                    expected="another one (--data), and `upcall export` here, `upcall apply` there",
+                )
+            known = load(self._folder)
+            for what, said, stands in (
+                ("--context", context, known.context),
+                ("--namespace", namespace, known.namespace),
+            ):
+                if said not in ("", stands):
+                    raise Conflict(
+                        f"this data folder is of a cluster with {what} {stands}, not {said}",
+                        where=str(self._folder.root),
+                        expected="another data folder (--data)",
+                    )
+            return known, cluster.cluster
+        files = usual_files()
+        try:
+            named = context or current_context(files)
+        except LoginError as error:
+            raise Invalid(str(error), where="--context", expected="a context of your kubeconfig") from None
+        return (
+            Settings(
+                kubeconfig=os.pathsep.join(str(file.absolute()) for file in files),
+                context=named,
+                namespace=namespace or NAMESPACE,
+                image=UNKNOWN,
+            ),
+            "",
+        )
+
+    def _remember(self, known: str, settings: Settings) -> None:
+        self._folder.make_private()
+        write_private(self._folder.root / FILE, msgspec.json.encode(settings))
+        cluster = Cluster(
+            upcall=__version__,
+            cluster=known,
+            prefix=NO_ADDRESSES,
+            url=f"https://localhost:{API_PORT}",
+            substrate=NAME,
+            records=NAME,
+            control_plane=NAME,
+        )
+        self._folder.save_cluster(cluster)
+
+    def why_not(self) -> tuple[str, bool]:
+        """What keeps it from coming up, and whether that is nothing to be waited for."""
+
+        async def ask(api: Api) -> str:
+            return await Installing(api, settings.namespace).why_not()
+
+        settings = load(self._folder)
+        words = self._do(settings, ask)
+        return words, any(each in words for each in FATAL)
+
+    # -- while it is there ------------------------------------------------------------------------------------------
+
+    def reach(self) -> tuple[Path, str]:
+        """The socket that leads there, and the token."""
+        settings = load(self._folder)
+        try:
+            tunnel = Tunnel(settings.login(), settings.namespace, self._folder.root / "run")
+        except ApiError as error:
+            raise in_words(error, settings.context) from None
+        atexit.register(tunnel.close)
+        return tunnel.socket, tunnel.token
+
+    def members(self) -> int:
+        """How many pods of services there are."""
+
+        async def ask(api: Api) -> int:
+            return len((await api.list(POD, settings.namespace, labels=OURS)).objects)
+
+        settings = load(self._folder)
+        return self._do(settings, ask)
+
+    def down(self) -> None:
+        settings = load(self._folder)
+
+        async def remove(api: Api) -> None:
+            await Installing(api, settings.namespace).remove()
+
+        self._do(settings, remove)
+
+    def _do(self, settings: Settings, work: Callable[[Api], Awaitable[T]]) -> T:
+        async def connected() -> T:
+            async with Connection(settings.login()) as connection:
+                return await work(Api(connection, manager=MANAGER))
+
+        try:
+            return asyncio.run(connected())
+        except ApiError as error:
+            raise in_words(error, settings.context) from None
+
+
+UNKNOWN: Final = "-"
+"""In the place of an image that nobody has named yet."""

@@ -1,0 +1,295 @@
+"""`upcall up --on kubernetes`: the control plane's own pods run in a real cluster, and all that a person
+does reaches them through its API server."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from evicting import LIMIT_S, drain, read_until
+from lab import hosts
+from lab.control_plane import ControlPlane, control_plane
+from lab.network import networked, way_out
+from lab.running import RunningNodes
+
+from upcall.cluster.folder import Cluster, DataFolder, write_private
+from upcall.kubernetes.control_plane.leading import LEADS
+from upcall.kubernetes.installing.objects import NAME, definitions
+from upcall.kubernetes.settings import FILE, Settings
+from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.errors import NotFound
+from upcall.substrate.kubernetes.client.kinds import (
+    CLAIM,
+    DEFINITION,
+    DEPLOYMENT,
+    LEASE,
+    NAMESPACE,
+    POD,
+    SECRET,
+    WEBHOOK,
+    Object,
+)
+from upcall.substrate.kubernetes.evictions.objects import DEFINED
+
+SMALL = Path(__file__).with_name("small.py")
+IMAGE = "example.invalid/upcall:1"
+WHY_NOT = hosts.missing()
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+
+@pytest.fixture(scope="module")
+def plane(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One of our own: its API server goes to what is in the cluster by the network that is played."""
+    folder = tmp_path_factory.mktemp("plane")
+    with control_plane(folder, kube_apiserver=way_out(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterator[RunningNodes]:
+    pki = plane.authority.folder
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pki / "api.crt", pki / "api.key")
+    async with networked(api, 3, tmp_path / "machines", plane.folder, tls) as nodes:
+        yield nodes
+
+
+class Laptop:
+    """Of somebody who has a kubeconfig, and nothing else."""
+
+    def __init__(self, data: Path, kubeconfig: Path, namespace: str, running: RunningNodes) -> None:
+        self.data, self.namespace, self.running = data, namespace, running
+        self.kubeconfig = str(kubeconfig)
+        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig), "UPCALL_DATA": str(data)}
+
+    async def said(self, *words: str) -> tuple[int | None, str]:
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", "upcall.cli", *words)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=self._environment
+        )
+        async with asyncio.timeout(LIMIT_S):
+            text, _ = await process.communicate()
+        return process.returncode, text.decode()
+
+    async def upcall(self, *words: str, code: int = 0) -> str:
+        ended, text = await self.said(*words)
+        assert ended == code, f"upcall {' '.join(words)}: {ended}: {text}\n{self.outputs()}"
+        return text
+
+    async def up(self) -> str:
+        return await self.upcall("up", "--on", "kubernetes", "--namespace", self.namespace, "--image", IMAGE)
+
+    async def task(self, member: str, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        said = ""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while True:
+                    code, said = await self.said("task", "list", "-o", "json")
+                    for one in json.loads(said) if code == 0 else ():
+                        if one["member"] == member and holds(one):
+                            return dict(one)
+        except TimeoutError:
+            raise AssertionError(f"{member}: {what}: never; {said}\n{self.outputs()}") from None
+
+    async def until_said(self, text: str, *words: str) -> None:
+        said = ""
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while text not in " ".join(said.split()):
+                    _, said = await self.said(*words)
+        except TimeoutError:
+            raise AssertionError(f"{words} never said {text!r}: {said}\n{self.outputs()}") from None
+
+    def outputs(self) -> str:
+        """What the control plane's containers wrote."""
+        found = [
+            f"{one.pod['metadata']['name']}: {line}"
+            for one in self.running.containers.values()
+            if one.pod["metadata"]["name"].startswith(NAME) and (one.folder / "output").exists()
+            for line in one.output().splitlines()[-25:]
+        ]
+        return "\n".join(found)
+
+
+@pytest.fixture
+async def laptop(
+    api: Api, plane: ControlPlane, namespace: str, running: RunningNodes, tmp_path: Path
+) -> AsyncIterator[Laptop]:
+    yield Laptop(tmp_path / "data", plane.kubeconfig(), namespace, running)
+    for one in (await api.list(WEBHOOK)).objects:
+        await api.delete(WEBHOOK, one["metadata"]["name"])
+    with contextlib.suppress(NotFound):
+        await api.delete(DEPLOYMENT, NAME, namespace)
+    for each in (await api.list(POD, namespace)).objects:
+        with contextlib.suppress(NotFound):
+            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+
+
+async def leader(api: Api, namespace: str, other_than: str = "") -> Object:
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            for one in (await api.list(POD, namespace, labels=f"{LEADS}=true")).objects:
+                if one["metadata"]["uid"] != other_than:
+                    return one
+            await asyncio.sleep(0.1)
+
+
+async def test_a_service_lives_under_a_control_plane_in_the_cluster(
+    laptop: Laptop, plane: ControlPlane, api: Api, namespace: str, running: RunningNodes, tmp_path: Path
+) -> None:
+    said = await laptop.up()
+    assert "is up on kubernetes: 3 nodes" in said
+    assert not list(laptop.data.rglob("*.token")), "no secret lies on the disk of who uses it"
+
+    busy = tmp_path / "busy"
+    await laptop.upcall("install", str(SMALL), "--set", f"busy={busy}")
+    first = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready")
+    await laptop.task("small.part-1", lambda one: one["state"] == "ready", "it is ready")
+    assert first["address"] == f"part-0.small.{namespace}.svc"
+    await laptop.until_said("it begins:", "logs", "small.part-0")
+    await laptop.upcall("secret", "set", "mine", "--file", str(_file(tmp_path, "of mine")))
+    kept = (await api.get(SECRET, "upcall-secrets", namespace))["data"]
+    assert base64.b64decode(kept["values.mine"]) == b"of mine"
+
+    # Somebody who never heard of us drains its node: asked, told why not, and `why` says the same.
+    busy.touch()
+    draining = await drain(plane, first["node"], "--delete-emptydir-data")
+    await read_until(draining, "deferred by small: 6 parts would have a single copy (progress 0.25)")
+    await laptop.until_said("6 parts would have a single copy", "why")
+    busy.unlink()
+    async with asyncio.timeout(LIMIT_S):
+        rest, _ = await draining.communicate()
+    assert draining.returncode == 0, rest.decode()
+    moved = await laptop.task("small.part-0", lambda one: one["state"] == "ready" and one["incarnation"] > 1, "back")
+    assert moved["node"] != first["node"]
+
+    # Who leads is gone, from one moment to the next: another leads, and pods follow it.
+    was = await leader(api, namespace)
+    await api.delete(POD, was["metadata"]["name"], namespace, grace_s=0)
+    now = await leader(api, namespace, was["metadata"]["uid"])
+    assert now["metadata"]["name"] != was["metadata"]["name"]
+    await laptop.until_said("it begins:", "logs", "small.part-0")
+    again = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready still")
+    assert again["incarnation"] == moved["incarnation"], "the task is none the wiser"
+    assert "mine" in await laptop.upcall("secret", "list")
+
+    # Down: services end first, data stays; and up again, with all of it.
+    await laptop.upcall("down")
+    async with asyncio.timeout(LIMIT_S):
+        while (await api.list(POD, namespace)).objects:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    assert len((await api.list(CLAIM, namespace)).objects) == 2
+    with pytest.raises(NotFound):
+        await api.get(DEPLOYMENT, NAME, namespace)
+    await laptop.upcall("up", "--on", "kubernetes")
+    back = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready again")
+    assert back["incarnation"] > moved["incarnation"]
+    lives = running.claim(namespace, "data.small.part-0.1") / "data" / "lives"
+    assert len(lives.read_text()) == back["incarnation"], "each of its lives found what those before it left"
+    await laptop.upcall("down")
+    assert not running.failures
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "value"
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+async def test_an_image_that_cannot_be_pulled_is_said_in_the_clusters_words(
+    laptop: Laptop, api: Api, namespace: str, running: RunningNodes
+) -> None:
+    running.pulls = lambda image: f"{image}: not found"
+    said = await laptop.upcall("up", "--on", "kubernetes", "--namespace", namespace, "--image", IMAGE, code=1)
+    assert f"image {IMAGE} cannot be had: {IMAGE}: not found" in said
+    assert "`upcall down` takes away what is there" in said
+    # Nobody leads there who could shut services down; none was ever begun.
+    await laptop.upcall("down")
+    with pytest.raises(NotFound):
+        await api.get(DEPLOYMENT, NAME, namespace)
+
+
+async def test_each_right_that_is_missing_is_named_and_nothing_is_done(
+    laptop: Laptop, plane: ControlPlane, api: Api, namespace: str
+) -> None:
+    stranger = Laptop(laptop.data, plane.user("stranger", "stranger"), namespace, laptop.running)
+    said = await stranger.upcall("up", "--on", "kubernetes", "--namespace", namespace, "--image", IMAGE, code=1)
+    for words in (
+        f"create deployments.apps in {namespace}",
+        "patch clusterroles.rbac.authorization.k8s.io",
+        "create customresourcedefinitions.apiextensions.k8s.io",
+        f"create pods/portforward in {namespace}",
+    ):
+        assert words in said
+    assert not stranger.data.exists() or not list(stranger.data.glob("*.json"))
+    with pytest.raises(NotFound):
+        await api.get(DEPLOYMENT, NAME, namespace)
+
+
+async def test_kinds_of_a_newer_upcall_are_left_alone(laptop: Laptop, api: Api, namespace: str) -> None:
+    name = "records.upcall.dev"
+    for kind, one in definitions():
+        await api.apply(kind, one, force=True)
+    await api.merge(DEFINITION, name, {"metadata": {"annotations": {DEFINED: "7"}}})
+    try:
+        said = await laptop.upcall("up", "--on", "kubernetes", "--namespace", namespace, "--image", IMAGE, code=1)
+        assert f"kind {name} is as version 7 of it says" in said
+        assert "nothing was touched" in said
+        with pytest.raises(NotFound):
+            await api.get(DEPLOYMENT, NAME, namespace)
+    finally:
+        await api.merge(DEFINITION, name, {"metadata": {"annotations": {DEFINED: "1"}}})
+
+
+async def test_a_folder_of_another_cluster_is_refused(laptop: Laptop, api: Api, namespace: str) -> None:
+    """And a master that somebody else runs for this namespace is not joined by one of ours."""
+    lease: Object = {
+        "metadata": {"name": "upcall-master"},
+        "spec": {"holderIdentity": "elsewhere_1", "leaseDurationSeconds": 11},
+    }
+
+    async def renew() -> None:
+        number = 0
+        while True:
+            number += 1
+            await api.apply(
+                LEASE, lease | {"spec": lease["spec"] | {"leaseTransitions": number}}, namespace, force=True
+            )
+            await asyncio.sleep(1)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        said = await laptop.upcall("up", "--on", "kubernetes", "--namespace", namespace, "--image", IMAGE, code=1)
+        assert f"another control plane leads in namespace {namespace}: elsewhere_1" in said
+    finally:
+        renewing.cancel()
+    made = {"metadata": {"name": "upcall-cluster"}, "data": {"cluster": base64.b64encode(b"upcall-other").decode()}}
+    await api.create(SECRET, made, namespace)
+    folder = DataFolder(laptop.data)
+    folder.make_private()
+    settings = Settings(kubeconfig=laptop.kubeconfig, context="test", namespace=namespace, image=IMAGE)
+    write_private(folder.root / FILE, msgspec.json.encode(settings))
+    ours = Cluster(cluster="upcall-mine", prefix="127.0.0", url="https://localhost:5050", control_plane="kubernetes")
+    folder.save_cluster(ours)
+    said = await laptop.upcall("up", "--on", "kubernetes", code=1)
+    assert f"cluster upcall-other is in namespace {namespace}, and this data folder is of upcall-mine" in said
+
+
+async def test_a_namespace_that_is_being_deleted_is_said_to_be(laptop: Laptop, api: Api, namespace: str) -> None:
+    await api.merge(NAMESPACE, namespace, {"metadata": {"finalizers": ["example.invalid/stays"]}})
+    await api.delete(NAMESPACE, namespace)
+    try:
+        said = await laptop.upcall("up", "--on", "kubernetes", "--namespace", namespace, "--image", IMAGE, code=1)
+        assert f"namespace {namespace} is being deleted" in said
+    finally:
+        await api.merge(NAMESPACE, namespace, {"metadata": {"finalizers": None}})
