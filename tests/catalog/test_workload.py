@@ -106,6 +106,29 @@ def test_an_uninstall_takes_nothing_away() -> None:
     live(Workload, script, kind="kubernetes", options=OPTIONS)
 
 
+@pytest.mark.parametrize("least", [None, 2])
+def test_it_grows_and_shrinks_with_its_owners_word(least: int | None) -> None:
+    async def script(life: Life) -> None:
+        begin(life)
+        await life.until_deployed()
+
+        async def becomes(count: int) -> None:
+            cluster(life).api.merge("StatefulSet", "web", {"spec": {"replicas": count}})
+            world = life.master.world
+            world.observe(cluster(life).heard(world.now_s))
+            life.master.change(members=count, instead=True)
+            wanted = {f"member-{number}": "ready" for number in range(count)}
+            await life.master.until(lambda: {name: one.state for name, one in life.master.members.items()} == wanted)
+
+        await becomes(5)
+        await becomes(2)
+        await becomes(3)
+        assert sorted(pods(life)) == ["web-0", "web-1", "web-2"]
+
+    options = OPTIONS if least is None else OPTIONS | {"minimum": least}
+    live(Workload, script, kind="kubernetes", options=options)
+
+
 # -- a responder -----------------------------------------------------------------------------------------------------
 
 

@@ -160,6 +160,9 @@ async def test_a_responder_of_its_own_decides(
     await api.create(STATEFUL_SET, workload(), namespace)
     await kubectl(plane, "-n", namespace, "annotate", "statefulset/web", f"upcall.dev/ask={url}")
     await until_followed(upcall, "statefulset-web", 3)
+    for count in (4, 2, 3):
+        await kubectl(plane, "-n", namespace, "scale", "statefulset/web", f"--replicas={count}")
+        await until_followed(upcall, "statefulset-web", count)
     node = (await placed(api, namespace))["web-1"]
     draining = await drain(plane, node, "--delete-emptydir-data")
     await read_until(draining, "deferred by statefulset-web: 2 shards have one copy (progress 0.5)")
@@ -179,3 +182,23 @@ async def test_a_responder_of_its_own_decides(
     assert draining.returncode == 0, rest.decode()
     await until_followed(upcall, "statefulset-web", 3)
     await runner.cleanup()
+
+
+async def test_a_budget_of_its_own_stands_alone_and_decides_after_us(
+    upcall: Installed, plane: ControlPlane, api: Api, namespace: str, nodes: PlayedNodes
+) -> None:
+    """Two budgets on one pod are refused by Kubernetes, in words that a drain takes for a failure."""
+    own = {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "web"}}}
+    await api.create(BUDGET, {"metadata": {"name": "web"}, "spec": own}, namespace)
+    await api.create(DEPLOYMENT, workload(), namespace)
+    await kubectl(plane, "-n", namespace, "annotate", "deployment/web", "upcall.dev/ask=careful")
+    await until_followed(upcall, "deployment-web", 3)
+    pod, node = sorted((await placed(api, namespace)).items())[0]
+    draining = await drain(plane, node, "--delete-emptydir-data")
+    await read_until(draining, "disruption budget")
+    await api.merge(BUDGET, "web", {"spec": {"maxUnavailable": 1}}, namespace)
+    async with asyncio.timeout(LIMIT_S):
+        rest, _ = await draining.communicate()
+    assert draining.returncode == 0, rest.decode()
+    assert pod not in await placed(api, namespace)
+    assert [one["metadata"]["name"] for one in (await api.list(BUDGET, namespace)).objects] == ["upcall-holds", "web"]

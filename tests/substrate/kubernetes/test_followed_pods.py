@@ -168,6 +168,22 @@ def test_what_its_owner_does_is_his_and_is_recorded(world: World) -> None:
     assert f"{name}.member-2.2" in followed(world)
 
 
+def test_on_a_node_that_is_not_heard_a_replica_is_given_up_with_its_owner_and_a_number_is_waited_for(
+    world: World,
+) -> None:
+    name = service(world)
+    pod = followed(world)[f"{name}.member-1.1"]
+    node = pods(world)[pod]["spec"]["nodeName"]
+    world.observe(cluster(world).silence(node, world.now_s, dies=True))
+    world.advance(60)
+    assert "member-1" not in world.ready(name)
+    cluster(world).api.delete("Pod", pod)  # as Kubernetes does after five minutes
+    goes_on(world, 60)
+    back = name.startswith("deployment")
+    assert ("member-1" in world.ready(name)) == back
+    assert (f"{name}.member-1.2" in followed(world)) == back
+
+
 def test_its_own_selector_is_the_floor_and_who_was_let_go_is_out_of_it(world: World) -> None:
     (budget,) = cluster(world).api.all("PodDisruptionBudget")
     assert budget["metadata"]["name"] == FLOOR + service(world)

@@ -34,7 +34,8 @@ class Workload(up.Service):
     options: Options
 
     def pods(self) -> list[up.Pod]:
-        return [up.Pod("member", count=self.options.members, apart=False)]
+        count = self.options.members if self.options.workload else 0  # without one there is nothing to follow
+        return [up.Pod("member", count=count, apart=False)]
 
     def task(self, member: up.Member) -> up.Declaration:
         return up.Declaration(

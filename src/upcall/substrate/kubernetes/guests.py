@@ -24,7 +24,7 @@ from upcall.substrate.kubernetes.asking import Asking
 from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.evictions.objects import NEVER
 from upcall.substrate.kubernetes.exits import OVER
-from upcall.substrate.kubernetes.objects import Kind, Pod, Workload
+from upcall.substrate.kubernetes.objects import Budget, Kind, Object, Pod, Workload
 from upcall.substrate.kubernetes.pods import ON_ITS_WAY, Seen
 
 KINDS: Final[dict[Kind, str]] = {"StatefulSet": "statefulset", "Deployment": "deployment"}
@@ -47,7 +47,7 @@ class Guests:
         """Those that ask for it, by their names: ``statefulset/web``."""
         for kind, word in KINDS.items():
             for one in self._cache.of(kind).values():
-                if isinstance(one, Workload) and one.noted(names.ASK):
+                if isinstance(one, Workload) and one.noted(names.ASK) and not one.metadata.deletion_timestamp:
                     yield f"{word}/{one.name}", one
 
     def named(self, workload: str) -> Workload | None:
@@ -55,10 +55,6 @@ class Guests:
         kind: Kind = "StatefulSet" if word == KINDS["StatefulSet"] else "Deployment"
         found = self._cache.of(kind).get(name)
         return found if isinstance(found, Workload) else None
-
-    def asks(self, workload: str) -> bool:
-        found = self.named(workload)
-        return found is not None and bool(found.noted(names.ASK)) and not found.metadata.deletion_timestamp
 
     def look(self, followed: dict[str, str], now_s: float, out: Output) -> None:
         """Tells what is asked for now. ``followed``: service -> the workload that it follows, as it is wanted; who asks
@@ -138,6 +134,18 @@ class Guests:
         )
 
 
+def says(one: Object) -> object:
+    """What of it matters here; its status changes with each of its pods."""
+    match one:
+        case Workload():
+            notes = tuple(one.noted(key) for key in (names.ASK, names.MINIMUM, names.AWAY))
+            return one.uid, notes, one.spec, one.metadata.deletion_timestamp
+        case Budget():
+            return one.uid, one.spec, one.metadata.labels.get(names.MANAGED_BY)
+        case _:
+            return one
+
+
 def service_name(workload: str) -> str:
     """``statefulset-web``: so none of ours is called like it by chance, nor two of theirs alike."""
     return names.short(workload.replace("/", "-"), SERVICE_CHARS_MAX)
@@ -205,6 +213,11 @@ def floor_of(workload: Workload, name: str) -> dict[str, Any]:
             "unhealthyPodEvictionPolicy": "IfHealthyBudget",
         },
     }
+
+
+def has_no_identity(pod: Pod) -> bool:
+    """Of a set of replicas: another takes its place at once, whatever became of this one."""
+    return any(one.controller and one.kind == "ReplicaSet" for one in pod.metadata.owner_references)
 
 
 def is_ready(pod: Pod) -> bool:

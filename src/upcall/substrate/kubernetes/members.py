@@ -30,6 +30,7 @@ from upcall.substrate.kubernetes.volumes import Volumes
 from upcall.substrate.machines import LaunchContext
 
 POD_GONE: Final = "its pod is gone"
+GIVEN_UP: Final = "its node is not heard, and its owner brings another"
 NOT_FOLLOWED: Final = "it is not followed any more"
 NOT_RUNNING: Final = "it was not running"
 NO_WORD: Final = Word()
@@ -241,9 +242,11 @@ class Members:
         self, pod: Pod, task: TaskId, now_s: float, out: Output, *, wanted: bool, ours: bool, heard: bool
     ) -> None:
         """Its owner made it, and takes away what is left of it."""
-        if pod.status.phase in OVER:
+        given_up = pod.leaving and not heard and guests.has_no_identity(pod)
+        if pod.status.phase in OVER or given_up:
             self._foreign.ended(pod.uid, out)
-            self._tell_end(task, Exit(reason=node_says(pod) or POD_GONE), out, pod)
+            reason = GIVEN_UP if given_up else node_says(pod) or POD_GONE
+            self._tell_end(task, Exit(reason=reason, with_its_node=given_up), out, pod)
             return
         if heard and pod.leaving and not ours:
             self._foreign.leaves(pod, task, out)

@@ -7,6 +7,7 @@ next.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -15,9 +16,9 @@ from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.client import kinds
 from upcall.substrate.kubernetes.client import watching as client
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import ApiError
+from upcall.substrate.kubernetes.client.errors import ApiError, Forbidden
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION
-from upcall.substrate.kubernetes.objects import KINDS, Kind
+from upcall.substrate.kubernetes.objects import KINDS, OTHERS, Kind
 from upcall.substrate.kubernetes.requests import (
     Answer,
     Apply,
@@ -34,6 +35,10 @@ from upcall.substrate.kubernetes.requests import (
 )
 from upcall.substrate.kubernetes.substrate import KubernetesSubstrate
 
+log = logging.getLogger(__name__)
+
+ALLOWED_AGAIN_S: Final = 600.0
+"""Somebody may give the right to it."""
 AT_ONCE_MAX: Final = 16
 """Calls under way; the server shares itself among all that ask, and lets us wait beyond that anyway."""
 OURS: Final = f"{names.MANAGED_BY}={names.MANAGER}"
@@ -74,6 +79,8 @@ class Speaker:
                 group.create_task(self._ask())
 
     async def _watch(self, kind: Kind) -> None:
+        if kind in OTHERS:
+            await self._until_allowed(kind)
         labels = OURS if kind in OURS_ALONE else ""
         async with contextlib.aclosing(client.watch(self._api, SERVED[kind], self._namespace, labels=labels)) as events:
             async for event in events:
@@ -88,6 +95,22 @@ class Speaker:
                         self._hear(Changed(kind, obj))
                     case client.Removed(obj):
                         self._hear(Removed(kind, obj))
+
+    async def _until_allowed(self, kind: Kind) -> None:
+        """What is somebody else's may be none of our business: then its care is not, and nothing else is missing."""
+        while True:
+            try:
+                await self._api.list(SERVED[kind], self._namespace)
+            except Forbidden as refused:
+                if kind not in self.away:
+                    log.warning("workloads of others are not looked at: %s", refused.message)
+                self.away[kind] = refused.message
+                await asyncio.sleep(ALLOWED_AGAIN_S)
+            except ApiError:
+                return  # whoever watches waits it out
+            else:
+                self.away.pop(kind, None)
+                return
 
     def _hear(self, event: Event) -> None:
         self._take(lambda now_s: self._core.heard(event, now_s))

@@ -29,7 +29,7 @@ from upcall.substrate.kubernetes import names, nodes
 from upcall.substrate.kubernetes.asking import Asking, Key
 from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.disruptions import Foreign
-from upcall.substrate.kubernetes.guests import Guests
+from upcall.substrate.kubernetes.guests import Guests, says
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.members import Context, Members
 from upcall.substrate.kubernetes.objects import OTHERS, Budget, Claim, Disruption, Kind, Node, Object, Pod, Workload
@@ -285,7 +285,7 @@ class KubernetesSubstrate:
                     self._look(before.member_id, now_s, out)
                 if not pod.guest and now is not None and (workload := self._guests.of(pod)):
                     self._members.look_at_guests(workload, now_s, out)
-            case Workload() | Budget():
+            case Workload() | Budget() if before is None or now is None or says(before) != says(now):
                 self._guests.look(self._members.followed(), now_s, out)
                 for workload in set(self._members.followed().values()):
                     self._members.look_at_guests(workload, now_s, out)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import ApiError, Conflict, NotFound, TooMany
+from upcall.substrate.kubernetes.client.errors import ApiError, Conflict, Forbidden, NotFound, TooMany
 from upcall.substrate.kubernetes.client.kinds import POD, Kind, Object
 from upcall.substrate.kubernetes.client.watching import Changed, Listed, Removed, watch
 from upcall.substrate.kubernetes.evictions.judging import Request
@@ -66,7 +66,7 @@ class Responder:
     async def _is_on(self) -> bool:
         try:
             await self._api.list(EVICTION, self._namespace)
-        except NotFound:
+        except (NotFound, Forbidden):  # who may not ask for it is not told whether it is there
             return False
         return True
 
