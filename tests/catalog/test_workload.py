@@ -14,6 +14,7 @@ from aiohttp import web
 
 from upcall.catalog.workload import responder
 from upcall.catalog.workload.service import Workload
+from upcall.operations import inputs as given
 from upcall.substrate.kubernetes import names
 from upcall.testing.kubernetes import PlayedKubernetes
 from upcall.testing.life import Life, live
@@ -104,6 +105,25 @@ def test_an_uninstall_takes_nothing_away() -> None:
         assert pods(life) == before
 
     live(Workload, script, kind="kubernetes", options=OPTIONS)
+
+
+def test_while_all_of_ours_is_down_theirs_runs_on_and_is_found_again() -> None:
+    async def script(life: Life) -> None:
+        begin(life)
+        await life.until_deployed()
+        before, world = pods(life), life.master.world
+        world.send(given.Propose(kind="shutdown", asked_by="ann"))
+        await life.master.until(lambda: not _followed(life))
+        assert pods(life) == before
+        world.send(given.Up(who="ann"))
+        await life.master.until(lambda: len(_followed(life)) == 3)
+        assert pods(life) == before
+
+    live(Workload, script, kind="kubernetes", options=OPTIONS)
+
+
+def _followed(life: Life) -> list[str]:
+    return [one["metadata"]["name"] for one in cluster(life).api.all("Pod") if names.GUEST in one["metadata"]["labels"]]
 
 
 @pytest.mark.parametrize("least", [None, 2])

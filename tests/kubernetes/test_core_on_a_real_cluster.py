@@ -8,10 +8,12 @@ from evicting import Asked, drain, read_until
 from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
 
-from upcall.substrate.interface import Disruption, DisruptionOver, Observed, StillHeld
+from upcall.protocol.declaration import Constraints, Declaration, Resources
+from upcall.substrate.interface import Disruption, DisruptionOver, Observed, StillHeld, TaskId, Wanted
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.kinds import BUDGET, POD
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, floor
+from upcall.substrate.kubernetes.names import SPREAD
 
 
 async def test_a_task_lives_and_ends_and_lives_again(driven: Driven, nodes: PlayedNodes) -> None:
@@ -40,6 +42,22 @@ async def test_one_that_fits_nowhere_has_the_schedulers_own_words(driven: Driven
         "the scheduler says why",
     )
     assert driven.last(large.task).state == "pending"
+
+
+async def test_spread_over_zones_has_a_place_where_no_node_has_a_zone(
+    driven: Driven, nodes: PlayedNodes, api: Api, namespace: str
+) -> None:
+    """As on kind, k3s and most clusters of one's own."""
+    spread = Constraints(apart="broker", spread="zone")
+    tasks = [TaskId("store", f"replica-{number}", 1) for number in range(3)]
+    for task in tasks:
+        declaration = Declaration(command=("serve",), resources=Resources(cpus=0.5), constraints=spread)
+        one = Wanted(task=task, declaration=declaration)
+        driven.take(lambda now_s, one=one: driven.core.launch(one, now_s))  # type: ignore[misc]
+    await driven.until(lambda: all(driven.states(task)[-1:] == ["ready"] for task in tasks), "all have a place")
+    assert len({driven.last(task).node for task in tasks}) == 3
+    for each in (await api.list(POD, namespace)).objects:
+        assert each["metadata"]["annotations"][SPREAD].startswith("over nodes: none has the label")
 
 
 async def test_a_task_that_is_deleted_by_hand_is_told_with_how_it_ended(

@@ -162,6 +162,11 @@ async def test_a_launch_is_told_to_the_very_pod_and_to_nobody_else(
             register = Register(node="n", wire=WIRE, boot="b", cpus=0, memory_mib=0, disk_mib=0, attributes={})
             await socket.send_str(encode(register).decode())
             heard = [decode_to_agent((await socket.receive()).data) for _ in range(2)]
+        async with session.ws_connect(url, headers={"Authorization": f"Bearer {good}"}) as socket:
+            await socket.send_bytes(encode(register))
+            closed = await socket.receive()
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+            assert "a binary message cannot be read" in str(closed.extra)
     assert [type(one).__name__ for one in heard] == ["Registered", "Launch"]
     # Whoever had that pod's token took its place for a moment: our part is there again, and the task never noticed.
     await upcall.until_said("it begins:", "logs", "small.part-0")

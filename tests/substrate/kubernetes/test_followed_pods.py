@@ -1,5 +1,6 @@
 """Workloads of somebody else's that ask for care: their pods are followed, never made, and never ended unasked."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -12,8 +13,10 @@ from upcall.substrate.interface import Guest
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.guests import FLOOR
 from upcall.substrate.kubernetes.objects import Kind
+from upcall.substrate.kubernetes.requests import Request
 from upcall.testing.kubernetes import PlayedKubernetes
 from upcall.testing.kubernetes.api import Obj
+from upcall.testing.kubernetes.cluster import Trouble
 from upcall.testing.world import World
 
 MEMBERS: Final = ("member-0", "member-1", "member-2")
@@ -58,9 +61,13 @@ def guests(world: World) -> list[Guest]:
 
 @pytest.fixture(params=["StatefulSet", "Deployment"])
 def world(request: pytest.FixtureRequest) -> World:
+    return asking(request.param)
+
+
+def asking(kind: Kind, trouble: Callable[[Request], Trouble] = lambda request: "") -> World:
     """A workload that runs already, and then asks; its service follows it, and its host says what a test wants."""
     made = World("kubernetes", node_count=4)
-    kind = request.param
+    cluster(made).trouble = trouble
     cluster(made).api.create(kind, workload())
     goes_on(made, 10)
     assert (guests(made), set(followed(made))) == ([], {""}), "who does not ask is left alone"
@@ -72,7 +79,7 @@ def world(request: pytest.FixtureRequest) -> World:
         f"{guest.service}.{name}": Declaration(command=("theirs",), guest=guest.workload) for name in MEMBERS
     }
     made.install(guest.service, MEMBERS, minimum=2, policy=Policy(answer_s=20, replace_after_s=600))
-    made.advance(10)
+    made.advance(60)
     assert made.ready(guest.service) == list(MEMBERS)
     return made
 
@@ -128,6 +135,36 @@ def test_an_eviction_waits_for_the_answer_and_the_next_pod_is_the_next_incarnati
     assert states == [("evict", "done")]
     assert world.ready(name) == list(MEMBERS)
     assert f"{name}.member-1.2" in followed(world)
+
+
+@pytest.mark.parametrize("trouble", ["unreachable", "unanswered", "conflict", "throttled"])
+@pytest.mark.parametrize("kind", ["StatefulSet", "Deployment"])
+def test_whichever_call_goes_wrong_the_end_is_the_same(kind: Kind, trouble: Trouble) -> None:
+    calls = 0
+
+    def course(wrong: int) -> None:
+        nonlocal calls
+        calls = 0
+
+        def goes_wrong(request: Request) -> Trouble:
+            nonlocal calls
+            calls += 1
+            return trouble if calls == wrong else ""
+
+        world = asking(kind, goes_wrong)
+        name = service(world)
+        world.host(name, says("accept"))
+        evict(world, f"{name}.member-1.1")
+        world.advance(200)
+        assert [(one.kind, one.state) for one in world.ledger.operations()] == [("evict", "done")], wrong
+        assert set(followed(world)) == {f"{name}.member-0.1", f"{name}.member-1.2", f"{name}.member-2.1"}, wrong
+        assert world.ready(name) == list(MEMBERS), wrong
+        assert len(cluster(world).api.all("PodDisruptionBudget")) == 1, wrong
+
+    course(0)
+    assert calls > 5
+    for number in range(1, calls + 1):
+        course(number)
 
 
 def test_below_every_answer_lies_the_minimum(world: World) -> None:

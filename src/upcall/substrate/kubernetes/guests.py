@@ -205,8 +205,14 @@ def floor_of(workload: Workload, name: str) -> dict[str, Any]:
     ]
     rules = [{key: value for key, value in rule.items() if value} for rule in rules]
     rules.append({"key": names.LET_GO, "operator": "DoesNotExist"})
+    kind = next(kind for kind, word in KINDS.items() if name.startswith(word))
+    owner = {"apiVersion": "apps/v1", "kind": kind, "name": workload.name, "uid": workload.uid}
     return {
-        "metadata": {"name": FLOOR + service_name(name), "labels": {names.MANAGED_BY: names.MANAGER}},
+        "metadata": {
+            "name": FLOOR + service_name(name),
+            "labels": {names.MANAGED_BY: names.MANAGER},
+            "ownerReferences": [owner],  # it goes with the workload, whether or not anybody of us is there
+        },
         "spec": {
             "minAvailable": NEVER,
             "selector": {"matchLabels": dict(selector.match_labels), "matchExpressions": rules},
