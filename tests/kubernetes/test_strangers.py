@@ -112,7 +112,9 @@ async def test_one_annotation_and_a_drain_takes_one_at_a_time_and_says_why(
     await upcall.kill("master")
     await read_until(draining, "disruption budget")
     await upcall.start("master")
-    await read_until(draining, f"waits for {service}: deferred by {service}: member-")
+    # In its service's words again, or in the guard's, where that was asked before it had seen who is ready.
+    await read_until(draining, f"{operation.id} waits for ")
+    assert await placed(api, namespace) == before
 
     # It is well again: the drain goes through, and its owner has brought another one up.
     await nodes._say(await api.get(POD, first, namespace), "Running", ready=True)
