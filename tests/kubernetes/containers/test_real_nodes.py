@@ -14,7 +14,7 @@ from evicting import LIMIT_S
 from lab import building
 from lab.control_plane import processes
 from realnodes import groups
-from realnodes.cluster import RealNodes
+from realnodes.cluster import RealNodes, missing
 from realnodes.settings import PAUSE
 from realnodes.volumes import folder_of
 
@@ -108,6 +108,11 @@ def test_nothing_is_left(possible: None, tmp_path: Path, how: str) -> None:
     ]:  # fmt: skip
         assert time.monotonic() < until_s, left
         time.sleep(0.1)
+
+
+def test_without_root_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert missing() == "real nodes need root, who makes their namespaces, links and control groups"
 
 
 def groups_of(keeper: str) -> list[str]:

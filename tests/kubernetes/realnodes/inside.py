@@ -56,14 +56,14 @@ class Inside:
     def stand(self) -> None:
         socket.sethostname(self._folder.name)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-        for setting in TUNED:
-            path, file = Path("/proc/sys", setting), self._folder / "tuned" / setting
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(path.read_text())
-            _mount("--bind", str(file), str(path))
         hierarchies = groups.hierarchies()
         for folder in OURS:
             _mount("-t", "tmpfs", "own", folder)
+        for setting in TUNED:
+            path, file = Path("/proc/sys", setting), Path("/run/tuned", setting)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(path.read_text())
+            _mount("--bind", str(file), str(path))
         _mount("-t", "tmpfs", "groups", "/sys/fs/cgroup")
         for words in hierarchies:
             point = Path("/sys/fs/cgroup", words.removeprefix("name="))

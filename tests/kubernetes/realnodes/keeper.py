@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from realnodes import groups
+from realnodes import groups, limits
 from realnodes.network import AT_ONCE, Network
 from upcall.artifacts.cache import default_root
 from upcall.keeper import linux
@@ -130,7 +130,7 @@ def main(folder: str, count: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     say = functools.partial(print, flush=True)
     network, ours = free_network()
-    with ours:
+    with ours, limits.more():
         keeper = Keeper(network, Path(folder), int(count))
         try:
             keeper.begin()
