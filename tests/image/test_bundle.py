@@ -17,6 +17,7 @@ from upcall.image import bundle
 from upcall.image.building import Image
 from upcall.image.errors import ImageError
 from upcall.image.layers import Data
+from upcall.kubernetes.installing import chart
 
 Run = Callable[..., Result]
 
@@ -148,6 +149,8 @@ def test_it_is_made_in_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     told = json.loads(said.stdout)
     assert [(one["package"], one["version"]) for one in told["images"]] == [("log", "4.1")]
     assert run("verify", told["folder"]).exit_code == 0
+    assert (tmp_path / "out" / "chart" / "Chart.yaml").read_text() == chart.files()["Chart.yaml"]
+    assert "  chart/Chart.yaml\n" in (tmp_path / "out" / "SHA256SUMS").read_text()
     again = run(*words)
     assert again.exit_code == 1
     assert "is there already" in again.stderr

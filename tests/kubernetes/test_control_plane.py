@@ -6,9 +6,11 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from evicting import LIMIT_S, drain, read_until
 from lab import hosts
 from lab.control_plane import ControlPlane, control_plane
 from lab.network import networked, way_out
-from lab.running import RunningNodes
+from lab.running import Container, RunningNodes
 
 from upcall.cluster.folder import Cluster, DataFolder, write_private
+from upcall.keeper import processes
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing.objects import NAME, definitions
 from upcall.kubernetes.settings import FILE, Settings
@@ -199,6 +202,61 @@ async def test_a_service_lives_under_a_control_plane_in_the_cluster(
     assert not running.failures
 
 
+async def test_a_leader_that_is_stopped_is_left_by_all_and_stands_by_when_it_goes_on(
+    laptop: Laptop, api: Api, namespace: str, running: RunningNodes
+) -> None:
+    await laptop.up()
+    await laptop.upcall("install", str(SMALL), "--set", "count=1")
+    before = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready")
+    was = await leader(api, namespace)
+    container = running.containers[was["metadata"]["uid"]]
+    below = pids(container)
+    master = next(pid for pid in below if b"upcall.master" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    print(f"\nPSS of the leader {pss_mib(below):.0f} MiB, of who stands by {standing_by_mib(running, was):.0f} MiB")
+
+    os.kill(master, signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    now = await leader(api, namespace, was["metadata"]["uid"])
+    print(f"another leads after {time.monotonic() - stopped_s:.1f} s")
+    await laptop.until_said("it begins:", "logs", "small.part-0")
+    assert len((await api.list(POD, namespace, labels=f"{LEADS}=true")).objects) == 1
+    await laptop.upcall("scale", "small", "2")
+    await laptop.task("small.part-1", lambda one: one["state"] == "ready", "one more is ready")
+
+    # It goes on, finds another, and ends; its container begins anew, and stands by.
+    os.kill(master, signal.SIGCONT)
+    async with asyncio.timeout(LIMIT_S):
+        while container.restarts == 0 or not container.ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert (await leader(api, namespace))["metadata"]["uid"] == now["metadata"]["uid"]
+    again = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready still")
+    assert again["incarnation"] == before["incarnation"]
+    await laptop.upcall("down")
+
+
+def standing_by_mib(running: RunningNodes, leads: Object) -> float:
+    other = next(
+        one
+        for uid, one in running.containers.items()
+        if one.pod["metadata"]["name"].startswith(NAME) and uid != leads["metadata"]["uid"]
+    )
+    return pss_mib(pids(other))
+
+
+def pids(container: Container) -> list[int]:
+    assert container.process is not None
+    return [one.pid for one in processes.descendants(container.process.pid, processes.table())]
+
+
+def pss_mib(pids: Iterable[int]) -> float:
+    found = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return found / 1024
+
+
 def _file(folder: Path, text: str) -> Path:
     path = folder / "value"
     path.write_text(text)
@@ -234,6 +292,8 @@ async def test_each_right_that_is_missing_is_named_and_nothing_is_done(
     assert not stranger.data.exists() or not list(stranger.data.glob("*.json"))
     with pytest.raises(NotFound):
         await api.get(DEPLOYMENT, NAME, namespace)
+    unsaid = await laptop.upcall("up", "--on", "kubernetes", "--namespace", namespace, code=1)
+    assert "it is not said what pods run" in unsaid
 
 
 async def test_kinds_of_a_newer_upcall_are_left_alone(laptop: Laptop, api: Api, namespace: str) -> None:

@@ -32,8 +32,9 @@ def make(
     platforms: Platforms = None,
     base: Base = "",
 ) -> None:
-    """Make the images of packages, and a folder with all of them and the sums of its files."""
+    """Make the images of packages, and a folder with all of them, the Helm chart and the sums of its files."""
     from upcall.artifacts.cache import Cache
+    from upcall.cli import elsewhere
     from upcall.image import building, bundle, standing, target
 
     wanted = target.parse(platforms) if platforms else [target.this()]
@@ -49,7 +50,8 @@ def make(
                 what = building.Package(name, version, artifacts_of(built), built.blobs)
                 image = building.build([what], wanted, stands, cache, Path(scratch) / str(number), report)
                 images[name, version] = (f"{HOST}/upcall/{name}:{version}", image)
-            return bundle.write(to, images)
+            chart = elsewhere.on("kubernetes", session.folder).chart_files()
+            return bundle.write(to, images, {f"chart/{name}": text for name, text in chart.items()})
 
     _show(session, to, shown(session, "bundle", work))
 

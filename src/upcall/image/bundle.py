@@ -1,6 +1,7 @@
 """A bundle: all that has to be carried to where no network reaches, in one folder, with the sums that show it is whole.
 
     images/         the images as one layout: layers that several have are there once
+    chart/          the Helm chart of the control plane that runs them
     bundle.json     what it holds: packages, names, digests
     SHA256SUMS      of every other file, as `sha256sum -c` reads it
 
@@ -56,8 +57,10 @@ class Bundle:
     size: int
 
 
-def write(folder: Path, images: Mapping[tuple[str, str], tuple[str, Image]]) -> Bundle:
-    """The bundle of these images (by package and version, with their names)."""
+def write(
+    folder: Path, images: Mapping[tuple[str, str], tuple[str, Image]], beside: Mapping[str, str] | None = None
+) -> Bundle:
+    """The bundle of these images (by package and version, with their names). ``beside``: texts, by their paths."""
     listed = tuple(
         Listed(
             package=package,
@@ -71,6 +74,9 @@ def write(folder: Path, images: Mapping[tuple[str, str], tuple[str, Image]]) -> 
     contents = Contents(format=FORMAT, upcall=upcall.__version__, images=listed)
     with layout.new_folder(folder) as partial:
         layout.lay(layout.contents_of(dict(images[one.package, one.version] for one in listed)), partial / IMAGES)
+        for name, text in (beside or {}).items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / name).write_text(text)
         (partial / CONTENTS).write_bytes(msgspec.json.format(msgspec.json.encode(contents), indent=1) + b"\n")
         (partial / SUMS).write_text(_sums(partial))
     return verify(folder)

@@ -48,6 +48,9 @@ class OnKubernetes:
             raise Conflict(f"{folder} is not empty", where="--chart", expected="a folder that is not there yet")
         return chart.write(folder)
 
+    def chart_files(self) -> dict[str, str]:
+        return chart.files()
+
     # -- up ---------------------------------------------------------------------------------------------------------
 
     def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None:

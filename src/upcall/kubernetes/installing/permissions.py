@@ -20,7 +20,7 @@ def to_install(objects: Iterable[tuple[Kind, Object]], namespace: str) -> list[W
     """Once for each kind."""
     kinds = dict.fromkeys(kind for kind, _ in objects)
     found = [(verb, kind, "", namespace if kind.namespaced else "") for kind in kinds for verb in APPLIES]
-    return [*found, *to_reach(namespace)]
+    return [*found, ("create", SECRET, "", namespace), *to_reach(namespace)]
 
 
 def to_reach(namespace: str) -> list[Wanted]:
