@@ -1,7 +1,10 @@
 """Somebody else's workload as a service: the careful rule, a responder in another process, and what is no answer."""
 
 import asyncio
+import contextlib
 import json
+import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +34,7 @@ QUESTION: Final = responder.Upcall(
     members=(responder.Member(name="member-1", ready=True, node="node-2", address="10.0.0.7"),),
 )
 SCHEMA: Final = Path(__file__).parents[2] / "docs" / "responder.schema.json"
+EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "responder.py"
 
 
 # -- a life on a played cluster --------------------------------------------------------------------------------------
@@ -242,6 +246,30 @@ def test_while_it_is_away_it_is_held_or_the_careful_rule_holds_as_its_owner_said
             kind="kubernetes",
             options=OPTIONS | {"responder": "http://web.example/upcall", "away": away},
         )
+
+
+async def test_the_example_of_a_responder_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "busy").touch()
+    process = await asyncio.create_subprocess_exec(sys.executable, str(EXAMPLE), str(port), cwd=tmp_path)
+    url = f"http://127.0.0.1:{port}/upcall"
+    try:
+        async with asyncio.timeout(300):
+            while True:
+                with contextlib.suppress(responder.NoAnswer):
+                    verdict = await responder.ask(url, QUESTION)
+                    break
+                await asyncio.sleep(0.1)
+        assert (verdict.word, verdict.reason, verdict.progress) == ("defer", "it is busy", 0.5)
+        (tmp_path / "busy").unlink()
+        assert (await responder.ask(url, QUESTION)).word == "accept"
+        ill = responder.Member(name="member-2", ready=False, node="", address="")
+        more = msgspec.structs.replace(QUESTION, members=(*QUESTION.members, ill))
+        assert (await responder.ask(url, more)).reason == "member-2 not ready"
+    finally:
+        process.kill()
+        await process.wait()
 
 
 def test_the_published_schema_is_that_of_the_code() -> None:
