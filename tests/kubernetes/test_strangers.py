@@ -129,7 +129,10 @@ async def test_one_annotation_and_a_drain_takes_one_at_a_time_and_says_why(
     assert [(one.id, one.state) for one in ended] == [(operation.id, "done")]
 
     # Asked for no more: nothing of it ends, and nothing of ours is left on it.
+    assert f"{before[second]} cordoned" in await upcall.upcall("node", "list")
+    assert f"node {before[second]}: in maintenance by somebody on Kubernetes" in await upcall.upcall("events")
     await kubectl(plane, "uncordon", before[second])
+    await upcall.until_said(f"node {before[second]}: whoever had it in maintenance has opened it again", "events")
     await kubectl(plane, "-n", namespace, "annotate", f"{word}/web", "upcall.dev/ask-")
     await upcall.until(
         lambda: service not in [one.name for one in upcall.client.services()], "it is no service of ours any more"
