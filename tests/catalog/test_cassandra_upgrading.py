@@ -195,3 +195,28 @@ def test_each_version_has_its_own_runtime_and_says_in_which_form_it_writes_where
     assert runtimes[0] != runtimes[1]
     assert "-Djava.security.manager=allow" not in tasks[OLD].command
     assert "-Djava.security.manager=allow" in tasks[NEW].command
+
+
+async def test_a_node_that_is_not_heard_for_a_moment_after_its_restart_is_not_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A session of before its restart does not see it until it tries again."""
+    monkeypatch.setattr("upcall.catalog.cassandra.forms.LOOK_S", 0.0)
+    lived = Lived()
+    heard = lived.ring.node_states
+    unheard = 0
+
+    def states() -> list[NodeState]:
+        nonlocal unheard
+        found = heard()
+        restarted = [did for did in lived.did if did.startswith("restart")]
+        if restarted and unheard < 5 * len(restarted):
+            unheard += 1
+            address = lived.service.members[restarted[-1].split()[1]].address
+            return [each for each in found if each.address != address]
+        return found
+
+    monkeypatch.setattr(lived.ring, "node_states", states)
+    await lived.service.write_in_newest_form("restore/a")
+    assert lived.did == [f"restart node-{number} {mode}" for mode in MODES[1:] for number in range(3)]
+    assert unheard >= 25

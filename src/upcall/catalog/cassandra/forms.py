@@ -9,10 +9,14 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from upcall.catalog.cassandra.nodes import MODE, Nodes
 from upcall.catalog.cassandra.releases import MODES, Mode
+from upcall.protocol.errors import NotNow
+
+if TYPE_CHECKING:
+    from upcall.catalog.cassandra.ring import Ring
 
 LOOK_S: Final = 1.0
 AGAIN_S: Final = 60
@@ -44,24 +48,34 @@ class Forms(Nodes):
                 await self._until_it_writes(node.name, mode, why)
 
     async def _until_it_writes(self, name: str, mode: Mode, why: str) -> None:
-        """It does after a restart, which is asked about like any other: the ranges keep their quorum."""
-        while not await self._writes(name, mode):
+        """It does after a restart, which is asked about like any other: the ranges keep their quorum. Only a node that
+        says that it writes in an older form is restarted: one that has just been is not heard for a moment."""
+        while (now := await self._writes(name)) is None or MODES.index(now) < MODES.index(mode):
             node = self.members[name]
             self.progress(f"{name} is started anew to write in form {mode}")
-            if node.ready and not any(each.member == name and each.kind == "restart" for each in self.operations):
+            asked = any(each.member == name and each.kind == "restart" for each in self.operations)
+            if now is not None and node.ready and not asked:
                 key = f"{why}/{mode}/{node.task}/{time.time() // AGAIN_S:.0f}"
                 reason = f"it is to write as Cassandra {self.version} does ({mode})"
                 await self.propose("restart", node, reason=reason, key=key)
             await asyncio.sleep(LOOK_S)
 
-    async def _writes(self, name: str, mode: Mode) -> bool:
+    async def _writes(self, name: str) -> Mode | None:
+        """As it says itself. None: it is not heard now."""
         node = self.members[name]
         if not (node.ready and node.back):
-            return False
+            return None
         try:
-            found = await self.ask(lambda ring: ring.node_states())
+            return await self.ask(lambda ring: _said_by(ring, node.address))
         except Exception as error:  # It is just ending, or has just come: it is asked again.
             self.log.info("in which form %s writes: %s", name, error)
-            return False
-        now = next((each.mode for each in found if each.address == node.address), "")
-        return now in MODES and MODES.index(now) >= MODES.index(mode)
+            return None
+
+
+def _said_by(ring: "Ring", address: str) -> Mode:
+    """What raises gets a new session: one of before its restart may not hear it for minutes."""
+    said = next((each.mode for each in ring.node_states() if each.address == address), "")
+    for mode in MODES:
+        if mode == said:
+            return mode
+    raise NotNow(f"{address} is not heard", where=address)
