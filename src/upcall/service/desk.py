@@ -19,8 +19,9 @@ from upcall.service.actions import action_named, actions_of
 from upcall.service.attempts import in_words
 from upcall.service.comparing import with_options
 from upcall.service.course import Course
-from upcall.service.interrupted import CONNECTIONS, HEARD_S, Patience, Present
+from upcall.service.interrupted import CONNECTIONS, Patience, Present
 from upcall.service.link import Link, MasterAway, exact
+from upcall.service.member import ToolFailed
 from upcall.service.options import validated
 from upcall.service.plan_inputs import Verb
 from upcall.service.previewing import preview
@@ -137,7 +138,7 @@ class Desk:
             if error is None:
                 return reply
             if goes_on and not isinstance(error, NotNow):
-                reply = await self._broken_off(reply, error, present, moved=patience.moved)
+                reply = await self._broken_off(reply, error, present)
             if reply.problem is None or reply.problem.code != NotNow.code:
                 return reply
             if (pause_s := patience.pause_s(loop.time())) is None:
@@ -146,15 +147,12 @@ class Desk:
             await asyncio.sleep(pause_s)
 
     @staticmethod
-    async def _broken_off(
-        reply: wire.ActionReply, error: Exception, present: Present, *, moved: bool
-    ) -> wire.ActionReply:
-        """Not now, where something was away. A refusal at its very beginning is said at once."""
-        gone = present.gone()
-        if not gone and not isinstance(error, CONNECTIONS) and (moved or not isinstance(error, UpcallError)):
-            await asyncio.sleep(HEARD_S)
-            gone = present.gone()
-        if not gone and not isinstance(error, CONNECTIONS):
+    async def _broken_off(reply: wire.ActionReply, error: Exception, present: Present) -> wire.ActionReply:
+        """Not now, where something was away. What its code says in words of its own counts at once."""
+        own_words = isinstance(error, UpcallError) and not isinstance(error, ToolFailed)
+        away = isinstance(error, CONNECTIONS)
+        gone = present.gone() if away or own_words else await present.gone_soon()
+        if not gone and not away:
             return reply
         words = reply.problem.message if reply.problem is not None else reply.error
         passes = NotNow(f"{', '.join(gone)} went away: {words}" if gone else words)

@@ -7,6 +7,7 @@ that is over, and says meanwhile what it waits for. Its expert's code knows noth
 It is bounded twice: in time, from when it last got further; and in how often it gets further and is broken off again.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Final
@@ -24,8 +25,10 @@ INTERRUPTIONS_MAX: Final = 20
 """So often its time begins anew: what is broken off more often breaks by itself."""
 STEADY_S: Final = 60.0
 """After so long without an interruption the next one is tried again as soon as the first."""
-HEARD_S: Final = 3.0
-"""What is asked of a member breaks in the moment in which that dies; that it is dead is heard a moment later."""
+HEARD_S: Final = 10.0
+"""What is asked of a member breaks in the moment in which that dies; that it is dead is heard a moment later, on a busy
+machine seconds later."""
+LOOK_S: Final = 0.5
 
 CONNECTIONS: Final = (NotNow, Fenced, ConnectionError)
 """It could not be asked; what it would have said nobody knows."""
@@ -42,22 +45,22 @@ class Patience:
         self._told: tuple[str, float | None] | None = None
         self._times = 0
         self._broken_at_s = now_s
-        self.moved = False
+        self._moved = False
         """It got further in this attempt."""
 
     def heard(self, text: str, share: float | None) -> None:
         """How far it is."""
         if self._told != (text, share):
-            self._told, self.moved = (text, share), True
+            self._told, self._moved = (text, share), True
 
     def pause_s(self, now_s: float) -> float | None:
         """It was broken off: how long to wait before the next attempt. None: it is not tried any more."""
         if now_s - self._broken_at_s > STEADY_S:
             self._pauses_s = _pauses()
-        if self._goes_on and self.moved and self._times < INTERRUPTIONS_MAX:
+        if self._goes_on and self._moved and self._times < INTERRUPTIONS_MAX:
             self._times += 1
             self._until_s = max(self._until_s, now_s + AWAY_S)
-        self._broken_at_s, self.moved = now_s, False
+        self._broken_at_s, self._moved = now_s, False
         left_s = self._until_s - now_s
         return min(next(self._pauses_s), left_s) if left_s > 0 else None
 
@@ -78,6 +81,14 @@ class Present:
         """Who was back when the action began and is not; and whoever was started anew in this attempt."""
         now = self._back()
         return sorted((self._were - now.keys()) | {name for name, was in self._are.items() if now.get(name) != was})
+
+    async def gone_soon(self) -> list[str]:
+        """The same, as soon as it is heard."""
+        for _ in range(int(HEARD_S / LOOK_S)):
+            if gone := self.gone():
+                return gone
+            await asyncio.sleep(LOOK_S)
+        return self.gone()
 
     def _back(self) -> dict[str, int]:
         return {name: one.incarnation for name, one in self._members().items() if one.state == "ready" and one.back}
