@@ -3,7 +3,6 @@
 import pytest
 
 from upcall.catalog.cassandra import trial
-from upcall.catalog.cassandra.ring import TRIAL
 from upcall.catalog.cassandra.trial import Counts, Table, chosen, counted, statements
 from upcall.protocol.errors import Conflict
 from upcall.service.backup.manifest import Chunk, Part
@@ -77,10 +76,9 @@ def test_a_table_is_made_anew_in_the_trials_keyspace_with_its_types_alone() -> N
             "CREATE MATERIALIZED VIEW flown.by_at AS SELECT * FROM flown.rows",
         ]
     }
-    assert statements(schema, Table("flown", "rows")) == [
-        f"CREATE TYPE {TRIAL}.place (lat double, lon double)",
-        f"CREATE TABLE {TRIAL}.rows (id int PRIMARY KEY, text text) WITH comment = 'of flown.rows'",
-        f"ALTER TABLE {TRIAL}.rows DROP gone USING TIMESTAMP 5",
+    assert statements(schema, Table("flown", "rows"), "its_own") == [
+        "CREATE TYPE its_own.place (lat double, lon double)",
+        "CREATE TABLE its_own.rows (id int PRIMARY KEY, text text) WITH comment = 'of flown.rows'",
+        "ALTER TABLE its_own.rows DROP gone USING TIMESTAMP 5",
     ]
-    assert len(statements(schema, Table("flown", "Flights"))) == 2
-    assert trial.TRIAL == TRIAL
+    assert len(statements(schema, Table("flown", "Flights"), "its_own")) == 2

@@ -439,3 +439,61 @@ def test_whatever_fails_while_a_member_is_started_anew_is_tried_again(tmp_path: 
         assert any("not now: shelf-0 went away: KeyError" in said.text for said in life.master.progress)
 
     live(Dies, script, kind="kernel", inline=True)
+
+
+class Tries(Shelf):
+    """Lays what it tries on a table, and takes it away again; somebody else has something there, too."""
+
+    hangs = False
+    stuck = 0
+    """So often what is left cannot be taken away."""
+
+    async def check_backup(self, stored: StoredBackup) -> str:
+        table = f"trial.{stored.mark}"
+        await self.state.set("table", [*await self.state.get("table", ["trial.of-somebody"]), table])
+        stored.say("it lies there")
+        if type(self).hangs:
+            await asyncio.sleep(600)
+        await self.clear_trial(stored.mark)
+        return "tried"
+
+    async def clear_trial(self, mark: str) -> None:
+        if type(self).stuck:
+            type(self).stuck -= 1
+            raise NotNow("the table cannot be reached")
+        there = await self.state.get("table", [])
+        await self.state.set("table", [each for each in there if each != f"trial.{mark}"])
+
+
+def on_the_table(life: Life) -> list[str]:
+    found: list[str] = life.master.memory["table"].value if "table" in life.master.memory else []
+    return found
+
+
+@pytest.mark.parametrize("how", ["it is cancelled", "its host dies and nobody asks again", "and cannot be reached"])
+def test_what_an_interrupted_trial_left_is_taken_away_and_nothing_else(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        await done(life, "put", name="a", text="first")
+        await done(life, "backup", to=str(tmp_path / "kept"))
+        monkeypatch.setattr(Tries, "hangs", True)
+        asked = asyncio.ensure_future(life.master.act("verify-backup", trial=True))
+        await life.master.until(lambda: any(said.text == "it lies there" for said in life.master.progress))
+        assert len(on_the_table(life)) == 2
+        monkeypatch.setattr(Tries, "hangs", False)
+        monkeypatch.setattr(Tries, "stuck", 3 if how == "and cannot be reached" else 0)
+        if how != "it is cancelled":
+            await life.kill_host()
+        life.master.cancel("verify-backup")
+        await asked
+        if how != "it is cancelled":
+            assert len(on_the_table(life)) == 2
+            life.start_host()
+        await life.master.until(lambda: on_the_table(life) == ["trial.of-somebody"], within_s=60)
+        await life.master.until(lambda: "sdk.trying" not in life.master.memory, within_s=60)
+        assert (await done(life, "verify-backup", trial=True))["trial"] == "tried"
+        assert on_the_table(life) == ["trial.of-somebody"]
+
+    live(Tries, script, kind="kernel", inline=True)

@@ -122,6 +122,8 @@ class Context:
     """Hears of what the expert's code raised; a test fails by it."""
     busy: set[str] = field(default_factory=set)
     """What is done once at a time, while it is."""
+    may_have_left: bool = True
+    """A trial restore that did not return may have left something; of those before this host nobody knows."""
     inline: bool = False
     """A test in virtual time: a blocking call takes none."""
     said: dict[str, str] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from upcall.service import derived, faults, plans, troubles, wanted
 from upcall.service.asking import Clerk
 from upcall.service.attempts import as_an_error
 from upcall.service.autoscaling import Autoscaling
+from upcall.service.backup.trials import Clearing
 from upcall.service.carrying_out import CarryingOut
 from upcall.service.context import Context
 from upcall.service.desk import PREVIEW, Desk
@@ -131,6 +132,7 @@ class Runner:
         self._health = Health(self.service, self.link)
         self._watch = Watch(self.service, self._clerk.puts_off, self._clerk.ask_again, self._health.watched)
         self._relieving = Relieving(self.service, self._spawn)
+        self._clearing = Clearing(self.service, self._spawn)
         self._dirty = asyncio.Event()
         self._subscribed = asyncio.Event()
         self._wanted: wire.Wanted | None = None
@@ -343,6 +345,7 @@ class Runner:
         self._health.let(deployed := self._deployed())
         if deployed:
             self._relieving.look(self.context.members)
+            self._clearing.look()
         try:
             await self._show()
         except (Fenced, NotNow):

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-TRIAL: Final = "upcall_trial"
-"""The keyspace in which a backup is tried: nobody's data."""
+TRIAL: Final = "upcall_trial_"
+"""How the name of the keyspace begins in which a backup is tried; the mark of the trial follows. Nobody's data."""
 ROLES: Final = "system_auth"
 """Where roles and passwords are kept."""
 COPIES_THAT_SPARE_ONE: Final = 3

@@ -101,8 +101,8 @@ def chosen(parts: Iterable[Part], tried: Mapping[str, float]) -> dict[Table, dic
     return found
 
 
-def statements(schema: Mapping[str, list[str]], table: Table) -> list[str]:
-    """What makes this table in the keyspace of the trial, with the types that it may use, and nothing else."""
+def statements(schema: Mapping[str, list[str]], table: Table, within: str) -> list[str]:
+    """What makes this table in this keyspace, that of the trial, with the types that it may use, and nothing else."""
     found = []
     for statement in schema["statements"]:
         header = _HEADER.match(statement)
@@ -111,7 +111,7 @@ def statements(schema: Mapping[str, list[str]], table: Table) -> list[str]:
         name = re.match(r"\"([^\"]+)\"|(\w+)", statement[header.end() :])
         assert name is not None
         if " TYPE " in header[1] or (name[1] or name[2]) == table.name:
-            found.append(f"{header[1]}{TRIAL}.{statement[header.end() :]}")
+            found.append(f"{header[1]}{within}.{statement[header.end() :]}")
     return found
 
 
@@ -126,7 +126,7 @@ class Trials(Backups):
         tried: dict[str, float] = await self.state.get(TRIED, {})
         tables = chosen(stored.parts("data/"), tried)
         every = {tuple(part.name.split("/")[2:4]) for part in stored.parts("data/")}
-        read, files = 0, 0
+        read, files, keyspace = 0, 0, f"{TRIAL}{stored.mark}"
         try:
             for number, (table, of_nodes) in enumerate(tables.items()):
                 stored.say(f"{table} is tried", number / len(tables))
@@ -138,29 +138,38 @@ class Trials(Backups):
                 files += sum(map(len, of_nodes.values()))
                 tried[str(table)] = time.time()
         finally:
-            await asyncio.shield(self.ask(lambda ring: ring.drop_keyspace(TRIAL)))
+            await asyncio.shield(self.ask(lambda ring: ring.drop_keyspace(keyspace)))
             await self.state.set(TRIED, {name: at for name, at in tried.items() if tuple(name.split(".", 1)) in every})
         return (
-            f"{len(tables)} of {len(every)} tables, {files} of {len(stored.parts('data/'))} files loaded into {TRIAL}:"
-            f" {read} rows read from all copies, as many as the files can have; dropped"
+            f"{len(tables)} of {len(every)} tables, {files} of {len(stored.parts('data/'))} files loaded into one of"
+            f" their own: {read} rows read from all copies, as many as the files can have; dropped"
         )
 
+    async def clear_trial(self, mark: str) -> None:
+        """Its keyspace, and its files in the folders of nodes: all have to be back."""
+        if away := self.members.away("node"):
+            raise NotNow(f"{', '.join(away)} is not back: files of a trial may lie there", where=self.name)
+        await self.ask(lambda ring: ring.drop_keyspace(f"{TRIAL}{mark}"))
+        for node in self.members.of("node"):
+            async with files_of(node, ROOT) as files:
+                await self.blocking(files.drop, WITHIN)
+
     async def _try(self, node: Member, stored: StoredBackup, table: Table, of_nodes: Mapping[str, list[Part]]) -> int:
-        """Gives how many rows it has. What an interrupted trial left goes first."""
-        schema = stored.manifest.about["schema"][table.keyspace]
-        made = {TRIAL: {"copies": schema["copies"], "statements": statements(schema, table)}}
-        await self.ask(lambda ring: ring.drop_keyspace(TRIAL))
+        """Gives how many rows it has. The table before goes first."""
+        schema, keyspace = stored.manifest.about["schema"][table.keyspace], f"{TRIAL}{stored.mark}"
+        made = {keyspace: {"copies": schema["copies"], "statements": statements(schema, table, keyspace)}}
+        await self.ask(lambda ring: ring.drop_keyspace(keyspace))
         await self.ask(lambda ring: ring.make_schema(made, len(self.members.of("node"))))
         counts = Counts()
         for parts in of_nodes.values():
             counts = counts.and_of(await self._count(node, stored, table, parts))
-            await self._load(node, stored, TRIAL, table.name, parts, WITHIN)
-        read = await self.ask(lambda ring: ring.count(TRIAL, table.name))
+            await self._load(node, stored, keyspace, table.name, parts, WITHIN)
+        read = await self.ask(lambda ring: ring.count(keyspace, table.name))
         counts.check(table, read)
         return read
 
     async def _count(self, node: Member, stored: StoredBackup, table: Table, parts: list[Part]) -> Counts:
-        folder = f"{WITHIN}/{TRIAL}/{table.name}"
+        folder = f"{WITHIN}/{TRIAL}{stored.mark}/{table.name}"
         async with files_of(node, ROOT) as files:
             try:
                 await self.blocking(copy_in, stored, files, folder, parts)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CLEARED: Final = "restore-cleared"
 TRIAL: Final = "upcall-trial."
+"""How the names of topics begin that a trial makes; its mark follows."""
 PROMISE: Final = (
     "each partition up to the last offset that was committed in it when the backup began, transactions that were open"
     " then left out; no order between partitions; offsets of groups as they were just before"
@@ -48,6 +49,9 @@ class Backups(Brokers):
         """All topics once more under other names, read back record by record, and deleted."""
         brokers = len(self.ready_ids())
         return await self.ask(lambda admin: _tried(admin, stored, brokers))
+
+    async def clear_trial(self, mark: str) -> None:
+        await self.ask(lambda admin: _drop_those_of(admin, mark))
 
 
 def _copy_out(admin: "Admin", into: BackupInto) -> None:
@@ -126,21 +130,33 @@ def _ends(admin: "Admin", parts: list[tuple[str, int]]) -> dict[tuple[str, int],
 def _tried(admin: "Admin", stored: StoredBackup, brokers: int) -> str:
     from upcall.catalog.kafka import copying, holding
 
-    names = [f"{TRIAL}{topic}" for topic in stored.manifest.about["topics"]]
+    prefix = _prefix(stored.mark)
+    names = [f"{prefix}{topic}" for topic in stored.manifest.about["topics"]]
     chains = copying.chains({part.name: part for part in stored.parts()})
-    holding.drop(admin, names)  # of a trial that was interrupted
     reader = copying.Reader(admin.connection)
     try:
-        _copy_in(admin, stored, brokers, TRIAL)
+        _copy_in(admin, stored, brokers, prefix)
         count = 0
         for (topic, number), chain in chains.items():
             stored.say(f"{topic}-{number} is compared")
-            count += copying.compared(stored, chain, reader, f"{TRIAL}{topic}", number)
+            count += copying.compared(stored, chain, reader, f"{prefix}{topic}", number)
     finally:
         reader.close()
         holding.drop(admin, names)
     what = f"{counted(len(names), 'topic')} with {counted(count, 'record')}"
     return f"{what} restored under other names, compared one by one, and deleted"
+
+
+def _prefix(mark: str) -> str:
+    return f"{TRIAL}{mark}."
+
+
+def _drop_those_of(admin: "Admin", mark: str) -> None:
+    from upcall.catalog.kafka import holding
+    from upcall.catalog.kafka.admin import TIMEOUT_S
+
+    there = admin.client.list_topics(timeout=TIMEOUT_S).topics
+    holding.drop(admin, [name for name in there if name.startswith(_prefix(mark))])
 
 
 class _Told:

@@ -55,6 +55,13 @@ class Trials(Backups):
             + (f": {', '.join(queries)}" if queries else "")
         )
 
+    async def clear_trial(self, mark: str) -> None:
+        """Its files in sandboxes: those of a worker that was started anew have gone with its own."""
+        for worker in self.members.of("worker"):
+            if worker.ready:
+                async with files_of(worker, ROOT) as carried:
+                    await self.blocking(carried.drop, WITHIN)
+
 
 def _tried(stored: StoredBackup, files: Files, job: str, parts: list[Part]) -> dict[str, int]:
     """Folder of a query -> the batch that it goes on with."""

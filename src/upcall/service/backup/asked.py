@@ -25,6 +25,7 @@ from upcall.service.backup.finding import archive_at, forget, in_folder, named, 
 from upcall.service.backup.manifest import Manifest
 from upcall.service.backup.reading import StoredBackup
 from upcall.service.backup.removing import Remover, Which
+from upcall.service.backup.trials import marked
 from upcall.service.backup.under_way import alone, reading, removing, speaking, working
 from upcall.service.backup.writing import BackupInto, Say
 
@@ -117,8 +118,8 @@ async def verify_backup(
         await working(service, lambda say: StoredBackup(archive, found, say=say), StoredBackup.verify)
         if trial:
             async with (
-                alone(service, "trial"),
-                speaking(service, lambda say: StoredBackup(archive, found, say=say)) as stored,
+                marked(service) as mark,
+                speaking(service, lambda say: StoredBackup(archive, found, mark=mark, say=say)) as stored,
             ):
                 said["trial"] = await service.check_backup(stored)
     return said

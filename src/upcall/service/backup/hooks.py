@@ -38,6 +38,10 @@ class Backups:
         return ["everything"]
 
     async def check_backup(self, stored: StoredBackup) -> str:
-        """A trial restore, beside what is there, which is gone afterwards; what it found, in words. Raises
-        ``Conflict`` when the backup is not good."""
+        """A trial restore, beside what is there, which is gone when it returns; what it found, in words. Raises
+        ``Conflict`` when the backup is not good. ``stored.mark`` stands in the name of whatever it makes."""
         raise Invalid("its package has no trial restore", where=type(self).__name__)
+
+    async def clear_trial(self, mark: str) -> None:
+        """Takes away what the trial of this mark may have left, which did not return: nothing else. Called again until
+        it returns, also by the next host. Default: there is nothing to take away."""

@@ -18,6 +18,7 @@ class StoredBackup(Work):
         *,
         over: frozenset[str] = frozenset(),
         resumed: bool = False,
+        mark: str = "",
         say: Say = lambda text, share: None,
     ) -> None:
         super().__init__(say)
@@ -26,6 +27,8 @@ class StoredBackup(Work):
         """What a person said that may go for it, of what ``in_the_way`` gave."""
         self.resumed = resumed
         """It had begun before, here: what stands may be half of it."""
+        self.mark = mark
+        """Of a trial: a few letters that stand in the names of what it makes, and of nothing else that there is."""
         self._parts = {part.name: part for part in manifest.parts}
 
     def parts(self, begins: str = "") -> list[Part]:
