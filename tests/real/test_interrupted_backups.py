@@ -64,6 +64,7 @@ def is_left_by_no_trial(cluster: Cluster, service: str, backup: str, made: Calla
     before = cluster.kill("host", signal.SIGKILL)
     cluster.upcall("service", "action", trial, "--cancel", check=False)
     cluster.until_restarted("host", before)
+    cluster.until("it is over", lambda: seen(cluster, trial)["state"] != "running", WAIT_S)
     cluster.until("nothing of it is there", lambda: not made(), WAIT_S)
     cluster.until(f"{service} is well", lambda: cluster.client.service(service).state == "running", WAIT_S)
     said = cluster.upcall("backup", "verify", backup, "--trial", timeout_s=WAIT_S).stdout

@@ -470,7 +470,15 @@ def on_the_table(life: Life) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("how", ["it is cancelled", "its host dies and nobody asks again", "and cannot be reached"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "it is cancelled",
+        "its host dies and nobody asks again",
+        "and cannot be reached",
+        "it is cancelled as its host dies",
+    ],
+)
 def test_what_an_interrupted_trial_left_is_taken_away_and_nothing_else(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -484,13 +492,21 @@ def test_what_an_interrupted_trial_left_is_taken_away_and_nothing_else(
         assert len(on_the_table(life)) == 2
         monkeypatch.setattr(Tries, "hangs", False)
         monkeypatch.setattr(Tries, "stuck", 3 if how == "and cannot be reached" else 0)
-        if how != "it is cancelled":
+        if how == "it is cancelled as its host dies":
+            life.master.cancel("verify-backup")  # It is on record, and no host heard of it.
+            await asyncio.sleep(0)
             await life.kill_host()
-        life.master.cancel("verify-backup")
-        await asked
-        if how != "it is cancelled":
             assert len(on_the_table(life)) == 2
             life.start_host()
+            assert (await asked).cancelled, "who comes next is shown both"
+        else:
+            if how != "it is cancelled":
+                await life.kill_host()
+            life.master.cancel("verify-backup")
+            await asked
+            if how != "it is cancelled":
+                assert len(on_the_table(life)) == 2
+                life.start_host()
         await life.master.until(lambda: on_the_table(life) == ["trial.of-somebody"], within_s=60)
         await life.master.until(lambda: "sdk.trying" not in life.master.memory, within_s=60)
         assert (await done(life, "verify-backup", trial=True))["trial"] == "tried"

@@ -61,6 +61,8 @@ class Desk:
         self._under_way: dict[str, asyncio.Task[wire.ActionReply]] = {}
         self._replies: dict[str, wire.ActionReply] = {}
         """The newest, for a master that did not hear them."""
+        self._unwanted: set[str] = set()
+        """Called off before they began here."""
         self._words = Words(self._progress, spawn)
 
     async def act(self, action: wire.Action) -> None:
@@ -85,6 +87,8 @@ class Desk:
         """A person wants it no more. Its method hears of it as of any cancellation, and may put away what it must."""
         if task := self._under_way.get(action):
             task.cancel()
+        elif action not in self._replies:
+            self._unwanted.add(action)  # Both are shown at once to a host that has just come.
 
     async def _progress(self, action: str, text: str, share: float | None) -> None:
         await self._link.progress(action, wire.ActionProgress(text=text, share=share))
@@ -95,6 +99,9 @@ class Desk:
             return wire.ActionReply(ok=False, error=gone)
         if len(self._under_way) >= ACTIONS_MAX:
             return wire.ActionReply(ok=False, error=f"{ACTIONS_MAX} actions are under way; ask again later")
+        if action.id in self._unwanted:
+            self._unwanted.discard(action.id)
+            return wire.ActionReply(ok=False, error="cancelled", cancelled=True)
         task = self._under_way[action.id] = asyncio.create_task(self._reply(action))
         try:
             await asyncio.wait([task])
