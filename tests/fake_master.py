@@ -217,6 +217,7 @@ class FakeMaster:
                 web.post("/v1/operations/{id}/{verb}", self._operation_verb),
                 web.get("/v1/events", self._events),
                 web.put("/v1/secrets/{name}", self._secret),
+                web.delete("/v1/secrets/{name}", self._remove_secret),
                 web.post("/v1/secrets/{name}/grant", self._grant_secret),
                 web.get("/v1/secrets", self._list(self._secrets_there)),
                 web.post("/v1/login-codes", self._login_code),
@@ -446,7 +447,8 @@ class FakeMaster:
         red = self.cards.get(asked["arguments"].get("name"), {}).get("style") == {"colour": "red"}
         known = request.match_info["action"] == "rewrite-card"
         refused = "what is red is not rewritten" if known and red and options.get("members") != 5 else ""
-        return await answer(api.CheckedAction(refused=refused, known=known))
+        why = api.ActionProblem(code="conflict", message=refused, where="text", expected="another colour first")
+        return await answer(api.CheckedAction(refused=refused, reasons=[why] if refused else [], known=known))
 
     def _result(self, action: str, arguments: dict[str, Any]) -> Any:
         """Cards are kept, whichever service is asked."""
@@ -654,7 +656,18 @@ class FakeMaster:
         return web.json_response({})
 
     def _secrets_there(self) -> list[dict[str, Any]]:
-        return [{"name": name, "granted": sorted(self.granted.get(name, ()))} for name in sorted(self.secrets)]
+        return [self._secret_view(name) for name in sorted(self.secrets)]
+
+    def _secret_view(self, name: str) -> dict[str, Any]:
+        used_by = sorted(one.name for one in self.services.values() if name in one.secrets)
+        return {"name": name, "granted": sorted(self.granted.get(name, ())), "used_by": used_by}
+
+    async def _remove_secret(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        view = self._secret_view(name)
+        del self.secrets[name]
+        self.granted.pop(name, None)
+        return web.json_response({**view, "used_by": []})
 
     async def _grant_secret(self, request: web.Request) -> web.Response:
         said, granted = await request.json(), self.granted.setdefault(request.match_info["name"], set())

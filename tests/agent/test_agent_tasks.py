@@ -79,7 +79,7 @@ async def test_an_unknown_name_ends_the_launch_with_one_clear_reason(node: Node,
     await node.launch("app.main.1", "echo", "{{port.client}}", ports=(Port(name="clients", number=1234),))
     ended = await master.state("app.main.1", "ended")
     assert ended.exit is not None
-    assert ended.exit.reason == "unknown name {{port.client}}; at command[1]; expected one of: port.clients"
+    assert ended.exit.reason == "unknown name {{port.client}}; at command[1]; expected port.clients"
 
 
 async def test_a_port_in_use_is_named_with_its_address(node: Node, master: Master, free_port: int) -> None:

@@ -57,7 +57,7 @@ def test_a_check_names_ports_that_are_declared() -> None:
         return None
 
     ports = (Port(name="client", number=1),)
-    with pytest.raises(Invalid, match="unknown port 'clients'; at ready; expected one of the declared: client"):
+    with pytest.raises(Invalid, match="unknown port 'clients'; at ready; expected client"):
         checks.make_probe(Check(tcp="clients"), "127.0.0.1", ports, run, "ready")
     with pytest.raises(Invalid, match="a check has no target that can be asked"):
         checks.make_probe(Check(), "127.0.0.1", ports, run, "health")

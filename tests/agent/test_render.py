@@ -31,7 +31,7 @@ def test_an_unknown_name_says_where_and_what_is_near() -> None:
     problem = caught.value.problem
     assert problem.message == "unknown name {{volume.dta}}"
     assert problem.where == "command[1]"
-    assert problem.expected == "one of: volume.data, volume.logs"
+    assert problem.expected == "volume.data or volume.logs"
 
 
 def test_all_documented_names_are_there() -> None:

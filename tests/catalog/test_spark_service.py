@@ -272,7 +272,7 @@ def test_what_is_written_here_each_version_knows(version: str) -> None:
     [
         ({"spark.executor.memori": "1g"}, "did you mean 'spark.executor.memory'?"),
         ({"spark.executor.cores": "many"}, "'many' does not match"),
-        ({"spark.sql.adaptive.enabled": "yes"}, "expected one of true, false"),
+        ({"spark.sql.adaptive.enabled": "yes"}, "expected true or false"),
         ({"spark.ui.killEnabled": "true"}, "stays closed"),
     ],
 )

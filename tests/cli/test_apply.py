@@ -328,10 +328,34 @@ def test_what_an_action_would_refuse_is_said_before_anything_begins(
     file = written(tmp_path, CARDS.replace("text: {file: two.txt}", "text: hi") + "  - {package: archive}\n")
     result = run(command, file)
     assert result.exit_code == 1
-    assert "cards two of greeter would be refused: what is red is not rewritten" in result.stderr
-    assert "composition.yaml line 7" in result.stderr
+    said = result.stderr.splitlines()
+    at = said.index("error: cards two of greeter would be refused: what is red is not rewritten")
+    assert said[at + 1].startswith("  where:    ")
+    assert said[at + 1].endswith("composition.yaml line 7")
+    assert said[at + 2] == "  expected: another colour first"
     assert set(posts(master)[len(before) :]) == {"/v1/services/greeter/actions/cards/begin"}, "it only looked"
     assert master.cards["two"]["text"] == "good bye"
+
+
+def test_all_that_would_be_refused_is_said_at_once_one_reason_a_line(
+    run: Run, master: FakeMaster, tmp_path: Path
+) -> None:
+    (tmp_path / "two.txt").write_text("good bye")
+    red = CARDS.replace("text: {file: two.txt}", "text: hi, style: {colour: red}")
+    more = red.replace("      two:", "      too: {text: hi, style: {colour: red}}\n      two:")
+    assert more != red
+    assert run("apply -f", written(tmp_path, more)).exit_code == 0
+    refused = run("apply -f", written(tmp_path, more.replace("text: hi", "text: bye")))
+    said = refused.stderr.splitlines()
+    at = said.index("error: 2 things would be refused:")
+    for line, name in zip(said[at + 1 :], ("too", "two"), strict=False):
+        assert line.startswith(f"  - cards {name} of greeter: what is red is not rewritten (at ")
+        assert line.endswith("; expected another colour first")
+    told = json.loads(run("apply -o json -f", written(tmp_path, more.replace("text: hi", "text: bye"))).stderr)
+    assert [one["what"] for one in told["error"]["details"]["reasons"]] == [
+        "cards too of greeter",
+        "cards two of greeter",
+    ]
 
 
 def test_an_action_is_judged_by_what_its_service_is_to_become(run: Run, master: FakeMaster, tmp_path: Path) -> None:
@@ -347,7 +371,11 @@ def test_a_dry_run_of_an_action_says_whether_it_would_be_refused(run: Run, maste
     master.cards["two"] = {"text": "hi", "style": {"colour": "red"}}
     refused = run("service do greeter rewrite-card name=two text=x --dry-run")
     assert refused.exit_code == 1
-    assert "it would be refused: what is red is not rewritten" in refused.stderr
+    assert refused.stderr.splitlines() == [
+        "error: rewrite-card of greeter would be refused: what is red is not rewritten",
+        "  where:    text",
+        "  expected: another colour first",
+    ]
     assert "nothing is known against it" in run("service do greeter rewrite-card name=one text=x --dry-run").stdout
     assert "does not say beforehand" in run("service do greeter greet name=you --dry-run").stdout
     assert not master.asked

@@ -268,7 +268,9 @@ def test_volumes_that_were_left_are_listed_and_those_in_use_on_demand(run: Run) 
     assert "taken back by an install of the same package" in " ".join(shown.split())
     everything = json.loads(run("volume list log --all -o json").stdout)
     assert [one["state"] for one in everything] == ["in use", "aside", "kept"]
-    assert json.loads(run("volume list hello -o json").stdout) == []
+    nobody = run("volume list lgo -o json")
+    assert (nobody.exit_code, nobody.stdout) == (1, ""), "a name that nothing has is a mistake"
+    assert "no service 'lgo'" in nobody.stderr
 
 
 def test_volumes_are_taken_back_by_an_operation_that_is_waited_for(run: Run, master: FakeMaster) -> None:
@@ -554,10 +556,28 @@ def test_a_grant_of_a_secret_is_listed_and_taken_back_in_words(run: Run, master:
     master.secrets["log.admin"] = "x"
     assert run("secret grant log.admin taker").stdout == "secret log.admin may be given by operators to taker\n"
     assert run("secret grant log.admin other").exit_code == 0
-    assert "log.admin  other, taker" in run("secret list").stdout
+    assert run("secret list").stdout.splitlines()[1].split("  ")[::5] == ["log.admin", " other, taker"]
     taken = run("secret revoke log.admin other")
     assert taken.stdout == "the grant of secret log.admin to other is taken back; left: taker\n"
     assert run("secret revoke log.admin taker").stdout == "the grant of secret log.admin to taker is taken back\n"
+
+
+def test_a_secret_is_listed_with_who_uses_it_and_removed_with_its_grants(run: Run, master: FakeMaster) -> None:
+    master.secrets |= {"mail": "x", "old": "x"}
+    master.add_service("shop", 1).secrets = ["mail"]
+    assert run("secret list").stdout.splitlines() == ["NAME  USED BY  GRANTED TO", "mail  shop", "old"]
+    assert run("secret grant old shop").exit_code == 0
+    assert run("secret remove old").stdout == "secret old is removed, and with it the grant to shop\n"
+    assert run("secret list -o json").stdout.count('"name"') == 1
+
+
+def test_a_service_is_given_a_secret_more_or_one_less(run: Run, master: FakeMaster) -> None:
+    master.add_service("shop", 1).secrets = ["mail", "old"]
+    assert run("update shop --secret new --secret mail --no-secret old --no-wait").exit_code == 0
+    assert master.calls[-1][2]["secrets"] == ["mail", "new"]
+    refused = run("update shop --no-secret mial")
+    assert "shop was not given a secret 'mial', did you mean 'mail'?" in refused.stderr
+    assert "expected: mail or old" in refused.stderr
 
 
 def test_a_package_of_many_words_is_a_row_of_the_list_and_is_shown_whole(run: Run, master: FakeMaster) -> None:

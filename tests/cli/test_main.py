@@ -122,7 +122,17 @@ def test_a_reader_that_is_gone_is_said_by_the_code_of_a_broken_pipe_and_by_no_wo
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("words", ["node drain", "install --no-such", "status nonsense", "events --lines x"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "node drain",
+        "install --no-such",
+        "status nonsense",
+        "events --lines x",
+        "scale hello x",
+        "config diff hello one",
+    ],
+)
 def test_a_wrong_command_line_is_an_error_like_any_other(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(words.split()) == 2
     said = capsys.readouterr()

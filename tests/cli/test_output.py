@@ -23,4 +23,5 @@ def test_a_line_in_which_only_the_seconds_change_is_said_once(capsys: pytest.Cap
 
 
 def test_what_is_known_in_several_versions_is_named_once() -> None:
-    assert nearest("zzz", ["kafka", "spark", "kafka"]) == "one of kafka, spark"
+    assert nearest("zzz", ["kafka", "spark", "kafka"]) == "kafka or spark"
+    assert nearest("zzz", ["kafka", "spark", "log"]) == "one of kafka, log, spark"

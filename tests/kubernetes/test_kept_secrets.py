@@ -67,6 +67,8 @@ def test_they_outlive_the_disk_and_are_fenced(plane: ControlPlane, namespace_of_
 
     asyncio.run(labelled())
     one.secrets.put("after", "the label")
+    one.secrets.put("gone", "for good")
+    one.secrets.remove("gone")
 
     second = opened()
     other = Master(second, tmp_path / "other")

@@ -191,3 +191,25 @@ def test_who_waits_for_the_result_is_told_in_the_same_way_whether_waiting_helps(
                 f"replies/{code.events.until('action')['id']}", {"ok": False, "error": "nobody is ready", **parts}
             )
             assert asked.result(30).status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        ("plans/deploy/pause", "not_found", 404),
+        ("actions/repair", "conflict", 409),
+        ("plans/deploy/pause", "refused", 409),
+    ],
+)
+def test_what_a_services_code_refuses_arrives_part_by_part(
+    server: Server, code: Code, path: str, kind: str, status: int
+) -> None:
+    said = {"code": kind, "message": "no step 'x'", "where": "plan deploy", "expected": "m/m-0"}
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(server.call, "POST", f"/v1/services/log/{path}", {})
+        code.call(f"replies/{code.events.until('action')['id']}", {"ok": False, "error": "crammed", "problem": said})
+        answer = asked.result(30)
+    assert answer.status == status
+    assert {key: answer.json()[key] for key in ("message", "where", "expected")} == {
+        key: said[key] for key in ("message", "where", "expected")
+    }

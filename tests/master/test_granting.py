@@ -85,9 +85,14 @@ def test_an_admins_word_for_one_service_is_enough_until_it_is_taken_back(server:
 @pytest.mark.parametrize(
     ("secret", "service", "message", "expected"),
     [
-        ("log.admin", "trustde", "'log.admin' was not granted to 'trustde', did you mean 'trusted'?", "one of trusted"),
+        ("log.admin", "trustde", "'log.admin' was not granted to 'trustde', did you mean 'trusted'?", "trusted"),
         ("login", "taker", "'login' was not granted to 'taker'", "nothing: nobody was granted login"),
-        ("log.adnim", "trusted", "no secret 'log.adnim', did you mean 'log.admin'?", "one of `upcall secret list`"),
+        (
+            "log.adnim",
+            "trusted",
+            "no secret 'log.adnim', did you mean 'log.admin'?",
+            "log.admin or login; `upcall secret set log.adnim` makes it",
+        ),
     ],
 )
 def test_what_nobody_was_granted_is_not_taken_back(

@@ -73,9 +73,9 @@ async def test_who_asks_for_a_service_or_by_half_a_name_is_told_the_members(tmp_
         PlayedNode("node-1").join(made.core)
         await install(made.core, "s", "a", "b")
         for name, message, expected in (
-            ("s", "'s' is a service, and what is asked for is a member", "one of s.a, s.b; "),
-            ("b", "no member 'b'", "one of s.b; "),
-            ("s.aa", "no member 's.aa', did you mean 's.a'?", "one of s.a, s.b; "),
+            ("s", "'s' is a service, and what is asked for is a member", "s.a or s.b; "),
+            ("b", "no member 'b'", "s.b; "),
+            ("s.aa", "no member 's.aa', did you mean 's.a'?", "s.a or s.b; "),
         ):
             with pytest.raises(NotFound) as raised:
                 made.views.with_logs(name)

@@ -57,6 +57,9 @@ class Asked(BaseModel):
     what: Literal["a", "b"] = "a"
     names: list[str] = []
     who: str = ""
+    tag: str = Field("ab", min_length=2, max_length=4)
+    few: list[int] = Field([1], min_length=1, max_length=2)
+    some: dict[str, int] = Field({}, max_length=1)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,12 @@ class Asked(BaseModel):
         ({"names": [1]}, ("1 is not text", "names.0", "text")),
         ({"nosuch": 1}, ("unknown name 'nosuch'", "nosuch", "")),
         ({"who": 5}, ("5 is not text", "who", "text")),
+        ({"tag": "a" * 50}, ("50 characters", "tag", "at most 4 characters")),
+        ({"tag": "a"}, ("1 character", "tag", "at least 2 characters")),
+        ({"tag": ""}, ("nothing", "tag", "at least 2 characters")),
+        ({"few": [1, 2, 3]}, ("3 entries", "few", "at most 2 entries")),
+        ({"few": []}, ("nothing", "few", "at least 1 entry")),
+        ({"some": {"a": 1, "b": 2}}, ("2 entries", "some", "at most 1 entry")),
     ],
 )
 def test_the_validator_of_requests_and_of_the_command_line(given: dict[str, Any], said: tuple[str, str, str]) -> None:

@@ -2,12 +2,15 @@
 who takes the service away or brings a mended file, and is not called again while it hangs."""
 
 import asyncio
+import hashlib
+import os
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,10 +18,12 @@ from http_master import TOKEN, HttpMaster
 from test_service_host import QUICK, STOPS, deployed, hosting, offered, until
 
 from upcall.protocol import service as wire
-from upcall.service import hanging, host, service_thread
+from upcall.service import hanging, host, previewing, service_thread
 from upcall.service.apart import Apart
 from upcall.service.connection import Connection
+from upcall.service.context import Context
 from upcall.service.hanging import Hangs
+from upcall.service.loading import Trials
 from upcall.testing import SimulatedMaster
 
 pytestmark = pytest.mark.usefixtures("looks_often")
@@ -203,6 +208,60 @@ async def test_what_does_not_follow_from_goals_in_time_is_told_with_its_line_and
         assert "has taken longer than 0.5 s" in problem.message
         stop = played.propose("stop", "web-0")
         await until(lambda: played.operations[stop].state in STOPS)
+
+
+class Edited:
+    """The files of a revision, as a host has them that has fetched them: they wait for somebody when imported."""
+
+    def __init__(self, waiting: Waiting, sources: Path) -> None:
+        self.fifo = sources.parent / "fifo"
+        os.mkfifo(self.fifo)
+        text = waiting.text.replace("\n\nclass Waits", f"\n\nPath({str(self.fifo)!r}).read_text()\n\n\nclass Waits")
+        self.line = next(at for at, line in enumerate(text.splitlines(), 1) if "fifo" in line)
+        self.revision = self.written(sources, text)
+
+    @staticmethod
+    def written(sources: Path, text: str) -> wire.Revision:
+        source = hashlib.sha256(text.encode()).hexdigest()
+        (sources / source).mkdir(parents=True)
+        (sources / source / "waits.py").write_text(text)
+        return wire.Revision(number=2, version=f"1+{source}", other_code=True, entry="waits:Waits", source=source)
+
+    def come(self) -> None:
+        with self.fifo.open("w"):
+            self.fifo.unlink()
+            self.fifo.touch()
+
+
+async def test_code_whose_import_hangs_is_tried_once_told_with_its_line_and_holds_up_no_other(
+    waiting: Waiting, tmp_path: Path
+) -> None:
+    nobody: Any = None
+    sources = tmp_path / "packages"
+    trials, edited = Trials(sources), Edited(waiting, sources)
+    for within_s in (0.5, 60.0):
+        with pytest.raises(Hangs, match=rf"importing waits.py:{edited.line} has taken longer than 0.5 s"):
+            await trials.load(nobody, edited.revision, within_s)
+    other = Edited.written(sources, waiting.text)
+    assert (await trials.load(nobody, other, 60.0)).__name__ == "Waits"
+    edited.come()
+    await until(lambda: not trials.holds)
+    assert (await trials.load(nobody, edited.revision, 60.0)).__name__ == "Waits"
+
+
+async def test_an_edit_whose_import_hangs_is_declined_and_what_runs_answers_on(
+    waiting: Waiting, tmp_path: Path
+) -> None:
+    nobody: Any = None
+    sources = tmp_path / "packages"
+    trials, edited = Trials(sources), Edited(waiting, sources)
+    code = await trials.load(nobody, Edited.written(sources, waiting.text), 60.0)
+    service = code(Context(name="waits", load=lambda revision: trials.load(nobody, revision, 0.5), started=True))
+    said = await previewing.preview(service, edited.revision)
+    words = f"its code cannot be loaded: importing waits.py:{edited.line} has taken longer than 0.5 s"
+    assert (said.declined, said.unasked) == (words, True)
+    edited.come()
+    service._context.close()
 
 
 async def test_what_only_waits_for_a_processor_does_not_hang(

@@ -30,11 +30,15 @@ def test_what_is_no_verb_of_ours_is_ignored(message: dict[str, object]) -> None:
 
 
 def test_a_target_stays_one_part_of_the_path() -> None:
-    question = asked({"verb": "restart", "target": "../shutdown?x=1"})
+    question = asked({"verb": "restart", "target": "hello.web-0?x=1"})
     assert question is not None
     path, body = question.call({"unknown": "ignored"})
-    assert path == "/v1/tasks/..%2Fshutdown%3Fx%3D1/restart"
+    assert path == "/v1/tasks/hello.web-0%3Fx%3D1/restart"
     assert body == Ask()
+    outside = asked({"verb": "restart", "target": "../shutdown"})
+    assert outside is not None
+    with pytest.raises(Invalid, match="not a name of a member"):
+        outside.call({})
 
 
 def test_a_wrong_window_is_named() -> None:

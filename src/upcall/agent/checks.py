@@ -20,6 +20,7 @@ from upcall.agent.watching import Watching
 from upcall.protocol import patterns
 from upcall.protocol.declaration import Check, Port
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import choice
 from upcall.protocol.programs import program
 
 Probe = Callable[[], Awaitable[str | None]]
@@ -37,8 +38,8 @@ def port_number(name: str, ports: tuple[Port, ...], where: str) -> int:
     for port in ports:
         if port.name == name:
             return port.number
-    known = ", ".join(port.name for port in ports) or "none"
-    raise Invalid(f"a check names an unknown port {name!r}", where=where, expected=f"one of the declared: {known}")
+    known = choice([port.name for port in ports], "a declared port (none is)")
+    raise Invalid(f"a check names an unknown port {name!r}", where=where, expected=known)
 
 
 def make_probe(check: Check, address: str, ports: tuple[Port, ...], run: Exec, where: str) -> Probe:

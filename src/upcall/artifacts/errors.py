@@ -1,6 +1,9 @@
 """What can go wrong with an artifact: each error names the artifact, what was found and what would be right."""
 
+from collections.abc import Iterable
+
 from upcall.protocol.errors import UpcallError
+from upcall.protocol.nearest import choice
 
 
 class ArtifactError(UpcallError):
@@ -50,9 +53,9 @@ class NoBuild(ArtifactError):
 
     code = "artifact_no_build"
 
-    def __init__(self, artifact: str, machine: str, available: str) -> None:
+    def __init__(self, artifact: str, machine: str, available: Iterable[str]) -> None:
         super().__init__(
-            f"artifact {artifact} has no build for {machine}", where=artifact, expected=f"one of: {available}"
+            f"artifact {artifact} has no build for {machine}", where=artifact, expected=choice(available, "another one")
         )
 
 

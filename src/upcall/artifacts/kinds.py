@@ -18,6 +18,7 @@ from upcall.artifacts.errors import ArtifactError
 from upcall.artifacts.lock import Lock
 from upcall.artifacts.progress import Meter
 from upcall.protocol.declaration import Artifact
+from upcall.protocol.nearest import choice
 
 BlobSource = Callable[[str], bytes]
 """Gives the bytes of a blob (a lock file, a local file) by their SHA-256."""
@@ -77,8 +78,8 @@ def kind_named(name: str) -> Kind:
     if name not in _kinds:
         offered = entry_points(group=GROUP)
         if name not in offered.names:
-            known = ", ".join(sorted({*_kinds, *offered.names}))
-            raise ArtifactError(f"unknown kind of artifact: {name!r}", where=name, expected=f"one of: {known}")
+            known = choice(sorted({*_kinds, *offered.names}), "")
+            raise ArtifactError(f"unknown kind of artifact: {name!r}", where=name, expected=known)
         try:
             register(name, offered[name].load()())
         except Exception as error:  # somebody else's code

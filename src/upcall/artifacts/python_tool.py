@@ -58,7 +58,7 @@ def check_build(artifact: str, lock: Lock, machine: str) -> None:
         portable = any(name.endswith((f"_{machine}.whl", "-any.whl")) or ".tar." in name for name in names)
         if not portable:
             kinds = sorted({name.removesuffix(".whl").rsplit("-", 1)[-1] for name in names})
-            raise NoBuild(f"{artifact} ({source})", f"Linux on {machine}", ", ".join(kinds))
+            raise NoBuild(f"{artifact} ({source})", f"Linux on {machine}", kinds)
 
 
 def interpreter() -> str:

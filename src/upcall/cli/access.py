@@ -2,12 +2,12 @@
 
 import time
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import seconds
+from upcall.client import paths
 from upcall.protocol.operator import AccessView, Grant, Granted, PersonRole
 
 access_app = commands("Who may call the API: list, grant, revoke.")
@@ -45,7 +45,7 @@ def grant(
 @command(access_app, "revoke")
 def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """NAME's token, its sessions and its open streams end at once."""
-    session.client.call("DELETE", f"/v1/access/{quote(name, safe='')}")
+    session.client.call("DELETE", paths.of("access", name))
     session.out.say({"name": name}, f"{name} is revoked")
 
 

@@ -6,16 +6,17 @@ different from a second. Ctrl-C ends the wait, never the action.
 
 import time
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
+from upcall.cli import refusals
 from upcall.cli.catalog import argument_words, option_rows
 from upcall.cli.output import ago, duration, nearest, plain, short
 from upcall.cli.patience import USUAL, Patience, failure, patience_of, patiently
 from upcall.cli.session import Session, command
 from upcall.cli.values import parse_pairs
-from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.client import paths
+from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.operator import ActionView, Ask, CheckAction, CheckedAction, Update
 
 POLL_S: Final = 20.0
@@ -73,8 +74,9 @@ def do(
     given = parse_pairs(arguments or [], where, known.get("arguments", {}))
     if dry_run:
         found = judged(session, service, action, given)
-        if found.refused:
-            raise Conflict(f"it would be refused: {found.refused}", where=where)
+        if found.reasons:
+            said = [refusals.Refusal(f"{action} of {service}", one, one.where or where) for one in found.reasons]
+            raise refusals.error(said, "another one; nothing was begun")
         nothing = "nothing is known against it" if found.known else "it does not say beforehand what it refuses"
         session.out.say(found, f"{action} of {service}: {nothing}; nothing was begun")
         return
@@ -90,7 +92,7 @@ def do(
 def actions(session: Session, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> None:
     """What a service can be asked to do, and what it was asked lately."""
     found = session.client.service(service).actions
-    runs = [ActionView.model_validate(one) for one in session.client.get(f"{_of(service)}/actions")]
+    runs = [ActionView.model_validate(one) for one in session.client.get(paths.of("services", service, "actions"))]
     if session.out.as_json:
         session.out.json({"actions": found, "asked": runs})
         return
@@ -108,7 +110,7 @@ def action(
     wait: Annotated[bool, typer.Option("--wait", help="Until it is over.")] = False,
 ) -> None:
     """An action that was asked for: how far it is, its result; --cancel ends it."""
-    path = f"/v1/actions/{quote(action, safe='')}"
+    path = paths.of("actions", action)
     if cancel:
         found = ActionView.model_validate(session.client.post(f"{path}/cancel", Ask()))
         if wait:
@@ -160,7 +162,7 @@ def begin(
     twice: bool = False,
 ) -> ActionView:
     """Begun, and tried again by its service for ``patience_s``; ``twice``: see :func:`patiently`."""
-    path = f"{_of(service)}/actions/{quote(action, safe='')}/begin"
+    path = paths.of("services", service, "actions", action, "begin")
     if patience_s:
         path += f"?patience_s={patience_s:g}"
     found = patiently(
@@ -179,7 +181,7 @@ def judged(
     patience_s: float = 0.0,
 ) -> CheckedAction:
     """What the action would refuse, now or once ``update`` is carried out; nothing is begun."""
-    path = f"{_of(service)}/actions/{quote(action, safe='')}/check"
+    path = paths.of("services", service, "actions", action, "check")
     asked = CheckAction(arguments=arguments, update=update)
     found = patiently(session, lambda: session.client.post(path, asked), f"{service}: {action}", patience_s, twice=True)
     return CheckedAction.model_validate(found)
@@ -220,7 +222,7 @@ def show_result(session: Session, found: ActionView) -> None:
 
 def _until_over(session: Session, begun: ActionView) -> ActionView:
     found = begun
-    path = f"/v1/actions/{quote(begun.id, safe='')}?wait_s={POLL_S:g}"
+    path = paths.of("actions", begun.id) + f"?wait_s={POLL_S:g}"
     with session.out.progress() as progress:
 
         def draw() -> None:
@@ -280,7 +282,3 @@ def _explain(session: Session, service: str, known: dict[str, Any]) -> None:
     lines = [f"An entry of {name}: {name}.KEY=VALUE ({name}.some.key=2 sets some.key)." for name in maps]
     lines.append("Values: key=value; key:=text stays text; key=@file is the text of a file.")
     session.out.line("\n" + "\n".join(lines))
-
-
-def _of(service: str) -> str:
-    return f"/v1/services/{quote(service, safe='')}"

@@ -10,7 +10,7 @@ from typing import Any
 from upcall.cli import contents
 from upcall.cli.composition import ActionItem, Composition, ServiceItem
 from upcall.cli.output import nearest
-from upcall.protocol import schema
+from upcall.protocol import schema, secret_names
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import PackageView, ServiceView
 from upcall.protocol.releases import newest
@@ -31,12 +31,8 @@ def check_against(
         _check_options(composition, item, package)
         contents.check(composition, item, package)
         for at, secret in enumerate(item.secrets):
-            if secret not in secrets:
-                raise Invalid(
-                    f"no secret {secret!r}",
-                    where=composition.place_of(item.service, "secrets", at),
-                    expected=f"`upcall secret set {secret}` first",
-                )
+            if secret not in secrets and secret_names.owner(secret) != item.service:
+                raise secret_names.missing(secret, secrets, composition.place_of(item.service, "secrets", at))
         where = composition.place_of(item.service, "bindings")
         needs = _known_needs(item, package, where)
         if item.service not in there:

@@ -7,24 +7,25 @@ cannot be deployed.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 import typer
 
 from upcall.cli import composition as compositions
-from upcall.cli import contents, deploy, own_packages
+from upcall.cli import contents, deploy, own_packages, refusals
 from upcall.cli.action import judged, run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
 from upcall.cli.patience import PATIENCE_S, USUAL, Patience, patience_of
+from upcall.cli.refusals import Refusal
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import answer_words, change, value_words
 from upcall.cli.waiting import wait_for
+from upcall.client import paths
 from upcall.protocol.errors import Conflict, Invalid, UpcallError
 from upcall.protocol.operator import Ask, PackageView, PreviewView, ServiceView, Status
 from upcall.protocol.service import Package
@@ -159,15 +160,14 @@ class Course:
         for one in self._differences:
             if one.item.service not in self._unseen:
                 self._contents[one.item.service] = self._contents_of(one, runs=one.how != "install")
-        for one in self._differences:
-            if one.how != "install" and one.item.service not in self._unseen:
-                self._judge(one)
-        self._judge_actions()
+        running = [one for one in self._differences if one.how != "install" and one.item.service not in self._unseen]
+        if refused := [*(each for one in running for each in self._judge(one)), *self._judge_actions()]:
+            raise refusals.error(refused, "what it can be; nothing was changed")
 
-    def _judge(self, one: ServiceDifference) -> None:
+    def _judge(self, one: ServiceDifference) -> Iterator[Refusal]:
         """What the service itself would refuse when its turn comes."""
         name = one.item.service
-        contents.judge(
+        return contents.judge(
             self._session,
             self._composition,
             one.item,
@@ -177,7 +177,7 @@ class Course:
             self._patience_s,
         )
 
-    def _judge_actions(self) -> None:
+    def _judge_actions(self) -> Iterator[Refusal]:
         """Those of which the file does nothing else to their service before: what that would be is not known yet."""
         quiet = {
             one.item.service
@@ -189,12 +189,11 @@ class Course:
                 continue
             quiet.remove(one.service)
             asked = (self._session, one.service, one.action, one.arguments)
-            if refused := judged(*asked, patience_s=self._patience_s).refused:
-                raise Conflict(
-                    f"{one.action} of {one.service} would be refused: {refused}",
-                    where=self._composition.place("actions", at, "action"),
-                    expected="another one; nothing was changed",
-                )
+            for reason in judged(*asked, patience_s=self._patience_s).reasons:
+                argument = reason.where.rpartition(".")[2]
+                of_it = ["arguments", argument] if argument in one.arguments else ["action"]
+                where = self._composition.place("actions", at, *of_it)
+                yield Refusal(f"{one.action} of {one.service}", reason, where)
 
     def _contents_of(self, one: ServiceDifference, *, runs: bool) -> list[ContentDifference]:
         return contents.differences(
@@ -203,7 +202,7 @@ class Course:
 
     def _preview(self, one: ServiceDifference) -> PreviewView:
         name = one.item.service
-        path = f"/v1/services/{quote(name, safe='')}/update/preview"
+        path = paths.of("services", name, "update", "preview")
         found = PreviewView.model_validate(self._session.client.post(path, one.update))
         if found.declined:
             raise Conflict(
@@ -373,7 +372,7 @@ class Course:
                 for words in contents.carry_out(*given):
                     self._did(item.service, words)
         for view in self._gone():
-            path = f"/v1/services/{quote(view.name, safe='')}/uninstall"
+            path = paths.of("services", view.name, "uninstall")
             asked = Ask(reason=f"platform {self._platform} names it no more")
             wait_for(self._session, self._session.client.operation_of(path, asked))
             self._did(view.name, "uninstalled")

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import typer
 from typer.core import TyperGroup
 
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
+from upcall.client import paths
 from upcall.protocol import releases
 from upcall.protocol.errors import NotFound
+from upcall.protocol.nearest import choice
 from upcall.protocol.operator import PackageView
 from upcall.protocol.pattern_words import of_text
 
@@ -78,7 +80,7 @@ def remove(
 ) -> None:
     """Take a package of your own out of the catalog; no service may be made from it."""
     query = f"?{urlencode({'version': version})}" if version else ""
-    left = session.client.call("DELETE", f"/v1/packages/{quote(package, safe='')}{query}")
+    left = session.client.call("DELETE", paths.of("packages", package) + query)
     session.out.say(left, f"package {package}{f' {version}' if version else ''} is removed")
 
 
@@ -92,9 +94,7 @@ def find_package(packages: list[PackageView], named: str) -> PackageView:
         )
     found = releases.newest(known, version)
     if not found:
-        raise NotFound(
-            f"package {name} has no version {version!r}", where="the catalog", expected=f"one of {', '.join(known)}"
-        )
+        raise NotFound(f"package {name} has no version {version!r}", where="the catalog", expected=choice(known, ""))
     return known[found]
 
 

@@ -1,7 +1,6 @@
 """``upcall config``: what a service's options are, and what one revision says otherwise than another."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -9,7 +8,9 @@ from upcall.cli.catalog import option_rows
 from upcall.cli.output import short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import changed_words, value_words
+from upcall.client import paths
 from upcall.protocol.errors import NotFound
+from upcall.protocol.nearest import choice
 from upcall.protocol.operator import DerivedView, RevisionView
 from upcall.protocol.options import flattened
 
@@ -95,7 +96,7 @@ def diff(
 
 
 def revisions(session: Session, service: str) -> list[RevisionView]:
-    found = session.client.get(f"/v1/services/{quote(service, safe='')}/revisions")
+    found = session.client.get(paths.of("services", service, "revisions"))
     return [RevisionView.model_validate(one) for one in found]
 
 
@@ -115,8 +116,8 @@ def _revision(found: list[RevisionView], service: str, number: int) -> RevisionV
     for one in found:
         if one.number == number or (not number and one.state == "stands"):
             return one
-    known = ", ".join(str(one.number) for one in reversed(found))
-    raise NotFound(f"{service} has no revision {number}", where="revision", expected=f"one of {known}")
+    known = choice([str(one.number) for one in reversed(found)], "a service that was deployed")
+    raise NotFound(f"{service} has no revision {number}", where="revision", expected=known)
 
 
 def _flat(revision: RevisionView) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """What services hold, as a platform file states it: asked of them, compared, and made by their own actions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
 
 from upcall.cli.action import judged, run_action
 from upcall.cli.composition import Composition, ServiceItem
 from upcall.cli.difference import ContentDifference, of_contents
 from upcall.cli.output import nearest
 from upcall.cli.patience import PATIENCE_S
+from upcall.cli.refusals import Refusal
 from upcall.cli.session import Session
+from upcall.client import paths
 from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Made, PackageView, ServiceView, Update
@@ -125,8 +126,8 @@ def judge(
     found: Iterable[ContentDifference],
     update: Update | None,
     patience_s: float = PATIENCE_S,
-) -> None:
-    """Raises what a running service would refuse of this, before anything is begun; ``update``: what it is to become
+) -> Iterator[Refusal]:
+    """What a running service would refuse of this, before anything is begun; ``update``: what it is to become
     first."""
     kinds = kinds_of(package)
     for one in found:
@@ -134,12 +135,11 @@ def judge(
         if action not in kinds[one.kind].checked:
             continue
         arguments = kinds[one.kind].named(one.how, one.name, one.arguments)
-        if refused := judged(session, item.service, action, arguments, update, patience_s=patience_s).refused:
-            raise Conflict(
-                f"{one.kind} {one.name} of {item.service} would be refused: {refused}",
-                where=composition.place_of(item.service, one.kind, one.name),
-                expected="what it can be; nothing was changed",
-            )
+        for reason in judged(session, item.service, action, arguments, update, patience_s=patience_s).reasons:
+            argument = reason.where.rpartition(".")[2]
+            of_it = [argument] if argument in one.arguments else []
+            where = composition.place_of(item.service, one.kind, one.name, *of_it)
+            yield Refusal(f"{one.kind} {one.name} of {item.service}", reason, where)
 
 
 def carry_out(
@@ -160,7 +160,7 @@ def carry_out(
         run_action(session, service, kind.actions[one.how], arguments, patience_s=patience_s)
         if platform and one.how != "change":
             said = Made(platform=platform, kind=one.kind, **{"made" if one.how == "make" else "dropped": [one.name]})
-            session.client.post(f"/v1/services/{quote(service, safe='')}/made", said)
+            session.client.post(paths.of("services", service, "made"), said)
         done.append(f"{one.kind} {one.name} {WORDS[one.how]}")
     return done
 

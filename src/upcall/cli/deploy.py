@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import SECONDS, duration
 from upcall.cli.session import Session
+from upcall.client import paths
 from upcall.protocol.errors import Conflict, DoesNotFit, NotFound, UpcallError
 from upcall.protocol.operator import Ask, Install, ServiceView
 
@@ -205,7 +205,7 @@ def take_back(session: Session, names: Sequence[str], reason: str) -> None:
     with EventStream(session.client) as event_stream:
         for name in reversed(names):
             try:
-                session.client.post(f"/v1/services/{quote(name, safe='')}/uninstall", Ask(reason=reason, force=True))
+                session.client.post(paths.of("services", name, "uninstall"), Ask(reason=reason, force=True))
                 _until_gone(session, name, event_stream)
             except NotFound:
                 continue

@@ -15,6 +15,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.protocol import releases
 from upcall.protocol.declaration import Artifact
 from upcall.protocol.errors import Invalid, NotFound, UpcallError
+from upcall.protocol.nearest import choice
 from upcall.protocol.numbers import counted
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def find(named: str) -> "Built":
         elif found := releases.newest(code.versions(), version):
             return package.build_installed(entry, found)
         else:
-            there = ", ".join(code.versions())
-            raise NotFound(f"package {name} has no version {version!r}", where="here", expected=f"one of {there}")
+            there = choice(code.versions(), "")
+            raise NotFound(f"package {name} has no version {version!r}", where="here", expected=there)
     raise NotFound(f"unknown package {name!r}", where="packages installed here", expected=nearest(name, known))
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import msgspec
 import typer
@@ -12,6 +11,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.update import Goal, change, goals_of
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import wait_for
+from upcall.client import paths
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Ask, Install, ServiceView, Update
 from upcall.protocol.releases import split
@@ -162,7 +162,7 @@ def uninstall(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
     """Remove a service; it is asked once, as a whole."""
-    path = f"/v1/services/{quote(service, safe='')}/uninstall"
+    path = paths.of("services", service, "uninstall")
     operation = session.client.operation_of(path, Ask(reason=reason, force=force))
     if not no_wait:
         operation = wait_for(session, operation)

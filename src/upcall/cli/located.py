@@ -6,6 +6,7 @@ from typing import Final
 import yaml
 from pydantic import ValidationError
 
+from upcall.protocol.decoder_words import of_validator
 from upcall.protocol.errors import Invalid
 
 UNKNOWN: Final = ("extra_forbidden", "unknown_key")
@@ -31,8 +32,9 @@ def named(error: ValidationError, tree: yaml.Node | None, where: str, known: Cal
     if first["type"] == "missing":
         return Invalid(f"{key} is missing", where=f"{where} line {line_of(tree, location[:-1])}")
     number = first["type"] == "string_type" and isinstance(first["input"], int | float)
-    expected = f'"{first["input"]}", in quotation marks' if number else ""
-    return Invalid(f"{key}: {first['msg']}, got {first['input']!r}", where=place, expected=expected)
+    said = of_validator(first)
+    expected = f'"{first["input"]}", in quotation marks' if number else said.expected
+    return Invalid(f"{key}: {said.message}", where=place, expected=expected)
 
 
 def dotted(location: Sequence[int | str]) -> str:

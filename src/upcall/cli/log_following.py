@@ -8,8 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
+from upcall.client import paths
 from upcall.client.blocking import Client
 from upcall.protocol.errors import Conflict, NotFound, NotNow
 from upcall.protocol.operator import TaskView
@@ -26,7 +27,7 @@ AT_ITS_END: Final = ("finished", "failed")
 def log(client: Client, name: str, lines: int, stream: str, *, follow: bool) -> Iterator[str]:
     """``name``: of a member, or of a task."""
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
-    return client.lines(f"/v1/tasks/{quote(name, safe='')}/logs?{query}")
+    return client.lines(paths.of("tasks", name, "logs") + f"?{query}")
 
 
 def followed(client: Client, name: str, lines: int, stream: str, note: Callable[[str], None]) -> Iterator[str]:

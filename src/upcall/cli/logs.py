@@ -1,5 +1,6 @@
 """``upcall logs``: what a member prints."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -7,7 +8,7 @@ import typer
 
 from upcall.cli import host_log, log_following
 from upcall.cli.session import Session, command, commands
-from upcall.protocol.errors import NotFound
+from upcall.protocol.errors import NotFound, NotNow
 
 logs_app = commands()
 APPS = {"logs": logs_app}
@@ -58,6 +59,9 @@ def _said_by(session: Session, service: str, last: int, follow: bool) -> Iterato
     log = session.folder.root / "logs" / "host.log"
     if not log.is_file():
         raise NotFound(f"no host has run here: {service} has said nothing", where=str(log), expected="`upcall up`")
+    if not any(host_log.lines(log, service, 1, follow=False)):
+        with contextlib.suppress(NotNow):  # The log is there while the cluster is down, too.
+            session.client.service(service)  # or the error that there is none
     found = False
     for line in host_log.lines(log, service, last, follow=follow):
         found = True

@@ -52,7 +52,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "fetch": ("fetch", "Download what packages run, so that they start with no network."),
     "image": ("image", "Packages as images for a cluster that runs containers: build."),
     "bundle": ("bundle", "Images for where no network reaches: `bundle [make] PACKAGE --to`; verify, push."),
-    "secret": ("secret", "Secrets that services refer to: set, list, grant, revoke."),
+    "secret": ("secret", "Secrets that services refer to: set, list, remove, grant, revoke."),
     "access": ("access", "Who may call the API: list, grant, revoke."),
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
@@ -154,6 +154,9 @@ def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
         print(f"upcall {__version__}")
         return 0
     arguments = _shared_options_last(arguments)
+    if not completing and (broken := [word for word in arguments if not _is_text(word)]):
+        print(f"upcall: {broken[0]!r} is no text (UTF-8 is expected)", file=sys.stderr)
+        return USAGE_EXIT
     names = () if completing else (arguments[0],)
     if not completing and arguments[0] not in COMMANDS:
         print(_unknown(arguments[0]), file=sys.stderr)
@@ -202,7 +205,9 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
 
 def _named(parameter: Any) -> str:
     """As a person types it: the longest of its names."""
-    return max(parameter.opts, key=len) if parameter.param_type_name == "option" else str(parameter.human_readable_name)
+    if parameter.param_type_name == "option":
+        return max(parameter.opts, key=len)
+    return str(parameter.metavar or parameter.name.upper()).strip("[]")
 
 
 def _as_json(arguments: list[str]) -> bool:
@@ -221,6 +226,11 @@ def _shared_options_last(arguments: list[str]) -> list[str]:
         if "=" not in first[-1] and rest:
             first.append(rest.pop(0))
     return [*rest, *first] if rest else arguments
+
+
+def _is_text(word: str) -> bool:
+    """Bytes that are none arrive as halves of characters, which nothing could be asked with."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def _unknown(word: str) -> str:

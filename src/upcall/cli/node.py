@@ -2,7 +2,6 @@
 
 import time
 from typing import Annotated, Final, Literal
-from urllib.parse import quote
 
 import typer
 from pydantic import BaseModel
@@ -13,6 +12,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.cli.status import NODE_COLUMNS, node_row
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
+from upcall.client import paths
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import (
     DRAIN_WINDOW_S,
@@ -156,7 +156,7 @@ def _named(nodes: list[str] | None, zone: str) -> None:
 
 
 def _asked(session: Session, node: str, verb: str, request: BaseModel) -> OperationView:
-    return session.client.operation_of(f"/v1/nodes/{quote(node, safe='')}/{verb}", request)
+    return session.client.operation_of(paths.of("nodes", node, verb), request)
 
 
 def _wait(session: Session, operation: OperationView, verb: str, no_wait: bool) -> None:

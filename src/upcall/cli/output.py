@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from upcall.cli.printing import COLOUR, aside, folded, result, visible
 from upcall.protocol.errors import Problem
+from upcall.protocol.nearest import choice
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -38,6 +40,11 @@ SECONDS: Final = re.compile(r"\b\d+ s\b")
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
+
+
+LONG_WORD: Final = re.compile(r"\S{400,}")
+"""What nobody types: a name that was pasted by mistake, with which an error would fill the screen."""
+SHOWN_OF_IT: Final = 60
 
 
 class Output:
@@ -122,6 +129,7 @@ class Output:
                 file=sys.stderr,
             )
             return
+        problem = replace(problem, message=_shortened(problem.message), where=_shortened(problem.where))
         lines = [problem.message]
         if problem.where:
             lines.append(f"  where:    {problem.where}")
@@ -279,14 +287,16 @@ def mib(value: float) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """``did you mean x?`` or the known names, for an error's ``expected``."""
+    """The one or two that were probably meant, else all that are known: for an error's ``expected``."""
     from difflib import get_close_matches
 
     names = sorted(set(known))
     near = get_close_matches(word, names, n=2)
-    if near:
-        return " or ".join(near)
-    return "one of " + ", ".join(names) if names else "nothing is known here yet"
+    return choice(near or names, "nothing is known here yet")
+
+
+def _shortened(words: str) -> str:
+    return LONG_WORD.sub(lambda found: f"{found[0][:SHOWN_OF_IT]}... ({len(found[0])} characters)", words)
 
 
 def _text(cell: Any) -> str:

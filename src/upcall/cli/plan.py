@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from upcall.cli.output import ago, nearest
 from upcall.cli.session import Session, command, commands
+from upcall.client import paths
 from upcall.protocol.errors import NotFound
 from upcall.protocol.operator import PlanControl
 
@@ -31,7 +31,7 @@ def show(
     ] = "",
 ) -> None:
     """Plans with their phases and steps."""
-    found: list[dict[str, Any]] = session.client.get(f"/v1/services/{quote(service, safe='')}/plans")
+    found: list[dict[str, Any]] = session.client.get(paths.of("services", service, "plans"))
     names = [str(one.get("name")) for one in found]
     if plan and plan not in names:
         raise NotFound(f"{service} has no plan {plan!r}", where=f"service {service}", expected=nearest(plan, names))
@@ -61,7 +61,7 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
         phase: Annotated[str, typer.Option("--phase", help="One phase only.")] = "",
         step: Annotated[str, typer.Option("--step", help="One step only.")] = "",
     ) -> None:
-        path = f"/v1/services/{quote(service, safe='')}/plans/{quote(plan, safe='')}/{verb}"
+        path = paths.of("services", service, "plans", plan, verb)
         session.client.post(path, PlanControl(phase=phase, step=step))
         asked = {"asked": verb, "service": service, "plan": plan, "phase": phase, "step": step}
         session.out.say(asked, f"{verb} was asked of {' '.join(filter(None, (service, plan, phase, step)))}")

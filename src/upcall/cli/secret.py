@@ -1,18 +1,19 @@
 """``upcall secret``: values that services name by reference. A value is read from standard input or a file, never
-from an argument: arguments are seen by every user of the machine."""
+from an argument: arguments are seen by every user of the machine. Nor is it ever shown again."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from upcall.cli.session import Session, command, commands
+from upcall.client import paths
 from upcall.protocol.errors import Invalid
-from upcall.protocol.operator import SecretGrant, SecretValue
+from upcall.protocol.operator import SecretGrant, SecretValue, SecretView
+from upcall.protocol.secret_names import valid
 
-secret_app = commands("Secrets that services refer to: set, list, grant, revoke.")
+secret_app = commands("Secrets that services refer to: set, list, remove, grant, revoke.")
 APPS = {"secret": secret_app}
 
 VALUE_CHARACTERS_MAX = 65_536
@@ -25,6 +26,7 @@ def set_secret(
     file: Annotated[Path | None, typer.Option("--file", help="Default: standard input.")] = None,
 ) -> None:
     """Set a secret from standard input or a file."""
+    valid(name)  # Before a value is asked for.
     try:
         if file is not None:
             value = file.read_text()
@@ -32,22 +34,33 @@ def set_secret(
             value = typer.prompt("value", hide_input=True)
         else:
             value = sys.stdin.read().removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"the value cannot be read: {error}", where=str(file), expected="a text file") from None
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise Invalid(f"the value cannot be read: {said}", where=str(file or name), expected="a text file") from None
+    except UnicodeDecodeError:
+        raise Invalid("the value is not text", where=str(file or name), expected="text in UTF-8") from None
     if not 0 < len(value) <= VALUE_CHARACTERS_MAX:
         raise Invalid(
             f"a value of {len(value)} characters", where=name, expected=f"1 to {VALUE_CHARACTERS_MAX} characters"
         )
-    session.client.call("PUT", f"/v1/secrets/{quote(name, safe='')}", SecretValue(value=value))
+    session.client.call("PUT", paths.of("secrets", name), SecretValue(value=value))
     session.out.say({"name": name}, f"secret {name} is set")
 
 
 @command(secret_app, "list")
 def list_secrets(session: Session) -> None:
-    """The secrets, and to which services operators may give them; values are never shown."""
+    """The secrets, who uses them, and to which services operators may give them; values are never shown."""
     found = session.client.secrets()
-    rows = [(one.name, ", ".join(one.granted)) for one in found]
-    session.out.show(found, ("name", "granted to"), rows, empty="no secrets")
+    rows = [(one.name, ", ".join(one.used_by), ", ".join(one.granted)) for one in found]
+    session.out.show(found, ("name", "used by", "granted to"), rows, empty="no secrets; `upcall secret set` makes one")
+
+
+@command(secret_app, "remove")
+def remove_secret(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Remove a secret that no service uses, and the words that it may be given."""
+    gone = SecretView.model_validate(session.client.call("DELETE", paths.of("secrets", name)))
+    words = f", and with it the grant to {', '.join(gone.granted)}" if gone.granted else ""
+    session.out.say(gone, f"secret {gone.name} is removed{words}")
 
 
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="There already, or not yet.")]
@@ -67,7 +80,7 @@ def revoke_secret(session: Session, name: Annotated[str, typer.Argument(metavar=
 
 def _granted(session: Session, name: str, service: str, *, stands: bool) -> None:
     said = SecretGrant(service=service, stands=stands)
-    left: list[str] = session.client.post(f"/v1/secrets/{quote(name, safe='')}/grant", said)
+    left: list[str] = session.client.post(paths.of("secrets", name, "grant"), said)
     others = ", ".join(left)
     words = f"secret {name} may be given by operators to {others}"
     if not stands:

@@ -1,7 +1,6 @@
 """``upcall service`` and ``upcall endpoints``: services, and what they can do for a person."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -13,6 +12,7 @@ from upcall.cli.schedule import COLUMNS, schedule_row
 from upcall.cli.session import Session, command, commands
 from upcall.cli.status import SERVICE_COLUMNS, service_row
 from upcall.cli.update import InWindow, version_words
+from upcall.client import paths
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import Ask, EndpointView, ServiceView, TaskView
 
@@ -83,7 +83,7 @@ def rebalance(
     if force and not reason:
         raise Invalid("force needs a reason, which stays in the record", where="--reason")
     asked = Ask(reason=reason, force=force, in_window=in_window)
-    operation = session.client.operation_of(f"/v1/services/{quote(service, safe='')}/rebalance", asked)
+    operation = session.client.operation_of(paths.of("services", service, "rebalance"), asked)
     if not no_wait:
         operation = waiting.wait_for(session, operation)
         session.out.say(operation, f"{service} has spread its load")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -12,6 +11,7 @@ from upcall.cli.output import ago
 from upcall.cli.service import MEMBER_COLUMNS, member_row
 from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
+from upcall.client import paths
 from upcall.protocol.operator import Ask, TaskView
 
 task_app = commands("Members and their tasks: list, show, start, stop, restart, replace.")
@@ -70,7 +70,7 @@ def start(
     reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
 ) -> None:
     """Start a member again that was stopped (by its service, say). What a drain holds, `node undrain` gives back."""
-    operation = session.client.operation_of(f"/v1/tasks/{quote(member, safe='')}/start", Ask(reason=reason))
+    operation = session.client.operation_of(paths.of("tasks", member, "start"), Ask(reason=reason))
     words = f"{member} is started again: {operation.kind} {operation.id} is {operation.state}"
     session.out.say(operation, words)
 
@@ -85,7 +85,7 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
         ] = False,
         no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
     ) -> None:
-        path = f"/v1/tasks/{quote(member, safe='')}/{verb}"
+        path = paths.of("tasks", member, verb)
         operation = session.client.operation_of(path, Ask(reason=reason, force=force))
         if not no_wait:
             operation = wait_for(session, operation)

@@ -1,7 +1,6 @@
 """``upcall update`` and ``upcall rollback``: another revision of a service that runs, asked of it and followed."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
@@ -9,7 +8,9 @@ from upcall.cli import waiting
 from upcall.cli.output import duration, short
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import parse_pairs
-from upcall.protocol.errors import Conflict, Invalid, UpcallError
+from upcall.client import paths
+from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
+from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.numbers import counted
 from upcall.protocol.operator import PreviewView, ServiceView, Update
 from upcall.protocol.options import SIZE
@@ -65,6 +66,12 @@ def update(
     bind: Annotated[
         list[str] | None, typer.Option("--bind", metavar="NEED=SERVICE", help="Which service fulfils a need.")
     ] = None,
+    secret: Annotated[
+        list[str] | None, typer.Option("--secret", metavar="NAME", help="One more that it may have; may be repeated.")
+    ] = None,
+    no_secret: Annotated[
+        list[str] | None, typer.Option("--no-secret", metavar="NAME", help="One that it may not have any more.")
+    ] = None,
     reason: Reason = "",
     instead: Instead = False,
     in_window: InWindow = False,
@@ -72,20 +79,39 @@ def update(
     no_wait: NoWait = False,
 ) -> None:
     """Change a running service: options, version, bindings. It is asked, and only what must restart restarts."""
-    if not (setting or unset or goal or version or bind):
-        raise Invalid("nothing is to change", where="update", expected="--set, --unset, --goal, --version or --bind")
+    if not (setting or unset or goal or version or bind or secret or no_secret):
+        raise Invalid(
+            "nothing is to change",
+            where="update",
+            expected="--set, --unset, --goal, --version, --bind, --secret or --no-secret",
+        )
     stands = session.client.service(service)
     asked = Update(
         set={**parse_pairs(setting or [], "--set", schema(session, stands, version)), **goals_of(goal)},
         unset=unset or [],
         version=version,
         bindings={key: str(value) for key, value in parse_pairs(bind or [], "--bind").items()},
+        secrets=secrets_of(stands, secret or [], no_secret or []),
         made_from=stands.revision,
         reason=reason,
         instead=instead,
         in_window=in_window,
     )
     change(session, service, asked, dry_run=dry_run, wait=not no_wait)
+
+
+def secrets_of(stands: ServiceView, more: list[str], fewer: list[str]) -> list[str] | None:
+    """All that it is to have, besides its own; None: those that it has."""
+    if not more and not fewer:
+        return None
+    for name in fewer:
+        if name not in stands.secrets:
+            raise NotFound(
+                f"{stands.name} was not given a secret {name!r}{nearest(name, stands.secrets)}",
+                where="--no-secret",
+                expected=choice(stands.secrets, "nothing: it was given none"),
+            )
+    return [*(one for one in stands.secrets if one not in fewer), *(one for one in more if one not in stands.secrets)]
 
 
 @command(scale_app, "scale")
@@ -134,7 +160,7 @@ def _size_option(stands: ServiceView, schema: dict[str, Any], pod: str) -> str:
             expected=f"`upcall update {stands.name} --set OPTION=N`",
         )
     named = f"has no pod {pod!r} with a size" if pod else "has several pods with a size"
-    raise Invalid(f"{stands.package} {named}", where="--pod", expected="one of " + ", ".join(sorted(sizes)))
+    raise Invalid(f"{stands.package} {named}", where="--pod", expected=choice(sorted(sizes), ""))
 
 
 def _bounds(stands: ServiceView, schema: dict[str, Any], at_least: int, at_most: int) -> dict[str, int]:
@@ -181,7 +207,7 @@ def unset_would_do(error: UpcallError) -> UpcallError:
 
 
 def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait: bool, quiet: bool = False) -> None:
-    path = f"/v1/services/{quote(service, safe='')}/update"
+    path = paths.of("services", service, "update")
     try:
         if dry_run:
             found = PreviewView.model_validate(session.client.post(f"{path}/preview", asked))

@@ -1,7 +1,6 @@
 """``upcall upgrade`` and ``upcall finalize``: another version of a service's package, and its point of no return."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -9,6 +8,7 @@ from upcall.cli import waiting
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import DryRun, Instead, InWindow, Name, NoWait, Reason, Set, Unset, change, schema
 from upcall.cli.values import parse_pairs
+from upcall.client import paths
 from upcall.protocol.operator import Ask, Update
 
 upgrade_app = commands()
@@ -57,7 +57,7 @@ def finalize(
     no_wait: NoWait = False,
 ) -> None:
     """The point of no return of an upgrade: from then on nothing goes back to the version before. It is asked."""
-    path = f"/v1/services/{quote(service, safe='')}/finalize"
+    path = paths.of("services", service, "finalize")
     operation = session.client.operation_of(path, Ask(reason=reason, force=force, in_window=in_window))
     if no_wait:
         session.out.say(operation, f"{service} is being finalized; `upcall why {operation.id}` says how far it is")

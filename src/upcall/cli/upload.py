@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
 from upcall.cli.session import Session
+from upcall.client import paths
 from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
+from upcall.protocol.nearest import choice
 from upcall.protocol.operator import ServiceView
 from upcall.protocol.releases import newest, released
 from upcall.protocol.service import Package
@@ -86,10 +88,16 @@ def look_at(
 
 
 def _read(session: Session, path: Path, name: str, options: Mapping[str, Any], version: str) -> _Read:
+    from upcall.service.hanging import Hangs
+    from upcall.service.importing import imported
     from upcall.service.package import build, in_file_words
 
+    right = "a Python file or folder with one subclass of upcall.service.Service"
     try:
-        every = {one: build(path, one) for one in build(path).versions}
+        every = imported(lambda: {one: build(path, one) for one in build(path).versions}, path.name, session.out.note)
+    except Hangs as hangs:
+        said = f"{path.name} cannot be imported: {hangs.problem.message}"
+        raise Invalid(said, where=str(path), expected=f"{right}, whose import does not wait for anything") from None
     except UpcallError:
         raise
     except Exception as error:  # the file's own code was run, and may raise anything
@@ -97,7 +105,7 @@ def _read(session: Session, path: Path, name: str, options: Mapping[str, Any], v
         raise Invalid(
             f"{path.name} cannot be imported: {words}",
             where=where,
-            expected="a Python file or folder with one subclass of upcall.service.Service",
+            expected=right,
         ) from error
     package = next(iter(every.values())).package
     wanted = name or package.name
@@ -111,7 +119,7 @@ def _read(session: Session, path: Path, name: str, options: Mapping[str, Any], v
     runs = newest(every, released(stands.version)) if stands is not None and not version else ""
     meant = runs or newest(every, version)
     if not meant:
-        there = f"one of {', '.join(every)}"
+        there = choice(every, "")
         raise NotFound(f"package {package.name} has no version {version!r}", where=str(path), expected=there)
     of_options = every[meant].package.options_schema
     schema.check(of_options, options, noun="option", of=f"package {package.name}", where="options")
@@ -130,7 +138,7 @@ def _register(session: Session, package: Package) -> str:
     for version in builds:
         body = msgspec.to_builtins(msgspec.structs.replace(package, version=version))
         try:
-            session.client.call("PUT", f"/v1/packages/{package.name}/{quote(version, safe='')}", body)
+            session.client.call("PUT", paths.of("packages", package.name, version), body)
         except Conflict:
             if version == builds[-1]:
                 raise
@@ -142,7 +150,7 @@ def _register(session: Session, package: Package) -> str:
 def take_back(session: Session, package: Uploaded) -> None:
     """After a command that did not succeed: a package that it brought, and that nothing uses, goes with it."""
     for version in package.fresh:
-        path = f"/v1/packages/{quote(package.name, safe='')}?{urlencode({'version': version})}"
+        path = paths.of("packages", package.name) + f"?{urlencode({'version': version})}"
         try:
             session.client.call("DELETE", path)
         except UpcallError:

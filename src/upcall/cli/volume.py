@@ -2,12 +2,12 @@
 
 import time
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
+from upcall.client import paths
 from upcall.protocol.operator import Ask, VolumesView
 
 volume_app = commands("Volumes that members have left: list, take-back, drop.")
@@ -29,9 +29,12 @@ def list_volumes(
     everything: Annotated[bool, typer.Option("--all", help="Those that are in use too.")] = False,
 ) -> None:
     """Volumes without a running member: kept after an uninstall, set aside, being deleted."""
+    volumes = session.client.volumes()
+    if service and not any(one.member.partition(".")[0] == service for one in volumes):
+        session.client.service(service)  # or the error that there is none
     found = [
         one
-        for one in session.client.volumes()
+        for one in volumes
         if service in ("", one.member.partition(".")[0]) and (everything or one.state not in IN_USE)
     ]
     empty = "no volumes" if everything else "no volumes were left; --all shows those in use"
@@ -41,7 +44,7 @@ def list_volumes(
 @command(volume_app, "drop")
 def drop(session: Session, volumes: Name, reason: Reason = "") -> None:
     """Delete VOLUMES and what is in them, for good. What is in use is refused."""
-    answer = session.client.post(f"/v1/volumes/{quote(volumes, safe='')}/drop", Ask(reason=reason))
+    answer = session.client.post(paths.of("volumes", volumes, "drop"), Ask(reason=reason))
     found = VolumesView.model_validate(answer)
     later = "" if found.node_state == "up" else f" as soon as {found.node} answers"
     session.out.say(found, f"{volumes} is deleted{later}")
@@ -56,7 +59,7 @@ def take_back(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
 ) -> None:
     """Start their member anew with VOLUMES, at their node; its service is asked, and what it has now is set aside."""
-    path = f"/v1/volumes/{quote(volumes, safe='')}/take-back"
+    path = paths.of("volumes", volumes, "take-back")
     operation = session.client.operation_of(path, Ask(reason=reason, force=force))
     if not no_wait:
         operation = wait_for(session, operation)

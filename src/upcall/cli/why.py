@@ -5,13 +5,13 @@ import shutil
 import time
 from collections.abc import Callable, Collection
 from typing import Annotated, Final
-from urllib.parse import quote
 
 import typer
 
 from upcall.cli.members import find_ended, last_end_words
 from upcall.cli.output import ago, duration, nearest
 from upcall.cli.session import Session, command, commands
+from upcall.client import paths
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.operator import Ask, OperationView, ServiceView, Status, TaskView, Why
 
@@ -274,7 +274,7 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
             raise Invalid(
                 f"{verb} of {operation} needs a reason", where="--reason", expected='--reason "...", which is recorded'
             )
-        path = f"/v1/operations/{quote(operation, safe='')}/{verb.replace('-', '_')}"
+        path = paths.of("operations", operation, verb.replace("-", "_"))
         found = session.client.operation_of(path, Ask(reason=reason))
         session.out.say(found, f"{found.id} {of_what(found)}: {found.state}")
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from pydantic import BaseModel, TypeAdapter
 
+from upcall.client import paths
 from upcall.client.folder import cluster_of, token_of
 from upcall.cluster.folder import DataFolder
 from upcall.protocol import operator as api
@@ -69,7 +70,7 @@ class Client:
         return _list(api.ServiceView, self.get("/v1/services"))
 
     def service(self, name: str) -> api.ServiceView:
-        return api.ServiceView.model_validate(self.get(f"/v1/services/{quote(name, safe='')}"))
+        return api.ServiceView.model_validate(self.get(paths.of("services", name)))
 
     def nodes(self) -> list[api.NodeView]:
         return _list(api.NodeView, self.get("/v1/nodes"))
@@ -82,14 +83,14 @@ class Client:
 
     def task(self, name: str) -> api.TaskView:
         """By member or by task; for a while also one that has left."""
-        return api.TaskView.model_validate(self.get(f"/v1/tasks/{quote(name, safe='')}"))
+        return api.TaskView.model_validate(self.get(paths.of("tasks", name)))
 
     def endpoints(self) -> list[api.EndpointView]:
         return _list(api.EndpointView, self.get("/v1/endpoints"))
 
     def credentials(self, service: str, endpoint: str) -> api.CredentialsView:
         """How a client logs in to an endpoint; empty where nobody is asked who he is."""
-        path = f"/v1/endpoints/{quote(service, safe='')}/{quote(endpoint, safe='')}/credentials"
+        path = paths.of("endpoints", service, endpoint, "credentials")
         return api.CredentialsView.model_validate(self.get(path))
 
     def secrets(self) -> list[api.SecretView]:
@@ -99,10 +100,10 @@ class Client:
         return _list(api.OperationView, self.get("/v1/operations" + ("?all=true" if ended else "")))
 
     def operation(self, name: str) -> api.OperationView:
-        return api.OperationView.model_validate(self.get(f"/v1/operations/{quote(name, safe='')}"))
+        return api.OperationView.model_validate(self.get(paths.of("operations", name)))
 
     def why(self, name: str) -> api.Why:
-        return api.Why.model_validate(self.get(f"/v1/operations/{quote(name, safe='')}/why"))
+        return api.Why.model_validate(self.get(paths.of("operations", name, "why")))
 
     def events(self, since: int | None = None, limit: int = 500, *, detail: bool = False) -> list[api.Event]:
         """After ``since``, oldest first; without it the newest ones. ``detail``: each step on the way too."""

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from pydantic import BaseModel
 
+from upcall.client import paths
 from upcall.protocol import operator as api
 from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
 from upcall.transport import dialling
@@ -68,11 +68,11 @@ class AsyncClient:
         return api.Status.model_validate(await self.call("GET", "/v1/status"))
 
     async def operation(self, name: str) -> api.OperationView:
-        return api.OperationView.model_validate(await self.call("GET", f"/v1/operations/{name}"))
+        return api.OperationView.model_validate(await self.call("GET", paths.of("operations", name)))
 
     async def credentials(self, service: str, endpoint: str) -> api.CredentialsView:
         """How a client logs in to an endpoint; empty where nobody is asked who he is."""
-        path = f"/v1/endpoints/{quote(service, safe='')}/{quote(endpoint, safe='')}/credentials"
+        path = paths.of("endpoints", service, endpoint, "credentials")
         return api.CredentialsView.model_validate(await self.call("GET", path))
 
     async def events(self, limit: int) -> list[api.Event]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
@@ -14,7 +15,7 @@ from upcall.master.tokens import Principal
 from upcall.master.views import Views
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Conflict, Invalid, NotNow
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 
 SOON_S: Final = 30.0
 """For so long the one call that asks and answers holds its line open."""
@@ -38,7 +39,7 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
             raise Invalid(
                 f"{service} has no action {action!r}{nearest(action, known)}",
                 where="action",
-                expected=f"one of {', '.join(sorted(known))}" if known else "a service with actions",
+                expected=choice(sorted(known), "a service with actions"),
             )
         return known[action]
 
@@ -61,8 +62,10 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
                 expected=f"its end; GET /v1/actions/{begun.id} says how far it is",
             )
         if found.state != "done":
-            kind = NotNow if found.waiting_helps else Conflict
-            raise kind(found.error, where=f"{service} {action}")
+            kind, where = NotNow if found.waiting_helps else Conflict, f"{service} {action}"
+            if (said := found.problem) is not None:
+                raise kind(said.message, where=said.where or where, expected=said.expected)
+            raise kind(found.error, where=where)
         return JSONResponse(found.result)
 
     @api.post("/services/{service}/actions/{action}/begin")
@@ -81,7 +84,9 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
     @api.post("/services/{service}/actions/{action}/check")
     async def would(service: str, action: str, who: Operator, asked: view.CheckAction) -> view.CheckedAction:
         """What it would refuse, as far as its service's code says so beforehand; nothing is begun or recorded."""
-        if not check(service, action).get("checks"):
+        known = check(service, action)
+        may_name(service, asked.arguments, who)
+        if not known.get("checks"):
             return view.CheckedAction(known=False)
         options = None
         if asked.update is not None:
@@ -93,7 +98,9 @@ def router(calls: ServiceCalls, core: Driver, views: Views, principal: Callable[
             if wanted.version != service_now.record.version:
                 return view.CheckedAction(known=False)  # Only the code that comes knows.
             options = wanted.options
-        return view.CheckedAction(refused=await calls.judge(service, action, asked.arguments, options, who.name))
+        found = await calls.judge(service, action, asked.arguments, options, who.name)
+        reasons = [view.ActionProblem.model_validate(msgspec.to_builtins(one)) for one in found]
+        return view.CheckedAction(refused="; ".join(one.message for one in reasons), reasons=reasons)
 
     @api.get("/services/{service}/actions")
     async def list_actions(service: str, _: Viewer) -> list[view.ActionView]:

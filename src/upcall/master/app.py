@@ -25,6 +25,7 @@ from upcall.master import (
     platform_api,
     revision_api,
     revisions,
+    secret_api,
     service_api,
     services,
     startup,
@@ -131,6 +132,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     install_error_handlers(app)
     publish(app)
     app.include_router(operator_api.router(operator, principal))
+    app.include_router(secret_api.router(core, secrets, principal))
     app.include_router(revision_api.router(core, views, service_calls, principal))
     app.include_router(platform_api.router(core, views, principal))
     app.include_router(action_api.router(service_calls, core, views, principal))

@@ -13,7 +13,7 @@ from upcall.master.state import Service
 from upcall.master.transaction import Transaction
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.service import Package, ScheduleSpec
 
 WINDOWS: Final = "windows"
@@ -96,7 +96,7 @@ def check(package: Package, options: Mapping[str, Any], now_s: float) -> None:
             raise Invalid(
                 f"{package.name} {package.version} does nothing named {name!r} by a schedule{nearest(name, known)}",
                 where=f"{SCHEDULES}.{name}",
-                expected=f"one of {', '.join(known)}" if known else "a package with a schedule",
+                expected=choice(known, "a package with a schedule"),
             )
     for one in wanted(package, options):
         if not one.never:

@@ -12,6 +12,7 @@ from upcall.operations.records import Epoch, Policy, Way
 from upcall.operations.table import KINDS
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import choice
 from upcall.protocol.numbers import whole
 
 
@@ -47,8 +48,8 @@ def answer(service: str, said: wire.Answer) -> given.Answer:
 def proposal(service: str, said: wire.Propose) -> given.Propose:
     """Whether a service may propose this is the ledger's to say; that there is such a kind is looked at here."""
     if said.kind not in KINDS:
-        known = ", ".join(name for name, each in KINDS.items() if each.by_services)
-        raise Invalid(f"no kind of operation: {said.kind!r}", where="kind", expected=f"one of {known}")
+        known = [name for name, each in KINDS.items() if each.by_services]
+        raise Invalid(f"no kind of operation: {said.kind!r}", where="kind", expected=choice(known, ""))
     kind: Any = said.kind
     return given.Propose(
         kind=kind,

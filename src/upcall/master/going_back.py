@@ -16,6 +16,7 @@ from upcall.master.core import Core
 from upcall.master.state import Service
 from upcall.operations.table import CHANGES
 from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.nearest import choice
 
 NAMED_MAX: Final = 10
 
@@ -26,8 +27,8 @@ def where(core: Core, service: Service, number: int) -> r.RevisionRecord:
     if number:
         found = service.revisions.get(number)
         if found is None:
-            known = ", ".join(map(str, sorted(service.revisions)))
-            raise NotFound(f"{name} has no revision {number}", where="back_to", expected=f"one of {known}")
+            known = choice(map(str, sorted(service.revisions)), "")
+            raise NotFound(f"{name} has no revision {number}", where="back_to", expected=known)
         return found
     _nothing_else_is_under_way(core, service)
     present = history.stands(service)

@@ -35,6 +35,9 @@ OPEN_PATHS: Final = frozenset({"/docs", "/docs/login", "/docs/oauth2-redirect", 
 """They let in by other means: a one-use code, or the documentation's own gate."""
 OPEN_FOLDER: Final = "/static-offline-docs/"
 PRINCIPAL: Final = "principal"
+KEYED: Final = "/v1/service/"
+"""What a service remembers has keys with slashes in them."""
+PATH_CHARS_SHOWN: Final = 200
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 T = TypeVar("T")
@@ -62,6 +65,7 @@ class Gate:
         path: str = scope["path"]
         try:
             self._check_site(headers)
+            _check_parts(scope)
             who = None
             if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
                 who = self._authenticate(headers.get("authorization", ""))
@@ -105,6 +109,15 @@ class Gate:
         said = whole(length)
         if said is None or said > limit:
             raise TooLarge(f"a body of {length} bytes", expected=f"at most {limit} bytes")
+
+
+def _check_parts(scope: Scope) -> None:
+    """A slash that was written as ``%2F`` would, decoded, make two parts of one: another call than was meant."""
+    raw, path = scope.get("raw_path") or b"", scope["path"]
+    if b"%2f" in raw.lower() and not path.startswith(KEYED):
+        raise Invalid(
+            "a name with a slash in it", where=path[:PATH_CHARS_SHOWN], expected="names without one (see /openapi.json)"
+        )
 
 
 class Calls:
@@ -237,12 +250,17 @@ def install_error_handlers(app: FastAPI) -> None:
         said = refusal(error.errors()).problem
         return problem_response(msgspec.structs.replace(said, expected=said.expected or "see /openapi.json"), 422)
 
-    async def http_error(_: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, UpcallError):  # raised by us while the framework read the body
             return problem_response(error.__cause__.problem, error.__cause__.status)
-        code = {404: "not_found", 405: "invalid"}.get(error.status_code, "invalid")
-        return problem_response(Problem(code=code, message=str(error.detail)), error.status_code)
+        message, expected = str(error.detail), ""
+        if error.status_code in (404, 405):  # The router's; what is not there is named by whoever looked for it.
+            message = f"no such call: {request.method} {request.url.path[:PATH_CHARS_SHOWN]}"
+            allowed = (error.headers or {}).get("Allow", "")
+            expected = f"{allowed} of this path" if allowed else "one of /openapi.json"
+        code = {404: "not_found"}.get(error.status_code, "invalid")
+        return problem_response(Problem(code=code, message=message, expected=expected), error.status_code)
 
     async def store_error(_: Request, error: Exception) -> Response:
         # The disk is full or broken: nothing was written, and the caller may try again.

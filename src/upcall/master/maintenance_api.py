@@ -17,7 +17,7 @@ from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.protocol import operator as view
 from upcall.protocol.errors import Invalid, NotFound
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.substrate.interface import NodeObserved
 
 
@@ -74,11 +74,10 @@ def named(core: Core, ask: view.Nodes) -> tuple[str, ...]:
         if not isinstance(seen, NodeObserved) or seen.state != "gone":
             zones.setdefault(core.zone(name), []).append(name)
     if ask.zone not in zones:
-        known = ", ".join(sorted(filter(None, zones)))
         raise NotFound(
             f"no node is in a zone {ask.zone!r}{nearest(ask.zone, zones)}",
             where="zone",
-            expected=f"one of {known}" if known else "a zone that has nodes",
+            expected=choice(sorted(filter(None, zones)), "a zone that has nodes"),
         )
     return tuple(zones[ask.zone])
 

@@ -4,6 +4,7 @@ from upcall.master.operation_views import because
 from upcall.master.task_views import TaskViews
 from upcall.protocol import operator as view
 from upcall.protocol.errors import NotFound
+from upcall.protocol.nearest import choice, nearest
 from upcall.substrate.interface import NodeExpected, NodeObserved
 
 AT_THEIR_END = ("finished", "failed")
@@ -24,8 +25,8 @@ class NodeViews(TaskViews):
         for node in self.nodes():
             if node.name == name:
                 return node
-        known = ", ".join(self._core.known_nodes())
-        raise NotFound(f"no node {name!r}", where="node", expected=f"one of {known}" if known else "a node")
+        known = list(self._core.known_nodes())
+        raise NotFound(f"no node {name!r}{nearest(name, known)}", where="node", expected=choice(known, "a node"))
 
     def _node(self, name: str, seen: NodeObserved | NodeExpected, here: list[view.TaskView]) -> view.NodeView:
         described = seen.description

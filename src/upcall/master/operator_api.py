@@ -12,7 +12,6 @@ from fastapi.responses import Response, StreamingResponse
 
 from upcall.cluster.folder import Cluster
 from upcall.master import due, goals, granting, services
-from upcall.master.context import SECRETS
 from upcall.master.credentials import allow_page
 from upcall.master.driver import Driver
 from upcall.master.events import Event
@@ -337,31 +336,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         start = max(0, core.journal.last - limit) if since < 0 else since
         return StreamingResponse(_follow(core, start, detail=detail), media_type="text/event-stream")
 
-    # -- secrets and login ------------------------------------------------------------------------------------------
-
-    @api.get("/secrets")
-    async def secrets_there(_: Operator) -> list[view.SecretView]:
-        grants = door.secrets.grants()
-        return [view.SecretView(name=name, granted=grants.get(name, [])) for name in door.secrets.names()]
-
-    @api.post("/secrets/{name}/grant")
-    async def grant_secret(name: str, who: Admin, to: view.SecretGrant) -> list[str]:
-        """Whoever may install a service may give it to this one, or no more; all services of which that holds."""
-        granted = await asyncio.to_thread(lambda: door.secrets.grant(name, to.service, stands=to.stands))
-        words = f"may be given to {to.service}" if to.stands else f"is not to be given to {to.service} any more"
-        await core.turn(lambda tx: tx.event("secret", name, f"{words}, says {who.name}"))
-        return granted
-
-    @api.put("/secrets/{name}")
-    async def put_secret(name: str, who: Admin, secret: view.SecretValue) -> dict[str, Any]:
-        await asyncio.to_thread(door.secrets.put, name, secret.value)
-
-        def noted(tx: Transaction) -> None:
-            tx.event("secret", name, f"set by {who.name}")
-            tx.changed.names[SECRETS] = None
-
-        core.post(noted)
-        return {}
+    # -- login ------------------------------------------------------------------------------------------------------
 
     @api.post("/login-codes")
     async def login_code(who: Viewer, asked: view.AskLogin | None = None) -> view.LoginCode:

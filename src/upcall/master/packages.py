@@ -6,7 +6,7 @@ from typing import Any
 
 from upcall.protocol import schema
 from upcall.protocol.errors import NotFound
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.releases import newest, version_key
 from upcall.protocol.service import Package
 
@@ -71,14 +71,14 @@ class Packages:
             raise NotFound(
                 f"no package {name!r}{nearest(name, names)}",
                 where="package",
-                expected=f"one of {', '.join(names)}" if names else "a package that a host registered (none has yet)",
+                expected=choice(names, "a package that a host registered (none has yet)"),
             )
         found = newest(versions, version)
         if not found:
             raise NotFound(
                 f"package {name} has no version {version!r}{nearest(version, versions)}",
                 where="version",
-                expected=f"one of {', '.join(versions)}",
+                expected=choice(versions, ""),
             )
         return self._packages[name, found]
 

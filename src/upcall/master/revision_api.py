@@ -58,6 +58,7 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
                 history.stands(known),
                 revisions.prepared(core, known, asked, who.name, core.wall(), derived),
             )
+            granting.check(core, services.secrets, service, revision.secrets, who)
             brings = revisions.proposed(core, known, revision)
             changed = revisions.changed(core, stands, revision)
             between = revisions.between_versions(core, stands, revision)

@@ -27,7 +27,7 @@ from upcall.operations.table import CHANGES, Kind
 from upcall.protocol import recurring
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Closed, Conflict, Forbidden, NotFound
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.operator import Update
 from upcall.protocol.options import AMOUNT, SIZE, flattened, merged, without
 from upcall.protocol.releases import released
@@ -208,7 +208,7 @@ def _options(base: Mapping[str, Any], asked: Update) -> dict[str, Any]:
             raise NotFound(
                 f"option {path!r} is not set{nearest(path, known)}",
                 where="unset",
-                expected=f"one of {', '.join(sorted(known))}" if known else "an option that is set (none is)",
+                expected=choice(sorted(known), "an option that is set (none is)"),
             )
     return found
 

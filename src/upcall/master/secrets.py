@@ -4,7 +4,7 @@ A turn only reads them. One that is generated at its first use is made beside th
 random): the launch that wants it waits for it, like for a name that is not known yet.
 """
 
-import re
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +14,12 @@ import msgspec
 
 from upcall.cluster.folder import write_private
 from upcall.master.stores import Keep, in_the_folder
-from upcall.protocol.errors import Invalid, NotFound, NotNow
-from upcall.protocol.nearest import nearest
-from upcall.protocol.pattern_words import in_words
+from upcall.protocol.errors import NotFound, NotNow
+from upcall.protocol.nearest import choice, nearest
+from upcall.protocol.secret_names import missing, valid
 
 GRANTS: Final = ".grants.json"
 """Beside the values; no secret has such a name."""
-NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,99}$(?!\n)"
 
 
 class NotMade(NotNow):
@@ -30,11 +29,19 @@ class NotMade(NotNow):
 class Secrets:
     def __init__(self, folder: Path, keep: Keep = in_the_folder) -> None:
         self._folder, self._keep = folder, keep
+        self._going: set[str] = set()
+        """They are being removed, beside the turns: nobody is given one any more."""
 
     def names(self) -> list[str]:
         if not self._folder.is_dir():
             return []
-        return sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
+        there = {path.name for path in self._folder.iterdir() if not path.name.startswith(".")}
+        return sorted(there - self._going)
+
+    def must_be(self, name: str, where: str) -> None:
+        """``NotFound``, with the nearest and how one is made, where nobody has set it."""
+        if name in self._going or not self._path(name, where).exists():
+            raise missing(name, self.names(), where)
 
     def put(self, name: str, value: str) -> None:
         self._write(self._path(name), value.encode())
@@ -59,7 +66,7 @@ class Secrets:
         """``stands``: from now on, or no more. Gives the services that are left."""
         grants = self.grants()
         if stands:
-            self.get(name)
+            self.must_be(name, "secret")
         elif service not in grants.get(name, ()):
             raise self._not_granted(name, service, grants)
         others = [one for one in grants.pop(name, []) if one != service]
@@ -71,15 +78,36 @@ class Secrets:
     def _not_granted(self, name: str, service: str, grants: Mapping[str, Sequence[str]]) -> NotFound:
         """There is nothing to be taken back: which of the two names may be meant otherwise."""
         if not self._path(name).exists():
-            return NotFound(f"no secret {name!r}{nearest(name, self.names())}", expected="one of `upcall secret list`")
+            return missing(name, self.names())
         known = grants.get(name, ())
-        expected = f"one of {', '.join(known)}" if known else f"nothing: nobody was granted {name}"
+        expected = choice(known, f"nothing: nobody was granted {name}")
         return NotFound(f"{name!r} was not granted to {service!r}{nearest(service, known)}", expected=expected)
 
     def grants(self) -> dict[str, list[str]]:
         """By secret: :meth:`granted`."""
         path = self._folder / GRANTS
         return msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]]) if path.exists() else {}
+
+    def going(self, name: str) -> None:
+        """From now on nobody is given it; :meth:`remove` follows. In a turn: what uses it is known there."""
+        self._going.add(name)
+
+    def remove(self, name: str) -> list[str]:
+        """Its value, and the word that it may be given to others; gives whose that was. Nobody uses it."""
+        try:
+            grants = self.grants()
+            if granted := grants.pop(name, []):
+                self._write(self._folder / GRANTS, msgspec.json.encode(grants))
+            self._keep(f"{self._folder.name}/{name}", None)
+            self._path(name).unlink(missing_ok=True)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)  # Said to be gone, it does not come back with a power cut.
+            finally:
+                os.close(folder)
+            return granted
+        finally:
+            self._going.discard(name)
 
     def resolve(self, reference: str) -> str:
         """The value behind a declaration's ``Secret.ref``: the name of a secret, or ``generated:<name>``, which raises
@@ -96,7 +124,5 @@ class Secrets:
         self._keep(f"{self._folder.name}/{path.name}", data)
         write_private(path, data)
 
-    def _path(self, name: str) -> Path:
-        if not re.match(NAME, name):
-            raise Invalid(f"not a name of a secret: {name!r}", where="secret", expected=in_words(NAME))
-        return self._folder / name
+    def _path(self, name: str, where: str = "secret") -> Path:
+        return self._folder / valid(name, where)

@@ -20,10 +20,12 @@ from upcall.master.transaction import Transaction
 from upcall.master.turning import Turning
 from upcall.operations import inputs as given
 from upcall.protocol import service as wire
-from upcall.protocol.errors import Conflict, Invalid, NotNow, Stale, TooLarge, from_problem
+from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, Problem, Stale, TooLarge, UpcallError
 
 CONTROL_TIMEOUT_S: Final = 30.0
 ANSWERS_MAX: Final = 1000
+SAID: Final[dict[str, type[UpcallError]]] = {kind.code: kind for kind in (NotNow, Invalid, NotFound)}
+"""What an error of a service's code is to whoever asked it; any other is a conflict with what it wants."""
 TOOL_TIMEOUT_MAX_S: Final = 3600.0
 
 
@@ -230,11 +232,11 @@ class ServiceCalls:
 
     async def judge(
         self, service: str, action: str, arguments: dict[str, Any], options: dict[str, Any] | None, who: str
-    ) -> str:
-        """What an action would refuse, as the service's code says beforehand; empty: nothing is known against it.
-        ``options``: under these, which are only wanted."""
+    ) -> list[Problem]:
+        """What an action would refuse, as the service's code says beforehand, each reason for itself; none: nothing is
+        known against it. ``options``: under these, which are only wanted."""
         asked = {"arguments": arguments, "options": options}
-        return msgspec.convert(await self._ask(service, f"check/{action}", asked, who), str)
+        return msgspec.convert(await self._ask(service, f"check/{action}", asked, who), list[Problem])
 
     async def _ask(self, service: str, name: str, arguments: dict[str, Any], who: str) -> Any:
         """Hands something to the service's code and waits for its reply."""
@@ -250,8 +252,9 @@ class ServiceCalls:
             raise NotNow(f"{service} has not answered {name!r} within {CONTROL_TIMEOUT_S:.0f} s") from None
         finally:
             del self._controls[action.id]
-        if not replied.ok and replied.problem is not None and replied.problem.code == NotNow.code:
-            raise from_problem(replied.problem)  # who asked may ask again
+        if not replied.ok and (said := replied.problem) is not None:
+            kind = SAID.get(said.code, Conflict)
+            raise kind(said.message, where=said.where or f"{service} {name}", expected=said.expected)
         if not replied.ok:
             raise Conflict(replied.error or f"{name} failed", where=f"{service} {name}")
         return replied.result

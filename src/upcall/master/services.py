@@ -17,7 +17,7 @@ from upcall.operations import inputs as given
 from upcall.protocol import checks, templates
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, Invalid, NotFound, TooLarge
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.operator import NAME, NAME_WORDS, Install
 from upcall.protocol.options import merged
 from upcall.protocol.pattern_words import in_words
@@ -36,7 +36,7 @@ def find(core: Core, name: str) -> Service:
         raise NotFound(
             f"no service {name!r}{nearest(name, known)}",
             where="service",
-            expected=f"one of {', '.join(sorted(known))}" if known else "an installed service (none is)",
+            expected=choice(sorted(known), "an installed service (none is)"),
         )
     return service
 
@@ -92,7 +92,7 @@ def bindings_of(core: Core, package: wire.Package, asked: Mapping[str, str]) -> 
             raise Invalid(
                 f"package {package.name} has no need {name!r}{nearest(name, needs)}",
                 where=f"bindings.{name}",
-                expected=f"one of {', '.join(needs)}" if needs else "no bindings",
+                expected=choice(needs, "no bindings"),
             )
     bindings = {}
     for name, need in needs.items():

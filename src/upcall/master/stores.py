@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import choice
 from upcall.store.interface import Store
 from upcall.store.sqlite import SqliteStore
 
@@ -19,12 +20,12 @@ Open = Callable[[DataFolder, Cluster], Store]
 """May wait: until this process is the one that leads."""
 
 
-Keep = Callable[[str, bytes], None]
-"""Of a file below ``secrets`` and what is to be in it; before it is written, so that it outlives the folder. It may
-wait, and raises what the store raises."""
+Keep = Callable[[str, bytes | None], None]
+"""Of a file below ``secrets`` and what is to be in it; before it is written, so that it outlives the folder. None: it
+is to be there no more. It may wait, and raises what the store raises."""
 
 
-def in_the_folder(_file: str, _data: bytes) -> None:
+def in_the_folder(_file: str, _data: bytes | None) -> None:
     """The file itself is all that is kept."""
 
 
@@ -46,5 +47,5 @@ def opened(folder: DataFolder, cluster: Cluster) -> Store:
     raise Invalid(
         f"records in {cluster.records!r} are not known",
         where="cluster.json, records",
-        expected=f"one of {', '.join(sorted(('sqlite', *BESIDE)))}",
+        expected=choice(sorted(("sqlite", *BESIDE)), ""),
     )

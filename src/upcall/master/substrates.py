@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import choice
 from upcall.substrate.machines import Machines, Master
 
 GROUP: Final = "upcall.substrates"
@@ -30,7 +31,7 @@ def chosen(cluster: Cluster) -> Make:
         raise Invalid(
             f"nothing that is installed offers machines {name!r}",
             where="cluster.json, substrate",
-            expected=f"one of {', '.join(sorted({*OWN, *offered.names}))}",
+            expected=choice(sorted({*OWN, *offered.names}), ""),
         )
     try:
         return cast(Make, offered[name].load())

@@ -9,7 +9,7 @@ from upcall.operations.views import MemberView
 from upcall.protocol import operator as view
 from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import NotFound
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.substrate.machines import Machines
 
 GONE = "gone"
@@ -40,11 +40,10 @@ class TaskViews:
         of_service = [member for member in everybody if member.partition(".")[0] == name]
         alike = of_service or [member for member in everybody if member.partition(".")[2] == name]
         what = f"{name!r} is a service, and what is asked for is a member" if of_service else f"no member {name!r}"
-        known = ", ".join((alike or everybody)[:20])
         raise NotFound(
             what + ("" if alike else nearest(name, everybody)),
             where="member",
-            expected=f"one of {known}" if known else "a member",
+            expected=choice(alike or everybody, "a member"),
         )
 
     def task_or_past(self, name: str) -> view.TaskView:

@@ -10,6 +10,7 @@ from typing import Final
 from upcall.protocol import patterns
 from upcall.protocol.declaration import DAY_S, Check, Declaration
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import choice
 
 TARGETS: Final = ("tcp", "http", "exec", "log")
 INTERVAL_S_MIN: Final = 0.05
@@ -53,8 +54,7 @@ def _target_fault(check: Check, declaration: Declaration) -> tuple[str, str] | N
         port = check.tcp or check.http.partition("/")[0]
         known = [declared.name for declared in declaration.ports]
         if port not in known:
-            names = f"one of the declared: {', '.join(known)}" if known else "a declared port (none is)"
-            return f"names an unknown port {port!r}", names
+            return f"names an unknown port {port!r}", choice(known, "a declared port (none is)")
     if check.exec and not check.exec[0]:
         return "runs an empty command", "a program and its arguments"
     if check.log and (wrong := patterns.fault(check.log)):

@@ -34,6 +34,8 @@ _INPUTS: Final = {
     "object": "a map of names to values",
 }
 _BOUNDS: Final = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
+_LENGTHS: Final = {"string_too": "characters", "too": "entries"}
+_ONE: Final = {"characters": "character", "entries": "entry"}
 _SIGNS: Final = {">=": "at least {}", ">": "more than {}", "<=": "at most {}", "<": "less than {}", "==": "exactly {}"}
 
 _WRONG_TYPE: Final = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`")
@@ -82,10 +84,12 @@ def of_validator(item: Mapping[str, Any]) -> Said:
         return Said(f"{name!r} is missing", where)
     if kind == "extra_forbidden":
         return Said(f"unknown name {name!r}", where)
+    if how := _length(kind, context, given):
+        return Said(how[0], where, how[1])
     for bound, right in _BOUNDS.items():
         if bound in context and said.startswith("Input should be "):
             much = "small" if bound.startswith("g") else "large"
-            return Said(f"{_shown(given)} is too {much}", where, right.format(context[bound]))
+            return Said(f"{shown(given)} is too {much}", where, right.format(context[bound]))
     right, _, _ = said.removeprefix("Input should be ").partition(", unable to")
     if right != said:
         if found := _VALID.match(right):
@@ -93,8 +97,19 @@ def of_validator(item: Mapping[str, Any]) -> Said:
         if kind == "none_required":
             right = "nothing"
         word = "allowed" if kind in ("literal_error", "enum") else right
-        return Said(f"{_shown(given)} is not {word}", where, right)
+        return Said(f"{shown(given)} is not {word}", where, right)
     return Said(said.removeprefix("Value error, "), where, str(context.get("expected", "")))
+
+
+def _length(kind: str, context: Mapping[str, Any], given: Any) -> tuple[str, str] | None:
+    """Of a text or a list that is too long or too short: how long it is, and how long it may be."""
+    of, _, much = kind.rpartition("_")
+    bound = context.get({"long": "max_length", "short": "min_length"}.get(much, ""))
+    if of not in _LENGTHS or bound is None:
+        return None
+    unit, count = _LENGTHS[of], context.get("actual_length") or (len(given) if hasattr(given, "__len__") else 0)
+    right = f"at {'most' if much == 'long' else 'least'} {bound} {unit if bound != 1 else _ONE[unit]}"
+    return (f"{count} {unit if count != 1 else _ONE[unit]}" if count else "nothing"), right
 
 
 def _types(text: str) -> str:
@@ -102,7 +117,8 @@ def _types(text: str) -> str:
     return " or ".join(_TYPES.get(one, one) for one in text.split(" | "))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A wrong value, said again: its beginning, where it is long."""
     return _short(repr(value))
 
 

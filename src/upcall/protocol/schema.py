@@ -18,7 +18,7 @@ import referencing
 
 from upcall.protocol import patterns
 from upcall.protocol.errors import Invalid
-from upcall.protocol.nearest import nearest
+from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.pattern_words import in_words, of_text
 
 REFERENCES_MAX: Final = 10_000
@@ -167,7 +167,7 @@ def _message(error: "jsonschema.exceptions.ValidationError") -> str:
 
 def _one_of(known: Iterable[str]) -> str:
     names = sorted(known)
-    return f"one of {', '.join(names)}" if len(names) <= NAMES_MAX else f"one of {len(names)} names that are known"
+    return choice(names, "") if len(names) <= NAMES_MAX else f"one of {len(names)} names that are known"
 
 
 def _known(error: "jsonschema.exceptions.ValidationError") -> Mapping[str, Any]:
@@ -193,7 +193,7 @@ def _expected(error: "jsonschema.exceptions.ValidationError") -> str:
     if error.validator == "additionalProperties":
         return _one_of(_known(error))
     if "enum" in schema:
-        return "one of " + ", ".join(str(value) for value in schema["enum"])
+        return choice(map(str, schema["enum"]), "nothing: no value is allowed")
     if words := of_text(schema):
         return words
     if "pattern" in schema:

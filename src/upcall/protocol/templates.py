@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from upcall.protocol.declaration import Declaration
 from upcall.protocol.errors import Invalid
+from upcall.protocol.nearest import choice
 
 PATTERN: Final = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_./-]*)\s*\}\}")
 BRACE: Final = "brace"
@@ -21,7 +22,6 @@ ALWAYS: Final = (
 """Names that every task has."""
 _OF_OTHERS: Final = ("endpoint.", "attribute.")
 NEAR_MAX: Final = 3
-LISTED_MAX: Final = 12
 _OPENS: Final = re.compile(r"\{(?=\{|\Z)")
 
 
@@ -96,8 +96,8 @@ def _texts(declaration: Declaration) -> Iterator[tuple[str, str]]:
 
 
 def near(name: str, known: Collection[str]) -> str:
-    """Names of the same family, else the nearest ones."""
+    """Names of the same family, else the nearest ones, else all."""
     family = name.split(".")[0]
     found = sorted(each for each in known if each.split(".")[0] == family and each != family)
     found = found or difflib.get_close_matches(name, list(known), n=NEAR_MAX, cutoff=0.5)
-    return "one of: " + ", ".join((found or sorted(known))[:LISTED_MAX])
+    return choice(found or sorted(known), "no name: none is known here")

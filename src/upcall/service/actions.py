@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 from pydantic import BaseModel, ConfigDict, create_model
 
 from upcall.protocol.errors import NotFound
+from upcall.protocol.nearest import choice
 from upcall.protocol.service import ActionSpec
 from upcall.service import docstrings
 from upcall.service.options import validated
@@ -153,7 +154,7 @@ def action_named(service: type[Any], name: str) -> Action:
     known = actions_of(service)
     wanted = name.replace("_", "-")
     if wanted not in known:
-        raise NotFound(f"no action {name!r}", expected="one of " + (", ".join(sorted(known)) or "none"))
+        raise NotFound(f"no action {name!r}", expected=choice(sorted(known), "nothing: it has no actions"))
     return known[wanted]
 
 

@@ -9,7 +9,7 @@ from upcall.service.attempts import in_words
 
 _UPCALL: Final = Path(__file__).resolve().parent.parent
 _OURS: Final = frozenset(
-    _UPCALL / part for part in ("artifacts", "client", "protocol", "service", "testing", "transport")
+    _UPCALL / part for part in ("artifacts", "cli", "client", "protocol", "service", "testing", "transport")
 )
 """What an expert's code calls, and what calls it."""
 _LIBRARY: Final = Path(traceback.__file__).resolve().parent

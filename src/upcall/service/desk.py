@@ -22,7 +22,7 @@ from upcall.service.course import Course
 from upcall.service.interrupted import CONNECTIONS, Patience, Present
 from upcall.service.link import Link, MasterAway, exact
 from upcall.service.member import ToolFailed
-from upcall.service.options import validated
+from upcall.service.options import reasons, validated
 from upcall.service.plan_inputs import Verb
 from upcall.service.previewing import preview
 from upcall.service.service import Service
@@ -199,9 +199,9 @@ class Desk:
         exact(wire.ActionReply(ok=True, result=plain), where=action.name)
         return plain
 
-    async def _judge(self, name: str, given: Mapping[str, Any]) -> str:
-        """What an action would refuse, in words; empty: nothing is known against it. Under options that are only
-        wanted, a copy that has them is asked."""
+    async def _judge(self, name: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What an action would refuse, each reason for itself; none: nothing is known against it. Under options that
+        are only wanted, a copy that has them is asked."""
         service, options = self._service, given.get("options")
         if options is not None:
             service = with_options(service, validated(service.Options, options, where=service.name))
@@ -209,8 +209,8 @@ class Desk:
             async with asyncio.timeout(CHECK_S):
                 await action_named(type(service), name).judge(service, given.get("arguments", {}))
         except (Conflict, Invalid, NotFound) as refused:
-            return str(refused)
-        return ""
+            return [msgspec.to_builtins(one) for one in reasons(refused)]
+        return []
 
     def _controlled(self, action: wire.Action) -> None:
         given = action.arguments

@@ -33,8 +33,9 @@ from upcall.service.connection import Connection
 from upcall.service.goals import derive
 from upcall.service.hanging import LEFT_MAX
 from upcall.service.link import MasterAway, encoded
+from upcall.service.loading import loaded
 from upcall.service.offering import Offer, Refused, built_aside
-from upcall.service.service_thread import AWAY, Connect, ServiceThread, loaded
+from upcall.service.service_thread import AWAY, Connect, ServiceThread
 from upcall.transport.limits import raise_open_files
 
 log = logging.getLogger("upcall.host")
@@ -122,11 +123,10 @@ class Host:
         """What follows from goals; also of a service that is not there yet."""
         what = f"from_goals() of {asked.package}"
         try:
-            service = await loaded(connection, asked, self._data / "packages")
+            apart = self._goals[asked.package]
+            service = await loaded(connection, asked, self._data / "packages", apart, DERIVE_S)
             reply = wire.DerivedReply(
-                derived=await self._goals[asked.package].call(
-                    derive, service, asked.options, asked.nodes, within_s=DERIVE_S, what=what
-                )
+                derived=await apart.call(derive, service, asked.options, asked.nodes, within_s=DERIVE_S, what=what)
             )
         except UpcallError as refused:
             reply = wire.DerivedReply(problem=refused.problem)

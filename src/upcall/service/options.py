@@ -12,11 +12,13 @@ An option that nobody knows is a mistake of the caller and is refused by name.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from upcall.protocol.errors import Invalid
-from upcall.protocol.nearest import nearest
+from upcall.protocol.decoder_words import of_validator
+from upcall.protocol.errors import Invalid, Problem, UpcallError
+from upcall.protocol.nearest import choice, nearest
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,11 +44,31 @@ class ServiceOptions(BaseModel):
 
 
 def validated(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
-    """``values`` as ``model``, or one clear error that names the first wrong field."""
+    """``values`` as ``model``, or one clear error that names each wrong field."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise Invalid(describe(error, model.model_fields), where=where, expected=_expected(error, model)) from error
+        raise Invalid(
+            describe(error, model.model_fields),
+            where=where,
+            expected=_expected(error, model),
+            reasons=[_reason(item, model, where) for item in error.errors(include_url=False)],
+        ) from error
+
+
+def reasons(refused: UpcallError) -> list[Problem]:
+    """What an error has to say, each for itself: one that is of several fields has a reason of each."""
+    single = replace(refused.problem, details={})
+    return refused.problem.details.get("reasons") or [single]
+
+
+def _reason(item: ErrorDetails, model: type[BaseModel], where: str) -> Problem:
+    said = of_validator(item)
+    expected = said.expected
+    if item["type"] == "extra_forbidden":
+        expected = choice(sorted(model.model_fields), "nothing: it takes none")
+    place = f"{where}.{said.where}" if said.where else where
+    return Problem(code=Invalid.code, message=said.message, where=place, expected=expected)
 
 
 def describe(error: ValidationError, known: Iterable[str] = ()) -> str:
@@ -76,4 +98,4 @@ def _short(value: Any) -> str:
 
 def _expected(error: ValidationError, model: type[BaseModel]) -> str:
     unknown = any(item["type"] == "extra_forbidden" for item in error.errors(include_url=False))
-    return "one of " + ", ".join(sorted(model.model_fields)) if unknown else ""
+    return choice(sorted(model.model_fields), "no options: it has none") if unknown else ""

@@ -42,8 +42,9 @@ ENTRY_POINTS: Final = "upcall.services"
 _ALIAS: Final = "upcall_source_"
 """Begins the names that sources are imported under."""
 
-_importing = threading.Lock()
-"""Two services of one package start in two threads, and a module is there before it is whole."""
+_importing: dict[str, threading.Lock] = {}
+"""Of each source: two services of one package start in two threads, and a module is there before it is whole. One whose
+import hangs holds up no other."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _imported(folder: Path, module_name: str, digest: str) -> ModuleType:
     """A module of a source, below a name that only this source has."""
     top, _, rest = module_name.partition(".")
     alias = f"{_ALIAS}{digest[:16] or hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-    with _importing:
+    with _importing.setdefault(alias, threading.Lock()):
         if alias not in sys.modules:
             _import_top(folder, top, alias)
         return importlib.import_module(f"{alias}.{rest}") if rest else sys.modules[alias]

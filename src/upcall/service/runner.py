@@ -19,6 +19,7 @@ import msgspec
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import Conflict, NotNow, UpcallError
+from upcall.protocol.nearest import choice
 from upcall.protocol.releases import released
 from upcall.service import derived, faults, plans, troubles, wanted
 from upcall.service.asking import Clerk
@@ -369,11 +370,11 @@ class Runner:
         """Code of another version answers for what runs, and declares nothing of it: that would be an upgrade that
         nobody asked for, by the next restart of each member."""
         if self._version and released(self._version) != self.service.version:
-            package, known = self.service.package, ", ".join(self.service.versions())
+            package, known = self.service.package, choice(self.service.versions(), "VERSION")
             raise Conflict(
                 f"{package} {released(self._version)} is not here any more: what runs stays as it was declared",
                 where=self.context.name,
-                expected=f"`upcall upgrade {self.context.name} --to` one of {known}",
+                expected=f"`upcall upgrade {self.context.name} --to`: {known}",
             )
 
     async def _begin(self) -> None:

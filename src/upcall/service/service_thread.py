@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow, Unauthorised
-from upcall.service import hanging, package
+from upcall.service import hanging, trying
 from upcall.service.apart import Apart
 from upcall.service.attempts import persistently
 from upcall.service.blame import line_of
 from upcall.service.connection import Connection
 from upcall.service.link import Fenced, MasterAway
+from upcall.service.loading import Trials, loaded
 from upcall.service.runner import Runner
 from upcall.service.service import Service
 from upcall.service.stand_in import StandIn, stand_in
@@ -76,7 +77,7 @@ class ServiceThread:
         self._running = threading.Event()
         self._stopped = threading.Event()
         self._runner: Runner | None = None
-        self._apart = Apart()
+        self._apart, self._trials = Apart(), Trials(sources)
         self._import_hangs = ""
         self._turned = True
         self._missed = 0
@@ -192,7 +193,8 @@ class ServiceThread:
         service = await self._code(connection)
 
         async def load(revision: wire.Revision) -> type[Service] | None:
-            return await loaded(connection, revision, self._sources) if revision.source else None
+            within_s = service.answer_timeout_s * trying.OWN_PART
+            return await self._trials.load(connection, revision, within_s) if revision.source else None
 
         runner = self._runner = Runner(service, name, connection, version=self.assignment.version, load=load)
         try:
@@ -205,28 +207,8 @@ class ServiceThread:
             hung = self.instead_of._runner if self.instead_of is not None else None
             return stand_in(self.assignment.package, self.hangs, hung.heard_options if hung is not None else None)
         try:
-            return await loaded(connection, self.assignment, self._sources, self._apart)
+            return await loaded(connection, self.assignment, self._sources, self._apart, IMPORT_S)
         except hanging.Hangs as hangs:
             self._import_hangs = hangs.problem.message
             await asyncio.Event().wait()  # The host looks, and replaces it.
             raise
-
-
-async def loaded(
-    connection: Connection,
-    what: wire.Assignment | wire.Derive | wire.Revision,
-    sources: Path,
-    apart: Apart | None = None,
-) -> type[Service]:
-    """The code of a package in its version; an own one's is fetched once. ``apart``: where it is imported, which may
-    hang."""
-    folder: Path | None = None
-    if what.source:
-        folder = sources / what.source
-        if not folder.is_dir():
-            data = await connection.call("GET", f"/v1/blobs/{what.source}", timeout_s=120.0)
-            folder = await asyncio.to_thread(package.unpack, data, what.source, sources)
-    given = (what.entry, folder, what.source, what.version)
-    if apart is None:
-        return await asyncio.to_thread(package.load, *given)
-    return await apart.call(package.load, *given, within_s=IMPORT_S, what=f"the import of {what.entry}")

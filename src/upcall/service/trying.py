@@ -30,8 +30,9 @@ R = TypeVar("R")
 _PART: Final = 0.3
 """Of the deadline of the question that it belongs to, for each call of what is tried: it may hang, and the question is
 to be answered in time all the same."""
-_OWN_PART: Final = 0.8
-"""The same for code that runs already, in another version or under other options: it is called once."""
+OWN_PART: Final = 0.8
+"""The same for what is called once: code that runs already, in another version or under other options; and the import
+of what is tried."""
 
 
 class Refused(UpcallError):
@@ -67,7 +68,7 @@ class Code:
 
 def of_the_same_files(service: Service) -> Code:
     """As the code that runs."""
-    return Code(service, service.answer_timeout_s * _OWN_PART)
+    return Code(service, service.answer_timeout_s * OWN_PART)
 
 
 async def code_of(service: Service, revision: wire.Revision) -> Code | None:
@@ -80,6 +81,8 @@ async def code_of(service: Service, revision: wire.Revision) -> Code | None:
         return of_the_same_files(with_code(service, type(service).at(revision.version)))
     try:
         code = await service._context.load(revision)
+    except Hangs as hangs:
+        raise Refused(f"its code cannot be loaded: {hangs.problem.message}") from hangs
     except (UpcallError, ConnectionError):
         raise  # The master is away; or its files are, which the host says in its log.
     except Exception as error:

@@ -263,9 +263,9 @@ class WorldTransport:
         )
 
     async def refusal(self, action_name: str, /, **arguments: Any) -> str:
-        """What its check says beforehand that an action would refuse; empty: nothing."""
+        """What its check says beforehand that an action would refuse, a reason a line; empty: nothing."""
         self.catch_up()
-        return await self.door.judge(self.service, action_name, arguments, None, WHO)
+        return "\n".join(map(str, await self.door.judge(self.service, action_name, arguments, None, WHO)))
 
     def cancel(self, action_name: str) -> None:
         """A person no longer wants the newest action of this name."""

@@ -6,10 +6,10 @@ place in a path or a model of the API, which checks it.
 
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
+from upcall.client import paths
 from upcall.protocol.errors import Invalid
 from upcall.protocol.operator import DRAIN_WINDOW_S, Ask, Drain
 
@@ -37,7 +37,8 @@ class Action:
     title: str
     text: str
     action: str
-    path: str
+    path: tuple[str, ...]
+    """Its parts; ``{target}`` is what it is about."""
     body: type[BaseModel]
     fields: tuple[dict[str, Any], ...] = (REASON,)
     danger: bool = False
@@ -48,7 +49,7 @@ ACTIONS: Final = {
         title="Drain {words}?",
         text="Every service with a member there is asked first. Members are held, with their volumes, until undrain.",
         action="Drain",
-        path="/v1/nodes/{target}/drain",
+        path=("nodes", "{target}", "drain"),
         body=Drain,
         fields=({**REASON, "value": "maintenance"}, WINDOW, AFTERWARDS),
     ),
@@ -56,7 +57,7 @@ ACTIONS: Final = {
         title="Undrain {words}?",
         text="Maintenance is over: the members that were held there start again.",
         action="Undrain",
-        path="/v1/nodes/{target}/undrain",
+        path=("nodes", "{target}", "undrain"),
         body=Ask,
         fields=({**REASON, "value": "maintenance is over"},),
     ),
@@ -64,21 +65,21 @@ ACTIONS: Final = {
         title="Restart {words}?",
         text="Its service is asked when; it begins as soon as the service accepts.",
         action="Restart",
-        path="/v1/tasks/{target}/restart",
+        path=("tasks", "{target}", "restart"),
         body=Ask,
     ),
     "cancel": Action(
         title="Cancel the {words}?",
         text="What has not begun is taken back; what has goes on.",
         action="Cancel it",
-        path="/v1/operations/{target}/cancel",
+        path=("operations", "{target}", "cancel"),
         body=Ask,
     ),
     "force": Action(
         title="Force the {words}?",
         text="It goes over the service's answer and below its minimum. Data may become unavailable. This is recorded.",
         action="Force it",
-        path="/v1/operations/{target}/force",
+        path=("operations", "{target}", "force"),
         body=Ask,
         fields=(MUST_REASON,),
         danger=True,
@@ -115,7 +116,7 @@ class Asked:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise Invalid(str(first["msg"]), where=".".join(map(str, first["loc"]))) from None
-        return action.path.format(target=quote(self.target, safe="")), body
+        return paths.of(*(part.format(target=self.target) for part in action.path)), body
 
 
 def asked(message: dict[str, Any]) -> Asked | None:

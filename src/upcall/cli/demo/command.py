@@ -26,6 +26,7 @@ from upcall.cli.output import duration, nearest
 from upcall.cli.session import Session, command, commands
 from upcall.client.blocking import Client
 from upcall.protocol.errors import Conflict, Invalid, NotFound
+from upcall.protocol.nearest import choice
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -145,7 +146,7 @@ def _offered(name: str) -> EntryPoint:
     if name and name not in found:
         raise NotFound(f"no demo {name!r}", where=GROUP, expected=nearest(name, found))
     if not name and len(found) > 1:
-        raise Invalid(f"{len(found)} demos are installed", where="DEMO", expected=f"one of {', '.join(sorted(found))}")
+        raise Invalid(f"{len(found)} demos are installed", where="DEMO", expected=choice(sorted(found), ""))
     return found[name or next(iter(found))]
 
 

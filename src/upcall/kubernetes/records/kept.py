@@ -40,11 +40,13 @@ class Kept:
                 continue
             return {key: base64.b64decode(value) for key, value in (self._secret.get("data") or {}).items()}
 
-    async def put(self, key: str, value: bytes) -> None:
-        said = base64.b64encode(value).decode()
+    async def put(self, key: str, value: bytes | None) -> None:
+        """None: it is there no more."""
+        said = None if value is None else base64.b64encode(value).decode()
         waiting = Waiting(self._calls, f"secret {NAME} cannot be written")
         while True:
-            wanted = self._secret | {"data": (self._secret.get("data") or {}) | {key: said}}
+            others = {name: one for name, one in (self._secret.get("data") or {}).items() if name != key}
+            wanted = self._secret | {"data": others if said is None else others | {key: said}}
             try:
                 self._secret = await self._calls.write(SECRET, wanted)
                 return
@@ -67,7 +69,7 @@ class Kept:
             raise Superseded(f"secrets are written by start {by} now, and no more by start {self._start}")
 
 
-def keep(folder: DataFolder, cluster: Cluster, store: Store) -> Callable[[str, bytes], None]:
+def keep(folder: DataFolder, cluster: Cluster, store: Store) -> Callable[[str, bytes | None], None]:
     """What is kept is in the folder when this returns."""
     assert isinstance(store, KubernetesStore), "it is of these records"
     kept = store.beside(Kept)

@@ -40,6 +40,7 @@
                                                      (verb: force, cancel, pause, resume, assume_dead)
     GET  /v1/events                                  ?since=&follow=&detail=  -> list[Event], or server-sent events
     PUT  /v1/secrets/{name}                          SecretValue -> {}      GET /v1/secrets -> [SecretView]
+    DELETE /v1/secrets/{name}                        -> SecretView of what nobody used
     POST /v1/secrets/{name}/grant                    SecretGrant -> services to which it may be given
     POST /v1/login-codes                             AskLogin -> LoginCode  GET /v1/login-codes/{id} -> LoginState
     POST /v1/login                                   Login -> {token} (the page asks, for a browser)

@@ -42,6 +42,8 @@ class SecretView(View):
     name: str
     granted: list[str] = []
     """Services to which an operator may give it, as an admin said."""
+    used_by: list[str] = []
+    """Services that have it: it was given to them, or is their own."""
 
 
 PersonRole = Literal["viewer", "operator", "admin"]

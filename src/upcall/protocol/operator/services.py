@@ -250,22 +250,24 @@ class PreviewView(View):
     """How long the last change took."""
 
 
-class CheckedAction(View):
-    """Whether an action would be refused."""
-
-    refused: str = ""
-    """Why; empty: nothing is known against it."""
-    known: bool = True
-    """Its service can say so beforehand."""
-
-
 class ActionProblem(View):
-    """Why an action failed, part by part."""
+    """Why an action failed, or would be refused, part by part."""
 
     code: str
     message: str
     where: str = ""
     expected: str = ""
+
+
+class CheckedAction(View):
+    """Whether an action would be refused."""
+
+    refused: str = ""
+    """Why, in a line; empty: nothing is known against it."""
+    reasons: list[ActionProblem] = []
+    """The same, part by part: each for itself."""
+    known: bool = True
+    """Its service can say so beforehand."""
 
 
 class ActionView(View):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
-from upcall.protocol.decoder_words import of_validator
+from upcall.protocol.decoder_words import of_validator, shown
 from upcall.protocol.errors import Invalid
 from upcall.protocol.pattern_words import in_words
 
@@ -36,7 +36,7 @@ def matching(pattern: str, text: str, what: str, expected: str) -> str:
     if text and not re.fullmatch(pattern, text):
         # Its context goes into the error's `expected`: see `refusal`.
         raise PydanticCustomError(
-            "pattern", "not {what}: {text}", {"what": what, "text": repr(text), "expected": expected}
+            "pattern", "not {what}: {text}", {"what": what, "text": shown(text), "expected": expected}
         )
     return text
 
@@ -47,5 +47,5 @@ def refusal(errors: Sequence[Mapping[str, Any]]) -> Invalid:
     said = of_validator(first)
     message, expected = said.message, str(context.get("expected", "")) or said.expected
     if first.get("type") == "string_pattern_mismatch" and (words := in_words(str(context.get("pattern", "")))):
-        message, expected = f"{first.get('input')!r} does not match", words
+        message, expected = f"{shown(first.get('input'))} does not match", words
     return Invalid(message, where=said.where, expected=expected)

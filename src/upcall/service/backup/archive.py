@@ -24,6 +24,7 @@ from typing import Final
 import msgspec
 
 from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.nearest import choice
 from upcall.service.backup.manifest import Chunk, Corrupt, Manifest, Part, decoded, encoded
 from upcall.service.backup.place import Place
 
@@ -146,7 +147,7 @@ class Archive:
             raise NotFound(
                 f"no backup {backup!r} in {self.where}",
                 where=self.where,
-                expected=f"one of {', '.join(known[-5:])}" if known else "a backup that was made there",
+                expected=choice(known[-5:], "a backup that was made there"),
             ) from None
         return decoded(data, f"{self.where}/{backup}")
 
