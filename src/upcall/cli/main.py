@@ -206,7 +206,7 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
 def _named(parameter: Any) -> str:
     """As a person types it: the longest of its names."""
     if parameter.param_type_name == "option":
-        return max(parameter.opts, key=len)
+        return str(max(parameter.opts, key=len))
     return str(parameter.metavar or parameter.name.upper()).strip("[]")
 
 
