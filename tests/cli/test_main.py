@@ -204,3 +204,20 @@ def test_no_help_shows_a_default_that_it_says_otherwise_in_words() -> None:
     for one in all_of(root):
         says = "default:" in (getattr(one, "help", None) or "").lower()
         assert not (says and one.show_default and one.default not in (None, "", False)), one.name
+
+
+def test_the_usage_of_a_command_says_each_argument_once_and_in_one_pair_of_brackets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def all_of(command: Any, words: list[str]) -> Iterator[list[str]]:
+        if not hasattr(command, "commands"):
+            yield words
+        for name, one in getattr(command, "commands", {}).items():
+            yield from all_of(one, [*words, name])
+
+    for words in all_of(get_command(application()), []):
+        assert run([*words, "--help"]) == 0
+        usage = capsys.readouterr().out.partition("\n\n")[0]
+        assert "[[" not in usage, usage
+        assert "...]" not in usage, usage
+        assert "...}" not in usage, usage

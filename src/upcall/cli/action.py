@@ -44,7 +44,7 @@ def do(
     ] = "",
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments; with --help they are explained."),
+        typer.Argument(metavar="KEY=VALUE", help="Its arguments; with --help they are explained."),
     ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
     dry_run: Annotated[

@@ -65,7 +65,7 @@ def make(
 @command(backup_app, "list")
 def list_backups(
     session: Session,
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]")] = "",
+    service: Annotated[str, typer.Argument(metavar="SERVICE")] = "",
     at: Annotated[str, typer.Option("--at", metavar="FOLDER|s3://BUCKET/PREFIX", help="What lies there.")] = "",
     secret: Secret = "",
     endpoint: Endpoint = "",
@@ -117,7 +117,7 @@ def verify(
 @command(backup_app, "remove")
 def remove(
     session: Session,
-    which: Annotated[list[str], typer.Argument(metavar="BACKUP...|SERVICE", help="Backups; or whose, see --keep.")],
+    which: Annotated[list[str], typer.Argument(metavar="BACKUP|SERVICE", help="Backups; or whose, see --keep.")],
     keep: Annotated[int | None, typer.Option("--keep", metavar="N", min=1, help="All but the newest N.")] = None,
     older_than: Annotated[
         str,

@@ -27,7 +27,7 @@ COLUMNS: Final = ("package", "version", "platforms", "digest", "name")
 @command(bundle_app, "make")
 def make(
     session: Session,
-    packages: Annotated[list[str], typer.Argument(metavar="PACKAGE...", help="Names (log, log@4.1), or paths.")],
+    packages: Annotated[list[str], typer.Argument(metavar="PACKAGE", help="Names (log, log@4.1), or paths.")],
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A folder that is not there yet.")],
     platforms: Platforms = None,
     base: Base = "",

@@ -73,11 +73,11 @@ def diff(
     first: Annotated[
         int,
         typer.Argument(
-            metavar="[N]", min=0, show_default=False, help="A revision; default: the one before the one that stands."
+            metavar="N", min=0, show_default=False, help="A revision; default: the one before the one that stands."
         ),
     ] = 0,
     second: Annotated[
-        int, typer.Argument(metavar="[M]", min=0, show_default=False, help="Another; default: the one that stands.")
+        int, typer.Argument(metavar="M", min=0, show_default=False, help="Another; default: the one that stands.")
     ] = 0,
 ) -> None:
     """What differs between two revisions."""

@@ -21,7 +21,7 @@ APPS = {"export": export_app}
 def export(
     session: Session,
     services: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Which of them; default: all.")
+        list[str] | None, typer.Argument(metavar="SERVICE", help="Which of them; default: all.")
     ] = None,
     name: Annotated[
         str,

@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 def fetch(
     session: Session,
     packages: Annotated[
-        list[str] | None, typer.Argument(metavar="[PACKAGE]...", help="Names (log, log@4.1), or paths.")
+        list[str] | None, typer.Argument(metavar="PACKAGE", help="Names (log, log@4.1), or paths.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="All packages of a platform file.")] = None,
 ) -> None:

@@ -43,7 +43,7 @@ Base = Annotated[
 def build(
     session: Session,
     packages: Annotated[
-        list[str], typer.Argument(metavar="PACKAGE...", help="A name (log, log@4.1), or a path; several for one image.")
+        list[str], typer.Argument(metavar="PACKAGE", help="A name (log, log@4.1), or a path; several for one image.")
     ],
     platforms: Platforms = None,
     base: Base = "",

@@ -28,7 +28,7 @@ APPS = {"install": install_app, "uninstall": uninstall_app}
 def install(
     session: Session,
     package: Annotated[
-        str, typer.Argument(metavar="[PACKAGE[@VERSION]]", help="A package, or a path to a Python file or folder.")
+        str, typer.Argument(metavar="PACKAGE[@VERSION]", help="A package, or a path to a Python file or folder.")
     ] = "",
     name: Annotated[str, typer.Option("--name", help="Default: the package's name.")] = "",
     version: Annotated[

@@ -207,7 +207,7 @@ def _named(parameter: Any) -> str:
     """As a person types it: the longest of its names."""
     if parameter.param_type_name == "option":
         return str(max(parameter.opts, key=len))
-    return str(parameter.metavar or parameter.name.upper()).strip("[]")
+    return str(parameter.metavar or parameter.name.upper())
 
 
 def _as_json(arguments: list[str]) -> bool:

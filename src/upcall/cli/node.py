@@ -31,9 +31,7 @@ APPS = {"node": node_app}
 UP_TIMEOUT_S: Final = 120.0
 
 Name = Annotated[str, typer.Argument(metavar="NODE")]
-Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NODE...]", show_default=False, help="By name, or see --zone.")
-]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NODE", show_default=False, help="By name, or see --zone.")]
 OfZone = Annotated[str, typer.Option("--zone", metavar="ZONE", show_default=False, help="All nodes of it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Recorded, and shown to the services.")]
 Window = Annotated[
@@ -56,7 +54,7 @@ def list_nodes(session: Session) -> None:
 @command(node_app, "add")
 def add(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="[NODE]", help="Default: the next free node-N.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Default: the next free node-N.")] = "",
     zone: Annotated[str, typer.Option("--zone", help="Default: the zone with the fewest nodes.")] = "",
     attribute: Annotated[
         list[str] | None, typer.Option("--attribute", metavar="KEY=VALUE", help="For constraints.")

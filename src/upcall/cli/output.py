@@ -138,8 +138,9 @@ class Output:
         if sys.stderr.isatty():
             from rich.text import Text
 
-            head = Text.assemble(("error: ", "bold red"), (lines[0], "bold"))
-            self.console(progress=True).print(Text("\n").join([head, *map(Text, lines[1:])]))
+            first, *more = folded("error: " + "\n".join(map(visible, lines)), sys.stderr).split("\n")
+            head = Text.assemble(("error: ", "bold red"), (first.removeprefix("error: "), "bold"))
+            self.console(progress=True).print(Text("\n").join([head, *map(Text, more)]))
         else:
             aside("error: " + "\n".join(lines))
 
@@ -223,7 +224,8 @@ def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     cells = [list(row) for row in rows]
     widths = fitted(columns, cells, width)
     shown = [at for at, wide in enumerate(widths) if wide]
-    left_out = ", ".join(column for column, wide in zip(columns, widths, strict=True) if not wide)
+    told = (at for at, wide in enumerate(widths) if not wide and any(row[at] for row in cells))
+    left_out = ", ".join(columns[at] for at in told)
     table = Table(
         box=box.SIMPLE_HEAD, header_style="bold dim", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0),
         title=title or None, title_justify="left", caption_justify="left",
@@ -246,6 +248,9 @@ def fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     def excess(of: list[int]) -> int:
         return sum(of) + GAP * (sum(map(bool, of)) - 1) - width
 
+    for at, column in enumerate(texts):
+        if excess(least) > 0 and not any(column[1:]):
+            least[at] = widths[at] = 0  # Nobody misses what is empty.
     for spared in SPARED:
         if excess(least) > 0 and spared in columns:
             least[columns.index(spared)] = widths[columns.index(spared)] = 0

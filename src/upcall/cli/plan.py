@@ -27,7 +27,7 @@ def show(
     session: Session,
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     plan: Annotated[
-        str, typer.Argument(metavar="[PLAN]", help="deploy, update, recovery or uninstall; default: all of them.")
+        str, typer.Argument(metavar="PLAN", help="deploy, update, recovery or uninstall; default: all of them.")
     ] = "",
 ) -> None:
     """Plans with their phases and steps."""

@@ -12,7 +12,7 @@ class Refusal:
     """Of one thing, for one reason."""
 
     what: str
-    """``topics orders of kafka``."""
+    """``topics orders of shop``."""
     reason: ActionProblem
     where: str
     """In the file, or on the command line."""

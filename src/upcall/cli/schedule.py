@@ -24,7 +24,7 @@ def window(
     session: Session,
     service: Name,
     windows: Annotated[
-        list[str] | None, typer.Argument(metavar="[WINDOW]...", help="`sat 02:00-04:00`, `mon-fri 22:00-05:00`.")
+        list[str] | None, typer.Argument(metavar="WINDOW", help="`sat 02:00-04:00`, `mon-fri 22:00-05:00`.")
     ] = None,
     zone: Annotated[
         str,
@@ -60,7 +60,7 @@ def window(
 
 @command(schedule_app, "list")
 def list_schedules(
-    session: Session, service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service only.")] = ""
+    session: Session, service: Annotated[str, typer.Argument(metavar="SERVICE", help="Of one service only.")] = ""
 ) -> None:
     """What is due, when it comes next, and how the last one ended."""
     services = [session.client.service(service)] if service else session.client.services()

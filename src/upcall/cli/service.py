@@ -97,7 +97,7 @@ action.register(service_app)
 @command(endpoints_app, "endpoints")
 def endpoints(
     session: Session,
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service only.")] = "",
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Of one service only.")] = "",
     passwords: Annotated[bool, typer.Option("--passwords", help="Print the passwords too.")] = False,
 ) -> None:
     """What clients may connect to, and whom they log in as."""

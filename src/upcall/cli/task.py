@@ -26,7 +26,7 @@ VERBS = {
 
 @command(task_app, "list")
 def list_tasks(
-    session: Session, service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service only.")] = ""
+    session: Session, service: Annotated[str, typer.Argument(metavar="SERVICE", help="Of one service only.")] = ""
 ) -> None:
     """All members with their newest task."""
     if service:

@@ -118,7 +118,7 @@ def secrets_of(stands: ServiceView, more: list[str], fewer: list[str]) -> list[s
 def scale(
     session: Session,
     service: Name,
-    count: Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="How many members.")] = None,
+    count: Annotated[int | None, typer.Argument(metavar="N", min=0, help="How many members.")] = None,
     pod: Annotated[str, typer.Option("--pod", help="Of which pod, where several have a size.")] = "",
     at_least: Annotated[
         int | None, typer.Option("--min", min=1, help="With --max: it scales itself, within these.")

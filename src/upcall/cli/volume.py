@@ -24,7 +24,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Recorded, with your name.
 def list_volumes(
     session: Session,
     service: Annotated[
-        str, typer.Argument(metavar="[SERVICE]", help="Of one service only, also of one that is gone.")
+        str, typer.Argument(metavar="SERVICE", help="Of one service only, also of one that is gone.")
     ] = "",
     everything: Annotated[bool, typer.Option("--all", help="Those that are in use too.")] = False,
 ) -> None:

@@ -48,7 +48,7 @@ def why(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="[OPERATION|MEMBER|SERVICE]",
+            metavar="OPERATION|MEMBER|SERVICE",
             help="Default: all that waits. Of a member: how it ended. Of a service: what is wrong with it.",
         ),
     ] = "",

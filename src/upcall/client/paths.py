@@ -55,7 +55,7 @@ KINDS: Final[dict[str, tuple[Kind, ...]]] = {
 
 
 def of(*parts: str) -> str:
-    """``/v1/services/kafka/update``; ``Invalid`` for a name that can be no part of one."""
+    """``/v1/services/shop/update``; ``Invalid`` for a name that can be no part of one."""
     left: list[Kind] = []
     made = ["/v1"]
     for part in parts:

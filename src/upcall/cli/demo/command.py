@@ -60,7 +60,7 @@ class Watch(Protocol):
 @command(demo_app, "demo")
 def demo(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="[DEMO]", help="Where several are installed: which.")] = "",
+    name: Annotated[str, typer.Argument(metavar="DEMO", help="Where several are installed: which.")] = "",
     once: Annotated[
         bool,
         typer.Option("--once", help="Measure it: until the first anomaly, on an empty data folder; build/demo.json."),
