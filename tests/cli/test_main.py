@@ -122,6 +122,31 @@ def test_a_reader_that_is_gone_is_said_by_the_code_of_a_broken_pipe_and_by_no_wo
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("words", ["--help", "status", "status -o json", "events -n 3000"])
+def test_what_can_be_printed_nowhere_is_said_and_no_traceback(folder: Path, master: FakeMaster, words: str) -> None:
+    for number in range(3000):
+        master.events.append(Event(sequence=number + 1, at=0.0, kind="task", subject="many", text="x" * 200))
+    command = [*FIRST_LEVEL, *words.split(), *([] if words.startswith("--") else ["--data", str(folder)])]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=180, check=False)
+    said = "error: what was asked for cannot be printed: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("<&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0)])
+def test_a_stream_that_the_caller_closed_is_nowhere(folder: Path, master: FakeMaster, closed: str, code: int) -> None:
+    command = f"{' '.join(FIRST_LEVEL)} status --data {folder} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=180, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("node-1" in done.stdout) == (not closed.startswith(">"))
+
+
+def test_an_unknown_command_is_told_to_a_program_as_any_other_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["stauts", "-o", "json"]) == 2
+    said = json.loads(capsys.readouterr().err)["error"]
+    assert (said["message"], said["expected"]) == ("no command 'stauts'", "did you mean `upcall status`?")
+
+
 @pytest.mark.parametrize(
     "words",
     [

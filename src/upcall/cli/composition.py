@@ -213,7 +213,11 @@ def load(path: Path) -> Composition:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Invalid(f"the platform file cannot be read: {error.strerror}", where=str(path)) from None
+        raise Invalid(
+            f"the platform file cannot be read: {error.strerror}",
+            where=str(path),
+            expected="a file in YAML (`upcall export` writes one from what runs)",
+        ) from None
     if len(data) > FILE_BYTES_MAX:
         raise Invalid(
             f"{len(data)} bytes", where=str(path), expected=f"a platform file of at most {FILE_BYTES_MAX} bytes"

@@ -17,6 +17,7 @@ from upcall.cli.waiting import wait_for
 from upcall.client.folder import cluster_of
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import Conflict, Invalid, NotNow
+from upcall.protocol.nearest import choice
 from upcall.protocol.numbers import counted
 from upcall.protocol.operator import Ask, Status
 
@@ -44,7 +45,7 @@ class Elsewhere(Protocol):
 
 def on(name: str, folder: DataFolder) -> Elsewhere:
     if name not in KNOWN:
-        raise Invalid(f"nobody knows how to be on {name!r}", where="--on", expected=f"one of {', '.join(KNOWN)}")
+        raise Invalid(f"nobody knows how to be on {name!r}", where="--on", expected=choice(KNOWN, "none"))
     return cast(Callable[[DataFolder], Elsewhere], KNOWN[name].load())(folder)
 
 

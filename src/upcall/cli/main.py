@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from upcall.cli.exits import INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, ReaderGone
+from upcall.cli.exits import FAILED_EXIT, INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, CannotPrint, ReaderGone, printed
 
 if TYPE_CHECKING:
     import typer
@@ -131,22 +131,39 @@ def application(*names: str) -> "typer.Typer":
 def run(argv: list[str] | None = None, loaded: Callable[[], None] = lambda: None) -> int:
     """Run one command; the exit code is returned (and is the process's, by the console script). ``loaded`` is called
     when all that the command needs is imported, before it does anything."""
+    _stand_in_for_streams()
     try:
         code = _run(argv, loaded)
-        if sys.stdout is not None:
+        with printed():
             sys.stdout.flush()  # While it is still ours to say what that means.
         return code
     except (ReaderGone, BrokenPipeError):
-        # What is still buffered must not fail at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_nowhere()
         return PIPE_EXIT
+    except CannotPrint as error:
+        _print_nowhere()
+        print(f"error: what was asked for cannot be printed: {error}", file=sys.stderr)
+        return FAILED_EXIT
+
+
+def _stand_in_for_streams() -> None:
+    """A caller may have closed one of the three (``>&-``): then it is nowhere, and no file of ours gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _print_nowhere() -> None:
+    """What is still buffered must not fail at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     completing = "_UPCALL_COMPLETE" in os.environ
     if not completing and (not arguments or arguments[0] in ("--help", "-h", "help")):
-        print(help_text())
+        with printed():
+            print(help_text())
         return 0 if arguments else USAGE_EXIT
     if not completing and arguments[0] in ("--version", "version"):
         from upcall import __version__
@@ -159,7 +176,7 @@ def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
         return USAGE_EXIT
     names = () if completing else (arguments[0],)
     if not completing and arguments[0] not in COMMANDS:
-        print(_unknown(arguments[0]), file=sys.stderr)
+        _say_unknown(arguments)
         return USAGE_EXIT
     try:
         app = application(*names)
@@ -233,9 +250,18 @@ def _is_text(word: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
-def _unknown(word: str) -> str:
+def _say_unknown(arguments: list[str]) -> None:
     from difflib import get_close_matches
 
+    word = arguments[0]
     near = get_close_matches(word, COMMANDS, n=1)
     hint = f"did you mean `upcall {near[0]}`?" if near else "`upcall --help` lists the commands"
-    return f"upcall: no command {word!r}; {hint}"
+    if _as_json(arguments):
+        from upcall.cli.output import Output
+        from upcall.protocol.errors import Problem
+
+        Output(as_json=True).problem(
+            Problem(code="usage", message=f"no command {word!r}", where="upcall", expected=hint)
+        )
+        return
+    print(f"upcall: no command {word!r}; {hint}", file=sys.stderr)

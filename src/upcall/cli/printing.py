@@ -14,7 +14,7 @@ import sys
 import textwrap
 from typing import Final, TextIO
 
-from upcall.cli.exits import ReaderGone
+from upcall.cli.exits import printed
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What terminals obey instead of showing it; what turns the direction of the text around, so that it reads as what it
@@ -26,10 +26,8 @@ WIDTH_LEAST: Final = 32
 
 def result(words: str, *, flush: bool = False) -> None:
     """A result, to standard output."""
-    try:
+    with printed():
         print(words, flush=flush)
-    except BrokenPipeError:
-        raise ReaderGone from None
 
 
 def aside(words: str) -> None:
