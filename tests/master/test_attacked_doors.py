@@ -24,10 +24,14 @@ def test_each_call_of_the_stranger_has_somebody_who_would_answer_it(server: Serv
     assert server.call(method, path, {} if method != "GET" else None, principal="").status == 401
 
 
-@pytest.mark.parametrize(("name", "source"), [("victim", hostile.VICTIM), ("villain", hostile.VILLAIN)])
-def test_the_hostile_service_and_its_victim_can_be_installed(
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("victim", hostile.VICTIM), ("villain", hostile.VILLAIN), ("escape", hostile.with_volume("harmless"))],
+)
+def test_hostile_services_and_their_victim_can_be_installed(
     name: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """So what is refused of a volume that leads out of the data folder is its name alone."""
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
 
