@@ -68,7 +68,8 @@ class Writes:
     rate_hz: int
     deadline_s: float = DEADLINE_S
     idempotent: bool = False
-    """As Java's clients are unless told otherwise: what is sent again for want of an answer stands in the log once."""
+    """As Java's clients are unless told otherwise: what is sent again for want of an answer stands in the log once, as
+    long as none was given up after ``deadline_s`` (``tests/real/test_kafka_twice.py`` says what comes then)."""
     first: int = 0
     """Number of the first write in the log; here they count from 0."""
     due: int = 0

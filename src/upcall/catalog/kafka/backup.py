@@ -88,25 +88,26 @@ def _copy_in(admin: "Admin", stored: StoredBackup, brokers: int, prefix: str = "
 
     topics: Mapping[str, Any] = stored.manifest.about["topics"]
     chains = copying.chains({part.name: part for part in stored.parts()})
-    told, writer = _Told(stored.say, stored.manifest.size), copying.Writer(admin.connection)
-    for topic, was in topics.items():
-        name, replication = f"{prefix}{topic}", min(was["replication"], brokers)
-        stored.say(f"{topic} is made")
-        holding.make(admin, name, was, replication)
-        parts = [(name, number) for number in range(was["partitions"])]
-        has = _ends(admin, parts)
-        wrote = {}
-        for number in range(was["partitions"]):
-            chain = chains.get((topic, number), [])
-            said = told.of(f"{topic}-{number}", counts=True)
-            wrote[name, number] = copying.copy_in(stored, writer, chain, name, number, has[name, number], said)
-        if (ends := _ends(admin, parts)) != wrote:
-            raise Conflict(
-                f"{name} has {sum(ends.values())} records, and {sum(wrote.values())} were restored",
-                where=name,
-                expected="nobody else to write to it meanwhile",
-            )
-        holding.settle(admin, name, was, replication)
+    told = _Told(stored.say, stored.manifest.size)
+    with contextlib.closing(copying.Writer(admin.connection)) as writer:
+        for topic, was in topics.items():
+            name, replication = f"{prefix}{topic}", min(was["replication"], brokers)
+            stored.say(f"{topic} is made")
+            holding.make(admin, name, was, replication)
+            parts = [(name, number) for number in range(was["partitions"])]
+            has = _ends(admin, parts)
+            wrote = {}
+            for number in range(was["partitions"]):
+                chain = chains.get((topic, number), [])
+                said = told.of(f"{topic}-{number}", counts=True)
+                wrote[name, number] = copying.copy_in(stored, writer, chain, name, number, has[name, number], said)
+            if (ends := _ends(admin, parts)) != wrote:
+                raise Conflict(
+                    f"{name} has {sum(ends.values())} records, and {sum(wrote.values())} were restored",
+                    where=name,
+                    expected="nobody else to write to it meanwhile",
+                )
+            holding.settle(admin, name, was, replication)
     for group, where in () if prefix else stored.manifest.about["groups"].items():
         stored.say(f"offsets of group {group}")
         at = [(topic, number, copying.translated(stored, chains.get((topic, number), []), offset))

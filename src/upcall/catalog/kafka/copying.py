@@ -45,10 +45,18 @@ WRITES: Final = {
     "batch.size": 1 << 20,
     "message.max.bytes": 64 << 20,
     "queue.buffering.max.kbytes": 65_536,
-    "delivery.timeout.ms": 300_000,
+    # A client that gives a record up leaves it out, or has it there twice, and goes on with those behind it. So none is
+    # given up: who waits for all of them ends the wait. One request at a time: with more, what follows one that failed
+    # comes out of order, and the client then sends again what may be there.
+    "delivery.timeout.ms": 0,
+    "max.in.flight.requests.per.connection": 1,
     "log_level": 2,
 }
 WRITTEN_S: Final = 300.0
+"""Brokers that take nothing for so long are away: the restore is tried again later, from what they have then."""
+
+TOLD_S: Final = 10.0
+"""The client tells of each record that it does not send any more; it has all of them at hand."""
 
 Said = Callable[[int], None]
 
@@ -165,6 +173,16 @@ class Writer:
         self._failed: list[KafkaError] = []
         self._producer = Producer({**settings, **WRITES, "on_delivery": self._told})
 
+    def close(self) -> None:
+        """What was not acknowledged is not sent later: another attempt begins behind what is there."""
+        self._producer.purge()
+        self._producer.flush(TOLD_S)
+
+    @property
+    def waiting(self) -> int:
+        """Records that were not acknowledged."""
+        return len(self._producer)
+
     def _told(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             self._failed.append(error)
@@ -173,6 +191,7 @@ class Writer:
         producer = self._producer
         for number, record in enumerate(records):
             headers: Any = record.headers
+            until_s = time.monotonic() + WRITTEN_S
             while True:
                 try:
                     producer.produce(
@@ -186,6 +205,9 @@ class Writer:
                     break
                 except BufferError:
                     producer.poll(0.1)
+                    self._raise(topic)
+                    if time.monotonic() > until_s:
+                        raise self._late(topic) from None
             if number % 1000 == 0:
                 producer.poll(0)
                 self._raise(topic)
@@ -195,7 +217,10 @@ class Writer:
         left = self._producer.flush(WRITTEN_S)
         self._raise(topic)
         if left:
-            raise NotNow(f"{left} records of {topic} were not acknowledged in {WRITTEN_S:g} s", where=topic)
+            raise self._late(topic)
+
+    def _late(self, topic: str) -> NotNow:
+        return NotNow(f"{self.waiting} records of {topic} were not acknowledged in {WRITTEN_S:g} s", where=topic)
 
     def _raise(self, topic: str) -> None:
         if self._failed:
