@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from real_cluster import Cluster
 from real_kafka import under_load
 from real_members import WAIT_S, Begin
 
 from upcall.catalog.kafka.config import client_settings
+from upcall.catalog.kafka.holding import PASSES
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -85,9 +93,19 @@ def seen(message: Any) -> tuple[Any, ...]:
 
 def commit(cluster: Cluster, at: list[int]) -> None:
     consumer = Consumer({**settings(cluster, "kafka"), "group.id": GROUP})
-    consumer.commit(
-        offsets=[TopicPartition("orders", number, each) for number, each in enumerate(at)], asynchronous=False
-    )
+    offsets = [TopicPartition("orders", number, each) for number, each in enumerate(at)]
+
+    def is_committed() -> bool:
+        """Who coordinates a group is settled when it is first asked for, and is told to clients a little later."""
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in PASSES:
+                raise
+            return False
+        return True
+
+    cluster.until("offsets are committed", is_committed, WAIT_S)
     consumer.close()
 
 
