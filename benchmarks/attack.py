@@ -38,6 +38,7 @@ from benchmarks.strangers import Stranger
 from upcall.cli.figures import Promise, Report
 from upcall.client.blocking import Client
 from upcall.cluster.folder import DataFolder
+from upcall.keeper.identity import Identity
 from upcall.protocol.errors import UpcallError
 from upcall.transport import unix
 
@@ -234,7 +235,7 @@ def escapes(attack: Attack) -> None:
 
 
 def restarts(attack: Attack, on: Target) -> None:
-    """Master and page are killed again and again; he takes their addresses in between, if he can."""
+    """Master, page and keeper are killed again and again; he takes their addresses in between, if he can."""
     squatter = Stranger(takes_our_addresses_while_we_restart, on, RESTARTS_S)
     until = time.monotonic() + RESTARTS_S
     kills = 0
@@ -243,6 +244,8 @@ def restarts(attack: Attack, on: Target) -> None:
             for process in processes(attack.folder, name):
                 os.kill(process, signal.SIGKILL)
                 kills += 1
+        keeper(attack.folder).send(signal.SIGKILL)
+        kills += 1
         time.sleep(1.5)
     attack.tried(f"taking our addresses during {kills} kills", squatter.got(RESTARTS_S + 30), kills)
     attack.cluster.until("the master is back", lambda: attack.cluster.client.status().nodes)
@@ -287,6 +290,10 @@ def pinned(folder: DataFolder, on: Target, token: str) -> str:
             return "sent its token"
     except OSError:
         return ""
+
+
+def keeper(folder: DataFolder) -> Identity:
+    return Identity.from_json(json.loads((folder.root / "keeper" / "status.json").read_text())["supervisor"])
 
 
 def processes(folder: DataFolder, *names: str) -> list[int]:

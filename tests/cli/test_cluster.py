@@ -242,6 +242,9 @@ def test_an_up_that_cannot_be_leaves_no_folder(tmp_path: Path, words: str, said:
 def test_a_cluster_that_cannot_be_kept_is_one_clear_error(tmp_path: Path) -> None:
     made = cluster.choose(1, 256, 1.0)
     broken = msgspec.structs.replace(made, nodes=(msgspec.structs.replace(made.nodes[0], name="a/b"),))
+    lock = keeping.take(DataFolder(tmp_path))
+    assert lock is not None
     with pytest.raises(Invalid, match=r"agent-a/b.*cluster\.json"):
-        keeping.begin(DataFolder(tmp_path), broken)
-    assert not (tmp_path / "keeper").exists()
+        keeping.begin(DataFolder(tmp_path), broken, lock)
+    assert not keeping.running(DataFolder(tmp_path))
+    assert not (tmp_path / "keeper" / "spec.json").exists()

@@ -91,7 +91,10 @@ def test_a_keeper_that_is_stopped_is_killed_and_all_that_it_kept_ends(cluster: C
 
 def test_what_nobody_keeps_any_more_is_ended(cluster: Cluster) -> None:
     cluster.good("install", str(HELLO), "--set", "count=1")
-    os.kill(cluster.pid("keeper"), signal.SIGKILL)
+    pids = [cluster.pid(name) for name in ("keeper", "master", "agent-node-1")]
+    os.kill(pids[0], signal.SIGSTOP)  # so that it starts none of the others again
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGKILL)
     done = cluster.run("down")
     assert done.returncode == 1
     assert "nothing keeps this cluster any more" in done.stderr

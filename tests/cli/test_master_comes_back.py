@@ -28,6 +28,6 @@ def test_a_command_waits_for_who_listens_and_is_said_once(master: FakeMaster) ->
 def test_a_command_to_a_cluster_that_is_down_fails_at_once(master: FakeMaster) -> None:
     master.socket.unlink()
     client = Client(master.socket, TOKEN, patience_s=FAR_S)
-    client.gone = lambda: True
+    client.gone = lambda: "no cluster is up"
     with pytest.raises(Unreachable, match="no cluster is up"):
         client.post("/v1/services", {"package": "greeter", "name": "greeter", "options": {}})

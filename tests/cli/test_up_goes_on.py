@@ -87,7 +87,7 @@ def test_the_cluster_finishes_an_up_that_was_killed(down: Cluster) -> None:
     """The services that `down` had shut down start, though nobody is left who could ask for it."""
     process = subprocess.Popen(down.command("up"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + TIMEOUT_S
-    while not keeping.running(folder_at(down.root)):
+    while not keeping.processes_of(folder_at(down.root)):  # The keeper has begun.
         assert time.monotonic() < until
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -115,13 +115,14 @@ def test_a_takeover_that_is_killed_in_the_middle_is_finished_by_the_next_up(
 ) -> None:
     """While it lets the processes of the older release go: of these the keeper is left, or none."""
     before = tasks(data)
-    taking = releases[newest].begin(data, "up")
     folder = folder_at(data)
+    keeper = Identity.from_json(json.loads((data / "keeper" / "status.json").read_bytes())["supervisor"])
+    taking = releases[newest].begin(data, "up")
     try:
         if left == "the keeper":
             until("one of ours has ended", lambda: any(not one["identity"] for one in kept(data)))
         else:
-            until("the keeper has ended", lambda: not keeping.running(folder))
+            until("the keeper has ended", lambda: not keeper.alive())
     finally:
         taking.send_signal(signal.SIGKILL)
         taking.communicate(timeout=TIMEOUT_S)

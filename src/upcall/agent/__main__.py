@@ -20,6 +20,7 @@ from upcall.agent.runs import Runs
 from upcall.agent.sources import MasterBlobs, RegistryArtifacts
 from upcall.agent.volumes import Volumes
 from upcall.agent.watching import Watching
+from upcall.keeper import standing_by
 from upcall.keeper.linux import FolderGuard
 from upcall.protocol.errors import Conflict, UpcallError
 from upcall.transport.dialling import OverSocket
@@ -125,6 +126,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o027)
     options = arguments()
+    standing_by.begin()
     raise_open_files()
     try:
         return asyncio.run(serve(options))

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.cluster.processes import UNUSABLE_EXIT, all_processes
-from upcall.keeper import processes, records, spec, start
+from upcall.keeper import ending, processes, records, spec, start
 from upcall.keeper.identity import Identity
+from upcall.keeper.lock import Lock, stood_by
 from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
 from upcall.protocol.errors import Conflict, Invalid
+from upcall.protocol.numbers import counted
 from upcall.protocol.versions import FIRST_RELEASE
 
 START_TIMEOUT_S: Final = 300.0
@@ -36,8 +38,42 @@ def running(folder: DataFolder) -> bool:
     return start.runs(str(folder.root))
 
 
-def begin(folder: DataFolder, cluster: Cluster) -> None:
-    """Start the keeper, detached; it starts everything else."""
+def take(folder: DataFolder) -> Lock | None:
+    """The keeper's lock, so that nobody else begins to keep this folder meanwhile; None: somebody does."""
+    (folder.root / "keeper").mkdir(mode=0o700, exist_ok=True)
+    lock = Lock.made(str(folder.root))
+    if lock.take() and not stood_by(str(folder.root)):
+        return lock
+    lock.close()
+    return None
+
+
+def wanted_up(folder: DataFolder) -> None:
+    """It is to be kept, whatever a `down` that died before its end has said."""
+    ending.forget(str(folder.root))
+
+
+def gone(folder: DataFolder) -> str:
+    """Why nobody answers for this cluster, and what helps; empty where somebody keeps it."""
+    if running(folder):
+        return ""
+    root = str(folder.root)
+    tasks = {task for one in processes.marked(root) if (task := processes.marks(one.pid)[1])}
+    if not tasks:
+        return f"no cluster is up at {root}: `upcall up` starts it"
+    return (
+        f"nothing keeps the cluster at {root} any more: our own processes are dead, and {counted(len(tasks), 'task')}"
+        " of its services run on; `upcall up` keeps them again, `upcall down` ends them"
+    )
+
+
+def begin(folder: DataFolder, cluster: Cluster, lock: Lock) -> None:
+    """Start the keeper, detached; it starts everything else. The lock is handed on to it."""
+    with lock:
+        _begin(folder, cluster, lock)
+
+
+def _begin(folder: DataFolder, cluster: Cluster, lock: Lock) -> None:
     try:
         listed = [spec.parse_process(one) for one in all_processes(folder, cluster)]
     except spec.SpecInvalid as error:
@@ -46,11 +82,12 @@ def begin(folder: DataFolder, cluster: Cluster) -> None:
             where=str(folder.cluster_file),
             expected="nodes with names of letters, digits and dashes; take the other one out of the file",
         ) from None
-    (folder.root / "keeper").mkdir(mode=0o700, exist_ok=True)
+    wanted_up(folder)
     spec.save(str(folder.root), {one.name: one for one in listed})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "upcall.keeper", str(folder.root)],
+            [sys.executable, "-m", "upcall.keeper", str(folder.root), f"--lock={lock.descriptor}"],
+            pass_fds=(lock.descriptor,),
             capture_output=True,
             text=True,
             env={**os.environ, FOLDER_MARK: str(folder.root)},  # so that it is found like everything that it keeps
@@ -74,6 +111,8 @@ def end(folder: DataFolder, meanwhile: Callable[[list[str]], None] = lambda _: N
     is stopped or stuck. ``meanwhile`` gets what still runs. Gives what had to be killed, in words."""
     root = str(folder.root)
     until = time.monotonic() + STOP_TIMEOUT_S
+    if folder.keeper_socket.parent.is_dir():
+        ending.write(root, ending.ALL)  # Whoever stands by for a keeper that is killed goes on with the end.
     by_force = _end_keeper(folder, until - KILLED_S - LEFT_GRACE_S, meanwhile) if running(folder) else []
     # Tasks outlive a keeper that was killed; nothing of ours may stay.
     sweep = Sweep(root, LEFT_GRACE_S)
@@ -94,9 +133,8 @@ def _end_keeper(folder: DataFolder, until: float, meanwhile: Callable[[list[str]
         start.ask(root, "shutdown", ANSWER_TIMEOUT_S)
     except start.DoesNotAnswer:
         return [_kill_keeper(folder, f"did not answer within {ANSWER_TIMEOUT_S:g} s")]
-    except start.CannotKeep as error:
-        if running(folder):
-            return [_kill_keeper(folder, f"cannot be asked to end ({error})")]
+    except start.CannotKeep:
+        pass  # One that has just begun, in the place of one that was killed: it reads that it is to end.
     while running(folder):
         if time.monotonic() > until:
             return [_kill_keeper(folder, "did not end")]
@@ -117,6 +155,7 @@ def let_go(folder: DataFolder) -> None:
     """End our own processes, in their order, and the keeper; tasks run on, with what holds each of them. What does not
     end by itself is ended with the keeper."""
     root = str(folder.root)
+    ending.write(root, ending.OURS)
     try:
         for process in sorted(spec.load(root).values(), key=lambda one: one.stop_order):
             start.ask(root, "stop", STOP_ONE_S, name=process.name)
@@ -150,12 +189,18 @@ def left(folder: DataFolder) -> bool:
 def until_ended(folder: DataFolder) -> None:
     """Returns at once unless a keeper is about to end (its ``down`` was killed): then when it has."""
     until = time.monotonic() + STOP_TIMEOUT_S
-    while running(folder) and _status(str(folder.root)).get("ending"):
+    while running(folder) and _is_ending(str(folder.root)):
         if time.monotonic() > until:
             raise Conflict(
                 f"still going down after {STOP_TIMEOUT_S:g} s", where=str(folder.root), expected="`upcall down`"
             )
         time.sleep(LOOK_S)
+
+
+def _is_ending(root: str) -> bool:
+    """One that does not answer may be about to begin, in the place of one that was killed as it ended."""
+    said = _status(root)
+    return bool(said.get("ending", ending.read(root) == ending.ALL))
 
 
 def _kept(root: str) -> list[str]:

@@ -58,7 +58,7 @@ class Session:
             socket, token = elsewhere.on(where, self.folder).reach()
             return Client(socket, token, root=self.folder.root)
         client = Client.of(self.folder)
-        client.gone = lambda: not keeping.running(self.folder)
+        client.gone = lambda: keeping.gone(self.folder)
         return client
 
 

@@ -15,6 +15,7 @@ from upcall.cli.coming_up import until_up
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.folder import Cluster, DataFolder, write_private
+from upcall.keeper.lock import Lock
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import counted
 from upcall.protocol.operator import Ask, Status
@@ -137,16 +138,19 @@ def start(
         _sizes(nodes, memory)  # what is refused leaves no folder behind
     with birth.only_one(session.folder):
         keeping.until_ended(session.folder)
-        if keeping.running(session.folder) and keeping.release(session.folder) != __version__:
+        # Nobody keeps it, and nobody begins to (in the place of a keeper that was killed) while it is prepared.
+        lock = keeping.take(session.folder)
+        if lock is not None:
+            with lock:
+                _begin(session, nodes, memory, seclusion or Seclusion(), lock)
+        elif keeping.release(session.folder) != __version__:
             _take_over(session, nodes, memory, seclusion or Seclusion())
-        elif keeping.running(session.folder):
-            _go_on(session, nodes, memory, seclusion or Seclusion())
         else:
-            _begin(session, nodes, memory, seclusion or Seclusion())
+            _go_on(session, nodes, memory, seclusion or Seclusion())
     return session.client.status()
 
 
-def _begin(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion) -> None:
+def _begin(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion, lock: Lock) -> None:
     found = _prepared(session, nodes, memory)
     wanted = seclusion.on(found)
     if wanted != found:
@@ -161,7 +165,7 @@ def _begin(session: Session, nodes: int | None, memory: int | None, seclusion: S
     birth.renew(session.folder, found)
     write_private(session.folder.wanted_up, b"")
     try:
-        _start_ours(session, found)
+        _start_ours(session, found, lock)
     except BaseException:
         session.out.note("taking it down again" if take_back is keeping.end else "ending our own processes again")
         take_back(session.folder)
@@ -182,15 +186,19 @@ def _take_over(session: Session, nodes: int | None, memory: int | None, seclusio
         f"upcall {keeping.release(session.folder)} keeps it, and this is {__version__}: taking it over, tasks run on"
     )
     keeping.let_go(session.folder)
-    birth.renew(session.folder, found)
-    _start_ours(session, found)
+    lock = keeping.take(session.folder)
+    if lock is None:
+        raise Conflict("another keeper has begun", where=str(session.folder.root), expected="`upcall up` again")
+    with lock:
+        birth.renew(session.folder, found)
+        _start_ours(session, found, lock)
 
 
-def _start_ours(session: Session, found: Cluster) -> None:
+def _start_ours(session: Session, found: Cluster, lock: Lock) -> None:
     """From now on it is this release's: an older one leaves it alone."""
     if found.upcall != __version__:
         session.folder.save_cluster(msgspec.structs.replace(found, upcall=__version__))
-    keeping.begin(session.folder, found)
+    keeping.begin(session.folder, found, lock)
     until_up(session, found)
 
 
@@ -218,6 +226,7 @@ def _go_on(session: Session, nodes: int | None, memory: int | None, seclusion: S
             expected="`upcall down` first",
         )
     session.out.note("it runs in part; going on with it")
+    keeping.wanted_up(session.folder)
     until_up(session, found)
     if any(one.desired == SHUT_DOWN for one in session.client.services()):
         session.out.note("services that were shut down start again")

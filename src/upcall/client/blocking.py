@@ -43,8 +43,8 @@ class Client:
 
     call_timeout_s: float = CALL_TIMEOUT_S
 
-    gone: Callable[[], bool] = staticmethod(lambda: False)
-    """Whether nobody will answer however long one waits: the cluster is down."""
+    gone: Callable[[], str] = staticmethod(lambda: "")
+    """Why nobody will answer however long one waits: the cluster is down, or nothing keeps it. Empty: somebody will."""
 
     def __init__(self, master: Path, token: str, *, patience_s: float = PATIENCE_S, root: Path | None = None) -> None:
         self.master = master
@@ -236,15 +236,17 @@ class Client:
 
     def _go_on(self, error: NotNow, until: float) -> None:
         """A pause before the next attempt; or the error, where another one is of no use."""
-        if time.monotonic() >= until or (isinstance(error, Unreachable) and self.gone()):
+        if isinstance(error, Unreachable) and (why := self.gone()):
+            raise Unreachable(why) from None
+        if time.monotonic() >= until:
             raise error
         time.sleep(RETRY_S)
 
     def _away(self, error: Exception) -> Unreachable:
         """Why there is no answer: nothing keeps the cluster, or its master alone is away (it is started again)."""
         unheard = isinstance(error, FileNotFoundError | ConnectionRefusedError)
-        if unheard and self.gone():
-            return Unreachable(f"no cluster is up at {self.root}: `upcall up` starts it")
+        if unheard and (why := self.gone()):
+            return Unreachable(why)
         words = "nobody listens" if unheard else _words(error)
         return Unreachable(
             f"the master does not answer: {words}",

@@ -11,11 +11,13 @@ UNUSABLE_EXIT: Final = 78
 
 
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
-    """In the order of their start; they end in the reverse order: the master hears what the others have to say."""
+    """In the order of their start; they end in the reverse order: the master hears what the others have to say.
+    Master and agents stand by for the keeper; not the host, which runs services' code, nor the page."""
     return [
         {
             **_python("master", "upcall.master", "--data", str(folder.root)),
             "stop_order": 3,
+            "stands_by": True,
             "listen": {API: _words(cluster.address)},
         },
         *(agent(folder, cluster, node) for node in cluster.nodes),
@@ -54,7 +56,7 @@ def agent(folder: DataFolder, cluster: Cluster, node: Node) -> dict[str, Any]:
         *(f"--share={shared}" for shared in cluster.shared),
         *words,
     )
-    return {**process, "node": node.name, "stop_order": 2}
+    return {**process, "node": node.name, "stop_order": 2, "stands_by": True}
 
 
 def host(folder: DataFolder) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """One process of ours under supervision: started, watched, started again, stopped.
 
-A child dies with its supervisor (the kernel sees to it): whatever starts the supervisor anew also starts the children
-anew, and never finds a second master beside the first. Tasks are not children of ours and live on.
+A child dies with its supervisor (the kernel sees to it), unless it stands by for it (:mod:`upcall.keeper.standing_by`):
+then the next supervisor ends it. Either way that one starts the children anew, and there is never a second master
+beside the first. Tasks are not children of ours and live on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from typing import Any, NoReturn
 
-from upcall.keeper import linux, processes
+from upcall.keeper import linux, processes, standing_by
 from upcall.keeper.identity import Identity
 from upcall.keeper.listening import Held
 from upcall.keeper.logs import RotatingLog
@@ -31,6 +33,8 @@ class Child:
         self.output = -1
         """Its standard output and error; -1 when there is none."""
         self.wanted = True
+        self.stands_by = False
+        """It said that it does."""
         self.restarts = 0
         self._data = data_folder
         self._log = RotatingLog(os.path.join(data_folder, "logs", f"{process.name}.log"))
@@ -56,6 +60,7 @@ class Child:
             "restarts": self.restarts,
             "last_exit": self._last_exit,
             "killed": self._killed,
+            "stands_by": self.stands_by,
         }
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -87,6 +92,15 @@ class Child:
         if self.runs and self._kill_at is not None:
             return  # It is being stopped: started again when that is done.
         self._kill_at = None
+
+    def adopt(self, identity: Identity) -> None:
+        """It runs already: an earlier supervisor started it. Its output goes nowhere."""
+        self.identity, self._started_at, self.stands_by = identity, time.monotonic(), True
+
+    def replace(self) -> None:
+        """Ended, and started anew."""
+        self.stop()
+        self.start()
 
     def _start(self) -> None:
         supervisor = os.getpid()
@@ -121,19 +135,22 @@ class Child:
         assert self.identity is not None
         self.identity.send(number)
 
-    def ended(self, status: int) -> None:
-        """It was waited for."""
-        code = os.waitstatus_to_exitcode(status)
-        self._last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-        self.copy_output()
-        os.close(self.output)
+    def ended(self, status: int | None) -> None:
+        """It was waited for; None: nobody knows how, since it was no child of this process."""
+        if status is None:
+            self._last_exit = "the last keeper"
+        else:
+            code = os.waitstatus_to_exitcode(status)
+            self._last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+            self.copy_output()
+            os.close(self.output)
         assert self.identity is not None
         # What it forked and left in its session; launchers are in sessions of their own, with all tasks below them.
         processes.send(processes.in_session(self.identity.pid), signal.SIGKILL)
         now = time.monotonic()
         if now - self._started_at >= SETTLED_S:
             self._backoff_s = self.process.backoff_first_s
-        self.identity, self.output, self._kill_at = None, -1, None
+        self.identity, self.output, self._kill_at, self.stands_by = None, -1, None, False
         self._start_at = now + self._backoff_s
         self._backoff_s = min(self._backoff_s * 2, self.process.backoff_max_s)
         if self.wanted:
@@ -167,6 +184,9 @@ def _become(process: Process, data_folder: str, supervisor: int, output: int, he
         os.dup2(output, 2)
         folder = os.path.join(data_folder, "nodes", process.node) if process.node else data_folder
         env = {**os.environ, **process.env, **held.inherit(process), processes.FOLDER_MARK: folder}
+        if process.stands_by:
+            stands_by = {"folder": data_folder, "name": process.name, "held": held.inherit_all()}
+            env[standing_by.VARIABLE] = json.dumps(stands_by, separators=(",", ":"))
         os.execvpe(process.argv[0], list(process.argv), env)
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -45,6 +45,8 @@ def own_group() -> str:
 
 def settle(group: str) -> bool:
     """Moves this process into a leaf of its ``group`` if it is the only one in it; whether it did."""
+    if os.path.basename(group) == LEAF:
+        return False  # One before us, which died, has made it.
     with contextlib.suppress(OSError):
         if _read(f"{group}/cgroup.procs").split() != [str(os.getpid())]:
             return False

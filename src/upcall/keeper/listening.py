@@ -1,7 +1,8 @@
 """Sockets that are held for our processes for as long as they are wanted, whether they run or not.
 
 Between the death of a process and its next start, its address would be anybody's: another user of the machine could
-listen there and be taken for us. So the supervisor binds it once; the process inherits the socket.
+listen there and be taken for us. So the supervisor binds it once; the process inherits the socket. Who stands by for
+the supervisor inherits all of them, and hands them to the next one: the death of the supervisor lets none go.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ BACKLOG = 128
 class Held:
     """The sockets, by address."""
 
-    def __init__(self) -> None:
-        self._sockets: dict[str, socket.socket] = {}
+    def __init__(self, handed: dict[str, int] | None = None) -> None:
+        """``handed``: descriptors of those that an earlier supervisor held, by address."""
+        self._sockets = {address: socket.socket(fileno=number) for address, number in (handed or {}).items()}
+        for one in self._sockets.values():
+            one.set_inheritable(False)
 
     def hold(self, processes: list[Process]) -> None:
         """Exactly the sockets of these. ``OSError`` names the address that somebody else has; nothing changes then."""
@@ -45,6 +49,12 @@ class Held:
             os.set_inheritable(descriptor, True)
             entries.append(f"{name}={descriptor}")
         return {VARIABLE: ",".join(entries)} if entries else {}
+
+    def inherit_all(self) -> dict[str, int]:
+        """In the forked child of who stands by: all of them, by address."""
+        for one in self._sockets.values():
+            one.set_inheritable(True)
+        return {address: one.fileno() for address, one in self._sockets.items()}
 
 
 def _bound(address: str) -> socket.socket:

@@ -9,7 +9,9 @@
     "grace_s": 10,                   between SIGTERM and SIGKILL (default 10)
     "backoff_first_s": 0.2,          before it is started again after it died (defaults 0.2 and 15);
     "backoff_max_s": 15,             doubled each time, back to the first once it ran for a while
-    "listen": {"api": "127.1.2.1:5050"}   sockets that are held for it, also while it does not run (optional)
+    "listen": {"api": "127.1.2.1:5050"},  sockets that are held for it, also while it does not run (optional)
+    "stands_by": true                it starts another supervisor if this one dies (optional; then it has no ``env`` of
+                                     its own, since it hands on the one that it has)
 }]}
 """
 
@@ -41,6 +43,7 @@ class Process(NamedTuple):
     backoff_first_s: float
     backoff_max_s: float
     listen: dict[str, str]
+    stands_by: bool
 
     def to_json(self) -> dict[str, Any]:
         return {**self._asdict(), "argv": list(self.argv)}
@@ -74,11 +77,14 @@ def parse_process(value: Any) -> Process:
             float(value.get("backoff_first_s", 0.2)),
             float(value.get("backoff_max_s", 15.0)),
             listen,
+            bool(value.get("stands_by", False)),
         )
     except (TypeError, ValueError) as error:
         raise SpecInvalid(f"{name}: {error}") from None
     if not 0 < process.backoff_first_s <= process.backoff_max_s or process.grace_s < 0:
         raise SpecInvalid(f"{name}: 0 < backoff_first_s <= backoff_max_s and 0 <= grace_s")
+    if process.stands_by and env:
+        raise SpecInvalid(f"{name}: who stands by has no env of its own")
     return process
 
 

@@ -1,8 +1,10 @@
 """The supervisor: keeps our own processes up, for one data folder.
 
-It is the one process that nothing watches, so it is small, does no work of its own, and everything that it knows
-stands in files: ``keeper/spec.json`` says what should run (:mod:`upcall.keeper.spec`), ``keeper/status.json`` what
-does, with identities. If it is killed, its children die with it (not the tasks), and the next ``up`` starts anew.
+It is small, does no work of its own, and everything that it knows stands in files: ``keeper/spec.json`` says what
+should run (:mod:`upcall.keeper.spec`), ``keeper/status.json`` what does, with identities, and ``keeper/ending.json``
+that all of it is to end (:mod:`upcall.keeper.ending`). If it is killed, one of those that stand by for it starts
+another one (:mod:`upcall.keeper.standing_by`), which ends what the first one kept (not the tasks) and starts it anew.
+One of those that stood by is adopted until another stands by: then its turn comes too.
 
 Requests over ``keeper/keeper.sock``, one JSON object a line:
 
@@ -12,6 +14,7 @@ Requests over ``keeper/keeper.sock``, one JSON object a line:
     {"do": "remove", "name"}                 -> {"ok": true} when it is dead; gone from the spec (or never there)
     {"do": "prove_death", "node"}            -> {"ok": true, "killed": n} once no process of the node's tasks is left;
                                                 its agent is ended first and started again afterwards
+    {"do": "stands_by", "name", "pid"}       -> {"ok": true}; it starts another supervisor if this one dies
     {"do": "reload"}                         -> {"ok": true}; as SIGHUP does
     {"do": "shutdown"}                       -> {"ok": true}; as SIGTERM does: all are stopped in their order, then what
                                                 is left of any task, then itself
@@ -32,7 +35,7 @@ from collections.abc import Callable
 from typing import Any
 
 from upcall import __version__
-from upcall.keeper import linux, records, sockets, spec
+from upcall.keeper import ending, linux, records, sockets, spec
 from upcall.keeper.child import Child
 from upcall.keeper.identity import Identity
 from upcall.keeper.listening import Held
@@ -46,7 +49,10 @@ Later = Callable[[], "dict[str, Any] | None"]
 
 
 class Supervisor:
-    def __init__(self, data_folder: str) -> None:
+    def __init__(
+        self, data_folder: str, handed: dict[str, int] | None = None, left: dict[str, Identity] | None = None
+    ) -> None:
+        """``handed``: the sockets that one before us held. ``left``: what it kept and still runs, by name."""
         self._data = data_folder
         self._children: dict[str, Child] = {}
         self._going: list[Child] = []
@@ -57,7 +63,7 @@ class Supervisor:
         self._guard = linux.FolderGuard(data_folder, os.path.join(data_folder, "keeper"))
         self._listener = sockets.listen(os.path.join(data_folder, "keeper", "keeper.sock"))
         self._wakeup = _signals()
-        self._ending = False
+        self._ending = ending.read(data_folder) == ending.ALL
         self._gone = False
         self._tasks_killed: set[str] = set()
         """When everything was to end, and they did not."""
@@ -65,10 +71,17 @@ class Supervisor:
             if descriptor is not None:
                 self._poll.register(descriptor, select.POLLIN)
         wanted = spec.load(data_folder)
-        self._held = Held()
+        self._held = Held(handed)
         self._held.hold(list(wanted.values()))
         for process in wanted.values():
             self._children[process.name] = Child(process, data_folder, self._held)
+        self._adopted: dict[int, Child] = {}
+        """By the descriptor that tells of its death."""
+        for name, identity in (left or {}).items():
+            if (pidfd := identity.open()) is not None:
+                self._children[name].adopt(identity)
+                self._adopted[pidfd] = self._children[name]
+                self._poll.register(pidfd, select.POLLIN)
 
     # -- loop -----------------------------------------------------------------------------------------------------
 
@@ -87,6 +100,9 @@ class Supervisor:
                 self._woken()
             elif descriptor in self._clients:
                 self._serve(descriptor)
+            elif descriptor in self._adopted:
+                self._bury(descriptor)
+                changed = True
             else:
                 self._copy(descriptor)
         changed |= self._reap()
@@ -116,7 +132,7 @@ class Supervisor:
     def _woken(self) -> None:
         numbers = os.read(self._wakeup, 4096)
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._ending = True
+            self._to_end()
         if signal.SIGHUP in numbers:
             with contextlib.suppress(spec.SpecInvalid):
                 self._reload()
@@ -145,6 +161,12 @@ class Supervisor:
                     child.ended(status)
                     changed = True
             self._going = [child for child in self._going if child.runs]
+
+    def _bury(self, pidfd: int) -> None:
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        self._adopted.pop(pidfd).ended(None)
+        self._going = [child for child in self._going if child.runs]
 
     def _write_status(self) -> None:
         with contextlib.suppress(OSError):  # A full disk stops nobody; a deleted folder is noticed elsewhere.
@@ -235,20 +257,34 @@ class Supervisor:
                 return self._remove(request["name"])
             case "prove_death":
                 return self._prove_death(str(request["node"]))
+            case "stands_by":
+                return self._stands_by(self._child(request["name"]), request["pid"])
             case "reload":
                 self._reload()
                 return {"ok": True}
             case "shutdown":
-                self._ending = True
+                self._to_end()
                 return {"ok": True}
             case other:
-                known = "status, start, stop, add, remove, prove_death, reload, shutdown"
+                known = "status, start, stop, add, remove, prove_death, stands_by, reload, shutdown"
                 return {"error": f"unknown request {other!r}; known are {known}"}
 
     def _child(self, name: str) -> Child:
         if name not in self._children:
             raise spec.SpecInvalid(f"no process is named {name!r}; known are {', '.join(self._children) or 'none'}")
         return self._children[name]
+
+    def _stands_by(self, child: Child, pid: int) -> dict[str, Any]:
+        """Whoever was adopted because nobody else did is replaced now."""
+        if child.identity is None or child.identity.pid != pid:
+            return {"error": f"{child.process.name} is another process by now"}
+        child.stands_by = True
+        self._write_status()
+        if child not in self._adopted.values():
+            for adopted in self._adopted.values():
+                if adopted.wanted:
+                    adopted.replace()
+        return {"ok": True}
 
     def _add(self, process: spec.Process) -> dict[str, Any]:
         wanted = {name: child.process for name, child in self._children.items()}
@@ -315,6 +351,12 @@ class Supervisor:
         return proven
 
     # -- end ------------------------------------------------------------------------------------------------------
+
+    def _to_end(self) -> None:
+        """Written down first: if this process is killed in the middle of it, the next one goes on."""
+        if not self._ending:
+            ending.write(self._data, ending.ALL)
+        self._ending = True
 
     def _end_all(self) -> None:
         """In order, each group together; then what is left of tasks; the folder's data is not touched."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.cluster.listening import API
 from upcall.cluster.processes import UNUSABLE_EXIT
+from upcall.keeper import standing_by
 from upcall.protocol.errors import UpcallError
 from upcall.store.interface import Busy, StoreError
 from upcall.transport import bounds, inherited, unix
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--data", required=True, type=Path, help="data folder of the cluster")
     options = parser.parse_args()
     os.umask(0o077)
+    standing_by.begin()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     from upcall.master import garbage
     from upcall.master.app import knows, make
