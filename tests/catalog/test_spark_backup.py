@@ -1,5 +1,6 @@
 """Jobs of Spark are changed, backed up and restored: on the master's own code, with volumes that are folders here."""
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -13,7 +14,7 @@ from upcall.catalog.spark.backup import without_secrets
 from upcall.catalog.spark.options import Job
 from upcall.catalog.spark.service import Spark
 from upcall.protocol import service as wire
-from upcall.service.backup.carried import Found
+from upcall.service.backup.carried import CutOff, Found
 from upcall.service.backup.carrier import listed
 from upcall.testing import KINDS, Life, live
 from upcall.testing.simulated import SimulatedKind
@@ -323,6 +324,37 @@ def test_a_trial_finds_a_disk_that_gives_back_something_else(
         query(volumes / "job-count", range(2), range(2))
         made = await done(life, "backup", to=str(tmp_path / "kept"))
         assert "is not what was written" in await refused(life, "verify-backup", backup=made["backup"], trial=True)
+
+    lived(script, "kernel")
+
+
+def test_what_a_trial_left_in_a_sandbox_whose_worker_was_cut_off_is_taken_away(
+    volumes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop, cut_off = Folder.drop, True
+
+    def drops(self: Folder, name: str) -> None:
+        if cut_off and (self.root / name).exists():
+            raise CutOff("what carries the files has ended")
+        drop(self, name)
+
+    monkeypatch.setattr(Folder, "drop", drops)
+
+    async def script(life: Life) -> None:
+        nonlocal cut_off
+        await submitted(life, "count")
+        query(volumes / "job-count", range(2), range(2))
+        made = await done(life, "backup", to=str(tmp_path / "kept"))
+        asked = asyncio.ensure_future(life.master.act("verify-backup", backup=made["backup"], trial=True))
+        left = volumes / "worker-0" / trial.WITHIN
+        await life.master.until(lambda: any("not now" in said.text for said in life.master.progress))
+        assert left.exists()
+        await life.kill_host()
+        life.master.cancel("verify-backup")
+        await asked
+        cut_off = False
+        life.start_host()
+        await life.master.until(lambda: not left.exists())
 
     lived(script, "kernel")
 

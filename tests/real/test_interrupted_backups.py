@@ -72,7 +72,9 @@ def is_left_by_no_trial(cluster: Cluster, service: str, backup: str, made: Calla
     assert made() == []
 
 
-def test_cassandra_goes_on_when_an_agent_is_killed_and_leaves_no_keyspace(begin: Begin, tmp_path: Path) -> None:
+def test_cassandra_goes_on_when_agent_and_master_are_killed_and_leaves_no_keyspace(
+    begin: Begin, tmp_path: Path
+) -> None:
     cluster = begin("cassandra", "--set", "nodes=1", nodes=1, memory_mib_per_node=1400)
     (node,) = cluster.until_ready("cassandra.node-0", wait_s=WAIT_S)
     cluster.upcall("service", "do", "cassandra", "create-keyspace", f"name={KEYSPACE}")
@@ -95,6 +97,14 @@ def test_cassandra_goes_on_when_an_agent_is_killed_and_leaves_no_keyspace(begin:
 
         assert keyspaces() == []
         is_left_by_no_trial(cluster, "cassandra", made["id"], keyspaces)
+        assert len(rows(session, "rows")) == ROWS
+        session.execute(f"TRUNCATE {KEYSPACE}.rows", timeout=60.0)
+        restored = begun(cluster, "restore", made["id"], "--over", KEYSPACE)
+        until_it_says(cluster, restored, "of node-0 into node-0")
+        cluster.kill(f"agent-{node.node}", signal.SIGKILL)
+        cluster.kill("master", signal.SIGKILL)
+        assert result(cluster, restored)["restored"]
+    with session_of(cluster, "cassandra") as session:
         assert len(rows(session, "rows")) == ROWS
 
 
