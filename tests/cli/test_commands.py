@@ -571,6 +571,21 @@ def test_a_secret_is_listed_with_who_uses_it_and_removed_with_its_grants(run: Ru
     assert run("secret list -o json").stdout.count('"name"') == 1
 
 
+def test_an_own_file_with_a_secret_that_is_not_there_is_refused_before_it_is_registered(
+    run: Run, master: FakeMaster, tmp_path: Path
+) -> None:
+    master.secrets["mail"] = "x"
+    file = tmp_path / "own.py"
+    file.write_text("import upcall.service as up\n\n\nclass Own(up.Service):\n    def pods(self):\n        return []\n")
+    refused = run(f"install {file} --secret mial")
+    assert refused.stderr.splitlines() == [
+        "error: no secret 'mial', did you mean 'mail'?",
+        "  where:    --secret",
+        "  expected: mail; `upcall secret set mial` makes it",
+    ]
+    assert not [call for call in master.calls if call[0] != "GET"]
+
+
 def test_a_service_is_given_a_secret_more_or_one_less(run: Run, master: FakeMaster) -> None:
     master.add_service("shop", 1).secrets = ["mail", "old"]
     assert run("update shop --secret new --secret mail --no-secret old --no-wait").exit_code == 0

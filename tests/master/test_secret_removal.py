@@ -1,9 +1,14 @@
 """Secrets that are not there are given to nobody, and one that somebody uses is not removed."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from served_master import Answer, Server
+
+from upcall.master import secret_uses
+from upcall.protocol.errors import Conflict
 
 OPERATOR = "an-operator"
 
@@ -112,3 +117,23 @@ def test_a_change_that_is_under_way_uses_what_it_brings(server: Server) -> None:
     assert install(server, "pending", []).status == 200
     assert server.call("POST", "/v1/services/pending/update", {"secrets": ["brought"]}).status == 200
     assert server.call("DELETE", "/v1/secrets/brought").json()["message"] == "brought is used by pending"
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "left", "message"),
+    [
+        ("key", "key", "", "key is used by act-1: copy of log"),
+        ("key", "other", "", ""),
+        ("log.admin", "", "log", "log.admin is the own secret of log, whose volumes are kept"),
+        ("log.admin", "", "", ""),
+    ],
+)
+def test_an_action_and_volumes_that_are_kept_use_one_too(name: str, running: str, left: str, message: str) -> None:
+    action = SimpleNamespace(id="act-1", name="copy", service="log", state="running", arguments={"secret": running})
+    ledger = SimpleNamespace(left_by=lambda service: left)
+    core: Any = SimpleNamespace(state=SimpleNamespace(services={}, actions={"act-1": action}, ledger=ledger))
+    if not message:
+        secret_uses.must_be_unused(core, name)
+        return
+    with pytest.raises(Conflict, match=message):
+        secret_uses.must_be_unused(core, name)

@@ -15,6 +15,7 @@ from upcall.client import paths
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Ask, Install, ServiceView, Update
 from upcall.protocol.releases import split
+from upcall.protocol.secret_names import missing, owner
 
 if TYPE_CHECKING:
     from upcall.cli.upload import Uploaded
@@ -68,6 +69,7 @@ def install(
         if dry_run:
             _preview(session, upload.look_at(session, Path(package), name, options, version), options, bindings, secret)
             return
+        _must_be_there(session, secret or [])
         uploaded = upload.upload(session, Path(package), name, options, version)
         try:
             if uploaded.stands is not None:
@@ -100,6 +102,15 @@ def install(
         ),
         wait=not no_wait,
     )
+
+
+def _must_be_there(session: Session, secrets: list[str]) -> None:
+    """Before anything is registered; the master looks again. What a service makes itself may come with it."""
+    if wanted := [name for name in secrets if not owner(name)]:
+        known = [one.name for one in session.client.secrets()]
+        for name in wanted:
+            if name not in known:
+                raise missing(name, known, "--secret")
 
 
 def _preview(

@@ -65,6 +65,8 @@ def reasons(refused: UpcallError) -> list[Problem]:
 def _reason(item: ErrorDetails, model: type[BaseModel], where: str) -> Problem:
     said = of_validator(item)
     expected = said.expected
+    if item["type"] == "missing":
+        expected = str(model.model_fields[said.where].description or "") if said.where in model.model_fields else ""
     if item["type"] == "extra_forbidden":
         expected = choice(sorted(model.model_fields), "nothing: it takes none")
     place = f"{where}.{said.where}" if said.where else where
