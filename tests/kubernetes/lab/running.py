@@ -26,7 +26,6 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import AlreadyExists, Conflict, NotFound
 from upcall.substrate.kubernetes.client.kinds import CLAIM, CONFIG_MAP, POD, SERVICE_ACCOUNT, VOLUME, Object
 from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
-from upcall.substrate.kubernetes.names import ZONE
 
 PROBE_TIMEOUT_S: Final = 1.0
 RESTART_S: Final = 1.0
@@ -83,10 +82,6 @@ class RunningNodes(PlayedNodes):
         pod = self.named(name)
         assert pod is not None, name
         return self.containers[pod["metadata"]["uid"]]
-
-    async def add(self, name: str, **labels: str) -> None:
-        """Each in a zone of its own: `spread` takes no node without one for a place."""
-        await super().add(name, **({ZONE: f"zone-of-{name}"} | labels))
 
     async def power_cut(self, name: str) -> None:
         await super().power_cut(name)
@@ -341,8 +336,10 @@ class RunningNodes(PlayedNodes):
         found |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
         for each in spec["env"]:
             value = fields[each["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in each else each.get("value", "")
-            # Each pod has a loopback of its own.
-            value = value.replace("127.0.0.1:", f"{fields['status.podIP']}:")
+            if value.startswith(
+                "127.0.0.1:"
+            ):  # where it listens: each pod has a loopback of its own. Whom it dials stays
+                value = value.replace("127.0.0.1:", f"{fields['status.podIP']}:")
             if value.startswith("/") and any(_touch(value, path) for path in mounted):
                 value = str(one.folder / "root" / value.lstrip("/"))
             found[each["name"]] = value
