@@ -2,8 +2,7 @@
 is what happened. The container is a few words of shell that answer as our part does; what our part does in a real
 container is ``test_services_in_containers.py``.
 
-Not here: a node that is shut down gracefully, for which a kubelet needs systemd's logind; and pressure on a node, for
-which it needs figures of file systems that it does not find in a node's namespaces.
+Not here: a node that is shut down gracefully, for which a kubelet needs systemd's logind.
 """
 
 import asyncio
@@ -124,6 +123,35 @@ async def test_an_image_that_is_gone_is_said_in_the_nodes_words(driven: Driven) 
     await driven.until(lambda: "lab.invalid/gone:1" in driven.last(TASK).reason, "it is told in the node's words")
     assert driven.last(TASK).state == "fetching"
     assert driven.last(TASK).reason.startswith(("ErrImagePull: ", "ImagePullBackOff: "))
+
+
+async def test_pressure_on_its_node_is_observed_in_the_nodes_words(
+    driven: Driven, real: RealNodes, api: Api, pod: Object
+) -> None:
+    node = driven.last(TASK).node
+    file = real.folder / node / "kubelet.yaml"
+    before = file.read_text()
+    # More is to be free than there ever is; softly, for what is kept free hard no pod may ask for.
+    free = {"memory.available": "99.99%"}
+    wants = yaml.safe_load(before) | {
+        "evictionSoft": free,
+        "evictionSoftGracePeriod": dict.fromkeys(free, "1s"),
+        "evictionMaxPodGracePeriod": 30,
+    }
+    file.write_text(yaml.safe_dump(wants))
+    real.kill(node, "kubelet")
+    real.begin(node, "kubelet")
+    try:
+        ended = await driven.over()
+    finally:
+        file.write_text(before)
+        real.kill(node, "kubelet")
+        real.begin(node, "kubelet")
+        async with asyncio.timeout(LIMIT_S):
+            while (await api.get(NODE, node))["spec"].get("taints"):  # noqa: ASYNC110
+                await asyncio.sleep(1)
+    assert ended.reason.startswith("Evicted: The node was low on resource: memory.")
+    assert driven.told() == []
 
 
 async def test_rejected_by_a_kubelet_that_came_back_with_less_room_it_has_ended_when_that_is_told(

@@ -135,10 +135,10 @@ disabled_plugins = [
             "clusterDomain": DOMAIN,
             "resolvConf": "",
             "failSwapOn": False,
-            "localStorageCapacityIsolation": False,
             # The disk is this machine's, and how full that is nobody's business here.
             "imageGCHighThresholdPercent": 100,
             "evictionHard": nothing,
+            "evictionPressureTransitionPeriod": "5s",
             "nodeStatusUpdateFrequency": "10s",
             "runtimeRequestTimeout": "10m",
             "maxPods": PODS_MAX,
