@@ -1,8 +1,6 @@
 """The ways in which a task is disturbed, by real kubelets and containers: of each, what the core says that it can hold
 is what happened. The container is a few words of shell that answer as our part does; what our part does in a real
 container is ``test_services_in_containers.py``.
-
-Not here: a node that is shut down gracefully, for which a kubelet needs systemd's logind.
 """
 
 import asyncio
@@ -14,17 +12,20 @@ import yaml
 from driving import LIMIT_S, TASK, Driven, wanted
 from evicting import says
 from realnodes.cluster import RealNodes
+from realnodes.logind import BUS, GOES_DOWN, LISTENED_TO
 
 from upcall.protocol.declaration import Volume
 from upcall.substrate.interface import NodeObserved, Wanted
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import Forbidden
 from upcall.substrate.kubernetes.client.kinds import CLAIM, NODE, POD, VOLUME, Kind, Object
+from upcall.substrate.kubernetes.exits import BY_ITS_NODE
 from upcall.substrate.kubernetes.manifest import PORT
 from upcall.substrate.kubernetes.substrate import FIRMNESS
 
 PRIORITY = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False)
 OUT = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+SHUT_DOWN = "Pod was terminated in response to imminent node shutdown."
 
 
 async def runs(driven: Driven, api: Api, namespace: str, one: Wanted) -> Object:
@@ -150,8 +151,42 @@ async def test_pressure_on_its_node_is_observed_in_the_nodes_words(
         async with asyncio.timeout(LIMIT_S):
             while (await api.get(NODE, node))["spec"].get("taints"):  # noqa: ASYNC110
                 await asyncio.sleep(1)
-    assert ended.reason.startswith("Evicted: The node was low on resource: memory.")
+    assert ": The node was low on resource: memory." in ended.reason
     assert driven.told() == []
+
+
+async def test_with_a_node_that_is_shut_down_gracefully_it_ends_in_the_nodes_words(
+    driven: Driven, real: RealNodes, pod: Object
+) -> None:
+    node = driven.last(TASK).node
+    file = real.folder / node / "kubelet.yaml"
+    before = file.read_text()
+    graces = {"shutdownGracePeriod": "60s", "shutdownGracePeriodCriticalPods": "10s"}
+    file.write_text(yaml.safe_dump(yaml.safe_load(before) | graces))
+    real.kill(node, "kubelet")
+    real.begin(node, "logind")
+    real.begin(node, "kubelet")
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while real.inside(node, "ls", str(LISTENED_TO)).returncode:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        # A kubelet that does not know the pod yet would not end it but reject it.
+        knows = real.plane.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/pods")
+        async with asyncio.timeout(LIMIT_S):
+            while pod["metadata"]["uid"] not in await says(*knows):  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        assert real.inside(node, "touch", str(GOES_DOWN)).returncode == 0
+        ended = await driven.over()
+        assert (ended.number, ended.reason) == (0, f"{BY_ITS_NODE}: {SHUT_DOWN}")
+        assert driven.told() == []
+        assert not answers(pod)
+    finally:
+        file.write_text(before)
+        real.kill(node, "kubelet")
+        real.kill(node, "logind")
+        real.inside(node, "rm", str(GOES_DOWN), str(LISTENED_TO), str(BUS))
+        real.begin(node, "kubelet")
+        await asyncio.to_thread(real.until_ready)
 
 
 async def test_rejected_by_a_kubelet_that_came_back_with_less_room_it_has_ended_when_that_is_told(

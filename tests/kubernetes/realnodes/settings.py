@@ -4,6 +4,7 @@ Times are generous everywhere: the machine may be busy, and no test waits for sp
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,6 +69,7 @@ class Settings:
         programs = {
             "containerd": {"command": containerd, "environment": self.environment},
             "kubelet": {"command": kubelet, "environment": self.environment},
+            "logind": {"command": [sys.executable, "-m", "realnodes.logind"], "environment": {}},
         }
         (self.folder / "node.json").write_text(json.dumps(programs))
 

@@ -152,6 +152,16 @@ def test_what_its_node_says_of_the_whole_pod_is_the_reason() -> None:
         phase="Failed", container=terminated(137), reason="Evicted", message="The node was low on resource: memory."
     )
     assert pressure == Exit(signal=9, reason="Evicted: The node was low on resource: memory.")
+    why = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": "it shuts down"}
+    ready = {"type": "Ready", "status": "False"}
+    clean = ended(phase="Succeeded", container=terminated(0, reason="Completed"), conditions=[ready, why])
+    assert clean == Exit(code=0, reason="TerminationByKubelet: it shuts down"), (
+        "a condition has it where it ended with 0"
+    )
+    by_hand = ended(
+        phase="Succeeded", container=terminated(0), conditions=[ready, why | {"reason": "EvictionByEvictionAPI"}]
+    )
+    assert by_hand == Exit(code=0), "what others say of it is told as theirs"
     refused = ended(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource")
     assert refused == Exit(reason="OutOfcpu: Node didn't have enough resource")
 

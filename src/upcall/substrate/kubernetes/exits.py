@@ -20,6 +20,7 @@ MACHINE_STOPPED: Final = frozenset({"ContainerStatusUnknown", "Unknown"})
 """What a kubelet, or its runtime, says of a container that was there before the machine stopped."""
 SHUT_DOWN: Final = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
 """What a kubelet says of pods that it ends because its machine is being shut down."""
+BY_ITS_NODE: Final = "TerminationByKubelet"
 LINES_MAX: Final = 20
 LAST_WORD: Final = "upcall: "
 """What our part in a pod writes into its termination message begins so: the exit, as it knows it."""
@@ -93,7 +94,15 @@ def _node_went(pod: Pod, node: Node | None) -> bool:
 
 
 def said(pod: Pod) -> str:
-    """What its node said of the pod as a whole: evicted for want of memory, or shut down with the machine."""
-    if not pod.status.reason:
-        return ""
-    return f"{pod.status.reason}: {pod.status.message}" if pod.status.message else pod.status.reason
+    """What its node said of the pod as a whole: evicted for want of memory, or shut down with the machine. Of one that
+    ended with 0 the node forgets its reason when it writes that down; the condition stays."""
+    if pod.status.reason:
+        return _words(pod.status.reason, pod.status.message)
+    target = pod.condition("DisruptionTarget")
+    if target is not None and target.reason == BY_ITS_NODE:
+        return _words(target.reason, target.message)
+    return ""
+
+
+def _words(reason: str, message: str) -> str:
+    return f"{reason}: {message}" if message else reason
