@@ -43,7 +43,7 @@ def of_kubernetes(tmp_path: Path, kubeconfig: Path) -> DataFolder:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--on", "mars"], "nobody knows how to be on 'mars' where: --on expected: one of kubernetes"),
+        (["--on", "mars"], "nobody knows how to be on 'mars' where: --on expected: kubernetes"),
         (["--on", "kubernetes", "--nodes", "3"], "virtual nodes are of this machine"),
         (["--context", "here"], "--context without --on"),
         (["--chart", "x", "--namespace", "n"], "--namespace, --chart without --on"),
