@@ -95,7 +95,7 @@ def test_nothing_is_left(possible: None, tmp_path: Path, how: str) -> None:
         theirs = {(number, began(number)) for number in inside(keeper)}
         assert int(first) in dict(theirs)
         assert Path("/sys/class/net", link).exists()
-        assert groups_of(keeper)
+        assert groups.of_nodes(keeper)
         assert processes(tmp_path)
         if how == "killed":
             os.kill(tests.pid, signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_nothing_is_left(possible: None, tmp_path: Path, how: str) -> None:
             assert tests.wait() == 0
     until_s = time.monotonic() + LIMIT_S
     while left := [
-        *processes(tmp_path), *(one for one in theirs if began(one[0]) == one[1]), *groups_of(keeper),
+        *processes(tmp_path), *(one for one in theirs if began(one[0]) == one[1]), *groups.of_nodes(keeper),
         *mounts(tmp_path), *Path("/sys/class/net").glob(link),
     ]:  # fmt: skip
         assert time.monotonic() < until_s, left
@@ -117,14 +117,9 @@ def test_without_root_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -
     assert missing() == "real nodes need root, who makes their namespaces, links and control groups"
 
 
-def groups_of(keeper: str) -> list[str]:
-    points = groups.hierarchies().values()
-    return [str(group) for point in points for group in point.rglob(f"{groups.NAME}-{keeper}-*")]
-
-
 def inside(keeper: str) -> list[int]:
     """All processes of its nodes."""
-    files = (file for group in groups_of(keeper) for file in Path(group).rglob("cgroup.procs"))
+    files = (Path(folder, "cgroup.procs") for group in groups.of_nodes(keeper) for folder, _, _ in os.walk(group))
     return sorted({int(line) for file in files for line in file.read_text().split()})
 
 

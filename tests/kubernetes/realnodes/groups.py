@@ -54,15 +54,21 @@ def remove(made: list[Path]) -> None:
         time.sleep(0.05)
 
 
+def of_nodes(keeper: str = "") -> list[Path]:
+    """Of the nodes of that keeper, or of all. Others' groups come and go meanwhile, which a walk does not mind."""
+    begins = f"{NAME}-{keeper}-" if keeper else f"{NAME}-"
+    return [
+        Path(folder, name)
+        for point in hierarchies().values()
+        for folder, names, _ in os.walk(point)
+        for name in names
+        if name.startswith(begins)
+    ]
+
+
 def left_behind() -> list[Path]:
     """By keepers that are no more: theirs was killed too, and nobody could."""
-    found = []
-    for point in hierarchies().values():
-        for group in point.rglob(f"{NAME}-*-*"):
-            number = group.name.split("-")[2]
-            if number.isdigit() and not Path("/proc", number).exists():
-                found.append(group)
-    return found
+    return [group for group in of_nodes() if not Path("/proc", group.name.split("-")[2]).exists()]
 
 
 def _known() -> set[str]:
