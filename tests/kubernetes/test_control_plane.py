@@ -4,15 +4,12 @@ does reaches them through its API server."""
 import asyncio
 import base64
 import contextlib
-import json
 import os
 import signal
 import ssl
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +18,7 @@ from lab import hosts
 from lab.control_plane import ControlPlane, control_plane
 from lab.network import networked, way_out
 from lab.running import Container, RunningNodes
+from laptop import IMAGE, Laptop, leader
 
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.keeper import processes
@@ -43,7 +41,6 @@ from upcall.substrate.kubernetes.client.kinds import (
 from upcall.substrate.kubernetes.evictions.objects import DEFINED
 
 SMALL = Path(__file__).with_name("small.py")
-IMAGE = "example.invalid/upcall:1"
 WHY_NOT = hosts.missing()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
@@ -65,64 +62,6 @@ async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterato
         yield nodes
 
 
-class Laptop:
-    """Of somebody who has a kubeconfig, and nothing else."""
-
-    def __init__(self, data: Path, kubeconfig: Path, namespace: str, running: RunningNodes) -> None:
-        self.data, self.namespace, self.running = data, namespace, running
-        self.kubeconfig = str(kubeconfig)
-        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig), "UPCALL_DATA": str(data)}
-
-    async def said(self, *words: str) -> tuple[int | None, str]:
-        pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "upcall.cli", *words)
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=self._environment
-        )
-        async with asyncio.timeout(LIMIT_S):
-            text, _ = await process.communicate()
-        return process.returncode, text.decode()
-
-    async def upcall(self, *words: str, code: int = 0) -> str:
-        ended, text = await self.said(*words)
-        assert ended == code, f"upcall {' '.join(words)}: {ended}: {text}\n{self.outputs()}"
-        return text
-
-    async def up(self) -> str:
-        return await self.upcall("up", "--on", "kubernetes", "--namespace", self.namespace, "--image", IMAGE)
-
-    async def task(self, member: str, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
-        said = ""
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                while True:
-                    code, said = await self.said("task", "list", "-o", "json")
-                    for one in json.loads(said) if code == 0 else ():
-                        if one["member"] == member and holds(one):
-                            return dict(one)
-        except TimeoutError:
-            raise AssertionError(f"{member}: {what}: never; {said}\n{self.outputs()}") from None
-
-    async def until_said(self, text: str, *words: str) -> None:
-        said = ""
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                while text not in " ".join(said.split()):
-                    _, said = await self.said(*words)
-        except TimeoutError:
-            raise AssertionError(f"{words} never said {text!r}: {said}\n{self.outputs()}") from None
-
-    def outputs(self) -> str:
-        """What the control plane's containers wrote."""
-        found = [
-            f"{one.pod['metadata']['name']}: {line}"
-            for one in self.running.containers.values()
-            if one.pod["metadata"]["name"].startswith(NAME) and (one.folder / "output").exists()
-            for line in one.output().splitlines()[-25:]
-        ]
-        return "\n".join(found)
-
-
 @pytest.fixture
 async def laptop(
     api: Api, plane: ControlPlane, namespace: str, running: RunningNodes, tmp_path: Path
@@ -135,15 +74,6 @@ async def laptop(
     for each in (await api.list(POD, namespace)).objects:
         with contextlib.suppress(NotFound):
             await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
-
-
-async def leader(api: Api, namespace: str, other_than: str = "") -> Object:
-    async with asyncio.timeout(LIMIT_S):
-        while True:
-            for one in (await api.list(POD, namespace, labels=f"{LEADS}=true")).objects:
-                if one["metadata"]["uid"] != other_than:
-                    return one
-            await asyncio.sleep(0.1)
 
 
 async def test_a_service_lives_under_a_control_plane_in_the_cluster(
@@ -162,6 +92,9 @@ async def test_a_service_lives_under_a_control_plane_in_the_cluster(
     await laptop.upcall("secret", "set", "mine", "--file", str(_file(tmp_path, "of mine")))
     kept = (await api.get(SECRET, "upcall-secrets", namespace))["data"]
     assert base64.b64decode(kept["values.mine"]) == b"of mine"
+
+    granted = await laptop.upcall("access", "grant", "anna", "--role", "viewer")
+    assert f"kubectl -n {namespace} port-forward POD 5050" in " ".join(granted.split())
 
     # Somebody who never heard of us drains its node: asked, told why not, and `why` says the same.
     busy.touch()
@@ -184,6 +117,7 @@ async def test_a_service_lives_under_a_control_plane_in_the_cluster(
     again = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready still")
     assert again["incarnation"] == moved["incarnation"], "the task is none the wiser"
     assert "mine" in await laptop.upcall("secret", "list")
+    assert "anna" in await laptop.upcall("access", "list"), "and who was granted what"
 
     # Down: services end first, data stays; and up again, with all of it.
     await laptop.upcall("down")

@@ -36,10 +36,17 @@ def grant(
     """A token for NAME, printed once; an older one of that name ends."""
     ask = Grant(name=name, role=role, valid_s=seconds(valid))
     granted = Granted.model_validate(session.client.post("/v1/access", ask))
-    known = session.client.status().url
     session.out.note(f"{name} is {role} until {_when(granted.access.expires_at)}; this is said once:")
     session.out.say(granted, granted.token)
-    session.out.note(f"for {known}, with `--cacert {session.folder.certificate}`")
+    session.out.note(_reached(session))
+
+
+def _reached(session: Session) -> str:
+    if where := session.control_plane:
+        from upcall.cli import elsewhere
+
+        return elsewhere.on(where, session.folder).reached()
+    return f"for {session.client.status().url}, with `--cacert {session.folder.certificate}`"
 
 
 @command(access_app, "revoke")

@@ -39,6 +39,10 @@ class Elsewhere(Protocol):
     def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None: ...
     def why_not(self) -> tuple[str, bool]: ...
     def reach(self) -> tuple[Path, str]: ...
+    def reached(self) -> str:
+        """How a program of somebody else's gets there, in words."""
+        ...
+
     def members(self) -> int: ...
     def down(self) -> None: ...
 
@@ -64,21 +68,20 @@ def start(session: Session, name: str, context: str, namespace: str, image: str,
 def _until_up(session: Session, there: Elsewhere) -> Status:
     began_s, same, since_s, said = time.monotonic(), "", 0.0, ""
     while True:
-        words = ""
         try:
             status = Status.model_validate(session.client.call("GET", "/v1/status"))
             if status.packages_registered:
                 return status
-            words = "the control plane answers; packages are not registered yet"
+            last = words = "the control plane answers; packages are not registered yet"
         except NotNow as error:
-            words = str(error)
+            last, words = str(error), "waiting for the control plane"
         why, fatal = there.why_not()
         now_s = time.monotonic()
         if why != same:
             same, since_s = why, now_s
         if (fatal and now_s - since_s > SAME_S) or now_s - began_s > STILL_S:
             raise Conflict(
-                f"the control plane does not come up: {why or words} (after {duration(now_s - began_s)})",
+                f"the control plane does not come up: {why or last} (after {duration(now_s - began_s)})",
                 where=cluster_of(session.folder).cluster,
                 expected="that to be mended, then the same `upcall up` again; `upcall down` takes away what is there",
             )

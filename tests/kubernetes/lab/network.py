@@ -150,7 +150,9 @@ async def networked(api: Api, count: int, folder: Path, way: Path, tls: ssl.SSLC
 async def kubelet(address_of: Callable[[str, str], str], tls: ssl.SSLContext) -> AsyncIterator[int]:
     """Of all nodes; gives its port. ``address_of``: a pod, by namespace and name."""
 
-    async def forward(request: web.Request) -> web.WebSocketResponse:
+    async def forward(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Accept", "*/*") != "*/*":
+            return web.Response(status=406)  # as a real one does
         socket = web.WebSocketResponse(protocols=(CHANNELS,))
         await socket.prepare(request)
         port = int(request.query["port"])

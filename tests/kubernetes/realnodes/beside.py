@@ -10,14 +10,26 @@ from realnodes.names import PORT, Names
 from realnodes.volumes import Volumes
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
-from upcall.substrate.kubernetes.client.kinds import CLAIM, POD
+from upcall.substrate.kubernetes.client.kinds import CLAIM, POD, SERVICE
 from upcall.substrate.kubernetes.client.login import from_kubeconfig
 from upcall.substrate.kubernetes.client.watching import Changed, Listed, Removed, watch
 
 
-async def _name(api: Api, address: str) -> None:
-    loop = asyncio.get_running_loop()
-    _, names = await loop.create_datagram_endpoint(Names, local_addr=(address, PORT))
+async def _know_services(api: Api, names: Names) -> None:
+    async with contextlib.aclosing(watch(api, SERVICE)) as events:
+        async for event in events:
+            match event:
+                case Listed(objects=services):
+                    names.services = {one["metadata"]["uid"]: one for one in services}
+                case Changed(one):
+                    names.services[one["metadata"]["uid"]] = one
+                case Removed(one):
+                    names.services.pop(one["metadata"]["uid"], None)
+                case _:
+                    pass
+
+
+async def _name(api: Api, names: Names) -> None:
     async with contextlib.aclosing(watch(api, POD)) as events:
         async for event in events:
             match event:
@@ -53,7 +65,9 @@ async def _provide(api: Api, folder: Path) -> None:
 async def main(kubeconfig: str, folder: str, address: str) -> None:
     async with Connection(from_kubeconfig((Path(kubeconfig),))) as connection, asyncio.TaskGroup() as group:
         api = Api(connection)
-        group.create_task(_name(api, address))
+        _, names = await asyncio.get_running_loop().create_datagram_endpoint(Names, local_addr=(address, PORT))
+        group.create_task(_name(api, names))
+        group.create_task(_know_services(api, names))
         group.create_task(_provide(api, Path(folder)))
 
 

@@ -1,5 +1,5 @@
-"""A name server that knows the pods: what a cluster's DNS says of those that have a host name and a subdomain, and
-nothing else."""
+"""A name server that knows the pods: what a cluster's DNS says of those that have a host name and a subdomain; and of a
+Service with a selector the pod behind it, for there is nobody who would lead its own address there."""
 
 import asyncio
 import struct
@@ -19,9 +19,16 @@ class Names(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.known: dict[str, tuple[str, str]] = {}
         """Name -> address and the pod's uid."""
+        self.services: dict[str, Object] = {}
+        """By uid."""
+        self._ready: dict[str, Object] = {}
 
     def take(self, pod: Object) -> None:
         spec, status, meta = pod["spec"], pod.get("status", {}), pod["metadata"]
+        if any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ()):
+            self._ready[meta["uid"]] = pod
+        else:
+            self._ready.pop(meta["uid"], None)
         if not spec.get("subdomain"):
             return
         name = f"{spec['hostname']}.{spec['subdomain']}.{meta['namespace']}.svc"
@@ -30,7 +37,19 @@ class Names(asyncio.DatagramProtocol):
         else:
             self.forget(meta["uid"])
 
+    def _behind(self, name: str) -> tuple[str, str] | None:
+        for service in self.services.values():
+            meta, selector = service["metadata"], service["spec"].get("selector") or {}
+            if name != f"{meta['name']}.{meta['namespace']}.svc" or not selector:
+                continue
+            for uid, pod in self._ready.items():
+                labels = pod["metadata"].get("labels") or {}
+                if pod["metadata"]["namespace"] == meta["namespace"] and selector.items() <= labels.items():
+                    return pod["status"]["podIP"], uid
+        return None
+
     def forget(self, uid: str) -> None:
+        self._ready.pop(uid, None)
         self.known = {name: found for name, found in self.known.items() if found[1] != uid}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -42,7 +61,8 @@ class Names(asyncio.DatagramProtocol):
     def answer(self, data: bytes) -> bytes:
         name, end = _name(data, 12)
         kind = struct.unpack_from("!H", data, end)[0]
-        found = self.known.get(name.lower().removesuffix(SUFFIX))
+        plain = name.lower().removesuffix(SUFFIX)
+        found = self.known.get(plain) or self._behind(plain)
         answers = b""
         if found is not None and kind == ADDRESS:
             # The name is that of the question, which stands behind the header.

@@ -17,6 +17,7 @@ from upcall import __version__
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.folder import NO_ADDRESSES
+from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing import chart
 from upcall.kubernetes.installing.installing import MANAGER, Installing, in_words
 from upcall.kubernetes.installing.objects import API_PORT, Wish
@@ -156,6 +157,13 @@ class OnKubernetes:
             raise in_words(error, settings.context) from None
         atexit.register(tunnel.close)
         return tunnel.socket, tunnel.token
+
+    def reached(self) -> str:
+        space = load(self._folder).namespace
+        return (
+            f"for https://localhost:{API_PORT} behind `kubectl -n {space} port-forward POD {API_PORT}`, where POD is"
+            f" the one with the label {LEADS}; its certificate is `{identity.TRUSTED}` of the Secret {identity.NAME}"
+        )
 
     def members(self) -> int:
         """How many pods of services there are."""

@@ -5,7 +5,7 @@ webhook) stays when they are applied again. Every step is idempotent, so one tha
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from upcall import __version__
@@ -166,7 +166,7 @@ class Installing:
         if deployment is None:
             return "its Deployment is gone"
         pods = (await self._api.list(POD, self._namespace, labels=SELECTOR)).objects
-        said = [words for one in pods if (words := _why_not(one))]
+        said = [words for one in newest(pods) if (words := of_pod(one))]
         if not pods:
             conditions = (deployment.get("status") or {}).get("conditions") or ()
             said += [str(one.get("message")) for one in conditions if one["type"] == "ReplicaFailure"]
@@ -217,10 +217,25 @@ def _may_answer(pod: Object) -> bool:
     return status.get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
 
 
-def _why_not(pod: Object) -> str:
+def newest(pods: Sequence[Object]) -> list[Object]:
+    """Those that are as the Deployment wants them now: what others say is of what it wanted before."""
+    if not pods:
+        return []
+    last = max(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
+    return [one for one in pods if _template(one) == _template(last)]
+
+
+def _template(pod: Object) -> str:
+    return str((pod["metadata"].get("labels") or {}).get("pod-template-hash", ""))
+
+
+def of_pod(pod: Object) -> str:
+    """Why it does not run, in words; empty: it does, or is only coming."""
     status: dict[str, Any] = pod.get("status") or {}
     name = pod["metadata"]["name"]
     for one in status.get("containerStatuses") or ():
+        if "running" in (one.get("state") or {}):
+            continue  # How the one before it ended is past.
         waiting = (one.get("state") or {}).get("waiting") or {}
         ended = (one.get("lastState") or {}).get("terminated") or (one.get("state") or {}).get("terminated") or {}
         if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):

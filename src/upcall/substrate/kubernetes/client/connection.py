@@ -114,7 +114,8 @@ class Connection:
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A connection that goes on, which the server hands on to a node."""
         assert self._session is not None, "used outside of its context"
-        headers = {}
+        # A kubelet has no JSON to give here, and refuses who wants nothing else.
+        headers = {"Accept": "*/*"}
         try:
             if token := await self.login.token(anew=False):
                 headers["Authorization"] = f"Bearer {token}"
@@ -127,7 +128,7 @@ class Connection:
                 ssl=self.login.trust if self.login.trust is not None else True, server_hostname=self.login.server_name,
             )  # fmt: skip
         except aiohttp.WSServerHandshakeError as error:
-            raise from_status(error.status, f"{path} is refused: {error.message}") from None
+            raise from_status(error.status, f"{path} is refused with {error.status}") from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{self.login.server} does not answer: {str(error) or type(error).__name__}") from None
         try:
