@@ -38,6 +38,22 @@ def test_backups_are_named_as_they_are_listed(run: Run, asked: list[tuple[str, s
     assert (third[2]["at"], third[2]["secret"]) == ("s3://bucket/up", "login")
 
 
+@pytest.mark.parametrize(
+    ("backups", "kept", "freed", "said"),
+    [
+        ([ONE], 1, 101_194, f"{ONE} went: 98.8 KiB that no other one needs; 1 backup stays in /kept/kafka\n"),
+        ([], 1, 0, "no backup went; 1 backup stays in /kept/kafka\n"),
+        ([], 3, 512, "no backup went: 512 B that no other one needs; 3 backups stay in /kept/kafka\n"),
+    ],
+)
+def test_what_went_is_said_as_one_or_as_several(
+    run: Run, monkeypatch: pytest.MonkeyPatch, backups: list[str], kept: int, freed: int, said: str
+) -> None:
+    found = {"backups": backups, "kept": kept, "freed_bytes": freed, "at": "/kept/kafka"}
+    monkeypatch.setattr("upcall.cli.backup._done", lambda *asked: found)
+    assert run("backup remove kafka --keep 3").stdout == said
+
+
 def test_so_many_of_a_service_stay_and_ages_are_short_or_long(
     run: Run, asked: list[tuple[str, str, dict[str, Any]]]
 ) -> None:

@@ -9,8 +9,8 @@ from typer.testing import Result
 
 from fake_master import FakeMaster
 from upcall.cli import config
-from upcall.cli.update import changed_words
-from upcall.protocol.operator import DerivedView, RevisionView
+from upcall.cli.update import between_lines, changed_words
+from upcall.protocol.operator import DerivedView, PreviewView, RevisionView
 
 Run = Callable[..., Result]
 
@@ -164,6 +164,13 @@ def test_a_dry_run_of_an_upgrade_says_what_differs_between_the_versions(run: Run
     assert "1 option gone: config.old" in shown
     assert "1 option with another default: config.wait (default 5, now 10)" in shown
     assert "1 option new: config.newer" in shown
+
+
+def test_of_many_options_that_differ_the_others_are_counted() -> None:
+    many = PreviewView(kind="upgrade", revision=2, between={f"config.o{at:02}": "new" for at in range(14)})
+    (line,) = between_lines(many)
+    assert line.startswith("14 options new: config.o00, ")
+    assert line.endswith(", config.o11, and 2 more")
 
 
 def test_a_service_that_can_still_go_back_says_so(run: Run, master: FakeMaster) -> None:

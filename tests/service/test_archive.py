@@ -66,7 +66,9 @@ def test_what_was_put_in_comes_out(tmp_path: Path) -> None:
     manifest = made(place, FILES)
     assert held(place, "store-1") == FILES
     assert manifest.size == manifest.new_bytes == sum(map(len, FILES.values()))
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    folders = [tmp_path / "new", *(path for path in (tmp_path / "new").rglob("*") if path.is_dir())]
+    assert {"chunks", "backups"} <= {path.name for path in folders}
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folders} == {path.name: "0o700" for path in folders}
 
 
 def test_what_is_there_is_not_written_again(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from upcall.cli.update import Goal, Set, Unset, goals_of, unset_would_do
 from upcall.cli.values import parse_pairs
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
-from upcall.protocol.numbers import counted
+from upcall.protocol.numbers import counted, does, sized
 from upcall.protocol.operator import Install
 from upcall.protocol.options import flattened, merged, without
 
@@ -58,7 +58,7 @@ def make(
     asked = {"to": _absolute(to), "secret": secret, "endpoint": endpoint, "full": full}
     found = _done(session, service, "backup", asked, no_wait)
     if found is not None:
-        words = f"{service} is backed up: {_size(found['bytes'])}, {_size(found['new_bytes'])} of it new, verified"
+        words = f"{service} is backed up: {sized(found['bytes'])}, {sized(found['new_bytes'])} of it new, verified"
         session.out.say(found, f"{words}\n{found['backup']}\n{found['promise']}")
 
 
@@ -78,8 +78,8 @@ def list_backups(
         (
             one["backup"],
             ago(one["ended_at"]),
-            _size(one["bytes"]),
-            _size(one["new_bytes"]),
+            sized(one["bytes"]),
+            sized(one["new_bytes"]),
             one["version"],
             GONE if one.get("there") is False else "",
         )
@@ -92,7 +92,7 @@ def list_backups(
 def show(session: Session, backup: Which, by: By = "", secret: Secret = "", endpoint: Endpoint = "") -> None:
     """What a backup holds, and what it promises."""
     found = _done(session, by or _owner(backup), "show-backup", _asked(backup, secret, endpoint)) or {}
-    rows = [(key, _size(value) if key.endswith("bytes") else str(value)) for key, value in found.items()]
+    rows = [(key, sized(value) if key.endswith("bytes") else str(value)) for key, value in found.items()]
     session.out.show(found, ("", ""), rows, empty="nothing")
 
 
@@ -111,7 +111,7 @@ def verify(
     found = _done(session, by or _owner(backup), "verify-backup", asked, no_wait)
     if found is not None:
         also = f"; trial restore: {found['trial']}" if trial else ""
-        session.out.say(found, f"{found['id']} is well: {_size(found['bytes'])} read by checksum{also}")
+        session.out.say(found, f"{found['id']} is well: {sized(found['bytes'])} read by checksum{also}")
 
 
 @command(backup_app, "remove")
@@ -157,8 +157,12 @@ def remove(
     if found is None:
         return
     went = ", ".join(found["backups"]) or "no backup"
-    words = f"{went} {'would go' if dry_run else 'went'}: {_size(found['freed_bytes'])} that no other one needs; "
-    session.out.say(found, f"{words}{counted(found['kept'], 'backup')} stay in {found['at']}")
+    freed = (
+        f": {sized(found['freed_bytes'])} that no other one needs" if found["backups"] or found["freed_bytes"] else ""
+    )
+    words = f"{went} {'would go' if dry_run else 'went'}{freed}; "
+    kept = f"{counted(found['kept'], 'backup')} {does(found['kept'], 'stay')}"
+    session.out.say(found, f"{words}{kept} in {found['at']}")
 
 
 @command(restore_app, "restore")
@@ -219,9 +223,9 @@ def restore(
         words = (
             f"what stands in its way: {stands} (--over {stands.replace(' ', '')})" if stands else "nothing forbids it"
         )
-        session.out.say(found, f"{found['parts']} parts, {_size(found['bytes'])} into {service}; {words}")
+        session.out.say(found, f"{found['parts']} parts, {sized(found['bytes'])} into {service}; {words}")
         return
-    session.out.say(found, f"{service} holds what {found['id']} has: {_size(found['bytes'])}\n{found['promise']}")
+    session.out.say(found, f"{service} holds what {found['id']} has: {sized(found['bytes'])}\n{found['promise']}")
 
 
 @dataclass(frozen=True)
@@ -350,7 +354,3 @@ def _age_s(text: str) -> float:
 
 def _backed_up(service: Any) -> bool:
     return any(action.get("name") == "backup" for action in service.actions)
-
-
-def _size(count: int) -> str:
-    return f"{count} B" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"

@@ -18,7 +18,7 @@ from upcall.client.folder import cluster_of
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.nearest import choice
-from upcall.protocol.numbers import counted
+from upcall.protocol.numbers import counted, does
 from upcall.protocol.operator import Ask, Status
 
 KNOWN: Final = {
@@ -103,7 +103,8 @@ def stop(session: Session, name: str) -> None:
             # One that never came up has nothing to shut down.
             if members := there.members():
                 raise Conflict(
-                    f"the services cannot be shut down ({error}), and {counted(members, 'member')} of theirs run",
+                    f"the services cannot be shut down ({error}), and {counted(members, 'member')} of theirs"
+                    f" {does(members, 'run')}",
                     where=str(session.folder.root),
                     expected="a control plane that answers: `upcall up --on` says why it does not",
                 ) from None

@@ -16,7 +16,7 @@ from upcall.keeper.lock import Lock, stood_by
 from upcall.keeper.processes import FOLDER_MARK
 from upcall.keeper.sweeping import Sweep
 from upcall.protocol.errors import Conflict, Invalid
-from upcall.protocol.numbers import counted
+from upcall.protocol.numbers import counted, does
 from upcall.protocol.versions import FIRST_RELEASE
 
 START_TIMEOUT_S: Final = 300.0
@@ -63,7 +63,7 @@ def gone(folder: DataFolder) -> str:
         return f"no cluster is up at {root}: `upcall up` starts it"
     return (
         f"nothing keeps the cluster at {root} any more: our own processes are dead, and {counted(len(tasks), 'task')}"
-        " of its services run on; `upcall up` keeps them again, `upcall down` ends them"
+        f" of its services {does(len(tasks), 'run')} on; `upcall up` keeps them again, `upcall down` ends them"
     )
 
 

@@ -305,7 +305,7 @@ def between_lines(found: PreviewView) -> list[str]:
     lines = []
     for kind in ("gone", "with another default", "new"):
         if names := by_kind.get(kind):
-            more = f", and {counted(len(names) - BETWEEN_SHOWN, 'more')}" if len(names) > BETWEEN_SHOWN else ""
+            more = f", and {len(names) - BETWEEN_SHOWN} more" if len(names) > BETWEEN_SHOWN else ""
             lines.append(f"{counted(len(names), 'option')} {kind}: {', '.join(names[:BETWEEN_SHOWN])}{more}")
     return lines
 

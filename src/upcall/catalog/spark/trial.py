@@ -16,7 +16,7 @@ from typing import Final
 
 from upcall.catalog.spark.backup import COMMITS, OFFSETS, Backups, job_in
 from upcall.protocol.errors import Conflict, NotNow
-from upcall.protocol.numbers import counted
+from upcall.protocol.numbers import counted, does
 from upcall.service.backup import Part, StoredBackup
 from upcall.service.backup.carried import Files, files_of
 
@@ -49,8 +49,8 @@ class Trials(Backups):
         queries = [f"{name}{' ' + query if query else ''} from batch {number}"
                    for name, each in found.items() for query, number in sorted(each.items())]  # fmt: skip
         return (
-            f"{counted(len(jobs), 'job')} fit, {counted(files, 'file')} of checkpoints laid into the sandbox of"
-            f" {worker}, read back,"
+            f"{counted(len(jobs), 'job')} {does(len(jobs), 'fit')}, {counted(files, 'file')} of checkpoints laid into"
+            f" the sandbox of {worker}, read back,"
             f" compared, and deleted; of their queries, none of which was started, {len(queries)} can go on"
             + (f": {', '.join(queries)}" if queries else "")
         )

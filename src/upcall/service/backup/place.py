@@ -153,7 +153,7 @@ class Folder(Place):
             if not path.parent.is_dir():
                 if not Path(self._root).is_dir():  # A disk that was taken out: nothing is begun in its place.
                     raise NotFound(f"{self.where} is gone", where=self.where, expected="the folder, as it was")
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(path.parent)
             number, beside = tempfile.mkstemp(dir=path.parent, prefix=BESIDE)
             try:
                 with os.fdopen(number, "wb") as file:
