@@ -113,6 +113,21 @@ def test_before_the_point_of_no_return_a_rollback_brings_the_old_version_back(st
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_an_older_version_that_it_never_ran_is_refused_before_anything_begins(store: type[Service], kind: Any) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        known = set(life.master.operations)
+        with pytest.raises(Conflict, match=r"store 1\.0 is older than 2\.0, which .* runs, and it never ran 1\.0"):
+            life.master.upgrade("1.0")
+        assert set(life.master.operations) == known
+        assert await over(life, life.master.upgrade("3.0")) == "done"
+        assert await over(life, life.master.upgrade("2.0")) == "done", "where it came from it may go back, also by name"
+        assert (runs(life), life.code.version) == ({"2.0"}, "2.0")
+
+    live(store, script, kind=kind, version="2.0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_after_the_point_of_no_return_a_rollback_is_refused_before_anything_begins(
     store: type[Service], kind: Any
 ) -> None:

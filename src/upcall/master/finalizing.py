@@ -17,7 +17,7 @@ from upcall.master.transaction import Transaction
 from upcall.operations import inputs as given
 from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import Ask
-from upcall.protocol.releases import released, version_key
+from upcall.protocol.releases import newer, released, version_key
 
 
 def came_from(core: Core, service: Service) -> str:
@@ -94,6 +94,20 @@ def must_be_readable(record: r.ServiceRecord, version: str) -> None:
             " has written since",
             where="version",
             expected=f"{record.finalized} or newer, or another service of version {version} beside it",
+        )
+
+
+def must_be_no_downgrade(service: Service, version: str) -> None:
+    """Refuses an older version than runs, unless the service came from it: code knows what older code of its own wrote,
+    and seldom what newer code did, so what it would find there was never asked of it."""
+    record = service.record
+    been = {released(one.version) for one in service.revisions.values() if one.outcome == "done"}
+    if newer(record.version, version) and released(version) not in been:
+        raise Conflict(
+            f"{record.package} {version} is older than {record.version}, which {record.name} runs, and it never ran"
+            f" {version}: older code need not read what newer code wrote",
+            where="version",
+            expected=f"{record.version} or newer, or another service of version {version} beside it",
         )
 
 

@@ -104,6 +104,8 @@ def prepared(
     version = asked.version or base.version
     package = core.state.packages.find(stands.package, version)
     finalizing.must_be_readable(stands, package.version)
+    if asked.back_to is None:
+        finalizing.must_be_no_downgrade(service, package.version)
     follows = dict((derived or {}) if asked.back_to is None else base.derived)
     options = merged(_options(by_a_person(base), asked), {name: one.value for name, one in follows.items()})
     check_options(package, options)
