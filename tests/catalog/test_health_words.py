@@ -5,16 +5,24 @@ import asyncio
 from typing import Any
 
 import pytest
+from cassandra import InvalidRequest, OperationTimedOut
+from cassandra.cluster import Cluster, NoHostAvailable
+from confluent_kafka import KafkaError, KafkaException
 
 from upcall.catalog.cassandra import health as cassandra
 from upcall.catalog.cassandra.ranges import Range
+from upcall.catalog.cassandra.ring import passes
+from upcall.catalog.cassandra.service import Cassandra
 from upcall.catalog.kafka import health as kafka
 from upcall.catalog.kafka.partitions import Partition
 from upcall.catalog.kafka.quorum import parse_lags
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.spark import health as spark
 from upcall.protocol import service as wire
+from upcall.protocol.errors import NotNow
 from upcall.service import Degraded, Member
+from upcall.service.blame import line_of
+from upcall.service.faults import sentence
 from upcall.service.member import MemberSet
 
 
@@ -249,3 +257,55 @@ def test_spark_tells_lost_workers_applications_without_executors_and_jobs_that_s
     job = member("job-x", "starting", ended_times=3, exit_reason="OutOfMemoryError")
     (again,) = spark.of_jobs([job, member("job-y")])
     assert again.what == "job-x ended 3 times: OutOfMemoryError"
+
+
+class Unreached(Kafka):
+    """One broker, which is ready and answers nobody."""
+
+    package = "kafka"
+
+    @property
+    def members(self) -> MemberSet:
+        return MemberSet([Member("broker-0", "broker", seen=wire.Member(name="broker-0", state="ready"))])
+
+    async def voting(self) -> frozenset[int]:
+        return frozenset({1})
+
+    async def ask(self, question: object) -> Any:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed while waiting for response from broker"))
+
+
+def test_brokers_that_do_not_answer_yet_are_told_in_words() -> None:
+    with pytest.raises(NotNow) as caught:
+        asyncio.run(Unreached().health())
+    assert sentence(caught.value) == "Failed while waiting for response from broker"
+
+
+class Closed(Cassandra):
+    """One node that is ready, and a session that another question closed."""
+
+    package = "cassandra"
+
+    @property
+    def members(self) -> MemberSet:
+        return MemberSet([Member("node-0", "node", seen=wire.Member(name="node-0", state="ready", address="a0"))])
+
+    async def ask(self, question: object) -> Any:
+        session = Cluster(["127.0.0.1"])
+        session.shutdown()
+        session.connect()
+
+
+def test_a_session_that_was_closed_is_told_in_words_and_no_file_of_the_driver_is_the_experts() -> None:
+    with pytest.raises(NotNow) as caught:
+        asyncio.run(Closed().health())
+    assert sentence(caught.value) == "the session with the ring was closed; the next look opens another"
+    assert caught.value.__cause__ is not None
+    assert "cluster.py" not in line_of(caught.value.__cause__)
+
+
+def test_what_a_request_did_wrong_does_not_pass() -> None:
+    assert passes(NoHostAvailable("none", {})) == "no node of the ring answers"
+    assert passes(OperationTimedOut()) == "a node did not answer within 5 s"
+    assert passes(InvalidRequest("no such table")) == ""
+    assert passes(KeyError("x")) == ""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -394,6 +395,25 @@ async def test_a_topic_with_more_copies_than_brokers_is_refused() -> None:
     service = Kafka(Context(name="kafka", options={"brokers": 1}, members=there))
     with pytest.raises(Conflict, match="3 replicas on 1 brokers"):
         await action_named(Kafka, "create-topic").call(service, {"name": "t", "replication": 3})
+
+
+class WithOrders(Played):
+    """A Kafka that has one topic."""
+
+    async def ask(self, question: Any) -> Any:
+        there = {"topic": "orders", "partitions": 8, "replication": 3, "out_of_sync": 0}
+        return question(SimpleNamespace(create_topic=lambda name, *_: name != "orders", topics=lambda **_: [there]))
+
+
+async def test_a_topic_that_exists_is_told_as_it_is_and_not_as_it_was_asked_for() -> None:
+    there = {name: wire.Member(name=name, incarnation=1) for name in ("broker-0", "broker-1", "broker-2")}
+    service = WithOrders(Context(name="kafka", options={}, members=there))
+    create = action_named(Kafka, "create-topic")
+    found = await create.call(service, {"name": "orders", "partitions": 12, "replication": 1})
+    assert (found["partitions"], found["replication"], found["created"]) == (8, 3, False)
+    assert "left as it is" in found["said"]
+    made = await create.call(service, {"name": "new", "partitions": 12, "replication": 1})
+    assert made == {"topic": "new", "partitions": 12, "replication": 1, "created": True}
 
 
 def test_two_brokers_are_refused_with_what_would_be_right() -> None:

@@ -155,6 +155,9 @@ def test_what_passes_in_a_moment_is_told_when_it_comes_again(live: Live) -> None
         assert not told(life)
         life.code.raises = ConnectionError("no broker")
         await seen(life, "unseen")
+        assert shown(life) == [("unseen", "how it is cannot be seen: no broker")], (
+            "a sentence: no class, no line of code"
+        )
 
     live(Ill, script)
 

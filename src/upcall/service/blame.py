@@ -31,8 +31,8 @@ def line_of(error: BaseException) -> str:
 
 def is_experts(filename: str) -> bool:
     """Whether code of this file is an expert's."""
-    if filename.startswith("<"):
-        return False  # No file: what Python makes for a dataclass.
+    if filename.startswith("<") or not Path(filename).is_absolute():
+        return False  # No file: what Python makes for a dataclass; or that of a library that was compiled elsewhere.
     file = Path(filename).resolve()
     return not (_OURS & {*file.parents} or _LIBRARY in file.parents or "site-packages" in file.parts)
 

@@ -56,6 +56,11 @@ def words(error: BaseException, service: "type[Service]") -> str:
     return f"{said} ({place})" if place else said
 
 
+def sentence(error: BaseException) -> str:
+    """Of what may pass, for people: without the place in the code, and without the class where it has words."""
+    return (error.problem.message if isinstance(error, UpcallError) else str(error)) or in_words(error)
+
+
 def _frames(error: BaseException, service: "type[Service]") -> Iterable[traceback.FrameSummary]:
     """Those in the service's own files, the innermost first. Of a service of one file, that file."""
     file = Path(inspect.getfile(service)).resolve()

@@ -175,9 +175,11 @@ class Health:
         self._failed += 1
         late = isinstance(error, TimeoutError) and not str(error)
         words = f"no answer within {service.health_timeout_s:g} s" if late else service.raised("health", error)
-        if self._failed < PASSING_MAX and not faults.Fault("health", words, error).mistake:
+        passing = not faults.Fault("health", words, error).mistake
+        if self._failed < PASSING_MAX and passing:
             return None
-        unseen = words[: wire.DEGRADED_CHARS_MAX]
+        # Where in the code it was met, the log says: of what is not there yet nobody looks for the reason in code.
+        unseen = (words if late or not passing else faults.sentence(error))[: wire.DEGRADED_CHARS_MAX]
         if self._told is None or self._told.unseen != unseen:
             service.log.warning("health(): %s", words)
         return wire.Health(unseen=unseen)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from cassandra import ConsistencyLevel, InvalidRequest, OperationTimedOut
+from cassandra import ConsistencyLevel, DriverException, InvalidRequest, OperationTimedOut, Timeout, Unavailable
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import SimpleStatement, dict_factory
 
@@ -34,6 +35,21 @@ that was decommissioned or removed stays in gossip for days."""
 def is_user_keyspace(keyspace: str) -> bool:
     """Whether clients wait for copies of this keyspace."""
     return keyspace == ROLES or (keyspace != "system" and not keyspace.startswith(("system_", "dse_")))
+
+
+def passes(error: BaseException) -> str:
+    """Why the ring did not answer, in words for people, where that passes by itself; else empty."""
+    match error:
+        case NoHostAvailable():
+            return "no node of the ring answers"
+        case OperationTimedOut() | Timeout():
+            return f"a node did not answer within {TIMEOUT_S:g} s"
+        case Unavailable():
+            return "too few nodes are up to answer"
+        case ConnectionException() | ConnectionBusy():
+            return "the connection to a node broke"
+    # What a request did wrong is a class of its own: this one is the driver's word for a session that it closed.
+    return "the session with the ring was closed; the next look opens another" if type(error) is DriverException else ""
 
 
 def on_the_way(states: Mapping[str, str]) -> dict[str, str]:

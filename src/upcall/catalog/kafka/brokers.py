@@ -118,6 +118,19 @@ class Brokers(LogsIn, Carries):
         admin: Admin = self._admin
         return await self.blocking(question, admin)
 
+    async def ask_now(self, question: "Callable[[Admin], T]", copies: int = 0) -> T:
+        """Asks the same way. What goes wrong because some of them are still coming is "not now", in words for people;
+        ``copies``: of what is to be made."""
+        from upcall.catalog.kafka.admin import passes
+
+        try:
+            return await self.ask(question)
+        except Exception as error:
+            few = len(self.ready_ids()) < copies
+            if said := passes(error, few=few):
+                raise NotNow(said, where=self.name, expected="its brokers to be ready") from error
+            raise
+
     def beside(self, *without: Member) -> Member:
         """Beside whom Kafka's tools run."""
         others = [member for member in self.but(*without) if member.ready]

@@ -61,7 +61,7 @@ class Relieving(Voting):
         disks = health.of_disks(members, slowed)
         if not self.members.ready:
             return disks  # Nobody answers: the system tells that itself.
-        voting, served = await self.voting(), await self.ask(lambda admin: admin.served())
+        voting, served = await self.voting(), await self.ask_now(lambda admin: admin.served())
         heard = await self._heard(members, served.brokers)
         running = set(self.ready_ids()) | heard
         found = health.of_partitions(served, running)

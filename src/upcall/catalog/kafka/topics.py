@@ -3,20 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from upcall.catalog.kafka import config as commands
 from upcall.catalog.kafka.brokers import Brokers, node_id
 from upcall.catalog.kafka.partitions import Partition, reassignment, with_more_copies
 from upcall.catalog.kafka.settings import Value, as_texts, settings_of
-from upcall.protocol.errors import Conflict, NotFound, NotNow
+from upcall.protocol.errors import Conflict, NotFound
 from upcall.service import Contents, Field, action, checks, until
 
-if TYPE_CHECKING:
-    from upcall.catalog.kafka.admin import Admin
-
-T = TypeVar("T")
 TopicSettings = Annotated[dict[str, Value], settings_of("topic")]
 COPY_LOOK_S = 1.0
 NEW_TOPIC_S = 5.0
@@ -54,8 +49,13 @@ class Topics(Brokers):
         if copies > there:
             raise Conflict(f"{copies} replicas on {there} brokers", where="replication")
         given = as_texts({**config, **unchecked_config})
-        created = await self._told(lambda admin: admin.create_topic(name, partitions, copies, given), copies)
-        return {"topic": name, "partitions": partitions, "replication": copies, "created": created}
+        created = await self.ask_now(lambda admin: admin.create_topic(name, partitions, copies, given), copies)
+        if created:
+            return {"topic": name, "partitions": partitions, "replication": copies, "created": True}
+        found: dict[str, Any] = next((each for each in await self.topics() if each["topic"] == name), {})
+        shape: dict[str, Any] = {what: found[what] for what in ("partitions", "replication") if what in found}
+        said = "it was there before, and is left as it is; `change-topic` changes it"
+        return {"topic": name, **shape, "created": False, "said": said}
 
     @checks(create_topic)
     async def may_create_topic(self, replication: int) -> None:
@@ -72,7 +72,7 @@ class Topics(Brokers):
     ) -> dict[str, Any]:
         """Gives a topic more partitions, more replicas, or other settings; what is not named stays."""
         given = as_texts({**config, **unchecked_config})
-        await self._told(lambda admin: admin.change_topic(name, partitions, given))
+        await self.ask_now(lambda admin: admin.change_topic(name, partitions, given))
         if replication:
             await self._more_copies(name, replication)
         return {"topic": name, "partitions": partitions, "replication": replication, "config": given}
@@ -90,19 +90,6 @@ class Topics(Brokers):
                 expected=f"at least {found[name]}, or another topic",
             )
 
-    async def _told(self, question: "Callable[[Admin], T]", copies: int = 0) -> T:
-        """What a person asks of the brokers. What goes wrong because some of them are still coming is "not now";
-        ``copies``: of what is to be made."""
-        from upcall.catalog.kafka.admin import passes
-
-        try:
-            return await self.ask(question)
-        except Exception as error:
-            few = len(self.ready_ids()) < copies
-            if said := passes(error, few=few):
-                raise NotNow(said, where=self.name, expected="its brokers to be ready") from error
-            raise
-
     def _have_brokers_for(self, replication: int) -> None:
         """By what it is to have, too: brokers may come before this is done."""
         if replication > (brokers := max(self.options.brokers, len(self.members.there("broker")))):
@@ -119,7 +106,7 @@ class Topics(Brokers):
     @action
     async def delete_topic(self, name: str) -> dict[str, Any]:
         """Deletes a topic with all that is in it."""
-        await self._told(lambda admin: admin.delete_topic(name))
+        await self.ask_now(lambda admin: admin.delete_topic(name))
         return {"topic": name, "deleted": True}
 
     @action
@@ -127,7 +114,7 @@ class Topics(Brokers):
         self, settings: bool = Field(False, description="with what was set of each itself")
     ) -> list[dict[str, Any]]:
         """All topics, with how many of their partitions are not fully in sync."""
-        return await self._told(lambda admin: admin.topics(settings=settings))
+        return await self.ask_now(lambda admin: admin.topics(settings=settings))
 
     def raise_beside(self, wanted: dict[str, int]) -> None:
         """Beside the answer, which is given again when it is done."""
