@@ -18,10 +18,13 @@ from upcall.catalog.kafka.partitions import Partition
 from upcall.catalog.kafka.quorum import parse_lags
 from upcall.catalog.kafka.service import Kafka
 from upcall.catalog.spark import health as spark
+from upcall.catalog.spark import pages
+from upcall.catalog.spark.service import Spark
 from upcall.protocol import service as wire
 from upcall.protocol.errors import NotNow
 from upcall.service import Degraded, Member
 from upcall.service.blame import line_of
+from upcall.service.context import Context
 from upcall.service.faults import sentence
 from upcall.service.member import MemberSet
 
@@ -309,3 +312,29 @@ def test_what_a_request_did_wrong_does_not_pass() -> None:
     assert passes(OperationTimedOut()) == "a node did not answer within 5 s"
     assert passes(InvalidRequest("no such table")) == ""
     assert passes(KeyError("x")) == ""
+
+
+@pytest.mark.parametrize(
+    ("workers", "applications", "words"),
+    [
+        (["UNKNOWN", "ALIVE"], [], "1 worker"),
+        (["UNKNOWN", "UNKNOWN"], ["UNKNOWN", "WAITING"], "2 workers and 1 application"),
+        (["ALIVE"], [], "those"),
+    ],
+)
+async def test_a_master_that_starts_again_says_whom_it_looks_for_and_how_long(
+    workers: list[str], applications: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page: dict[str, Any] = {
+        "status": "RECOVERING",
+        "workers": [{"host": "a1", "state": state, "coresfree": 2} for state in workers],
+        "activeapps": [{"name": "windows", "cores": 0, "state": state} for state in applications],
+    }
+    monkeypatch.setattr(pages, "read", lambda _master: page)
+    there = {"master-0": wire.Member(name="master-0", state="starting", incarnation=1, starts=2, address="a0")}
+    master = Spark(Context(name="spark", options={}, members=there))
+    (found,) = await master.health()
+    assert found.what == f"master-0 started again and looks for {words} that it knew before"
+    assert found.doing == "who has not answered 20s after its start counts as gone; until then no job gets cores"
+    page["status"] = "ALIVE"
+    assert await master.health() == []

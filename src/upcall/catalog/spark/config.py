@@ -20,6 +20,11 @@ MASTER_PORT: Final = 7077
 PAGE_PORT: Final = 8080
 MASTER_READY: Final = r"I have been elected leader! New state: ALIVE|Recovery complete in \d+ ms - resuming operations"
 """One that knew of workers or applications before is elected as ``RECOVERING``, and says the second when it is done."""
+LOOKS_FOR: Final = "spark.deploy.recoveryTimeout"
+LOOKS_FOR_USUALLY: Final = "20s"
+"""So long such a one waits for who does not answer; Spark's own default is a minute. Who runs answers at once, and who
+has ended never does: after a cluster's end and start all of them have. A worker that was late registers again; a driver
+does not, so this is far more than an answer takes."""
 WORKER_READY: Final = r"Successfully registered with master"
 
 WORKER_EMPTIES_S: Final = 20
@@ -168,6 +173,7 @@ def master_command(heap_mib: int, options: Mapping[str, str]) -> tuple[str, ...]
         # A master that starts again knows its workers and applications, and tells them where it is now.
         "spark.deploy.recoveryMode": "FILESYSTEM",
         "spark.deploy.recoveryDirectory": RECOVERY,
+        LOOKS_FOR: LOOKS_FOR_USUALLY,
         **options,
         **CLOSED,
     }

@@ -4,9 +4,25 @@ that lag, jobs that start again and again. The master's own page says it, as JSO
 from collections.abc import Iterable, Mapping
 
 from upcall.catalog.spark.members import CHECKPOINT, Held
-from upcall.catalog.spark.pages import Page, alive, free_cores
+from upcall.catalog.spark.pages import Page, alive, free_cores, looked_for
 from upcall.catalog.spark.queries import Look, lag
 from upcall.service import Degraded, Member
+
+
+def of_recovery(page: Page, master: Member, limit: str) -> list[Degraded]:
+    """A master that starts again first looks for those that it knew. ``limit``: so long at most."""
+    if (left := looked_for(page)) is None:
+        return []
+    kinds = ("worker", "workers"), ("application", "applications")
+    counts = [f"{count} {words[count != 1]}" for count, words in zip(left, kinds, strict=True) if count]
+    return [
+        Degraded(
+            f"{master.name} started again and looks for {' and '.join(counts) or 'those'} that it knew before",
+            doing=f"who has not answered {limit} after its start counts as gone; until then no job gets cores",
+            member=master.name,
+            key=f"recovers {master.name}",
+        )
+    ]
 
 
 def of_workers(page: Page, workers: Iterable[Member]) -> list[Degraded]:

@@ -32,5 +32,16 @@ def alive(page: Page) -> set[str]:
     return {str(each["host"]) for each in page["workers"] if each["state"] == "ALIVE"}
 
 
+def looked_for(page: Page) -> tuple[int, int] | None:
+    """How many workers and applications a master that started again still waits for; None: it waits for nobody, and
+    serves."""
+    if page.get("status") != "RECOVERING":
+        return None
+    workers, applications = (
+        sum(each["state"] == "UNKNOWN" for each in page[kind]) for kind in ("workers", "activeapps")
+    )
+    return workers, applications
+
+
 def free_cores(page: Page) -> int:
     return sum(int(each["coresfree"]) for each in page["workers"] if each["state"] == "ALIVE")

@@ -1,6 +1,6 @@
 """Spark in standalone mode, as its operators run it."""
 
-from upcall.catalog.spark import health, pages
+from upcall.catalog.spark import config, health, pages
 from upcall.catalog.spark.autoscale import ScalesItself
 from upcall.catalog.spark.trial import Trials
 from upcall.catalog.spark.upgrading import Upgrading
@@ -78,9 +78,20 @@ class Spark(Upgrading, ScalesItself, Trials):
         found = health.of_jobs(self.members.of("job")) + health.of_held(self.held)
         master = self.members["master-0"]
         if not master.ready:
-            return found  # That it is away is told by the system.
+            return found + await self._recovery(master)  # That it is away is told by the system.
         page = await self.blocking(pages.read, pages.page_of(master))
         workers = self.members.of("worker")
         bounds = getattr(self.options, "autoscale", None)
         lagging = health.of_queries(await self.queries(), bounds.max if bounds else None)
         return health.of_workers(page, workers) + health.of_applications(page, workers) + lagging + found
+
+    async def _recovery(self, master: Member) -> list[Degraded]:
+        """Of a master that runs and does not serve yet; one whose page is not there yet says nothing."""
+        if master.state in (*AWAY, "lost") or not master.address:
+            return []
+        try:
+            page = await self.blocking(pages.read, pages.page_of(master))
+        except ConnectionError:
+            return []
+        limit = self._settings().get(config.LOOKS_FOR, config.LOOKS_FOR_USUALLY)
+        return health.of_recovery(page, master, limit)
