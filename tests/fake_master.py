@@ -123,6 +123,8 @@ class FakeMaster:
         self.would_answer = "defer: a copy is on its way"
         self.would_decline = ""
         """What a service would say to an update."""
+        self.node_children: list[str] = []
+        """Stops below whatever is asked of a node."""
         self.blocked = ""
         """Why every new service is blocked."""
         self.refused = ""
@@ -182,6 +184,7 @@ class FakeMaster:
                 web.get("/v1/packages", self._list(lambda: self.packages)),
                 web.get("/v1/services", self._list(lambda: list(self.services.values()))),
                 web.post("/v1/services", self._install),
+                web.post("/v1/services/preview", self._preview_install),
                 web.get("/v1/services/{name}", self._service),
                 web.get("/v1/services/{name}/plans", self._plans),
                 web.post("/v1/services/{name}/plans/{plan}/{verb}", self._nothing),
@@ -365,6 +368,20 @@ class FakeMaster:
 
     async def _install(self, request: web.Request) -> web.Response:
         asked = await request.json()
+        refused = self._install_refused(asked)
+        if refused is not None:
+            return refused
+        view = self.add_service(asked["name"], asked["options"].get("members", 1), package=asked["package"])
+        view.options, view.platform = asked["options"], asked.get("platform", "")
+        if not self.blocked:
+            self._deploying = asyncio.ensure_future(self._deploy(view))
+        return await answer(view)
+
+    async def _preview_install(self, request: web.Request) -> web.Response:
+        refused = self._install_refused(await request.json())
+        return refused if refused is not None else await answer({})
+
+    def _install_refused(self, asked: dict[str, Any]) -> web.Response | None:
         known = {one.name: one for one in self.packages}
         if asked["package"] not in known:
             return problem(404, "not_found", f"unknown package {asked['package']!r}", "package", "greeter or archive")
@@ -375,11 +392,7 @@ class FakeMaster:
         members = asked["options"].get("members", 1)
         if not isinstance(members, int) or not 1 <= members <= 9:
             return problem(422, "invalid", f"members: {members!r} is out of range", "options.members", "1 to 9")
-        view = self.add_service(asked["name"], members, package=asked["package"])
-        view.options, view.platform = asked["options"], asked.get("platform", "")
-        if not self.blocked:
-            self._deploying = asyncio.ensure_future(self._deploy(view))
-        return await answer(view)
+        return None
 
     def _found(self, request: web.Request) -> api.ServiceView:
         name = request.match_info["name"]
@@ -537,7 +550,7 @@ class FakeMaster:
             return problem(404, "not_found", f"no node {name!r}", "node", ", ".join(self.nodes))
         asked = await request.json()
         operation = self.operation(verb, name, reason=asked["reason"])
-        operation.kind = "maintenance"
+        operation.kind, operation.children = "maintenance", self.node_children
         if verb == "drain":
             self.nodes[name].state = "draining"
             operation.waits_for = "deferred by greeter: somebody is being greeted"

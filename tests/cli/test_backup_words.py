@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from fake_master import FakeMaster
 from upcall.cli.main import run as command_line
-from upcall.protocol.errors import Conflict
+from upcall.protocol.errors import Conflict, NotFound
+from upcall.protocol.operator import PackageView
 
 Run = Callable[..., Result]
 ONE, TWO = "kafka-20261129T220046-2565", "kafka-20261130T220046-0f3a"
@@ -128,8 +130,9 @@ def was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upcall.cli.backup._manifest", lambda *asked: shown)
 
 
-@pytest.mark.usefixtures("was", "master")
-def test_a_restored_service_may_be_otherwise_than_the_backup_s(run: Run) -> None:
+@pytest.mark.usefixtures("was")
+def test_a_restored_service_may_be_otherwise_than_the_backup_s(run: Run, master: FakeMaster) -> None:
+    master.packages.append(PackageView(name="kafka", version="4.3.1"))
     words = "--set brokers=1 --set settings.log.a=7 --unset goals.survive --goal keep_hours=48 --unset settings.log.b"
     said = run(f"restore /kept/kafka/{ONE} --to smaller {words} --dry-run -o json")
     assert said.exit_code == 0, said.output
@@ -152,3 +155,99 @@ def test_what_contradicts_a_goal_names_the_option_that_this_command_has(
     monkeypatch.setattr("upcall.cli.backup.deploy.post_all", refused)
     said = run(f"restore /kept/kafka/{ONE} --to smaller --set brokers=1")
     assert "another goal (`--unset brokers`)" in said.stderr
+
+
+GREETED = "greeted-20261130T220046-0f3a"
+
+
+class Played:
+    """What services say to what they are asked about backups; a backup of two members that is in /kept/greeted."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+        self.refused: dict[str, str] = {}
+        """Action -> why it fails."""
+
+    def done(
+        self, session: object, service: str, action: str, arguments: dict[str, Any], no_wait: bool = False
+    ) -> dict[str, Any]:
+        self.calls.append((service, action, arguments))
+        if action in self.refused:
+            raise NotFound(self.refused[action], where="backup")
+        shown = {"package": "greeter", "version": "1.0.0", "options": {"members": 2}, "endpoint": "http://store"}
+        where = f"/kept/greeted/{GREETED}"
+        return {"backup": where, "id": GREETED, "bytes": 9, "parts": 1, "promise": "all", "in_the_way": [], **shown}
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+    found = Played()
+    monkeypatch.setattr("upcall.cli.backup._done", found.done)
+    return found
+
+
+def installs(master: FakeMaster) -> list[Any]:
+    return [body for method, path, body in master.calls if (method, path) == ("POST", "/v1/services")]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_id_alone_is_looked_up_by_who_made_it_and_another_one_is_told_the_place(
+    run: Run, master: FakeMaster, played: Played, there: bool
+) -> None:
+    master.add_service("greeted", 2)
+    if there:
+        master.add_service("smaller", 1)
+    said = run(f"restore {GREETED} --to smaller")
+    assert said.exit_code == 0, said.output
+    service, action, arguments = played.calls[-1]
+    assert (service, action) == ("smaller", "restore")
+    assert (arguments["backup"], arguments["endpoint"]) == (f"/kept/greeted/{GREETED}", "http://store")
+    run(f"backup verify {GREETED} --by smaller")
+    assert played.calls[-1][2]["backup"] == f"/kept/greeted/{GREETED}"
+    run(f"backup verify {GREETED}")
+    assert played.calls[-1][2]["backup"] == GREETED
+
+
+@pytest.mark.parametrize("made_by", ["is not there", "does not remember it"])
+def test_an_id_that_nobody_remembers_is_refused_before_anything_is_installed(
+    run: Run, master: FakeMaster, played: Played, made_by: str
+) -> None:
+    words = "greeted is not installed, so nobody remembers where"
+    if made_by == "does not remember it":
+        master.add_service("greeted", 2)
+        played.refused["show-backup"] = words = f"greeted remembers no backup {GREETED}"
+    said = run(f"restore {GREETED} --to smaller --set members=1")
+    assert said.exit_code == 1
+    assert words in said.stderr
+    assert installs(master) == []
+
+
+def test_the_same_command_goes_on_after_one_that_failed_half_way(run: Run, master: FakeMaster, played: Played) -> None:
+    master.add_service("greeted", 2)
+    played.refused["restore"] = "a broker was away"
+    words = f"restore {GREETED} --to smaller --set members=1"
+    failed = run(words)
+    assert "a broker was away; smaller was installed for it, and stays" in failed.stderr
+    assert "the same command, which goes on" in failed.stderr
+    played.refused.clear()
+    again = run(words)
+    assert again.exit_code == 0, again.output
+    assert "smaller holds what" in again.stdout
+    assert [each["options"] for each in installs(master)] == [{"members": 1}]
+    other = run(f"restore {GREETED} --to smaller --set members=3")
+    assert other.exit_code == 1
+    assert "smaller is installed already, with other options" in other.stderr
+    assert "the same without --set" in other.stderr
+
+
+def test_a_dry_run_is_refused_as_the_install_would_be(run: Run, master: FakeMaster, played: Played) -> None:
+    master.add_service("greeted", 2)
+    words = f"restore {GREETED} --to smaller --dry-run --set members="
+    refused = run(f"{words}77")
+    assert refused.exit_code == 1
+    assert "members: 77 is out of range" in refused.stderr
+    said = run(f"{words}7")
+    assert said.exit_code == 0, said.output
+    assert "smaller would be installed (greeter)" in said.stdout
+    assert installs(master) == []
+    assert "smaller" not in master.services

@@ -100,6 +100,22 @@ def test_drain_waits_and_shows_who_defers(run: Run, master: FakeMaster) -> None:
     assert run("node undrain node-2").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["withdrawn", "withdrawn"], "; no member had left\n"),
+        (["withdrawn", "done"], "; its members come back\n"),
+        ([], "; its members come back\n"),
+    ],
+)
+def test_an_undrain_says_whether_anybody_had_left(run: Run, master: FakeMaster, states: list[str], said: str) -> None:
+    stops = [master.operation("stop", f"greeter.{at}", reason="disks") for at in range(len(states))]
+    for stop, state in zip(stops, states, strict=True):
+        stop.state = state
+    master.node_children = [stop.id for stop in stops]
+    assert run("node undrain node-2").stdout.endswith(said)
+
+
 def test_several_nodes_or_a_zone_are_drained_and_given_back_as_one(run: Run, master: FakeMaster) -> None:
     result = run("node drain node-1 node-2")
     assert result.exit_code == 0, result.output

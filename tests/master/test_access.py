@@ -13,6 +13,7 @@ SEES = [
 ]  # fmt: skip
 ACTS = [
     ("POST", "/v1/services", {"package": "none"}),
+    ("POST", "/v1/services/preview", {"package": "none"}),
     ("POST", "/v1/services/none/uninstall", {}),
     ("POST", "/v1/services/none/plans/deploy/pause", {}),
     ("POST", "/v1/services/none/actions/x", {}),

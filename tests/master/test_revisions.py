@@ -328,3 +328,24 @@ def test_a_package_that_is_looked_at_is_there_for_nobody_else() -> None:
 def test_an_update_to_a_package_that_is_not_registered_is_refused(log: Log) -> None:
     refused = log.update(version="9", unregistered={"name": "log", "version": "9"})
     assert (refused["status"], refused["message"]) == (422, "a package that is not registered")
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ({"options": {"haep": 512}}, "haep"),
+        ({"options": {"heap": 1}}, "heap"),
+        ({"version": "9"}, "9"),
+        ({"bindings": {"store": "x"}}, "store"),
+    ],
+)
+def test_an_install_is_refused_beforehand_in_the_same_words(log: Log, asked: dict[str, Any], word: str) -> None:
+    body = {"package": "log", "name": f"{log.name}-two", **asked}
+    beforehand = log.server.call("POST", "/v1/services/preview", body)
+    refused = log.server.call("POST", "/v1/services", body)
+    assert beforehand.status == refused.status >= 400
+    assert beforehand.json() == refused.json()
+    assert word in beforehand.json()["message"] + beforehand.json()["where"]
+    good = {"package": "log", "name": f"{log.name}-two", "options": {"heap": 512}}
+    assert log.server.call("POST", "/v1/services/preview", good).status == 200
+    assert log.server.call("GET", f"/v1/services/{log.name}-two").status == 404

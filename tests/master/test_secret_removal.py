@@ -49,6 +49,9 @@ def test_what_nobody_has_set_is_given_to_nobody(server: Server, who: str) -> Non
     assert refused.json()["expected"] == "mail or mail-old; `upcall secret set mial` makes it"
     assert refused.json()["where"] == "secrets"
     assert "taker" not in names(server, "services")
+    asked = {"package": "log", "name": "taker", "secrets": ["mial"]}
+    preview = server.call("POST", "/v1/services/preview", asked, principal=who)
+    assert (preview.status, preview.json()) == (404, refused.json())
 
 
 def test_nor_by_an_update_its_preview_or_an_action(server: Server) -> None:

@@ -21,7 +21,7 @@ from upcall.cli.values import parse_pairs
 from upcall.protocol import recurring
 from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
 from upcall.protocol.numbers import counted, does, sized
-from upcall.protocol.operator import Install
+from upcall.protocol.operator import Install, ServiceView
 from upcall.protocol.options import flattened, merged, without
 
 ID = re.compile(r"(?P<service>[a-z0-9][a-z0-9-]*)-\d{8}T\d{6}-[0-9a-f]{4}\Z")
@@ -91,7 +91,8 @@ def list_backups(
 @command(backup_app, "show")
 def show(session: Session, backup: Which, by: By = "", secret: Secret = "", endpoint: Endpoint = "") -> None:
     """What a backup holds, and what it promises."""
-    found = _done(session, by or _owner(backup), "show-backup", _asked(backup, secret, endpoint)) or {}
+    reader = by or _owner(backup)
+    found = _done(session, reader, "show-backup", _asked(session, reader, backup, secret, endpoint)) or {}
     rows = [(key, sized(value) if key.endswith("bytes") else str(value)) for key, value in found.items()]
     session.out.show(found, ("", ""), rows, empty="nothing")
 
@@ -107,8 +108,9 @@ def verify(
     no_wait: NoWait = False,
 ) -> None:
     """Read a backup by its checksums; with --trial restore it, too, beside what is there."""
-    asked = {**_asked(backup, secret, endpoint), "trial": trial}
-    found = _done(session, by or _owner(backup), "verify-backup", asked, no_wait)
+    reader = by or _owner(backup)
+    asked = {**_asked(session, reader, backup, secret, endpoint), "trial": trial}
+    found = _done(session, reader, "verify-backup", asked, no_wait)
     if found is not None:
         also = f"; trial restore: {found['trial']}" if trial else ""
         session.out.say(found, f"{found['id']} is well: {sized(found['bytes'])} read by checksum{also}")
@@ -187,25 +189,26 @@ def restore(
     """Bring back what a backup holds: into its own service, or into another one that is made for it: with the backup's
     options, but for what --set, --unset and --goal say."""
     service = to or _owner(backup)
-    asked = {
-        **_asked(backup, secret, endpoint),
-        "over": [name for name in over.split(",") if name],
-        "dry_run": dry_run,
-    }
+    which = _asked(session, service, backup, secret, endpoint)
+    changed = _Changed(setting, unset, goal)
+    there = next((one for one in session.client.services() if one.name == service), None)
     made = False
-    if service not in {one.name for one in session.client.services()}:
-        wanted = _wanted(session, backup, service, _Changed(setting, unset, goal), package, secret, endpoint)
-        if dry_run:
-            session.out.say(wanted.model_dump(), f"{service} would be installed ({wanted.package}), and filled from it")
-            return
+    if there is None:
+        wanted = _wanted(session, which, service, changed, package)
         try:
+            if dry_run:
+                session.client.post("/v1/services/preview", wanted)
+                words = f"{service} would be installed ({wanted.package}), and filled from it"
+                session.out.say(wanted.model_dump(), words)
+                return
             begun = deploy.post_all(session, [wanted])
         except UpcallError as error:
             raise unset_would_do(error) from None
         deploy.follow(session, begun.names, [service])
         made = True
-    elif word := _Changed(setting, unset, goal).first:
-        raise Conflict(f"{service} is installed already", where=word, expected=f"`upcall update {service} {word}`")
+    elif changed.first:
+        _is_as_wanted(there, _wanted(session, which, service, changed, package), changed.first)
+    asked = {**which, "over": [name for name in over.split(",") if name], "dry_run": dry_run}
     try:
         found = _done(session, service, "restore", asked, no_wait)
     except UpcallError as error:
@@ -254,13 +257,22 @@ class _Changed:
         return merged(without(before, self.unset or []), dict(flattened(said)))
 
 
-def _wanted(
-    session: Session, backup: str, service: str, changed: _Changed, package: str, secret: str, endpoint: str
-) -> Install:
+def _is_as_wanted(stands: ServiceView, wanted: Install, word: str) -> None:
+    """It was installed by the same command, which then failed: it goes on. Another one is not changed by a restore."""
+    if (stands.package, stands.options) != (wanted.package, wanted.options):
+        raise Conflict(
+            f"{stands.name} is installed already, with other options",
+            where=word,
+            expected=f"the same without {word}; or `upcall update {stands.name} {word}` first",
+        )
+
+
+def _wanted(session: Session, which: dict[str, Any], service: str, changed: _Changed, package: str) -> Install:
     """A new service, as the backup's was, with other options where they are given."""
     was: dict[str, Any] = {}
+    backup = which["backup"]
     if not package or not backup.startswith("s3://"):
-        was = _manifest(session, backup, secret, endpoint)
+        was = _manifest(session, which)
     name, _, version = package.partition("@")
     if was and name and name != was["package"]:
         raise Conflict(f"{backup} is a backup of {was['package']}", where="--package", expected=was["package"])
@@ -270,27 +282,28 @@ def _wanted(
     return Install(package=name, name=service, version=version, options=changed.of(before))
 
 
-def _manifest(session: Session, backup: str, secret: str, endpoint: str) -> dict[str, Any]:
+def _manifest(session: Session, which: dict[str, Any]) -> dict[str, Any]:
     """What a backup says of itself: read here where it lies in a folder, all of it by its checksums, so nothing is
     installed for one that is damaged; else by its own service."""
-    where, _, name = backup.rpartition("/")
-    if where and not where.startswith("s3://"):
+    where, _, name = which["backup"].rpartition("/")
+    owner = _owner(name)
+    there = owner in {one.name for one in session.client.services()}
+    if not where.startswith("s3://") and (Path(where).is_dir() or not there):
         from upcall.service.backup.archive import Archive
         from upcall.service.backup.place import folder
         from upcall.service.backup.reading import StoredBackup
 
-        archive = Archive.found(folder(_absolute(where), make=False))
+        archive = Archive.found(folder(where, make=False))
         found = archive.manifest(name)
         StoredBackup(archive, found).verify()
         return {"package": found.package, "version": found.version, "options": found.options}
-    owner = _owner(backup)
-    if owner not in {one.name for one in session.client.services()}:
+    if not there:
         raise Invalid(
             f"{owner} is not installed, and only a service reads from an object store",
             where="--package",
             expected="--package, and --set for its options: then the new service reads it",
         )
-    return _done(session, owner, "show-backup", _asked(backup, secret, endpoint)) or {}
+    return _done(session, owner, "show-backup", which) or {}
 
 
 def _done(session: Session, service: str, action: str, arguments: dict[str, Any], no_wait: bool = False) -> Any:
@@ -310,9 +323,24 @@ def _done(session: Session, service: str, action: str, arguments: dict[str, Any]
     return finished(session, begun).result
 
 
-def _asked(backup: str, secret: str, endpoint: str) -> dict[str, Any]:
+def _asked(session: Session, reader: str, backup: str, secret: str, endpoint: str) -> dict[str, Any]:
+    """Of the service that is to read it. An ID alone says where it is to the service that made it, and to no other
+    one: that one is asked, and the reader is told all of the place."""
     where, _, name = backup.rpartition("/")
-    return {"backup": f"{_absolute(where)}/{name}" if where else name, "secret": secret, "endpoint": endpoint}
+    owner = _owner(backup)
+    asked = {"backup": f"{_absolute(where)}/{name}" if where else name, "secret": secret, "endpoint": endpoint}
+    if where:
+        return asked
+    if owner not in {one.name for one in session.client.services()}:
+        raise NotFound(
+            f"{owner} is not installed, so nobody remembers where {name} is",
+            where="BACKUP",
+            expected="FOLDER/SERVICE/ID, or s3://BUCKET/PREFIX/SERVICE/ID",
+        )
+    if reader == owner:
+        return asked
+    found = _done(session, owner, "show-backup", asked)
+    return {**asked, "backup": found["backup"], "endpoint": endpoint or found.get("endpoint", "")}
 
 
 def _owner(backup: str) -> str:

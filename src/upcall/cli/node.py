@@ -13,7 +13,7 @@ from upcall.cli.status import NODE_COLUMNS, node_row
 from upcall.cli.values import parse_pairs
 from upcall.cli.waiting import PATIENCE_S, REFRESH_S, wait_for
 from upcall.client import paths
-from upcall.protocol.errors import Conflict
+from upcall.protocol.errors import Conflict, NotFound
 from upcall.protocol.operator import (
     DRAIN_WINDOW_S,
     AddNode,
@@ -145,7 +145,18 @@ def undrain(
     ids = ", ".join(one.id for one in operations)
     verb, whose = ("is", "its") if len(back) == 1 else ("are", "their")
     shown = operations[0] if len(operations) == 1 else operations
-    session.out.say(shown, f"{', '.join(back)} {verb} no longer drained ({ids}); {whose} members come back")
+    then = f"{whose} members come back" if _had_left(session, operations) else "no member had left"
+    session.out.say(shown, f"{', '.join(back)} {verb} no longer drained ({ids}); {then}")
+
+
+def _had_left(session: Session, drains: list[OperationView]) -> bool:
+    """Whether a member had to go for it: no longer where each was still asked, or waited for. What is not known any
+    more may have."""
+    try:
+        stops = [session.client.operation(each) for one in drains for each in one.children]
+    except NotFound:
+        return True
+    return not stops or any(each.state != "withdrawn" for each in stops)
 
 
 def _named(nodes: list[str] | None, zone: str) -> None:

@@ -150,6 +150,14 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
         return views.service(await core.turn(installed))
 
+    @api.post("/services/preview")
+    async def preview_install(who: Operator, request: view.Install) -> dict[str, view.DerivedView]:
+        """Refused as the install would be, before anything is recorded; what would follow from its goals."""
+        derived = await goals.of_install(core, door.services.deriving, request)
+        granting.check(core, door.secrets, request.name or request.package, request.secrets, who)
+        found = services.wanted_record(core, request, who.name, core.wall(), derived)
+        return {name: view.DerivedView(**msgspec.to_builtins(one)) for name, one in found.derived.items()}
+
     @api.get("/services/{service}")
     async def service(service: str, _: Viewer) -> view.ServiceView:
         return views.service(services.find(core, service))

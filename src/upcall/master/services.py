@@ -45,31 +45,8 @@ def install(tx: Transaction, request: Install, who: str, derived: Mapping[str, w
     """Records the wanted service. Everything that can be refused is refused before anything is recorded. ``derived``:
     what follows from its goals (:mod:`upcall.master.goals`)."""
     core = tx.core
-    package = core.state.packages.find(request.package, request.version)
-    options = merged(request.options, {name: one.value for name, one in (derived or {}).items()})
-    check_options(package, options)
-    due.check(package, options, tx.wall_s)
-    name = request.name or package.name
-    if not _NAME.fullmatch(name) or len(name) > 40:
-        raise Invalid(f"not a name of a service: {name!r}", where="name", expected=NAME_WORDS)
-    if name in core.state.services:
-        raise Conflict(
-            f"a service {name!r} is installed already", where="name", expected="another name (--name), or uninstall it"
-        )
-    bindings = bindings_of(core, package, request.bindings)
-    record = r.ServiceRecord(
-        name=name,
-        package=package.name,
-        version=package.version,
-        revision=1,
-        options=options,
-        derived=dict(derived or {}),
-        bindings=bindings,
-        secrets=tuple(request.secrets),
-        created_at=tx.wall_s,
-        asked_by=who,
-        platform=request.platform,
-    )
+    record = wanted_record(core, request, who, tx.wall_s, derived)
+    name, package, bindings = record.name, core.state.packages.find(record.package, record.version), record.bindings
     another = core.state.ledger.left_by(name) not in ("", package.name)
     needs = tuple(sorted(set(bindings.values())))
     tx.ledger(given.DeclareService(name=name, needs=needs, package=package.name, fresh=request.fresh))
@@ -82,6 +59,36 @@ def install(tx: Transaction, request: Install, who: str, derived: Mapping[str, w
     history.begin(tx, service)
     tx.event("service", name, f"wanted by {who}: package {package.name} {package.version}", who=who)
     return service
+
+
+def wanted_record(
+    core: Core, request: Install, who: str, at: float, derived: Mapping[str, wire.Derived] | None = None
+) -> r.ServiceRecord:
+    """What would be recorded of it; raises for all that can be refused, and changes nothing."""
+    package = core.state.packages.find(request.package, request.version)
+    options = merged(request.options, {name: one.value for name, one in (derived or {}).items()})
+    check_options(package, options)
+    due.check(package, options, at)
+    name = request.name or package.name
+    if not _NAME.fullmatch(name) or len(name) > 40:
+        raise Invalid(f"not a name of a service: {name!r}", where="name", expected=NAME_WORDS)
+    if name in core.state.services:
+        raise Conflict(
+            f"a service {name!r} is installed already", where="name", expected="another name (--name), or uninstall it"
+        )
+    return r.ServiceRecord(
+        name=name,
+        package=package.name,
+        version=package.version,
+        revision=1,
+        options=options,
+        derived=dict(derived or {}),
+        bindings=bindings_of(core, package, request.bindings),
+        secrets=tuple(request.secrets),
+        created_at=at,
+        asked_by=who,
+        platform=request.platform,
+    )
 
 
 def bindings_of(core: Core, package: wire.Package, asked: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@
     DELETE /v1/packages/{name}                       ?version=  -> list[PackageView] that are left (own ones only)
     GET  /v1/services                                list[ServiceView]
     POST /v1/services                                Install -> ServiceView
+    POST /v1/services/preview                        Install -> {option: DerivedView}: refused as it would be; no change
     GET  /v1/services/{service}                      ServiceView (with plans, members, endpoints)
     POST /v1/services/{service}/uninstall            Ask -> OperationView
     POST /v1/services/{service}/update               Update -> OperationView

@@ -100,7 +100,11 @@ async def show_backup(
 ) -> dict[str, Any]:
     """What a backup holds, and what it promises."""
     archive, found = await named(service, backup, secret, endpoint)
-    return {"backup": f"{archive.where}/{found.id}", **_summary(found), "base": found.base, "options": found.options}
+    known = [one for one in await remembered(service) if (one["where"], one["id"]) == (archive.where, found.id)]
+    said = {"backup": f"{archive.where}/{found.id}", **_summary(found), "base": found.base, "options": found.options}
+    # Another service, which is to read it, is told where the store is.
+    store = endpoint or next((one["endpoint"] for one in known), "")
+    return {**said, "endpoint": store} if store else said
 
 
 @action(timeout_s=LONGEST_S, goes_on=True)
