@@ -32,6 +32,8 @@ ADDRESSES = ("127.1.1.1", "127.1.1.2", "127.1.1.3")
 class PlayedRing:
     """A ring of three with one keyspace on all of them."""
 
+    addresses = ADDRESSES
+
     def __init__(self, moving: dict[str, str], ranges: list[Range] | None = None) -> None:
         self._moving = moving
         self._ranges = ranges if ranges is not None else [Range("fast", ADDRESSES)] * 12
@@ -47,6 +49,9 @@ class PlayedRing:
 
     def each(self, query: str) -> tuple[set[str], dict[str, list[dict[str, Any]]], set[str]]:
         return set(ADDRESSES), {}, set()
+
+    def unheard(self, _up: set[str]) -> set[str]:
+        return set()
 
 
 class Played(Cassandra):

@@ -239,6 +239,13 @@ def test_a_node_that_does_not_answer_is_told() -> None:
     assert told(silent={"a1"}) == {"silent node-1": "node-1 does not answer what it is asked"}
 
 
+def test_a_node_that_does_not_answer_is_told_alike_once_the_driver_has_given_it_up() -> None:
+    """Else its minute would be over before it is restarted."""
+    up = {"a0", "a2"}
+    assert told(up=up, ranges=[], silent={"a1"}) == told(silent={"a1"})
+    assert told(up=up, ranges=[]) == {"down node-1": "node-1 answers, and the ring sees it down"}
+
+
 PAGE = {
     "workers": [
         {"host": "a0", "state": "ALIVE", "coresfree": 0},

@@ -42,7 +42,7 @@ class Signs(NamedTuple):
     up: Set[str]
     """Those whom the driver sees, or nothing else is known of."""
     silent: Set[str]
-    """Up for the others, and did not answer in time."""
+    """Ready, and did not answer in time, whether or not the driver has given them up."""
     moving: Mapping[str, str]
     schemas: Mapping[str, str]
     rooms: Mapping[str, str]
@@ -64,7 +64,7 @@ def look(ring: "Ring") -> Signs:
     return Signs(
         ranges=ring.ranges(),
         up=up,
-        silent=silent,
+        silent=(silent & set(ring.addresses)) | ring.unheard(up),
         moving=ring.moving(),
         schemas={address: str(own[address].get("schema") or "") for address in up & own.keys()},
         rooms={address: str(own[address].get("disk_usage") or "") for address in up & own.keys()},
@@ -93,7 +93,7 @@ def told(signs: Signs, members: Mapping[str, Member], dropped_before: Mapping[st
         what = f"token ranges have no majority, and are neither read nor written at QUORUM: {words(short)}"
         found.append(Degraded(what, doing=f"{', '.join(away)} away", key="no-quorum"))
     for address, member in members.items():
-        if member.ready and address not in signs.up:
+        if member.ready and address not in signs.up | signs.silent:
             what = f"{member.name} answers, and the ring sees it down"
             found.append(
                 Degraded(what, doing="it gossips until they do", member=member.name, key=f"down {member.name}")

@@ -7,7 +7,7 @@ where clients log in.
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -19,6 +19,7 @@ from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import SimpleStatement, dict_factory
 
+from upcall.catalog.cassandra.native import answers
 from upcall.catalog.cassandra.ranges import ROLES, TRIAL, Range, at_risk
 
 __all__ = ["Range", "Ring", "at_risk", "is_user_keyspace", "on_the_way"]
@@ -75,6 +76,8 @@ class Ring:
     def __init__(self, addresses: Sequence[str], port: int, login: tuple[str, str] | None = None) -> None:
         """``login``: user and password, of a superuser."""
         self.addresses = tuple(addresses)
+        """Of the nodes that are ready."""
+        self._port = port
         self._logs_in = login is not None
         profile = ExecutionProfile(
             load_balancing_policy=DCAwareRoundRobinPolicy(local_dc=DATACENTER),
@@ -142,6 +145,10 @@ class Ring:
                 except (NoHostAvailable, OperationTimedOut):
                     silent.add(address)
         return set(up), said, silent
+
+    def unheard(self, up: Set[str]) -> set[str]:
+        """Nodes that are ready, are not ``up`` for the driver, and do not answer when they are asked all the same."""
+        return {address for address in set(self.addresses) - up if not answers(address, self._port, SHORT_S)}
 
     def words_of(self, address: str) -> set[str]:
         """What each of the other nodes says of this one's state; ``LEFT`` also where it is not known any more."""
