@@ -15,7 +15,7 @@ from upcall.cli import down, keeping
 from upcall.cli.catalog import type_words
 from upcall.client.blocking import PATIENCE_S
 from upcall.cluster.folder import DataFolder
-from upcall.protocol.operator import PackageView
+from upcall.protocol.operator import DegradedView, PackageView
 from upcall.transport.unix import short_address
 
 Run = Callable[..., Result]
@@ -208,6 +208,18 @@ def test_why_of_a_member_names_the_change_of_its_service_that_has_failed(run: Ru
     hello = master.add_service("hello", 2, steps_done=2)
     hello.unfinished = "the change to revision 2 has failed: KeyError: 'x'; `upcall rollback hello` goes back"
     assert f"hello: {hello.unfinished}" in " ".join(run("why hello.m-0").stdout.split())
+
+
+def test_why_of_a_member_says_what_its_services_code_says_is_wrong_with_it(run: Run, master: FakeMaster) -> None:
+    hello = master.add_service("hello", 2, steps_done=2)
+    looks = "m-0 started again and looks for 1 worker"
+    hello.degraded = [
+        DegradedView(what=looks, doing="20s at most", member="m-0", since=time.time() - 12, key="recovers"),
+        DegradedView(what="m-1 lags", member="m-1", since=time.time(), key="lags"),
+    ]
+    said = " ".join(run("why hello.m-0").stdout.split())
+    assert f"{looks}; 20s at most" in said
+    assert "m-1 lags" not in said
 
 
 def test_events_are_shown_oldest_first_and_filtered(run: Run, master: FakeMaster) -> None:

@@ -113,11 +113,13 @@ def _concerns(found: Why, service: str) -> bool:
     return found.operation.service == service or any(_concerns(child, service) for child in found.children)
 
 
-def degraded_lines(service: ServiceView) -> list[str]:
-    """What its own code says is wrong with it, each with what is done about it and since when."""
+def degraded_lines(service: ServiceView, member: str = "") -> list[str]:
+    """What its own code says is wrong with it, or with this member alone, each with what is done about it and since
+    when."""
     return [
         f"{service.name}: degraded for {ago(one.since)}: {one.what}" + (f"; {one.doing}" if one.doing else "")
         for one in service.degraded
+        if member in ("", one.member)
     ]
 
 
@@ -142,6 +144,9 @@ def _show_end(session: Session, found: TaskView, whole: bool) -> None:
     of = next((one for one in session.client.services() if one.name == found.service), None)
     if of is not None and of.unfinished:
         session.out.line(f"    {of.name}: {of.unfinished}")
+    # One that runs and does not serve yet is seldom without a reason that its service's own code knows.
+    for line in degraded_lines(of, found.member.partition(".")[2]) if of is not None else ():
+        session.out.line(f"    {line}")
 
 
 def end_lines(found: TaskView, *, whole: bool) -> list[str]:
