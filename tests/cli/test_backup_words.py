@@ -248,6 +248,6 @@ def test_a_dry_run_is_refused_as_the_install_would_be(run: Run, master: FakeMast
     assert "members: 77 is out of range" in refused.stderr
     said = run(f"{words}7")
     assert said.exit_code == 0, said.output
-    assert "smaller would be installed (greeter)" in said.stdout
+    assert "smaller would be installed (greeter), and filled from it; room is not looked for" in said.stdout
     assert installs(master) == []
     assert "smaller" not in master.services

@@ -198,7 +198,7 @@ def restore(
         try:
             if dry_run:
                 session.client.post("/v1/services/preview", wanted)
-                words = f"{service} would be installed ({wanted.package}), and filled from it"
+                words = f"{service} would be installed ({wanted.package}), and filled from it; room is not looked for"
                 session.out.say(wanted.model_dump(), words)
                 return
             begun = deploy.post_all(session, [wanted])
