@@ -5,7 +5,8 @@ container is ``test_services_in_containers.py``.
 
 import asyncio
 import contextlib
-import urllib.request
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +21,6 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import Forbidden
 from upcall.substrate.kubernetes.client.kinds import CLAIM, NODE, POD, VOLUME, Kind, Object
 from upcall.substrate.kubernetes.exits import BY_ITS_NODE
-from upcall.substrate.kubernetes.manifest import PORT
 from upcall.substrate.kubernetes.substrate import FIRMNESS
 
 PRIORITY = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", namespaced=False)
@@ -52,25 +52,48 @@ def node_states(driven: Driven, node: str) -> list[str]:
     return [up.state for up in driven.said if isinstance(up, NodeObserved) and up.node == node]
 
 
-def answers(pod: Object) -> bool:
-    """The container itself is asked, past everybody."""
-    with (
-        contextlib.suppress(OSError),
-        urllib.request.urlopen(f"http://{pod['status']['podIP']}:{PORT}/ready", timeout=5),
-    ):
-        return True
-    return False
+def runs_on(real: RealNodes, pod: Object) -> bool:
+    """Its container, as the node's containerd says it, past everybody."""
+    node, status = pod["spec"]["nodeName"], pod["status"]["containerStatuses"][0]
+    if node not in real.first:
+        return False
+    told = real.inside(node, *real.settings[node].ctr("tasks", "ls"))
+    assert told.returncode == 0, told.stderr
+    lines = [line.split() for line in told.stdout.splitlines()]
+    return any(
+        line[0] == status["containerID"].removeprefix("containerd://") and line[-1] == "RUNNING" for line in lines
+    )
 
 
-async def test_deleted_by_hand_it_is_observed(driven: Driven, api: Api, namespace: str, pod: Object) -> None:
+@contextlib.asynccontextmanager
+async def kubelet(real: RealNodes, node: str, **more: Any) -> AsyncIterator[None]:
+    """Of that node, begun anew with more settings, if there are any. However a test ends, it is there as before."""
+    file = real.folder / node / "kubelet.yaml"
+    before = file.read_text()
+    try:
+        if more:
+            file.write_text(yaml.safe_dump(yaml.safe_load(before) | more))
+            real.kill(node, "kubelet")
+            real.begin(node, "kubelet")
+        yield
+    finally:
+        file.write_text(before)
+        real.kill(node, "kubelet")
+        real.begin(node, "kubelet")
+        await asyncio.to_thread(real.until_ready)
+
+
+async def test_deleted_by_hand_it_is_observed(
+    driven: Driven, real: RealNodes, api: Api, namespace: str, pod: Object
+) -> None:
     await api.delete(POD, pod["metadata"]["name"], namespace)
     ended = await driven.over()
     assert driven.told() == [("stop", FIRMNESS["kill"])]
     assert ended.number == 0
-    assert not answers(pod)
+    assert not runs_on(real, pod)
 
 
-async def test_a_taint_is_notified(driven: Driven, api: Api, pod: Object) -> None:
+async def test_a_taint_is_notified(driven: Driven, real: RealNodes, api: Api, pod: Object) -> None:
     node = driven.last(TASK).node
     taint = {"key": "test", "value": "x", "effect": "NoExecute"}
     await api.merge(NODE, node, {"spec": {"taints": [taint]}})
@@ -79,7 +102,7 @@ async def test_a_taint_is_notified(driven: Driven, api: Api, pod: Object) -> Non
     finally:
         await api.merge(NODE, node, {"spec": {"taints": None}})
     assert driven.told() == [("stop", "notified")]
-    assert not answers(pod)
+    assert not runs_on(real, pod)
 
 
 async def test_preemption_is_notified(driven: Driven, api: Api, namespace: str, real: RealNodes) -> None:
@@ -130,27 +153,14 @@ async def test_pressure_on_its_node_is_observed_in_the_nodes_words(
     driven: Driven, real: RealNodes, api: Api, pod: Object
 ) -> None:
     node = driven.last(TASK).node
-    file = real.folder / node / "kubelet.yaml"
-    before = file.read_text()
     # More is to be free than there ever is; softly, for what is kept free hard no pod may ask for.
     free = {"memory.available": "99.99%"}
-    wants = yaml.safe_load(before) | {
-        "evictionSoft": free,
-        "evictionSoftGracePeriod": dict.fromkeys(free, "1s"),
-        "evictionMaxPodGracePeriod": 30,
-    }
-    file.write_text(yaml.safe_dump(wants))
-    real.kill(node, "kubelet")
-    real.begin(node, "kubelet")
-    try:
+    after = dict.fromkeys(free, "1s")
+    async with kubelet(real, node, evictionSoft=free, evictionSoftGracePeriod=after, evictionMaxPodGracePeriod=30):
         ended = await driven.over()
-    finally:
-        file.write_text(before)
-        real.kill(node, "kubelet")
-        real.begin(node, "kubelet")
-        async with asyncio.timeout(LIMIT_S):
-            while (await api.get(NODE, node))["spec"].get("taints"):  # noqa: ASYNC110
-                await asyncio.sleep(1)
+    async with asyncio.timeout(LIMIT_S):
+        while (await api.get(NODE, node))["spec"].get("taints"):  # noqa: ASYNC110
+            await asyncio.sleep(1)
     assert ": The node was low on resource: memory." in ended.reason
     assert driven.told() == []
 
@@ -159,86 +169,68 @@ async def test_with_a_node_that_is_shut_down_gracefully_it_ends_in_the_nodes_wor
     driven: Driven, real: RealNodes, pod: Object
 ) -> None:
     node = driven.last(TASK).node
-    file = real.folder / node / "kubelet.yaml"
-    before = file.read_text()
-    graces = {"shutdownGracePeriod": "60s", "shutdownGracePeriodCriticalPods": "10s"}
-    file.write_text(yaml.safe_dump(yaml.safe_load(before) | graces))
-    real.kill(node, "kubelet")
     real.begin(node, "logind")
-    real.begin(node, "kubelet")
     try:
-        async with asyncio.timeout(LIMIT_S):
-            while real.inside(node, "ls", str(LISTENED_TO)).returncode:  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
-        # A kubelet that does not know the pod yet would not end it but reject it.
-        knows = real.plane.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/pods")
-        async with asyncio.timeout(LIMIT_S):
-            while pod["metadata"]["uid"] not in await says(*knows):  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
-        assert real.inside(node, "touch", str(GOES_DOWN)).returncode == 0
-        ended = await driven.over()
-        assert (ended.number, ended.reason) == (0, f"{BY_ITS_NODE}: {SHUT_DOWN}")
-        assert driven.told() == []
-        assert not answers(pod)
+        async with kubelet(real, node, shutdownGracePeriod="60s", shutdownGracePeriodCriticalPods="10s"):
+            async with asyncio.timeout(LIMIT_S):
+                while real.inside(node, "ls", str(LISTENED_TO)).returncode:  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
+                # A kubelet that does not know the pod yet would not end it but reject it.
+                knows = real.plane.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/pods")
+                while pod["metadata"]["uid"] not in await says(*knows):  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)
+            assert real.inside(node, "touch", str(GOES_DOWN)).returncode == 0
+            ended = await driven.over()
+            assert (ended.number, ended.reason) == (0, f"{BY_ITS_NODE}: {SHUT_DOWN}")
+            assert driven.told() == []
+            assert not runs_on(real, pod)
+            # For the kubelet that comes next it is up again.
+            real.inside(node, "rm", str(GOES_DOWN), str(LISTENED_TO))
     finally:
-        file.write_text(before)
-        real.kill(node, "kubelet")
         real.kill(node, "logind")
-        real.inside(node, "rm", str(GOES_DOWN), str(LISTENED_TO), str(BUS))
-        real.begin(node, "kubelet")
-        await asyncio.to_thread(real.until_ready)
+        real.inside(node, "rm", "-f", str(GOES_DOWN), str(LISTENED_TO), str(BUS))
 
 
 async def test_rejected_by_a_kubelet_that_came_back_with_less_room_it_has_ended_when_that_is_told(
     driven: Driven, real: RealNodes, pod: Object
 ) -> None:
-    node = driven.last(TASK).node
-    file = real.folder / node / "kubelet.yaml"
-    before = file.read_text()
     # What is kept free no pod may ask for.
-    file.write_text(yaml.safe_dump(yaml.safe_load(before) | {"evictionHard": {"memory.available": "99.99%"}}))
-    real.kill(node, "kubelet")
-    real.begin(node, "kubelet")
-    try:
+    async with kubelet(real, driven.last(TASK).node, evictionHard={"memory.available": "99.99%"}):
         await driven.over()
-        assert not answers(pod)
+        assert not runs_on(real, pod)
         assert driven.told() == []
-    finally:
-        file.write_text(before)
-        real.kill(node, "kubelet")
-        real.begin(node, "kubelet")
-        await asyncio.to_thread(real.until_ready)
 
 
-async def test_without_its_kubelet_it_runs_on_and_nothing_is_concluded_also_when_it_is_deleted_with_force(
+async def test_without_its_kubelet_it_runs_on_and_nothing_is_concluded(
     driven: Driven, real: RealNodes, api: Api, namespace: str, pod: Object
 ) -> None:
     node = driven.last(TASK).node
-    real.kill(node, "kubelet")
-    await silent(driven, node)
-    assert driven.last(TASK).state != "ended"
-    assert answers(pod), "the container runs on"
-
+    async with kubelet(real, node):
+        real.kill(node, "kubelet")
+        await silent(driven, node)
+        assert driven.last(TASK).state != "ended"
+        assert runs_on(real, pod)
     # It is heard again: the same container, and nobody touched it.
-    real.begin(node, "kubelet")
     await driven.until(lambda: node_states(driven, node)[-1:] == ["up"], "the node is there again")
     await driven.until(lambda: driven.last(TASK).state == "ready", "it is ready as before")
     (again,) = (await api.list(POD, namespace)).objects
     assert again["metadata"]["uid"] == pod["metadata"]["uid"]
     assert again["status"]["containerStatuses"][0]["restartCount"] == 0
 
-    # Force proves nothing while nobody says that the container ended.
-    real.kill(node, "kubelet")
-    force = ("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0", "--wait=false")
-    await says(*real.plane.kubectl("-n", namespace, *force))
-    await driven.until(lambda: bool(driven.told()), "it is told")
-    assert driven.last(TASK).state != "ended"
-    assert answers(pod), "it runs indeed"
-    real.begin(node, "kubelet")
+
+async def test_deleted_with_force_while_its_kubelet_is_dead_it_has_ended_when_that_is_told(
+    driven: Driven, real: RealNodes, namespace: str, pod: Object
+) -> None:
+    async with kubelet(real, driven.last(TASK).node):
+        real.kill(driven.last(TASK).node, "kubelet")
+        force = ("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0", "--wait=false")
+        await says(*real.plane.kubectl("-n", namespace, *force))
+        await driven.until(lambda: bool(driven.told()), "it is told")
+        assert driven.last(TASK).state != "ended", "force proves nothing"
+        assert runs_on(real, pod)
     await driven.over()
     assert driven.told() == [("stop", FIRMNESS["kill"])]
-    assert not answers(pod)
-    await asyncio.to_thread(real.until_ready)
+    assert not runs_on(real, pod)
 
 
 async def test_of_a_node_that_died_nothing_is_concluded_until_it_is_taken_out_of_service(
@@ -249,7 +241,7 @@ async def test_of_a_node_that_died_nothing_is_concluded_until_it_is_taken_out_of
     try:
         await silent(driven, node)
         assert driven.last(TASK).state != "ended"
-        assert not answers(pod)
+        assert not runs_on(real, pod)
         await api.merge(NODE, node, {"spec": {"taints": [OUT]}})
         await driven.over()
     finally:
@@ -259,7 +251,7 @@ async def test_of_a_node_that_died_nothing_is_concluded_until_it_is_taken_out_of
 
 
 async def test_with_its_volume_lost_it_runs_on_and_the_next_one_waits_in_the_schedulers_words(
-    driven: Driven, api: Api, namespace: str
+    driven: Driven, real: RealNodes, api: Api, namespace: str
 ) -> None:
     one = wanted(volumes=(Volume(name="data", size_mib=1),))
     pod = await runs(driven, api, namespace, one)
@@ -270,7 +262,7 @@ async def test_with_its_volume_lost_it_runs_on_and_the_next_one_waits_in_the_sch
     async with asyncio.timeout(LIMIT_S):
         while (await api.get(CLAIM, claim["metadata"]["name"], namespace))["status"]["phase"] != "Lost":  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-    assert answers(pod), "what it has mounted stays"
+    assert runs_on(real, pod), "what it has mounted stays"
     assert driven.last(TASK).state == "ready"
     assert driven.told() == []
 

@@ -5,6 +5,7 @@ touched. It reads commands, each answered with a line: ``begin``, then ``start N
 these are stands in ``node.json``.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -36,10 +37,12 @@ class Inside:
             case "start":
                 self.start(name)
             case "stop":
-                number = self._running.pop(name)
-                os.kill(number, signal.SIGKILL)
-                while Path("/proc", str(number)).exists():
-                    time.sleep(0.05)
+                # It may have ended by itself, or never begun.
+                if (number := self._running.pop(name, None)) is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
+                    while Path("/proc", str(number)).exists():
+                        time.sleep(0.05)
             case _:
                 return f"{what} is not known"
         return "done"
