@@ -28,8 +28,8 @@ APPS = {"down": down_app}
 
 SHUTDOWN_TIMEOUT_S: Final = 300.0
 """For all services, in their order; what still runs then is ended by the keeper."""
-ANSWER_TIMEOUT_S: Final = 60.0
-"""Until the master has taken the shutdown in; one that is silent was started anew by then."""
+ANSWER_TIMEOUT_S: Final = 120.0
+"""Until the master has taken the shutdown in; one that is silent was started anew by then, also on a busy machine."""
 DOWN_S: Final = 420.0
 """All of it: the two above are one, then the keeper (:data:`keeping.STOP_TIMEOUT_S`), and the time of a last call."""
 KILLED_EXIT: Final = 128 + signal.SIGKILL
