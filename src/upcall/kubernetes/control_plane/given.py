@@ -3,9 +3,10 @@ No secret is among it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from upcall.protocol.errors import Invalid
+from upcall.kubernetes.environment import word as environment_word
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,7 @@ class Given:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Given":
-        def word(name: str) -> str:
-            if not (found := environment.get(name, "")):
-                raise Invalid(f"{name} is not set", where=name, expected="the environment of a pod that upcall made")
-            return found
-
+        word = partial(environment_word, environment)
         return cls(
             namespace=word("UPCALL_NAMESPACE"),
             pod=word("UPCALL_POD"),

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from upcall.kubernetes.environment import word as environment_word
 from upcall.protocol.errors import Invalid
 from upcall.substrate.tasks import parse
 
@@ -35,11 +37,7 @@ class Given:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Given":
-        def word(name: str) -> str:
-            if not (found := environment.get(name, "")):
-                raise Invalid(f"{name} is not set", where=name, expected="the environment of a pod that upcall made")
-            return found
-
+        word = partial(environment_word, environment)
         task, sandbox = word("UPCALL_TASK"), Path(word("UPCALL_SANDBOX"))
         if parse(task) is None:
             raise Invalid(f"{task!r} is no task", where="UPCALL_TASK", expected="service.member.incarnation")

@@ -25,7 +25,7 @@ from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.evictions.objects import NEVER
 from upcall.substrate.kubernetes.exits import OVER
 from upcall.substrate.kubernetes.objects import Budget, Kind, Object, Pod, Workload
-from upcall.substrate.kubernetes.pods import ON_ITS_WAY, Seen
+from upcall.substrate.kubernetes.pods import ON_ITS_WAY, Seen, leaving_or_pending
 
 KINDS: Final[dict[Kind, str]] = {"StatefulSet": "statefulset", "Deployment": "deployment"}
 CAREFUL: Final = "careful"
@@ -234,12 +234,8 @@ def is_ready(pod: Pod) -> bool:
 def seen(pod: Pod) -> Seen:
     """One that is not ready is ``placed``, with what is said of it: whether it is to be started anew is not for us to
     say, and a cure would be."""
-    if pod.leaving:
-        return Seen("ending")
-    if not pod.node:
-        scheduled = pod.condition("PodScheduled")
-        waits = scheduled is not None and scheduled.status == "False"
-        return Seen("pending", scheduled.message if waits and scheduled is not None else "")
+    if (early := leaving_or_pending(pod)) is not None:
+        return early
     if is_ready(pod):
         return Seen("ready", f"pod {pod.name}")
     for one in pod.status.container_statuses:

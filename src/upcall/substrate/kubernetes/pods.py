@@ -54,13 +54,20 @@ class Seen(NamedTuple):
     reason: str = ""
 
 
-def seen(pod: Pod, word: Word) -> Seen:
+def leaving_or_pending(pod: Pod) -> Seen | None:
+    """Of a pod that is being deleted, or has no node yet; whoever made it."""
     if pod.leaving:
         return Seen("ending")
     if not pod.node:
         scheduled = pod.condition("PodScheduled")
         waits = scheduled is not None and scheduled.status == "False"
         return Seen("pending", scheduled.message if waits and scheduled is not None else "")
+    return None
+
+
+def seen(pod: Pod, word: Word) -> Seen:
+    if (early := leaving_or_pending(pod)) is not None:
+        return early
     container = pod.container
     if container is None or container.state.running is None:
         waiting = container.state.waiting if container is not None else None
