@@ -5,6 +5,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
+
 from upcall.protocol.declaration import Declaration, Resources, Volume
 from upcall.substrate.interface import Disruption, Exit, Observed, Output, TaskId, Up, Wanted
 from upcall.substrate.kubernetes.client.api import Api
@@ -25,7 +27,7 @@ class Driven:
 
     def __init__(self, api: Api, namespace: str, settings: Settings = SETTINGS) -> None:
         self.api, self.namespace = api, namespace
-        self.core = KubernetesSubstrate(settings)
+        self.core = KubernetesSubstrate(msgspec.structs.replace(settings, namespace=namespace))
         self.speaker = Speaker(api, namespace, self.core, self.take)
         self.said: list[Up] = []
         self._more = asyncio.Event()

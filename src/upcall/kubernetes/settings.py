@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def of_pods(self, cluster: Cluster) -> manifest.Settings:
         return manifest.Settings(
             image=self.image,
+            namespace=self.namespace,
             master_url=self.pods.url if self.pods is not None else cluster.url,
             domain=f"{self.namespace}.svc",
             storage_class=self.storage_class,

@@ -370,3 +370,74 @@ def test_what_the_server_refuses_is_the_reason_that_is_shown(world: World) -> No
     cluster(world).api.deny = lambda verb, kind, name: ""
     world.advance(60)
     assert is_back(world)
+
+
+def reason_of(world: World, member: str) -> tuple[str, str]:
+    view = next(view for view in world.ledger.members("log") if view.name == member)
+    return view.observed, view.reason
+
+
+def test_a_claim_that_the_server_refuses_is_the_reason_of_the_member_that_wants_it(world: World) -> None:
+    said = 'persistentvolumeclaims "data.log.b1.1" is forbidden: exceeded quota: small'
+    api = cluster(world).api
+    api.delete("PersistentVolumeClaim", "data.log.b1.1")
+    api.deny = lambda verb, kind, name: said if (verb, kind) == ("apply", "PersistentVolumeClaim") else ""
+    world.observe(cluster(world).crash("log.b1", world.now_s))
+    world.advance(10)
+    assert reason_of(world, "b1") == ("pending", said), "and not that no node will do"
+    api.deny = lambda verb, kind, name: ""
+    world.advance(60)
+    assert is_back(world)
+
+
+def test_a_claim_for_which_the_cluster_has_no_storage_class_says_so(world: World) -> None:
+    api = cluster(world).api
+    api.delete("PersistentVolumeClaim", "data.log.b1.1")
+    api.deny = lambda verb, kind, name: "no place yet" if (verb, kind) == ("create", "Pod") else ""
+    world.observe(cluster(world).crash("log.b1", world.now_s))
+    world.advance(5)
+    claim = next(
+        one["metadata"]["name"] for one in api.all("PersistentVolumeClaim") if ".b1." in one["metadata"]["name"]
+    )
+    api.say("PersistentVolumeClaim", claim, {"phase": "Pending"})
+    goes_on(world, 5)
+    state, reason = reason_of(world, "b1")
+    assert (state, reason.startswith("volume data of it has no storage class: none is named")) == ("pending", True)
+    api.merge("PersistentVolumeClaim", claim, {"spec": {"storageClassName": "quick"}})
+    api.deny = lambda verb, kind, name: ""
+    world.advance(60)
+    assert is_back(world)
+
+
+def test_a_service_that_the_server_refuses_keeps_all_of_it_waiting_and_all_go_on_when_it_is_there(
+    world: World,
+) -> None:
+    said = 'services "log" is forbidden: exceeded quota: small'
+    api = cluster(world).api
+    api.delete("Service", "log")
+    api.deny = lambda verb, kind, name: said if (verb, kind) == ("apply", "Service") else ""
+    for member in ("log.b0", "log.b1"):
+        world.observe(cluster(world).crash(member, world.now_s))
+    world.advance(20)
+    assert [reason_of(world, member) for member in ("b0", "b1")] == [("pending", said)] * 2
+    api.deny = lambda verb, kind, name: ""
+    world.advance(60)
+    assert len(world.ready("log")) == 3
+
+
+def test_a_node_that_another_control_plane_has_closed_is_left_closed_and_shown_as_somebody_elses(
+    world: World,
+) -> None:
+    api, node = cluster(world).api, container(world).node
+    theirs = {"metadata": {"name": node, "annotations": {names.closed("other"): "true"}}}
+    api.apply("Node", theirs | {"spec": {"unschedulable": True}}, manager="upcall-other")
+    out = cluster(world).heard(world.now_s)
+    assert [up.closed for up in out.up if isinstance(up, NodeObserved) and up.node == node] == [CORDONED]
+    for closed in (True, False):
+        world.observe(cluster(world).cordon(node, world.now_s, closed=closed))
+        world.advance(5)
+        known = api.find("Node", node)
+        assert known is not None
+        assert known["spec"].get("unschedulable")
+        marks = {names.closed("other"): "true"} | ({names.CLOSED: "true"} if closed else {})
+        assert known["metadata"]["annotations"] == marks

@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whose entry point is our part (:mod:`upcall.kubernetes.pod`)."""
     master_url: str
     """Where pods find the master."""
+    namespace: str = ""
+    """Of this control plane: what it says of what is the whole cluster's is told by it from what another says."""
     domain: str = ""
     """``<namespace>.svc``: in it members have names. Empty: they are known by the addresses of their pods."""
     owner: Owner | None = None

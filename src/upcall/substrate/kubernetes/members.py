@@ -182,6 +182,11 @@ class Members:
     def wants(self, member_id: str) -> bool:
         return bool(self._wanted.get(member_id))
 
+    def of_service(self, label: str) -> list[str]:
+        """Its members that are wanted."""
+        wishes = (wanted for member in self._wanted.values() for wanted in member.values())
+        return sorted({one.task.member_id for one in wishes if names.as_label(one.task.service) == label})
+
     def places(self, member_id: str) -> frozenset[int]:
         return frozenset(wanted.place for wanted in self._wanted.get(member_id, {}).values())
 
@@ -234,7 +239,8 @@ class Members:
         if heard or not pod.node:
             word = self._words.get(task, NO_WORD)
             found = pods.seen(pod, word) if wanted else Seen("ending")
-            self._say(pods.observed(pod, task, found.state, found.reason, word, self._settings.domain), out)
+            reason = (self._lacks(task) if found.state == "pending" else "") or found.reason
+            self._say(pods.observed(pod, task, found.state, reason, word, self._settings.domain), out)
         if not wanted:
             self._delete_pod(pod, self._ending.get(task), now_s, out)
 
@@ -326,16 +332,22 @@ class Members:
             self._asking.apply("Service", manifest.headless(service, self._settings), out, about=member_id)
         return self._volumes.bring(member_id, wanted.declaration, wanted.place, now_s, out)
 
+    def _lacks(self, task: TaskId) -> str:
+        """What is not there for its pod, by its own cause: a scheduler names what follows of it."""
+        wanted = self._wanted.get(task.member_id, {}).get(task)
+        return self._volumes.why_not(task.member_id, wanted.declaration, wanted.place) if wanted is not None else ""
+
     def _make(self, wanted: Wanted, claims: Mapping[str, str], now_s: float, out: Output) -> None:
         task, name = wanted.task, names.pod_name(wanted.task.member_id, wanted.place)
         standing = self._cache.pods.get(name)
         if standing is not None:
             self._waits_for(standing, wanted, now_s, out)
             return
-        refused = self._asking.reason("Pod", name)
+        no_name = self._asking.reason("Service", names.as_label(task.service))
+        refused = no_name or self._lacks(task) or self._asking.reason("Pod", name)
         self._say(Observed(task=task, state="pending", reason=refused, generation=wanted.generation), out)
-        if not self._asking.is_free("Pod", name, now_s):
-            return
+        if no_name or not self._asking.is_free("Pod", name, now_s):
+            return  # Without a name nobody would find it, nor it itself.
         self._asking.create(
             "Pod", manifest.pod(wanted, claims, self._settings, self._cache.labelled), out, about=task.member_id
         )

@@ -46,7 +46,8 @@ ASK: Final = PREFIX + "ask"
 MINIMUM: Final = PREFIX + "minimum"
 AWAY: Final = PREFIX + "away"
 CLOSED: Final = PREFIX + "closed"
-"""Of a node that is kept free for its maintenance, by us."""
+"""Of a node that is kept free for its maintenance, by us. Nodes are the whole cluster's: of several control planes each
+has a mark of its own (:func:`closed`)."""
 
 RESPONDER: Final = PREFIX + "service"
 """As whom we answer eviction requests, where a server knows such."""
@@ -76,6 +77,10 @@ def pod_name(member_id: str, place: int) -> str:
 
 def claim_name(member_id: str, volume: str, fence: int) -> str:
     return as_name(f"{volume}.{member_id}.{fence}")
+
+
+def closed(namespace: str) -> str:
+    return f"{namespace}.{CLOSED}" if namespace else CLOSED
 
 
 def as_name(text: str) -> str:

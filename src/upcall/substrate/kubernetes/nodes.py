@@ -27,25 +27,26 @@ GOING: Final = (
 says whom a node is for is none of them."""
 
 
-def observed(node: Node) -> sub.NodeObserved:
+def observed(node: Node, mark: str = names.CLOSED) -> sub.NodeObserved:
+    """``mark``: by which we know a node that we have closed ourselves."""
     heard = is_heard(node)
     reason = "" if heard or node.ready is None else node.ready.message
     return sub.NodeObserved(
         node=node.name,
         state="up" if heard else "silent",
         reason=reason,
-        closed=closed_by_others(node),
+        closed=closed_by_others(node, mark),
         description=description(node),
     )
 
 
-def closed_by_others(node: Node) -> str:
+def closed_by_others(node: Node, mark: str) -> str:
     """Maintenance that somebody else has begun. By it nothing ends: no operation is made of it, for one of ours would
     stop what he lets run. What he evicts is asked about, one by one."""
     taint = next((one.key for one in node.spec.taints if one.key.startswith(GOING)), "")
     if taint:
         return TAINTED.format(taint)
-    return CORDONED if node.spec.unschedulable and names.CLOSED not in node.metadata.annotations else ""
+    return CORDONED if node.spec.unschedulable and mark not in node.metadata.annotations else ""
 
 
 def gone(name: str) -> sub.NodeObserved:

@@ -194,10 +194,23 @@ class Wants(_Part, frozen=True, kw_only=True):
 
 class ClaimSpec(_Part, frozen=True, kw_only=True):
     resources: Wants = Wants()
+    storage_class_name: str | None = None
+    """None: nobody named one, and the cluster has no default."""
+    volume_name: str = ""
+
+
+class ClaimStatus(_Part, frozen=True, kw_only=True):
+    phase: str = ""
 
 
 class Claim(_Object, frozen=True, kw_only=True):
     spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+    @property
+    def has_no_class(self) -> bool:
+        """So nobody makes a volume for it, however long it waits."""
+        return self.status.phase == "Pending" and self.spec.storage_class_name is None and not self.spec.volume_name
 
 
 class Service(_Object, frozen=True, kw_only=True):

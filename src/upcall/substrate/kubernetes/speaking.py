@@ -15,7 +15,7 @@ from upcall.substrate.interface import Output, Send
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.client import kinds
 from upcall.substrate.kubernetes.client import watching as client
-from upcall.substrate.kubernetes.client.api import Api
+from upcall.substrate.kubernetes.client.api import MANAGER, Api
 from upcall.substrate.kubernetes.client.errors import ApiError, Forbidden
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION
 from upcall.substrate.kubernetes.objects import KINDS, OTHERS, Kind
@@ -62,6 +62,8 @@ Take = Callable[[Callable[[float], Output]], None]
 class Speaker:
     def __init__(self, api: Api, namespace: str, core: KubernetesSubstrate, take: Take) -> None:
         self._api, self._namespace, self._core, self._take = api, namespace, core, take
+        # What one control plane says of a node is not taken back by another one, which says nothing of it.
+        self._of_nodes = Api(api.connection, manager=f"{MANAGER}-{namespace}")
         self._asked: asyncio.Queue[Request] = asyncio.Queue()
         self.away: dict[Kind, str] = {}
         """Kinds that cannot be heard at the moment, and why."""
@@ -136,7 +138,8 @@ class Speaker:
             case Create(object=obj):
                 return Done(await self._api.create(kind, dict(obj), namespace))
             case Apply(object=obj):
-                return Done(await self._api.apply(kind, dict(obj), namespace, force=True))
+                api = self._of_nodes if kind is kinds.NODE else self._api
+                return Done(await api.apply(kind, dict(obj), namespace, force=True))
             case Merge(name=name, change=change, part=part):
                 return Done(await self._api.merge(kind, name, change, namespace, part=part))
             case Delete(name=name, uid=uid, grace_s=grace_s):

@@ -32,7 +32,18 @@ from upcall.substrate.kubernetes.disruptions import Foreign
 from upcall.substrate.kubernetes.guests import Guests, says
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.members import Context, Members
-from upcall.substrate.kubernetes.objects import OTHERS, Budget, Claim, Disruption, Kind, Node, Object, Pod, Workload
+from upcall.substrate.kubernetes.objects import (
+    OTHERS,
+    Budget,
+    Claim,
+    Disruption,
+    Kind,
+    Node,
+    Object,
+    Pod,
+    Service,
+    Workload,
+)
 from upcall.substrate.kubernetes.pods import Word
 from upcall.substrate.kubernetes.requests import Answer, Done, Event, Listed
 from upcall.substrate.kubernetes.volumes import Volumes
@@ -63,6 +74,7 @@ class KubernetesSubstrate:
             self._cache, self._asking, self._volumes, self._foreign, settings, self._guests, context
         )
         self._wanted_known = False
+        self._mark = names.closed(settings.namespace)
         self._closed: set[str] = set()
         """Nodes that are to be free for their maintenance."""
         self._proving: dict[str, float] = {}
@@ -167,11 +179,11 @@ class KubernetesSubstrate:
         found = self._cache.nodes.get(node)
         if not self._members.ready or found is None or not self._asking.is_free("Node", node, now_s):
             return
-        if (node in self._closed) == (names.CLOSED in found.metadata.annotations):
+        if (node in self._closed) == (self._mark in found.metadata.annotations):
             return
         wish: dict[str, Any] = {"metadata": {"name": node}}
         if node in self._closed:
-            wish = {"metadata": {"name": node, "annotations": {names.CLOSED: "true"}}, "spec": {"unschedulable": True}}
+            wish = {"metadata": {"name": node, "annotations": {self._mark: "true"}}, "spec": {"unschedulable": True}}
         self._asking.apply("Node", wish, out)
 
     def prove_death(self, node: str, now_s: float) -> Output:
@@ -262,7 +274,7 @@ class KubernetesSubstrate:
         for member_id in sorted(self._members.known() | claims):
             self._look(member_id, now_s, out)
         for node in self._cache.nodes.values():
-            out.up.append(nodes.observed(node))
+            out.up.append(nodes.observed(node, self._mark))
             self._close(node.name, now_s, out)
         for one in self._cache.disruptions.values():
             self._foreign.began(one, out)
@@ -289,6 +301,9 @@ class KubernetesSubstrate:
                 self._guests.look(self._members.followed(), now_s, out)
                 for workload in set(self._members.followed().values()):
                     self._members.look_at_guests(workload, now_s, out)
+            case Service() as service:
+                for member_id in self._members.of_service(service.name):
+                    self._look(member_id, now_s, out)
             case Claim() as claim:
                 self._look(claim.member_id, now_s, out)
             case Disruption() as one:
@@ -307,8 +322,8 @@ class KubernetesSubstrate:
             self._proving.pop(node.name, None)
             out.up.append(nodes.gone(node.name))
         else:
-            told = nodes.observed(node)
-            if not isinstance(before, Node) or nodes.observed(before) != told:
+            told = nodes.observed(node, self._mark)
+            if not isinstance(before, Node) or nodes.observed(before, self._mark) != told:
                 out.up.append(told)
             if told.state == "up":
                 self._proving.pop(node.name, None)

@@ -8,6 +8,7 @@ the release again at each start, so it is carried out although the master dies i
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from upcall.protocol.declaration import Declaration
 from upcall.substrate.interface import Output, SetState, VolumeSet, VolumesSetAside
@@ -17,6 +18,11 @@ from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.objects import Claim
 from upcall.substrate.kubernetes.quantities import mib
+
+NO_CLASS: Final = (
+    "volume {} of it has no storage class: none is named, and the cluster has no default one (`kubectl annotate"
+    " storageclass NAME storageclass.kubernetes.io/is-default-class=true`; it goes on by itself)"
+)
 
 
 class Volumes:
@@ -45,6 +51,20 @@ class Volumes:
                 made = manifest.claim(member_id, volume, fence, place, self._settings)
                 self._asking.apply("PersistentVolumeClaim", made, out, about=member_id)
         return found
+
+    def why_not(self, member_id: str, declaration: Declaration, place: int) -> str:
+        """Why it has not all of its volumes, where a scheduler would only say that; empty: nothing is known."""
+        if not declaration.volumes:
+            return ""
+        fence = self._fence(member_id, place)
+        for volume in declaration.volumes:
+            name = names.claim_name(member_id, volume.name, fence)
+            claim = self._cache.claims.get(name)
+            if claim is None and (refused := self._asking.reason("PersistentVolumeClaim", name)):
+                return refused
+            if claim is not None and claim.has_no_class:
+                return NO_CLASS.format(volume.name)
+        return ""
 
     def _fence(self, member_id: str, place: int) -> int:
         claims = self._cache.claims_of(member_id)
