@@ -14,6 +14,7 @@ from upcall.keeper import standing_by
 from upcall.protocol.errors import UpcallError
 from upcall.store.interface import Busy, StoreError
 from upcall.transport import bounds, inherited, unix
+from upcall.transport.limits import one_heap
 from upcall.transport.listening import Knows, Listener
 from upcall.transport.server import Server
 
@@ -26,6 +27,7 @@ def main() -> int:
     options = parser.parse_args()
     os.umask(0o077)
     standing_by.begin()
+    one_heap()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     from upcall.master import garbage
     from upcall.master.app import knows, make

@@ -36,7 +36,7 @@ from upcall.service.link import MasterAway, encoded
 from upcall.service.loading import loaded
 from upcall.service.offering import Offer, Refused, built_aside
 from upcall.service.service_thread import AWAY, Connect, ServiceThread
-from upcall.transport.limits import raise_open_files
+from upcall.transport.limits import one_heap, raise_open_files
 
 log = logging.getLogger("upcall.host")
 
@@ -249,6 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
         return Connection(given.master, given.token_file.read_text().strip(), host=given.name)
 
     raise_open_files()
+    one_heap()
     offers = built_aside()
 
     async def until_told() -> None:
