@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from upcall.master.sharing import shared
 from upcall.protocol import schema
 from upcall.protocol.errors import NotFound
 from upcall.protocol.nearest import choice, nearest
@@ -15,7 +16,7 @@ class Packages:
     """All registered packages, several versions of one side by side."""
 
     def __init__(self, packages: Iterable[Package] = ()) -> None:
-        self._packages: dict[tuple[str, str], Package] = {(each.name, each.version): each for each in packages}
+        self._packages: dict[tuple[str, str], Package] = {(each.name, each.version): shared(each) for each in packages}
         self.version = 0
         """Rises with every change."""
 
@@ -24,7 +25,7 @@ class Packages:
         key = (package.name, package.version)
         if self._packages.get(key) == package:
             return False
-        self._packages[key] = package
+        self._packages[key] = shared(package)
         self.version += 1
         return True
 

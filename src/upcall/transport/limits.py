@@ -18,8 +18,8 @@ def raise_open_files() -> int:
 
 
 def one_heap() -> None:
-    """Threads that come share one heap. glibc gives each its own, so that they need not wait for each other, which under
-    the interpreter's lock they do anyway; what one of them freed is then of use to that one alone. Other C libraries
-    know no such thing, and are left as they are."""
+    """Threads that come share one heap. glibc gives each its own, so that they need not wait for each other, which
+    under the interpreter's lock they do anyway; what one of them freed is then of use to that one alone. Other C
+    libraries know no such thing, and are left as they are."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

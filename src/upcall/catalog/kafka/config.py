@@ -188,9 +188,9 @@ def _password(user: str) -> str:
 
 
 SOON_AGAIN = {"reconnect.backoff.max.ms": "1000", "retry.backoff.ms": "20"}
-"""A broker that comes back is talked to at once, as Java's clients do; the usual here is 10 s. And a write to a partition
-whose leader has moved is tried again after 20 ms instead of 100: the refusal named the new leader (KIP-951), so there is
-nothing to wait for. Where there is none, this wait doubles each time, up to a second."""
+"""A broker that comes back is talked to at once, as Java's clients do; the usual here is 10 s. And a write to a
+partition whose leader has moved is tried again after 20 ms instead of 100: the refusal names the new leader (KIP-951),
+so there is nothing to wait for. Where there is none, this wait doubles each time, up to a second."""
 
 
 def client_settings(servers: str, login: tuple[str, str] | None) -> dict[str, str]:
