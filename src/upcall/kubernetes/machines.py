@@ -15,7 +15,7 @@ are asked of it; while it is not connected they say so, and the tasks run on.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -23,6 +23,8 @@ from fastapi import APIRouter
 from upcall.cluster.folder import Cluster, DataFolder
 from upcall.kubernetes.door import PodDoor
 from upcall.kubernetes.identities import Identities
+from upcall.kubernetes.installing import objects
+from upcall.kubernetes.rights import Own
 from upcall.kubernetes.settings import Evictions, Pods, load
 from upcall.protocol import agent as wire
 from upcall.protocol.errors import Conflict, NotNow
@@ -33,7 +35,7 @@ from upcall.substrate.interface import Output, Send, VolumeSet
 from upcall.substrate.kubernetes.certificates.keeping import Keeper
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
-from upcall.substrate.kubernetes.client.errors import ApiError
+from upcall.substrate.kubernetes.client.errors import ApiError, TooMany, Unreachable
 from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION, Object
 from upcall.substrate.kubernetes.evictions.objects import (
     DISRUPTION,
@@ -69,6 +71,9 @@ class KubernetesMachines:
         self.agents = Agents(CALLED)
         identities = Identities(self._api, settings.namespace, lambda *pod: self.core.whose(*pod), master.monotonic)
         self._door = PodDoor(cluster.cluster, self.agents, master, identities, lambda: self.core, self._take)
+        rights = objects.rights(settings.namespace)
+        self._rights = Own(self._api, rights, self._alert, self._allowed_again)
+        self._connection.on_forbidden = self._rights.was_refused
         self._speaker: Speaker
         self.core: KubernetesSubstrate
         """What decides; there from the first call of :meth:`substrate` on."""
@@ -96,6 +101,13 @@ class KubernetesMachines:
         except Exception:
             log.exception("what Kubernetes said could not be taken in")
 
+    def _alert(self, text: str, *, over: bool = False) -> None:
+        with suppress(NotNow):  # it is going down, or begins anew: whoever is there then finds the same
+            self._master.alert("kubernetes", text, over=over)
+
+    def _allowed_again(self) -> None:
+        self._alert("the control plane may do again all that it does", over=True)
+
     # -- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -104,15 +116,35 @@ class KubernetesMachines:
     async def _run(self) -> None:
         """Until cancelled."""
         async with self._connection, asyncio.TaskGroup() as group:
-            group.create_task(_again_and_again(self._speak, "what is there is not heard"))
+            group.create_task(self._again_and_again(self._speak, "what is there is not heard"))
+            if self._settings.defined:
+                group.create_task(self._rights.run())
             if self._settings.evictions is not None:
                 evictions = self._settings.evictions
-                group.create_task(_again_and_again(lambda: self._answer(evictions), "evictions are not answered"))
+                group.create_task(self._again_and_again(lambda: self._answer(evictions), "evictions are not answered"))
                 responder = Responder(self._api, self._settings.namespace, Webhook(self._api))
-                group.create_task(_again_and_again(responder.run, "eviction requests are not answered"))
+                group.create_task(self._again_and_again(responder.run, "eviction requests are not answered"))
             if self._settings.pods is not None:
                 pods = self._settings.pods
-                group.create_task(_again_and_again(lambda: self._answer_pods(pods), "pods are not answered"))
+                group.create_task(self._again_and_again(lambda: self._answer_pods(pods), "pods are not answered"))
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]], without: str) -> None:
+        """Until cancelled. ``without``: what is not, while it fails; logged once in a row, and said to a person when the
+        next try has met the same, and a server that answers says so."""
+        said, times = "", 0
+        while True:
+            try:
+                await work()
+            except Exception as error:  # also of a bug of ours: the other part goes on
+                words = f"{type(error).__name__}: {error}"
+                times = times + 1 if words == said else 1
+                said = words
+                if times == 1:
+                    known = isinstance(error, (ApiError, OSError))
+                    log.warning("%s: %s; tried again", without, words, exc_info=not known)
+                if times == 2 and not isinstance(error, (Unreachable, TooMany)):
+                    self._alert(f"{without}: {error}; tried again")
+            await asyncio.sleep(AGAIN_S)
 
     async def _speak(self) -> None:
         await self._prepare()
@@ -149,7 +181,7 @@ class KubernetesMachines:
         if evictions.service:
             where = {"service": by_service(namespace, evictions.service)}
         tell = telling(self._api, where, of_namespace(namespace), evictions.name)
-        keeper = Keeper(self._api, namespace, STANDS_IN, (evictions.host,), tell)
+        keeper = Keeper(self._api, namespace, STANDS_IN, (evictions.host,), tell, alert=self._alert)
         await keeper.look()
         address = evictions.listen or evictions.host
         async with AsyncExitStack() as stack:
@@ -163,7 +195,7 @@ class KubernetesMachines:
             said = {"metadata": {"name": TRUST}, "data": {"ca.crt": bundle.decode()}}
             await self._api.apply(CONFIG_MAP, said, namespace, force=True)
 
-        keeper = Keeper(self._api, namespace, TRUST, (pods.host,), tell)
+        keeper = Keeper(self._api, namespace, TRUST, (pods.host,), tell, alert=self._alert)
         await keeper.look()
         async with asyncio.TaskGroup() as group:
             group.create_task(keeper.run())
@@ -249,20 +281,6 @@ class KubernetesMachines:
 
     def drop_volumes(self, one: VolumeSet, now_s: float) -> Output:
         return self.core.drop_volumes(one.member_id, one.fence, now_s)
-
-
-async def _again_and_again(work: Callable[[], Awaitable[None]], without: str) -> None:
-    """Until cancelled. ``without``: what is not, while it fails; said once in a row."""
-    said = ""
-    while True:
-        try:
-            await work()
-        except Exception as error:  # also of a bug of ours: the other part goes on
-            words = f"{type(error).__name__}: {error}"
-            if words != said:
-                log.warning("%s: %s; tried again", without, words, exc_info=not isinstance(error, (ApiError, OSError)))
-                said = words
-        await asyncio.sleep(AGAIN_S)
 
 
 def make(folder: DataFolder, cluster: Cluster, master: Master) -> KubernetesMachines:

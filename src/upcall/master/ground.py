@@ -33,6 +33,9 @@ class Ground:
     def tell(self, node: str, text: str, *, detail: bool = False) -> None:
         self._core().post(lambda tx: tx.event("node", node, text, detail=detail))
 
+    def alert(self, about: str, text: str, *, over: bool = False) -> None:
+        self._core().post(lambda tx: tx.event("alert", about, text, alert=not over))
+
     async def blob(self, sha256: str) -> bytes:
         return await blob_of(self._core(), sha256)
 

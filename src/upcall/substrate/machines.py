@@ -61,6 +61,10 @@ class Master(Protocol):
         """An event about a node. ``detail``: only for who wants each step."""
         ...
 
+    def alert(self, about: str, text: str, *, over: bool = False) -> None:
+        """What somebody has to do something about; or that nobody has to any more."""
+        ...
+
     async def blob(self, sha256: str) -> bytes:
         """A lock file, or a file of a declaration."""
         ...

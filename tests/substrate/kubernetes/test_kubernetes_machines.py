@@ -40,6 +40,9 @@ class Master:
     def tell(self, node: str, text: str, *, detail: bool = False) -> None:
         self.told.append((node, text))
 
+    def alert(self, about: str, text: str, *, over: bool = False) -> None:
+        self.told.append((about, text))
+
     async def blob(self, sha256: str) -> bytes:
         raise AssertionError
 

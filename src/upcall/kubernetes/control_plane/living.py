@@ -14,10 +14,14 @@ from typing import Final
 import aiohttp
 
 from upcall.cluster.folder import DataFolder
+from upcall.kubernetes import rights
 from upcall.kubernetes.control_plane import folder as data
 from upcall.kubernetes.control_plane import leading
 from upcall.kubernetes.control_plane.given import Given
+from upcall.kubernetes.installing import objects
 from upcall.kubernetes.pod.readiness import answering
+from upcall.kubernetes.records.objects import RECORD
+from upcall.protocol.errors import Forbidden
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError
@@ -35,6 +39,8 @@ GRACE_S: Final = 10.0
 """For the host, then for the master, which gives its Lease up."""
 ANSWER_S: Final = 2.0
 SAID_AGAIN_S: Final = 2.0
+NEEDED: Final = frozenset({"configmaps", "secrets", "leases", RECORD.plural})
+"""In these is all that is durable, and who leads."""
 
 
 class Life:
@@ -56,6 +62,7 @@ class Life:
         ):
             api = Api(connection)
             # What a container before this one said of itself in this pod.
+            await rights_needed(api, given.namespace)
             await leading.take_back(api, given.namespace, given.pod)
             self._folder = await data.made(api, given)
             return await self._keep(api, self._folder, told)
@@ -131,6 +138,18 @@ class Life:
         if self._folder is None:
             return "who this cluster is is not known yet"
         return "the master does not answer" if self._leads and not self._answers else ""
+
+
+async def rights_needed(api: Api, namespace: str) -> None:
+    """Without these it could not keep what it is told, and would begin again and again. What else is missing is an
+    alert of the one that leads."""
+    missing = await rights.missing(api, objects.rights(namespace))
+    if any(one.resource in NEEDED for one in missing):
+        raise Forbidden(
+            f"the control plane may not keep its records: missing are {rights.in_words(missing)}",
+            where=f"namespace {namespace}",
+            expected="its Role and ClusterRole as `upcall up --on kubernetes` applies them (the chart has the same)",
+        )
 
 
 async def _started(module: str, *words: str) -> asyncio.subprocess.Process:

@@ -76,9 +76,11 @@ class Installing:
 
     async def check(self, wish: Wish, cluster: str) -> None:
         """``cluster``: the id of the one that is meant; empty: whichever is there, or a new one."""
-        wanted = permissions.to_install([*definitions(), *objects(wish)], self._namespace)
-        await permissions.check(self._api, wanted, f"install a control plane in {self._namespace}")
         space = await self._find(NAMESPACE, self._namespace)
+        made: list[tuple[Kind, Object]] = [] if space is not None else [(NAMESPACE, {})]
+        wanted = [*made, *definitions(), *objects(wish)]
+        what = f"install a control plane in {self._namespace}"
+        await permissions.check_installing(self._api, wanted, self._namespace, what)
         if space is not None and (space.get("status") or {}).get("phase") == "Terminating":
             raise Conflict(
                 f"namespace {self._namespace} is being deleted, and nothing can be made in it",
@@ -176,10 +178,10 @@ class Installing:
 
     async def remove(self) -> None:
         """All but what is data: kinds and records, Secrets, claims. Who runs is gone when this returns."""
-        wish = Wish(namespace=self._namespace, image="-")
-        for kind, one in reversed(objects(wish)):
-            if kind in STAYS:
-                continue
+        found = [each for each in reversed(objects(Wish(namespace=self._namespace, image="-"))) if each[0] not in STAYS]
+        wanted = permissions.to_remove((kind for kind, _ in found), self._namespace)
+        await permissions.check(self._api, wanted, f"take the control plane in {self._namespace} away")
+        for kind, one in found:
             try:
                 namespace = self._namespace if kind.namespaced else ""
                 await self._api.delete(kind, one["metadata"]["name"], namespace, cascade="Background")

@@ -16,6 +16,7 @@ from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.records import kept
 from upcall.kubernetes.records.objects import RECORD
 from upcall.kubernetes.records.objects import definition as of_records
+from upcall.kubernetes.rights import Right, of_rules
 from upcall.substrate.kubernetes.client.kinds import (
     BUDGET,
     CLUSTER_ROLE,
@@ -135,6 +136,12 @@ def _rules_of_the_cluster(wish: Wish) -> tuple[Object, ...]:
         rule("authentication.k8s.io", "tokenreviews", ("create",)),
         rule(WEBHOOK.group, WEBHOOK.plural, ("get", "patch"), (webhook_name(wish.namespace),)),
     )
+
+
+def rights(namespace: str) -> list[Right]:
+    """All that a control plane does, as its roles allow it."""
+    of_the_cluster = _rules_of_the_cluster(Wish(namespace=namespace, image="-"))
+    return [*of_rules(_rules(), namespace), *of_rules(of_the_cluster, "")]
 
 
 def _binding(kind: str, name: str, wish: Wish) -> dict[str, Any]:

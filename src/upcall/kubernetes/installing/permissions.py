@@ -1,62 +1,84 @@
-"""What whoever installs must be allowed to, asked of the API server before anything is written: all that is missing is
-named at once."""
+"""What whoever installs, or takes away, must be allowed to, asked of the API server before anything is written: all
+that is missing is named at once.
 
-import asyncio
+Who makes a role gives rights away, which Kubernetes allows to whom has them, or may ``escalate``; and who binds one the
+same, or may ``bind``. That is found out before too: else the kinds and half of the objects would be there when the role
+is refused.
+"""
+
 from collections.abc import Iterable
 from typing import Final
 
+from upcall.kubernetes import rights
+from upcall.kubernetes.rights import Right, to
 from upcall.protocol.errors import Forbidden
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.kinds import MAY_I, POD, SECRET, Kind, Object
+from upcall.substrate.kubernetes.client.kinds import (
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    DEFINITION,
+    DEPLOYMENT,
+    LEASE,
+    POD,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
+    Kind,
+    Object,
+)
 
 APPLIES: Final = ("create", "patch")
-AT_ONCE_MAX: Final = 8
-
-Wanted = tuple[str, Kind, str, str]
-"""Verb, kind, subresource, namespace."""
+ROLES: Final = {ROLE: ROLE_BINDING, CLUSTER_ROLE: CLUSTER_ROLE_BINDING}
 
 
-def to_install(objects: Iterable[tuple[Kind, Object]], namespace: str) -> list[Wanted]:
+def to_install(objects: Iterable[tuple[Kind, Object]], namespace: str) -> list[Right]:
     """Once for each kind."""
     kinds = dict.fromkeys(kind for kind, _ in objects)
-    found = [(verb, kind, "", namespace if kind.namespaced else "") for kind in kinds for verb in APPLIES]
-    return [*found, ("create", SECRET, "", namespace), *to_reach(namespace)]
-
-
-def to_reach(namespace: str) -> list[Wanted]:
     return [
-        ("get", SECRET, "", namespace),
-        ("list", POD, "", namespace),
-        ("create", POD, "portforward", namespace),
+        *(to(verb, kind, namespace) for kind in kinds for verb in APPLIES),
+        # What is there is looked at first.
+        *(to("get", kind, namespace) for kind in (DEFINITION, DEPLOYMENT, LEASE)),
+        to("create", SECRET, namespace),
+        *to_reach(namespace),
     ]
 
 
-async def check(api: Api, wanted: Iterable[Wanted], what: str) -> None:
+def to_reach(namespace: str) -> list[Right]:
+    return [to("get", SECRET, namespace), to("list", POD, namespace), to("create", POD, namespace, "portforward")]
+
+
+def to_remove(kinds: Iterable[Kind], namespace: str) -> list[Right]:
+    return [*(to("delete", kind, namespace) for kind in dict.fromkeys(kinds)), to("list", POD, namespace)]
+
+
+async def check(api: Api, wanted: Iterable[Right], what: str) -> None:
     """Raises :class:`Forbidden` with each one that is missing."""
-    few = asyncio.Semaphore(AT_ONCE_MAX)
+    _refuse(api, await rights.missing(api, wanted), what)
 
-    async def may(one: Wanted) -> bool:
-        verb, kind, part, namespace = one
-        asked = {"verb": verb, "group": kind.group, "resource": kind.plural}
-        asked |= {"subresource": part} if part else {}
-        asked |= {"namespace": namespace} if namespace else {}
-        async with few:
-            said = await api.create(MAY_I, {"metadata": {}, "spec": {"resourceAttributes": asked}})
-        return bool((said.get("status") or {}).get("allowed"))
 
-    listed = list(wanted)
-    allowed = await asyncio.gather(*map(may, listed))
-    missing = [_words(one) for one, good in zip(listed, allowed, strict=True) if not good]
+async def check_installing(api: Api, objects: Iterable[tuple[Kind, Object]], namespace: str, what: str) -> None:
+    listed = list(objects)
+    missing = await rights.missing(api, to_install(listed, namespace))
+    # Who may not even make a role needs not be told what he may not put into it.
+    for role, binding in ROLES.items():
+        if not any(one.resource in (role.plural, binding.plural) for one in missing):
+            missing += await _to_give(api, listed, role, namespace)
+    _refuse(api, missing, what)
+
+
+async def _to_give(api: Api, objects: Iterable[tuple[Kind, Object]], role: Kind, namespace: str) -> list[Right]:
+    space = namespace if role.namespaced else ""
+    free = [to("escalate", role, namespace), to("bind", role, namespace)]
+    if not await rights.missing(api, free):
+        return []
+    given = [one for kind, obj in objects if kind is role for one in rights.of_rules(obj["rules"], space)]
+    return await rights.missing(api, given)
+
+
+def _refuse(api: Api, missing: list[Right], what: str) -> None:
     if missing:
         raise Forbidden(
-            f"you may not {what}: missing are {', '.join(missing)}",
+            f"you may not {what}: missing are {rights.in_words(missing)}",
             where=api.connection.login.server,
             expected="a context whose user may (`kubectl auth can-i VERB KIND` says so), or somebody who may to do it",
         )
-
-
-def _words(one: Wanted) -> str:
-    verb, kind, part, namespace = one
-    named = f"{kind.plural}/{part}" if part else kind.plural
-    named = f"{named}.{kind.group}" if kind.group else named
-    return f"{verb} {named}" + (f" in {namespace}" if namespace else "")

@@ -12,9 +12,24 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from upcall.substrate.kubernetes.certificates.renewing import SERVER_FOR, TOLD_FOR, Kept, due, renewed
+from upcall.substrate.kubernetes.certificates.renewing import (
+    SERVER_FOR,
+    TOLD_FOR,
+    Kept,
+    due,
+    expires,
+    is_whole,
+    renewed,
+)
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import AlreadyExists, ApiError, Conflict, NotFound
+from upcall.substrate.kubernetes.client.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    NotFound,
+    TooMany,
+    Unreachable,
+)
 from upcall.substrate.kubernetes.client.kinds import SECRET, Object
 from upcall.substrate.kubernetes.client.login import certify
 
@@ -43,6 +58,7 @@ class Keeper:
         hosts: tuple[str, ...],
         tell: Tell,
         *,
+        alert: Callable[[str], None] = lambda text: None,
         clock: Callable[[], datetime.datetime] = now,
         server_for: datetime.timedelta = SERVER_FOR,
     ) -> None:
@@ -53,6 +69,8 @@ class Keeper:
         self._hosts = hosts
         self._stands_in = stands_in
         self._tell = tell
+        self._alert = alert
+        self._said = ""
         self._clock = clock
         self._server_for = server_for
         self._loaded = b""
@@ -65,9 +83,21 @@ class Keeper:
             try:
                 kept = await self.look()
                 wait_s = min(due(kept, self._clock()).total_seconds(), LOOK_S)
-            except ApiError:
+                self._said = ""
+            except ApiError as error:
+                self._complain(error)
                 wait_s = AGAIN_S
             await asyncio.sleep(max(wait_s, AGAIN_S))
+
+    def _complain(self, error: ApiError) -> None:
+        """Once in a row: what waiting does not mend somebody has to, before the certificate is at its end."""
+        if isinstance(error, Unreachable | TooMany) or error.message == self._said:
+            return
+        self._said = error.message
+        until = f", which is good until {expires(self._loaded):%Y-%m-%d %H:%M} UTC" if self._loaded else ""
+        self._alert(
+            f"the certificate for {self._hosts[0]}{until}, cannot be looked after: {error.message}; tried again"
+        )
 
     async def look(self) -> Kept:
         """All steps that are due; afterwards the newest is in use."""
@@ -116,8 +146,9 @@ class Keeper:
 
 
 def _kept(secret: Object) -> Kept | None:
-    """None: it is not whole, so it is made anew."""
+    """None: it is not whole, or somebody wrote what is none, so it is made anew."""
     data = secret.get("data") or {}
     if any(not data.get(file) for file in FILES.values()):
         return None
-    return Kept(**{field: base64.b64decode(data[file]) for field, file in FILES.items()})
+    found = Kept(**{field: base64.b64decode(data[file]) for field, file in FILES.items()})
+    return found if is_whole(found) else None

@@ -66,6 +66,22 @@ def renewed(
     return kept
 
 
+def is_whole(kept: Kept) -> bool:
+    """Whether it is what it should be, and each key that of its certificate."""
+    try:
+        server = x509.load_pem_x509_certificate(kept.certificate)
+        newest = x509.load_pem_x509_certificates(kept.bundle)[0]
+        keys = [serialization.load_pem_private_key(key, None) for key in (kept.key, kept.authority_key)]
+        server.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    return [key.public_key() for key in keys] == [server.public_key(), newest.public_key()]
+
+
+def expires(certificate: bytes) -> datetime.datetime:
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
 def due(kept: Kept, now: datetime.datetime) -> datetime.timedelta:
     """How long nothing has to be looked at."""
     server = x509.load_pem_x509_certificate(kept.certificate)

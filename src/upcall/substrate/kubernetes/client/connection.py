@@ -6,14 +6,21 @@ is then to be looked at. A token that is refused is asked for anew, once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
 
-from upcall.substrate.kubernetes.client.errors import ApiError, TooMany, Unauthorized, Unreachable, from_status
+from upcall.substrate.kubernetes.client.errors import (
+    ApiError,
+    Forbidden,
+    TooMany,
+    Unauthorized,
+    Unreachable,
+    from_status,
+)
 from upcall.substrate.kubernetes.client.login import Login
 from upcall.substrate.kubernetes.client.tokens import TokenError
 
@@ -38,6 +45,7 @@ class Connection:
 
     def __init__(self, login: Login) -> None:
         self.login = login
+        self.on_forbidden: Callable[[], None] = lambda: None
         self.calls = 0
         """Requests sent, those of watches too."""
         self._session: aiohttp.ClientSession | None = None
@@ -104,6 +112,9 @@ class Connection:
             finally:
                 # What was not read to its end cannot carry another call.
                 answer.close() if not answer.content.at_eof() else answer.release()
+        except Forbidden:
+            self.on_forbidden()
+            raise
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             said = str(error) or type(error).__name__
             raise Unreachable(f"{self.login.server} does not answer: {said}") from None
