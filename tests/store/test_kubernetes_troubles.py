@@ -17,14 +17,17 @@ from upcall.store.interface import (
     CommitFailed,
     Corrupt,
     Delete,
+    FutureVersion,
     Put,
     Store,
     Superseded,
     VersionConflict,
 )
+from upcall.substrate.kubernetes.evictions.objects import DEFINED
 from upcall.testing.kubernetes.records import KeptObjects, Meets, Trouble
 
 RECORDS = "/apis/upcall.dev/v1alpha1/namespaces/data/records"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/data/leases"
 CHANGING = ("POST", "PUT", "DELETE")
 LIMIT_S = 60.0
 
@@ -492,3 +495,50 @@ def test_many_starts_that_say_little_leave_few_pages_and_a_short_head(
     pages = [path for path in opened.server.objects if "/configmaps/events" in path]
     assert len(pages) <= 3
     assert len(opened.server.objects[f"{RECORDS}/{heads.NAME}"]["spec"]["ended"]) <= 8
+
+
+def test_records_of_a_newer_release_are_left_alone_by_an_older_one_that_names_both(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(identity="first")
+    first.put("k", "a", b"1")
+    first.close()
+    monkeypatch.setattr(writing, "__version__", "7.10.0")
+    newer = opened(identity="newer")
+    assert newer.put("k", "a", b"2", newer.load("k")[0].version)
+    newer.close()
+    monkeypatch.undo()
+    monkeypatch.setattr(heads, "__version__", "7.9.0")
+    before, lease = list(opened.server.written), f"{LEASES}/upcall-master"
+    held = opened.server.objects[lease]
+    with pytest.raises(
+        FutureVersion, match=r"are upcall 7\.10\.0's, and this is upcall 7\.9\.0.*expected upcall 7\.10"
+    ):
+        opened(identity="older")
+    assert (opened.server.written, opened.server.objects[lease]) == (before, held), "nor did it lead"
+    monkeypatch.setattr(heads, "__version__", "7.10.0")
+    assert [one.value for one in opened(identity="same").load("k")] == [b"2"]
+
+
+def test_one_that_stood_by_when_a_newer_release_led_does_not_take_its_records(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks once more when its turn has come."""
+    store = opened()
+    path = f"{RECORDS}/{heads.NAME}"
+    head = opened.server.objects[path]
+    opened.server.objects[path] = head | {"metadata": head["metadata"] | {"annotations": {heads.RELEASE: "7.9.0"}}}
+    before = list(opened.server.written)
+    with pytest.raises(FutureVersion, match=r"upcall 7\.9\.0"):
+        store.begin()
+    assert opened.server.written == before
+
+
+def test_a_kind_of_which_a_newer_release_has_said_more_stays_as_it_is(opened: Opened) -> None:
+    opened().close()
+    path = next(path for path in opened.server.objects if path.endswith("/records.upcall.dev"))
+    there = opened.server.objects[path]
+    newer = there | {"metadata": there["metadata"] | {"annotations": {DEFINED: "7"}}, "spec": {"more": "of it"}}
+    opened.server.objects[path] = newer
+    opened()
+    assert opened.server.objects[path] == newer

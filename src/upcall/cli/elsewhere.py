@@ -37,6 +37,10 @@ class Elsewhere(Protocol):
     def chart(self, folder: Path) -> list[Path]: ...
     def chart_files(self) -> dict[str, str]: ...
     def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None: ...
+    def settled(self) -> bool:
+        """Whether what answers is what was put there last, and not what was there before."""
+        ...
+
     def why_not(self) -> tuple[str, bool]: ...
     def reach(self) -> tuple[Path, str]: ...
     def reached(self) -> str:
@@ -44,6 +48,11 @@ class Elsewhere(Protocol):
         ...
 
     def members(self) -> int: ...
+    def let_go(self) -> str:
+        """Where somebody else deletes all of it, nothing of ours keeps it any more, once it has ended; in words. Empty:
+        nobody does."""
+        ...
+
     def down(self) -> None: ...
 
 
@@ -70,9 +79,9 @@ def _until_up(session: Session, there: Elsewhere) -> Status:
     while True:
         try:
             status = Status.model_validate(session.client.call("GET", "/v1/status"))
-            if status.packages_registered:
+            if status.packages_registered and there.settled():
                 return status
-            last = words = "the control plane answers; packages are not registered yet"
+            last = words = f"the control plane answers; {_yet(status)}"
         except NotNow as error:
             last, words = str(error), "waiting for the control plane"
         why, fatal = there.why_not()
@@ -90,10 +99,17 @@ def _until_up(session: Session, there: Elsewhere) -> Status:
         time.sleep(LOOK_S)
 
 
+def _yet(status: Status) -> str:
+    return "its replicas are exchanged" if status.packages_registered else "packages are not registered yet"
+
+
 def stop(session: Session, name: str) -> None:
     """Services are told and end in their order, by the control plane; then it is taken away itself."""
     there = on(name, session.folder)
     with birth.only_one(session.folder):
+        if words := there.let_go():
+            session.out.note(words)
+            return
         try:
             client = session.client
             if services := client.services():

@@ -21,6 +21,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 
 from upcall.cluster.folder import Cluster, DataFolder
+from upcall.kubernetes.definitions import define
 from upcall.kubernetes.door import PodDoor
 from upcall.kubernetes.identities import Identities
 from upcall.kubernetes.installing import objects
@@ -36,7 +37,7 @@ from upcall.substrate.kubernetes.certificates.keeping import Keeper
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError, TooMany, Unreachable
-from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, DEFINITION, Object
+from upcall.substrate.kubernetes.client.kinds import BUDGET, CONFIG_MAP, Object
 from upcall.substrate.kubernetes.evictions.objects import (
     DISRUPTION,
     PATH,
@@ -129,8 +130,8 @@ class KubernetesMachines:
                 group.create_task(self._again_and_again(lambda: self._answer_pods(pods), "pods are not answered"))
 
     async def _again_and_again(self, work: Callable[[], Awaitable[None]], without: str) -> None:
-        """Until cancelled. ``without``: what is not, while it fails; logged once in a row, and said to a person when the
-        next try has met the same, and a server that answers says so."""
+        """Until cancelled. ``without``: what is not, while it fails; logged once in a row, said to a person where the
+        next try meets the same answer."""
         said, times = "", 0
         while True:
             try:
@@ -164,7 +165,7 @@ class KubernetesMachines:
     async def _prepare(self) -> None:
         """What the API server must know of us before anything of it is watched."""
         if not self._settings.defined:
-            await self._api.apply(DEFINITION, definition(), force=True)
+            await define(self._api, definition())
             await self._api.apply(BUDGET, floor(), self._settings.namespace, force=True)
         while True:
             try:

@@ -68,7 +68,7 @@ async def check(may: May) -> str:
     try:
         await permissions.check_installing(Api(Asked(may)), INSTALLS, "data", "install")
     except Forbidden as refused:
-        return refused.message
+        return refused.problem.message
     return ""
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from upcall.kubernetes.installing.installing import newest, of_pod
+from upcall.kubernetes.installing.deleted import still_on
+from upcall.kubernetes.installing.installing import is_exchanged, newest, of_pod
 
 ENDED = {"terminated": {"exitCode": 2, "reason": "Error", "message": "a line\nupcall.master: not this folder"}}
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
@@ -48,3 +49,37 @@ def test_pods_of_what_was_wanted_before_say_nothing() -> None:
 )
 def test_it_is_said_in_the_clusters_words(found: dict[str, Any], words: str) -> None:
     assert of_pod(found) == words
+
+
+def made(template: str, *, leads: bool, phase: str = "Running") -> dict[str, Any]:
+    labels = {"pod-template-hash": template} | ({"upcall.dev/leads": "true"} if leads else {})
+    stamp = f"2026-01-01T00:00:0{template}Z"
+    return {"metadata": {"creationTimestamp": stamp, "labels": labels}, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize(
+    ("observed", "updated", "pods", "done"),
+    [
+        (1, 2, [made("1", leads=True), made("1", leads=False)], False),
+        (2, 1, [made("1", leads=True), made("2", leads=False)], False),
+        (2, 2, [made("1", leads=True), made("2", leads=False), made("2", leads=False)], False),
+        (2, 2, [made("2", leads=True, phase="Pending"), made("2", leads=False)], False),
+        (2, 2, [made("2", leads=True), made("2", leads=False)], True),
+    ],
+    ids=["not heard yet", "one of two", "the one before leads", "it does not run", "all are"],
+)
+def test_replicas_are_exchanged_once_all_are_new_and_one_of_these_leads(
+    observed: int, updated: int, pods: list[dict[str, Any]], done: bool
+) -> None:
+    deployment = {
+        "metadata": {"generation": 2},
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": observed, "updatedReplicas": updated},
+    }
+    assert is_exchanged(deployment, pods) is done
+
+
+def test_who_runs_as_far_as_anybody_knows() -> None:
+    assert still_on({"spec": {"nodeName": "n1"}, "status": {"phase": "Running"}}) == "n1"
+    assert still_on({"spec": {"nodeName": "n1"}, "status": {"phase": "Failed"}}) == ""
+    assert still_on({"spec": {}, "status": {"phase": "Pending"}}) == ""

@@ -18,7 +18,7 @@ from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.folder import NO_ADDRESSES
 from upcall.kubernetes.control_plane.leading import LEADS
-from upcall.kubernetes.installing import chart
+from upcall.kubernetes.installing import chart, deleted
 from upcall.kubernetes.installing.installing import MANAGER, Installing, in_words
 from upcall.kubernetes.installing.objects import API_PORT, Wish
 from upcall.kubernetes.installing.tunnel import Tunnel
@@ -136,6 +136,13 @@ class OnKubernetes:
         )
         self._folder.save_cluster(cluster)
 
+    def settled(self) -> bool:
+        async def ask(api: Api) -> bool:
+            return await Installing(api, settings.namespace).settled()
+
+        settings = load(self._folder)
+        return self._do(settings, ask)
+
     def why_not(self) -> tuple[str, bool]:
         """What keeps it from coming up, and whether that is nothing to be waited for."""
 
@@ -170,6 +177,16 @@ class OnKubernetes:
 
         async def ask(api: Api) -> int:
             return len((await api.list(POD, settings.namespace, labels=OURS)).objects)
+
+        settings = load(self._folder)
+        return self._do(settings, ask)
+
+    def let_go(self) -> str:
+        async def ask(api: Api) -> str:
+            if not await deleted.is_being(api, settings.namespace):
+                return ""
+            await deleted.let_go(api, settings.namespace)
+            return f"namespace {settings.namespace} is being deleted, and all in it; nothing of ours keeps it any more"
 
         settings = load(self._folder)
         return self._do(settings, ask)

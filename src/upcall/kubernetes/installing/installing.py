@@ -11,12 +11,16 @@ from typing import Any, Final
 from upcall import __version__
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.leading import LEADS
+from upcall.kubernetes.definitions import is_newer, said_by
 from upcall.kubernetes.installing import permissions
 from upcall.kubernetes.installing.objects import LABELS, NAME, Wish, definitions, objects
+from upcall.kubernetes.records import head as heads
 from upcall.kubernetes.records.leader import NAME as LEASE_NAME
+from upcall.kubernetes.records.objects import RECORD
 from upcall.protocol.errors import Conflict, NotFound, NotNow, UpcallError
 from upcall.protocol.errors import Forbidden as NotAllowed
 from upcall.protocol.errors import Invalid as Wrong
+from upcall.store.interface import StoreError
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import ApiError, Forbidden, Unauthorized, Unreachable
 from upcall.substrate.kubernetes.client.errors import Invalid as Refused
@@ -32,7 +36,6 @@ from upcall.substrate.kubernetes.client.kinds import (
     Kind,
     Object,
 )
-from upcall.substrate.kubernetes.evictions.objects import DEFINED
 
 MANAGER: Final = "upcall-install"
 LEVEL: Final = "pod-security.kubernetes.io/enforce"
@@ -88,10 +91,18 @@ class Installing:
                 expected="another one (--namespace), or this one anew once it is gone",
             )
         await self._check_definitions()
+        await self._check_records()
         if (there := await identity.read(self._api, self._namespace)) is not None and cluster:
             self._check_cluster(there.cluster, cluster)
         if await self._find(DEPLOYMENT, NAME) is None:
             await self._check_nobody_leads()
+
+    async def _check_records(self) -> None:
+        there = await self._find(RECORD, heads.NAME)
+        try:
+            heads.refuse_newer(heads.read(there) if there is not None else None, self._namespace)
+        except StoreError as error:
+            raise Conflict(str(error), where=self._namespace) from None
 
     def _check_cluster(self, there: str, cluster: str) -> None:
         if there != cluster:
@@ -109,11 +120,10 @@ class Installing:
                 continue
             if there["metadata"].get("deletionTimestamp"):
                 raise Conflict(f"kind {name} is being deleted", where=name, expected="that it is gone")
-            said = (there["metadata"].get("annotations") or {}).get(DEFINED, "0")
-            ours = wanted["metadata"]["annotations"][DEFINED]
-            if not said.isdigit() or int(said) > int(ours):
+            if is_newer(there, wanted):
                 raise Conflict(
-                    f"kind {name} is as version {said} of it says, and upcall {__version__} knows version {ours};"
+                    f"kind {name} is as version {said_by(there)} of it says, and upcall {__version__} knows version"
+                    f" {said_by(wanted)};"
                     " nothing was touched",
                     where=name,
                     expected="the upcall that made it, or a newer one",
@@ -174,6 +184,12 @@ class Installing:
             said += [str(one.get("message")) for one in conditions if one["type"] == "ReplicaFailure"]
         return "; ".join(dict.fromkeys(said))
 
+    async def settled(self) -> bool:
+        """Whether all that runs is as it was wanted last."""
+        deployment = await self._find(DEPLOYMENT, NAME)
+        pods = (await self._api.list(POD, self._namespace, labels=SELECTOR)).objects
+        return deployment is not None and is_exchanged(deployment, pods)
+
     # -- taking away ------------------------------------------------------------------------------------------------
 
     async def remove(self) -> None:
@@ -212,6 +228,14 @@ class Installing:
             if kind is NAMESPACE:
                 return {}  # Who has rights in one namespace alone may not see that it is there.
             raise
+
+
+def is_exchanged(deployment: Object, pods: Sequence[Object]) -> bool:
+    """Whether there are as many as it wants of those that it wants now, and one of these leads."""
+    status = deployment.get("status") or {}
+    heard = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    leads = [one for one in newest(pods) if LEADS in (one["metadata"].get("labels") or {}) and _may_answer(one)]
+    return heard and status.get("updatedReplicas", 0) >= deployment["spec"]["replicas"] and bool(leads)
 
 
 def _may_answer(pod: Object) -> bool:

@@ -55,6 +55,7 @@ ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_S: Final = 3607
 LABELS: Final = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "upcall"}
 GRACE_S: Final = 30
+READY_S: Final = 10
 READ: Final = ("get", "list", "watch")
 
 
@@ -186,6 +187,8 @@ def _who_may_come() -> Object:
 def _deployment(wish: Wish) -> Object:
     return {
         "replicas": wish.replicas,
+        # One that ends at once, because newer ones were here, is not taken for one that stands by.
+        "minReadySeconds": READY_S,
         "selector": {"matchLabels": LABELS},
         "template": {"metadata": {"labels": dict(LABELS)}, "spec": _pod(wish)},
     }

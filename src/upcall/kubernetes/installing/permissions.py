@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from upcall.kubernetes import rights
+from upcall.kubernetes.records.objects import RECORD
 from upcall.kubernetes.rights import Right, to
 from upcall.protocol.errors import Forbidden
 from upcall.substrate.kubernetes.client.api import Api
@@ -37,7 +38,7 @@ def to_install(objects: Iterable[tuple[Kind, Object]], namespace: str) -> list[R
     return [
         *(to(verb, kind, namespace) for kind in kinds for verb in APPLIES),
         # What is there is looked at first.
-        *(to("get", kind, namespace) for kind in (DEFINITION, DEPLOYMENT, LEASE)),
+        *(to("get", kind, namespace) for kind in (DEFINITION, DEPLOYMENT, LEASE, RECORD)),
         to("create", SECRET, namespace),
         *to_reach(namespace),
     ]

@@ -4,14 +4,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from upcall import __version__
 from upcall.kubernetes.records.objects import Stored, Value
-from upcall.store.interface import Corrupt
+from upcall.protocol.releases import newer
+from upcall.store.interface import Corrupt, FutureVersion
 from upcall.substrate.kubernetes.client.kinds import Object
+from upcall.substrate.kubernetes.evictions.objects import GROUP
 
 NAME: Final = "start"
 """No record has this name: each has a digest in it."""
 KIND: Final = "store/start"
 """A name of ours, among those of records."""
+
+
+RELEASE: Final = f"{GROUP}/release"
+"""An annotation of the head."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class Head:
     :attr:`start` all counts that is there: nobody has acted on its absence yet."""
     ended: Mapping[int, Ended]
     resource: str = ""
+    release: str = ""
+    """Of upcall, that began it: an older one does not know what it writes."""
 
     def counts(self, start: int, write: int) -> bool:
         if start > self.sealed:
@@ -72,7 +81,7 @@ class Head:
         return replace(self, sealed=self.start - 1, ended=ended)
 
     def object(self) -> Object:
-        meta: Object = {"name": NAME}
+        meta: Object = {"name": NAME, "annotations": {RELEASE: self.release}}
         if self.resource:
             meta["resourceVersion"] = self.resource
         ended = {str(s): {"write": one.write, "events": dict(one.events)} for s, one in self.ended.items()}
@@ -87,8 +96,19 @@ def read(obj: Object) -> Head:
             int(start): Ended(int(one.get("write", 0)), {c: int(s) for c, s in (one.get("events") or {}).items()})
             for start, one in (spec.get("ended") or {}).items()
         }
+        meta = obj["metadata"]
+        release = str((meta.get("annotations") or {}).get(RELEASE, ""))
         return Head(
-            int(spec["start"]), str(spec["by"]), int(spec["sealed"]), ended, str(obj["metadata"]["resourceVersion"])
+            int(spec["start"]), str(spec["by"]), int(spec["sealed"]), ended, str(meta["resourceVersion"]), release
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Corrupt(f"record {NAME}, which says who may write, is not as it was written: {error}") from None
+
+
+def refuse_newer(head: Head | None, namespace: str) -> None:
+    """An older program must not guess at what a newer one wrote, and changes nothing of it."""
+    if head is not None and newer(head.release, __version__):
+        raise FutureVersion(
+            f"the records in namespace {namespace} are upcall {head.release}'s, and this is upcall {__version__}, which"
+            f" does not know what a newer one writes; nothing was touched; expected upcall {head.release} or newer"
+        )

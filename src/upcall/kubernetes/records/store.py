@@ -16,8 +16,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from upcall.kubernetes.definitions import define
 from upcall.kubernetes.records import blobs, objects
 from upcall.kubernetes.records import events as pages
+from upcall.kubernetes.records import head as heads
 from upcall.kubernetes.records.calls import Calls, Waiting, open_
 from upcall.kubernetes.records.leader import Leader
 from upcall.kubernetes.records.objects import RECORD
@@ -37,7 +39,6 @@ from upcall.store.interface import (
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError, Conflict, Forbidden, NotFound
-from upcall.substrate.kubernetes.client.kinds import DEFINITION
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -116,6 +117,9 @@ class KubernetesStore:
         await self._connection.__aenter__()
         api = Api(self._connection)
         self._calls = Calls(api, self._namespace)
+        # Who stands by with older files would take what it then has to leave alone.
+        there = await self._calls.get(RECORD, heads.NAME)
+        heads.refuse_newer(heads.read(there) if there is not None else None, self._namespace)
         if self._identity:
             self._leader = Leader(self._calls, self._identity)
             await self._leader.lead()
@@ -322,7 +326,7 @@ async def _define(calls: Calls) -> None:
     waiting, refused = Waiting(calls, without), ""
     while True:
         try:
-            await calls.api.apply(DEFINITION, objects.definition(), force=True)
+            await define(calls.api, objects.definition())
             break
         except Forbidden as error:
             refused = error.message

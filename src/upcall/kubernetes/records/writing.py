@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from upcall import __version__
 from upcall.kubernetes.records import events as pages
 from upcall.kubernetes.records import head as heads
 from upcall.kubernetes.records import objects
@@ -86,11 +87,12 @@ class Writing:
             if there is None:
                 # The first; or somebody has deleted it: no number is given twice.
                 start = max((one.start for one in await self._records()), default=0) + 1
-                wanted = Head(start, self._by, 0, {})
+                wanted = Head(start, self._by, 0, {}, release=__version__)
             elif self.start and (there.start, there.by) != (self.start, self._by):
                 raise self.superseded(there.start)
             else:
-                wanted = replace(there, start=there.start + 1, by=self._by)
+                heads.refuse_newer(there, self._calls.namespace)
+                wanted = replace(there, start=there.start + 1, by=self._by, release=__version__)
             asked.add(wanted.start)
             try:
                 return heads.read(await self._calls.write(RECORD, wanted.object()))
