@@ -217,7 +217,7 @@ async def test_each_right_that_is_missing_is_named_and_nothing_is_done(
     stranger = Laptop(laptop.data, plane.user("stranger", "stranger"), namespace, laptop.running)
     said = await stranger.upcall("up", "--on", "kubernetes", "--namespace", namespace, "--image", IMAGE, code=1)
     for words in (
-        f"create, patch deployments.apps in {namespace}",
+        f"create, patch, get deployments.apps in {namespace}",
         "create, patch clusterroles.rbac.authorization.k8s.io",
         "create, patch, get customresourcedefinitions.apiextensions.k8s.io",
         f"create pods/portforward in {namespace}",

@@ -14,8 +14,8 @@ from upcall.substrate.kubernetes.client.errors import ApiError
 from upcall.substrate.kubernetes.client.kinds import MAY_I, Kind, Object
 
 AT_ONCE_MAX: Final = 8
-LOOK_S: Final = 600.0
-"""After this long it is asked again while something is missing: nobody tells who was given a right."""
+LOOK_S: Final = 60.0
+"""After this long it is asked again for what is missing: nobody tells who was given a right."""
 PAUSE_S: Final = 30.0
 """Between two looks, however often something is refused."""
 
@@ -82,7 +82,7 @@ class Own:
         self, api: Api, wanted: Sequence[Right], alert: Callable[[str], None], mended: Callable[[], None]
     ) -> None:
         self._api, self._wanted, self._alert, self._mended = api, wanted, alert, mended
-        self._said = ""
+        self._missing: list[Right] = []
         self._refused = asyncio.Event()
 
     def was_refused(self) -> None:
@@ -91,27 +91,29 @@ class Own:
 
     async def run(self) -> None:
         """Until cancelled."""
+        asked = self._wanted
         while True:
             self._refused.clear()
-            await self._look()
+            await self._look(asked)
             await asyncio.sleep(PAUSE_S)
             try:
-                async with asyncio.timeout(LOOK_S if self._said else None):
+                async with asyncio.timeout(LOOK_S if self._missing else None):
                     await self._refused.wait()
+                asked = self._wanted
             except TimeoutError:
-                continue
+                asked = self._missing
 
-    async def _look(self) -> None:
+    async def _look(self, asked: Sequence[Right]) -> None:
         try:
-            found = in_words(await missing(self._api, self._wanted))
+            found = await missing(self._api, asked)
         except ApiError:
             self._refused.set()  # who does not answer is asked again
             return
-        if found and found != self._said:
+        if found and found != self._missing:
             self._alert(
-                f"the control plane may not do all that it does: missing are {found}; expected its Role and"
+                f"the control plane may not do all that it does: missing are {in_words(found)}; expected its Role and"
                 " ClusterRole as `upcall up --on kubernetes` applies them (the chart has the same)"
             )
-        elif self._said and not found:
+        elif self._missing and not found:
             self._mended()
-        self._said = found
+        self._missing = found
