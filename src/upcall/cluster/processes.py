@@ -9,6 +9,10 @@ from upcall.cluster.listening import API, PAGE
 UNUSABLE_EXIT: Final = 78
 """The master's exit code when its data folder cannot be used as it is (``EX_CONFIG``): trying again changes nothing."""
 
+TURNS_S: Final = 5.0
+"""So often a host says that it turns. It runs services' code, and code in C can stop it whole; one that does not turn
+for four times as long is ended and started anew, without that code (:mod:`upcall.service.barred`)."""
+
 
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
     """In the order of their start; they end in the reverse order: the master hears what the others have to say.
@@ -63,7 +67,7 @@ def host(folder: DataFolder) -> dict[str, Any]:
     token = str(folder.token_file("host"))
     data = str(folder.root / "host")
     words = ("--master", str(folder.master_socket), "--token-file", token, "--data", data)
-    return {**_python("host", "upcall.service.host", *words), "stop_order": 1}
+    return {**_python("host", "upcall.service.host", *words), "stop_order": 1, "turns_s": TURNS_S}
 
 
 def _words(address: tuple[str, int]) -> str:

@@ -19,6 +19,7 @@ from upcall.keeper.identity import Identity
 from upcall.keeper.listening import Held
 from upcall.keeper.logs import RotatingLog
 from upcall.keeper.spec import Process
+from upcall.keeper.turning import LOOKS, Turning
 
 SETTLED_S = 60.0
 """Who ran for so long gets the shortest wait again."""
@@ -45,6 +46,8 @@ class Child:
         self._last_exit = ""
         self._killed = False
         """It did not end within its grace, the last time that it was to."""
+        self._turning: Turning | None = None
+        """Of one that says that it turns."""
 
     @property
     def runs(self) -> bool:
@@ -67,9 +70,11 @@ class Child:
 
     def deadline(self) -> float | None:
         """Monotonic time at which :meth:`tick` has something to do."""
-        if self.runs:
-            return self._kill_at
-        return self._start_at if self.wanted else None
+        if not self.runs:
+            return self._start_at if self.wanted else None
+        if self._kill_at is None and self._turning is not None:
+            return self._turning.next
+        return self._kill_at
 
     def tick(self, now: float) -> bool:
         """Starts or kills what is due; whether something changed."""
@@ -77,10 +82,21 @@ class Child:
             self._kill_at = now + 1.0
             self._killed = True
             self._signal(signal.SIGKILL)
+        elif self.runs and self._kill_at is None and self._turning is not None and now >= self._turning.next:
+            self._look(self._turning, now)
         elif not self.runs and self.wanted and now >= self._start_at:
             self._start()
             return True
         return False
+
+    def _look(self, turning: Turning, now: float) -> None:
+        assert self.identity is not None
+        number = turning.look(now, self.identity.pid)
+        if number == signal.SIGKILL:
+            words = f"{self.process.name} has not turned for {LOOKS * self.process.turns_s:g} s, and is ended"
+            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} keeper: {words}\n".encode())
+        if number:
+            self._signal(number)
 
     # -- start ----------------------------------------------------------------------------------------------------
 
@@ -106,10 +122,15 @@ class Child:
         supervisor = os.getpid()
         self.output, write = os.pipe()
         os.set_blocking(self.output, False)
+        if self.process.turns_s:
+            seen = os.path.join(self._data, "keeper", f"{self.process.name}.still.json")
+            self._turning = Turning(self.process.turns_s, seen)
         pid = os.fork()
         if pid == 0:
-            _become(self.process, self._data, supervisor, write, self._held)
+            _become(self.process, self._data, supervisor, write, self._held, self._turning)
         os.close(write)
+        if self._turning is not None:
+            self._turning.started()
         self.identity = Identity.of(pid)
         assert self.identity is not None, "a child that was not waited for has an entry in /proc"
         self._started_at = time.monotonic()
@@ -144,6 +165,9 @@ class Child:
             self._last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
             self.copy_output()
             os.close(self.output)
+        if self._turning is not None:
+            self._turning.close()
+            self._turning = None
         assert self.identity is not None
         # What it forked and left in its session; launchers are in sessions of their own, with all tasks below them.
         processes.send(processes.in_session(self.identity.pid), signal.SIGKILL)
@@ -168,7 +192,9 @@ class Child:
             self._log.write(data)
 
 
-def _become(process: Process, data_folder: str, supervisor: int, output: int, held: Held) -> NoReturn:
+def _become(
+    process: Process, data_folder: str, supervisor: int, output: int, held: Held, turning: Turning | None
+) -> NoReturn:
     """The forked child becomes the process. Never returns."""
     try:
         signal.set_wakeup_fd(-1)
@@ -184,6 +210,8 @@ def _become(process: Process, data_folder: str, supervisor: int, output: int, he
         os.dup2(output, 2)
         folder = os.path.join(data_folder, "nodes", process.node) if process.node else data_folder
         env = {**os.environ, **process.env, **held.inherit(process), processes.FOLDER_MARK: folder}
+        if turning is not None:
+            env |= turning.inherit()
         if process.stands_by:
             stands_by = {"folder": data_folder, "name": process.name, "held": held.inherit_all()}
             env[standing_by.VARIABLE] = json.dumps(stands_by, separators=(",", ":"))

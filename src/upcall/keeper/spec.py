@@ -12,6 +12,8 @@
     "listen": {"api": "127.1.2.1:5050"},  sockets that are held for it, also while it does not run (optional)
     "stands_by": true                it starts another supervisor if this one dies (optional; then it has no ``env`` of
                                      its own, since it hands on the one that it has)
+    "turns_s": 5                     it says so often that it turns, and is ended when it does not for four times as
+                                     long (default 0: nobody looks)
 }]}
 """
 
@@ -44,6 +46,7 @@ class Process(NamedTuple):
     backoff_max_s: float
     listen: dict[str, str]
     stands_by: bool
+    turns_s: float
 
     def to_json(self) -> dict[str, Any]:
         return {**self._asdict(), "argv": list(self.argv)}
@@ -78,11 +81,14 @@ def parse_process(value: Any) -> Process:
             float(value.get("backoff_max_s", 15.0)),
             listen,
             bool(value.get("stands_by", False)),
+            float(value.get("turns_s", 0.0)),
         )
     except (TypeError, ValueError) as error:
         raise SpecInvalid(f"{name}: {error}") from None
     if not 0 < process.backoff_first_s <= process.backoff_max_s or process.grace_s < 0:
         raise SpecInvalid(f"{name}: 0 < backoff_first_s <= backoff_max_s and 0 <= grace_s")
+    if not 0 <= process.turns_s < 1e6:
+        raise SpecInvalid(f"{name}: turns_s is a number of seconds, not {process.turns_s}")
     if process.stands_by and env:
         raise SpecInvalid(f"{name}: who stands by has no env of its own")
     return process

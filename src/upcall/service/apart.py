@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from upcall.service import hanging
-from upcall.service.hanging import LEFT_MAX, Abandoned, Hangs, abandon, stand
+from upcall.service.hanging import LEFT_MAX, Abandoned, Hangs, abandon, marked, stand
 
 R = TypeVar("R")
 
@@ -26,7 +26,8 @@ VIRTUAL: Final = "in_virtual_time"
 class Apart:
     """Of one service."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str = "") -> None:
+        self._service = service
         self._threads: set[threading.Thread] = set()
 
     @property
@@ -60,7 +61,7 @@ class Apart:
             with suppress(Abandoned, RuntimeError):  # RuntimeError: the loop has ended, and nobody waits any more.
                 loop.call_soon_threadsafe(tell, _caught(function, *args))
 
-        thread = threading.Thread(target=run, name=f"apart: {what}", daemon=True)
+        thread = threading.Thread(target=marked(self._service, run), name=f"apart: {what}", daemon=True)
         self._threads.add(thread)
         thread.start()
         try:

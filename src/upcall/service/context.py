@@ -18,6 +18,7 @@ from upcall.protocol import service as wire
 from upcall.protocol.declaration import Declaration
 from upcall.service import faults
 from upcall.service.apart import Apart
+from upcall.service.hanging import marked
 from upcall.service.member import MemberSet, Runner, _nowhere
 from upcall.service.pod import Pod
 from upcall.service.roles import Roles
@@ -162,7 +163,8 @@ class Context:
         whose = threads.get()
         if (pool := self._threads.get(whose)) is None:
             pool = self._threads[whose] = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix=f"{self.name}-{whose}")
-        return await asyncio.get_running_loop().run_in_executor(pool, functools.partial(function, *args, **kwargs))
+        work = marked(self.name, functools.partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     def close(self) -> None:
         for pool in self._threads.values():

@@ -7,14 +7,16 @@ in, and nobody can end it there: the thread is left behind.
 import ctypes
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from types import FrameType, FunctionType
+from typing import Final, NamedTuple, TypeVar
 
 from upcall.protocol.errors import Invalid
 from upcall.service.blame import is_experts
+
+R = TypeVar("R")
 
 LEFT_MAX: Final = 8
 """Calls of one service's code that hang at the same time, each in a thread that cannot be ended. With so many, none of
@@ -27,6 +29,14 @@ class Hangs(Invalid):
 
 class Abandoned(SystemExit):
     """Raised in a thread that nobody waits for any more."""
+
+
+class Frame(NamedTuple):
+    """One call on a stack."""
+
+    file: str
+    line: int
+    called: str
 
 
 @dataclass(frozen=True)
@@ -47,23 +57,43 @@ class Stand:
 
 def stand(thread: threading.Thread) -> Stand | None:
     """None: it is in no expert's code at the moment."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    experts = [each for each in _outwards(frame) if is_experts(each.f_code.co_filename)]
+    return stand_of([*_outwards(sys._current_frames().get(thread.ident or 0))])
+
+
+def stand_of(stack: Sequence[Frame]) -> Stand | None:
+    """Of the calls of one thread, the innermost first."""
+    experts = [each for each in stack if is_experts(each.file)]
     if not experts:
         return None
     inner, outer = experts[0], experts[-1]
-    within = f"{_line(inner)} in {inner.f_code.co_name}" if inner is not outer else ""
-    return Stand(outer.f_code.co_name, _line(outer), within)
+    within = f"{_line(inner)} in {inner.called}" if inner is not outer else ""
+    return Stand(outer.called, _line(outer), within)
 
 
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+def _outwards(frame: FrameType | None) -> Iterator[Frame]:
     while frame is not None:
-        yield frame
+        yield Frame(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back
 
 
-def _line(frame: FrameType) -> str:
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+def _line(frame: Frame) -> str:
+    return f"{Path(frame.file).name}:{frame.line}"
+
+
+def marked(service: str, run: Callable[[], R]) -> Callable[[], R]:
+    """``run``, so that the stack itself says whose thread it is, and which: what reads it may have nothing else, for
+    the process is dead (:mod:`upcall.service.standing_still`)."""
+
+    def begin() -> R:
+        code = _calls.__code__.replace(co_filename=f"<thread {threading.get_native_id()}>", co_name=service or "none")
+        called: R = FunctionType(code, {})(run)
+        return called
+
+    return begin
+
+
+def _calls(run: Callable[[], R]) -> R:
+    return run()
 
 
 def waited_s(thread: threading.Thread) -> float:

@@ -4,8 +4,10 @@
 
 It registers the packages that are installed here (a process of its own builds them), hears which services it should
 run, and gives each a thread with an event loop of its own (:mod:`upcall.service.service_thread`): what one service's
-code blocks, hangs or crashes stops that service alone. A service that fell is started again, ever more slowly; what it
-knew is at the master, so nothing is lost with the host, and a second one may take over at any time.
+code blocks, hangs or crashes stops that service alone. Code in C that keeps the interpreter to itself stops all of
+them, until this process is ended and started anew without that code (:mod:`upcall.service.barred`). A service that
+fell is started again, ever more slowly; what it knew is at the master, so nothing is lost with the host, and a second
+one may take over at any time.
 """
 
 import argparse
@@ -16,7 +18,6 @@ import logging
 import os
 import signal
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -29,13 +30,15 @@ from upcall.protocol.errors import Conflict, Invalid, NotFound, UpcallError
 from upcall.service import package, service_thread
 from upcall.service.apart import Apart
 from upcall.service.attempts import in_words, persistently
+from upcall.service.barred import Barred
 from upcall.service.connection import Connection
 from upcall.service.goals import derive
-from upcall.service.hanging import LEFT_MAX
+from upcall.service.hanging import LEFT_MAX, Hangs
 from upcall.service.link import MasterAway, encoded
 from upcall.service.loading import loaded
 from upcall.service.offering import Offer, Refused, built_aside
 from upcall.service.service_thread import AWAY, Connect, ServiceThread
+from upcall.service.turning import Turning
 from upcall.transport.limits import one_heap, raise_open_files
 
 log = logging.getLogger("upcall.host")
@@ -47,8 +50,11 @@ DERIVE_S: Final = 25.0
 class Host:
     """All services of one host."""
 
-    def __init__(self, connect: Connect, data: Path, name: str, offers: Iterator[Offer]) -> None:
-        """``offers``: what is installed here, in the order in which it is registered; each may take its time."""
+    def __init__(
+        self, connect: Connect, data: Path, name: str, offers: Iterator[Offer], turning: Turning | None = None
+    ) -> None:
+        """``offers``: what is installed here, in the order in which it is registered; each may take its time.
+        ``turning``: to whom it is said that this process turns; default: nobody."""
         self._connect = connect
         self._data = data
         self._offers = offers
@@ -56,10 +62,12 @@ class Host:
         self._services: dict[str, ServiceThread] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
         self._derivations: set[asyncio.Task[None]] = set()
-        self._goals: defaultdict[str, Apart] = defaultdict(Apart)
+        self._goals: dict[str, Apart] = {}
         """Of each package."""
         self._left: dict[str, list[ServiceThread]] = {}
         """Of each service, what hung and was left behind."""
+        self._turning = turning
+        self._barred = Barred(data, turning.seen if turning is not None else None)
         self._heard = asyncio.Event()
         """The master has spoken: before that, packages that are built have nowhere to go."""
 
@@ -71,6 +79,8 @@ class Host:
                 group.create_task(self._registering(connection))
                 group.create_task(self._hearing(connection))
                 group.create_task(self._looking())
+                if self._turning is not None:
+                    group.create_task(self._turning.say())
         finally:
             await asyncio.gather(*(thread.stop() for thread in self._services.values()))
             await connection.close()
@@ -123,7 +133,9 @@ class Host:
         """What follows from goals; also of a service that is not there yet."""
         what = f"from_goals() of {asked.package}"
         try:
-            apart = self._goals[asked.package]
+            if why := self._barred.why_not_tried(asked.source):
+                raise Hangs(why)
+            apart = self._goals.setdefault(asked.package, Apart(f"goals of {asked.package}"))
             service = await loaded(connection, asked, self._data / "packages", apart, DERIVE_S)
             reply = wire.DerivedReply(
                 derived=await apart.call(derive, service, asked.options, asked.nodes, within_s=DERIVE_S, what=what)
@@ -143,6 +155,8 @@ class Host:
     def _assign(self, wanted: dict[str, wire.Assignment]) -> None:
         """What changed is stopped and started anew; what did not is left alone. Nobody waits for one that hangs but
         its own successor."""
+        for name, words in self._barred.hear(wanted).items():
+            log.error("%s: %s stopped the host before this one, which was ended: its code is not called", name, words)
         for name in [*self._services, *wanted]:
             old, assignment = self._services.get(name), wanted.get(name)
             if (old.assignment if old else None) == assignment:
@@ -152,12 +166,12 @@ class Host:
             self._exchange(name, new)
 
     def _thread(self, assignment: wire.Assignment) -> ServiceThread:
-        """Its code; or, where too many calls of it hang already, what says so."""
-        left = self._still_left(assignment.service)
-        if len(left) < LEFT_MAX:
-            return ServiceThread(assignment, self._connect, self._data / "packages")
-        words = f"{LEFT_MAX} calls of its code hang, and none of it is called any more until one of them returns"
-        return ServiceThread(assignment, self._connect, self._data / "packages", words)
+        """Its code; or, where it stopped the whole host or too many calls of it hang already, what says so."""
+        words = self._barred.why(assignment.service)
+        if not words and len(self._still_left(assignment.service)) >= LEFT_MAX:
+            words = f"{LEFT_MAX} calls of its code hang, and none of it is called any more until one of them returns"
+        sources, barred = self._data / "packages", self._barred.why_not_tried
+        return ServiceThread(assignment, self._connect, sources, words, barred=barred)
 
     def _exchange(self, name: str, new: ServiceThread | None) -> None:
         old = self._services.get(name)
@@ -203,6 +217,11 @@ class Host:
             return
         if thread.other_options:
             self._abandon(name)
+            self._barred.call_again(name)
+        elif self._barred.why(name):
+            if not (self._barred.asked(name, thread.asked_to_restart) or self._barred.is_due(name)):
+                return
+            self._barred.call_again(name)
         elif not thread.may_try_again(self._still_left(name)):
             return
         new = self._thread(thread.assignment)
@@ -251,6 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
     raise_open_files()
     one_heap()
     offers = built_aside()
+    turning = Turning()
 
     async def until_told() -> None:
         task = asyncio.current_task()
@@ -258,7 +278,7 @@ def main(arguments: list[str] | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
-            await Host(connect, given.data, given.name, offers).run()
+            await Host(connect, given.data, given.name, offers, turning).run()
 
     asyncio.run(until_told())
     logging.shutdown()

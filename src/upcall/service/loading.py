@@ -5,6 +5,7 @@ its own and a deadline, after which it is told where it stands.
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -40,9 +41,10 @@ async def loaded(
 class Trials:
     """Of one service: code that revisions would bring, imported to be tried and asked."""
 
-    def __init__(self, sources: Path) -> None:
-        self._sources = sources
-        self._apart = Apart()
+    def __init__(self, sources: Path, service: str = "", barred: Callable[[str], str] = lambda source: "") -> None:
+        """``barred``: why a source is not tried, for it stopped the whole host; empty: it may be."""
+        self._sources, self._barred = sources, barred
+        self._apart = Apart(service)
         self._hung: dict[str, str] = {}
         """Source -> what of its import hangs."""
 
@@ -53,6 +55,8 @@ class Trials:
 
     async def load(self, connection: Connection, revision: wire.Revision, within_s: float) -> type[Service]:
         """What did hang is said again, and not called again, until it has returned."""
+        if why := self._barred(revision.source):
+            raise Hangs(why)
         if (hangs := self._hung.get(revision.source)) and self.holds:
             raise Hangs(hangs)
         try:

@@ -22,6 +22,7 @@ from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.nearest import choice
 from upcall.protocol.releases import released
 from upcall.service import derived, faults, plans, troubles, wanted
+from upcall.service.apart import Apart
 from upcall.service.asking import Clerk
 from upcall.service.attempts import as_an_error
 from upcall.service.autoscaling import Autoscaling
@@ -110,6 +111,7 @@ class Runner:
             fits=self.link.fits,
             differ=self.link.differ,
             granted=self.link.granted,
+            apart=Apart(name),
             started=False,
         )
         if load is not None:

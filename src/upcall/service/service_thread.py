@@ -21,6 +21,7 @@ from upcall.service.apart import Apart
 from upcall.service.attempts import persistently
 from upcall.service.blame import line_of
 from upcall.service.connection import Connection
+from upcall.service.hanging import marked
 from upcall.service.link import Fenced, MasterAway
 from upcall.service.loading import Trials, loaded
 from upcall.service.runner import Runner
@@ -62,22 +63,27 @@ class ServiceThread:
         sources: Path,
         hangs: str = "",
         instead_of: "ServiceThread | None" = None,
+        barred: Callable[[str], str] = lambda source: "",
     ) -> None:
-        """``hangs``: its code does, in words; what is said in its place. ``instead_of``: the thread that it holds."""
+        """``hangs``: its code does, in words; what is said in its place. ``instead_of``: the thread that it holds.
+        ``barred``: of a source that is to be tried, why it is not (:mod:`upcall.service.barred`)."""
         self.assignment = assignment
         self.hangs, self.instead_of = hangs, instead_of
         self.hung_times = 0
         """In a row."""
         self._connect = connect
-        self._sources = sources
+        self._sources, self._barred = sources, barred
         # A daemon: code that hangs for ever does not keep the process alive.
-        self._thread = threading.Thread(target=self._main, name=assignment.service, daemon=True)
+        self._thread = threading.Thread(
+            target=marked(assignment.service, self._main), name=assignment.service, daemon=True
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._running = threading.Event()
         self._stopped = threading.Event()
         self._runner: Runner | None = None
-        self._apart, self._trials = Apart(), Trials(sources)
+        self._apart = Apart(assignment.service)
+        self._trials = Trials(sources, assignment.service, barred)
         self._import_hangs = ""
         self._turned = True
         self._missed = 0
@@ -130,7 +136,7 @@ class ServiceThread:
     def replaced(self, hangs: str) -> "ServiceThread":
         """What stands in for it."""
         words = f"{hangs}: none of its code is called any more until that returns"
-        found = ServiceThread(self.assignment, self._connect, self._sources, words, self)
+        found = ServiceThread(self.assignment, self._connect, self._sources, words, self, self._barred)
         lasted = time.monotonic() - self._began_s > AGAIN_MAX_S
         found.hung_times = 1 if lasted else self.hung_times + 1
         return found
@@ -145,8 +151,18 @@ class ServiceThread:
     @property
     def other_options(self) -> bool:
         """Of a stand-in: the service has others than those under which its code hangs."""
+        standing_in = self._standing_in()
+        return standing_in is not None and standing_in.others
+
+    @property
+    def asked_to_restart(self) -> str:
+        """Of a stand-in: the newest operation by which a person restarts a member; empty: none."""
+        standing_in = self._standing_in()
+        return standing_in.restart if standing_in is not None else ""
+
+    def _standing_in(self) -> StandIn | None:
         service = self._runner.service if self._runner is not None else None
-        return isinstance(service, StandIn) and service.others
+        return service if isinstance(service, StandIn) else None
 
     def abandon(self) -> None:
         """What hangs here is not wanted any more, whatever it gives."""

@@ -9,7 +9,10 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from upcall.protocol.service import Operation
+from upcall.service.consent import Verdict
 from upcall.service.hanging import Hangs
+from upcall.service.member import Member
 from upcall.service.options import ServiceOptions
 from upcall.service.service import Service
 from upcall.service.steps import Phase
@@ -28,6 +31,10 @@ class StandIn(Service):
     """The options under which its code hangs."""
     others: bool = False
     """A person has given it others since, which may be what mends it."""
+    restart: str = ""
+    """The operation by which a person has asked since for one of its members to be restarted."""
+    earlier: frozenset[str] | None = None
+    """Operations that were there before."""
 
     def pods(self) -> list[Any]:
         return []
@@ -35,7 +42,15 @@ class StandIn(Service):
     def deploy(self) -> list[Phase]:
         raise Hangs(self.words)  # What it wants nobody can say: nothing is compared with it.
 
+    async def may_restart(self, member: Member, why: Operation) -> Verdict:
+        by_hand = why.klass == "voluntary" and not why.parent and why.revision is None
+        if by_hand and why.id not in (self.earlier or ()):
+            self.restart = why.id
+        return await super().may_restart(member, why)
+
     async def on_start(self) -> None:
+        if self.earlier is None:
+            self.earlier = frozenset(operation.id for operation in self.operations)
         options = dict(self._context.options)
         self.seen = options if self.seen is None else self.seen
         self.others = self.others or options != self.seen
