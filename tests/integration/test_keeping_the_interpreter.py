@@ -46,9 +46,9 @@ def test_it_is_told_with_its_line_costs_no_other_service_anything_more_and_an_ed
     go, file = tmp_path / "go", tmp_path / "keeps.py"
     text = KEEPS.replace("GO", str(go))
     file.write_text(text)
-    cluster.upcall("install", HELLO, "--set", "count=1")
+    cluster.upcall("install", HELLO, "--set", "count=2")
     cluster.upcall("install", str(file))
-    cluster.until_ready("hello.web-0", "keeps.web-0")
+    cluster.until_ready("hello.web-0", "hello.web-1", "keeps.web-0")
     go.touch()
     cluster.upcall("task", "restart", "keeps.web-0", "--no-wait")
     words = "pods() of keeps.py:12 kept the interpreter to itself, and with it every service here"
