@@ -40,17 +40,25 @@ test-root: .venv/.dev  ## what is different for root: users of their own for ser
 	.venv/bin/pytest -n $(WORKERS) --dist loadfile -m root $(ARGS)
 
 .PHONY: kubernetes
-kubernetes: kubernetes-played kubernetes-real  ## the tests against a real Kubernetes: with played nodes, and as root with real ones
+kubernetes: kubernetes-played kubernetes-real kubernetes-report  ## all of it against a real Kubernetes: tests with played nodes, as root with real ones, figures
 
 .PHONY: kubernetes-played
 kubernetes-played: .venv/.dev  ## its real control plane with played nodes; built once, which takes Go and minutes
 	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
-	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 tests/kubernetes --ignore=tests/kubernetes/containers $(ARGS)
+	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 $(call noted,played) tests/kubernetes --ignore=tests/kubernetes/containers $(ARGS)
 
 .PHONY: kubernetes-real
 kubernetes-real: .venv/.dev  ## the same with three real nodes and containers, as root; says why where it is left out
 	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
-	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 tests/kubernetes/containers $(ARGS)
+	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 $(call noted,real) tests/kubernetes/containers $(ARGS)
+
+# What tests note of themselves is the report's, where they ran on the same commit.
+noted = --junitxml=build/kubernetes/$(1).xml -o junit_suite_name=$$(git rev-parse HEAD)
+
+.PHONY: kubernetes-report
+kubernetes-report: .venv/.dev  ## what is promised of Kubernetes, each figure measured (CELLS=a,b; writes build/kubernetes.json)
+	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
+	@.venv/bin/python -m benchmarks.kubernetes $(ARGS)
 
 .PHONY: faults
 faults: .venv/.dev  ## two minutes at full rate while the parts are killed; `make test` has a smaller one

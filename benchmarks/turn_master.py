@@ -3,7 +3,7 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,19 @@ def write_records(folder: DataFolder, size: Size) -> None:
         record = NodeRecord(node, amount_of(CPUS, MEMORY_MIB, MEMORY_MIB))
         changes.append(put(SUBSTRATE_PREFIX + NODE, node, record))
     for at in range(size.services):
+        for number in range(size.members_each):
+            place = Reservation(
+                f"service-{at}", f"member-{number}", node_of(at), address(len(changes)), 1, 1, need_of(DECLARATION)
+            )
+            changes.append(put(SUBSTRATE_PREFIX + RESERVATION, place.member_id, place))
+    store.commit([*changes, *on_record(size, lambda at, _: node_of(at))])
+    store.close()
+
+
+def on_record(size: Size, where: Callable[[int, int], str]) -> list[Change]:
+    """What a master has of it, whatever its machines are. ``where``: the node of a service's how many-th member."""
+    changes: list[Change] = []
+    for at in range(size.services):
         service = f"service-{at}"
         installed = r.ServiceRecord(name=service, package="none", version="1", revision=1, options={})
         changes.append(put(r.SERVICE, service, installed))
@@ -104,13 +117,11 @@ def write_records(folder: DataFolder, size: Size) -> None:
                 initialised=True,
                 restarts_max=DECLARATION.restarts_max,
                 portable=not DECLARATION.bound_to_its_node,
-                node=node_of(at),
+                node=where(at, number),
                 package="none",
                 version=1,
             )
             changes += [put(r.DECLARATION, declaration_key(service, name, 1), declared), put_ledger(member)]
-            place = Reservation(service, name, node_of(at), address(len(changes)), 1, 1, need_of(DECLARATION))
-            changes.append(put(SUBSTRATE_PREFIX + RESERVATION, place.member_id, place))
     for number in range(1, size.operations + 1):
         # The first services' own are few, whatever the size: they are looked at.
         service = f"service-{FEW + number % (size.services - FEW)}"
@@ -126,8 +137,7 @@ def write_records(folder: DataFolder, size: Size) -> None:
             version=1,
         )
         changes.append(put_ledger(operation))
-    store.commit(changes)
-    store.close()
+    return changes
 
 
 def put(kind: str, key: str, value: object) -> Put:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,17 @@ from upcall.substrate.kubernetes.evictions.serving import Webhook
 HERE = Path(__file__).parent
 MUST = "UPCALL_KUBERNETES"
 """Set by `make kubernetes`: what is left out there is an error."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "path(name): a way in which a task is disturbed; the report counts them")
+
+
+@pytest.fixture(autouse=True)
+def _way(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Which way a test is about, for the report (:mod:`benchmarks.kubernetes`)."""
+    if (marker := request.node.get_closest_marker("path")) is not None:
+        record_property("path", marker.args[0])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

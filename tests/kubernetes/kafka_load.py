@@ -1,6 +1,7 @@
 """Writes to Kafka until it is told to end, then reads all of it back: a client that knows its brokers by their names.
 
-``python kafka_load.py SETTINGS TOPIC A_SECOND``: settings of librdkafka as JSON, in a file. Says one line of JSON.
+``python kafka_load.py SETTINGS TOPIC A_SECOND [DEADLINE_S]``: settings of librdkafka as JSON, in a file. What is not
+acknowledged within the deadline, which counts from when it was due, has failed. Says one line of JSON.
 """
 
 import json
@@ -14,33 +15,37 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Producer
 
-DEADLINE_MS = 20_000
+DEADLINE_S = 20.0
 READ_S = 120.0
 
 
-def main(settings: dict[str, Any], topic: str, a_second: float) -> None:
+def main(settings: dict[str, Any], topic: str, a_second: float, deadline_s: float = DEADLINE_S) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     acknowledged: set[int] = set()
     errors: Counter[str] = Counter()
     slowest_s, sent, began_s = 0.0, 0, time.monotonic()
-    producer = Producer({**settings, "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": DEADLINE_MS})
+    more = {"acks": "all", "enable.idempotence": True, "delivery.timeout.ms": int(deadline_s * 1000)}
+    producer = Producer({**settings, **more})
     print("begins", flush=True)
     while not stopping.is_set():
         number, due_s = sent, began_s + sent / a_second
 
         def told(error: KafkaError | None, _: Any, number: int = number, due_s: float = due_s) -> None:
             nonlocal slowest_s
-            slowest_s = max(slowest_s, time.monotonic() - due_s)
+            took_s = time.monotonic() - due_s
+            slowest_s = max(slowest_s, took_s)
             if error is None:
                 acknowledged.add(number)
+                if took_s > deadline_s:
+                    errors["late"] += 1
             else:
                 errors[str(error)] += 1
 
         producer.produce(topic, str(number).encode(), on_delivery=told)
         sent += 1
         producer.poll(max(0.0, due_s + 1 / a_second - time.monotonic()))
-    errors["not answered"] += producer.flush(DEADLINE_MS / 1000 + 5)
+    errors["not answered"] += producer.flush(deadline_s + 5)
     read = Counter(_read(settings, topic))
     lost = acknowledged - read.keys()
     said = {
@@ -69,4 +74,4 @@ def _read(settings: dict[str, Any], topic: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], float(sys.argv[3]))
+    main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], *map(float, sys.argv[3:]))

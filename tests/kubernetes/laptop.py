@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from evicting import LIMIT_S
-from lab.running import RunningNodes
+from lab.running import Container, RunningNodes
 
+from upcall.keeper import processes
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing.objects import NAME
 from upcall.substrate.kubernetes.client.api import Api
@@ -84,3 +85,9 @@ async def leader(api: Api, namespace: str, other_than: str = "") -> Object:
                 if one["metadata"]["uid"] != other_than:
                     return one
             await asyncio.sleep(0.1)
+
+
+def pids(container: Container) -> list[int]:
+    """All that runs in it."""
+    assert container.process is not None
+    return [one.pid for one in processes.descendants(container.process.pid, processes.table())]

@@ -8,7 +8,7 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,11 +17,10 @@ from evicting import LIMIT_S, drain, read_until
 from lab import hosts
 from lab.control_plane import ControlPlane, control_plane
 from lab.network import networked, way_out
-from lab.running import Container, RunningNodes
-from laptop import IMAGE, Laptop, leader
+from lab.running import RunningNodes
+from laptop import IMAGE, Laptop, leader, pids
 
 from upcall.cluster.folder import Cluster, DataFolder, write_private
-from upcall.keeper import processes
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing.objects import NAME, definitions
 from upcall.kubernetes.settings import FILE, Settings
@@ -137,7 +136,7 @@ async def test_a_service_lives_under_a_control_plane_in_the_cluster(
 
 
 async def test_a_leader_that_is_stopped_is_left_by_all_and_stands_by_when_it_goes_on(
-    laptop: Laptop, api: Api, namespace: str, running: RunningNodes
+    laptop: Laptop, api: Api, namespace: str, running: RunningNodes, record_property: Callable[[str, object], None]
 ) -> None:
     await laptop.up()
     await laptop.upcall("install", str(SMALL), "--set", "count=1")
@@ -146,12 +145,11 @@ async def test_a_leader_that_is_stopped_is_left_by_all_and_stands_by_when_it_goe
     container = running.containers[was["metadata"]["uid"]]
     below = pids(container)
     master = next(pid for pid in below if b"upcall.master" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    print(f"\nPSS of the leader {pss_mib(below):.0f} MiB, of who stands by {standing_by_mib(running, was):.0f} MiB")
 
     os.kill(master, signal.SIGSTOP)
     stopped_s = time.monotonic()
     now = await leader(api, namespace, was["metadata"]["uid"])
-    print(f"another leads after {time.monotonic() - stopped_s:.1f} s")
+    record_property("failover_s_in_the_cluster", round(time.monotonic() - stopped_s, 1))
     await laptop.until_said("it begins:", "logs", "small.part-0")
     assert len((await api.list(POD, namespace, labels=f"{LEADS}=true")).objects) == 1
     await laptop.upcall("scale", "small", "2")
@@ -166,29 +164,6 @@ async def test_a_leader_that_is_stopped_is_left_by_all_and_stands_by_when_it_goe
     again = await laptop.task("small.part-0", lambda one: one["state"] == "ready", "it is ready still")
     assert again["incarnation"] == before["incarnation"]
     await laptop.upcall("down")
-
-
-def standing_by_mib(running: RunningNodes, leads: Object) -> float:
-    other = next(
-        one
-        for uid, one in running.containers.items()
-        if one.pod["metadata"]["name"].startswith(NAME) and uid != leads["metadata"]["uid"]
-    )
-    return pss_mib(pids(other))
-
-
-def pids(container: Container) -> list[int]:
-    assert container.process is not None
-    return [one.pid for one in processes.descendants(container.process.pid, processes.table())]
-
-
-def pss_mib(pids: Iterable[int]) -> float:
-    found = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return found / 1024
 
 
 def _file(folder: Path, text: str) -> Path:

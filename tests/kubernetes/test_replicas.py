@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from upcall.substrate.kubernetes.client.errors import NotFound
 from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK
 from upcall.substrate.kubernetes.evictions.objects import NAME
 
+Note = Callable[[str, object], None]
 CAREFUL = Path(__file__).with_name("careful.py")
 REASON = "6 parts would have a single copy"
 
@@ -48,7 +49,7 @@ async def two(
 
 
 async def test_a_master_that_is_killed_is_followed_by_the_other_which_goes_on_with_the_same_operation(
-    two: tuple[Installed, Installed], api: Api, namespace: str, tmp_path: Path
+    two: tuple[Installed, Installed], api: Api, namespace: str, tmp_path: Path, record_property: Note
 ) -> None:
     first, second = two
     busy = tmp_path / "busy"
@@ -65,6 +66,7 @@ async def test_a_master_that_is_killed_is_followed_by_the_other_which_goes_on_wi
     await first.kill("master")
     await second.until(second.folder.master_socket.exists, "the second leads")
     led_s = time.monotonic() - killed
+    record_property("failover_s_killed", round(led_s, 1))
     await first.kill("host")
     await second.until(lambda: waits(second), "it waits for the same")
     print(
@@ -83,13 +85,15 @@ async def test_a_master_that_is_killed_is_followed_by_the_other_which_goes_on_wi
 
 
 async def test_a_master_that_was_stopped_ends_when_it_goes_on_and_finds_another(
-    two: tuple[Installed, Installed], api: Api, namespace: str, tmp_path: Path
+    two: tuple[Installed, Installed], api: Api, namespace: str, tmp_path: Path, record_property: Note
 ) -> None:
     first, second = two
     await first.upcall("install", str(CAREFUL), "--set", "count=1")
     await first.task("careful.part-0", lambda one: one.state == "ready", "it is ready")
     first.running["master"].send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
     await second.until(second.folder.master_socket.exists, "the second leads")
+    record_property("failover_s_stopped", round(time.monotonic() - stopped, 1))
     await second.upcall("scale", "careful", "2")
     await second.task("careful.part-1", lambda one: one.state == "ready", "one more is ready")
     first.running["master"].send_signal(signal.SIGCONT)

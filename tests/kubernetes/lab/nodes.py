@@ -21,6 +21,7 @@ from upcall.substrate.kubernetes.client.watching import Changed, Listed, Removed
 LEASES: Final = "kube-node-lease"
 RENEW_S: Final = 10.0
 AGAIN_S: Final = 0.2
+PENDING: Final = "PodResizePending"
 
 
 @dataclass
@@ -35,6 +36,8 @@ class PlayedNodes:
     """Whether those of a pod that is to go end; later is asked again with the next change of it."""
     exit_code: Callable[[Object], int] = lambda _: 0
     """With which those end that are told to; 143 is a program that does not know SIGTERM."""
+    resizes: Callable[[Object], tuple[str, str]] = lambda _: ("", "")
+    """Why a pod does not get the amounts that are wanted of it now: ``Deferred`` or ``Infeasible``, and words."""
     pods: dict[str, Object] = field(default_factory=dict)
     """By uid."""
     failures: list[str] = field(default_factory=list)
@@ -66,6 +69,17 @@ class PlayedNodes:
         await self._renew(name)
         for pod in list(self.pods.values()):
             await self._take(pod)
+            await self._says_again(pod, name)
+
+    async def _says_again(self, pod: Object, node: str) -> None:
+        """Of what ran on meanwhile: the cluster had noted that nobody knows."""
+        status = pod.get("status", {})
+        if pod["spec"].get("nodeName") != node or status.get("phase") != "Running":
+            return
+        if not pod["metadata"].get("deletionTimestamp"):
+            with contextlib.suppress(NotFound, Conflict):
+                began = status["containerStatuses"][0]["state"]["running"]["startedAt"]
+                await self._say(pod, "Running", ready=True, since=began)
 
     async def container_ended(self, namespace: str, name: str, code: int, reason: str = "Error") -> None:
         """As a kubelet says it of a pod that is not started again; 137 and ``OOMKilled``: by the kernel."""
@@ -155,10 +169,21 @@ class PlayedNodes:
                     await self._remove(pod)
             elif pod.get("status", {}).get("phase") == "Pending" and self.starts(pod):
                 await self._say(pod, "Running", ready=True)
+            elif is_resized(pod):
+                await self._resize(pod)
         except (NotFound, Conflict):
             pass  # It changed meanwhile, which is told too.
         except ApiError as error:
             self.failures.append(f"{pod['metadata']['name']}: {error}")
+
+    async def _resize(self, pod: Object) -> None:
+        reason, message = self.resizes(pod)
+        said = {"type": PENDING, "status": "True", "reason": reason, "message": message}
+        said["observedGeneration"] = pod["metadata"]["generation"]
+        if not reason:
+            await self._say(pod, "Running", ready=True)
+        elif not any(said.items() <= one.items() for one in pod["status"]["conditions"]):
+            await self._say(pod, "Running", ready=True, condition=said)
 
     def _gone(self, pod: Object) -> None:
         """It is no object any more."""
@@ -189,9 +214,10 @@ class PlayedNodes:
         message: str = "",
         restarts: int = 0,
         before: Object | None = None,
+        condition: Object | None = None,
     ) -> None:
         """``since``: when its container began; ``message``: what that left in its termination message. ``before``: how
-        the container before it ended, where it was started again."""
+        the container before it ended, where it was started again. ``condition``: of a size that it is not given."""
         now, meta = now_stamp(), pod["metadata"]
         address = self._address_of(pod)
         if ended is None:
@@ -208,8 +234,10 @@ class PlayedNodes:
             "podIP": address,
             "podIPs": [{"ip": address}],
             "conditions": [
-                {"type": kind, "status": truth, "lastTransitionTime": now} for kind in ("ContainersReady", "Ready")
+                *({"type": kind, "status": truth, "lastTransitionTime": now} for kind in ("ContainersReady", "Ready")),
+                *([condition | {"lastTransitionTime": now}] if condition is not None else []),
             ],
+            "observedGeneration": meta.get("generation", 1),
             "containerStatuses": [
                 {
                     "name": each["name"],
@@ -219,6 +247,7 @@ class PlayedNodes:
                     "started": ready,
                     "restartCount": restarts,
                     "state": state,
+                    "resources": each.get("resources", {}) if condition is None else _given(pod),
                     **({"lastState": before} if before else {}),
                 }
                 for each in pod["spec"]["containers"]
@@ -259,6 +288,19 @@ class PlayedNodes:
                 }
             ],
         }
+
+
+def is_resized(pod: Object) -> bool:
+    """What is wanted of the size of a pod that runs is not what it has."""
+    status = pod.get("status", {})
+    waits = any(one["type"] == PENDING for one in status.get("conditions") or ())
+    other = _given(pod) != pod["spec"]["containers"][0].get("resources", {})
+    return bool(status.get("phase") == "Running" and (other or waits))
+
+
+def _given(pod: Object) -> Object:
+    statuses = pod.get("status", {}).get("containerStatuses") or [{}]
+    return dict(statuses[0].get("resources") or {})
 
 
 Nodes = TypeVar("Nodes", bound=PlayedNodes)

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from lab.hosts import Hosts
-from lab.nodes import PlayedNodes, now_stamp, playing
+from lab.nodes import PlayedNodes, is_resized, now_stamp, playing
+from lab.volumes import provide
 from upcall.keeper import linux
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import AlreadyExists, Conflict, NotFound
-from upcall.substrate.kubernetes.client.kinds import CLAIM, CONFIG_MAP, POD, SERVICE_ACCOUNT, VOLUME, Object
-from upcall.substrate.kubernetes.client.watching import Changed, Listed, watch
+from upcall.substrate.kubernetes.client.errors import Conflict, NotFound
+from upcall.substrate.kubernetes.client.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT, VOLUME, Object
 
 PROBE_TIMEOUT_S: Final = 1.0
 RESTART_S: Final = 1.0
@@ -118,40 +118,7 @@ class RunningNodes(PlayedNodes):
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(super().run())
-            group.create_task(self._provide())
-
-    async def _provide(self) -> None:
-        async with contextlib.aclosing(watch(self.api, CLAIM)) as events:
-            async for event in events:
-                match event:
-                    case Listed(objects=objects):
-                        claims = objects
-                    case Changed(claim):
-                        claims = (claim,)
-                    case _:
-                        claims = ()
-                for claim in claims:
-                    if not claim["spec"].get("volumeName") and not claim["metadata"].get("deletionTimestamp"):
-                        await self._volume_for(claim)
-
-    async def _volume_for(self, claim: Object) -> None:
-        meta, spec = claim["metadata"], claim["spec"]
-        made = {
-            "metadata": {"name": f"lab-{meta['uid']}"},
-            "spec": {
-                "capacity": {"storage": spec["resources"]["requests"]["storage"]},
-                "accessModes": spec["accessModes"],
-                "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": spec.get("storageClassName", ""),
-                "claimRef": {
-                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                    "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"],
-                },
-                "hostPath": {"path": str(self.claim(meta["namespace"], meta["name"]))},
-            },
-        }  # fmt: skip
-        with contextlib.suppress(AlreadyExists):
-            await self.api.create(VOLUME, made)
+            group.create_task(provide(self.api, self.claim))
 
     async def _take(self, pod: Object) -> None:
         if pod.get("spec", {}).get("nodeName") not in self.alive:
@@ -167,6 +134,8 @@ class RunningNodes(PlayedNodes):
                 one.work.add_done_callback(functools.partial(self._failed, one))
             return
         one.pod = pod
+        if one.ready and not leaving and is_resized(pod):
+            await self._tell(one, "Running", ready=True)
         if leaving and not one.told_to_end:
             one.told_to_end = True
             asyncio.get_running_loop().create_task(self._end_pod(one))

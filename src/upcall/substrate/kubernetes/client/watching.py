@@ -22,8 +22,9 @@ from upcall.substrate.kubernetes.client.connection import CONNECT_S
 from upcall.substrate.kubernetes.client.errors import ApiError, Gone, Unreachable, from_status
 from upcall.substrate.kubernetes.client.kinds import Kind, Object
 
-STREAM_S: Final = (300, 600)
-"""After how long the server ends a stream; each another time, so that they do not all begin at once."""
+STREAM_S: Final = (1200, 1800)
+"""After how long the server ends a stream; each another time, so that they do not all begin at once. Each new one is a
+call: whoever watches ten kinds, and ends each stream after some minutes, calls more than once a minute for nothing."""
 SILENT_S: Final = 150.0
 """A server sends a bookmark each minute: after twice that nobody is there."""
 PAUSE_S: Final = 1.0
