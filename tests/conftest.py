@@ -30,6 +30,7 @@ ON_KUBERNETES_TOO: Final = (
     "tests/testing/test_service_kit.py",
     "tests/service/test_cluster_life.py",
     "tests/service/test_scaling.py",
+    "tests/service/test_given_in_place.py",
     "tests/master/test_both_kinds.py",
 )
 
@@ -52,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_of_the_wide_set(item: pytest.Item) -> bool:
-    """What every kind of cluster lives is lived on Kubernetes by the ledger's tests, the kit's and two files of a
+    """What every kind of cluster lives is lived on Kubernetes by the ledger's tests, the kit's and some files of a
     service's life; by all others in the long run."""
     kind = getattr(getattr(item, "callspec", None), "params", {}).get("kind")
     return kind == "kubernetes" and not _file(item.nodeid).startswith(ON_KUBERNETES_TOO)

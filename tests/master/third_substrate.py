@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from upcall.cluster.folder import Cluster, DataFolder
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.declaration import Declaration, Resources
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import AddNode
 from upcall.protocol.service import RunTool, ToolResult
@@ -22,6 +22,7 @@ from upcall.substrate.interface import (
     Observed,
     Output,
     Promised,
+    Resizing,
     Send,
     StillHeld,
     TaskId,
@@ -81,6 +82,12 @@ class ElsewhereSubstrate:
         found = self._tasks.pop(task, None)
         node = found.node if found else ""
         return Output(up=[Observed(task=task, state="ended", node=node, exit=Exit(signal=15))])
+
+    def resize(self, task: TaskId, resources: Resources, now_s: float) -> Output:
+        return Output()
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        return Resizing(state="refused", reason="not in place here")
 
     def let_go(self, task: TaskId, now_s: float) -> Output:
         return Output()  # nobody else's workloads are here

@@ -1,8 +1,12 @@
 """The report about Kubernetes: figures out of what tests note, and that each promise can be broken."""
 
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from benchmarks.kubernetes import __main__ as report
 from benchmarks.kubernetes import paths, suites
 from benchmarks.kubernetes.sabotages import SABOTAGES

@@ -84,4 +84,5 @@ def _member(core: Core, service: Service, view: MemberView) -> wire.Member:
 
 def wanted_event(core: Core, service: Service) -> wire.Wanted:
     nodes = (seen.description for seen in core.known_nodes().values() if seen.description is not None)
-    return to_wire.wanted(service.record, core.state.ledger, nodes, core.wall())
+    in_place = core.substrate.capabilities.resize_in_place
+    return to_wire.wanted(service.record, core.state.ledger, nodes, core.wall(), in_place=in_place)

@@ -107,6 +107,10 @@ def router(calls: ServiceCalls, principal: Callable[[Request], Principal]) -> AP
     async def retarget(name: Current, request: Request) -> Response:
         return answer(await calls.retarget(name, await decode(request, wire.Retarget)))
 
+    @api.post("/v1/service/{name}/resize", openapi_extra=takes(wire.Resize), responses=gives(wire.Resized))
+    async def resize(name: Current, request: Request) -> Response:
+        return answer(await calls.resize(name, await decode(request, wire.Resize)))
+
     @api.post("/v1/service/{name}/back", openapi_extra=takes(wire.Back), responses=gives(wire.Accepted))
     async def back(name: Current, request: Request) -> Response:
         return answer(await calls.back(name, await decode(request, wire.Back)))

@@ -167,6 +167,10 @@ class ServiceCalls:
         await self.core.turn(lambda tx: tx.ledger(given.Retarget(service=name, members=body.members)))
         return wire.Accepted()
 
+    async def resize(self, name: str, body: wire.Resize) -> wire.Resized:
+        found = await self.core.turn(lambda tx: services.resize(tx, name, body))
+        return wire.Resized(state=found.state, reason=found.reason)
+
     async def back(self, name: str, body: wire.Back) -> wire.Accepted:
         await self.core.turn(lambda tx: tx.ledger(from_wire.back(name, body)))
         return wire.Accepted()

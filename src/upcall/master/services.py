@@ -21,6 +21,7 @@ from upcall.protocol.nearest import choice, nearest
 from upcall.protocol.operator import NAME, NAME_WORDS, Install
 from upcall.protocol.options import merged
 from upcall.protocol.pattern_words import in_words
+from upcall.substrate import interface as sub
 
 MEMBERS_MAX = 1000
 NOTES_MAX = 1000
@@ -234,6 +235,30 @@ def fits(core: Core, name: str, request: wire.Declare) -> str:
     find(core, name)
     _check_members(request, request.members, guests=core.substrate.capabilities.guests)
     return core.substrate.fits(name, {member: wanted.declaration for member, wanted in request.members.items()})
+
+
+def resize(tx: Transaction, name: str, request: wire.Resize) -> sub.Resizing:
+    """Another amount for a member that runs: one that it is declared to have, or was before."""
+    service, core = find(tx.core, name), tx.core
+    declared = service.members.get(request.member)
+    if declared is None:
+        raise NotFound(
+            f"{name} has no member {request.member!r}",
+            where="member",
+            expected=choice(sorted(service.members), "a member that is declared (none is)"),
+        )
+    if not core.substrate.capabilities.resize_in_place:
+        raise Conflict("these machines give a task that runs no other amount", where=name, expected="a restart")
+    if all(one.declaration.resources != request.resources for one in declared.values()):
+        raise Conflict(
+            f"{name}.{request.member} was never declared with this",
+            where="resources",
+            expected="what it is declared with, or was before",
+        )
+    found = (one.incarnation for one in core.state.ledger.members(name) if one.name == request.member)
+    task = sub.TaskId(name, request.member, next(found, 0))
+    tx.substrate(core.substrate.resize(task, request.resources, tx.now_s))
+    return core.substrate.resizing(task, request.resources)
 
 
 def differ(core: Core, name: str, request: wire.Declare) -> tuple[str, ...]:

@@ -146,7 +146,9 @@ def desired(ledger: Ledger, service: str) -> Desired:
     return "shut_down" if shutdown is not None else "running"
 
 
-def wanted(record: ServiceRecord, ledger: Ledger, nodes: Iterable[Node], wall_s: float) -> wire.Wanted:
+def wanted(
+    record: ServiceRecord, ledger: Ledger, nodes: Iterable[Node], wall_s: float, *, in_place: bool
+) -> wire.Wanted:
     return wire.Wanted(
         name=record.name,
         package=record.package,
@@ -160,6 +162,7 @@ def wanted(record: ServiceRecord, ledger: Ledger, nodes: Iterable[Node], wall_s:
         left_behind=tuple(ledger.left_behind(record.name, wall_s)),
         lost_behind=tuple(ledger.lost_behind(record.name, wall_s)),
         nodes=tuple(map(node_view, nodes)),
+        in_place=in_place,
     )
 
 

@@ -23,7 +23,7 @@ from upcall.protocol.service import Degraded, Operation, Policy, Told, ToolResul
 from upcall.protocol.templates import literal
 from upcall.service.actions import action, checks
 from upcall.service.again import every
-from upcall.service.changing import How, OptionChange, Update, by_restart, live, live_at_once, never
+from upcall.service.changing import How, OptionChange, Update, by_restart, in_place, live, live_at_once, never
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.contents import Contents
 from upcall.service.endpoints import Endpoint
@@ -91,6 +91,7 @@ __all__ = [
     "every",
     "filling_disks",
     "hopeless",
+    "in_place",
     "literal",
     "live",
     "live_at_once",

@@ -30,6 +30,8 @@ class How:
     """Of ``never``: why, and what to do instead. Of a change that is live at once everywhere: why."""
     at_once: bool = False
     """Live, and no member has a value of its own: all have it at the same time, so none goes first."""
+    in_place: bool = False
+    """It is an amount that the machines can give a member while that runs, where they can at all."""
 
     def __str__(self) -> str:
         return f"{self.word}: {self.reason}" if self.reason else self.word
@@ -47,6 +49,13 @@ def live_at_once(reason: str) -> How:
 
 by_restart: Final = How("restart")
 """Of the members whose declarations differ."""
+
+in_place: Final = How("restart", in_place=True)
+"""Of an amount (cores, memory) of which the system takes more or less as it runs, and of which nothing else in its
+declaration follows. Where the machines can give it to a task that runs they do, at one member first; elsewhere by a
+restart."""
+GIVEN: Final = How("live", "given by the machines, while it runs", in_place=True)
+"""What :data:`in_place` is where they can."""
 
 
 def never(reason: str) -> How:

@@ -10,9 +10,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from upcall.protocol.declaration import Declaration
 from upcall.service import wanted
-from upcall.service.changing import How, OptionChange, applied, between
+from upcall.service.changing import GIVEN, How, OptionChange, applied, between
 from upcall.service.options import ServiceOptions
 from upcall.service.service import Service
 
@@ -89,15 +91,36 @@ def compare(
     for what is to come, and :class:`NobodyKnows`."""
     found = between(was, wish) if changes is None else tuple(changes)
     how = {change.name: service.how(change) for change in found}
-    live = tuple(change for change in found if how[change.name].word == "live")
     after = declarations(with_options(service, wish))
     try:
         told = declarations(with_options(before or service, was))
     except Exception as error:
         raise NobodyKnows from error
+    if before is None:
+        how |= dict.fromkeys(_given(service, was, found, told), GIVEN)
+    live = tuple(change for change in found if how[change.name].word == "live")
     taken = declarations(with_options(service, applied(was, live))) if live and before is None else told
     differ = tuple(name for name, declaration in after.items() if name in taken and taken[name] != declaration)
     return Comparison(found, how, told, after, differ)
+
+
+def _given(service: Service, was: ServiceOptions, found: tuple[OptionChange, ...], told: Declared) -> list[str]:
+    """Names of amounts that members get while they run: where the machines can, and nothing else follows from them."""
+    amounts = [change for change in found if service.how(change).in_place]
+    if not amounts or not service._context.in_place:
+        return []
+    with_them = declarations(with_options(service, applied(was, amounts)))
+    alike = with_them.keys() == told.keys()
+    alike = alike and all(_differ_in_amounts_alone(told[name], with_them[name]) for name in told)
+    return [change.name for change in amounts] if alike else []
+
+
+def _differ_in_amounts_alone(before: Declaration, after: Declaration) -> bool:
+    was, now = before.resources, after.resources
+    if bool(was.memory_mib) != bool(now.memory_mib):
+        return False  # No machine takes a limit away, or begins one, while it runs.
+    same = replace(now, cpus=was.cpus, memory_mib=was.memory_mib)
+    return replace(after, resources=same) == before
 
 
 def effects(service: Service, was: ServiceOptions, found: Comparison) -> tuple[dict[str, str], dict[str, str]]:

@@ -73,6 +73,10 @@ async def _differ(_declared: wire.Declare) -> tuple[str, ...]:
     return ()
 
 
+async def _no_resize(_wish: wire.Resize) -> wire.Resized:
+    raise RuntimeError("only a service that a host runs has members that run")
+
+
 async def _no_credentials(_reference: str) -> wire.Credentials | None:
     return None
 
@@ -115,6 +119,9 @@ class Context:
     """Why not all of these would have a place now."""
     differ: Callable[[wire.Declare], Awaitable[tuple[str, ...]]] = _differ
     """Which of the members that are there run something else."""
+    resize: Callable[[wire.Resize], Awaitable[wire.Resized]] = _no_resize
+    in_place: bool = False
+    """The machines can give a member that runs another amount."""
     refresh: Callable[[], None] = lambda: None
     ask_again: Callable[[], None] = lambda: None
     note: Callable[[str, str], None] = lambda operation, text: None

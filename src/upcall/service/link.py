@@ -108,6 +108,10 @@ class Link:
         """They take the newest declaration over with their next start, and need no restart for it."""
         await self._call("POST", "retarget", wire.Retarget(members=members))
 
+    async def resize(self, wish: wire.Resize) -> wire.Resized:
+        """Another amount for a member that runs; asked again until it is done."""
+        return _decoded(await self._call("POST", "resize", wish), wire.Resized)
+
     async def back(self, back: wire.Back) -> None:
         """What follows an incarnation that is ready is done, or raised."""
         await self._call("POST", "back", back)

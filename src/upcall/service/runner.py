@@ -110,6 +110,7 @@ class Runner:
             credentials=self.link.credentials,
             fits=self.link.fits,
             differ=self.link.differ,
+            resize=self.link.resize,
             granted=self.link.granted,
             apart=Apart(name),
             started=False,
@@ -236,7 +237,7 @@ class Runner:
                 self._wanted = event
                 self.context.version = event.version
                 self.context.bindings = event.bindings
-                self.context.nodes = event.nodes
+                self.context.nodes, self.context.in_place = event.nodes, event.in_place
                 self.context.left_behind, self.context.lost_behind = event.left_behind, event.lost_behind
                 self._look()
             case wire.Members():

@@ -20,6 +20,7 @@ from upcall.protocol.errors import Invalid
 from upcall.service.changing import OptionChange, named
 from upcall.service.comparing import with_options
 from upcall.service.course import Course, Live
+from upcall.service.giving import apart, given, given_back
 from upcall.service.member import Member
 from upcall.service.moving import AWAY, how_it_ended
 from upcall.service.options import ServiceOptions
@@ -118,8 +119,20 @@ class WhileRunning:
     async def _tell(self, member: Member) -> None:
         course = self._standing()
         await self._keep(replace(course, told={**course.told, member.name: member.incarnation}))
-        await self._carefully(self._service.apply_live_at(member, self.changes.each))
+        await self._carefully(self._change(member))
         self._done[member.name] = member.incarnation
+
+    async def _change(self, member: Member) -> None:
+        """More is there before its system is told of anything, less when it has been."""
+        service = self._service
+        amounts, told = apart(service, self.changes.each)
+        less = amounts and not any(change.wanted > change.was for change in amounts)
+        if amounts and not less:
+            await given(service, member)
+        if told:
+            await service.apply_live_at(member, told)
+        if less:
+            await given(service, member)
 
     async def _carefully(self, change: Awaitable[None]) -> None:
         """What cannot be right the next time has failed at once, and so has what ended the member."""
@@ -194,8 +207,11 @@ class WhileRunning:
     async def _back_at(self, name: str, changes: Live) -> None:
         before = self._before(self._standing())
         member = before.members.get(name)
-        if member is not None and changes.each:
-            await before.take_live_back(member, changes.each)
+        amounts, told = apart(before, changes.each)
+        if member is not None and told:
+            await before.take_live_back(member, told)
+        if member is not None and amounts:
+            await given_back(before, member)
 
     def _before(self, course: Course) -> Service:
         """The service as it was, with the members as they are now."""
@@ -226,5 +242,8 @@ class WhileRunning:
 def sorted_out(service: Service, changes: tuple[OptionChange, ...]) -> Live:
     """Which are told member by member, where its expert can, and which at once."""
     each = overridden(service, "apply_live_at")
-    by_member = tuple(change for change in changes if each and not service.how(change).at_once)
+    hows = {change.name: service.how(change) for change in changes}
+    by_member = tuple(
+        change for change in changes if hows[change.name].in_place or (each and not hows[change.name].at_once)
+    )
     return Live(by_member, tuple(change for change in changes if change not in by_member))

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.declaration import Declaration, Resources
 
 Firmness = Literal["enforced", "intercepted", "notified", "observed"]
 """How firmly the system can hold an operation: nothing happens without us; we can delay it; we hear of it before;
@@ -59,6 +59,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """A member whose volumes hold something cannot come back elsewhere with them."""
     guests: bool = False
     """There are workloads of others whose members can be followed (:class:`Guest`)."""
+    resize_in_place: bool = False
+    """A task that runs can be given more or less, and runs on (:meth:`Substrate.resize`)."""
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -303,6 +305,16 @@ class StillHeld(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.operation} waits for {self.waits_for}: {self.reason}"
 
 
+class Resizing(msgspec.Struct, frozen=True, kw_only=True):
+    """How far it is that a task that runs has another amount."""
+
+    state: Literal["done", "waits", "refused", "away"]
+    """``waits``: it is being given, or there is no room for it now. ``refused``: never, where it runs. ``away``: it
+    does not run, or is on its way out; its next start has it."""
+    reason: str = ""
+    """In the machine's own words."""
+
+
 class RecordChange(msgspec.Struct, frozen=True):
     """A durable record of the substrate's own (``value`` None: deleted). Each is written alone."""
 
@@ -393,6 +405,15 @@ class Substrate(Protocol):
 
     def end(self, task: TaskId, grace_s: float, now_s: float) -> Output:
         """The task should not run: SIGTERM, grace, SIGKILL. Reported as ``ended`` once it is proven dead."""
+        ...
+
+    def resize(self, task: TaskId, resources: Resources, now_s: float) -> Output:
+        """Of a task that runs: it should have this much, and run on. Asked again until it is done: it is not among what
+        :meth:`wanted` says. Only where the capabilities say that it can be."""
+        ...
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        """How far that is. Looks, and changes nothing."""
         ...
 
     def let_go(self, task: TaskId, now_s: float) -> Output:

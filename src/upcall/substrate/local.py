@@ -22,7 +22,7 @@ from upcall.kernel import events as k
 from upcall.kernel.kernel import LIVENESS_S, Kernel
 from upcall.kernel.records import Reservation
 from upcall.protocol import agent as wire
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.declaration import Declaration, Resources
 from upcall.substrate.interface import (
     Capabilities,
     Node,
@@ -33,6 +33,7 @@ from upcall.substrate.interface import (
     Placed,
     Promised,
     RecordChange,
+    Resizing,
     Send,
     StillHeld,
     TaskId,
@@ -58,6 +59,7 @@ from upcall.substrate.local_volumes import listed
 from upcall.substrate.machines import LaunchContext
 
 PROVE_AGAIN_S: Final = 10.0
+NOT_IN_PLACE: Final = "these machines give a task that runs no other amount"
 
 CAPABILITIES: Final = Capabilities(
     placement="kernel",
@@ -167,6 +169,12 @@ class LocalSubstrate:
         out = Output()
         self._runner.end(task, grace_s, out)
         return self._done(now_s, out)
+
+    def resize(self, task: TaskId, resources: Resources, now_s: float) -> Output:
+        return Output()
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        return Resizing(state="refused", reason=NOT_IN_PLACE)
 
     def let_go(self, task: TaskId, now_s: float) -> Output:
         return Output()  # nobody else's workloads are here

@@ -106,6 +106,8 @@ class FixedMaster:
                 return wire.Fits()
             case "POST", "differ":
                 return wire.Differ()
+            case "POST", "resize":
+                return wire.Resized(state="done")
             case "POST", "notes" | "confirm" | "withdraw" | "working":
                 pass
             case _, "state":

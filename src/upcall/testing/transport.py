@@ -203,6 +203,8 @@ class WorldTransport:
                 return door.differ(name, msgspec.json.decode(body, type=wire.Declare))
             case "POST", "retarget":
                 return await door.retarget(name, msgspec.json.decode(body, type=wire.Retarget))
+            case "POST", "resize":
+                return await door.resize(name, msgspec.json.decode(body, type=wire.Resize))
             case "POST", "credentials":
                 return await self._credentials(msgspec.json.decode(body, type=wire.AskCredentials).reference)
             case "POST", "back":

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
 from benchmarks.availability.events import package
 from evicting import LIMIT_S, drain, says
 from installed import Installed, installed

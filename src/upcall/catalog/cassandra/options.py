@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from upcall.catalog.cassandra.settings import OF_VERSION
-from upcall.service import ServiceOptions, amount, never, size
+from upcall.service import ServiceOptions, amount, in_place, never, size
 
 PLACED = "a node keeps the rack in which it joined; install another one beside it"
 
@@ -18,7 +18,9 @@ class CassandraOptions(ServiceOptions):
         1, ge=1, le=10, description="nodes of the ring on one machine, where there are more: machines are racks then"
     )
     memory_mib: Annotated[int, amount("memory")] = Field(640, ge=560, le=131_072, description="memory of each node")
-    cpus: Annotated[float, amount("cpus")] = Field(0.3, gt=0, le=64, description="share of the cores of each node")
+    cpus: Annotated[float, amount("cpus"), in_place] = Field(
+        0.3, gt=0, le=64, description="share of the cores of each node"
+    )
     disk_mib: Annotated[int, amount("disk")] = Field(4096, ge=512, description="volume of each node")
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, change and drop everything"

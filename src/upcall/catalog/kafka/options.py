@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from upcall.catalog.kafka.settings import Value, settings_of
-from upcall.service import ServiceOptions, amount, never, size
+from upcall.service import ServiceOptions, amount, in_place, never, size
 
 PLACED = "replicas lie where they are by what was a rack when their topics were made; install another one beside it"
 
@@ -24,7 +24,9 @@ class KafkaOptions(ServiceOptions):
     memory_mib: Annotated[int, amount("memory")] = Field(
         448, ge=320, le=65_536, description="memory of each broker, page cache apart"
     )
-    cpus: Annotated[float, amount("cpus")] = Field(0.3, gt=0, le=64, description="share of the cores of each broker")
+    cpus: Annotated[float, amount("cpus"), in_place] = Field(
+        0.3, gt=0, le=64, description="share of the cores of each broker"
+    )
     disk_mib: Annotated[int, amount("disk")] = Field(
         2048,
         ge=256,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from upcall.catalog.spark.settings import OF_VERSION
-from upcall.service import ServiceOptions, amount, size
+from upcall.service import ServiceOptions, amount, in_place, size
 
 
 class SparkOptions(ServiceOptions):
@@ -14,7 +14,9 @@ class SparkOptions(ServiceOptions):
     memory_mib: Annotated[int, amount("memory")] = Field(
         1200, ge=1016, le=262_144, description="memory of each worker, with its executors"
     )
-    cpus: Annotated[float, amount("cpus")] = Field(0.5, gt=0, le=64, description="share of the cores of each worker")
+    cpus: Annotated[float, amount("cpus"), in_place] = Field(
+        0.5, gt=0, le=64, description="share of the cores of each worker"
+    )
     master_memory_mib: Annotated[int, amount("memory")] = Field(
         256, ge=224, le=8192, description="memory of the master"
     )

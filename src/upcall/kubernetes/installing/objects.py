@@ -115,6 +115,7 @@ def _rules() -> tuple[Object, ...]:
     secrets = (identity.NAME, kept.NAME, STANDS_IN, TRUST)
     return (
         rule("", "pods persistentvolumeclaims services", (*READ, "create", "patch", "delete")),
+        rule("", "pods/resize", ("patch",)),
         rule("", "configmaps", (*READ, "create", "update", "patch", "delete")),
         rule("", "secrets", ("get", "update", "patch"), secrets),
         # What is created has no name that could be held to.

@@ -18,6 +18,7 @@ subscription fences the older one off; a fenced call answers ``stale``):
     POST /v1/service/{name}/fits           Declare       would all of these have a place? answers Fits
     POST /v1/service/{name}/differ         Declare       which members run something else? answers Differ
     POST /v1/service/{name}/retarget       Retarget      members that need no restart for the newest declaration
+    POST /v1/service/{name}/resize         Resize        another amount for a member that runs; answers Resized
     POST /v1/service/{name}/back           Back          what follows an incarnation that is ready is done, or raised
     POST /v1/service/{name}/notes          Note          for people: why there is no answer
     POST /v1/service/{name}/run            RunTool       a one-shot tool beside a member; answers ToolResult
@@ -55,6 +56,8 @@ from upcall.protocol.service.calls import (
     Preview,
     Propose,
     Rescale,
+    Resize,
+    Resized,
     Retarget,
     RunTool,
     Starts,
@@ -155,6 +158,8 @@ __all__ = (
     "Preview",
     "Propose",
     "Rescale",
+    "Resize",
+    "Resized",
     "Retarget",
     "Revision",
     "Role",

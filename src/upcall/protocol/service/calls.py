@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from upcall.protocol.declaration import AMOUNT_MAX, DAY_S, Amount, Declaration
+from upcall.protocol.declaration import AMOUNT_MAX, DAY_S, Amount, Declaration, Resources
 from upcall.protocol.errors import Problem
 
 KEY_CHARS_MAX: Final = 200
@@ -158,6 +158,23 @@ class Retarget(msgspec.Struct, frozen=True, kw_only=True):
     was applied while they run, or they are down."""
 
     members: tuple[str, ...]
+
+
+class Resize(msgspec.Struct, frozen=True, kw_only=True):
+    """A member that runs is to have this much, and runs on: as it is declared, or as it was before."""
+
+    member: str
+    resources: Resources
+
+
+class Resized(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far that is; asked again it goes on."""
+
+    state: Literal["done", "waits", "refused", "away"]
+    """``waits``: its machine does it, or has no room now. ``refused``: it never will be, there. ``away``: it does not
+    run, and starts with what it is told."""
+    reason: str = ""
+    """In the machines' own words."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):

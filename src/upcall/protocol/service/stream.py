@@ -38,6 +38,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     this one (yet): without them their part of the data is missing."""
     lost_behind: tuple[str, ...] = ()
     """Members of the same life whose data cannot be taken back (it was dropped, or its node is gone for good)."""
+    in_place: bool = False
+    """The machines can give a task that runs more or less of something."""
 
 
 Role = Literal["founding", "joining", "replacing"]

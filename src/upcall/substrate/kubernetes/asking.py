@@ -39,6 +39,7 @@ class Pause:
     at_version: int
     """Of the object, as it was known then: once it is known better nobody waits any more."""
     about: str
+    status: int
 
 
 class Asking:
@@ -47,6 +48,8 @@ class Asking:
         self._version_of = version_of
         self._number = 0
         self._under_way: dict[Key, UnderWay] = {}
+        self._numbers: dict[int, Key] = {}
+        """Of what is under way."""
         self._pauses: dict[Key, Pause] = {}
         self._carried_out: dict[str, float | None] = {}
         """Uid -> grace of a deletion that the server has accepted."""
@@ -56,8 +59,8 @@ class Asking:
     def create(self, kind: Kind, obj: Raw, out: Output, *, about: str = "") -> None:
         self._send(Create(self._next(), kind, obj["metadata"]["name"], obj), about, out)
 
-    def apply(self, kind: Kind, obj: Raw, out: Output, *, about: str = "") -> None:
-        self._send(Apply(self._next(), kind, obj["metadata"]["name"], obj), about, out)
+    def apply(self, kind: Kind, obj: Raw, out: Output, *, part: str = "", about: str = "") -> None:
+        self._send(Apply(self._next(), kind, obj["metadata"]["name"], obj, part), about, out)
 
     def merge(self, kind: Kind, name: str, change: Raw, out: Output, *, part: str = "", about: str = "") -> None:
         self._send(Merge(self._next(), kind, name, change, part), about, out)
@@ -73,9 +76,10 @@ class Asking:
         return self._number
 
     def _send(self, request: Request, about: str, out: Output) -> None:
-        key = (request.kind, request.name)
+        key = (request.kind, name_of(request))
         assert key not in self._under_way, f"two requests at once about {key}"
         self._under_way[key] = UnderWay(request, about, self._version_of(*key))
+        self._numbers[request.number] = key
         out.send.append(Send("", request))
 
     # -- what comes of them -----------------------------------------------------------------------------------------
@@ -96,12 +100,18 @@ class Asking:
         pause = self._pauses.get((kind, name))
         return pause.reason if pause is not None else ""
 
+    def refused(self, kind: Kind, name: str) -> int:
+        """With which status it was refused last; 0: it was not, or nobody knows."""
+        pause = self._pauses.get((kind, name))
+        return pause.status if pause is not None else 0
+
     def about(self, number: int) -> Key | None:
-        return next((key for key, one in self._under_way.items() if one.request.number == number), None)
+        return self._numbers.get(number)
 
     def answered(self, key: Key, answer: Answer, now_s: float) -> tuple[Request, str]:
         """The request, and the member that it is about."""
         one = self._under_way.pop(key)
+        del self._numbers[one.request.number]
         if isinstance(answer, Refused):
             if answer.moved_on and self._version_of(*key) > one.version:
                 return one.request, one.about  # What it is now is known already: nothing is to be waited for.
@@ -122,7 +132,7 @@ class Asking:
             pause_s = max(pause_s, UNKNOWN_S)
         nothing_to_say = unknown or (answer.moved_on and not made)
         reason = "" if nothing_to_say else answer.message
-        return Pause(now_s + pause_s, failures, reason, unknown, self._version_of(*key), one.about)
+        return Pause(now_s + pause_s, failures, reason, unknown, self._version_of(*key), one.about, answer.status)
 
     def seen(self, kind: Kind, name: str, version: int) -> None:
         """The object is known better."""
@@ -153,6 +163,13 @@ class Asking:
     def deadline(self) -> float | None:
         waits = (pause.until_s for key, pause in self._pauses.items() if key not in self._under_way)
         return min(waits, default=None)
+
+
+def name_of(request: Request) -> str:
+    """Under which it is on its way. What is asked of a running pod's size stands by itself: a pod whose size is refused
+    can be ended."""
+    part = request.part if isinstance(request, Apply) else ""
+    return f"{request.name}/{part}" if part else request.name
 
 
 def _sooner(grace_s: float | None, before_s: float | None) -> bool:

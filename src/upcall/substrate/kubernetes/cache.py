@@ -7,8 +7,8 @@ event, and what was made just now is not gone because an older list has not got 
 Nothing is concluded from what is missing before each kind was listed once (:attr:`Cache.complete`).
 """
 
-from collections import OrderedDict
-from typing import Final
+from collections import Counter, OrderedDict
+from typing import Final, TypeVar
 
 from upcall.substrate.kubernetes.objects import (
     NEEDED,
@@ -25,6 +25,7 @@ from upcall.substrate.kubernetes.objects import (
 )
 from upcall.substrate.kubernetes.requests import Changed, Event, Listed, Removed
 
+K = TypeVar("K")
 GONE_MAX: Final = 10_000
 """Uids of what was deleted that are remembered: events that are older than so many deletions do not come."""
 
@@ -42,6 +43,12 @@ class Cache:
         self._listed: set[Kind] = set()
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._of_member: dict[tuple[Kind, str], set[str]] = {}
+        self._on_node: dict[str, set[str]] = {}
+        """Node -> its pods."""
+        self._about_pod: dict[str, set[str]] = {}
+        """Uid of a pod -> disruptions that are about it."""
+        self._labels: Counter[str] = Counter()
+        """Of nodes: how many have each."""
 
     @property
     def complete(self) -> bool:
@@ -70,7 +77,13 @@ class Cache:
 
     def labelled(self, label: str) -> bool:
         """Whether any node has it."""
-        return any(label in node.metadata.labels for node in self.nodes.values())
+        return self._labels[label] > 0
+
+    def on_node(self, node: str) -> list[Pod]:
+        return [self.pods[name] for name in sorted(self._on_node.get(node, ()))]
+
+    def disruptions_of(self, pod_uid: str) -> list[str]:
+        return sorted(self._about_pod.get(pod_uid, ()))
 
     def pods_of(self, member_id: str) -> list[Pod]:
         """Oldest incarnation first."""
@@ -110,11 +123,22 @@ class Cache:
         if before is not None and before.uid != now.uid:
             self._remember(before.uid)
         known[now.name] = now
-        if before is not None and before.member_id != now.member_id:
-            self._of_member.get((kind, before.member_id), set()).discard(now.name)
-        if now.member_id:
-            self._of_member.setdefault((kind, now.member_id), set()).add(now.name)
+        self._index(kind, before, now)
         return kind, before, now
+
+    def _index(self, kind: Kind, before: Object | None, now: Object | None) -> None:
+        """What is asked by something else than its name, so that nobody looks at all of a kind for one of it."""
+        for one, there in ((before, False), (now, True)):
+            if one is None:
+                continue
+            if one.member_id:
+                _note(self._of_member, (kind, one.member_id), one.name, there=there)
+            if isinstance(one, Pod) and one.node:
+                _note(self._on_node, one.node, one.name, there=there)
+            if isinstance(one, Disruption):
+                _note(self._about_pod, one.spec.pod_uid, one.name, there=there)
+            if isinstance(one, Node):
+                self._labels.update(dict.fromkeys(one.metadata.labels, 1 if there else -1))
 
     def _drop(self, kind: Kind, was: Object) -> tuple[Kind, Object | None, Object | None] | None:
         """Only this very object: another of its name may be there since."""
@@ -124,11 +148,17 @@ class Cache:
         if before is None or before.uid != was.uid:
             return None
         del known[was.name]
-        if names := self._of_member.get((kind, before.member_id)):
-            names.discard(was.name)
+        self._index(kind, before, None)
         return kind, before, None
 
     def _remember(self, uid: str) -> None:
         self._gone[uid] = None
         while len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
+
+
+def _note(index: dict[K, set[str]], key: K, name: str, *, there: bool) -> None:
+    names = index.setdefault(key, set())
+    (names.add if there else names.discard)(name)
+    if not names:
+        del index[key]

@@ -60,6 +60,8 @@ class Foreign:
         self.lapses: dict[str, float] = {}
         """When each is to be looked at although nothing is heard of it."""
         self._told: dict[str, Standing] = {}
+        self._of_pod: dict[str, list[str]] = {}
+        """Uid of a pod -> what was told of it."""
         self._allowed: set[str] = set()
         self._messages: dict[str, str] = {}
         """Why each has to wait, for whoever asks the webhook."""
@@ -71,7 +73,7 @@ class Foreign:
             return
         if exit_of(pod, self._cache.nodes.get(pod.node), ours=True) is not None:
             return
-        self._told[one.name] = Standing(pod.task, pod.uid)
+        self._note(one.name, Standing(pod.task, pod.uid))
         left_s = None if one.spec.until is None else max(one.spec.until - self._wall(), 0.0)
         out.up.append(
             Disruption(
@@ -86,13 +88,20 @@ class Foreign:
         )
 
     def called_off(self, name: str, out: Output) -> None:
-        if self._told.pop(name, None) is not None:
+        if (standing := self._told.pop(name, None)) is not None:
+            left = [other for other in self._of_pod.pop(standing.uid, ()) if other != name]
+            if left:
+                self._of_pod[standing.uid] = left
             self._forget(name)
             out.up.append(DisruptionOver(id=name, happened=False))
 
+    def _note(self, name: str, standing: Standing) -> None:
+        self._told[name] = standing
+        self._of_pod.setdefault(standing.uid, []).append(name)
+
     def leaves(self, pod: Pod, task: TaskId, out: Output) -> None:
         """Somebody has told a pod that is wanted to go."""
-        if any(standing.uid == pod.uid for standing in self._told.values()):
+        if pod.uid in self._of_pod:
             return
         target = pod.condition("DisruptionTarget")
         verb: Literal["stop", "preempt"] = "stop"
@@ -100,7 +109,7 @@ class Foreign:
         if target is not None:
             verb, firmness = "preempt" if target.reason == PREEMPTED else "stop", "notified"
         name = f"deleted-{pod.uid}"
-        self._told[name] = Standing(task, pod.uid)
+        self._note(name, Standing(task, pod.uid))
         out.up.append(
             Disruption(
                 id=name,
@@ -115,7 +124,7 @@ class Foreign:
 
     def ended(self, pod_uid: str, out: Output) -> None:
         """What stood about it has happened."""
-        for name in [name for name, standing in self._told.items() if standing.uid == pod_uid]:
+        for name in self._of_pod.pop(pod_uid, ()):
             del self._told[name]
             self._forget(name)
             out.up.append(DisruptionOver(id=name, happened=True))
@@ -165,9 +174,6 @@ class Foreign:
 
     def listed(self) -> Disruptions:
         return Disruptions(ids=tuple(self._told))
-
-    def about(self, pod_uid: str) -> list[str]:
-        return [name for name, one in self._cache.disruptions.items() if one.spec.pod_uid == pod_uid]
 
 
 def message_of(held: StillHeld) -> str:

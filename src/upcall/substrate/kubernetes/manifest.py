@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from upcall.protocol.declaration import Declaration, Volume
+from upcall.protocol.declaration import Declaration, Resources, Volume
 from upcall.substrate.interface import Wanted
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.placement import instead_of, placement
@@ -124,13 +124,6 @@ def grace_s(seconds: float) -> int:
 
 def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
     declaration = wanted.declaration
-    resources = declaration.resources
-    requests = {"cpu": of_cores(resources.cpus)}
-    limits = {}
-    if resources.memory_mib:
-        requests["memory"] = limits["memory"] = of_mib(resources.memory_mib)
-    if resources.disk_mib:
-        requests["ephemeral-storage"] = limits["ephemeral-storage"] = of_mib(resources.disk_mib)
     return {
         "name": CONTAINER,
         "image": settings.image,
@@ -145,7 +138,7 @@ def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
             {"name": "UPCALL_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
         ],
         "ports": [{"containerPort": port.number} for port in declaration.ports],
-        "resources": {"requests": requests, "limits": limits},
+        "resources": amounts(declaration.resources),
         "volumeMounts": [
             {"name": "sandbox", "mountPath": SANDBOX},
             {"name": "identity", "mountPath": IDENTITY, "readOnly": True},
@@ -160,6 +153,17 @@ def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
     }
+
+
+def amounts(resources: Resources) -> dict[str, dict[str, str]]:
+    """Requests and limits. Cores are a share: where others leave more, it may use more."""
+    requests = {"cpu": of_cores(resources.cpus)}
+    limits = {}
+    if resources.memory_mib:
+        requests["memory"] = limits["memory"] = of_mib(resources.memory_mib)
+    if resources.disk_mib:
+        requests["ephemeral-storage"] = limits["ephemeral-storage"] = of_mib(resources.disk_mib)
+    return {"requests": requests, "limits": limits}
 
 
 def _volumes(declaration: Declaration, claims: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -9,13 +9,15 @@ its node is not heard, the ledger has given it up by a person's word or by proof
 node's: what that person would do by hand with ``--force``.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from upcall.protocol import agent as wire
-from upcall.protocol.declaration import Declaration
-from upcall.substrate.interface import Exit, Observed, Output, Send, TaskId, Wanted
-from upcall.substrate.kubernetes import guests, manifest, names, pods
+from upcall.protocol.declaration import Declaration, Resources
+from upcall.substrate.interface import Exit, Observed, Output, Resizing, Send, TaskId, Wanted
+from upcall.substrate.kubernetes import guests, manifest, names, pods, resizing
 from upcall.substrate.kubernetes.asking import Asking
 from upcall.substrate.kubernetes.cache import Cache
 from upcall.substrate.kubernetes.disruptions import Foreign
@@ -37,6 +39,17 @@ NO_WORD: Final = Word()
 Context: TypeAlias = Callable[[TaskId, Declaration], LaunchContext]
 GRACE_S: Final = 30.0
 """Of a pod that does not say its own."""
+ASKED_AGAIN_S: Final = 10.0
+"""For an amount that was taken, and is not what the pod is to have."""
+
+
+@dataclass
+class Amount:
+    """That a task which runs is to have."""
+
+    resources: Resources
+    again_s: float = -math.inf
+    """Not before is it asked for again."""
 
 
 class Members:
@@ -59,6 +72,10 @@ class Members:
         """Of these, such whose launch lacks something: what it comes from."""
         self._wanted: dict[str, dict[TaskId, Wanted]] = {}
         self._ending: dict[TaskId, float] = {}
+        self._ending_of: dict[str, set[TaskId]] = {}
+        """The same, by member."""
+        self._amounts: dict[TaskId, Amount] = {}
+        """What tasks that run are to have, where that is another amount than they began with."""
         self._said: dict[str, dict[TaskId, Observed]] = {}
         self._words: dict[TaskId, Word] = {}
         self.ready = False
@@ -145,7 +162,34 @@ class Members:
             out.up.append(said)
             return
         self._ending[task] = min(grace_s, self._ending.get(task, grace_s))
+        self._ending_of.setdefault(task.member_id, set()).add(task)
         self.look(task.member_id, now_s, out)
+
+    def resize(self, task: TaskId, resources: Resources, now_s: float, out: Output) -> None:
+        """It runs on, with this much."""
+        if self._running_pod(task) is None:
+            return
+        known = self._amounts.get(task)
+        if known is None or known.resources != resources:
+            self._amounts[task] = Amount(resources)
+        self.look(task.member_id, now_s, out)
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        pod = self._running_pod(task)
+        if pod is None:
+            return Resizing(state="away")
+        request = resizing.name_of(pod)
+        if resizing.is_asked(pod, resources) or (status := self._asking.refused("Pod", request)) == 0:
+            return resizing.state(pod, resources, under_way=self._asking.is_under_way("Pod", request))
+        return resizing.refused(status, self._asking.reason("Pod", request))
+
+    def _running_pod(self, task: TaskId) -> Pod | None:
+        """Ours, of a task that is to run on."""
+        if task not in self._wanted.get(task.member_id, {}) or task in self._ending:
+            return None
+        found = (pod for pod in self._cache.pods_of(task.member_id) if pod.task == task)
+        pod = next(found, None)
+        return pod if pod is not None and pod.status.phase == "Running" and not (pod.leaving or pod.guest) else None
 
     def let_go(self, task: TaskId, now_s: float, out: Output) -> None:
         """It runs on, and is its owner's alone."""
@@ -191,8 +235,11 @@ class Members:
         return frozenset(wanted.place for wanted in self._wanted.get(member_id, {}).values())
 
     def known(self) -> set[str]:
-        ending = {task.member_id for task in self._ending}
-        return self._wanted.keys() | ending | {pod.member_id for pod in self._cache.pods.values() if pod.member_id}
+        return (
+            self._wanted.keys()
+            | self._ending_of.keys()
+            | {pod.member_id for pod in self._cache.pods.values() if pod.member_id}
+        )
 
     def tell_again(self, member_ids: Iterable[str]) -> None:
         """Their node was not heard for a while: what was said of them counts no more."""
@@ -211,7 +258,7 @@ class Members:
             if pod.task is not None:
                 seen.add(pod.task)
                 self._look_at(pod, pod.task, now_s, out)
-        for task in [task for task in self._ending if task.member_id == member_id and task not in seen]:
+        for task in sorted(self._ending_of.get(member_id, set()) - seen):
             self._ends_without_a_pod(task, out)
         for wanted in list(self._wanted.get(member_id, {}).values()):
             if wanted.declaration.guest:
@@ -243,6 +290,19 @@ class Members:
             self._say(pods.observed(pod, task, found.state, reason, word, self._settings.domain), out)
         if not wanted:
             self._delete_pod(pod, self._ending.get(task), now_s, out)
+        elif (amount := self._amounts.get(task)) is not None and not pod.leaving:
+            self._give(pod, amount, now_s, out)
+
+    def _give(self, pod: Pod, amount: Amount, now_s: float, out: Output) -> None:
+        """What others in the cluster make something else of is asked for again after a while, not at once."""
+        if resizing.is_asked(pod, amount.resources) or resizing.forbids(pod, amount.resources):
+            return
+        request = resizing.name_of(pod)
+        due = now_s >= amount.again_s or self._asking.refused("Pod", request)
+        if due and self._asking.is_free("Pod", request, now_s):
+            amount.again_s = now_s + ASKED_AGAIN_S
+            wish = resizing.wish(pod, amount.resources)
+            self._asking.apply("Pod", wish, out, part=resizing.PART, about=pod.member_id)
 
     def _look_at_guest(
         self, pod: Pod, task: TaskId, now_s: float, out: Output, *, wanted: bool, ours: bool, heard: bool
@@ -370,7 +430,11 @@ class Members:
     # -- telling ----------------------------------------------------------------------------------------------------
 
     def _tell_end(self, task: TaskId, ended: Exit, out: Output, pod: Pod | None = None) -> None:
-        self._ending.pop(task, None)
+        if self._ending.pop(task, None) is not None:
+            self._ending_of[task.member_id].discard(task)
+            if not self._ending_of[task.member_id]:
+                del self._ending_of[task.member_id]
+        self._amounts.pop(task, None)
         self._words.pop(task, None)
         self._waiting.pop(task, None)
         wishes = self._wanted.get(task.member_id, {})

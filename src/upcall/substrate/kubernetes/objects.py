@@ -41,6 +41,8 @@ class Metadata(_Part, frozen=True, kw_only=True):
     name: str
     uid: str = ""
     resource_version: str = "0"
+    generation: int = 0
+    """Rises with each change of what is wanted of it."""
     creation_timestamp: str = ""
     deletion_timestamp: str = ""
     deletion_grace_period_seconds: float | None = None
@@ -60,6 +62,14 @@ class Condition(_Part, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     last_transition_time: str = ""
+    observed_generation: int = 0
+
+
+class Amounts(_Part, frozen=True, kw_only=True):
+    """Of a container."""
+
+    requests: dict[str, str] = {}
+    limits: dict[str, str] = {}
 
 
 class Waiting(_Part, frozen=True, kw_only=True):
@@ -87,10 +97,18 @@ class ContainerState(_Part, frozen=True, kw_only=True):
 class ContainerStatus(_Part, frozen=True, kw_only=True):
     ready: bool = False
     state: ContainerState = ContainerState()
+    resources: Amounts | None = None
+    """What it really has; none: its node does not say."""
+
+
+class ContainerSpec(_Part, frozen=True, kw_only=True):
+    name: str = ""
+    resources: Amounts = Amounts()
 
 
 class PodSpec(_Part, frozen=True, kw_only=True):
     node_name: str = ""
+    containers: tuple[ContainerSpec, ...] = ()
 
 
 class PodStatus(_Part, frozen=True, kw_only=True):
@@ -98,6 +116,8 @@ class PodStatus(_Part, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
+    observed_generation: int = 0
+    """Of the pod, that its node has heard of."""
     conditions: tuple[Condition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
 

@@ -29,6 +29,8 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     kind: Kind
     name: str
     object: Raw
+    part: str = ""
+    """A subresource."""
 
 
 class Merge(msgspec.Struct, frozen=True, tag=True):

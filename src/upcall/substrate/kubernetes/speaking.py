@@ -137,9 +137,9 @@ class Speaker:
         match request:
             case Create(object=obj):
                 return Done(await self._api.create(kind, dict(obj), namespace))
-            case Apply(object=obj):
+            case Apply(object=obj, part=part):
                 api = self._of_nodes if kind is kinds.NODE else self._api
-                return Done(await api.apply(kind, dict(obj), namespace, force=True))
+                return Done(await api.apply(kind, dict(obj), namespace, part=part, force=True))
             case Merge(name=name, change=change, part=part):
                 return Done(await self._api.merge(kind, name, change, namespace, part=part))
             case Delete(name=name, uid=uid, grace_s=grace_s):

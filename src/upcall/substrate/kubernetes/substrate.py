@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.declaration import Declaration, Resources
 from upcall.substrate.interface import (
     Capabilities,
     Firmness,
     Output,
     Promised,
+    Resizing,
     StillHeld,
     TaskId,
     Unpromised,
@@ -85,7 +86,9 @@ class KubernetesSubstrate:
     @property
     def capabilities(self) -> Capabilities:
         bound = self._settings.volumes_bound_to_node
-        return Capabilities(placement="delegated", firmness=FIRMNESS, volumes_bound_to_node=bound, guests=True)
+        return Capabilities(
+            placement="delegated", firmness=FIRMNESS, volumes_bound_to_node=bound, guests=True, resize_in_place=True
+        )
 
     # -- down: places -----------------------------------------------------------------------------------------------
 
@@ -146,6 +149,14 @@ class KubernetesSubstrate:
         out = Output()
         self._members.end(task, grace_s, now_s, out)
         return out
+
+    def resize(self, task: TaskId, resources: Resources, now_s: float) -> Output:
+        out = Output()
+        self._members.resize(task, resources, now_s, out)
+        return out
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        return self._members.resizing(task, resources)
 
     def let_go(self, task: TaskId, now_s: float) -> Output:
         out = Output()
@@ -290,7 +301,7 @@ class KubernetesSubstrate:
                 gone = before if now is None or (before is not None and before.uid != now.uid) else None
                 if isinstance(gone, Pod):
                     self._members.vanished(gone, out)
-                for name in self._foreign.about(pod.uid):
+                for name in self._cache.disruptions_of(pod.uid):
                     self._disruption(name, now_s, out)
                 self._look(pod.member_id, now_s, out)
                 if isinstance(before, Pod) and before.member_id != pod.member_id:
@@ -331,7 +342,7 @@ class KubernetesSubstrate:
         was = isinstance(before, Node) and (nodes.is_heard(before), before.out_of_service)
         if now is not None and was == (nodes.is_heard(node), node.out_of_service):
             return
-        there = sorted({pod.member_id for pod in self._cache.pods.values() if pod.node == node.name})
+        there = sorted({pod.member_id for pod in self._cache.on_node(node.name)})
         if now is None or not nodes.is_heard(node):
             self._members.tell_again(there)
         for member_id in there:

@@ -141,6 +141,19 @@ class ApiServer:
             owned |= dict(_leaves(change))
         return self._put(kind, name, merged(known, change))
 
+    def resize(self, name: str, obj: Mapping[str, Any]) -> Obj:
+        """What is applied at the subresource: amounts of its containers, and nothing else."""
+        self._call("resize", "Pod", name)
+        known = self._known("Pod", name)
+        self._meant("Pod", known, obj["metadata"].get("uid", ""), "")
+        wanted = {one["name"]: {"resources": one["resources"]} for one in obj["spec"]["containers"]}
+        containers = [merged(one, wanted.get(one.get("name", ""), {})) for one in known["spec"]["containers"]]
+        if containers == known["spec"]["containers"]:
+            return known
+        generation = known["metadata"].get("generation", 1) + 1
+        changed = merged(known, {"metadata": {"generation": generation}, "spec": {"containers": containers}})
+        return self._put("Pod", name, changed)
+
     def bind(self, name: str, node: str) -> None:
         """What the scheduler does."""
         pod = self._known("Pod", name)

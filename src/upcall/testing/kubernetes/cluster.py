@@ -11,8 +11,19 @@ The substrate is made anew at each start of the master, the cluster outlives it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from upcall.protocol.declaration import Declaration
-from upcall.substrate.interface import Capabilities, Exit, Node, NodeObserved, Output, Send, StillHeld, TaskId, Wanted
+from upcall.protocol.declaration import Declaration, Resources
+from upcall.substrate.interface import (
+    Capabilities,
+    Exit,
+    Node,
+    NodeObserved,
+    Output,
+    Resizing,
+    Send,
+    StillHeld,
+    TaskId,
+    Wanted,
+)
 from upcall.substrate.kubernetes import nodes as node_words
 from upcall.substrate.kubernetes.manifest import Settings
 from upcall.substrate.kubernetes.objects import Kind, read
@@ -137,6 +148,12 @@ class PlayedKubernetes:
             self.ended_by_call.append(task)
         return self._core.end(task, grace_s, self._at(now_s))
 
+    def resize(self, task: TaskId, resources: Resources, now_s: float) -> Output:
+        return self._core.resize(task, resources, self._at(now_s))
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        return self._core.resizing(task, resources)
+
     def let_go(self, task: TaskId, now_s: float) -> Output:
         return self._core.let_go(task, self._at(now_s))
 
@@ -196,6 +213,8 @@ class PlayedKubernetes:
             match request:
                 case Create(kind=kind, object=obj):
                     return Done(self.api.create(kind, obj))
+                case Apply(kind=kind, name=name, object=obj, part="resize"):
+                    return Done(self.api.resize(name, obj))
                 case Apply(kind=kind, object=obj):
                     return Done(self.api.apply(kind, obj, manager="upcall", force=True))
                 case Merge(kind=kind, name=name, change=change, part=part):

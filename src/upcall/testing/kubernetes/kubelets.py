@@ -5,7 +5,7 @@ wanted of its pods, and says how they are, while it is heard; when it comes back
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -16,11 +16,15 @@ from upcall.substrate.interface import Exit, Node, TaskId
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.exits import LAST_WORD, OVER
 from upcall.substrate.kubernetes.pods import Word
+from upcall.substrate.kubernetes.quantities import MIB, amount
 from upcall.substrate.tasks import parse
 from upcall.testing.kubernetes.api import ApiServer, Obj
 from upcall.testing.simulated.cluster import Timing
 
 KILLED = 137
+DEFERRED = "Deferred"
+AGAIN_S = 1.0
+"""A kubelet looks again at what it had no room for."""
 
 
 @dataclass
@@ -46,6 +50,12 @@ class Container:
     """Our part in it had the time to say how it ended."""
     ending: bool = False
     steps: int = 0
+    generation: int = 1
+    """Of its pod, that its node has heard of."""
+    has: Mapping[str, Any] = field(default_factory=dict)
+    """Its amounts, as they really are."""
+    resize: Obj | None = None
+    """The condition that says why they are not what is wanted."""
 
     @property
     def alive(self) -> bool:
@@ -67,6 +77,8 @@ class Kubelets:
     crashing: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
+    taken: int = 0
+    """MiB of each node that somebody else has: a pod that runs gets no more then."""
 
     def __post_init__(self) -> None:
         self.machines: dict[str, Machine] = {}
@@ -124,6 +136,8 @@ class Kubelets:
             else:
                 self.api.say("Pod", meta["name"], {"phase": "Failed", "reason": "", "message": ""})
             return
+        if one.alive and not leaving:
+            self._resize(one, pod, now_s)
         if leaving and one.alive:
             grace_s = meta["deletionGracePeriodSeconds"]
             if grace_s == 0:
@@ -131,6 +145,40 @@ class Kubelets:
             elif not one.ending:
                 one.ending = True
                 self._later(one, now_s + min(grace_s, self.timing.end_s), lambda _: self._finish(one, Exit(code=0)))
+
+    def _resize(self, one: Container, pod: Obj, now_s: float) -> None:
+        """Takes over what is wanted of its size, or says why not."""
+        wanted = pod["spec"]["containers"][0]["resources"]
+        generation = pod["metadata"].get("generation", 1)
+        if generation == one.generation and (one.has == wanted or one.resize is not None):
+            return
+        one.generation = generation
+        one.resize = self._against(one, wanted)
+        if one.resize is None:
+            one.has = wanted
+        elif one.resize["reason"] == DEFERRED:
+            self.at(now_s + AGAIN_S, lambda at_s: self._resize_again(one, at_s))
+        self.say(one)
+
+    def _resize_again(self, one: Container, now_s: float) -> None:
+        pod = self.api.find("Pod", one.pod)
+        if one.alive and one.resize is not None and pod is not None and pod["metadata"]["uid"] == one.uid:
+            one.resize = None
+            one.generation = 0
+            self._resize(one, pod, now_s)
+
+    def _against(self, one: Container, wanted: Obj) -> Obj | None:
+        node = self.machines[one.node].description
+        others = [each for each in self.containers.values() if each.node == one.node and each.alive and each is not one]
+        for name, room in (("cpu", float(node.cpus)), ("memory", float(node.memory_mib * MIB))):
+            asked = _of(wanted, name)
+            if asked > room:
+                words = f"Node didn't have enough capacity: {name}, requested: {asked:g}, capacity: {room:g}"
+                return {"reason": "Infeasible", "message": words}
+            taken = float(self.taken * MIB) if name == "memory" else 0.0
+            if asked + taken + sum(_of(each.has, name) for each in others) > room:
+                return {"reason": DEFERRED, "message": f"Node didn't have enough resource: {name}"}
+        return None
 
     def _look_at_strangers(self, pod: Obj, now_s: float) -> None:
         """A pod of somebody else's workload: it runs, is ready after a while, and goes when it is told to."""
@@ -175,6 +223,8 @@ class Kubelets:
             beside=names.BESIDE in meta["annotations"],
             claims=frozenset(one["claimName"] for one in mounted),
             turned_at=self.api.stamp(),
+            generation=meta.get("generation", 1),
+            has=spec["containers"][0]["resources"],
         )
         self._check(one)
         self.containers[one.uid] = one
@@ -248,8 +298,17 @@ class Kubelets:
             {"type": "ContainersReady", **readiness},
             {"type": "Ready", **readiness},
         ]
-        container = {"name": "task", "ready": one.ready, "state": self._state(one)}
-        said = {"phase": phase, "podIP": one.address, "conditions": conditions, "containerStatuses": [container]}
+        if one.resize is not None:
+            about = {"observedGeneration": one.generation, **one.resize}
+            conditions.append({"type": "PodResizePending", "status": "True", **about})
+        container = {"name": "task", "ready": one.ready, "state": self._state(one), "resources": one.has}
+        said = {
+            "phase": phase,
+            "podIP": one.address,
+            "observedGeneration": one.generation,
+            "conditions": conditions,
+            "containerStatuses": [container],
+        }
         self.api.say("Pod", one.pod, said)
         if one.exit is not None and pod["metadata"].get("deletionGracePeriodSeconds"):
             self.api.delete("Pod", one.pod, uid=one.uid, grace_s=0)  # its node is done with it
@@ -301,6 +360,10 @@ class Kubelets:
         for pod in self.api.all("Pod"):
             if pod["spec"].get("nodeName") == node:
                 self.look(pod, now_s)
+
+
+def _of(amounts: Mapping[str, Any], name: str) -> float:
+    return float(amount(amounts.get("requests", {}).get(name, "0")))
 
 
 def _address(task: TaskId) -> str:

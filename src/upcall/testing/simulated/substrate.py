@@ -16,7 +16,7 @@ lists each such moment.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from upcall.protocol.declaration import Declaration
+from upcall.protocol.declaration import Declaration, Resources
 from upcall.substrate.interface import (
     Capabilities,
     DisruptionOver,
@@ -25,6 +25,7 @@ from upcall.substrate.interface import (
     Node,
     Output,
     Promised,
+    Resizing,
     StillHeld,
     TaskId,
     Wanted,
@@ -108,6 +109,12 @@ class SimulatedSubstrate(Scheduling):
             self.ended_by_call.append(task)
             self._end(known, grace_s, now_s)
         return self._flush()
+
+    def resize(self, task: TaskId, resources: Resources, now_s: float) -> Output:
+        return Output()
+
+    def resizing(self, task: TaskId, resources: Resources) -> Resizing:
+        return Resizing(state="refused", reason="not in place here")
 
     def let_go(self, task: TaskId, now_s: float) -> Output:
         return Output()  # nobody else's workloads are here
