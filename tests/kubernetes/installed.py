@@ -3,6 +3,7 @@
 
 import asyncio
 import functools
+import os
 import shutil
 import signal
 import sys
@@ -38,10 +39,12 @@ class Installed:
         image: str = IMAGE,
         host: str = HOST,
         local: bool = False,
+        python: str = sys.executable,
     ) -> None:
         """``before``: what stands before each command of ours. ``of``: one more replica of that one, with a copy of its
-        folder and doors of its own. ``host``: by which pods reach the master. ``local``: storage is on the nodes."""
-        self.before = tuple(before)
+        folder and doors of its own. ``host``: by which pods reach the master. ``local``: storage is on the nodes.
+        ``python``: of the release that runs (:mod:`other_release`)."""
+        self.before, self.python = tuple(before), python
         self.folder, self.namespace = DataFolder(folder), namespace
         if of is None:
             cluster = birth.choose(1, 512, 1.0)
@@ -75,14 +78,17 @@ class Installed:
                 *("--token-file", token, "--data", str(root / "host")),
             ),
         }[name]
+        own = self.python == sys.executable
         with (root / f"{name}.log").open("ab") as log:
             self.running[name] = await asyncio.create_subprocess_exec(
                 *self.before,
-                sys.executable,
+                self.python,
                 "-m",
                 *words,
                 stdout=log,
                 stderr=log,
+                # What is installed there, and not what the tests run from.
+                env={name: value for name, value in os.environ.items() if own or name != "PYTHONPATH"},
                 preexec_fn=functools.partial(linux.die_with_parent, signal.SIGKILL),
             )
 

@@ -11,8 +11,9 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._to = port
         self._whole = True
-        self._flows = asyncio.Event()
-        self._flows.set()
+        self._there, self._back = asyncio.Event(), asyncio.Event()
+        self._there.set()
+        self._back.set()
         self._ends: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -27,11 +28,14 @@ class Wire:
 
     def mend(self) -> None:
         self._whole = True
-        self._flows.set()
+        self._there.set()
+        self._back.set()
 
-    def falls_silent(self) -> None:
-        """All stays open, and nothing arrives any more."""
-        self._flows.clear()
+    def falls_silent(self, *, there: bool = True, back: bool = True) -> None:
+        """All stays open, and nothing arrives of what is asked (``there``), of what is answered, or of both."""
+        for one, silent in ((self._there, there), (self._back, back)):
+            if silent:
+                one.clear()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._whole:
@@ -48,7 +52,8 @@ class Wire:
             return
         self._ends |= {writer, far_writer}
         try:
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+            there, back = self._pump(reader, far_writer, self._there), self._pump(far_reader, writer, self._back)
+            await asyncio.gather(there, back)
         except asyncio.CancelledError:
             pass  # The server that called us takes a cancelled task for a fault; we are its last frame.
         finally:
@@ -57,10 +62,10 @@ class Wire:
                 end.transport.abort()
             self._connections.discard(task)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flows: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
-                await self._flows.wait()
+                await flows.wait()
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()

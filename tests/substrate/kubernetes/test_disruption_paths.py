@@ -441,3 +441,22 @@ def test_a_node_that_another_control_plane_has_closed_is_left_closed_and_shown_a
         assert known["spec"].get("unschedulable")
         marks = {names.closed("other"): "true"} | ({names.CLOSED: "true"} if closed else {})
         assert known["metadata"]["annotations"] == marks
+
+
+def test_beside_the_schedulers_words_stands_the_storage_class_of_a_claim_that_has_no_volume_yet(world: World) -> None:
+    """A scheduler says that there are unbound claims, and neither which nor of what."""
+    api = cluster(world).api
+    for one in api.all("Node"):
+        api.merge("Node", one["metadata"]["name"], {"spec": {"unschedulable": True}})
+    world.observe(cluster(world).crash("log.b1", world.now_s))
+    world.advance(5)
+    _, before = reason_of(world, "b1")
+    assert before.startswith("0 of 4 nodes will do")
+    api.merge("PersistentVolumeClaim", "data.log.b1.1", {"spec": {"storageClassName": "quick"}})
+    api.say("PersistentVolumeClaim", "data.log.b1.1", {"phase": "Pending"})
+    goes_on(world, 5)
+    said = f"{before} (volume data of it waits for one of storage class quick)"
+    assert reason_of(world, "b1") == ("pending", said)
+    api.merge("PersistentVolumeClaim", "data.log.b1.1", {"spec": {"volumeName": "v1"}})
+    goes_on(world, 5)
+    assert reason_of(world, "b1") == ("pending", before)

@@ -286,7 +286,7 @@ class Members:
         if heard or not pod.node:
             word = self._words.get(task, NO_WORD)
             found = pods.seen(pod, word) if wanted else Seen("ending")
-            reason = (self._lacks(task) if found.state == "pending" else "") or found.reason
+            reason = self._why_pending(task, found.reason) if found.state == "pending" else found.reason
             self._say(pods.observed(pod, task, found.state, reason, word, self._settings.domain), out)
         if not wanted:
             self._delete_pod(pod, self._ending.get(task), now_s, out)
@@ -391,6 +391,15 @@ class Members:
         if name not in self._cache.services and self._asking.is_free("Service", name, now_s):
             self._asking.apply("Service", manifest.headless(service, self._settings), out, about=member_id)
         return self._volumes.bring(member_id, wanted.declaration, wanted.place, now_s, out)
+
+    def _why_pending(self, task: TaskId, scheduler_says: str) -> str:
+        if lacks := self._lacks(task):
+            return lacks
+        wanted = self._wanted.get(task.member_id, {}).get(task)
+        if not scheduler_says or wanted is None:
+            return scheduler_says
+        waits_for = self._volumes.waits_for(task.member_id, wanted.declaration, wanted.place)
+        return f"{scheduler_says} ({waits_for})" if waits_for else scheduler_says
 
     def _lacks(self, task: TaskId) -> str:
         """What is not there for its pod, by its own cause: a scheduler names what follows of it."""

@@ -66,6 +66,18 @@ class Volumes:
                 return NO_CLASS.format(volume.name)
         return ""
 
+    def waits_for(self, member_id: str, declaration: Declaration, place: int) -> str:
+        """Beside what a scheduler says: it names no claim and no storage class. Whether somebody makes volumes of that
+        one, or there is none of the name, is not ours to see."""
+        if not declaration.volumes:
+            return ""
+        fence = self._fence(member_id, place)
+        for volume in declaration.volumes:
+            claim = self._cache.claims.get(names.claim_name(member_id, volume.name, fence))
+            if claim is not None and claim.status.phase == "Pending" and not claim.spec.volume_name:
+                return f"volume {volume.name} of it waits for one of storage class {claim.spec.storage_class_name}"
+        return ""
+
     def _fence(self, member_id: str, place: int) -> int:
         claims = self._cache.claims_of(member_id)
         own = [claim.number(names.FENCE) for claim in claims if claim.number(names.PLACE) == place and not _kept(claim)]
