@@ -1,21 +1,26 @@
 """A machine from which a cluster is used: the command line, as a process, with a kubeconfig and nothing else."""
 
 import asyncio
+import contextlib
 import json
 import os
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from evicting import LIMIT_S
+from lab.control_plane import ControlPlane, control_plane
+from lab.network import networked, way_out
 from lab.running import Container, RunningNodes
 
 from upcall.keeper import processes
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing.objects import NAME
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.kinds import POD, Object
+from upcall.substrate.kubernetes.client.errors import NotFound
+from upcall.substrate.kubernetes.client.kinds import DEPLOYMENT, POD, WEBHOOK, Object
 
 IMAGE: Final = "example.invalid/upcall:1"
 
@@ -26,13 +31,13 @@ class Laptop:
     def __init__(self, data: Path, kubeconfig: Path, namespace: str, running: RunningNodes | None = None) -> None:
         self.data, self.namespace, self.running = data, namespace, running
         self.kubeconfig = str(kubeconfig)
-        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig), "UPCALL_DATA": str(data)}
+        self.environment = os.environ | {"KUBECONFIG": str(kubeconfig), "UPCALL_DATA": str(data)}
 
     async def said(self, *words: str) -> tuple[int | None, str]:
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", "upcall.cli", *words)
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=self._environment
+            *command, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=self.environment
         )
         async with asyncio.timeout(LIMIT_S):
             text, _ = await process.communicate()
@@ -91,3 +96,33 @@ def pids(container: Container) -> list[int]:
     """All that runs in it."""
     assert container.process is not None
     return [one.pid for one in processes.descendants(container.process.pid, processes.table())]
+
+
+@contextlib.contextmanager
+def plane_with_a_way_out(folder: Path) -> Iterator[ControlPlane]:
+    """Its API server goes to what is in the cluster by the network that is played."""
+    with control_plane(folder, kube_apiserver=way_out(folder)) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def machines(api: Api, plane: ControlPlane, folder: Path) -> AsyncIterator[RunningNodes]:
+    """Three nodes whose pods run."""
+    pki = plane.authority.folder
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pki / "api.crt", pki / "api.key")
+    async with networked(api, 3, folder / "machines", plane.folder, tls) as nodes:
+        yield nodes
+
+
+@contextlib.asynccontextmanager
+async def left_clean(laptop: Laptop, api: Api) -> AsyncIterator[Laptop]:
+    """What it put into the cluster is gone afterwards, however a test ended."""
+    yield laptop
+    for one in (await api.list(WEBHOOK)).objects:
+        await api.delete(WEBHOOK, one["metadata"]["name"])
+    with contextlib.suppress(NotFound):
+        await api.delete(DEPLOYMENT, NAME, laptop.namespace)
+    for each in (await api.list(POD, laptop.namespace)).objects:
+        with contextlib.suppress(NotFound):
+            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, laptop.namespace)

@@ -3,10 +3,8 @@ does reaches them through its API server."""
 
 import asyncio
 import base64
-import contextlib
 import os
 import signal
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -15,10 +13,9 @@ import msgspec
 import pytest
 from evicting import LIMIT_S, drain, read_until
 from lab import hosts
-from lab.control_plane import ControlPlane, control_plane
-from lab.network import networked, way_out
+from lab.control_plane import ControlPlane
 from lab.running import RunningNodes
-from laptop import IMAGE, Laptop, leader, pids
+from laptop import IMAGE, Laptop, leader, left_clean, machines, pids, plane_with_a_way_out
 
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.kubernetes.control_plane.leading import LEADS
@@ -34,7 +31,6 @@ from upcall.substrate.kubernetes.client.kinds import (
     NAMESPACE,
     POD,
     SECRET,
-    WEBHOOK,
     Object,
 )
 from upcall.substrate.kubernetes.evictions.objects import DEFINED
@@ -46,18 +42,14 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 @pytest.fixture(scope="module")
 def plane(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One of our own: its API server goes to what is in the cluster by the network that is played."""
-    folder = tmp_path_factory.mktemp("plane")
-    with control_plane(folder, kube_apiserver=way_out(folder)) as running:
+    """One of our own."""
+    with plane_with_a_way_out(tmp_path_factory.mktemp("plane")) as running:
         yield running
 
 
 @pytest.fixture
 async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterator[RunningNodes]:
-    pki = plane.authority.folder
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(pki / "api.crt", pki / "api.key")
-    async with networked(api, 3, tmp_path / "machines", plane.folder, tls) as nodes:
+    async with machines(api, plane, tmp_path) as nodes:
         yield nodes
 
 
@@ -65,14 +57,8 @@ async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterato
 async def laptop(
     api: Api, plane: ControlPlane, namespace: str, running: RunningNodes, tmp_path: Path
 ) -> AsyncIterator[Laptop]:
-    yield Laptop(tmp_path / "data", plane.kubeconfig(), namespace, running)
-    for one in (await api.list(WEBHOOK)).objects:
-        await api.delete(WEBHOOK, one["metadata"]["name"])
-    with contextlib.suppress(NotFound):
-        await api.delete(DEPLOYMENT, NAME, namespace)
-    for each in (await api.list(POD, namespace)).objects:
-        with contextlib.suppress(NotFound):
-            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+    async with left_clean(Laptop(tmp_path / "data", plane.kubeconfig(), namespace, running), api) as one:
+        yield one
 
 
 async def test_a_service_lives_under_a_control_plane_in_the_cluster(

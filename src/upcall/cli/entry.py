@@ -6,6 +6,7 @@ between it is the exception that commands answer.
 """
 
 import signal
+from collections.abc import Callable
 
 _ANSWERED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
 """Else somebody (a shell that put us in the background) wants interrupts ignored."""
@@ -14,10 +15,32 @@ if _ANSWERED:
 
 
 def run() -> int:
-    from upcall.cli import exits, main
+    """``upcall``."""
+
+    def upcall(loaded: Callable[[], None]) -> int:
+        from upcall.cli import main
+
+        return main.run(loaded=loaded)
+
+    return _interruptible(upcall)
+
+
+def by_kubectl() -> int:
+    """``kubectl upcall``, by the name ``kubectl-upcall``."""
+
+    def plugin(loaded: Callable[[], None]) -> int:
+        from upcall.cli import kubectl
+
+        return kubectl.run(loaded=loaded)
+
+    return _interruptible(plugin)
+
+
+def _interruptible(command: Callable[[Callable[[], None]], int]) -> int:
+    from upcall.cli import exits
 
     try:
-        return main.run(loaded=lambda: _answer(signal.default_int_handler))
+        return command(lambda: _answer(signal.default_int_handler))
     except KeyboardInterrupt:
         return exits.INTERRUPTED_EXIT
     finally:

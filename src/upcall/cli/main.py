@@ -6,7 +6,7 @@ line library nor any command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 i
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from upcall.cli.exits import FAILED_EXIT, INTERRUPTED_EXIT, PIPE_EXIT, USAGE_EXIT, CannotPrint, ReaderGone, printed
@@ -57,6 +57,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 
+WORDS: Final = {name: words for name, (_, words) in COMMANDS.items()}
+
 NOUNS: Final = frozenset(
     {
         "backup",
@@ -78,19 +80,22 @@ NOUNS: Final = frozenset(
 """Commands with commands of their own."""
 
 
-def help_text() -> str:
-    """The help of the first level."""
-    width = max(map(len, COMMANDS))
+DATA: Final = "  --data FOLDER         Data folder of the cluster (UPCALL_DATA; default ~/.local/share/upcall)."
+
+
+def help_text(program: str = "upcall", commands: Mapping[str, str] = WORDS, where: str = DATA) -> str:
+    """The help of the first level. ``where``: how it is said which cluster is meant."""
+    width = max(map(len, commands))
     lines = [
-        "Usage: upcall COMMAND [ARGUMENTS]",
+        f"Usage: {program} COMMAND [ARGUMENTS]",
         "",
         "  A datacenter operating system for data services that operate themselves.",
         "",
         "Commands:",
-        *(f"  {name:<{width}}  {words}" for name, (_, words) in COMMANDS.items()),
+        *(f"  {name:<{width}}  {words}" for name, words in commands.items()),
         "",
         "Everywhere:",
-        "  --data FOLDER         Data folder of the cluster (UPCALL_DATA; default ~/.local/share/upcall).",
+        where,
         "  --output table|json   For people, or for programs.",
         "  --help                Of each command: its arguments and options.",
         "",
@@ -128,12 +133,17 @@ def application(*names: str) -> "typer.Typer":
     return app
 
 
-def run(argv: list[str] | None = None, loaded: Callable[[], None] = lambda: None) -> int:
+def run(argv: list[str] | None = None, loaded: Callable[[], None] = lambda: None, program: str = "upcall") -> int:
     """Run one command; the exit code is returned (and is the process's, by the console script). ``loaded`` is called
-    when all that the command needs is imported, before it does anything."""
+    when all that the command needs is imported, before it does anything. ``program``: as which it was called."""
+    return streaming(lambda: _run(argv, loaded, program))
+
+
+def streaming(work: Callable[[], int]) -> int:
+    """Its exit code, whatever becomes of the streams that it prints to."""
     _stand_in_for_streams()
     try:
-        code = _run(argv, loaded)
+        code = work()
         with printed():
             sys.stdout.flush()  # While it is still ours to say what that means.
         return code
@@ -158,7 +168,7 @@ def _print_nowhere() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
+def _run(argv: list[str] | None, loaded: Callable[[], None], program: str) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     completing = "_UPCALL_COMPLETE" in os.environ
     if not completing and (not arguments or arguments[0] in ("--help", "-h", "help")):
@@ -176,12 +186,12 @@ def _run(argv: list[str] | None, loaded: Callable[[], None]) -> int:
         return USAGE_EXIT
     names = () if completing else (arguments[0],)
     if not completing and arguments[0] not in COMMANDS:
-        _say_unknown(arguments)
+        say_unknown(arguments, COMMANDS, program)
         return USAGE_EXIT
     try:
         app = application(*names)
         loaded()
-        code = app(args=arguments, prog_name="upcall", standalone_mode=False)
+        code = app(args=arguments, prog_name=program, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1 if done.code else 0
@@ -205,7 +215,7 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
     if context is not None and (word := context.meta.get(LEFT_OUT)):
         named = path.removesuffix(f" {word}")  # Where it went wrong is what was typed.
     if type(wrong).__name__ == "NoArgsIsHelpError":
-        if not _as_json(arguments):
+        if not as_json(arguments):
             print(context.get_help(), file=sys.stderr)
             return
         message = "a command or an argument is missing"
@@ -217,7 +227,7 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
         said, option = of_validator(judged(include_url=False)[0]), _named(wrong.param)
         right = f"{said.expected}; `{path} --help` says what" if said.expected else problem.expected
         problem = Problem(code="usage", message=said.message, where=f"{named} {option}", expected=right)
-    Output(as_json=_as_json(arguments)).problem(problem)
+    Output(as_json=as_json(arguments)).problem(problem)
 
 
 def _named(parameter: Any) -> str:
@@ -227,7 +237,7 @@ def _named(parameter: Any) -> str:
     return str(parameter.metavar or parameter.name.upper())
 
 
-def _as_json(arguments: list[str]) -> bool:
+def as_json(arguments: list[str]) -> bool:
     """Whether a program reads the answer, as far as a command line that is wrong tells it."""
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     words = (one for pair in pairs for one in ("=".join(pair), pair[0]))
@@ -250,18 +260,18 @@ def _is_text(word: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
-def _say_unknown(arguments: list[str]) -> None:
+def say_unknown(arguments: list[str], commands: Iterable[str], program: str) -> None:
     from difflib import get_close_matches
 
     word = arguments[0]
-    near = get_close_matches(word, COMMANDS, n=1)
-    hint = f"did you mean `upcall {near[0]}`?" if near else "`upcall --help` lists the commands"
-    if _as_json(arguments):
+    near = get_close_matches(word, commands, n=1)
+    hint = f"did you mean `{program} {near[0]}`?" if near else f"`{program} --help` lists the commands"
+    if as_json(arguments):
         from upcall.cli.output import Output
         from upcall.protocol.errors import Problem
 
         Output(as_json=True).problem(
-            Problem(code="usage", message=f"no command {word!r}", where="upcall", expected=hint)
+            Problem(code="usage", message=f"no command {word!r}", where=program, expected=hint)
         )
         return
-    print(f"upcall: no command {word!r}; {hint}", file=sys.stderr)
+    print(f"{program}: no command {word!r}; {hint}", file=sys.stderr)

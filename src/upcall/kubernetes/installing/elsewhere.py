@@ -28,7 +28,7 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import ApiError
 from upcall.substrate.kubernetes.client.kinds import POD
-from upcall.substrate.kubernetes.client.login import LoginError, current_context, usual_files
+from upcall.substrate.kubernetes.client.login import LoginError, current_context, namespace_of, usual_files
 from upcall.substrate.kubernetes.speaking import OURS
 
 T = TypeVar("T")
@@ -107,20 +107,10 @@ class OnKubernetes:
                         expected="another data folder (--data)",
                     )
             return known, cluster.cluster
-        files = usual_files()
-        try:
-            named = context or current_context(files)
-        except LoginError as error:
-            raise Invalid(str(error), where="--context", expected="a context of your kubeconfig") from None
-        return (
-            Settings(
-                kubeconfig=os.pathsep.join(str(file.absolute()) for file in files),
-                context=named,
-                namespace=namespace or NAMESPACE,
-                image=UNKNOWN,
-            ),
-            "",
-        )
+        return _meant("", context, namespace or NAMESPACE), ""
+
+    def join(self, kubeconfig: str, context: str, namespace: str) -> None:
+        self._remember("", _meant(kubeconfig, context, namespace))
 
     def _remember(self, known: str, settings: Settings) -> None:
         self._folder.make_private()
@@ -208,6 +198,18 @@ class OnKubernetes:
             return asyncio.run(connected())
         except ApiError as error:
             raise in_words(error, settings.context) from None
+
+
+def _meant(kubeconfig: str, context: str, namespace: str) -> Settings:
+    """``kubeconfig``: a file; empty: those that ``kubectl`` would take. ``namespace``: empty: the context's own."""
+    files = (Path(kubeconfig),) if kubeconfig else usual_files()
+    try:
+        context = context or current_context(files)
+        namespace = namespace or namespace_of(files, context) or NAMESPACE
+    except LoginError as error:
+        raise Invalid(str(error), where="--context", expected="a context of your kubeconfig") from None
+    named = os.pathsep.join(str(file.absolute()) for file in files)
+    return Settings(kubeconfig=named, context=context, namespace=namespace, image=UNKNOWN)
 
 
 UNKNOWN: Final = "-"

@@ -62,8 +62,14 @@ def usual_files() -> tuple[Path, ...]:
 def current_context(files: tuple[Path, ...]) -> str:
     """The one that is meant where none is named: another one tomorrow, perhaps."""
     if not (context := _Merged.read(files).current):
-        raise LoginError(f"{' and '.join(map(str, files))}: no current context")
+        raise LoginError(f"{_named(files)}: no current context")
     return context
+
+
+def namespace_of(files: tuple[Path, ...], context: str) -> str:
+    """Which one a context is about; empty: it does not say."""
+    chosen, _ = _Merged.read(files).find("contexts", "context", context, _named(files))
+    return str(chosen.get("namespace") or "")
 
 
 def from_kubeconfig(files: tuple[Path, ...] = (), context: str = "") -> Login:
@@ -71,7 +77,7 @@ def from_kubeconfig(files: tuple[Path, ...] = (), context: str = "") -> Login:
     files = files or usual_files()
     context = context or current_context(files)
     merged = _Merged.read(files)
-    where = " and ".join(map(str, files))
+    where = _named(files)
     chosen, _ = merged.find("contexts", "context", context, where)
     cluster, beside = merged.find("clusters", "cluster", str(chosen.get("cluster", "")), where)
     user, user_beside = merged.find("users", "user", str(chosen["user"]), where) if chosen.get("user") else ({}, beside)
@@ -86,6 +92,10 @@ def from_kubeconfig(files: tuple[Path, ...] = (), context: str = "") -> Login:
         cluster.get("tls-server-name"),
         cluster.get("proxy-url"),
     )
+
+
+def _named(files: tuple[Path, ...]) -> str:
+    return " and ".join(map(str, files))
 
 
 class _Merged:
