@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from upcall.cli import carrying, contents, deploy, own_packages, refusals
 from upcall.cli import composition as compositions
-from upcall.cli import contents, deploy, own_packages, refusals
 from upcall.cli.action import judged, run_action
 from upcall.cli.applicable import check_against
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
@@ -67,7 +67,8 @@ def apply_file(
 
 def resources(session: Session, status: Status) -> compositions.Requires:
     """What this cluster has."""
-    free_mib = shutil.disk_usage(session.folder.root).free >> 20
+    # Of a cluster elsewhere nobody knows it: volumes are of its storage, which makes room or says that there is none.
+    free_mib = 0 if session.control_plane else max(1, shutil.disk_usage(session.folder.root).free >> 20)
     return compositions.Requires(
         cpus=max((one.cpus for one in status.nodes), default=0),
         memory_mib=sum(one.memory_mib for one in status.nodes),
@@ -97,6 +98,9 @@ def apply(
     with own_packages.registered(session, composition, dry_run=dry_run) as named:
         composition = named.composition
         course = Course(session, composition, status.services, named.unregistered, patience_s)
+        if session.control_plane:
+            for words in carrying.of_this_machine(composition, course.packages):
+                session.out.note(words)
         course.look(wait=wait and not dry_run)
         if dry_run:
             course.say()
@@ -133,7 +137,7 @@ class Course:
         named = any(one.secrets for one in composition.services)
         secrets = [one.name for one in session.client.secrets()] if named else ()
         known = [*session.client.packages(), *map(PackageView.of, unregistered.values())]
-        self._packages = check_against(composition, known, present, secrets)
+        self.packages = self._packages = check_against(composition, known, present, secrets)
         found = of_services(composition, present, self._packages)
         self._differences = [looked_at(one, unregistered.get(one.item.service)) for one in found]
         self._contents: dict[str, list[ContentDifference]] = {}

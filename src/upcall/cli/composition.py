@@ -50,7 +50,7 @@ class Requires(Part):
     memory_mib: int = Field(default=0, ge=0)
     """On all nodes together."""
     disk_mib: int = Field(default=0, ge=0)
-    """Free where the data folder is."""
+    """Free where the data folder is; of a cluster elsewhere it is not known."""
     nodes: int = Field(default=0, ge=0)
     """That are up."""
 
@@ -69,7 +69,7 @@ class Requires(Part):
         return [
             f"{getattr(self, key):g} {words} (here: {getattr(has, key):g})"
             for key, words in names.items()
-            if getattr(self, key) > getattr(has, key)
+            if getattr(self, key) > getattr(has, key) and (key != "disk_mib" or has.disk_mib)
         ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from upcall.cli import contents, deploy
+from upcall.cli import carrying, contents, deploy
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
 from upcall.protocol.errors import Conflict, NotFound
@@ -39,6 +39,9 @@ def export(
     holding = [one for one in chosen if packages[one.package, one.version].contents]
     deploy.until_ready(session, holding, "it can be seen what they hold")
     items = [_item(session, one, packages[one.package, one.version]) for one in chosen]
+    nodes = [] if session.control_plane else session.client.nodes()
+    for words in carrying.left_behind(chosen, packages, nodes):
+        session.out.note(words)
     whole = {**({"name": name} if name else {}), "services": items}
     if session.out.as_json:
         session.out.json(whole)
