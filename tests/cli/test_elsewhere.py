@@ -78,7 +78,7 @@ def test_a_folder_says_once_and_for_all_where_its_cluster_is(
         (["up"], "this data folder is of a cluster on kubernetes"),
         (["up", "--on", "kubernetes", "--namespace", "other"], "of a cluster with --namespace data, not other"),
         (["status"], "127.0.0.1:9 does not answer"),
-        (["open"], "no page is served on kubernetes yet"),
+        (["open"], "127.0.0.1:9 does not answer"),
         (["down"], "127.0.0.1:9 does not answer"),
     ):
         assert run(words) == 1

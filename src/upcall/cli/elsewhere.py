@@ -5,7 +5,7 @@ knows no machines of any kind.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -47,7 +47,11 @@ class Elsewhere(Protocol):
         ...
 
     def why_not(self) -> tuple[str, bool]: ...
-    def reach(self) -> tuple[Path, str]: ...
+    def reach(self) -> tuple[Path, Mapping[str, str]]:
+        """A socket that leads there while this process lives, and tokens by whose they are: of the ``operator``, and
+        of the ``page`` where there is one."""
+        ...
+
     def reached(self) -> str:
         """How a program of somebody else's gets there, in words."""
         ...

@@ -38,8 +38,22 @@ def open_page(
     browser: Annotated[bool, typer.Option(help="Open it in a browser too, where there is one.")] = True,
     docs: Annotated[bool, typer.Option("--docs", help="The documentation of the API instead of the page.")] = False,
 ) -> None:
-    """Print the page's address with a one-use login code, for a browser of this user."""
-    url, code = _asked(session, "documentation" if docs else "page")
+    """Print the page's address with a one-use login code, for a browser of this user. The page of a control plane
+    elsewhere is served by this very command, until Ctrl-C."""
+    if session.control_plane:
+        from upcall.cli import page_here
+
+        if docs:
+            raise page_here.no_documentation(session)
+        with page_here.served(session) as page:
+            session.out.note("the page is served by this command, for this user; Ctrl-C ends it")
+            _opened(session, *_asked(session, "page", page.url), browser=browser)
+            page.until_left()
+        return
+    _opened(session, *_asked(session, "documentation" if docs else "page"), browser=browser)
+
+
+def _opened(session: Session, url: str, code: LoginCode, *, browser: bool) -> None:
     session.out.say({"url": url}, url)
     if browser and session.out.rich and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         import webbrowser
@@ -68,17 +82,12 @@ def _program() -> str:
     return str(called.absolute()) if is_ours and not (found and called.samefile(found)) else "upcall"
 
 
-def _asked(session: Session, purpose: LoginPurpose) -> tuple[str, LoginCode]:
-    if where := session.control_plane:
-        raise Conflict(
-            f"no page is served on {where} yet",
-            where=str(session.folder.root),
-            expected="the command line, which does all",
-        )
+def _asked(session: Session, purpose: LoginPurpose, page: str = "") -> tuple[str, LoginCode]:
+    """``page``: its address, where this command serves it."""
     code = LoginCode.model_validate(session.client.post("/v1/login-codes", AskLogin(purpose=purpose, user=whose())))
     if purpose == "documentation":
         return f"{cluster_of(session.folder).url}/docs?code={code.code}", code
-    page = session.client.status().page_url or cluster_of(session.folder).page_url
+    page = page or session.client.status().page_url or cluster_of(session.folder).page_url
     return f"{page}/login?code={code.code}", code
 
 

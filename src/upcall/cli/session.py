@@ -6,7 +6,7 @@ A command is a plain function whose first parameter is :class:`Here`. :func:`com
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,12 +51,17 @@ class Session:
         return cluster_of(self.folder).control_plane if known else ""
 
     @functools.cached_property
-    def client(self) -> Client:
-        if where := self.control_plane:
-            from upcall.cli import elsewhere
+    def reached(self) -> tuple[Path, Mapping[str, str]]:
+        """Of a master that runs elsewhere: the socket that leads there, and the tokens."""
+        from upcall.cli import elsewhere
 
-            socket, token = elsewhere.on(where, self.folder).reach()
-            return Client(socket, token, root=self.folder.root)
+        return elsewhere.on(self.control_plane, self.folder).reach()
+
+    @functools.cached_property
+    def client(self) -> Client:
+        if self.control_plane:
+            socket, tokens = self.reached
+            return Client(socket, tokens["operator"], root=self.folder.root)
         client = Client.of(self.folder)
         client.gone = lambda: keeping.gone(self.folder)
         return client

@@ -61,7 +61,8 @@ def service_row(service: ServiceView) -> tuple[Any, ...]:
 
 
 def _print(session: Session, found: Status) -> None:
-    session.out.line(f"cluster {found.cluster}  {found.url}  page {found.page_url or 'not up'}")
+    page = "by `upcall open`" if session.control_plane else found.page_url or "not up"
+    session.out.line(f"cluster {found.cluster}  {found.url}  page {page}")
     session.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
     session.out.table(
         SERVICE_COLUMNS,

@@ -1,15 +1,21 @@
 """``python -m upcall.web --data <folder>``: serves the page of a cluster, on its own loopback address.
 
-The keeper listens for it (:mod:`upcall.transport.inherited`). Until somebody connects there is nothing to show, so
-nothing is loaded: a page that nobody looks at takes a seventh of the memory.
+The keeper listens for it (:mod:`upcall.transport.inherited`). Or a command does, that looks at a cluster elsewhere: it
+names the socket that leads there, and writes the page's token into our standard input; when that ends, the page does.
+
+Until somebody connects there is nothing to show, so nothing is loaded: a page that nobody looks at takes a seventh of
+the memory.
 """
 
 import argparse
 import contextlib
 import json
+import os
 import select
+import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -38,10 +44,25 @@ def wait_for_a_visitor(listener: socket.socket) -> None:
     looking.poll()
 
 
+def given_by_who_began_us() -> str:
+    """The token, which stands in no file, argument or environment; and the end, when whoever gave it ends."""
+    token = sys.stdin.readline().strip()
+
+    def end() -> None:
+        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
+    return token
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="upcall.web", description="The page of a cluster.")
     parser.add_argument("--data", type=Path, required=True, help="data folder of the cluster")
+    parser.add_argument("--master", type=Path, help="the socket that leads to its master; default: as the folder says")
+    parser.add_argument("--url", default="", help="of this page; default: as the folder says")
     options = parser.parse_args()
+    given = given_by_who_began_us() if options.master is not None else ""
     held = inherited.held(PAGE)
     if held is not None:
         wait_for_a_visitor(held)
@@ -52,12 +73,14 @@ def main() -> int:
 
     try:
         folder = folder_at(options.data)
-        cluster, token = cluster_of(folder), token_of(folder, "page")
+        page_url = options.url or cluster_of(folder).page_url
+        token = given or token_of(folder, "page")
     except UpcallError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    listening = held or inherited.bound(*cluster.page_address)
-    wait_for(folder.master_socket)
+    master = options.master or folder.master_socket
+    listening = held or inherited.bound(*cluster_of(folder).page_address)
+    wait_for(master)
 
     from upcall.client.streaming import AsyncClient
     from upcall.transport import bounds
@@ -66,8 +89,8 @@ def main() -> int:
     from upcall.web.app import application
 
     command = command_on(folder.root, "open")
-    app, knows = application(AsyncClient(folder.master_socket, token), cluster.page_url, command=command)
-    print(json.dumps({"event": "page is served", "url": cluster.page_url}), flush=True)
+    app, knows = application(AsyncClient(master, token), page_url, command=command)
+    print(json.dumps({"event": "page is served", "url": page_url}), flush=True)
     Server(app, [Listener(listening, bounds.OPEN, knows)], graceful_s=3).run()
     return 0
 

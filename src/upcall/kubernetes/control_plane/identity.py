@@ -6,7 +6,8 @@ Who may read this Secret is an admin of the cluster; that is how a command line 
 
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from upcall.substrate.kubernetes.client.api import Api
@@ -15,7 +16,8 @@ from upcall.substrate.kubernetes.client.kinds import SECRET, Object
 
 NAME: Final = "upcall-cluster"
 CLUSTER: Final = "cluster"
-TOKENS: Final = ("operator", "host")
+TOKENS: Final = ("operator", "host", "page")
+"""The page is served where it is looked at, and sees by a token that does nothing."""
 CERTIFICATE: Final = "api.crt"
 KEY: Final = "api.key"
 TRUSTED: Final = "trusted.crt"
@@ -50,11 +52,13 @@ async def read(api: Api, namespace: str) -> Identity | None:
 
 
 async def made(api: Api, namespace: str) -> Identity:
-    """As it stands; made where there is none."""
-    if (found := await read(api, namespace)) is not None:
-        return found
-    new = {CLUSTER: f"upcall-{secrets.token_hex(3)}".encode()}
-    new |= {token_key(one): secrets.token_urlsafe(32).encode() for one in TOKENS}
+    """As it stands; made where there is none, and made whole where an older release made it."""
+    while (found := await read(api, namespace)) is not None:
+        if not (missing := [one for one in TOKENS if not found.get(token_key(one))]):
+            return found
+        with suppress(Conflict):  # Somebody else does the same.
+            return Identity(await api.replace(SECRET, _secret(found.secret, _tokens(missing)), namespace))
+    new = {CLUSTER: f"upcall-{secrets.token_hex(3)}".encode(), **_tokens(TOKENS)}
     try:
         return Identity(await api.create(SECRET, _secret({"metadata": {"name": NAME}}, new), namespace))
     except AlreadyExists:
@@ -70,6 +74,10 @@ async def with_certificate(api: Api, namespace: str, found: Identity, certificat
         return Identity(await api.replace(SECRET, wanted, namespace))
     except Conflict:
         return Identity(await api.get(SECRET, NAME, namespace))
+
+
+def _tokens(whose: Iterable[str]) -> dict[str, bytes]:
+    return {token_key(one): secrets.token_urlsafe(32).encode() for one in whose}
 
 
 def _secret(secret: Object, more: Mapping[str, bytes]) -> Object:

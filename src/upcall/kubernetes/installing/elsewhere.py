@@ -7,7 +7,7 @@ whichever is the current one tomorrow), the namespace.
 import asyncio
 import atexit
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -145,15 +145,15 @@ class OnKubernetes:
 
     # -- while it is there ------------------------------------------------------------------------------------------
 
-    def reach(self) -> tuple[Path, str]:
-        """The socket that leads there, and the token."""
+    def reach(self) -> tuple[Path, Mapping[str, str]]:
+        """The socket that leads there, and the tokens."""
         settings = load(self._folder)
         try:
             tunnel = Tunnel(settings.login(), settings.namespace, self._folder.root / "run")
         except ApiError as error:
             raise in_words(error, settings.context) from None
         atexit.register(tunnel.close)
-        return tunnel.socket, tunnel.token
+        return tunnel.socket, tunnel.tokens
 
     def reached(self) -> str:
         space = load(self._folder).namespace

@@ -41,7 +41,8 @@ class Tunnel:
     def __init__(self, login: Login, namespace: str, run: Path) -> None:
         self._login, self._namespace = login, namespace
         self.socket = run / f"tunnel-{os.getpid()}.sock"
-        self.token = ""
+        self.tokens: dict[str, str] = {}
+        """Of each party of ours; the page has none where an older release is."""
         _forget_dead(run)
         self._listener = unix.listen(self.socket)
         self._loop = asyncio.new_event_loop()
@@ -58,7 +59,8 @@ class Tunnel:
         await self._connection.__aenter__()
         self._installing = Installing(Api(self._connection), self._namespace)
         found = await credentials(Api(self._connection), self._namespace)
-        self.token = found.get(identity.token_key("operator")).decode()
+        tokens = {one: found.get(identity.token_key(one)).decode() for one in ("operator", "page")}
+        self.tokens = {one: token for one, token in tokens.items() if token}
         self._trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._trust.minimum_version = ssl.TLSVersion.TLSv1_3
         self._trust.load_verify_locations(cadata=found.get(identity.TRUSTED).decode())
