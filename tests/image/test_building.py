@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,10 @@ def test_a_layer_that_follows_from_a_lock_is_made_once(
 
 def test_it_runs_our_part_as_nobody_in_particular(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
     running = config_of(built(package_of("log", FILES), base, cache, tmp_path / "scratch", "amd64"))["config"]
-    assert running["Entrypoint"] == ["/usr/bin/python3.12", "-m", "upcall.kubernetes.pod"]
+    assert running["Entrypoint"] == ["/upcall/python/bin/python", "-m", "upcall.kubernetes.pod"]
     assert running["User"] == "65532:65532"
-    assert {"KEPT=yes", "PATH=/usr/bin:/bin", "PYTHONPATH=/upcall/ours:/upcall/libraries"} <= {*running["Env"]}
+    assert {"KEPT=yes", "PATH=/usr/bin:/bin"} <= {*running["Env"]}
+    assert not [one for one in running["Env"] if one.startswith("PYTHONPATH")], "tasks have Pythons of their own"
     assert running["Labels"]["org.opencontainers.image.base.digest"].startswith("sha256:")
 
 
@@ -137,6 +139,32 @@ def test_our_code_is_in_it_and_is_found_as_installed(base: Path, libraries: Path
     points = ours[f"upcall/ours/upcall-{upcall.__version__}.dist-info/entry_points.txt"]
     assert b"upcall.cli.entry:run" in points
     assert not [name for name in ours if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_its_python_finds_our_code_by_its_own_place(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:
+    image = built(package_of("log", FILES), base, cache, tmp_path / "scratch")
+    with tarfile.open(image.images[0].layers[-2].blob) as tar:
+        assert tar.getmember("upcall/python/bin/python").linkname == "/usr/bin/python3.12"
+    ours = files(image, -2)
+    assert b"home = /usr/bin\n" in ours["upcall/python/pyvenv.cfg"]
+    paths = ours["upcall/python/lib/python3.12/site-packages/upcall.pth"]
+    assert paths.split() == [b"/upcall/ours", b"/upcall/libraries"]
+
+
+def test_what_tasks_import_in_our_python_lies_beside_our_libraries(
+    base: Path, libraries: Path, wheels: Path, cache: Cache, tmp_path: Path
+) -> None:
+    lock = wheel_lock(wheels, "environment", "other")
+    asking = replace(package_of("log", FILES), libraries=lock)
+    alike = replace(package_of("table", FILES), libraries=lock)
+    image = built([asking, alike, package_of("plain")], base, cache, tmp_path / "scratch")
+    assert [one.words for one in image.images[0].layers].count("other") == 1, "what both ask for is there once"
+    layer = next(one for one in image.images[0].layers if one.words == "other")
+    with tarfile.open(layer.blob) as tar:
+        assert "upcall/libraries/other/__init__.py" in tar.getnames()
+    assert "other" not in [
+        one.words for one in built(package_of("log", FILES), base, cache, tmp_path / "2").images[0].layers
+    ]
 
 
 def test_an_environment_has_the_python_of_the_image(base: Path, libraries: Path, cache: Cache, tmp_path: Path) -> None:

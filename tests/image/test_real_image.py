@@ -22,6 +22,7 @@ from upcall.image.target import this
 
 pytestmark = pytest.mark.real
 
+PYTHON = "/upcall/python/bin/python"
 DESKTOP = re.compile(r"libX|libasound|libfreetype")
 """What a Java needs for windows, fonts and sound, which nobody has in a pod."""
 
@@ -29,11 +30,13 @@ DESKTOP = re.compile(r"libX|libasound|libfreetype")
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     cache = Cache()
-    built = find("kafka")
-    package = Package(built.package.name, built.package.version, artifacts_of(built), built.blobs)
+    found = [find(name) for name in ("kafka", "ingest")]
+    packages = [
+        Package(one.package.name, one.package.version, artifacts_of(one), one.blobs, one.libraries) for one in found
+    ]
     scratch = tmp_path_factory.mktemp("image")
     try:
-        return build([package], [this()], standing.standing("", cache), cache, scratch / "one")
+        return build(packages, [this()], standing.standing("", cache), cache, scratch / "one")
     except ArtifactError as error:
         if "no longer" in str(error) or "there is no apt-get" in str(error):
             pytest.skip(f"its base cannot be had here any more: {error}")
@@ -55,7 +58,7 @@ def inside(root: Path, *command: str, code: int = 0) -> str:
     words.append("--mount-proc")  # A Java finds its own place by it.
     if shutil.which("unshare") is None or subprocess.run([*words, "/bin/true"], capture_output=True).returncode:
         pytest.skip("a root of one's own cannot be had here (unshare)")
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "/upcall/ours:/upcall/libraries", "LANG": "C.UTF-8"}
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
     done = subprocess.run([*words, *command], capture_output=True, text=True, env=environment)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
@@ -65,8 +68,15 @@ def test_our_code_and_all_that_it_imports_run_in_it(root: Path) -> None:
     modules = (
         "upcall, upcall.agent.agent, upcall.master.app, upcall.kubernetes.machines, ssl, sqlite3, lzma, bz2, ctypes"
     )
-    said = inside(root, "python3.11", "-B", "-c", f"import {modules}; print(upcall.__version__, upcall.__file__)")
+    said = inside(root, PYTHON, "-B", "-c", f"import {modules}; print(upcall.__version__, upcall.__file__)")
     assert said.split() == [upcall.__version__, "/upcall/ours/upcall/__init__.py"]
+
+
+def test_a_task_in_our_python_finds_what_its_package_imports(root: Path) -> None:
+    modules = "upcall.fastdata.ingest, upcall.fastdata.aircraft, confluent_kafka"
+    assert inside(root, PYTHON, "-B", "-c", f"import {modules}; print('all')").split() == ["all"]
+    nothing = "import importlib.util; print(importlib.util.find_spec('upcall'))"
+    assert inside(root, "python3.11", "-B", "-c", nothing).split() == ["None"], "a Python of a task's own is left alone"
 
 
 def test_its_entry_point_is_our_part_in_a_pod(root: Path, image: Image) -> None:

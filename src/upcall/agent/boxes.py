@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from upcall.agent.places import Places
 from upcall.agent.users import Users, name_of
 from upcall.keeper import landlock, mounts
@@ -104,7 +106,9 @@ def service_of(task: str) -> str:
 def runtime() -> list[str]:
     """The platform's own Python, for tasks that are Python programs: what ``{{python}}`` needs."""
     source = Path(__file__).resolve().parents[2]  # The folder in which the package lies.
-    return list(dict.fromkeys([sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix), str(source)]))
+    libraries = Path(msgspec.__file__).resolve().parents[1]  # In an image they are beside it.
+    found = [sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix), str(source), str(libraries)]
+    return list(dict.fromkeys(found))
 
 
 def give(folder: str, user: int) -> None:

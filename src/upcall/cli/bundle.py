@@ -47,7 +47,7 @@ def make(
         with tempfile.TemporaryDirectory(dir=cache.root / "partial", prefix="bundle-") as scratch:
             for number, built in enumerate(found):
                 name, version = built.package.name, built.package.version
-                what = building.Package(name, version, artifacts_of(built), built.blobs)
+                what = building.Package(name, version, artifacts_of(built), built.blobs, built.libraries)
                 image = building.build([what], wanted, stands, cache, Path(scratch) / str(number), report)
                 images[name, version] = (f"{HOST}/upcall/{name}:{version}", image)
             chart = elsewhere.on("kubernetes", session.folder).chart_files()

@@ -66,7 +66,8 @@ def build(
         )
     found = sorted((find(one) for one in dict.fromkeys(packages)), key=lambda built: built.package.name)
     what = [
-        building.Package(built.package.name, built.package.version, artifacts_of(built), built.blobs) for built in found
+        building.Package(built.package.name, built.package.version, artifacts_of(built), built.blobs, built.libraries)
+        for built in found
     ]
     usual = f"{HOST}/upcall/{'-'.join(one.name for one in what)}:{'-'.join(one.version for one in what)}"
     called = str(references.parse(name or usual, where="--name"))

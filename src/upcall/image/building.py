@@ -5,7 +5,7 @@ one has alone:
 
     base          another image's layers, or packages of a distribution
     runtimes      a Java: shared by all packages that have the same lock
-    libraries     what our code imports: the same in all images of a release
+    libraries     what our code imports: the same in all images of a release; what tasks of a package import beside it
     artifacts     the system itself, a layer for each lock
     ours          our code
     index         what is where, and what is too small for a layer of its own
@@ -47,6 +47,8 @@ class Package:
     version: str
     artifacts: Sequence[Artifact]
     blobs: Mapping[str, bytes]
+    libraries: bytes = b""
+    """The lock of what its tasks import that run in our Python, beside what we do."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,11 @@ def _one(packages: Sequence[Package], platform: Platform, base: Base, press: "_P
     written = list(base.layers)
     if base.contents is not None:
         written.append(press.kept("base", base.contents, base.key))
-    libraries = ours.libraries(_wish(packages[0], platform, base, press))
-    written += [press.part(part) for part in (*runtimes, libraries, *systems)]
-    written.append(press.written(f"upcall {upcall.__version__}", ours.code()))
+    wish = _wish(packages[0], platform, base, press)
+    more = sorted({one.libraries for one in packages if one.libraries})
+    libraries = [ours.libraries(wish), *(ours.more_libraries(wish, lock) for lock in more)]
+    written += [press.part(part) for part in (*runtimes, *libraries, *systems)]
+    written.append(press.written(f"upcall {upcall.__version__}", {**ours.code(), **ours.python(base.python)}))
     written.append(press.written(f"index of {', '.join(named)}", {**small, placing.INDEX: Data(sealed.render(index))}))
     labels = {
         "org.opencontainers.image.title": ", ".join(one.name for one in packages),
@@ -133,7 +137,7 @@ def _wish(package: Package, platform: Platform, base: Base, press: "_Press") -> 
 def _running(base: Base) -> dict[str, Any]:
     """How a container of it starts: as nobody in particular, with nothing to write to but what the pod gives."""
     environment = dict(one.partition("=")[::2] for one in base.below.environment)
-    environment |= {"PYTHONPATH": f"/{placing.OURS}:/{placing.LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
     environment.setdefault("LANG", "C.UTF-8")
     if base.contents is not None:
@@ -141,7 +145,7 @@ def _running(base: Base) -> dict[str, Any]:
     return {
         "User": f"{placing.USER}:{placing.USER}",
         "Env": sorted(f"{name}={value}" for name, value in environment.items()),
-        "Entrypoint": [base.python.path, "-m", placing.ENTRY],
+        "Entrypoint": [f"/{placing.PROGRAM}", "-m", placing.ENTRY],
         "WorkingDir": "/",
     }
 

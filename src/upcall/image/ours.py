@@ -7,14 +7,15 @@ are kept, because parts of it are found by them; the rest tells of this machine.
 
 import importlib.metadata
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import upcall
 from upcall.artifacts.lock import digest_of, parse_lock
 from upcall.artifacts.sealed import Placed
-from upcall.image.layers import Contents, Data, tree
-from upcall.image.placing import LIBRARIES, OURS
+from upcall.image.base import Python
+from upcall.image.layers import Contents, Data, Link, tree
+from upcall.image.placing import LIBRARIES, OURS, PROGRAM, PYTHON
 from upcall.image.realising import Part, Wish, installed, of_python
 from upcall.protocol.declaration import Artifact
 
@@ -30,6 +31,27 @@ def libraries(wish: Wish) -> Part:
     folder = installed(replace(wish, artifacts=(artifact,), blobs=lambda _: data), artifact, lock)
     placed = Placed(kind="libraries", lock=digest, path=f"/{LIBRARIES}")
     return Part("libraries", placed, tree(folder, LIBRARIES, of_python), folder.name, "libraries of upcall")
+
+
+def more_libraries(wish: Wish, data: bytes) -> Part:
+    """What tasks of a package import beside that, which run in our Python. It lies where ours do."""
+    digest = digest_of(data)
+    lock = parse_lock(data, digest=digest, where="lock of a package's libraries")
+    artifact = Artifact(name=lock.name, kind="wheels", lock=digest)
+    folder = installed(replace(wish, artifacts=(artifact,), blobs=lambda _: data), artifact, lock)
+    placed = Placed(kind="libraries", lock=digest, path=f"/{LIBRARIES}")
+    return Part(lock.name, placed, tree(folder, LIBRARIES, of_python), folder.name, lock.name)
+
+
+def python(base: Python) -> Contents:
+    """The base's Python, told where our code and its libraries are by its own place: so it finds them however a task
+    starts it, and no other Python does, which tasks have of their own. A variable would reach those."""
+    minor = ".".join(base.version.split(".")[:2])
+    return {
+        PROGRAM: Link(base.path),
+        f"{PYTHON}/pyvenv.cfg": Data(f"home = {PurePosixPath(base.path).parent}\nversion = {base.version}\n".encode()),
+        f"{PYTHON}/lib/python{minor}/site-packages/upcall.pth": Data(f"/{OURS}\n/{LIBRARIES}\n".encode()),
+    }
 
 
 def code() -> Contents:

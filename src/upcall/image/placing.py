@@ -4,6 +4,7 @@
     /upcall/artifacts.json          which artifact of which lock is where, and the properties that commands name
     /upcall/libraries/              what our code imports
     /upcall/ours/upcall/            our code
+    /upcall/python/                 the base's Python, which finds both
 
 The index is read by :mod:`upcall.artifacts.sealed`.
 """
@@ -17,6 +18,8 @@ ARTIFACTS: Final = f"{ROOT}/artifacts"
 INDEX: Final = str(sealed.INDEX).removeprefix("/")
 LIBRARIES: Final = f"{ROOT}/libraries"
 OURS: Final = f"{ROOT}/ours"
+PYTHON: Final = f"{ROOT}/python"
+PROGRAM: Final = f"{PYTHON}/bin/python"
 ENTRY: Final = "upcall.kubernetes.pod"
 """The module of our part in a pod: what an image runs."""
 USER: Final = 65_532

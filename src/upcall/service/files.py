@@ -67,6 +67,12 @@ class PackageFiles:
         return {hashlib.sha256(data).hexdigest(): data for data in (*contents, *map(render_training, cls.makes()))}
 
     @classmethod
+    def libraries(cls) -> bytes:
+        """The lock of what its tasks import in the platform's own Python (``{{python}}``) beyond what the platform
+        does: for an image of the package. On a machine it comes with the installation. Empty: nothing."""
+        return b""
+
+    @classmethod
     def blob(cls, path: str) -> str:
         """SHA-256 of a file below ``lock/`` or ``blobs/`` of the package's folder, as declarations name it."""
         file = cls._files().get(path)

@@ -55,6 +55,8 @@ class Built:
     blobs: dict[str, bytes]
     versions: tuple[str, ...]
     """All that its code is of, the oldest first."""
+    libraries: bytes = b""
+    """See :meth:`Service.libraries`."""
 
 
 def build(what: str | Path, version: str = "") -> Built:
@@ -136,7 +138,7 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
         source=digest,
         blobs=tuple(sorted(blobs)),
     )
-    return Built(package, {**blobs, **({digest: source} if source else {})}, service.versions())
+    return Built(package, {**blobs, **({digest: source} if source else {})}, service.versions(), service.libraries())
 
 
 def _built_from_source(path: Path, version: str) -> Built:

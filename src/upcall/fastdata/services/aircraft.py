@@ -4,6 +4,7 @@ import hashlib
 from typing import Literal
 
 from upcall.fastdata.recordings import lock_bytes
+from upcall.fastdata.services import libraries
 from upcall.protocol.declaration import Artifact, Declaration, Resources
 from upcall.service import Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
@@ -66,6 +67,10 @@ class Aircraft(Service):
     def blobs(cls) -> dict[str, bytes]:
         locks = [lock_bytes(flight) for flight in ("AIB232E", "ELY1747")]
         return {hashlib.sha256(data).hexdigest(): data for data in locks}
+
+    @classmethod
+    def libraries(cls) -> bytes:
+        return libraries()
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
         """What it has not handed over lies in its memory alone: at the end it waits until that is acknowledged, and

@@ -1,5 +1,6 @@
 """``ingest``: takes frames from the aircraft, stores them in Kafka, acknowledges only what is stored there."""
 
+from upcall.fastdata.services import libraries
 from upcall.protocol.declaration import Check, Declaration, Port, Resources, Secret
 from upcall.service import Endpoint, Field, Member, Need, Operation, Pod, Service, ServiceOptions, Verdict, accept
 
@@ -47,6 +48,10 @@ class Ingest(Service):
             start_timeout_s=600,
             grace_s=15,
         )
+
+    @classmethod
+    def libraries(cls) -> bytes:
+        return libraries()
 
     async def may_stop(self, member: Member, why: Operation) -> Verdict:
         """The aircraft keeps what is not acknowledged; a stop costs nothing but lag."""
