@@ -85,6 +85,24 @@ def test_a_folder_says_once_and_for_all_where_its_cluster_is(
         assert said in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "127.0.0.1:9 does not answer"),
+        (["--once"], "what is measured is this machine"),
+        (["--image", "i"], "it is said where, and not on what"),
+        (["--on", "mars"], "nobody knows how to be on 'mars'"),
+    ],
+)
+def test_a_demo_begins_no_cluster_here_where_its_folder_is_of_one_elsewhere(
+    words: list[str], said: str, tmp_path: Path, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = of_kubernetes(tmp_path, kubeconfig)
+    assert run(["demo", *words]) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not folder.wanted_up.exists()
+
+
 def test_a_cluster_of_this_machine_does_not_become_one_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,7 +75,7 @@ def test_our_code_and_all_that_it_imports_run_in_it(root: Path) -> None:
 def test_a_task_in_our_python_finds_what_its_package_imports(root: Path) -> None:
     modules = "upcall.fastdata.ingest, upcall.fastdata.aircraft, confluent_kafka"
     assert inside(root, PYTHON, "-B", "-c", f"import {modules}; print('all')").split() == ["all"]
-    nothing = "import importlib.util; print(importlib.util.find_spec('upcall'))"
+    nothing = "import importlib.util; print(importlib.util.find_spec('msgspec'))"
     assert inside(root, "python3.11", "-B", "-c", nothing).split() == ["None"], "a Python of a task's own is left alone"
 
 

@@ -65,10 +65,24 @@ def demo(
         bool,
         typer.Option("--once", help="Measure it: until the first anomaly, on an empty data folder; build/demo.json."),
     ] = False,
+    on: Annotated[
+        str, typer.Option("--on", metavar="WHERE", help="kubernetes: as `upcall up --on` has it, with its options.")
+    ] = "",
+    context: Annotated[str, typer.Option("--context", help="See `upcall up`.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="See `upcall up`.")] = "",
+    image: Annotated[str, typer.Option("--image", help="With all packages of the demo in it.")] = "",
 ) -> None:
-    """The whole platform at work on this machine, and what it finds in its data, until Ctrl-C; data is kept."""
+    """The whole platform at work on this machine, and what it finds in its data, until Ctrl-C; data is kept. On a
+    cluster elsewhere it is installed, and runs on."""
     began = time.monotonic() - _made_for_s()
     composition, watch = _plugged(name)
+    if not on and any((context, namespace, image)):
+        raise Invalid("it is said where, and not on what", where="upcall demo", expected="--on kubernetes")
+    if on or session.control_plane:
+        if once:
+            raise Invalid("what is measured is this machine", where="--once", expected="a data folder of this machine")
+        _elsewhere(session, composition, on, (context, namespace, image))
+        return
     if once:
         measure(session, began, lambda fresh, peak: _run(fresh, composition, watch, once=True, peak=peak))
         return
@@ -115,6 +129,22 @@ def _run(
         if ours:
             ran.incomplete = down.stop(session).incomplete
     return ran
+
+
+def _elsewhere(session: Session, composition: compositions.Composition, on: str, where: tuple[str, str, str]) -> None:
+    """The composition on a cluster whose machines are not ours. Its store has names of that cluster alone, so what is
+    found in the data is not looked for from here."""
+    if on:
+        from upcall.cli import elsewhere
+
+        elsewhere.start(session, on, *where, replicas=2)
+    apply(session, composition, quiet=True)
+    names = ", ".join(one.service for one in composition.services)
+    session.out.say(
+        session.client.services(),
+        f"{names}: deployed on {session.control_plane}; `upcall open` shows the cluster,"
+        " `upcall uninstall` of each, the last one first, takes it away",
+    )
 
 
 def _made_for_s() -> float:
