@@ -186,6 +186,24 @@ async def test_an_executor_that_fits_no_worker_is_refused_with_what_would_fit() 
     assert "at most" in caught.value.problem.expected
 
 
+@pytest.mark.parametrize(
+    ("restart", "state", "over"),
+    [
+        ("never", "finished", True),
+        ("on-failure", "finished", True),
+        ("never", "failed", True),
+        ("on-failure", "failed", False),
+        ("always", "ready", False),
+    ],
+)
+async def test_a_job_that_has_ended_for_good_says_so_and_is_not_exported(restart: str, state: str, over: bool) -> None:
+    service = await started()
+    await action_named(Spark, "submit-job").call(service, {"name": "x", "program": PROGRAM, "restart": restart})
+    service._context.members = {"job-x": Member(name="job-x", state=state, incarnation=1)}
+    (shown,) = await service.list_jobs()
+    assert shown.get("over", False) == over
+
+
 async def test_a_job_is_forgotten_when_its_member_has_left() -> None:
     context = Context(name="spark")
     seen = Member(name="job-count", state="ready", incarnation=1, node="node-1")

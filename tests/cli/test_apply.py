@@ -456,8 +456,10 @@ def test_what_is_exported_changes_nothing_where_it_is_applied(run: Run, master: 
     assert run("apply -f", file).exit_code == 0
     master.services["greeter"].bindings = {"store": "attic"}
     out = tmp_path / "exported.yaml"
+    master.cards["past"] = {"copies": 7, "style": {}, "over": True}
     assert run("export --name shop --to", str(out)).exit_code == 0
     text = out.read_text()
+    assert "past" not in text, "it has had its course"
     assert text.index("attic") < text.index("package: greeter"), "what others are bound to stands above them"
     assert "good\n" in text
     assert "copies: 3" in text

@@ -127,3 +127,17 @@ def test_what_counts_up_is_nothing_new_and_a_page_is_no_line() -> None:
     (line,) = changes(one)
     assert len(line) < 240
     assert line.endswith("... (`upcall why` says it whole)")
+
+
+def test_of_one_that_ends_again_and_again_in_the_same_way_a_line_is_said_once() -> None:
+    one = Watched("jobs", 0.0)
+
+    def said(times: int, how: str) -> list[str]:
+        driver = member("driver", "ended").model_copy(update={"exit_reason": how})
+        words = f"driver ended {times} times, last: {how}; next try in {times} s"
+        one.view = recovering(driver).model_copy(update={"reason": words})
+        return changes(one)
+
+    assert len(said(1, "exit code 1")) == 1
+    assert [said(times, "exit code 1") for times in (2, 3)] == [[], []]
+    assert len(said(4, "killed by SIGKILL")) == 1

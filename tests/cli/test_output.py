@@ -7,6 +7,7 @@ import pytest
 from upcall.cli.output import Output, fitted, nearest
 from upcall.cli.printing import COLOUR
 from upcall.protocol.errors import Problem
+from upcall.protocol.nearest import LISTED_MAX
 
 COLUMNS = ("member", "state", "address", "ports", "memory", "cpu", "reason")
 ROW = ["kafka.broker-0.4", "held", "127.249.164.10", "client:9092 controller:9093", "0 MiB of 448 MiB", "0.00", "ended"]
@@ -53,3 +54,8 @@ def test_a_line_in_which_only_the_seconds_change_is_said_once(capsys: pytest.Cap
 def test_what_is_known_in_several_versions_is_named_once() -> None:
     assert nearest("zzz", ["kafka", "spark", "kafka"]) == "kafka or spark"
     assert nearest("zzz", ["kafka", "spark", "log"]) == "one of kafka, log, spark"
+
+
+def test_where_too_many_are_known_the_nearest_are_named() -> None:
+    many = [f"aa-{number:02}.bb" for number in range(LISTED_MAX + 10)]
+    assert nearest("q", [*many, "zz.quite-another"]).startswith("one of zz.quite-another, ")

@@ -1,6 +1,8 @@
 """Changing a service from the command line: what is sent, what is shown, how it ends."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from fake_master import FakeMaster
-from upcall.cli import config
+from upcall.cli import config, waiting
 from upcall.cli.update import between_lines, changed_words
 from upcall.protocol.operator import DerivedView, PreviewView, RevisionView
 
@@ -150,6 +152,27 @@ def test_many_changes_are_named_in_short() -> None:
     )
 
 
+@pytest.mark.parametrize("line", ["update hello --set members=4", "rollback hello", "uninstall hello"])
+def test_who_waits_while_the_cluster_goes_down_is_told_that_it_goes_on(
+    line: str, run: Run, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "REFRESH_S", 0.1)
+    master.step_s = 3600.0
+
+    def goes_down() -> None:
+        while not any(method == "POST" for method, *_ in master.calls):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        master.socket.unlink()
+
+    threading.Thread(target=goes_down, daemon=True).start()
+    result = run(line)
+    assert result.exit_code == 1
+    assert "no cluster is up at" in result.stderr
+    assert "of hello (op-1) is not over, and goes on then" in result.stderr
+    assert "`upcall up`; `upcall why op-1` says then how far it is" in result.stderr
+
+
 def test_an_upgrade_is_an_update_of_the_version_and_says_how_one_goes_back(run: Run, master: FakeMaster) -> None:
     master.services["hello"].came_from = "0.9"
     result = run("upgrade hello --to 1.0 --finalize --set members=4")
@@ -161,14 +184,23 @@ def test_an_upgrade_is_an_update_of_the_version_and_says_how_one_goes_back(run: 
 
 def test_a_dry_run_of_an_upgrade_says_what_differs_between_the_versions(run: Run) -> None:
     shown = run("upgrade hello --to 1.0 --dry-run").stdout
-    assert "1 option gone: config.old" in shown
+    assert "1 option gone, which nobody has set (`-o json` has all)" in shown
+    assert "config.old" not in shown
     assert "1 option with another default: config.wait (default 5, now 10)" in shown
     assert "1 option new: config.newer" in shown
 
 
+def test_an_option_that_is_gone_is_named_where_somebody_has_set_it() -> None:
+    found = PreviewView(kind="upgrade", revision=2, between={"config.old": "gone", "plain": "gone", "config.x": "gone"})
+    assert between_lines(found, {"config": {"old": 1}, "plain": 2}) == [
+        "2 options gone, although set: config.old, plain",
+        "1 option gone, which nobody has set (`-o json` has all)",
+    ]
+
+
 def test_of_many_options_that_differ_the_others_are_counted() -> None:
     many = PreviewView(kind="upgrade", revision=2, between={f"config.o{at:02}": "new" for at in range(14)})
-    (line,) = between_lines(many)
+    (line,) = between_lines(many, {})
     assert line.startswith("14 options new: config.o00, ")
     assert line.endswith(", config.o11, and 2 more")
 

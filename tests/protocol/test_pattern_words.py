@@ -29,15 +29,25 @@ NAMES = ("name", "topic", "keyspace", "service", "job")
         (r"^$|^[A-Z]{2,3}$", "capital letters, 2 to 3 characters; or nothing"),
         (r"^[0-9a-f]{64}$(?!\n)", "digits and a to f, 64 characters"),
         (r"^[0-9]+$", "digits"),
+        (r"^\d+(KiB|MiB|GiB)$", "a whole number with its unit (KiB, MiB or GiB), as 10MiB"),
+        (r"^\d+(B/s|KiB/s|MiB/s)$", "a whole number with its unit (B/s, KiB/s or MiB/s), as 10MiB/s"),
+        (r"^\d+(d|h|m)$", "a whole number with its unit (d, h or m), as 10m"),
+        (r"^-?\d+(us|ms|s)?$", "a whole number, alone or with its unit (us, ms or s), as 10s"),
+        (r"^-?\d+$", "a whole number"),
+        (r"^-?\d+(\.\d+)?$", "a number, as 0.5"),
+        (
+            "^(compact|delete)?(,(compact|delete))*$",
+            "some of compact and delete, with commas between them, as compact,delete",
+        ),
     ],
 )
-def test_a_name_is_told_by_its_characters(pattern: str, words: str) -> None:
+def test_a_name_is_told_by_its_characters_and_an_amount_by_its_units(pattern: str, words: str) -> None:
     assert in_words(pattern) == words
 
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^-?\d+(us|ms)?$", "(a+)+$", "^[^a]$", "^[a-c]$", "^a", "", r"^[A-Z][a-z]+$", r"^(?i)x$", r"^[a-z](-[0-9]+)*$"],
+    [r"^-?\d+(us|[ms])?$", "(a+)+$", "^[^a]$", "^[a-c]$", "^a", "", r"^[A-Z][a-z]+$", r"^(?i)x$", r"^[a-z](-[0-9]+)*$"],
 )
 def test_what_is_more_than_a_name_has_no_words(pattern: str) -> None:
     assert in_words(pattern) == ""

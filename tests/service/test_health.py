@@ -6,13 +6,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from sample_services import Plain
 
 from upcall.protocol import service as wire
 from upcall.service import Degraded, Operation, Verdict, accept, defer
 from upcall.service.context import HEALTH_THREADS, Context, threads
-from upcall.service.health import keyed
+from upcall.service.health import Health, keyed
 from upcall.testing import Life, Scenario, operation
 
 Live = Any
@@ -68,6 +69,24 @@ async def looked(life: Life, times: int) -> None:
 
 async def seen(life: Life, *keys: str) -> None:
     await life.master.until(lambda: [key for key, _ in shown(life)] == list(keys), within_s=60)
+
+
+async def test_what_the_system_itself_does_to_a_member_is_said_with_what_is_wrong_with_it() -> None:
+    context = Context(name="plain")
+    nobody: Any = None
+    code = Ill(context)
+    code.wrong = (LAGS, Degraded("too few", key="few"))
+
+    async def doing() -> list[str]:
+        found = await Health(code, nobody)._look()
+        assert found is not None
+        return [one.doing for one in found.degraded]
+
+    assert await doing() == ["web-1 catches up, 40 MiB behind", ""]
+    for kind, word in (("restart", "restart"), ("lost", "loss")):
+        begun = operation(kind, "web-1")
+        context.operations = (msgspec.structs.replace(begun, state="executing"), operation("stop", "web-0"))
+        assert await doing() == [f"{word} of web-1 is under way ({begun.id}); web-1 catches up, 40 MiB behind", ""]
 
 
 def test_what_is_wrong_is_told_once_when_it_begins_and_once_when_it_is_over(live: Live) -> None:

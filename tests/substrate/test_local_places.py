@@ -183,5 +183,6 @@ def test_whether_more_members_would_have_a_place_is_said_and_nothing_is_reserved
     reason = cluster.substrate.fits("a", {"m": of(1000), "n": of(1000), "o": of(1000)})
     assert "needs 3 nodes" in reason
     assert "would fit: 2 of 3" in reason
+    assert reason.endswith(" (`upcall node add` brings a node more)")
     assert dict(cluster.substrate.places()) == before
     assert cluster.told() == []

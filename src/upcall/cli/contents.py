@@ -16,6 +16,9 @@ from upcall.protocol import schema
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Made, PackageView, ServiceView, Update
 
+OVER: Final = "over"
+"""With each that has had its course, and is only shown."""
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -323,7 +323,11 @@ def changes(one: Watched, *, was_so: bool = False) -> list[str]:
             one.view.reason in (reason, f"{phase} / {step}: {reason}") for phase, step, _, reason in shown if reason
         )
     ):
-        lines.append(f"{one.name}: {_now(one.view)}")
+        # One that ends again and again, in the same way, is counted elsewhere.
+        ends = f"{one.view.state} {sorted((each.name, each.exit_reason) for each in one.view.members)}"
+        if one.view.state != "recovering" or one.ended or ends not in one.said:
+            lines.append(f"{one.name}: {_now(one.view)}")
+        one.said.add(ends)
     lines = [_cut(line) for line in lines]
     lines = [line for line in lines if line not in one.said]
     one.said.update(lines)

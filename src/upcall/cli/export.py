@@ -94,6 +94,7 @@ def _item(session: Session, view: ServiceView, package: PackageView) -> dict[str
         held = {
             name: {key: value for key, value in one.items() if key in known and value != known[key].get("default")}
             for name, one in contents.held(session, view.name, kind).items()
+            if not one.get(contents.OVER)
         }
         if held:
             item[kind.name] = held

@@ -10,8 +10,9 @@ from upcall.cli import deploy
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import Goal, change, goals_of
 from upcall.cli.values import parse_pairs
-from upcall.cli.waiting import wait_for
+from upcall.cli.waiting import wait_for, went_down
 from upcall.client import paths
+from upcall.client.blocking import Unreachable
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.protocol.operator import Ask, Install, ServiceView, Update
 from upcall.protocol.releases import split
@@ -159,6 +160,8 @@ def _update(session: Session, stands: ServiceView, asked: Update, *, fresh: bool
 def _follow(session: Session, names: list[str]) -> list[deploy.Watched]:
     try:
         return deploy.follow(session, names, names)
+    except Unreachable as away:
+        raise went_down(session, away, names[0], f"the installation of {', '.join(names)}") from None
     except KeyboardInterrupt:
         session.out.note(f"no longer waiting; {', '.join(names)} goes on (`upcall uninstall` takes it away)")
         raise

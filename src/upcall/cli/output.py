@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from upcall.cli.printing import COLOUR, aside, folded, result, visible
 from upcall.protocol.errors import Problem
-from upcall.protocol.nearest import choice
+from upcall.protocol.nearest import LISTED_MAX, choice
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -292,11 +292,14 @@ def mib(value: float) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The one or two that were probably meant, else all that are known: for an error's ``expected``."""
+    """The one or two that were probably meant, else all that are known: for an error's ``expected``. Where those are
+    too many to be named, the nearest come first."""
     from difflib import get_close_matches
 
     names = sorted(set(known))
     near = get_close_matches(word, names, n=2)
+    if not near and len(names) > LISTED_MAX:
+        names = get_close_matches(word, names, n=len(names), cutoff=0.0)
     return choice(near or names, "nothing is known here yet")
 
 

@@ -1,5 +1,6 @@
 """``upcall update`` and ``upcall rollback``: another revision of a service that runs, asked of it and followed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -211,7 +212,7 @@ def change(session: Session, service: str, asked: Update, *, dry_run: bool, wait
     try:
         if dry_run:
             found = PreviewView.model_validate(session.client.post(f"{path}/preview", asked))
-            _say(session, service, found)
+            _say(session, session.client.service(service), found)
             if found.declined:
                 raise typer.Exit(1)
             return
@@ -248,7 +249,8 @@ def schema(session: Session, stands: ServiceView, version: str) -> dict[str, Any
     return found.options_schema if found is not None else None
 
 
-def _say(session: Session, service: str, found: PreviewView) -> None:
+def _say(session: Session, stands: ServiceView, found: PreviewView) -> None:
+    service = stands.name
     if session.out.as_json:
         session.out.json(found)
         return
@@ -270,7 +272,7 @@ def _say(session: Session, service: str, found: PreviewView) -> None:
         *((name, "leaves", "") for name in found.leave),
     ]
     session.out.table(("member", "what", "why"), members, empty="no member restarts, comes or leaves")
-    for line in between_lines(found):
+    for line in between_lines(found, stands.options):
         session.out.line(line)
     if found.answer:
         session.out.line(" ".join(answer_words(found, service)))
@@ -295,18 +297,22 @@ def version_words(view: ServiceView) -> str:
     )
 
 
-def between_lines(found: PreviewView) -> list[str]:
-    """What the versions know, and know not: by far the most of it nobody has set."""
-    kinds = {"gone": "gone", "new": "new"}
+def between_lines(found: PreviewView, options: Mapping[str, Any]) -> list[str]:
+    """What the versions know, and know not. By far the most of it nobody has set (``options``: what somebody has): that
+    such a one is gone changes nothing, so these are counted alone; one that nobody has set gets its new default."""
+    has_set = {*options, *(f"{name}.{key}" for name, map_ in options.items() if isinstance(map_, dict) for key in map_)}
     by_kind: dict[str, list[str]] = {}
     for name, what in found.between.items():
-        kind = kinds.get(what, "with another default")
-        by_kind.setdefault(kind, []).append(name if what in kinds else f"{name} ({what})")
+        kind = what if what in ("gone", "new") else "with another default"
+        kind = "gone, although set" if kind == "gone" and name in has_set else kind
+        by_kind.setdefault(kind, []).append(name if what in ("gone", "new") else f"{name} ({what})")
     lines = []
-    for kind in ("gone", "with another default", "new"):
+    for kind in ("gone, although set", "with another default", "new"):
         if names := by_kind.get(kind):
             more = f", and {len(names) - BETWEEN_SHOWN} more" if len(names) > BETWEEN_SHOWN else ""
             lines.append(f"{counted(len(names), 'option')} {kind}: {', '.join(names[:BETWEEN_SHOWN])}{more}")
+    if gone := by_kind.get("gone"):
+        lines.append(f"{counted(len(gone), 'option')} gone, which nobody has set (`-o json` has all)")
     return lines
 
 

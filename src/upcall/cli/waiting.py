@@ -12,6 +12,7 @@ from upcall.cli.event_stream import EventStream
 from upcall.cli.output import duration
 from upcall.cli.session import Session
 from upcall.cli.why import kind_of, of_what
+from upcall.client.blocking import Unreachable
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import OperationView, Why
 
@@ -25,7 +26,8 @@ GOOD_END: Final = frozenset({"done", "lifted"})
 
 
 def wait_for(session: Session, operation: OperationView, *, timeout_s: float | None = None) -> OperationView:
-    """Until it ended; a failure is raised in the operation's own words."""
+    """Until it ended; a failure is raised in the operation's own words. Where the cluster goes down meanwhile, it is
+    said what becomes of it."""
     began = time.monotonic()
     try:
         with session.out.progress() as progress, EventStream(session.client) as event_stream:
@@ -47,6 +49,8 @@ def wait_for(session: Session, operation: OperationView, *, timeout_s: float | N
 
                 draw()
                 event_stream.wait(REFRESH_S if timeout_s is None else min(REFRESH_S, timeout_s - seconds), draw)
+    except Unreachable as away:
+        raise went_down(session, away, operation.id, f"{of_what(operation)} ({operation.id})") from None
     except KeyboardInterrupt:
         nodes = " ".join(operation.nodes) or operation.target
         undo = f"; `upcall node undrain {nodes}` takes it back" if operation.kind == "maintenance" else ""
@@ -60,6 +64,18 @@ def wait_for(session: Session, operation: OperationView, *, timeout_s: float | N
         nothing = "something else; nothing was changed" if ended.state == "declined" else ""
         raise Conflict(f"{of_what(ended)} {said}", where=ended.id, expected=nothing)
     return ended
+
+
+def went_down(session: Session, away: Unreachable, where: str, what: str) -> Unreachable:
+    """Nobody answers any more: what was begun stands in the record, and goes on when the cluster is up again. A master
+    that is only away for long says that itself."""
+    if not session.client.gone():
+        return away
+    return Unreachable(
+        f"{away.problem.message}; {what} is not over, and goes on then",
+        where=where,
+        expected=f"`upcall up`; `upcall why {where}` says then how far it is",
+    )
 
 
 def _picture(why: Why, seconds: float):  # type: ignore[no-untyped-def]

@@ -1,8 +1,8 @@
 """What a text may hold, in words: a name's pattern as a person reads it.
 
-Packages and our own requests say by a regular expression what may be a name. Who typed another one is answered in
-words, wherever that is (:func:`in_words`): characters, which comes first, and how many. What is no plain pattern of a
-name has no words here; whoever asks then says something else.
+Packages and our own requests say by a regular expression what may be a name, or an amount with its unit. Who typed
+another one is answered in words, wherever that is (:func:`in_words`): characters, which comes first, and how many; or
+units, with an example. What is no plain pattern of such has no words here; whoever asks then says something else.
 """
 
 import re
@@ -13,6 +13,13 @@ from typing import Any, Final
 _ITEM: Final = re.compile(r"(\[(?:\\.|[^\]\\^])(?:\\.|[^\]\\])*\]|\\[dw.-]|[A-Za-z0-9_.-])([*+?]|\{\d+(?:,\d*)?\})?")
 _JOINED: Final = re.compile(r"\(([-._])(\[[^\]]+\])\+\)\*\Z")
 """Parts with one sign between two of them: no sign at an end, no two beside each other."""
+_AMOUNT: Final = re.compile(r"\^(?:-\?)?\\d\+(?:\(([\w/|]+)\)(\?)?)?\$\Z")
+"""A whole number, with one of these units."""
+_WORDS: Final = re.compile(r"\^\(([\w|-]+)\)\?\(,\(\1\)\)\*\$\Z")
+"""Some of these words, with commas between them."""
+_NUMBER: Final = r"^-?\d+(\.\d+)?$"
+_COMMON: Final = ("MiB", "MiB/s", "s", "m")
+"""Units for an example: the first of them that is there."""
 _RANGES: Final = {"a-z": "lower-case letters", "A-Z": "capital letters", "0-9": "digits", "a-f": "a to f"}
 _ONE_OF: Final = {
     "lower-case letters": "a lower-case letter",
@@ -53,6 +60,8 @@ def in_words(pattern: str) -> str:
     if text.startswith("^$|"):
         words = in_words(text.removeprefix("^$|"))
         return f"{words}; or nothing" if words else ""
+    if words := _amount(text):
+        return words
     if not (text.startswith("^") and text.endswith("$")):
         return ""
     text = text[1:-1]
@@ -71,6 +80,24 @@ def in_words(pattern: str) -> str:
     if len(runs) == 2 and first.characters != last.characters:
         parts.append(f"{first.one} first")
     return ", ".join([*parts, *_count(runs)])
+
+
+def _amount(pattern: str) -> str:
+    """What is no name: a number, an amount with its unit, words of a list."""
+    if pattern == _NUMBER:
+        return "a number, as 0.5"
+    if some := _WORDS.match(pattern):
+        words = some[1].split("|")
+        return f"some of {_listed(words)}, with commas between them, as {','.join(words[:2])}"
+    if (amount := _AMOUNT.match(pattern)) is None:
+        return ""
+    if amount[1] is None:
+        return "a whole number"
+    units = amount[1].split("|")
+    example = f"10{next((unit for unit in _COMMON if unit in units), units[0])}"
+    if amount[2]:
+        return f"a whole number, alone or with its unit ({_listed(units, 'or')}), as {example}"
+    return f"a whole number with its unit ({_listed(units, 'or')}), as {example}"
 
 
 def of_text(schema: Mapping[str, Any]) -> str:

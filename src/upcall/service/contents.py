@@ -8,7 +8,8 @@ A platform file (``upcall apply -f``) states them beside the service's options::
 
 Each word is an action of the service. What is wanted of one are arguments of ``make``; what ``show`` gives for it under
 the same names is compared with them, entries of maps one by one; what it does not give is not. An argument that is
-given empty (``0``, ``""``), where that is its default, is left to the service.
+given empty (``0``, ``""``), where that is its default, is left to the service. What ``show`` gives with ``over`` (a job
+that has ended for good) is past: ``upcall export`` leaves it out, for made anew it would run once more.
 """
 
 from dataclasses import dataclass, field

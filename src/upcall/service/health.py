@@ -27,6 +27,7 @@ from upcall.service.attempts import as_an_error
 from upcall.service.context import HEALTH_THREADS, threads
 from upcall.service.link import Fenced, Link, encoded
 from upcall.service.service import Service, overridden
+from upcall.service.stranger import BEGUN
 
 SOON_S: Final = 2.0
 """After a change, which seldom comes alone; and between two looks at the least."""
@@ -168,7 +169,17 @@ class Health:
         finally:
             threads.reset(before)
         self._failed = 0
-        return wire.Health(degraded=found)
+        return wire.Health(degraded=tuple(self._with_what_is_done(one) for one in found))
+
+    def _with_what_is_done(self, one: wire.Degraded) -> wire.Degraded:
+        """Of a member that the system itself is just taking away or bringing back, that comes first: an expert's code
+        sees that it is down, and not why."""
+        done = next((op for op in self._service.operations if op.member == one.member and op.state in BEGUN), None)
+        if done is None or not one.member:
+            return one
+        what = "loss" if done.kind == "lost" else done.kind
+        doing = "; ".join(filter(None, (f"{what} of {done.member} is under way ({done.id})", one.doing)))
+        return replace(one, doing=doing[: wire.DEGRADED_CHARS_MAX])
 
     def _unseen(self, error: Exception) -> wire.Health | None:
         service = self._service

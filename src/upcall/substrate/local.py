@@ -136,7 +136,9 @@ class LocalSubstrate:
 
     def fits(self, service: str, members: Mapping[str, Declaration]) -> str:
         needs = {member: need_of(declaration) for member, declaration in members.items()}
-        return self._kernel.fits(k.Reserve(service, needs, {}), self._wall())
+        if short := self._kernel.fits(k.Reserve(service, needs, {}), self._wall()):
+            return f"{short} (`upcall node add` brings a node more)"
+        return ""
 
     def hold_place(
         self,

@@ -136,9 +136,15 @@ class Jobs(Members):
                 "state": self.members[f"job-{name}"].state,
                 **job.model_dump(exclude={"env"}, include=None if whole else {"cores", "restart"}),
                 **({"waits_for": self.held[name].waits_for} if name in self.held else {}),
+                **({"over": True} if self._has_ended(name, job) else {}),
             }
             for name, job in sorted(self.jobs.items())
         ]
+
+    def _has_ended(self, name: str, job: Job) -> bool:
+        """For good, as it was submitted to: made anew it would run once more."""
+        state = self.members[f"job-{name}"].state
+        return state == "finished" or (state == "failed" and job.restart == "never")
 
     async def on_told(self, told: Told) -> None:
         if told.operation.kind == "scale_in":

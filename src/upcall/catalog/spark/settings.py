@@ -17,7 +17,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
     "integer": {"type": "string", "pattern": r"^-?\d+$"},
     "number": {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"},
     "duration": {"type": "string", "pattern": r"^-?\d+(us|ms|s|m|min|h|d)?$"},
-    "size": {"type": "string", "pattern": r"^-?\d+([kmgtp]b?|b)?$"},
+    "size": {"type": "string", "pattern": r"^-?\d+(b|k|kb|m|mb|g|gb|t|tb|p|pb)?$"},
 }
 
 
