@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from upcall.cluster.folder import Cluster
-from upcall.master import due, goals, granting, services
+from upcall.master import due, goals, granting, keeping, services
 from upcall.master.credentials import allow_page
 from upcall.master.driver import Driver
 from upcall.master.events import Event
@@ -163,8 +163,8 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         return views.service(services.find(core, service))
 
     @api.post("/services/{service}/uninstall")
-    async def uninstall(service: str, who: Operator, ask: view.Ask) -> view.OperationView:
-        services.find(core, service)
+    async def uninstall(service: str, who: Operator, ask: view.Uninstall) -> view.OperationView:
+        keeping.must_end(services.find(core, service), ask.keeper)
         item = given.Propose(kind="uninstall", asked_by=who.name, reason=ask.reason, service=service, force=ask.force)
         return await door.propose(item)
 

@@ -24,6 +24,20 @@ REPLACED: Final = "replaced"
 """A member's address at the place before the present one, as text."""
 
 
+class KeeperRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The document somewhere else that says what a service is to be."""
+
+    what: str
+    how: str = ""
+    """By what command it is changed, and by what the service is taken away, there."""
+    end: str = ""
+    uid: str = ""
+    generation: int = 0
+    """Of what was taken up last."""
+    revision: int = 0
+    """That it became."""
+
+
 class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A service as a person wants it: every revision of its options has a number."""
 
@@ -46,6 +60,7 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Platform file -> kind of contents -> those in this service that it made."""
     finalized: str = ""
     """The version of its package whose upgrade was finalized: nothing older can read what it has written since."""
+    keeper: KeeperRecord | None = None
 
 
 class RevisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

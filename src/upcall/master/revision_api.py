@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from upcall.master import finalizing, goals, going_back, granting, history, revisions, unregistered
+from upcall.master import documents, finalizing, goals, going_back, granting, history, keeping, revisions, unregistered
 from upcall.master import records as r
 from upcall.master.driver import Driver
 from upcall.master.http import caller, told_when_durable
@@ -29,6 +29,7 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
 
     @api.post("/update")
     async def update(service: str, who: Operator, asked: view.Update) -> view.OperationView:
+        keeping.must_change(find(core, service))
         if asked.unregistered is not None:
             raise Invalid("a package that is not registered", where="unregistered", expected="a package's version")
         derived = await goals.of_update(core, services.deriving, service, asked)
@@ -42,6 +43,22 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
         operation = await core.turn(updated)
         return views.operation(views.find_operation(operation))
 
+    @api.post("/keep")
+    async def keep(service: str, who: Operator, said: view.Keep) -> view.ServiceView:
+        """All that the document says which keeps the service, or from now on is to: idempotent."""
+        documents.must_be_kept_by(find(core, service), said)
+        derived = await goals.of_update(core, services.deriving, service, documents.as_update(said))
+
+        def kept(tx: Transaction) -> Service:
+            granting.check(core, services.secrets, service, said.secrets, who)
+            return documents.keep(tx, service, said, who.name, derived)
+
+        return views.service(await core.turn(kept))
+
+    @api.post("/unkeep")
+    async def unkeep(service: str, who: Operator, said: view.Unkeep) -> view.ServiceView:
+        return views.service(await core.turn(lambda tx: documents.unkeep(tx, find(core, service), said.what, who.name)))
+
     @api.post("/finalize")
     async def finalize(service: str, who: Operator, asked: view.Ask) -> view.OperationView:
         operation = await core.turn(lambda tx: finalizing.finalize(tx, service, asked, who.name))
@@ -51,6 +68,7 @@ def router(core: Driver, views: Views, services: ServiceCalls, principal: Callab
     async def preview(service: str, who: Operator, asked: view.Update) -> view.PreviewView:
         """Asks the service's code; changes nothing."""
         known = find(core, service)
+        keeping.must_change(known)
         package = unregistered.manifest(core.store, asked)
         derived = await goals.of_update(core, services.deriving, service, asked, package)
         with core.state.packages.beside(package):

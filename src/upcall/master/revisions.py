@@ -98,6 +98,29 @@ def prepared(
     derived: Mapping[str, wire.Derived] | None = None,
 ) -> r.RevisionRecord:
     """The revision that this would be: checked, and nothing recorded."""
+    revision = meant(core, service, asked, who, wall_s, derived)
+    stands = service.record
+    if history.wants(revision) == history.wants(history.stands(service)):
+        raise Conflict(
+            f"revision {stands.revision} of {stands.name}, which stands, says that already",
+            where=stands.name,
+            expected="a difference (`upcall config show` lists what stands)",
+        )
+    if (good := carrying.last_good(service)) is not None:
+        failed, now = (changed(core, good, one) for one in (history.stands(service), revision))
+        carrying.must_not_go_along(service, asked, revision, failed, now)
+    return revision
+
+
+def meant(
+    core: Core,
+    service: Service,
+    asked: Update,
+    who: str,
+    wall_s: float,
+    derived: Mapping[str, wire.Derived] | None = None,
+) -> r.RevisionRecord:
+    """The same, whether or not it says anything else than what stands."""
     stands = service.record
     _must_stand(service, asked)
     base = history.stands(service) if asked.back_to is None else going_back.where(core, service, asked.back_to)
@@ -110,7 +133,7 @@ def prepared(
     options = merged(_options(by_a_person(base), asked), {name: one.value for name, one in follows.items()})
     check_options(package, options)
     due.check(package, options, wall_s)
-    revision = r.RevisionRecord(
+    return r.RevisionRecord(
         service=stands.name,
         number=max([stands.revision, *service.revisions]) + 1,
         package=package.name,
@@ -126,16 +149,6 @@ def prepared(
         back_to=base.number if asked.back_to is not None else 0,
         finalize=asked.finalize,
     )
-    if history.wants(revision) == history.wants(history.stands(service)):
-        raise Conflict(
-            f"revision {stands.revision} of {stands.name}, which stands, says that already",
-            where=stands.name,
-            expected="a difference (`upcall config show` lists what stands)",
-        )
-    if (good := carrying.last_good(service)) is not None:
-        failed, now = (changed(core, good, one) for one in (history.stands(service), revision))
-        carrying.must_not_go_along(service, asked, revision, failed, now)
-    return revision
 
 
 def by_a_person(stands: r.RevisionRecord | r.ServiceRecord) -> dict[str, Any]:

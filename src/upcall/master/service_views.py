@@ -48,6 +48,7 @@ class ServiceViews(TaskViews):
                 platform: {kind: list(names) for kind, names in kinds.items()}
                 for platform, kinds in record.made.items()
             },
+            keeper=self._keeper(service),
             desired=self._core.desired(record.name),
             state=state,
             reason=reason,
@@ -61,6 +62,18 @@ class ServiceViews(TaskViews):
             schedules=schedules.views(self._core, service),
             came_from=finalizing.came_from(self._core, service),
             unfinished="; ".join(_unfinished(service)),
+        )
+
+    def _keeper(self, service: Service) -> view.KeeperView | None:
+        keeper = service.record.keeper
+        if keeper is None:
+            return None
+        became = service.revisions.get(keeper.revision)
+        return view.KeeperView(
+            **msgspec.structs.asdict(keeper),
+            operation=revisions.carried_out_by(self._core, became) if became is not None else "",
+            outcome=became.outcome if became is not None else "",
+            why=became.why if became is not None else "",
         )
 
     def _service_state(self, service: Service, tasks: list[view.TaskView], ready: int, wanted: int) -> tuple[str, str]:

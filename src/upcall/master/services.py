@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from upcall.master import credentials, due, from_wire, history, past, reporting, whereabouts
+from upcall.master import credentials, due, from_wire, history, keeping, past, reporting, whereabouts
 from upcall.master import records as r
 from upcall.master.changes import Changed
 from upcall.master.core import Core
@@ -89,6 +89,7 @@ def wanted_record(
         created_at=at,
         asked_by=who,
         platform=request.platform,
+        keeper=keeping.record(request.keeper, 1) if request.keeper is not None else None,
     )
 
 

@@ -2,9 +2,10 @@
 
 What is ours has token files below ``<data>/secrets`` that only their owner may read; the file's name says whose it is:
 ``operator.token`` of the cluster's owner, who is its first admin, ``host.token``, ``page.token``,
-``agent-node-1.token``. Other people and their programs are granted a token each, with a name, a role and an end
-(:mod:`upcall.master.access`). A browser has no file: it logs in by a one-use code that a person asked for, and its
-session is that person's, with no more than his role.
+``agent-node-1.token``, and ``resources.token`` of what carries others' documents here, which is an operator. Other
+people and their programs are granted a token each, with a name, a role and an end (:mod:`upcall.master.access`). A
+browser has no file: it logs in by a one-use code that a person asked for, and its session is that person's, with no
+more than his role.
 """
 
 import hashlib
@@ -28,11 +29,12 @@ SESSION_VALID_S: Final = 12 * 3600.0
 SESSIONS_MAX: Final = 1000
 OWNERS_FILE: Final = "operator"
 PAGES_FILE: Final = "page"
+DOCUMENTS_FILE: Final = "resources"
 RANKS: Final = {"viewer": 1, "operator": 2, "admin": 3}
 """Each may do what those below it may."""
 SEE_TOO: Final = frozenset({"page"})
 """Not a person's, and may see what a viewer may. What it does for a person it does as that person."""
-OURS: Final = frozenset({"host", "page", "upcall", "browser", "operator"})
+OURS: Final = frozenset({"host", "page", "upcall", "browser", "operator", "resources"})
 """Names that nobody is granted, nor such that begin as an agent's does."""
 
 
@@ -67,6 +69,8 @@ def principal_of(file_name: str, owner: str) -> Principal:
         return Principal(name, "host")
     if name == PAGES_FILE:
         return Principal(name, "page")
+    if name == DOCUMENTS_FILE:
+        return Principal(name, "operator")
     return Principal(owner, "admin") if name == OWNERS_FILE else Principal(name, "viewer")
 
 

@@ -1,6 +1,7 @@
 """The data folder of a control plane in a pod: made anew at each start, and nothing in it is missed when it is gone."""
 
 import asyncio
+import secrets
 from typing import Final
 
 import msgspec
@@ -17,6 +18,8 @@ from upcall.substrate.kubernetes.evictions.objects import NAME as WEBHOOK_NAME
 
 FOLDER: Final = "cluster"
 """Below what is mounted: its mode is ours to choose."""
+RESOURCES: Final = "resources"
+"""As whom :mod:`upcall.kubernetes.resources` speaks with the master."""
 PODS_PORT: Final = 7444
 EVICTIONS_PORT: Final = 7443
 CERTIFICATES_TRIES_MAX: Final = 5
@@ -55,6 +58,9 @@ def _write(folder: DataFolder, cluster: Cluster, given: Given, found: Identity) 
     folder.master_socket.unlink(missing_ok=True)
     for one in TOKENS:
         write_private(folder.token_file(one), found.get(identity.token_key(one)))
+    # Of this pod alone: who speaks with it is beside its master. No admin, so that a resource has no more than an
+    # operator's say, of secrets above all.
+    write_private(folder.token_file(RESOURCES), secrets.token_urlsafe(32).encode())
     settings = Settings(
         account=str(given.account),
         namespace=given.namespace,

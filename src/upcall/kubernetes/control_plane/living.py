@@ -21,6 +21,8 @@ from upcall.kubernetes.control_plane.given import Given
 from upcall.kubernetes.installing import objects
 from upcall.kubernetes.pod.readiness import answering
 from upcall.kubernetes.records.objects import RECORD
+from upcall.kubernetes.resources.operator import Operator
+from upcall.kubernetes.resources.speaking import Resources
 from upcall.protocol.errors import Forbidden
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
@@ -92,6 +94,7 @@ class Life:
             group.create_task(self._say(api))
             group.create_task(self._host(folder))
             group.create_task(self._ask(folder))
+            group.create_task(self._serve_resources(api, folder))
 
     async def _say(self, api: Api) -> None:
         while True:
@@ -114,6 +117,17 @@ class Life:
             log.warning("the host of services ended with %d; started again in %.0f s", code, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, AGAIN_MAX_S)
+
+    async def _serve_resources(self, api: Api, folder: DataFolder) -> None:
+        """Services as custom resources. That it fails is nobody else's trouble."""
+        token = (await asyncio.to_thread(folder.token_file(data.RESOURCES).read_text)).strip()
+        while True:
+            try:
+                async with Operator(folder.master_socket, token) as operator:
+                    await Resources(api, self._given.namespace, operator).run()
+            except Exception:
+                log.exception("resources are not looked at; tried again in %.0f s", AGAIN_MAX_S)
+            await asyncio.sleep(AGAIN_MAX_S)
 
     async def _ask(self, folder: DataFolder) -> None:
         """Whether the master answers: one that was stopped is not to be found by anybody."""

@@ -1,8 +1,9 @@
 """What a control plane consists of, as objects: one list, applied by ``upcall up`` and written down as a chart.
 
-Of rights it has what the master does, and no more. In its namespace: pods, claims, services, its own records and the
-pages of events. Of the whole cluster: to see nodes and close one for a maintenance, to ask whose token it is, and to
-say whom to trust at one webhook, which is named. It may make no role, no kind and no namespace.
+Of rights it has what the master does, and no more. In its namespace: pods, claims, services, its own records, the
+pages of events, and services as resources. Of the whole cluster: to see nodes and close one for a maintenance, to ask
+whose token it is, and to say whom to trust at one webhook, which is named. It may make no role, no kind and no
+namespace.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.records import kept
 from upcall.kubernetes.records.objects import RECORD
 from upcall.kubernetes.records.objects import definition as of_records
+from upcall.kubernetes.resources.catalog import names
+from upcall.kubernetes.resources.kinds import OPERATION, served
+from upcall.kubernetes.resources.kinds import definitions as of_resources
 from upcall.kubernetes.rights import Right, of_rules
 from upcall.substrate.kubernetes.client.kinds import (
     BUDGET,
@@ -72,7 +76,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 def definitions() -> list[tuple[Kind, Object]]:
     """Our kinds. They are the whole cluster's, and stay when a control plane goes: their objects would go with them."""
-    return [(DEFINITION, of_disruptions()), (DEFINITION, of_records())]
+    # A control plane asks for its rights here, and needs nothing of its packages' code for it.
+    from upcall.kubernetes.resources.offering import offered
+
+    return [(DEFINITION, one) for one in (of_disruptions(), of_records(), *of_resources(offered()))]
 
 
 def objects(wish: Wish) -> list[tuple[Kind, Object]]:
@@ -112,6 +119,7 @@ def rule(group: str, kinds: str, verbs: Sequence[str], names: Sequence[str] = ()
 
 
 def _rules() -> tuple[Object, ...]:
+    services = [kind.plural for kind in served(names())]
     secrets = (identity.NAME, kept.NAME, STANDS_IN, TRUST)
     return (
         rule("", "pods persistentvolumeclaims services", (*READ, "create", "patch", "delete")),
@@ -123,6 +131,10 @@ def _rules() -> tuple[Object, ...]:
         rule("coordination.k8s.io", "leases", (*READ, "create", "update")),
         rule(DISRUPTION.group, f"{DISRUPTION.plural} {RECORD.plural}", (*READ, "create", "update", "patch", "delete")),
         rule(DISRUPTION.group, f"{DISRUPTION.plural}/status", ("get", "update", "patch")),
+        # Services as resources: what they say is read, and what there is is written into their status.
+        rule(OPERATION.group, " ".join(services), (*READ, "patch")),
+        rule(OPERATION.group, " ".join(f"{one}/status" for one in services), ("patch",)),
+        rule(OPERATION.group, OPERATION.plural, ("list", "create", "patch", "delete")),
         # Workloads of others that are followed, each under a budget of its own; and evictions by the newer way.
         rule(BUDGET.group, BUDGET.plural, (*READ, "create", "patch", "delete")),
         rule(STATEFUL_SET.group, f"{STATEFUL_SET.plural} {DEPLOYMENT.plural}", READ),

@@ -7,7 +7,9 @@
     POST /v1/services                                Install -> ServiceView
     POST /v1/services/preview                        Install -> {option: DerivedView}: refused as it would be; no change
     GET  /v1/services/{service}                      ServiceView (with plans, members, endpoints)
-    POST /v1/services/{service}/uninstall            Ask -> OperationView
+    POST /v1/services/{service}/uninstall            Uninstall -> OperationView
+    POST /v1/services/{service}/keep                 Keep -> ServiceView: what the document says that keeps it
+    POST /v1/services/{service}/unkeep               Unkeep -> ServiceView: that document is gone
     POST /v1/services/{service}/update               Update -> OperationView
     POST /v1/services/{service}/finalize             Ask -> OperationView: the point of no return of an upgrade
     POST /v1/services/{service}/update/preview       Update -> PreviewView: what it would change; changes nothing
@@ -73,6 +75,7 @@ from upcall.protocol.operator.services import (
     DegradedView,
     DerivedView,
     EndpointView,
+    KeeperView,
     PackageView,
     PreviewView,
     RevisionView,
@@ -88,12 +91,16 @@ from upcall.protocol.operator.wishes import (
     Drain,
     DrainTogether,
     Install,
+    Keep,
+    Keeper,
     Made,
     Nodes,
     PlanControl,
     SecretGrant,
     SecretValue,
     UndrainTogether,
+    Uninstall,
+    Unkeep,
     Update,
 )
 from upcall.protocol.operator.words import LINE, NAME, NAME_WORDS, WORD, Strict, View, refusal
@@ -123,6 +130,9 @@ __all__ = [
     "Grant",
     "Granted",
     "Install",
+    "Keep",
+    "Keeper",
+    "KeeperView",
     "Login",
     "LoginCode",
     "LoginPurpose",
@@ -145,6 +155,8 @@ __all__ = [
     "Strict",
     "TaskView",
     "UndrainTogether",
+    "Uninstall",
+    "Unkeep",
     "Update",
     "View",
     "VolumesView",

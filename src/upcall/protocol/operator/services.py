@@ -147,6 +147,24 @@ class ScheduleView(View):
     """None ended well within its time."""
 
 
+class KeeperView(View):
+    """The document that says what a service is to be, and what became of what it said last."""
+
+    what: str
+    how: str = ""
+    end: str = ""
+    uid: str = ""
+    generation: int = 0
+    """The version of it that was taken up last."""
+    revision: int = 0
+    """That it became."""
+    operation: str = ""
+    """That carries it out, as long as it is live."""
+    outcome: str = ""
+    """How that ended; empty: it has not."""
+    why: str = ""
+
+
 class ServiceView(View):
     name: str
     package: str
@@ -163,6 +181,8 @@ class ServiceView(View):
     """Name of the platform file that made it."""
     made: dict[str, dict[str, list[str]]] = {}
     """Platform file -> kind of contents -> those in it that the file made."""
+    keeper: KeeperView | None = None
+    """The document somewhere else that says what it is to be; none: anybody who may changes it here."""
     desired: str = "running"
     state: str = ""
     """``deploying``, ``running``, ``degraded`` (members are missing, or its own code says what is wrong),

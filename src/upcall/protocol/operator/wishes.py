@@ -8,6 +8,21 @@ from upcall.protocol.operator.words import LINE, NAME, WORD, Strict, matching
 from upcall.protocol.pattern_words import in_words
 
 
+class Keeper(Strict):
+    """A document somewhere else that says what a service is to be (a custom resource): it is changed there alone."""
+
+    what: str = Field(min_length=1, max_length=300)
+    """Which, in words: the same for as long as it is the same document."""
+    how: str = Field(default="", max_length=500)
+    """By what command it is changed there."""
+    end: str = Field(default="", max_length=500)
+    """By what command the service is taken away there."""
+    uid: str = Field(default="", max_length=100)
+    """Of this life of it: one that is made anew counts its versions anew."""
+    generation: int = Field(default=0, ge=0)
+    """Which of its versions this is."""
+
+
 class Install(Strict):
     package: str = Field(max_length=200)
     name: str = Field(default="", max_length=40)
@@ -22,6 +37,8 @@ class Install(Strict):
     """Name of the platform file that it is made by (``upcall apply``)."""
     fresh: bool = False
     """Takes nothing over from an earlier service of this name: neither its volumes nor its memory."""
+    keeper: Keeper | None = None
+    """The document that says what it is to be, from now on."""
 
 
 class Update(Strict):
@@ -53,6 +70,29 @@ class Update(Strict):
     Package`), which is not registered. Its source was uploaded."""
 
 
+class Keep(Strict):
+    """What a document says of the service that it keeps: all of it."""
+
+    keeper: Keeper
+    package: str = Field(default="", max_length=200)
+    """Which the service is to be of; empty: nobody looks."""
+    version: str = Field(default="", max_length=60)
+    """Of the package; empty: as it is."""
+    options: dict[str, Any] = {}
+    bindings: dict[str, str] = {}
+    secrets: list[str] = []
+    finalize: bool = False
+    """An upgrade: its point of no return follows by itself."""
+    adopt: bool = False
+    """Also of a service that no document keeps so far."""
+
+
+class Unkeep(Strict):
+    """The document is gone, and the service is anybody's to change again."""
+
+    what: str = Field(min_length=1, max_length=300)
+
+
 class CheckAction(Strict):
     """Whether an action would be refused: now, or once an update is carried out."""
 
@@ -79,6 +119,11 @@ class Ask(Strict):
     force: bool = False
     in_window: bool = False
     """It begins, and goes on, within the maintenance windows of its service alone."""
+
+
+class Uninstall(Ask):
+    keeper: str = Field(default="", max_length=300)
+    """The document on whose behalf it is asked for, where the service has one (``Keeper.what``)."""
 
 
 class Drain(Strict):

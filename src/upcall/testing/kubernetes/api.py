@@ -7,7 +7,7 @@ more goes, if nobody else owns it. A deleted pod stays until its node says that 
 stays until that is taken off. A watch goes on from a version, for as long as it was not compacted.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -41,12 +41,17 @@ class ApiServer:
     """``create Pod log.b0.p1``."""
     deny: Callable[[str, Kind, str], str] = lambda verb, kind, name: ""
     """An admission rule: why not."""
+    more: Sequence[Any] = ()
+    """Kinds beside those of the substrate. Their ``spec`` is counted, as the real server counts it."""
+    whole: Sequence[Any] = ()
+    """Those of them whose status is no subresource."""
 
     def __post_init__(self) -> None:
-        self._objects: dict[Kind, dict[str, Obj]] = {kind: {} for kind in KINDS}
+        kinds = (*KINDS, *self.more)
+        self._objects: dict[Kind, dict[str, Obj]] = {kind: {} for kind in kinds}
         self._owned: dict[tuple[Kind, str], dict[str, dict[tuple[str, ...], Any]]] = {}
-        self._log: dict[Kind, list[Event]] = {kind: [] for kind in KINDS}
-        self._compacted: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        self._log: dict[Kind, list[Event]] = {kind: [] for kind in kinds}
+        self._compacted: dict[Kind, int] = dict.fromkeys(kinds, 0)
         self._uids = 0
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -76,7 +81,7 @@ class ApiServer:
 
     def compact(self) -> None:
         """What has been is forgotten."""
-        for kind in KINDS:
+        for kind in self._log:
             self._compacted[kind] = self.version
             self._log[kind].clear()
 
@@ -132,7 +137,7 @@ class ApiServer:
         self._meant(kind, known, meta.get("uid", ""), meta.get("resourceVersion", ""))
         if part:
             change = {part: change.get(part, {})}
-        else:
+        elif kind not in self.whole:
             change = {key: value for key, value in change.items() if key != "status"}
         if kind == "Pod" and "spec" in change:
             raise Refusal(422, f'Pod "{name}" is invalid: spec: Forbidden: pod updates may not change fields')
@@ -221,7 +226,12 @@ class ApiServer:
 
     def _store(self, kind: Kind, name: str, obj: Obj, event: Literal["ADDED", "MODIFIED", "DELETED"]) -> Obj:
         self.version += 1
-        stored = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
+        counted: dict[str, Any] = {}
+        if kind in self.more:
+            before = self._objects[kind].get(name)
+            counted["generation"] = 1 if before is None else before["metadata"]["generation"]
+            counted["generation"] += before is not None and before.get("spec") != obj.get("spec")
+        stored = {**obj, "metadata": {**obj["metadata"], **counted, "resourceVersion": str(self.version)}}
         self._objects[kind][name] = stored
         self._log[kind].append(Event(self.version, event, stored))
         return stored
