@@ -10,7 +10,7 @@ import pytest
 from sample_services import Plain, Store
 
 from upcall.operations import inputs as given
-from upcall.service import action, replace
+from upcall.service import Service, action, replace
 from upcall.testing import Life, SimulatedKind
 from upcall.testing.simulated import small_nodes
 
@@ -85,6 +85,20 @@ def test_an_uninstall_ends_all_members(live: Live) -> None:
         assert life.master.cluster.alive() == []
 
     live(Store, script)
+
+
+@pytest.mark.parametrize(("service", "said"), [(Plain, "released"), (Store, "released; volumes are kept for 1d")])
+def test_only_of_a_member_that_has_volumes_it_is_said_that_they_are_kept(
+    live: Live, service: type[Service], said: str
+) -> None:
+    async def script(life: Life) -> None:
+        await life.until_deployed()
+        uninstall = life.master.propose("uninstall")
+        await life.master.until(lambda: life.master.operations[uninstall].state == "done")
+        told = [event.text for event in life.master.world.journal.newest(1000) if event.text.startswith("released")]
+        assert set(told) == {said}
+
+    live(service, script)
 
 
 def test_an_uninstall_ends_what_waits_for_a_place_too(live: Live) -> None:

@@ -6,10 +6,12 @@ is taken in by the turn, where it is the next input.
 This module holds the only call of ``substrate.end``: nothing ends a task but an effect of a begun operation.
 """
 
+import msgspec
+
 from upcall.master import reporting, whereabouts
 from upcall.master.open_turn import OpenTurn
 from upcall.operations import effects as fx
-from upcall.operations.news import News, OfTask, TaskSeen
+from upcall.operations.news import MemberReleased, News, OfTask, TaskSeen
 from upcall.operations.table import KINDS
 from upcall.substrate import interface as sub
 
@@ -117,6 +119,13 @@ def _launch(tx: OpenTurn, effect: fx.Launch) -> None:
     tx.dirty_members.add(effect.service)
 
 
+def _has_no_volumes(tx: OpenTurn, news: MemberReleased) -> bool:
+    """Of a member whose declarations are still known; the ledger itself knows nothing of volumes."""
+    service = tx.core.state.services.get(news.service)
+    generations = service.members.get(news.member, {}) if service is not None else {}
+    return bool(generations) and not any(wanted.declaration.volumes for wanted in generations.values())
+
+
 def _tell(tx: OpenTurn, news: News) -> None:
     """The ledger's news in the words that a person reads, with the facts that a program reads."""
     state, ledger = tx.core.state, tx.core.state.ledger
@@ -131,6 +140,8 @@ def _tell(tx: OpenTurn, news: News) -> None:
         same = (seen.incarnation, seen.state) == (news.incarnation, news.state)
         detail = detail or (same and seen.since < tx.wall_s)
     known = {key: value for key, value in data.items() if value not in ("", None)}
+    if isinstance(news, MemberReleased) and _has_no_volumes(tx, news):
+        news = msgspec.structs.replace(news, keep_volumes_s=0.0)  # Nothing is kept that a person could want back.
     text = reporting.text(news, ledger, data.get("node", ""))
     tx.event(news.kind, news.subject, text, detail=detail, **known)
     if service := data.get("service"):

@@ -50,7 +50,7 @@ def line(one: news.News, node: str = "") -> str:
         case news.MemberRetargeted():
             return "takes the newest declaration over with its next start; nothing restarts for it"
         case news.MemberReleased():
-            return f"released; volumes are kept for {span(one.keep_volumes_s)}"
+            return "released" + (f"; volumes are kept for {span(one.keep_volumes_s)}" if one.keep_volumes_s else "")
         case news.HostChanged():
             return "subscribed" if one.subscribed else "gone"
         case news.NodeChanged():
