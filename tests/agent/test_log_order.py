@@ -39,7 +39,7 @@ async def read(folder: Path, lines: int = 100, stream: str = "both") -> str:
 
     watching = Watching()
     try:
-        await logs.read(folder, stream, lines, False, watching, asyncio.Event(), say)
+        await logs.read(folder, logs.Asked(stream, lines), watching, asyncio.Event(), say)
     finally:
         watching.close()
     return "".join(said)
@@ -129,7 +129,7 @@ def test_who_follows_hears_all_of_both_in_their_order(tmp_path: Path, max_bytes:
             if len("".join(said)) >= len("".join(before)):
                 begun.set()
 
-        reading = asyncio.create_task(logs.read(tmp_path, "both", 2, True, watching, ended, say))
+        reading = asyncio.create_task(logs.read(tmp_path, logs.Asked("both", 2, follow=True), watching, ended, say))
         try:
             await begun.wait() if len(before) <= 2 else await asyncio.sleep(0)
             for turn in range(30):
@@ -171,7 +171,7 @@ def test_what_is_written_between_the_reading_of_one_stream_and_of_the_other_stan
         ended, watching = asyncio.Event(), Watching()
         ended.set()
         try:
-            await logs.read(tmp_path, "both", 4, follow, watching, ended, say)
+            await logs.read(tmp_path, logs.Asked("both", 4, follow), watching, ended, say)
         finally:
             watching.close()
 
@@ -191,7 +191,7 @@ def test_what_is_rotated_away_unread_is_marked_and_the_rest_said_as_it_comes(tmp
             said.append(text)
             begun.set()
 
-        reading = asyncio.create_task(logs.read(tmp_path, "both", 5, True, watching, ended, say))
+        reading = asyncio.create_task(logs.read(tmp_path, logs.Asked("both", 5, follow=True), watching, ended, say))
         try:
             await begun.wait()
             last = write(log, [(turn % 2, 1) for turn in range(200)], first=1)[-1]

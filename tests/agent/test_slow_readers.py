@@ -10,6 +10,7 @@ from upcall.agent.tail import Tail
 from upcall.agent.watching import Watching
 from upcall.keeper.logs import RotatingLog
 from upcall.protocol import agent as wire
+from upcall.protocol import read_before
 from upcall.protocol.errors import Conflict
 from upcall.substrate.connections import Agents
 
@@ -55,7 +56,7 @@ async def test_nothing_is_read_for_a_reader_who_takes_nothing(tmp_path: Path) ->
 
     ended = asyncio.Event()
     watching = Watching()
-    reading = asyncio.create_task(logs.read(tmp_path, "stdout", 10, True, watching, ended, say))
+    reading = asyncio.create_task(logs.read(tmp_path, logs.Asked("stdout", 10, follow=True), watching, ended, say))
     try:
         await begun.wait()
         for _ in range(40):
@@ -123,3 +124,27 @@ async def test_a_reader_is_told_when_the_agent_goes() -> None:
     flood.agents.disconnect(flood.connection)
     with pytest.raises(Conflict, match="agent of node-1 is disconnected"):
         await anext(stream)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "both"])
+def test_who_has_read_before_gets_what_came_after_and_goes_on_from_there(tmp_path: Path, stream: str) -> None:
+    log = RotatingLog(str(tmp_path / "stdout"), max_bytes=1000, files=8)
+    log.write(b"".join(b"line %d\n" % number for number in range(12)))
+    said: list[str] = []
+
+    async def say(text: str) -> None:
+        if not said:
+            log.write(b"line 12\n")
+        said.append(text)
+
+    async def reading() -> None:
+        ended, watching = asyncio.Event(), Watching()
+        ended.set()
+        asked = logs.Asked(stream, 100, follow=True, after=read_before.mark(["line 6", "line 7"]))
+        try:
+            await logs.read(tmp_path, asked, watching, ended, say)
+        finally:
+            watching.close()
+
+    asyncio.run(reading())
+    assert "".join(said).split("\n") == [f"line {number}" for number in range(8, 13)] + [""]

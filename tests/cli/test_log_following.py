@@ -1,22 +1,46 @@
-"""Where a log is read on that was read before."""
+"""A log is followed over breaks of its stream: each line once, also what is written while it is asked for again."""
+
+from collections.abc import Iterator
+from itertools import count, islice, pairwise
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from upcall.cli.log_following import after
+from upcall.cli import log_following
+from upcall.client.blocking import Client
+from upcall.protocol import read_before
 
 
-@pytest.mark.parametrize(
-    ("lines", "shown", "new"),
-    [
-        ("abcde", "bc", "de"),
-        ("abcde", "de", ""),
-        ("abcde", "", "abcde"),
-        ("abcde", "xy", "abcde"),
-        ("aaaa", "aa", ""),
-        ("abab", "ab", ""),
-        ("b", "ab", "b"),
-        ("", "ab", ""),
-    ],
-)
-def test_it_is_read_on_after_what_was_shown(lines: str, shown: str, new: str) -> None:
-    assert "".join(after(lines, list(shown))) == new
+class Played:
+    """A master whose streams break after three lines; its member writes before and after each of them."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self._numbers = count()
+
+    def task(self, name: str) -> Any:
+        return SimpleNamespace(task="count.member-0.1", state="running")
+
+    def lines(self, path: str) -> Iterator[str]:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        self._writes(2)
+        known = "".join(f"{line}\n" for line in self.written[-int(asked["lines"]) :] if int(asked["lines"])).encode()
+        known = read_before.after(known, asked["after"]) if "after" in asked else known
+        yield from known.decode().splitlines()
+        if asked["follow"] == "true":
+            for _ in range(3):
+                self._writes(1)
+                yield self.written[-1]
+        self._writes(2)
+
+    def _writes(self, more: int) -> None:
+        self.written += [f"line {number}" for number in islice(self._numbers, more)]
+
+
+def test_each_line_comes_once_although_streams_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_following.time, "sleep", lambda seconds: None)
+    found = log_following.followed(cast(Client, Played()), "count.member-0", 10, "both", lambda note: None)
+    numbers = [int(line.split()[1]) for line in islice(found, 100)]
+    assert all(later == earlier + 1 for earlier, later in pairwise(numbers)), numbers

@@ -164,7 +164,9 @@ class Elsewhere:
     async def run(self, task: str, node: str, tool: RunTool) -> ToolResult:
         return ToolResult(code=0, output=f"{' '.join(tool.command)} beside {task} on {node}")
 
-    async def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
+    async def read_log(
+        self, task: str, node: str, stream: str, lines: int, *, follow: bool, after: str = ""
+    ) -> AsyncIterator[str]:
         yield f"{stream} of {task} "
         yield f"on {node}\n"
 

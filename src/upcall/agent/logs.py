@@ -15,6 +15,7 @@ from upcall.agent.places import Places
 from upcall.agent.tail import FILES_MAX, Tail
 from upcall.agent.watching import Watching
 from upcall.keeper.logs import ORDER
+from upcall.protocol import read_before
 from upcall.protocol.agent import ENDED_KEPT_S
 from upcall.protocol.errors import Invalid, NotFound
 from upcall.protocol.last_words import LINES_MAX as LINES_KEPT
@@ -31,6 +32,16 @@ LOOKS_MAX = 20
 LOOK_AGAIN_S = 0.005
 CATCH_UP_MAX = 5
 """Parts of a stream that is written while it is read."""
+
+
+class Asked(NamedTuple):
+    """What a reader wants."""
+
+    stream: str
+    lines: int
+    follow: bool = False
+    after: str = ""
+    """Of these lines only what stands after those of this mark (:mod:`upcall.protocol.read_before`)."""
 
 
 class LogEnd(NamedTuple):
@@ -100,9 +111,7 @@ def kept(places: Places, task: str) -> tuple[Path, str]:
 
 async def read(
     logs: Path,
-    stream: str,
-    lines: int,
-    follow: bool,
+    asked: Asked,
     watching: Watching,
     ended: asyncio.Event,
     say: Callable[[str], Awaitable[None]],
@@ -112,28 +121,31 @@ async def read(
     ``say`` returns when there is room for more. Until then nothing is read: what a slow reader has not seen yet waits
     in the log's files, not in anybody's memory, and what is rotated away from under him leaves a mark.
     """
-    if stream not in STREAMS:
-        raise Invalid(f"unknown stream {stream!r}", where="stream", expected="stdout, stderr or both")
-    if stream == "both":
-        await _read_both(logs, lines, follow, watching, ended, say)
+    if asked.stream not in STREAMS:
+        raise Invalid(f"unknown stream {asked.stream!r}", where="stream", expected="stdout, stderr or both")
+    if asked.stream == "both":
+        await _read_both(logs, asked, watching, ended, say)
         return
-    path = logs / stream
-    end = await asyncio.to_thread(_end, path, lines)
+    path = logs / asked.stream
+    end = await asyncio.to_thread(_end, path, asked.lines)
     tail = Tail(path, (end.inode, end.size) if end.inode else None)
-    await _say_in_parts(end.data, say)
-    if follow:
+    await _say_in_parts(await _unread(end.data, asked), say)
+    if asked.follow:
         await _each_change(logs, watching, ended, lambda: _say_all(tail, say))
+
+
+async def _unread(data: bytes, asked: Asked) -> bytes:
+    return await asyncio.to_thread(read_before.after, data, asked.after) if asked.after else data
 
 
 async def _read_both(
     logs: Path,
-    lines: int,
-    follow: bool,
+    asked: Asked,
     watching: Watching,
     ended: asyncio.Event,
     say: Callable[[str], Awaitable[None]],
 ) -> None:
-    ends, order, marks = await asyncio.to_thread(_snapshot, logs, lines)
+    ends, order, marks = await asyncio.to_thread(_snapshot, logs, asked.lines)
     merging = _merging(ends, marks)
     tails = [
         Tail(logs / name, (end.inode, end.size) if end.inode else None) for name, end in zip(BOTH, ends, strict=True)
@@ -144,8 +156,9 @@ async def _read_both(
         known = merging.unordered()
         if any(end.size for end in ends):
             merging.forget()  # No later mark is of use where it is not known how much came before.
-    await _say_in_parts(_lines(known + (b"" if follow else merging.end()), lines), say)
-    if not follow:
+    known = _lines(known + (b"" if asked.follow else merging.end()), asked.lines)
+    await _say_in_parts(await _unread(known, asked), say)
+    if not asked.follow:
         return
     await _each_change(logs, watching, ended, lambda: _say_merged(merging, tails, order, say))
     await _say_in_parts(merging.end(), say)

@@ -89,7 +89,8 @@ class Requests:
             over = task.over if task is not None else _set_event()
             if note:
                 await say(note)
-            await logs.read(folder, request.stream, request.lines, request.follow, self._machine.watching, over, say)
+            asked = logs.Asked(request.stream, request.lines, request.follow, request.after)
+            await logs.read(folder, asked, self._machine.watching, over, say)
         finally:
             del self._room[request.request]
         self._answer(Reply(request=request.request))

@@ -6,17 +6,16 @@ looked at then, and read on: from its next incarnation's beginning, or from afte
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlencode
 
 from upcall.client import paths
 from upcall.client.blocking import Client
+from upcall.protocol import read_before
 from upcall.protocol.errors import Conflict, NotFound, NotNow
 from upcall.protocol.operator import TaskView
 
-SAME: Final = 5
-"""Last lines by which what was shown is found again."""
 AGAIN: Final = 10_000
 """Lines among which they are looked for."""
 PAUSE_S: Final = 1.0
@@ -24,17 +23,17 @@ RUNS: Final = ("starting", "running", "ready", "unready", "ending")
 AT_ITS_END: Final = ("finished", "failed")
 
 
-def log(client: Client, name: str, lines: int, stream: str, *, follow: bool) -> Iterator[str]:
-    """``name``: of a member, or of a task."""
-    query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower()})
+def log(client: Client, name: str, lines: int, stream: str, *, follow: bool, after: str = "") -> Iterator[str]:
+    """``name``: of a member, or of a task. ``after``: of these lines only what stands after those of this mark."""
+    query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower(), "after": after})
     return client.lines(paths.of("tasks", name, "logs") + f"?{query}")
 
 
 def followed(client: Client, name: str, lines: int, stream: str, note: Callable[[str], None]) -> Iterator[str]:
     """``note`` is told which incarnation follows. One task that is named is followed to its own end."""
-    shown: deque[str] = deque(maxlen=SAME)
+    shown: deque[str] = deque(maxlen=read_before.LINES)
 
-    def said(found: Iterator[str] | Sequence[str]) -> Iterator[str]:
+    def said(found: Iterator[str]) -> Iterator[str]:
         for line in found:
             shown.append(line)
             yield line
@@ -55,21 +54,11 @@ def followed(client: Client, name: str, lines: int, stream: str, note: Callable[
             known = True
         if seen.state in RUNS:
             try:
-                if shown or not known:
-                    again = list(log(client, task, AGAIN, stream, follow=False))
-                    yield from said(after(again, list(shown)))
-                yield from said(log(client, task, 0, stream, follow=True))
+                again = AGAIN if shown or not known else 0
+                yield from said(log(client, task, again, stream, follow=True, after=read_before.mark(shown)))
             except (NotNow, NotFound, Conflict):
                 pass  # Agent or master is away for a moment, or it has left: the next look says which.
         time.sleep(PAUSE_S)
-
-
-def after(lines: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
-    """What stands after those that were shown; all, where they are not there any more."""
-    for at in range(len(lines), len(shown) - 1, -1) if shown else ():
-        if list(lines[at - len(shown) : at]) == list(shown):
-            return lines[at:]
-    return lines
 
 
 def _seen(client: Client, name: str) -> TaskView | None:

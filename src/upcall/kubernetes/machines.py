@@ -244,9 +244,11 @@ class KubernetesMachines:
         self._has_door(f"no tool can be run beside {task}", task)
         return await self.agents.run(task, task, tool)
 
-    async def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
+    async def read_log(
+        self, task: str, node: str, stream: str, lines: int, *, follow: bool, after: str = ""
+    ) -> AsyncIterator[str]:
         self._has_door(f"the log of {task} cannot be read", task)
-        async for text in self.agents.read_log(task, task, stream, lines, follow=follow):
+        async for text in self.agents.read_log(task, task, stream, lines, follow=follow, after=after):
             yield text
 
     def _has_door(self, what: str, task: str) -> None:

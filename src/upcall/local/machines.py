@@ -83,8 +83,10 @@ class LocalMachines:
     async def run(self, task: str, node: str, tool: RunTool) -> ToolResult:
         return await self.agents.run(task, node, tool)
 
-    def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        return self.agents.read_log(task, node, stream, lines, follow=follow)
+    def read_log(
+        self, task: str, node: str, stream: str, lines: int, *, follow: bool, after: str = ""
+    ) -> AsyncIterator[str]:
+        return self.agents.read_log(task, node, stream, lines, follow=follow, after=after)
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from upcall.master.views import Views
 from upcall.operations import inputs as given
 from upcall.operations.effects import Outcome
 from upcall.protocol import operator as view
+from upcall.protocol import read_before
 from upcall.protocol.errors import Invalid, NotNow
 from upcall.protocol.numbers import whole
 from upcall.protocol.versions import WIRE
@@ -274,9 +275,10 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
         lines: Annotated[int, Query(ge=0, le=LINES_MAX)] = 100,
         follow: bool = False,
         stream: LogStream = "both",
+        after: Annotated[str, Query(pattern=rf"{read_before.PATTERN}|^$")] = "",
     ) -> StreamingResponse:
         task = views.with_logs(member)
-        text = door.machines.read_log(task.task, task.node, stream, lines, follow=follow)
+        text = door.machines.read_log(task.task, task.node, stream, lines, follow=follow, after=after)
         # The first part is awaited here, so that an error still has its status.
         first = await anext(text, "")
 

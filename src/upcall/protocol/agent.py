@@ -182,6 +182,8 @@ class ReadLog(msgspec.Struct, frozen=True, kw_only=True, tag="read_log", omit_de
     """``stdout``, ``stderr`` or ``both``."""
     lines: int = 100
     follow: bool = False
+    after: str = ""
+    """Of these lines only what stands after those of this mark (:mod:`upcall.protocol.read_before`)."""
 
 
 ENDED_KEPT_S = 7 * 86_400.0

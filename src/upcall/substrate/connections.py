@@ -194,13 +194,17 @@ class Agents:
             raise Conflict(reply.error or "the tool did not end by itself", where=task)
         return service_wire.ToolResult(code=reply.code, output=reply.output, error=reply.error)
 
-    async def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
+    async def read_log(
+        self, task: str, node: str, stream: str, lines: int, *, follow: bool, after: str = ""
+    ) -> AsyncIterator[str]:
         connection = self._connection_of(node, task)
         request = secrets.token_hex(8)
         # As many parts as the agent may send ahead, its last word, and ours that it is gone.
         replies = self._replies[request] = asyncio.Queue(wire.LOG_PARTS_AHEAD + 2)
         self._readers[request] = connection.node
-        connection.send(wire.ReadLog(request=request, task=task, stream=stream, lines=lines, follow=follow))
+        connection.send(
+            wire.ReadLog(request=request, task=task, stream=stream, lines=lines, follow=follow, after=after)
+        )
         last = False
         try:
             while not last:

@@ -124,8 +124,11 @@ class Machines(Protocol):
         where the tool could not be run to its end."""
         ...
 
-    def read_log(self, task: str, node: str, stream: str, lines: int, *, follow: bool) -> AsyncIterator[str]:
-        """Text of a task's log; when followed, until the caller goes away or the task ends. Raises as :meth:`run`."""
+    def read_log(
+        self, task: str, node: str, stream: str, lines: int, *, follow: bool, after: str = ""
+    ) -> AsyncIterator[str]:
+        """Text of a task's log; when followed, until the caller goes away or the task ends. ``after``: of these lines
+        only what stands after those of this mark (:mod:`upcall.protocol.read_before`). Raises as :meth:`run`."""
         ...
 
     # -- nodes ------------------------------------------------------------------------------------------------------

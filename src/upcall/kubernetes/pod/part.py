@@ -194,7 +194,7 @@ class Part:
             if self._over.is_set():
                 return  # It never wrote anything.
             await asyncio.sleep(LOOK_AGAIN_S)
-        await logs.read(folder, "both", logs.LINES_MAX, True, machine.watching, self._over, _print)
+        await logs.read(folder, logs.Asked("both", logs.LINES_MAX, follow=True), machine.watching, self._over, _print)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -32,7 +32,7 @@
     GET  /v1/tasks                                   list[TaskView]
     GET  /v1/tasks/{member_or_task}                  TaskView
     POST /v1/tasks/{member_or_task}/{verb}           Ask (verb: restart, replace, start) -> OperationView
-    GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=  -> text/plain, streamed when followed
+    GET  /v1/tasks/{member_or_task}/logs             ?lines=&follow=&stream=&after=  -> text/plain, streamed if followed
     GET  /v1/volumes                                 list[VolumesView]
     POST /v1/volumes/{set}/drop                      Ask -> VolumesView
     POST /v1/volumes/{set}/take-back                 Ask -> OperationView
