@@ -174,6 +174,30 @@ async def test_certificates_are_renewed_while_it_answers(
     await api.delete(WEBHOOK, NAME)
 
 
+async def test_a_certificate_that_has_expired_is_the_floors_turn_until_it_is_made_anew(
+    api: Api, namespace: str, nodes: PlayedNodes, disruptions: None
+) -> None:
+    """Nobody of us was there for longer than it was good; what was asked meanwhile is held without our words."""
+    one = Asked(api, namespace, Webhook(api), ahead=-datetime.timedelta(days=400))
+    async with one.serve():
+        await members(api, namespace, nodes, "replica-1")
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                with pytest.raises(TooMany) as held:
+                    await api.evict("replica-1", namespace)
+                if "disruption budget" in held.value.message:
+                    break
+                await asyncio.sleep(0.1)
+        assert not (await api.list(DISRUPTION, namespace)).objects, "the API server does not trust who expired"
+        one.ahead = datetime.timedelta()
+        await one.keeper.look()
+        async with asyncio.timeout(LIMIT_S):
+            while "is asked whether replica-1 may go" not in held.value.message:
+                with pytest.raises(TooMany) as held:
+                    await api.evict("replica-1", namespace)
+    await api.delete(WEBHOOK, NAME)
+
+
 @pytest.mark.parametrize("owned", [False, True], ids=["bare", "of a controller that the cluster does not know"])
 async def test_the_floor_holds_whoever_owns_the_pod(api: Api, namespace: str, nodes: PlayedNodes, owned: bool) -> None:
     """And its controller can count them: one that cannot, holds them too, but says that something is broken."""
