@@ -53,7 +53,7 @@ kubernetes-real: .venv/.dev  ## the same with three real nodes and containers, a
 	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 $(call noted,real) tests/kubernetes/containers $(ARGS)
 
 # What tests note of themselves is the report's, where they ran on the same commit.
-noted = --junitxml=build/kubernetes/$(1).xml -o junit_suite_name=$$(git rev-parse HEAD)
+noted = --junitxml=build/kubernetes/$(1).xml -o junit_family=xunit1 -o junit_suite_name=$$(git rev-parse HEAD)
 
 .PHONY: kubernetes-report
 kubernetes-report: .venv/.dev  ## what is promised of Kubernetes, each figure measured (CELLS=a,b; writes build/kubernetes.json)

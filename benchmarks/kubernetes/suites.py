@@ -54,7 +54,14 @@ def cases(files: Sequence[str], *tests: str, sabotage: Path | None = None, **env
     report = FOLDER / f"{Path(files[0]).stem}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    command += ["-o", f"junit_suite_name={commit()}", *(("-k", " or ".join(tests)) if tests else ()), *files]
+    command += [
+        "-o",
+        "junit_family=xunit1",
+        "-o",
+        f"junit_suite_name={commit()}",
+        *(("-k", " or ".join(tests)) if tests else ()),
+        *files,
+    ]
     path = [str(sabotage)] if sabotage is not None else []
     path += [word for word in (os.environ.get("PYTHONPATH", ""),) if word]
     more = {"UPCALL_KUBERNETES": "1", "UPCALL_LONG_TESTS": "1", "PYTHONPATH": os.pathsep.join(path), **environment}
