@@ -16,14 +16,16 @@ from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
 from test_rights import BINDING, ROLE, may
 
+from upcall.kubernetes.installing import deleted
 from upcall.kubernetes.installing.objects import Wish, definitions, objects
 from upcall.kubernetes.resources.kinds import OPERATION, OTHER
 from upcall.kubernetes.resources.operator import Operator
+from upcall.kubernetes.resources.reading import FINALIZER
 from upcall.kubernetes.resources.speaking import Resources
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
 from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import DEFINITION, POD, WEBHOOK
+from upcall.substrate.kubernetes.client.kinds import DEFINITION, NAMESPACE, POD, WEBHOOK
 from upcall.substrate.kubernetes.client.kinds import ROLE as OF_NAMESPACE
 from upcall.substrate.kubernetes.client.login import from_kubeconfig
 from upcall.substrate.kubernetes.evictions.objects import NAME
@@ -266,3 +268,17 @@ async def test_while_nothing_happens_nothing_is_asked(
         assert connection.calls == before
         await person.kubectl("delete", "kafka", "events", f"--timeout={LIMIT_S:.0f}s")
     assert not (await api.list(OPERATION, namespace)).objects
+
+
+async def test_a_namespace_that_is_deleted_is_not_kept_by_what_nobody_can_ask(
+    api: Api, namespace: str, defined: None
+) -> None:
+    made = {"metadata": {"name": "left", "finalizers": [FINALIZER]}, "spec": {"package": "kept"}}
+    await api.create(OTHER, made, namespace)
+    await api.delete(NAMESPACE, namespace)
+    await deleted.let_go(api, namespace)
+    async with asyncio.timeout(LIMIT_S):
+        with contextlib.suppress(NotFound):
+            while await api.get(NAMESPACE, namespace):  # noqa: ASYNC110
+                await asyncio.sleep(0.3)
+    await api.create(NAMESPACE, {"metadata": {"name": namespace}})  # for who takes it away

@@ -9,11 +9,11 @@ from played import NAMESPACE, STORE, Fate, Played, accepts
 from upcall.kubernetes.resources.calls import Call
 from upcall.kubernetes.resources.kinds import OTHER
 from upcall.kubernetes.resources.reading import ADOPT, FINALIZER
-from upcall.master import keeping, services
+from upcall.master import keeping, revisions, services
 from upcall.operations import inputs as given
 from upcall.operations.views import PendingSet
 from upcall.protocol.errors import Conflict
-from upcall.protocol.operator import Install
+from upcall.protocol.operator import Install, Update
 
 MEMBERS = ("replica-0", "replica-1")
 
@@ -248,6 +248,23 @@ def test_an_edit_while_nobody_leads_is_taken_up_by_who_leads_next(played: Played
     played.pass_by(5)
     (operation,) = [one for one in played.world.ledger.operations() if one.kind == "update"]
     assert played.world.state.services["shop"].revisions[operation.revision].options["label"] == "c"
+
+
+def test_a_size_that_the_service_chose_by_itself_stays_until_the_resource_says_something_new(played: Played) -> None:
+    played.apply("shop", options={"count": 2})
+    played.runs("shop", *MEMBERS)
+    played.world.run(lambda tx: revisions.update(tx, "shop", Update(set={"count": 3}), "shop"))
+    (operation,) = played.world.ledger.operations()
+    played.world.answer()
+    played.confirm(operation.id)
+    played.pass_by(600)
+    assert played.world.state.services["shop"].record.options == {"count": 3}
+    assert played.condition("shop", "Stalled")[0] == "False"
+    assert len(played.world.ledger.operations()) == 1
+    played.apply("shop", options={"count": 2, "label": "b"})
+    played.world.answer()
+    newest = max(played.world.state.services["shop"].revisions.items())[1]
+    assert newest.options == {"count": 2, "label": "b"}
 
 
 def test_nothing_is_written_or_asked_while_nothing_happens(played: Played) -> None:

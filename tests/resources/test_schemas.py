@@ -1,10 +1,13 @@
 """The schema of a kind takes what its package takes, and says what it says."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from upcall.kubernetes.definitions import is_newer
 from upcall.kubernetes.installing.objects import Wish, definitions, objects
+from upcall.kubernetes.resources import kinds
 from upcall.kubernetes.resources.catalog import LEFT_OUT, names
 from upcall.kubernetes.resources.kinds import OPERATION, OTHER, kind_of
 from upcall.kubernetes.resources.offering import offered
@@ -103,3 +106,14 @@ def test_the_rights_are_to_read_what_is_wanted_and_to_write_what_there_is() -> N
 def test_packages_are_named_as_their_folders_are() -> None:
     assert tuple(one.name for one in offered()) == names()
     assert LEFT_OUT == (GUESTS,)
+
+
+def test_the_kinds_of_a_newer_release_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one digit counts as a number."""
+    found = []
+    for version in ("0.1.0", "0.9.4", "0.10.0", "1.0.0"):
+        monkeypatch.setattr(kinds, "__version__", version)
+        found.append(kinds.definitions(())[0])
+    for older, newer in pairwise(found):
+        assert is_newer(newer, older)
+        assert not is_newer(older, newer)

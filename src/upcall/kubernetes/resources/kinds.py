@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from upcall import __version__
 from upcall.kubernetes.resources.schemas import ANYTHING, Schema, of_versions
 from upcall.substrate.kubernetes.client.kinds import Kind, Object
 from upcall.substrate.kubernetes.evictions.objects import DEFINED, GROUP
 
 VERSION: Final = "v1alpha1"
-VERSION_OF_KINDS: Final = "1"
-"""Of what they are. An older upcall leaves a newer one's alone."""
 OTHER: Final = Kind(GROUP, VERSION, "DataService", "dataservices")
 """A service of a package that has no kind of its own."""
 OPERATION: Final = Kind(GROUP, VERSION, "Operation", "operations")
@@ -224,7 +223,7 @@ def _definition(
         "additionalPrinterColumns": list(columns),
     }
     return {
-        "metadata": {"name": f"{kind.plural}.{kind.group}", "annotations": {DEFINED: VERSION_OF_KINDS}},
+        "metadata": {"name": f"{kind.plural}.{kind.group}", "annotations": {DEFINED: _release()}},
         "spec": {
             "group": kind.group,
             "scope": "Namespaced",
@@ -232,3 +231,9 @@ def _definition(
             "versions": [version | ({"subresources": {"status": {}}} if status else {})],
         },
     }
+
+
+def _release() -> str:
+    """The kinds of a release are its packages': an older one leaves those of a newer one alone."""
+    major, minor, patch = (int(part) for part in re.findall(r"\d+", __version__)[:3])
+    return str((major * 1000 + minor) * 1000 + patch)

@@ -15,6 +15,7 @@ from typing import Final
 
 from upcall.kubernetes.resources import calls
 from upcall.kubernetes.resources.calls import Answer, Call, Done, Refused, ToMaster, ToServer
+from upcall.kubernetes.resources.catalog import names
 from upcall.kubernetes.resources.core import Core
 from upcall.kubernetes.resources.kinds import OPERATION, VERSION, served
 from upcall.kubernetes.resources.operator import Operator
@@ -51,7 +52,8 @@ class Resources:
 
     async def run(self) -> None:
         """Until cancelled."""
-        kinds = await self._kinds()
+        await self._until_registered()
+        kinds = served(names())
         self.core = Core(kinds, self._namespace, time.time)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_all(group, kinds))
@@ -60,19 +62,18 @@ class Resources:
             for _ in range(AT_ONCE_MAX):
                 group.create_task(self._carry())
 
-    async def _kinds(self) -> Mapping[Kind, str]:
-        """Of packages that came with the installation; they are known once the host has registered them."""
+    async def _until_registered(self) -> None:
+        """Before its packages are known to the master, each resource would be refused."""
         while True:
             with contextlib.suppress(NotNow):
                 if (await self._operator.get("/v1/status")).get("packages_registered"):
-                    found = await self._operator.get("/v1/packages")
-                    return served(sorted({one["name"] for one in found if not one.get("own")}))
+                    return
             await asyncio.sleep(AGAIN_S)
 
     # -- the API server ---------------------------------------------------------------------------------------------
 
     async def _watch_all(self, group: asyncio.TaskGroup, kinds: Mapping[Kind, str]) -> None:
-        """Those that there are: not every package has a kind, and who installed us may have left some out."""
+        """Those that there are: who installed us may have left some out."""
         missing = {kind.plural: kind for kind in (*kinds, OPERATION)}
         while missing:
             try:
@@ -84,7 +85,9 @@ class Resources:
             for one in there.get("resources") or ():
                 if (kind := missing.pop(one["name"], None)) is not None:
                     group.create_task(self._list_operations() if kind is OPERATION else self._watch(kind))
-            await asyncio.sleep(LOOKED_FOR_AGAIN_S)
+            if missing:
+                log.warning("there is no kind %s; looked for again", ", ".join(missing))
+                await asyncio.sleep(LOOKED_FOR_AGAIN_S)
 
     async def _watch(self, kind: Kind) -> None:
         await self._until_allowed(kind)
