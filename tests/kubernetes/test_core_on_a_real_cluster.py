@@ -3,7 +3,7 @@ and what they say is what it reads."""
 
 import asyncio
 
-from driving import LIMIT_S, Driven, wanted
+from driving import LIMIT_S, TASK, Driven, wanted
 from evicting import Asked, drain, read_until
 from lab.control_plane import ControlPlane
 from lab.nodes import PlayedNodes
@@ -11,8 +11,9 @@ from lab.nodes import PlayedNodes
 from upcall.protocol.declaration import Constraints, Declaration, Resources
 from upcall.substrate.interface import Disruption, DisruptionOver, Observed, StillHeld, TaskId, Wanted
 from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.kinds import BUDGET, POD
+from upcall.substrate.kubernetes.client.kinds import BUDGET, NODE, POD
 from upcall.substrate.kubernetes.evictions.objects import DISRUPTION, floor
+from upcall.substrate.kubernetes.exits import NODE_GONE
 from upcall.substrate.kubernetes.names import SPREAD
 
 
@@ -103,3 +104,30 @@ async def test_a_drain_becomes_a_disruption_waits_for_the_ledger_and_ends(
     async with asyncio.timeout(LIMIT_S):
         while (await api.list(DISRUPTION, namespace)).objects:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
+
+
+async def test_a_drain_that_waits_is_over_when_somebody_removes_its_node(
+    driven: Driven,
+    nodes: PlayedNodes,
+    api: Api,
+    namespace: str,
+    plane: ControlPlane,
+    asked: Asked,
+) -> None:
+    await api.apply(BUDGET, floor(), namespace)
+    driven.take(lambda now_s: driven.core.launch(wanted(), now_s))
+    await driven.until(lambda: driven.states(TASK)[-1:] == ["ready"], "it is ready")
+    node = driven.last(TASK).node
+    draining = await drain(plane, node, "--delete-emptydir-data")
+    await read_until(draining, "store is asked whether replica-1 may go")
+    (told,) = [up for up in driven.said if isinstance(up, Disruption)]
+    nodes.alive.discard(node)
+    await api.delete(NODE, node)
+    ended = await driven.over()
+    assert (ended.reason, ended.with_its_node) == (NODE_GONE, True)
+    assert DisruptionOver(id=told.id, happened=True) in driven.said
+    async with asyncio.timeout(LIMIT_S):
+        rest, _ = await draining.communicate()
+        while (await api.list(DISRUPTION, namespace)).objects:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    assert draining.returncode == 0, f"there is nothing to wait for any more: {rest.decode()}"
