@@ -359,6 +359,7 @@ class FakeMaster:
             url=self.url,
             page_url=self.page_url,
             event_sequence=len(self.events),
+            cpus=max((one.cpus for one in self.nodes.values()), default=0),
             nodes=list(self.nodes.values()),
             services=list(self.services.values()),
             operations=[one for one in self.operations.values() if one.ended_at is None],

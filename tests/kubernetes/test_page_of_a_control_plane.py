@@ -138,12 +138,14 @@ def looked(page_here: Opened, node: str, busy: Path) -> None:
         for name in ("node-1", "node-2", "node-3"):
             page.wait_for_selector(f"[data-node={name}]")
         page.wait_for_selector("text=small")
+        assert "/24" in page.locator("header").first.inner_text(), "cores of three machines, not of one"
         picture(page, "cluster")
 
         # What a person does here is done as him, and the service is asked as by every other way.
         page.locator(f"[data-node={node}] header button", has_text="Drain").click()
         page.locator("dialog[open] button[type=submit]").click()
         page.wait_for_selector("text=6 parts would have a single copy")
+        page.wait_for_selector("text=asked by admin")
         picture(page, "drain")
         busy.unlink()
         page.wait_for_selector(f"[data-node={node}] .u-state:text-is('drained')")

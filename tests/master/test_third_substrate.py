@@ -50,6 +50,8 @@ def test_a_service_is_installed_served_and_drained_on_machines_of_a_third_kind(s
     assert server.call("GET", "/v1/volumes").json() == []
 
     # A drain is asked, and the member comes up elsewhere.
+    whole = server.call("GET", "/v1/status").json()
+    assert whole["cpus"] == sum(one["cpus"] for one in whole["nodes"]), "machines of their own"
     drained = server.call("POST", "/v1/nodes/there-1/drain", {"reason": "a new fan"})
     assert drained.status == 200, drained.body
     answer(expert)

@@ -14,6 +14,14 @@ def test_a_token_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_first_admin_is_the_folders_user_or_who_is_named(tmp_path: Path) -> None:
+    for owner, name in (("", owner_of(tmp_path)), ("admin", "admin")):
+        tokens = Tokens(tmp_path, owner=owner)
+        principal = tokens.authenticate(f"Bearer {tokens.issue('operator').read_text()}", 0.0)
+        assert (principal.name, principal.role) == (name, "admin")
+        assert tokens.taken(name)
+
+
 def test_the_files_name_says_whose_token_it_is(tmp_path: Path) -> None:
     path = Tokens(tmp_path).issue("agent-node-1")
     principal = Tokens(tmp_path).authenticate(f"Bearer {path.read_text()}", 0.0)

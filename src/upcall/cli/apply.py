@@ -70,7 +70,7 @@ def resources(session: Session, status: Status) -> compositions.Requires:
     # Of a cluster elsewhere nobody knows it: volumes are of its storage, which makes room or says that there is none.
     free_mib = 0 if session.control_plane else max(1, shutil.disk_usage(session.folder.root).free >> 20)
     return compositions.Requires(
-        cpus=max((one.cpus for one in status.nodes), default=0),
+        cpus=status.cpus,
         memory_mib=sum(one.memory_mib for one in status.nodes),
         disk_mib=free_mib,
         nodes=len([one for one in status.nodes if one.state == "up"]),

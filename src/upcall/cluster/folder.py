@@ -49,6 +49,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Where the master's records are: in the data folder, or with ``kubernetes`` in the API server."""
     control_plane: str = ""
     """Empty: its master runs on this machine. Else the name of where it runs, and this folder only says so."""
+    owner: str = ""
+    """As whom its first admin stands on record; empty: by the name of the folder's user."""
     nodes: tuple[Node, ...] = ()
     memory_mib_per_node: int = 0
     disk_mib_per_node: int = 0

@@ -78,7 +78,7 @@ def make(folder: DataFolder, cluster: Cluster, make_machines: substrates.Make | 
     what the store and the data folder raise."""
     store = stores.opened(folder, cluster)
     keep = stores.keeping(folder, cluster, store)
-    tokens, secrets = Tokens(folder.tokens, keep=keep), Secrets(folder.secret_values, keep)
+    tokens, secrets = Tokens(folder.tokens, keep=keep, owner=cluster.owner), Secrets(folder.secret_values, keep)
     journal = Journal(cluster.cluster, kept_events(store, cluster.cluster))
     streams, hosts = Streams(), Streams()
     ground = Ground(lambda: core, secrets, tokens)

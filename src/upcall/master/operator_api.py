@@ -100,7 +100,10 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
 
     @api.get("/status")
     async def status(_: Viewer) -> view.Status:
+        nodes = views.nodes()
+        together = max if core.substrate.capabilities.shared_cores else sum
         return view.Status(
+            cpus=together((0, *(one.cpus for one in nodes))),
             cluster=door.cluster.cluster,
             version=str(WIRE),
             master_since=door.since_wall_s,
@@ -108,7 +111,7 @@ def router(door: OperatorDoor, principal: Callable[[Request], Principal]) -> API
             page_url=door.cluster.page_url,
             packages_registered=door.hosts.packages_registered,
             event_sequence=core.journal.last,
-            nodes=views.nodes(),
+            nodes=nodes,
             services=views.services(),
             operations=views.operations(),
             waiting=views.waiting(),

@@ -81,9 +81,12 @@ def _digest(token: str) -> str:
 class Tokens:
     """Looks up by digest, so the time of a comparison tells nothing about a token."""
 
-    def __init__(self, folder: Path, *, wall: Callable[[], float] = time.time, keep: Keep = in_the_folder) -> None:
+    def __init__(
+        self, folder: Path, *, wall: Callable[[], float] = time.time, keep: Keep = in_the_folder, owner: str = ""
+    ) -> None:
+        """``owner``: as whom the first admin stands on record; empty: by the name of the folder's user."""
         self._folder = folder
-        self.owner = owner_of(folder)
+        self.owner = owner or owner_of(folder)
         self.access = Access(folder / "access.json", wall, keep)
         self._by_digest: dict[str, Principal] = {}
         self._sessions: dict[str, tuple[Principal, float]] = {}

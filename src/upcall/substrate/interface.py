@@ -57,6 +57,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """For each verb (``stop``, ``restart``, ``replace``, ``uninstall``, ``maintenance`` ...); ``*`` is the default."""
     volumes_bound_to_node: bool
     """A member whose volumes hold something cannot come back elsewhere with them."""
+    shared_cores: bool = False
+    """Nodes are parts of one machine, and each has all of its cores."""
     guests: bool = False
     """There are workloads of others whose members can be followed (:class:`Guest`)."""
     resize_in_place: bool = False

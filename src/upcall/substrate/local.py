@@ -65,6 +65,7 @@ CAPABILITIES: Final = Capabilities(
     placement="kernel",
     firmness={"*": "enforced"},
     volumes_bound_to_node=True,
+    shared_cores=True,
 )
 
 

@@ -33,7 +33,7 @@ def summary(status: Status | None, *, connected: bool, trouble: str) -> Item:
         "members": sum(one.wanted for one in status.services),
         "members_ready": sum(one.ready for one in status.services),
         "services": len(status.services),
-        "cpus": round(max((one.cpus for one in status.nodes), default=0), 1),
+        "cpus": round(status.cpus, 1),
         "cpu_used": round(sum(one.cpu_used for one in status.nodes), 1),
         "memory_mib": sum(one.memory_mib for one in status.nodes),
         "memory_used_mib": _tens(sum(one.memory_used_mib for one in status.nodes)),

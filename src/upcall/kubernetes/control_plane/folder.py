@@ -25,6 +25,8 @@ EVICTIONS_PORT: Final = 7443
 CERTIFICATES_TRIES_MAX: Final = 5
 CERTIFIED: Final = "https://127.0.0.1:5050"
 """To what the certificate is made out, beside `localhost`: the same in each replica."""
+ADMIN: Final = "admin"
+"""Whoever may read the Secret: the user of a container is nobody's name."""
 NO_ADDRESSES: Final = "127.0.0"
 """Members have names here, and no range of addresses."""
 
@@ -39,6 +41,7 @@ async def made(api: Api, given: Given) -> DataFolder:
         url=f"https://{given.api}",
         substrate="kubernetes",
         records="kubernetes",
+        owner=ADMIN,
     )
     await asyncio.to_thread(_write, folder, cluster, given, found)
     for _ in range(CERTIFICATES_TRIES_MAX):

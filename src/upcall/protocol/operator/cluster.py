@@ -116,6 +116,8 @@ class Status(View):
     """False while the host still says what can be installed."""
     event_sequence: int
     """The snapshot is as of this event."""
+    cpus: float = 0
+    """Cores of all nodes together; virtual nodes share those of their machine."""
     nodes: list[NodeView]
     services: list[ServiceView]
     operations: list[OperationView]
