@@ -20,7 +20,7 @@ SERVICE_CALLS: Final = (
     service.Answers, service.Withdraw, service.Accepted, service.Back, service.Note, service.RunTool,
     service.ToolResult, service.StateEntry, service.StateWrite, service.ActionReply, service.AskCredentials,
     service.Credentials, service.ActionProgress, service.Failed, service.Retarget, service.Fits, service.Working,
-    service.Rescale, service.Granted, service.DerivedReply, service.Differ,
+    service.Rescale, service.Granted, service.DerivedReply, service.Differ, service.Resize, service.Resized,
 )  # fmt: skip
 UNIONS: Final[dict[str, Any]] = {
     "service.StreamEvent": service.StreamEvent,
