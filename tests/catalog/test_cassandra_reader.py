@@ -41,7 +41,7 @@ async def test_who_reads_alone_is_made_with_the_next_question_where_the_first_fo
     monkeypatch: pytest.MonkeyPatch, fails: int
 ) -> None:
     ring = Ring(fails)
-    monkeypatch.setattr(nodes, "_connect", lambda addresses, login: ring)
+    monkeypatch.setattr(nodes, "_connect", lambda addresses, members, login: ring)
     service = Asked(Context(name="cassandra", options={}))
     service._context.members = {
         f"node-{n}": wire.Member(name=f"node-{n}", node=f"n{n}", state="ready", back=True, address=address)

@@ -48,7 +48,7 @@ class Asked(Cassandra):
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Ring]:
     rings: list[Ring] = []
 
-    def connect(addresses: tuple[str, ...], login: Any) -> Ring:
+    def connect(addresses: tuple[str, ...], members: tuple[str, ...], login: Any) -> Ring:
         rings.append(Ring(addresses))
         return rings[-1]
 

@@ -214,7 +214,8 @@ class Nodes(LogsIn, Carries):
             raise NotNow("no node is ready", where=self.name)
         ring, before = self._ring, None
         if ring is None or ring.addresses != addresses:
-            ring = await self.blocking(_connect, addresses, await self.own_login())
+            members = tuple(member.address for member in self.members.values() if member.address)
+            ring = await self.blocking(_connect, addresses, members, await self.own_login())
             before, self._ring = self._ring, ring
         self._asked[ring] += 1
         try:
@@ -255,7 +256,8 @@ def last_line(done: ToolResult) -> str:
     return ((done.error or done.output).strip().splitlines() or ["no reason was given"])[-1]
 
 
-def _connect(addresses: tuple[str, ...], login: Credentials | None) -> "Ring":
+def _connect(addresses: tuple[str, ...], members: tuple[str, ...], login: Credentials | None) -> "Ring":
+    from upcall.catalog.cassandra.known import Known
     from upcall.catalog.cassandra.ring import Ring
 
-    return Ring(addresses, config.CQL_PORT, (login.user, login.password) if login else None)
+    return Ring(addresses, config.CQL_PORT, (login.user, login.password) if login else None, Known(members))

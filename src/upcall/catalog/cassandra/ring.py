@@ -19,6 +19,7 @@ from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import SimpleStatement, dict_factory
 
+from upcall.catalog.cassandra.known import Known
 from upcall.catalog.cassandra.native import answers
 from upcall.catalog.cassandra.ranges import ROLES, TRIAL, Range, at_risk
 
@@ -73,10 +74,17 @@ class NodeState:
 class Ring:
     """Blocking questions to a ring; run beside the loop."""
 
-    def __init__(self, addresses: Sequence[str], port: int, login: tuple[str, str] | None = None) -> None:
-        """``login``: user and password, of a superuser."""
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        login: tuple[str, str] | None = None,
+        known: Known | None = None,
+    ) -> None:
+        """``login``: user and password, of a superuser. ``known``: the members, whose addresses are said of nodes."""
         self.addresses = tuple(addresses)
         """Of the nodes that are ready."""
+        self._known = known if known is not None else Known(addresses)
         self._port = port
         self._logs_in = login is not None
         profile = ExecutionProfile(
@@ -109,7 +117,7 @@ class Ring:
         metadata = self._cluster.metadata
         ring = metadata.token_map
         return [
-            Range(keyspace, tuple(sorted(host.address for host in ring.get_replicas(keyspace, token))))
+            Range(keyspace, tuple(sorted(self._member(host) for host in ring.get_replicas(keyspace, token))))
             for keyspace in metadata.keyspaces
             if is_user_keyspace(keyspace) and (self._logs_in or keyspace != ROLES)
             for token in ring.ring
@@ -118,7 +126,7 @@ class Ring:
     def moving(self) -> dict[str, str]:
         """Nodes that join, leave or move, and streams that one of the asked nodes knows."""
         session = self._connected()
-        found = on_the_way(_states(session.execute(GOSSIP)))
+        found = on_the_way(_states(self._of_members(session.execute(GOSSIP))))
         for row in session.execute(STREAMS):
             if row["status"] in UNDER_WAY:
                 found[str(row["id"])] = "a stream under way"
@@ -127,14 +135,14 @@ class Ring:
     def each(self, query: str) -> tuple[set[str], dict[str, list[dict[str, Any]]], set[str]]:
         """Who is up, what each of them says, and who of them says nothing in time. What its version cannot be asked is
         an empty answer."""
-        up = {host.address: host for host in self._hosts() if host.is_up is not False}
+        up = {self._member(host): host for host in self._hosts() if host.is_up is not False}
         asked = {
             address: self._session.execute_async(query, host=host, timeout=SHORT_S) for address, host in up.items()
         }
         said, silent = {}, set()
         for address, answer in asked.items():
             try:
-                said[address] = list(answer.result())
+                said[address] = self._of_members(answer.result())
             except InvalidRequest:
                 said[address] = []
             except OperationTimedOut:
@@ -152,7 +160,7 @@ class Ring:
 
     def words_of(self, address: str) -> set[str]:
         """What each of the other nodes says of this one's state; ``LEFT`` also where it is not known any more."""
-        others = [host for host in self._hosts() if host.address != address and host.is_up]
+        others = [host for host in self._hosts() if self._member(host) != address and host.is_up]
         said = [_states(self._of(host, GOSSIP)) for host in others]
         return {states.get(address, "LEFT").split(",")[0] or "NORMAL" for states in said}
 
@@ -176,7 +184,9 @@ class Ring:
             if host.is_up:
                 (local,) = self._of(host, LOCAL)
                 mode = next((str(row["value"]) for row in self._of(host, WRITES_AS)), "")
-                found.append(NodeState(host.address, local["release_version"], mode, str(local["schema_version"])))
+                found.append(
+                    NodeState(self._member(host), local["release_version"], mode, str(local["schema_version"]))
+                )
         return found
 
     def rewritten(self, address: str, task: str) -> tuple[int, int]:
@@ -217,16 +227,23 @@ class Ring:
 
     def _at(self, address: str, query: str) -> list[dict[str, Any]]:
         """What one node says; nothing, when it is not there."""
-        host = next((host for host in self._hosts() if host.address == address and host.is_up), None)
+        host = next((host for host in self._hosts() if self._member(host) == address and host.is_up), None)
         return self._of(host, query) if host is not None else []
 
     def _of(self, host: Any, query: str) -> list[dict[str, Any]]:
         """What this node says. A new session reaches each of them a moment after the first."""
         for _ in range(TRIES):
             with contextlib.suppress(NoHostAvailable):
-                return list(self._session.execute(query, host=host))
+                return self._of_members(self._session.execute(query, host=host))
             time.sleep(TRY_PAUSE_S)
-        return list(self._session.execute(query, host=host))
+        return self._of_members(self._session.execute(query, host=host))
+
+    def _member(self, host: Any) -> str:
+        return self._known.member(host.address)
+
+    def _of_members(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What nodes say of nodes, by the addresses of members."""
+        return [row | {"address": self._known.member(row["address"])} if "address" in row else row for row in rows]
 
     def make_reader(self, user: str, password: str) -> None:
         """A role that reads whatever there is. What it may do comes before its login: nodes remember for a while what
