@@ -72,3 +72,12 @@ async def test_what_a_rule_of_the_namespace_forbids_is_said_in_its_words(
     await driven.until(lambda: "300Mi" in driven.core.resizing(TASK, MORE).reason, "it says so")
     assert driven.core.resizing(TASK, MORE).state == "waits"
     assert driven.last(TASK).state == "ready"
+
+
+async def test_more_than_its_node_has_is_refused_in_the_servers_words(
+    driven: Driven, nodes: PlayedNodes, pod: Object
+) -> None:
+    much = Resources(cpus=nodes.cpus + 1.0, memory_mib=512)
+    reason = (await until(driven, much, "refused")).reason
+    assert "node didn't have enough allocatable resources: cpu" in reason
+    assert await until(driven, wanted().declaration.resources, "done") == Resizing(state="done")

@@ -115,13 +115,24 @@ def test_what_else_follows_from_it_takes_a_restart(kind: SimulatedKind) -> None:
 
 
 @pytest.mark.parametrize("kind", ON_NODES)
-def test_what_a_node_can_never_give_fails_the_update_in_its_words_and_is_taken_back(kind: SimulatedKind) -> None:
+@pytest.mark.parametrize(
+    ("by_the_server", "words"),
+    [
+        (True, "is forbidden: node didn't have enough allocatable resources: memory"),
+        (False, "Infeasible: Node didn't have enough capacity: memory"),
+    ],
+)
+def test_what_a_node_can_never_give_fails_the_update_in_its_words_and_is_taken_back(
+    kind: SimulatedKind, by_the_server: bool, words: str
+) -> None:
     async def script(life: Life) -> None:
         await life.until_deployed()
+        cluster(life).api.refuses_too_much = by_the_server
         before = life.master.launches
         await over(life, life.master.change(memory_mib=10**8), "failed")
         reason = life.master.plans["update"].reason
-        assert "cannot be given it where it runs: Infeasible: Node didn't have enough capacity: memory" in reason
+        assert "web-2 cannot be given it where it runs: " in reason
+        assert words in reason
         await life.master.until(lambda: all(one.resize is None for one in cluster(life).kubelets.containers.values()))
         wanted = {pod["spec"]["containers"][0]["resources"]["limits"]["memory"] for pod in cluster(life).api.all("Pod")}
         assert wanted == {"64Mi"}

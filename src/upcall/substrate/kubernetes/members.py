@@ -181,7 +181,8 @@ class Members:
         request = resizing.name_of(pod)
         if resizing.is_asked(pod, resources) or (status := self._asking.refused("Pod", request)) == 0:
             return resizing.state(pod, resources, under_way=self._asking.is_under_way("Pod", request))
-        return resizing.refused(status, self._asking.reason("Pod", request))
+        words, node = self._asking.reason("Pod", request), self._cache.nodes.get(pod.node)
+        return resizing.refused(status, words, node, resources)
 
     def _running_pod(self, task: TaskId) -> Pod | None:
         """Ours, of a task that is to run on."""

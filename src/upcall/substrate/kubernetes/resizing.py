@@ -1,6 +1,7 @@
 """Another amount for a pod that runs: what is asked for, and how far its node is with it.
 
-The API server takes it at the subresource ``resize`` of the pod, of cores and memory alone. Its node's kubelet does it
+The API server takes it at the subresource ``resize`` of the pod, of cores and memory alone; what is more than the
+pod's node has it refuses itself (from 1.37 on, seen there; before, the kubelet says it). The node's kubelet does it
 in its own time, and says in the pod how that goes: ``PodResizePending`` with ``Deferred`` (there is no room now, and it
 tries again by itself) or ``Infeasible`` (there never will be, on that node); ``PodResizeInProgress`` while it is being
 done, with why it is not done yet where something is in its way. What a container really has stands in its status.
@@ -12,7 +13,7 @@ from typing import Any, Final
 from upcall.protocol.declaration import Resources
 from upcall.substrate.interface import Resizing
 from upcall.substrate.kubernetes.manifest import CONTAINER, amounts
-from upcall.substrate.kubernetes.objects import Amounts, Pod
+from upcall.substrate.kubernetes.objects import Amounts, Node, Pod
 from upcall.substrate.kubernetes.quantities import amount
 
 PART: Final = "resize"
@@ -44,9 +45,16 @@ def name_of(pod: Pod) -> str:
     return f"{pod.name}/{PART}"
 
 
-def refused(status: int, words: str) -> Resizing:
-    """By the API server, before its node heard of it."""
-    return Resizing(state="refused" if status in NEVER else "waits", reason=words or NO_SUCH_THING)
+def refused(status: int, words: str, node: Node | None, resources: Resources) -> Resizing:
+    """By the API server, before its node heard of it: what is more than the node has is never taken there; a quota, or
+    a right, may be another later."""
+    never = status in NEVER or (node is not None and _exceeds(node, resources))
+    return Resizing(state="refused" if never else "waits", reason=words or NO_SUCH_THING)
+
+
+def _exceeds(node: Node, resources: Resources) -> bool:
+    has, asked = node.status.allocatable, amounts(resources)["requests"]
+    return any(name in has and amount(asked.get(name, "0")) > amount(has[name]) for name in ("cpu", "memory"))
 
 
 def is_asked(pod: Pod, resources: Resources) -> bool:

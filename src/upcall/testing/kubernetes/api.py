@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from upcall.substrate.kubernetes.exits import OVER
 from upcall.substrate.kubernetes.objects import KINDS, Kind
+from upcall.substrate.kubernetes.quantities import amount
 
 Obj = dict[str, Any]
 FIRST: Final = 100
@@ -39,6 +40,8 @@ class ApiServer:
     version: int = FIRST
     calls: list[str] = field(default_factory=list)
     """``create Pod log.b0.p1``."""
+    refuses_too_much: bool = True
+    """More than its node has, for a pod that runs: as from 1.37 on. Before, its kubelet says so."""
     deny: Callable[[str, Kind, str], str] = lambda verb, kind, name: ""
     """An admission rule: why not."""
     more: Sequence[Any] = ()
@@ -155,9 +158,20 @@ class ApiServer:
         containers = [merged(one, wanted.get(one.get("name", ""), {})) for one in known["spec"]["containers"]]
         if containers == known["spec"]["containers"]:
             return known
+        if self.refuses_too_much:
+            self._room_for(known, containers)
         generation = known["metadata"].get("generation", 1) + 1
         changed = merged(known, {"metadata": {"generation": generation}, "spec": {"containers": containers}})
         return self._put("Pod", name, changed)
+
+    def _room_for(self, pod: Obj, containers: list[Obj]) -> None:
+        node = self._objects["Node"].get(pod["spec"].get("nodeName", ""))
+        for kind in ("cpu", "memory"):
+            asked = sum(amount(one["resources"].get("requests", {}).get(kind, "0")) for one in containers)
+            has = amount(node["status"]["allocatable"].get(kind, "0")) if node is not None else asked
+            if asked > has:
+                words = f"node didn't have enough allocatable resources: {kind}, requested: {asked}, allocatable: {has}"
+                raise Refusal(403, f'pods "{pod["metadata"]["name"]}" is forbidden: {words}')
 
     def bind(self, name: str, node: str) -> None:
         """What the scheduler does."""
