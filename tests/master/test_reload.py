@@ -28,7 +28,8 @@ async def test_a_reload_drops_nobodys_connection_and_invents_no_sleep(
     server: Server, monkeypatch: pytest.MonkeyPatch, failure: str
 ) -> None:
     headers = {"Authorization": f"Bearer {server.tokens['agent-node-1']}"}
-    since = await asyncio.to_thread(lambda: server.call("GET", "/v1/events?limit=1").json()[-1]["sequence"])
+    events = await asyncio.to_thread(lambda: server.call("GET", "/v1/events?limit=1").json())
+    since = events[-1]["sequence"] if events else 0
     hosts = await asyncio.to_thread(server.stream, "/v1/host/stream", principal="host")
     async with (
         aiohttp.ClientSession() as session,

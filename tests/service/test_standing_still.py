@@ -5,6 +5,7 @@ import _thread
 import faulthandler
 import importlib.util
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,8 +60,9 @@ class Stopped:
     def culprits(self) -> list[Culprit]:
         with self._out.open("w") as out:
             faulthandler.dump_traceback(out, all_threads=True)
-        others, _, _ = self._out.read_text().partition("Current thread")  # The last one, and this test's own.
-        return culprits(others, self.did, STILL_S)
+        threads = re.split(r"\n(?=Thread |Current thread )", self._out.read_text())
+        ours = [each for each in threads if any(f"<thread {number}>" in each for number in self.did)]
+        return culprits("\n".join(ours), self.did, STILL_S)  # Others are what other tests left in this process.
 
     def end(self) -> None:
         self._event.set()

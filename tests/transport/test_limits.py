@@ -19,10 +19,14 @@ def work():
 threads = [threading.Thread(target=work) for _ in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-places = [line.split()[0].split("-") for line in open("/proc/self/maps")]
-print(sum(int(begin, 16) % 2**26 == 0 for begin, _ in places))
+EACH = 2**26
+regions = [(line.split()[1], [int(end, 16) for end in line.split()[0].split("-")]) for line in open("/proc/self/maps")]
+print(sum(
+    used == "rw-p" and free == "---p" and begin % EACH == 0 and end == follows and last == begin + EACH
+    for (used, (begin, end)), (free, (follows, last)) in zip(regions, regions[1:])
+))
 """
-"""A heap of a thread begins at a multiple of 64 MiB (glibc's ``arena.c``)."""
+"""A heap of a thread begins at a multiple of 64 MiB, and has these for itself (glibc's ``arena.c``)."""
 
 
 def heaps(*arguments: str) -> int:
