@@ -4,6 +4,7 @@ Rows are written and read at LOCAL_QUORUM all the while, open loop: none of them
 this module follow each other on one ring.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_the_old_version_runs_and_says_what_the_new_one_changes(cassandra: Clust
     assert runs(cassandra) == {(OLD, "")}
     said = cassandra.upcall("upgrade", "cassandra", "--to", "5.0", "--dry-run").stdout
     assert f"version {NEW}" in said
-    assert "gone: settings.commitlog_periodic_queue_size" in said
+    assert re.search(r"\d+ options? gone, which nobody has set", said), said
     assert "cassandra would answer now: accept" in said
 
 
