@@ -245,6 +245,13 @@ async def test_a_kind_of_a_package_judges_and_explains_its_options(
         assert "brokerz" in said
         said = await person.apply("Kafka", "events", code=1, server_side=server_side, options={"brokers": 10})
         assert "less than or equal to 9" in said
+    for name in ("my.events", "e" * 41, "a--b"):
+        said = await person.apply("Kafka", name, code=1, options={"brokers": 3})
+        assert "is not a name of a service; expected lower-case letters, digits" in said
+    await person.apply("DataService", "other", package="kept")
+    said = await person.apply("DataService", "other", code=1, package="another")
+    assert "a service stays of its package; another one has another name" in said
+    await person.kubectl("delete", "dsvc", "other")
     for kind, plural in (("Cassandra", "cassandras"), ("Spark", "sparks"), ("Kafka", "kafkas")):
         assert "No resources found" in await person.kubectl("get", plural), kind
     async with served(plane, api, namespace, upcall):

@@ -12,7 +12,9 @@ from upcall.kubernetes.resources.core import Core
 from upcall.kubernetes.resources.kinds import OPERATION, kind_of, served
 from upcall.kubernetes.resources.reading import Picture
 from upcall.master import documents, keeping, revisions, services
+from upcall.master import records as r
 from upcall.master.streams import Streams
+from upcall.master.transaction import Transaction
 from upcall.master.views import Views
 from upcall.operations import inputs as given
 from upcall.operations.views import PendingSet
@@ -65,7 +67,12 @@ class Played:
             options_schema=SCHEMA,
             needs=tuple(wire.NeedSpec(name=name, endpoint="main") for name in needs),
         )
-        self.world.run(lambda tx: self.world.state.packages.put(made))
+
+        def put(tx: Transaction) -> None:
+            self.world.state.packages.put(made)
+            tx.put(r.PACKAGE, f"{package}@{version}", made)
+
+        self.world.run(put)
 
     def _lead(self) -> None:
         """Another, with nothing in its memory."""

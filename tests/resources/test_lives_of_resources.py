@@ -314,3 +314,25 @@ def test_whatever_happens_to_a_call_the_end_is_the_same(fate: Fate) -> None:
         played.fate = once(number, fate)
         course(played)
         assert outcome(played) == outcome(undisturbed), f"{fate} at call {number}"
+
+
+@pytest.mark.parametrize("says", [accepts, defers])
+def test_a_master_that_dies_at_any_write_of_it_takes_a_change_up_once(says: Any) -> None:
+    died = 0
+    for number in range(25):
+        played = Played()
+        played.apply("shop", options={"count": 2})
+        played.runs("shop", *MEMBERS, says=says)
+        played.pass_by(60)
+        played.world.die_after = number
+        played.apply("shop", options={"count": 2, "label": "b"})
+        played.pass_by(700)
+        died += played.world.deaths
+        service = played.world.state.services["shop"]
+        keeper = service.record.keeper
+        assert keeper is not None
+        assert keeper.generation == 2, f"died at {number}"
+        assert service.revisions[keeper.revision].options == {"count": 2, "label": "b"}, f"died at {number}"
+        kept = [one.revision for one in played.world.ledger.operations() if one.state not in ("withdrawn", "declined")]
+        assert kept == [keeper.revision], f"died at {number}"
+    assert died > 3

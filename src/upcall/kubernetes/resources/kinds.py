@@ -23,6 +23,8 @@ SHORT_CHARS: Final = 3
 CATEGORY: Final = "upcall"
 """``kubectl get upcall``: all services, of whatever kind."""
 
+NAME_CHARS_MAX: Final = 40
+"""Of a service."""
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer", "format": "int64"}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
@@ -82,7 +84,12 @@ def _versions(one: Offered) -> str:
 
 
 def _of_other() -> Object:
-    package = TEXT | {"minLength": 1, "description": "Which is registered (`upcall catalog list`); it stays so."}
+    stays = {"rule": "self == oldSelf", "message": "a service stays of its package; another one has another name"}
+    package = TEXT | {
+        "minLength": 1,
+        "description": "Which is registered (`upcall catalog list`); it stays so.",
+        "x-kubernetes-validations": [stays],
+    }
     options = {"type": "object", "description": "As its package says.", **ANYTHING}
     version = TEXT | {"description": "Of the package; another one is an upgrade. Left out: the newest."}
     spec = {"package": package, "version": version, "options": options, **_SPEC}
@@ -152,10 +159,18 @@ def _service(words: str, spec: Mapping[str, Schema], required: Sequence[str] = (
     wanted: Schema = {"type": "object", "properties": dict(spec), "description": "What the service is to be."}
     if required:
         wanted["required"] = list(required)
+    # Whoever serves kinds has no need of the operator API's types.
+    from upcall.protocol.operator.words import NAME, NAME_WORDS
+
+    named = {
+        "rule": f"self.metadata.name.size() <= {NAME_CHARS_MAX} && self.metadata.name.matches('{NAME}')",
+        "message": f"metadata.name is not a name of a service; expected {NAME_WORDS}",
+    }
     schema: Schema = {
         "type": "object",
         "description": words,
         "properties": {"spec": wanted, "status": _STATUS},
+        "x-kubernetes-validations": [named],
     }
     return schema | ({"required": ["spec"]} if required else {})
 
