@@ -86,9 +86,14 @@ class Core:
         known: dict[str, sub.NodeObserved | sub.NodeExpected] = {**self.expected, **self.nodes}
         return {name: known[name] for name in sorted(known)}
 
-    def zone(self, node: str) -> str:
+    def description(self, node: str) -> sub.Node | None:
+        """None: nobody knows it."""
         known = self.nodes.get(node) or self.expected.get(node)
-        return known.description.attributes.get("zone", "") if known and known.description else ""
+        return known.description if known is not None else None
+
+    def zone(self, node: str) -> str:
+        known = self.description(node)
+        return known.attributes.get("zone", "") if known is not None else ""
 
     # -- services ---------------------------------------------------------------------------------------------------
 

@@ -93,11 +93,14 @@ def _keep(tx: OpenTurn, up: sub.Up) -> None:
             tx.dirty_members.add(task.service)
         case sub.NodeObserved():
             _tell_closed(tx, up)
+            before = core.description(up.node)
             core.note_node(up)
             if up.state != "up":
                 whereabouts.found_silent(tx, up.node)
             tx.changed.nodes[up.node] = None
-            tx.dirty_wanted.update(core.state.services)
+            if core.description(up.node) != before:
+                # All that a service is shown of machines: whether one is heard just now is not among it.
+                tx.dirty_wanted.update(core.state.services)
         case sub.NodeExpected():
             core.expected[up.node] = up
         case sub.Filling():
