@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from strangers import STRANGER, stranger
 
 from upcall.keeper import sockets
-from upcall.transport import unix
+from upcall.transport import tasks, unix
 from upcall.transport.tasks import below_a_shim
 
 pytestmark = pytest.mark.root
@@ -134,3 +135,27 @@ def test_a_task_is_told_from_us_by_its_shim(tmp_path: Path) -> None:
         os.kill(grandchild, 9)
         shim.communicate()
     assert below_a_shim(shim.pid)
+
+
+@pytest.mark.parametrize(("module", "look"), [(tasks, "_name_and_parent"), (sockets, "stat_of")])
+def test_whose_parent_ends_while_it_is_looked_at_is_no_task(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, look: str
+) -> None:
+    """It is asked who the parent is, the parent ends, and then nothing is known of the parent any more."""
+    parent = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    looks = getattr(module, look)
+
+    def looked(process: int) -> object:
+        found = looks(process)
+        if parent.poll() is None:
+            parent.kill()
+            parent.wait()
+        return found
+
+    monkeypatch.setattr(module, look, looked)
+    try:
+        assert not module.below_a_shim(child)
+    finally:
+        os.kill(child, 9)

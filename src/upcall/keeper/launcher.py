@@ -18,7 +18,6 @@ It ends itself when the node's folder, or the data folder around it, is deleted.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import gc
 import json
@@ -62,14 +61,16 @@ class Launcher:
                     self._serve(descriptor)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             client, _ = self._listener.accept()
-            if not sockets.same_user(client):
-                client.close()
-                return
-            client.settimeout(START_TIMEOUT_S)
-            self._clients[client.fileno()] = (client, sockets.Lines())
-            self._poll.register(client, select.POLLIN)
+        except OSError:
+            return  # Nobody is there any more; or there is no descriptor for him just now, and he is still there.
+        if not sockets.same_user(client):
+            client.close()
+            return
+        client.settimeout(START_TIMEOUT_S)
+        self._clients[client.fileno()] = (client, sockets.Lines())
+        self._poll.register(client, select.POLLIN)
 
     def _serve(self, descriptor: int) -> None:
         client, lines = self._clients[descriptor]

@@ -72,13 +72,17 @@ def same_user(client: socket.socket) -> bool:
 def below_a_shim(pid: int) -> bool:
     """Whether a process is a task's. Its shim is a subreaper, so what a task starts cannot leave it; a process that is
     gone by now counts as one. A task that calls itself a shim only shuts itself out."""
+    at = pid
     for _ in range(ANCESTORS_MAX):
-        if pid <= 1:
+        if at <= 1:
             return False
-        stat = stat_of(pid)
-        if stat is None or name_of(pid) == SHIM:
+        stat = stat_of(at)
+        if stat is None and at != pid:
+            at = pid  # This ancestor has just ended, and what it had begun has another parent.
+            continue
+        if stat is None or name_of(at) == SHIM:
             return True
-        pid = stat.parent
+        at = stat.parent
     return True
 
 

@@ -186,14 +186,16 @@ class Supervisor:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             client, _ = self._listener.accept()
-            if not sockets.same_user(client):
-                client.close()
-                return
-            client.settimeout(5.0)
-            self._clients[client.fileno()] = (client, sockets.Lines())
-            self._poll.register(client, select.POLLIN)
+        except OSError:
+            return  # Nobody is there any more; or there is no descriptor for him just now, and he is still there.
+        if not sockets.same_user(client):
+            client.close()
+            return
+        client.settimeout(5.0)
+        self._clients[client.fileno()] = (client, sockets.Lines())
+        self._poll.register(client, select.POLLIN)
 
     def _serve(self, descriptor: int) -> None:
         client, lines = self._clients[descriptor]
