@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from upcall.cli import opening
+from upcall.cli import opening, page_here
+from upcall.cli.session import Session
 from upcall.protocol.errors import Conflict
 from upcall.protocol.operator import LoginCode
 
@@ -83,3 +84,13 @@ def test_whoever_became_root_by_sudo_logs_in_by_his_own_browser(monkeypatch: pyt
     assert opening.whose() == 1234
     monkeypatch.setattr(os, "geteuid", lambda: 77)
     assert opening.whose() == 77
+
+
+def test_a_page_that_is_served_here_says_what_opens_it_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(tmp_path)
+    monkeypatch.setattr("sys.argv", ["/usr/bin/upcall", "open"])
+    assert page_here.again(session) == f"upcall open --data {tmp_path}"
+    monkeypatch.setattr("sys.argv", ["/usr/bin/kubectl-upcall", "open", "-n", "data"])
+    assert page_here.again(session) == "kubectl upcall open -n data", "its folder is gone by then"

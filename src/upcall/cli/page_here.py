@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from typing import Final
 
 from upcall.cli.cluster import PAGE_PORT, PORTS_TRIED, RANGE_OCTETS
 from upcall.cli.session import Session
+from upcall.client.folder import command_on
 from upcall.cluster.listening import PAGE
 from upcall.protocol.errors import Conflict, UpcallError
 from upcall.transport import inherited
@@ -89,7 +91,8 @@ def served(session: Session) -> Iterator[Served]:
     with _listening(session.client.status().cluster) as listener, log.open("xb") as said:
         address, port = listener.getsockname()
         url = f"http://{address}:{port}"
-        words = ("-m", "upcall.web", "--data", str(session.folder.root), "--master", str(master), "--url", url)
+        words = ["-m", "upcall.web", "--data", str(session.folder.root), "--master", str(master)]
+        words += ["--url", url, "--command", again(session)]
         process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.PIPE,
@@ -110,6 +113,13 @@ def served(session: Session) -> Iterator[Served]:
     finally:
         page.end()
         log.unlink(missing_ok=True)
+
+
+def again(session: Session) -> str:
+    """What opens a page once more, as it is typed in any terminal."""
+    if Path(sys.argv[0]).name == "kubectl-upcall":  # Its folder goes with it: which cluster, only what was typed says.
+        return f"kubectl upcall {shlex.join(sys.argv[1:])}"
+    return command_on(session.folder.root, "open")
 
 
 def _listening(cluster: str) -> socket.socket:

@@ -61,6 +61,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="data folder of the cluster")
     parser.add_argument("--master", type=Path, help="the socket that leads to its master; default: as the folder says")
     parser.add_argument("--url", default="", help="of this page; default: as the folder says")
+    parser.add_argument("--command", default="", help="what opens it once more; default: as the folder says")
     options = parser.parse_args()
     given = given_by_who_began_us() if options.master is not None else ""
     held = inherited.held(PAGE)
@@ -88,7 +89,7 @@ def main() -> int:
     from upcall.transport.server import Server
     from upcall.web.app import application
 
-    command = command_on(folder.root, "open")
+    command = options.command or command_on(folder.root, "open")
     app, knows = application(AsyncClient(master, token), page_url, command=command)
     print(json.dumps({"event": "page is served", "url": page_url}), flush=True)
     Server(app, [Listener(listening, bounds.OPEN, knows)], graceful_s=3).run()
