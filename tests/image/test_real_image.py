@@ -16,9 +16,10 @@ from upcall.artifacts import sealed
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.errors import ArtifactError
 from upcall.cli.fetch import artifacts_of, find
-from upcall.image import standing
+from upcall.image import placing, standing
 from upcall.image.building import Image, Package, build
 from upcall.image.target import this
+from upcall.substrate.kubernetes.manifest import USER
 
 pytestmark = pytest.mark.real
 
@@ -77,6 +78,13 @@ def test_a_task_in_our_python_finds_what_its_package_imports(root: Path) -> None
     assert inside(root, PYTHON, "-B", "-c", f"import {modules}; print('all')").split() == ["all"]
     nothing = "import importlib.util; print(importlib.util.find_spec('msgspec'))"
     assert inside(root, "python3.11", "-B", "-c", nothing).split() == ["None"], "a Python of a task's own is left alone"
+
+
+def test_who_runs_a_pod_has_a_name(root: Path) -> None:
+    """Hadoop's login, in Spark, ends where the user has none."""
+    assert USER == placing.POD_USER
+    said = inside(root, PYTHON, "-c", f"import pwd; print(pwd.getpwuid({USER}).pw_name, pwd.getpwuid(65532).pw_name)")
+    assert said.split() == ["pod", "upcall"]
 
 
 def test_its_entry_point_is_our_part_in_a_pod(root: Path, image: Image) -> None:

@@ -24,7 +24,7 @@ from upcall.artifacts.progress import ProgressCallback
 from upcall.image.documents import Below
 from upcall.image.errors import ImageError
 from upcall.image.layers import Contents, Data, Folder, Layer, Link, tree
-from upcall.image.placing import USER
+from upcall.image.placing import POD_USER, USER
 from upcall.image.target import Platform
 from upcall.protocol.declaration import Artifact
 
@@ -81,9 +81,13 @@ def of_packages(lock_file: Path, platform: Platform, cache: Cache, report: Progr
 def _etc(folder: Path) -> dict[str, str]:
     """The few texts that programs expect, and that installing would have written."""
     certificates = sorted((folder / "usr/share/ca-certificates").rglob("*.crt"))
+    # A program that asks for the name of its user may end where there is none.
+    users = {"root": (0, "/"), "upcall": (USER, "/tmp"), "pod": (POD_USER, "/tmp")}
     return {
-        "etc/passwd": f"root:x:0:0::/:/usr/sbin/nologin\nupcall:x:{USER}:{USER}::/tmp:/usr/sbin/nologin\n",
-        "etc/group": f"root:x:0:\nupcall:x:{USER}:\n",
+        "etc/passwd": "".join(
+            f"{name}:x:{user}:{user}::{home}:/usr/sbin/nologin\n" for name, (user, home) in users.items()
+        ),
+        "etc/group": "".join(f"{name}:x:{user}:\n" for name, (user, _) in users.items()),
         "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
         CERTIFICATES: "".join(path.read_text() for path in certificates),
     }

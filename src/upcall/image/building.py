@@ -34,7 +34,7 @@ from upcall.image.realising import RUNTIMES, Part, Wish, parts
 from upcall.image.target import Platform
 from upcall.protocol.declaration import Artifact
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of layers in the cache: another number when the same contents shall give other bytes."""
 LABEL: Final = "dev.upcall"
 

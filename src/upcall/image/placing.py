@@ -24,6 +24,8 @@ ENTRY: Final = "upcall.kubernetes.pod"
 """The module of our part in a pod: what an image runs."""
 USER: Final = 65_532
 """Nobody in particular, and not root: a cluster may choose another, and nothing in the image is his either."""
+POD_USER: Final = 10_001
+"""As whom our pods say that they run."""
 
 
 def place(kind: str, lock: str) -> str:
