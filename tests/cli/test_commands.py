@@ -15,7 +15,7 @@ from upcall.cli import down, keeping
 from upcall.cli.catalog import type_words
 from upcall.client.blocking import PATIENCE_S
 from upcall.cluster.folder import DataFolder
-from upcall.protocol.operator import DegradedView, PackageView
+from upcall.protocol.operator import DegradedView, KeeperView, PackageView
 from upcall.transport.unix import short_address
 
 Run = Callable[..., Result]
@@ -259,6 +259,16 @@ def test_service_show_has_members_plan_and_endpoints(run: Run, master: FakeMaste
     assert "hello.m-0.1" in shown
     assert "deploy" in shown
     assert "127.0.0.2:8000" in shown
+
+
+def test_service_show_says_where_it_is_changed(run: Run, master: FakeMaster) -> None:
+    master.add_service("hello", 2, steps_done=2)
+    assert "is changed there alone" not in run("service show hello").stdout
+    master.services["hello"].keeper = KeeperView(what="hello/hello in namespace data", how="kubectl edit hello hello")
+    shown = " ".join(run("service show hello").stdout.split())
+    assert (
+        "it is what hello/hello in namespace data says, and is changed there alone: `kubectl edit hello hello`" in shown
+    )
 
 
 def test_plan_control_names_phase_and_step(run: Run, master: FakeMaster) -> None:

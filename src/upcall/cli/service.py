@@ -42,6 +42,9 @@ def show(session: Session, service: Name) -> None:
     session.out.line(f"{found.name}  {found.package} {found.version}  revision {found.revision}  {found.state}{reason}")
     if found.came_from:
         session.out.line(f"not finalized{version_words(found)}")
+    if found.keeper is not None:
+        where = f": `{found.keeper.how}`" if found.keeper.how else ""
+        session.out.line(f"it is what {found.keeper.what} says, and is changed there alone{where}")
     session.out.table(MEMBER_COLUMNS, map(member_row, found.members), empty="no members yet")
     session.out.table(("plan", "phase", "step", "state", "for", "reason"), plan_rows(found.plans), empty="no plans yet")
     session.out.table(

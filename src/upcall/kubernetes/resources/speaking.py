@@ -1,14 +1,13 @@
 """Carries what the core asks for, and tells it what it hears: resources are watched, the master's events are followed.
 Nothing is decided here, and nothing polled.
 
-While nothing happens each kind of service costs one call in some 25 minutes: the server ends its watch, and it is taken
-up again.
+While nothing happens each kind of service costs one call in 20 to 30 minutes: the server ends its watch, and it is
+taken up again.
 """
 
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -37,8 +36,6 @@ SHARE: Final = 5.0
 """A picture of a large cluster takes its time to make: so many times as long the next one is not asked for."""
 AGAIN_S: Final = 1.0
 AGAIN_MAX_S: Final = 10.0
-STREAM_S: Final = (1300, 1700)
-"""A watch is ended by the server after half an hour at the latest."""
 LOOKED_FOR_AGAIN_S: Final = 600.0
 """A kind that is not there, or that we may not see."""
 
@@ -91,9 +88,7 @@ class Resources:
 
     async def _watch(self, kind: Kind) -> None:
         await self._until_allowed(kind)
-        lasts_s = random.uniform(*STREAM_S)
-        events = watching.watch(self._api, kind, self._namespace, stream_s=lasts_s)
-        async with contextlib.aclosing(events):
+        async with contextlib.aclosing(watching.watch(self._api, kind, self._namespace)) as events:
             async for event in events:
                 match event:
                     case watching.Listed(objects):
