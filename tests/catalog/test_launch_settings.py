@@ -1,6 +1,7 @@
 """What the real systems are told: settings that were learned, written as promises."""
 
 import re
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -201,6 +202,26 @@ def test_a_worker_is_decommissioned_when_its_end_has_come_and_ends_when_its_exec
     worker.terminate()
     assert worker.stdout.read().splitlines() == said
     assert worker.wait(180) == 3
+
+
+@pytest.mark.parametrize("words", [("worker_start.py", "0.5"), ("driver_start.py", "program.py")])
+def test_who_is_to_end_as_it_starts_leaves_nobody_behind(tmp_path: Path, words: tuple[str, str]) -> None:
+    """SIGTERM comes right after it has begun what it starts."""
+    start = tmp_path / words[0]
+    start.write_text(spark.source(words[0]))
+    told_at_once = (
+        "import os, runpy, signal, subprocess, sys\n"
+        "class Told(subprocess.Popen):\n"
+        "    def __init__(self, command):\n"
+        "        super().__init__(command)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "subprocess.Popen, sys.argv = Told, sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", told_at_once, start, words[1], "sleep", "1000"], stdout=subprocess.PIPE, timeout=180
+    )
+    assert told.returncode == 128 + (signal.SIGPWR if words[0] == "worker_start.py" else signal.SIGTERM)
 
 
 @pytest.mark.parametrize(

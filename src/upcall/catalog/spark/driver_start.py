@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
+from queue import SimpleQueue
 
 
 def application_of(jvm: int, application: str) -> list[int]:
@@ -28,19 +29,24 @@ def application_of(jvm: int, application: str) -> list[int]:
     return found
 
 
-def main() -> int:
-    application, *command = sys.argv[1:]
-    jvm = subprocess.Popen(command)
-
-    def end(_number: int, _frame: FrameType | None) -> None:
+def pass_on(jvm: int, application: str, asked: "SimpleQueue[None]") -> None:
+    while True:
+        asked.get()
         targets: list[int] = []
         with suppress(OSError):
-            targets = application_of(jvm.pid, application)
-        for pid in targets or [jvm.pid]:
+            targets = application_of(jvm, application)
+        for pid in targets or [jvm]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, end)
+
+def main() -> int:
+    application, *command = sys.argv[1:]
+    asked: SimpleQueue[None] = SimpleQueue()
+    # Before there is a JVM that could be left behind. Of all queues this one may be filled by a handler.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: asked.put(None))
+    jvm = subprocess.Popen(command)
+    threading.Thread(target=pass_on, args=(jvm.pid, application, asked), daemon=True).start()
     code = jvm.wait()
     return code if code >= 0 else 128 - code
 

@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
+from queue import SimpleQueue
 
 LOOK_EVERY_S = 0.2
 
@@ -31,7 +31,8 @@ def children(pid: int) -> set[str]:
     return found
 
 
-def empty_and_end(worker: int, limit_s: float) -> None:
+def empty_and_end(worker: int, limit_s: float, asked: "SimpleQueue[None]") -> None:
+    asked.get()  # Once is enough.
     with suppress(ProcessLookupError):
         os.kill(worker, signal.SIGPWR)
         end_s = time.monotonic() + limit_s
@@ -42,14 +43,11 @@ def empty_and_end(worker: int, limit_s: float) -> None:
 
 def main() -> int:
     limit_s, *command = sys.argv[1:]
+    asked: SimpleQueue[None] = SimpleQueue()
+    # Before there is a worker that could be left behind. Of all queues this one may be filled by a handler.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: asked.put(None))
     worker = subprocess.Popen(command)
-    ending = threading.Thread(target=empty_and_end, args=(worker.pid, float(limit_s)), daemon=True)
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        if ending.ident is None:  # Once is enough.
-            ending.start()
-
-    signal.signal(signal.SIGTERM, end)
+    threading.Thread(target=empty_and_end, args=(worker.pid, float(limit_s), asked), daemon=True).start()
     code = worker.wait()
     return code if code >= 0 else 128 - code
 
