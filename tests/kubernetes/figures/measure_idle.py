@@ -30,7 +30,7 @@ from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import NotFound
 from upcall.substrate.kubernetes.client.kinds import DEPLOYMENT, POD, WEBHOOK
 
-SMALL = Path(__file__).parents[1] / "small.py"
+CALM = Path(__file__).parents[1] / "calm.py"
 SECONDS = float(os.environ.get("SECONDS_MEASURED", "600"))
 """A watch is taken up anew after some tens of minutes: of a shorter time the figure is a matter of luck."""
 SETTLE_S = 30.0
@@ -81,9 +81,9 @@ async def test_idle(
     record_property: Callable[[str, object], None],
 ) -> None:
     await laptop.up()
-    await laptop.upcall("install", str(SMALL), "--set", "count=2")
+    await laptop.upcall("install", str(CALM))
     for number in (0, 1):
-        await laptop.task(f"small.part-{number}", lambda one: one["state"] == "ready", "it is ready")
+        await laptop.task(f"calm.part-{number}", lambda one: one["state"] == "ready", "it is ready")
     leads = (await leader(api, namespace))["metadata"]["uid"]
     replicas = {uid: one for uid, one in running.containers.items() if one.pod["metadata"]["name"].startswith(NAME)}
     assert len(replicas) == 2
@@ -95,6 +95,8 @@ async def test_idle(
     ours = f"system:serviceaccount:{namespace}:"
     new = [one for number, one in after.items() if number not in before and one["user"]["username"].startswith(ours)]
     assert (await leader(api, namespace))["metadata"]["uid"] == leads, "nobody else led meanwhile"
+    made = [what for what in by_what(new) if what.startswith(("create pods", "delete pods"))]
+    assert not made, f"it was not idle: {made}"
 
     record_property("idle_minutes", round(minutes, 1))
     record_property("api_calls_per_minute_idle", round(len(new) / minutes, 2))
