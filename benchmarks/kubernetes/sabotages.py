@@ -61,7 +61,7 @@ SABOTAGES: Final[dict[str, Sabotage]] = {
         "import time\n"
         "from upcall.substrate.kubernetes.evictions import serving\n"
         "judge = serving.judge\n"
-        "serving.judge = lambda *given: time.sleep(0.03) or judge(*given)\n",
+        "serving.judge = lambda *given: time.sleep(0.015) or judge(*given)\n",
     ),
     "looks-at-all-pods": Sabotage(
         "scale",
