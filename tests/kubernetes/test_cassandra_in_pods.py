@@ -2,45 +2,18 @@
 would take from its token ranges is known all the same."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from evicting import LIMIT_S
-from installed import Installed, installed
+from installed import Installed
 from lab import hosts
-from lab.control_plane import ControlPlane
-from lab.running import RunningNodes, running_nodes
-
-from upcall.artifacts.cache import default_root
-from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK
-from upcall.substrate.kubernetes.evictions.objects import NAME
+from lab.running import RunningNodes
+from pods_fixtures import running, upcall
 
 NODES = ("node-0", "node-1", "node-2")
+__all__ = ["running", "upcall"]
 WHY_NOT = hosts.missing()
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
-
-
-@pytest.fixture
-async def running(api: Api, tmp_path: Path) -> AsyncIterator[RunningNodes]:
-    async with running_nodes(api, 3, tmp_path / "machines", UPCALL_CACHE=str(default_root())) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def upcall(
-    tmp_path: Path, plane: ControlPlane, api: Api, namespace: str, running: RunningNodes
-) -> AsyncIterator[Installed]:
-    async with installed(tmp_path / "data", plane.kubeconfig(), namespace, running.hosts.before()) as one:
-        yield one
-    with contextlib.suppress(NotFound):
-        await api.delete(WEBHOOK, NAME)
-    for each in (await api.list(POD, namespace)).objects:
-        with contextlib.suppress(NotFound):
-            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
 
 
 async def test_a_second_node_of_three_waits_until_the_first_is_back(upcall: Installed, running: RunningNodes) -> None:

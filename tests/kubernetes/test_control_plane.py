@@ -6,7 +6,7 @@ import base64
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,8 @@ from evicting import LIMIT_S, drain, read_until
 from lab import hosts
 from lab.control_plane import ControlPlane
 from lab.running import RunningNodes
-from laptop import IMAGE, Laptop, leader, left_clean, machines, pids, plane_with_a_way_out
+from laptop import IMAGE, Laptop, leader, pids
+from laptop_fixtures import SMALL, laptop, plane, running
 
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.kubernetes.control_plane.leading import LEADS
@@ -35,30 +36,9 @@ from upcall.substrate.kubernetes.client.kinds import (
 )
 from upcall.substrate.kubernetes.evictions.objects import DEFINED
 
-SMALL = Path(__file__).with_name("small.py")
+__all__ = ["laptop", "plane", "running"]
 WHY_NOT = hosts.missing()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
-
-
-@pytest.fixture(scope="module")
-def plane(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One of our own."""
-    with plane_with_a_way_out(tmp_path_factory.mktemp("plane")) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterator[RunningNodes]:
-    async with machines(api, plane, tmp_path) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def laptop(
-    api: Api, plane: ControlPlane, namespace: str, running: RunningNodes, tmp_path: Path
-) -> AsyncIterator[Laptop]:
-    async with left_clean(Laptop(tmp_path / "data", plane.kubeconfig(), namespace, running), api) as one:
-        yield one
 
 
 async def test_a_service_lives_under_a_control_plane_in_the_cluster(

@@ -9,7 +9,7 @@ from evicting import LIMIT_S
 from lab import hosts
 from lab.running import RunningNodes
 from laptop import Laptop, leader
-from test_control_plane import SMALL, laptop, plane, running
+from laptop_fixtures import SMALL, laptop, plane, running
 
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import NotFound

@@ -1,43 +1,18 @@
 """A real Kafka of three in pods that really run, and ``kubectl drain`` of each node under load."""
 
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from installed import Installed, installed
+from installed import Installed
 from kafka_drained import serves_while_each_of_its_nodes_is_drained
 from lab import hosts
 from lab.control_plane import ControlPlane
-from lab.running import RunningNodes, running_nodes
+from lab.running import RunningNodes
+from pods_fixtures import running, upcall
 
-from upcall.artifacts.cache import default_root
-from upcall.substrate.kubernetes.client.api import Api
-from upcall.substrate.kubernetes.client.errors import NotFound
-from upcall.substrate.kubernetes.client.kinds import POD, WEBHOOK
-from upcall.substrate.kubernetes.evictions.objects import NAME
-
+__all__ = ["running", "upcall"]
 WHY_NOT = hosts.missing()
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
-
-
-@pytest.fixture
-async def running(api: Api, tmp_path: Path) -> AsyncIterator[RunningNodes]:
-    async with running_nodes(api, 3, tmp_path / "machines", UPCALL_CACHE=str(default_root())) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def upcall(
-    tmp_path: Path, plane: ControlPlane, api: Api, namespace: str, running: RunningNodes
-) -> AsyncIterator[Installed]:
-    async with installed(tmp_path / "data", plane.kubeconfig(), namespace, running.hosts.before()) as one:
-        yield one
-    with contextlib.suppress(NotFound):
-        await api.delete(WEBHOOK, NAME)
-    for each in (await api.list(POD, namespace)).objects:
-        with contextlib.suppress(NotFound):
-            await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
 
 
 async def test_kafka_serves_while_each_of_its_nodes_is_drained(

@@ -4,42 +4,19 @@ import asyncio
 import os
 import sys
 import tomllib
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from evicting import LIMIT_S
 from lab import hosts
 from lab.control_plane import ControlPlane
-from lab.running import RunningNodes
-from laptop import Laptop, left_clean, machines, plane_with_a_way_out
+from laptop import Laptop
+from laptop_fixtures import SMALL, laptop, plane, running
 
-from upcall.substrate.kubernetes.client.api import Api
-
-SMALL = Path(__file__).with_name("small.py")
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+__all__ = ["laptop", "plane", "running"]
 WHY_NOT = hosts.missing()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
-
-
-@pytest.fixture(scope="module")
-def plane(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with plane_with_a_way_out(tmp_path_factory.mktemp("plane")) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterator[RunningNodes]:
-    async with machines(api, plane, tmp_path) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def laptop(
-    api: Api, plane: ControlPlane, namespace: str, running: RunningNodes, tmp_path: Path
-) -> AsyncIterator[Laptop]:
-    async with left_clean(Laptop(tmp_path / "data", plane.kubeconfig(), namespace, running), api) as one:
-        yield one
 
 
 class Kubectl:

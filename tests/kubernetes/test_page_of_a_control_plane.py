@@ -8,7 +8,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 from evicting import LIMIT_S
 from lab import hosts
-from lab.control_plane import ControlPlane
-from lab.running import RunningNodes
-from laptop import Laptop, leader, left_clean, machines, plane_with_a_way_out
+from laptop import Laptop, leader
+from laptop_fixtures import SMALL, laptop, plane, running
 
 from browser import launched
 from served_page import visitors
@@ -28,31 +27,11 @@ from upcall.kubernetes.control_plane import identity
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.kinds import POD
 
-SMALL = Path(__file__).with_name("small.py")
 PICTURES = os.environ.get("UPCALL_PICTURES", "")
 """A folder for what the browser showed."""
+__all__ = ["laptop", "plane", "running"]
 WHY_NOT = hosts.missing()
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
-
-
-@pytest.fixture(scope="module")
-def plane(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with plane_with_a_way_out(tmp_path_factory.mktemp("plane")) as running:
-        yield running
-
-
-@pytest.fixture
-async def running(api: Api, plane: ControlPlane, tmp_path: Path) -> AsyncIterator[RunningNodes]:
-    async with machines(api, plane, tmp_path) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-async def laptop(
-    api: Api, plane: ControlPlane, namespace: str, running: RunningNodes, tmp_path: Path
-) -> AsyncIterator[Laptop]:
-    async with left_clean(Laptop(tmp_path / "data", plane.kubeconfig(), namespace, running), api) as one:
-        yield one
 
 
 @dataclass
