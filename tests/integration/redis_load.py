@@ -28,6 +28,11 @@ class Connection:
             raise ConnectionError(said or "closed")
         return said
 
+    def array(self, *words: str) -> list[str]:
+        """Of an answer of several lines: each comes below its length."""
+        lines = 2 * int(self.ask(*words).removeprefix("*"))
+        return [self._lines.readline().decode().strip() for _ in range(lines)][1::2]
+
     def close(self) -> None:
         self._socket.close()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from real_cluster import Cluster, pids_of
-from redis_load import Where, Writes
+from redis_load import Connection, Where, Writes
 
 from debian import NotThere, libraries, unpacked
 
@@ -85,6 +85,13 @@ def member_at(cluster: Cluster, address: str) -> str:
     return next(task.member for task in cluster.client.tasks() if task.address == host)
 
 
+def test_what_it_acknowledges_is_on_disk(redis: Cluster) -> None:
+    """By default it answers before it has written anything while the disk is busy with what came before."""
+    connection = Connection(primary(redis))
+    assert connection.array("CONFIG", "GET", "appendfsync") == ["appendfsync", "always"]
+    connection.close()
+
+
 def test_it_is_under_60_statements() -> None:
     import ast
 
@@ -121,7 +128,7 @@ def test_it_shrinks_and_the_primary_leaves_last_of_all_its_data(redis: Cluster) 
 def test_another_version_of_its_code_is_an_upgrade_and_rollback_returns(redis: Cluster, tmp_path: Path) -> None:
     newer = tmp_path / "redis.py"
     text = REDIS.read_text().replace("    before_stop_s = 60.0\n", '    before_stop_s = 60.0\n    version = "0.2.0"\n')
-    newer.write_text(text.replace("appendonly yes", "appendonly yes\\nappendfsync always"))
+    newer.write_text(text.replace("repl-ping-replica-period 1", "repl-ping-replica-period 2"))
     redis.upcall("install", str(newer))
     assert redis.client.service("redis").version == "0.2.0"
     redis.upcall("rollback", "redis")
