@@ -6,6 +6,8 @@ PYTHON ?= python3
 ARGS ?=
 # Tests wait for real systems much of their time: one more than two cores have work for.
 WORKERS ?= 3
+# Tests on a real Kubernetes: each worker has a control plane of its own, which is half a gigabyte and much of a core.
+CLUSTERS ?= 2
 
 .PHONY: help
 help:  ## what can be made
@@ -45,7 +47,7 @@ kubernetes: kubernetes-played kubernetes-real kubernetes-report  ## all of it ag
 .PHONY: kubernetes-played
 kubernetes-played: .venv/.dev  ## its real control plane with played nodes; built once, which takes Go and minutes
 	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
-	UPCALL_KUBERNETES=1 .venv/bin/pytest -n 0 $(call noted,played) tests/kubernetes --ignore=tests/kubernetes/containers $(ARGS)
+	UPCALL_KUBERNETES=1 .venv/bin/pytest -n $(CLUSTERS) --dist loadfile $(call noted,played) tests/kubernetes --ignore=tests/kubernetes/containers $(ARGS)
 
 .PHONY: kubernetes-real
 kubernetes-real: .venv/.dev  ## the same with three real nodes and containers, as root; says why where it is left out

@@ -21,4 +21,5 @@ say "$* as $user"
 cd "$ground/main"
 setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups \
   env -u XDG_CACHE_HOME -u XDG_DATA_HOME -u XDG_CONFIG_HOME -u XDG_RUNTIME_DIR -u UPCALL_DATA -u UPCALL_CACHE \
+  -u GOPATH -u GOCACHE -u GOMODCACHE -u GOENV -u GOTMPDIR \
   HOME="$ground/home" USER="$user" LOGNAME="$user" "$@"

@@ -74,3 +74,6 @@ class Small(up.Service):
         if self.options.busy and Path(self.options.busy).exists():
             return up.defer("6 parts would have a single copy", progress=0.25)
         return up.accept()
+
+    async def leave(self, member: up.Member | None, why: up.Operation) -> None:
+        """How often a part began is nobody's loss: nothing is moved, and it may go for good."""

@@ -1,6 +1,7 @@
 """The test cluster itself: what it is, what it leaves behind, and what it says where it cannot be made."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,3 +95,37 @@ def test_an_older_go_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("GO", str(old))
     with pytest.raises(building.Missing, match=r"says `go version go1\.19\.8"):
         building.build()
+
+
+@pytest.mark.parametrize(
+    ("words", "failure"),
+    [
+        ("go: k8s.io/api: dial tcp: lookup proxy.golang.org: no such host", building.Missing),
+        ("SECURITY ERROR\nThis download does NOT match an earlier download", subprocess.CalledProcessError),
+    ],
+)
+def test_modules_that_cannot_be_fetched_are_a_lack_and_forged_ones_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, failure: type[Exception]
+) -> None:
+    monkeypatch.setenv("UPCALL_CACHE", str(tmp_path))
+    go = tmp_path / "go"
+    known = f'[ "$1" = version ] && echo go version go{building.go_needed()}.0 linux/amd64 && exit'
+    go.write_text(f"#!/bin/sh\n{known}\necho '{words}' >&2\nexit 1\n")
+    go.chmod(0o700)
+    monkeypatch.setenv("GO", str(go))
+    with pytest.raises(failure) as failed:
+        building.build()
+    if failure is building.Missing:
+        assert re.match("its Go modules cannot be fetched.*no such host", str(failed.value))
+
+
+def test_a_command_that_cannot_build_here_ends_as_unavailable(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.building"],
+        cwd=Path(__file__).parent,
+        env=os.environ | {"UPCALL_CACHE": str(tmp_path), "GO": str(tmp_path / "absent")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == building.NOT_HERE
+    assert "`go` is missing" in done.stderr

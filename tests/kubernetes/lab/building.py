@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,12 @@ SOURCE: Final = Path(__file__).with_name("binary")
 PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 FREE_BYTES: Final = 6 << 30
 """What Go's own caches take the first time, and the program."""
+FETCH_S: Final = 600.0
+"""Some 200 MB; a network that swallows everything would be waited for without end."""
+FORGED: Final = "SECURITY ERROR"
+"""Go's words where a module is not the one that is pinned: that is a fault, and no lack."""
+NOT_HERE: Final = os.EX_UNAVAILABLE
+"""The exit code where no program can be made on this machine, through no fault of what it is made from."""
 
 
 class Missing(Exception):
@@ -71,14 +77,31 @@ def build() -> Path:
         major, minor, _ = version().split(".")
         facts = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor}
         says = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in facts.items())
-        command = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {says}"]
         # What the user has set for other projects (a workspace, flags, C) is not for this one.
         environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+        _fetch(go, environment)
+        command = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {says}"]
         subprocess.run([*command, "-o", str(partial / "kubernetes"), "."], cwd=SOURCE, env=environment, check=True)
         for part in PARTS:
             (partial / part).symlink_to("kubernetes")
         partial.rename(target)
     return target
+
+
+def _fetch(go: str, environment: Mapping[str, str]) -> None:
+    """The modules, apart from what is made of them: a network that is not there is no fault of a build."""
+    try:
+        done = subprocess.run(
+            [go, "mod", "download"], cwd=SOURCE, env=environment, stderr=subprocess.PIPE, text=True, timeout=FETCH_S
+        )
+    except subprocess.TimeoutExpired:
+        raise Missing(f"its Go modules were not fetched within {FETCH_S / 60:.0f} minutes; what came is kept") from None
+    sys.stderr.write(done.stderr)
+    if FORGED in done.stderr:
+        done.check_returncode()
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines() or [f"go mod download ended with {done.returncode}"]
+        raise Missing(f"its Go modules cannot be fetched (GOPROXY says from where): {words[-1]}")
 
 
 def _go() -> str:
@@ -113,6 +136,7 @@ if __name__ == "__main__":
     try:
         print(build())
     except Missing as missing:
-        sys.exit(f"make kubernetes: {missing}")
+        print(f"make kubernetes: {missing}", file=sys.stderr)
+        sys.exit(NOT_HERE)
     except subprocess.CalledProcessError as failed:
         sys.exit(f"make kubernetes: go build ended with {failed.returncode}; what it compiled is kept, so try again")
