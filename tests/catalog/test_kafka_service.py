@@ -433,7 +433,7 @@ def test_a_write_waits_shortly_for_a_follower_that_has_not_heard_of_its_new_lead
     task = Scenario(Kafka, {}, fresh=True).run().task("broker-0")
     properties = next(file.text for file in task.files if file.path == "server.properties")
     waits = dict(re.findall(r"^(replica\.fetch\.(?:backoff|wait\.max))\.ms=(\d+)$", properties, re.MULTILINE))
-    assert all(int(wait) <= 200 for wait in waits.values())
+    assert all(int(wait) <= 50 for wait in waits.values())
     assert set(waits) == {"replica.fetch.backoff", "replica.fetch.wait.max"}
 
 

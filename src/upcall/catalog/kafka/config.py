@@ -40,6 +40,8 @@ PROGRESS: Final = (
 segment of it."""
 FATAL: Final = (r"Shutdown broker because ((?:all|none of the specified) log dirs .*)", jvm.NO_MEMORY)
 """What ends it without an exception; with one, the exception says more."""
+FETCH_WAIT_MS: Final = 50
+"""How long a follower's question stands where nothing is written."""
 QUOTA: Final = "producer_byte_rate"
 DEFAULT_USER: Final = ("--entity-type", "users", "--entity-default")
 JARS: Final = "{{artifact.kafka.classpath}}:{{artifact.extras.classpath}}"
@@ -157,7 +159,7 @@ def handover_settings() -> dict[str, str]:
     for the partitions that it named. These are the bounds of both (Kafka's own are 1,000 and 500 ms): each of them
     shorter is paid with questions, the first where a leader is dead, the second where nothing is written.
     """
-    return {"replica.fetch.backoff.ms": "50", "replica.fetch.wait.max.ms": "200"}
+    return {"replica.fetch.backoff.ms": "50", "replica.fetch.wait.max.ms": str(FETCH_WAIT_MS)}
 
 
 def login_settings() -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from upcall.catalog.kafka.config import FETCH_WAIT_MS
 from upcall.catalog.kafka.options import KafkaOptions
 from upcall.catalog.kafka.sizing import HEAP_MIB_MAX, HEAP_SHARE, TOPICS_SHARE
 from upcall.protocol.errors import Conflict
@@ -20,8 +21,6 @@ MEASURED_MB_S: Final = 50.0
 MEASURED_MIB: Final = 448
 P99_MS_LEAST: Final = 20
 """A write waits for the brokers that follow; they are never asked for less."""
-FETCH_WAIT_MS: Final = 200
-"""How long a follower's question waits where nothing is written, if nobody says."""
 
 SHORTER: Final = frozenset({"log.retention.minutes", "log.retention.hours"})
 """Other words for what :data:`keep_hours <KafkaGoals>` says; Kafka heeds none of them beside ``log.retention.ms``."""
