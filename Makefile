@@ -126,6 +126,11 @@ attack: .venv/.dev  ## another user and a hostile task attack a running cluster;
 idle: .venv/.dev  ## what the platform itself takes while nothing happens (writes build/idle.json)
 	@.venv/bin/python -m benchmarks.idle $(ARGS)
 
+.PHONY: pytest-plugin
+pytest-plugin: .venv/.dev  ## what a person's tests wait for with the plug-in of pytest (writes build/pytest_plugin.json)
+	@.venv/bin/upcall fetch kafka cassandra spark
+	@.venv/bin/python -m benchmarks.pytest_plugin $(ARGS)
+
 .PHONY: clean
 clean:  ## removes what was made in this checkout
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

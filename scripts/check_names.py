@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CORE = "src/upcall/"
-ALLOWED = ("src/upcall/catalog/", "src/upcall/fastdata/")
+ALLOWED = ("src/upcall/catalog/", "src/upcall/fastdata/", "src/upcall/pytest/systems/")
 SYSTEMS = re.compile(
     r"kafka|cassandra|zookeeper|elasticsearch|pekko|flink"
     r"|spark(?!l)"  # A sparkline is a picture.
