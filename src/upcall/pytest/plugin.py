@@ -145,8 +145,8 @@ class Run:
 
     def _is_ours(self, item: pytest.Item, system: str) -> bool:
         """A person may have a fixture of that name himself."""
-        info = getattr(item, "_fixtureinfo", None)
-        defined = info.name2fixturedefs.get(system, ()) if info is not None else ()
+        info: Any = getattr(item, "_fixtureinfo", None)
+        defined: list[Any] = list(info.name2fixturedefs.get(system, ())) if info is not None else []
         return bool(defined) and defined[-1].func.__module__ == self.systems[system].rpartition(".")[0]
 
     def end(self) -> None:
