@@ -1,10 +1,11 @@
 """Kafka in a test: where its clients connect and as whom, and topics of the test's own."""
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from upcall.catalog.kafka.config import MECHANISM, SCRAM, client_settings
-from upcall.protocol.errors import Invalid
+from upcall.protocol.errors import Conflict, Invalid
 from upcall.pytest.asked import Small
 from upcall.pytest.service import Service
 from upcall.pytest.use import Use
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SMALL: Final = Small("kafka", "brokers", {"brokers": 1})
 TIMEOUT_S: Final = 60.0
+LOOK_S: Final = 0.002
+"""Nobody tells a client of a new topic, and a test waits for it."""
 REPLICAS_USUAL: Final = 3
 PREFIX: Final = "test-"
 QUIET: Final = {"log_level": 2}
@@ -74,7 +77,19 @@ class Kafka(Service):
             said = error.args[0].str() if error.args else str(error)
             raise Invalid(f"topic {name!r}: {said}", where=self.name, expected="what the brokers take") from None
         self._topics.append(whole)
+        self._until_led(whole, partitions)
         return whole
+
+    def _until_led(self, topic: str, partitions: int) -> None:
+        """The controller has it; a broker that serves clients hears of it a moment later, and leads it then."""
+        until = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < until:
+            found = self.admin.list_topics(timeout=TIMEOUT_S).topics.get(topic)
+            led = [one for one in found.partitions.values() if one.leader >= 0] if found is not None else []
+            if len(led) == partitions:
+                return
+            time.sleep(LOOK_S)
+        raise Conflict(f"topic {topic} has no leaders within {TIMEOUT_S:g} s", where=self.name)
 
     @property
     def admin(self) -> "AdminClient":
