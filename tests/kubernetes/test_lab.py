@@ -110,11 +110,14 @@ def test_modules_that_cannot_be_fetched_are_a_lack_and_forged_ones_a_fault(
     monkeypatch.setenv("UPCALL_CACHE", str(tmp_path))
     go = tmp_path / "go"
     known = f'[ "$1" = version ] && echo go version go{building.go_needed()}.0 linux/amd64 && exit'
-    go.write_text(f"#!/bin/sh\n{known}\necho '{words}' >&2\nexit 1\n")
+    # It writes into the files that say what is fetched, as the real one does.
+    go.write_text(f"#!/bin/sh\n{known}\necho more >>go.sum\necho '{words}' >&2\nexit 1\n")
     go.chmod(0o700)
     monkeypatch.setenv("GO", str(go))
+    made_from = building.folder()
     with pytest.raises(failure) as failed:
         building.build()
+    assert building.folder() == made_from
     if failure is building.Missing:
         assert re.match("its Go modules cannot be fetched.*no such host", str(failed.value))
 
