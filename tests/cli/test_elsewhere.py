@@ -47,6 +47,7 @@ def of_kubernetes(tmp_path: Path, kubeconfig: Path) -> DataFolder:
         (["--on", "kubernetes", "--nodes", "3"], "virtual nodes are of this machine"),
         (["--context", "here"], "--context without --on"),
         (["--chart", "x", "--namespace", "n"], "--namespace, --chart without --on"),
+        (["--replicas", "3", "--storage-class", "fast"], "--replicas, --storage-class without --on"),
         (["--on", "kubernetes", "--context", "gone"], "there is no context gone; there are: here"),
         (["--on", "kubernetes", "--replicas", "0"], "0 replicas"),
         (["--on", "kubernetes", "--image", "i"], "127.0.0.1:9 does not answer"),

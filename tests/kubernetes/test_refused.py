@@ -12,7 +12,7 @@ from upcall.protocol.declaration import Volume
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import Forbidden, NotFound
-from upcall.substrate.kubernetes.client.kinds import CONFIG_MAP, NAMESPACE, NODE, POD, Kind
+from upcall.substrate.kubernetes.client.kinds import CLAIM, CONFIG_MAP, NAMESPACE, NODE, POD, Kind
 from upcall.substrate.kubernetes.manifest import Settings
 
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
@@ -54,6 +54,23 @@ async def test_a_storage_class_that_there_is_not_is_named(
     async with driving(Driven(api, namespace, other)) as one:
         launched(one, DATA)
         await until_said(one, "PersistentVolumeClaim", "volume data of it waits for one of storage class quick")
+
+
+async def test_a_claim_that_waits_for_a_storage_class_gets_the_one_that_is_named_then(
+    api: Api, namespace: str, nodes: PlayedNodes, disruptions: None
+) -> None:
+    """By the next control plane; an API server lets nobody change a class but from none to one."""
+    async with driving(Driven(api, namespace)) as first:
+        launched(first, DATA)
+        await until_said(first, "volume data of it has no storage class")
+    (before,) = (await api.list(CLAIM, namespace)).objects
+    named = Settings(image=SETTINGS.image, master_url=SETTINGS.master_url, storage_class="quick")
+    async with driving(Driven(api, namespace, named)) as second:
+        launched(second, DATA)
+        await until_said(second, "volume data of it waits for one of storage class quick")
+    (after,) = (await api.list(CLAIM, namespace)).objects
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["spec"]["storageClassName"] == "quick"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from upcall.cli.output import duration
 from upcall.cli.session import Session
 from upcall.cli.waiting import wait_for
 from upcall.client.folder import cluster_of
+from upcall.cluster.control_plane import Wanted
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.nearest import choice
@@ -36,7 +37,7 @@ SHUT_DOWN: Final = "shut_down"
 class Elsewhere(Protocol):
     def chart(self, folder: Path) -> list[Path]: ...
     def chart_files(self) -> dict[str, str]: ...
-    def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None: ...
+    def up(self, wanted: Wanted, note: Callable[[str], None]) -> None: ...
     def settled(self) -> bool:
         """Whether what answers is what was put there last, and not what was there before."""
         ...
@@ -71,11 +72,11 @@ def on(name: str, folder: DataFolder) -> Elsewhere:
     return cast(Callable[[DataFolder], Elsewhere], KNOWN[name].load())(folder)
 
 
-def start(session: Session, name: str, context: str, namespace: str, image: str, replicas: int) -> Status:
+def start(session: Session, name: str, wanted: Wanted) -> Status:
     """``up`` without its words. What was put there stays when it does not come up: the next ``up`` goes on."""
     there = on(name, session.folder)
     with birth.only_one(session.folder):
-        there.up(context, namespace, image, replicas, session.out.note)
+        there.up(wanted, session.out.note)
         status = _until_up(session, there)
         if any(one.desired == SHUT_DOWN for one in status.services):
             session.out.note("services that were shut down start again")

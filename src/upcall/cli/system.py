@@ -14,6 +14,7 @@ from upcall.cli import keeping, machine
 from upcall.cli.coming_up import until_up
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
+from upcall.cluster.control_plane import Wanted
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.keeper.lock import Lock
 from upcall.protocol.errors import Conflict, Invalid, NotNow
@@ -56,7 +57,29 @@ def up(
     image: Annotated[
         str, typer.Option("--image", help="What pods run there: `upcall image build ... --push` makes it.")
     ] = "",
-    replicas: Annotated[int, typer.Option("--replicas", help="Of the control plane; one of them leads.")] = 2,
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            "--replicas", help="Of the control plane; one of them leads.", show_default="as it is, at first 2"
+        ),
+    ] = None,
+    storage_class: Annotated[
+        str | None,
+        typer.Option(
+            "--storage-class",
+            metavar="NAME",
+            help="Of volumes that are made from now on; '': the cluster's default.",
+            show_default="as it is",
+        ),
+    ] = None,
+    bound: Annotated[
+        bool | None,
+        typer.Option(
+            "--volumes-bound-to-node/--volumes-not-bound-to-node",
+            help="Whether storage there is on the nodes.",
+            show_default="as it is, at first not",
+        ),
+    ] = None,
     chart: Annotated[
         Path | None,
         typer.Option("--chart", metavar="FOLDER", help="Only write the Helm chart of the same objects there."),
@@ -69,12 +92,23 @@ def up(
             raise Invalid(
                 "virtual nodes are of this machine", where=f"--on {on}", expected="--context, --namespace, --image ..."
             )
-        _elsewhere(session, on, (context, namespace, image, replicas), chart)
+        wanted = Wanted(
+            context=context,
+            namespace=namespace,
+            image=image,
+            replicas=replicas,
+            storage_class=storage_class,
+            volumes_bound_to_node=bound,
+        )
+        _elsewhere(session, on, wanted, chart)
         return
     if said := [
         f"--{word}"
-        for word, value in (("context", context), ("namespace", namespace), ("image", image), ("chart", chart))
-        if value
+        for word, value in (
+            *(("context", context), ("namespace", namespace), ("image", image), ("chart", chart)),
+            *(("replicas", replicas), ("storage-class", storage_class), ("volumes-bound-to-node", bound)),
+        )
+        if value not in ("", None)
     ]:
         raise Invalid(f"{', '.join(said)} without --on", where="upcall up", expected="--on kubernetes")
     if where := session.control_plane:
@@ -100,14 +134,14 @@ def up(
     )
 
 
-def _elsewhere(session: Session, where: str, wish: tuple[str, str, str, int], chart: Path | None) -> None:
+def _elsewhere(session: Session, where: str, wanted: Wanted, chart: Path | None) -> None:
     from upcall.cli import elsewhere
 
     if chart is not None:
         written = elsewhere.on(where, session.folder).chart(chart)
         session.out.say({"chart": str(chart), "files": len(written)}, f"{counted(len(written), 'file')} in {chart}")
         return
-    status = elsewhere.start(session, where, *wish)
+    status = elsewhere.start(session, where, wanted)
     session.out.say(
         status,
         f"cluster {status.cluster} is up on {where}: {counted(len(status.nodes), 'node')}\n"

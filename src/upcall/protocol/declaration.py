@@ -61,6 +61,10 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Any that its system likes: nobody else is on the member's address."""
 
 
+DISK: Final = "disk"
+"""The usual kind of storage."""
+
+
 class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A folder that outlives the task and stays with the member."""
 
@@ -68,8 +72,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What templates call it: ``{{volume.data}}``."""
     size_mib: Amount
     """How large it may become: so much room is reserved for it, with its member and while it is kept without."""
-    kind: str = "disk"
-    """A word for machines with several kinds of storage; nodes of our own have one."""
+    kind: str = DISK
+    """A word for machines with several kinds of storage; nodes of our own have one. On Kubernetes: a storage class."""
     holds_data: bool = False
     """Whoever was ready with it is never started with another in its place: one that somebody emptied, or a folder on
     which the disk is not mounted. It ends before it has begun then, and its service is asked (``member.without_data``).

@@ -166,7 +166,15 @@ def test_a_volume_is_a_claim_of_its_set_that_one_pod_has_at_a_time() -> None:
         "resources": {"requests": {"storage": "2048Mi"}},
         "storageClassName": "nvme",
     }
-    assert "storageClassName" not in manifest.claim("log.b0", data, 4, 2, SETTINGS)["spec"], "the cluster's default"
+
+    def class_of(volume: Volume, settings: Settings) -> str | None:
+        found: str | None = manifest.claim("log.b0", volume, 4, 2, settings)["spec"].get("storageClassName")
+        return found
+
+    usual = Volume(name="data", size_mib=2048)
+    assert class_of(usual, SETTINGS) is None, "the cluster's default"
+    assert class_of(usual, settings) == "plain"
+    assert class_of(data, SETTINGS) == "fast", "of which nobody says another name"
     made = manifest.pod(wanted(Declaration(command=("run",), volumes=(data,))), {"data": "data.log.b0.4"}, SETTINGS)
     mounts = {one["name"]: one["mountPath"] for one in made["spec"]["containers"][0]["volumeMounts"]}
     claims = {

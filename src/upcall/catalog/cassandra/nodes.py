@@ -135,6 +135,7 @@ class Nodes(LogsIn, Carries):
             by_node=options.per_node > 1,
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=self.cores,
+            storage=options.storage,
             jmx_secret=self.own_secret("jmx", "upcall {}"),
             logins=self.logins(),
             role_copies=min(3, self._founders),

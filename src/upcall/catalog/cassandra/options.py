@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from upcall.catalog.cassandra.settings import OF_VERSION
+from upcall.catalog.storage import Storage
+from upcall.protocol.declaration import DISK
 from upcall.service import ServiceOptions, amount, in_place, never, size
 
 PLACED = "a node keeps the rack in which it joined; install another one beside it"
@@ -22,6 +24,7 @@ class CassandraOptions(ServiceOptions):
         0.3, gt=0, le=64, description="share of the cores of each node"
     )
     disk_mib: Annotated[int, amount("disk")] = Field(4096, ge=512, description="volume of each node")
+    storage: Storage = DISK
     client_auth: Literal["password", "none"] = Field(
         "password", description="none: every user of this machine may read, change and drop everything"
     )

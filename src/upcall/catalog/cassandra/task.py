@@ -11,7 +11,18 @@ from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.releases import release
 from upcall.catalog.cassandra.sizing import size_node
 from upcall.catalog.logins import Logins
-from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Secret, Volume
+from upcall.protocol.declaration import (
+    DISK,
+    Artifact,
+    Check,
+    Constraints,
+    Declaration,
+    File,
+    Port,
+    Resources,
+    Secret,
+    Volume,
+)
 from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.cassandra"
@@ -30,6 +41,7 @@ def node_task(
     tokens: Sequence[int] | None,
     resources: Resources,
     cores: float,
+    storage: str = DISK,
     jmx_secret: str,
     logins: Logins | None = None,
     role_copies: int = 1,
@@ -75,7 +87,7 @@ def node_task(
             File(path="logback.xml", text=config.LOGBACK),
             File(path="jmx.access", text="upcall readwrite\n", mode=0o600),
         ),
-        volumes=(Volume(name="data", size_mib=resources.disk_mib, holds_data=True),),
+        volumes=(Volume(name="data", size_mib=resources.disk_mib, kind=storage, holds_data=True),),
         ports=(
             Port(name="cql", number=config.CQL_PORT),
             Port(name="storage", number=config.STORAGE_PORT),

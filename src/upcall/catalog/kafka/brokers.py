@@ -86,6 +86,7 @@ class Brokers(LogsIn, Carries):
             format_volume=config.format_command(self.cluster_id, first),
             resources=Resources(cpus=options.cpus, memory_mib=options.memory_mib, disk_mib=options.disk_mib),
             cores=self.cores,
+            storage=options.storage,
             logins=self.logins(config.SECRET_FORM),
             rack=config.NODE if self.options.per_node > 1 else config.ZONE,
             options=as_texts(own(options)),

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from upcall.catalog.kafka.settings import Value, settings_of
+from upcall.catalog.storage import Storage
+from upcall.protocol.declaration import DISK
 from upcall.service import ServiceOptions, amount, in_place, never, size
 
 PLACED = "replicas lie where they are by what was a rack when their topics were made; install another one beside it"
@@ -33,6 +35,7 @@ class KafkaOptions(ServiceOptions):
         description="volume of each broker; a partition keeps at most a sixteenth of it, then its oldest messages go"
         " (12 such partitions fill three quarters), unless its topic says retention.bytes",
     )
+    storage: Storage = DISK
     move_mib_s: float = Field(
         20.0,
         gt=0,

@@ -15,7 +15,7 @@ from upcall.catalog import jvm
 from upcall.catalog.kafka import config
 from upcall.catalog.kafka.sizing import size_broker
 from upcall.catalog.logins import Logins
-from upcall.protocol.declaration import Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
+from upcall.protocol.declaration import DISK, Artifact, Check, Constraints, Declaration, File, Port, Resources, Volume
 from upcall.protocol.training import Compiled, Training
 
 PACKAGE = "upcall.catalog.kafka"
@@ -30,6 +30,7 @@ def broker_task(
     format_volume: tuple[str, ...],
     resources: Resources,
     cores: float,
+    storage: str = DISK,
     logins: Logins | None = None,
     rack: str = config.ZONE,
     options: Mapping[str, str] | None = None,
@@ -47,7 +48,7 @@ def broker_task(
             File(path=config.SETTINGS, text=properties),
             File(path="log4j2.properties", text=jvm.log4j2()),
         ),
-        volumes=(Volume(name="data", size_mib=resources.disk_mib, holds_data=True),),
+        volumes=(Volume(name="data", size_mib=resources.disk_mib, kind=storage, holds_data=True),),
         ports=(
             Port(name="client", number=config.CLIENT_PORT),
             Port(name="controller", number=config.CONTROLLER_PORT),

@@ -136,8 +136,10 @@ def _elsewhere(session: Session, composition: compositions.Composition, on: str,
     found in the data is not looked for from here."""
     if on:
         from upcall.cli import elsewhere
+        from upcall.cluster.control_plane import Wanted
 
-        elsewhere.start(session, on, *where, replicas=2)
+        context, namespace, image = where
+        elsewhere.start(session, on, Wanted(context=context, namespace=namespace, image=image))
     apply(session, composition, quiet=True)
     names = ", ".join(one.service for one in composition.services)
     session.out.say(

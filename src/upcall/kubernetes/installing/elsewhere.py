@@ -14,13 +14,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from upcall import __version__
+from upcall.cluster.control_plane import Wanted
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.folder import NO_ADDRESSES
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing import chart, deleted
 from upcall.kubernetes.installing.installing import MANAGER, Installing, in_words
-from upcall.kubernetes.installing.objects import API_PORT, Wish
+from upcall.kubernetes.installing.objects import API_PORT, BOUND, NOT_BOUND, Wish
 from upcall.kubernetes.installing.tunnel import Tunnel
 from upcall.kubernetes.settings import FILE, Settings, load
 from upcall.protocol.errors import Conflict, Invalid
@@ -54,34 +55,35 @@ class OnKubernetes:
 
     # -- up ---------------------------------------------------------------------------------------------------------
 
-    def up(self, context: str, namespace: str, image: str, replicas: int, note: Callable[[str], None]) -> None:
+    def up(self, wanted: Wanted, note: Callable[[str], None]) -> None:
         """What is to be there is there, and this folder says where. That it works is another matter."""
-        if not 1 <= replicas <= REPLICAS_MAX:
-            raise Invalid(f"{replicas} replicas", where="--replicas", expected=f"1 to {REPLICAS_MAX}")
-        settings, cluster = self._chosen(context, namespace)
+        if wanted.replicas is not None and not 1 <= wanted.replicas <= REPLICAS_MAX:
+            raise Invalid(f"{wanted.replicas} replicas", where="--replicas", expected=f"1 to {REPLICAS_MAX}")
+        settings, cluster = self._chosen(wanted.context, wanted.namespace)
 
         async def install(api: Api) -> str:
             installing = Installing(api, settings.namespace)
-            found = image or settings.image.removeprefix(UNKNOWN) or await installing.image()
-            if not found:
+            wish = as_said(wanted, await installing.standing(), settings)
+            if not wish.image:
                 raise Invalid(
                     "it is not said what pods run",
                     where="--image",
                     expected="an image that `upcall image build PACKAGE... --push` has pushed",
                 )
-            wish = Wish(
-                namespace=settings.namespace,
-                image=found,
-                replicas=replicas,
-                storage_class=settings.storage_class,
-                volumes_bound_to_node="true" if settings.volumes_bound_to_node else "false",
-            )
             await installing.check(wish, cluster)
             await installing.apply(wish, note)
             # Made by us where there is none, so that this folder says whose it is.
             known = (await identity.made(api, settings.namespace)).cluster
-            self._remember(known, msgspec.structs.replace(settings, image=found))
-            return found
+            self._remember(
+                known,
+                msgspec.structs.replace(
+                    settings,
+                    image=wish.image,
+                    storage_class=wish.storage_class,
+                    volumes_bound_to_node=wish.volumes_bound_to_node == BOUND,
+                ),
+            )
+            return wish.image
 
         self._do(settings, install)
 
@@ -198,6 +200,25 @@ class OnKubernetes:
             return asyncio.run(connected())
         except ApiError as error:
             raise in_words(error, settings.context) from None
+
+
+def as_said(wanted: Wanted, standing: Wish | None, remembered: Settings) -> Wish:
+    """What a person says; what he does not say as it is there, whoever put it there; and where nothing is, as this
+    folder remembers it."""
+    before = standing or Wish(
+        namespace=remembered.namespace,
+        image=remembered.image.removeprefix(UNKNOWN),
+        storage_class=remembered.storage_class,
+        volumes_bound_to_node=BOUND if remembered.volumes_bound_to_node else NOT_BOUND,
+    )
+    bound = wanted.volumes_bound_to_node
+    return Wish(
+        namespace=remembered.namespace,
+        image=wanted.image or before.image,
+        replicas=before.replicas if wanted.replicas is None else wanted.replicas,
+        storage_class=before.storage_class if wanted.storage_class is None else wanted.storage_class,
+        volumes_bound_to_node=before.volumes_bound_to_node if bound is None else BOUND if bound else NOT_BOUND,
+    )
 
 
 def _meant(kubeconfig: str, context: str, namespace: str) -> Settings:

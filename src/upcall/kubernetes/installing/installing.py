@@ -13,7 +13,7 @@ from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.definitions import is_newer, said_by
 from upcall.kubernetes.installing import permissions
-from upcall.kubernetes.installing.objects import LABELS, NAME, Wish, definitions, objects
+from upcall.kubernetes.installing.objects import LABELS, NAME, Wish, definitions, objects, wish_of
 from upcall.kubernetes.records import head as heads
 from upcall.kubernetes.records.leader import NAME as LEASE_NAME
 from upcall.kubernetes.records.objects import RECORD
@@ -70,12 +70,13 @@ class Installing:
 
     # -- before anything is written ---------------------------------------------------------------------------------
 
-    async def image(self) -> str:
-        """Of what runs there; empty: nothing does."""
-        there = await self._find(DEPLOYMENT, NAME)
-        if there is None:
-            return ""
-        return str(there["spec"]["template"]["spec"]["containers"][0]["image"])
+    async def standing(self) -> Wish | None:
+        """What was wished for of what is there; None: nothing is, or nobody may see it, which :meth:`check` says."""
+        try:
+            there = await self._find(DEPLOYMENT, NAME)
+        except Forbidden:
+            return None
+        return wish_of(self._namespace, there) if there is not None else None
 
     async def check(self, wish: Wish, cluster: str) -> None:
         """``cluster``: the id of the one that is meant; empty: whichever is there, or a new one."""

@@ -60,7 +60,14 @@ TOKEN_S: Final = 3607
 LABELS: Final = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "upcall"}
 GRACE_S: Final = 30
 READY_S: Final = 10
+STORAGE_CLASS: Final = "UPCALL_STORAGE_CLASS"
+VOLUMES_BOUND: Final = "UPCALL_VOLUMES_BOUND_TO_NODE"
 READ: Final = ("get", "list", "watch")
+
+
+REPLICAS: Final = 2
+BOUND: Final = "true"
+NOT_BOUND: Final = "false"
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +75,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     namespace: str
     image: str
-    replicas: Any = 2
+    replicas: Any = REPLICAS
     """A number."""
     storage_class: str = ""
-    volumes_bound_to_node: str = "false"
+    volumes_bound_to_node: str = NOT_BOUND
 
 
 def definitions() -> list[tuple[Kind, Object]]:
@@ -100,6 +107,20 @@ def objects(wish: Wish) -> list[tuple[Kind, Object]]:
         (WEBHOOK, _labelled(webhook(where, b"", ours, webhook_name(wish.namespace)))),
         (DEPLOYMENT, _named(NAME, spec=_deployment(wish))),
     ]
+
+
+def wish_of(namespace: str, deployment: Object) -> Wish:
+    """What was wished for of one that stands, whoever applied it."""
+    spec = deployment["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+    said = {one["name"]: str(one.get("value", "")) for one in container.get("env") or ()}
+    return Wish(
+        namespace=namespace,
+        image=str(container["image"]),
+        replicas=spec.get("replicas") or REPLICAS,  # Of none that somebody left there nobody would ever lead.
+        storage_class=said.get(STORAGE_CLASS, ""),
+        volumes_bound_to_node=said.get(VOLUMES_BOUND) or NOT_BOUND,
+    )
 
 
 def _named(name: str, **fields: Any) -> Object:
@@ -255,8 +276,8 @@ def _container(wish: Wish) -> Object:
         "UPCALL_ACCOUNT": ACCOUNT,
         "UPCALL_DATA": DATA,
         "UPCALL_API": f"127.0.0.1:{API_PORT}",
-        "UPCALL_STORAGE_CLASS": wish.storage_class,
-        "UPCALL_VOLUMES_BOUND_TO_NODE": wish.volumes_bound_to_node,
+        STORAGE_CLASS: wish.storage_class,
+        VOLUMES_BOUND: wish.volumes_bound_to_node,
         "UPCALL_CACHE": f"{DATA}/cache",
         "HOME": DATA,
     }

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from upcall.protocol.declaration import Declaration, Resources, Volume
+from upcall.protocol.declaration import DISK, Declaration, Resources, Volume
 from upcall.substrate.interface import Wanted
 from upcall.substrate.kubernetes import names
 from upcall.substrate.kubernetes.placement import instead_of, placement
@@ -62,9 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``<namespace>.svc``: in it members have names. Empty: they are known by the addresses of their pods."""
     owner: Owner | None = None
     storage_class: str = ""
-    """Empty: the cluster's default."""
+    """Of volumes of the usual kind; empty: the cluster's default."""
     storage_classes: Mapping[str, str] = {}
-    """For kinds of volumes: the storage class of each."""
+    """For kinds of volumes: the storage class of each. Of another kind it is the class of that name."""
     volumes_bound_to_node: bool = False
     """Whether its storage is on the nodes."""
 
@@ -195,9 +195,15 @@ def claim(member_id: str, volume: Volume, fence: int, place: int, settings: Sett
         "accessModes": ["ReadWriteOncePod"],
         "resources": {"requests": {"storage": of_mib(max(volume.size_mib, 1))}},
     }
-    if storage := settings.storage_classes.get(volume.kind, settings.storage_class):
+    if storage := _storage_class(volume, settings):
         spec["storageClassName"] = storage
     return {"metadata": _metadata(name, _labels(service, member), annotations, settings), "spec": spec}
+
+
+def _storage_class(volume: Volume, settings: Settings) -> str:
+    """A kind of which nothing is said is a class of its own name: so a service chooses one of the cluster's."""
+    own = settings.storage_class if volume.kind == DISK else volume.kind
+    return settings.storage_classes.get(volume.kind, own)
 
 
 def headless(service: str, settings: Settings) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from upcall.substrate.kubernetes.objects import Claim
 from upcall.substrate.kubernetes.quantities import mib
 
 NO_CLASS: Final = (
-    "volume {} of it has no storage class: none is named, and the cluster has no default one (`kubectl annotate"
-    " storageclass NAME storageclass.kubernetes.io/is-default-class=true`; it goes on by itself)"
+    "volume {} of it has no storage class: none is named, and the cluster has no default one (`upcall up --on"
+    " kubernetes --storage-class NAME`, or `kubectl annotate storageclass NAME"
+    " storageclass.kubernetes.io/is-default-class=true`; it goes on by itself)"
 )
 
 
@@ -138,6 +139,9 @@ class Volumes:
                         self._go(claim, member_id, now_s, out)
             if all(_kept(claim) or claim.metadata.deletion_timestamp for _, claims in sets for claim in claims):
                 self.reserved(member_id)
+        if wanted and self._settings.storage_class:
+            for claim in (claim for _, claims in sets for claim in claims if claim.has_no_class):
+                self._name_class(claim, member_id, now_s, out)
         if not wanted:
             for _, claims in sets:
                 for claim in claims:
@@ -160,6 +164,14 @@ class Volumes:
     ) -> None:
         if self._asking.is_free("PersistentVolumeClaim", claim.name, now_s):
             change = {"metadata": {"uid": claim.uid, "annotations": dict(annotations)}}
+            self._asking.merge("PersistentVolumeClaim", claim.name, change, out, about=member_id)
+
+    def _name_class(self, claim: Claim, member_id: str, now_s: float, out: Output) -> None:
+        """It was made when none was named and the cluster had no default; since then somebody has named one. Only
+        from none to one may a claim's class change."""
+        if self._asking.is_free("PersistentVolumeClaim", claim.name, now_s):
+            spec = {"storageClassName": self._settings.storage_class}
+            change = {"metadata": {"uid": claim.uid}, "spec": spec}
             self._asking.merge("PersistentVolumeClaim", claim.name, change, out, about=member_id)
 
     def _go(self, claim: Claim, member_id: str, now_s: float, out: Output) -> None:

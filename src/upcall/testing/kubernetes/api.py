@@ -130,6 +130,7 @@ class ApiServer:
                 changed = _without(changed, path)
         for path, value in mine.items():
             changed = _with(changed, path, value)
+        _keeps_its_class(kind, name, known, changed)
         owned[manager] = mine
         return self._put(kind, name, changed)
 
@@ -144,10 +145,12 @@ class ApiServer:
             change = {key: value for key, value in change.items() if key != "status"}
         if kind == "Pod" and "spec" in change:
             raise Refusal(422, f'Pod "{name}" is invalid: spec: Forbidden: pod updates may not change fields')
+        changed = merged(known, change)
+        _keeps_its_class(kind, name, known, changed)
         if manager:
             owned = self._owned.setdefault((kind, name), {}).setdefault(manager, {})
             owned |= dict(_leaves(change))
-        return self._put(kind, name, merged(known, change))
+        return self._put(kind, name, changed)
 
     def resize(self, name: str, obj: Mapping[str, Any]) -> Obj:
         """What is applied at the subresource: amounts of its containers, and nothing else."""
@@ -263,6 +266,13 @@ def merged(known: Obj, change: Mapping[str, Any]) -> Obj:
         else:
             made[key] = value
     return made
+
+
+def _keeps_its_class(kind: Kind, name: str, known: Obj, changed: Obj) -> None:
+    """A claim that has no storage class may be given one, and that is all of its class that is ever changed."""
+    was, now = (one.get("spec", {}).get("storageClassName") for one in (known, changed))
+    if kind == "PersistentVolumeClaim" and was is not None and now != was:
+        raise Refusal(422, f'PersistentVolumeClaim "{name}" is invalid: spec: Forbidden: spec is immutable')
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -69,7 +69,8 @@ class PlayedKubernetes:
         self.now_s = 0.0
         self.timing = timing or Timing()
         self.wall: Callable[[], float] = wall or (lambda: self.now_s)
-        self._settings = settings
+        self.settings = settings
+        """What the next life of the master is given."""
         self.api = ApiServer(lambda: self.wall())
         self.kubelets = Kubelets(self.api, self.timing)
         self.watches = Watches(self.api, seed=seed, loss=loss, repeat=repeat)
@@ -84,7 +85,7 @@ class PlayedKubernetes:
 
     def begin(self) -> "PlayedKubernetes":
         """A new life of the master: nothing that the substrate had in memory is left."""
-        self._core = KubernetesSubstrate(self._settings, wall=lambda: self.wall())
+        self._core = KubernetesSubstrate(self.settings, wall=lambda: self.wall())
         self.watches.begin()
         self._answers = []
         self.kubelets.words = []
