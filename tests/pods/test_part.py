@@ -159,6 +159,13 @@ async def test_a_task_that_ends_by_itself_says_why_though_the_master_is_away(pod
     await pod.until_ready()
     await master.stop()
     (pod.folder / "sandbox" / "nodes" / "pod" / "tasks" / TASK / "sandbox" / "go").touch()
+    assert pod.process is not None
+    answers = set()
+    async with asyncio.timeout(PATIENCE_S):
+        while pod.process.returncode is None:
+            answers.add(await pod.ready())
+            await asyncio.sleep(0.05)
+    assert {status for status, _ in answers} <= {200, 0}, "who is done is not ill until the container has ended"
     code, word = await pod.ends()
     assert code == 7
     assert (word["code"], word["reason"], word["lines"]) == (7, "the disk is full", ["the disk is full"])

@@ -123,7 +123,7 @@ class PodDoor:
 
 
 def word_of(status: wire.TaskStatus) -> Word | None:
-    """None: what is said of an end, its pod says."""
+    """How it ended its pod says."""
     told = Word(reason=status.reason, progress=status.progress, generation=status.generation)
     match status.state:
         case "placed" | "fetching" | "starting":
@@ -132,6 +132,8 @@ def word_of(status: wire.TaskStatus) -> Word | None:
             return told
         case "unready":
             return replace(told, late=True)
+        case "ended":
+            return Word(over=True, generation=status.generation)
         case _:
             return None
 

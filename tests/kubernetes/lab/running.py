@@ -211,9 +211,12 @@ class RunningNodes(PlayedNodes):
     async def _probe(self, one: Container, spec: Object) -> None:
         probe = spec["readinessProbe"]
         port, path = probe["httpGet"]["port"], probe["httpGet"]["path"]
+        failed = 0
         while True:
             await asyncio.sleep(probe["periodSeconds"])
-            ready = await _answers(self._address_of(one.pod), port, path)
+            answers = await _answers(self._address_of(one.pod), port, path)
+            failed = 0 if answers else failed + 1
+            ready = answers or (one.ready and failed < probe["failureThreshold"])
             if ready != one.ready:
                 one.ready = ready
                 await self._tell(one, "Running", ready=ready)

@@ -61,6 +61,14 @@ def test_one_that_was_ready_and_is_not_any_more_is_unready_also_for_who_has_just
     assert seen(ill, Word(reason="port 9092 is closed")) == ("unready", "port 9092 is closed")
 
 
+def test_one_that_has_ended_by_itself_is_not_ill_before_its_container_has_ended_too() -> None:
+    """A kubelet asks it once more in between. Taken for ill, what has done its work would be started anew."""
+    done = pod(container=RUNS, conditions=readiness("False", LATER, "containers with unready status: [task]"))
+    assert seen(done, Word(over=True)) == ("ready", "")
+    never = pod(container=RUNS, conditions=readiness("False", BEGAN))
+    assert seen(never, Word(over=True)) == ("running", "")
+
+
 def test_a_pod_that_a_controller_marked_as_not_ready_is_not_taken_for_ill() -> None:
     """So it marks all pods of a node that it does not hear."""
     marked = [*readiness("True", LATER), {"type": "Ready", "status": "False", "lastTransitionTime": LATER}]

@@ -55,6 +55,8 @@ class Part:
         self._given = given
         self._task: Task | None = None
         self._waits = "the master has not said yet what is to run"
+        self._answered = self._waits
+        """To the kubelet, of a task that had not ended."""
         self._launch: Launch | None = None
         self._begun = False
         """The agent has its launch."""
@@ -180,10 +182,13 @@ class Part:
                     await asyncio.sleep(0.05)
 
     def _why_not(self) -> str:
+        """That the task has ended the end of the container says: one that is done is not ill before that."""
         if self._task is None:
-            return self._waits
-        state, reason = self._task.state, self._task.record.reason
-        return "" if state == "ready" else f"{state}: {reason}" if reason else state
+            self._answered = self._waits
+        elif (state := self._task.state) != "ended":
+            reason = self._task.record.reason
+            self._answered = "" if state == "ready" else f"{state}: {reason}" if reason else state
+        return self._answered
 
     # -- what it writes -----------------------------------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ VOLUMES: Final = "/upcall/volumes"
 IDENTITY: Final = "/var/run/upcall"
 """A folder: the token by which our part shows who it is, and the authorities by which the master does."""
 LAST_WORD: Final = "/dev/termination-log"
+PROBED: Final = {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3}
+"""How often a check has to fail our part in the pod counts itself. Here it is three times, and slowly, because a
+container that ends by itself is asked once more before its kubelet knows, and our part answers late on a busy node: who
+is taken for ill is cured by a restart."""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +148,7 @@ def _container(wanted: Wanted, settings: Settings) -> dict[str, Any]:
             {"name": "identity", "mountPath": IDENTITY, "readOnly": True},
             *({"name": _mount(volume), "mountPath": f"{VOLUMES}/{volume.name}"} for volume in declaration.volumes),
         ],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 1, "failureThreshold": 1},
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, **PROBED},
         "terminationMessagePath": LAST_WORD,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {

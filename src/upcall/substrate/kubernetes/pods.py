@@ -9,7 +9,8 @@ its container waits (image, mount, settings)  ``placed``; ``fetching`` with the 
 runs, never ready yet                         ``running``; ``unready`` when our part in it says that it is late;
                                               before that as far as our part has come (``fetching``, ``starting``)
 ready                                         ``ready``
-runs, was ready                               ``unready``, with what our part says of it, or else its probe
+runs, was ready                               ``unready``, with what our part says of it, or else its probe; still
+                                              ``ready`` when our part says that it has ended: done is not ill
 told to end                                   ``ending``
 ============================================  =========================================================================
 
@@ -40,6 +41,8 @@ class Word:
 
     state: Literal["", "placed", "fetching", "starting"] = ""
     """How far it is while nothing of the task runs yet."""
+    over: bool = False
+    """It has ended, which the pod says in a moment, and how."""
     late: bool = False
     """Not ready within its start timeout, and nothing told since that the start goes on."""
     reason: str = ""
@@ -78,6 +81,8 @@ def seen(pod: Pod, word: Word) -> Seen:
         return Seen("ready")
     began = seconds(container.state.running.started_at)
     if _was_ready(pod, began):
+        if word.over:
+            return Seen("ready")
         return Seen("unready", word.reason or _why_unready(pod))
     if word.state:
         return Seen(word.state, word.reason)
