@@ -73,10 +73,10 @@ async def drain(plane: ControlPlane, node: str, *more: str) -> asyncio.subproces
     return await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
 
 
-async def read_until(process: asyncio.subprocess.Process, words: str) -> str:
+async def read_until(process: asyncio.subprocess.Process, words: str, limit_s: float = LIMIT_S) -> str:
     assert process.stdout is not None
     said = ""
-    async with asyncio.timeout(LIMIT_S):
+    async with asyncio.timeout(limit_s):
         while words not in said:
             line = await process.stdout.readline()
             assert line, f"it ended without {words!r}:\n{said}"

@@ -133,11 +133,13 @@ class Installed:
             said, _ = await process.communicate()
         return process.returncode, " ".join(said.decode().split())
 
-    async def task(self, member: str, holds: Callable[[TaskView], bool], what: str) -> TaskView:
+    async def task(
+        self, member: str, holds: Callable[[TaskView], bool], what: str, limit_s: float = LIMIT_S
+    ) -> TaskView:
         """As the master has it, once that holds."""
         found: list[TaskView] = []
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 while True:
                     found = await asyncio.to_thread(self._tasks)
                     for one in found:

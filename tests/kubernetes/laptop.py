@@ -28,14 +28,24 @@ IMAGE: Final = "example.invalid/upcall:1"
 class Laptop:
     """Of somebody who has a kubeconfig, and nothing else."""
 
-    def __init__(self, data: Path, kubeconfig: Path, namespace: str, running: RunningNodes | None = None) -> None:
-        self.data, self.namespace, self.running = data, namespace, running
+    def __init__(
+        self,
+        data: Path,
+        kubeconfig: Path,
+        namespace: str,
+        running: RunningNodes | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        """``python``: of the release whose command line it has (:mod:`other_release`)."""
+        self.data, self.namespace, self.running, self.python = data, namespace, running, python
         self.kubeconfig = str(kubeconfig)
-        self.environment = os.environ | {"KUBECONFIG": str(kubeconfig), "UPCALL_DATA": str(data)}
+        # Of another release is what is installed there, and not what the tests run from.
+        own = {name: value for name, value in os.environ.items() if python == sys.executable or name != "PYTHONPATH"}
+        self.environment = own | {"KUBECONFIG": str(kubeconfig), "UPCALL_DATA": str(data)}
 
     async def said(self, *words: str) -> tuple[int | None, str]:
         pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "upcall.cli", *words)
+        command = (self.python, "-m", "upcall.cli", *words)
         process = await asyncio.create_subprocess_exec(
             *command, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=self.environment
         )

@@ -40,16 +40,16 @@ class Person:
     def __init__(self, plane: ControlPlane, namespace: str, folder: Path) -> None:
         self._plane, self._namespace, self._folder = plane, namespace, folder
 
-    async def said(self, *words: str) -> tuple[int | None, str]:
+    async def said(self, *words: str, limit_s: float = LIMIT_S) -> tuple[int | None, str]:
         command = self._plane.kubectl("--namespace", self._namespace, *words)
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit_s):
             text, _ = await process.communicate()
         return process.returncode, text.decode()
 
-    async def kubectl(self, *words: str, code: int = 0) -> str:
-        ended, text = await self.said(*words)
+    async def kubectl(self, *words: str, code: int = 0, limit_s: float = LIMIT_S) -> str:
+        ended, text = await self.said(*words, limit_s=limit_s)
         assert ended == code, f"kubectl {' '.join(words)}: {ended}: {text}"
         return text
 
@@ -59,10 +59,12 @@ class Person:
         file.write_text(yaml.safe_dump(said))
         return await self.kubectl("apply", *(("--server-side",) if server_side else ()), "-f", str(file), code=code)
 
-    async def until(self, what: str, name: str, holds: Callable[[Any], bool], why: str) -> Any:
+    async def until(
+        self, what: str, name: str, holds: Callable[[Any], bool], why: str, limit_s: float = LIMIT_S
+    ) -> Any:
         found: Any = None
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 while True:
                     code, text = await self.said("get", what, name, "-o", "json")
                     if code == 0:

@@ -3,7 +3,6 @@ say why."""
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,14 +19,18 @@ from lab.control_plane import ControlPlane
 from lab.hosts import seeing
 from realnodes import images
 from realnodes.cluster import NotThere, RealNodes, missing, programs, real_nodes
+from realnodes.packaged import packaged
+from test_custom_resources import Person, defined, served
 
+from upcall.kubernetes.resources.catalog import names
+from upcall.kubernetes.resources.kinds import served as served_kinds
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.errors import NotFound
 from upcall.substrate.kubernetes.client.kinds import CONFIG_MAP, POD, WEBHOOK
 from upcall.substrate.kubernetes.evictions.objects import NAME
 from upcall.substrate.kubernetes.manifest import TRUST
 
-IMAGE = "lab.invalid/kafka:1"
+__all__ = ["defined"]
 
 
 @pytest.fixture(scope="session")
@@ -56,17 +59,10 @@ def plane(real: RealNodes) -> ControlPlane:
 
 
 @pytest.fixture(scope="session")
-def image(real: RealNodes, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of a package, on all nodes; every service of ours that needs no more than a Python runs in it too."""
-    archive = tmp_path_factory.mktemp("image") / "kafka.tar"
-    build = [sys.executable, "-m", "upcall.cli", "image", "build", "kafka", "--archive", str(archive), "--name", IMAGE]
-    built = subprocess.run(build, capture_output=True, text=True, check=False)
-    if "no longer has it" in built.stderr:
-        pytest.skip(f"its base cannot be had here any more: {built.stderr}")
-    assert built.returncode == 0, built.stdout + built.stderr
-    for name in real.names:
-        real.load(name, archive)
-    return IMAGE
+def image(real: RealNodes) -> str:
+    """Of a package; every service of ours that needs no more than a Python runs in it too. A module whose packages
+    are others has its own."""
+    return packaged(real, "kafka")
 
 
 @pytest.fixture
@@ -84,6 +80,19 @@ async def upcall(tmp_path: Path, real: RealNodes, api: Api, namespace: str, imag
     for each in (await api.list(POD, namespace)).objects:
         with contextlib.suppress(NotFound):
             await api.merge(POD, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
+
+
+@pytest.fixture
+async def person(
+    defined: None, upcall: Installed, real: RealNodes, api: Api, namespace: str, tmp_path: Path
+) -> AsyncIterator[Person]:
+    """With files of resources, which that master carries out."""
+    async with served(real.plane, api, namespace, upcall):
+        yield Person(real.plane, namespace, tmp_path)
+    for kind in served_kinds(names()):
+        for each in (await api.list(kind, namespace)).objects:
+            with contextlib.suppress(NotFound):
+                await api.merge(kind, each["metadata"]["name"], {"metadata": {"finalizers": None}}, namespace)
 
 
 @pytest.fixture(scope="session")

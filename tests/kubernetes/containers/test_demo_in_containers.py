@@ -1,7 +1,6 @@
 """The demo, in its smallest size, in containers of the image of its packages: from the aircraft to a fault found."""
 
 import asyncio
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 from evicting import LIMIT_S
 from installed import Installed
 from realnodes.cluster import RealNodes
+from realnodes.packaged import packaged
 
 SEEN = Path(__file__).parents[1] / "flight_seen.py"
-IMAGE = "lab.invalid/demo:1"
 PACKAGES = ("kafka", "cassandra", "spark", "ingest", "windows", "aircraft")
 PLATFORM = """\
 name: fast-data
@@ -38,17 +37,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="session")
-def image(real: RealNodes, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of all its packages, on all nodes."""
-    archive = tmp_path_factory.mktemp("image") / "demo.tar"
-    words = ("image", "build", *PACKAGES, "--archive", str(archive), "--name", IMAGE)
-    built = subprocess.run([sys.executable, "-m", "upcall.cli", *words], capture_output=True, text=True, check=False)
-    if "no longer has it" in built.stderr:
-        pytest.skip(f"its base cannot be had here any more: {built.stderr}")
-    assert built.returncode == 0, built.stdout + built.stderr
-    for name in real.names:
-        real.load(name, archive)
-    return IMAGE
+def image(real: RealNodes) -> str:
+    return packaged(real, *PACKAGES)
 
 
 async def test_what_is_wrong_with_an_aircraft_is_found_in_containers(upcall: Installed, tmp_path: Path) -> None:
