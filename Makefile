@@ -131,6 +131,10 @@ pytest-plugin: .venv/.dev  ## what a person's tests wait for with the plug-in of
 	@.venv/bin/upcall fetch kafka cassandra spark
 	@.venv/bin/python -m benchmarks.pytest_plugin $(ARGS)
 
+.PHONY: dist
+dist: .venv/.dev  ## a wheel in dist/, the same bytes each time: `uv tool install dist/upcall-*.whl` (pipx, pip) needs no checkout
+	@.venv/bin/python scripts/dist.py $(ARGS)
+
 .PHONY: clean
 clean:  ## removes what was made in this checkout
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -94,3 +94,12 @@ def test_a_page_that_is_served_here_says_what_opens_it_once_more(
     assert page_here.again(session) == f"upcall open --data {tmp_path}"
     monkeypatch.setattr("sys.argv", ["/usr/bin/kubectl-upcall", "open", "-n", "data"])
     assert page_here.again(session) == "kubectl upcall open -n data", "its folder is gone by then"
+
+
+def test_a_page_that_is_not_installed_is_named_and_not_promised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(page_here, "has_page", lambda: False)
+    with pytest.raises(Conflict, match="the page is not installed here") as caught:
+        opening.open_page(Session(tmp_path))
+    assert "upcall[web]" in caught.value.problem.expected

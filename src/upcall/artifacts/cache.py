@@ -35,6 +35,7 @@ from upcall.artifacts.errors import ArtifactError, Mismatch, NoSpace
 from upcall.artifacts.lock import LockedFile
 from upcall.artifacts.progress import Meter
 from upcall.keeper import private
+from upcall.protocol import base_folders
 
 CHUNK_BYTES = 1 << 20
 UNUSED_S = 365 * 86_400.0
@@ -49,8 +50,7 @@ def default_root() -> Path:
     """``UPCALL_CACHE``, or the user's cache folder as the XDG convention has it."""
     if given := os.environ.get("UPCALL_CACHE"):
         return Path(given).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "upcall"
+    return base_folders.cache()
 
 
 def hash_file(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -26,12 +27,14 @@ _OFFLINE = re.compile(
 
 def find_uv() -> str:
     """The ``uv`` that came as a Python package, else the one on the PATH."""
-    from uv import find_uv_bin
-
     try:
+        from uv import find_uv_bin
+
         return str(find_uv_bin())
-    except FileNotFoundError as error:
-        raise ArtifactError("uv is not installed", expected="pip install 'upcall[artifacts]'") from error
+    except (ImportError, FileNotFoundError) as error:
+        if found := shutil.which("uv"):
+            return found
+        raise ArtifactError("uv is not installed", expected="`pip install uv`, where upcall is installed") from error
 
 
 def requirements(files: Iterable[LockedFile], *, purpose: str = "") -> str:

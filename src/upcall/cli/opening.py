@@ -40,9 +40,9 @@ def open_page(
 ) -> None:
     """Print the page's address with a one-use login code, for a browser of this user. The page of a control plane
     elsewhere is served by this very command, until Ctrl-C."""
-    if session.control_plane:
-        from upcall.cli import page_here
+    from upcall.cli import page_here
 
+    if session.control_plane:
         if docs:
             raise page_here.no_documentation(session)
         with page_here.served(session) as page:
@@ -50,6 +50,8 @@ def open_page(
             _opened(session, *_asked(session, "page", page.url), browser=browser)
             page.until_left()
         return
+    if not docs:
+        page_here.must_be_installed()
     _opened(session, *_asked(session, "documentation" if docs else "page"), browser=browser)
 
 

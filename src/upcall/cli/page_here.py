@@ -8,7 +8,6 @@ So the cluster serves no page, its network sees none of it, and nothing is left 
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import shlex
 import socket
@@ -26,6 +25,7 @@ from upcall.cli.cluster import PAGE_PORT, PORTS_TRIED, RANGE_OCTETS
 from upcall.cli.session import Session
 from upcall.client.folder import command_on
 from upcall.cluster.listening import PAGE
+from upcall.cluster.processes import has_page
 from upcall.protocol.errors import Conflict, UpcallError
 from upcall.transport import inherited
 
@@ -74,11 +74,19 @@ class Served:
         return Conflict(f"the page is not served: {said[-1] if said else 'it said nothing'}", where=self.url)
 
 
+def must_be_installed() -> None:
+    if not has_page():
+        raise Conflict(
+            "the page is not installed here",
+            where="upcall open",
+            expected="`pip install 'upcall[web]'`, then `upcall down` and `upcall up`; `upcall status` says the same",
+        )
+
+
 @contextmanager
 def served(session: Session) -> Iterator[Served]:
     """As long as the block; it answers when that begins."""
-    if importlib.util.find_spec("nicegui") is None:
-        raise Conflict("the page is not installed here", where="upcall open", expected="`pip install 'upcall[web]'`")
+    must_be_installed()
     master, tokens = session.reached
     if "page" not in tokens:
         raise Conflict(

@@ -10,6 +10,7 @@ from upcall.cli import watching
 from upcall.cli.output import mib, rich_table
 from upcall.cli.session import Session, command, commands
 from upcall.cli.why import degraded_lines, of_what, standing, still_stands
+from upcall.cluster.processes import has_page
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.protocol.operator import NodeView, ServiceView, Status
 
@@ -61,7 +62,7 @@ def service_row(service: ServiceView) -> tuple[Any, ...]:
 
 
 def _print(session: Session, found: Status) -> None:
-    page = "by `upcall open`" if session.control_plane else found.page_url or "not up"
+    page = "by `upcall open`" if session.control_plane else found.page_url if has_page() else "not installed"
     session.out.line(f"cluster {found.cluster}  {found.url}  page {page}")
     session.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
     session.out.table(

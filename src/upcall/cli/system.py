@@ -16,6 +16,7 @@ from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.control_plane import Wanted
 from upcall.cluster.folder import Cluster, DataFolder, write_private
+from upcall.cluster.processes import has_page
 from upcall.keeper.lock import Lock
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import counted
@@ -129,9 +130,15 @@ def up(
         status,
         f"cluster {status.cluster} is up: {counted(len(status.nodes), 'node')}{kept}{upgraded}\n"
         f"  API   {found.url}  (for other tools: `--cacert {session.folder.certificate}`)\n"
-        f"  page  {found.page_url}  (`upcall open` logs a browser in)\n"
+        f"  page  {_page_words(found)}\n"
         f"  data  {session.folder.root}",
     )
+
+
+def _page_words(found: Cluster) -> str:
+    if not has_page():
+        return "not installed (`pip install 'upcall[web]'`)"
+    return f"{found.page_url}  (`upcall open` logs a browser in)"
 
 
 def _elsewhere(session: Session, where: str, wanted: Wanted, chart: Path | None) -> None:

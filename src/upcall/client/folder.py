@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from upcall.cluster.folder import Cluster, DataFolder
+from upcall.protocol import base_folders
 from upcall.protocol.errors import Forbidden, Invalid, NotFound
 
 
@@ -22,8 +23,7 @@ def default_folder() -> Path:
 
 def usual_folder() -> Path:
     """Where nobody says anything."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "upcall"
+    return base_folders.data()
 
 
 def folder_at(path: Path | None = None) -> DataFolder:

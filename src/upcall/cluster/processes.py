@@ -1,5 +1,6 @@
 """Our own processes, as the keeper is told to keep them: ``up`` starts them, the master adds agents of new nodes."""
 
+import importlib.util
 import sys
 from typing import Any, Final
 
@@ -14,9 +15,18 @@ TURNS_S: Final = 5.0
 for four times as long is ended and started anew, without that code (:mod:`upcall.service.barred`)."""
 
 
+def has_page() -> bool:
+    """Whether what the page is made with is installed: it is an extra."""
+    return importlib.util.find_spec("nicegui") is not None
+
+
 def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
     """In the order of their start; they end in the reverse order: the master hears what the others have to say.
     Master and agents stand by for the keeper; not the host, which runs services' code, nor the page."""
+    page = {
+        **_python("page", "upcall.web", "--data", str(folder.root)),
+        "listen": {PAGE: _words(cluster.page_address)},
+    }
     return [
         {
             **_python("master", "upcall.master", "--data", str(folder.root)),
@@ -26,10 +36,7 @@ def all_processes(folder: DataFolder, cluster: Cluster) -> list[dict[str, Any]]:
         },
         *(agent(folder, cluster, node) for node in cluster.nodes),
         host(folder),
-        {
-            **_python("page", "upcall.web", "--data", str(folder.root)),
-            "listen": {PAGE: _words(cluster.page_address)},
-        },
+        *([page] if has_page() else ()),
     ]
 
 
