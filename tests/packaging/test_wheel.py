@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from upcall.artifacts.cache import default_root
 from upcall.cli import footprint
@@ -117,7 +118,7 @@ def _closure(wheel: Path) -> set[str]:
         if key in seen:
             continue
         seen.add(key)
-        found.add(needed.name)
+        found.add(canonicalize_name(needed.name))
         left += [(each, ("", *needed.extras)) for each in requires(needed.name) or ()]
     return found
 
@@ -131,7 +132,8 @@ def _take_over(name: str, site: Path) -> None:
             continue
         target = site.parents[2] / "bin" / file.name if to_bin else site / file
         # What was compiled comes with it: every process would compile it anew.
-        for each in (source, *source.parent.glob(f"__pycache__/{source.stem}.*.pyc")):
+        compiled = source.parent.glob(f"__pycache__/{source.stem}.*.pyc") if source.suffix == ".py" else ()
+        for each in (source, *compiled):
             _link(each, target.parent / each.relative_to(source.parent))
 
 

@@ -80,6 +80,7 @@ NOUNS: Final = frozenset(
 """Commands with commands of their own."""
 
 
+OF_SERVICES: Final = "Services bring commands of their own: `upcall SERVICE --help` lists them while the cluster is up."
 DATA: Final = "  --data FOLDER         Data folder of the cluster (UPCALL_DATA; default ~/.local/share/upcall)."
 
 
@@ -94,6 +95,7 @@ def help_text(program: str = "upcall", commands: Mapping[str, str] = WORDS, wher
         "Commands:",
         *(f"  {name:<{width}}  {words}" for name, words in commands.items()),
         "",
+        *([OF_SERVICES, ""] if commands is WORDS else ()),
         "Everywhere:",
         where,
         "  --output table|json   For people, or for programs.",
@@ -109,10 +111,8 @@ def markup() -> Literal["rich"] | None:
     return "rich" if sys.stdout is not None and sys.stdout.isatty() else None
 
 
-def application(*names: str) -> "typer.Typer":
-    """The command line with these commands loaded (all of them when none is named)."""
-    from importlib import import_module
-
+def first_level() -> "typer.Typer":
+    """Without any command."""
     import typer
 
     app = typer.Typer(
@@ -120,9 +120,19 @@ def application(*names: str) -> "typer.Typer":
     )
 
     @app.callback()
-    def first_level() -> None:
+    def level() -> None:
         pass  # its presence keeps a single command from taking the place of the first level
 
+    return app
+
+
+def application(*names: str) -> "typer.Typer":
+    """The command line with these commands loaded (all of them when none is named)."""
+    from importlib import import_module
+
+    import typer
+
+    app = first_level()
     for name in names or COMMANDS:
         module, words = COMMANDS[name]
         commands: typer.Typer = import_module(f"upcall.cli.{module}").APPS[name]
@@ -184,12 +194,27 @@ def _run(argv: list[str] | None, loaded: Callable[[], None], program: str) -> in
     if not completing and (broken := [word for word in arguments if not _is_text(word)]):
         print(f"upcall: {broken[0]!r} is no text (UTF-8 is expected)", file=sys.stderr)
         return USAGE_EXIT
-    names = () if completing else (arguments[0],)
     if not completing and arguments[0] not in COMMANDS:
-        say_unknown(arguments, COMMANDS, program)
-        return USAGE_EXIT
+        from upcall.cli import own_commands
+
+        return own_commands.run(arguments, loaded, program)
+    return invoked(_completed() if completing else application(arguments[0]), arguments, loaded, program)
+
+
+def _completed() -> "typer.Typer":
+    """All that can be typed: our own commands, and those of the services that run."""
+    from upcall.cli import own_commands
+    from upcall.cli.session import Session
+
+    app = application()
+    for name, commands, words in own_commands.all_of(Session()):
+        app.add_typer(commands, name=name, help=words)
+    return app
+
+
+def invoked(app: "typer.Typer", arguments: list[str], loaded: Callable[[], None], program: str) -> int:
+    """Its exit code; a wrong command line is said as every other error."""
     try:
-        app = application(*names)
         loaded()
         code = app(args=arguments, prog_name=program, standalone_mode=False)
         return code if isinstance(code, int) else 0

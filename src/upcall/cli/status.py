@@ -62,7 +62,9 @@ def service_row(service: ServiceView) -> tuple[Any, ...]:
 
 
 def _print(session: Session, found: Status) -> None:
-    page = "by `upcall open`" if session.control_plane else found.page_url if has_page() else "not installed"
+    page = (
+        "by `upcall open`" if session.control_plane else (found.page_url or "not up") if has_page() else "not installed"
+    )
     session.out.line(f"cluster {found.cluster}  {found.url}  page {page}")
     session.out.table(NODE_COLUMNS, map(node_row, found.nodes), empty="no nodes have registered yet")
     session.out.table(

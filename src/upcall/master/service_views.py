@@ -59,6 +59,7 @@ class ServiceViews(TaskViews):
             plans=[msgspec.to_builtins(plan) for plan in service.plans],
             endpoints=self.endpoints(service),
             actions=package.actions if package else [],
+            commands=package.commands if package else [],
             schedules=schedules.views(self._core, service),
             came_from=finalizing.came_from(self._core, service),
             unfinished="; ".join(_unfinished(service)),

@@ -33,6 +33,7 @@ from upcall.protocol.service import Package
 from upcall.service import docstrings, unpacking
 from upcall.service.actions import actions_of
 from upcall.service.again import schedules_of
+from upcall.service.commands import specs_of
 from upcall.service.needs import needs_of
 from upcall.service.service import Service
 
@@ -133,6 +134,7 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
         actions=tuple(actions.values()),
         needs=tuple(need.spec for need in needs_of(service)),
         contents=tuple(one.spec(actions) for one in service.contents),
+        commands=specs_of(service.commands, actions),
         schedules=schedules_of(service),
         finalizes=service.finalize is not Service.finalize,
         source=digest,

@@ -45,6 +45,7 @@ from upcall.protocol.service import Credentials, Degraded, NodeView, Operation, 
 from upcall.service import faults, stranger, together, versions
 from upcall.service.backup import Backups
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
+from upcall.service.commands import Command
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.contents import Contents
 from upcall.service.context import Context
@@ -97,6 +98,9 @@ class Service(Backups, PackageFiles):
 
     contents: ClassVar[tuple[Contents, ...]] = ()
     """What it holds that people name one by one: topics, keyspaces, jobs, as a platform file states them."""
+
+    commands: ClassVar[tuple[Command, ...]] = ()
+    """Its commands of its own, as a person types them: ``upcall queue topic create``; none: one for each action."""
 
     settle_s: ClassVar[float] = 5.0
     """How long the first member that an update changed has to stay ready before the others follow."""

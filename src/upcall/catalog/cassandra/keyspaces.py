@@ -5,7 +5,7 @@ from typing import Any
 from upcall.catalog.cassandra import config
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict
-from upcall.service import Contents, Field, action, checks, every
+from upcall.service import Command, Contents, Field, action, checks, every
 
 NAME = r"^[a-zA-Z][a-zA-Z0-9_]{0,47}$"
 
@@ -19,6 +19,15 @@ class Keyspaces(Nodes):
             make="create-keyspace", change="set-replication", drop="drop-keyspace",
         ),
     )  # fmt: skip
+    commands = (
+        Command("cql", "cql", takes=("statement",)),
+        Command("keyspace create", "create-keyspace", takes=("name",)),
+        Command("keyspace list", "keyspaces"),
+        Command("keyspace alter", "set-replication", takes=("keyspace",)),
+        Command("keyspace drop", "drop-keyspace", takes=("name",), loses="all that is in it"),
+        Command("status", "status"),
+        Command("repair", "repair", takes=("keyspace",)),
+    )
 
     @action
     async def create_keyspace(

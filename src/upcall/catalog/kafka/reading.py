@@ -19,7 +19,7 @@ def read(client: AdminClient) -> tuple[int, int]:
         if not name.startswith("__")
         for number in topic.partitions
     ]
-    ends = _ends(client, parts)
+    there = ends(client, parts)
     groups = client.list_consumer_groups(request_timeout=TIMEOUT_S).result(TIMEOUT_S * 2).valid
     behind = 0
     for group in groups[:GROUPS_MAX]:
@@ -27,13 +27,13 @@ def read(client: AdminClient) -> tuple[int, int]:
             [ConsumerGroupTopicPartitions(group.group_id)], request_timeout=TIMEOUT_S
         ).values()
         for each in asked.result(TIMEOUT_S * 2).topic_partitions:
-            end = ends.get((each.topic, each.partition))
+            end = there.get((each.topic, each.partition))
             if end is not None and each.offset >= 0:
                 behind += max(end - each.offset, 0)
-    return sum(ends.values()), behind
+    return sum(there.values()), behind
 
 
-def _ends(client: AdminClient, parts: list[TopicPartition]) -> dict[tuple[str, int], int]:
+def ends(client: AdminClient, parts: list[TopicPartition]) -> dict[tuple[str, int], int]:
     if not parts:
         return {}
     latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]

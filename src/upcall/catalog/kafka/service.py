@@ -8,9 +8,9 @@ from upcall.catalog.kafka.autoscale import ScalesItself
 from upcall.catalog.kafka.backup import Backups
 from upcall.catalog.kafka.brokers import founded, node_id
 from upcall.catalog.kafka.changing import Changing
+from upcall.catalog.kafka.looking import Looking
 from upcall.catalog.kafka.partitions import Cost, Partition, counted, missing_without, named, out_of_sync
 from upcall.catalog.kafka.relieving import Relieving
-from upcall.catalog.kafka.topics import Topics
 from upcall.catalog.losing import HoldsCopies
 from upcall.service import Member, Operation, Verdict, Way, accept, defer, hopeless
 from upcall.service.consent import WAYS_MAX
@@ -20,7 +20,7 @@ LOOK_PART = 4.0
 """Between two looks at what is in sync passes so many times what one took."""
 
 
-class Kafka(Relieving, ScalesItself, Changing, Topics, Backups, HoldsCopies):
+class Kafka(Relieving, ScalesItself, Changing, Looking, Backups, HoldsCopies):
     """Apache Kafka in KRaft mode: brokers that are controllers too, in a quorum that can change."""
 
     noun = "broker"

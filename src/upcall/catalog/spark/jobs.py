@@ -11,7 +11,7 @@ from upcall.catalog.spark.settings import OF_VERSION
 from upcall.catalog.spark.sizing import size_worker
 from upcall.protocol import templates
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.service import Contents, Field, Member, Told, action
+from upcall.service import Command, Contents, Field, Member, Told, action
 from upcall.service.context import Context
 from upcall.service.options import validated
 
@@ -28,6 +28,15 @@ class Jobs(Members):
             "jobs", show="list-jobs", show_with={"whole": True}, key="job", make="submit-job", change="change-job",
             drop="stop-job",
         ),
+    )  # fmt: skip
+    commands = (
+        Command(
+            "submit", "submit-job", takes=("program", "arguments"), reads="program", named_after_it="name",
+            about="Run a Python program as a job; its driver is kept running, or ends (--restart on-failure, never).",
+        ),
+        Command("jobs", "list-jobs"),
+        Command("logs", member="job-{job}", takes=("job",), about="Output of a job's driver; -f follows it."),
+        Command("stop", "stop-job", takes=("name",)),
     )  # fmt: skip
 
     def __init__(self, context: Context | None = None) -> None:

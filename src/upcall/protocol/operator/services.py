@@ -22,6 +22,8 @@ class PackageView(View):
     """Other services that it connects to: ``name``, ``endpoint``, ``optional``."""
     contents: list[dict[str, Any]] = []
     """What it holds that people name one by one: ``kind``, and the actions ``show``, ``make``, ``change``, ``drop``."""
+    commands: list[dict[str, Any]] = []
+    """Its own on the command line: ``words``, and the ``action`` of each."""
 
     @classmethod
     def of(cls, package: Package) -> "PackageView":
@@ -35,6 +37,7 @@ class PackageView(View):
             actions=[msgspec.to_builtins(action) for action in package.actions],
             needs=[msgspec.to_builtins(need) for need in package.needs],
             contents=[msgspec.to_builtins(one) for one in package.contents],
+            commands=[msgspec.to_builtins(one) for one in package.commands],
         )
 
 
@@ -196,6 +199,8 @@ class ServiceView(View):
     plans: list[dict[str, Any]] = []
     endpoints: list[EndpointView] = []
     actions: list[dict[str, Any]] = []
+    commands: list[dict[str, Any]] = []
+    """As of its package."""
     schedules: list[ScheduleView] = []
     came_from: str = ""
     """Of a service that was upgraded and not finalized: the version that it can go back to."""

@@ -62,6 +62,30 @@ class ContentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     drop: str
 
 
+class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A command of a package's own (``topic create``): an action of it, or the log of a member."""
+
+    words: str
+    action: str = ""
+    member: str = ""
+    """Whose log it shows, with names of what it takes in braces."""
+    takes: tuple[str, ...] = ()
+    """Arguments that are given by their places."""
+    given: dict[str, Any] = {}
+    """Arguments that it gives by itself."""
+    about: str = ""
+    reads: str = ""
+    """The argument that is the text of a file."""
+    named_after_it: str = ""
+    """The argument that is that file's name where nobody gives it."""
+    lines: str = ""
+    """The argument that is the lines of standard input where nobody gives it."""
+    prints: str = ""
+    """Of each row of its result this alone is printed."""
+    loses: str = ""
+    """What is gone for good by it."""
+
+
 class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Another service whose endpoint a package's tasks connect to."""
 
@@ -86,6 +110,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actions: tuple[ActionSpec, ...] = ()
     needs: tuple[NeedSpec, ...] = ()
     contents: tuple[ContentSpec, ...] = ()
+    commands: tuple[CommandSpec, ...] = ()
     schedules: tuple[ScheduleSpec, ...] = ()
     finalizes: bool = False
     """An upgrade to this version has a point of no return, which the service's code carries out."""
