@@ -175,8 +175,12 @@ class Person:
 def test_who_installs_it_has_a_kafka_without_a_checkout(installed: Path) -> None:
     person = Person(installed)
     assert person.types("--version").startswith("upcall ")
-    said = person.types("up", "--nodes", "1")
     data = person.home / ".local" / "share" / "upcall"
+    known = person.reads("doctor")
+    assert known["data"] == f"{data} (no cluster yet)"
+    assert not [one for one in known["findings"] if one["state"] == "missing"]
+    assert not list(person.home.iterdir()), "a look leaves nothing behind"
+    said = person.types("up", "--nodes", "1")
     assert str(data) in said
     try:
         assert "not installed" in said, "the page is an extra"
@@ -185,6 +189,9 @@ def test_who_installs_it_has_a_kafka_without_a_checkout(installed: Path) -> None
         person.types("install", "kafka", "--set", "brokers=1")
         (kafka,) = person.reads("status")["services"]
         assert (kafka["state"], kafka["ready"]) == ("running", 1)
+        person.types("kafka", "topic", "create", "orders")
+        person.types("kafka", "produce", "orders", "first", "second")
+        assert sorted(person.types("kafka", "consume", "orders").split()) == ["first", "second"]
     finally:
         person.types("down")
     assert footprint.processes(data) == []

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "down": ("down", "Shut the services down in order, then the cluster; data is kept."),
     "status": ("status", "Nodes, services, and what waits."),
     "open": ("opening", "Print the page's address with a one-use login code."),
+    "doctor": ("doctor", "Where everything lies, what this machine has and lacks, and what to do."),
     "demo": ("demo.command", "The whole platform at work on this machine, watched until Ctrl-C."),
     "catalog": ("catalog", "Packages that can be installed: list, show, remove."),
     "install": ("install", "Install a package or an own Python file."),
