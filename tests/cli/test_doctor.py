@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fake_master import FakeMaster
+from upcall import __version__
 from upcall.agent import boxes, cgroups
 from upcall.agent import features as of_agent
 from upcall.artifacts import reaching
@@ -35,7 +36,7 @@ def test_it_says_where_everything_lies_and_makes_nothing(said: Said, tmp_path: P
     assert code == 0
     assert found["data"] == f"{tmp_path / 'data'} (no cluster yet)"
     assert found["cache"] == str(tmp_path / "cache")
-    assert found["upcall"].startswith(doctor.__version__)
+    assert found["upcall"].startswith(__version__)
     assert "cluster.json" in found["configuration"]
     assert list(tmp_path.iterdir()) == []
 
@@ -60,7 +61,7 @@ def test_what_a_cluster_cannot_do_without_is_exit_code_one(
     assert found["data folder"]["state"] == "missing"
     assert "a space" in found["data folder"]["weaker"]
     monkeypatch.setenv("UPCALL_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(doctor.machine, "memory_mib", lambda: 1500)
+    monkeypatch.setattr("upcall.cli.machine.memory_mib", lambda: 1500)
     code, found = said()
     assert (code, found["memory"]["state"]) == (1, "missing")
     assert "a machine with" in found["memory"]["do"]
@@ -86,7 +87,7 @@ def test_a_registry_that_does_not_answer_is_said_with_its_reason(said: Said, mon
 def test_of_a_cluster_that_runs_its_nodes_are_believed(
     folder: Path, master: FakeMaster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor.keeping, "running", lambda folder: True)
+    monkeypatch.setattr("upcall.cli.keeping.running", lambda folder: True)
     for node in master.nodes.values():
         node.features = ["no-landlock", "memory-limits"]
     assert main.run(["doctor", "--data", str(folder)]) == 0

@@ -10,6 +10,7 @@ import pytest
 
 from fake_master import FakeMaster
 from upcall.cli import main, own_commands
+from upcall.cli.session import Session
 
 Typed = Callable[..., tuple[int, str, str]]
 COMMANDS = [
@@ -187,10 +188,18 @@ def test_they_are_completed_beside_ours(
     assert "install" in completed("upcall inst")
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_given_what_completes(typed: Typed, shell: str) -> None:
+    code, out, _ = typed("completion", shell)
+    assert code == 0
+    assert f"complete_{shell}" in out
+    assert typed("completion", "csh")[0] == 2
+
+
 def test_none_of_ours_is_hidden_by_a_service_of_its_name(typed: Typed, master: FakeMaster, folder: Path) -> None:
     master.add_service("status", 1, steps_done=1)
     assert typed("status")[0] == 0
-    session = own_commands.Session(folder)
+    session = Session(folder)
     assert [name for name, _, _ in own_commands.all_of(session)] == ["greeter"]
 
 

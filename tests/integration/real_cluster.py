@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from typer.testing import CliRunner
 
 from upcall.cli import footprint
-from upcall.cli.main import application
+from upcall.cli.main import COMMANDS, application
 from upcall.client.blocking import Client
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.operator import TaskView
@@ -44,8 +44,9 @@ class Cluster:
         self.upcall("down")
 
     def upcall(self, *words: str, check: bool = True, timeout_s: float = WEDGED_S) -> subprocess.CompletedProcess[str]:
-        """The command line; `up` and `down` in a process of their own, the others in ours, which is faster."""
-        if words[0] in ("up", "down"):
+        """The command line; `up`, `down` and what a package brings in a process of their own, the others in ours, which
+        is faster."""
+        if words[0] in ("up", "down") or words[0] not in COMMANDS:
             process = self.begin(*words)
             out, errors = process.communicate(timeout=timeout_s)
             done = subprocess.CompletedProcess(list(words), process.returncode, out, errors)
@@ -63,6 +64,7 @@ class Cluster:
         return subprocess.Popen(
             [sys.executable, "-m", "upcall.cli", *words],
             env={**os.environ, **self.env, "UPCALL_DATA": str(self.data), "NO_COLOR": "1"},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,10 +1,12 @@
 """Spark end to end: a job that ends, a job that keeps running, is killed and comes back, and ends for good; and one
 that goes on while the node of its worker is drained."""
 
+import json
 import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -90,6 +92,21 @@ def test_a_job_that_ends_has_counted(spark: Cluster) -> None:
     submit(spark, "counts", COUNTS, restart="never", cores=1)
     spark.until("the job has counted", lambda: "counted 2000" in log(spark, "spark.job-counts"), WAIT_S)
     spark.until("the job has ended", lambda: spark.task("spark.job-counts").state in ("finished", "ended"), WAIT_S)
+
+
+def test_a_file_of_ones_own_is_a_job_by_its_own_commands(spark: Cluster, tmp_path: Path) -> None:
+    program = tmp_path / "by_hand.py"
+    program.write_text(COUNTS)
+    spark.upcall("spark", "submit", str(program), "--restart", "never", "--disk-mib", "64")
+    spark.until(
+        "it has counted", lambda: "counted 2000" in spark.upcall("spark", "logs", "by-hand", check=False).stdout
+    )
+    (job,) = [one for one in json.loads(spark.upcall("spark", "jobs", "-o", "json").stdout) if one["job"] == "by-hand"]
+    assert job["restart"] == "never"
+    assert "by-hand" in spark.refused("spark", "logs", "by-foot")
+    assert "by-hand" in spark.refused("spark", "stop", "by-foot")
+    spark.upcall("spark", "stop", "by-hand")
+    spark.until("it has left", lambda: "by-hand" not in spark.upcall("spark", "jobs").stdout, WAIT_S)
 
 
 def test_a_driver_that_is_killed_comes_back_in_place(spark: Cluster) -> None:

@@ -4,6 +4,7 @@ The tests of this module follow each other on one cluster, and each leaves three
 LOCAL_QUORUM: what was acknowledged survives any one node.
 """
 
+import json
 import re
 import signal
 from collections.abc import Iterator
@@ -87,6 +88,21 @@ def test_a_keyspace_is_one_command_with_as_many_copies_as_fit(cassandra: Cluster
     found = act(cassandra, "cassandra", "keyspaces")
     assert [each["keyspace"] for each in found] == [KEYSPACE]
     assert found[0]["replication"] == 3
+
+
+def test_its_own_commands_are_what_a_person_types(cassandra: Cluster) -> None:
+    cassandra.upcall("cassandra", "keyspace", "create", "hand", "--replication", "2")
+    cassandra.upcall("cassandra", "keyspace", "alter", "hand", "--replication", "3")
+    known = json.loads(cassandra.upcall("cassandra", "keyspace", "list", "-o", "json").stdout)
+    assert {"keyspace": "hand", "replication": 3} in known
+    rows = json.loads(cassandra.upcall("cassandra", "cql", "SELECT key FROM system.local", "-o", "json").stdout)
+    assert rows == [{"key": "local"}]
+    assert cassandra.upcall("cassandra", "status").stdout.count("UN ") == 3
+    cassandra.upcall("cassandra", "repair", "hand")
+    assert "did you mean 'hand'?" in cassandra.refused("cassandra", "keyspace", "drop", "hamd", "--yes")
+    assert "at most 9" in cassandra.refused("cassandra", "keyspace", "alter", "hand", "--replication", "10", code=2)
+    cassandra.upcall("cassandra", "keyspace", "drop", "hand", "--yes")
+    assert "hand" not in cassandra.upcall("cassandra", "keyspace", "list").stdout
 
 
 def log_in(cluster: Cluster, user: str, password: str) -> Session:

@@ -302,6 +302,50 @@ def test_the_example_of_a_client_writes_and_reads(kafka: Cluster) -> None:
     act(kafka, "kafka", "delete-topic", name="shown")
 
 
+def test_its_own_commands_are_what_a_person_types(kafka: Cluster) -> None:
+    kafka.upcall("kafka", "topic", "create", "hand", "--partitions", "3", "--config", "retention.ms=600000")
+    assert "hand" in kafka.upcall("kafka", "topic", "list").stdout
+    kafka.upcall("kafka", "topic", "alter", "hand", "--partitions", "4", "--config", "retention.ms=700000")
+    parts = json.loads(kafka.upcall("kafka", "topic", "describe", "hand", "-o", "json").stdout)
+    assert [(each["partition"], len(each["in_sync"])) for each in parts] == [(number, 3) for number in range(4)]
+
+    texts = ["one", "two", "three"]
+    kafka.upcall("kafka", "produce", "hand", *texts)
+    assert sorted(kafka.upcall("kafka", "consume", "hand").stdout.split()) == sorted(texts)
+    assert len(kafka.upcall("kafka", "consume", "hand", "--count", "1", "--start", "first").stdout.split()) == 1
+
+    read_as("readers", kafka, "hand", len(texts))
+    kafka.upcall("kafka", "produce", "hand", "four", "five", "--key", "same")
+    behind = json.loads(kafka.upcall("kafka", "lag", "readers", "-o", "json").stdout)
+    assert sum(each["lag"] for each in behind) == 2
+    (readers,) = [one for one in json.loads(kafka.upcall("kafka", "groups", "-o", "json").stdout)
+                  if one["group"] == "readers"]  # fmt: skip
+    assert (readers["members"], readers["lag"]) == (0, 2)
+
+    assert "did you mean 'hand'?" in kafka.refused("kafka", "topic", "describe", "hamd")
+    assert "did you mean 'hand'?" in kafka.refused("kafka", "produce", "hamd", "lost")
+    assert "did you mean 'readers'?" in kafka.refused("kafka", "lag", "reader")
+    assert "did you mean 'hand'?" in kafka.refused("kafka", "topic", "delete", "hamd", "--yes")
+    assert "nothing was done" in kafka.refused("kafka", "topic", "delete", "hand")
+    kafka.upcall("kafka", "topic", "delete", "hand", "--yes")
+    kafka.until("it is gone", lambda: "hand" not in kafka.upcall("kafka", "topic", "list").stdout)
+
+
+def read_as(group: str, cluster: Cluster, topic: str, many: int) -> None:
+    """All of it, committed, and the group is left."""
+    settings = {**client(cluster), "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    reader = Consumer(settings)
+    reader.subscribe([topic])
+    found = 0
+    while found < many:
+        message = reader.poll(WAIT_S)
+        assert message is not None
+        assert message.error() is None
+        found += 1
+    reader.commit(asynchronous=False)
+    reader.close()
+
+
 def test_uninstall_leaves_nothing(kafka: Cluster) -> None:
     kafka.upcall("uninstall", "kafka")
     assert kafka.client.services() == []

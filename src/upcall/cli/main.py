@@ -55,6 +55,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bundle": ("bundle", "Images for where no network reaches: `bundle [make] PACKAGE --to`; verify, push."),
     "secret": ("secret", "Secrets that services refer to: set, list, remove, grant, revoke."),
     "access": ("access", "Who may call the API: list, grant, revoke."),
+    "completion": ("completion", "Script that completes commands, for bash, zsh or fish."),
 }
 """Command -> (module in this package, one line of help), in the order of the help."""
 

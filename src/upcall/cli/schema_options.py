@@ -70,8 +70,9 @@ def _placed(name: str, schema: Mapping[str, Any], required: bool, is_file: bool)
         metavar="FILE" if is_file else metavar(name), help=help_, show_default=False, **_bounds(schema, kind)
     )
     default = inspect.Parameter.empty if required else None
-    annotation = Annotated[kind if required else kind | None, told]
-    return inspect.Parameter(BEGIN + name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    return inspect.Parameter(
+        BEGIN + name, inspect.Parameter.KEYWORD_ONLY, annotation=_annotated(kind, told, required), default=default
+    )
 
 
 def _option(name: str, schema: Mapping[str, Any], required: bool) -> inspect.Parameter:
@@ -96,8 +97,15 @@ def _option(name: str, schema: Mapping[str, Any], required: bool) -> inspect.Par
         help_ = f"{help_}; may be repeated" if help_ else "may be repeated"
     told = typer.Option(*names, help=help_ or None, show_default=shown or False, **more)
     default = inspect.Parameter.empty if required else None
-    annotation = Annotated[kind if required else kind | None, told]
-    return inspect.Parameter(BEGIN + name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    return inspect.Parameter(
+        BEGIN + name, inspect.Parameter.KEYWORD_ONLY, annotation=_annotated(kind, told, required), default=default
+    )
+
+
+def _annotated(kind: Any, told: Any, required: bool) -> Any:
+    """Types that are known when this runs."""
+    annotated: Any = Annotated
+    return annotated[kind if required else kind | None, told]
 
 
 def _resolved(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
