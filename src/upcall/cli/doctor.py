@@ -32,7 +32,7 @@ APPS = {"doctor": doctor_app}
 
 State = Literal["good", "weaker", "missing"]
 DISK_MIB_WELL: Final = 5 * 1024
-"""A Kafka, a Cassandra and a Spark with a little data, and what they are made of."""
+"""A few stores with a little data, and what they are made of."""
 LOOK_S: Final = 120.0
 
 

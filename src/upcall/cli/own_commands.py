@@ -192,7 +192,7 @@ def _of_action(service: ServiceView, spec: Mapping[str, Any], action: Mapping[st
         no_wait, yes = given.pop("no_wait", False), given.pop("yes", False)
         patience_s = patience_of(given.pop("patience"))
         arguments = {**schema_options.values(given, schema, where, files), **spec.get("given", {})}
-        _fill(spec, arguments, given, where)
+        _fill(session, spec, arguments, given, where)
         if lost := spec.get("loses"):
             names = [str(arguments[one]) for one in spec.get("takes", ())]
             _must_be_known(session, service, str(action["name"]), names)
@@ -208,19 +208,21 @@ def _of_action(service: ServiceView, spec: Mapping[str, Any], action: Mapping[st
     return _function(run, parameters, words)
 
 
-def _fill(spec: Mapping[str, Any], arguments: dict[str, Any], given: Mapping[str, Any], where: str) -> None:
+def _fill(
+    session: Session, spec: Mapping[str, Any], arguments: dict[str, Any], given: Mapping[str, Any], where: str
+) -> None:
     """What nobody gave and the command line has elsewhere: the file's name, the lines of standard input."""
     if (name := spec.get("named_after_it")) and name not in arguments:
         path = Path(str(given[schema_options.BEGIN + spec["reads"]]))
         arguments[name] = "-".join(re.findall(r"[a-z0-9]+", path.stem.lower()))
     if (name := spec.get("lines")) and name not in arguments:
-        arguments[name] = _lines(where)
+        arguments[name] = _lines(session, where)
 
 
-def _lines(where: str) -> list[str]:
+def _lines(session: Session, where: str) -> list[str]:
     """Of standard input, whole."""
     if sys.stdin.isatty():
-        print("one a line; Ctrl-D ends", file=sys.stderr)
+        session.out.note("one a line; Ctrl-D ends")
     found: list[str] = []
     characters = 0
     for line in sys.stdin:
@@ -261,7 +263,7 @@ def _must_be_wanted(session: Session, where: str, names: Sequence[str], lost: st
     what = f"{where} {' '.join(names)}".rstrip()
     if session.out.as_json or not sys.stdin.isatty():
         raise Invalid(f"{what}: {lost} is gone for good; nothing was done", where=where, expected="the same with --yes")
-    print(f"{what}: {lost} is gone for good. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    session.out.note(f"{what}: {lost} is gone for good. Go on? [y/N]")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Conflict("nothing was done", where=where, expected="y, or the same with --yes")
 
