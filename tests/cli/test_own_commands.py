@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from upcall.cli import main, own_commands
 from upcall.cli.session import Session
 
 Typed = Callable[..., tuple[int, str, str]]
-COMMANDS = [
+COMMANDS: list[dict[str, Any]] = [
     {"words": "card write", "action": "write-card", "takes": ["name"], "reads": "", "lines": ""},
     {"words": "card list", "action": "cards", "prints": "card"},
     {"words": "card burn", "action": "burn-card", "takes": ["card"], "loses": "all that stands on it"},
