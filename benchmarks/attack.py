@@ -50,7 +50,7 @@ SABOTAGES: Final = ("loose-modes", "no-bounds")
 UNBOUND: Final = """\
 import dataclasses
 from upcall.transport import bounds
-bounds.HEADER_BYTES_MAX = 1 << 40
+bounds.HEADER_BYTES_MAX = bounds.HEADERS_MAX = 1 << 40
 bounds.PIPELINED_MAX = 1 << 40
 bounds.OPEN = dataclasses.replace(
     bounds.OPEN, connections_max=1 << 20, unknown_max=1 << 20, burst=1 << 20, pause_s=0.0, headers_s=3600.0,

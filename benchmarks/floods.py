@@ -19,6 +19,8 @@ SECONDS: Final = 6.0
 CALL_EVERY_S: Final = 0.02
 MEMORY_EVERY_S: Final = 0.2
 THREADS: Final = 8
+FILE: Final = b"/static-offline-docs/swagger-ui-bundle.js"
+"""Of a public package; the largest that nobody has to log in for."""
 
 
 def endless_headers(on: Target, seconds: float) -> str:
@@ -100,7 +102,40 @@ def pipelined(on: Target, seconds: float) -> str:
     return _again(on, seconds, one)
 
 
-FLOODS: Final = (endless_headers, slow_bodies, chunks, idle_connections, half_handshakes, handshakes, pipelined)
+def unread_answers(on: Target, seconds: float) -> str:
+    """Files that anybody may have, asked for again and again, and never taken."""
+
+    def one(address: Address, tls: bool) -> None:
+        with reach(address, tls=tls) as client:
+            client.sendall((b"GET " + FILE + b" HTTP/1.1\r\nHost: localhost\r\n\r\n") * 4)
+            time.sleep(1)
+
+    return _again(on, seconds, one, threads=150)
+
+
+def small_headers(on: Target, seconds: float) -> str:
+    """As many as fit, of a request whose body does not come: each costs more than its bytes."""
+    headers = b"".join(b"x%d:\r\n" % number for number in range(6000))
+
+    def one(address: Address, tls: bool) -> None:
+        with reach(address, tls=tls) as client:
+            client.sendall(b"POST /docs/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n" + headers + b"\r\n")
+            time.sleep(1)
+
+    return _again(on, seconds, one, threads=150)
+
+
+FLOODS: Final = (
+    endless_headers,
+    slow_bodies,
+    chunks,
+    idle_connections,
+    half_handshakes,
+    handshakes,
+    pipelined,
+    unread_answers,
+    small_headers,
+)
 
 
 def _again(on: Target, seconds: float, one: Callable[[Address, bool], None], threads: int = THREADS) -> str:

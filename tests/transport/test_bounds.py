@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,11 +46,11 @@ def knows(headers: Headers) -> bool:
 
 
 class Served:
-    def __init__(self, folder: Path, limits: Bounds) -> None:
+    def __init__(self, folder: Path, limits: Bounds, context: ssl.SSLContext | None = None) -> None:
         self.tcp = inherited.bound("127.0.0.1", 0)
         self.address = self.tcp.getsockname()
         self.path = folder / "run" / "test.sock"
-        self.open = Listener(self.tcp, limits, knows)
+        self.open = Listener(self.tcp, limits, knows, context)
         self.local = Listener(unix.listen(self.path), bounds.LOCAL, knows)
         self.server = Server(echo, [self.open, self.local], graceful_s=1)
         self.server.config.lifespan = "off"

@@ -5,11 +5,14 @@ from typing import Final
 
 HEADER_BYTES_MAX: Final = 64 << 10
 """Of one request, its line, its headers and trailers together; a browser's largest has a tenth of it."""
+HEADERS_MAX: Final = 100
+"""Of one request, with its trailers: each costs more than its bytes, and a browser sends a quarter of it."""
 PIPELINED_MAX: Final = 16
-"""Requests on one connection that wait for the answer before them."""
+"""Requests on one connection that wait for the answer before them; what they say has :data:`HEADER_BYTES_MAX` too,
+all together."""
 UNKNOWN_BODY_BYTES_MAX: Final = 4 << 10
 """Of who has not said who he is: a form with a login code."""
-HANDSHAKE_S: Final = 5.0
+HANDSHAKE_S: Final = 5
 
 
 @dataclass(frozen=True)

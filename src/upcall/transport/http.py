@@ -8,13 +8,14 @@ import asyncio
 import logging
 from typing import Any, Final, Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from upcall.transport.bounds import HEADER_BYTES_MAX, PIPELINED_MAX, UNKNOWN_BODY_BYTES_MAX, Bounds
+from upcall.transport.bounds import HEADER_BYTES_MAX, HEADERS_MAX, PIPELINED_MAX, UNKNOWN_BODY_BYTES_MAX, Bounds
 
 LINE_BYTES: Final = 4
 """Of a header, beside its name and value."""
 TOO_LARGE: Final = f"headers of more than {HEADER_BYTES_MAX} bytes"
+TOO_MANY: Final = f"more than {HEADERS_MAX} headers"
 _errors_alone = logging.getLogger("upcall.transport.http")
 _errors_alone.setLevel(logging.ERROR)
 """Whoever sends no HTTP could fill the log with it."""
@@ -47,6 +48,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Arrived since the parser last made something of them: part of a header that has no end."""
         self._refused = self._upgraded = self._known = False
         self._body_bytes = 0
+        self._running: RequestResponseCycle | None = None
+        """The request that is answered; uvicorn's own ``cycle`` is the last that arrived."""
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,8 +59,19 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._clear_deadline()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self._visitor.lost()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what names us in turn: what a connection held is free with its end, not when Python looks for garbage,
+        which a master does seldom."""
+        self._unset_keepalive_if_required()
+        self.pipeline.clear()
+        self._running = self.cycle = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -84,7 +98,9 @@ class BoundedHttp(HttpToolsProtocol):
         ended = successor.connection_lost
 
         def connection_lost(exc: Exception | None) -> None:
+            del successor.connection_lost  # it names this function, and this function names it
             self._visitor.lost()
+            self._let_go()
             ended(exc)
 
         successor.connection_lost = connection_lost  # type: ignore[method-assign]
@@ -102,6 +118,8 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) >= HEADERS_MAX and not self._refused:
+            self._refuse(431, TOO_MANY)
         if self._keeps(len(name) + len(value) + LINE_BYTES):
             super().on_header(name, value)
 
@@ -109,6 +127,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._unfinished_bytes = 0
         if not self._refused and len(self.pipeline) >= PIPELINED_MAX:
             self._refuse(429, f"more than {PIPELINED_MAX} requests before the first was answered")
+        if not self._refused and not self._idle() and self._waiting_bytes() + self._kept_bytes > HEADER_BYTES_MAX:
+            self._refuse(429, f"requests of more than {HEADER_BYTES_MAX} bytes before the first was answered")
         if self._refused:
             return
         if not (self.parser.should_upgrade() and self._should_upgrade()):
@@ -140,8 +160,21 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(431, TOO_LARGE)
         return not self._refused
 
+    def _waiting_bytes(self) -> int:
+        """Of the requests that wait for the answer before them."""
+        return sum(
+            len(cycle.scope["raw_path"])
+            + len(cycle.scope["query_string"])
+            + sum(len(name) + len(value) + LINE_BYTES for name, value in cycle.scope["headers"])
+            for cycle, _ in self.pipeline
+        )
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        return self._running is None or self._running.response_complete
 
     def _set_deadline(self, seconds: float) -> None:
         self._clear_deadline()
@@ -164,7 +197,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._clear_deadline()
         if self.transport.is_closing():
             return
-        if self._idle() or not self.cycle.response_started:
+        if self._running is None or self._running.response_complete or not self._running.response_started:
             text = words.encode()
             self.transport.write(
                 STATUS_LINE[status]

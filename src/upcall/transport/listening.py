@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Final
 
 from upcall.transport import unix
-from upcall.transport.bounds import HANDSHAKE_S, Bounds
+from upcall.transport.bounds import Bounds
 from upcall.transport.http import Headers
+from upcall.transport.tls import SmallTls
 
 log = logging.getLogger(__name__)
 
@@ -145,14 +146,17 @@ class Listener:
         task.add_done_callback(self._begun.discard)
 
     async def _begin(self, connection: Connection, connected: socket.socket) -> None:
+        begun: asyncio.Future[None] = self._loop.create_future()
+        protocol: asyncio.BaseProtocol
+        if self._context is None:
+            protocol = self._make(connection)
+            begun.set_result(None)
+        else:
+            protocol = SmallTls(self._make(connection), self._context, begun)
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: self._make(connection),
-                connected,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_S if self._context else None,
-            )
-        except (OSError, ssl.SSLError, TimeoutError):
+            await self._loop.connect_accepted_socket(lambda: protocol, connected)
+            await begun
+        except (OSError, ssl.SSLError):
             connected.close()
             self.forget(connection)
 
