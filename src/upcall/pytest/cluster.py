@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from upcall.client.blocking import Client
 from upcall.cluster.machine import SPARE_MIB, STEP_MIB, memory_mib
 from upcall.protocol.errors import Conflict, Invalid, NotFound, NotNow, UpcallError
-from upcall.protocol.operator import Install, ServiceView
+from upcall.protocol.operator import Install
 from upcall.pytest.asked import Wanted
 from upcall.pytest.holding import locked
 from upcall.pytest.use import Use
@@ -108,26 +108,26 @@ class Cluster:
         made = upload.upload(self._cli(), path, one.name, one.given())
         return Install(package=made.name, version=made.version, name=one.name, options=one.given())
 
-    def ready(self, one: Wanted) -> ServiceView:
+    def ready(self, one: Wanted) -> None:
         """Waited for, once; what could not be deployed is not tried again by the next test."""
+        if one.name in self._ready:
+            return
         from upcall.cli import deploy
 
         self.begin([one])
         if one.name in self._failed:
             raise self._failed[one.name]
-        if one.name not in self._ready:
-            try:
-                if not deploy.is_deployed(self.client.service(one.name)):
-                    deploy.follow(self._cli(), [one.name], [one.name])
-            except NotFound:
-                # Another worker has seen that it cannot be, and has taken it away.
-                self._failed[one.name] = Conflict(f"{one.name} could not be deployed", where="another worker")
-                raise self._failed[one.name] from None
-            except UpcallError as error:
-                self._failed[one.name] = error
-                raise
-            self._ready.add(one.name)
-        return self.client.service(one.name)
+        try:
+            if not deploy.is_deployed(self.client.service(one.name)):
+                deploy.follow(self._cli(), [one.name], [one.name])
+        except NotFound:
+            # Another worker has seen that it cannot be, and has taken it away.
+            self._failed[one.name] = Conflict(f"{one.name} could not be deployed", where="another worker")
+            raise self._failed[one.name] from None
+        except UpcallError as error:
+            self._failed[one.name] = error
+            raise
+        self._ready.add(one.name)
 
     def until(self, what: str, look: Callable[[], T | None], wait_s: float = WAIT_S) -> T:
         """The first true value of ``look``, which is asked whenever something has happened."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from upcall.catalog.kafka.config import MECHANISM, SCRAM, client_settings
 from upcall.protocol.errors import Conflict, Invalid
 from upcall.pytest.asked import Small
-from upcall.pytest.service import Service
+from upcall.pytest.service import Login, Service
 from upcall.pytest.use import Use
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ PREFIX: Final = "test-"
 QUIET: Final = {"log_level": 2}
 """A broker that a test kills is no news on its standard error."""
 
+_asked: "dict[tuple[str, str], tuple[str, Login | None]]" = {}
+"""By folder and service: the servers, and whom clients log in as."""
 _admins: dict[tuple[str, str], "AdminClient"] = {}
 """By servers and user: a connection is made once in a process, so the next test finds it."""
 
@@ -32,9 +34,21 @@ class Kafka(Service):
     size = "brokers"
     member_kind = "broker"
 
-    @cached_property
+    @property
     def bootstrap_servers(self) -> str:
-        return ",".join(self.addresses("client"))
+        return self._known[0]
+
+    @property
+    def _login(self) -> tuple[str, str] | None:
+        return self._known[1]
+
+    @property
+    def _known(self) -> "tuple[str, Login | None]":
+        """Asked once in a process: brokers come back where they were."""
+        key = (str(self.cluster.folder), self.name)
+        if key not in _asked:
+            _asked[key] = (",".join(self.addresses("client")), self.login("client"))
+        return _asked[key]
 
     @cached_property
     def prefix(self) -> str:
@@ -68,7 +82,7 @@ class Kafka(Service):
         from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
         whole = f"{self.prefix}{name}"
-        copies = replicas or min(REPLICAS_USUAL, len(self.members()) if self.wanted.members > 1 else 1)
+        copies = replicas or min(REPLICAS_USUAL, self.wanted.members)
         new = NewTopic(whole, num_partitions=partitions, replication_factor=copies, config=config or {})
         (answer,) = self.admin.create_topics([new], request_timeout=TIMEOUT_S).values()
         try:
@@ -104,10 +118,6 @@ class Kafka(Service):
     @cached_property
     def _topics(self) -> list[str]:
         return []
-
-    @cached_property
-    def _login(self) -> tuple[str, str] | None:
-        return self.login("client")
 
     def undo(self) -> None:
         """What it made goes beside the next test: nobody waits for it."""
