@@ -1,4 +1,5 @@
-"""Aircraft and ingest as processes, on a real broker: killed and started again, every reading is in the log."""
+"""Aircraft and ingest as processes, on a real broker: killed and started again, every reading is in the log. The log
+itself, on a Kafka as people run it: one that asks who its clients are."""
 
 import json
 import os
@@ -22,6 +23,7 @@ from upcall.fastdata.frames import Frame, decode, encode
 from upcall.fastdata.generator import Generator
 from upcall.fastdata.kafka_log import KafkaLog, KafkaSettings
 from upcall.fastdata.runs import Run
+from upcall.pytest.systems.kafka import Kafka
 
 pytestmark = pytest.mark.real
 
@@ -49,8 +51,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneBroker]:
         broker.kill()
 
 
-def settings(broker: OneBroker, name: str, *, keeps_bytes: int = 500_000_000) -> KafkaSettings:
-    """Topics of its own for each test. What is held back near the end of what is kept is the matter of one alone."""
+def settings(broker: OneBroker, name: str) -> KafkaSettings:
     named = KafkaSettings(
         bootstrap_servers=broker.bootstrap_servers,
         topic=f"{name}-frames",
@@ -59,11 +60,25 @@ def settings(broker: OneBroker, name: str, *, keeps_bytes: int = 500_000_000) ->
         reader_group=f"{name}-reader",
     )
     broker.create(
-        NewTopic(named.topic, PARTITIONS, 1, config={"retention.ms": "600000", "retention.bytes": str(keeps_bytes)}),
+        NewTopic(named.topic, PARTITIONS, 1, config={"retention.ms": "600000", "retention.bytes": "500000000"}),
         NewTopic(named.runs_topic, 1, 1, config={"cleanup.policy": "compact"}),
         NewTopic(named.dead_topic, 1, 1),
     )
     return named
+
+
+def settings_of(kafka: Kafka, *, keeps_bytes: int = 500_000_000) -> KafkaSettings:
+    """Topics of the test's own, and a login. What is held back near the end of what is kept is the matter of one test
+    alone."""
+    kept = {"retention.ms": "600000", "retention.bytes": str(keeps_bytes)}
+    return KafkaSettings(
+        bootstrap_servers=kafka.bootstrap_servers,
+        topic=kafka.topic("frames", partitions=PARTITIONS, config=kept),
+        runs_topic=kafka.topic("runs", config={"cleanup.policy": "compact"}),
+        dead_topic=kafka.topic("dead"),
+        reader_group=f"{kafka.prefix}reader",
+        client=kafka.settings(),
+    )
 
 
 def all_messages(named: KafkaSettings, topic: str) -> list[Any]:
@@ -168,8 +183,8 @@ def no_failure(reason: str) -> None:
     raise AssertionError(reason)
 
 
-def test_a_new_ingest_learns_from_the_log_how_far_each_block_has_come(broker: OneBroker) -> None:
-    named = settings(broker, "tail")
+def test_a_new_ingest_learns_from_the_log_how_far_each_block_has_come(kafka: Kafka) -> None:
+    named = settings_of(kafka)
     old, run, unseen = a_run(seed=1), a_run(seed=2), a_run(seed=3)
     log = KafkaLog(named)
     log.open(no_failure)
@@ -193,8 +208,8 @@ def test_a_new_ingest_learns_from_the_log_how_far_each_block_has_come(broker: On
     log.close(30.0)
 
 
-def test_what_cannot_be_read_is_set_aside_with_its_reason(broker: OneBroker) -> None:
-    named = settings(broker, "dead")
+def test_what_cannot_be_read_is_set_aside_with_its_reason(kafka: Kafka) -> None:
+    named = settings_of(kafka)
     log = KafkaLog(named)
     log.open(no_failure)
     done: list[int] = []
@@ -215,8 +230,8 @@ def looks_well(log: KafkaLog) -> bool:
         return False
 
 
-def test_a_reader_that_falls_behind_is_in_danger_until_it_commits(broker: OneBroker) -> None:
-    named = settings(broker, "danger", keeps_bytes=20_000_000)
+def test_a_reader_that_falls_behind_is_in_danger_until_it_commits(kafka: Kafka) -> None:
+    named = settings_of(kafka, keeps_bytes=20_000_000)
     log = KafkaLog(named)
     log.open(no_failure)
     run = a_run(start_us=time.time_ns() // 1_000 - 550_000_000)  # its first readings are 550 s old; 600 s are kept
