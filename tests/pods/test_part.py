@@ -153,6 +153,13 @@ async def test_it_serves_its_task_until_it_is_told_to_end(pod: Pod, master: TlsM
     assert list((pod.folder / "volumes" / "data").glob(".upcall-prepared"))
 
 
+async def test_what_a_job_has_printed_is_kept_with_its_end_for_its_log_goes_with_its_pod(pod: Pod) -> None:
+    pod.launch("sh", "-c", "echo it counts >&2; echo 500000 even numbers")
+    await pod.start()
+    code, word = await pod.ends()
+    assert (code, word) == (0, {"code": 0, "lines": ["500000 even numbers"]})
+
+
 async def test_a_task_that_ends_by_itself_says_why_though_the_master_is_away(pod: Pod, master: TlsMaster) -> None:
     pod.launch("sh", "-c", "while [ ! -e go ]; do sleep 0.1; done; echo the disk is full >&2; exit 7")
     await pod.start()

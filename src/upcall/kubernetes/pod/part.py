@@ -14,6 +14,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, Final
 
+import msgspec
+
 from upcall.agent import logs
 from upcall.agent.agent import Agent
 from upcall.agent.boxes import Boxes
@@ -33,6 +35,7 @@ from upcall.kubernetes.pod.given import Given
 from upcall.kubernetes.pod.groups import ContainerGroup
 from upcall.kubernetes.pod.readiness import answering
 from upcall.kubernetes.pod.volumes import MountedVolumes
+from upcall.protocol import last_words
 from upcall.protocol.agent import End, Launch, Synced, TaskExit, ToAgent
 from upcall.substrate.interface import Exit
 from upcall.substrate.kubernetes.manifest import PORT
@@ -109,6 +112,8 @@ class Part:
                 self._end()
                 await asyncio.wait({running, over}, return_when=asyncio.FIRST_COMPLETED)
             ended = self._how_it_ended()
+            if ended.code == 0 and not stop.done():
+                ended = msgspec.structs.replace(ended, lines=await asyncio.to_thread(self._printed))
             await asyncio.to_thread(last_word.write, self._given.last_word, ended)
             await self._until_heard()
             return last_word.code_of(ended)
@@ -172,6 +177,11 @@ class Part:
     def _how_it_ended(self) -> Exit:
         said = self._refused or (self._task.record.exit if self._task is not None else None)
         return last_word.exit_of(said or TaskExit(reason=NOT_BEGUN))
+
+    def _printed(self) -> tuple[str, ...]:
+        """Blocking. Its log goes with its pod, and what a job has printed may be all that it was for."""
+        folder = self._machine.places.logs(self._given.task)
+        return last_words.kept([logs.last_words(folder / "stdout") or logs.last_words(folder / "stderr")])
 
     async def _until_heard(self) -> None:
         """By the master, and of what the task wrote by whoever collects it."""
