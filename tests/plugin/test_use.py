@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from upcall.cli import footprint
@@ -156,8 +157,15 @@ def test_the_last_user_ends_it_himself_where_nobody_guards_it(folder: Path) -> N
 
 
 def _guardians(place: Place) -> list[int]:
-    listed = subprocess.run(["pgrep", "-f", f"upcall.pytest.guardian {place.root}"], capture_output=True, text=True)
-    return [int(word) for word in listed.stdout.split()]
+    words = ["upcall.pytest.guardian", str(place.root)]
+    return [one.pid for one in psutil.process_iter() if _words(one)[2:4] == words]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # It ended meanwhile.
 
 
 def test_a_cluster_that_another_version_keeps_is_left_alone(folder: Path) -> None:

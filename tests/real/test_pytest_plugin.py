@@ -161,3 +161,20 @@ def test_what_is_kept_is_the_next_runs_without_what_a_killed_one_left(pytester: 
     assert footprint.processes(folder)
     assert end.end_all(folder) == []
     assert nothing_left(folder)
+
+
+def test_without_network_and_with_an_empty_cache_it_is_one_error_of_each_test(
+    pytester: pytest.Pytester, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPCALL_CACHE", str(pytester.path / "cache"))
+    monkeypatch.setenv("UPCALL_OFFLINE", "1")
+    pytester.makepyfile("def test_it(kafka): pass\ndef test_other(kafka): pass")
+    said = pytester.runpytest_subprocess(timeout=WAIT_S)
+    said.assert_outcomes(errors=2)
+    text = "\n".join(said.outlines)
+    assert "Traceback" not in text
+    # Once of each test, with what would help.
+    told = [line for line in said.outlines if "the network is switched off" in line and line.startswith("kafka is ")]
+    assert len(told) == 2
+    assert all("expected a network connection once: run `upcall fetch`" in line for line in told)
+    assert nothing_left(folder)

@@ -159,22 +159,31 @@ class Run:
         self.cluster.use.leave()
 
 
+def said(error: "UpcallError") -> BaseException:
+    """One sentence, once: not our own code's lines, and not the error that it was made of."""
+    return pytest.fail.Exception(str(error), pytrace=False)
+
+
 def service_of(request: pytest.FixtureRequest, run: Run, system: str) -> Iterator[Any]:
     """A fixture's life. What is wrong is one sentence, not our own code's lines."""
     from upcall.protocol.errors import UpcallError
-    from upcall.pytest.asked import ALONE
 
     node: pytest.Item = request.node
-    alone = any(mark.kwargs.get(ALONE) for mark in node.iter_markers(MARKER))
     try:
-        found = run.service(run.wanted(system, node), run.kind(system)[1], alone=alone)
+        found = run.service(run.wanted(system, node), run.kind(system)[1], alone=_alone(node))
     except UpcallError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise said(error) from None
     yield found
     try:
         found.undo()
     except UpcallError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise said(error) from None
+
+
+def _alone(node: pytest.Item) -> bool:
+    from upcall.pytest.asked import ALONE
+
+    return any(mark.kwargs.get(ALONE) for mark in node.iter_markers(MARKER))
 
 
 # -- pytest's hooks ---------------------------------------------------------------------------------------------------
@@ -249,15 +258,16 @@ def upcall_service(request: pytest.FixtureRequest, upcall_run: Run) -> "Iterator
     from upcall.pytest.service import Service
 
     given: list[Service] = []
+    alone = _alone(request.node)
 
     def service(package: str | Path, **options: Any) -> Service:
         path = Path(package)
         if isinstance(package, Path) or package.endswith(".py") or "/" in package:
             path = path if path.is_absolute() else request.path.parent / path
         try:
-            given.append(upcall_run.service(of_file(path, options, _content(path)), Service, alone=False))
+            given.append(upcall_run.service(of_file(path, options, _content(path)), Service, alone=alone))
         except UpcallError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise said(error) from None
         return given[-1]
 
     yield service
