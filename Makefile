@@ -47,6 +47,7 @@ kubernetes: kubernetes-played kubernetes-real kubernetes-report  ## all of it ag
 .PHONY: kubernetes-played
 kubernetes-played: .venv/.dev  ## its real control plane with played nodes; built once, which takes Go and minutes
 	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building >/dev/null
+	@PYTHONPATH=tests/kubernetes .venv/bin/python -m lab.building_helm >/dev/null
 	UPCALL_KUBERNETES=1 .venv/bin/pytest -n $(CLUSTERS) --dist loadfile $(call noted,played) tests/kubernetes --ignore=tests/kubernetes/containers $(ARGS)
 
 .PHONY: kubernetes-real

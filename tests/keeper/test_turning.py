@@ -81,7 +81,6 @@ def test_who_is_stopped_and_goes_on_is_left_alone(kept: Kept) -> None:
 def turning(tmp_path: Path) -> Iterator[Turning]:
     found = Turning(1.0, str(tmp_path / "seen"))
     yield found
-    os.close(found.write)
     found.close()
 
 

@@ -32,19 +32,27 @@ def rendered(text: str, namespace: str) -> Object:
             return f'"{value}"' if said.group(3) else value
         raise AssertionError(f"a word that this chart does not have: {named}")
 
+    begin, end = text.splitlines()[0], text.splitlines()[-1]
+    assert re.fullmatch(r'\{\{- if ne \.Values\.parts "(rest|rights)" \}\}', begin)
+    assert end == "{{- end }}"
+    text = text.removeprefix(begin).removesuffix(f"{end}\n")
     found = yaml.safe_load(re.sub(r"\{\{(.*?)\}\}", word, text))
     assert isinstance(found, dict)
     return found
 
 
 def of_chart(namespace: str) -> list[Object]:
-    return [rendered(text, namespace) for name, text in chart.files().items() if name.startswith("templates/")]
+    return [rendered(text, namespace) for name, text in chart.files().items() if _is_object(name)]
 
 
-def as_applied(namespace: str) -> list[Object]:
+def _is_object(name: str) -> bool:
+    return name.startswith("templates/") and name.endswith(".yaml")
+
+
+def as_applied(namespace: str, wish: Wish | None = None) -> list[Object]:
     """In the chart each says its namespace too."""
     found = []
-    for kind, one in objects(Wish(namespace=namespace, image=IMAGE)):
+    for kind, one in objects(wish or Wish(namespace=namespace, image=IMAGE)):
         meta = one["metadata"] | ({"namespace": namespace} if kind.namespaced else {})
         found.append(kind.of(one | {"metadata": meta}))
     return found

@@ -1,9 +1,13 @@
 """`kubectl upcall` as a plugin of the real kubectl, by somebody who did not put the control plane there."""
 
 import asyncio
+import json
 import os
+import signal
 import sys
 import tomllib
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -50,6 +54,72 @@ class Kubectl:
             text, _ = await process.communicate()
         return process.returncode, " ".join(text.decode().split())
 
+    async def begun(self, *words: str) -> asyncio.subprocess.Process:
+        """A command that ends when it is told to."""
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            self._program, *words, stdout=pipe, stderr=pipe, env=self._environment
+        )
+
+
+def _logs_in(url: str) -> int:
+    """With the code, as a browser does it."""
+    page, _, code = url.partition("?")
+    with urllib.request.urlopen(urllib.request.Request(page, code.encode()), timeout=LIMIT_S) as answer:
+        return int(answer.status)
+
+
+async def _opens_the_page(kubectl: Kubectl, namespace: str) -> None:
+    opening = await kubectl.begun("upcall", "open", "--no-browser", "-o", "json", "-n", namespace)
+    assert opening.stdout is not None
+    assert opening.stderr is not None
+    said = b""
+    async with asyncio.timeout(LIMIT_S):
+        while b"}" not in said:
+            line = await opening.stdout.readline()
+            assert line, (await opening.stderr.read()).decode()
+            said += line
+    url = json.loads(said)["url"]
+    assert await asyncio.to_thread(_logs_in, url) == 200
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        await asyncio.to_thread(_logs_in, url)
+    # Ctrl-C; kubectl has become the plugin, so whoever is told to end is it.
+    opening.send_signal(signal.SIGINT)
+    async with asyncio.timeout(LIMIT_S):
+        _, errors = await opening.communicate()
+    assert opening.returncode == 0, errors.decode()
+    with pytest.raises(OSError):
+        await asyncio.to_thread(urllib.request.urlopen, url, None, LIMIT_S)
+
+
+async def _each_of_these_answers(kubectl: Kubectl, namespace: str) -> None:
+    """What people ask for most, each in the words of `upcall`."""
+    others = []
+    for words, expected in (
+        ("node list", "node-1"),
+        ("task list", "small.part-0"),
+        ("events --lines 5", "small"),
+        ("explain small", "busy"),
+        ("service show small", "small"),
+        ("service history small", "1"),
+        ("operation list --all", "maintenance"),
+        ("why op-1 --context test", "op-1"),
+        ("export", "package"),
+        ("access list", ""),
+        ("secret list", ""),
+        ("volume list", ""),
+        ("catalog list", "kafka"),
+        ("service do small lives member=part-0", "x"),
+        ("update small --set count=2 --dry-run", ""),
+    ):
+        code, said = await kubectl.said("upcall", *words.split(), "-n", namespace)
+        if code != 0 or expected not in said:
+            others.append(f"{words}: {code}: {said}")
+    assert not others, "\n".join(others)
+    for words, why in (("up", "puts a control plane into a cluster"), ("down", "takes it away")):
+        code, said = await kubectl.said("upcall", words, "-n", namespace)
+        assert (code, why in said) == (2, True), f"{words}: {code}: {said}"
+
 
 async def test_a_plugin_of_kubectl_does_what_the_command_line_does(
     laptop: Laptop, plane: ControlPlane, namespace: str, tmp_path: Path
@@ -94,6 +164,11 @@ async def test_a_plugin_of_kubectl_does_what_the_command_line_does(
         "small.part-0", lambda one: one["state"] == "ready" and one["incarnation"] > held["incarnation"], "back"
     )
     assert back["node"]
+
+    await _each_of_these_answers(kubectl, namespace)
+    await _opens_the_page(kubectl, namespace)
+    code, said = await kubectl.said("upcall", "uninstall", "small", "-n", namespace)
+    assert code == 0, said
 
     code, said = await kubectl.said("upcall", "status", "-n", namespace, "--context", "gone")
     assert code == 1

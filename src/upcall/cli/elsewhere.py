@@ -5,7 +5,7 @@ knows no machines of any kind.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -15,7 +15,7 @@ from upcall.cli.output import duration
 from upcall.cli.session import Session
 from upcall.cli.waiting import wait_for
 from upcall.client.folder import cluster_of
-from upcall.cluster.control_plane import Wanted
+from upcall.cluster.control_plane import Reached, Wanted
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.nearest import choice
@@ -48,11 +48,7 @@ class Elsewhere(Protocol):
         ...
 
     def why_not(self) -> tuple[str, bool]: ...
-    def reach(self) -> tuple[Path, Mapping[str, str]]:
-        """A socket that leads there while this process lives, and tokens by whose they are: of the ``operator``, and
-        of the ``page`` where there is one."""
-        ...
-
+    def reach(self) -> Reached: ...
     def reached(self) -> str:
         """How a program of somebody else's gets there, in words."""
         ...

@@ -87,7 +87,7 @@ def must_be_installed() -> None:
 def served(session: Session) -> Iterator[Served]:
     """As long as the block; it answers when that begins."""
     must_be_installed()
-    master, tokens = session.reached
+    master, tokens, relay = session.reached
     if "page" not in tokens:
         raise Conflict(
             "the control plane there was made by an upcall that has no token for a page",
@@ -100,7 +100,7 @@ def served(session: Session) -> Iterator[Served]:
         address, port = listener.getsockname()
         url = f"http://{address}:{port}"
         words = ["-m", "upcall.web", "--data", str(session.folder.root), "--master", str(master)]
-        words += ["--url", url, "--command", again(session)]
+        words += ["--relay", str(relay), "--url", url, "--command", again(session)]
         process = subprocess.Popen(
             [sys.executable, *words],
             stdin=subprocess.PIPE,

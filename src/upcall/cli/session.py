@@ -6,7 +6,7 @@ A command is a plain function whose first parameter is :class:`Here`. :func:`com
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from upcall.cli.main import LEFT_OUT, markup
 from upcall.cli.output import Output
 from upcall.client.blocking import Client
 from upcall.client.folder import cluster_of, folder_at
+from upcall.cluster.control_plane import Reached
 from upcall.protocol.errors import UpcallError
 from upcall.protocol.operator import refusal
 
@@ -51,8 +52,8 @@ class Session:
         return cluster_of(self.folder).control_plane if known else ""
 
     @functools.cached_property
-    def reached(self) -> tuple[Path, Mapping[str, str]]:
-        """Of a master that runs elsewhere: the socket that leads there, and the tokens."""
+    def reached(self) -> Reached:
+        """Of a master that runs elsewhere."""
         from upcall.cli import elsewhere
 
         return elsewhere.on(self.control_plane, self.folder).reach()
@@ -60,8 +61,8 @@ class Session:
     @functools.cached_property
     def client(self) -> Client:
         if self.control_plane:
-            socket, tokens = self.reached
-            return Client(socket, tokens["operator"], root=self.folder.root)
+            there = self.reached
+            return Client(there.master, there.tokens["operator"], root=self.folder.root)
         client = Client.of(self.folder)
         client.gone = lambda: keeping.gone(self.folder)
         return client

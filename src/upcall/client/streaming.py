@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel
 
 from upcall.client import paths
+from upcall.client.relayed import Relayed
 from upcall.protocol import operator as api
 from upcall.protocol.errors import NotNow, Problem, UpcallError, from_problem
 from upcall.transport import dialling
@@ -23,8 +24,10 @@ LINE_BYTES_MAX: Final = 1 << 20
 class AsyncClient:
     """Typed calls; ``token`` may differ from call to call (a page acts as the person who is logged in)."""
 
-    def __init__(self, master: Path, token: str) -> None:
+    def __init__(self, master: Path, token: str, relay: Path | None = None) -> None:
+        """``relay``: what leads to endpoints, where these are not of this machine's network."""
         self.master = master
+        self.relayed = Relayed(relay, token) if relay is not None else None
         self._token = token
         self._session: aiohttp.ClientSession | None = None
 
@@ -35,6 +38,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
+        if self.relayed is not None:
+            self.relayed.close()
         if self._session is not None:
             await self._session.close()
 

@@ -1,5 +1,9 @@
-"""What a person wants of a control plane that is not on this machine: said on the command line, carried out by whoever
-knows that kind of cluster."""
+"""A control plane that is not on this machine: what a person wants of it, said on the command line and carried out by
+whoever knows that kind of cluster, and how it is reached."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,3 +18,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     storage_class: str | None = None
     """Empty: the cluster's default."""
     volumes_bound_to_node: bool | None = None
+
+
+class Reached(NamedTuple):
+    """While this process lives."""
+
+    master: Path
+    """The socket that leads there."""
+    tokens: Mapping[str, str]
+    """By whose they are: of the ``operator``, and of the ``page`` where there is one."""
+    relay: Path
+    """The socket behind which connections are led on to endpoints there (:mod:`upcall.protocol.relay`)."""

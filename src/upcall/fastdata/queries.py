@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -100,7 +101,7 @@ class Queries:
     @classmethod
     def connect(
         cls,
-        contact_points: Sequence[str],
+        contact_points: Sequence[str | Path],
         port: int = 9042,
         keyspace: str = KEYSPACE,
         login: Login | None = None,

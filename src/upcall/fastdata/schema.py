@@ -23,16 +23,18 @@ nodes; both ways go at LOCAL_QUORUM, so what was written is read, whichever node
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from cassandra import ConsistencyLevel, DriverException
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
-from cassandra.connection import ConnectionBusy, ConnectionException
+from cassandra.connection import ConnectionBusy, ConnectionException, UnixSocketEndPoint
 from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     ExponentialReconnectionPolicy,
     FallthroughRetryPolicy,
+    HostFilterPolicy,
     TokenAwarePolicy,
 )
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage, ServerError
@@ -107,16 +109,23 @@ _POSITION: Final = """CREATE TABLE IF NOT EXISTS position (topic text, partition
     behind bigint, short bigint, PRIMARY KEY (topic, partition))"""
 
 
-def connect(contact_points: Sequence[str], port: int = 9042, login: Login | None = None) -> Cluster:
-    """A cluster whose requests go at LOCAL_QUORUM. Retries are the caller's: it knows its deadline."""
+def connect(contact_points: Sequence[str | Path], port: int = 9042, login: Login | None = None) -> Cluster:
+    """A cluster whose requests go at LOCAL_QUORUM. Retries are the caller's: it knows its deadline.
+
+    A path is a socket that leads to a node. Whoever has these alone asks the others through them: the addresses that a
+    ring says of itself are not of his network."""
+    ends = [UnixSocketEndPoint(str(one)) if isinstance(one, Path) else one for one in contact_points]
+    near: Any = TokenAwarePolicy(DCAwareRoundRobinPolicy())
+    if any(isinstance(one, Path) for one in contact_points):
+        near = HostFilterPolicy(DCAwareRoundRobinPolicy(), lambda host: isinstance(host.endpoint, UnixSocketEndPoint))
     profile = ExecutionProfile(
-        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+        load_balancing_policy=near,
         retry_policy=FallthroughRetryPolicy(),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=REQUEST_TIMEOUT_S,
     )
     return Cluster(
-        list(contact_points),
+        ends,
         port=port,
         auth_provider=PlainTextAuthProvider(*login) if login else None,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},

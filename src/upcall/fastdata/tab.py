@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,8 @@ class Feed:
     addresses: tuple[str, ...]
     login: Callable[[], Awaitable[Login | None]]
     """Asked for at each connection."""
+    sockets: Callable[[Sequence[str]], Awaitable[Sequence[str | Path]]] | None = None
+    """What leads to these addresses, of a store that is in a cluster elsewhere."""
     snapshot: Snapshot | None = None
     flight: Flight | None = None
     trouble: str = "Waiting for the store."
@@ -135,8 +137,12 @@ class Feed:
 
     async def _follow(self) -> None:
         if self.queries is None:
-            hosts, ports = zip(*(address.rsplit(":", 1) for address in self.addresses), strict=True)
-            self.queries = await asyncio.to_thread(Queries.connect, hosts, int(ports[0]), login=await self.login())
+            login = await self.login()
+            if self.sockets is not None:
+                hosts, port = await self.sockets(self.addresses), 0
+            else:
+                hosts, port = hosts_of(self.addresses)
+            self.queries = await asyncio.to_thread(Queries.connect, hosts, port, login=login)
         self.rates = Rates()
         async for snapshot in watch(self.queries, UPDATE_S):
             self.is_empty = snapshot is None
@@ -160,6 +166,12 @@ class Feed:
             self.found[episode.key] = self.found.get(episode.key, False) or episode.key in snapshot.matched
         self.rates.take(snapshot)
         self.snapshot = snapshot
+
+
+def hosts_of(addresses: Sequence[str]) -> tuple[list[str | Path], int]:
+    """And their port, which is the same of all."""
+    hosts, ports = zip(*(address.rsplit(":", 1) for address in addresses), strict=True)
+    return list(hosts), int(ports[0])
 
 
 _feeds: dict[tuple[str, ...], Feed] = {}
@@ -200,7 +212,7 @@ class FlightView:
         if not addresses:
             self._part.run_method("update", {"trouble": "The store is not there yet."})
             return
-        feed = _feeds.setdefault(addresses, Feed(addresses, partial(self._login, ends[0].service, ends[0].name)))
+        feed = _feeds.setdefault(addresses, self._feed(addresses, ends[0].service, ends[0].name))
         feed.look()
         snapshot = feed.snapshot
         if snapshot is None:
@@ -217,6 +229,11 @@ class FlightView:
         self._sent = snapshot.latest.health.copy()
         self._part.run_method("update", told)
         await self._show_series(feed, snapshot)
+
+    def _feed(self, addresses: tuple[str, ...], service: str, endpoint: str) -> Feed:
+        relayed = self._context.client.relayed
+        sockets = partial(relayed.sockets, service, endpoint) if relayed is not None else None
+        return Feed(addresses, partial(self._login, service, endpoint), sockets)
 
     async def _login(self, service: str, endpoint: str) -> Login | None:
         said = await self._context.client.credentials(service, endpoint)

@@ -72,9 +72,14 @@ class Turning:
         self._last_at = time.monotonic()
         self.next = self._last_at + every_s
 
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Those that the child gets."""
+        return self.write, self._stacks
+
     def inherit(self) -> dict[str, str]:
-        """In the child, before it becomes the process: its environment."""
-        for descriptor in (self.write, self._stacks):
+        """Before the child becomes the process: its environment."""
+        for descriptor in self.descriptors:
             os.set_inheritable(descriptor, True)
         said = {
             "turns": self.write,
@@ -88,8 +93,11 @@ class Turning:
     def started(self) -> None:
         """The other end is the child's alone."""
         os.close(self.write)
+        self.write = -1
 
     def close(self) -> None:
+        if self.write >= 0:
+            os.close(self.write)
         os.close(self._turns)
         os.close(self._stacks)
 

@@ -20,10 +20,13 @@ def is_newer(there: Object, ours: Object) -> bool:
     return not said.isdigit() or int(said) > int(said_by(ours))
 
 
-async def define(api: Api, ours: Object) -> None:
+async def define(api: Api, ours: Object) -> bool:
+    """Whether it is as we say it now; not where a newer upcall has said it."""
     try:
         there = await api.get(DEFINITION, ours["metadata"]["name"])
     except NotFound:
         there = None
-    if there is None or not is_newer(there, ours):
-        await api.apply(DEFINITION, ours, force=True)
+    if there is not None and is_newer(there, ours):
+        return False
+    await api.apply(DEFINITION, ours, force=True)
+    return True

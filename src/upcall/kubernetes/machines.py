@@ -25,6 +25,7 @@ from upcall.kubernetes.definitions import define
 from upcall.kubernetes.door import PodDoor
 from upcall.kubernetes.identities import Identities
 from upcall.kubernetes.installing import objects
+from upcall.kubernetes.kinds_there import KindsThere
 from upcall.kubernetes.rights import Own
 from upcall.kubernetes.settings import Evictions, Pods, load
 from upcall.protocol import agent as wire
@@ -120,6 +121,8 @@ class KubernetesMachines:
             group.create_task(self._again_and_again(self._speak, "what is there is not heard"))
             if self._settings.defined:
                 group.create_task(self._rights.run())
+                kinds = KindsThere(self._api, lambda text, over: self._alert(text, over=over))
+                group.create_task(self._again_and_again(kinds.run, "it is not known whose kinds there are"))
             if self._settings.evictions is not None:
                 evictions = self._settings.evictions
                 group.create_task(self._again_and_again(lambda: self._answer(evictions), "evictions are not answered"))
@@ -165,7 +168,8 @@ class KubernetesMachines:
     async def _prepare(self) -> None:
         """What the API server must know of us before anything of it is watched."""
         if not self._settings.defined:
-            await define(self._api, definition())
+            if not await define(self._api, definition()):
+                self._alert(f"{DISRUPTION.plural} are of a kind that a newer upcall made; it is left as it is")
             await self._api.apply(BUDGET, floor(), self._settings.namespace, force=True)
         while True:
             try:

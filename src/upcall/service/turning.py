@@ -1,6 +1,6 @@
 """Saying that this process turns, to who keeps it; and what it does when it does not (``upcall.keeper.turning``).
 
-A process that nobody keeps (a pod, a test) says nothing to anybody.
+A process that nobody keeps (a test) says nothing to anybody.
 """
 
 import asyncio

@@ -60,6 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="upcall.web", description="The page of a cluster.")
     parser.add_argument("--data", type=Path, required=True, help="data folder of the cluster")
     parser.add_argument("--master", type=Path, help="the socket that leads to its master; default: as the folder says")
+    parser.add_argument("--relay", type=Path, help="the socket that leads to endpoints there; default: they are here")
     parser.add_argument("--url", default="", help="of this page; default: as the folder says")
     parser.add_argument("--command", default="", help="what opens it once more; default: as the folder says")
     options = parser.parse_args()
@@ -90,7 +91,7 @@ def main() -> int:
     from upcall.web.app import application
 
     command = options.command or command_on(folder.root, "open")
-    app, knows = application(AsyncClient(master, token), page_url, command=command)
+    app, knows = application(AsyncClient(master, token, options.relay), page_url, command=command)
     print(json.dumps({"event": "page is served", "url": page_url}), flush=True)
     Server(app, [Listener(listening, bounds.OPEN, knows)], graceful_s=3).run()
     return 0

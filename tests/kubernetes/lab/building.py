@@ -40,19 +40,24 @@ class Missing(Exception):
 
 def version() -> str:
     """Of Kubernetes, without the ``v``."""
-    return _in_go_mod(r"k8s\.io/kubernetes v(\S+)")
+    return in_go_mod(SOURCE, r"k8s\.io/kubernetes v(\S+)")
 
 
 def go_needed() -> str:
-    return _in_go_mod(r"(?m)^go (\d+\.\d+)")
+    return in_go_mod(SOURCE, r"(?m)^go (\d+\.\d+)")
 
 
 def folder() -> Path:
-    """Where the parts lie, or will. Its name says what they were made from."""
+    """Where the parts lie, or will."""
+    return folder_of(SOURCE, version())
+
+
+def folder_of(source: Path, name: str) -> Path:
+    """Its name says what it was made from."""
     made_from = hashlib.sha256()
-    for name in ("go.mod", "go.sum", "main.go"):
-        made_from.update((SOURCE / name).read_bytes())
-    return default_root() / "kubernetes" / f"{version()}-{platform.machine()}-{made_from.hexdigest()[:12]}"
+    for each in (one for one in ("go.mod", "go.sum", "main.go") if (source / one).exists()):
+        made_from.update((source / each).read_bytes())
+    return default_root() / "kubernetes" / f"{name}-{platform.machine()}-{made_from.hexdigest()[:12]}"
 
 
 def built() -> Path:
@@ -64,38 +69,53 @@ def built() -> Path:
 
 def build() -> Path:
     """Takes a quarter of an hour on two cores, the first time."""
-    target = folder()
+    major, minor, _ = version().split(".")
+    facts = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor}
+    says = {f"k8s.io/component-base/version.{name}": value for name, value in facts.items()}
+    how_long = f"Kubernetes {version()}: some 15 minutes on two cores"
+    return build_from(SOURCE, folder(), {"kubernetes": "."}, says, how_long, dict.fromkeys(PARTS, "kubernetes"))
+
+
+def build_from(
+    source: Path,
+    target: Path,
+    programs: Mapping[str, str],
+    says: Mapping[str, str],
+    what: str,
+    links: Mapping[str, str],
+) -> Path:
+    """``programs``: what is made of which package. ``says``: variables of theirs. ``what``: for a person who waits.
+    ``links``: more names of programs."""
     with _alone(target.parent):
         if target.is_dir():
             return target
         go = _go()
         if (free := shutil.disk_usage(target.parent).free) < FREE_BYTES:
-            raise Missing(f"to build Kubernetes {FREE_BYTES >> 30} GiB must be free, and {free >> 30} are")
-        partial = target.with_suffix(".partial")
+            raise Missing(f"to build it {FREE_BYTES >> 30} GiB must be free, and {free >> 30} are")
+        partial = target.with_name(target.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        print(f"building Kubernetes {version()} with {go}: some 15 minutes on two cores, once", file=sys.stderr)
-        major, minor, _ = version().split(".")
-        facts = {"gitVersion": f"v{version()}", "gitMajor": major, "gitMinor": minor}
-        says = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in facts.items())
+        print(f"building with {go}, once: {what}", file=sys.stderr)
         # What the user has set for other projects (a workspace, flags, C) is not for this one.
         environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
-        _fetch(go, environment)
-        command = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {says}"]
-        subprocess.run([*command, "-o", str(partial / "kubernetes"), "."], cwd=SOURCE, env=environment, check=True)
-        for part in PARTS:
-            (partial / part).symlink_to("kubernetes")
+        _fetch(source, go, environment)
+        flags = " ".join(f"-X {name}={value}" for name, value in says.items())
+        command = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}"]
+        for name, package in programs.items():
+            subprocess.run([*command, "-o", str(partial / name), package], cwd=source, env=environment, check=True)
+        for name, program in links.items():
+            (partial / name).symlink_to(program)
         partial.rename(target)
     return target
 
 
-def _fetch(go: str, environment: Mapping[str, str]) -> None:
+def _fetch(source: Path, go: str, environment: Mapping[str, str]) -> None:
     """The modules, apart from what is made of them: a network that is not there is no fault of a build."""
     command = [go, "mod", "download"]
     # Go writes down the hashes of modules that are not needed too, and a program is known by these files.
     with tempfile.TemporaryDirectory() as copies:
         for name in ("go.mod", "go.sum"):
-            shutil.copy(SOURCE / name, copies)
+            shutil.copy(source / name, copies)
         try:
             done = subprocess.run(
                 command, cwd=copies, env=environment, stderr=subprocess.PIPE, text=True, timeout=FETCH_S, check=False
@@ -133,8 +153,8 @@ def _alone(where: Path) -> Iterator[None]:
         yield
 
 
-def _in_go_mod(pattern: str) -> str:
-    match = re.search(pattern, (SOURCE / "go.mod").read_text())
+def in_go_mod(source: Path, pattern: str) -> str:
+    match = re.search(pattern, (source / "go.mod").read_text())
     assert match is not None, f"{pattern} is not in go.mod"
     return match[1]
 

@@ -1,13 +1,12 @@
 """The life of a control plane in a pod: a master, and a host of services beside it once that master leads.
 
 Whichever way the master ends (somebody else leads, a fault, told to), the container ends: the kubelet starts it again,
-and it stands by. A host that ends is started again here, ever more slowly.
+and it stands by. A host that ends is started again (:mod:`hosting`), ever more slowly.
 """
 
 import asyncio
 import logging
 import signal
-import sys
 from contextlib import suppress
 from typing import Final
 
@@ -16,8 +15,9 @@ import aiohttp
 from upcall.cluster.folder import DataFolder
 from upcall.kubernetes import rights
 from upcall.kubernetes.control_plane import folder as data
-from upcall.kubernetes.control_plane import leading
+from upcall.kubernetes.control_plane import hosting, leading
 from upcall.kubernetes.control_plane.given import Given
+from upcall.kubernetes.control_plane.relaying import relaying
 from upcall.kubernetes.installing import objects
 from upcall.kubernetes.pod.readiness import answering
 from upcall.kubernetes.records.objects import RECORD
@@ -35,10 +35,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.1
 """For a file on the pod's own disk."""
-AGAIN_S: Final = 1.0
-AGAIN_MAX_S: Final = 30.0
-GRACE_S: Final = 10.0
-"""For the host, then for the master, which gives its Lease up."""
+AGAIN_S: Final = 30.0
 ANSWER_S: Final = 2.0
 SAID_AGAIN_S: Final = 2.0
 NEEDED: Final = frozenset({"configmaps", "secrets", "leases", RECORD.plural})
@@ -70,7 +67,7 @@ class Life:
             return await self._keep(api, self._folder, told)
 
     async def _keep(self, api: Api, folder: DataFolder, told: asyncio.Event) -> int:
-        master = await _started("upcall.master", "--data", str(folder.root))
+        master = await hosting.started("-m", "upcall.master", "--data", str(folder.root))
         over, stop = asyncio.create_task(master.wait()), asyncio.create_task(told.wait())
         beside = asyncio.create_task(self._lead(api, folder))
         try:
@@ -81,7 +78,7 @@ class Life:
             beside.cancel()
             await asyncio.gather(beside, return_exceptions=True)
             stop.cancel()
-            await _end(master)
+            await hosting.end(master)
         # Who was told to end has ended as it should.
         return 0 if told.is_set() else master.returncode or 1
 
@@ -92,8 +89,9 @@ class Life:
         self._leads = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._say(api))
-            group.create_task(self._host(folder))
+            group.create_task(hosting.keep_host(folder))
             group.create_task(self._ask(folder))
+            group.create_task(self._relay(folder))
             group.create_task(self._serve_resources(api, folder))
 
     async def _say(self, api: Api) -> None:
@@ -105,18 +103,14 @@ class Life:
                 log.warning("it cannot be said who leads: %s; tried again", error)
                 await asyncio.sleep(SAID_AGAIN_S)
 
-    async def _host(self, folder: DataFolder) -> None:
-        pause_s = AGAIN_S
+    async def _relay(self, folder: DataFolder) -> None:
+        """For who looks from outside of the cluster. That it fails is nobody else's trouble."""
         while True:
-            words = ("--master", str(folder.master_socket), "--token-file", str(folder.token_file("host")))
-            host = await _started("upcall.service.host", *words, "--data", str(folder.root / "host"))
             try:
-                code = await host.wait()
-            finally:
-                await _end(host)
-            log.warning("the host of services ended with %d; started again in %.0f s", code, pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, AGAIN_MAX_S)
+                await relaying(folder, self._given.api.rpartition(":")[0], objects.RELAY_PORT)
+            except Exception:
+                log.exception("nobody is led on to endpoints; tried again in %.0f s", AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
     async def _serve_resources(self, api: Api, folder: DataFolder) -> None:
         """Services as custom resources. That it fails is nobody else's trouble."""
@@ -126,8 +120,8 @@ class Life:
                 async with Operator(folder.master_socket, token) as operator:
                     await Resources(api, self._given.namespace, operator).run()
             except Exception:
-                log.exception("resources are not looked at; tried again in %.0f s", AGAIN_MAX_S)
-            await asyncio.sleep(AGAIN_MAX_S)
+                log.exception("resources are not looked at; tried again in %.0f s", AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
     async def _ask(self, folder: DataFolder) -> None:
         """Whether the master answers: one that was stopped is not to be found by anybody."""
@@ -164,21 +158,3 @@ async def rights_needed(api: Api, namespace: str) -> None:
             where=f"namespace {namespace}",
             expected="its Role and ClusterRole as `upcall up --on kubernetes` applies them (the chart has the same)",
         )
-
-
-async def _started(module: str, *words: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", module, *words, stdin=asyncio.subprocess.DEVNULL)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(GRACE_S):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -7,21 +7,21 @@ whichever is the current one tomorrow), the namespace.
 import asyncio
 import atexit
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from upcall import __version__
-from upcall.cluster.control_plane import Wanted
+from upcall.cluster.control_plane import Reached, Wanted
 from upcall.cluster.folder import Cluster, DataFolder, write_private
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.folder import NO_ADDRESSES
 from upcall.kubernetes.control_plane.leading import LEADS
 from upcall.kubernetes.installing import chart, deleted
 from upcall.kubernetes.installing.installing import MANAGER, Installing, in_words
-from upcall.kubernetes.installing.objects import API_PORT, BOUND, NOT_BOUND, Wish
+from upcall.kubernetes.installing.objects import API_PORT, BOUND, NOT_BOUND, REPLICAS_MAX, Wish
 from upcall.kubernetes.installing.tunnel import Tunnel
 from upcall.kubernetes.settings import FILE, Settings, load
 from upcall.protocol.errors import Conflict, Invalid
@@ -36,7 +36,6 @@ T = TypeVar("T")
 
 NAME: Final = "kubernetes"
 NAMESPACE: Final = "upcall"
-REPLICAS_MAX: Final = 9
 FATAL: Final = ("cannot be had", "ended with")
 """What waiting does not mend, of what keeps a control plane from coming up."""
 
@@ -147,15 +146,14 @@ class OnKubernetes:
 
     # -- while it is there ------------------------------------------------------------------------------------------
 
-    def reach(self) -> tuple[Path, Mapping[str, str]]:
-        """The socket that leads there, and the tokens."""
+    def reach(self) -> Reached:
         settings = load(self._folder)
         try:
             tunnel = Tunnel(settings.login(), settings.namespace, self._folder.root / "run")
         except ApiError as error:
             raise in_words(error, settings.context) from None
         atexit.register(tunnel.close)
-        return tunnel.socket, tunnel.tokens
+        return Reached(tunnel.socket, tunnel.tokens, tunnel.relay)
 
     def reached(self) -> str:
         space = load(self._folder).namespace

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from upcall.kubernetes import kinds_there
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.control_plane.folder import EVICTIONS_PORT, PODS_PORT, webhook_name
 from upcall.kubernetes.control_plane.leading import LEADS
@@ -53,6 +54,9 @@ from upcall.substrate.kubernetes.names import SERVICE as OF_SERVICE
 
 NAME: Final = "upcall-master"
 API_PORT: Final = 5050
+RELAY_PORT: Final = 5051
+"""Beside it, on the same loopback."""
+REPLICAS_MAX: Final = 9
 DATA: Final = "/upcall/data"
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where every pod has it; mounted by us, so that its token is bound to this pod and short-lived whatever is usual."""
@@ -169,6 +173,8 @@ def _rules_of_the_cluster(wish: Wish) -> tuple[Object, ...]:
     return (
         rule("", "nodes", (*READ, "patch")),
         rule("authentication.k8s.io", "tokenreviews", ("create",)),
+        # Whose kinds there are, a newer upcall's or an older one's; it makes none.
+        rule(DEFINITION.group, DEFINITION.plural, READ, kinds_there.NAMES),
         rule(WEBHOOK.group, WEBHOOK.plural, ("get", "patch"), (webhook_name(wish.namespace),)),
     )
 

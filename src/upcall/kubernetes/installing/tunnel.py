@@ -12,6 +12,7 @@ import os
 import ssl
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,8 @@ import msgspec
 from upcall.kubernetes.control_plane import identity
 from upcall.kubernetes.installing.forwarding import forward
 from upcall.kubernetes.installing.installing import Installing, credentials, in_words
-from upcall.kubernetes.installing.objects import API_PORT
+from upcall.kubernetes.installing.objects import API_PORT, RELAY_PORT
+from upcall.protocol import relay
 from upcall.protocol.errors import NotNow, UpcallError
 from upcall.substrate.kubernetes.client.api import Api
 from upcall.substrate.kubernetes.client.connection import Connection
@@ -43,8 +45,10 @@ class Tunnel:
         self.socket = run / f"tunnel-{os.getpid()}.sock"
         self.tokens: dict[str, str] = {}
         """Of each party of ours; the page has none where an older release is."""
+        self.relay = run / f"relay-{os.getpid()}.sock"
+        """Behind it connections are led on to endpoints (:mod:`upcall.protocol.relay`)."""
         _forget_dead(run)
-        self._listener = unix.listen(self.socket)
+        self._listeners = {API_PORT: unix.listen(self.socket), RELAY_PORT: unix.listen(self.relay)}
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="tunnel", daemon=True).start()
         self._pod = ""
@@ -64,29 +68,35 @@ class Tunnel:
         self._trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._trust.minimum_version = ssl.TLSVersion.TLSv1_3
         self._trust.load_verify_locations(cadata=found.get(identity.TRUSTED).decode())
-        self._server = await asyncio.start_unix_server(self._taken, sock=self._listener)
+        self._servers = [
+            await asyncio.start_unix_server(partial(self._taken, port), sock=listener)
+            for port, listener in self._listeners.items()
+        ]
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._connection.__aexit__(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._listener.close()
-        with contextlib.suppress(OSError):
-            self.socket.unlink()
+        for listener in self._listeners.values():
+            listener.close()
+        for path in (self.socket, self.relay):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
-    async def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _taken(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        refuse = _refuse if port == API_PORT else _refuse_relay
         try:
             unix.check_client(writer.get_extra_info("socket"))
-            await self._lead_on((reader, writer))
+            await self._lead_on(port, (reader, writer))
         except ApiError as error:
-            await _refuse(writer, in_words(error, self._login.server))
+            await refuse(writer, in_words(error, self._login.server))
         except UpcallError as error:
-            await _refuse(writer, error)
+            await refuse(writer, error)
         except (OSError, ssl.SSLError):
             pass
         finally:
             writer.close()
 
-    async def _lead_on(self, near: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    async def _lead_on(self, port: int, near: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         until_s = time.monotonic() + LEADS_S
         while True:
             pod = self._pod or await self._installing.leader()
@@ -94,7 +104,7 @@ class Tunnel:
                 if pod:
                     self._pod = pod
                     where = (self._namespace, pod)
-                    await forward(self._connection, where, API_PORT, self._trust, CERTIFIED, near)
+                    await forward(self._connection, where, port, self._trust, CERTIFIED, near)
                     return
             except ApiError as error:
                 # It may have led a moment ago.
@@ -119,8 +129,14 @@ async def _refuse(writer: asyncio.StreamWriter, error: UpcallError) -> None:
         await writer.drain()
 
 
+async def _refuse_relay(writer: asyncio.StreamWriter, error: UpcallError) -> None:
+    with contextlib.suppress(OSError):
+        writer.write(relay.line(relay.Answer(problem=error.problem)))
+        await writer.drain()
+
+
 def _forget_dead(run: Path) -> None:
     """Of processes that were killed."""
-    for path in run.glob("tunnel-*.sock"):
-        if not Path(f"/proc/{path.stem.removeprefix('tunnel-')}").exists():
+    for path in (*run.glob("tunnel-*.sock"), *run.glob("relay-*.sock")):
+        if not Path(f"/proc/{path.stem.partition('-')[2]}").exists():
             path.unlink(missing_ok=True)

@@ -238,7 +238,7 @@ def _definition(
         "additionalPrinterColumns": list(columns),
     }
     return {
-        "metadata": {"name": f"{kind.plural}.{kind.group}", "annotations": {DEFINED: _release()}},
+        "metadata": {"name": f"{kind.plural}.{kind.group}", "annotations": {DEFINED: released()}},
         "spec": {
             "group": kind.group,
             "scope": "Namespaced",
@@ -248,7 +248,15 @@ def _definition(
     }
 
 
-def _release() -> str:
+def released() -> str:
     """The kinds of a release are its packages': an older one leaves those of a newer one alone."""
     major, minor, patch = (int(part) for part in re.findall(r"\d+", __version__)[:3])
     return str((major * 1000 + minor) * 1000 + patch)
+
+
+def release_of(said: str) -> str:
+    """Whose kinds say this; empty: nobody can tell."""
+    if not said.isdigit() or int(said) < 1_000:
+        return ""
+    rest, patch = divmod(int(said), 1000)
+    return ".".join(map(str, (*divmod(rest, 1000), patch)))
