@@ -173,6 +173,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "keeper/supervisor.py:Supervisor._prove_death": "ProveDeath, or a node that is removed",
             "keeper/supervisor.py:Supervisor._end_all": "after the shutdown, or when the data folder is gone",
             "cli/keeping.py:end": "nothing of ours runs any more, and something is left",
+            "pytest/guardian.py:end": "a cluster of tests that nobody uses any more",
         },
     ),
     "signals, as such": (
@@ -197,6 +198,7 @@ PINNED: dict[str, tuple[Callable[[str], bool], dict[str, str]]] = {
             "keeper/shim.py:Shim._end_leftovers": "what is below a command that has ended",
             "keeper/sweeping.py:Sweep.look": "a sweep",
             "cli/keeping.py:_kill_keeper": "a keeper that does not answer `down`; tasks are ended by their sweep",
+            "pytest/service.py:Service._signal": "a test harms its own service, as it is asked to",
         },
     ),
 }
