@@ -87,7 +87,8 @@ async def namespace(api: Api) -> AsyncIterator[str]:
             except NotFound:
                 await asyncio.sleep(0.1)
     yield name
-    await api.delete(NAMESPACE, name)
+    with contextlib.suppress(NotFound):  # of a test that has deleted it itself
+        await api.delete(NAMESPACE, name)
 
 
 @pytest.fixture

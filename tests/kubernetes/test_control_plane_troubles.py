@@ -79,8 +79,6 @@ async def test_down_lets_go_what_only_we_keep_of_a_namespace_that_somebody_delet
                 await asyncio.sleep(0.2)
     except NotFound:
         pass
-    # The fixture deletes one of this name.
-    await api.create(NAMESPACE, {"metadata": {"name": namespace}})
 
 
 async def test_a_node_that_dies_with_the_leader_is_followed_by_another_and_members_elsewhere_run_on(

@@ -290,4 +290,3 @@ async def test_a_namespace_that_is_deleted_is_not_kept_by_what_nobody_can_ask(
         with contextlib.suppress(NotFound):
             while await api.get(NAMESPACE, namespace):  # noqa: ASYNC110
                 await asyncio.sleep(0.3)
-    await api.create(NAMESPACE, {"metadata": {"name": namespace}})  # for who takes it away
