@@ -304,10 +304,14 @@ def test_the_example_of_a_client_writes_and_reads(kafka: Cluster) -> None:
 
 def test_its_own_commands_are_what_a_person_types(kafka: Cluster) -> None:
     kafka.upcall("kafka", "topic", "create", "hand", "--partitions", "3", "--config", "retention.ms=600000")
-    assert "hand" in kafka.upcall("kafka", "topic", "list").stdout
+    kafka.until("all brokers know it", lambda: "hand" in kafka.upcall("kafka", "topic", "list").stdout)
     kafka.upcall("kafka", "topic", "alter", "hand", "--partitions", "4", "--config", "retention.ms=700000")
-    parts = json.loads(kafka.upcall("kafka", "topic", "describe", "hand", "-o", "json").stdout)
-    assert [(each["partition"], len(each["in_sync"])) for each in parts] == [(number, 3) for number in range(4)]
+
+    def in_sync() -> list[tuple[int, int]]:
+        parts = json.loads(kafka.upcall("kafka", "topic", "describe", "hand", "-o", "json").stdout)
+        return [(each["partition"], len(each["in_sync"])) for each in parts]
+
+    kafka.until("it has four partitions in sync", lambda: in_sync() == [(number, 3) for number in range(4)])
 
     texts = ["one", "two", "three"]
     kafka.upcall("kafka", "produce", "hand", *texts)
@@ -315,6 +319,7 @@ def test_its_own_commands_are_what_a_person_types(kafka: Cluster) -> None:
     assert len(kafka.upcall("kafka", "consume", "hand", "--count", "1", "--start", "first").stdout.split()) == 1
 
     read_as("readers", kafka, "hand", len(texts))
+    # By their key both are in one partition, of which the group has read nothing yet.
     kafka.upcall("kafka", "produce", "hand", "four", "five", "--key", "same")
     behind = json.loads(kafka.upcall("kafka", "lag", "readers", "-o", "json").stdout)
     assert sum(each["lag"] for each in behind) == 2

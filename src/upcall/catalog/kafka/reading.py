@@ -33,10 +33,11 @@ def read(client: AdminClient) -> tuple[int, int]:
     return sum(there.values()), behind
 
 
-def ends(client: AdminClient, parts: list[TopicPartition]) -> dict[tuple[str, int], int]:
+def ends(client: AdminClient, parts: list[TopicPartition], *, earliest: bool = False) -> dict[tuple[str, int], int]:
+    """Where each log ends; ``earliest``: where it begins."""
     if not parts:
         return {}
-    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    wanted: dict[TopicPartition, Any] = dict.fromkeys(parts, latest)
+    spec: Any = OffsetSpec.earliest() if earliest else OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    wanted: dict[TopicPartition, Any] = dict.fromkeys(parts, spec)
     asked = client.list_offsets(wanted, request_timeout=TIMEOUT_S)
     return {(each.topic, each.partition): answer.result(TIMEOUT_S * 2).offset for each, answer in asked.items()}

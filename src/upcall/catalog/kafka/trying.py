@@ -4,6 +4,7 @@ beside the loop."""
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -133,7 +134,10 @@ def _messages(consumer: Consumer, partitions: int, count: int, start: str, wait_
 
 
 def _watermarks(consumer: Consumer, topic: str, number: int) -> tuple[int, int]:
-    found: Any = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S)
+    """Of a partition that was just made, once it has a leader."""
+    part = TopicPartition(topic, number)
+    ask = partial(consumer.get_watermark_offsets, part, timeout=TIMEOUT_S)
+    found: Any = holding.patiently(ask, f"{topic}-{number}")
     return int(found[0]), int(found[1])
 
 
@@ -185,24 +189,26 @@ def groups(admin: Admin) -> list[dict[str, Any]]:
 
 
 def lag(admin: Admin, group: str) -> list[dict[str, Any]]:
-    """Of each partition that the group (empty: each group) has committed: where it is, and what it has not read."""
+    """Of each partition of the topics of which the group (empty: each group) has committed anything: where it is, and
+    what it has not read. Of a partition in which it has committed nothing that is all that is there."""
     committed = holding.groups(admin)
     if group:
         if group not in committed:
             said = f"no group {group!r} has committed anything{nearest(group, committed)}"
             raise NotFound(said, where="group", expected=choice(sorted(committed), "a group that has"))
         committed = {group: committed[group]}
-    parts = {(topic, number) for at in committed.values() for topic, number, _ in at}
-    ends = reading.ends(admin.client, [TopicPartition(*each) for each in sorted(parts)])
-    return [
-        {
-            "group": name,
-            "topic": topic,
-            "partition": number,
-            "at": offset,
-            "end": ends.get((topic, number), offset),
-            "lag": max(ends.get((topic, number), offset) - offset, 0),
-        }
-        for name, at in sorted(committed.items())
-        for topic, number, offset in sorted(at)
-    ]
+    there = admin.client.list_topics(timeout=TIMEOUT_S).topics
+    topics = {topic for at in committed.values() for topic, _, _ in at} & there.keys()
+    parts = [TopicPartition(topic, number) for topic in sorted(topics) for number in sorted(there[topic].partitions)]
+    firsts, ends = reading.ends(admin.client, parts, earliest=True), reading.ends(admin.client, parts)
+    found = []
+    for name, at in sorted(committed.items()):
+        offsets = {(topic, number): offset for topic, number, offset in at}
+        read = {topic for topic, _, _ in at}
+        for part in (each for each in parts if each.topic in read):
+            key = str(part.topic), int(part.partition)
+            at_now = offsets.get(key)
+            behind = ends[key] - (firsts[key] if at_now is None else at_now)
+            row = {"group": name, "topic": key[0], "partition": key[1], "at": at_now, "end": ends[key]}
+            found.append({**row, "lag": max(behind, 0)})
+    return found
