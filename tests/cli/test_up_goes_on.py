@@ -14,6 +14,7 @@ import pytest
 from live_files import files
 from upcall.cli import keeping
 from upcall.client.folder import folder_at
+from upcall.keeper.lock import Lock
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello.py"
 TIMEOUT_S = 240.0
@@ -70,6 +71,20 @@ def down(kept: Cluster) -> Cluster:
     if keeping.running(folder_at(kept.root)):
         kept.good("down")
     return kept
+
+
+def test_up_begins_itself_when_the_keeper_that_it_found_is_gone_before_all_is_up(down: Cluster) -> None:
+    folder = folder_at(down.root)
+    keeping.wanted_up(folder)
+    with Lock.made(str(down.root)) as found:
+        assert found.take()
+        process = subprocess.Popen(down.command("up"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert "it runs in part" in said
+    out, errors = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, out + said + errors
+    assert keeping.running(folder)
 
 
 def test_up_whose_reader_goes_away_raises_the_whole_cluster(down: Cluster) -> None:

@@ -26,6 +26,10 @@ MASTER: Final = "the master"
 REGISTERED: Final = frozenset({"up", "draining", "drained", "cordoned"})
 
 
+class KeeperEnded(Conflict):
+    """Nobody is left who could start what is waited for."""
+
+
 class Coming:
     """What has been there since the wait began, and since when nothing new has come."""
 
@@ -74,9 +78,10 @@ def until_up(session: Session, found: Cluster) -> None:
             now_s = time.monotonic()
             coming.look(there, now_s)
             words += again(processes)
-            if coming.still_s(now_s) > STILL_S or not keeping.running(session.folder):
+            kept = keeping.running(session.folder)
+            if coming.still_s(now_s) > STILL_S or not kept:
                 last = f"; its last words: {keeping.last_words(session.folder)}" if missing == MASTER else ""
-                raise Conflict(
+                raise (Conflict if kept else KeeperEnded)(
                     f"{words} after {duration(now_s - coming.began_s)}, and nothing has moved for"
                     f" {duration(coming.still_s(now_s))} (missing: {missing}){last}",
                     where=str(session.folder.root / "logs"),

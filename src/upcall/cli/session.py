@@ -67,6 +67,10 @@ class Session:
         client.gone = lambda: keeping.gone(self.folder)
         return client
 
+    def as_renewed(self) -> None:
+        """Its tokens may be others from now on: they are read anew."""
+        self.__dict__.pop("client", None)
+
 
 class Makes(TyperGroup):
     """``upcall backup SERVICE`` makes one: the usual word may be left out."""

@@ -11,7 +11,7 @@ import typer
 from upcall import __version__
 from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
-from upcall.cli.coming_up import until_up
+from upcall.cli.coming_up import KeeperEnded, until_up
 from upcall.cli.session import Session, command, commands
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.control_plane import Wanted
@@ -26,6 +26,7 @@ up_app = commands()
 APPS = {"up": up_app}
 
 SHUT_DOWN: Final = "shut_down"
+OVERTAKEN_MAX: Final = 3
 
 
 @command(up_app, "up")
@@ -178,17 +179,31 @@ def start(
     if not session.folder.cluster_file.exists():
         _sizes(nodes, memory)  # what is refused leaves no folder behind
     with birth.only_one(session.folder):
-        keeping.until_ended(session.folder)
-        # Nobody keeps it, and nobody begins to (in the place of a keeper that was killed) while it is prepared.
-        lock = keeping.take(session.folder)
-        if lock is not None:
-            with lock:
-                _begin(session, nodes, memory, seclusion or Seclusion(), lock)
-        elif keeping.release(session.folder) != __version__:
-            _take_over(session, nodes, memory, seclusion or Seclusion())
-        else:
-            _go_on(session, nodes, memory, seclusion or Seclusion())
+        _up(session, nodes, memory, seclusion or Seclusion())
     return session.client.status()
+
+
+def _up(
+    session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion, tries: int = OVERTAKEN_MAX
+) -> None:
+    """``tries``: so often the keeper that was found may be gone before all is up (killed, as was who stood by for it).
+    Then this one begins."""
+    keeping.until_ended(session.folder)
+    # Nobody keeps it, and nobody begins to (in the place of a keeper that was killed) while it is prepared.
+    lock = keeping.take(session.folder)
+    if lock is not None:
+        with lock:
+            _begin(session, nodes, memory, seclusion, lock)
+    elif keeping.release(session.folder) != __version__:
+        _take_over(session, nodes, memory, seclusion)
+    else:
+        try:
+            _go_on(session, nodes, memory, seclusion)
+        except KeeperEnded:
+            if not tries:
+                raise
+            session.as_renewed()
+            _up(session, nodes, memory, seclusion, tries - 1)
 
 
 def _begin(session: Session, nodes: int | None, memory: int | None, seclusion: Seclusion, lock: Lock) -> None:
