@@ -52,7 +52,7 @@ def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) ->
     allowed_s = book.policy(member.service).before_stop_s
     if not allowed_s or operation.prepared or operation.kind == "uninstall" or operation.forced is not None:
         return None
-    if not (book.well(member) or _unknown(book, member)) or beside.comes_first(book, operation, member):
+    if not (book.well(member) or unknown(book, member)) or beside.comes_first(book, operation, member):
         return None
     host = book.host(member.service)
     until_s = book.since_s(operation) + allowed_s
@@ -64,10 +64,11 @@ def hand_over_until_s(book: Book, operation: Operation, member: MemberRecord) ->
 def waits_to_be_known(book: Book, operation: Operation, member: MemberRecord) -> bool:
     """The master started, or the member's node was silent: nobody has said yet whether it runs, and so whether too few
     would be left without it. Whoever runs it says so, or its node is silent (again)."""
-    return _looked_at_again(book, operation) and member.counts and _unknown(book, member)
+    return _looked_at_again(book, operation) and member.counts and unknown(book, member)
 
 
-def _unknown(book: Book, member: MemberRecord) -> bool:
+def unknown(book: Book, member: MemberRecord) -> bool:
+    """It may run well, or not at all: nobody has said so since the master started, or since its node is heard again."""
     return not member.over and book.seen(member) is None and book.node_hears(member)
 
 

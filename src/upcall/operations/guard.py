@@ -4,7 +4,8 @@ Let *untaken* be the members known ready that no begun operation takes away. Wha
 down, and so does what a begun operation takes, and who is ready but whose service has not yet done what it does then
 (:mod:`upcall.operations.hooks`). So right after a recovery of the master, when nothing is known, nothing may stop.
 
-- The target is ready, or the operation keeps it away: the other untaken ones must reach the minimum.
+- The target is ready or may be, or the operation keeps it away: the other untaken ones must reach the minimum. It may
+  be while nobody has said yet what it is: whoever runs it does, or its node is silent.
 - The target is not ready and will be given back: taking it costs nothing, but no other operation of the service may
   have begun. (So two members in a long pause are never both killed at once.) What brings back a member that ends by
   itself again and again does not count: it takes nothing, and may go on for ever. Nor does what has begun and whose
@@ -38,7 +39,7 @@ def objection(book: Book, operation: Operation) -> str:
     targets = book.covered(operation)
     if targets and not any(target.counts for target in targets):
         return ""
-    if any(book.ready(target) for target in targets) or _keeps_away(operation):
+    if any(book.ready(target) or ends.unknown(book, target) for target in targets) or _keeps_away(operation):
         return shortfall(book, operation)
     return _alone(book, operation)
 
