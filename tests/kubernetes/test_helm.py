@@ -173,6 +173,7 @@ async def _bundle(api: Api, namespace: str) -> str:
 async def test_a_release_lives(helm: Helm, api: Api, namespace: str, nodes: PlayedNodes, clean: None) -> None:
     """Installed, changed, taken back, taken away, and installed again over what was kept."""
     where = ("--namespace", namespace)
+    # Until its replicas are ready is waited for once: each wait is as long as the Deployment's own.
     ready = (*where, "--wait", "--timeout", f"{LIMIT_S:.0f}s")
     said = await helm.said("install", RELEASE, str(helm.chart), *ready, "--set", f"image={IMAGE}")
     assert f"kubectl upcall status -n {namespace}" in said
@@ -187,23 +188,23 @@ async def test_a_release_lives(helm: Helm, api: Api, namespace: str, nodes: Play
     record = {"metadata": {"name": "kept"}, "spec": {"kind": "x", "key": "y", "start": 1, "write": 1}}
     await api.create(RECORD, record, namespace)
 
-    await helm.said("upgrade", RELEASE, str(helm.chart), *ready, "--set", f"image={IMAGE}", "--set", "replicas=3")
+    await helm.said("upgrade", RELEASE, str(helm.chart), *where, "--set", f"image={IMAGE}", "--set", "replicas=3")
     assert await _replicas(api, namespace) == 3
     assert await _bundle(api, namespace) == trusted, "what the control plane wrote stays"
-    await helm.said("rollback", RELEASE, "1", *ready)
+    await helm.said("rollback", RELEASE, "1", *where)
     assert await _replicas(api, namespace) == 2
     assert await _bundle(api, namespace) == trusted
 
     # Who has the command line changes one thing, and what Helm said of the others stays; Helm goes on afterwards.
     changed = ("--set", f"image={IMAGE}", "--set", "storageClass=fast", "--set", "replicas=3")
-    await helm.said("upgrade", RELEASE, str(helm.chart), *ready, *changed)
+    await helm.said("upgrade", RELEASE, str(helm.chart), *where, *changed)
     async with Connection(from_kubeconfig((helm.kubeconfig,))) as connection:
         installing = Installing(Api(connection, manager=MANAGER), namespace)
         there = await installing.standing()
         assert there == Wish(namespace=namespace, image=IMAGE, replicas=3, storage_class="fast")
         await installing.apply(msgspec.structs.replace(there, replicas=1), print)
     assert await _replicas(api, namespace) == 1
-    again = ("upgrade", RELEASE, str(helm.chart), *ready, "--set", f"image={IMAGE}", "--set", "replicas=3")
+    again = ("upgrade", RELEASE, str(helm.chart), *where, "--set", f"image={IMAGE}", "--set", "replicas=3")
     if helm.major == "4":
         assert "conflict" in await helm.said(*again, code=1)
         await helm.said(*again, "--force-conflicts")
@@ -212,15 +213,15 @@ async def test_a_release_lives(helm: Helm, api: Api, namespace: str, nodes: Play
     assert await _replicas(api, namespace) == 3
     assert await _bundle(api, namespace) == trusted
 
-    await helm.said("uninstall", RELEASE, *ready)
+    await helm.said("uninstall", RELEASE, *where)
     for kind, name in ((DEPLOYMENT, NAME), (SERVICE_ACCOUNT, NAME)):
         with pytest.raises(NotFound):
             await api.get(kind, name, namespace)
     assert (await api.get(RECORD, "kept", namespace))["spec"]["key"] == "y", "kinds stay, and what is of them"
     assert await api.get(SECRET, "upcall-cluster", namespace)
-    await helm.said("install", RELEASE, str(helm.chart), *ready, "--set", f"image={IMAGE}")
+    await helm.said("install", RELEASE, str(helm.chart), *where, "--set", f"image={IMAGE}")
     assert (await api.get(RECORD, "kept", namespace))["spec"]["key"] == "y"
-    await helm.said("uninstall", RELEASE, *ready)
+    await helm.said("uninstall", RELEASE, *where)
 
 
 async def test_kinds_of_an_older_chart_stay_and_a_person_is_told_and_applies_them(
@@ -273,7 +274,7 @@ async def test_who_is_admin_of_a_namespace_alone_installs_the_rest(
     assert "orbidden" in refused or "cannot" in refused, refused
 
     await helm.said("install", "upcall-rights", str(helm.chart), *where, "--set", "parts=rights")
-    await theirs.said("install", RELEASE, str(theirs.chart), *where, *rest, "--wait", "--timeout", f"{LIMIT_S:.0f}s")
+    await theirs.said("install", RELEASE, str(theirs.chart), *where, *rest)
     assert await _replicas(api, namespace) == 2
     there = json.loads(await theirs.said("list", *where, "-o", "json"))
     assert {one["name"] for one in there} >= {RELEASE, "upcall-rights"}
