@@ -44,6 +44,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield found
     if found.exists():
         assert end.end_all(found) == []
+    # Also those who guarded a cluster that was ended by hand, while it was to be kept for long.
+    until(lambda: not [one for one in psutil.process_iter() if str(found) in " ".join(_words(one))])
 
 
 def place_of(folder: Path, run: str) -> Place:
@@ -126,6 +128,15 @@ def test_what_is_kept_stays_for_the_next(folder: Path) -> None:
     assert again.place.root == held.place.root
     again.leave()
     assert held.place.root.is_dir()
+
+
+def test_the_last_word_on_how_long_it_is_kept_counts(folder: Path) -> None:
+    held = use.enter(folder, "", 600)
+    held.leave()
+    until(lambda: bool(_guardians(held.place)))
+    again = use.enter(folder, "", 0.2)
+    again.leave()
+    until(lambda: not list(folder.iterdir()))
 
 
 def test_a_time_that_is_over_ends_it(folder: Path) -> None:

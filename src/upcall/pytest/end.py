@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from upcall.pytest import guardian
-from upcall.pytest.holding import Place, is_taken, locked
+from upcall.pytest.holding import Lock, Place, is_taken, locked, until_ended
 from upcall.pytest.use import base
 
 
 def end_all(folder: Path) -> list[str]:
-    """What could not be ended, in words."""
+    """What could not be ended, in words. When this returns the guardians have ended, too."""
     used = []
     for door in sorted(folder.glob("*.door")):
         place = Place(door.with_suffix(""))
@@ -18,8 +18,11 @@ def end_all(folder: Path) -> list[str]:
             if is_taken(place.users):
                 used.append(f"{place.root} is in use")
             else:
+                guard = Lock(place.guard) if place.root.exists() else None
                 guardian.clear(place)
                 guardian.remove_door(place)
+                if guard is not None:
+                    until_ended(guard)
     return used
 
 

@@ -8,6 +8,7 @@ nothing is put away in order.
 """
 
 import os
+import select
 import shutil
 import signal
 import sys
@@ -18,9 +19,10 @@ from typing import Final
 
 from upcall.keeper import ending
 from upcall.keeper.sweeping import Sweep
-from upcall.pytest.holding import Lock, Place, locked
+from upcall.pytest.holding import Lock, Place, locked, woken
 
 LOOK_S: Final = 0.02
+PIPE_BYTES: Final = 4096
 KILLED_S: Final = 60.0
 """What does not die of SIGKILL within that is stuck in the kernel."""
 
@@ -30,14 +32,15 @@ def main(root: str, guard: str) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     place = Place(Path(root))
-    users = Lock(place.users)
+    users, bell = Lock(place.users), _bell(place)
     while True:
         users.take()
         users.let_go()
         if not users.is_there():
             return 0  # Somebody else has ended it.
         if (left_s := kept_until(place) - time.time()) > 0:
-            time.sleep(left_s)
+            if select.select([bell], [], [], left_s)[0]:
+                os.read(bell, PIPE_BYTES)
             continue
         with locked(place.door):
             # Who came meanwhile has passed the door before.
@@ -45,6 +48,14 @@ def main(root: str, guard: str) -> int:
                 clear(place)
                 remove_door(place)
                 return 0
+
+
+def _bell(place: Place) -> int:
+    """By which it is woken while it sleeps (:func:`upcall.pytest.holding.woken`). Both ends are held open here: a pipe
+    that nobody writes to is at its end for ever."""
+    with suppress(FileExistsError):
+        os.mkfifo(place.wake, 0o600)
+    return os.open(place.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def kept_until(place: Place) -> float:
@@ -57,11 +68,12 @@ def kept_until(place: Place) -> float:
 
 def clear(place: Place) -> None:
     """Everything of it, whoever runs it: processes, then files. Its caller has passed the door, and lets nobody in."""
-    end(place.data)
-    until = time.monotonic() + KILLED_S
-    while place.root.exists() and time.monotonic() < until:
-        # A process that died a moment ago may still have been writing.
-        shutil.rmtree(place.root, ignore_errors=True)
+    with woken(place):
+        end(place.data)
+        until = time.monotonic() + KILLED_S
+        while place.root.exists() and time.monotonic() < until:
+            # A process that died a moment ago may still have been writing.
+            shutil.rmtree(place.root, ignore_errors=True)
 
 
 def remove_door(place: Place) -> None:

@@ -35,6 +35,7 @@ class Place:
         self.guard = root / "guard"
         self.about = root / "about.json"
         self.keep = root / "keep"
+        self.wake = root / "wake"
         self.starting = root / "starting"
         self.up = root / "up"
         self.sessions = root / "sessions"
@@ -157,3 +158,27 @@ def until_gone(place: Place) -> bool:
             return not place.root.exists()
         time.sleep(LOOK_S)
     return True
+
+
+def until_ended(guard: Lock) -> None:
+    """Of a folder that is gone: who has its lock ends in a moment, and then the kernel has taken it back."""
+    until = time.monotonic() + LEAVES_S
+    while not guard.try_take() and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    guard.close()
+
+
+@contextmanager
+def woken(place: Place) -> Iterator[None]:
+    """After the block the guardian looks anew, if it sleeps, also where its folder is gone by then."""
+    try:
+        pipe = os.open(place.wake, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield  # There is none.
+        return
+    try:
+        yield
+        with suppress(OSError):
+            os.write(pipe, b".")
+    finally:
+        os.close(pipe)

@@ -19,7 +19,7 @@ from upcall import __version__
 from upcall.keeper import private
 from upcall.protocol.errors import Conflict, Forbidden, Invalid
 from upcall.pytest import guardian
-from upcall.pytest.holding import Lock, Place, is_taken, locked, until_gone
+from upcall.pytest.holding import Lock, Place, is_taken, locked, until_ended, until_gone, woken
 
 KEPT: Final = "kept"
 RUN: Final = "run-"
@@ -52,11 +52,16 @@ class Use:
         self.forget(self.name)
         self._session.close()
         self._users.close()
-        if not self.keep_s and not until_gone(self.place):
+        if self.keep_s:
+            return
+        guard = Lock(self.place.guard) if self.place.root.exists() else None
+        if not until_gone(self.place):
             with locked(self.place.door):
                 if not is_taken(self.place.users):
                     guardian.clear(self.place)
                     guardian.remove_door(self.place)
+        if guard is not None and not self.place.root.exists():
+            until_ended(guard)
 
 
 def base(said: str = "") -> Path:
@@ -95,7 +100,8 @@ def _entered(place: Place, keep_s: float) -> Use:
     try:
         users.take(shared=True)
         os.utime(place.users)
-        place.keep.write_text(str(keep_s))
+        with woken(place):
+            place.keep.write_text(str(keep_s))
         found = Use(place, keep_s, users)
         if is_new:
             _guard(place)
@@ -106,7 +112,8 @@ def _entered(place: Place, keep_s: float) -> Use:
 
 
 def _guard(place: Place) -> None:
-    """It has its lock from its birth on."""
+    """It has its lock, and is woken, from its birth on."""
+    os.mkfifo(place.wake, 0o600)
     guard = Lock(place.guard).take()
     try:
         subprocess.Popen(
