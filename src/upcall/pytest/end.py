@@ -11,18 +11,21 @@ from upcall.pytest.use import base
 
 def end_all(folder: Path) -> list[str]:
     """What could not be ended, in words. When this returns the guardians have ended, too."""
-    used = []
+    used: list[str] = []
+    guards: list[Lock] = []
     for door in sorted(folder.glob("*.door")):
         place = Place(door.with_suffix(""))
         with locked(door):
             if is_taken(place.users):
                 used.append(f"{place.root} is in use")
-            else:
-                guard = Lock(place.guard) if place.root.exists() else None
-                guardian.clear(place)
-                guardian.remove_door(place)
-                if guard is not None:
-                    until_ended(guard)
+                continue
+            if place.root.exists():
+                guards.append(Lock(place.guard))
+            guardian.clear(place)
+            guardian.remove_door(place)
+    # Not before the doors are open: one of them may be waiting there.
+    for guard in guards:
+        until_ended(guard)
     return used
 
 

@@ -51,16 +51,20 @@ class Use:
             os.utime(self.place.users)
         self.forget(self.name)
         self._session.close()
+        # As long as it is used, it is there.
+        guard = Lock(self.place.guard)
         self._users.close()
         if self.keep_s:
+            guard.close()
             return
-        guard = Lock(self.place.guard) if self.place.root.exists() else None
         if not until_gone(self.place):
             with locked(self.place.door):
                 if not is_taken(self.place.users):
                     guardian.clear(self.place)
                     guardian.remove_door(self.place)
-        if guard is not None and not self.place.root.exists():
+        if self.place.root.exists():
+            guard.close()
+        else:
             until_ended(guard)
 
 
