@@ -51,12 +51,12 @@ class Use:
             os.utime(self.place.users)
         self.forget(self.name)
         self._session.close()
-        # As long as it is used, it is there.
+        if self.keep_s or not self.place.root.exists():
+            self._users.close()
+            return
+        # Opened as long as it is used: then it is there.
         guard = Lock(self.place.guard)
         self._users.close()
-        if self.keep_s:
-            guard.close()
-            return
         if not until_gone(self.place):
             with locked(self.place.door):
                 if not is_taken(self.place.users):
