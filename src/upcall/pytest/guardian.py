@@ -52,9 +52,7 @@ def main(root: str, guard: str) -> int:
 
 def _bell(place: Place) -> int:
     """By which it is woken while it sleeps (:func:`upcall.pytest.holding.woken`). Both ends are held open here: a pipe
-    that nobody writes to is at its end for ever."""
-    with suppress(FileExistsError):
-        os.mkfifo(place.wake, 0o600)
+    that nobody writes to is at its end for ever. It is made with the cluster: where it is not there, that is gone."""
     return os.open(place.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 

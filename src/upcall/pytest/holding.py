@@ -170,9 +170,10 @@ def until_ended(guard: Lock) -> None:
 
 @contextmanager
 def woken(place: Place) -> Iterator[None]:
-    """After the block the guardian looks anew, if it sleeps, also where its folder is gone by then."""
+    """After the block the guardian looks anew, if it sleeps, also where its folder is gone by then. One that is only
+    just starting may open its end meanwhile: what is written stays for it, as long as this end is open."""
     try:
-        pipe = os.open(place.wake, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        pipe = os.open(place.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         yield  # There is none.
         return
