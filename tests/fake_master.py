@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from upcall.protocol import operator as api
+from upcall.protocol import read_before
 from upcall.transport import unix
 
 TOKEN = "token-of-the-operator"
@@ -110,6 +111,9 @@ class FakeMaster:
         self.cards: dict[str, dict[str, Any]] = {}
         self.events: list[api.Event] = []
         self.first_kept = 0
+        self.logs: dict[str, list[str]] = {}
+        """Member -> its lines; one that is followed is followed until `ends` has it."""
+        self.ends: set[str] = set()
         self.secrets: dict[str, str] = {}
         self.granted: dict[str, set[str]] = {}
         self.calls: list[tuple[str, str, Any]] = []
@@ -583,8 +587,13 @@ class FakeMaster:
         return await answer([operation])
 
     async def _task(self, request: web.Request) -> web.Response:
-        """Of members that have left; there are none."""
-        return problem(404, "not_found", f"no member {request.match_info['task']!r}", "member")
+        """Of members that are there; none has left."""
+        name = request.match_info["task"]
+        for view in self.services.values():
+            for one in view.members:
+                if name in (one.member, one.task):
+                    return await answer(one)
+        return problem(404, "not_found", f"no member {name!r}", "member")
 
     async def _tasks(self, _: web.Request) -> web.Response:
         return await answer([one for view in self.services.values() for one in view.members])
@@ -607,10 +616,22 @@ class FakeMaster:
         return await answer(found)
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
+        name, lines = request.match_info["task"], int(request.query["lines"])
         response = web.StreamResponse()
+        if (log := self.logs.get(name)) is None:
+            await response.prepare(request)
+            for number in range(lines):
+                await response.write(f"line {number}\n".encode())
+            return response
+        known = "".join(f"{line}\n" for line in (log[-lines:] if lines else [])).encode()
+        mark, at = request.query.get("after", ""), len(log)
         await response.prepare(request)
-        for number in range(int(request.query["lines"])):
-            await response.write(f"line {number}\n".encode())
+        await response.write(read_before.after(known, mark) if mark else known)
+        while request.query["follow"] == "true" and not (name in self.ends and at == len(self.logs[name])):
+            for line in (log := self.logs[name])[at:]:
+                await response.write(f"{line}\n".encode())
+            at = len(log)
+            await asyncio.sleep(0.02)
         return response
 
     async def _operations(self, request: web.Request) -> web.Response:

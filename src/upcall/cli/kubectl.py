@@ -33,6 +33,7 @@ NOT_HERE: Final = {
     "doctor": "`upcall doctor` is about this machine",
     "demo": "`upcall demo` is for this machine",
     "fetch": "`upcall fetch` is for this machine",
+    "cache": "`upcall cache` is for this machine",
     "image": "`upcall image` makes images on this machine",
     "bundle": "`upcall bundle` makes images on this machine",
 }

@@ -23,15 +23,28 @@ RUNS: Final = ("starting", "running", "ready", "unready", "ending")
 AT_ITS_END: Final = ("finished", "failed")
 
 
+def latest() -> deque[str]:
+    """For the last lines of a log, by which it is gone on."""
+    return deque(maxlen=read_before.LINES)
+
+
 def log(client: Client, name: str, lines: int, stream: str, *, follow: bool, after: str = "") -> Iterator[str]:
     """``name``: of a member, or of a task. ``after``: of these lines only what stands after those of this mark."""
     query = urlencode({"lines": lines, "stream": stream, "follow": str(follow).lower(), "after": after})
     return client.lines(paths.of("tasks", name, "logs") + f"?{query}")
 
 
-def followed(client: Client, name: str, lines: int, stream: str, note: Callable[[str], None]) -> Iterator[str]:
-    """``note`` is told which incarnation follows. One task that is named is followed to its own end."""
-    shown: deque[str] = deque(maxlen=read_before.LINES)
+def followed(
+    client: Client,
+    name: str,
+    lines: int,
+    stream: str,
+    note: Callable[[str], None],
+    shown: deque[str] | None = None,
+) -> Iterator[str]:
+    """``note`` is told which incarnation follows. One task that is named is followed to its own end. ``shown``: the
+    last lines that somebody has seen already, after which it is begun; it is kept up to date."""
+    shown = latest() if shown is None else shown
 
     def said(found: Iterator[str]) -> Iterator[str]:
         for line in found:
@@ -39,7 +52,8 @@ def followed(client: Client, name: str, lines: int, stream: str, note: Callable[
             yield line
 
     seen = _seen(client, name)
-    yield from said(log(client, name, lines, stream, follow=True))
+    first, mark = (AGAIN, read_before.mark(shown)) if shown else (lines, "")
+    yield from said(log(client, name, first, stream, follow=True, after=mark))
     task = seen.task if seen else ""
     while seen is not None and (seen := _seen(client, name)) is not None:
         if seen.task != task:

@@ -111,9 +111,10 @@ class Output:
         """A text whose lines mean something as they are."""
         result(visible(words))
 
-    def output(self, line: str, *, flush: bool = False) -> None:
-        """A line of what a task printed: as it is for a program or a file; a terminal is told nothing by it."""
-        result(visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line, flush=flush)
+    def output(self, line: str, *, flush: bool = False, before: str = "") -> None:
+        """A line of what a task printed: as it is for a program or a file; a terminal is told nothing by it.
+        ``before``: words of ours, which may have a colour."""
+        result(before + (visible(COLOUR.sub("", line)) if sys.stdout.isatty() else line), flush=flush)
 
     # -- beside the results -----------------------------------------------------------------------------------------
 

@@ -291,7 +291,7 @@ def _of_log(service: ServiceView, spec: Mapping[str, Any]) -> Callable[..., None
         names = {name.removeprefix(schema_options.BEGIN): value for name, value in given.items()}
         member = str(spec["member"]).format_map(names)
         _must_be_there(session, service, str(spec["member"]), member)
-        log_commands.logs(session, f"{service.name}.{member}", follow=follow, lines=lines)
+        log_commands.logs(session, [f"{service.name}.{member}"], follow=follow, lines=lines)
 
     return _function(run, parameters, str(spec.get("about", "")) or "Output of a member.")
 
