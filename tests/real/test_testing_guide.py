@@ -13,7 +13,7 @@ from upcall.cli import footprint
 from upcall.pytest import end, use
 
 pytest_plugins = ["pytester"]
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "testing.md").read_text()
