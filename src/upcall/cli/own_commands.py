@@ -100,7 +100,7 @@ def _service_of(session: Session, word: str) -> ServiceView:
             where=word,
             expected=choice([f"`upcall {one.name} ...`" for one in named], ""),
         )
-    if not typed_wrong and any(one.name == word for one in session.client.packages()):
+    if any(one.name == word for one in session.client.packages()):
         raise NotFound(f"there is no service of {word} here", where=word, expected=f"`upcall install {word}` first")
     raise _Unknown([one.name for one in services])
 
