@@ -178,6 +178,25 @@ def test_helps_draw_no_boxes_without_a_terminal(capsys: pytest.CaptureFixture[st
         assert "\u2500" not in said.out + said.err
 
 
+@pytest.mark.parametrize("module", ["upcall.cli.main", "upcall.cli.exits", "upcall.cli.session", "typer"])
+def test_an_interrupt_while_it_imports_ends_it_with_one_word(module: str) -> None:
+    """It is sent by the process itself, in the middle of that module."""
+    code = f"""
+import importlib.abc, os, signal, sys
+from upcall.cli.entry import run
+class Interrupts(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "{module}":
+            print("interrupted there", flush=True)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+sys.exit(run())
+"""
+    command = [sys.executable, "-c", code, "status"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted there\n", "interrupted\n", 130)
+
+
 @pytest.mark.parametrize("after_s", [0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
 def test_an_interrupt_while_it_begins_leaves_no_traceback(folder: Path, master: FakeMaster, after_s: float) -> None:
     """Whatever module is half-way in at that moment. Python's own first steps, until it has found us, are its own."""

@@ -225,6 +225,7 @@ def invoked(app: "typer.Typer", arguments: list[str], loaded: Callable[[], None]
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 1 if done.code else 0
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED_EXIT
     except Exception as wrong:
         if not hasattr(wrong, "format_message"):
