@@ -23,6 +23,7 @@ from upcall.transport.http import BoundedHttp
 from upcall.transport.limits import one_heap
 from upcall.transport.listening import Listener
 from upcall.transport.server import Server
+from upcall.transport.tls import SmallTls
 
 FILE = bytes(1 << 20)
 
@@ -62,7 +63,8 @@ async def main():
         if asked.strip() == "memory":
             print(pss_kib(), flush=True)
         else:
-            print(listener.connections + sum(isinstance(one, BoundedHttp) for one in gc.get_objects()), flush=True)
+            left = sum(isinstance(one, (BoundedHttp, SmallTls)) for one in gc.get_objects())
+            print(listener.connections + left, flush=True)
 
 one_heap()
 try:
@@ -98,10 +100,13 @@ class Served:
         self._context = None if authority is None else ssl.create_default_context(cafile=str(authority))
 
     def connect(self) -> socket.socket:
-        client = socket.create_connection(self._address, PATIENCE_S)
+        client = self.connect_only()
         if self._context is None:
             return client
         return self._context.wrap_socket(client, server_hostname=self._address[0])
+
+    def connect_only(self) -> socket.socket:
+        return socket.create_connection(self._address, PATIENCE_S)
 
     def memory_kib(self) -> int:
         return self._ask("memory")
@@ -159,6 +164,20 @@ def test_as_many_strangers_as_may_be_there_cost_little_and_leave_nothing(server:
     if "behind" in flood:  # Where enough waits already nobody reads, and learns that he has gone: others push him out.
         for one in [server.connect() for _ in range(STRANGERS)]:
             one.close()
+    until(lambda: server.left() == 0)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\x16\x03\x01\x02\x00\x01", b"no HTTP\r\n\r\n"], ids=["nothing", "half of it", "else"]
+)
+def test_who_does_not_even_begin_leaves_nothing(server: Served, said: bytes) -> None:
+    """More than may be there at once, so that some are pushed out, and others go by themselves."""
+    strangers = []
+    for _ in range(2 * STRANGERS):
+        strangers.append(server.connect_only())
+        send_what_goes(strangers[-1], said)
+    for one in strangers:
+        one.close()
     until(lambda: server.left() == 0)
 
 

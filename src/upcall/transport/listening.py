@@ -146,19 +146,22 @@ class Listener:
         task.add_done_callback(self._begun.discard)
 
     async def _begin(self, connection: Connection, connected: socket.socket) -> None:
+        application = self._make(connection)
         begun: asyncio.Future[None] = self._loop.create_future()
-        protocol: asyncio.BaseProtocol
+        protocol: asyncio.BaseProtocol = application
         if self._context is None:
-            protocol = self._make(connection)
             begun.set_result(None)
         else:
-            protocol = SmallTls(self._make(connection), self._context, begun)
+            protocol = SmallTls(application, self._context, begun)
         try:
             await self._loop.connect_accepted_socket(lambda: protocol, connected)
             await begun
-        except (OSError, ssl.SSLError):
+        except (OSError, ssl.SSLError) as error:
+            # What names itself in turn lets go of it, else it waits for Python's search for garbage: the error names
+            # frames, of which this one names the error; the application its parser, although it got no connection.
+            error.__traceback__ = None
             connected.close()
-            self.forget(connection)
+            application.connection_lost(error)
 
     # -- the count --------------------------------------------------------------------------------------------------
 
