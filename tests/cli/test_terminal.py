@@ -52,9 +52,8 @@ def test_a_tasks_own_output_is_raw_for_programs_and_shown_on_a_terminal(
 
 
 def test_no_command_prints_past_it() -> None:
-    own = {"printing.py", "output.py", "main.py", "kubectl.py", "figures.py", "asking.py"}
-    """The one place, and its caller for JSON; words of ours alone before anything is loaded; figures
-    of benchmarks; a question, whose line stays open."""
+    own = {"printing.py", "output.py", "main.py", "kubectl.py", "figures.py"}
+    """The one place, and its caller for JSON; words of ours alone before anything is loaded; figures of benchmarks."""
     files = [file for file in Path(output.__file__).parent.glob("*.py") if file.name not in own]
     assert [
         file.name for file in files if re.search(r"(?<!\.)\bprint\(|sys\.std(out|err)\.write", file.read_text())

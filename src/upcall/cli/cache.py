@@ -104,7 +104,7 @@ def clean(
         return
     confirm(session, f"{counted(len(going), 'part')} of the cache, {_mib(_sum(going))}, "
             f"{'goes' if len(going) == 1 else 'go'}; what is needed is fetched again, which needs the network",
-            yes=yes)  # fmt: skip
+            "upcall cache clean", yes=yes)  # fmt: skip
     # Clusters may have come while a person thought.
     use = use_of(cache.root)
     gone: list[Entry] = []

@@ -17,6 +17,7 @@ import typer
 from upcall.cli import logs as log_commands
 from upcall.cli import main, schema_options
 from upcall.cli.action import begin, finished, run_action, show_result
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.exits import USAGE_EXIT
 from upcall.cli.patience import USUAL, Patience, patience_of
 from upcall.cli.session import Session, command, commands
@@ -36,7 +37,6 @@ QUICK_S: Final = 60.0
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is wanted.")]
 
 
 def run(arguments: list[str], loaded: Callable[[], None], program: str) -> int:
@@ -196,7 +196,7 @@ def _of_action(service: ServiceView, spec: Mapping[str, Any], action: Mapping[st
         if lost := spec.get("loses"):
             names = [str(arguments[one]) for one in spec.get("takes", ())]
             _must_be_known(session, service, str(action["name"]), names)
-            _must_be_wanted(session, where, names, str(lost), yes)
+            confirm(session, f"{' '.join((where, *names))}: {lost} is gone for good", where, yes=yes)
         begun = begin(session, service.name, str(action["name"]), arguments, patience_s=patience_s)
         if no_wait:
             said = f"{where} has begun; `upcall service action {begun.id}` says how far it is"
@@ -254,18 +254,6 @@ def _must_be_known(session: Session, service: ServiceView, action: str, names: S
                         where=service.name,
                         expected=choice(known, "one that is there"),
                     )
-
-
-def _must_be_wanted(session: Session, where: str, names: Sequence[str], lost: str, yes: bool) -> None:
-    """A person is asked; a program has to say so."""
-    if yes:
-        return
-    what = f"{where} {' '.join(names)}".rstrip()
-    if session.out.as_json or not sys.stdin.isatty():
-        raise Invalid(f"{what}: {lost} is gone for good; nothing was done", where=where, expected="the same with --yes")
-    session.out.note(f"{what}: {lost} is gone for good. Go on? [y/N]")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Conflict("nothing was done", where=where, expected="y, or the same with --yes")
 
 
 def _show(session: Session, found: ActionView, prints: str) -> None:
