@@ -124,6 +124,8 @@ class FakeMaster:
         self.sessions: set[str] = {TOKEN}
         self.not_now = 0
         """So many calls are answered "not now"."""
+        self.lost_answers = 0
+        """So many calls that change something are carried out, and their answer is lost."""
         self.would_answer = "defer: a copy is on its way"
         self.would_decline = ""
         """What a service would say to an update."""
@@ -248,7 +250,11 @@ class FakeMaster:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in self.sessions:
             return problem(401, "unauthorised", "no valid token", "Authorization", "a token of this cluster")
-        return await handler(request)  # type: ignore[no-any-return]
+        response: web.StreamResponse = await handler(request)
+        if self.lost_answers > 0 and request.method == "POST" and request.transport:
+            self.lost_answers -= 1
+            request.transport.abort()
+        return response
 
     def _list(self, found: Callable[[], Any]) -> Callable[[web.Request], Any]:
         async def handler(_: web.Request) -> web.Response:

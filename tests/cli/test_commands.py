@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from fake_master import FakeMaster
-from upcall.cli import down, keeping
+from upcall.cli import keeping, shutting_down
 from upcall.cli.catalog import type_words
 from upcall.client.blocking import PATIENCE_S
 from upcall.cluster.folder import DataFolder
@@ -472,7 +472,7 @@ def test_down_that_had_to_use_force_is_no_success(
     good = run("down")
     assert (good.exit_code, len(ended)) == (0, 1), good.output
     ended.clear()
-    monkeypatch.setattr(down, "SHUTDOWN_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(shutting_down, "SHUTDOWN_TIMEOUT_S", 0.0)
     monkeypatch.setattr(master, "end_soon", lambda operation: None)
     incomplete = run("down")
     assert (incomplete.exit_code, len(ended)) == (1, 1)

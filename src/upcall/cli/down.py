@@ -17,21 +17,17 @@ from typing import Final, NamedTuple
 from upcall.cli import cluster as birth
 from upcall.cli import keeping
 from upcall.cli.session import Session, command, commands
+from upcall.cli.shutting_down import ANSWER_TIMEOUT_S, shut_down
 from upcall.cli.unanswering import SILENT_S, anew
-from upcall.cli.waiting import wait_for
 from upcall.client.folder import cluster_of
 from upcall.protocol.errors import Conflict, UpcallError
-from upcall.protocol.operator import Ask
 
 down_app = commands()
 APPS = {"down": down_app}
 
-SHUTDOWN_TIMEOUT_S: Final = 300.0
-"""For all services, in their order; what still runs then is ended by the keeper."""
-ANSWER_TIMEOUT_S: Final = 120.0
-"""Until the master has taken the shutdown in; one that is silent was started anew by then, also on a busy machine."""
 DOWN_S: Final = 420.0
-"""All of it: the two above are one, then the keeper (:data:`keeping.STOP_TIMEOUT_S`), and the time of a last call."""
+"""All of it: what the services have (:mod:`upcall.cli.shutting_down`), then the keeper
+(:data:`keeping.STOP_TIMEOUT_S`), and the time of a last call. What still runs then is ended by the keeper."""
 KILLED_EXIT: Final = 128 + signal.SIGKILL
 
 
@@ -103,12 +99,7 @@ def _services(session: Session) -> tuple[str, list[str]]:
         return max(1.0, of_s - (time.monotonic() - began))
 
     try:
-        if services := client.patient(client.services, ANSWER_TIMEOUT_S):
-            session.out.note(f"shutting down {', '.join(one.name for one in services)}")
-            # Asked twice it is the same shutdown.
-            ask = Ask(reason="upcall down")
-            operation = client.patient(lambda: client.operation_of("/v1/shutdown", ask), left_s(ANSWER_TIMEOUT_S))
-            wait_for(session, operation, timeout_s=left_s(SHUTDOWN_TIMEOUT_S))
+        shut_down(session, client.patient(client.services, ANSWER_TIMEOUT_S), left_s)
         return "", [
             f"{one.member}: {one.exit_reason or 'killed'}"
             for one in client.tasks()

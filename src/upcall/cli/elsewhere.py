@@ -13,14 +13,14 @@ from typing import Final, Protocol, cast
 from upcall.cli import cluster as birth
 from upcall.cli.output import duration
 from upcall.cli.session import Session
-from upcall.cli.waiting import wait_for
+from upcall.cli.shutting_down import shut_down, start_up
 from upcall.client.folder import cluster_of
 from upcall.cluster.control_plane import Reached, Wanted
 from upcall.cluster.folder import DataFolder
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.nearest import choice
 from upcall.protocol.numbers import counted, does
-from upcall.protocol.operator import Ask, Status
+from upcall.protocol.operator import Status
 
 KNOWN: Final = {
     "kubernetes": EntryPoint("kubernetes", "upcall.kubernetes.installing.elsewhere:OnKubernetes", "upcall.on")
@@ -30,8 +30,6 @@ STILL_S: Final = 300.0
 SAME_S: Final = 20.0
 """How long the same reason stands that no waiting mends."""
 LOOK_S: Final = 1.0
-SHUTDOWN_S: Final = 300.0
-SHUT_DOWN: Final = "shut_down"
 
 
 class Elsewhere(Protocol):
@@ -74,9 +72,7 @@ def start(session: Session, name: str, wanted: Wanted) -> Status:
     with birth.only_one(session.folder):
         there.up(wanted, session.out.note)
         status = _until_up(session, there)
-        if any(one.desired == SHUT_DOWN for one in status.services):
-            session.out.note("services that were shut down start again")
-            session.client.post("/v1/startup", Ask(reason="upcall up"))
+        start_up(session, status.services)
         return session.client.status()
 
 
@@ -117,10 +113,7 @@ def stop(session: Session, name: str) -> None:
             session.out.note(words)
             return
         try:
-            client = session.client
-            if services := client.services():
-                session.out.note(f"shutting down {', '.join(one.name for one in services)}")
-                wait_for(session, client.operation_of("/v1/shutdown", Ask(reason="upcall down")), timeout_s=SHUTDOWN_S)
+            shut_down(session, session.client.services())
         except NotNow as error:
             # One that never came up has nothing to shut down.
             if members := there.members():

@@ -13,6 +13,7 @@ from upcall.cli import cluster as birth
 from upcall.cli import keeping, machine
 from upcall.cli.coming_up import KeeperEnded, until_up
 from upcall.cli.session import Session, command, commands
+from upcall.cli.shutting_down import SHUT_DOWN, start_up
 from upcall.client.folder import check_private, cluster_of
 from upcall.cluster.control_plane import Wanted
 from upcall.cluster.folder import Cluster, DataFolder, write_private
@@ -20,12 +21,11 @@ from upcall.cluster.processes import has_page
 from upcall.keeper.lock import Lock
 from upcall.protocol.errors import Conflict, Invalid, NotNow
 from upcall.protocol.numbers import counted
-from upcall.protocol.operator import Ask, Status
+from upcall.protocol.operator import Status
 
 up_app = commands()
 APPS = {"up": up_app}
 
-SHUT_DOWN: Final = "shut_down"
 OVERTAKEN_MAX: Final = 3
 
 
@@ -284,9 +284,7 @@ def _go_on(session: Session, nodes: int | None, memory: int | None, seclusion: S
     session.out.note("it runs in part; going on with it")
     keeping.wanted_up(session.folder)
     until_up(session, found)
-    if any(one.desired == SHUT_DOWN for one in session.client.services()):
-        session.out.note("services that were shut down start again")
-        session.client.post("/v1/startup", Ask(reason="upcall up"))
+    start_up(session, session.client.services())
 
 
 def _whole(session: Session, found: Cluster) -> bool:
