@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,12 +160,19 @@ class Person:
             **{name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_", "PIP_"))},
         }
 
-    def types(self, *words: str) -> str:
+    def types(self, *words: str, input: str = "") -> str:
         done = subprocess.run(
             ["upcall", *words], cwd=self._work, env=self._env, capture_output=True, text=True, timeout=WEDGED_S,
-            executable=f"{self._env['PATH'].split(':')[0]}/upcall",
+            executable=f"{self._env['PATH'].split(':')[0]}/upcall", input=input,
         )  # fmt: skip
         assert done.returncode == 0, f"upcall {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def runs(self, program: str) -> str:
+        """A text that was printed, as it stands."""
+        python = f"{self._env['PATH'].split(':')[0]}/python"
+        done = subprocess.run([python, "-c", program], env=self._env, capture_output=True, text=True, timeout=WEDGED_S)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     def reads(self, *words: str) -> Any:
@@ -192,6 +200,16 @@ def test_who_installs_it_has_a_kafka_without_a_checkout(installed: Path) -> None
         person.types("kafka", "topic", "create", "orders")
         person.types("kafka", "produce", "orders", "first", "second")
         assert sorted(person.types("kafka", "consume", "orders").split()) == ["first", "second"]
+        said = person.types("connect", "kafka", input="topics\nwrite orders third\nread orders\nread order\n")
+        assert "orders  3" in said
+        assert {"first", "second", "third"} <= set(said.split())
+        assert "no topic 'order'; there is orders" in said
+        (snippet,) = re.findall(
+            r"(?<=Python \(confluent-kafka\):\n)from .*?\)\)(?=\n)", person.types("endpoints", "kafka"), re.S
+        )
+        assert "orders" in person.runs(snippet)
+        for file in (data / "clients" / "kafka").iterdir():
+            assert file.stat().st_mode & 0o077 == 0, "others can read what a client logs in by"
     finally:
         person.types("down")
     assert footprint.processes(data) == []

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from upcall.cli import action, config, waiting
+from upcall.cli import action, clients, config, waiting
 from upcall.cli.catalog import argument_words
 from upcall.cli.output import ago, duration, mib, short
 from upcall.cli.plan import plan_rows
@@ -103,14 +103,18 @@ def endpoints(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="Of one service only.")] = "",
     passwords: Annotated[bool, typer.Option("--passwords", help="Print the passwords too.")] = False,
 ) -> None:
-    """What clients may connect to, and whom they log in as."""
-    if service:
-        session.client.service(service)  # or the error that there is none
+    """What clients may connect to, and whom they log in as; of one service, how clients connect, as it stands: what
+    they log in by is in files for you alone."""
+    view = session.client.service(service) if service else None  # or the error that there is none
     found = [one for one in session.client.endpoints() if service in ("", one.service)]
     columns = ("service", "endpoint", "protocol", "addresses", "user", "description")
     rows = [(one.service, *row) for one, row in zip(found, _endpoint_rows(found), strict=True)]
     if not passwords:
         session.out.show(found, columns, rows, empty="no endpoints yet")
+        if view is not None and view.clients and not session.out.as_json and not session.control_plane:
+            for name, text in clients.texts(session, view):
+                session.out.line(f"\n{name}:")
+                session.out.text(text)
         return
     said = [session.client.credentials(one.service, one.name).password if one.user else "" for one in found]
     shown = [{**one.model_dump(), "password": password} for one, password in zip(found, said, strict=True)]

@@ -60,6 +60,7 @@ class ServiceViews(TaskViews):
             endpoints=self.endpoints(service),
             actions=package.actions if package else [],
             commands=package.commands if package else [],
+            clients=package.clients if package else [],
             schedules=schedules.views(self._core, service),
             came_from=finalizing.came_from(self._core, service),
             unfinished="; ".join(_unfinished(service)),

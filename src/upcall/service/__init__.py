@@ -24,6 +24,7 @@ from upcall.protocol.templates import literal
 from upcall.service.actions import action, checks
 from upcall.service.again import every
 from upcall.service.changing import How, OptionChange, Update, by_restart, in_place, live, live_at_once, never
+from upcall.service.clients import Client
 from upcall.service.commands import Command
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.contents import Contents
@@ -45,6 +46,7 @@ __all__ = [
     "Artifact",
     "ByVersion",
     "Check",
+    "Client",
     "Command",
     "Conflict",
     "Constraints",

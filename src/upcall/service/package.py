@@ -135,6 +135,7 @@ def _built(service: type[Service], entry: str, source: bytes = b"") -> Built:
         needs=tuple(need.spec for need in needs_of(service)),
         contents=tuple(one.spec(actions) for one in service.contents),
         commands=specs_of(service.commands, actions),
+        clients=tuple(one.spec for one in service.clients),
         schedules=schedules_of(service),
         finalizes=service.finalize is not Service.finalize,
         source=digest,

@@ -45,6 +45,7 @@ from upcall.protocol.service import Credentials, Degraded, NodeView, Operation, 
 from upcall.service import faults, stranger, together, versions
 from upcall.service.backup import Backups
 from upcall.service.changing import How, OptionChange, Update, by_restart, marked
+from upcall.service.clients import Client
 from upcall.service.commands import Command
 from upcall.service.consent import Verdict, accept, decline, defer, restart, wait
 from upcall.service.contents import Contents
@@ -101,6 +102,9 @@ class Service(Backups, PackageFiles):
 
     commands: ClassVar[tuple[Command, ...]] = ()
     """Its commands of its own, as a person types them: ``upcall queue topic create``; none: one for each action."""
+
+    clients: ClassVar[tuple[Client, ...]] = ()
+    """How clients connect, as it stands, and the shell that `upcall connect` opens."""
 
     settle_s: ClassVar[float] = 5.0
     """How long the first member that an update changed has to stay ready before the others follow."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from upcall.catalog.cassandra import config
+from upcall.catalog.cassandra.clients import CLIENTS
 from upcall.catalog.cassandra.nodes import Nodes
 from upcall.protocol.errors import Conflict
 from upcall.service import Command, Contents, Field, action, checks, every
@@ -19,6 +20,7 @@ class Keyspaces(Nodes):
             make="create-keyspace", change="set-replication", drop="drop-keyspace",
         ),
     )  # fmt: skip
+    clients = CLIENTS
     commands = (
         Command("cql", "cql", takes=("statement",)),
         Command("keyspace create", "create-keyspace", takes=("name",)),

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from upcall.catalog.kafka.clients import CLIENTS
 from upcall.catalog.kafka.topics import Topics
 from upcall.service import Command, Field, action
 
@@ -11,6 +12,7 @@ TOPIC = r"^[a-zA-Z0-9._-]{1,249}$"
 class Looking(Topics):
     """A look by hand."""
 
+    clients = CLIENTS
     commands = (
         Command("topic create", "create-topic", takes=("name",)),
         Command("topic list", "topics"),

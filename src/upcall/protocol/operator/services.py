@@ -24,6 +24,8 @@ class PackageView(View):
     """What it holds that people name one by one: ``kind``, and the actions ``show``, ``make``, ``change``, ``drop``."""
     commands: list[dict[str, Any]] = []
     """Its own on the command line: ``words``, and the ``action`` of each."""
+    clients: list[dict[str, Any]] = []
+    """How clients connect: ``text``, and the ``files`` that it reads."""
 
     @classmethod
     def of(cls, package: Package) -> "PackageView":
@@ -38,6 +40,7 @@ class PackageView(View):
             needs=[msgspec.to_builtins(need) for need in package.needs],
             contents=[msgspec.to_builtins(one) for one in package.contents],
             commands=[msgspec.to_builtins(one) for one in package.commands],
+            clients=[msgspec.to_builtins(one) for one in package.clients],
         )
 
 
@@ -200,6 +203,7 @@ class ServiceView(View):
     endpoints: list[EndpointView] = []
     actions: list[dict[str, Any]] = []
     commands: list[dict[str, Any]] = []
+    clients: list[dict[str, Any]] = []
     """As of its package."""
     schedules: list[ScheduleView] = []
     came_from: str = ""

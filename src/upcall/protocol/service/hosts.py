@@ -86,6 +86,18 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What is gone for good by it."""
 
 
+class ClientSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a client of one kind connects to an endpoint: names in braces are replaced where it is printed or written."""
+
+    name: str
+    endpoint: str
+    text: str
+    files: dict[str, str] = {}
+    """What it reads, for its owner alone."""
+    shell: tuple[str, ...] = ()
+    """Command of a shell of the system."""
+
+
 class NeedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Another service whose endpoint a package's tasks connect to."""
 
@@ -111,6 +123,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     needs: tuple[NeedSpec, ...] = ()
     contents: tuple[ContentSpec, ...] = ()
     commands: tuple[CommandSpec, ...] = ()
+    clients: tuple[ClientSpec, ...] = ()
     schedules: tuple[ScheduleSpec, ...] = ()
     finalizes: bool = False
     """An upgrade to this version has a point of no return, which the service's code carries out."""
