@@ -33,7 +33,10 @@ def texts(session: Session, service: ServiceView) -> Iterable[tuple[str, str]]:
     known = {one.name: one for one in session.client.endpoints() if one.service == service.name}
     for client in service.clients:
         if endpoint := known.get(str(client["endpoint"])):
-            names = _names(session, endpoint)
+            try:
+                names = _names(session, endpoint)
+            except Forbidden:
+                return  # Who may look and no more is given no password.
             _write(session, service.name, client, names)
             yield str(client["name"]), rendered(str(client["text"]), names)
 

@@ -2,7 +2,7 @@
 ``upcall connect SERVICE`` opens::
 
     clients = (
-        Client("Java", "client", text="new KafkaConsumer<>(... {{folder}}/client.properties ...)",
+        Client("Java", "client", text="new Reader(\"{{folder}}/client.properties\")",
                files={"client.properties": "bootstrap.servers={{addresses}}\\n{{login}}password={{password}}\\n"}),
     )
 
