@@ -3,15 +3,17 @@ shell that is given such a file and no password."""
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
-from conftest import Run
 from fake_master import FakeMaster
 from upcall.cli.clients import rendered
 from upcall.service import Client
 
+Run = Callable[..., Result]
 GREETER = Client(
     "Python", "http", text="open('{{folder}}/login').read()  # {{addresses}} {{host}} {{port}} {{hosts}}",
     files={"login": "{{login}}kind=plain\nuser={{user}}\npassword={{password}}\nat={{addresses}}\n"},
