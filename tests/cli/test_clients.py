@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from fake_master import FakeMaster
 from upcall.cli.clients import rendered
+from upcall.cli.session import Session
 from upcall.service import Client
 
 Run = Callable[..., Result]
@@ -64,6 +65,20 @@ def test_the_shell_is_given_a_file_and_no_password(run: Run, greeter: Path, capf
 def test_how_a_shell_ends_is_how_the_command_does(run: Run, greeter: Path, master: FakeMaster) -> None:
     master.services["greeter"].clients[0]["shell"] = ["{{python}}", "-c", "raise SystemExit(3)"]
     assert run("connect", "greeter").exit_code == 3
+
+
+def test_of_a_cluster_elsewhere_no_shell_is_opened(run: Run, greeter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "control_plane", "kubernetes")
+    done = run("connect", "greeter")
+    assert done.exit_code == 1
+    assert "from within their cluster" in done.stderr
+    assert not greeter.exists()
+
+
+def test_the_version_of_the_system_is_known(run: Run, greeter: Path, master: FakeMaster) -> None:
+    master.services["greeter"].clients[0]["text"] = "pip install greeter=={{version}}"
+    said = run("endpoints", "greeter").stdout
+    assert f"greeter=={master.services['greeter'].version}" in said
 
 
 def test_what_has_no_shell_says_what_it_has(run: Run, master: FakeMaster) -> None:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from upcall.cli import fetch as fetching
 from upcall.cli.session import Session, command, commands
 from upcall.cluster.folder import write_private
-from upcall.protocol.errors import Forbidden, NotFound, NotNow
+from upcall.protocol.errors import Conflict, Forbidden, NotFound, NotNow
 from upcall.protocol.nearest import choice
 from upcall.protocol.operator import EndpointView, ServiceView
 
@@ -34,7 +35,7 @@ def texts(session: Session, service: ServiceView) -> Iterable[tuple[str, str]]:
     for client in service.clients:
         if endpoint := known.get(str(client["endpoint"])):
             try:
-                names = _names(session, endpoint)
+                names = _names(session, service, endpoint)
             except Forbidden:
                 return  # Who may look and no more is given no password.
             _write(session, service.name, client, names)
@@ -47,6 +48,11 @@ def connect(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
 ) -> None:
     """Open the shell of a service's system, logged in; what it logs in by is in a file for you alone."""
+    if where := session.control_plane:
+        raise Conflict(
+            "addresses of members are reached from within their cluster alone", where=where,
+            expected=f"`upcall endpoints {service}`, and a client in there",
+        )  # fmt: skip
     found = session.client.service(service)
     shells = [one for one in found.clients if one.get("shell")]
     own = {(one.name, one.version) for one in session.client.packages() if one.own}
@@ -61,12 +67,33 @@ def connect(
             expected=f"`upcall endpoints {service}`, and the command that you find there",
         )  # fmt: skip
     shell = shells[0]
-    names = _names(session, _endpoint(session, service, str(shell["endpoint"])))
+    names = _names(session, found, _endpoint(session, service, str(shell["endpoint"])))
     _write(session, service, shell, names)
-    argv = [rendered(word, {**names, "password": ""}) for word in shell["shell"]]
+    words = [str(word) for word in shell["shell"]]
+    names |= {"password": "", **_artifacts(session, found, words)}
+    argv = [rendered(word, names) for word in words]
     done = subprocess.run(argv, check=False)
     if done.returncode:
         raise typer.Exit(done.returncode if done.returncode > 0 else 128 - done.returncode)
+
+
+def _artifacts(session: Session, service: ServiceView, words: Iterable[str]) -> dict[str, str]:
+    """Names of what the package's own tasks run, where the shell runs in it too. It is fetched if it is not here."""
+    if not any("{{artifact." in word for word in words):
+        return {}
+    from upcall.artifacts.cache import Cache
+    from upcall.artifacts.fetch import fetch
+
+    built = fetching.find(f"{service.package}@{service.version}")
+    artifacts = fetching.artifacts_of(built)
+    found = fetching.shown(
+        session, service.package,
+        lambda report, stop: fetch(artifacts, Cache(), built.blobs.__getitem__, report, stop=stop),
+    )  # fmt: skip
+    names = {f"artifact.{name}": str(one.path) for name, one in found.items()}
+    return names | {
+        f"artifact.{name}.{key}": value for name, one in found.items() for key, value in one.properties.items()
+    }
 
 
 def _endpoint(session: Session, service: str, name: str) -> EndpointView:
@@ -79,7 +106,7 @@ def _endpoint(session: Session, service: str, name: str) -> EndpointView:
     raise NotFound(f"{service} has no endpoint {name!r}", expected=choice([one.name for one in known], "none yet"))
 
 
-def _names(session: Session, endpoint: EndpointView) -> dict[str, str]:
+def _names(session: Session, service: ServiceView, endpoint: EndpointView) -> dict[str, str]:
     login = session.client.credentials(endpoint.service, endpoint.name) if endpoint.user else None
     host, _, port = (endpoint.addresses or [":"])[0].rpartition(":")
     return {
@@ -92,6 +119,7 @@ def _names(session: Session, endpoint: EndpointView) -> dict[str, str]:
         "login": "",
         "folder": str(folder_of(session, endpoint.service)),
         "python": sys.executable,
+        "version": service.version.partition("+")[0],
     }
 
 

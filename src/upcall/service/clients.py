@@ -12,6 +12,8 @@ alone. Names in braces are replaced:
     {{addresses}}  host:port of all, with commas      {{hosts}}   the hosts, as a list of JSON
     {{host}} {{port}}  of the first                   {{user}} {{password}}  whom a client logs in as
     {{folder}}     where the files lie                {{python}}  the Python that upcall runs in
+    {{version}}    of the package, so of its system
+    {{artifact.NAME.PROPERTY}}  in a shell's command: what the package's own tasks run, from the cache
     {{login}}      nothing; a line with it, or with the user or the password, is left out where nobody is asked
 """
 

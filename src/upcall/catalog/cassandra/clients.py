@@ -31,5 +31,5 @@ CLIENTS: Final = (
         "Python (cassandra-driver)", "cql", PYTHON, {"login.json": LOGIN},
         shell=("{{python}}", "-m", "upcall.catalog.cassandra.shell", "{{folder}}/login.json"),
     ),
-    Client("cqlsh", "cql", "cqlsh --cqlshrc {{folder}}/cqlshrc {{host}} {{port}}", {"cqlshrc": CQLSHRC}),
+    Client("cqlsh", "cql", 'cqlsh --cqlshrc "{{folder}}/cqlshrc" {{host}} {{port}}', {"cqlshrc": CQLSHRC}),
 )  # fmt: skip

@@ -32,10 +32,10 @@ CLIENTS: Final = (
         "Python (confluent-kafka)", "client", PYTHON, {"librdkafka.conf": LIBRDKAFKA},
         shell=("{{python}}", "-m", "upcall.catalog.kafka.shell", "{{folder}}/librdkafka.conf"),
     ),
-    Client("kcat", "client", "kcat -F {{folder}}/librdkafka.conf -L", {"librdkafka.conf": LIBRDKAFKA}),
+    Client("kcat", "client", 'kcat -F "{{folder}}/librdkafka.conf" -L', {"librdkafka.conf": LIBRDKAFKA}),
     Client(
         "Java, and Kafka's own tools", "client",
-        "kafka-topics.sh --bootstrap-server {{addresses}} --command-config {{folder}}/client.properties --list",
+        'kafka-topics.sh --bootstrap-server {{addresses}} --command-config "{{folder}}/client.properties" --list',
         {"client.properties": JAVA},
     ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import structs, to_builtins
 
+from upcall.catalog.spark.clients import CLIENTS
 from upcall.catalog.spark.members import HELD, JOBS, Held, Members
 from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.settings import OF_VERSION
@@ -29,6 +30,7 @@ class Jobs(Members):
             drop="stop-job",
         ),
     )  # fmt: skip
+    clients = CLIENTS
     commands = (
         Command(
             "submit", "submit-job", takes=("program", "arguments"), reads="program", named_after_it="name",
