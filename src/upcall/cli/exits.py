@@ -1,13 +1,23 @@
-"""How a command ends. Exit codes: 0 done, 1 failed (or, of a dry run, would be declined), and these."""
+"""How a command ends: by one of these exit codes, which stay what they are (`docs/cli.md` has the same table)."""
 
 import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+DONE_EXIT: Final = 0
 FAILED_EXIT: Final = 1
 USAGE_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 PIPE_EXIT: Final = 141
+
+CODES: Final = {
+    DONE_EXIT: "Done; of a dry run: it would be.",
+    FAILED_EXIT: "Failed, refused, declined by a service, not confirmed; of a dry run: it would be declined.",
+    USAGE_EXIT: "A command line that is wrong; nothing was asked of anybody.",
+    INTERRUPTED_EXIT: "Ctrl-C. What was begun goes on, and how it is looked at was said.",
+    PIPE_EXIT: "Whoever read the output is gone (`upcall events | head`).",
+}
+"""A program that needs more reads the error's `code` (`--output json`)."""
 
 
 class CannotPrint(Exception):

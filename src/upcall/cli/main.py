@@ -103,7 +103,7 @@ def help_text(program: str = "upcall", commands: Mapping[str, str] = WORDS, wher
         *([OF_SERVICES, ""] if commands is WORDS else ()),
         "Everywhere:",
         where,
-        "  --output table|json   For people, or for programs.",
+        "  --output FORM         table for people (the default), json or yaml for programs.",
         "  --help                Of each command: its arguments and options.",
         "",
         "What is long is folded to a terminal's width; in a file or a pipe each record is one line.",
@@ -258,7 +258,7 @@ def _say_usage(wrong: Any, arguments: list[str]) -> None:
         said, option = of_validator(judged(include_url=False)[0]), _named(wrong.param)
         right = f"{said.expected}; `{path} --help` says what" if said.expected else problem.expected
         problem = Problem(code="usage", message=said.message, where=f"{named} {option}", expected=right)
-    Output(as_json=as_json(arguments)).problem(problem)
+    Output(as_json=as_json(arguments), as_yaml=as_yaml(arguments)).problem(problem)
 
 
 def _named(parameter: Any) -> str:
@@ -270,9 +270,17 @@ def _named(parameter: Any) -> str:
 
 def as_json(arguments: list[str]) -> bool:
     """Whether a program reads the answer, as far as a command line that is wrong tells it."""
+    return _asks_for("json", arguments) or as_yaml(arguments)
+
+
+def as_yaml(arguments: list[str]) -> bool:
+    return _asks_for("yaml", arguments)
+
+
+def _asks_for(form: str, arguments: list[str]) -> bool:
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     words = (one for pair in pairs for one in ("=".join(pair), pair[0]))
-    return any(word in ("--output=json", "-o=json", "-ojson") for word in words)
+    return any(word in (f"--output={form}", f"-o={form}", f"-o{form}") for word in words)
 
 
 def _shared_options_last(arguments: list[str]) -> list[str]:
@@ -301,7 +309,7 @@ def say_unknown(arguments: list[str], commands: Iterable[str], program: str) -> 
         from upcall.cli.output import Output
         from upcall.protocol.errors import Problem
 
-        Output(as_json=True).problem(
+        Output(as_json=True, as_yaml=as_yaml(arguments)).problem(
             Problem(code="usage", message=f"no command {word!r}", where=program, expected=hint)
         )
         return

@@ -50,8 +50,11 @@ SHOWN_OF_IT: Final = 60
 class Output:
     """Writes to a person or to a program; never both."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
-        self.as_json = as_json
+    def __init__(self, *, as_json: bool = False, as_yaml: bool = False) -> None:
+        self.as_json = as_json or as_yaml
+        """A program reads."""
+        self.as_yaml = as_yaml
+        """And in YAML: the same values, each of many a document of its own."""
 
     @property
     def rich(self) -> bool:
@@ -66,11 +69,11 @@ class Output:
     # -- results ----------------------------------------------------------------------------------------------------
 
     def json(self, value: Any) -> None:
-        result(json.dumps(plain(value), indent=2, default=str))
+        result(_yaml(value) if self.as_yaml else json.dumps(plain(value), indent=2, default=str))
 
     def json_line(self, value: Any) -> None:
         """One of many, a line each, as it comes."""
-        result(json.dumps(plain(value), default=str), flush=True)
+        result(f"---\n{_yaml(value)}" if self.as_yaml else json.dumps(plain(value), default=str), flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
         """Rows under their heads; ``empty`` says what it means that there are none."""
@@ -125,10 +128,8 @@ class Output:
         """An error in the words of the API: what was wrong, where, and what would be right."""
         if self.as_json:
             shown = {key: getattr(problem, key) for key in ("code", "message", "where", "expected", "details")}
-            print(
-                json.dumps({"error": {key: value for key, value in shown.items() if value}}, default=str),
-                file=sys.stderr,
-            )
+            said = {"error": {key: value for key, value in shown.items() if value}}
+            print(_yaml(said) if self.as_yaml else json.dumps(said, default=str), file=sys.stderr)
             return
         problem = replace(problem, message=_shortened(problem.message), where=_shortened(problem.where))
         lines = [problem.message]
@@ -215,6 +216,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     return value
+
+
+def _yaml(value: Any) -> str:
+    import yaml
+
+    # By way of JSON: what is no plain value is the same word in both.
+    found = json.loads(json.dumps(plain(value), default=str))
+    return (
+        str(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=1000)).rstrip("\n").removesuffix("\n...")
+    )
 
 
 def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", width: int = 80) -> Any:

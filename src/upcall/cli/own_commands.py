@@ -20,7 +20,7 @@ from upcall.cli.action import begin, finished, run_action, show_result
 from upcall.cli.asking import Yes, confirm
 from upcall.cli.exits import USAGE_EXIT
 from upcall.cli.patience import USUAL, Patience, patience_of
-from upcall.cli.session import Session, command, commands
+from upcall.cli.session import Form, Session, command, commands
 from upcall.cli.values import FILE_BYTES_MAX
 from upcall.client import paths
 from upcall.client.blocking import Unreachable
@@ -45,7 +45,8 @@ def run(arguments: list[str], loaded: Callable[[], None], program: str) -> int:
     if not NAME.fullmatch(word):
         main.say_unknown(arguments, main.COMMANDS, program)
         return USAGE_EXIT
-    session = Session(_folder_in(arguments), "json" if main.as_json(arguments) else "table")
+    form: Form = "yaml" if main.as_yaml(arguments) else "json" if main.as_json(arguments) else "table"
+    session = Session(_folder_in(arguments), form)
     try:
         service = _service_of(session, word)
     except _Unknown as unknown:

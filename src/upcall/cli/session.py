@@ -24,7 +24,7 @@ from upcall.cluster.control_plane import Reached
 from upcall.protocol.errors import UpcallError
 from upcall.protocol.operator import refusal
 
-Form = Literal["table", "json"]
+Form = Literal["table", "json", "yaml"]
 
 _DATA = Annotated[
     Path | None,
@@ -40,7 +40,7 @@ class Session:
 
     def __init__(self, folder: Path | None = None, form: Form = "table") -> None:
         self.folder = folder_at(folder)
-        self.out = Output(as_json=form == "json")
+        self.out = Output(as_json=form == "json", as_yaml=form == "yaml")
 
     @property
     def control_plane(self) -> str:
