@@ -135,6 +135,7 @@ class FakeMaster:
         """Why every new service is blocked."""
         self.refused = ""
         """A service that is refused when it is asked for, for a reason that only the master knows."""
+        self.since = time.time()
         self.failing_actions = self.actions_not_now = 0
         """So many actions fail, or are answered "not now"."""
         self.action_problem: api.ActionProblem | None = None
@@ -365,7 +366,7 @@ class FakeMaster:
         status = api.Status(
             cluster="upcall-test",
             version="0.1.0",
-            master_since=time.time(),
+            master_since=self.since,
             url=self.url,
             page_url=self.page_url,
             event_sequence=len(self.events),

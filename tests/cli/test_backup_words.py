@@ -29,10 +29,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, dict[str, Any
 
 
 def test_backups_are_named_as_they_are_listed(run: Run, asked: list[tuple[str, str, dict[str, Any]]]) -> None:
-    result = run(f"backup remove {ONE} {TWO}")
+    result = run(f"backup remove {ONE} {TWO} --yes")
     assert result.stdout == f"{ONE}, {TWO} went: 3.0 MiB that no other one needs; 2 backups stay in /kept/kafka\n"
     run(f"backup remove /kept/kafka/{ONE} --dry-run")
-    run(f"backup remove s3://bucket/up/kafka/{ONE} --secret login --endpoint http://127.0.0.1:9")
+    run(f"backup remove s3://bucket/up/kafka/{ONE} --secret login --endpoint http://127.0.0.1:9 --yes")
     (first, second, third) = asked
     assert first[:2] == ("kafka", "remove-backups")
     assert (first[2]["backups"], first[2]["at"], first[2]["dry_run"]) == ([ONE, TWO], "", False)
@@ -53,14 +53,14 @@ def test_what_went_is_said_as_one_or_as_several(
 ) -> None:
     found = {"backups": backups, "kept": kept, "freed_bytes": freed, "at": "/kept/kafka"}
     monkeypatch.setattr("upcall.cli.backup._done", lambda *asked: found)
-    assert run("backup remove kafka --keep 3").stdout == said
+    assert run("backup remove kafka --keep 3 --yes").stdout == said
 
 
 def test_so_many_of_a_service_stay_and_ages_are_short_or_long(
     run: Run, asked: list[tuple[str, str, dict[str, Any]]]
 ) -> None:
-    run("backup remove kafka --keep 3 --older-than 30d --from /kept")
-    run("backup remove kafka", "--older-than", "12 hours")
+    run("backup remove kafka --keep 3 --older-than 30d --from /kept --yes")
+    run("backup remove kafka --yes", "--older-than", "12 hours")
     assert [(each[2]["keep"], each[2]["older_than_s"], each[2]["at"], each[2]["backups"]) for each in asked] == [
         (3, 30 * 86_400.0, "/kept", []),
         (0, 12 * 3600.0, "", []),

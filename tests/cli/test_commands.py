@@ -320,11 +320,11 @@ def test_volumes_are_taken_back_by_an_operation_that_is_waited_for(run: Run, mas
 
 
 def test_volumes_are_dropped_by_name_with_a_reason(run: Run, master: FakeMaster) -> None:
-    result = run("volume drop log.m-0:2@node-2 --reason old")
+    result = run("volume drop log.m-0:2@node-2 --reason old --yes")
     assert result.stdout.strip() == "log.m-0:2@node-2 is deleted as soon as node-2 answers"
     method, path, body = master.calls[-1]
     assert (method, path, body["reason"]) == ("POST", "/v1/volumes/log.m-0:2@node-2/drop", "old")
-    refused = run("volume drop log.m-0:1@node-1")
+    refused = run("volume drop log.m-0:1@node-1 --yes")
     assert (refused.exit_code, "in use" in refused.output) == (1, True)
 
 
@@ -605,7 +605,7 @@ def test_a_secret_is_listed_with_who_uses_it_and_removed_with_its_grants(run: Ru
     master.add_service("shop", 1).secrets = ["mail"]
     assert run("secret list").stdout.splitlines() == ["NAME  USED BY  GRANTED TO", "mail  shop", "old"]
     assert run("secret grant old shop").exit_code == 0
-    assert run("secret remove old").stdout == "secret old is removed, and with it the grant to shop\n"
+    assert run("secret remove old --yes").stdout == "secret old is removed, and with it the grant to shop\n"
     assert run("secret list -o json").stdout.count('"name"') == 1
 
 

@@ -3,6 +3,7 @@ each thing that is wrong."""
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def test_what_is_lost_is_asked_first(typed: Typed, master: FakeMaster, monkeypat
     assert code == 1
     assert "all that stands on it is gone for good; nothing was done" in err
     assert "--yes" in err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", _Terminal("n\n"))
     assert typed("greeter", "card", "burn", "ace")[0] == 1
     assert "ace" in master.cards

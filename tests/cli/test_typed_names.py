@@ -31,7 +31,8 @@ MORE = {
     "node drain": ["--no-wait"],
     "operation force": ["--reason", "a test"],
     "operation assume-dead": ["--reason", "a test"],
-    "volume drop": ["--reason", "a test"],
+    "volume drop": ["--reason", "a test", "--yes"],
+    "secret remove": ["--yes"],
 }
 OTHERS = {
     "demo", "install", "restore", "fetch", "export", "window", "image build", "bundle make", "bundle verify",

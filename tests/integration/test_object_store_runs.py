@@ -35,7 +35,7 @@ def test_what_goes_to_an_object_store_comes_back_and_nobody_sees_who_logs_in(clu
         assert [each["new_bytes"] for each in made] == [len("all of a")] * 3
         assert all(each["backup"].startswith(f"{PLACE}/shelf/shelf-") and each["verified"] for each in made)
         would = told(cluster, "backup", "remove", "shelf", "--keep", "1", "--dry-run", *how)
-        went = told(cluster, "backup", "remove", "shelf", "--keep", "1", "--from", PLACE, *how)
+        went = told(cluster, "backup", "remove", "shelf", "--keep", "1", "--from", PLACE, "--yes", *how)
         assert went["backups"] == would["backups"] == [each["id"] for each in made[:2]]
         listed = told(cluster, "backup", "list", "shelf", "--at", PLACE, *how)
         assert [each["id"] for each in listed] == [made[2]["id"]]

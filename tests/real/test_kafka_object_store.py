@@ -104,7 +104,7 @@ def test_a_whole_service_goes_to_an_object_store_and_comes_back_and_nobody_sees_
 
         tried = told(cluster, "backup", "verify", made[2]["backup"], "--trial", *how)
         assert f"{3 * RECORDS} records" in tried["trial"]
-        went = told(cluster, "backup", "remove", "kafka", "--keep", "1", "--from", PLACE, *how)
+        went = told(cluster, "backup", "remove", "kafka", "--keep", "1", "--from", PLACE, "--yes", *how)
         assert went["backups"] == [each["id"] for each in made[:2]]
         listed: Any = told(cluster, "backup", "list", "kafka", "--at", PLACE, *how)
         assert [each["id"] for each in listed] == [made[2]["id"]]

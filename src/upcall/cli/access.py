@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.session import Session, command, commands
 from upcall.cli.values import seconds
 from upcall.client import paths
@@ -50,8 +51,10 @@ def _reached(session: Session) -> str:
 
 
 @command(access_app, "revoke")
-def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")], yes: Yes = False) -> None:
     """NAME's token, its sessions and its open streams end at once."""
+    what = f"{name}'s token, sessions and open streams end at once; a new token can be granted"
+    confirm(session, what, f"access revoke {name}", yes=yes, for_good=False)
     session.client.call("DELETE", paths.of("access", name))
     session.out.say({"name": name}, f"{name} is revoked")
 

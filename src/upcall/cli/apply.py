@@ -19,6 +19,7 @@ from upcall.cli import carrying, contents, deploy, own_packages, refusals
 from upcall.cli import composition as compositions
 from upcall.cli.action import judged, run_action
 from upcall.cli.applicable import check_against
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.difference import ContentDifference, ServiceDifference, of_services
 from upcall.cli.patience import PATIENCE_S, USUAL, Patience, patience_of
 from upcall.cli.refusals import Refusal
@@ -44,6 +45,7 @@ def apply_file(
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
     patience: Patience = USUAL,
+    yes: Yes = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the file's JSON Schema, for editors.")] = False,
 ) -> None:
     """Make the platform what a file says: only what differs is changed, and each service is asked."""
@@ -62,7 +64,7 @@ def apply_file(
             "what is to be pruned is known when the rest stands", where="--no-wait", expected="one of the two"
         )
     patience_s = patience_of(patience)
-    apply(session, composition, dry_run=dry_run, prune=prune, wait=not no_wait, patience_s=patience_s)
+    apply(session, composition, dry_run=dry_run, prune=prune, wait=not no_wait, patience_s=patience_s, yes=yes)
 
 
 def resources(session: Session, status: Status) -> compositions.Requires:
@@ -87,8 +89,10 @@ def apply(
     quiet: bool = False,
     tried_for_s: float = 0.0,
     patience_s: float = PATIENCE_S,
+    yes: bool = True,
 ) -> None:
-    """Of all that can be known nothing is left to be found out half-way. ``tried_for_s``: see :func:`deploy.follow`."""
+    """Of all that can be known nothing is left to be found out half-way. ``tried_for_s``: see :func:`deploy.follow`.
+    ``yes``: nobody is asked about what is pruned."""
     status = session.client.status()
     has = resources(session, status)
     composition, size = compositions.fitting(composition, has)
@@ -105,6 +109,8 @@ def apply(
         if dry_run:
             course.say()
             return
+        if prune:
+            course.confirm_removal(yes=yes)
         course.update()
         if not wait:
             course.begin()
@@ -281,6 +287,12 @@ class Course:
         made = (one for one in self._present.values() if one.platform == self._platform)
         # Those that need others go before them: what was installed last was bound to what was there.
         return [one for one in reversed(list(made)) if one.name not in named]
+
+    def confirm_removal(self, *, yes: bool) -> None:
+        if extra := self._extra():
+            words = ", ".join(f"{name} ({what})" for name, what in extra)
+            what = f"made by this file, and named no more: {words}; it is removed, and what such contents hold is lost"
+            confirm(self._session, what, "apply --prune", yes=yes, for_good=False)
 
     # -- doing it ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,9 @@
-"""Before something is deleted for good, a person is asked; a program has to say so beforehand, by ``--yes``."""
+"""Before something is deleted or forced, a person is asked; a program says what it wants beforehand, by ``--yes``.
+
+Whoever is asked sees what goes and what is kept, and anything but a yes changes nothing. Where nobody can answer (a
+script, a pipe, ``--output json``), nothing waits: what is gone for good is refused without ``--yes``; the rest, of
+which a service is asked anyway or which can be had again, goes on as it was typed.
+"""
 
 import sys
 from typing import Annotated
@@ -12,12 +17,20 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is
 """Of a command that asks."""
 
 
-def confirm(session: Session, what: str, where: str, *, yes: bool) -> None:
-    """``what``: what goes and what is kept, in a sentence without its end. Anything but a yes changes nothing."""
+def confirm(session: Session, what: str, where: str, *, yes: bool, for_good: bool = True) -> None:
+    """``what``: what goes and what is kept, in a sentence without its end. ``for_good``: nothing brings it back, and
+    the line that was typed does not say so by itself."""
     if yes:
         return
-    if session.out.as_json or not sys.stdin.isatty():
-        raise Invalid(f"{what}; nothing was done", where=where, expected="the same with --yes")
+    if not _somebody_answers(session):
+        if for_good:
+            raise Invalid(f"{what}; nothing was done", where=where, expected="the same with --yes")
+        return
     session.out.note(f"{what}. Go on? [y/N]")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Conflict("nothing was done", where=where, expected="y, or the same with --yes")
+
+
+def _somebody_answers(session: Session) -> bool:
+    """A question that nobody sees is none: it is written to standard error."""
+    return not session.out.as_json and sys.stdin.isatty() and sys.stderr.isatty()

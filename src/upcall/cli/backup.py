@@ -14,6 +14,7 @@ import typer
 
 from upcall.cli import deploy
 from upcall.cli.action import begin, finished, known_action
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.output import ago, nearest
 from upcall.cli.session import Makes, Session, command, commands
 from upcall.cli.update import Goal, Set, Unset, goals_of, unset_would_do
@@ -130,6 +131,7 @@ def remove(
     secret: Secret = "",
     endpoint: Endpoint = "",
     no_wait: NoWait = False,
+    yes: Yes = False,
 ) -> None:
     """Remove old backups, and what no other one needs of what they are made of."""
     names = [each.rpartition("/")[2] for each in which]
@@ -155,6 +157,10 @@ def remove(
         "secret": secret,
         "endpoint": endpoint,
     }
+    if not dry_run:
+        goes = ", ".join(names) or f"what the rule does not keep of {service}'s backups"
+        what = f"{goes}: deleted for good; what other backups need is kept (--dry-run says more)"
+        confirm(session, what, "backup remove", yes=yes)
     found = _done(session, service, "remove-backups", asked, no_wait)
     if found is None:
         return
@@ -185,11 +191,15 @@ def restore(
     secret: Secret = "",
     endpoint: Endpoint = "",
     no_wait: NoWait = False,
+    yes: Yes = False,
 ) -> None:
     """Bring back what a backup holds: into its own service, or into another one that is made for it: with the backup's
     options, but for what --set, --unset and --goal say."""
     service = to or _owner(backup)
     which = _asked(session, service, backup, secret, endpoint)
+    if over and not dry_run:
+        what = f"{over} of {service}: deleted for good, for what the backup has of it"
+        confirm(session, what, "restore --over", yes=yes, for_good=False)
     changed = _Changed(setting, unset, goal)
     there = next((one for one in session.client.services() if one.name == service), None)
     made = False

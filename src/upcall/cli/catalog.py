@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import typer
 from typer.core import TyperGroup
 
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.output import nearest
 from upcall.cli.session import Session, command, commands
 from upcall.client import paths
@@ -77,8 +78,12 @@ def remove(
     session: Session,
     package: Annotated[str, typer.Argument(metavar="PACKAGE")],
     version: Annotated[str, typer.Option("--version", help="Default: all its versions.")] = "",
+    yes: Yes = False,
 ) -> None:
     """Take a package of your own out of the catalog; no service may be made from it."""
+    which = f"version {version}" if version else "every version"
+    what = f"{which} of package {package} leaves the catalog; your own files stay as they are"
+    confirm(session, what, f"catalog remove {package}", yes=yes, for_good=False)
     query = f"?{urlencode({'version': version})}" if version else ""
     left = session.client.call("DELETE", paths.of("packages", package) + query)
     session.out.say(left, f"package {package}{f' {version}' if version else ''} is removed")

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from upcall.cli import deploy
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import Goal, change, goals_of
 from upcall.cli.values import parse_pairs
@@ -174,10 +175,17 @@ def uninstall(
     force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Recorded, and shown to the service.")] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove a service; it is asked once, as a whole."""
-    path = paths.of("services", service, "uninstall")
-    operation = session.client.operation_of(path, Ask(reason=reason, force=force))
+    path, asked = paths.of("services", service, "uninstall"), Ask(reason=reason, force=force)
+    if not yes:
+        session.client.service(service)  # or that there is none, before anything is asked
+    over = ", over its own answer" if force else ""
+    kept = f"its volumes are kept for a while (`upcall volume list {service}`), and an install takes them back"
+    what = f"{service} goes, with all its members{over}; {kept}"
+    confirm(session, what, f"uninstall {service}", yes=yes, for_good=False)
+    operation = session.client.operation_of(path, asked)
     if not no_wait:
         operation = wait_for(session, operation)
     words = "is uninstalled" if not no_wait else f"is being uninstalled; `upcall why {operation.id}` says how far it is"

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 import typer
 from pydantic import BaseModel
 
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.event_stream import EventStream
 from upcall.cli.output import mib
 from upcall.cli.session import Session, command, commands
@@ -117,9 +118,12 @@ def remove(
     window: Window = DRAIN_WINDOW_S,
     on_deadline: OnDeadline = "hold",
     no_wait: NoWait = False,
+    yes: Yes = False,
 ) -> None:
     """Drain a node for good; its members are replaced elsewhere."""
     request = Drain(reason=reason, window_s=window, on_deadline=on_deadline)
+    what = f"{node} leaves for good, with the volumes on it; its services are asked, and what ran there is replaced"
+    confirm(session, what, f"node remove {node}", yes=yes, for_good=False)
     _wait(session, _asked(session, node, "remove", request), "remove", no_wait)
 
 

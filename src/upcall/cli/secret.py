@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.session import Session, command, commands
 from upcall.client import paths
 from upcall.protocol.errors import Invalid
@@ -56,8 +57,10 @@ def list_secrets(session: Session) -> None:
 
 
 @command(secret_app, "remove")
-def remove_secret(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def remove_secret(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")], yes: Yes = False) -> None:
     """Remove a secret that no service uses, and the words that it may be given."""
+    what = f"the value of secret {name} is deleted for good, unless a service uses it"
+    confirm(session, what, f"secret remove {name}", yes=yes)
     gone = SecretView.model_validate(session.client.call("DELETE", paths.of("secrets", name)))
     words = f", and with it the grant to {', '.join(gone.granted)}" if gone.granted else ""
     session.out.say(gone, f"secret {gone.name} is removed{words}")

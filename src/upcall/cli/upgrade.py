@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from upcall.cli import waiting
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.session import Session, command, commands
 from upcall.cli.update import DryRun, Instead, InWindow, Name, NoWait, Reason, Set, Unset, change, schema
 from upcall.cli.values import parse_pairs
@@ -55,10 +56,16 @@ def finalize(
     force: Annotated[bool, typer.Option("--force", help="Over the service's answer; recorded with your name.")] = False,
     in_window: InWindow = False,
     no_wait: NoWait = False,
+    yes: Yes = False,
 ) -> None:
     """The point of no return of an upgrade: from then on nothing goes back to the version before. It is asked."""
     path = paths.of("services", service, "finalize")
-    operation = session.client.operation_of(path, Ask(reason=reason, force=force, in_window=in_window))
+    asked = Ask(reason=reason, force=force, in_window=in_window)
+    if not yes:
+        session.client.service(service)  # or that there is none, before anything is asked
+    what = f"from then on {service} cannot go back to the version before; its data is kept"
+    confirm(session, what, f"finalize {service}", yes=yes, for_good=False)
+    operation = session.client.operation_of(path, asked)
     if no_wait:
         session.out.say(operation, f"{service} is being finalized; `upcall why {operation.id}` says how far it is")
         return

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.session import Session, command, commands
 from upcall.cli.waiting import wait_for
 from upcall.client import paths
@@ -42,9 +43,12 @@ def list_volumes(
 
 
 @command(volume_app, "drop")
-def drop(session: Session, volumes: Name, reason: Reason = "") -> None:
+def drop(session: Session, volumes: Name, reason: Reason = "", yes: Yes = False) -> None:
     """Delete VOLUMES and what is in them, for good. What is in use is refused."""
-    answer = session.client.post(paths.of("volumes", volumes, "drop"), Ask(reason=reason))
+    path, asked = paths.of("volumes", volumes, "drop"), Ask(reason=reason)
+    what = f"{volumes} and all that is in them are deleted for good; nothing brings them back"
+    confirm(session, what, f"volume drop {volumes}", yes=yes)
+    answer = session.client.post(path, asked)
     found = VolumesView.model_validate(answer)
     later = "" if found.node_state == "up" else f" as soon as {found.node} answers"
     session.out.say(found, f"{volumes} is deleted{later}")

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from upcall.cli.asking import Yes, confirm
 from upcall.cli.members import find_ended, last_end_words
 from upcall.cli.output import ago, duration, nearest
 from upcall.cli.session import Session, command, commands
@@ -28,6 +29,11 @@ VERBS = {
     "resume": "Let a paused one go on.",
     "assume-dead": "Your word that a lost task no longer runs, so that it may be replaced.",
 }
+OVERRIDES: Final = {
+    "force": "it goes on over the answer of its service and below its minimum, whatever that costs",
+    "assume-dead": "if that task still runs, two may write the same data",
+}
+"""What a person is asked about, and what it may cost."""
 WITH_REASON = VERBS.keys() - {"resume"}
 """To let something go on needs no reason; whatever holds, ends or overrides does."""
 
@@ -273,18 +279,24 @@ def _verb(verb: str, words: str) -> Callable[..., None]:
         session: Session,
         operation: Annotated[str, typer.Argument(metavar="OPERATION")],
         reason: str = "",
+        yes: bool = False,
     ) -> None:
-        session.client.operation(operation)  # or that there is none, before what is missing for it
+        found = session.client.operation(operation)  # or that there is none, before what is missing for it
         if not reason and verb in WITH_REASON:
             raise Invalid(
                 f"{verb} of {operation} needs a reason", where="--reason", expected='--reason "...", which is recorded'
             )
-        path = paths.of("operations", operation, verb.replace("-", "_"))
-        found = session.client.operation_of(path, Ask(reason=reason))
+        path, asked = paths.of("operations", operation, verb.replace("-", "_")), Ask(reason=reason)
+        if verb in OVERRIDES:
+            against = f" ({found.waits_for})" if found.waits_for else ""
+            what = f"{of_what(found)}{against}: {OVERRIDES[verb]}; recorded with your name"
+            confirm(session, what, f"operation {verb} {operation}", yes=yes, for_good=False)
+        found = session.client.operation_of(path, asked)
         session.out.say(found, f"{found.id} {of_what(found)}: {found.state}")
 
     words_of = "Recorded with your name" + (" (needed)." if verb in WITH_REASON else ".")
     ask.__annotations__["reason"] = Annotated[str, typer.Option("--reason", help=words_of)]
+    ask.__annotations__["yes"] = Yes
     ask.__doc__ = words
     return ask
 
