@@ -87,9 +87,21 @@ lint: .venv/.dev  ## formatter, linter, types, architecture
 
 .PHONY: lock
 lock: .venv/.dev  ## pin versions and hashes anew
-	@for extra in demo:all dev:dev; do \
+	@for extra in demo:all dev:dev docs:docs; do \
 	  .venv/bin/uv pip compile -q pyproject.toml --extra $${extra#*:} --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/$${extra%:*}.txt; done
+
+.PHONY: docs
+docs: build/docs/.made  ## the documentation as a site, with the pages that are made from the code (build/docs/site/index.html)
+	@PYTHONPATH=scripts build/docs/venv/bin/python -m docs_site build/docs/pages
+	@build/docs/venv/bin/sphinx-build -q -W --keep-going -b html -c scripts/docs_site build/docs/pages build/docs/site
+	@echo "build/docs/site/index.html"
+
+build/docs/.made: requirements/docs.txt pyproject.toml | .venv/.dev
+	@.venv/bin/uv venv -q --allow-existing --python .venv/bin/python build/docs/venv
+	@.venv/bin/uv pip sync -q --python build/docs/venv/bin/python --require-hashes requirements/docs.txt
+	@.venv/bin/uv pip install -q --python build/docs/venv/bin/python --no-deps --editable .
+	@touch $@
 
 .PHONY: drain
 drain: .venv/.dev  ## two nodes drained under load, Kafka is asked (writes build/drain.json)
