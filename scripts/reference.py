@@ -15,7 +15,7 @@ from upcall.protocol import declaration, service
 TARGET: Final = Path(__file__).parents[1] / "docs" / "reference.md"
 OF_SERVICES: Final = (
     "Declaration", "Volume", "Resources", "Port", "File", "Check", "Secret", "Artifact", "Constraints", "Pod",
-    "Endpoint", "Contents", "Command", "Client", "Policy", "Operation", "Told", "Degraded", "ToolResult",
+    "Endpoint", "Contents", "Command", "Brings", "Client", "Policy", "Operation", "Told", "Degraded", "ToolResult",
 )  # fmt: skip
 OF_COMPOSITIONS: Final = ("Composition", "Requires", "ServiceItem", "ActionItem", "Size")
 HEAD: Final = """# Reference

@@ -1,6 +1,6 @@
 """What a lock made anew holds."""
 
-from upcall.artifacts.relock import _newest_builds
+from upcall.artifacts.relock import newest_builds
 
 
 def test_of_a_wheel_that_was_built_again_the_newest_build_alone_is_locked() -> None:
@@ -12,5 +12,5 @@ def test_of_a_wheel_that_was_built_again_the_newest_build_alone_is_locked() -> N
         "numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl",
         "numpy-2.4.6-cp312-cp312-manylinux_2_28_x86_64.whl",
     ]
-    found = [row["name"] for row in _newest_builds({"name": name} for name in names)]
+    found = [row["name"] for row in newest_builds({"name": name} for name in names)]
     assert found == [names[1], names[3], names[4], names[5]]

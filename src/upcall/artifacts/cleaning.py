@@ -27,7 +27,7 @@ LEFT: Final = "left behind"
 KINDS: Final = {"files": "downloads", "partial": LEFT}
 """Folder of the cache -> kind, as it is called."""
 SHOWN: Final = "a tree shows it"
-OURS: Final = frozenset({"files", "trees", "partial", "locks"})
+OURS: Final = frozenset({"files", "trees", "partial", "locks", "resolved"})
 
 
 class Entry(NamedTuple):

@@ -29,7 +29,7 @@ class Environments:
     def realise(self, job: Job) -> Realised:
         lock = parse_lock(job.data, digest=job.artifact.lock, where=f"lock of {job.artifact.name}")
         python = interpreter()
-        key = f"environment-{job.artifact.lock}-{_runtime(python)}"
+        key = f"environment-{job.artifact.lock}-{runtime_of(python)}"
         tree = job.cache.tree(key)
         if tree is None:
             with job.cache.locked(key, job.meter):
@@ -65,7 +65,7 @@ def _compile(folder: Path, job: Job) -> None:
     )  # fmt: skip
 
 
-def _runtime(python: str) -> str:
+def runtime_of(python: str) -> str:
     asked = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, check=True)
     return "-".join(asked.stdout.split())
 

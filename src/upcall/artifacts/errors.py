@@ -48,6 +48,19 @@ class NotCached(ArtifactError):
         )
 
 
+class NotResolved(ArtifactError):
+    """What a program needs was never resolved here, and no registry could be reached."""
+
+    code = "artifact_not_resolved"
+
+    def __init__(self, what: str, cause: str) -> None:
+        super().__init__(
+            f"the {what} of this program have not been resolved here yet, and {cause}",
+            where=what,
+            expected="a network connection once; the same again needs none",
+        )
+
+
 class NoBuild(ArtifactError):
     """There is no build of this artifact for this machine."""
 

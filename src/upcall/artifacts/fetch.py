@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from upcall.artifacts import archives, compiled, debian, environments, files, java, maven, wheels
+from upcall.artifacts import archives, compiled, debian, environments, files, java, libraries, maven, wheels
 from upcall.artifacts.cache import Cache
 from upcall.artifacts.errors import LockInvalid
 from upcall.artifacts.kinds import BlobSource, Job, Realised, kind_named
@@ -19,7 +19,7 @@ from upcall.artifacts.lock import digest_of
 from upcall.artifacts.progress import Meter, ProgressCallback
 from upcall.protocol.declaration import Artifact
 
-BUILT_IN = (archives, compiled, debian, environments, files, java, maven, wheels)
+BUILT_IN = (archives, compiled, debian, environments, files, java, libraries, maven, wheels)
 """Imported for their registration as kinds."""
 
 PARALLEL = 3

@@ -38,7 +38,7 @@ class Maven:
                 if tree is None or not _whole(tree, lock):
                     tree = self._make(job, lock, key)
         jars = [str(tree / file.name) for file in sorted(lock.files, key=lambda file: file.name)]
-        return Realised(tree, {"classpath": ":".join(jars)})
+        return Realised(tree, {"classpath": ":".join(jars), "jars": ",".join(jars)})
 
     def _make(self, job: Job, lock: Lock, key: str) -> Path:
         name = job.artifact.name

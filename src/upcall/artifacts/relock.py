@@ -93,17 +93,19 @@ def _compile(lines: list[str], *, dependencies: bool, purpose: str) -> list[Lock
         packages = tomllib.loads(answer.read_text())["packages"]
     files = []
     for package in packages:
-        wheels = _newest_builds(
-            row for row in package.get("wheels", []) if PYTHON_TAGS.search(_name(row)) and LINUX_TAGS.search(_name(row))
+        wheels = newest_builds(
+            row
+            for row in package.get("wheels", [])
+            if PYTHON_TAGS.search(name_of(row)) and LINUX_TAGS.search(name_of(row))
         )
         marker = package.get("marker", "")
         for machine in ("x86_64", "aarch64"):
             if f"platform_machine == '{machine}'" == marker:
-                wheels = [row for row in wheels if _name(row).endswith((f"_{machine}.whl", "-any.whl"))]
+                wheels = [row for row in wheels if name_of(row).endswith((f"_{machine}.whl", "-any.whl"))]
         for row in wheels or [package["sdist"]]:
             files.append(
                 LockedFile(
-                    name=_name(row),
+                    name=name_of(row),
                     sha256=row["hashes"]["sha256"],
                     size=row["size"],
                     source=f"{package['name']}=={package['version']}",
@@ -114,18 +116,18 @@ def _compile(lines: list[str], *, dependencies: bool, purpose: str) -> list[Lock
     return files
 
 
-def _newest_builds(wheels: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def newest_builds(wheels: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without those that were built again since for the same interpreter and machine."""
     newest: dict[str, tuple[int, dict[str, Any]]] = {}
     for row in wheels:
-        build = BUILD_TAG.search(_name(row))
-        number, same = (int(build[1]) if build else -1), BUILD_TAG.sub("-", _name(row))
+        build = BUILD_TAG.search(name_of(row))
+        number, same = (int(build[1]) if build else -1), BUILD_TAG.sub("-", name_of(row))
         if same not in newest or number > newest[same][0]:
             newest[same] = number, row
     return [row for _, row in newest.values()]
 
 
-def _name(row: dict[str, Any]) -> str:
+def name_of(row: dict[str, Any]) -> str:
     return str(row.get("name") or row["url"].rsplit("/", 1)[-1])
 
 

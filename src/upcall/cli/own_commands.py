@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from upcall.cli import bringing, main, schema_options
 from upcall.cli import logs as log_commands
-from upcall.cli import main, schema_options
 from upcall.cli.action import begin, finished, run_action, show_result
 from upcall.cli.asking import Yes, confirm
 from upcall.cli.exits import USAGE_EXIT
@@ -36,6 +36,7 @@ QUICK_S: Final = 60.0
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=0, max=100_000, help="From the end.")]
+All = Annotated[bool, typer.Option("--all", help="What its system logs, too.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return as soon as it is recorded.")]
 
 
@@ -169,6 +170,14 @@ def _function(run: Callable[..., None], parameters: Sequence[inspect.Parameter],
     return called
 
 
+def _of_brought(spec: Mapping[str, Any]) -> inspect.Parameter:
+    """An option that may be repeated: paths, or names in a registry."""
+    words = "GROUP:ARTIFACT:VERSION" if spec["how"] == "jars" else "FILE"
+    told = typer.Option(f"--{spec['option']}", metavar=words, help=f"{spec.get('about', '')}; may be repeated")
+    annotated: Any = Annotated
+    return _own(schema_options.BEGIN + str(spec["argument"]), annotated[list[str] | None, told], None)
+
+
 def _own(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
@@ -181,7 +190,18 @@ def _of_action(service: ServiceView, spec: Mapping[str, Any], action: Mapping[st
     where = f"{service.name} {spec['words']}"
     files = [one for one in (spec.get("reads", ""),) if one]
     elsewhere = [one for one in (spec.get("named_after_it", ""), spec.get("lines", "")) if one]
-    parameters = schema_options.parameters(schema, spec.get("takes", ()), files, spec.get("given", {}), elsewhere)
+    brings: Sequence[Mapping[str, Any]] = spec.get("brings", ())
+    brought = {str(one["argument"]): one for one in brings}
+    placed = [name for name in brought if name in spec.get("takes", ())]
+    hidden = {*spec.get("given", {}), *(set(brought) - set(placed)), *([bringing.BUNDLE] if brought else [])}
+    told = {name: {**schema["properties"][name], "description": brought[name].get("about", "")} for name in placed}
+    shown = {
+        **schema,
+        "properties": {**schema.get("properties", {}), **told},
+        "required": [*schema.get("required", ()), *placed],
+    }
+    parameters = schema_options.parameters(shown, spec.get("takes", ()), [*files, *placed], hidden, elsewhere)
+    parameters += [_of_brought(one) for name, one in brought.items() if name not in placed]
     takes_long = float(action.get("timeout_s", QUICK_S)) > QUICK_S
     if takes_long:
         parameters.append(_own("no_wait", NoWait, False))
@@ -192,8 +212,12 @@ def _of_action(service: ServiceView, spec: Mapping[str, Any], action: Mapping[st
     def run(session: Session, given: dict[str, Any]) -> None:
         no_wait, yes = given.pop("no_wait", False), given.pop("yes", False)
         patience_s = patience_of(given.pop("patience"))
+        mine = {name: given.pop(schema_options.BEGIN + name) for name in brought}
         arguments = {**schema_options.values(given, schema, where, files), **spec.get("given", {})}
-        _fill(session, spec, arguments, given, where)
+        _fill(
+            session, spec, arguments, {**given, **{schema_options.BEGIN + name: mine[name] for name in placed}}, where
+        )
+        arguments |= bringing.brought(session, service, brings, mine, where)
         if lost := spec.get("loses"):
             names = [str(arguments[one]) for one in spec.get("takes", ())]
             _must_be_known(session, service, str(action["name"]), names)
@@ -214,8 +238,9 @@ def _fill(
 ) -> None:
     """What nobody gave and the command line has elsewhere: the file's name, the lines of standard input."""
     if (name := spec.get("named_after_it")) and name not in arguments:
-        path = Path(str(given[schema_options.BEGIN + spec["reads"]]))
-        arguments[name] = "-".join(re.findall(r"[a-z0-9]+", path.stem.lower()))
+        of = spec.get("reads") or next(str(one["argument"]) for one in spec["brings"] if one["how"] == "program")
+        stem = bringing.stem_of(Path(str(given[schema_options.BEGIN + of])))
+        arguments[name] = "-".join(re.findall(r"[a-z0-9]+", stem.lower()))
     if (name := spec.get("lines")) and name not in arguments:
         arguments[name] = _lines(session, where)
 
@@ -274,13 +299,17 @@ def _of_log(service: ServiceView, spec: Mapping[str, Any]) -> Callable[..., None
     schema = {"properties": {one: {"type": "string"} for one in takes}, "required": list(takes)}
     parameters = schema_options.parameters(schema, takes)
     parameters += [_own("follow", Follow, False), _own("lines", Lines, 100)]
+    own = spec.get("stream", "both")
+    if own != "both":
+        parameters.append(_own("all_of_it", All, False))
 
     def run(session: Session, given: dict[str, Any]) -> None:
         follow, lines = given.pop("follow"), given.pop("lines")
+        stream = "both" if given.pop("all_of_it", False) else own
         names = {name.removeprefix(schema_options.BEGIN): value for name, value in given.items()}
         member = str(spec["member"]).format_map(names)
         _must_be_there(session, service, str(spec["member"]), member)
-        log_commands.logs(session, [f"{service.name}.{member}"], follow=follow, lines=lines)
+        log_commands.logs(session, [f"{service.name}.{member}"], follow=follow, lines=lines, stream=stream)
 
     return _function(run, parameters, str(spec.get("about", "")) or "Output of a member.")
 

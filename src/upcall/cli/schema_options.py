@@ -14,7 +14,7 @@ from upcall.cli.values import parse_pairs
 
 BEGIN: Final = "of_"
 """Before the names of parameters: an argument may be called like one of ours."""
-TAKEN: Final = frozenset({"data", "output", "help", "yes", "no-wait", "patience", "follow", "lines"})
+TAKEN: Final = frozenset({"data", "output", "help", "yes", "no-wait", "patience", "follow", "lines", "all"})
 """Options that commands have themselves."""
 PLACES: Final = {"integer": int, "number": float, "boolean": bool}
 

@@ -25,7 +25,7 @@ from upcall.service.actions import action, checks
 from upcall.service.again import every
 from upcall.service.changing import How, OptionChange, Update, by_restart, in_place, live, live_at_once, never
 from upcall.service.clients import Client
-from upcall.service.commands import Command
+from upcall.service.commands import Brings, Command
 from upcall.service.consent import Verdict, Way, accept, decline, defer, hopeless, renew, replace, restart, wait
 from upcall.service.contents import Contents
 from upcall.service.endpoints import Endpoint
@@ -44,6 +44,7 @@ from upcall.service.versions import ByVersion
 __all__ = [
     "Annotated",
     "Artifact",
+    "Brings",
     "ByVersion",
     "Check",
     "Client",

@@ -15,9 +15,33 @@ KEY=VALUE``). A package that names none has one for each of its actions.
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
-from upcall.protocol.service import ActionSpec, CommandSpec
+from upcall.protocol.service import ActionSpec, BringSpec, CommandSpec
+
+
+@dataclass(frozen=True)
+class Brings:
+    """An argument of an action that the command line makes of files and names of the person who types. What it makes of
+    them is put as blobs; the action is told their SHA-256."""
+
+    argument: str
+    """Which argument of the action it is."""
+    how: Literal["program", "files", "requirements", "jars"]
+    """``program``: a text file is the argument itself; a folder with ``__main__.py``, or a wheel, is put, and the
+    argument ``bundle`` is its SHA-256. ``files``: name of each file and its SHA-256. ``requirements``: files of Python
+    requirements, resolved into a lock of the kind ``libraries``. ``jars``: Maven coordinates, resolved into a lock of
+    the kind ``maven``."""
+    option: str = ""
+    """The option's name: ``file``; empty: it is given by its place."""
+    beside: str = ""
+    """Name of the package's artifact that is there anyway: what that has is not fetched again."""
+    about: str = ""
+    """Its help."""
+
+    @property
+    def spec(self) -> BringSpec:
+        return BringSpec(argument=self.argument, how=self.how, option=self.option, beside=self.beside, about=self.about)
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,10 @@ class Command:
     """Of each row of the result this alone, a line each; empty: a table."""
     loses: str = ""
     """What is gone for good by it: it is asked whether that is wanted, unless ``--yes`` says so."""
+    brings: tuple[Brings, ...] = ()
+    """Arguments that are made of the person's own files."""
+    stream: Literal["both", "stdout", "stderr"] = "both"
+    """Of a log: where the member's own output is, and not its system's log, which ``--all`` shows too."""
 
     def spec(self, actions: dict[str, ActionSpec]) -> CommandSpec:
         """Raises ``TypeError`` where it is of no action of the service, or of an argument that the action has not."""
@@ -58,12 +86,13 @@ class Command:
         if self.action:
             known = actions[self.action].arguments.get("properties", {})
             named = (*self.takes, *self.given, self.reads, self.named_after_it, self.lines)
+            named = (*named, *(each.argument for each in self.brings))
             if unknown := [each for each in named if each and each not in known]:
                 raise TypeError(f"command {self.words!r}: {self.action} has no argument {unknown[0]!r}")
         return CommandSpec(
             words=self.words, action=self.action, member=self.member, takes=self.takes, given=self.given,
             about=self.about, reads=self.reads, named_after_it=self.named_after_it, lines=self.lines,
-            prints=self.prints, loses=self.loses,
+            prints=self.prints, loses=self.loses, brings=tuple(each.spec for each in self.brings), stream=self.stream,
         )  # fmt: skip
 
 

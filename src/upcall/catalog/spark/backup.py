@@ -17,7 +17,7 @@ from typing import Final
 
 from upcall.catalog.spark.jobs import OVER, Jobs
 from upcall.catalog.spark.members import CHECKPOINT, HELD_BY, Held
-from upcall.catalog.spark.options import Job
+from upcall.catalog.spark.options import PARTS, Job
 from upcall.protocol.errors import Conflict, NotNow, UpcallError
 from upcall.protocol.releases import version_key
 from upcall.service import Member
@@ -29,11 +29,14 @@ TRIES: Final = 3
 LOOK_S: Final = 1.0
 SECRET: Final = re.compile(r"(?i)secret|password|token|access[.]?key")
 """Of settings: those whose values Spark itself does not show (``spark.redaction.regex``)."""
+UNTOLD: Final = "raise SystemExit('its bundle is missing')\n"
+"""In place of a program that was a folder or a wheel."""
 OFFSETS: Final = re.compile(r"(?:(.*)/)?offsets/(\d+)")
 COMMITS: Final = re.compile(r"(?:(.*)/)?commits/(\d+)")
 PROMISE: Final = (
     "all jobs that have not ended, as they were submitted, but for values of their environments, and of settings that"
-    " are secrets; of each the volume with its checkpoint, as a death of its driver in its last batch would leave it:"
+    " are secrets, and for folders, wheels, libraries, packages and files that they brought; of each the"
+    " volume with its checkpoint, as a death of its driver in its last batch would leave it:"
     " what its sink got since comes once more; not what a program keeps elsewhere, nor state in an object store"
 )
 
@@ -128,7 +131,11 @@ def without_secrets(job: Job) -> tuple[Job, list[str]]:
     maps = {"env": job.env, "settings": job.settings, "unchecked_settings": job.unchecked_settings}
     secret = {of: [name for name in each if of == "env" or SECRET.search(name)] for of, each in maps.items()}
     kept = {of: {name: value for name, value in each.items() if name not in secret[of]} for of, each in maps.items()}
-    return job.model_copy(update=kept), [f"{of}.{name}" for of, names in secret.items() for name in names]
+    left_out = [f"{of}.{name}" for of, names in secret.items() for name in names]
+    # Blobs are the cluster's: what a job brought in them is handed over again, by submitting it.
+    parts = [part for part in PARTS if getattr(job, part)]
+    without = {part: {} if part == "files" else "" for part in parts} | ({"program": UNTOLD} if job.bundle else {})
+    return job.model_copy(update={**kept, **without}), left_out + parts
 
 
 def _copy_out(into: BackupInto, files: Files, job: str) -> None:

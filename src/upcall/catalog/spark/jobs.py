@@ -7,12 +7,12 @@ from msgspec import structs, to_builtins
 
 from upcall.catalog.spark.clients import CLIENTS
 from upcall.catalog.spark.members import HELD, JOBS, Held, Members
-from upcall.catalog.spark.options import Job, SparkOptions
+from upcall.catalog.spark.options import PARTS, Job, SparkOptions
 from upcall.catalog.spark.settings import OF_VERSION
 from upcall.catalog.spark.sizing import size_worker
 from upcall.protocol import templates
 from upcall.protocol.errors import Conflict, Invalid, NotFound
-from upcall.service import Command, Contents, Field, Member, Told, action
+from upcall.service import Brings, Command, Contents, Field, Member, Told, action
 from upcall.service.context import Context
 from upcall.service.options import validated
 
@@ -33,11 +33,24 @@ class Jobs(Members):
     clients = CLIENTS
     commands = (
         Command(
-            "submit", "submit-job", takes=("program", "arguments"), reads="program", named_after_it="name",
-            about="Run a Python program as a job; its driver is kept running, or ends (--restart on-failure, never).",
+            "submit", "submit-job", takes=("program", "arguments"), named_after_it="name",
+            about="Run a Python program, a folder with __main__.py, or a wheel as a job; its driver is kept running, or"
+            " ends (--restart on-failure, never). One of this name that is over runs again, with what is given now.",
+            brings=(
+                Brings("program", "program", about="A Python file, a folder with __main__.py, or a wheel."),
+                Brings(
+                    "requirements", "requirements", option="requirements", beside="pyspark",
+                    about="Python libraries it needs beside pandas, numpy, pyarrow: a requirements.txt",
+                ),
+                Brings("packages", "jars", option="package", beside="connector", about="a Maven package it needs"),
+                Brings("files", "files", option="file", about="a file for its working folder, and its executors'"),
+            ),
         ),
         Command("jobs", "list-jobs"),
-        Command("logs", member="job-{job}", takes=("job",), about="Output of a job's driver; -f follows it."),
+        Command(
+            "logs", member="job-{job}", takes=("job",), stream="stdout",
+            about="Output of a job itself; -f follows it, --all has Spark's own log beside it.",
+        ),
         Command("stop", "stop-job", takes=("name",)),
     )  # fmt: skip
 
@@ -54,8 +67,13 @@ class Jobs(Members):
     async def submit_job(
         self,
         name: str = Field(pattern=NAME, max_length=50),
-        program: str = Field(description="text of the Python program"),
+        program: str = Field("", description="text of the Python program"),
         arguments: list[str] = Field(default=[]),
+        bundle: str = Field("", description="or SHA-256 of a blob: a folder with __main__.py as zip, or a wheel"),
+        requirements: str = Field("", description="SHA-256 of a blob: a lock of Python libraries"),
+        packages: str = Field("", description="SHA-256 of a blob: a lock of Maven packages"),
+        files: dict[str, str] = Field(default={}, description="name -> SHA-256 of a blob, in its working folder"),
+        replace: bool = Field(False, description="a job of this name that runs ends, and this takes its place"),
         env: dict[str, str] = Field(default={}),
         cores: int = Field(1),
         executor_memory_mib: int = Field(480),
@@ -67,15 +85,40 @@ class Jobs(Members):
     ) -> dict[str, Any]:
         """Runs a Python program as a job; its driver is kept running, or ends (restart=on-failure, never)."""
         await self._forget_left()
-        if name in self.jobs:
-            raise Conflict(f"job {name!r} is there already", expected="another name, change-job, or stop-job first")
-        job = {
+        given = {
             "program": program, "arguments": arguments, "env": env, "cores": cores,
             "executor_memory_mib": executor_memory_mib, "memory_mib": memory_mib, "disk_mib": disk_mib,
             "restart": restart, "settings": settings, "unchecked_settings": unchecked_settings,
+            "bundle": bundle, "requirements": requirements, "packages": packages, "files": files,
         }  # fmt: skip
-        await self._keep({**self.jobs, name: self._launchable(name, self.fitting(job, "submit-job"))})
-        return {"job": name, "member": f"job-{name}"}
+        was = self.jobs.get(name)
+        if was is not None:
+            self._must_be_replaceable(name, replace=replace)
+            given["run"] = was.run + 1
+        job = self._launchable(name, self.fitting(given, "submit-job"))
+        if was is not None:
+            _same_volume(name, was, job)
+        await self._keep({**self.jobs, name: job})
+        if was is not None:
+            await self._hold({other: each for other, each in self.held.items() if other != name})
+            await self._started_anew(name, f"job {name} was submitted again")
+        return {"job": name, "member": f"job-{name}", **({"run": job.run + 1} if was is not None else {})}
+
+    def _must_be_replaceable(self, name: str, *, replace: bool) -> None:
+        """One that is over runs again as it is wanted now; one that runs has to be meant."""
+        over = self.members[f"job-{name}"].state in OVER
+        if name in self.stopping or not (over or replace):
+            raise Conflict(
+                f"job {name!r} is there already",
+                expected="another name, stop-job first, or replace=true (`--replace`): it ends, this takes its place",
+            )
+
+    async def _started_anew(self, name: str, reason: str) -> None:
+        """With what is wanted of it now: what has ended runs again by being wanted otherwise."""
+        self.refresh()
+        member = self.members[f"job-{name}"]
+        if member.started and member.state not in OVER:
+            await self.start_anew(member, reason)
 
     @action
     async def change_job(
@@ -89,6 +132,10 @@ class Jobs(Members):
         memory_mib: int | None = None,
         disk_mib: int | None = None,
         restart: Literal["always", "on-failure", "never"] | None = None,
+        bundle: str | None = None,
+        requirements: str | None = None,
+        packages: str | None = None,
+        files: dict[str, str] | None = None,
         settings: Settings = Field(default={}),
         unchecked_settings: dict[str, str] = Field(default={}),
     ) -> dict[str, Any]:
@@ -97,31 +144,28 @@ class Jobs(Members):
         was = self._job(name)
         whole = {
             "program": program, "arguments": arguments, "cores": cores, "executor_memory_mib": executor_memory_mib,
-            "memory_mib": memory_mib, "disk_mib": disk_mib, "restart": restart,
+            "memory_mib": memory_mib, "disk_mib": disk_mib, "restart": restart, "bundle": bundle,
+            "requirements": requirements, "packages": packages, "files": files,
         }  # fmt: skip
+        if program and bundle is None:
+            whole["bundle"] = ""
+        elif bundle and program is None:
+            whole["program"] = ""
         maps = {"env": env, "settings": settings, "unchecked_settings": unchecked_settings}
         given = {key: value for key, value in whole.items() if value is not None}
         job = self.fitting(
             {**was.model_dump(), **given, **{key: {**getattr(was, key), **each} for key, each in maps.items()}},
             "change-job",
         )
-        if bool(was.disk_mib) != bool(job.disk_mib):
-            raise Conflict(
-                f"job {name!r} has {was.disk_mib} MiB for its checkpoint, not {job.disk_mib}: that is never changed",
-                where="disk_mib",
-                expected="stop-job, and submit it anew: it begins without a checkpoint",
-            )
+        _same_volume(name, was, job)
         if job == was:
             return {"job": name, "changed": False}
         await self._keep({**self.jobs, name: self._launchable(name, job)})
         if name in self.held:
             entries = {f"{of}.{key}" for of, each in maps.items() for key in each}
-            await self.given(name, entries)
+            await self.given(name, entries | {part for part in PARTS if whole[part]})
             return {"job": name, "changed": True}
-        self.refresh()
-        member = self.members[f"job-{name}"]
-        if member.started and member.state not in OVER:
-            await self.start_anew(member, f"job {name} was changed")
+        await self._started_anew(name, f"job {name} was changed")
         return {"job": name, "changed": True}
 
     @action
@@ -223,3 +267,12 @@ class Jobs(Members):
     async def _keep(self, jobs: dict[str, Job]) -> None:
         await self.state.set(JOBS, {name: job.model_dump() for name, job in jobs.items()})
         self.jobs = jobs
+
+
+def _same_volume(name: str, was: Job, job: Job) -> None:
+    if bool(was.disk_mib) != bool(job.disk_mib):
+        raise Conflict(
+            f"job {name!r} has {was.disk_mib} MiB for its checkpoint, not {job.disk_mib}: that is never changed",
+            where="disk_mib",
+            expected="stop-job, and submit it anew: it begins without a checkpoint",
+        )

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from upcall.catalog.known import own
-from upcall.catalog.spark import config
+from upcall.catalog.spark import config, parts
 from upcall.catalog.spark.goals import SparkGoals, options_for
 from upcall.catalog.spark.options import Job, SparkOptions
 from upcall.catalog.spark.releases import as_written_by
@@ -109,6 +109,7 @@ class Members(Service):
         return msgspec.structs.replace(declaration, restart=job.restart)
 
     def driver(self, job: Job) -> Declaration:
+        own_parts = parts.of(job)
         return driver_task(
             master=f"spark://{{{{address.master-0}}}}:{config.MASTER_PORT}",
             application=PROGRAM,
@@ -118,14 +119,15 @@ class Members(Service):
             executor_memory_mib=job.executor_memory_mib,
             resources=Resources(cpus=0.5, memory_mib=job.memory_mib, disk_mib=job.disk_mib),
             secret=self.own_secret("auth", config.AUTH_PROPERTY),
-            env=job.env,
-            more_files=(File(path="program.py", text=job.program, verbatim=True),),
+            env={**own_parts.env, **job.env},
+            more_files=own_parts.files,
             options={
                 **as_written_by(self._form, self.version),
+                **own_parts.settings,
                 **self._settings(),
                 **own(job),
             },
-            artifacts=self.artifacts(),
+            artifacts=(*self.artifacts(), *own_parts.artifacts),
         )
 
     def _settings(self) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """What a person may choose of Spark, and of a job."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from upcall.catalog.spark.settings import OF_VERSION
 from upcall.service import ServiceOptions, amount, in_place, size
@@ -28,12 +29,23 @@ class SparkOptions(ServiceOptions):
     )
 
 
+DIGEST: Final = r"^([0-9a-f]{64})?$"
+PARTS: Final = ("bundle", "requirements", "packages", "files")
+"""What of a job lies in blobs."""
+TAKEN: Final = frozenset(
+    {"log4j2.properties", "java", "python", "program.py", "job.zip", "job", "driver_start.py", "held", "local", "tmp",
+     "work", "application.log", "progress.log", "job-libraries"}
+)  # fmt: skip
+"""Names in a driver's working folder that are not a person's to give."""
+
+
 class Job(BaseModel):
     """A job: a Python program whose driver is kept running."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    program: str = Field(min_length=1, max_length=256_000, description="text of the Python program")
+    program: str = Field("", max_length=256_000, description="text of the Python program")
+    bundle: str = Field("", pattern=DIGEST, description="or SHA-256 of a blob with a folder (zip) or a wheel of it")
     arguments: list[str] = Field(
         default=[], description="its arguments; may name {{endpoint.kafka.client}}, {{volume.checkpoint}} and the like"
     )
@@ -45,7 +57,22 @@ class Job(BaseModel):
     restart: Literal["always", "on-failure", "never"] = Field(
         "always", description="on-failure, never: it ends when it has done its work"
     )
+    requirements: str = Field("", pattern=DIGEST, description="SHA-256 of a lock of Python libraries")
+    packages: str = Field("", pattern=DIGEST, description="SHA-256 of a lock of Maven packages")
+    files: dict[str, Annotated[str, Field(pattern=DIGEST)]] = Field(
+        default={}, description="name -> SHA-256 of a blob: files in its working folder"
+    )
+    run: int = Field(0, ge=0, description="how often it was submitted again")
     settings: Annotated[dict[str, str], OF_VERSION] = Field(default={}, description="Spark's settings of this job")
     unchecked_settings: dict[str, str] = Field(
         default={}, description="settings that Spark itself does not know, of a library for instance"
     )
+
+    @model_validator(mode="after")
+    def _runs_something(self) -> Self:
+        if bool(self.program) == bool(self.bundle):
+            raise ValueError("program: a text, or a bundle: one of the two")
+        for name in self.files:
+            if name in TAKEN or name.startswith(".") or not re.fullmatch(r"[^/\x00-\x1f]{1,200}", name):
+                raise ValueError(f"files: {name!r} cannot be the name of a file of a job")
+        return self

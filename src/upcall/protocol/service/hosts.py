@@ -62,6 +62,18 @@ class ContentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     drop: str
 
 
+class BringSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An argument that the command line makes of files or names: they are put as blobs, and it is told by SHA-256."""
+
+    argument: str
+    how: str
+    """``program``, ``files``, ``requirements``, ``jars``."""
+    option: str = ""
+    beside: str = ""
+    """Name of the artifact that is there anyway."""
+    about: str = ""
+
+
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A command of a package's own (``topic create``): an action of it, or the log of a member."""
 
@@ -84,6 +96,9 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Of each row of its result this alone is printed."""
     loses: str = ""
     """What is gone for good by it."""
+    brings: tuple[BringSpec, ...] = ()
+    stream: str = "both"
+    """Of a log: which of the two is the member's own output."""
 
 
 class ClientSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
